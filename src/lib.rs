@@ -1,1 +1,6 @@
+//! Stormglass: an incident console for the terminal.
+//!
+//! Inputs are stamped and kept; a pure engine turns each one into effects; a shell performs the
+//! effects and feeds what happened back in as inputs. `ARCHITECTURE.md` has the map.
 
+pub mod model;

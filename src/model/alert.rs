@@ -1,0 +1,78 @@
+//! Alerts raised by somebody else's rules.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Labels, Time};
+
+/// Identity of an alert: FNV-1a 64 over its sorted labels, as Prometheus and Alertmanager compute it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub u64);
+
+/// An alert as a sender reports it. It is resolved once `ends_at` has passed; there is no status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Identity, from the labels.
+    pub fingerprint: Fingerprint,
+    /// Identifying labels.
+    pub labels: Labels,
+    /// Descriptive text: summary, description, runbook link, … untrusted.
+    pub annotations: Labels,
+    /// When it began.
+    pub starts_at: Time,
+    /// When it ends or ended; in the future while firing.
+    pub ends_at: Time,
+    /// Link to the rule that raised it, untrusted.
+    pub generator_url: Option<Box<str>>,
+}
+
+impl Fingerprint {
+    /// Of a label set: FNV-1a 64 over `name 0xFF value 0xFF …` in order of name.
+    pub fn of(labels: &Labels) -> Self {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        const SEPARATOR: u8 = 0xff;
+        let mut hash = OFFSET;
+        let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+        for (name, value) in labels.iter() {
+            name.bytes().for_each(&mut eat);
+            eat(SEPARATOR);
+            value.bytes().for_each(&mut eat);
+            eat(SEPARATOR);
+        }
+        Self(hash)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Alert {
+    /// Whether it still fires at `now`.
+    pub fn is_firing(&self, now: Time) -> bool {
+        self.ends_at > now
+    }
+
+    /// Its name: the `alertname` label, or a placeholder.
+    pub fn name(&self) -> &str {
+        self.labels.get("alertname").unwrap_or("unnamed alert")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprint_of_no_labels_is_the_fnv_offset() {
+        assert_eq!(
+            Fingerprint::of(&Labels::empty()).to_string(),
+            "cbf29ce484222325"
+        );
+    }
+}

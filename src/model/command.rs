@@ -1,0 +1,189 @@
+//! What people ask for, and why it may be refused.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{EntityId, IncidentId, Outcome, PlanId, Time};
+
+/// What a person may do, each role including the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Acknowledges, notes, approves low and medium risk.
+    Responder,
+    /// Approves high risk, runs the incident.
+    Commander,
+    /// Changes policy.
+    Admin,
+}
+
+/// Who gives a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Login name, from the socket's peer credentials or the token.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What a person may ask of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum Command {
+    /// Take an incident.
+    Acknowledge {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// Give an incident to somebody.
+    Assign {
+        /// Which.
+        incident: IncidentId,
+        /// To whom.
+        to: String,
+    },
+    /// Write something down.
+    Note {
+        /// Which.
+        incident: IncidentId,
+        /// What, untrusted.
+        text: String,
+    },
+    /// Declare it over.
+    Resolve {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// Declare it not over.
+    Reopen {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// Render a runbook for an incident although the engine did not propose it.
+    Propose {
+        /// Which.
+        incident: IncidentId,
+        /// Name of the runbook.
+        runbook: String,
+        /// The entity to act upon.
+        target: EntityId,
+    },
+    /// Say yes to exactly what was shown.
+    Approve {
+        /// Which.
+        plan: PlanId,
+        /// Digest of what was shown.
+        digest: String,
+    },
+    /// Say no.
+    Reject {
+        /// Which.
+        plan: PlanId,
+        /// Why.
+        reason: String,
+    },
+    /// Stop a running plan and undo what it did.
+    RollBack {
+        /// Which.
+        plan: PlanId,
+    },
+    /// Say what happened to a step whose result is unknown.
+    Settle {
+        /// Which.
+        plan: PlanId,
+        /// What happened.
+        outcome: Outcome,
+    },
+    /// Stop or allow all automation.
+    KillSwitch {
+        /// Whether automation is stopped.
+        on: bool,
+    },
+}
+
+/// Why a command was refused. Nothing has changed when one is returned.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "refused")]
+pub enum Refusal {
+    /// There is no such incident.
+    #[error("there is no incident {incident}")]
+    NoIncident {
+        /// The one asked for.
+        incident: IncidentId,
+    },
+    /// There is no such plan.
+    #[error("there is no {plan}")]
+    NoPlan {
+        /// The one asked for.
+        plan: PlanId,
+    },
+    /// There is no such runbook, or it does not fit.
+    #[error("runbook {runbook:?}: {why}")]
+    Runbook {
+        /// The one asked for.
+        runbook: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The role does not allow it.
+    #[error("needs the role {needed:?}, {name} is {has:?}")]
+    Role {
+        /// Who asked.
+        name: String,
+        /// What they are.
+        has: Role,
+        /// What it takes.
+        needed: Role,
+    },
+    /// The plan or incident is in a state that does not allow it.
+    #[error("{what} is {state}: {why}")]
+    State {
+        /// Which plan or incident.
+        what: String,
+        /// Its state in one word.
+        state: String,
+        /// Why that does not allow it.
+        why: String,
+    },
+    /// The digest is not that of the plan as it is now.
+    #[error("{plan} is not what was shown: its digest is now {now}")]
+    Digest {
+        /// The plan.
+        plan: PlanId,
+        /// Its digest.
+        now: String,
+    },
+    /// It expired.
+    #[error("{plan} expired at {at}")]
+    Expired {
+        /// The plan.
+        plan: PlanId,
+        /// When.
+        at: Time,
+    },
+    /// The same person already approved.
+    #[error("{name} already approved {plan}; policy wants another person")]
+    SamePerson {
+        /// The plan.
+        plan: PlanId,
+        /// Who.
+        name: String,
+    },
+    /// The kill switch is on.
+    #[error("all automation is stopped by the kill switch")]
+    KillSwitch,
+    /// Policy forbids it.
+    #[error("policy: {why}")]
+    Policy {
+        /// Which rule, in words.
+        why: String,
+    },
+    /// The decision could not be made durable.
+    #[error("the journal cannot be written ({why}): deciding is off, detection goes on")]
+    NotDurable {
+        /// What failed.
+        why: String,
+    },
+}

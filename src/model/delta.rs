@@ -1,0 +1,141 @@
+//! What a console holds, row by row. Each delta replaces one row; `api::View::apply` puts it in place.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EntityId, IncidentId, Phase, PlanId, Severity, Time};
+
+/// One change to what consoles hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delta {
+    /// An incident is new or changed.
+    Incident(IncidentRow),
+    /// An incident left the view (old and resolved).
+    IncidentGone(IncidentId),
+    /// An entity's health changed.
+    Entity(EntityHealth),
+    /// Totals changed.
+    Counts(Counts),
+    /// A source's state changed.
+    Source(SourceRow),
+    /// The kill switch was turned.
+    Automation {
+        /// Whether automation is stopped.
+        stopped: bool,
+    },
+    /// Something the operator must know: a rebuilt store, a full disk. Empty takes it away.
+    Banner(String),
+}
+
+/// An incident as a row. Everything else about it is asked for when somebody looks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentRow {
+    /// Identity.
+    pub id: IncidentId,
+    /// [`super::Incident::revision`].
+    pub revision: u64,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How bad.
+    pub severity: Severity,
+    /// The entity most affected.
+    pub entity: EntityId,
+    /// One line, untrusted.
+    pub title: Box<str>,
+    /// Event time of its first abnormal point.
+    pub began: Time,
+    /// When it last changed.
+    pub updated: Time,
+    /// Who took it.
+    pub owner: Option<String>,
+    /// The first suspect and its confidence.
+    pub suspect: Option<(EntityId, f32)>,
+    /// Entities touched.
+    pub entities: u32,
+    /// Alerts ever attached.
+    pub alerts: u32,
+    /// Findings ever attached.
+    pub findings: u32,
+    /// The plan that matters most now, and its state in a word.
+    pub plan: Option<(PlanId, Box<str>)>,
+}
+
+/// How an entity is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Nothing open on it.
+    #[default]
+    Ok,
+    /// Something informs.
+    Odd,
+    /// Something pages.
+    Bad,
+    /// It should speak and does not.
+    Blind,
+}
+
+/// An entity and its health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityHealth {
+    /// The entity.
+    pub entity: EntityId,
+    /// How it is.
+    pub health: Health,
+}
+
+/// Totals for the header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Incidents open, acknowledged or mitigated, by priority 1 to 4.
+    pub open_by_priority: [u32; 4],
+    /// Alerts firing.
+    pub alerts_firing: u64,
+    /// Findings open.
+    pub findings_open: u64,
+    /// Entities known.
+    pub entities: u64,
+    /// Series with a detector.
+    pub series: u64,
+    /// Log templates known.
+    pub templates: u64,
+    /// Signals taken since the start.
+    pub signals: u64,
+    /// Signals refused by the engine, for any reason, since the start.
+    pub refused: u64,
+}
+
+/// How a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceHealth {
+    /// Waits for its first data.
+    Waiting,
+    /// Data arrives.
+    Live,
+    /// It spoke, and is silent for longer than it ever was.
+    Blind,
+    /// It cannot work: the reason is in [`SourceRow::detail`].
+    Failed,
+}
+
+/// A source as a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRow {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub health: SourceHealth,
+    /// Where it listens, reads or connects; or what is wrong.
+    pub detail: String,
+    /// Last data; `None` before the first.
+    pub last_seen: Option<Time>,
+    /// Signals taken.
+    pub taken: u64,
+    /// Signals or requests refused as malformed.
+    pub rejected: u64,
+    /// Signals dropped because a queue was full.
+    pub dropped: u64,
+}

@@ -1,0 +1,40 @@
+//! What the engine wants done. The daemon performs effects in order.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Delta, IncidentId, Record, RunId, Severity};
+
+/// One thing to do about an input. A [`Effect::Record`] is durable before any later effect happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Write to the journal.
+    Record(Record),
+    /// Consoles hold something else now.
+    Changed(Delta),
+    /// Perform an action that was approved.
+    Run {
+        /// Identity of the run.
+        run: RunId,
+        /// What to do.
+        action: Action,
+    },
+    /// Stop a run that is in flight.
+    Cancel {
+        /// Identity of the run.
+        run: RunId,
+    },
+    /// Tell people.
+    Notify(Notification),
+}
+
+/// Something people should be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// Which incident.
+    pub incident: IncidentId,
+    /// How bad.
+    pub severity: Severity,
+    /// One line, untrusted.
+    pub text: Box<str>,
+}

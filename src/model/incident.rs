@@ -1,0 +1,181 @@
+//! Incidents: what a storm of findings and alerts was turned into.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance, Severity, Time,
+};
+
+/// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
+pub const TIMELINE_ENTRIES_MAX: usize = 500;
+
+/// Identity of an incident; counts up from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IncidentId(pub u64);
+
+/// Where an incident is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nobody has taken it.
+    Open,
+    /// A person has.
+    Acknowledged,
+    /// Signals are back to normal, watched for a while.
+    Mitigated,
+    /// Over.
+    Resolved,
+}
+
+/// Lane of the timeline an entry belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// A deploy, a config edit, …
+    Change,
+    /// Something the engine noticed.
+    Anomaly,
+    /// Somebody else's rule.
+    Alert,
+    /// A person said or decided something.
+    Person,
+    /// A plan or the engine's own housekeeping.
+    Automation,
+}
+
+/// One line of an incident's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When it happened (event time).
+    pub at: Time,
+    /// Its lane.
+    pub lane: Lane,
+    /// What it is about, if one entity.
+    pub entity: Option<EntityId>,
+    /// What happened, untrusted.
+    pub text: Box<str>,
+}
+
+/// How far an incident reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impact {
+    /// Entities with a finding or alert of this incident.
+    pub entities: u32,
+    /// Alerts that fire now.
+    pub alerts_firing: u32,
+    /// Alerts ever attached.
+    pub alerts_total: u32,
+    /// Findings that last now.
+    pub findings_open: u32,
+    /// Findings ever attached.
+    pub findings_total: u32,
+}
+
+/// A node on the path from suspects to those hurt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathNode {
+    /// The entity.
+    pub entity: EntityId,
+    /// How it is now.
+    pub health: Health,
+    /// Confidence that it is the cause, 0 when it is no suspect.
+    pub suspicion: f32,
+    /// First abnormal time, if any.
+    pub onset: Option<Time>,
+}
+
+/// An edge on the path; indexes into [`Incident::path_nodes`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathEdge {
+    /// Index of the dependent.
+    pub from: u32,
+    /// Index of the dependency.
+    pub to: u32,
+    /// How we know.
+    pub provenance: Provenance,
+    /// When it was last confirmed.
+    pub last_seen: Time,
+}
+
+/// Everything known about one incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Identity.
+    pub id: IncidentId,
+    /// Counts up with every change; a console that holds another revision asks again.
+    pub revision: u64,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How bad, from impact.
+    pub severity: Severity,
+    /// One line: the worst symptom and where, untrusted.
+    pub title: Box<str>,
+    /// The entity most affected.
+    pub entity: EntityId,
+    /// Event time of its first abnormal point.
+    pub began: Time,
+    /// When it was opened here.
+    pub opened: Time,
+    /// When it last changed.
+    pub updated: Time,
+    /// When its signals were back to normal.
+    pub mitigated: Option<Time>,
+    /// When it was resolved.
+    pub resolved: Option<Time>,
+    /// Who took it.
+    pub owner: Option<String>,
+    /// How far it reaches.
+    pub impact: Impact,
+    /// Why these signals are one incident, one sentence a stage, untrusted.
+    pub grouping: Vec<Box<str>>,
+    /// Findings, oldest first; bounded by the engine, the rest are counted in `impact`.
+    pub findings: Vec<Finding>,
+    /// Alerts, oldest first; bounded likewise.
+    pub alerts: Vec<Fingerprint>,
+    /// Suspects.
+    pub diagnosis: Diagnosis,
+    /// Path and blast radius: nodes, suspects first.
+    pub path_nodes: Vec<PathNode>,
+    /// Path and blast radius: edges.
+    pub path_edges: Vec<PathEdge>,
+    /// Plans proposed for it, newest last.
+    pub plans: Vec<PlanId>,
+    /// What happened, in order of time.
+    pub timeline: Vec<TimelineEntry>,
+    /// Timeline entries that did not fit.
+    pub timeline_dropped: u32,
+}
+
+impl Phase {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Mitigated => "mitigated",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+impl Lane {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Anomaly => "anomaly",
+            Self::Alert => "alert",
+            Self::Person => "person",
+            Self::Automation => "automation",
+        }
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the engine is fed, stamped once with its sequence number and time.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Batch, Command, PlanId, Time};
+
+/// One input. `at` is set once by `daemon::clock` and never decreases; `seq` counts up by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// Sequence number, from 1.
+    pub seq: u64,
+    /// When it was received.
+    pub at: Time,
+    /// What was received.
+    pub input: Input,
+}
+
+/// Everything that can happen to the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Telemetry from one source.
+    Signals(Batch),
+    /// A person asks for something.
+    Command {
+        /// Who.
+        by: Actor,
+        /// What.
+        what: Command,
+    },
+    /// An executor reports.
+    Step(StepEvent),
+    /// Time passed; at least one a second of engine time.
+    Tick,
+}
+
+/// Which part of a plan a run belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunPhase {
+    /// A check before the first step.
+    Precondition,
+    /// A step.
+    Forward,
+    /// The check after the last step.
+    Verify,
+    /// The undo of a step.
+    Rollback,
+}
+
+/// Identity of one run of one action; an executor never runs the same one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId {
+    /// The plan.
+    pub plan: PlanId,
+    /// The part of it.
+    pub phase: RunPhase,
+    /// Index of the action within that part.
+    pub step: u32,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// Exit code 0, or its like.
+    Succeeded,
+    /// It ran and failed.
+    Failed {
+        /// Exit code or error in words, untrusted.
+        why: String,
+    },
+    /// It was killed after its timeout.
+    TimedOut,
+    /// It was started, and what became of it is not known.
+    Unknown,
+}
+
+/// What an executor reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepEvent {
+    /// Of which run.
+    pub run: RunId,
+    /// What.
+    pub kind: StepEventKind,
+}
+
+/// See [`StepEvent`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepEventKind {
+    /// A line it printed, untrusted and cut to a bounded length by the executor.
+    Output(String),
+    /// It ended.
+    Finished(Outcome),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("succeeded"),
+            Self::Failed { why } => write!(f, "failed: {why}"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}

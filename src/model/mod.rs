@@ -1,0 +1,50 @@
+//! The nouns of Stormglass: what every other layer speaks of.
+//!
+//! Nothing here does I/O, reads a clock, starts a thread or draws a random number. Types are plain
+//! data; behaviour is limited to what keeps a value valid.
+
+mod alert;
+mod change;
+mod command;
+mod delta;
+mod effect;
+mod entity;
+mod finding;
+mod hypothesis;
+mod incident;
+mod input;
+mod labels;
+mod plan;
+mod record;
+mod runbook;
+mod safe_text;
+mod signal;
+mod time;
+mod topology;
+
+pub use alert::{Alert, Fingerprint};
+pub use change::{Change, ChangeKind};
+pub use command::{Actor, Command, Refusal, Role};
+pub use delta::{Counts, Delta, EntityHealth, Health, IncidentRow, SourceHealth, SourceRow};
+pub use effect::{Effect, Notification};
+pub use entity::{Entity, EntityId, EntityKind};
+pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
+pub use hypothesis::{Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
+pub use incident::{
+    Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, TIMELINE_ENTRIES_MAX,
+    TimelineEntry,
+};
+pub use input::{Input, Outcome, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
+pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
+pub use plan::{Action, Approval, ExecutorKind, Plan, PlanId, PlanState, Risk, Verification};
+pub use record::Record;
+pub use runbook::{
+    MatchRule, Precondition, Runbook, RunbookError, RunbookParameter, RunbookStep, VerifyRule,
+};
+pub use safe_text::SafeText;
+pub use signal::{
+    Batch, LogLevel, LogLine, MetricRole, Sample, Series, SeriesId, SeriesKind, Signal, SourceId,
+    Span, SpanId, SpanKind, TraceId, Unit,
+};
+pub use time::Time;
+pub use topology::{Edge, Provenance};

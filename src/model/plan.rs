@@ -1,0 +1,225 @@
+//! Plans: a runbook rendered for one incident, waiting for a person, then running.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EntityId, IncidentId, Outcome, RunId, Time};
+
+/// Identity of a plan; counts up from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanId(pub u64);
+
+/// How dangerous a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Harmless if wrong.
+    Low,
+    /// May hurt for a moment.
+    Medium,
+    /// May hurt users or data: the approver types the target's name.
+    High,
+}
+
+/// Which executor performs an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutorKind {
+    /// A process on this machine, started from an argument vector, never through a shell.
+    Command,
+    /// The simulated system of the demo.
+    Sim,
+}
+
+/// One thing to do, fully rendered: exactly what will run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// What it does, in words.
+    pub title: Box<str>,
+    /// Who performs it.
+    pub executor: ExecutorKind,
+    /// Program and arguments.
+    pub argv: Vec<Box<str>>,
+    /// Killed and counted as failed after this long, in milliseconds.
+    pub timeout_ms: i64,
+}
+
+/// How the engine decides whether a plan worked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The incident's findings and alerts on the watched entity must be over within this long, in milliseconds.
+    pub recover_within_ms: i64,
+    /// The entity watched: the one that hurts, which need not be the target.
+    pub watch: EntityId,
+    /// A check to run as well; exit code 0 is success.
+    pub check: Option<Action>,
+}
+
+/// One person's yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Time,
+    /// The digest they were shown.
+    pub digest: Box<str>,
+}
+
+/// Where a plan is in its life. `engine::saga` lists every legal move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum PlanState {
+    /// Waits for approvals.
+    Proposed,
+    /// Its preconditions are being checked; the index of the one in flight.
+    Checking {
+        /// Index into [`Plan::preconditions`].
+        step: u32,
+    },
+    /// Step `step` is in flight.
+    Running {
+        /// Index into [`Plan::steps`].
+        step: u32,
+    },
+    /// All steps ran; waiting to see whether it helped.
+    Verifying {
+        /// When waiting ends.
+        until: Time,
+    },
+    /// Undoing; `step` is in flight, counting down.
+    RollingBack {
+        /// Index into [`Plan::rollback`].
+        step: u32,
+        /// Why it is undone.
+        reason: Box<str>,
+    },
+    /// Worked.
+    Succeeded,
+    /// Did not work, and was undone.
+    RolledBack {
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Did not work, and could not be undone or has no undo.
+    Failed {
+        /// Why.
+        reason: Box<str>,
+    },
+    /// A step was started and its result is not known: a person must say.
+    Unknown {
+        /// The step in doubt.
+        run: RunId,
+    },
+    /// A person said no.
+    Rejected {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Nobody approved in time.
+    Expired,
+    /// The ground shifted before it ran.
+    Void {
+        /// How.
+        reason: Box<str>,
+    },
+}
+
+/// A plan: what would run, how it is verified and undone, and who agreed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Identity.
+    pub id: PlanId,
+    /// The incident it is for.
+    pub incident: IncidentId,
+    /// Name of the runbook it was rendered from.
+    pub runbook: Box<str>,
+    /// One line: what it does to what.
+    pub title: Box<str>,
+    /// The entity acted upon.
+    pub target: EntityId,
+    /// How dangerous it is.
+    pub risk: Risk,
+    /// Why it is proposed, in plain words.
+    pub because: Vec<Box<str>>,
+    /// Checks that must pass before the first step.
+    pub preconditions: Vec<Action>,
+    /// Steps, in order.
+    pub steps: Vec<Action>,
+    /// How to undo each step, by index; run backwards from the last step that ran. `None` has no undo.
+    pub rollback: Vec<Option<Action>>,
+    /// How it is verified.
+    pub verify: Verification,
+    /// SHA-256, in hex, of everything above: what an approval binds.
+    pub digest: Box<str>,
+    /// Approvals demanded by policy.
+    pub approvals_needed: u32,
+    /// Approvals given.
+    pub approvals: Vec<Approval>,
+    /// When it was proposed.
+    pub created: Time,
+    /// When it stops being approvable.
+    pub expires: Time,
+    /// Where it is.
+    pub state: PlanState,
+    /// Times this runbook was tried on this target before, and how often it helped.
+    pub tried: u32,
+    /// See `tried`.
+    pub worked: u32,
+    /// Results so far, oldest first.
+    pub results: Vec<(RunId, Outcome)>,
+}
+
+impl PlanState {
+    /// The word shown.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Checking { .. } => "checking",
+            Self::Running { .. } => "running",
+            Self::Verifying { .. } => "verifying",
+            Self::RollingBack { .. } => "rolling back",
+            Self::Succeeded => "succeeded",
+            Self::RolledBack { .. } => "rolled back",
+            Self::Failed { .. } => "failed",
+            Self::Unknown { .. } => "unknown",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired => "expired",
+            Self::Void { .. } => "void",
+        }
+    }
+
+    /// Whether nothing more will happen to the plan by itself.
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded
+                | Self::RolledBack { .. }
+                | Self::Failed { .. }
+                | Self::Rejected { .. }
+                | Self::Expired
+                | Self::Void { .. }
+        )
+    }
+}
+
+impl Risk {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plan {}", self.0)
+    }
+}

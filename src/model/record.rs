@@ -1,0 +1,49 @@
+//! What the journal keeps: every decision and what came of it, enough to rebuild incidents and plans.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Command, Incident, Plan, Refusal, RunId, StepEvent, Time};
+
+/// One fact for the journal. The engine emits it before the effect it justifies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "record")]
+pub enum Record {
+    /// The daemon started on this journal.
+    Started {
+        /// Version of the program.
+        version: String,
+        /// When.
+        at: Time,
+    },
+    /// A command, accepted or refused.
+    Decision {
+        /// Who.
+        by: Actor,
+        /// What.
+        what: Command,
+        /// `None` when accepted.
+        refused: Option<Refusal>,
+    },
+    /// An incident was opened or changed phase, as it was then.
+    Incident {
+        /// The incident.
+        incident: Box<Incident>,
+    },
+    /// A plan was proposed or changed state, as it was then.
+    Plan {
+        /// The plan.
+        plan: Box<Plan>,
+    },
+    /// A run is about to start. Without a matching `Result` after a crash, its outcome is unknown.
+    Intent {
+        /// The run.
+        run: RunId,
+        /// Exactly what will run.
+        argv: Vec<Box<str>>,
+    },
+    /// What an executor reported.
+    Result {
+        /// The report.
+        event: StepEvent,
+    },
+}

@@ -1,0 +1,135 @@
+//! Runbooks: fixes a team has written down, before they are rendered for an incident.
+//!
+//! `config` reads them from TOML; `engine::propose` matches and renders them. Placeholders are
+//! `{name}` inside one argument and never split or join arguments: there is no shell.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{EntityKind, ExecutorKind, MetricRole, Risk};
+
+/// A runbook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runbook {
+    /// Unique name, kebab-case.
+    pub name: String,
+    /// What it does, one line; may hold placeholders.
+    pub title: String,
+    /// What it is for and what may go wrong, for the person who approves.
+    pub description: String,
+    /// How dangerous it is.
+    pub risk: Risk,
+    /// Fits if any rule fits.
+    #[serde(rename = "match")]
+    pub rules: Vec<MatchRule>,
+    /// Values to fill in.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, RunbookParameter>,
+    /// Must all succeed before the first step.
+    #[serde(default)]
+    pub preconditions: Vec<Precondition>,
+    /// Steps, in order; at least one.
+    pub steps: Vec<RunbookStep>,
+    /// How to see whether it helped.
+    pub verify: VerifyRule,
+}
+
+/// When a runbook fits a suspect: every field given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatchRule {
+    /// Kind of cause: `change`, `resource`, `traffic`, `instance_loss`, `dependency`, `unknown`.
+    pub cause: Option<String>,
+    /// Kind of change, when the cause is one: `deploy`, `config`, …
+    pub change: Option<String>,
+    /// A part of the metric's or log template's name that must occur in the evidence, any of these.
+    pub subject: Vec<String>,
+    /// Role of the metric in evidence.
+    pub role: Option<MetricRole>,
+    /// Kind of entity.
+    pub entity: Option<EntityKind>,
+    /// Entity labels that must be present with this value (`*` any).
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A value a runbook needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunbookParameter {
+    /// Where it comes from: an entity label's name, or one of `entity`, `change.version`,
+    /// `change.previous_version`, `incident`.
+    pub from: Option<String>,
+    /// Used when `from` gives nothing.
+    pub default: Option<String>,
+}
+
+/// A check before the first step; exit code 0 is a yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Precondition {
+    /// What must hold, in words.
+    pub title: String,
+    /// Program and arguments, may hold placeholders.
+    pub argv: Vec<String>,
+    /// In seconds.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u32,
+}
+
+/// One step, with its undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunbookStep {
+    /// What it does, in words.
+    pub title: String,
+    /// Who performs it.
+    #[serde(default = "default_executor")]
+    pub executor: ExecutorKind,
+    /// Program and arguments, may hold placeholders.
+    pub argv: Vec<String>,
+    /// In seconds.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u32,
+    /// Program and arguments that undo it; absent when it has no undo.
+    pub rollback: Option<Vec<String>>,
+}
+
+/// How to see whether it helped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRule {
+    /// The incident's signals must be back to normal within this long, in seconds.
+    pub recover_within_s: u32,
+    /// A check to run as well: program and arguments, exit code 0 is success.
+    pub argv: Option<Vec<String>>,
+}
+
+/// Why a runbook is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RunbookError {
+    /// It has no step.
+    #[error("runbook {0:?} has no step")]
+    NoStep(String),
+    /// A step or check has an empty argument vector.
+    #[error("runbook {0:?}: {1:?} has no program to run")]
+    NoProgram(String, String),
+    /// A placeholder names no parameter.
+    #[error("runbook {runbook:?}: placeholder {{{placeholder}}} names no parameter")]
+    Placeholder {
+        /// The runbook.
+        runbook: String,
+        /// The placeholder.
+        placeholder: String,
+    },
+}
+
+fn default_timeout_s() -> u32 {
+    60
+}
+
+fn default_executor() -> ExecutorKind {
+    ExecutorKind::Command
+}

@@ -1,0 +1,254 @@
+//! Telemetry as it enters the engine: samples, log lines, spans, alerts and changes.
+//!
+//! Each carries its own event time. A source parses its wire format into these and nothing else.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Alert, Change, Labels, Time};
+
+/// Name of the source a batch came from, as in the config: `remote_write`, `otlp`, `alerts`, …
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceId(pub Arc<str>);
+
+/// What one source delivered at once. Order within a batch is the sender's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Who delivered it.
+    pub source: SourceId,
+    /// What was delivered.
+    pub signals: Vec<Signal>,
+}
+
+/// One piece of telemetry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// A metric sample.
+    Sample(Sample),
+    /// A log line.
+    Log(Box<LogLine>),
+    /// A span of a trace.
+    Span(Box<Span>),
+    /// An alert, firing or resolved.
+    Alert(Box<Alert>),
+    /// A change: a deploy, a config edit, a scaling, …
+    Change(Box<Change>),
+}
+
+/// Identity of a series: a stable hash of its name and labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SeriesId(pub u64);
+
+/// A metric series, shared by all its samples: sources keep one `Arc` per series and reuse it, so
+/// that the engine finds its state by [`SeriesId`] without looking at the labels again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Identity, derived from name and labels.
+    pub id: SeriesId,
+    /// Metric name.
+    pub name: Arc<str>,
+    /// Labels without the name.
+    pub labels: Labels,
+    /// How its values accumulate.
+    pub kind: SeriesKind,
+    /// Unit of its values.
+    pub unit: Unit,
+}
+
+/// How the values of a series accumulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeriesKind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up, but for resets; judged as a rate per second.
+    Counter,
+    /// A change since the last point (OTLP delta temporality, StatsD counts).
+    Delta,
+}
+
+/// Unit of a series, from metadata or its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// None known.
+    None,
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Bytes.
+    Bytes,
+    /// A share from 0 to 1.
+    Ratio,
+    /// A share from 0 to 100.
+    Percent,
+}
+
+/// What a series says of its entity; decides the bad direction and how it weighs in diagnosis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricRole {
+    /// Time to serve; up is bad.
+    Latency,
+    /// Failures, as rate or share; up is bad.
+    Errors,
+    /// Share that works; down is bad.
+    Availability,
+    /// Work offered; both ways matter, neither is a fault by itself.
+    Traffic,
+    /// Use of a limited resource: pool, disk, memory, CPU, queue; up is bad.
+    Saturation,
+    /// Anything else; both ways.
+    Other,
+}
+
+/// One value of a series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Which series.
+    pub series: Arc<Series>,
+    /// Event time.
+    pub at: Time,
+    /// The value, in the series' unit. A NaN is a stale marker: the series ended.
+    pub value: f64,
+}
+
+/// Severity of a log line, in rising order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Finest detail.
+    Trace,
+    /// For developers.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// Odd, not yet broken.
+    Warn,
+    /// Broken.
+    Error,
+    /// The process cannot go on.
+    Fatal,
+}
+
+/// A log line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Event time.
+    pub at: Time,
+    /// Labels of the emitter: service, host, file, …
+    pub labels: Labels,
+    /// Severity, when the sender says; the engine may read it from the text otherwise.
+    pub level: Option<LogLevel>,
+    /// The message, untrusted.
+    pub text: Box<str>,
+    /// Trace it belongs to, if any.
+    pub trace: Option<TraceId>,
+    /// Span it belongs to, if any.
+    pub span: Option<SpanId>,
+}
+
+/// Identity of a trace, 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TraceId(pub u128);
+
+/// Identity of a span within its trace, 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SpanId(pub u64);
+
+/// Which side of a call a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpanKind {
+    /// Inside a service.
+    Internal,
+    /// Serves a request.
+    Server,
+    /// Makes a request.
+    Client,
+    /// Sends a message.
+    Producer,
+    /// Takes a message.
+    Consumer,
+}
+
+/// A span: one operation within a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// Trace it belongs to.
+    pub trace: TraceId,
+    /// Its own id.
+    pub id: SpanId,
+    /// The span that caused it; `None` at the root.
+    pub parent: Option<SpanId>,
+    /// Resource labels of the emitter (`service.name`, `host.name`, …); shared by a request's spans.
+    pub resource: Labels,
+    /// Operation name, untrusted.
+    pub name: Arc<str>,
+    /// Which side of a call.
+    pub kind: SpanKind,
+    /// Start.
+    pub start: Time,
+    /// Duration, in microseconds.
+    pub duration_us: u64,
+    /// Whether its status is an error.
+    pub error: bool,
+    /// The other side as named by attributes (`peer.service`, `server.address`, `db.system`, …), if any.
+    pub peer: Option<Arc<str>>,
+}
+
+impl SourceId {
+    /// From a name.
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+}
+
+impl Series {
+    /// Builds a series; its id is a stable hash of name and labels.
+    pub fn new(name: &str, labels: Labels, kind: SeriesKind, unit: Unit) -> Self {
+        let id = xxhash_rust::xxh3::xxh3_64_with_seed(name.as_bytes(), labels.stable_hash());
+        Self {
+            id: SeriesId(id),
+            name: Arc::from(name),
+            labels,
+            kind,
+            unit,
+        }
+    }
+}
+
+impl LogLevel {
+    /// The level named by a word such as `warn`, `WARNING` or `E`; `None` for other words.
+    pub fn parse(word: &str) -> Option<Self> {
+        const WORDS: [(&str, LogLevel); 16] = [
+            ("trace", LogLevel::Trace),
+            ("debug", LogLevel::Debug),
+            ("info", LogLevel::Info),
+            ("information", LogLevel::Info),
+            ("notice", LogLevel::Info),
+            ("log", LogLevel::Info),
+            ("warn", LogLevel::Warn),
+            ("warning", LogLevel::Warn),
+            ("error", LogLevel::Error),
+            ("err", LogLevel::Error),
+            ("severe", LogLevel::Error),
+            ("crit", LogLevel::Fatal),
+            ("critical", LogLevel::Fatal),
+            ("alert", LogLevel::Fatal),
+            ("emerg", LogLevel::Fatal),
+            ("fatal", LogLevel::Fatal),
+        ];
+        WORDS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(word))
+            .map(|(_, level)| *level)
+    }
+}
