@@ -3,4 +3,7 @@
 //! Inputs are stamped and kept; a pure engine turns each one into effects; a shell performs the
 //! effects and feeds what happened back in as inputs. `ARCHITECTURE.md` has the map.
 
+pub mod api;
+pub mod config;
+pub mod engine;
 pub mod model;

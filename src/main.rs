@@ -1,1 +1,3 @@
+//! Chooses a mode and sets the exit code.
+
 fn main() {}

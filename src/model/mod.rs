@@ -14,6 +14,7 @@ mod hypothesis;
 mod incident;
 mod input;
 mod labels;
+mod panel;
 mod plan;
 mod record;
 mod runbook;
@@ -36,6 +37,7 @@ pub use incident::{
 };
 pub use input::{Input, Outcome, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
+pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use plan::{Action, Approval, ExecutorKind, Plan, PlanId, PlanState, Risk, Verification};
 pub use record::Record;
 pub use runbook::{

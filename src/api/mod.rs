@@ -1,0 +1,123 @@
+//! The wire types of the API and [`View::apply`], shared by daemon, command line and console.
+//!
+//! Nothing here knows the engine or does I/O. The rows themselves live in `model`.
+
+mod view;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AlertRow, Chart, Command, Incident, LogGroup, Plan, Refusal, Time, TraceView};
+
+pub use view::{Gap, View};
+
+/// Version of the wire format; a console refuses a daemon of another one.
+pub const API_VERSION: u32 = 1;
+
+/// Paths of the API, below the socket or listener.
+pub mod path {
+    /// `GET`: the whole [`super::View`].
+    pub const VIEW: &str = "/api/v1/view";
+    /// `GET`: newline-delimited [`super::WatchMessage`]s, a snapshot first.
+    pub const WATCH: &str = "/api/v1/watch";
+    /// `GET`: a [`super::Page`] of incidents; `?state=open|all&q=…&after=ID&limit=N`.
+    pub const INCIDENTS: &str = "/api/v1/incidents";
+    /// `GET`: one [`super::IncidentDetail`].
+    pub const INCIDENT: &str = "/api/v1/incidents/{id}";
+    /// `GET`: [`super::Panels`] of an incident; `?entity=…` narrows.
+    pub const PANELS: &str = "/api/v1/incidents/{id}/panels";
+    /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`.
+    pub const ALERTS: &str = "/api/v1/alerts";
+    /// `GET`: all plans that are not final, and the latest final ones.
+    pub const PLANS: &str = "/api/v1/plans";
+    /// `GET`: names, titles and risks of the runbooks loaded.
+    pub const RUNBOOKS: &str = "/api/v1/runbooks";
+    /// `POST`: a [`super::Command`](crate::model::Command); answers a [`super::CommandReply`].
+    pub const COMMANDS: &str = "/api/v1/commands";
+    /// `GET`: the journal, newest last; `?after=LINE&limit=N`.
+    pub const AUDIT: &str = "/api/v1/audit";
+}
+
+/// One line of the watch stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchMessage {
+    /// Everything; replaces what the console holds.
+    Snapshot(Box<View>),
+    /// What changed since the previous message.
+    Deltas {
+        /// Sequence number of this message: one more than the last one.
+        seq: u64,
+        /// Engine time.
+        at: Time,
+        /// Rows to replace, in order.
+        deltas: Vec<crate::model::Delta>,
+    },
+    /// Nothing changed; the time is now this.
+    Heartbeat {
+        /// Engine time.
+        at: Time,
+    },
+}
+
+/// Everything about one incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentDetail {
+    /// The incident.
+    pub incident: Incident,
+    /// Its plans, oldest first.
+    pub plans: Vec<Plan>,
+}
+
+/// What the metrics, logs and traces panes draw.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Panels {
+    /// Charts, the most unusual first.
+    pub charts: Vec<Chart>,
+    /// Log groups, new ones first.
+    pub logs: Vec<LogGroup>,
+    /// Exemplar traces.
+    pub traces: Vec<TraceView>,
+}
+
+/// A part of a long list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass as `after` for the next part; `None` at the end.
+    pub next: Option<String>,
+    /// Items in the whole list.
+    pub total: u64,
+}
+
+/// A page of alerts.
+pub type AlertPage = Page<AlertRow>;
+
+/// A runbook as a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunbookRow {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub title: String,
+    /// What it is for.
+    pub description: String,
+    /// How dangerous it is.
+    pub risk: crate::model::Risk,
+}
+
+/// The answer to a command: durable when it arrives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandReply {
+    /// What was asked.
+    pub command: Command,
+    /// Why not, if it was refused.
+    pub refused: Option<Refusal>,
+}
+
+/// The body of every error answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What failed, where, and what to do.
+    pub error: String,
+}

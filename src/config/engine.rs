@@ -1,0 +1,78 @@
+//! What the engine may be told. Everything has a default that works without a config file.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Most series with a detector; later ones are counted and named, not judged.
+    pub series_max: u32,
+    /// Most alerts held at once.
+    pub alerts_max: u32,
+    /// An alert without an end is taken as resolved this long after its last resend, in seconds.
+    pub alert_resolve_timeout_s: u32,
+    /// Signals further than this from the engine's clock, in either direction, are refused, in seconds.
+    pub clock_skew_s_max: u32,
+    /// An incident whose signals are all back to normal is resolved after this long, in seconds.
+    pub resolve_after_s: u32,
+    /// Edges known without seeing a trace.
+    pub dependencies: Vec<DeclaredEdge>,
+    /// Who must agree to what.
+    pub policy: PolicyConfig,
+}
+
+/// A dependency written down: `from` depends on `to`. Names are `kind/name`, or a bare service name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredEdge {
+    /// The dependent.
+    pub from: String,
+    /// What it depends on.
+    pub to: String,
+}
+
+/// Who must agree before anything runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// Whether plans may run at all; off means: propose only.
+    pub allow_run: bool,
+    /// People who must approve a low-risk plan; at least 1.
+    pub approvals_low: u32,
+    /// People who must approve a medium-risk plan; at least 1.
+    pub approvals_medium: u32,
+    /// People who must approve a high-risk plan; at least 1.
+    pub approvals_high: u32,
+    /// A proposal expires after this long, in seconds.
+    pub proposal_expires_s: u32,
+    /// Plans that may run at the same time.
+    pub concurrent_plans_max: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            series_max: 200_000,
+            alerts_max: 500_000,
+            alert_resolve_timeout_s: 300,
+            clock_skew_s_max: 3_600,
+            resolve_after_s: 300,
+            dependencies: Vec::new(),
+            policy: PolicyConfig::default(),
+        }
+    }
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            allow_run: true,
+            approvals_low: 1,
+            approvals_medium: 1,
+            approvals_high: 1,
+            proposal_expires_s: 900,
+            concurrent_plans_max: 1,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What somebody looks at: charts, log groups, traces and alert rows, asked for when on screen.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    EntityId, Fingerprint, IncidentId, Labels, Lane, LogLevel, MetricRole, SeriesId, Severity,
+    SpanKind, Time, TraceId, Unit,
+};
+
+/// A metric over its baseline band. The vectors have the same length, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chart {
+    /// The series.
+    pub series: SeriesId,
+    /// The entity it is about.
+    pub entity: EntityId,
+    /// Metric name and what tells it apart, untrusted.
+    pub title: Box<str>,
+    /// What it says of the entity.
+    pub role: MetricRole,
+    /// Unit of all values.
+    pub unit: Unit,
+    /// Event times, ascending.
+    pub times: Vec<Time>,
+    /// Values seen.
+    pub values: Vec<f32>,
+    /// Lower end of what was expected then.
+    pub low: Vec<f32>,
+    /// Upper end of what was expected then.
+    pub high: Vec<f32>,
+    /// Since when it is abnormal, if it is.
+    pub abnormal_since: Option<Time>,
+    /// Changes and alerts within the times shown.
+    pub marks: Vec<ChartMark>,
+}
+
+/// A mark on a chart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChartMark {
+    /// When.
+    pub at: Time,
+    /// What sort of thing.
+    pub lane: Lane,
+    /// What, untrusted.
+    pub text: Box<str>,
+}
+
+/// Log lines of one template at one entity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogGroup {
+    /// The entity.
+    pub entity: EntityId,
+    /// The template, variables as `<number>`, `<ip>`, …; untrusted.
+    pub template: Box<str>,
+    /// Severity of its lines.
+    pub level: LogLevel,
+    /// Whether it was first seen within the incident.
+    pub is_new: bool,
+    /// First line.
+    pub first_seen: Time,
+    /// Latest line.
+    pub last_seen: Time,
+    /// Lines counted.
+    pub count: u64,
+    /// Lines per bucket, oldest first, for a sparkline.
+    pub buckets: Vec<u32>,
+    /// Width of a bucket, in milliseconds.
+    pub bucket_ms: i64,
+    /// One line, secrets masked, untrusted.
+    pub sample: Box<str>,
+}
+
+/// One span of a trace, as a row of the waterfall.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpanRow {
+    /// The entity that emitted it.
+    pub entity: EntityId,
+    /// Operation, untrusted.
+    pub name: Box<str>,
+    /// Which side of a call.
+    pub kind: SpanKind,
+    /// Depth in the tree, 0 the root.
+    pub depth: u32,
+    /// Start, in microseconds after the start of the trace.
+    pub offset_us: u64,
+    /// Duration, in microseconds.
+    pub duration_us: u64,
+    /// Time not spent in children, in microseconds.
+    pub self_us: u64,
+    /// Whether its status is an error.
+    pub error: bool,
+    /// Whether it lies on the critical path.
+    pub critical: bool,
+}
+
+/// An exemplar trace: its spans in order of the tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceView {
+    /// Identity.
+    pub trace: TraceId,
+    /// When its root began.
+    pub start: Time,
+    /// Why this one is shown: `slowest`, `error`, …
+    pub reason: Box<str>,
+    /// Spans, depth first.
+    pub spans: Vec<SpanRow>,
+}
+
+/// An alert as a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertRow {
+    /// Identity.
+    pub fingerprint: Fingerprint,
+    /// Identifying labels.
+    pub labels: Labels,
+    /// Its summary or description, untrusted.
+    pub summary: Box<str>,
+    /// The entity it is about.
+    pub entity: EntityId,
+    /// From its `severity` label.
+    pub severity: Severity,
+    /// When it began.
+    pub starts_at: Time,
+    /// When it ends or ended.
+    pub ends_at: Time,
+    /// Whether it fires now.
+    pub firing: bool,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+}
