@@ -3,6 +3,8 @@
 //! It never does I/O, reads a clock, starts a thread or draws randomness, and it never iterates a
 //! hash map: the same inputs give the same effects, byte for byte.
 
+pub mod diagnose;
+
 use crate::config::EngineConfig;
 use crate::model::{
     AlertRow, Chart, Counts, Effect, EntityId, Fingerprint, Health, Incident, IncidentId,
