@@ -7,4 +7,3 @@ pub mod api;
 pub mod config;
 pub mod engine;
 pub mod model;
-pub mod sim;

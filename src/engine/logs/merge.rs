@@ -1,0 +1,159 @@
+//! Which words of a pattern are values after all.
+//!
+//! Patterns that differ in one word share a bucket for that place. How many different words must
+//! be seen before the place is taken for a variable depends on what stands around it and on what
+//! the words look like: names vary, verbs and states are what the line says.
+
+use super::pattern::{Pattern, Shape};
+use super::scan::Kind;
+use super::words;
+
+/// Different words needed after "user", "host" and the like.
+const AFTER_NOUN: usize = 3;
+/// Different words needed after "from", "on" and the like.
+const AFTER_PREPOSITION: usize = 3;
+/// Different words needed when all look like identifiers.
+const IDENTIFIERS: usize = 3;
+/// Different words needed for a glued `key=value`, identifiers and plain words.
+const ASSIGNED_IDENTIFIERS: usize = 2;
+const ASSIGNED_WORDS: usize = 4;
+/// Different words needed inside a bracket or quote pair.
+const ENCLOSED: usize = 2;
+/// Different words needed anywhere else.
+const PLAIN: usize = 6;
+/// Different words needed when they are written in capitals: states and codes are what matters.
+const CAPS: usize = 8;
+/// Different words needed when one is a verb form.
+const VERBS: usize = 12;
+/// Lines that differ in a truth value alone are one statement.
+const BOOLEANS: usize = 2;
+
+/// Values a bucket remembers; above every threshold.
+pub(super) const BUCKET_VALUES_MAX: usize = 16;
+
+/// How many different words at `at` make it a variable. `shapes` are the words seen there.
+pub(super) fn words_needed(pattern: &Pattern, at: usize, shapes: &[Shape]) -> usize {
+    let all = |wanted: Shape| shapes.iter().all(|shape| *shape == wanted);
+    if all(Shape::Boolean) {
+        return BOOLEANS;
+    }
+    if shapes.contains(&Shape::Verb) {
+        return VERBS;
+    }
+    if follows(pattern, at, words::is_named_noun) {
+        return AFTER_NOUN;
+    }
+    if shapes.contains(&Shape::Caps) {
+        return CAPS;
+    }
+    let glued_before =
+        |text: &str| at > 0 && !pattern.pieces[at].space && pattern.text(at - 1) == text;
+    if glued_before("=") {
+        return if all(Shape::Identifier) {
+            ASSIGNED_IDENTIFIERS
+        } else {
+            ASSIGNED_WORDS
+        };
+    }
+    if is_enclosed(pattern, at) {
+        return ENCLOSED;
+    }
+    if follows(pattern, at, words::is_preposition) {
+        return AFTER_PREPOSITION;
+    }
+    if all(Shape::Identifier) {
+        IDENTIFIERS
+    } else {
+        PLAIN
+    }
+}
+
+/// Whether the word before the place is one of a class.
+fn follows(pattern: &Pattern, at: usize, class: fn(&[u8]) -> bool) -> bool {
+    at > 0 && pattern.pieces[at - 1].kind == Kind::Word && class(pattern.text(at - 1).as_bytes())
+}
+
+/// Whether the piece alone stands between an opening and its closing mark.
+fn is_enclosed(pattern: &Pattern, at: usize) -> bool {
+    if at == 0 || at + 1 >= pattern.pieces.len() {
+        return false;
+    }
+    matches!(
+        (pattern.text(at - 1), pattern.text(at + 1)),
+        ("(", ")") | ("[", "]") | ("{", "}") | ("<", ">") | ("\"", "\"") | ("'", "'")
+    )
+}
+
+/// Whether the pattern still says enough with one more word made variable.
+pub(super) fn stays_constant_enough(pattern: &Pattern) -> bool {
+    let (words, vars) = pattern.count();
+    words > vars + 1 || words > 1 && words >= vars
+}
+
+/// Whether `general` covers `special`: the same constants, where a variable of `general` may
+/// stand for one variable or for a longer value (see [`value_end`]).
+pub(super) fn covers(general: &Pattern, special: &Pattern) -> bool {
+    let (words, vars) = general.count();
+    if words < 2 || vars == 0 || general.pieces.len() > special.pieces.len() {
+        return false;
+    }
+    let mut other = 0;
+    for (at, piece) in general.pieces.iter().enumerate() {
+        if other >= special.pieces.len() || at > 0 && piece.space != special.pieces[other].space {
+            return false;
+        }
+        if piece.kind == Kind::Var {
+            match value_end(general, at, special, other) {
+                Some(end) => other = end,
+                None => return false,
+            }
+        } else if general.same_constant(at, special, other) {
+            other += 1;
+        } else {
+            return false;
+        }
+    }
+    other == special.pieces.len()
+}
+
+/// Where the value that starts at `other` ends, when the variable at `at` stands for it.
+///
+/// A value is a run of glued tokens. Two places hold longer ones: `(key=<*>)` up to the bracket,
+/// and the end of a list of properties, `<*>=<*>`, up to the end of the line.
+fn value_end(general: &Pattern, at: usize, special: &Pattern, other: usize) -> Option<usize> {
+    let pieces = &special.pieces;
+    let word = &pieces[other];
+    let named = follows(special, other, words::is_named_noun);
+    if word.kind == Kind::Word && (word.shape == Shape::Verb || word.shape == Shape::Caps && !named)
+    {
+        return None; // What happened and which state was reached is never a value.
+    }
+    let next = general
+        .pieces
+        .get(at + 1)
+        .filter(|next| !next.space)
+        .map(|_| general.text(at + 1));
+    let assigned = at > 1 && general.text(at - 1) == "=";
+    if assigned && matches!(next, Some(")" | "]" | "}")) {
+        return (other..pieces.len())
+            .find(|&end| {
+                matches!(
+                    special.text(end),
+                    "," | ";" | "=" | "(" | ")" | "[" | "]" | "{" | "}"
+                )
+            })
+            .filter(|&end| Some(special.text(end)) == next);
+    }
+    if assigned && at + 1 == general.pieces.len() && general.pieces[at - 2].kind == Kind::Var {
+        return (other..pieces.len())
+            .all(|end| special.text(end) != "=")
+            .then_some(pieces.len());
+    }
+    let glued = |end: &usize| !pieces[*end].space && next != Some(special.text(*end));
+    Some(
+        (other + 1..pieces.len())
+            .take_while(glued)
+            .last()
+            .map_or(other + 1, |last| last + 1),
+    )
+}
