@@ -3,6 +3,7 @@
 //! It never does I/O, reads a clock, starts a thread or draws randomness, and it never iterates a
 //! hash map: the same inputs give the same effects, byte for byte.
 
+pub mod diagnose;
 pub mod logs;
 
 use crate::config::EngineConfig;

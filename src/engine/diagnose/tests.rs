@@ -1,0 +1,440 @@
+//! Live cases as tables: who is suspected, in which part, how sure, and when the engine abstains.
+
+use super::deviation::{Column, ColumnKind, Normal};
+use super::*;
+use crate::model::{
+    Change, ChangeKind, EntityId, Labels, Provenance, SuspectKind, SuspectRole, Time, Unit,
+};
+
+const NOON: Time = Time::from_secs(43_200);
+
+fn column(kind: ColumnKind, name: &str, median: f64, spread: f64, now: f64) -> Column {
+    let unit = match kind {
+        ColumnKind::Latency => Unit::Seconds,
+        ColumnKind::Traffic | ColumnKind::Other => Unit::None,
+        _ => Unit::Ratio,
+    };
+    Column {
+        name: name.into(),
+        unit,
+        kind,
+        normal: Normal {
+            median,
+            up: spread,
+            down: spread,
+            samples: 500,
+        },
+        additive: true,
+        limit: None,
+        values: vec![now],
+    }
+}
+
+fn latency(now: f64) -> Column {
+    column(ColumnKind::Latency, "latency", 0.1, 0.01, now)
+}
+
+fn change(entity: &str, minutes_before: i64) -> Change {
+    Change {
+        id: "d1".into(),
+        at: NOON.plus_ms(-minutes_before * 60_000),
+        kind: ChangeKind::Deploy,
+        entity: EntityId::parse(entity),
+        title: "v812".into(),
+        version: None,
+        previous_version: None,
+        by: None,
+        labels: Labels::default(),
+    }
+}
+
+/// web -> checkout -> payments -> db, and web -> search; requests 100 a row everywhere.
+fn shop(latencies: [(&str, f64); 5]) -> Case {
+    let mut case = Case::new(NOON.plus_ms(300_000), NOON, 1);
+    for (name, now) in latencies {
+        let at = case.subject(&EntityId::parse(name));
+        case.subjects[at].columns = vec![
+            latency(now),
+            column(ColumnKind::Traffic, "requests", 100.0, 5.0, 100.0),
+        ];
+    }
+    for (from, to) in [
+        ("web", "checkout"),
+        ("web", "search"),
+        ("checkout", "payments"),
+        ("payments", "database/db"),
+    ] {
+        let (from, to) = (
+            case.subject(&EntityId::parse(from)),
+            case.subject(&EntityId::parse(to)),
+        );
+        case.dependencies.push(Dependency {
+            from,
+            to,
+            provenance: Provenance::Traced,
+            age_ms: 0,
+            calls: None,
+        });
+    }
+    case.target = Some(0);
+    case
+}
+
+fn slow_payments() -> Case {
+    shop([
+        ("web", 1.1),
+        ("checkout", 1.1),
+        ("payments", 1.1),
+        ("database/db", 0.1),
+        ("search", 0.1),
+    ])
+}
+
+fn top(case: &Case) -> (String, &'static str, SuspectRole, f32) {
+    let diagnosis = diagnose(case);
+    let first = &diagnosis.hypotheses[0];
+    (
+        first.suspect.to_string(),
+        first.cause.as_str(),
+        first.role,
+        first.confidence,
+    )
+}
+
+fn subject<'a>(case: &'a mut Case, name: &str) -> &'a mut Subject {
+    let at = case.subject(&EntityId::parse(name));
+    &mut case.subjects[at]
+}
+
+#[test]
+fn the_trigger_is_named() {
+    type Edit = fn(&mut Case);
+    let cases: [(&str, Edit, &str, &str); 6] = [
+        (
+            "deploy",
+            |c| c.changes.push(change("payments", 2)),
+            "service/payments",
+            "change",
+        ),
+        (
+            "pool full",
+            |c| {
+                let mut pool = column(ColumnKind::Resource, "pool_used", 0.4, 0.05, 1.0);
+                pool.limit = Some(1.0);
+                subject(c, "payments").columns.push(pool);
+            },
+            "service/payments",
+            "resource",
+        ),
+        (
+            "instance lost",
+            |c| {
+                subject(c, "payments").lost = Some(Loss {
+                    what: "payments-3".into(),
+                    at: NOON,
+                });
+            },
+            "service/payments",
+            "instance_loss",
+        ),
+        (
+            "host disk full below",
+            |c| {
+                let at = c.subject(&EntityId::parse("host/node-3"));
+                let from = c.subject(&EntityId::parse("payments"));
+                let mut disk = column(ColumnKind::Resource, "disk_used", 0.6, 0.01, 0.99);
+                disk.limit = Some(1.0);
+                c.subjects[at].columns = vec![disk];
+                c.dependencies.push(Dependency {
+                    from,
+                    to: at,
+                    provenance: Provenance::Declared,
+                    age_ms: 0,
+                    calls: None,
+                });
+            },
+            "host/node-3",
+            "resource",
+        ),
+        (
+            "external dependency",
+            |c| {
+                let at = c.subject(&EntityId::parse("external/bank"));
+                let from = c.subject(&EntityId::parse("payments"));
+                c.subjects[at].columns = vec![latency(1.1)];
+                c.dependencies.push(Dependency {
+                    from,
+                    to: at,
+                    provenance: Provenance::Traced,
+                    age_ms: 0,
+                    calls: Some(100.0),
+                });
+            },
+            "external/bank",
+            "dependency",
+        ),
+        (
+            "surge",
+            |c| {
+                for name in ["web", "checkout", "payments"] {
+                    subject(c, name).columns[1].values = vec![300.0];
+                }
+            },
+            "service/payments",
+            "traffic",
+        ),
+    ];
+    for (name, edit, suspect, cause) in cases {
+        let mut case = slow_payments();
+        edit(&mut case);
+        let (found, kind, role, confidence) = top(&case);
+        assert_eq!(
+            (found.as_str(), kind, role),
+            (suspect, cause, SuspectRole::Trigger),
+            "{name}"
+        );
+        assert!(confidence > 0.6, "{name}: {confidence}");
+    }
+}
+
+#[test]
+fn symptoms_alone_are_no_cause() {
+    let (suspect, cause, role, confidence) = top(&slow_payments());
+    assert_eq!(
+        (suspect.as_str(), cause, role),
+        ("service/payments", "unknown", SuspectRole::FirstSymptom)
+    );
+    assert!(confidence <= ABSTAIN_CONFIDENCE, "{confidence}");
+    let diagnosis = diagnose(&slow_payments());
+    assert_eq!(
+        diagnosis
+            .not_seen
+            .iter()
+            .map(|line| &**line)
+            .collect::<Vec<_>>(),
+        ["no change, exhausted resource, lost instance or error of its own was seen anywhere"]
+    );
+}
+
+#[test]
+fn evidence_reads_as_sentences_with_numbers() {
+    let mut case = slow_payments();
+    case.changes.push(change("payments", 2));
+    for (name, delay_s) in [("payments", 0), ("checkout", 40), ("web", 60)] {
+        subject(&mut case, name).onset = Some(Onset {
+            at: NOON.plus_ms(delay_s * 1_000),
+            uncertainty_ms: 5_000,
+        });
+    }
+    subject(&mut case, "payments").logs.push(LogSign {
+        change: LogChange::New,
+        error: true,
+        template: "timeout after <*> ms".into(),
+        count: 42,
+        since: Some(NOON),
+        score: 20.0,
+    });
+    let diagnosis = diagnose(&case);
+    let texts: Vec<&str> = diagnosis.hypotheses[0]
+        .evidence_for
+        .iter()
+        .map(|e| &*e.text)
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "new error line, 42 times since 12:00: \"timeout after <*> ms\"",
+            "carries 96 % of the harm felt at web that nothing below explains",
+            "deploy v812 2 min before onset",
+            "latency 1.1 s against 80 ms–120 ms since 12:00",
+            "odd 40 s before anything else",
+        ]
+    );
+    let impact = diagnosis
+        .hypotheses
+        .iter()
+        .find(|h| h.suspect.name() == "web")
+        .map(|h| h.role);
+    assert_eq!(impact, Some(SuspectRole::Impact));
+}
+
+#[test]
+fn abstains_when_the_cause_is_out_of_sight() {
+    type Edit = fn(&mut Case);
+    let cases: [(&str, Edit, &str); 5] = [
+        (
+            "nothing odd at all",
+            |c| {
+                c.subjects
+                    .iter_mut()
+                    .for_each(|s| s.columns[0].values = vec![0.1]);
+            },
+            "weak",
+        ),
+        (
+            "no metrics below",
+            |c| {
+                for name in ["checkout", "payments", "database/db"] {
+                    subject(c, name).columns.clear();
+                }
+            },
+            "nothing is measured on checkout, payments, db",
+        ),
+        (
+            "no dependencies",
+            |c| c.dependencies.clear(),
+            "no dependencies known",
+        ),
+        (
+            "no target",
+            |c| c.target = None,
+            "ranked by deviation alone",
+        ),
+        (
+            "old change elsewhere",
+            |c| c.changes.push(change("search", 600)),
+            "no change",
+        ),
+    ];
+    for (name, edit, said) in cases {
+        let mut case = slow_payments();
+        edit(&mut case);
+        let diagnosis = diagnose(&case);
+        let highest = diagnosis
+            .hypotheses
+            .iter()
+            .map(|h| h.confidence)
+            .fold(0.0, f32::max);
+        assert!(highest <= ABSTAIN_CONFIDENCE, "{name}: {highest}");
+        assert!(
+            diagnosis.not_seen.iter().any(|line| line.contains(said)),
+            "{name}: {:?}",
+            diagnosis.not_seen
+        );
+    }
+}
+
+#[test]
+fn errors_in_logs_are_blamed_on_the_deepest() {
+    let mut case = slow_payments();
+    for name in ["web", "checkout", "payments"] {
+        subject(&mut case, name).logs.push(LogSign {
+            change: LogChange::More,
+            error: true,
+            template: "call failed".into(),
+            count: 100,
+            since: None,
+            score: 15.0,
+        });
+    }
+    let (suspect, kind, role, confidence) = top(&case);
+    assert_eq!(
+        (suspect.as_str(), kind, role),
+        ("service/payments", "dependency", SuspectRole::FirstSymptom)
+    );
+    assert!(confidence > 0.6, "{confidence}");
+}
+
+#[test]
+fn a_change_to_a_bystander_does_not_win() {
+    let mut case = slow_payments();
+    case.changes.push(change("search", 1));
+    subject(&mut case, "payments").traces.self_time = Some(Shift {
+        normal: 0.09,
+        now: 1.0,
+        z: 40.0,
+    });
+    assert_eq!(top(&case).0, "service/payments");
+    let diagnosis = diagnose(&case);
+    assert!(matches!(
+        diagnosis.hypotheses[0].cause,
+        SuspectKind::Dependency
+    ));
+}
+
+#[test]
+fn an_empty_case_is_no_panic() {
+    let diagnosis = diagnose(&Case::default());
+    assert_eq!(diagnosis.hypotheses, []);
+    assert!(!diagnosis.not_seen.is_empty());
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_case() -> impl Strategy<Value = Case> {
+        let number = prop_oneof![Just(0.0), Just(f64::NAN), -1e9..1e9f64, 0.0..1.0f64];
+        let subject = (
+            prop::collection::vec((0..5usize, number.clone(), 0.001..10.0f64, number), 0..4),
+            0..3u8,
+        );
+        (
+            prop::collection::vec(subject, 1..12),
+            prop::collection::vec((0..12usize, 0..12usize), 0..30),
+            prop::option::of(0..12usize),
+        )
+            .prop_map(|(subjects, edges, target)| {
+                let kinds = [
+                    ColumnKind::Latency,
+                    ColumnKind::Errors,
+                    ColumnKind::Availability,
+                    ColumnKind::Traffic,
+                    ColumnKind::Resource,
+                ];
+                let mut case = Case::new(NOON, NOON, 1);
+                for (at, (columns, prefix)) in subjects.iter().enumerate() {
+                    let kind = ["service", "external", "host"][usize::from(*prefix)];
+                    let at = case.subject(&EntityId::parse(&format!("{kind}/{at}")));
+                    case.subjects[at].columns = columns
+                        .iter()
+                        .map(|(kind, median, spread, now)| {
+                            column(
+                                kinds[*kind],
+                                "m",
+                                if median.is_nan() { 0.0 } else { *median },
+                                *spread,
+                                *now,
+                            )
+                        })
+                        .collect();
+                }
+                let count = case.subjects.len();
+                case.dependencies = edges
+                    .into_iter()
+                    .map(|(from, to)| Dependency {
+                        from: from % count,
+                        to: to % count,
+                        provenance: Provenance::Traced,
+                        age_ms: 0,
+                        calls: None,
+                    })
+                    .collect();
+                case.target = target.map(|target| target % count);
+                case
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn confidence_is_a_chance_and_the_same_twice(case in any_case()) {
+            let diagnosis = diagnose(&case);
+            let sum: f32 = diagnosis.hypotheses.iter().map(|h| h.confidence).sum();
+            prop_assert!(sum <= 1.001, "{sum}");
+            for hypothesis in &diagnosis.hypotheses {
+                prop_assert!((0.0..=1.0).contains(&hypothesis.confidence));
+            }
+            prop_assert_eq!(&diagnosis, &diagnose(&case));
+        }
+
+        #[test]
+        fn blame_neither_appears_nor_vanishes(case in any_case()) {
+            if let Some(blame) = weigh::weigh(&case).blame {
+                let sum: f64 = blame.scores.iter().sum();
+                prop_assert!((sum - 1.0).abs() < 1e-3, "{}", sum);
+            }
+        }
+    }
+}

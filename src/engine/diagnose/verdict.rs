@@ -1,0 +1,385 @@
+//! From weighed subjects to the diagnosis shown: roles, causes, honest confidence, sentences.
+//!
+//! Must never raise a confidence: it only limits what the weighing found.
+
+use super::case::{Case, Subject, SubjectIx};
+use super::deviation::gate;
+use super::weigh::{Clue, ClueKind, Weighed};
+use super::words;
+use crate::model::{
+    Diagnosis, EntityKind, Evidence, Hypothesis, Provenance, SuspectKind, SuspectRole, Unit,
+};
+
+/// Suspects shown at most.
+const SUSPECTS_MAX: usize = 5;
+/// Suspects below this chance are not shown.
+const CHANCE_MIN: f64 = 0.02;
+/// At or below this confidence the engine says it does not know.
+pub const ABSTAIN_CONFIDENCE: f32 = 0.3;
+/// Sentences a side of a hypothesis.
+const SENTENCES_MAX: usize = 6;
+/// Nobody is ever certain.
+const CONFIDENCE_MAX: f64 = 0.97;
+/// Limit for a suspect that shows symptoms only: where, but not why.
+const SYMPTOMS_ONLY_MAX: f64 = 0.3;
+/// Limit for a suspect with evidence from inside (its own time, errors, logs) but no trigger.
+const INSIDE_ONLY_MAX: f64 = 0.8;
+/// Log odds from which a clue counts as a reason.
+const REASON_LOG_ODDS: f64 = 0.4;
+/// The target's deviation at which its trouble is half believed.
+const TARGET_HALF_Z: f64 = 1.5;
+/// A normal taught by fewer values than this is called young.
+const YOUNG_SAMPLES: u32 = 30;
+/// Edges not confirmed for this long are called stale.
+const STALE_MS: i64 = 24 * 3_600_000;
+/// Entities named in one "not seen" sentence.
+const NAMES_MAX: usize = 3;
+/// The largest log odds a single clue has; weights are shown relative to it.
+const CLUE_FULL_LOG_ODDS: f64 = 3.0;
+
+/// Composes the diagnosis.
+pub fn verdict(case: &Case, weighed: &Weighed) -> Diagnosis {
+    let mut order: Vec<SubjectIx> = (0..case.subjects.len()).collect();
+    order.sort_by(|a, b| {
+        weighed.score[*b]
+            .total_cmp(&weighed.score[*a])
+            .then(a.cmp(b))
+    });
+    let mut hypotheses: Vec<Hypothesis> = order
+        .iter()
+        .filter(|at| weighed.chance[**at] >= CHANCE_MIN)
+        .take(SUSPECTS_MAX)
+        .map(|at| hypothesis(case, weighed, *at))
+        .collect();
+    hypotheses.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    if let Some(target) = case.target {
+        let id = &case.subjects[target].id;
+        if !hypotheses.iter().any(|h| h.suspect == *id) {
+            hypotheses.push(hypothesis(case, weighed, target));
+        }
+    }
+    Diagnosis {
+        not_seen: not_seen(case, weighed),
+        hypotheses,
+    }
+}
+
+fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
+    let subject = &case.subjects[at];
+    let clues = &weighed.clues[at];
+    let reason = likeliest_cause(case, subject, clues);
+    let inside = clues.iter().any(|clue| {
+        clue.log_odds >= REASON_LOG_ODDS
+            && matches!(
+                clue.kind,
+                ClueKind::Log(_)
+                    | ClueKind::SelfTime
+                    | ClueKind::SelfErrors
+                    | ClueKind::Gap
+                    | ClueKind::Resource(_)
+            )
+    });
+    let explained = weighed
+        .blame
+        .as_ref()
+        .is_some_and(|b| b.through[at] > 0.2 && b.scores[at] < 0.3 * b.through[at]);
+    let role = match reason {
+        SuspectKind::Unknown if explained => SuspectRole::Impact,
+        SuspectKind::Unknown => SuspectRole::FirstSymptom,
+        SuspectKind::Dependency if subject.id.kind() != EntityKind::External => {
+            SuspectRole::FirstSymptom
+        }
+        _ => SuspectRole::Trigger,
+    };
+    let limit = match (role, inside) {
+        (SuspectRole::Trigger, _) => CONFIDENCE_MAX,
+        (_, true) => INSIDE_ONLY_MAX,
+        _ => SYMPTOMS_ONLY_MAX,
+    };
+    let felt = weighed
+        .blame
+        .as_ref()
+        .map_or(1.0, |blame| gate(blame.target_z, TARGET_HALF_Z));
+    let confidence = (weighed.chance[at] * felt).min(limit) as f32;
+    let (evidence_for, evidence_against) = sentences(case, at, clues);
+    Hypothesis {
+        suspect: subject.id.clone(),
+        cause: reason,
+        role,
+        confidence,
+        evidence_for,
+        evidence_against,
+    }
+}
+
+/// What about the suspect set it off: the strongest clue that names a cause.
+fn likeliest_cause(case: &Case, subject: &Subject, clues: &[Clue]) -> SuspectKind {
+    let reason = clues
+        .iter()
+        .filter(|clue| clue.log_odds >= REASON_LOG_ODDS)
+        .filter(|clue| {
+            matches!(
+                clue.kind,
+                ClueKind::Change(_)
+                    | ClueKind::Saturated(_)
+                    | ClueKind::Resource(_)
+                    | ClueKind::Traffic(_)
+                    | ClueKind::Lost
+            )
+        })
+        .max_by(|a, b| a.log_odds.total_cmp(&b.log_odds));
+    match reason.map(|clue| clue.kind) {
+        Some(ClueKind::Change(at)) => {
+            let change = &case.changes[at];
+            SuspectKind::Change {
+                id: change.id.clone(),
+                title: change.title.clone(),
+                at: change.at,
+            }
+        }
+        Some(ClueKind::Saturated(column) | ClueKind::Resource(column)) => SuspectKind::Resource {
+            metric: subject.columns[column].name.clone(),
+        },
+        Some(ClueKind::Traffic(_)) => SuspectKind::Traffic,
+        Some(ClueKind::Lost) => SuspectKind::InstanceLoss,
+        _ if clues.iter().any(names_dependency) => SuspectKind::Dependency,
+        _ => SuspectKind::Unknown,
+    }
+}
+
+fn names_dependency(clue: &Clue) -> bool {
+    match clue.kind {
+        ClueKind::External => true,
+        ClueKind::SelfTime | ClueKind::SelfErrors | ClueKind::Gap | ClueKind::Log(_) => {
+            clue.log_odds >= REASON_LOG_ODDS
+        }
+        _ => false,
+    }
+}
+
+fn sentences(case: &Case, at: SubjectIx, clues: &[Clue]) -> (Vec<Evidence>, Vec<Evidence>) {
+    let mut speaks_for = Vec::new();
+    let mut speaks_against = Vec::new();
+    for clue in clues {
+        let Some((against, weight, text)) = sentence(case, at, clue) else {
+            continue;
+        };
+        let side = if against {
+            &mut speaks_against
+        } else {
+            &mut speaks_for
+        };
+        side.push(Evidence {
+            text: text.into_boxed_str(),
+            weight: weight.clamp(0.0, 1.0) as f32,
+        });
+    }
+    for side in [&mut speaks_for, &mut speaks_against] {
+        side.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        side.truncate(SENTENCES_MAX);
+    }
+    (speaks_for, speaks_against)
+}
+
+/// One clue in words: whether it speaks against, its weight from 0 to 1, the sentence.
+fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, String)> {
+    let subject = &case.subjects[at];
+    let strength = clue.log_odds.abs() / CLUE_FULL_LOG_ODDS;
+    let target = case.target.map(|target| case.subjects[target].id.name());
+    let for_it = |text| Some((false, strength, text));
+    match clue.kind {
+        ClueKind::Blame(share) if share >= 0.05 => {
+            let place = target.map_or_else(|| "the target".to_owned(), words::clipped);
+            let text = format!(
+                "carries {:.0} % of the harm felt at {place} that nothing below explains",
+                share * 100.0
+            );
+            Some((false, share, text))
+        }
+        ClueKind::Blame(_) => None,
+        ClueKind::Explained(share) => Some((
+            true,
+            share,
+            format!(
+                "what it calls explains {:.0} % of its trouble",
+                share * 100.0
+            ),
+        )),
+        ClueKind::Metric(column) => {
+            let column = &subject.columns[column];
+            let (worst, z) = column.worst()?;
+            Some((
+                false,
+                0.5 * gate(z, 4.0),
+                words::column(column, worst, subject.onset),
+            ))
+        }
+        ClueKind::Change(change) => for_it(words::change(&case.changes[change], case.began)),
+        ClueKind::Saturated(column) => {
+            let column = &subject.columns[column];
+            for_it(words::saturated(
+                column,
+                column.worst()?.0,
+                column.limit?,
+                subject.onset,
+            ))
+        }
+        ClueKind::Resource(column) | ClueKind::Traffic(column) => {
+            let column = &subject.columns[column];
+            for_it(words::column(column, column.worst()?.0, subject.onset))
+        }
+        ClueKind::Lost => for_it(words::loss(subject.lost.as_ref()?)),
+        ClueKind::Log(log) => for_it(words::log(&subject.logs[log])),
+        ClueKind::SelfTime => for_it(words::shift(
+            "its own time",
+            subject.traces.self_time?,
+            Unit::Seconds,
+        )),
+        ClueKind::SelfErrors => for_it(words::shift(
+            "fails by itself in",
+            subject.traces.self_errors?,
+            Unit::Ratio,
+        )),
+        ClueKind::Gap => for_it(words::shift(
+            "calls to it wait on the way",
+            subject.traces.gap?,
+            Unit::Seconds,
+        )),
+        ClueKind::First(lead_ms) => for_it(format!(
+            "odd {} before anything else",
+            words::duration(lead_ms)
+        )),
+        ClueKind::Late(late_ms) => Some((
+            true,
+            strength,
+            format!("odd only {} after {}", words::duration(late_ms), target?),
+        )),
+        ClueKind::External => for_it("outside our systems, and the harm rests there".to_owned()),
+        ClueKind::Record => {
+            let record = subject.record?;
+            for_it(format!(
+                "was the cause in {} of {} similar incidents",
+                record.cause, record.of
+            ))
+        }
+        ClueKind::SelfTimeNormal => {
+            let shift = subject.traces.self_time?;
+            Some((
+                true,
+                strength,
+                words::shift("its own time is as always,", shift, Unit::Seconds),
+            ))
+        }
+        ClueKind::NothingOdd => Some((true, 0.3, "nothing odd measured on it".to_owned())),
+    }
+}
+
+/// What could not be seen and might have changed the answer.
+fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
+    let mut lines: Vec<String> = case.blind.iter().map(|line| words::clipped(line)).collect();
+    let mut missing = |seen: bool, line: &str| {
+        if !seen {
+            lines.push(line.to_owned());
+        }
+    };
+    missing(
+        case.coverage.traces,
+        "no traces: own time and own errors of services are unknown",
+    );
+    missing(
+        case.coverage.logs,
+        "no logs: new error lines would not show",
+    );
+    missing(
+        case.coverage.changes,
+        "no feed of changes: a deploy would not show",
+    );
+    missing(
+        case.target.is_some(),
+        "no entity where users feel it: suspects are ranked by deviation alone",
+    );
+    missing(
+        !case.dependencies.is_empty(),
+        "no dependencies known: harm cannot be followed",
+    );
+    lines.extend(blind_entities(case));
+    lines.extend(stale_edges(case));
+    if let Some(blame) = &weighed.blame
+        && blame.target_z < TARGET_HALF_Z
+    {
+        lines.push(format!(
+            "the symptom is weak: {:.1} standard deviations",
+            blame.target_z
+        ));
+    }
+    let young = case
+        .subjects
+        .iter()
+        .filter(|s| s.columns.iter().any(|c| c.normal.samples < YOUNG_SAMPLES))
+        .count();
+    if young > 0 {
+        lines.push(format!(
+            "normal is little known yet on {young} of {} entities",
+            case.subjects.len()
+        ));
+    }
+    let outside = case
+        .changes
+        .iter()
+        .filter(|change| case.find(&change.entity).is_none())
+        .count();
+    if outside > 0 {
+        lines.push(format!(
+            "{outside} changes to entities outside this incident were not weighed"
+        ));
+    }
+    let symptoms_only = weighed.chance.iter().all(|chance| *chance < CHANCE_MIN)
+        || !weighed
+            .clues
+            .iter()
+            .flatten()
+            .any(|clue| clue.log_odds >= REASON_LOG_ODDS);
+    if symptoms_only {
+        lines.push(
+            "no change, exhausted resource, lost instance or error of its own was seen anywhere"
+                .to_owned(),
+        );
+    }
+    lines.into_iter().map(String::into_boxed_str).collect()
+}
+
+/// Names of the entities below the target about which nothing is known.
+fn blind_entities(case: &Case) -> Option<String> {
+    let blind: Vec<&str> = case
+        .subjects
+        .iter()
+        .filter(|s| s.is_blind() && s.onset.is_none())
+        .map(|s| s.id.name())
+        .collect();
+    let first = blind.get(..blind.len().min(NAMES_MAX))?;
+    if first.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = first.iter().map(|name| words::clipped(name)).collect();
+    let more = blind.len() - first.len();
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    Some(format!("nothing is measured on {}{rest}", names.join(", ")))
+}
+
+fn stale_edges(case: &Case) -> Option<String> {
+    let stale = case
+        .dependencies
+        .iter()
+        .filter(|d| d.provenance != Provenance::Declared && d.age_ms > STALE_MS)
+        .count();
+    (stale > 0).then(|| {
+        format!(
+            "{stale} of {} dependencies were last confirmed more than a day ago",
+            case.dependencies.len()
+        )
+    })
+}

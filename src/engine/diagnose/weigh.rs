@@ -1,0 +1,559 @@
+//! Weighs what was seen on each entity into a chance that it is the cause.
+//!
+//! Bayes in log odds: blame flow (or, without a target, the deviation) is the prior; each independent kind
+//! of evidence adds a hinge that is zero below its noise level and bounded above; the chances of all
+//! subjects and of "a cause nobody sees" add up to one. Must never look at names or text.
+
+use super::blame::{self, Blame, Edge, Node, System};
+use super::case::{Case, LogChange, Shift, Subject, SubjectIx};
+use super::deviation::{ColumnKind, gate};
+use crate::model::{ChangeKind, EntityKind, Provenance, Time};
+
+/// One piece of evidence about a subject, with what it adds to the log odds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clue {
+    /// What it is.
+    pub kind: ClueKind,
+    /// Added to the log odds; negative speaks against.
+    pub log_odds: f64,
+}
+
+/// Kinds of evidence; indexes point into the case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ClueKind {
+    /// Share of blame that rests here.
+    Blame(f64),
+    /// The metric that departs most.
+    Metric(usize),
+    /// A change shortly before the onset.
+    Change(usize),
+    /// A resource out of its range.
+    Resource(usize),
+    /// A resource at its limit.
+    Saturated(usize),
+    /// More work than usual, here and at the target.
+    Traffic(usize),
+    /// An instance went away.
+    Lost,
+    /// An odd log template.
+    Log(usize),
+    /// Its own time rose.
+    SelfTime,
+    /// It fails by itself.
+    SelfErrors,
+    /// Calls to it wait on the way.
+    Gap,
+    /// Odd before everything else, by this many milliseconds.
+    First(i64),
+    /// Odd only after the target, by this many milliseconds.
+    Late(i64),
+    /// External, and harm rests there.
+    External,
+    /// It was the cause of similar incidents.
+    Record,
+    /// What it calls explains this share of its harm.
+    Explained(f64),
+    /// Spans show its own time unchanged.
+    SelfTimeNormal,
+    /// Nothing odd was measured on it.
+    NothingOdd,
+}
+
+/// All subjects weighed.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// Chance that the subject is the cause, before honesty limits; sums to less than 1.
+    pub chance: Vec<f64>,
+    /// Log odds by which suspects rank.
+    pub score: Vec<f64>,
+    /// Evidence per subject.
+    pub clues: Vec<Vec<Clue>>,
+    /// The flow, when there was a target.
+    pub blame: Option<Blame>,
+}
+
+// Weights in log odds. Chosen on simulated systems (`eval::systems`), see docs/diagnosis.md.
+/// A deploy right before the onset.
+const CHANGE_LOG_ODDS: f64 = 2.5;
+/// A resource at its limit.
+const SATURATED_LOG_ODDS: f64 = 2.2;
+/// A resource far out of its range.
+const RESOURCE_LOG_ODDS: f64 = 1.2;
+/// A lost instance.
+const LOST_LOG_ODDS: f64 = 2.5;
+/// A surge of work here and at the target.
+const TRAFFIC_LOG_ODDS: f64 = 1.2;
+/// Harm that rests at something external.
+const EXTERNAL_LOG_ODDS: f64 = 0.5;
+/// Odd before everything else.
+const FIRST_LOG_ODDS: f64 = 0.7;
+/// Odd only well after the target.
+const LATE_LOG_ODDS: f64 = -1.0;
+/// Each of self time, self errors and gap.
+const TRACE_LOG_ODDS: f64 = 2.0;
+/// Spans show its own time as it always is.
+const SELF_TIME_NORMAL_LOG_ODDS: f64 = -0.7;
+/// Odd log lines.
+const LOG_LOG_ODDS: f64 = 3.0;
+/// It was the cause of every similar incident.
+const RECORD_LOG_ODDS: f64 = 1.0;
+
+/// Log scores below this many standard deviations are noise …
+const LOG_NOISE_Z: f64 = 3.0;
+/// … and count fully this much above it.
+const LOG_FULL_Z: f64 = 12.0;
+/// Span shifts below this are noise …
+const SHIFT_NOISE_Z: f64 = 3.0;
+/// … and count fully this much above it.
+const SHIFT_FULL_Z: f64 = 9.0;
+/// Evidence that a flagged dependency shows at least as strongly is mostly passed on from there.
+const PASSED_ON_SHARE: f64 = 0.2;
+/// How deep dependencies are searched for the source of passed-on evidence.
+const PASSED_ON_DEPTH_MAX: usize = 4;
+/// Deviation at which a resource is half believed.
+const RESOURCE_HALF_Z: f64 = 4.0;
+/// Share of a limit at which a resource is exhausted.
+const SATURATED_SHARE: f64 = 0.95;
+/// A surge: this far out, both here and at the target …
+const TRAFFIC_Z: f64 = 3.0;
+/// … and at least this many times the usual.
+const TRAFFIC_RATIO: f64 = 1.3;
+/// A change loses its weight by a factor e in this time before the onset.
+const CHANGE_FADE_MS: f64 = 20.0 * 60_000.0;
+/// A change up to this much after the first odd point still counts: clocks and windows are coarse.
+const CHANGE_AFTER_MS: i64 = 60_000;
+/// Lateness at which "odd only after the target" counts fully.
+const LATE_FULL_MS: f64 = 120_000.0;
+/// Prior of a subject below the target at which no blame rests.
+const BELOW_TARGET_PRIOR: f64 = 0.02;
+/// Prior of a subject without any known path from the target.
+const ELSEWHERE_PRIOR: f64 = 0.004;
+/// Prior of a subject below the target about which nothing is known.
+const BLIND_PRIOR: f64 = 0.05;
+/// Weight of "a cause that nobody sees" among the alternatives.
+const UNSEEN_PRIOR: f64 = 0.15;
+/// A traced edge loses half its belief when not confirmed for this long.
+const EDGE_FADE_HALF_MS: f64 = 24.0 * 3_600_000.0;
+/// Belief in an inferred edge.
+const INFERRED_BELIEF: f64 = 0.6;
+
+/// Weighs every subject of `case`.
+pub fn weigh(case: &Case) -> Weighed {
+    let blame = case
+        .target
+        .map(|target| blame::blame(&system(case, target)));
+    let priors = priors(case, blame.as_ref());
+    let below = Below::of(case);
+    let mut clues: Vec<Vec<Clue>> = case
+        .subjects
+        .iter()
+        .enumerate()
+        .map(|(at, _)| own_clues(case, at, blame.as_ref()))
+        .collect();
+    add_changes(case, &mut clues);
+    add_order(case, &mut clues);
+    discount_passed_on(&below, &mut clues);
+    let score: Vec<f64> = priors
+        .iter()
+        .zip(&clues)
+        .map(|(prior, clues)| prior.ln() + clues.iter().map(|clue| clue.log_odds).sum::<f64>())
+        .collect();
+    let top = score.iter().copied().fold(UNSEEN_PRIOR.ln(), f64::max);
+    let total: f64 =
+        score.iter().map(|s| (s - top).exp()).sum::<f64>() + (UNSEEN_PRIOR.ln() - top).exp();
+    let chance = score.iter().map(|s| (s - top).exp() / total).collect();
+    Weighed {
+        chance,
+        score,
+        clues,
+        blame,
+    }
+}
+
+fn system(case: &Case, target: SubjectIx) -> System<'_> {
+    let nodes = case
+        .subjects
+        .iter()
+        .map(|subject| Node {
+            class: subject.class(),
+            columns: &subject.columns,
+        })
+        .collect();
+    let edges = case
+        .dependencies
+        .iter()
+        .map(|dependency| Edge {
+            from: dependency.from,
+            to: dependency.to,
+            calls: dependency.calls,
+            belief: match dependency.provenance {
+                Provenance::Declared => 1.0,
+                Provenance::Traced => fade(dependency.age_ms),
+                Provenance::Inferred => INFERRED_BELIEF * fade(dependency.age_ms),
+            },
+        })
+        .collect();
+    System {
+        nodes,
+        edges,
+        target,
+        family: case.family,
+        rows: case.rows,
+    }
+}
+
+fn fade(age_ms: i64) -> f64 {
+    0.5_f64.powf(age_ms.max(0) as f64 / EDGE_FADE_HALF_MS)
+}
+
+/// What is believed of each subject before its own evidence: blame flow, or the share of deviation.
+fn priors(case: &Case, blame: Option<&Blame>) -> Vec<f64> {
+    let Some((blame, target)) = blame.zip(case.target) else {
+        let sizes: Vec<f64> = case
+            .subjects
+            .iter()
+            .map(|subject| 1.0 + worst_metric(subject).map_or(0.0, |(_, z)| z))
+            .collect();
+        let total: f64 = sizes.iter().sum();
+        return sizes.iter().map(|size| size / total.max(1.0)).collect();
+    };
+    let below = Below::of(case).all(target);
+    case.subjects
+        .iter()
+        .enumerate()
+        .map(|(at, subject)| {
+            let floor = if !below[at] && at != target {
+                ELSEWHERE_PRIOR
+            } else if subject.is_blind() {
+                BLIND_PRIOR
+            } else {
+                BELOW_TARGET_PRIOR
+            };
+            blame.scores[at] + floor
+        })
+        .collect()
+}
+
+/// The column that departs most on its bad side, and by how many standard deviations.
+pub fn worst_metric(subject: &Subject) -> Option<(usize, f64)> {
+    subject
+        .columns
+        .iter()
+        .enumerate()
+        .filter_map(|(at, column)| Some((at, column.worst()?.1)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// Evidence found on the subject itself.
+fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
+    let subject = &case.subjects[at];
+    let mut clues = Vec::new();
+    let mut add = |kind, log_odds: f64| clues.push(Clue { kind, log_odds });
+    if let Some(blame) = blame {
+        add(ClueKind::Blame(blame.scores[at]), 0.0);
+        let passed = blame.through[at] - blame.scores[at];
+        if passed > 0.1 && blame.through[at] > 0.0 {
+            add(ClueKind::Explained(passed / blame.through[at]), 0.0);
+        }
+        if subject.id.kind() == EntityKind::External {
+            let log_odds = EXTERNAL_LOG_ODDS * blame.scores[at];
+            if blame.scores[at] > 0.1 {
+                add(ClueKind::External, log_odds);
+            }
+        }
+    }
+    match worst_metric(subject) {
+        Some((column, z)) if z > 1.0 => add(ClueKind::Metric(column), 0.0),
+        Some(_) if subject.logs.is_empty() => add(ClueKind::NothingOdd, 0.0),
+        _ => {}
+    }
+    if let Some(clue) = resource_clue(subject) {
+        add(clue.kind, clue.log_odds);
+    }
+    if let Some(column) = surge(subject) {
+        let at_target = case
+            .target
+            .is_some_and(|target| surge(&case.subjects[target]).is_some());
+        if at_target {
+            add(ClueKind::Traffic(column), TRAFFIC_LOG_ODDS);
+        }
+    }
+    if let Some(loss) = &subject.lost {
+        let weight = recency(loss.at, onset_of(case, subject), CHANGE_AFTER_MS * 2);
+        if weight > 0.05 {
+            add(ClueKind::Lost, LOST_LOG_ODDS * weight);
+        }
+    }
+    if let Some((log, score)) = worst_log(subject) {
+        add(
+            ClueKind::Log(log),
+            LOG_LOG_ODDS * hinge(score, LOG_NOISE_Z, LOG_FULL_Z),
+        );
+    }
+    trace_clues(subject, &mut add);
+    if let Some(record) = subject.record.filter(|record| record.of > 0) {
+        // One incident proves little: the rule of succession halves the first.
+        let share = f64::from(record.cause) / f64::from(record.of + 1);
+        add(ClueKind::Record, RECORD_LOG_ODDS * share);
+    }
+    clues
+}
+
+/// Zero at `noise`, rising straight to one at `noise + full`, and never more.
+fn hinge(z: f64, noise: f64, full: f64) -> f64 {
+    ((z - noise) / full).clamp(0.0, 1.0)
+}
+
+fn worst_log(subject: &Subject) -> Option<(usize, f64)> {
+    subject
+        .logs
+        .iter()
+        .enumerate()
+        .map(|(at, sign)| {
+            // Lines that come more often without being errors are mostly work, not failure.
+            let weight = match (sign.error, sign.change) {
+                (true, LogChange::New | LogChange::More) | (false, LogChange::Gone) => 1.0,
+                (false, LogChange::New) => 0.5,
+                (false, LogChange::More) => 0.25,
+                (true, LogChange::Gone) => 0.0,
+            };
+            (at, sign.score * weight)
+        })
+        .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+}
+
+fn trace_clues(subject: &Subject, add: &mut impl FnMut(ClueKind, f64)) {
+    let traces = &subject.traces;
+    let rise =
+        |shift: Option<Shift>| shift.map_or(0.0, |s| hinge(s.z, SHIFT_NOISE_Z, SHIFT_FULL_Z));
+    for (kind, shift) in [
+        (ClueKind::SelfTime, traces.self_time),
+        (ClueKind::SelfErrors, traces.self_errors),
+        (ClueKind::Gap, traces.gap),
+    ] {
+        let weight = rise(shift);
+        if weight > 0.0 {
+            add(kind, TRACE_LOG_ODDS * weight);
+        }
+    }
+    let quiet = |shift: Option<Shift>| shift.is_some_and(|s| s.z < SHIFT_NOISE_Z / 2.0);
+    if quiet(traces.self_time) && rise(traces.self_errors) == 0.0 && rise(traces.gap) == 0.0 {
+        add(ClueKind::SelfTimeNormal, SELF_TIME_NORMAL_LOG_ODDS);
+    }
+}
+
+fn resource_clue(subject: &Subject) -> Option<Clue> {
+    let mut best: Option<Clue> = None;
+    for (at, column) in subject.columns.iter().enumerate() {
+        if column.kind != ColumnKind::Resource {
+            continue;
+        }
+        let present = column
+            .values
+            .iter()
+            .copied()
+            .filter(|value| value.is_finite());
+        let Some(highest) = present.max_by(f64::total_cmp) else {
+            continue;
+        };
+        let z = column.normal.z_from(column.normal.median, highest) * column.normal.trust();
+        let full = column
+            .limit
+            .is_some_and(|limit| highest >= limit * SATURATED_SHARE);
+        let usual = column
+            .limit
+            .is_some_and(|limit| column.normal.median >= limit * SATURATED_SHARE);
+        let clue = if full && !usual {
+            Clue {
+                kind: ClueKind::Saturated(at),
+                log_odds: SATURATED_LOG_ODDS,
+            }
+        } else if z > 2.0 {
+            Clue {
+                kind: ClueKind::Resource(at),
+                log_odds: RESOURCE_LOG_ODDS * gate(z, RESOURCE_HALF_Z),
+            }
+        } else {
+            continue;
+        };
+        if best.is_none_or(|best| clue.log_odds > best.log_odds) {
+            best = Some(clue);
+        }
+    }
+    best
+}
+
+/// The traffic column that shows a surge.
+fn surge(subject: &Subject) -> Option<usize> {
+    subject.columns.iter().position(|column| {
+        column.kind == ColumnKind::Traffic
+            && column
+                .values
+                .iter()
+                .copied()
+                .filter(|v| v.is_finite())
+                .any(|value| {
+                    column.normal.z_from(column.normal.median, value) >= TRAFFIC_Z
+                        && value >= TRAFFIC_RATIO * column.normal.median
+                })
+    })
+}
+
+fn onset_of(case: &Case, subject: &Subject) -> Time {
+    subject.onset.map_or(case.began, |onset| {
+        onset.at.min(case.began.plus_ms(CHANGE_AFTER_MS))
+    })
+}
+
+/// 1 right before `onset`, fading with distance; 0 for what came after.
+fn recency(at: Time, onset: Time, after_ms: i64) -> f64 {
+    let lag_ms = onset.since(at);
+    if lag_ms < -after_ms {
+        0.0
+    } else {
+        (-lag_ms.max(0) as f64 / CHANGE_FADE_MS).exp()
+    }
+}
+
+fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
+    for (at, change) in case.changes.iter().enumerate() {
+        let Some(subject) = case.find(&change.entity) else {
+            continue;
+        };
+        let kind_weight = match change.kind {
+            ChangeKind::Deploy | ChangeKind::Config => 1.0,
+            ChangeKind::Flag => 0.9,
+            ChangeKind::Scale | ChangeKind::Other => 0.6,
+            ChangeKind::Rollback => 0.5,
+        };
+        let onset = onset_of(case, &case.subjects[subject]);
+        let log_odds = CHANGE_LOG_ODDS * kind_weight * recency(change.at, onset, CHANGE_AFTER_MS);
+        if log_odds < 0.1 {
+            continue;
+        }
+        // Several changes do not add up: the likeliest one counts.
+        let known = clues[subject]
+            .iter_mut()
+            .find(|clue| matches!(clue.kind, ClueKind::Change(_)));
+        let clue = Clue {
+            kind: ClueKind::Change(at),
+            log_odds,
+        };
+        match known {
+            Some(known) if known.log_odds >= log_odds => {}
+            Some(known) => *known = clue,
+            None => clues[subject].push(clue),
+        }
+    }
+}
+
+/// Who was odd first, and who only after the target.
+fn add_order(case: &Case, clues: &mut [Vec<Clue>]) {
+    let mut order: Vec<(Time, i64, SubjectIx)> = case
+        .subjects
+        .iter()
+        .enumerate()
+        .filter_map(|(at, s)| s.onset.map(|onset| (onset.at, onset.uncertainty_ms, at)))
+        .collect();
+    order.sort_unstable();
+    if let [first, second, ..] = order[..] {
+        let lead_ms = second.0.since(first.0);
+        if lead_ms > first.1 + second.1 {
+            clues[first.2].push(Clue {
+                kind: ClueKind::First(lead_ms),
+                log_odds: FIRST_LOG_ODDS,
+            });
+        }
+    }
+    let Some(target) = case.target else { return };
+    let Some(felt) = case.subjects[target].onset else {
+        return;
+    };
+    for (at, uncertainty_ms, subject) in order {
+        let late_ms = at.since(felt.at) - uncertainty_ms - felt.uncertainty_ms;
+        if subject != target && late_ms > 0 {
+            let log_odds = LATE_LOG_ODDS * (late_ms as f64 / LATE_FULL_MS).min(1.0);
+            clues[subject].push(Clue {
+                kind: ClueKind::Late(at.since(felt.at)),
+                log_odds,
+            });
+        }
+    }
+}
+
+/// Errors in logs and spans travel up: where a dependency shows them as strongly, they are mostly passed on.
+fn discount_passed_on(below: &Below, clues: &mut [Vec<Clue>]) {
+    let travels = |kind: ClueKind| matches!(kind, ClueKind::Log(_) | ClueKind::SelfErrors);
+    let strength: Vec<f64> = clues
+        .iter()
+        .map(|clues| {
+            clues
+                .iter()
+                .filter(|c| travels(c.kind))
+                .map(|c| c.log_odds)
+                .fold(0.0, f64::max)
+        })
+        .collect();
+    for at in 0..clues.len() {
+        if strength[at] <= 0.0 {
+            continue;
+        }
+        let deeper = below
+            .within(at, PASSED_ON_DEPTH_MAX)
+            .into_iter()
+            .any(|to| strength[to] >= strength[at]);
+        if deeper {
+            for clue in clues[at].iter_mut().filter(|clue| travels(clue.kind)) {
+                clue.log_odds *= PASSED_ON_SHARE;
+            }
+        }
+    }
+}
+
+/// Dependencies by subject.
+struct Below {
+    callees: Vec<Vec<SubjectIx>>,
+}
+
+impl Below {
+    fn of(case: &Case) -> Self {
+        let mut callees = vec![Vec::new(); case.subjects.len()];
+        for dependency in case.dependencies.iter().filter(|d| d.from != d.to) {
+            callees[dependency.from].push(dependency.to);
+        }
+        Self { callees }
+    }
+
+    fn all(&self, start: SubjectIx) -> Vec<bool> {
+        let mut seen = vec![false; self.callees.len()];
+        let mut stack = vec![start];
+        while let Some(at) = stack.pop() {
+            for &to in &self.callees[at] {
+                if !seen[to] {
+                    seen[to] = true;
+                    stack.push(to);
+                }
+            }
+        }
+        seen
+    }
+
+    /// Dependencies at most `depth` edges below `start`, without itself.
+    fn within(&self, start: SubjectIx, depth: usize) -> Vec<SubjectIx> {
+        let mut found = vec![start];
+        let mut from = 0;
+        for _ in 0..depth {
+            let to = found.len();
+            for next in from..to {
+                for &callee in &self.callees[found[next]] {
+                    if !found.contains(&callee) {
+                        found.push(callee);
+                    }
+                }
+            }
+            from = to;
+        }
+        found.remove(0);
+        found
+    }
+}

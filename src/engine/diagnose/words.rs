@@ -1,0 +1,216 @@
+//! Evidence as short plain sentences with numbers, composed from typed data.
+//!
+//! The text may hold names from telemetry and is untrusted: callers show it as `SafeText` only.
+
+use std::fmt::Write as _;
+
+use super::case::{LogChange, LogSign, Loss, Onset, Shift};
+use super::deviation::{BadSide, Column};
+use crate::model::{Change, Time, Unit};
+
+/// Characters of a log template that are quoted.
+const TEMPLATE_CHARS_MAX: usize = 72;
+/// Standard deviations shown as the normal range.
+const RANGE_SIGMAS: f64 = 2.0;
+
+/// A value with its unit: `4.2 s`, `320 ms`, `3.1 %`, `1.2 GB`, `812`.
+pub fn value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds => seconds(value),
+        Unit::Milliseconds => seconds(value / 1_000.0),
+        Unit::Bytes => bytes(value),
+        Unit::Ratio => format!("{} %", number(value * 100.0)),
+        Unit::Percent => format!("{} %", number(value)),
+        Unit::None => number(value),
+    }
+}
+
+fn seconds(value: f64) -> String {
+    let size = value.abs();
+    if size >= 100.0 {
+        format!("{value:.0} s")
+    } else if size >= 1.0 {
+        format!("{value:.1} s")
+    } else if size >= 0.001 || size == 0.0 {
+        format!("{} ms", number(value * 1_000.0))
+    } else {
+        format!("{} µs", number(value * 1_000_000.0))
+    }
+}
+
+fn bytes(value: f64) -> String {
+    const STEPS: [(f64, &str); 4] = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    STEPS
+        .iter()
+        .find(|(size, _)| value.abs() >= *size)
+        .map_or_else(
+            || format!("{value:.0} B"),
+            |(size, name)| format!("{} {name}", number(value / size)),
+        )
+}
+
+/// Three significant digits at most, without trailing zeros.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    let decimals = if size >= 100.0 || size == 0.0 {
+        0
+    } else if size >= 10.0 {
+        1
+    } else if size >= 0.1 {
+        2
+    } else {
+        3
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A span of time in words: `40 s`, `2 min`, `3.5 h`, `4 d`.
+pub fn duration(ms: i64) -> String {
+    let seconds = ms.abs() as f64 / 1_000.0;
+    if seconds < 90.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 5_400.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else if seconds < 172_800.0 {
+        format!("{} h", number(seconds / 3_600.0))
+    } else {
+        format!("{:.0} d", seconds / 86_400.0)
+    }
+}
+
+/// `p99 4.2 s against 0.3–0.6 s since 12:03`.
+pub fn column(column: &Column, worst: f64, since: Option<Onset>) -> String {
+    let normal = &column.normal;
+    let mut low = normal.median - RANGE_SIGMAS * normal.down;
+    if low < 0.0 && normal.median >= 0.0 {
+        low = 0.0;
+    }
+    let mut high = normal.median + RANGE_SIGMAS * normal.up;
+    if column.kind.bad_side() == BadSide::Down {
+        high = high.min(1.0_f64.max(normal.median));
+    }
+    let mut text = format!(
+        "{} {} against {}–{}",
+        column.name,
+        value(worst, column.unit),
+        value(low, column.unit),
+        value(high, column.unit),
+    );
+    push_since(&mut text, since.map(|onset| onset.at));
+    text
+}
+
+/// `pool_used 100 of 100 since 12:03`.
+pub fn saturated(column: &Column, worst: f64, limit: f64, since: Option<Onset>) -> String {
+    let mut text = format!(
+        "{} {} of {}, usually {}",
+        column.name,
+        value(worst, column.unit),
+        value(limit, column.unit),
+        value(column.normal.median, column.unit),
+    );
+    push_since(&mut text, since.map(|onset| onset.at));
+    text
+}
+
+/// `deploy checkout v812 2 min before onset`.
+pub fn change(change: &Change, onset: Time) -> String {
+    let lag_ms = onset.since(change.at);
+    let when = if lag_ms >= 0 { "before" } else { "after" };
+    let kind = change.kind.as_str();
+    let title = clipped(&change.title);
+    if title.to_lowercase().contains(kind) {
+        format!("{title} {} {when} onset", duration(lag_ms))
+    } else {
+        format!("{kind} {title} {} {when} onset", duration(lag_ms))
+    }
+}
+
+/// `instance shop-3 gone since 12:01`.
+pub fn loss(loss: &Loss) -> String {
+    format!("{} gone since {}", clipped(&loss.what), clock(loss.at))
+}
+
+/// `new error line, 42 times since 12:02: "connection refused by <*>"`.
+pub fn log(sign: &LogSign) -> String {
+    let error = if sign.error { "error line" } else { "log line" };
+    let mut text = match sign.change {
+        LogChange::New => format!("new {error}, {} times", sign.count),
+        LogChange::More => format!("{error} {} times, far more than usual", sign.count),
+        LogChange::Gone => format!("usual {error} missing, {} left", sign.count),
+    };
+    push_since(&mut text, sign.since);
+    let _ = write!(text, ": \"{}\"", clipped(&sign.template));
+    text
+}
+
+/// `its own time 1.8 s against 40 ms`.
+pub fn shift(what: &str, shift: Shift, unit: Unit) -> String {
+    format!(
+        "{what} {} against {}",
+        value(shift.now, unit),
+        value(shift.normal, unit)
+    )
+}
+
+/// Hours and minutes, UTC.
+pub fn clock(at: Time) -> String {
+    at.to_utc().format("%H:%M").to_string()
+}
+
+fn push_since(text: &mut String, since: Option<Time>) {
+    if let Some(at) = since {
+        let _ = write!(text, " since {}", clock(at));
+    }
+}
+
+/// The first characters of untrusted text, with an ellipsis when cut.
+pub fn clipped(text: &str) -> String {
+    let mut out: String = text.chars().take(TEMPLATE_CHARS_MAX).collect();
+    if out.len() < text.len() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_like_prose() {
+        let cases = [
+            (4.2, Unit::Seconds, "4.2 s"),
+            (0.32, Unit::Seconds, "320 ms"),
+            (0.000_25, Unit::Seconds, "250 µs"),
+            (0.0, Unit::Seconds, "0 ms"),
+            (1_500.0, Unit::Milliseconds, "1.5 s"),
+            (0.031, Unit::Ratio, "3.1 %"),
+            (99.95, Unit::Percent, "100 %"),
+            (1.25e9, Unit::Bytes, "1.25 GB"),
+            (812.4, Unit::None, "812"),
+        ];
+        for (number, unit, text) in cases {
+            assert_eq!(value(number, unit), text);
+        }
+    }
+
+    #[test]
+    fn durations_read_like_prose() {
+        let cases = [
+            (40_000, "40 s"),
+            (120_000, "2 min"),
+            (-120_000, "2 min"),
+            (12_600_000, "3.5 h"),
+            (400_000_000, "5 d"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(duration(ms), text);
+        }
+    }
+}
