@@ -6,5 +6,6 @@
 pub mod api;
 pub mod config;
 pub mod engine;
+pub mod eval;
 pub mod model;
 pub mod sim;
