@@ -5,6 +5,7 @@
 
 pub mod diagnose;
 pub mod logs;
+pub mod saga;
 
 use crate::config::EngineConfig;
 use crate::model::{
