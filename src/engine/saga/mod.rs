@@ -255,7 +255,7 @@ impl Saga {
                 | S::Verifying { .. }
                 | S::RollingBack { .. },
                 Event::Ticked,
-            ) if overdue => self.doubt(self.current_run()),
+            ) if overdue => doubt(self.current_run()),
 
             // All steps ran: did it help?
             (S::Verifying { .. }, Event::Recovered) if flying.is_none() => {
@@ -277,10 +277,10 @@ impl Saga {
 
             // A crash: what was started and not heard of is in doubt.
             (S::Checking { .. } | S::Running { .. } | S::RollingBack { .. }, Event::Restarted) => {
-                self.doubt(self.current_run())
+                doubt(self.current_run())
             }
             (S::Verifying { .. }, Event::Restarted) => match flying {
-                Some(run) => self.doubt(run),
+                Some(run) => doubt(run),
                 None => Move::VerifyAnew,
             },
             (state, event) => return Err(illegal(state, event)),
@@ -295,14 +295,13 @@ impl Saga {
         };
         let good = *outcome == Outcome::Succeeded;
         match (run.phase, self.stopping.clone()) {
-            _ if *outcome == Outcome::Unknown => self.doubt(run),
+            _ if *outcome == Outcome::Unknown => doubt(run),
             (RunPhase::Precondition, Some(reason)) => Move::End(PlanState::Void { reason }),
-            (RunPhase::Precondition, None) if good => self.run_after(run),
+            (RunPhase::Precondition | RunPhase::Forward, None) if good => self.run_after(run),
             (RunPhase::Precondition, None) => Move::End(PlanState::Void {
                 reason: Box::from(format!("{}; nothing ran", failed("precondition"))),
             }),
             (RunPhase::Forward | RunPhase::Verify, Some(reason)) => Move::Undo { reason },
-            (RunPhase::Forward, None) if good => self.run_after(run),
             (RunPhase::Forward, None) => Move::Undo {
                 reason: failed("step"),
             },
@@ -320,17 +319,6 @@ impl Saga {
                     failed("undo")
                 )),
             }),
-        }
-    }
-
-    /// A run whose end is not known. A precondition changes nothing, so not knowing is a no; for
-    /// everything else a person must say.
-    fn doubt(&self, run: RunId) -> Move {
-        match run.phase {
-            RunPhase::Precondition => Move::End(PlanState::Void {
-                reason: Box::from("a precondition gave no answer; nothing ran"),
-            }),
-            RunPhase::Forward | RunPhase::Verify | RunPhase::Rollback => Move::Ask(run),
         }
     }
 
@@ -517,8 +505,7 @@ impl Saga {
     /// Why it is being undone.
     fn undo_reason(&self) -> Box<str> {
         match (&self.plan.state, &self.stopping) {
-            (PlanState::RollingBack { reason, .. }, _) => reason.clone(),
-            (_, Some(reason)) => reason.clone(),
+            (PlanState::RollingBack { reason, .. }, _) | (_, Some(reason)) => reason.clone(),
             // After doubt about an undo, the first reason is only in the journal.
             _ => Box::from("it was being rolled back"),
         }
@@ -558,6 +545,17 @@ impl Saga {
         Effect::Record(Record::Plan {
             plan: Box::new(self.plan.clone()),
         })
+    }
+}
+
+/// A run whose end is not known. A precondition changes nothing, so not knowing is a no; for
+/// everything else a person must say.
+fn doubt(run: RunId) -> Move {
+    match run.phase {
+        RunPhase::Precondition => Move::End(PlanState::Void {
+            reason: Box::from("a precondition gave no answer; nothing ran"),
+        }),
+        RunPhase::Forward | RunPhase::Verify | RunPhase::Rollback => Move::Ask(run),
     }
 }
 
