@@ -9,3 +9,4 @@ pub mod engine;
 pub mod eval;
 pub mod model;
 pub mod sim;
+pub mod sources;

@@ -1,0 +1,354 @@
+//! The bounded queue between the sources and the engine, and what is counted on the way.
+//!
+//! The bound is in signals, not in batches, so that its memory is known. A source chooses what a
+//! full queue does: [`SignalSender::send`] waits (back-pressure), [`SignalSender::try_send`] refuses
+//! (answer 429 or 503 with `Retry-After`) and counts the drop. Commands never travel here.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+
+use crate::model::{Batch, Signal, SourceHealth, SourceId, SourceRow, Time};
+
+/// Most signals waiting for the engine; at some 200 bytes each this is some 25 MiB.
+pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
+/// Most batches waiting for the engine, however small they are.
+const BATCHES_QUEUED_MAX: usize = 4_096;
+/// A regular source is blind after this many times its longest silence so far, …
+const BLIND_AFTER_SILENCES: i64 = 3;
+/// … but never before this long, in milliseconds.
+const BLIND_AFTER_MS_MIN: i64 = 60_000;
+/// Stands for "never" in an atomic time.
+const NEVER_MS: i64 = i64::MIN;
+
+/// Whether silence of a source means something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rhythm {
+    /// It speaks at a steady pace: scrapes, remote write, host telemetry.
+    Regular,
+    /// It speaks when something happens: alerts, changes, logs.
+    Sporadic,
+}
+
+/// Why signals were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The queue is full: the sender should try again in a moment.
+    #[error("the engine is behind and its queue is full, try again in a moment")]
+    Full,
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Closed,
+}
+
+/// What one source delivers through; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SignalSender {
+    queue: mpsc::Sender<QueuedBatch>,
+    room: Arc<Semaphore>,
+    source: Arc<SourceState>,
+}
+
+/// All sources known, for their rows; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SourceRegistry {
+    queue: mpsc::Sender<QueuedBatch>,
+    room: Arc<Semaphore>,
+    sources: Arc<Mutex<BTreeMap<String, Arc<SourceState>>>>,
+}
+
+/// The engine's end of the queue.
+#[derive(Debug)]
+pub struct SignalQueue {
+    queue: mpsc::Receiver<QueuedBatch>,
+}
+
+/// A batch on its way; the room it takes is given back when it is dropped.
+#[derive(Debug)]
+pub struct QueuedBatch {
+    batch: Batch,
+    source: Arc<SourceState>,
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct SourceState {
+    id: SourceId,
+    rhythm: Rhythm,
+    detail: Mutex<String>,
+    failure: Mutex<Option<String>>,
+    last_seen_ms: AtomicI64,
+    longest_silence_ms: AtomicI64,
+    taken: AtomicU64,
+    rejected: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// Makes the queue: sources are registered at one end, the engine reads the other.
+pub fn signal_queue() -> (SourceRegistry, SignalQueue) {
+    let (sender, receiver) = mpsc::channel(BATCHES_QUEUED_MAX);
+    let registry = SourceRegistry {
+        queue: sender,
+        room: Arc::new(Semaphore::new(SIGNALS_QUEUED_MAX as usize)),
+        sources: Arc::default(),
+    };
+    (registry, SignalQueue { queue: receiver })
+}
+
+impl SourceRegistry {
+    /// Registers a source, or finds it again. `detail` says where it listens, reads or connects.
+    pub fn source(&self, name: &str, rhythm: Rhythm, detail: &str) -> SignalSender {
+        let mut sources = lock(&self.sources);
+        let source = sources.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(SourceState {
+                id: SourceId::new(name),
+                rhythm,
+                detail: Mutex::default(),
+                failure: Mutex::default(),
+                last_seen_ms: AtomicI64::new(NEVER_MS),
+                longest_silence_ms: AtomicI64::new(0),
+                taken: AtomicU64::new(0),
+                rejected: AtomicU64::new(0),
+                dropped: AtomicU64::new(0),
+            })
+        });
+        detail.clone_into(&mut lock(&source.detail));
+        SignalSender {
+            queue: self.queue.clone(),
+            room: Arc::clone(&self.room),
+            source: Arc::clone(source),
+        }
+    }
+
+    /// How every source is at `now`, by name.
+    pub fn rows(&self, now: Time) -> Vec<SourceRow> {
+        lock(&self.sources).values().map(|s| s.row(now)).collect()
+    }
+}
+
+impl SignalSender {
+    /// Hands over signals, waiting while the queue is full.
+    pub async fn send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        let wanted = permits(signals.len());
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(wanted)
+            .await
+            .map_err(|_| SendError::Closed)?;
+        let queued = self.queued(signals, room);
+        self.queue
+            .send(queued)
+            .await
+            .map_err(|_| SendError::Closed)?;
+        Ok(())
+    }
+
+    /// Hands over signals, or counts them as dropped when the queue is full.
+    pub fn try_send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        let count = signals.len();
+        let sent = Arc::clone(&self.room)
+            .try_acquire_many_owned(permits(count))
+            .map_err(|e| match e {
+                TryAcquireError::NoPermits => SendError::Full,
+                TryAcquireError::Closed => SendError::Closed,
+            })
+            .and_then(|room| {
+                let queued = self.queued(signals, room);
+                self.queue.try_send(queued).map_err(|e| match e {
+                    mpsc::error::TrySendError::Full(_) => SendError::Full,
+                    mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+                })
+            });
+        if sent.is_err() {
+            self.count_dropped(count as u64);
+        }
+        sent
+    }
+
+    /// The name batches carry.
+    pub fn source(&self) -> &SourceId {
+        &self.source.id
+    }
+
+    /// Counts signals or requests refused as malformed.
+    pub fn count_rejected(&self, count: u64) {
+        self.source.rejected.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts signals lost before they reached the queue.
+    pub fn count_dropped(&self, count: u64) {
+        self.source.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The source cannot work, and why. The next signals it delivers take this back.
+    pub fn fail(&self, why: &str) {
+        *lock(&self.source.failure) = Some(why.to_owned());
+    }
+
+    /// The source works again, although it has nothing to deliver yet.
+    pub fn recovered(&self) {
+        *lock(&self.source.failure) = None;
+    }
+
+    fn queued(&self, signals: Vec<Signal>, room: OwnedSemaphorePermit) -> QueuedBatch {
+        QueuedBatch {
+            batch: Batch {
+                source: self.source.id.clone(),
+                signals,
+            },
+            source: Arc::clone(&self.source),
+            _room: room,
+        }
+    }
+}
+
+impl SignalQueue {
+    /// The next batch; `None` when every sender is gone. Cancel safe.
+    pub async fn recv(&mut self) -> Option<QueuedBatch> {
+        self.queue.recv().await
+    }
+
+    /// The next batch if one waits.
+    pub fn try_recv(&mut self) -> Option<QueuedBatch> {
+        self.queue.try_recv().ok()
+    }
+}
+
+impl QueuedBatch {
+    /// Takes the batch out, counting it as taken at `now` and giving its room back.
+    pub fn take(self, now: Time) -> Batch {
+        self.source.saw(self.batch.signals.len() as u64, now);
+        self.batch
+    }
+}
+
+impl SourceState {
+    fn saw(&self, count: u64, now: Time) {
+        self.taken.fetch_add(count, Ordering::Relaxed);
+        let before = self.last_seen_ms.swap(now.ms(), Ordering::Relaxed);
+        if before != NEVER_MS {
+            let silence = now.ms().saturating_sub(before);
+            self.longest_silence_ms
+                .fetch_max(silence, Ordering::Relaxed);
+        }
+        *lock(&self.failure) = None;
+    }
+
+    fn row(&self, now: Time) -> SourceRow {
+        let last_seen = match self.last_seen_ms.load(Ordering::Relaxed) {
+            NEVER_MS => None,
+            ms => Some(Time::from_ms(ms)),
+        };
+        let failure = lock(&self.failure).clone();
+        SourceRow {
+            name: self.id.0.to_string(),
+            health: match last_seen {
+                _ if failure.is_some() => SourceHealth::Failed,
+                None => SourceHealth::Waiting,
+                Some(seen) if self.is_blind(now.since(seen)) => SourceHealth::Blind,
+                Some(_) => SourceHealth::Live,
+            },
+            detail: failure.unwrap_or_else(|| lock(&self.detail).clone()),
+            last_seen,
+            taken: self.taken.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    fn is_blind(&self, silence_ms: i64) -> bool {
+        let longest = self.longest_silence_ms.load(Ordering::Relaxed);
+        let bound = longest
+            .saturating_mul(BLIND_AFTER_SILENCES)
+            .max(BLIND_AFTER_MS_MIN);
+        self.rhythm == Rhythm::Regular && silence_ms > bound
+    }
+}
+
+/// Room a batch takes. One larger than the whole queue takes all of it, instead of waiting forever.
+fn permits(signals: usize) -> u32 {
+    u32::try_from(signals)
+        .unwrap_or(u32::MAX)
+        .min(SIGNALS_QUEUED_MAX)
+}
+
+/// The data behind these locks is valid after any panic: each write is a single assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Labels, LogLine};
+
+    fn lines(count: usize) -> Vec<Signal> {
+        let line = LogLine {
+            at: Time::ZERO,
+            labels: Labels::empty(),
+            level: None,
+            text: Box::from("x"),
+            trace: None,
+            span: None,
+        };
+        vec![Signal::Log(Box::new(line)); count]
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_counts_until_it_is_read() {
+        let (registry, mut queue) = signal_queue();
+        let sender = registry.source("logs", Rhythm::Sporadic, "tail");
+        let all = SIGNALS_QUEUED_MAX as usize;
+        assert_eq!(sender.try_send(lines(all - 1)), Ok(()));
+        assert_eq!(sender.try_send(lines(2)), Err(SendError::Full));
+        assert_eq!(sender.try_send(lines(1)), Ok(()));
+        let now = Time::from_secs(5);
+        let taken = queue.recv().await.map(|q| q.take(now).signals.len());
+        assert_eq!(taken, Some(all - 1));
+        assert_eq!(sender.try_send(lines(2)), Ok(()));
+        let row = SourceRow {
+            name: "logs".to_owned(),
+            health: SourceHealth::Live,
+            detail: "tail".to_owned(),
+            last_seen: Some(now),
+            taken: all as u64 - 1,
+            rejected: 0,
+            dropped: 2,
+        };
+        assert_eq!(registry.rows(now), vec![row]);
+    }
+
+    #[tokio::test]
+    async fn a_stopped_engine_closes_the_queue() {
+        let (registry, queue) = signal_queue();
+        let sender = registry.source("logs", Rhythm::Sporadic, "");
+        drop(queue);
+        assert_eq!(sender.send(lines(1)).await, Err(SendError::Closed));
+        assert_eq!(sender.try_send(lines(1)), Err(SendError::Closed));
+    }
+
+    #[tokio::test]
+    async fn health_follows_rhythm_and_failure() {
+        let (registry, mut queue) = signal_queue();
+        let regular = registry.source("host", Rhythm::Regular, "this host");
+        let sporadic = registry.source("alerts", Rhythm::Sporadic, "receiver");
+        let health = |at_s: i64| {
+            let rows = registry.rows(Time::from_secs(at_s));
+            rows.iter().map(|r| r.health).collect::<Vec<_>>()
+        };
+        assert_eq!(health(0), [SourceHealth::Waiting, SourceHealth::Waiting]);
+        for (sender, at_s) in [(&sporadic, 1), (&regular, 1), (&regular, 61)] {
+            sender.try_send(lines(1)).unwrap();
+            let batch = queue.recv().await.unwrap();
+            batch.take(Time::from_secs(at_s));
+        }
+        assert_eq!(health(241), [SourceHealth::Live, SourceHealth::Live]);
+        assert_eq!(health(242), [SourceHealth::Live, SourceHealth::Blind]);
+        sporadic.fail("port 9093 is in use");
+        assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Live]);
+        sporadic.recovered();
+        assert_eq!(health(62), [SourceHealth::Live, SourceHealth::Live]);
+    }
+}
