@@ -172,7 +172,7 @@ impl Alerts {
                 return;
             }
             let started = *rule.started.get_or_insert(now);
-            if rule.sent > started && now.since(rule.sent) < RESEND_MS {
+            if rule.sent >= started && now.since(rule.sent) < RESEND_MS {
                 return;
             }
             (started, now.plus_ms(AHEAD_MS))

@@ -1,0 +1,32 @@
+# The recipes CI calls; `just` alone lists them.
+
+[private]
+default:
+    @just --list
+
+# Everything CI checks, in the order that fails fastest.
+ci: fmt lint docs test
+
+# Formatting, as rustfmt has it.
+fmt:
+    cargo fmt --check
+
+# Clippy on everything, warnings are errors.
+lint:
+    cargo clippy --locked --all-targets -- -D warnings
+
+# The API documentation, warnings are errors.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# The README's test command.
+test:
+    cargo test
+
+# The demo, as a new user starts it.
+demo scenario="bad-deploy":
+    cargo run --release -- demo {{scenario}}
+
+# Every benchmark, release build; figures go to docs/performance.md with their command.
+bench:
+    cargo bench
