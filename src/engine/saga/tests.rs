@@ -1,3 +1,5 @@
+//! Every legal move of a plan, and what is refused.
+
 use super::*;
 use crate::model::{EntityId, ExecutorKind, IncidentId, PlanId, Risk, Verification};
 
