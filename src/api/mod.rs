@@ -1,17 +1,25 @@
 //! The wire types of the API and [`View::apply`], shared by daemon, command line and console.
 //!
-//! Nothing here knows the engine or does I/O. The rows themselves live in `model`.
+//! Nothing here knows the engine, and nothing but [`client`] does I/O. The rows themselves live in
+//! `model`.
 
+pub mod client;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AlertRow, Chart, Command, Incident, LogGroup, Plan, Refusal, Time, TraceView};
+use crate::model::{
+    AlertRow, Chart, Command, Incident, IncidentRow, LogGroup, Plan, Record, Refusal, Time,
+    TraceView,
+};
 
 pub use view::{Gap, View};
 
 /// Version of the wire format; a console refuses a daemon of another one.
 pub const API_VERSION: u32 = 1;
+
+/// An idle watch says that it is alive this often, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 5_000;
 
 /// Paths of the API, below the socket or listener.
 pub mod path {
@@ -92,6 +100,23 @@ pub struct Page<T> {
 
 /// A page of alerts.
 pub type AlertPage = Page<AlertRow>;
+
+/// A page of incidents.
+pub type IncidentPage = Page<IncidentRow>;
+
+/// A page of the journal.
+pub type AuditPage = Page<AuditEntry>;
+
+/// A line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Its number, from 1.
+    pub line: u64,
+    /// When it was written, in engine time.
+    pub at: Time,
+    /// What was decided or happened.
+    pub record: Record,
+}
 
 /// A runbook as a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

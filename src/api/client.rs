@@ -1,0 +1,467 @@
+//! A client of the API, over the daemon's Unix socket or HTTP: used by the command line and by the
+//! console alike, so that neither can do what a script cannot.
+//!
+//! It never retries a command: whether one was taken is for its caller to find out.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::{
+    API_VERSION, AlertPage, AuditPage, CommandReply, ErrorBody, HEARTBEAT_MS, IncidentDetail,
+    IncidentPage, Panels, RunbookRow, View, WatchMessage, path,
+};
+use crate::model::{Command, EntityId, Fingerprint, IncidentId, Plan};
+
+/// Longest answer to anything but `watch`, in milliseconds.
+const ANSWER_MS_MAX: u64 = 10_000;
+/// A watch that is silent for this many heartbeats is taken for dead.
+const HEARTBEATS_MISSED_MAX: u64 = 3;
+/// Longest message taken from a watch, in bytes: a view of some 500,000 entities.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Stands for the host where the transport is a Unix socket.
+const SOCKET_BASE: &str = "http://localhost";
+
+/// Where a daemon listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix socket: the peer's credentials say who we are.
+    Socket(PathBuf),
+    /// An HTTP listener, with an operator's token.
+    Http {
+        /// `http://host:port`.
+        url: String,
+        /// The token; without one only health endpoints answer.
+        token: Option<String>,
+    },
+}
+
+/// Speaks to one daemon; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+    address: Address,
+}
+
+/// Which incidents to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentQuery {
+    /// Resolved ones too.
+    pub all: bool,
+    /// Only those whose title, entity or owner contains this.
+    pub contains: Option<String>,
+    /// Continue after this one.
+    pub after: Option<IncidentId>,
+    /// At most this many.
+    pub limit: Option<usize>,
+}
+
+/// The watch stream: a snapshot first, then what changes.
+#[derive(Debug)]
+pub struct Watch {
+    response: reqwest::Response,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` known to hold no newline.
+    scanned: usize,
+    address: Address,
+}
+
+/// Why the daemon could not be asked, or what it answered instead.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens, or the connection broke.
+    #[error("no daemon answers at {address}: {why} (start one with `stormglass serve`)")]
+    Unreachable {
+        /// Where.
+        address: Address,
+        /// What failed.
+        why: String,
+    },
+    /// The address is not one.
+    #[error("{0:?} is not an address: give a socket path or http://HOST:PORT")]
+    Address(String),
+    /// The daemon said no.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// The answer is not what this version understands.
+    #[error("the answer of {address} to {what} is not understood: {why}")]
+    Answer {
+        /// Who answered.
+        address: Address,
+        /// To what.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The daemon speaks another version.
+    #[error(
+        "{address} speaks version {theirs} of the API, this program {API_VERSION}: use the same version of both"
+    )]
+    Version {
+        /// Who.
+        address: Address,
+        /// Its version.
+        theirs: u32,
+    },
+    /// Neither news nor a heartbeat: what is on the screen is stale.
+    #[error("{address} has been silent for {silent_ms} ms")]
+    Silent {
+        /// Who.
+        address: Address,
+        /// How long.
+        silent_ms: u64,
+    },
+}
+
+impl Address {
+    /// Reads an address as people write it: a path, `unix:PATH`, `HOST:PORT` or `http://HOST:PORT`.
+    pub fn parse(text: &str, token: Option<String>) -> Result<Self, ClientError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Socket(PathBuf::from(path)));
+        }
+        if text.starts_with("http://") {
+            let url = text.trim_end_matches('/').to_owned();
+            return Ok(Self::Http { url, token });
+        }
+        if text.contains('/') {
+            return Ok(Self::Socket(PathBuf::from(text)));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                let url = format!("http://{text}");
+                Ok(Self::Http { url, token })
+            }
+            _ => Err(ClientError::Address(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Http { url, .. } => f.write_str(url),
+        }
+    }
+}
+
+impl Client {
+    /// A client for `address`. Nothing is sent yet.
+    pub fn new(address: Address) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().no_proxy();
+        let (builder, base, token) = match &address {
+            Address::Socket(path) => (builder.unix_socket(path.as_path()), SOCKET_BASE, None),
+            Address::Http { url, token } => (builder, url.as_str(), token.clone()),
+        };
+        let base = Url::parse(base).map_err(|_| ClientError::Address(base.to_owned()))?;
+        let http = builder.build().map_err(|e| unreachable(&address, &e))?;
+        Ok(Self {
+            http,
+            base,
+            token,
+            address,
+        })
+    }
+
+    /// Where it connects.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Everything a console needs for its first screen.
+    pub async fn view(&self) -> Result<View, ClientError> {
+        let view: View = self.get(path::VIEW, &[]).await?;
+        check_version(&self.address, view.version)?;
+        Ok(view)
+    }
+
+    /// A snapshot, then what changes, until the connection ends.
+    pub async fn watch(&self) -> Result<Watch, ClientError> {
+        let request = self.request(Method::GET, path::WATCH, &[]);
+        let response = request
+            .send()
+            .await
+            .map_err(|e| unreachable(&self.address, &e))?;
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        Ok(Watch {
+            response,
+            buffer: Vec::new(),
+            scanned: 0,
+            address: self.address.clone(),
+        })
+    }
+
+    /// A page of incidents.
+    pub async fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, ClientError> {
+        let mut pairs = vec![("state", if query.all { "all" } else { "open" }.to_owned())];
+        if let Some(text) = &query.contains {
+            pairs.push(("q", text.clone()));
+        }
+        if let Some(after) = query.after {
+            pairs.push(("after", after.0.to_string()));
+        }
+        if let Some(limit) = query.limit {
+            pairs.push(("limit", limit.to_string()));
+        }
+        self.get(path::INCIDENTS, &pairs).await
+    }
+
+    /// Everything about one incident.
+    pub async fn incident(&self, id: IncidentId) -> Result<IncidentDetail, ClientError> {
+        self.get(&with_id(path::INCIDENT, id), &[]).await
+    }
+
+    /// What the metrics, logs and traces panes of an incident draw, of one entity if given.
+    pub async fn panels(
+        &self,
+        id: IncidentId,
+        entity: Option<&EntityId>,
+    ) -> Result<Panels, ClientError> {
+        let pairs: Vec<_> = entity
+            .map(|e| ("entity", e.as_str().to_owned()))
+            .into_iter()
+            .collect();
+        self.get(&with_id(path::PANELS, id), &pairs).await
+    }
+
+    /// A page of alerts, of one incident if given.
+    pub async fn alerts(
+        &self,
+        incident: Option<IncidentId>,
+        after: Option<Fingerprint>,
+        limit: usize,
+    ) -> Result<AlertPage, ClientError> {
+        let mut pairs = vec![("limit", limit.to_string())];
+        if let Some(id) = incident {
+            pairs.push(("incident", id.0.to_string()));
+        }
+        if let Some(after) = after {
+            pairs.push(("after", after.to_string()));
+        }
+        self.get(path::ALERTS, &pairs).await
+    }
+
+    /// Plans that are not final, and the latest final ones.
+    pub async fn plans(&self) -> Result<Vec<Plan>, ClientError> {
+        self.get(path::PLANS, &[]).await
+    }
+
+    /// Runbooks loaded.
+    pub async fn runbooks(&self) -> Result<Vec<RunbookRow>, ClientError> {
+        self.get(path::RUNBOOKS, &[]).await
+    }
+
+    /// A page of the journal, newest last.
+    pub async fn audit(&self, after: Option<u64>, limit: usize) -> Result<AuditPage, ClientError> {
+        let mut pairs = vec![("limit", limit.to_string())];
+        if let Some(line) = after {
+            pairs.push(("after", line.to_string()));
+        }
+        self.get(path::AUDIT, &pairs).await
+    }
+
+    /// Gives a command. The reply may be a refusal; when it arrives the decision is durable.
+    pub async fn command(&self, command: &Command) -> Result<CommandReply, ClientError> {
+        self.post(path::COMMANDS, command).await
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        pairs: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        self.answer(path, self.request(Method::GET, path, pairs))
+            .await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path, &[]).json(body);
+        self.answer(path, request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        pairs: &[(&str, String)],
+    ) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let response = request
+            .timeout(Duration::from_millis(ANSWER_MS_MAX))
+            .send()
+            .await
+            .map_err(|e| unreachable(&self.address, &e))?;
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        let body = response
+            .bytes()
+            .await
+            .map_err(|e| unreachable(&self.address, &e))?;
+        decode(&self.address, what, &body)
+    }
+}
+
+impl Watch {
+    /// The next message; `None` when the daemon ended the stream. Heartbeats are messages too, so
+    /// silence means that the daemon or the network is gone. Cancel safe.
+    pub async fn next(&mut self) -> Result<Option<WatchMessage>, ClientError> {
+        let silent_ms = HEARTBEAT_MS * HEARTBEATS_MISSED_MAX;
+        loop {
+            if let Some(message) = self.buffered()? {
+                return Ok(Some(message));
+            }
+            let chunk =
+                tokio::time::timeout(Duration::from_millis(silent_ms), self.response.chunk())
+                    .await
+                    .map_err(|_| ClientError::Silent {
+                        address: self.address.clone(),
+                        silent_ms,
+                    })?
+                    .map_err(|e| unreachable(&self.address, &e))?;
+            match chunk {
+                Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                None => return Ok(None),
+            }
+            if self.buffer.len() > MESSAGE_BYTES_MAX {
+                return Err(ClientError::Answer {
+                    address: self.address.clone(),
+                    what: path::WATCH.to_owned(),
+                    why: format!("a message is longer than {MESSAGE_BYTES_MAX} bytes"),
+                });
+            }
+        }
+    }
+
+    fn buffered(&mut self) -> Result<Option<WatchMessage>, ClientError> {
+        let unseen = self.buffer.get(self.scanned..).unwrap_or_default();
+        let Some(at) = unseen.iter().position(|byte| *byte == b'\n') else {
+            self.scanned = self.buffer.len();
+            return Ok(None);
+        };
+        let end = self.scanned + at;
+        let message = decode(&self.address, path::WATCH, &self.buffer[..end]);
+        self.buffer.drain(..=end);
+        self.scanned = 0;
+        let message = message?;
+        if let WatchMessage::Snapshot(view) = &message {
+            check_version(&self.address, view.version)?;
+        }
+        Ok(Some(message))
+    }
+}
+
+fn with_id(path: &str, id: IncidentId) -> String {
+    path.replace("{id}", &id.0.to_string())
+}
+
+fn check_version(address: &Address, theirs: u32) -> Result<(), ClientError> {
+    if theirs == API_VERSION {
+        return Ok(());
+    }
+    Err(ClientError::Version {
+        address: address.clone(),
+        theirs,
+    })
+}
+
+fn decode<T: DeserializeOwned>(
+    address: &Address,
+    what: &str,
+    body: &[u8],
+) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|e| ClientError::Answer {
+        address: address.clone(),
+        what: what.to_owned(),
+        why: e.to_string(),
+    })
+}
+
+/// The innermost cause says what the operating system said; the outer ones only that it failed.
+fn unreachable(address: &Address, error: &reqwest::Error) -> ClientError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    ClientError::Unreachable {
+        address: address.clone(),
+        why: cause.to_string(),
+    }
+}
+
+async fn refusal(response: reqwest::Response) -> ClientError {
+    let status = response.status();
+    let body = response.bytes().await.unwrap_or_default();
+    let message = match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(body) => body.error,
+        Err(_) if status == StatusCode::NOT_FOUND => "there is no such thing here".to_owned(),
+        Err(_) => format!("the daemon answered {status}"),
+    };
+    ClientError::Refused {
+        status: status.as_u16(),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        let socket = |path: &str| Some(Address::Socket(PathBuf::from(path)));
+        let http = |url: &str| {
+            Some(Address::Http {
+                url: url.to_owned(),
+                token: None,
+            })
+        };
+        let cases = [
+            ("/run/s.sock", socket("/run/s.sock")),
+            ("unix:s.sock", socket("s.sock")),
+            ("./s.sock", socket("./s.sock")),
+            ("localhost:9100", http("http://localhost:9100")),
+            ("http://10.0.0.1:9100/", http("http://10.0.0.1:9100")),
+            ("localhost", None),
+            (":9100", None),
+            ("host:port", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Address::parse(text, None).ok(), expected, "{text}");
+        }
+    }
+}
