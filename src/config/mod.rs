@@ -1,5 +1,98 @@
 //! Text to `(Config, warnings)`: pure, so that `stormglass check` and every test see what the daemon sees.
+//!
+//! It never reads a file, a clock or the environment, and it never guesses: a setting that is not
+//! in the table of [`settings`] is an error that names the nearest one, with file and line.
 
 mod engine;
+mod parse;
+pub mod reference;
+mod settings;
+mod sources;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use engine::{DeclaredEdge, EngineConfig, PolicyConfig};
+pub use parse::{ConfigError, Warning, parse};
+pub use settings::{Kind, SETTINGS, Setting};
+pub use sources::{HostConfig, ReceiverConfig, SourcesConfig, TailConfig, TailFrom};
+
+/// Default port of the receivers' listener.
+pub const LISTEN_PORT: u16 = 9797;
+/// Default port of OTLP over HTTP, as the OpenTelemetry specification sets it.
+pub const OTLP_PORT: u16 = 4318;
+
+/// Everything Stormglass may be told. The default is what runs without a config file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Name of the environment watched, shown in the header: `prod-eu`, …
+    pub environment: String,
+    /// Journal, database and recorder; the platform's state directory if not given.
+    pub data_dir: Option<PathBuf>,
+    /// The API's Unix socket; inside the runtime directory if not given.
+    pub socket: Option<PathBuf>,
+    /// Where all receivers listen.
+    pub listen: SocketAddr,
+    /// Where OpenTelemetry senders expect a receiver besides; empty in the file for nowhere.
+    #[serde(with = "address_or_off")]
+    pub otlp_listen: Option<SocketAddr>,
+    /// A team's own runbooks, beside the built-in ones.
+    pub runbooks_dir: Option<PathBuf>,
+    /// Name or path of the theme; the console chooses by the terminal if not given.
+    pub theme: Option<String>,
+    /// Name or path of the keymap.
+    pub keymap: Option<String>,
+    /// Telemetry in.
+    pub sources: SourcesConfig,
+    /// The engine. In the file, its `dependencies` are `[[dependencies]]` at the top level.
+    pub engine: EngineConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            environment: "local".to_owned(),
+            data_dir: None,
+            socket: None,
+            listen: SocketAddr::new(loopback, LISTEN_PORT),
+            otlp_listen: Some(SocketAddr::new(loopback, OTLP_PORT)),
+            runbooks_dir: None,
+            theme: None,
+            keymap: None,
+            sources: SourcesConfig::default(),
+            engine: EngineConfig::default(),
+        }
+    }
+}
+
+/// An address, or the empty text for none: TOML has no null, and leaving it out means the default.
+mod address_or_off {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, SocketAddr};
+
+    #[expect(
+        clippy::ref_option,
+        reason = "serde calls it with a reference to the field"
+    )]
+    pub fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        address
+            .map_or_else(String::new, |a| a.to_string())
+            .serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,333 @@
+//! Checks a config file against the table of settings and builds the [`Config`].
+//!
+//! Every message says file and line, what is wrong and what would be right. It never stops at the
+//! first mistake of a file that is valid TOML: all are reported at once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::settings::REQUIRED;
+use super::{Config, DeclaredEdge, Kind, SETTINGS, Setting};
+
+/// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
+const LIKENESS_MIN: f64 = 0.75;
+
+/// How much of what the file says is repeated in a message, in characters.
+const GOT_CHARS_MAX: usize = 60;
+
+/// Why a file is refused: one message for each mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// `FILE:LINE: what is wrong`, in order of line.
+    pub messages: Vec<String>,
+}
+
+/// Something odd that does not keep us from starting: `FILE:LINE: what`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(pub String);
+
+/// Reads the text of a config file; `file` is the name used in messages.
+pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigError> {
+    let mut check = Check {
+        text,
+        file,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let root = DeTable::parse(text).map_err(|e| check.toml_error(&e))?;
+    check.table(root.get_ref(), "");
+    if !check.errors.is_empty() {
+        return Err(check.into_error());
+    }
+    let config = build(text).map_err(|e| check.toml_error(&e))?;
+    check.odd(&config, root.get_ref());
+    check.warnings.sort_by_key(|(line, _)| *line);
+    let warnings = check.warnings.into_iter().map(|(_, w)| Warning(w));
+    Ok((config, warnings.collect()))
+}
+
+/// The file as written: `[[dependencies]]` is at the top level there, and in the engine's settings here.
+fn build(text: &str) -> Result<Config, toml::de::Error> {
+    let mut root: toml::Table = toml::from_str(text)?;
+    let dependencies: Vec<DeclaredEdge> = match root.remove("dependencies") {
+        Some(declared) => declared.try_into()?,
+        None => Vec::new(),
+    };
+    let mut config = Config::deserialize(toml::Value::Table(root))?;
+    config.engine.dependencies = dependencies;
+    Ok(config)
+}
+
+/// A file while it is checked.
+struct Check<'a> {
+    text: &'a str,
+    file: &'a str,
+    errors: Vec<(usize, String)>,
+    warnings: Vec<(usize, String)>,
+}
+
+impl Check<'_> {
+    fn table(&mut self, table: &DeTable<'_>, section: &str) {
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            let path = join(section, name);
+            if let Some(setting) = SETTINGS.iter().find(|s| s.path == path) {
+                self.value(setting, value);
+                continue;
+            }
+            let list = format!("{path}[]");
+            match value.get_ref() {
+                DeValue::Table(inner) if is_section(&path) => self.table(inner, &path),
+                DeValue::Array(items) if is_section(&list) => {
+                    for item in items {
+                        self.item(item, &list);
+                    }
+                }
+                _ if is_section(&path) => {
+                    self.error(
+                        &key.span(),
+                        &format!("`{path}` is a section: write [{path}]"),
+                    );
+                }
+                _ if is_section(&list) => {
+                    let why = format!("`{path}` is a list of tables: write [[{path}]]");
+                    self.error(&key.span(), &why);
+                }
+                _ => self.unknown(&key.span(), section, name),
+            }
+        }
+    }
+
+    /// One table of a list of tables.
+    fn item(&mut self, item: &Spanned<DeValue<'_>>, list: &str) {
+        let written = list.trim_end_matches("[]");
+        let DeValue::Table(table) = item.get_ref() else {
+            let why = format!("`{written}` is a list of tables: write [[{written}]]");
+            return self.error(&item.span(), &why);
+        };
+        self.table(table, list);
+        let required = REQUIRED
+            .iter()
+            .filter_map(|path| path.strip_prefix(list)?.strip_prefix('.'));
+        for name in required.filter(|name| !table.contains_key(*name)) {
+            self.error(&item.span(), &format!("[[{written}]] needs `{name}`"));
+        }
+    }
+
+    fn value(&mut self, setting: &Setting, value: &Spanned<DeValue<'_>>) {
+        let fits = match (setting.kind, value.get_ref()) {
+            (Kind::Text | Kind::Path, DeValue::String(_)) | (Kind::Flag, DeValue::Boolean(_)) => {
+                true
+            }
+            (Kind::Address, DeValue::String(text)) => text.parse::<SocketAddr>().is_ok(),
+            (Kind::AddressOrOff, DeValue::String(text)) => {
+                text.is_empty() || text.parse::<SocketAddr>().is_ok()
+            }
+            (Kind::Integer(min, max), DeValue::Integer(number)) => {
+                i64::from_str_radix(number.as_str(), number.radix())
+                    .is_ok_and(|n| (min..=max).contains(&n))
+            }
+            (Kind::Choice(words), DeValue::String(text)) => words.contains(&&**text),
+            (Kind::TextList, DeValue::Array(items)) => {
+                !items.is_empty() && items.iter().all(|i| i.get_ref().is_str())
+            }
+            (Kind::TextTable, DeValue::Table(table)) => {
+                table.values().all(|v| v.get_ref().is_str())
+            }
+            _ => false,
+        };
+        if !fits {
+            let got = self.text.get(value.span()).unwrap_or_default();
+            let got: String = got.chars().take(GOT_CHARS_MAX).collect();
+            let why = format!(
+                "`{}` must be {}, not {got}",
+                written(setting.path),
+                setting.kind.words()
+            );
+            self.error(&value.span(), &why);
+        }
+    }
+
+    fn unknown(&mut self, span: &Range<usize>, section: &str, name: &str) {
+        let place = match section {
+            "" => "at the top level".to_owned(),
+            list if list.ends_with("[]") => format!("in [[{}]]", list.trim_end_matches("[]")),
+            section => format!("in [{section}]"),
+        };
+        let hint = match nearest(section, name) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", names_in(section).join(", ")),
+        };
+        self.error(span, &format!("unknown setting `{name}` {place}: {hint}"));
+    }
+
+    /// What is allowed and still worth a word.
+    fn odd(&mut self, config: &Config, root: &DeTable<'_>) {
+        for (name, address) in [
+            ("listen", Some(config.listen)),
+            ("otlp_listen", config.otlp_listen),
+        ] {
+            if let Some(address) = address.filter(|a| !a.ip().is_loopback()) {
+                let what = format!(
+                    "`{name}` is {address}: everyone who can reach it may send telemetry; 127.0.0.1 keeps it on this machine"
+                );
+                self.warn(&span_of(root, name), &what);
+            }
+        }
+        if config.otlp_listen == Some(config.listen) {
+            let what =
+                "`otlp_listen` is the same as `listen`, which takes OTLP anyway: it is ignored";
+            self.warn(&span_of(root, "otlp_listen"), what);
+        }
+        let sources = &config.sources;
+        let receivers = [
+            &sources.alerts,
+            &sources.remote_write,
+            &sources.otlp,
+            &sources.changes,
+        ];
+        if receivers.iter().all(|r| !r.enabled) && !sources.host.enabled && sources.tail.is_empty()
+        {
+            self.warn(
+                &span_of(root, "sources"),
+                "every source is off: there is nothing to watch",
+            );
+        }
+        for (i, edge) in config.engine.dependencies.iter().enumerate() {
+            if edge.from == edge.to {
+                let what = format!("`{}` depends on itself: ignored", edge.from);
+                self.warn(&nth_span(root, "dependencies", i), &what);
+            } else if config.engine.dependencies[..i].contains(edge) {
+                let what = format!("`{}` to `{}` is declared twice", edge.from, edge.to);
+                self.warn(&nth_span(root, "dependencies", i), &what);
+            }
+        }
+    }
+
+    fn error(&mut self, span: &Range<usize>, why: &str) {
+        let line = self.line(span);
+        self.errors
+            .push((line, format!("{}:{line}: {why}", self.file)));
+    }
+
+    fn warn(&mut self, span: &Range<usize>, what: &str) {
+        let line = self.line(span);
+        self.warnings
+            .push((line, format!("{}:{line}: {what}", self.file)));
+    }
+
+    /// A file that is not TOML, or that serde refuses although the table did not.
+    fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
+        let line = self.line(&error.span().unwrap_or_default());
+        let why = error.message().trim().replace('\n', ", ");
+        let got = self.text.lines().nth(line - 1).unwrap_or_default().trim();
+        let got: String = got.chars().take(GOT_CHARS_MAX).collect();
+        let message = format!(
+            "{}:{line}: cannot read `{got}`: {why}; texts are written in double quotes",
+            self.file
+        );
+        ConfigError {
+            messages: vec![message],
+        }
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        before.split(|byte| *byte == b'\n').count()
+    }
+
+    fn into_error(mut self) -> ConfigError {
+        self.errors.sort_by_key(|(line, _)| *line);
+        ConfigError {
+            messages: self
+                .errors
+                .into_iter()
+                .map(|(_, message)| message)
+                .collect(),
+        }
+    }
+}
+
+/// The known name most like `name`: in the same section first, else anywhere, written in full.
+fn nearest(section: &str, name: &str) -> Option<String> {
+    let best = |candidates: Vec<(String, &str)>| {
+        candidates
+            .into_iter()
+            .map(|(shown, compared)| (strsim::jaro_winkler(compared, name), shown))
+            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, shown)| shown)
+    };
+    let here = names_in(section).into_iter().map(|n| (n.to_owned(), n));
+    best(here.collect()).or_else(|| {
+        let anywhere = SETTINGS.iter().map(|s| (written(s.path), s.name()));
+        best(anywhere.collect())
+    })
+}
+
+/// Settings and sections directly below a section, each once.
+fn names_in(section: &str) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for setting in SETTINGS {
+        let below = match section {
+            "" => Some(setting.path),
+            section => setting
+                .path
+                .strip_prefix(section)
+                .and_then(|rest| rest.strip_prefix('.')),
+        };
+        let name = below.and_then(|rest| rest.split('.').next());
+        let name = name.map(|n| n.trim_end_matches("[]"));
+        names.extend(name.filter(|n| !names.contains(n)));
+    }
+    names
+}
+
+fn is_section(path: &str) -> bool {
+    SETTINGS.iter().any(|setting| {
+        let rest = setting.path.strip_prefix(path);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+fn join(section: &str, name: &str) -> String {
+    match section {
+        "" => name.to_owned(),
+        section => format!("{section}.{name}"),
+    }
+}
+
+/// A path as a person would say it.
+fn written(path: &str) -> String {
+    path.replace("[]", "")
+}
+
+fn span_of(root: &DeTable<'_>, name: &str) -> Range<usize> {
+    root.get_key_value(name).map_or(0..0, |(key, _)| key.span())
+}
+
+fn nth_span(root: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {
+    match root.get(list).map(Spanned::get_ref) {
+        Some(DeValue::Array(items)) => items.get(index).map_or(0..0, Spanned::span),
+        _ => 0..0,
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.messages.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

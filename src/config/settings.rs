@@ -1,0 +1,309 @@
+//! The table of all settings: what the file may say, what each means, and within which bounds.
+//!
+//! It is the only list. It checks every key of a file, names the nearest one for a typo, and makes
+//! `docs/config.md`; a test keeps it in step with the defaults of [`super::Config`].
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Where it stands: `section.name`; `name[]` is a list of tables.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Its default as written in the file; empty when there is none.
+    pub default: &'static str,
+    /// What it does, in one or two sentences.
+    pub doc: &'static str,
+}
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A path.
+    Path,
+    /// `IP:PORT`.
+    Address,
+    /// `IP:PORT`, or empty for off.
+    AddressOrOff,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number within bounds, both included.
+    Integer(i64, i64),
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// A list of texts, at least one.
+    TextList,
+    /// A table of texts.
+    TextTable,
+}
+
+/// Every setting, in the order of the reference.
+pub const SETTINGS: &[Setting] = &[
+    row(
+        "environment",
+        Kind::Text,
+        "\"local\"",
+        "Name of what is watched, shown in the header and in every export.",
+    ),
+    row(
+        "data_dir",
+        Kind::Path,
+        "",
+        "Where journal, database and recorder live. Default: `stormglass` in the user's state directory.",
+    ),
+    row(
+        "socket",
+        Kind::Path,
+        "",
+        "The API's Unix socket. Default: `stormglass.sock` in the user's runtime directory.",
+    ),
+    row(
+        "listen",
+        Kind::Address,
+        "\"127.0.0.1:9797\"",
+        "Where all receivers listen: alerts, remote write, OTLP and changes.",
+    ),
+    row(
+        "otlp_listen",
+        Kind::AddressOrOff,
+        "\"127.0.0.1:4318\"",
+        "A second address for OTLP over HTTP, the one that OpenTelemetry SDKs use by default. Empty for none.",
+    ),
+    row(
+        "runbooks_dir",
+        Kind::Path,
+        "",
+        "A directory of your own runbooks (`*.toml`), besides the built-in ones. The same name replaces a built-in one.",
+    ),
+    row(
+        "theme",
+        Kind::Text,
+        "",
+        "Name of a theme, or path of one. Default: chosen by what the terminal can show.",
+    ),
+    row(
+        "keymap",
+        Kind::Text,
+        "",
+        "Name of a keymap, or path of one.",
+    ),
+    row(
+        "sources.body_bytes_max",
+        Kind::Integer(1_024, 1 << 30),
+        "67108864",
+        "Largest request body, in bytes, both as sent and after decompression. A larger one is answered 413.",
+    ),
+    row(
+        "sources.requests_concurrent_max",
+        Kind::Integer(1, 4_096),
+        "64",
+        "Requests decoded at the same time; more wait for their turn. Bounds memory together with `body_bytes_max`.",
+    ),
+    row(
+        "sources.alerts.enabled",
+        Kind::Flag,
+        "true",
+        "Take alerts as Alertmanager does, at `/api/v2/alerts`.",
+    ),
+    row(
+        "sources.remote_write.enabled",
+        Kind::Flag,
+        "true",
+        "Take metrics by Prometheus remote write 1.0, at `/api/v1/write`.",
+    ),
+    row(
+        "sources.otlp.enabled",
+        Kind::Flag,
+        "true",
+        "Take OTLP over HTTP, at `/v1/traces`, `/v1/metrics` and `/v1/logs`.",
+    ),
+    row(
+        "sources.changes.enabled",
+        Kind::Flag,
+        "true",
+        "Take changes from pipelines, at `/api/v1/changes`.",
+    ),
+    row(
+        "sources.host.enabled",
+        Kind::Flag,
+        "true",
+        "Watch this host: processor, memory, disks, network, load, and Stormglass itself.",
+    ),
+    row(
+        "sources.host.interval_s",
+        Kind::Integer(1, 3_600),
+        "5",
+        "Time between two looks at this host, in seconds.",
+    ),
+    row(
+        "sources.host.name",
+        Kind::Text,
+        "",
+        "Name of this host's entity. Default: the host name.",
+    ),
+    row(
+        "sources.tail[].paths",
+        Kind::TextList,
+        "",
+        "Log files to follow. `*` and `?` match within a path component, `**` over directories.",
+    ),
+    row(
+        "sources.tail[].service",
+        Kind::Text,
+        "",
+        "Service the lines belong to. Default: the file's name without its extension.",
+    ),
+    row(
+        "sources.tail[].labels",
+        Kind::TextTable,
+        "{}",
+        "Labels put on every line.",
+    ),
+    row(
+        "sources.tail[].from",
+        Kind::Choice(&["start", "end"]),
+        "\"end\"",
+        "Where to begin in a file that is there when Stormglass starts. Files that appear later are read from their start.",
+    ),
+    row(
+        "sources.tail[].multiline",
+        Kind::Flag,
+        "true",
+        "Join continuation lines, such as stack traces, to the line they belong to.",
+    ),
+    row(
+        "sources.tail[].line_bytes_max",
+        Kind::Integer(256, 1 << 20),
+        "65536",
+        "Longest line kept, in bytes. The rest of a longer line is cut and counted.",
+    ),
+    row(
+        "engine.series_max",
+        Kind::Integer(1, 10_000_000),
+        "200000",
+        "Most series with a detector. Later ones are counted and named, not judged.",
+    ),
+    row(
+        "engine.alerts_max",
+        Kind::Integer(1, 10_000_000),
+        "500000",
+        "Most alerts held at once.",
+    ),
+    row(
+        "engine.alert_resolve_timeout_s",
+        Kind::Integer(1, 86_400),
+        "300",
+        "An alert whose sender gives no end is taken as resolved this long after its last resend, in seconds.",
+    ),
+    row(
+        "engine.clock_skew_s_max",
+        Kind::Integer(1, 604_800),
+        "3600",
+        "Signals further than this from the clock, in either direction, are refused, in seconds.",
+    ),
+    row(
+        "engine.resolve_after_s",
+        Kind::Integer(1, 86_400),
+        "300",
+        "An incident whose signals are all back to normal is resolved after this long, in seconds.",
+    ),
+    row(
+        "engine.policy.allow_run",
+        Kind::Flag,
+        "true",
+        "Whether plans may run at all. Off: propose only.",
+    ),
+    row(
+        "engine.policy.approvals_low",
+        Kind::Integer(1, 10),
+        "1",
+        "People who must approve a low-risk plan.",
+    ),
+    row(
+        "engine.policy.approvals_medium",
+        Kind::Integer(1, 10),
+        "1",
+        "People who must approve a medium-risk plan.",
+    ),
+    row(
+        "engine.policy.approvals_high",
+        Kind::Integer(1, 10),
+        "1",
+        "People who must approve a high-risk plan.",
+    ),
+    row(
+        "engine.policy.proposal_expires_s",
+        Kind::Integer(10, 86_400),
+        "900",
+        "A proposal expires after this long, in seconds.",
+    ),
+    row(
+        "engine.policy.concurrent_plans_max",
+        Kind::Integer(1, 100),
+        "1",
+        "Plans that may run at the same time.",
+    ),
+    row(
+        "dependencies[].from",
+        Kind::Text,
+        "",
+        "The dependent: `kind/name`, or a bare service name.",
+    ),
+    row(
+        "dependencies[].to",
+        Kind::Text,
+        "",
+        "What it depends on, written the same way.",
+    ),
+];
+
+/// Settings without which their table makes no sense.
+pub(super) const REQUIRED: &[&str] = &[
+    "sources.tail[].paths",
+    "dependencies[].from",
+    "dependencies[].to",
+];
+
+const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
+    Setting {
+        path,
+        kind,
+        default,
+        doc,
+    }
+}
+
+impl Setting {
+    /// Its table: everything before the last dot; empty at the top level.
+    pub fn section(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
+    }
+
+    /// Its own name.
+    pub fn name(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+}
+
+impl Kind {
+    /// What it takes, in words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Address => "an address, \"IP:PORT\"".to_owned(),
+            Self::AddressOrOff => "an address, \"IP:PORT\", or \"\" for none".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Self::TextList => "a list of texts, at least one".to_owned(),
+            Self::TextTable => "a table of texts".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the sources may be told. Everything has a default that works without a config file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the sources, `[sources]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourcesConfig {
+    /// Largest body taken from a sender, in bytes, both as sent and after decompression.
+    pub body_bytes_max: u64,
+    /// Requests of all senders decoded at the same time; more wait for their turn.
+    pub requests_concurrent_max: u32,
+    /// Alerts pushed to us.
+    pub alerts: ReceiverConfig,
+    /// Metrics pushed by Prometheus and its like.
+    pub remote_write: ReceiverConfig,
+    /// Traces, metrics and logs pushed by OpenTelemetry.
+    pub otlp: ReceiverConfig,
+    /// Changes pushed by pipelines.
+    pub changes: ReceiverConfig,
+    /// This host's own telemetry.
+    pub host: HostConfig,
+    /// Log files followed.
+    pub tail: Vec<TailConfig>,
+}
+
+/// A source that only listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReceiverConfig {
+    /// Whether requests are taken; off answers 404.
+    pub enabled: bool,
+}
+
+/// This host's own telemetry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostConfig {
+    /// Whether this host is watched.
+    pub enabled: bool,
+    /// Time between two looks, in seconds.
+    pub interval_s: u32,
+    /// Name of this host's entity; the host name if not given.
+    pub name: Option<String>,
+}
+
+/// A set of log files that belong together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TailConfig {
+    /// Files; `*` and `?` match within a path component, `**` over directories.
+    pub paths: Vec<String>,
+    /// Service the lines belong to; the file's name without extension if not given.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Labels put on every line.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Where to begin in a file that is already there at the start.
+    #[serde(default)]
+    pub from: TailFrom,
+    /// Whether continuation lines (stack traces) are joined to the line they belong to.
+    #[serde(default = "yes")]
+    pub multiline: bool,
+    /// Longest line kept, in bytes; the rest of a longer one is cut and counted.
+    #[serde(default = "line_bytes_max")]
+    pub line_bytes_max: u32,
+}
+
+/// Where to begin in a file that is already there at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TailFrom {
+    /// At its beginning.
+    Start,
+    /// At its end: only what is written from now on.
+    #[default]
+    End,
+}
+
+impl Default for SourcesConfig {
+    fn default() -> Self {
+        Self {
+            // What the OpenTelemetry specification sets as the default limit of a receiver.
+            body_bytes_max: 64 * 1024 * 1024,
+            requests_concurrent_max: 64,
+            alerts: ReceiverConfig::default(),
+            remote_write: ReceiverConfig::default(),
+            otlp: ReceiverConfig::default(),
+            changes: ReceiverConfig::default(),
+            host: HostConfig::default(),
+            tail: Vec::new(),
+        }
+    }
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_s: 5,
+            name: None,
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn line_bytes_max() -> u32 {
+    64 * 1024
+}
