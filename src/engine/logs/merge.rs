@@ -84,10 +84,16 @@ fn is_enclosed(pattern: &Pattern, at: usize) -> bool {
     )
 }
 
-/// Whether the pattern still says enough with one more word made variable.
+/// Whether at least half of the pattern is constant with one more word made variable. A variable
+/// at the very beginning is the line's time or sender and does not count.
 pub(super) fn stays_constant_enough(pattern: &Pattern) -> bool {
     let (words, vars) = pattern.count();
-    words > vars + 1 || words > 1 && words >= vars
+    let leading = pattern
+        .pieces
+        .first()
+        .is_some_and(|piece| piece.kind == Kind::Var);
+    let constants = pattern.pieces.len() - vars;
+    words > 1 && constants > vars - usize::from(leading) + 1
 }
 
 /// Whether `general` covers `special`: the same constants, where a variable of `general` may

@@ -61,8 +61,8 @@ pub struct MinerStats {
     pub templates_evicted: u64,
     /// Templates merged into an older one.
     pub templates_merged: u64,
-    /// Lines that held a secret.
-    pub lines_masked: u64,
+    /// New forms that held a secret.
+    pub forms_masked: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -162,7 +162,7 @@ impl Miner {
         match mask_secrets(scan::visible_part(line)) {
             Cow::Borrowed(line) => self.learn_form(line, hash),
             Cow::Owned(masked) => {
-                self.stats.lines_masked += 1;
+                self.stats.forms_masked += 1;
                 let hash = self.scanner.scan(&masked);
                 self.learn_form(&masked, hash)
             }
@@ -566,16 +566,12 @@ impl Miner {
     }
 }
 
-/// Places of a pattern at which a word may turn out to be a value: every word but the first.
+/// Places of a pattern at which a word may turn out to be a value: every word but at the very
+/// beginning, where the line says what it is about.
 fn places(pattern: &Pattern) -> impl Iterator<Item = usize> + '_ {
-    let first = pattern.first_word();
-    let words = pattern
-        .pieces
-        .iter()
-        .enumerate()
+    let pieces = pattern.pieces.iter().enumerate().skip(1);
+    pieces
         .filter(|(_, piece)| piece.kind == Kind::Word)
-        .map(|(at, _)| at);
-    words
-        .filter(move |at| Some(*at) != first)
+        .map(|(at, _)| at)
         .take(MERGED_PLACES_MAX)
 }

@@ -275,20 +275,23 @@ impl Pass<'_> {
 
     /// A chunk of several byte classes: strip outer punctuation, then decide about the core.
     fn mixed(&mut self, start: usize, end: usize, seen: u16, mut space: bool) {
-        let outer = |&byte: &u8| class(byte) & (LETTER | DIGIT | SLASH | BACKSLASH) == 0;
         let core = &self.bytes[start..end];
-        let mut head = core.iter().take_while(|b| outer(b)).count();
-        if head == core.len() {
+        if seen & SLASH != 0 && core.windows(3).any(|w| w == b"://") {
+            self.url(start, end, space);
+            return;
+        }
+        let outer = |byte: u8| class(byte) & (LETTER | DIGIT | SLASH | BACKSLASH) == 0;
+        let mut head = core.iter().take_while(|b| outer(**b)).count();
+        // A backslash at the end escapes the quote that follows.
+        let trailing = |byte: u8| outer(byte) && byte != b'%' || byte == b'\\';
+        let tail = core.iter().rev().take_while(|b| trailing(**b)).count();
+        if head + tail >= core.len() {
             self.push(Kind::Punct, start, end, space);
             return;
         }
-        let tail = core
-            .iter()
-            .rev()
-            .take_while(|b| outer(b) && **b != b'%')
-            .count();
         let first = core[head];
-        if head > 0 && (first.is_ascii_digit() || matches!(first, b'/' | b'\\')) {
+        let sign = head > 0 && core[head - 1] != b':';
+        if sign && (first.is_ascii_digit() || matches!(first, b'/' | b'\\')) {
             head -= 1; // one sign belongs to the value: -5, #3, .5, ~/x
         }
         if head > 0 {
@@ -308,11 +311,33 @@ impl Pass<'_> {
         }
     }
 
+    /// A URL, but for the sentence's punctuation behind it and a name glued before it.
+    fn url(&mut self, start: usize, end: usize, space: bool) {
+        let core = &self.bytes[start..end];
+        let tail = core
+            .iter()
+            .rev()
+            .take_while(|b| matches!(b, b'.' | b':' | b'!' | b'?' | b'\\'))
+            .count();
+        self.push_var(start, end - tail, space);
+        if tail > 0 {
+            self.push(Kind::Punct, end - tail, end, false);
+        }
+    }
+
     /// A core without digits.
     fn wordlike(&mut self, from: usize, to: usize, seen: u16, space: bool) {
         let core = &self.bytes[from..to];
         if core == b"/" || core == b"\\" {
-            self.push(Kind::Punct, from, to, space);
+            // The root directory, when it is what a request ("GET /") names.
+            let requested = self.tokens.last().is_some_and(|verb| {
+                verb.kind == Kind::Word && verb.bytes(self.bytes).iter().all(u8::is_ascii_uppercase)
+            });
+            if requested && space {
+                self.push_var(from, to, space);
+            } else {
+                self.push(Kind::Punct, from, to, space);
+            }
         } else if seen & (SLASH | BACKSLASH | AT | DOT) != 0 && is_value_without_digits(core) {
             self.push_var(from, to, space);
         } else if seen & COLON != 0

@@ -72,6 +72,7 @@ impl VarType {
     pub fn join(self, other: Self) -> Self {
         match (self, other) {
             (a, b) if a == b => a,
+            (Self::Secret, _) | (_, Self::Secret) => Self::Secret,
             (Self::Number, Self::Hex) | (Self::Hex, Self::Number) => Self::Hex,
             (Self::Number | Self::Hex | Self::Uuid, Self::Id)
             | (Self::Id, Self::Number | Self::Hex | Self::Uuid) => Self::Id,
