@@ -14,6 +14,7 @@ mod hypothesis;
 mod incident;
 mod input;
 mod labels;
+pub mod logjoin;
 pub mod mask;
 mod panel;
 mod plan;

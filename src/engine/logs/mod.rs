@@ -2,22 +2,35 @@
 //!
 //! * `scan` splits a line into constants and variables, by shape alone;
 //! * `pattern`, `merge` and `miner` learn which constants vary after all;
+//! * `watch` counts templates per entity and judges them in `entity`, by the tails in `tail`;
 //! * `variable` names the types of values, `words` holds the closed word classes.
 //!
 //! Pure: lines and times come as arguments. Nothing here keeps a value of a variable, or text
 //! that was not masked before.
 
 mod bytes;
+mod counter;
+mod entity;
+mod finding;
+mod level;
 mod merge;
 mod miner;
 mod offenders;
 mod pattern;
 mod scan;
+mod tail;
 mod variable;
+mod watch;
 mod words;
 
+pub use counter::{BUCKET_MS, BUCKETS_MAX};
+pub use entity::LogStats;
+pub use finding::LogFinding;
 pub use miner::{FORMS_MAX, FormId, Learned, Miner, MinerStats, TemplateId};
 pub use variable::VarType;
+pub use watch::LogWatch;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;

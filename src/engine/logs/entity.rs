@@ -1,0 +1,555 @@
+//! The logs of one entity, and the checks on them.
+//!
+//! Each check is one function that looks at a closed window and says how unusual it is; opening,
+//! updating and ending findings is the same for all. State is bounded, and what does not fit is
+//! sighting.
+
+use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_of};
+use super::finding::LogFinding;
+use super::miner::TemplateId;
+use super::tail::{Baseline, chernoff};
+use crate::model::{Band, Check, EntityId, LogLevel, Time};
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+
+/// Templates sighting per entity; the one silent longest makes room.
+const TEMPLATES_MAX: usize = 512;
+/// Findings open per entity; a flood of new templates is one event, not a thousand.
+const FINDINGS_MAX: usize = 24;
+/// An entity is known after this many lines and this long; before, everything is new.
+const WARM_UP_LINES: u64 = 200;
+const WARM_UP_MS: i64 = 10 * 60_000;
+/// Windows a rate is learned for before a burst or a silence can be said.
+const WARM_UP_WINDOWS: u32 = 60;
+/// From this score on a finding is shown; from the next on it may page.
+const SCORE_MIN: f64 = 6.0;
+const SCORE_PAGES: f64 = 8.0;
+/// Fewest lines a minute that make a burst, of errors and of other lines.
+const BURST_ERRORS_MIN: f64 = 5.0;
+const BURST_LINES_MIN: f64 = 20.0;
+/// A burst is at least this many times the usual rate.
+const BURST_RATIO_MIN: f64 = 3.0;
+/// Lines of a new error template before it may page: one odd error is no incident.
+const NEW_ERRORS_PAGE: u64 = 3;
+/// A new template is news until it was quiet this long, or known this long.
+const NEW_QUIET_MS: i64 = 5 * 60_000;
+const NEW_KNOWN_MS: i64 = 30 * 60_000;
+/// Lines expected in a silence before it is said, and how much longer than ever it must be.
+const SILENCE_LINES_MIN: f64 = 20.0;
+const SILENCE_GAP_RATIO: f64 = 3.0;
+/// Windows below the score before a burst is over.
+const CALM_WINDOWS: u32 = 3;
+/// Known peaks halve in about three days of windows.
+const PEAK_KEPT: f64 = 0.999_973;
+
+/// Counters of what could not be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStats {
+    /// Lines older than the oldest bucket kept.
+    pub lines_late: u64,
+    /// Templates whose counts were dropped to make room.
+    pub counters_evicted: u64,
+    /// Entities whose logs were forgotten to make room.
+    pub entities_evicted: u64,
+    /// Findings not opened because the entity had too many.
+    pub findings_suppressed: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Open {
+    finding: LogFinding,
+    calm_windows: u32,
+    changed: bool,
+}
+
+/// The logs of one entity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct EntityLogs {
+    pub first_seen: Time,
+    pub last_seen: Time,
+    pub lines: u64,
+    pub counters: IndexMap<u64, Counter, FxBuildHasher>,
+    /// Templates seen exactly once: how often the unheard-of happens here (Good and Turing).
+    singles: u64,
+    all: Ring,
+    errors: Ring,
+    /// Share of error lines, learned, and how much more it varies than chance.
+    error_share: f64,
+    error_spread: f64,
+    windows: u32,
+    open: Vec<Open>,
+}
+
+/// A line as the entity counts it.
+pub(super) struct Sighting<'a> {
+    pub template: TemplateId,
+    pub rendered: &'a str,
+    pub level: LogLevel,
+    pub at: Time,
+    pub text: &'a str,
+    /// The template is known from another entity.
+    pub known_elsewhere: bool,
+}
+
+impl EntityLogs {
+    pub(super) fn new(at: Time) -> Self {
+        Self {
+            first_seen: at,
+            last_seen: at,
+            lines: 0,
+            counters: IndexMap::default(),
+            singles: 0,
+            all: Ring::default(),
+            errors: Ring::default(),
+            error_share: 0.0,
+            error_spread: 1.0,
+            windows: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// Count one line; opens a finding when this entity never said the like.
+    pub(super) fn count(
+        &mut self,
+        entity: &EntityId,
+        sighting: &Sighting<'_>,
+        stats: &mut LogStats,
+    ) {
+        let at = sighting.at;
+        self.last_seen = self.last_seen.max(at);
+        self.lines += 1;
+        let bucket = bucket_of(at);
+        self.all.add(bucket, 1);
+        if sighting.level >= LogLevel::Error {
+            self.errors.add(bucket, 1);
+        }
+        let known = self.counters.contains_key(&sighting.template.0);
+        if !known {
+            self.make_room(stats);
+            // Windows before its first line are windows without it.
+            let baseline = Baseline::of_zeros(self.windows);
+            let counter = Counter::new(sighting.level, at, sighting.text, baseline);
+            self.counters.insert(sighting.template.0, counter);
+            self.singles += 1;
+        }
+        let Some(counter) = self.counters.get_mut(&sighting.template.0) else {
+            return;
+        };
+        counter.count += 1;
+        counter.level = counter.level.max(sighting.level);
+        if counter.count == 2 {
+            self.singles = self.singles.saturating_sub(1);
+        }
+        let silent_buckets = at.since(counter.last_seen) as f64 / BUCKET_MS as f64;
+        counter.gap_buckets_max = counter.gap_buckets_max.max(silent_buckets);
+        counter.last_seen = counter.last_seen.max(at);
+        if !counter.ring.add(bucket, 1) {
+            stats.lines_late += 1;
+        }
+        if !known {
+            self.say_new(entity, sighting, stats);
+        }
+        self.refresh_new(sighting);
+    }
+
+    /// Fold a merged template's counts into the survivor's.
+    pub(super) fn merge(&mut self, gone: TemplateId, survivor: TemplateId, rendered: &str) {
+        let Some(counter) = self.counters.swap_remove(&gone.0) else {
+            return;
+        };
+        match self.counters.get_mut(&survivor.0) {
+            Some(kept) => kept.absorb(&counter),
+            None => {
+                self.counters.insert(survivor.0, counter);
+            }
+        }
+        let known = self.find(Check::NewTemplate, Some(survivor)).is_some();
+        for open in &mut self.open {
+            if open.finding.template == Some(gone) {
+                if known {
+                    open.finding.ended = Some(open.finding.last_seen);
+                } else {
+                    open.finding.template = Some(survivor);
+                    open.finding.subject = rendered.into();
+                }
+                open.changed = true;
+            }
+        }
+    }
+
+    /// Judge the window that ends with `bucket`.
+    pub(super) fn close(
+        &mut self,
+        entity: &EntityId,
+        bucket: i64,
+        stats: &mut LogStats,
+        render: &dyn Fn(TemplateId) -> Box<str>,
+    ) {
+        let now = time_of(bucket + 1);
+        self.windows = self.windows.saturating_add(1);
+        for at in 0..self.counters.len() {
+            let Some((&template, counter)) = self.counters.get_index_mut(at) else {
+                break;
+            };
+            let lines = f64::from(counter.ring.window(bucket));
+            let burst = burst(counter, lines);
+            let silence = silence(counter, now);
+            counter.baseline.learn(lines);
+            counter.peak = (counter.peak * PEAK_KEPT).max(lines);
+            let (level, last_line) = (counter.level, counter.last_seen);
+            let window = Window {
+                entity,
+                now,
+                since: time_of(bucket + 1 - WINDOW_BUCKETS as i64),
+                level,
+            };
+            let template = TemplateId(template);
+            // What is news already need not be said twice.
+            let burst = burst.filter(|_| self.find(Check::NewTemplate, Some(template)).is_none());
+            self.judge(
+                &window,
+                Check::LogBurst,
+                Some(template),
+                burst,
+                stats,
+                render,
+            );
+            let window = Window {
+                since: last_line,
+                ..window
+            };
+            self.judge(
+                &window,
+                Check::LogSilence,
+                Some(template),
+                silence,
+                stats,
+                render,
+            );
+        }
+        let errors = self.error_share_verdict(bucket);
+        let window = Window {
+            entity,
+            now,
+            since: time_of(bucket + 1 - WINDOW_BUCKETS as i64),
+            level: LogLevel::Error,
+        };
+        self.judge(&window, Check::LevelShift, None, errors, stats, render);
+        self.end_old_news(now);
+    }
+
+    /// Findings that changed since the last call.
+    pub(super) fn drain(&mut self, out: &mut Vec<LogFinding>) {
+        for open in &mut self.open {
+            if std::mem::take(&mut open.changed) {
+                out.push(open.finding.clone());
+            }
+        }
+        self.open.retain(|open| open.finding.ended.is_none());
+    }
+
+    fn is_known(&self, at: Time) -> bool {
+        self.lines > WARM_UP_LINES && at.since(self.first_seen) >= WARM_UP_MS
+    }
+
+    fn find(&self, check: Check, template: Option<TemplateId>) -> Option<usize> {
+        self.open
+            .iter()
+            .position(|open| open.finding.check == check && open.finding.template == template)
+    }
+
+    fn push(&mut self, finding: LogFinding, stats: &mut LogStats) {
+        if self.open.len() < FINDINGS_MAX {
+            self.open.push(Open {
+                finding,
+                calm_windows: 0,
+                changed: true,
+            });
+        } else {
+            stats.findings_suppressed += 1;
+        }
+    }
+
+    fn make_room(&mut self, stats: &mut LogStats) {
+        if self.counters.len() < TEMPLATES_MAX {
+            return;
+        }
+        let oldest = self
+            .counters
+            .values()
+            .enumerate()
+            .min_by_key(|(_, counter)| counter.last_seen);
+        if let Some((at, _)) = oldest
+            && let Some((_, counter)) = self.counters.swap_remove_index(at)
+        {
+            self.singles = self.singles.saturating_sub(u64::from(counter.count == 1));
+            stats.counters_evicted += 1;
+        }
+    }
+
+    /// A template this entity never wrote before.
+    fn say_new(&mut self, entity: &EntityId, sighting: &Sighting<'_>, stats: &mut LogStats) {
+        if !self.is_known(sighting.at) {
+            return;
+        }
+        let chance = (self.singles as f64 + 1.0) / (self.lines as f64 + 2.0);
+        let weight = match sighting.level {
+            LogLevel::Fatal => 3.0,
+            LogLevel::Error => 2.0,
+            LogLevel::Warn => 1.0,
+            _ => 0.0,
+        };
+        let elsewhere = if sighting.known_elsewhere { 1.0 } else { 0.0 };
+        let hours = sighting.at.since(self.first_seen) as f64 / 3_600_000.0;
+        let text = format!(
+            "new: {}; never in {} lines over {hours:.1} h",
+            sighting.rendered,
+            self.lines - 1
+        );
+        let finding = LogFinding {
+            entity: entity.clone(),
+            check: Check::NewTemplate,
+            template: Some(sighting.template),
+            subject: sighting.rendered.into(),
+            level: sighting.level,
+            since: sighting.at,
+            last_seen: sighting.at,
+            ended: None,
+            expected: Band {
+                low: 0.0,
+                high: 0.0,
+            },
+            seen: 0.0,
+            score: (weight - elsewhere - chance.log10()).max(0.0) as f32,
+            pages: false,
+            text: text.into(),
+        };
+        self.push(finding, stats);
+    }
+
+    /// Another line of a template that is news: errors that repeat may page.
+    fn refresh_new(&mut self, sighting: &Sighting<'_>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let Some(at) = self.find(Check::NewTemplate, Some(sighting.template)) else {
+            return;
+        };
+        let open = &mut self.open[at];
+        open.finding.seen += 1.0;
+        open.finding.last_seen = open.finding.last_seen.max(sighting.at);
+        open.changed = true;
+        let lines_needed = match open.finding.level {
+            LogLevel::Fatal => 1,
+            LogLevel::Error => NEW_ERRORS_PAGE,
+            _ => u64::MAX,
+        };
+        open.finding.pages |= open.finding.seen as u64 >= lines_needed;
+    }
+
+    /// New templates stop being news.
+    fn end_old_news(&mut self, now: Time) {
+        for open in &mut self.open {
+            let finding = &mut open.finding;
+            let old = now.since(finding.last_seen) >= NEW_QUIET_MS
+                || now.since(finding.since) >= NEW_KNOWN_MS;
+            if finding.check == Check::NewTemplate && finding.ended.is_none() && old {
+                finding.ended = Some(now);
+                open.changed = true;
+            }
+        }
+    }
+
+    /// Whether the share of error lines rose.
+    fn error_share_verdict(&mut self, bucket: i64) -> Option<Verdict> {
+        let (lines, errors) = (
+            f64::from(self.all.window(bucket)),
+            f64::from(self.errors.window(bucket)),
+        );
+        if lines <= 0.0 {
+            return None;
+        }
+        let expected = lines * self.error_share + 0.5;
+        let score = chernoff(errors, expected, expected * self.error_spread);
+        let share = self.error_share;
+        let warm = self.windows > WARM_UP_WINDOWS;
+        let surprise = (errors - expected) * (errors - expected) / expected;
+        let weight = (1.0 / f64::from(self.windows)).max(0.002);
+        // A window teaches little when it is far out, as with every baseline.
+        let taught = (errors / lines).min(share * 2.0 + 0.05);
+        self.error_share += weight * (taught - share);
+        self.error_spread =
+            (self.error_spread + weight * (surprise.min(16.0) - self.error_spread)).max(1.0);
+        let high = (expected + 3.0 * (expected * self.error_spread).sqrt()) / lines;
+        let odd = warm && errors >= BURST_ERRORS_MIN && errors / lines >= 2.0 * share;
+        odd.then(|| Verdict {
+            score,
+            seen: errors / lines,
+            expected: Band { low: 0.0, high: high.min(1.0) },
+            text: format!(
+                "{:.1} % of lines are errors, usually {:.2} % ({errors:.0} of {lines:.0} in a minute)",
+                100.0 * errors / lines,
+                100.0 * share
+            ),
+        })
+    }
+
+    /// Open, update or end the finding of one check after one window.
+    fn judge(
+        &mut self,
+        window: &Window<'_>,
+        check: Check,
+        template: Option<TemplateId>,
+        verdict: Option<Verdict>,
+        stats: &mut LogStats,
+        render: &dyn Fn(TemplateId) -> Box<str>,
+    ) {
+        let verdict = verdict.filter(|verdict| verdict.score >= SCORE_MIN);
+        if verdict.is_none() && self.open.is_empty() {
+            return;
+        }
+        let at = self.find(check, template);
+        match (verdict, at) {
+            (None, None) => {}
+            (None, Some(at)) => {
+                let open = &mut self.open[at];
+                open.calm_windows += 1;
+                if open.calm_windows >= CALM_WINDOWS && open.finding.ended.is_none() {
+                    open.finding.ended = Some(window.now);
+                    open.changed = true;
+                }
+            }
+            (Some(verdict), None) => {
+                let subject = template.map_or_else(|| "share of error lines".into(), render);
+                self.push(verdict.finding(window, check, template, subject), stats);
+            }
+            (Some(verdict), Some(at)) => {
+                let subject = self.open[at].finding.subject.clone();
+                self.open[at].update(verdict.finding(window, check, template, subject));
+            }
+        }
+    }
+}
+
+impl Open {
+    /// The same finding, one window later.
+    fn update(&mut self, latest: LogFinding) {
+        self.calm_windows = 0;
+        self.changed = true;
+        let finding = &mut self.finding;
+        finding.last_seen = finding.last_seen.max(latest.last_seen);
+        finding.pages |= latest.pages;
+        if latest.score >= finding.score {
+            finding.score = latest.score;
+            finding.seen = latest.seen;
+            finding.expected = latest.expected;
+            finding.text = latest.text;
+        }
+    }
+}
+
+/// The window a verdict is about.
+struct Window<'a> {
+    entity: &'a EntityId,
+    now: Time,
+    since: Time,
+    level: LogLevel,
+}
+
+/// What a check says about one window.
+struct Verdict {
+    score: f64,
+    seen: f64,
+    expected: Band,
+    text: String,
+}
+
+impl Verdict {
+    fn finding(
+        self,
+        window: &Window<'_>,
+        check: Check,
+        template: Option<TemplateId>,
+        subject: Box<str>,
+    ) -> LogFinding {
+        let about = if template.is_some() {
+            format!("{}: {subject}", self.text)
+        } else {
+            self.text
+        };
+        LogFinding {
+            entity: window.entity.clone(),
+            check,
+            template,
+            level: window.level,
+            since: window.since,
+            last_seen: window.now,
+            ended: None,
+            expected: self.expected,
+            seen: self.seen,
+            score: self.score as f32,
+            pages: window.level >= LogLevel::Error
+                && check != Check::LogSilence
+                && self.score >= SCORE_PAGES,
+            text: about.into(),
+            subject,
+        }
+    }
+}
+
+/// More lines a minute than the rate learned explains.
+fn burst(counter: &Counter, lines: f64) -> Option<Verdict> {
+    let baseline = &counter.baseline;
+    let is_error = counter.level >= LogLevel::Error;
+    let enough = if is_error {
+        BURST_ERRORS_MIN
+    } else {
+        BURST_LINES_MIN
+    };
+    let usual = baseline.mean_high();
+    // A nightly job's lines are known after the first night; errors are never excused by a past.
+    let known = !is_error && lines <= 1.2 * counter.peak;
+    if baseline.updates() < WARM_UP_WINDOWS
+        || lines < enough
+        || lines < BURST_RATIO_MIN * usual
+        || known
+    {
+        return None;
+    }
+    let high = baseline.high();
+    Some(Verdict {
+        score: baseline.score_high(lines),
+        seen: lines,
+        expected: Band { low: 0.0, high },
+        text: format!("{lines:.0} lines a minute, at most {high:.1} expected"),
+    })
+}
+
+/// A template that used to come steadily and stopped.
+fn silence(counter: &Counter, now: Time) -> Option<Verdict> {
+    let baseline = &counter.baseline;
+    if baseline.updates() < WARM_UP_WINDOWS || counter.level > LogLevel::Warn {
+        return None; // errors that stop are good news
+    }
+    let silent_ms = now.since(counter.last_seen);
+    let silent_buckets = silent_ms as f64 / BUCKET_MS as f64;
+    if silent_buckets < SILENCE_GAP_RATIO * counter.gap_buckets_max.max(2.0) {
+        return None;
+    }
+    let usual = counter.peak.min(baseline.mean().max(0.0));
+    let missed = usual * silent_buckets / WINDOW_BUCKETS as f64;
+    let minutes = silent_ms as f64 / 60_000.0;
+    (missed >= SILENCE_LINES_MIN).then(|| Verdict {
+        score: missed / std::f64::consts::LN_10,
+        seen: 0.0,
+        expected: Band {
+            low: 1.0,
+            high: baseline.high(),
+        },
+        text: format!(
+            "silent for {minutes:.0} min, never longer than {:.1} before",
+            counter.gap_buckets_max * BUCKET_MS as f64 / 60_000.0
+        ),
+    })
+}

@@ -1,0 +1,259 @@
+//! The log checks as the engine sees them: lines and ticks in, findings out.
+
+use super::*;
+use crate::model::{Check, EntityId, EntityKind, Labels, LogLevel, LogLine, Time};
+
+/// Feeds lines on a virtual clock that ticks once a second.
+struct Feed {
+    watch: LogWatch,
+    now_ms: i64,
+    findings: Vec<LogFinding>,
+}
+
+impl Feed {
+    fn new() -> Self {
+        Self {
+            watch: LogWatch::new(),
+            now_ms: 1_700_000_000_000,
+            findings: Vec::new(),
+        }
+    }
+
+    fn entity() -> EntityId {
+        EntityId::new(EntityKind::Service, "checkout")
+    }
+
+    fn line(&mut self, level: LogLevel, text: &str) {
+        let line = LogLine {
+            at: Time::from_ms(self.now_ms),
+            labels: Labels::empty(),
+            level: Some(level),
+            text: text.into(),
+            trace: None,
+            span: None,
+        };
+        self.watch.observe(&Self::entity(), &line, line.at);
+    }
+
+    /// Ordinary traffic for some seconds; `also` writes what is special about a second.
+    fn run(&mut self, seconds: i64, mut also: impl FnMut(&mut Self, i64)) {
+        for second in 0..seconds {
+            self.line(
+                LogLevel::Info,
+                &format!("handled request id={second} in {}ms", second % 90),
+            );
+            if second % 7 == 0 {
+                self.line(
+                    LogLevel::Error,
+                    &format!("request {second} failed: timeout"),
+                );
+            }
+            also(self, second);
+            self.now_ms += 1_000;
+            let now = Time::from_ms(self.now_ms);
+            self.watch.tick(now, &mut self.findings);
+        }
+    }
+
+    /// Checks of the findings so far, each once, in order of first report.
+    fn said(&self) -> Vec<(Check, bool)> {
+        let mut said: Vec<(Check, bool)> = Vec::new();
+        for finding in &self.findings {
+            match said.iter_mut().find(|(check, _)| *check == finding.check) {
+                Some((_, pages)) => *pages |= finding.pages,
+                None => said.push((finding.check, finding.pages)),
+            }
+        }
+        said
+    }
+}
+
+#[test]
+fn ordinary_traffic_is_quiet() {
+    let mut feed = Feed::new();
+    feed.run(6 * 3_600, |_, _| {});
+    assert_eq!(feed.said(), []);
+}
+
+#[test]
+fn a_new_error_that_repeats_pages() {
+    let mut feed = Feed::new();
+    feed.run(1_800, |_, _| {});
+    feed.run(5, |feed, s| {
+        feed.line(
+            LogLevel::Error,
+            &format!("pool exhausted ({s} of 20 in use)"),
+        );
+    });
+    let last = feed.findings.last().unwrap();
+    assert_eq!(feed.said(), [(Check::NewTemplate, true)]);
+    assert_eq!(
+        (&*last.subject, last.level),
+        (
+            "pool exhausted (<number> of <number> in use)",
+            LogLevel::Error
+        )
+    );
+    assert!(last.score > 3.0, "{}", last.score);
+    feed.run(400, |_, _| {});
+    let ended = feed
+        .findings
+        .iter()
+        .filter(|finding| finding.ended.is_some())
+        .count();
+    assert_eq!(ended, 1);
+}
+
+#[test]
+fn a_new_ordinary_line_informs() {
+    let mut feed = Feed::new();
+    feed.run(1_800, |_, _| {});
+    feed.run(30, |feed, _| {
+        feed.line(LogLevel::Info, "feature flag reloaded");
+    });
+    assert_eq!(feed.said(), [(Check::NewTemplate, false)]);
+}
+
+#[test]
+fn everything_is_new_to_a_new_entity() {
+    let mut feed = Feed::new();
+    feed.run(60, |feed, s| {
+        feed.line(
+            LogLevel::Error,
+            &format!("{} boom", "x".repeat(s as usize + 1)),
+        );
+    });
+    assert_eq!(feed.said(), []);
+}
+
+#[test]
+fn a_burst_of_known_errors_pages_and_ends() {
+    let mut feed = Feed::new();
+    feed.run(3_600, |_, _| {});
+    feed.run(60, |feed, s| {
+        (0..10).for_each(|_| feed.line(LogLevel::Error, &format!("request {s} failed: timeout")));
+    });
+    assert_eq!(
+        feed.said(),
+        [(Check::LogBurst, true), (Check::LevelShift, true)]
+    );
+    let first = feed
+        .findings
+        .iter()
+        .find(|finding| finding.check == Check::LogBurst)
+        .unwrap();
+    assert!(first.expected.high < first.seen);
+    feed.run(300, |_, _| {});
+    assert_eq!(
+        feed.findings
+            .iter()
+            .filter(|finding| finding.ended.is_some())
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_template_that_stops_is_missed() {
+    let mut feed = Feed::new();
+    let beat = |feed: &mut Feed, s: i64| {
+        if s % 2 == 0 {
+            feed.line(LogLevel::Info, "heartbeat sent to scheduler");
+        }
+    };
+    feed.run(3_600, beat);
+    assert_eq!(feed.said(), []);
+    feed.run(300, |_, _| {});
+    assert_eq!(feed.said(), [(Check::LogSilence, false)]);
+}
+
+#[test]
+fn groups_show_new_templates_first_with_masked_samples() {
+    let mut feed = Feed::new();
+    feed.run(1_000, |_, _| {});
+    let since = Time::from_ms(feed.now_ms);
+    feed.run(3, |feed, _| {
+        feed.line(LogLevel::Warn, "retry login password=hunter2 now");
+    });
+    let groups = feed
+        .watch
+        .groups(&Feed::entity(), since, Time::from_ms(feed.now_ms), 10);
+    let shown: Vec<_> = groups
+        .iter()
+        .map(|g| (&*g.template, g.is_new, g.level, &*g.sample))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (
+                "retry login password=<secret> now",
+                true,
+                LogLevel::Warn,
+                "retry login password=<secret> now"
+            ),
+            (
+                "request <number> failed: timeout",
+                false,
+                LogLevel::Error,
+                "request 0 failed: timeout"
+            ),
+            (
+                "handled request id=<number> in <duration>",
+                false,
+                LogLevel::Info,
+                "handled request id=0 in 0ms"
+            ),
+        ]
+    );
+    assert_eq!(groups[0].buckets.iter().sum::<u32>(), 3);
+}
+
+#[test]
+fn a_flood_of_templates_is_bounded_and_counted() {
+    let mut feed = Feed::new();
+    feed.run(1_000, |_, _| {});
+    let word = |mut n: u64| -> String {
+        (0..6)
+            .map(|_| {
+                let c = (b'a' + (n % 26) as u8) as char;
+                n /= 26;
+                c
+            })
+            .collect()
+    };
+    for n in 0..3_000 {
+        let n = n * 7_919;
+        feed.line(
+            LogLevel::Warn,
+            &format!("{} went {} again", word(n), word(n * 31)),
+        );
+    }
+    let (stats, miner) = feed.watch.stats();
+    assert!(
+        stats.findings_suppressed > 2_000 && stats.counters_evicted > 2_000,
+        "{stats:?}"
+    );
+    assert_eq!(miner.forms_evicted, 0);
+    assert!(serde_json::to_string(&feed.watch).unwrap().len() < 4_000_000);
+}
+
+#[test]
+fn a_checkpoint_goes_on_as_if_nothing_happened() {
+    let mut feed = Feed::new();
+    feed.run(1_500, |_, _| {});
+    let saved = serde_json::to_string(&feed.watch).unwrap();
+    let mut restored = Feed {
+        watch: serde_json::from_str(&saved).unwrap(),
+        now_ms: feed.now_ms,
+        findings: Vec::new(),
+    };
+    let after =
+        |feed: &mut Feed, s: i64| feed.line(LogLevel::Error, &format!("pool exhausted by {s}"));
+    feed.run(60, after);
+    restored.run(60, after);
+    assert_eq!(feed.findings, restored.findings);
+    assert_eq!(
+        serde_json::to_string(&feed.watch).unwrap(),
+        serde_json::to_string(&restored.watch).unwrap()
+    );
+}
