@@ -4,7 +4,10 @@
 //! hash map: the same inputs give the same effects, byte for byte.
 
 pub mod diagnose;
+pub mod govern;
 pub mod logs;
+pub mod plans;
+pub mod propose;
 pub mod saga;
 
 use crate::config::EngineConfig;

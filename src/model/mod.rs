@@ -44,6 +44,7 @@ pub use plan::{Action, Approval, ExecutorKind, Plan, PlanId, PlanState, Risk, Ve
 pub use record::Record;
 pub use runbook::{
     MatchRule, Precondition, Runbook, RunbookError, RunbookParameter, RunbookStep, VerifyRule,
+    next_placeholder,
 };
 pub use safe_text::SafeText;
 pub use signal::{

@@ -60,7 +60,7 @@ pub struct MatchRule {
 #[serde(deny_unknown_fields)]
 pub struct RunbookParameter {
     /// Where it comes from: an entity label's name, or one of `entity`, `change.version`,
-    /// `change.previous_version`, `incident`.
+    /// `change.previous_version`, `incident`. `a|b` takes the first that is known.
     pub from: Option<String>,
     /// Used when `from` gives nothing.
     pub default: Option<String>,
@@ -93,7 +93,8 @@ pub struct RunbookStep {
     /// In seconds.
     #[serde(default = "default_timeout_s")]
     pub timeout_s: u32,
-    /// Program and arguments that undo it; absent when it has no undo.
+    /// Program and arguments that undo it; absent when it has no undo. It also runs after the step
+    /// failed or timed out, so it must be harmless when the step did nothing or only half its work.
     pub rollback: Option<Vec<String>>,
 }
 
@@ -124,6 +125,25 @@ pub enum RunbookError {
         /// The placeholder.
         placeholder: String,
     },
+}
+
+/// The first placeholder of a text: what is before it, its name, what is after it. Only a lower-case
+/// identifier in braces is one, so `{.spec.replicas}`, `{{.State}}` and JSON stay as they are.
+pub fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    let mut searched = 0;
+    while let Some(open) = text[searched..].find('{').map(|at| searched + at) {
+        let name_at = open + 1;
+        let name_len = text[name_at..]
+            .find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+            .unwrap_or(text.len() - name_at);
+        let (name, after) = text[name_at..].split_at(name_len);
+        let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+        if let Some(after) = after.strip_prefix('}').filter(|_| begins_well) {
+            return Some((&text[..open], name, after));
+        }
+        searched = name_at;
+    }
+    None
 }
 
 fn default_timeout_s() -> u32 {

@@ -144,6 +144,11 @@ impl Saga {
         self.flight.as_ref().map(|flight| flight.run)
     }
 
+    /// Remembers, while the journal is read back, what the plan became.
+    pub fn remember_plan(&mut self, plan: Plan) {
+        self.plan = plan;
+    }
+
     /// Remembers, while the journal is read back, a run that was about to start.
     pub fn remember_intent(&mut self, run: RunId) {
         let silent_after = Time::from_ms(i64::MAX);

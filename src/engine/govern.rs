@@ -1,0 +1,218 @@
+//! May this run? Roles, approvals, expiry, digest, kill switch, concurrency, and whether the ground shifted.
+//!
+//! Everything here is a question with a typed answer; nothing here changes anything.
+
+use super::propose;
+use crate::config::PolicyConfig;
+use crate::model::{
+    Actor, Change, ChangeKind, Command, Incident, Phase, Plan, PlanState, Refusal, Risk, Role, Time,
+};
+
+/// What the engine sees around a plan when it asks [`ground`].
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The plan's incident; `None` when it is no longer known.
+    pub incident: Option<&'a Incident>,
+    /// Alerts of the incident that fire on the watched entity.
+    pub alerts_firing_on_watch: u32,
+    /// The newest change of the plan's target.
+    pub newest_change: Option<&'a Change>,
+}
+
+/// Whether what a plan was proposed for is still so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// Yes.
+    Holds,
+    /// The signals it is verified by are back to normal.
+    Recovered,
+    /// No, for this reason: the plan is void if nothing ran yet.
+    Shifted(Box<str>),
+}
+
+/// Looks at the ground a plan stands on.
+///
+/// A waiting plan loses its ground when its incident is over or calms down by itself, or when its
+/// target is changed after the plan was made. A plan under verification has helped when the entity
+/// that hurt has no open paging finding and no firing alert.
+pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
+    let calm = match scene.incident {
+        None => Some("its incident is no longer known"),
+        Some(incident) => match incident.phase {
+            Phase::Resolved => Some("its incident is resolved"),
+            Phase::Mitigated => Some("the signals went back to normal by themselves"),
+            Phase::Open | Phase::Acknowledged => None,
+        },
+    };
+    if !matches!(plan.state, PlanState::Proposed) {
+        let hurts = calm.is_none() && watch_hurts(plan, scene);
+        return if hurts {
+            Ground::Holds
+        } else {
+            Ground::Recovered
+        };
+    }
+    if let Some(reason) = calm {
+        return Ground::Shifted(Box::from(reason));
+    }
+    match scene.newest_change {
+        Some(change) if change.at > plan.created && moves_ground(change.kind) => {
+            Ground::Shifted(Box::from(format!(
+                "newer {} on {}: {}",
+                change.kind.as_str(),
+                plan.target,
+                change.title
+            )))
+        }
+        _ => Ground::Holds,
+    }
+}
+
+fn watch_hurts(plan: &Plan, scene: Scene<'_>) -> bool {
+    let finding_open = scene.incident.is_some_and(|incident| {
+        let mut of_watch = incident
+            .findings
+            .iter()
+            .filter(|f| f.entity == plan.verify.watch);
+        of_watch.any(|finding| finding.pages && finding.is_open())
+    });
+    finding_open || scene.alerts_firing_on_watch > 0
+}
+
+/// Changes after which a plan made before them no longer says what it will do.
+const fn moves_ground(kind: ChangeKind) -> bool {
+    match kind {
+        ChangeKind::Deploy | ChangeKind::Rollback | ChangeKind::Config | ChangeKind::Flag => true,
+        ChangeKind::Scale | ChangeKind::Other => false,
+    }
+}
+
+/// The role it takes to approve a plan of this risk.
+pub const fn role_for(risk: Risk) -> Role {
+    match risk {
+        Risk::Low | Risk::Medium => Role::Responder,
+        Risk::High => Role::Commander,
+    }
+}
+
+/// People who must approve a plan of this risk; never fewer than one, whatever the config says.
+pub fn approvals_for(policy: &PolicyConfig, risk: Risk) -> u32 {
+    let people = match risk {
+        Risk::Low => policy.approvals_low,
+        Risk::Medium => policy.approvals_medium,
+        Risk::High => policy.approvals_high,
+    };
+    people.max(1)
+}
+
+/// Whether `by` may give this command on `plan` (`None` for those that name no plan).
+pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<(), Refusal> {
+    let of_risk = plan.map_or(Role::Responder, |plan| role_for(plan.risk));
+    let needed = match what {
+        Command::Approve { .. } | Command::Settle { .. } => of_risk,
+        // Stopping what runs is an emergency brake; taking back what is long done is a new risk.
+        Command::RollBack { .. } if plan.is_some_and(|plan| plan.state.is_final()) => of_risk,
+        Command::KillSwitch { on: false } => Role::Commander,
+        Command::Acknowledge { .. }
+        | Command::Assign { .. }
+        | Command::Note { .. }
+        | Command::Resolve { .. }
+        | Command::Reopen { .. }
+        | Command::Propose { .. }
+        | Command::Reject { .. }
+        | Command::RollBack { .. }
+        | Command::KillSwitch { on: true } => Role::Responder,
+    };
+    if by.role >= needed {
+        return Ok(());
+    }
+    Err(Refusal::Role {
+        name: by.name.clone(),
+        has: by.role,
+        needed,
+    })
+}
+
+/// Whether this approval counts, and whether the plan may start if it is the last one needed.
+/// `acting` are the other plans that act now.
+pub fn may_approve<'a>(
+    policy: &PolicyConfig,
+    plan: &Plan,
+    by: &Actor,
+    digest: &str,
+    now: Time,
+    acting: impl Iterator<Item = &'a Plan>,
+) -> Result<(), Refusal> {
+    if now >= plan.expires {
+        return Err(Refusal::Expired {
+            plan: plan.id,
+            at: plan.expires,
+        });
+    }
+    // Computed, not read: a plan altered behind our back must not pass as what was shown.
+    let shown = propose::digest(plan);
+    if digest != shown {
+        return Err(Refusal::Digest {
+            plan: plan.id,
+            now: shown,
+        });
+    }
+    if plan.approvals.iter().any(|given| given.by == by.name) {
+        return Err(Refusal::SamePerson {
+            plan: plan.id,
+            name: by.name.clone(),
+        });
+    }
+    if plan.approvals.len() + 1 < plan.approvals_needed.max(1) as usize {
+        return Ok(());
+    }
+    may_start(policy, plan, acting)
+}
+
+/// Whether the plan may start beside those that act now.
+fn may_start<'a>(
+    policy: &PolicyConfig,
+    plan: &Plan,
+    acting: impl Iterator<Item = &'a Plan>,
+) -> Result<(), Refusal> {
+    let mut count = 0;
+    for other in acting {
+        if other.target == plan.target {
+            let why = format!("{} acts on {} already", other.id, plan.target);
+            return Err(Refusal::Policy { why });
+        }
+        count += 1;
+    }
+    if count >= policy.concurrent_plans_max.max(1) {
+        let why = format!(
+            "at most {} plans may act at the same time (concurrent_plans_max)",
+            policy.concurrent_plans_max.max(1)
+        );
+        return Err(Refusal::Policy { why });
+    }
+    Ok(())
+}
+
+/// Whether anything may be started at all. `stopped` is the kill switch.
+pub fn may_run_at_all(policy: &PolicyConfig, stopped: bool) -> Result<(), Refusal> {
+    if stopped {
+        return Err(Refusal::KillSwitch);
+    }
+    if !policy.allow_run {
+        let why = "plans are proposed only (allow_run = false)".to_owned();
+        return Err(Refusal::Policy { why });
+    }
+    Ok(())
+}
+
+/// Whether a plan acts on the world now or may at any moment: it counts against concurrency.
+pub const fn acts(state: &PlanState) -> bool {
+    matches!(
+        state,
+        PlanState::Checking { .. }
+            | PlanState::Running { .. }
+            | PlanState::Verifying { .. }
+            | PlanState::RollingBack { .. }
+            | PlanState::Unknown { .. }
+    )
+}

@@ -1,0 +1,56 @@
+//! Reading the journal back: plans as they were, and doubt about whatever was in flight.
+
+use super::Plans;
+use crate::engine::saga::Event;
+use crate::model::{Command, Record, StepEventKind, Time};
+
+impl Plans {
+    /// Takes one record of the journal; those that are not about plans change nothing.
+    pub fn restore(&mut self, record: &Record) {
+        match record {
+            Record::Plan { plan } => match self.sagas.get_mut(&plan.id) {
+                Some(saga) => {
+                    saga.remember_plan((**plan).clone());
+                    self.settle_books(plan);
+                }
+                None => self.put((**plan).clone()),
+            },
+            Record::Intent { run, .. } => {
+                if let Some(saga) = self.sagas.get_mut(&run.plan) {
+                    saga.remember_intent(*run);
+                }
+            }
+            Record::Result { event } => {
+                if let (StepEventKind::Finished(_), Some(saga)) =
+                    (&event.kind, self.sagas.get_mut(&event.run.plan))
+                {
+                    saga.remember_end(event.run);
+                }
+            }
+            Record::Decision {
+                by,
+                what,
+                refused: None,
+            } => match what {
+                Command::KillSwitch { on } => self.stopped = *on,
+                Command::RollBack { plan } => {
+                    if let Some(saga) = self.sagas.get_mut(plan) {
+                        saga.remember_stop(&by.name);
+                    }
+                }
+                _ => {}
+            },
+            Record::Decision { .. } | Record::Started { .. } | Record::Incident { .. } => {}
+        }
+    }
+
+    /// The journal ends here: every plan that acted is in doubt. What was in doubt before stays so.
+    pub fn restored(&mut self) {
+        // Nothing of this is recorded again: reading the same journal gives the same doubt.
+        let mut unused = Vec::new();
+        for id in self.live.clone() {
+            self.handle(Time::ZERO, id, &Event::Restarted, &mut unused);
+        }
+        self.happenings.clear();
+    }
+}

@@ -1,0 +1,368 @@
+use super::*;
+use crate::engine::propose::tests::{
+    NOW, change_of, deploy_of, incident, labels, runbook, suspect,
+};
+use crate::model::{MatchRule, Outcome, Risk, Role, RunId, RunPhase};
+
+const INCIDENT: IncidentId = IncidentId(4);
+
+fn person(name: &str, role: Role) -> Actor {
+    Actor {
+        name: name.to_owned(),
+        role,
+    }
+}
+
+/// Plans, and a world to hold them in.
+struct Desk {
+    plans: Plans,
+    incident: Incident,
+    ground: Ground,
+    now: Time,
+    effects: Vec<Effect>,
+}
+
+impl Desk {
+    fn new(policy: PolicyConfig, runbooks: Vec<Runbook>) -> Self {
+        let mut desk = Self {
+            plans: Plans::new(policy, runbooks),
+            incident: incident(vec![suspect("checkout", deploy_of("checkout"), 0.8)]),
+            ground: Ground::Holds,
+            now: NOW,
+            effects: Vec::new(),
+        };
+        desk.propose();
+        desk
+    }
+
+    fn with<T>(
+        &mut self,
+        act: impl FnOnce(&mut Plans, World<'_>, Time, &mut Vec<Effect>) -> T,
+    ) -> T {
+        let ground = |_: &Plan| self.ground.clone();
+        let found = |id: IncidentId| (id == INCIDENT).then_some(&self.incident);
+        let of_entity = |_: &EntityId| labels(&[("namespace", "shop")]);
+        let world = World {
+            ground: &ground,
+            incident: &found,
+            labels: &of_entity,
+            change: &change_of,
+        };
+        act(&mut self.plans, world, self.now, &mut self.effects)
+    }
+
+    fn propose(&mut self) {
+        let incident = self.incident.clone();
+        self.with(|plans, world, now, effects| plans.propose(now, &incident, world, effects));
+    }
+
+    fn command(&mut self, by: &Actor, what: &Command) -> Result<(), Refusal> {
+        self.with(|plans, world, now, effects| plans.on_command(now, by, what, world, effects))
+    }
+
+    fn approve(&mut self, by: &Actor, plan: u64) -> Result<(), Refusal> {
+        let plan = PlanId(plan);
+        let known = self.plans.get(plan);
+        let digest = known.map_or(String::new(), |plan| plan.digest.to_string());
+        self.command(by, &Command::Approve { plan, digest })
+    }
+
+    fn tick(&mut self, ms: i64) {
+        self.now = self.now.plus_ms(ms);
+        self.with(|plans, world, now, effects| plans.on_tick(now, world.ground, effects));
+    }
+
+    fn end(&mut self, plan: u64, phase: RunPhase, outcome: Outcome) {
+        let run = RunId {
+            plan: PlanId(plan),
+            phase,
+            step: 0,
+        };
+        let kind = StepEventKind::Finished(outcome);
+        let event = StepEvent { run, kind };
+        self.with(|plans, _, now, effects| plans.on_step(now, &event, effects));
+    }
+
+    fn state(&self, plan: u64) -> &'static str {
+        let plan = self.plans.get(PlanId(plan));
+        plan.map_or("forgotten", |plan| plan.state.as_str())
+    }
+
+    /// The effects since the last call, each as one word.
+    fn words(&mut self) -> Vec<&'static str> {
+        let word = |effect: Effect| match effect {
+            Effect::Record(Record::Decision { refused: None, .. }) => "decision",
+            Effect::Record(Record::Decision { .. }) => "refusal",
+            Effect::Record(Record::Plan { .. }) => "plan",
+            Effect::Record(Record::Intent { .. }) => "intent",
+            Effect::Record(Record::Result { .. }) => "result",
+            Effect::Run { .. } => "run",
+            Effect::Cancel { .. } => "cancel",
+            Effect::Changed(Delta::Automation { .. }) => "automation",
+            _ => "other",
+        };
+        self.effects.drain(..).map(word).collect()
+    }
+}
+
+fn any(name: &str, risk: Risk) -> Runbook {
+    Runbook {
+        risk,
+        ..runbook(name, MatchRule::default())
+    }
+}
+
+fn desk() -> Desk {
+    Desk::new(PolicyConfig::default(), vec![any("a", Risk::Medium)])
+}
+
+#[test]
+fn an_approved_plan_is_recorded_before_it_runs() {
+    let mut desk = desk();
+    let mia = person("mia", Role::Responder);
+    assert_eq!(desk.words(), ["plan"]);
+    assert_eq!(desk.approve(&mia, 1), Ok(()));
+    assert_eq!(desk.words(), ["decision", "plan", "intent", "run"]);
+    desk.end(1, RunPhase::Forward, Outcome::Succeeded);
+    assert_eq!(desk.words(), ["result", "plan"]);
+    desk.tick(1_000);
+    assert_eq!((desk.state(1), desk.words()), ("verifying", vec![]));
+    desk.ground = Ground::Recovered;
+    desk.tick(1_000);
+    assert_eq!((desk.state(1), desk.words()), ("succeeded", vec!["plan"]));
+    let told: Vec<String> = desk
+        .plans
+        .drain_happenings()
+        .map(|happening| happening.text.into())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "plan 1 proposed: Roll checkout back to v1",
+            "plan 1 approved by mia (1 of 1): Roll checkout back to v1",
+            "plan 1 verifying: Roll checkout back to v1",
+            "plan 1 succeeded: Roll checkout back to v1",
+        ]
+    );
+}
+
+#[test]
+fn what_policy_forbids_is_refused_and_recorded() {
+    let mia = person("mia", Role::Responder);
+    let noor = person("noor", Role::Commander);
+    let viewer = person("wall", Role::Viewer);
+    let mut desk = Desk::new(
+        PolicyConfig {
+            approvals_high: 2,
+            ..PolicyConfig::default()
+        },
+        vec![any("a", Risk::High), any("b", Risk::Low)],
+    );
+    desk.words();
+    let needed = |by: &Actor, needed| Refusal::Role {
+        name: by.name.clone(),
+        has: by.role,
+        needed,
+    };
+    assert_eq!(desk.approve(&mia, 1), Err(needed(&mia, Role::Commander)));
+    assert_eq!(
+        desk.approve(&viewer, 2),
+        Err(needed(&viewer, Role::Responder))
+    );
+    assert_eq!(
+        desk.approve(&mia, 99),
+        Err(Refusal::NoPlan { plan: PlanId(99) })
+    );
+    let other_digest = Command::Approve {
+        plan: PlanId(2),
+        digest: "not what was shown".to_owned(),
+    };
+    assert!(matches!(
+        desk.command(&mia, &other_digest),
+        Err(Refusal::Digest { .. })
+    ));
+    assert_eq!(desk.approve(&noor, 1), Ok(()));
+    let twice = desk.approve(&noor, 1);
+    assert!(
+        matches!(twice, Err(Refusal::SamePerson { .. })),
+        "{twice:?}"
+    );
+    assert_eq!(
+        desk.words(),
+        [
+            "refusal", "refusal", "refusal", "refusal", "decision", "plan", "refusal"
+        ]
+    );
+    desk.tick(900_000);
+    assert_eq!((desk.state(1), desk.state(2)), ("expired", "expired"));
+}
+
+#[test]
+fn only_one_plan_acts_at_a_time_and_on_a_target() {
+    let mut desk = Desk::new(
+        PolicyConfig::default(),
+        vec![any("a", Risk::Low), any("b", Risk::Low)],
+    );
+    let mia = person("mia", Role::Responder);
+    desk.approve(&mia, 1).unwrap();
+    let same_target = Refusal::Policy {
+        why: "plan 1 acts on service/checkout already".to_owned(),
+    };
+    assert_eq!(desk.approve(&mia, 2), Err(same_target));
+    let elsewhere = Command::Propose {
+        incident: INCIDENT,
+        runbook: "b".to_owned(),
+        target: EntityId::parse("cart"),
+    };
+    desk.command(&mia, &elsewhere).unwrap();
+    let too_many = Refusal::Policy {
+        why: "at most 1 plans may act at the same time (concurrent_plans_max)".to_owned(),
+    };
+    assert_eq!(desk.approve(&mia, 3), Err(too_many));
+}
+
+#[test]
+fn a_plan_is_void_when_the_ground_shifts() {
+    let mia = person("mia", Role::Responder);
+    let mut desk = desk();
+    desk.words();
+    desk.ground = Ground::Shifted(Box::from("newer deploy"));
+    let void = Refusal::State {
+        what: "plan 1".to_owned(),
+        state: "void".to_owned(),
+        why: "newer deploy".to_owned(),
+    };
+    assert_eq!(desk.approve(&mia, 1), Err(void));
+    assert_eq!(
+        (desk.state(1), desk.words()),
+        ("void", vec!["refusal", "plan"])
+    );
+}
+
+#[test]
+fn the_kill_switch_stops_and_a_commander_releases_it() {
+    let mia = person("mia", Role::Responder);
+    let noor = person("noor", Role::Commander);
+    let mut desk = desk();
+    desk.approve(&mia, 1).unwrap();
+    desk.words();
+    desk.command(&mia, &Command::KillSwitch { on: true })
+        .unwrap();
+    assert_eq!(desk.words(), ["decision", "automation", "cancel"]);
+    let why = "exit 143".to_owned();
+    desk.end(1, RunPhase::Forward, Outcome::Failed { why });
+    assert_eq!(
+        (desk.state(1), desk.words()),
+        ("failed", vec!["result", "plan"])
+    );
+    let undo = Command::RollBack { plan: PlanId(1) };
+    assert_eq!(desk.command(&noor, &undo), Err(Refusal::KillSwitch));
+    let release = Command::KillSwitch { on: false };
+    assert!(matches!(
+        desk.command(&mia, &release),
+        Err(Refusal::Role { .. })
+    ));
+    desk.command(&noor, &release).unwrap();
+    desk.command(&noor, &undo).unwrap();
+    assert_eq!(desk.state(1), "rolling back");
+}
+
+#[test]
+fn proposals_follow_the_diagnosis() {
+    let names = ["a", "b", "c", "d"];
+    let runbooks = names.map(|name| any(name, Risk::Low)).to_vec();
+    let mut desk = Desk::new(PolicyConfig::default(), runbooks);
+    let waiting = |desk: &Desk| -> Vec<(String, String)> {
+        desk.plans
+            .of_incident(INCIDENT)
+            .filter(|plan| plan.state == PlanState::Proposed)
+            .map(|plan| (plan.runbook.to_string(), plan.target.name().to_owned()))
+            .collect()
+    };
+    let at = |runbook: &str, target: &str| (runbook.to_owned(), target.to_owned());
+    let first = ["a", "b", "c"].map(|name| at(name, "checkout"));
+    assert_eq!(waiting(&desk), first);
+    desk.propose();
+    assert_eq!(waiting(&desk), first, "proposing again changes nothing");
+
+    let mia = person("mia", Role::Responder);
+    let reason = "not today".to_owned();
+    let plan = PlanId(1);
+    desk.command(&mia, &Command::Reject { plan, reason })
+        .unwrap();
+    desk.propose();
+    let next = ["b", "c", "d"].map(|name| at(name, "checkout"));
+    assert_eq!(
+        waiting(&desk),
+        next,
+        "what was rejected is not offered again"
+    );
+
+    let by_hand = Command::Propose {
+        incident: INCIDENT,
+        runbook: "a".to_owned(),
+        target: EntityId::parse("gateway"),
+    };
+    desk.command(&mia, &by_hand).unwrap();
+    desk.incident = incident(vec![suspect("cart", deploy_of("cart"), 0.9)]);
+    desk.propose();
+    assert_eq!(
+        waiting(&desk),
+        [
+            at("a", "gateway"),
+            at("a", "cart"),
+            at("b", "cart"),
+            at("c", "cart")
+        ],
+        "only a person's own proposal outlives the diagnosis"
+    );
+}
+
+#[test]
+fn the_journal_brings_plans_back_in_doubt() {
+    let mia = person("mia", Role::Responder);
+    let mut desk = desk();
+    desk.approve(&mia, 1).unwrap();
+    let restored = |effects: &[Effect]| {
+        let mut plans = Plans::new(PolicyConfig::default(), Vec::new());
+        for effect in effects {
+            if let Effect::Record(record) = effect {
+                plans.restore(record);
+            }
+        }
+        plans.restored();
+        plans
+    };
+    let state = |plans: &Plans| plans.get(PlanId(1)).map(|plan| plan.state.as_str());
+    assert_eq!(state(&restored(&desk.effects)), Some("unknown"));
+    desk.end(1, RunPhase::Forward, Outcome::Succeeded);
+    assert_eq!(state(&restored(&desk.effects)), Some("verifying"));
+    desk.ground = Ground::Recovered;
+    desk.tick(1_000);
+    let plans = restored(&desk.effects);
+    assert_eq!(plans.get(PlanId(1)), desk.plans.get(PlanId(1)));
+    assert_eq!(plans.last_id, 1);
+
+    // Stopped by a person, then a crash: a late success must lead backwards.
+    let mut stopped = self::desk();
+    stopped.approve(&mia, 1).unwrap();
+    stopped
+        .command(&mia, &Command::RollBack { plan: PlanId(1) })
+        .unwrap();
+    let mut plans = restored(&stopped.effects);
+    assert_eq!(state(&plans), Some("unknown"));
+    stopped.plans = std::mem::replace(&mut plans, Plans::new(PolicyConfig::default(), vec![]));
+    stopped.end(1, RunPhase::Forward, Outcome::Succeeded);
+    assert_eq!(stopped.state(1), "rolling back");
+}
+
+#[test]
+fn strays_are_counted_not_believed() {
+    let mut desk = desk();
+    desk.words();
+    desk.end(77, RunPhase::Forward, Outcome::Succeeded);
+    assert_eq!(desk.words(), Vec::<&str>::new());
+    desk.end(1, RunPhase::Forward, Outcome::Succeeded);
+    assert_eq!((desk.state(1), desk.words()), ("proposed", vec!["result"]));
+    assert_eq!(desk.plans.stale_reports(), 2);
+}
