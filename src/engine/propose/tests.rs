@@ -103,7 +103,8 @@ pub(in crate::engine) fn incident(hypotheses: Vec<Hypothesis>) -> Incident {
 }
 
 pub(in crate::engine) fn change_of(entity: &EntityId, id: Option<&str>) -> Option<Change> {
-    Some(Change {
+    // Nobody deploys databases here, so that a plan for one has no version to go back to.
+    (entity.kind() == EntityKind::Service).then(|| Change {
         id: Box::from(id.unwrap_or("latest")),
         at: NOW.plus_ms(-60_000),
         kind: ChangeKind::Deploy,
