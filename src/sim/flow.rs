@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, Strain};
 use super::noise::Noise;
+use super::quirks::Quirks;
 use super::system::{NodeKind, System};
 use crate::model::Time;
 
@@ -87,10 +88,18 @@ impl Flow {
     }
 
     /// Moves to `now`, `dt_s` seconds after the last step.
-    pub fn step(&mut self, system: &System, faults: &[Fault], now: Time, dt_s: f64) {
+    pub fn step(
+        &mut self,
+        system: &System,
+        faults: &[Fault],
+        quirks: &Quirks,
+        now: Time,
+        dt_s: f64,
+    ) {
         let strains: Vec<Strain> = (0..system.nodes.len())
             .map(|i| {
                 let mut strain = Strain::NONE;
+                quirks.strain(i, now, &mut strain);
                 for fault in faults {
                     fault.strain(system, i, now, &mut strain);
                 }
@@ -222,8 +231,15 @@ mod tests {
     fn at_rest(faults: &[Fault], seconds: i64) -> (System, Vec<NodeState>) {
         let system = System::shop();
         let mut flow = Flow::new(&system, 3);
+        let quirks = Quirks::none(&system);
         for tick in 0..=seconds / 5 {
-            flow.step(&system, faults, Time::from_secs(36_000 + 5 * tick), 5.0);
+            flow.step(
+                &system,
+                faults,
+                &quirks,
+                Time::from_secs(36_000 + 5 * tick),
+                5.0,
+            );
         }
         (system, flow.states)
     }

@@ -8,6 +8,7 @@ mod emit;
 mod fault;
 mod flow;
 mod noise;
+mod quirks;
 mod scenario;
 mod system;
 
@@ -24,17 +25,32 @@ use crate::model::{
 };
 use emit::{Alerts, Logs, Metrics, Spans};
 use flow::Flow;
+use quirks::Quirks;
 
 /// Time between samples when everything is emitted, in milliseconds.
 pub const STEP_MS: i64 = 5_000;
 /// Time between samples of the older history, in milliseconds.
 const COARSE_STEP_MS: i64 = 60_000;
-/// How much history is simulated at the coarse step, in milliseconds.
-const COARSE_HISTORY_MS: i64 = 3 * 86_400_000;
-/// How much history is simulated at the full step, just before the start, in milliseconds.
-const FINE_HISTORY_MS: i64 = 2 * 3_600_000;
 /// Requests traced a step.
 const TRACES_PER_STEP: usize = 8;
+
+/// How much lies before the start of the live part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Metrics only, at a coarse step, in milliseconds.
+    pub coarse_ms: i64,
+    /// Everything, at the full step, just before the start, in milliseconds.
+    pub fine_ms: i64,
+}
+
+/// Whether ordinary days are odd in ordinary ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddities {
+    /// Only noise and season.
+    None,
+    /// Also nightly jobs, deploys with counter resets, scrape gaps.
+    Ordinary,
+}
 
 /// A running simulation.
 #[derive(Clone, Debug)]
@@ -44,6 +60,8 @@ pub struct Sim {
     faults: Vec<Fault>,
     now: Time,
     start: Time,
+    fine_from: Time,
+    quirks: Quirks,
     versions: Vec<u32>,
     changes: Vec<Change>,
     metrics: Metrics,
@@ -79,33 +97,74 @@ pub enum ActionError {
     NoVersion(String, String),
 }
 
+impl History {
+    /// Enough for warm baselines, in about a second.
+    pub const DEMO: Self = Self {
+        coarse_ms: 3 * 86_400_000,
+        fine_ms: 2 * 3_600_000,
+    };
+}
+
 impl Sim {
     /// A simulation of `scenario` whose live part starts at `start`; history lies before.
     pub fn new(scenario: Scenario, seed: u64, start: Time) -> Self {
         let system = System::shop();
         let mut noise = Noise::new(seed, 9);
         let faults = scenario.faults(&system, start, &mut noise);
-        let mut sim = Self::of(system, faults, seed, start);
-        sim.alerts.unrelated = scenario == Scenario::Storm;
-        sim
+        let mut sim = Self::of(system, faults, History::DEMO, Oddities::None, seed, start);
+        sim.changes = history_of_deploys(&sim.system, seed, start);
+        if scenario == Scenario::Storm {
+            sim.with_unrelated_alerts()
+        } else {
+            sim
+        }
     }
 
     /// A simulation of any system with any faults.
-    pub fn of(system: System, faults: Vec<Fault>, seed: u64, start: Time) -> Self {
+    pub fn of(
+        system: System,
+        faults: Vec<Fault>,
+        history: History,
+        oddities: Oddities,
+        seed: u64,
+        start: Time,
+    ) -> Self {
         let mut flow = Flow::new(&system, seed);
-        let begin = start.plus_ms(-COARSE_HISTORY_MS - FINE_HISTORY_MS);
+        let fine_from = start.plus_ms(-history.fine_ms);
+        let begin = fine_from.plus_ms(-history.coarse_ms);
+        let quirks = match oddities {
+            Oddities::None => Quirks::none(&system),
+            Oddities::Ordinary => Quirks::draw(&system, seed, begin, start),
+        };
         for _ in 0..3 {
-            flow.step(&system, &[], begin, 60.0);
+            flow.step(&system, &[], &quirks, begin, 60.0);
         }
+        let versions: Vec<u32> = system.nodes.iter().map(|n| n.version).collect();
+        let changes = quirks
+            .deploys()
+            .iter()
+            .map(|&(at, i)| {
+                deploy_change(
+                    &system,
+                    i,
+                    ChangeKind::Deploy,
+                    versions[i] - 1,
+                    versions[i],
+                    at,
+                )
+            })
+            .collect();
         Self {
             metrics: Metrics::new(&system, seed),
             logs: Logs::new(&system, seed),
             spans: Spans::new(&system, seed),
             alerts: Alerts::new(&flow, seed),
-            versions: system.nodes.iter().map(|n| n.version).collect(),
-            changes: history_of_deploys(&system, seed, start),
             now: begin,
             start,
+            fine_from,
+            quirks,
+            versions,
+            changes,
             system,
             flow,
             faults,
@@ -146,8 +205,7 @@ impl Sim {
     /// Moves one step on, but never beyond `to`; returns what was told at the new time, or `None`
     /// when the next step would lie beyond `to`. Older history is coarse and has metrics only.
     pub fn advance(&mut self, to: Time) -> Option<Vec<Batch>> {
-        let fine_from = self.start.plus_ms(-FINE_HISTORY_MS);
-        let step_ms = if self.now < fine_from {
+        let step_ms = if self.now < self.fine_from {
             COARSE_STEP_MS
         } else {
             STEP_MS
@@ -158,14 +216,19 @@ impl Sim {
         }
         self.now = next;
         let dt_s = step_ms as f64 / 1_000.0;
-        self.flow.step(&self.system, &self.faults, next, dt_s);
+        self.flow
+            .step(&self.system, &self.faults, &self.quirks, next, dt_s);
         let down = self.hosts_down();
         let mut batches = Vec::with_capacity(5);
         batches.extend(self.due_changes());
-        batches.extend(
-            self.metrics
-                .emit(&self.system, &self.flow, &down, next, dt_s),
-        );
+        batches.extend(self.metrics.emit(
+            &self.system,
+            &self.flow,
+            &self.quirks,
+            &down,
+            next,
+            dt_s,
+        ));
         if step_ms == STEP_MS {
             batches.extend(
                 self.spans
@@ -196,6 +259,13 @@ impl Sim {
             }
             _ => Err(ActionError::Unknown(words.join(" "))),
         }
+    }
+
+    /// Lets alerts flap that have nothing to do with any fault.
+    #[must_use]
+    pub fn with_unrelated_alerts(mut self) -> Self {
+        self.alerts.unrelated = true;
+        self
     }
 
     /// Whether a verb on a target heals some fault that is active now.
@@ -332,9 +402,15 @@ impl Sim {
             .into_iter()
             .partition(|c| c.at <= now);
         self.changes = later;
-        let signals: Vec<Signal> = Vec::from_iter(due)
+        let due: Vec<Change> = due;
+        for change in &due {
+            if let Some(index) = self.system.index(change.entity.name()) {
+                self.metrics.reset(index);
+            }
+        }
+        let signals: Vec<Signal> = due
             .into_iter()
-            .map(|c: Change| Signal::Change(Box::new(c)))
+            .map(|change| Signal::Change(Box::new(change)))
             .collect();
         (!signals.is_empty()).then(|| Batch {
             source: SourceId::new("sim-changes"),

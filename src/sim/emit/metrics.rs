@@ -6,6 +6,7 @@ use super::{batch, labels};
 use crate::model::{Batch, Sample, Series, SeriesKind, Signal, Time, Unit};
 use crate::sim::flow::Flow;
 use crate::sim::noise::Noise;
+use crate::sim::quirks::Quirks;
 use crate::sim::system::{NodeKind, System};
 
 /// One series and its last value, so that counters count on.
@@ -79,19 +80,32 @@ impl Metrics {
         self.nodes.iter().flatten().map(per_node).sum::<usize>() + 4 * self.hosts.len()
     }
 
-    /// One sample a series at `now`, `dt_s` after the last; `down` hosts tell nothing but `up 0`.
+    /// A process began anew: its counters count from 0.
+    pub fn reset(&mut self, index: usize) {
+        if let Some(series) = &mut self.nodes[index] {
+            series.requests.total = 0.0;
+            series.failures.total = 0.0;
+        }
+    }
+
+    /// One sample a series at `now`, `dt_s` after the last; `down` hosts tell nothing but `up 0`, and
+    /// nodes in a gap tell nothing, though they count on.
     pub fn emit(
         &mut self,
         system: &System,
         flow: &Flow,
+        quirks: &Quirks,
         down: &[bool],
         now: Time,
         dt_s: f64,
     ) -> Option<Batch> {
         let mut signals = Vec::with_capacity(self.series());
         for i in 0..system.nodes.len() {
+            let silent = quirks.in_gap(i, now);
             self.emit_node(system, flow, i, dt_s, &mut |gauge, value| {
-                signals.push(sample(&gauge.series, now, value));
+                if !silent {
+                    signals.push(sample(&gauge.series, now, value));
+                }
             });
         }
         for (i, host) in self.hosts.iter_mut().enumerate() {
