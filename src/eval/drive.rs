@@ -10,10 +10,11 @@ use serde::Serialize;
 use crate::config::{DeclaredEdge, EngineConfig};
 use crate::engine::Engine;
 use crate::model::{
-    Action, Actor, Command, Effect, EntityId, ExecutorKind, Incident, IncidentId, Input, Outcome,
-    Phase, Plan, PlanId, PlanState, Role, RunId, Runbook, Stamped, StepEvent, StepEventKind, Time,
+    Action, Actor, Batch, Command, Effect, EntityId, ExecutorKind, Incident, IncidentId, Input,
+    Outcome, Phase, Plan, PlanId, PlanState, Role, RunId, Runbook, Stamped, StepEvent,
+    StepEventKind, Time,
 };
-use crate::sim::{Scenario, Sim, Truth};
+use crate::sim::{Scenario, Sim, System, Truth};
 
 /// How long the live part lasts when nothing is approved, in milliseconds.
 const LIVE_MS: i64 = 10 * 60_000;
@@ -118,13 +119,59 @@ pub struct PlanOutcome {
     pub right: bool,
 }
 
-/// An engine being driven, and the notes taken on the way.
+/// An engine fed by hand: stamps inputs as the daemon does.
+pub struct Feed {
+    /// The engine.
+    pub engine: Engine,
+    /// Inputs fed.
+    pub seq: u64,
+    /// Signals fed.
+    pub signals: u64,
+    /// Effects of the last input.
+    pub effects: Vec<Effect>,
+}
+
+impl Feed {
+    /// Around a fresh engine.
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            seq: 0,
+            signals: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Feeds one input; its effects replace those of the last.
+    pub fn input(&mut self, at: Time, input: Input) {
+        self.seq += 1;
+        self.effects.clear();
+        self.engine.step(
+            &Stamped {
+                seq: self.seq,
+                at,
+                input,
+            },
+            &mut self.effects,
+        );
+    }
+
+    /// Feeds telemetry.
+    pub fn signals(&mut self, at: Time, batch: Batch) {
+        self.signals += batch.signals.len() as u64;
+        self.input(at, Input::Signals(batch));
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, at: Time) {
+        self.input(at, Input::Tick);
+    }
+}
+
+/// An engine being driven over a scenario, and the notes taken on the way.
 struct Driver {
     sim: Sim,
-    engine: Engine,
-    seq: u64,
-    signals: u64,
-    effects: Vec<Effect>,
+    feed: Feed,
     running: BTreeMap<RunId, (Time, Action)>,
     opened: BTreeMap<IncidentId, Time>,
     right: BTreeMap<PlanId, bool>,
@@ -134,15 +181,15 @@ struct Driver {
     approved: Option<PlanId>,
 }
 
-/// Settings of an engine that watches the simulated shop: the shipped ones, with the placement of
+/// Settings of an engine that watches a simulated system: the shipped ones, with the placement of
 /// services on hosts declared, as a scheduler or a catalogue would tell.
-pub fn engine_config(sim: &Sim) -> EngineConfig {
+pub fn placed_config(system: &System) -> EngineConfig {
     let placed = |(service, host): (&str, &str)| DeclaredEdge {
         from: service.to_owned(),
         to: format!("host/{host}"),
     };
     EngineConfig {
-        dependencies: sim.system().placements().map(placed).collect(),
+        dependencies: system.placements().map(placed).collect(),
         ..EngineConfig::default()
     }
 }
@@ -157,11 +204,8 @@ pub fn run(
 ) -> Conclusion {
     let sim = Sim::new(scenario, seed, start);
     let mut driver = Driver {
-        engine: Engine::new(engine_config(&sim), runbooks),
+        feed: Feed::new(Engine::new(placed_config(sim.system()), runbooks)),
         sim,
-        seq: 0,
-        signals: 0,
-        effects: Vec::new(),
         running: BTreeMap::new(),
         opened: BTreeMap::new(),
         right: BTreeMap::new(),
@@ -181,10 +225,9 @@ impl Driver {
         while let Some(batches) = self.sim.advance(start) {
             let at = self.sim.now();
             for batch in batches {
-                self.signals += batch.signals.len() as u64;
-                self.feed(at, Input::Signals(batch));
+                self.feed.signals(at, batch);
             }
-            self.feed(at, Input::Tick);
+            self.feed.tick(at);
         }
     }
 
@@ -194,29 +237,20 @@ impl Driver {
             now = now.plus_ms(1_000);
             while let Some(batches) = self.sim.advance(now) {
                 for batch in batches {
-                    self.signals += batch.signals.len() as u64;
-                    self.feed(now, Input::Signals(batch));
+                    self.feed.signals(now, batch);
                 }
             }
             self.finish_actions(now);
-            self.feed(now, Input::Tick);
+            self.act(now, Input::Tick);
             self.note(now);
             self.decide(now, approve);
         }
     }
 
-    fn feed(&mut self, at: Time, input: Input) {
-        self.seq += 1;
-        self.effects.clear();
-        self.engine.step(
-            &Stamped {
-                seq: self.seq,
-                at,
-                input,
-            },
-            &mut self.effects,
-        );
-        for effect in &self.effects {
+    /// Feeds an input that may start or stop actions.
+    fn act(&mut self, at: Time, input: Input) {
+        self.feed.input(at, input);
+        for effect in &self.feed.effects {
             match effect {
                 Effect::Run { run, action } if action.executor == ExecutorKind::Sim => {
                     self.running
@@ -247,7 +281,7 @@ impl Driver {
                     why: error.to_string(),
                 },
             };
-            self.feed(
+            self.act(
                 now,
                 Input::Step(StepEvent {
                     run,
@@ -259,9 +293,9 @@ impl Driver {
 
     /// Writes down what is new: incidents, suspects, whether a fresh plan is right.
     fn note(&mut self, now: Time) {
-        let open: Vec<IncidentId> = self.engine.incident_rows().map(|row| row.id).collect();
+        let open: Vec<IncidentId> = self.feed.engine.incident_rows().map(|row| row.id).collect();
         for id in open {
-            let Some(incident) = self.engine.incident(id) else {
+            let Some(incident) = self.feed.engine.incident(id) else {
                 continue;
             };
             self.opened.entry(id).or_insert(incident.opened);
@@ -269,14 +303,14 @@ impl Driver {
                 self.suspects.insert(id, suspects(incident));
             }
         }
-        for plan in self.engine.plans() {
+        for plan in self.feed.engine.plans() {
             self.right.entry(plan.id).or_insert_with(|| {
                 plan.steps
                     .iter()
                     .any(|step| self.sim.would_heal(&step.argv))
             });
         }
-        let findings_open = self.engine.counts().findings_open;
+        let findings_open = self.feed.engine.counts().findings_open;
         if findings_open > self.findings_open {
             self.noticed.push(now);
         }
@@ -290,6 +324,7 @@ impl Driver {
         }
         let wanted = approve == Approve::Right;
         let chosen = self
+            .feed
             .engine
             .plans()
             .filter(|plan| {
@@ -311,6 +346,7 @@ impl Driver {
     fn propose_wrong(&mut self, now: Time) {
         let waiting = self.right.values().any(|right| !right);
         let Some(row) = self
+            .feed
             .engine
             .incident_rows()
             .find(|row| row.phase == Phase::Open)
@@ -340,14 +376,14 @@ impl Driver {
             name: "demo".to_owned(),
             role: Role::Commander,
         };
-        self.feed(now, Input::Command { by, what });
+        self.act(now, Input::Command { by, what });
     }
 
     fn conclude(self, scenario: Scenario, seed: u64) -> Conclusion {
         let incidents: Vec<IncidentOutcome> = self
             .opened
             .keys()
-            .filter_map(|id| self.engine.incident(*id))
+            .filter_map(|id| self.feed.engine.incident(*id))
             .map(|incident| self.outcome(incident))
             .collect();
         let truth = self
@@ -361,8 +397,8 @@ impl Driver {
             seed,
             truth,
             incidents,
-            inputs: self.seq,
-            signals: self.signals,
+            inputs: self.feed.seq,
+            signals: self.feed.signals,
         }
     }
 
@@ -405,7 +441,7 @@ impl Driver {
             plans: incident
                 .plans
                 .iter()
-                .filter_map(|id| self.engine.plan(*id))
+                .filter_map(|id| self.feed.engine.plan(*id))
                 .map(|p| self.plan(p))
                 .collect(),
         }

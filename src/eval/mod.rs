@@ -4,6 +4,8 @@
 //! Nothing here changes a setting of the engine: one configuration, the shipped one, for everything.
 
 pub mod drive;
+pub mod quiet;
+pub mod storm;
 
 use std::collections::BTreeMap;
 use std::io;
