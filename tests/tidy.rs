@@ -62,7 +62,7 @@ struct Source {
 }
 
 impl Source {
-    /// Lines outside tests, which stand at the end of a file or in a `tests.rs`, with their numbers.
+    /// Lines outside tests, which stand at the end of a file or in a `…tests.rs`, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let text = if self.path.ends_with("tests.rs") {
             ""
