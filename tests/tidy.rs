@@ -64,11 +64,11 @@ struct Source {
 impl Source {
     /// Lines outside tests, which stand at the end of a file or in a `…tests.rs`, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let text = if self.path.ends_with("tests.rs") {
-            ""
-        } else {
-            &self.text
-        };
+        let tests = self
+            .path
+            .to_str()
+            .is_some_and(|path| path.ends_with("tests.rs"));
+        let text = if tests { "" } else { &self.text };
         text.lines()
             .enumerate()
             .take_while(|(_, line)| line.trim() != "#[cfg(test)]")

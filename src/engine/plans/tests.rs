@@ -1,3 +1,5 @@
+//! The door of plans: decisions, refusals and their records.
+
 use super::*;
 use crate::engine::propose::tests::{
     NOW, change_of, deploy_of, incident, labels, runbook, suspect,

@@ -1,3 +1,5 @@
+//! What runbooks are proposed, and how they are rendered.
+
 use std::collections::BTreeMap;
 
 use super::*;
