@@ -4,6 +4,7 @@
 //! Nothing here changes a setting of the engine: one configuration, the shipped one, for everything.
 
 pub mod drive;
+pub mod loghub;
 pub mod quiet;
 pub mod storm;
 
