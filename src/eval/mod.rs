@@ -5,7 +5,11 @@
 
 pub mod drive;
 pub mod loghub;
+pub mod nezha;
+pub mod petshop;
 pub mod quiet;
+pub mod rcd;
+mod root_cause;
 pub mod storm;
 
 use std::collections::BTreeMap;

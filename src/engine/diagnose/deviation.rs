@@ -90,7 +90,7 @@ impl ColumnKind {
             Self::Latency => 0.000_5,
             Self::Errors | Self::Availability => 0.002,
             Self::Traffic => 1.0,
-            Self::Resource | Self::Other => 0.01,
+            Self::Resource | Self::Other => 0.03,
         }
     }
 }
@@ -127,7 +127,7 @@ pub const Z_MAX: f64 = 50.0;
 
 impl Normal {
     /// The normal of quiet `values` (any order, sorted in place; NaN are dropped). `None` when there are none.
-    pub fn of(values: &mut Vec<f64>, kind: ColumnKind) -> Option<Self> {
+    pub fn of(values: &mut Vec<f64>, kind: ColumnKind, unit: Unit) -> Option<Self> {
         values.retain(|v| v.is_finite());
         if values.is_empty() {
             return None;
@@ -144,15 +144,16 @@ impl Normal {
             ],
             u32::try_from(values.len()).unwrap_or(u32::MAX),
             kind,
+            unit,
         ))
     }
 
     /// The normal from the 1, 25, 50, 75 and 99 % points, as a streaming sketch keeps them.
-    pub fn from_quantiles(points: [f64; 5], samples: u32, kind: ColumnKind) -> Self {
+    pub fn from_quantiles(points: [f64; 5], samples: u32, kind: ColumnKind, unit: Unit) -> Self {
         let [q01, q25, median, q75, q99] = points;
         let spread = ((q75 - q25) / IQR_SIGMAS)
             .max(SPREAD_SHARE_OF_MEDIAN * kind.level(median))
-            .max(kind.spread_floor());
+            .max(kind.spread_floor() / base_units(unit));
         Self {
             median,
             up: spread.max((q99 - median) / TAIL_SIGMAS),
@@ -236,11 +237,7 @@ impl Column {
 
     /// Factor from this column's unit to seconds or shares.
     pub fn base_units(&self) -> f64 {
-        match self.unit {
-            Unit::Milliseconds => 0.001,
-            Unit::Percent => 0.01,
-            Unit::None | Unit::Seconds | Unit::Bytes | Unit::Ratio => 1.0,
-        }
+        base_units(self.unit)
     }
 
     /// The value of `row`, NaN when missing.
@@ -265,6 +262,15 @@ impl Column {
                 )
             })
             .max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+/// Factor from a unit to seconds or shares.
+fn base_units(unit: Unit) -> f64 {
+    match unit {
+        Unit::Milliseconds => 0.001,
+        Unit::Percent => 0.01,
+        Unit::None | Unit::Seconds | Unit::Bytes | Unit::Ratio => 1.0,
     }
 }
 

@@ -5,11 +5,14 @@
 //! change, a resource, a loss, a surge or evidence from inside, a suspect stays at low confidence.
 //! Pure and deterministic; must never decide on an entity's name or on the text of telemetry.
 
+mod behaviour;
 pub mod blame;
-pub mod case;
+mod case;
 pub mod deviation;
+mod gaps;
 mod verdict;
 mod weigh;
+mod witness;
 mod words;
 
 #[cfg(test)]
@@ -21,6 +24,7 @@ pub use case::{
 };
 
 pub use verdict::ABSTAIN_CONFIDENCE;
+pub use witness::{GUARD_MS, Witness};
 
 use crate::model::Diagnosis;
 

@@ -90,22 +90,24 @@ const FIRST_LOG_ODDS: f64 = 0.7;
 /// Odd only well after the target.
 const LATE_LOG_ODDS: f64 = -1.0;
 /// Each of self time, self errors and gap.
-const TRACE_LOG_ODDS: f64 = 2.0;
+const TRACE_LOG_ODDS: f64 = 3.0;
 /// Spans show its own time as it always is.
 const SELF_TIME_NORMAL_LOG_ODDS: f64 = -0.7;
 /// Odd log lines.
-const LOG_LOG_ODDS: f64 = 3.0;
+const LOG_LOG_ODDS: f64 = 4.0;
 /// It was the cause of every similar incident.
 const RECORD_LOG_ODDS: f64 = 1.0;
 
+/// Without a target, deviations below this many standard deviations are noise.
+const METRIC_NOISE_Z: f64 = 4.0;
 /// Log scores below this many standard deviations are noise …
-const LOG_NOISE_Z: f64 = 3.0;
-/// … and count fully this much above it.
-const LOG_FULL_Z: f64 = 12.0;
+const LOG_NOISE_Z: f64 = 1.5;
+/// … and count half this much above it.
+const LOG_HALF_Z: f64 = 4.0;
 /// Span shifts below this are noise …
 const SHIFT_NOISE_Z: f64 = 3.0;
-/// … and count fully this much above it.
-const SHIFT_FULL_Z: f64 = 9.0;
+/// … and count half this much above it.
+const SHIFT_HALF_Z: f64 = 4.0;
 /// Evidence that a flagged dependency shows at least as strongly is mostly passed on from there.
 const PASSED_ON_SHARE: f64 = 0.2;
 /// How deep dependencies are searched for the source of passed-on evidence.
@@ -212,7 +214,10 @@ fn priors(case: &Case, blame: Option<&Blame>) -> Vec<f64> {
         let sizes: Vec<f64> = case
             .subjects
             .iter()
-            .map(|subject| 1.0 + worst_metric(subject).map_or(0.0, |(_, z)| z))
+            .map(|subject| {
+                1.0 + worst_metric(subject)
+                    .map_or(0.0, |(_, z)| (z - METRIC_NOISE_Z).max(0.0) / METRIC_NOISE_Z)
+            })
             .collect();
         let total: f64 = sizes.iter().sum();
         return sizes.iter().map(|size| size / total.max(1.0)).collect();
@@ -287,7 +292,7 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
     if let Some((log, score)) = worst_log(subject) {
         add(
             ClueKind::Log(log),
-            LOG_LOG_ODDS * hinge(score, LOG_NOISE_Z, LOG_FULL_Z),
+            LOG_LOG_ODDS * hinge(score, LOG_NOISE_Z, LOG_HALF_Z),
         );
     }
     trace_clues(subject, &mut add);
@@ -299,9 +304,10 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
     clues
 }
 
-/// Zero at `noise`, rising straight to one at `noise + full`, and never more.
-fn hinge(z: f64, noise: f64, full: f64) -> f64 {
-    ((z - noise) / full).clamp(0.0, 1.0)
+/// Zero up to `noise`, a half at `noise + half`, and near one far out: bounded, but never tied.
+fn hinge(z: f64, noise: f64, half: f64) -> f64 {
+    let above = (z - noise).max(0.0);
+    above / (above + half)
 }
 
 fn worst_log(subject: &Subject) -> Option<(usize, f64)> {
@@ -325,7 +331,7 @@ fn worst_log(subject: &Subject) -> Option<(usize, f64)> {
 fn trace_clues(subject: &Subject, add: &mut impl FnMut(ClueKind, f64)) {
     let traces = &subject.traces;
     let rise =
-        |shift: Option<Shift>| shift.map_or(0.0, |s| hinge(s.z, SHIFT_NOISE_Z, SHIFT_FULL_Z));
+        |shift: Option<Shift>| shift.map_or(0.0, |s| hinge(s.z, SHIFT_NOISE_Z, SHIFT_HALF_Z));
     for (kind, shift) in [
         (ClueKind::SelfTime, traces.self_time),
         (ClueKind::SelfErrors, traces.self_errors),

@@ -1,4 +1,0 @@
-//! Every source in-process: real recorded requests in, whole signals and answers out.
-
-mod alerts;
-mod harness;
