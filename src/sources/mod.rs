@@ -1,9 +1,104 @@
 //! Telemetry in: one file per protocol. A source parses its wire format into signals, hands them to
 //! its [`SignalSender`] and answers its peer; it never judges what it delivers.
+//!
+//! ```text
+//! router(&Sources) ─ receivers: alerts, …   ─┐
+//! run(&Sources)    ─ listeners, host, tails ─┴─ SignalSender ─▶ bounded queue ─▶ SignalQueue (daemon)
+//!                                                    └─ counts ─▶ SourceRegistry::rows
+//! ```
+//!
+//! [`Sources::new`] registers every source that the config turns on. [`router`] is their HTTP side
+//! alone, for tests and for a daemon with a listener of its own; [`run`] does everything until it is
+//! dropped: it binds, listens, watches the host and follows files, shows what fails as failed, and
+//! tries again by itself.
 
+mod alerts;
+mod backoff;
+#[allow(dead_code, reason = "the next receivers use the rest")]
+mod http;
+mod listen;
 mod queue;
+#[allow(dead_code, reason = "the next receivers use the rest")]
+mod recent;
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::model::Time;
+
+pub use listen::{ListenError, bind};
 pub use queue::{
     QueuedBatch, Rhythm, SIGNALS_QUEUED_MAX, SendError, SignalQueue, SignalSender, SourceRegistry,
     signal_queue,
 };
+
+/// Reads the time. The daemon gives its own clock; tests give a fixed one.
+pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// Every source that the config turns on; cheap to clone.
+#[derive(Clone)]
+pub struct Sources {
+    config: Arc<Config>,
+    clock: Clock,
+    limits: http::Limits,
+    alerts: Option<SignalSender>,
+}
+
+impl Sources {
+    /// Registers the sources of the config.
+    pub fn new(config: Arc<Config>, registry: &SourceRegistry, clock: Clock) -> Self {
+        let on = &config.sources;
+        let receiver = |enabled: bool, name, rhythm, path| {
+            let place = format!("http://{}{path}", config.listen);
+            enabled.then(|| registry.source(name, rhythm, &place))
+        };
+        Self {
+            alerts: receiver(on.alerts.enabled, "alerts", Rhythm::Sporadic, alerts::PATH),
+            limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
+            clock,
+            config,
+        }
+    }
+
+    /// What cannot work while the main listener cannot.
+    fn receivers(&self) -> Vec<SignalSender> {
+        [&self.alerts].into_iter().flatten().cloned().collect()
+    }
+}
+
+/// The HTTP side of all receivers that the config turns on, and `/-/healthy` and `/-/ready`.
+pub fn router(sources: &Sources) -> Router {
+    let limits = &sources.limits;
+    let mut router = Router::new()
+        .route("/-/healthy", get(|| async { "OK" }))
+        .route("/-/ready", get(|| async { "OK" }));
+    if let Some(sender) = sources.alerts.clone() {
+        let timeout_ms = i64::from(sources.config.engine.alert_resolve_timeout_s) * 1_000;
+        let clock = Arc::clone(&sources.clock);
+        router = router.merge(alerts::routes(sender, limits.clone(), clock, timeout_ms));
+    }
+    router
+}
+
+/// Runs every source until the future is dropped. `listener` is the one for `listen`, already
+/// bound; without it, binding is tried until it works.
+pub async fn run(sources: &Sources, listener: Option<TcpListener>) {
+    let mut tasks = JoinSet::new();
+    let router = router(sources);
+    let listen = sources.config.listen;
+    match listener {
+        Some(listener) => drop(tasks.spawn(listen::serve(listener, router))),
+        None => drop(tasks.spawn(listen::listen(
+            listen,
+            "listen",
+            router,
+            sources.receivers(),
+        ))),
+    }
+    while tasks.join_next().await.is_some() {}
+}

@@ -1,0 +1,328 @@
+//! Alerts as Alertmanager takes them: `POST /api/v2/alerts`, so that Prometheus and its like need
+//! nothing but another address.
+//!
+//! Resends are idempotent by fingerprint, an alert is resolved once its `endsAt` has passed, and an
+//! invalid alert never costs the valid ones beside it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde_json::json;
+
+use super::http::{self, Limits, Refusal};
+use super::recent::Recent;
+use super::{Clock, SignalSender};
+use crate::model::{Alert, Fingerprint, Labels, LabelsBuilder, Signal, Time};
+
+/// Most alerts in one request; Prometheus sends 64, others up to some thousands.
+const ALERTS_REQUEST_MAX: usize = 65_536;
+
+/// Most labels or annotations of one alert.
+const PAIRS_MAX: usize = 128;
+
+/// Annotation sets remembered, to hold one copy of those that repeat.
+const ANNOTATIONS_REMEMBERED_MAX: usize = 8_192;
+
+/// Most reasons given in one answer.
+const REASONS_MAX: usize = 5;
+
+/// Where alerts are taken.
+pub(super) const PATH: &str = "/api/v2/alerts";
+
+/// The receiver; cheap to clone.
+#[derive(Clone)]
+struct Alerts {
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    /// How long an alert without an end is taken to fire.
+    resolve_timeout_ms: i64,
+    annotations: Arc<Mutex<Recent<u64, Labels>>>,
+}
+
+/// What a body held.
+#[derive(Debug, Default, PartialEq)]
+struct Taken {
+    signals: Vec<Signal>,
+    /// Why alerts were refused, the first few.
+    reasons: Vec<String>,
+    refused: u64,
+}
+
+/// An alert as sent. Texts borrow from the body unless they hold escapes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Sent<'a> {
+    #[serde(borrow)]
+    labels: Pairs<'a>,
+    #[serde(borrow)]
+    annotations: Pairs<'a>,
+    #[serde(borrow)]
+    starts_at: Option<Text<'a>>,
+    #[serde(borrow)]
+    ends_at: Option<Text<'a>>,
+    #[serde(borrow, rename = "generatorURL")]
+    generator_url: Option<Text<'a>>,
+}
+
+/// A JSON string.
+struct Text<'a>(Cow<'a, str>);
+
+/// A JSON object of strings, in the order sent.
+#[derive(Default)]
+struct Pairs<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+/// A JSON array of alerts, bounded.
+struct SentAlerts<'a>(Vec<Sent<'a>>);
+
+/// The receiver's routes.
+pub(super) fn routes(
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    resolve_timeout_ms: i64,
+) -> Router {
+    let annotations = Arc::new(Mutex::new(Recent::new(ANNOTATIONS_REMEMBERED_MAX)));
+    Router::new()
+        .route(PATH, post(receive))
+        .route("/api/v2/status", get(status))
+        .with_state(Alerts {
+            sender,
+            limits,
+            clock,
+            resolve_timeout_ms,
+            annotations,
+        })
+}
+
+impl Alerts {
+    /// Reads a body; the whole request is refused only if it is not a list of alerts.
+    fn parse(&self, body: &[u8], now: Time) -> Result<Taken, Refusal> {
+        let sent: SentAlerts<'_> = serde_json::from_slice(body)
+            .map_err(|e| Refusal::Malformed(format!("not a list of alerts: {e}")))?;
+        let mut taken = Taken {
+            signals: Vec::with_capacity(sent.0.len()),
+            ..Taken::default()
+        };
+        let mut builder = LabelsBuilder::default();
+        let mut remembered = self
+            .annotations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (i, alert) in sent.0.iter().enumerate() {
+            match self.alert(alert, now, &mut builder, &mut remembered) {
+                Ok(alert) => taken.signals.push(Signal::Alert(Box::new(alert))),
+                Err(reason) => {
+                    taken.refused += 1;
+                    if taken.reasons.len() < REASONS_MAX {
+                        taken.reasons.push(format!("alert {i}: {reason}"));
+                    }
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn alert<'a>(
+        &self,
+        sent: &'a Sent<'_>,
+        now: Time,
+        builder: &mut LabelsBuilder<'a>,
+        remembered: &mut Recent<u64, Labels>,
+    ) -> Result<Alert, String> {
+        let labels = sent.labels.build(builder)?;
+        if labels.is_empty() {
+            return Err("at least one label with a value is needed".to_owned());
+        }
+        let annotations = sent.annotations.build(builder)?;
+        let annotations = match remembered.get(&annotations.stable_hash()) {
+            Some(same) if *same == annotations => same.clone(),
+            _ => {
+                remembered.put(annotations.stable_hash(), annotations.clone());
+                annotations
+            }
+        };
+        let starts_at = instant("startsAt", sent.starts_at.as_ref())?;
+        let ends_at = instant("endsAt", sent.ends_at.as_ref())?;
+        let ends_at_or_timeout = ends_at.unwrap_or(now.plus_ms(self.resolve_timeout_ms));
+        let starts_at = starts_at.unwrap_or_else(|| ends_at.map_or(now, |end| end.min(now)));
+        if ends_at_or_timeout < starts_at {
+            return Err("endsAt is before startsAt".to_owned());
+        }
+        let url = sent.generator_url.as_ref().map(|url| &*url.0);
+        Ok(Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations,
+            starts_at,
+            ends_at: ends_at_or_timeout,
+            generator_url: url.filter(|url| !url.is_empty()).map(Box::from),
+        })
+    }
+}
+
+impl Pairs<'_> {
+    /// Packs the pairs. Empty values are as good as absent, as in Alertmanager.
+    fn build<'a>(&'a self, builder: &mut LabelsBuilder<'a>) -> Result<Labels, String> {
+        for (name, value) in self.0.iter().filter(|(_, value)| !value.0.is_empty()) {
+            builder.add(&name.0, &value.0);
+        }
+        builder.build().map_err(|e| e.to_string())
+    }
+}
+
+/// An instant as sent; absent, empty and the zero time of Go mean none.
+fn instant(name: &str, text: Option<&Text<'_>>) -> Result<Option<Time>, String> {
+    const GO_ZERO: &str = "0001-01-01T00:00:00";
+    match text.map(|t| &*t.0) {
+        None | Some("") => Ok(None),
+        Some(zero) if zero.starts_with(GO_ZERO) => Ok(None),
+        Some(text) => Time::parse_rfc3339(text)
+            .map(Some)
+            .ok_or_else(|| format!("{name} {text:?} is not an RFC 3339 time")),
+    }
+}
+
+async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let taken = async {
+        let received = alerts.limits.read(&parts.headers, body).await?;
+        let content_type = http::content_type(&parts.headers);
+        if !matches!(&*content_type, "application/json" | "") {
+            let why = format!("content type {content_type:?}: alerts are application/json");
+            return Err(Refusal::Unsupported(why));
+        }
+        let now = (alerts.clock)();
+        let parser = alerts.clone();
+        let body = received.body.clone();
+        let mut taken = http::decode(body.len(), move || parser.parse(&body, now)).await?;
+        if !taken.signals.is_empty() {
+            alerts.sender.try_send(std::mem::take(&mut taken.signals))?;
+        }
+        Ok(taken)
+    };
+    match taken.await {
+        Ok(taken) if taken.refused == 0 => StatusCode::OK.into_response(),
+        Ok(taken) => {
+            alerts.sender.count_rejected(taken.refused);
+            let more = taken.refused - taken.reasons.len() as u64;
+            let mut reason = taken.reasons.join("; ");
+            if more > 0 {
+                reason = format!("{reason}; and {more} more");
+            }
+            (StatusCode::BAD_REQUEST, Json(reason)).into_response()
+        }
+        Err(refusal) => {
+            alerts
+                .sender
+                .count_rejected(u64::from(refusal.is_senders()));
+            refusal.answer(Json(refusal.to_string()))
+        }
+    }
+}
+
+/// Enough of Alertmanager's status for tools that ask before they send.
+async fn status() -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    Json(json!({
+        "cluster": { "name": "stormglass", "status": "disabled", "peers": [] },
+        "config": { "original": "" },
+        "uptime": Time::ZERO.to_rfc3339(),
+        "versionInfo": {
+            "branch": "", "buildDate": "", "buildUser": "", "goVersion": "",
+            "revision": "", "version": format!("stormglass {version}"),
+        },
+    }))
+    .into_response()
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowed;
+        impl<'de> Visitor<'de> for Borrowed {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text)))
+            }
+        }
+        deserializer.deserialize_str(Borrowed)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_unit<E>(self) -> Result<Pairs<'de>, E> {
+                Ok(Pairs::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    if pairs.len() == PAIRS_MAX {
+                        let why = format!("more than {PAIRS_MAX} labels or annotations");
+                        return Err(serde::de::Error::custom(why));
+                    }
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_any(Object)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for SentAlerts<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Array;
+        impl<'de> Visitor<'de> for Array {
+            type Value = SentAlerts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of alerts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SentAlerts<'de>, A::Error> {
+                let mut alerts = Vec::new();
+                while let Some(alert) = seq.next_element()? {
+                    if alerts.len() == ALERTS_REQUEST_MAX {
+                        let why = format!("more than {ALERTS_REQUEST_MAX} alerts in one request");
+                        return Err(serde::de::Error::custom(why));
+                    }
+                    alerts.push(alert);
+                }
+                Ok(SentAlerts(alerts))
+            }
+        }
+        deserializer.deserialize_seq(Array)
+    }
+}
