@@ -1,0 +1,167 @@
+//! The only place that reads a clock. Everything below it is told the time.
+//!
+//! A clock may step back (NTP, a resumed laptop); [`Stamper`] never does: stamps do not decrease.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::model::{Input, Stamped, Time};
+
+/// Engine time between two ticks, in milliseconds.
+pub const TICK_MS: i64 = 1_000;
+/// Ticks made up for after a pause; a longer one is jumped over with a single tick.
+const TICKS_MISSED_MAX: i64 = 120;
+
+/// What time it is for the engine; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    Real,
+    Scaled {
+        start: Time,
+        origin: Instant,
+        speed: f64,
+    },
+}
+
+/// Numbers inputs and stamps them with a time that never decreases.
+#[derive(Debug)]
+pub(super) struct Stamper {
+    clock: Clock,
+    seq: u64,
+    at: Time,
+    next_tick: Time,
+}
+
+impl Clock {
+    /// The clock of this machine.
+    pub fn real() -> Self {
+        Self(Arc::new(Kind::Real))
+    }
+
+    /// A clock that shows `start` now, and runs `speed` times as fast as the real one.
+    pub fn scaled(start: Time, speed: f64) -> Self {
+        assert!(
+            speed.is_finite() && speed > 0.0,
+            "speed {speed} must be above 0"
+        );
+        Self(Arc::new(Kind::Scaled {
+            start,
+            origin: Instant::now(),
+            speed,
+        }))
+    }
+
+    /// The time shown.
+    pub fn now(&self) -> Time {
+        match &*self.0 {
+            Kind::Real => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(Time::ZERO, |since| Time::from_ms(since.as_millis() as i64)),
+            Kind::Scaled {
+                start,
+                origin,
+                speed,
+            } => start.plus_ms((origin.elapsed().as_secs_f64() * 1_000.0 * speed) as i64),
+        }
+    }
+
+    /// How long to wait, in real time, until this clock shows `at`.
+    pub fn wait_until(&self, at: Time) -> Duration {
+        let left_ms = at.since(self.now()).max(0) as f64;
+        let speed = match &*self.0 {
+            Kind::Real => 1.0,
+            Kind::Scaled { speed, .. } => *speed,
+        };
+        Duration::from_secs_f64(left_ms / 1_000.0 / speed)
+    }
+}
+
+impl Stamper {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            seq: 0,
+            at: Time::ZERO,
+            next_tick: Time::ZERO,
+        }
+    }
+
+    /// The time shown by the clock; a stamp may be later.
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// The time of the last stamp.
+    pub(super) fn at(&self) -> Time {
+        self.at
+    }
+
+    /// Stamps an input with the current time.
+    pub(super) fn stamp(&mut self, input: Input) -> Stamped {
+        let now = self.clock.now();
+        self.stamp_at(now, input)
+    }
+
+    /// Stamps an input with a time of the past, as history is fed.
+    pub(super) fn stamp_at(&mut self, at: Time, input: Input) -> Stamped {
+        self.at = self.at.max(at);
+        self.seq += 1;
+        Stamped {
+            seq: self.seq,
+            at: self.at,
+            input,
+        }
+    }
+
+    /// The next tick that is due, if one is.
+    pub(super) fn due_tick(&mut self) -> Option<Stamped> {
+        let now = self.clock.now();
+        if now < self.next_tick {
+            return None;
+        }
+        if now.since(self.next_tick) > TICKS_MISSED_MAX * TICK_MS {
+            self.next_tick = now;
+        }
+        let at = self.next_tick;
+        self.next_tick = at.plus_ms(TICK_MS);
+        Some(self.stamp_at(at, Input::Tick))
+    }
+
+    /// How long until the next tick, in real time.
+    pub(super) fn until_tick(&self) -> Duration {
+        self.clock.wait_until(self.next_tick)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_never_decrease_and_count_up() {
+        let mut stamper = Stamper::new(Clock::real());
+        let times = [5, 9, 7, 9, 12].map(Time::from_secs);
+        let stamps = times.map(|at| {
+            let tick = stamper.stamp_at(at, Input::Tick);
+            (tick.seq, tick.at.ms() / 1_000)
+        });
+        assert_eq!(stamps, [(1, 5), (2, 9), (3, 9), (4, 9), (5, 12)]);
+    }
+
+    #[test]
+    fn a_scaled_clock_makes_up_for_missed_ticks() {
+        let start = Time::from_secs(1_000);
+        let mut stamper = Stamper::new(Clock::scaled(start, 1e-9));
+        stamper.next_tick = start.plus_ms(-3 * TICK_MS);
+        let ticks: Vec<i64> = std::iter::from_fn(|| stamper.due_tick())
+            .map(|s| s.at.ms() / 1_000)
+            .collect();
+        assert_eq!(ticks, [997, 998, 999, 1_000]);
+        stamper.next_tick = Time::ZERO;
+        assert_eq!(stamper.due_tick().map(|s| s.at), Some(start));
+        assert_eq!(stamper.due_tick(), None);
+    }
+}

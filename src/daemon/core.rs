@@ -1,0 +1,288 @@
+//! The engine's own thread: take inputs, stamp them, step, and perform the effects in order.
+//!
+//! Work is done in turns. A turn takes what waits, for a bounded time; then its records become
+//! durable with one write, and only then anything is shown, run or acknowledged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use super::clock::Stamper;
+use super::door::{CommandRequest, Inbox};
+use super::hub::{DeltaBuffer, Hub};
+use super::keeper::Keeper;
+use super::notices::{Notices, Origin};
+use super::performer::Performer;
+use crate::api::CommandReply;
+use crate::engine::Engine;
+use crate::model::{
+    Action, Batch, Command, Delta, Effect, Input, Outcome, Record, Refusal, RunId, SourceRow,
+    Stamped, StepEvent, StepEventKind, Time,
+};
+use crate::sources::{SignalQueue, SourceRegistry};
+
+/// Longest turn under load, in milliseconds: bounds how long a console, or the answer to a command,
+/// waits for a storm.
+const TURN_MS_MAX: u64 = 10;
+
+/// Telemetry of the past, fed before anything live: what was told at each time, in order.
+pub type History = Box<dyn Iterator<Item = (Time, Vec<Batch>)> + Send>;
+
+/// Everything the engine's thread owns.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) engine: Engine,
+    pub(super) stamper: Stamper,
+    pub(super) inbox: Inbox,
+    pub(super) signals: SignalQueue,
+    pub(super) registry: SourceRegistry,
+    pub(super) keeper: Keeper,
+    pub(super) performer: Performer,
+    pub(super) hub: Arc<Hub>,
+    pub(super) notices: Notices,
+    pub(super) turn: Turn,
+    pub(super) source_rows: Vec<SourceRow>,
+}
+
+/// What one turn has gathered and not yet performed.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    effects: Vec<Effect>,
+    records: Vec<(Time, Record)>,
+    runs: Vec<PendingRun>,
+    deltas: DeltaBuffer,
+    replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
+}
+
+/// A start or stop of an action, in order.
+#[derive(Debug)]
+enum PendingRun {
+    Start(RunId, Action),
+    Cancel(RunId),
+}
+
+impl Core {
+    /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
+    pub(super) async fn run(mut self, history: Option<History>, mut stop: watch::Receiver<bool>) {
+        for (at, batches) in history.into_iter().flatten() {
+            if *stop.borrow() {
+                return;
+            }
+            self.feed_history(at, batches);
+        }
+        while self.wait(&mut stop).await {
+            self.work_through_queues();
+            self.finish_turn();
+        }
+        self.finish_turn();
+    }
+
+    fn feed_history(&mut self, at: Time, batches: Vec<Batch>) {
+        for batch in batches {
+            let stamped = self.stamper.stamp_at(at, Input::Signals(batch));
+            self.step(&stamped);
+        }
+        let tick = self.stamper.stamp_at(at, Input::Tick);
+        self.step(&tick);
+        self.finish_turn();
+    }
+
+    /// Waits for one input and takes it; false when it is time to stop. People and executors go
+    /// first, then time, then questions, then telemetry.
+    async fn wait(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
+        let until_tick = self.stamper.until_tick();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return false,
+            Some(request) = self.inbox.commands.recv() => self.command(request),
+            Some(event) = self.inbox.steps.recv() => self.input(Input::Step(event)),
+            () = tokio::time::sleep(until_tick) => {}
+            Some(query) = self.inbox.queries.recv() => query(&self.engine),
+            Some(queued) = self.signals.recv() => {
+                let batch = queued.take(self.stamper.now());
+                self.input(Input::Signals(batch));
+            }
+        }
+        true
+    }
+
+    /// Takes what waits, at most one batch of telemetry between two looks at everything else.
+    fn work_through_queues(&mut self) {
+        let end = Instant::now() + Duration::from_millis(TURN_MS_MAX);
+        loop {
+            let mut idle = true;
+            while let Ok(request) = self.inbox.commands.try_recv() {
+                self.command(request);
+                idle = false;
+            }
+            while let Ok(event) = self.inbox.steps.try_recv() {
+                self.input(Input::Step(event));
+                idle = false;
+            }
+            self.ticks();
+            if let Ok(query) = self.inbox.queries.try_recv() {
+                query(&self.engine);
+                idle = false;
+            }
+            if let Some(queued) = self.signals.try_recv() {
+                let batch = queued.take(self.stamper.now());
+                self.input(Input::Signals(batch));
+                idle = false;
+            }
+            if idle || Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    fn ticks(&mut self) {
+        let mut ticked = false;
+        while let Some(tick) = self.stamper.due_tick() {
+            self.step(&tick);
+            ticked = true;
+        }
+        if ticked {
+            self.keeper.retry();
+            self.note_keeper();
+            self.note_sources();
+        }
+    }
+
+    fn command(&mut self, request: CommandRequest) {
+        let CommandRequest { by, what, reply } = request;
+        if let Some(why) = self.keeper.failing() {
+            let why = why.to_owned();
+            let refused = Some(Refusal::NotDurable { why });
+            let command = what;
+            // Whoever asked may have gone.
+            let _ = reply.send(CommandReply { command, refused });
+            return;
+        }
+        let first = self.turn.records.len();
+        self.input(Input::Command {
+            by,
+            what: what.clone(),
+        });
+        let refused = decision(&self.turn.records[first..], &what);
+        let answer = CommandReply {
+            command: what,
+            refused,
+        };
+        self.turn.replies.push((reply, answer));
+    }
+
+    fn input(&mut self, input: Input) {
+        let stamped = self.stamper.stamp(input);
+        self.step(&stamped);
+    }
+
+    fn step(&mut self, stamped: &Stamped) {
+        let turn = &mut self.turn;
+        self.engine.step(stamped, &mut turn.effects);
+        for effect in turn.effects.drain(..) {
+            match effect {
+                Effect::Record(record) => turn.records.push((stamped.at, record)),
+                Effect::Changed(Delta::Banner(text)) => {
+                    if let Some(delta) = self.notices.set(Origin::Engine, &text) {
+                        turn.deltas.push(delta);
+                    }
+                }
+                Effect::Changed(delta) => turn.deltas.push(delta),
+                Effect::Run { run, action } => turn.runs.push(PendingRun::Start(run, action)),
+                Effect::Cancel { run } => turn.runs.push(PendingRun::Cancel(run)),
+                Effect::Notify(note) => tracing::info!(
+                    incident = %note.incident,
+                    severity = note.severity.as_str(),
+                    "{}",
+                    crate::model::SafeText::new(&note.text)
+                ),
+            }
+        }
+    }
+
+    /// Records first; only then what they justify.
+    fn finish_turn(&mut self) {
+        let durable = self.keeper.keep(std::mem::take(&mut self.turn.records));
+        self.note_keeper();
+        match &durable {
+            Ok(()) => self.start_runs(),
+            Err(why) => self.refuse_runs(why),
+        }
+        let deltas = self.turn.deltas.take();
+        self.hub.publish(self.stamper.at(), &deltas);
+        for (reply, mut answer) in self.turn.replies.drain(..) {
+            if let Err(why) = &durable {
+                answer.refused = Some(Refusal::NotDurable { why: why.clone() });
+            }
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn start_runs(&mut self) {
+        for run in self.turn.runs.drain(..) {
+            match run {
+                PendingRun::Start(run, action) => self.performer.start(run, action),
+                PendingRun::Cancel(run) => self.performer.cancel(run),
+            }
+        }
+    }
+
+    /// Nothing starts whose intent is not durable. The engine is told so, may answer with a
+    /// rollback, and is told the same of that; every plan has finitely many actions.
+    fn refuse_runs(&mut self, why: &str) {
+        let mut runs = std::mem::take(&mut self.turn.runs);
+        while !runs.is_empty() {
+            for run in runs.drain(..) {
+                match run {
+                    PendingRun::Cancel(run) => self.performer.cancel(run),
+                    PendingRun::Start(run, _) => {
+                        let why = format!("not started: the journal cannot be written ({why})");
+                        let kind = StepEventKind::Finished(Outcome::Failed { why });
+                        self.input(Input::Step(StepEvent { run, kind }));
+                    }
+                }
+            }
+            runs = std::mem::take(&mut self.turn.runs);
+        }
+        let records = std::mem::take(&mut self.turn.records);
+        if !records.is_empty() {
+            // They wait with the others; that the journal fails is known already.
+            let _ = self.keeper.keep(records);
+        }
+    }
+
+    fn note_keeper(&mut self) {
+        if let Some(delta) = self.notices.set(Origin::Journal, &self.keeper.notice()) {
+            self.turn.deltas.push(delta);
+        }
+    }
+
+    /// Shows the sources that changed since the last look.
+    fn note_sources(&mut self) {
+        let at = self.stamper.at();
+        self.hub.set_now(at);
+        let rows = self.registry.rows(at);
+        for row in &rows {
+            if !self.source_rows.contains(row) {
+                self.turn.deltas.push(Delta::Source(row.clone()));
+            }
+        }
+        self.source_rows = rows;
+    }
+}
+
+/// What the engine decided about `command`, from the record it made of it.
+fn decision(records: &[(Time, Record)], command: &Command) -> Option<Refusal> {
+    let decided = records.iter().find_map(|(_, record)| match record {
+        Record::Decision { what, refused, .. } if what == command => Some(refused.clone()),
+        _ => None,
+    });
+    // A command without a record has not happened, whatever the engine made of it.
+    decided.unwrap_or_else(|| {
+        Some(Refusal::Policy {
+            why: "the engine recorded no decision".to_owned(),
+        })
+    })
+}

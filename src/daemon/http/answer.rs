@@ -1,0 +1,47 @@
+//! Answers of the API: JSON always, and every error says what failed and what to do.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::api::ErrorBody;
+use crate::daemon::EngineStopped;
+
+/// An error answer.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+/// What every handler returns.
+pub type Answer<T> = Result<Json<T>, ApiError>;
+
+impl ApiError {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, message }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error = self.message;
+        (self.status, Json(ErrorBody { error })).into_response()
+    }
+}
+
+impl From<EngineStopped> for ApiError {
+    fn from(stopped: EngineStopped) -> Self {
+        let message = format!("{stopped}: the daemon is going down, its log says why");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+}

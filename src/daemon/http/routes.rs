@@ -1,0 +1,335 @@
+//! The API's routes, and health for whoever watches the watcher.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::answer::{Answer, ApiError};
+use super::caller::{Callers, Peer};
+use crate::api::{
+    AlertPage, CommandReply, IncidentDetail, IncidentPage, Page, Panels, RunbookRow, View, path,
+};
+use crate::daemon::Door;
+use crate::daemon::hub::Hub;
+use crate::model::{Actor, Command, EntityId, Fingerprint, IncidentId, Phase, Plan};
+
+/// Largest command, in bytes: a long note.
+const COMMAND_BYTES_MAX: usize = 64 << 10;
+/// Consoles that watch at the same time.
+const WATCHES_MAX: usize = 256;
+/// Items of a page when nothing else is asked for.
+const PAGE_ITEMS: usize = 100;
+/// Items of the largest page.
+const PAGE_ITEMS_MAX: usize = 1_000;
+/// Charts on the metrics pane.
+const CHARTS_MAX: usize = 12;
+/// Groups on the logs pane.
+const LOG_GROUPS_MAX: usize = 50;
+/// Traces on the traces pane.
+const TRACES_MAX: usize = 5;
+/// Final plans listed after those that are not.
+const FINAL_PLANS_MAX: usize = 50;
+
+/// What handlers reach.
+#[derive(Clone, Debug)]
+pub struct Api {
+    door: Door,
+    hub: Arc<Hub>,
+    callers: Callers,
+    watches: Arc<Semaphore>,
+}
+
+/// The person behind a request; a request without one is refused.
+struct Caller(Actor);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IncidentParams {
+    state: Option<IncidentState>,
+    q: Option<String>,
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum IncidentState {
+    #[default]
+    Open,
+    All,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PanelParams {
+    entity: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlertParams {
+    incident: Option<u64>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+impl Api {
+    pub fn new(door: Door, hub: Arc<Hub>, callers: Callers) -> Self {
+        Self {
+            door,
+            hub,
+            callers,
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+        }
+    }
+}
+
+/// Everything below `/api/v1`, for whoever the connection or the token says they are.
+pub fn api_routes(api: Api) -> Router {
+    Router::new()
+        .route(path::VIEW, get(view))
+        .route(path::WATCH, get(watch))
+        .route(path::INCIDENTS, get(incidents))
+        .route(path::INCIDENT, get(incident))
+        .route(path::PANELS, get(panels))
+        .route(path::ALERTS, get(alerts))
+        .route(path::PLANS, get(plans))
+        .route(path::RUNBOOKS, get(runbooks))
+        .route(path::COMMANDS, post(command))
+        .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
+        .with_state(api)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+/// Liveness and readiness: nothing secret, no token needed.
+pub fn health_routes(door: Door) -> Router {
+    Router::new()
+        .route("/-/healthy", get(|| async { "alive\n" }))
+        .route("/-/ready", get(ready))
+        .with_state(door)
+}
+
+async fn ready(State(door): State<Door>) -> Result<&'static str, ApiError> {
+    door.query(|_| ()).await?;
+    Ok("ready\n")
+}
+
+async fn view(State(api): State<Api>, Caller(actor): Caller) -> Json<View> {
+    Json(api.hub.snapshot(&actor))
+}
+
+async fn watch(State(api): State<Api>, Caller(actor): Caller) -> Result<Response, ApiError> {
+    let Ok(seat) = Arc::clone(&api.watches).try_acquire_owned() else {
+        let message = format!("{WATCHES_MAX} consoles watch already: close one");
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
+    };
+    let console = api.hub.attach(actor);
+    let lines = futures_util::stream::unfold((console, seat), |(mut console, seat)| async move {
+        let line = console.next().await?;
+        Some((Ok::<_, Infallible>(line), (console, seat)))
+    });
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+async fn incidents(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    params: Result<Query<IncidentParams>, QueryRejection>,
+) -> Answer<IncidentPage> {
+    let Query(params) = params?;
+    let state = params.state.unwrap_or_default();
+    let text = params.q.unwrap_or_default().to_lowercase();
+    let contains = |field: &str| field.to_lowercase().contains(&text);
+    let mut rows = api.hub.snapshot(&actor).incidents;
+    rows.retain(|_, row| {
+        (state == IncidentState::All || row.phase != Phase::Resolved)
+            && (contains(&row.title)
+                || contains(row.entity.as_str())
+                || row.owner.as_deref().is_some_and(contains))
+    });
+    let total = rows.len() as u64;
+    let after = IncidentId(params.after.unwrap_or(0));
+    let items = rows.into_values().filter(|row| row.id > after);
+    Ok(Json(page(items, total, params.limit, |row| {
+        row.id.0.to_string()
+    })))
+}
+
+async fn incident(
+    State(api): State<Api>,
+    _: Caller,
+    id: Result<Path<u64>, PathRejection>,
+) -> Answer<IncidentDetail> {
+    let id = IncidentId(id?.0);
+    let detail = api.door.query(move |engine| {
+        let incident = engine.incident(id)?.clone();
+        let plans = incident
+            .plans
+            .iter()
+            .filter_map(|plan| engine.plan(*plan).cloned())
+            .collect();
+        Some(IncidentDetail { incident, plans })
+    });
+    detail.await?.map(Json).ok_or_else(|| no_incident(id))
+}
+
+async fn panels(
+    State(api): State<Api>,
+    _: Caller,
+    id: Result<Path<u64>, PathRejection>,
+    params: Result<Query<PanelParams>, QueryRejection>,
+) -> Answer<Panels> {
+    let id = IncidentId(id?.0);
+    let entity = params?.0.entity.map(|text| EntityId::parse(&text));
+    let panels = api.door.query(move |engine| {
+        engine.incident(id)?;
+        let entity = entity.as_ref();
+        Some(Panels {
+            charts: engine.charts(id, entity, CHARTS_MAX),
+            logs: engine.logs(id, entity, LOG_GROUPS_MAX),
+            traces: engine.traces(id, TRACES_MAX),
+        })
+    });
+    panels.await?.map(Json).ok_or_else(|| no_incident(id))
+}
+
+async fn alerts(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<AlertParams>, QueryRejection>,
+) -> Answer<AlertPage> {
+    let Query(params) = params?;
+    let after = match params
+        .after
+        .as_deref()
+        .map(|hex| u64::from_str_radix(hex, 16))
+    {
+        None => None,
+        Some(Ok(fingerprint)) => Some(Fingerprint(fingerprint)),
+        Some(Err(_)) => {
+            let message = "`after` must be a fingerprint: up to 16 hex digits";
+            return Err(ApiError::bad_request(message));
+        }
+    };
+    let incident = params.incident.map(IncidentId);
+    let wanted = items(params.limit);
+    let (rows, total) = api
+        .door
+        .query(move |engine| {
+            let total = match incident {
+                Some(id) => engine
+                    .incident(id)
+                    .map_or(0, |i| i.impact.alerts_total.into()),
+                None => engine.counts().alerts_firing,
+            };
+            (engine.alerts(after, wanted + 1, incident), total)
+        })
+        .await?;
+    Ok(Json(page(rows.into_iter(), total, params.limit, |row| {
+        row.fingerprint.to_string()
+    })))
+}
+
+async fn plans(State(api): State<Api>, _: Caller) -> Answer<Vec<Plan>> {
+    let plans = api.door.query(|engine| {
+        let (done, mut plans): (Vec<&Plan>, Vec<&Plan>) =
+            engine.plans().partition(|plan| plan.state.is_final());
+        plans.extend(done.iter().rev().take(FINAL_PLANS_MAX));
+        plans.into_iter().cloned().collect()
+    });
+    Ok(Json(plans.await?))
+}
+
+async fn runbooks(State(api): State<Api>, _: Caller) -> Answer<Vec<RunbookRow>> {
+    let rows = api.door.query(|engine| {
+        let rows = engine.runbooks().iter().map(|runbook| RunbookRow {
+            name: runbook.name.clone(),
+            title: runbook.title.clone(),
+            description: runbook.description.clone(),
+            risk: runbook.risk,
+        });
+        rows.collect()
+    });
+    Ok(Json(rows.await?))
+}
+
+async fn command(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    command: Result<Json<Command>, JsonRejection>,
+) -> Answer<CommandReply> {
+    let Json(command) = command?;
+    Ok(Json(api.door.command(actor, command).await?))
+}
+
+async fn nothing_here(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("there is no {} here", uri.path()))
+}
+
+async fn wrong_method(uri: Uri) -> ApiError {
+    let message = format!("{} does not take this method", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+fn no_incident(id: IncidentId) -> ApiError {
+    ApiError::not_found(format!("there is no incident {id}"))
+}
+
+fn items(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE_ITEMS).clamp(1, PAGE_ITEMS_MAX)
+}
+
+/// Cuts a page off `items`, which must go on past its end if there is more.
+fn page<T>(
+    items_left: impl Iterator<Item = T>,
+    total: u64,
+    limit: Option<usize>,
+    key: impl Fn(&T) -> String,
+) -> Page<T> {
+    let wanted = items(limit);
+    let mut items: Vec<T> = items_left.take(wanted + 1).collect();
+    let more = items.len() > wanted;
+    items.truncate(wanted);
+    let next = items.last().filter(|_| more).map(key);
+    Page { items, next, total }
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>();
+        let peer = peer.unwrap_or(&Peer::Remote);
+        api.callers.actor(peer, &parts.headers).map(Self)
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}

@@ -1,0 +1,122 @@
+//! Connections: accepted up to a bound, served by hyper, ended gracefully when the daemon stops.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tower::ServiceExt as _;
+
+use super::caller::{Callers, Peer};
+
+/// Connections of one listener at the same time; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 1_024;
+/// A connection that brings no request for this long is closed, in milliseconds. Longer than
+/// clients keep idle connections, so that none is closed under a request.
+const IDLE_MS_MAX: u64 = 300_000;
+/// Requests in flight when the daemon stops may take this long, in milliseconds.
+const GOODBYE_MS_MAX: u64 = 2_000;
+
+/// What is listened on.
+#[derive(Debug)]
+pub enum Origin {
+    /// The API's socket.
+    Socket(UnixListener),
+    /// The receivers' listener.
+    Tcp(TcpListener),
+}
+
+/// A listener at work.
+pub type Listening = JoinHandle<()>;
+
+/// Serves `router` on `origin` until `stop` turns true. Each request carries its [`Peer`].
+pub fn serve(
+    origin: Origin,
+    router: Router,
+    callers: Callers,
+    stop: watch::Receiver<bool>,
+) -> Listening {
+    match origin {
+        Origin::Socket(listener) => tokio::spawn(accept(listener, router, stop, move |stream| {
+            callers.local(stream).ok()
+        })),
+        Origin::Tcp(listener) => {
+            tokio::spawn(accept(listener, router, stop, |stream: &TcpStream| {
+                // A small answer must not wait for more to send; without it, it is only slower.
+                let _ = stream.set_nodelay(true);
+                Some(Peer::Remote)
+            }))
+        }
+    }
+}
+
+async fn accept<L: Listener>(
+    mut listener: L,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+    identify: impl Fn(&L::Io) -> Option<Peer>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            () = stopped(&mut stop) => break,
+            accepted = async {
+                let room = Arc::clone(&room).acquire_owned().await;
+                (room, listener.accept().await)
+            } => accepted,
+        };
+        let (room, (stream, _)) = accepted;
+        let Some(peer) = identify(&stream) else {
+            continue;
+        };
+        let served = connection(TokioIo::new(stream), router.clone(), peer, stop.clone());
+        connections.spawn(async move {
+            served.await;
+            drop(room);
+        });
+    }
+    drop(listener);
+    let goodbye = async { while connections.join_next().await.is_some() {} };
+    // Whoever has not read their answer by then does not get it.
+    let _ = tokio::time::timeout(Duration::from_millis(GOODBYE_MS_MAX), goodbye).await;
+}
+
+/// Waits until `stop` turns true, or nobody can turn it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn connection<S>(io: TokioIo<S>, router: Router, peer: Peer, mut stop: watch::Receiver<bool>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer.clone());
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(IDLE_MS_MAX))
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // A connection that breaks is its client's affair.
+        _ = connection.as_mut() => {}
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! What every console holds: the view, kept by folding deltas, and one outbox per console.
+//!
+//! Publishing never waits for a console. An outbox that overflows is emptied, and its console gets a
+//! fresh snapshot instead; so a slow console costs one view, however long it sleeps.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use crate::api::{HEARTBEAT_MS, View, WatchMessage};
+use crate::model::{Actor, Delta, EntityId, IncidentId, Time};
+
+/// Messages an outbox holds before its console is sent a snapshot instead.
+const OUTBOX_MESSAGES_MAX: usize = 256;
+/// Bytes an outbox holds before its console is sent a snapshot instead.
+const OUTBOX_BYTES_MAX: usize = 1 << 20;
+
+/// The view and those who watch it.
+#[derive(Debug)]
+pub(super) struct Hub {
+    state: Mutex<State>,
+    now_ms: AtomicI64,
+    closing: watch::Sender<bool>,
+}
+
+/// One console's end: lines to send, for as long as it is held.
+#[derive(Debug)]
+pub(super) struct Console {
+    hub: Arc<Hub>,
+    id: u64,
+    actor: Actor,
+    wake: Arc<Notify>,
+    closing: watch::Receiver<bool>,
+}
+
+/// Deltas of several inputs; a later one of the same row replaces the earlier one.
+#[derive(Debug, Default)]
+pub(super) struct DeltaBuffer(IndexMap<Row, Delta>);
+
+/// What a delta replaces.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Row {
+    Incident(IncidentId),
+    Entity(EntityId),
+    Counts,
+    Source(String),
+    Automation,
+    Banner,
+}
+
+#[derive(Debug)]
+struct State {
+    view: View,
+    outboxes: BTreeMap<u64, Outbox>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Outbox {
+    lines: VecDeque<Bytes>,
+    bytes: usize,
+    /// Nothing sent yet, or too much to send: the next line is a snapshot.
+    stale: bool,
+    wake: Arc<Notify>,
+}
+
+/// [`WatchMessage::Deltas`] without owning them.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Deltas {
+        seq: u64,
+        at: Time,
+        deltas: &'a [Delta],
+    },
+}
+
+impl Hub {
+    pub(super) fn new(view: View) -> Self {
+        Self {
+            now_ms: AtomicI64::new(view.at.ms()),
+            state: Mutex::new(State {
+                view,
+                outboxes: BTreeMap::new(),
+                next_id: 0,
+            }),
+            closing: watch::Sender::new(false),
+        }
+    }
+
+    /// Tells the time without telling consoles; their next heartbeat carries it.
+    pub(super) fn set_now(&self, now: Time) {
+        self.now_ms.store(now.ms(), Ordering::Relaxed);
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::from_ms(self.now_ms.load(Ordering::Relaxed))
+    }
+
+    /// Folds deltas into the view and hands them to every console. No deltas, no message.
+    pub(super) fn publish(&self, at: Time, deltas: &[Delta]) {
+        self.set_now(at);
+        if deltas.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let seq = state.view.seq + 1;
+        state
+            .view
+            .apply(seq, at, deltas)
+            .expect("the number after the last one leaves no gap");
+        if state.outboxes.values().all(|outbox| outbox.stale) {
+            return;
+        }
+        let line = line_of(&Line::Deltas { seq, at, deltas });
+        for outbox in state.outboxes.values_mut() {
+            outbox.push(&line);
+        }
+    }
+
+    /// The view as `actor` gets it.
+    pub(super) fn snapshot(&self, actor: &Actor) -> View {
+        self.lock().snapshot(actor)
+    }
+
+    pub(super) fn attach(self: &Arc<Self>, actor: Actor) -> Console {
+        let wake = Arc::new(Notify::new());
+        let mut state = self.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        let outbox = Outbox {
+            lines: VecDeque::new(),
+            bytes: 0,
+            stale: true,
+            wake: Arc::clone(&wake),
+        };
+        state.outboxes.insert(id, outbox);
+        Console {
+            hub: Arc::clone(self),
+            id,
+            actor,
+            wake,
+            closing: self.closing.subscribe(),
+        }
+    }
+
+    /// Ends every watch once it has been sent what it is owed.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// The view is valid after any panic: it is only changed by `View::apply`, row by row.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Console {
+    /// The next line, newline included; a heartbeat when nothing happens; `None` when the daemon stops.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(line) = self.ready() {
+                return Some(line);
+            }
+            if *self.closing.borrow() {
+                return None;
+            }
+            let heartbeat = tokio::time::sleep(Duration::from_millis(HEARTBEAT_MS));
+            tokio::select! {
+                () = self.wake.notified() => {}
+                _ = self.closing.wait_for(|closing| *closing) => {}
+                () = heartbeat => {
+                    let at = self.hub.now();
+                    return Some(line_of(&WatchMessage::Heartbeat { at }));
+                }
+            }
+        }
+    }
+
+    fn ready(&self) -> Option<Bytes> {
+        let view = {
+            let mut state = self.hub.lock();
+            let outbox = state
+                .outboxes
+                .get_mut(&self.id)
+                .expect("a console leaves its outbox only when it is dropped");
+            if !outbox.stale {
+                let line = outbox.lines.pop_front()?;
+                outbox.bytes -= line.len();
+                return Some(line);
+            }
+            outbox.stale = false;
+            state.snapshot(&self.actor)
+        };
+        Some(line_of(&WatchMessage::Snapshot(Box::new(view))))
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.hub.lock().outboxes.remove(&self.id);
+    }
+}
+
+impl State {
+    fn snapshot(&self, actor: &Actor) -> View {
+        View {
+            actor: actor.clone(),
+            ..self.view.clone()
+        }
+    }
+}
+
+impl Outbox {
+    fn push(&mut self, line: &Bytes) {
+        if self.stale {
+            return;
+        }
+        self.lines.push_back(line.clone());
+        self.bytes += line.len();
+        if self.lines.len() > OUTBOX_MESSAGES_MAX || self.bytes > OUTBOX_BYTES_MAX {
+            self.lines.clear();
+            self.bytes = 0;
+            self.stale = true;
+        }
+        self.wake.notify_one();
+    }
+}
+
+impl DeltaBuffer {
+    pub(super) fn push(&mut self, delta: Delta) {
+        let row = match &delta {
+            Delta::Incident(row) => Row::Incident(row.id),
+            Delta::IncidentGone(id) => Row::Incident(*id),
+            Delta::Entity(health) => Row::Entity(health.entity.clone()),
+            Delta::Counts(_) => Row::Counts,
+            Delta::Source(row) => Row::Source(row.name.clone()),
+            Delta::Automation { .. } => Row::Automation,
+            Delta::Banner(_) => Row::Banner,
+        };
+        self.0.insert(row, delta);
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Delta> {
+        self.0.drain(..).map(|(_, delta)| delta).collect()
+    }
+}
+
+fn line_of(message: &impl Serialize) -> Bytes {
+    let mut line =
+        serde_json::to_vec(message).expect("wire types have string keys and plain fields");
+    line.push(b'\n');
+    Bytes::from(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::API_VERSION;
+    use crate::model::{Counts, Role};
+
+    fn mia() -> Actor {
+        Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        }
+    }
+
+    fn hub() -> Arc<Hub> {
+        Arc::new(Hub::new(View {
+            version: API_VERSION,
+            seq: 0,
+            at: Time::ZERO,
+            environment: "test".to_owned(),
+            actor: mia(),
+            incidents: BTreeMap::new(),
+            entities: BTreeMap::new(),
+            counts: Counts::default(),
+            sources: BTreeMap::new(),
+            automation_stopped: false,
+            banner: String::new(),
+        }))
+    }
+
+    fn counts(signals: u64) -> Delta {
+        Delta::Counts(Counts {
+            signals,
+            ..Counts::default()
+        })
+    }
+
+    /// What the console holds after reading everything that is ready, and the snapshots it took.
+    fn drain(console: &Console, held: &mut Option<View>) -> u32 {
+        let mut snapshots = 0;
+        while let Some(line) = console.ready() {
+            match serde_json::from_slice(&line).unwrap() {
+                WatchMessage::Snapshot(view) => {
+                    snapshots += 1;
+                    *held = Some(*view);
+                }
+                WatchMessage::Deltas { seq, at, deltas } => {
+                    held.as_mut().unwrap().apply(seq, at, &deltas).unwrap();
+                }
+                WatchMessage::Heartbeat { .. } => unreachable!("only `next` makes heartbeats"),
+            }
+        }
+        snapshots
+    }
+
+    #[test]
+    fn a_snapshot_and_what_follows_is_the_later_snapshot() {
+        let hub = hub();
+        hub.publish(Time::from_ms(1), &[counts(1)]);
+        let console = hub.attach(mia());
+        let mut held = None;
+        assert_eq!(drain(&console, &mut held), 1);
+        assert_eq!(held, Some(hub.snapshot(&mia())));
+        hub.publish(
+            Time::from_ms(2),
+            &[counts(2), Delta::Banner("b".to_owned())],
+        );
+        hub.publish(Time::from_ms(3), &[]);
+        hub.publish(Time::from_ms(4), &[Delta::Automation { stopped: true }]);
+        assert_eq!(drain(&console, &mut held), 0);
+        assert_eq!(held, Some(hub.snapshot(&mia())));
+        assert_eq!(
+            held.map(|view| (view.seq, view.at)),
+            Some((3, Time::from_ms(4)))
+        );
+    }
+
+    #[test]
+    fn a_slow_console_overflows_into_a_snapshot() {
+        let hub = hub();
+        let console = hub.attach(mia());
+        let mut held = None;
+        drain(&console, &mut held);
+        let messages = OUTBOX_MESSAGES_MAX as u64 + 50;
+        for n in 1..=messages {
+            hub.publish(Time::from_ms(n as i64), &[counts(n)]);
+        }
+        assert_eq!(drain(&console, &mut held), 1);
+        assert_eq!(held, Some(hub.snapshot(&mia())));
+        hub.publish(Time::from_secs(9), &[counts(0)]);
+        assert_eq!(drain(&console, &mut held), 0);
+        assert_eq!(held, Some(hub.snapshot(&mia())));
+    }
+
+    #[test]
+    fn one_large_message_is_a_snapshot_too() {
+        let hub = hub();
+        let console = hub.attach(mia());
+        let mut held = None;
+        drain(&console, &mut held);
+        hub.publish(Time::ZERO, &[Delta::Banner("x".repeat(OUTBOX_BYTES_MAX))]);
+        assert_eq!(drain(&console, &mut held), 1);
+        assert_eq!(held, Some(hub.snapshot(&mia())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_watch_sends_one_heartbeat_an_interval_and_ends_with_the_daemon() {
+        let hub = hub();
+        let mut console = hub.attach(mia());
+        console.next().await;
+        hub.set_now(Time::from_secs(7));
+        let began = tokio::time::Instant::now();
+        let line = console.next().await.unwrap();
+        assert_eq!(began.elapsed(), Duration::from_millis(HEARTBEAT_MS));
+        let at = Time::from_secs(7);
+        let expected = WatchMessage::Heartbeat { at };
+        assert_eq!(
+            serde_json::from_slice::<WatchMessage>(&line).unwrap(),
+            expected
+        );
+        hub.publish(at, &[counts(1)]);
+        hub.close();
+        assert!(console.next().await.is_some(), "what is owed is sent");
+        assert_eq!(console.next().await, None);
+        drop(console);
+        assert!(hub.lock().outboxes.is_empty());
+    }
+
+    #[test]
+    fn deltas_of_a_row_replace_each_other() {
+        let mut buffer = DeltaBuffer::default();
+        for delta in [
+            counts(1),
+            Delta::IncidentGone(IncidentId(1)),
+            counts(2),
+            Delta::IncidentGone(IncidentId(2)),
+        ] {
+            buffer.push(delta);
+        }
+        let expected = vec![
+            counts(2),
+            Delta::IncidentGone(IncidentId(1)),
+            Delta::IncidentGone(IncidentId(2)),
+        ];
+        assert_eq!(buffer.take(), expected);
+        assert_eq!(buffer.take(), Vec::new());
+    }
+}

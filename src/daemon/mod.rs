@@ -1,0 +1,308 @@
+//! The shell around the pure engine: clock, queues, the engine's thread, recovery, the HTTP API.
+//!
+//! [`start`] runs it inside any program: `serve` waits for it, the console attaches to it, the demo
+//! feeds it a simulated system. It never draws a screen and never decides what the engine decides.
+
+mod clock;
+mod core;
+mod door;
+mod http;
+mod hub;
+mod keeper;
+mod notices;
+mod paths;
+mod performer;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use clock::{Clock, TICK_MS};
+pub use core::History;
+pub use door::{Door, EngineStopped};
+pub use paths::{default_data_dir, default_socket};
+pub use performer::SimRequest;
+
+use crate::api::{API_VERSION, View};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::model::{Actor, Delta, Role, Runbook, Time};
+use crate::sources::{SourceRegistry, signal_queue};
+use clock::Stamper;
+use core::{Core, Turn};
+use http::{Api, Callers, Origin, api_routes, bind_socket, bind_tcp, health_routes, serve};
+use hub::Hub;
+use keeper::Keeper;
+use notices::Notices;
+use performer::Performer;
+
+/// Name of the engine's thread, for debuggers and `top -H`.
+const ENGINE_THREAD: &str = "engine";
+
+/// What to run.
+pub struct DaemonOptions {
+    /// Settings.
+    pub config: Config,
+    /// Runbooks the engine may propose.
+    pub runbooks: Vec<Runbook>,
+    /// What time it is.
+    pub clock: Clock,
+    /// The API's socket.
+    pub socket: PathBuf,
+    /// Where decisions and history are kept; `None` keeps nothing.
+    pub data_dir: Option<PathBuf>,
+    /// Where telemetry comes from.
+    pub telemetry: Telemetry,
+}
+
+/// Where telemetry comes from.
+pub enum Telemetry {
+    /// From the sources of the config: receivers, files, this host.
+    Live,
+    /// From a simulated system, which sends through [`Daemon::sources`]; nothing else is taken.
+    Simulated {
+        /// What it told before now.
+        history: History,
+        /// Where actions upon it go.
+        simulator: mpsc::Sender<SimRequest>,
+    },
+}
+
+/// A running daemon. Dropping it without [`Daemon::stop`] leaves its threads to the process.
+#[derive(Debug)]
+pub struct Daemon {
+    door: Door,
+    registry: SourceRegistry,
+    socket: PathBuf,
+    listen: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    hub: Arc<Hub>,
+    listeners: Vec<http::Listening>,
+    engine_ended: oneshot::Receiver<Result<(), String>>,
+}
+
+/// Why the daemon does not run.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// Another daemon has the socket.
+    #[error(
+        "another daemon answers at {}: attach to it with `stormglass attach`, or set `socket` in the config to another path", path.display()
+    )]
+    SocketTaken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be opened.
+    #[error("cannot open the socket {}: {why}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What failed.
+        why: String,
+    },
+    /// A listener cannot be opened.
+    #[error("cannot listen on {address}: {why}. Set `{setting}` in the config to a free address")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The setting that says so.
+        setting: &'static str,
+        /// What failed.
+        why: String,
+    },
+    /// The engine's thread cannot be started.
+    #[error("cannot start the engine's thread: {0}")]
+    Thread(std::io::Error),
+    /// The engine broke one of its own rules.
+    #[error("the engine stopped: {0}. This is a bug; decisions are safe in the journal")]
+    Engine(String),
+}
+
+/// Starts everything and returns once the API answers.
+pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
+    let DaemonOptions {
+        config,
+        runbooks,
+        clock,
+        socket,
+        data_dir: _,
+        telemetry,
+    } = options;
+    let live = matches!(telemetry, Telemetry::Live);
+    let socket_listener = bind_socket(&socket).await?;
+    let tcp_listener = if live {
+        Some(bind_tcp(config.listen, "listen").await?)
+    } else {
+        None
+    };
+    let (door, inbox) = door::door();
+    let (registry, signals) = signal_queue();
+    let (history, simulator) = match telemetry {
+        Telemetry::Live => (None, None),
+        Telemetry::Simulated { history, simulator } => (Some(history), Some(simulator)),
+    };
+    let engine = Engine::new(config.engine.clone(), runbooks);
+    let keeper = Keeper::forgetful();
+    let notices = Notices::default();
+    let hub = Arc::new(Hub::new(first_view(
+        &engine,
+        &config,
+        &notices,
+        clock.now(),
+    )));
+    let core = Core {
+        engine,
+        stamper: Stamper::new(clock),
+        inbox,
+        signals,
+        registry: registry.clone(),
+        keeper,
+        performer: Performer {
+            steps: door.steps(),
+            simulator,
+            runtime: Handle::current(),
+        },
+        hub: Arc::clone(&hub),
+        notices,
+        turn: Turn::default(),
+        source_rows: Vec::new(),
+    };
+    let (stop, stopping) = watch::channel(false);
+    let engine_ended = spawn_engine(core, history, stopping.clone(), Arc::clone(&hub))?;
+
+    let callers = Callers::new(Vec::new());
+    let api = api_routes(Api::new(door.clone(), Arc::clone(&hub), callers.clone()));
+    let router = api.merge(health_routes(door.clone()));
+    let listen = tcp_listener.as_ref().and_then(|l| l.local_addr().ok());
+    let origins =
+        std::iter::once(Origin::Socket(socket_listener)).chain(tcp_listener.map(Origin::Tcp));
+    let listeners = origins
+        .map(|origin| serve(origin, router.clone(), callers.clone(), stopping.clone()))
+        .collect();
+    Ok(Daemon {
+        door,
+        registry,
+        socket,
+        listen,
+        stop,
+        hub,
+        listeners,
+        engine_ended,
+    })
+}
+
+impl Daemon {
+    /// Commands and questions, without HTTP.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Where sources register.
+    pub fn sources(&self) -> &SourceRegistry {
+        &self.registry
+    }
+
+    /// The API's socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where the receivers listen, if they do.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    /// Waits until the engine's thread ends by itself, which it only does when it breaks.
+    pub async fn failed(&mut self) -> DaemonError {
+        let ended = (&mut self.engine_ended).await;
+        let why = match ended {
+            Ok(Err(why)) => why,
+            Ok(Ok(())) | Err(_) => "its thread is gone".to_owned(),
+        };
+        DaemonError::Engine(why)
+    }
+
+    /// Stops in order: no new requests, what was taken is performed, consoles are told, the socket
+    /// is removed.
+    pub async fn stop(mut self) -> Result<(), DaemonError> {
+        // Whoever listens for this has ended already, if nobody does.
+        self.stop.send_replace(true);
+        let ended = (&mut self.engine_ended).await;
+        self.hub.close();
+        for listener in self.listeners {
+            // A listener that panicked has nothing left to finish.
+            let _ = listener.await;
+        }
+        // It may have been removed by hand.
+        let _ = std::fs::remove_file(&self.socket);
+        match ended {
+            Ok(Err(why)) => Err(DaemonError::Engine(why)),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Runs the engine on a thread of its own. A panic there is shown to every console.
+fn spawn_engine(
+    core: Core,
+    history: Option<History>,
+    stop: watch::Receiver<bool>,
+    hub: Arc<Hub>,
+) -> Result<oneshot::Receiver<Result<(), String>>, DaemonError> {
+    let (ended, engine_ended) = oneshot::channel();
+    let runtime = Handle::current();
+    let work = move || {
+        let run = AssertUnwindSafe(|| runtime.block_on(core.run(history, stop)));
+        let result = std::panic::catch_unwind(run).map_err(|panic| panic_text(&*panic));
+        if let Err(why) = &result {
+            tracing::error!("the engine stopped: {why}");
+            let text = format!("ENGINE STOPPED ({why}): nothing is watched; restart the daemon");
+            hub.publish(hub.now(), &[Delta::Banner(text)]);
+        }
+        // The daemon may have been dropped; then the log has said it.
+        let _ = ended.send(result);
+    };
+    std::thread::Builder::new()
+        .name(ENGINE_THREAD.to_owned())
+        .spawn(work)
+        .map_err(DaemonError::Thread)?;
+    Ok(engine_ended)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a message".to_owned())
+}
+
+/// What consoles see before the first input: what the engine restored.
+fn first_view(engine: &Engine, config: &Config, notices: &Notices, at: Time) -> View {
+    View {
+        version: API_VERSION,
+        seq: 0,
+        at,
+        environment: config.environment.clone(),
+        // Each console gets its own.
+        actor: Actor {
+            name: String::new(),
+            role: Role::Viewer,
+        },
+        incidents: engine.incident_rows().map(|row| (row.id, row)).collect(),
+        entities: engine
+            .entities()
+            .map(|(id, health)| (id.clone(), health))
+            .collect(),
+        counts: engine.counts(),
+        sources: BTreeMap::new(),
+        automation_stopped: engine.automation_stopped(),
+        banner: notices.banner(),
+    }
+}

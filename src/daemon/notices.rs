@@ -1,0 +1,67 @@
+//! What the operator must know about the daemon itself, as one banner.
+
+use std::collections::BTreeMap;
+
+use crate::model::Delta;
+
+/// Between two notices on the one line of the banner.
+const SEPARATOR: &str = " · ";
+
+/// Where a notice comes from; each has at most one. The first shown is the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// The journal cannot be written.
+    Journal,
+    /// The engine itself has something to say.
+    Engine,
+}
+
+/// The notices in force.
+#[derive(Debug, Default)]
+pub(super) struct Notices(BTreeMap<Origin, String>);
+
+impl Notices {
+    /// Sets or, with an empty text, removes a notice; the new banner if that changed it.
+    pub(super) fn set(&mut self, origin: Origin, text: &str) -> Option<Delta> {
+        let before = self.banner();
+        if text.is_empty() {
+            self.0.remove(&origin);
+        } else {
+            self.0.insert(origin, text.to_owned());
+        }
+        let after = self.banner();
+        (after != before).then_some(Delta::Banner(after))
+    }
+
+    /// All notices in one line.
+    pub(super) fn banner(&self) -> String {
+        let texts: Vec<&str> = self.0.values().map(String::as_str).collect();
+        texts.join(SEPARATOR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_stand_side_by_side_worst_first() {
+        let mut notices = Notices::default();
+        let banner = |text: &str| Some(Delta::Banner(text.to_owned()));
+        let cases = [
+            (Origin::Engine, "too many series", banner("too many series")),
+            (
+                Origin::Journal,
+                "disk full",
+                banner("disk full · too many series"),
+            ),
+            (Origin::Journal, "disk full", None),
+            (Origin::Engine, "", banner("disk full")),
+            (Origin::Engine, "", None),
+            (Origin::Journal, "", banner("")),
+        ];
+        for (origin, text, expected) in cases {
+            assert_eq!(notices.set(origin, text), expected, "{origin:?} {text:?}");
+        }
+    }
+}

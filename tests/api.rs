@@ -1,0 +1,174 @@
+//! The daemon through its API: what consoles and scripts see of it, over a real socket.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stormglass::api::client::{Address, Client, ClientError, IncidentQuery, Watch};
+use stormglass::api::{View, WatchMessage};
+use stormglass::config::Config;
+use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
+use stormglass::model::{Command, IncidentId, Labels, LogLine, Role, Signal, SourceHealth};
+use stormglass::sources::Rhythm;
+use tempfile::TempDir;
+
+/// Whatever is waited for must happen within this.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Fixture {
+    daemon: Daemon,
+    client: Client,
+    _dir: TempDir,
+}
+
+fn options(socket: PathBuf) -> DaemonOptions {
+    let mut config = Config {
+        environment: "test".to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        otlp_listen: None,
+        ..Config::default()
+    };
+    config.sources.host.enabled = false;
+    DaemonOptions {
+        config,
+        runbooks: Vec::new(),
+        clock: Clock::real(),
+        socket,
+        data_dir: None,
+        telemetry: Telemetry::Live,
+    }
+}
+
+async fn fixture() -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s.sock");
+    let daemon = daemon::start(options(socket.clone())).await.unwrap();
+    let client = Client::new(Address::Socket(socket)).unwrap();
+    Fixture {
+        daemon,
+        client,
+        _dir: dir,
+    }
+}
+
+async fn snapshot(watch: &mut Watch) -> View {
+    match watch.next().await.unwrap() {
+        Some(WatchMessage::Snapshot(view)) => *view,
+        other => panic!("a watch begins with a snapshot, not {other:?}"),
+    }
+}
+
+/// Applies what the watch says to `view` until `done`.
+async fn follow(watch: &mut Watch, view: &mut View, done: impl Fn(&View) -> bool) {
+    let until_done = async {
+        while !done(view) {
+            match watch.next().await.unwrap().expect("the watch goes on") {
+                WatchMessage::Snapshot(fresh) => *view = *fresh,
+                WatchMessage::Deltas { seq, at, deltas } => view.apply(seq, at, &deltas).unwrap(),
+                WatchMessage::Heartbeat { .. } => {}
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, until_done)
+        .await
+        .expect("it happens in time");
+}
+
+fn line(text: &str) -> Signal {
+    Signal::Log(Box::new(LogLine {
+        at: Clock::real().now(),
+        labels: Labels::from_pairs([("service", "checkout")]).unwrap(),
+        level: None,
+        text: Box::from(text),
+        trace: None,
+        span: None,
+    }))
+}
+
+#[tokio::test]
+async fn a_console_sees_who_it_is_and_what_sources_do() {
+    let f = fixture().await;
+    let mut watch = f.client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    assert_eq!(view.environment, "test");
+    assert_eq!(view.actor.role, Role::Admin);
+    let sender = f
+        .daemon
+        .sources()
+        .source("app", Rhythm::Sporadic, "in process");
+    sender.send(vec![line("one"), line("two")]).await.unwrap();
+    follow(&mut watch, &mut view, |view| {
+        view.sources.get("app").is_some_and(|app| app.taken == 2)
+    })
+    .await;
+    assert_eq!(view.sources["app"].health, SourceHealth::Live);
+    let again = f.client.view().await.unwrap();
+    assert_eq!(
+        (again.environment, again.actor),
+        (view.environment, view.actor)
+    );
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn questions_about_what_is_not_there_are_answered_so() {
+    let f = fixture().await;
+    let id = IncidentId(7);
+    let message = |error: ClientError| match error {
+        ClientError::Refused { status, message } => (status, message),
+        other => panic!("{other}"),
+    };
+    let expected = (404, "there is no incident #7".to_owned());
+    assert_eq!(message(f.client.incident(id).await.unwrap_err()), expected);
+    let panels = f.client.panels(id, None).await;
+    assert_eq!(message(panels.unwrap_err()), expected);
+    let page = f.client.incidents(&IncidentQuery::default()).await.unwrap();
+    assert_eq!((page.items.len(), page.next, page.total), (0, None, 0));
+    assert_eq!(f.client.plans().await.unwrap(), Vec::new());
+    let command = Command::Acknowledge { incident: id };
+    let reply = f.client.command(&command).await.unwrap();
+    assert_eq!(reply.command, command);
+    assert!(reply.refused.is_some());
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_daemon_ends_watches_and_leaves_no_socket() {
+    let f = fixture().await;
+    let mut watch = f.client.watch().await.unwrap();
+    snapshot(&mut watch).await;
+    let socket = f.daemon.socket().to_owned();
+    f.daemon.stop().await.unwrap();
+    let end = async { while watch.next().await.unwrap().is_some() {} };
+    tokio::time::timeout(DEADLINE, end).await.unwrap();
+    assert!(!socket.exists());
+    let refused = f.client.view().await.unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Unreachable { .. }),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn the_listener_gives_health_to_all_and_the_rest_to_nobody_unknown() {
+    let f = fixture().await;
+    let address = f.daemon.listen().unwrap();
+    let get = |path: &str| reqwest::get(format!("http://{address}{path}"));
+    assert_eq!(get("/-/ready").await.unwrap().status(), 200);
+    assert_eq!(get("/-/healthy").await.unwrap().status(), 200);
+    assert_eq!(get("/api/v1/view").await.unwrap().status(), 401);
+    assert_eq!(get("/nothing").await.unwrap().status(), 404);
+    let remote = Client::new(Address::parse(&address.to_string(), None).unwrap()).unwrap();
+    let command = Command::KillSwitch { on: true };
+    let refused = remote.command(&command).await.unwrap_err();
+    assert!(refused.to_string().contains("token"), "{refused}");
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_the_same_socket_is_refused() {
+    let f = fixture().await;
+    let second = daemon::start(options(f.daemon.socket().to_owned())).await;
+    let message = second.expect_err("the first one lives").to_string();
+    assert!(message.contains("stormglass attach"), "{message}");
+    f.daemon.stop().await.unwrap();
+}
