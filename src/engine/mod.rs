@@ -1,52 +1,280 @@
 //! The pure core: [`Engine::step`] turns one stamped input into effects.
 //!
+//! In the order a signal meets them: `intake` (which series and entity), `detect`, `logs`, `traces` and
+//! `silence` (is this odd), `findings` (one for each odd thing), `correlate` (incidents), `case` and
+//! `diagnose` (why), `plans` (what to do about it).
+//!
 //! It never does I/O, reads a clock, starts a thread or draws randomness, and it never iterates a
 //! hash map: the same inputs give the same effects, byte for byte.
 
+mod alerts;
+mod case;
+mod changes;
+mod commands;
+mod correlate;
 pub mod diagnose;
+mod entities;
+mod explain;
+mod findings;
 pub mod govern;
+mod history;
+mod ingest;
+mod intake;
 pub mod logs;
+mod panels;
 pub mod plans;
 pub mod propose;
+mod refusals;
+mod restore;
+mod roles;
 pub mod saga;
+mod silence;
+mod topology;
+mod traces;
 
 use crate::config::EngineConfig;
 use crate::model::{
-    AlertRow, Chart, Counts, Effect, EntityId, Fingerprint, Health, Incident, IncidentId,
-    IncidentRow, LogGroup, Plan, PlanId, Record, Runbook, Stamped, Time, TraceView,
+    Counts, Delta, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident, IncidentId,
+    IncidentRow, Input, Notification, Plan, PlanId, Provenance, Record, Runbook, Severity, Stamped,
+    Time,
 };
+use alerts::Alerts;
+use changes::Changes;
+use correlate::Correlator;
+use entities::Entities;
+use findings::Findings;
+use intake::Intake;
+use logs::LogWatch;
+use plans::Plans;
+use refusals::Refusals;
+use silence::SilenceWatch;
+use topology::Topology;
+use traces::Traces;
+
+pub use refusals::Refused;
+
+/// An incident that keeps changing is diagnosed again after this long, in milliseconds.
+const DIAGNOSE_EVERY_MS: i64 = 5_000;
+/// Incidents diagnosed in one step at most; the others wait for the next tick.
+const DIAGNOSED_PER_STEP_MAX: usize = 8;
+/// Old changes, examples and incidents are looked for this often, in milliseconds.
+const HOUSEKEEPING_MS: i64 = 60_000;
 
 /// The engine. One instance judges one environment; one thread owns it.
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
-    runbooks: Vec<Runbook>,
     now: Time,
     seq: u64,
+    entities: Entities,
+    topology: Topology,
+    intake: Intake,
+    silence: SilenceWatch,
+    logs: LogWatch,
+    seen_logs: bool,
+    traces: Traces,
+    alerts: Alerts,
+    changes: Changes,
+    findings: Findings,
+    correlator: Correlator,
+    plans: Plans,
+    refusals: Refusals,
+    signals: u64,
+    /// Totals as consoles hold them.
+    counts: Counts,
+    housekept: Time,
 }
 
 impl Engine {
-    /// A fresh engine that knows nothing.
+    /// A fresh engine that knows nothing but what the config declares.
     pub fn new(config: EngineConfig, runbooks: Vec<Runbook>) -> Self {
+        let mut entities = Entities::default();
+        let mut topology = Topology::default();
+        for edge in &config.dependencies {
+            let from = entities.intern(&EntityId::parse(&edge.from));
+            let to = entities.intern(&EntityId::parse(&edge.to));
+            topology.see(from, to, Provenance::Declared, Time::ZERO);
+        }
         Self {
+            plans: Plans::new(config.policy.clone(), runbooks),
             config,
-            runbooks,
             now: Time::ZERO,
             seq: 0,
+            entities,
+            topology,
+            intake: Intake::default(),
+            silence: SilenceWatch::default(),
+            logs: LogWatch::new(),
+            seen_logs: false,
+            traces: Traces::default(),
+            alerts: Alerts::default(),
+            changes: Changes::default(),
+            findings: Findings::default(),
+            correlator: Correlator::default(),
+            refusals: Refusals::default(),
+            signals: 0,
+            counts: Counts::default(),
+            housekept: Time::ZERO,
         }
     }
 
     /// Feeds one input; effects are appended to `effects` in the order they must happen.
     pub fn step(&mut self, stamped: &Stamped, effects: &mut Vec<Effect>) {
-        self.now = stamped.at;
+        self.now = self.now.max(stamped.at);
         self.seq = stamped.seq;
-        let _ = effects;
+        let is_tick = matches!(stamped.input, Input::Tick);
+        match &stamped.input {
+            Input::Signals(batch) => self.take_batch(batch),
+            Input::Command { by, what } => self.on_command(by, what, effects),
+            Input::Step(event) => self.on_step_event(event, effects),
+            Input::Tick => self.tick(effects),
+        }
+        self.correlate();
+        self.diagnose(is_tick, effects);
+        self.tell_of_plans();
+        self.publish(is_tick, effects);
+    }
+
+    /// The passing of time, one question after the other.
+    fn tick(&mut self, effects: &mut Vec<Effect>) {
+        for fingerprint in self.alerts.expire(self.now) {
+            let over = alerts::AlertChange::Resolved(fingerprint);
+            self.with_correlator(|correlator, world| correlator.on_alert(over, world));
+        }
+        for (fingerprint, firing) in self.alerts.settle(self.now) {
+            self.with_correlator(|correlator, world| {
+                correlator.on_alert_settled(fingerprint, firing, world);
+            });
+        }
+        for silence in self.silence.tick(&mut self.intake, self.now) {
+            self.note_silence(silence);
+        }
+        let mut from_logs = Vec::new();
+        self.logs.tick(self.now, &mut from_logs);
+        for found in from_logs {
+            self.note_log(found);
+        }
+        for judged in self.traces.tick(self.now, &mut self.topology) {
+            self.note_calls(judged);
+        }
+        self.correlate();
+        self.with_correlator(Correlator::tick);
+        self.tick_plans(effects);
+        if self.now.since(self.housekept) >= HOUSEKEEPING_MS {
+            self.housekept = self.now;
+            self.changes.expire(self.now);
+            self.traces.expire(self.now);
+        }
+    }
+
+    /// Takes what was noticed to incidents.
+    fn correlate(&mut self) {
+        for id in self.findings.take_changed() {
+            self.with_correlator(|correlator, world| correlator.on_finding(id, world));
+        }
+        self.with_correlator(Correlator::settle);
+    }
+
+    /// Diagnoses incidents that are new, or changed since a while, and proposes what fits.
+    fn diagnose(&mut self, is_tick: bool, effects: &mut Vec<Effect>) {
+        let due = self
+            .correlator
+            .book
+            .undiagnosed(self.now, DIAGNOSE_EVERY_MS, is_tick);
+        for id in due.into_iter().take(DIAGNOSED_PER_STEP_MAX) {
+            let Some(case) = self.case_of(id) else {
+                continue;
+            };
+            let diagnosis = diagnose::diagnose(&case);
+            if let Some(held) = self.correlator.book.get_mut(id) {
+                held.incident.diagnosis = diagnosis;
+            }
+            self.correlator.book.note_diagnosed(id, self.now);
+            self.propose(id, effects);
+        }
+    }
+
+    /// Tells the journal and the consoles what is different, each thing once.
+    fn publish(&mut self, is_tick: bool, effects: &mut Vec<Effect>) {
+        let due = self.correlator.book.unsummed(self.now, is_tick);
+        for id in due {
+            self.with_correlator(|correlator, world| correlator.sum_up(id, world));
+        }
+        for incident in self.correlator.book.take_farewells() {
+            effects.push(Effect::Record(Record::Incident {
+                incident: Box::new(incident),
+            }));
+        }
+        let changed = self.correlator.book.take_changed(self.now);
+        let any_changed = !changed.is_empty();
+        for (id, to_record) in &changed {
+            let plan = self
+                .plans
+                .foremost(*id)
+                .map(|plan| (plan.id, plan.state.as_str().into()));
+            let Some(held) = self.correlator.book.peek_mut(*id) else {
+                continue;
+            };
+            held.plan = plan;
+            if *to_record {
+                effects.push(Effect::Record(Record::Incident {
+                    incident: Box::new(held.incident.clone()),
+                }));
+            }
+        }
+        for ix in self.entities.take_changed() {
+            effects.push(Effect::Changed(Delta::Entity(EntityHealth {
+                entity: self.entities.id(ix).clone(),
+                health: self.entities.health(ix),
+            })));
+        }
+        for id in self.correlator.book.take_gone() {
+            effects.push(Effect::Changed(Delta::IncidentGone(id)));
+        }
+        for (id, _) in changed {
+            let Some(held) = self.correlator.book.get(id) else {
+                continue;
+            };
+            effects.push(Effect::Changed(Delta::Incident(held.row())));
+            if held.incident.revision == 1 && held.incident.severity >= Severity::Error {
+                effects.push(Effect::Notify(Notification {
+                    incident: id,
+                    severity: held.incident.severity,
+                    text: held.incident.title.clone(),
+                }));
+            }
+        }
+        self.publish_counts(is_tick, any_changed, effects);
+    }
+
+    fn publish_counts(&mut self, is_tick: bool, any_changed: bool, effects: &mut Vec<Effect>) {
+        if !is_tick && !any_changed {
+            return;
+        }
+        let mut counts = Counts {
+            alerts_firing: self.alerts.firing(),
+            findings_open: self.findings.open_count() as u64,
+            entities: self.entities.len() as u64,
+            series: self.intake.len() as u64,
+            templates: self.logs.miner().templates().len() as u64,
+            signals: self.signals,
+            refused: self.refused_total(),
+            ..Counts::default()
+        };
+        for (_, held) in self.correlator.book.iter().filter(|(_, h)| h.is_open()) {
+            let priority = held.incident.severity.priority();
+            counts.open_by_priority[usize::from(priority) - 1] += 1;
+        }
+        if counts != self.counts {
+            self.counts = counts;
+            effects.push(Effect::Changed(Delta::Counts(counts)));
+        }
     }
 
     /// Rebuilds incidents and plans from the journal. Runs with an intent and no result become
     /// `Unknown`. Call on a fresh engine, before the first step.
     pub fn restore<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
-        let _ = records.into_iter().count();
+        self.restore_records(records);
     }
 
     /// Time of the last input.
@@ -66,73 +294,84 @@ impl Engine {
 
     /// Runbooks loaded.
     pub fn runbooks(&self) -> &[Runbook] {
-        &self.runbooks
+        self.plans.runbooks()
     }
 
-    /// Totals.
+    /// Totals, as last told.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        self.counts
     }
 
     /// Whether the kill switch is on.
     pub fn automation_stopped(&self) -> bool {
-        false
+        self.plans.automation_stopped()
     }
 
     /// Rows of incidents that are open or were resolved of late, by id.
     pub fn incident_rows(&self) -> impl Iterator<Item = IncidentRow> {
-        std::iter::empty()
+        self.correlator.book.iter().map(|(_, held)| held.row())
     }
 
     /// One incident.
     pub fn incident(&self, id: IncidentId) -> Option<&Incident> {
-        let _ = id;
-        None
+        Some(&self.correlator.book.get(id)?.incident)
     }
 
     /// Plans, by id.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
-        std::iter::empty()
+        self.plans.iter()
     }
 
     /// One plan.
     pub fn plan(&self, id: PlanId) -> Option<&Plan> {
-        let _ = id;
-        None
+        self.plans.get(id)
     }
 
     /// Entities and how they are, by id.
     pub fn entities(&self) -> impl Iterator<Item = (&EntityId, Health)> {
-        std::iter::empty()
+        self.entities.iter()
     }
 
-    /// Alerts after `after` in order of fingerprint, at most `limit`, of one incident if given.
-    pub fn alerts(
-        &self,
-        after: Option<Fingerprint>,
-        limit: usize,
-        incident: Option<IncidentId>,
-    ) -> Vec<AlertRow> {
-        let _ = (after, limit, incident);
-        Vec::new()
+    /// One entity with what is known about it.
+    pub fn entity(&self, id: &EntityId) -> Option<Entity> {
+        Some(self.entities.entity(self.entities.find(id)?))
     }
 
-    /// Charts of the series behind an incident, the most unusual first, at most `limit`; of one
-    /// entity if given.
-    pub fn charts(&self, id: IncidentId, entity: Option<&EntityId>, limit: usize) -> Vec<Chart> {
-        let _ = (id, entity, limit);
-        Vec::new()
+    /// The dependencies known, in a fixed order.
+    pub fn edges(&self) -> impl Iterator<Item = Edge> {
+        self.topology.iter().map(|(from, to, edge)| Edge {
+            from: self.entities.id(from).clone(),
+            to: self.entities.id(to).clone(),
+            provenance: edge.provenance,
+            last_seen: edge.last_seen,
+        })
     }
 
-    /// Log groups of the entities of an incident, new ones first, at most `limit`.
-    pub fn logs(&self, id: IncidentId, entity: Option<&EntityId>, limit: usize) -> Vec<LogGroup> {
-        let _ = (id, entity, limit);
-        Vec::new()
+    /// Alerts held, resolved ones included until they are forgotten.
+    pub fn alerts_held(&self) -> usize {
+        self.alerts.len()
     }
 
-    /// Exemplar traces of an incident, at most `limit`.
-    pub fn traces(&self, id: IncidentId, limit: usize) -> Vec<TraceView> {
-        let _ = (id, limit);
-        Vec::new()
+    /// What was refused since the start, by reason.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refused, u64)> {
+        self.refusals.iter()
+    }
+
+    /// The metric with the most samples refused because there are too many series.
+    pub fn worst_metric(&self) -> Option<&str> {
+        self.refusals.worst_metric()
+    }
+
+    /// How many entities each stage of correlation placed, in order of the stages.
+    pub fn placed_by(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.correlator.placed_by()
+    }
+
+    fn refused_total(&self) -> u64 {
+        self.refusals.total()
+            + self.entities.refused()
+            + self.topology.refused()
+            + self.traces.refused()
+            + self.findings.refused()
     }
 }

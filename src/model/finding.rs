@@ -151,6 +151,25 @@ impl Severity {
     }
 }
 
+impl Check {
+    /// Whether it judges a number over time, so that `expected` and `seen` say it all.
+    pub const fn is_metric(self) -> bool {
+        matches!(
+            self,
+            Self::Spike
+                | Self::LevelShift
+                | Self::SpreadChange
+                | Self::Drift
+                | Self::FlatLine
+                | Self::Saturation
+                | Self::Shape
+                | Self::TraceRate
+                | Self::TraceErrors
+                | Self::TraceDuration
+        )
+    }
+}
+
 impl Finding {
     /// Whether it still lasts.
     pub fn is_open(&self) -> bool {

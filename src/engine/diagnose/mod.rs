@@ -13,7 +13,7 @@ mod gaps;
 mod verdict;
 mod weigh;
 mod witness;
-mod words;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,414 @@
+//! The table of alerts: one entry a fingerprint, however often it is sent.
+//!
+//! An alert is over once its end has passed; a resend moves the end. Everything here is O(log n) an
+//! alert, whatever the size of the storm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entities::EntityIx;
+use crate::model::{Alert, AlertRow, EntityId, Fingerprint, IncidentId, Labels, Severity, Time};
+
+/// Resolved alerts are kept for lists this long, in milliseconds.
+const KEPT_RESOLVED_MS: i64 = 15 * 60_000;
+/// Longest summary kept, in bytes.
+const SUMMARY_BYTES_MAX: usize = 256;
+/// This many changes between firing and resolved …
+const FLAPS_MAX: u8 = 5;
+/// … each within this long of the one before, make it flapping, in milliseconds.
+const FLAP_GAP_MS: i64 = 5 * 60_000;
+/// Annotations that say in a line what is wrong.
+const SUMMARY_ANNOTATIONS: [&str; 4] = ["summary", "description", "message", "title"];
+
+/// One alert held.
+#[derive(Debug)]
+pub struct AlertState {
+    /// Identifying labels.
+    pub labels: Labels,
+    /// What is wrong, untrusted.
+    pub summary: Box<str>,
+    /// The entity it is about.
+    pub entity: EntityIx,
+    /// From its `severity` label.
+    pub severity: Severity,
+    /// When it began.
+    pub starts_at: Time,
+    /// When it ends or ended.
+    pub ends_at: Time,
+    /// Whether it fires.
+    pub firing: bool,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+    /// When it last changed between firing and resolved, and how often in quick succession.
+    changed_at: Time,
+    changes: u8,
+}
+
+/// What taking an alert, or the passing of time, changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertChange {
+    /// It fires: for the first time, or again.
+    Fired(Fingerprint),
+    /// It is over.
+    Resolved(Fingerprint),
+    /// It began to go on and off: counts as firing until it stays one way.
+    Flapping(Fingerprint),
+    /// Sent again, nothing new.
+    Resent,
+    /// No room.
+    Refused,
+}
+
+/// All alerts, by fingerprint.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    table: BTreeMap<Fingerprint, AlertState>,
+    /// Ends of firing alerts.
+    ends: BTreeSet<(Time, Fingerprint)>,
+    /// Ends of resolved alerts, which leave some time later.
+    ended: BTreeSet<(Time, Fingerprint)>,
+    of_incident: BTreeSet<(IncidentId, Fingerprint)>,
+    /// Alerts that go on and off; told once, and once when it ends.
+    flapping: BTreeSet<Fingerprint>,
+    firing: u64,
+}
+
+impl AlertState {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.labels.get("alertname").unwrap_or("unnamed alert")
+    }
+
+    /// Whether it goes on and off too often to be told each time.
+    fn is_flapping(&self, now: Time) -> bool {
+        self.changes >= FLAPS_MAX && now.since(self.changed_at) <= FLAP_GAP_MS
+    }
+
+    fn turn(&mut self, firing: bool, now: Time) {
+        self.firing = firing;
+        let is_quick = now.since(self.changed_at) <= FLAP_GAP_MS;
+        self.changes = if is_quick {
+            self.changes.saturating_add(1)
+        } else {
+            1
+        };
+        self.changed_at = now;
+    }
+}
+
+impl Alerts {
+    /// Takes an alert about `entity`; at most `alerts_max` are held.
+    pub fn take(
+        &mut self,
+        alert: &Alert,
+        ends_at: Time,
+        entity: EntityIx,
+        now: Time,
+        alerts_max: usize,
+    ) -> AlertChange {
+        let fingerprint = alert.fingerprint;
+        let firing = ends_at > now;
+        if let Some(held) = self.table.get_mut(&fingerprint) {
+            let was_firing = held.firing;
+            if was_firing {
+                self.ends.remove(&(held.ends_at, fingerprint));
+            } else {
+                self.ended.remove(&(held.ends_at, fingerprint));
+            }
+            held.ends_at = ends_at;
+            if firing && !was_firing {
+                held.starts_at = alert.starts_at;
+            }
+            if firing != was_firing {
+                held.turn(firing, now);
+            }
+            if firing {
+                self.ends.insert((ends_at, fingerprint));
+            } else {
+                self.ended.insert((ends_at, fingerprint));
+            }
+            let flaps = held.is_flapping(now);
+            return self.told(fingerprint, was_firing, firing, flaps);
+        }
+        if !firing {
+            // The end of something never seen to begin.
+            return AlertChange::Resent;
+        }
+        if self.table.len() >= alerts_max && !self.drop_the_oldest_resolved() {
+            return AlertChange::Refused;
+        }
+        let state = AlertState {
+            labels: alert.labels.clone(),
+            summary: summary_of(alert),
+            entity,
+            severity: severity_of(&alert.labels),
+            starts_at: alert.starts_at,
+            ends_at,
+            firing: true,
+            incident: None,
+            changed_at: now,
+            changes: 1,
+        };
+        self.ends.insert((ends_at, fingerprint));
+        self.table.insert(fingerprint, state);
+        self.told(fingerprint, false, true, false)
+    }
+
+    fn told(&mut self, fingerprint: Fingerprint, was: bool, is: bool, flaps: bool) -> AlertChange {
+        match (was, is) {
+            (false, true) => self.firing += 1,
+            (true, false) => self.firing -= 1,
+            _ => return AlertChange::Resent,
+        }
+        if flaps {
+            return if self.flapping.insert(fingerprint) {
+                AlertChange::Flapping(fingerprint)
+            } else {
+                AlertChange::Resent
+            };
+        }
+        if is {
+            AlertChange::Fired(fingerprint)
+        } else {
+            AlertChange::Resolved(fingerprint)
+        }
+    }
+
+    /// Alerts that stopped going on and off since the last call, with whether they fire now.
+    pub fn settle(&mut self, now: Time) -> Vec<(Fingerprint, bool)> {
+        let table = &self.table;
+        let settled: Vec<(Fingerprint, bool)> = self
+            .flapping
+            .iter()
+            .filter_map(|fingerprint| match table.get(fingerprint) {
+                Some(state) if state.is_flapping(now) => None,
+                Some(state) => Some((*fingerprint, state.firing)),
+                None => Some((*fingerprint, false)),
+            })
+            .collect();
+        for (fingerprint, _) in &settled {
+            self.flapping.remove(fingerprint);
+        }
+        settled
+    }
+
+    /// Ends what is due; returns the alerts that resolved, in order of their end.
+    pub fn expire(&mut self, now: Time) -> Vec<Fingerprint> {
+        while let Some(&(ended, fingerprint)) = self.ended.first()
+            && ended.plus_ms(KEPT_RESOLVED_MS) <= now
+        {
+            self.ended.pop_first();
+            self.remove(fingerprint);
+        }
+        let mut resolved = Vec::new();
+        while let Some(&(end, fingerprint)) = self.ends.first()
+            && end <= now
+        {
+            self.ends.pop_first();
+            let Some(held) = self.table.get_mut(&fingerprint) else {
+                continue;
+            };
+            held.turn(false, now);
+            self.ended.insert((end, fingerprint));
+            self.firing -= 1;
+            if !self.flapping.contains(&fingerprint) {
+                resolved.push(fingerprint);
+            }
+        }
+        resolved
+    }
+
+    fn remove(&mut self, fingerprint: Fingerprint) {
+        if let Some(held) = self.table.remove(&fingerprint)
+            && let Some(incident) = held.incident
+        {
+            self.of_incident.remove(&(incident, fingerprint));
+        }
+    }
+
+    fn drop_the_oldest_resolved(&mut self) -> bool {
+        let Some((_, fingerprint)) = self.ended.pop_first() else {
+            return false;
+        };
+        self.remove(fingerprint);
+        true
+    }
+
+    /// Makes an alert part of an incident.
+    pub fn attach(&mut self, fingerprint: Fingerprint, incident: IncidentId) {
+        let Some(held) = self.table.get_mut(&fingerprint) else {
+            return;
+        };
+        if let Some(old) = held.incident.replace(incident) {
+            self.of_incident.remove(&(old, fingerprint));
+        }
+        self.of_incident.insert((incident, fingerprint));
+    }
+
+    /// One alert.
+    pub fn get(&self, fingerprint: Fingerprint) -> Option<&AlertState> {
+        self.table.get(&fingerprint)
+    }
+
+    /// Alerts firing.
+    pub fn firing(&self) -> u64 {
+        self.firing
+    }
+
+    /// Alerts held.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Fingerprints of the alerts of one incident, in order.
+    pub fn of_incident(
+        &self,
+        incident: IncidentId,
+        after: Option<Fingerprint>,
+    ) -> impl Iterator<Item = Fingerprint> {
+        use std::ops::Bound::{Excluded, Included};
+        let from = match after {
+            Some(after) => Excluded((incident, after)),
+            None => Included((incident, Fingerprint(0))),
+        };
+        self.of_incident
+            .range((from, Included((incident, Fingerprint(u64::MAX)))))
+            .map(|(_, fingerprint)| *fingerprint)
+    }
+
+    /// Alerts in order of fingerprint.
+    pub fn iter(
+        &self,
+        after: Option<Fingerprint>,
+    ) -> impl Iterator<Item = (Fingerprint, &AlertState)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.table
+            .range((from, Unbounded))
+            .map(|(fingerprint, state)| (*fingerprint, state))
+    }
+
+    /// One alert as a row.
+    pub fn row(
+        &self,
+        fingerprint: Fingerprint,
+        entity: impl Fn(EntityIx) -> EntityId,
+    ) -> Option<AlertRow> {
+        let state = self.table.get(&fingerprint)?;
+        Some(AlertRow {
+            fingerprint,
+            labels: state.labels.clone(),
+            summary: state.summary.clone(),
+            entity: entity(state.entity),
+            severity: state.severity,
+            starts_at: state.starts_at,
+            ends_at: state.ends_at,
+            firing: state.firing,
+            incident: state.incident,
+        })
+    }
+}
+
+fn summary_of(alert: &Alert) -> Box<str> {
+    let text = alert
+        .annotations
+        .first_of(&SUMMARY_ANNOTATIONS)
+        .unwrap_or_else(|| alert.name());
+    text[..text.floor_char_boundary(SUMMARY_BYTES_MAX)].into()
+}
+
+fn severity_of(labels: &Labels) -> Severity {
+    labels
+        .first_of(&["severity", "level", "priority"])
+        .map_or(Severity::Warning, Severity::parse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(name: &str, starts_s: i64) -> Alert {
+        let labels = Labels::from_pairs([("alertname", name)]).unwrap();
+        Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: Time::from_secs(starts_s),
+            ends_at: Time::ZERO,
+            generator_url: None,
+        }
+    }
+
+    fn take(alerts: &mut Alerts, name: &str, now_s: i64, ends_s: i64) -> AlertChange {
+        alerts.take(
+            &alert(name, now_s),
+            Time::from_secs(ends_s),
+            EntityIx(0),
+            Time::from_secs(now_s),
+            2,
+        )
+    }
+
+    #[test]
+    fn resends_change_nothing_and_the_end_resolves() {
+        use AlertChange::{Fired, Refused, Resent, Resolved};
+        let mut alerts = Alerts::default();
+        let a = alert("a", 0).fingerprint;
+        assert_eq!(take(&mut alerts, "a", 10, 100), Fired(a));
+        assert_eq!(take(&mut alerts, "a", 20, 200), Resent);
+        assert_eq!(alerts.expire(Time::from_secs(150)), []);
+        assert_eq!(alerts.expire(Time::from_secs(200)), [a]);
+        assert_eq!(take(&mut alerts, "a", 210, 300), Fired(a));
+        assert_eq!(take(&mut alerts, "a", 220, 220), Resolved(a));
+        assert_eq!(take(&mut alerts, "never seen", 220, 220), Resent);
+        assert_eq!((alerts.firing(), alerts.len()), (0, 1));
+        let b = alert("b", 0).fingerprint;
+        assert_eq!(take(&mut alerts, "b", 230, 300), Fired(b));
+        let c = alert("c", 0).fingerprint;
+        assert_eq!(take(&mut alerts, "c", 230, 300), Fired(c), "a made room");
+        assert_eq!(take(&mut alerts, "d", 230, 300), Refused);
+        assert_eq!((alerts.firing(), alerts.len()), (2, 2));
+    }
+
+    #[test]
+    fn flapping_is_told_once_and_ends_once() {
+        use AlertChange::{Fired, Flapping, Resent, Resolved};
+        let mut alerts = Alerts::default();
+        let a = alert("a", 0).fingerprint;
+        let mut told = Vec::new();
+        for i in 0..4 {
+            told.push(take(&mut alerts, "a", 100 + 40 * i, 1_000));
+            told.push(take(&mut alerts, "a", 120 + 40 * i, 120 + 40 * i));
+        }
+        let expected = [
+            Fired(a),
+            Resolved(a),
+            Fired(a),
+            Resolved(a),
+            Flapping(a),
+            Resent,
+            Resent,
+            Resent,
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(alerts.settle(Time::from_secs(300)), []);
+        assert_eq!(alerts.settle(Time::from_secs(900)), [(a, false)]);
+        assert_eq!(alerts.settle(Time::from_secs(900)), []);
+    }
+
+    #[test]
+    fn lists_by_incident() {
+        let mut alerts = Alerts::default();
+        take(&mut alerts, "a", 10, 100);
+        take(&mut alerts, "b", 10, 100);
+        let b = alert("b", 0).fingerprint;
+        alerts.attach(b, IncidentId(7));
+        assert_eq!(
+            alerts.of_incident(IncidentId(7), None).collect::<Vec<_>>(),
+            [b]
+        );
+        assert_eq!(alerts.of_incident(IncidentId(7), Some(b)).count(), 0);
+        alerts.attach(b, IncidentId(3));
+        assert_eq!(alerts.of_incident(IncidentId(7), None).count(), 0);
+        assert_eq!(alerts.iter(None).count(), 2);
+    }
+}

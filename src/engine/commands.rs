@@ -1,0 +1,237 @@
+//! What people ask for: decided, recorded, then done.
+
+use super::Engine;
+use super::changes::Changes;
+use super::correlate::{Correlator, Event};
+use super::entities::Entities;
+use super::govern::{self, Ground, Scene};
+use super::plans::{Plans, World};
+use crate::model::{
+    Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Labels, Lane, Plan,
+    Record, Refusal, StepEvent, Time,
+};
+
+/// Longest note kept, in bytes.
+const NOTE_BYTES_MAX: usize = 4_000;
+/// Changes this old are no longer "the newest deploy", in milliseconds.
+const CHANGE_MS: i64 = 2 * 24 * 3_600_000;
+
+/// What plans ask of the engine, as plain functions over its tables.
+struct Around<'a> {
+    correlator: &'a Correlator,
+    entities: &'a Entities,
+    changes: &'a Changes,
+    now: Time,
+}
+
+impl Around<'_> {
+    fn incident(&self, id: IncidentId) -> Option<&Incident> {
+        Some(&self.correlator.book.get(id)?.incident)
+    }
+
+    fn labels(&self, id: &EntityId) -> Labels {
+        self.entities
+            .find(id)
+            .map_or_else(Labels::empty, |ix| self.entities.entity(ix).labels)
+    }
+
+    /// A change of an entity: by id if given, else the newest deploy.
+    fn change(&self, id: &EntityId, wanted: Option<&str>) -> Option<Change> {
+        let ix = self.entities.find(id)?;
+        let from = self.now.plus_ms(-CHANGE_MS);
+        self.changes
+            .between(ix, from, self.now)
+            .filter(|change| match wanted {
+                Some(wanted) => *change.id == *wanted,
+                None => change.kind == ChangeKind::Deploy,
+            })
+            .last()
+            .cloned()
+    }
+
+    fn ground(&self, plan: &Plan) -> Ground {
+        let watch = self.entities.find(&plan.verify.watch);
+        let alerts_firing_on_watch = watch
+            .and_then(|ix| self.correlator.conditions().get(ix))
+            .filter(|condition| condition.incident == Some(plan.incident))
+            .map_or(0, |condition| condition.alerts_firing);
+        let newest = self
+            .entities
+            .find(&plan.target)
+            .and_then(|ix| self.changes.between(ix, plan.created, self.now).last());
+        govern::ground(
+            plan,
+            Scene {
+                incident: self.incident(plan.incident),
+                alerts_firing_on_watch,
+                newest_change: newest,
+            },
+        )
+    }
+}
+
+impl Engine {
+    /// Runs `act` on the plans with the rest of the engine as their world.
+    fn with_plans<R>(&mut self, act: impl FnOnce(&mut Plans, World<'_>) -> R) -> R {
+        let around = Around {
+            correlator: &self.correlator,
+            entities: &self.entities,
+            changes: &self.changes,
+            now: self.now,
+        };
+        let world = World {
+            ground: &|plan| around.ground(plan),
+            incident: &|id| around.incident(id),
+            labels: &|id| around.labels(id),
+            change: &|id, wanted| around.change(id, wanted),
+        };
+        act(&mut self.plans, world)
+    }
+
+    /// A person asks for something.
+    pub(super) fn on_command(&mut self, by: &Actor, what: &Command, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        if Plans::takes(what) {
+            // The answer is in the record it appended.
+            let _ = self.with_plans(|plans, world| plans.on_command(now, by, what, world, effects));
+            return;
+        }
+        let answer = govern::role_allows(by, what, None).and_then(|()| self.decide(by, what));
+        effects.push(Effect::Record(Record::Decision {
+            by: by.clone(),
+            what: what.clone(),
+            refused: answer.err(),
+        }));
+    }
+
+    /// Commands about incidents; those about plans went elsewhere.
+    fn decide(&mut self, by: &Actor, what: &Command) -> Result<(), Refusal> {
+        match what {
+            Command::Acknowledge { incident } => {
+                self.turn(
+                    *incident,
+                    Event::Acknowledge,
+                    &format!("taken by {}", by.name),
+                )?;
+                self.write(*incident, |incident| incident.owner = Some(by.name.clone()));
+            }
+            Command::Assign { incident, to } => {
+                self.known(*incident)?;
+                let line = format!("{} assigned it to {to}", by.name);
+                self.tell(*incident, &line);
+                self.write(*incident, |incident| incident.owner = Some(to.clone()));
+            }
+            Command::Note { incident, text } => {
+                self.known(*incident)?;
+                let text = &text[..text.floor_char_boundary(NOTE_BYTES_MAX)];
+                self.tell(*incident, &format!("{}: {text}", by.name));
+            }
+            Command::Resolve { incident } => {
+                self.turn(
+                    *incident,
+                    Event::Resolve,
+                    &format!("resolved by {}", by.name),
+                )?;
+            }
+            Command::Reopen { incident } => {
+                let owned = self.known(*incident)?.owner.is_some();
+                self.turn(
+                    *incident,
+                    Event::Reopen { owned },
+                    &format!("reopened by {}", by.name),
+                )?;
+            }
+            Command::Propose { .. }
+            | Command::Approve { .. }
+            | Command::Reject { .. }
+            | Command::RollBack { .. }
+            | Command::Settle { .. }
+            | Command::KillSwitch { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: IncidentId) -> Result<&Incident, Refusal> {
+        self.incident(id)
+            .ok_or(Refusal::NoIncident { incident: id })
+    }
+
+    fn turn(&mut self, id: IncidentId, event: Event, why: &str) -> Result<(), Refusal> {
+        let phase = self.known(id)?.phase;
+        let is_legal =
+            self.with_correlator(|correlator, world| correlator.turn(id, event, why, world));
+        if is_legal {
+            return Ok(());
+        }
+        Err(Refusal::State {
+            what: format!("incident {id}"),
+            state: phase.as_str().to_owned(),
+            why: match event {
+                Event::Acknowledge => "only an open incident can be taken; assign it instead",
+                Event::Reopen { .. } => "only a resolved incident can be reopened",
+                _ => "it is over already",
+            }
+            .to_owned(),
+        })
+    }
+
+    fn write(&mut self, id: IncidentId, change: impl FnOnce(&mut Incident)) {
+        if let Some(held) = self.correlator.book.get_mut(id) {
+            change(&mut held.incident);
+        }
+        self.correlator.book.record(id);
+    }
+
+    fn tell(&mut self, id: IncidentId, text: &str) {
+        let now = self.now;
+        if let Some(held) = self.correlator.book.get_mut(id) {
+            held.tell(now, Lane::Person, None, text);
+        }
+        self.correlator.book.record(id);
+    }
+
+    /// An executor reports.
+    pub(super) fn on_step_event(&mut self, event: &StepEvent, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        self.plans.on_step(now, event, effects);
+    }
+
+    /// Time passed for plans.
+    pub(super) fn tick_plans(&mut self, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        self.with_plans(|plans, world| plans.on_tick(now, world.ground, effects));
+    }
+
+    /// Proposes what fits an incident as it is diagnosed now.
+    pub(super) fn propose(&mut self, id: IncidentId, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        self.with_plans(|plans, world| {
+            if let Some(incident) = (world.incident)(id) {
+                plans.propose(now, incident, world, effects);
+            }
+        });
+    }
+
+    /// Writes what happened to plans into the incidents they are for.
+    pub(super) fn tell_of_plans(&mut self) {
+        for happening in self.plans.drain_happenings() {
+            let foremost = self
+                .correlator
+                .book
+                .get(happening.incident)
+                .map(|held| held.incident.id);
+            let Some(held) = foremost.and_then(|id| self.correlator.book.get_mut(id)) else {
+                continue;
+            };
+            if !held.incident.plans.contains(&happening.plan) {
+                held.incident.plans.push(happening.plan);
+            }
+            held.tell(
+                self.now,
+                happening.lane,
+                Some(happening.entity),
+                &happening.text,
+            );
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! The incidents held: what consoles see, and the bookkeeping behind it.
+//!
+//! Work for one more alert or finding never depends on how large its incident is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::phase::{self, Event};
+use crate::engine::entities::EntityIx;
+use crate::model::{
+    Diagnosis, EntityId, Finding, FindingId, Fingerprint, Impact, Incident, IncidentId,
+    IncidentRow, Lane, Phase, PlanId, Severity, TIMELINE_ENTRIES_MAX, Time, TimelineEntry,
+};
+
+/// Findings kept on one incident; the rest are counted.
+const FINDINGS_MAX: usize = 200;
+/// Fingerprints kept on one incident; all of them can be paged through.
+const ALERTS_MAX: usize = 200;
+/// Alerts told one by one in a timeline; a storm is told by its count.
+const ALERTS_TOLD_MAX: u32 = 40;
+/// Resolved incidents stay in view this long, in milliseconds …
+const KEPT_RESOLVED_MS: i64 = 2 * 3_600_000;
+/// … and at most this many.
+const RESOLVED_MAX: usize = 200;
+
+/// One incident with its bookkeeping.
+#[derive(Debug)]
+pub struct Held {
+    /// What consoles see.
+    pub incident: Incident,
+    /// The deepest entity that explains the others, as far as is known.
+    pub root: EntityIx,
+    /// Entities that belong to it.
+    pub members: BTreeSet<EntityIx>,
+    /// Engine time at which the last new signal joined.
+    pub joined: Time,
+    /// Since when nothing is odd, in engine time.
+    pub quiet_since: Option<Time>,
+    /// Whether a person declared it over.
+    pub by_person: bool,
+    /// When it was last diagnosed.
+    pub diagnosed: Option<Time>,
+    /// What is to be done about it.
+    pub pending: Pending,
+    /// When its severity, title and place were last read.
+    pub summed: Option<Time>,
+    /// The plan that matters most, and its state in a word.
+    pub plan: Option<(PlanId, Box<str>)>,
+    /// Worst severity of its alerts.
+    pub alert_severity: Option<Severity>,
+    alerts_firing: u32,
+    findings_open: BTreeSet<FindingId>,
+}
+
+/// What is to be done about an incident before the step ends, or on a later tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// Something changed that diagnosis should know.
+    pub diagnosis: bool,
+    /// Severity, title and place may have changed.
+    pub summary: bool,
+    /// The journal is to keep it as it is.
+    pub record: bool,
+}
+
+/// All incidents in view.
+#[derive(Debug, Default)]
+pub struct Book {
+    held: BTreeMap<IncidentId, Held>,
+    changed: BTreeSet<IncidentId>,
+    gone: Vec<IncidentId>,
+    /// Incidents as they were when they were merged into others, for the journal.
+    farewells: Vec<Incident>,
+    last_id: u64,
+}
+
+impl Book {
+    /// Opens an incident rooted at `root`.
+    pub fn open(&mut self, root: EntityIx, entity: EntityId, began: Time, now: Time) -> IncidentId {
+        self.last_id += 1;
+        let id = IncidentId(self.last_id);
+        let incident = Incident {
+            id,
+            revision: 0,
+            phase: Phase::Open,
+            severity: Severity::Info,
+            title: entity.name().into(),
+            entity,
+            began,
+            opened: now,
+            updated: now,
+            mitigated: None,
+            resolved: None,
+            owner: None,
+            impact: Impact::default(),
+            grouping: Vec::new(),
+            findings: Vec::new(),
+            alerts: Vec::new(),
+            diagnosis: Diagnosis::default(),
+            path_nodes: Vec::new(),
+            path_edges: Vec::new(),
+            plans: Vec::new(),
+            timeline: Vec::new(),
+            timeline_dropped: 0,
+        };
+        self.held.insert(id, Held::new(incident, root, now));
+        self.record(id);
+        id
+    }
+
+    /// Puts back an incident from the journal.
+    pub fn restore(&mut self, incident: Incident, members: BTreeSet<EntityIx>, root: EntityIx) {
+        self.last_id = self.last_id.max(incident.id.0);
+        let joined = incident.updated;
+        let mut held = Held::new(incident, root, joined);
+        held.members = members;
+        held.quiet_since = Some(joined);
+        self.held.insert(held.incident.id, held);
+    }
+
+    /// One incident.
+    pub fn get(&self, id: IncidentId) -> Option<&Held> {
+        self.held.get(&id)
+    }
+
+    /// One incident, to change; consoles are told at the end of the step.
+    pub fn get_mut(&mut self, id: IncidentId) -> Option<&mut Held> {
+        let held = self.held.get_mut(&id)?;
+        self.changed.insert(id);
+        Some(held)
+    }
+
+    /// One incident, for bookkeeping that consoles do not see.
+    pub fn peek_mut(&mut self, id: IncidentId) -> Option<&mut Held> {
+        self.held.get_mut(&id)
+    }
+
+    /// The journal is to keep the incident as it is at the end of the step.
+    pub fn record(&mut self, id: IncidentId) {
+        if let Some(held) = self.get_mut(id) {
+            held.pending.record = true;
+        }
+    }
+
+    /// Incidents to diagnose now: new ones at once, changed ones not more often than `every_ms`.
+    pub fn undiagnosed(&self, now: Time, every_ms: i64, is_tick: bool) -> Vec<IncidentId> {
+        let is_due = |held: &Held| {
+            held.pending.diagnosis
+                && held.is_noisy()
+                && match held.diagnosed {
+                    None => true,
+                    Some(at) => is_tick && now.since(at) >= every_ms,
+                }
+        };
+        self.looked_at(is_tick)
+            .filter(|held| is_due(held))
+            .map(|held| held.incident.id)
+            .collect()
+    }
+
+    /// Incidents whose severity, title and place are to be read again: new ones at once, changed
+    /// ones on a tick.
+    pub fn unsummed(&mut self, now: Time, is_tick: bool) -> Vec<IncidentId> {
+        let due: Vec<IncidentId> = self
+            .looked_at(is_tick)
+            .filter(|held| held.pending.summary && (is_tick || held.summed.is_none()))
+            .map(|held| held.incident.id)
+            .collect();
+        for id in &due {
+            if let Some(held) = self.get_mut(*id) {
+                held.pending.summary = false;
+                held.summed = Some(now);
+            }
+        }
+        due
+    }
+
+    /// All open incidents on a tick; between ticks only those changed in this step.
+    fn looked_at(&self, is_tick: bool) -> Box<dyn Iterator<Item = &Held> + '_> {
+        if is_tick {
+            Box::new(self.held.values().filter(|held| held.is_open()))
+        } else {
+            Box::new(self.changed.iter().filter_map(|id| self.held.get(id)))
+        }
+    }
+
+    /// An incident was diagnosed.
+    pub fn note_diagnosed(&mut self, id: IncidentId, now: Time) {
+        if let Some(held) = self.get_mut(id) {
+            held.diagnosed = Some(now);
+            held.pending.diagnosis = false;
+            held.pending.summary = true;
+        }
+    }
+
+    /// All incidents, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (IncidentId, &Held)> {
+        self.held.iter().map(|(id, held)| (*id, held))
+    }
+
+    /// Incidents changed since the last call: their ids, each once; whether to record it.
+    pub fn take_changed(&mut self, now: Time) -> Vec<(IncidentId, bool)> {
+        std::mem::take(&mut self.changed)
+            .into_iter()
+            .filter_map(|id| {
+                let held = self.held.get_mut(&id)?;
+                held.incident.revision += 1;
+                held.incident.updated = now;
+                Some((id, std::mem::take(&mut held.pending.record)))
+            })
+            .collect()
+    }
+
+    /// Incidents that left the view since the last call.
+    pub fn take_gone(&mut self) -> Vec<IncidentId> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// The journal is to keep an incident that is no longer in view.
+    pub fn say_farewell(&mut self, gone: &Held) {
+        self.farewells.push(gone.incident.clone());
+    }
+
+    /// Incidents to record that are no longer in view.
+    pub fn take_farewells(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.farewells)
+    }
+
+    /// Takes an incident out of view.
+    pub fn remove(&mut self, id: IncidentId) -> Option<Held> {
+        let held = self.held.remove(&id)?;
+        self.changed.remove(&id);
+        self.gone.push(id);
+        Some(held)
+    }
+
+    /// Takes old resolved incidents out of view.
+    pub fn expire(&mut self, now: Time) {
+        let mut resolved: Vec<(Time, IncidentId)> = self
+            .held
+            .values()
+            .filter_map(|held| Some((held.incident.resolved?, held.incident.id)))
+            .collect();
+        resolved.sort_unstable();
+        let excess = resolved.len().saturating_sub(RESOLVED_MAX);
+        for (i, (at, id)) in resolved.into_iter().enumerate() {
+            if i < excess || now.since(at) > KEPT_RESOLVED_MS {
+                self.remove(id);
+            }
+        }
+    }
+}
+
+impl Held {
+    fn new(incident: Incident, root: EntityIx, now: Time) -> Self {
+        Self {
+            incident,
+            root,
+            members: BTreeSet::new(),
+            joined: now,
+            quiet_since: None,
+            by_person: false,
+            diagnosed: None,
+            pending: Pending {
+                diagnosis: true,
+                summary: true,
+                record: false,
+            },
+            summed: None,
+            plan: None,
+            alert_severity: None,
+            alerts_firing: 0,
+            findings_open: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it is not over.
+    pub fn is_open(&self) -> bool {
+        self.incident.phase != Phase::Resolved
+    }
+
+    /// Whether any of its signals is abnormal now.
+    pub fn is_noisy(&self) -> bool {
+        self.alerts_firing > 0 || !self.findings_open.is_empty()
+    }
+
+    /// Moves to another phase if the move is legal; whether it did.
+    pub fn turn(&mut self, event: Event, now: Time, why: &str) -> bool {
+        let Some(next) = phase::next(self.incident.phase, event) else {
+            return false;
+        };
+        let incident = &mut self.incident;
+        incident.phase = next;
+        match next {
+            Phase::Mitigated => incident.mitigated = Some(now),
+            Phase::Resolved => incident.resolved = Some(now),
+            Phase::Open | Phase::Acknowledged => {
+                incident.mitigated = None;
+                incident.resolved = None;
+            }
+        }
+        let lane = match event {
+            Event::Acknowledge | Event::Resolve => Lane::Person,
+            _ => Lane::Automation,
+        };
+        self.tell(now, lane, None, why);
+        self.pending.record = true;
+        true
+    }
+
+    /// Writes a line into the timeline, in order of time; beyond the bound it is counted.
+    pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
+        let timeline = &mut self.incident.timeline;
+        if timeline.len() >= TIMELINE_ENTRIES_MAX {
+            self.incident.timeline_dropped += 1;
+            return;
+        }
+        let place = timeline.partition_point(|entry| entry.at <= at);
+        timeline.insert(
+            place,
+            TimelineEntry {
+                at,
+                lane,
+                entity,
+                text: text.into(),
+            },
+        );
+    }
+
+    /// Adds an entity, with the reason it belongs here.
+    pub fn join(&mut self, entity: EntityIx, why: &str, now: Time) {
+        if !self.members.insert(entity) {
+            return;
+        }
+        self.joined = now;
+        self.pending.diagnosis = true;
+        self.incident.impact.entities = self.members.len() as u32;
+        if self.incident.grouping.len() < FINDINGS_MAX {
+            self.incident.grouping.push(why.into());
+        }
+    }
+
+    /// Adds a finding, or takes over how it is now.
+    pub fn put_finding(&mut self, finding: &Finding, now: Time) {
+        let incident = &mut self.incident;
+        let is_open = finding.is_open();
+        let place = incident
+            .findings
+            .binary_search_by_key(&finding.id, |f| f.id);
+        let is_new = match place {
+            Ok(at) => {
+                incident.findings[at].clone_from(finding);
+                false
+            }
+            Err(at) => {
+                // Beyond the bound only the open set remembers it.
+                let is_new = self
+                    .findings_open
+                    .contains(&finding.id)
+                    .then_some(())
+                    .is_none();
+                if is_new && incident.findings.len() < FINDINGS_MAX {
+                    incident.findings.insert(at, finding.clone());
+                }
+                is_new
+            }
+        };
+        if is_new {
+            incident.impact.findings_total += 1;
+            incident.began = incident.began.min(finding.since);
+            self.joined = now;
+            self.tell(
+                finding.since,
+                Lane::Anomaly,
+                Some(finding.entity.clone()),
+                &finding.text,
+            );
+        }
+        self.pending.diagnosis = true;
+        self.pending.summary = true;
+        if is_open {
+            self.findings_open.insert(finding.id);
+        } else {
+            self.findings_open.remove(&finding.id);
+        }
+        self.incident.impact.findings_open = self.findings_open.len() as u32;
+    }
+
+    /// Adds an alert that fires.
+    pub fn put_alert(&mut self, fingerprint: Fingerprint, alert: AlertNews<'_>, now: Time) {
+        let incident = &mut self.incident;
+        if alert.is_new {
+            incident.impact.alerts_total += 1;
+            if incident.alerts.len() < ALERTS_MAX {
+                incident.alerts.push(fingerprint);
+            }
+            incident.began = incident.began.min(alert.since);
+            self.joined = now;
+        }
+        self.pending.diagnosis = true;
+        self.pending.summary = true;
+        self.alert_severity = self.alert_severity.max(Some(alert.severity));
+        self.alerts_firing += 1;
+        self.incident.impact.alerts_firing = self.alerts_firing;
+        if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
+            let text = format!("{} fires: {}", alert.name, alert.summary);
+            self.tell(alert.since, Lane::Alert, Some(alert.entity), &text);
+        } else {
+            self.incident.timeline_dropped += 1;
+        }
+    }
+
+    /// An alert of it is over.
+    pub fn end_alert(&mut self, name: &str, entity: EntityId, at: Time) {
+        self.alerts_firing = self.alerts_firing.saturating_sub(1);
+        self.incident.impact.alerts_firing = self.alerts_firing;
+        if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
+            self.tell(at, Lane::Alert, Some(entity), &format!("{name} resolved"));
+        } else {
+            self.incident.timeline_dropped += 1;
+        }
+    }
+
+    /// Takes in everything another incident holds.
+    pub fn absorb(&mut self, other: Held) {
+        let Incident {
+            id,
+            began,
+            findings,
+            alerts,
+            impact,
+            owner,
+            timeline,
+            grouping,
+            timeline_dropped,
+            plans,
+            ..
+        } = other.incident;
+        let incident = &mut self.incident;
+        incident.began = incident.began.min(began);
+        incident.owner = incident.owner.take().or(owner);
+        incident.impact.alerts_total += impact.alerts_total;
+        incident.impact.findings_total += impact.findings_total;
+        let room = ALERTS_MAX.saturating_sub(incident.alerts.len());
+        incident.alerts.extend(alerts.into_iter().take(room));
+        incident.findings.extend(findings);
+        incident.findings.sort_by_key(|finding| finding.id);
+        incident.findings.truncate(FINDINGS_MAX);
+        incident.grouping.extend(grouping);
+        incident.plans.extend(plans);
+        incident.timeline_dropped += timeline_dropped;
+        for entry in timeline {
+            self.tell(entry.at, entry.lane, entry.entity, &entry.text);
+        }
+        self.members.extend(other.members);
+        self.findings_open.extend(other.findings_open);
+        self.alerts_firing += other.alerts_firing;
+        self.alert_severity = self.alert_severity.max(other.alert_severity);
+        let impact = &mut self.incident.impact;
+        impact.entities = self.members.len() as u32;
+        impact.alerts_firing = self.alerts_firing;
+        impact.findings_open = self.findings_open.len() as u32;
+        self.pending.diagnosis = true;
+        self.incident
+            .grouping
+            .push(format!("{id} turned out to be part of it").into());
+    }
+
+    /// The row consoles hold.
+    pub fn row(&self) -> IncidentRow {
+        let incident = &self.incident;
+        IncidentRow {
+            id: incident.id,
+            revision: incident.revision,
+            phase: incident.phase,
+            severity: incident.severity,
+            entity: incident.entity.clone(),
+            title: incident.title.clone(),
+            began: incident.began,
+            updated: incident.updated,
+            owner: incident.owner.clone(),
+            suspect: incident
+                .diagnosis
+                .hypotheses
+                .first()
+                .map(|first| (first.suspect.clone(), first.confidence)),
+            entities: incident.impact.entities,
+            alerts: incident.impact.alerts_total,
+            findings: incident.impact.findings_total,
+            plan: self.plan.clone(),
+        }
+    }
+}
+
+/// What an incident wants to know of an alert.
+#[derive(Debug)]
+pub struct AlertNews<'a> {
+    /// Whether it is the first time in this incident.
+    pub is_new: bool,
+    /// Its name.
+    pub name: &'a str,
+    /// Its summary.
+    pub summary: &'a str,
+    /// Its entity.
+    pub entity: EntityId,
+    /// Its severity.
+    pub severity: Severity,
+    /// When it began.
+    pub since: Time,
+}

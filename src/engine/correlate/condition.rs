@@ -1,0 +1,157 @@
+//! What is wrong with each entity right now: the sum of its open findings and firing alerts.
+
+use std::collections::BTreeMap;
+
+use crate::engine::entities::{Entities, EntityIx};
+use crate::engine::findings::{FindingState, Findings};
+use crate::model::{Direction, FindingId, IncidentId, MetricRole, Severity, Time};
+
+/// The state of one entity on which something is or was odd.
+#[derive(Debug)]
+pub struct Condition {
+    /// Event time of the first signal that is still part of it.
+    pub onset: Time,
+    /// Engine time at which that was noticed.
+    pub noticed: Time,
+    /// Findings open.
+    pub findings: Vec<FindingId>,
+    /// Alerts firing, flapping ones included.
+    pub alerts_firing: u32,
+    /// Severity of the worst alert since the onset.
+    pub alert_severity: Option<Severity>,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+    /// What its findings add up to.
+    pub sum: Sum,
+}
+
+/// What the findings of a condition add up to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for by name"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// Some finding may open an incident by itself.
+    pub pages: bool,
+    /// Requests suffer, or a resource, an instance or a log says something is broken.
+    pub is_harmed: bool,
+    /// More work than usual arrives.
+    pub is_busier: bool,
+    /// Any change in the work offered.
+    pub work_changed: bool,
+    /// The highest score.
+    pub score: f32,
+}
+
+/// Conditions by entity; only of entities on which something is odd, or that belong to an incident.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    of: BTreeMap<EntityIx, Condition>,
+}
+
+impl Condition {
+    fn new(onset: Time, noticed: Time) -> Self {
+        Self {
+            onset,
+            noticed,
+            findings: Vec::new(),
+            alerts_firing: 0,
+            alert_severity: None,
+            incident: None,
+            sum: Sum::default(),
+        }
+    }
+
+    /// Whether anything is odd now.
+    pub fn is_active(&self) -> bool {
+        !self.findings.is_empty() || self.alerts_firing > 0
+    }
+
+    /// Whether something fires that is meant to make somebody look.
+    pub fn is_alerting(&self) -> bool {
+        self.alerts_firing > 0 && self.alert_severity >= Some(Severity::Warning)
+    }
+
+    /// Whether this can be why a dependent is sick. Where the entity measures itself, its own
+    /// numbers must say so: somebody's rule about a late backup explains nothing.
+    pub fn explains(&self, measures_itself: bool) -> bool {
+        (self.sum.pages && self.sum.is_harmed) || (self.is_alerting() && !measures_itself)
+    }
+}
+
+impl Conditions {
+    /// The condition of an entity.
+    pub fn get(&self, entity: EntityIx) -> Option<&Condition> {
+        self.of.get(&entity)
+    }
+
+    /// The condition of an entity, to change.
+    pub fn get_mut(&mut self, entity: EntityIx) -> Option<&mut Condition> {
+        self.of.get_mut(&entity)
+    }
+
+    /// A signal of `entity` that began at `since` joined. Starts anew when nothing was odd.
+    pub fn begin(&mut self, entity: EntityIx, since: Time, now: Time) -> &mut Condition {
+        let condition = self
+            .of
+            .entry(entity)
+            .or_insert_with(|| Condition::new(since, now));
+        if condition.is_active() {
+            condition.onset = condition.onset.min(since);
+        } else {
+            condition.onset = since;
+            condition.noticed = now;
+            condition.alert_severity = None;
+        }
+        condition
+    }
+
+    /// Sums up the findings of an entity again; a condition that is over and free is forgotten.
+    pub fn refresh(&mut self, entity: EntityIx, findings: &Findings) {
+        let Some(condition) = self.of.get_mut(&entity) else {
+            return;
+        };
+        condition.sum = Sum::of(condition.findings.iter().filter_map(|id| findings.get(*id)));
+        if !condition.is_active() && condition.incident.is_none() {
+            self.of.remove(&entity);
+        }
+    }
+
+    /// Lets go of an entity whose incident is over.
+    pub fn release(&mut self, entity: EntityIx) {
+        if let Some(condition) = self.of.get_mut(&entity) {
+            condition.incident = None;
+            if !condition.is_active() {
+                self.of.remove(&entity);
+            }
+        }
+    }
+
+    /// Whether the entity is in a state that can be why others are sick.
+    pub fn explains(&self, entity: EntityIx, entities: &Entities) -> Option<&Condition> {
+        self.of
+            .get(&entity)
+            .filter(|condition| condition.explains(entities.has_series(entity)))
+    }
+}
+
+impl Sum {
+    fn of<'a>(findings: impl Iterator<Item = &'a FindingState>) -> Self {
+        let mut sum = Self::default();
+        for state in findings {
+            let finding = &state.finding;
+            sum.pages |= finding.pages;
+            sum.score = sum.score.max(finding.score);
+            match finding.role {
+                MetricRole::Traffic => {
+                    sum.work_changed = true;
+                    sum.is_busier |= finding.direction == Direction::Up;
+                }
+                MetricRole::Other if !finding.pages => {}
+                _ => sum.is_harmed = true,
+            }
+        }
+        sum
+    }
+}

@@ -1,0 +1,250 @@
+//! How bad an incident is, where users feel it, and how it is put into a line.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::book::Held;
+use super::condition::Conditions;
+use crate::engine::diagnose::words;
+use crate::engine::entities::{Entities, EntityIx};
+use crate::engine::explain;
+use crate::engine::topology::Topology;
+use crate::model::{EntityId, Finding, Health, MetricRole, PathEdge, PathNode, Severity};
+
+/// Nodes drawn on a path; the rest is counted in the impact.
+const PATH_NODES_MAX: usize = 24;
+/// Longest way followed from a suspect to those it hurts.
+const PATH_DEPTH_MAX: usize = 8;
+/// Entities searched for where users feel it.
+const MEMBERS_SEARCHED_MAX: usize = 400;
+/// This many entities hurt make an incident critical whatever they are.
+const WIDESPREAD: usize = 12;
+
+/// What impact is read from.
+pub struct Sight<'a> {
+    /// The entities.
+    pub entities: &'a Entities,
+    /// The dependencies.
+    pub topology: &'a Topology,
+    /// What is odd where.
+    pub conditions: &'a Conditions,
+}
+
+/// The member where users feel it most: harmed, with no harmed member depending on it, and the
+/// most of the incident below it.
+pub fn target(held: &Held, sight: &Sight<'_>) -> EntityIx {
+    let harmed: BTreeSet<EntityIx> = held
+        .members
+        .iter()
+        .copied()
+        .filter(|member| {
+            sight
+                .conditions
+                .get(*member)
+                .is_some_and(|c| c.sum.is_harmed || c.alerts_firing > 0)
+        })
+        .take(MEMBERS_SEARCHED_MAX)
+        .collect();
+    let is_top = |member: &EntityIx| {
+        !sight
+            .topology
+            .callers(*member)
+            .iter()
+            .any(|caller| harmed.contains(caller))
+    };
+    harmed
+        .iter()
+        .copied()
+        .filter(is_top)
+        .max_by_key(|top| {
+            let onset = sight
+                .conditions
+                .get(*top)
+                .map(|c| std::cmp::Reverse(c.onset));
+            (
+                below(*top, &harmed, sight.topology),
+                onset,
+                std::cmp::Reverse(*top),
+            )
+        })
+        .unwrap_or(held.root)
+}
+
+/// Members below `top`, itself included.
+fn below(top: EntityIx, members: &BTreeSet<EntityIx>, topology: &Topology) -> usize {
+    let mut seen = BTreeSet::from([top]);
+    let mut stack = vec![top];
+    while let Some(at) = stack.pop() {
+        for &callee in topology.callees(at) {
+            if members.contains(&callee) && seen.insert(callee) {
+                stack.push(callee);
+            }
+        }
+    }
+    seen.len()
+}
+
+/// How bad: from who is hurt and how, and from what teams' own rules say.
+pub fn severity(held: &Held, target: EntityIx, sight: &Sight<'_>) -> Severity {
+    let is_entry =
+        sight.topology.callers(target).is_empty() && !sight.topology.callees(target).is_empty();
+    let mut worst = held.alert_severity.unwrap_or(Severity::Info);
+    for finding in held.incident.findings.iter().filter(|f| f.pages) {
+        let at_target = finding.entity == *sight.entities.id(target);
+        let how_bad = match finding.role {
+            MetricRole::Errors | MetricRole::Availability if at_target && is_entry => {
+                Severity::Critical
+            }
+            MetricRole::Errors | MetricRole::Availability => Severity::Error,
+            MetricRole::Latency if at_target => Severity::Error,
+            _ => Severity::Warning,
+        };
+        worst = worst.max(how_bad);
+    }
+    if held.members.len() >= WIDESPREAD && worst >= Severity::Error {
+        worst = Severity::Critical;
+    }
+    // It never becomes less bad in hindsight.
+    worst.max(held.incident.severity)
+}
+
+/// One line: the worst symptom, and where.
+pub fn title(held: &Held, target: EntityIx, sight: &Sight<'_>, alert: Option<&str>) -> Box<str> {
+    let id = sight.entities.id(target);
+    let symptom = worst_symptom(held, id).or_else(|| {
+        held.incident
+            .findings
+            .iter()
+            .filter(|f| f.pages)
+            .max_by(|a, b| rank(a).cmp(&rank(b)))
+    });
+    let place = symptom.map_or(id, |finding| {
+        finding.callee.as_ref().unwrap_or(&finding.entity)
+    });
+    match (symptom, alert) {
+        (Some(finding), _) if finding.check.is_metric() => format!(
+            "{}: {} {}, expected {}",
+            place.name(),
+            explain::subject(&finding.subject),
+            words::value(finding.seen, finding.unit),
+            explain::band(finding.expected, finding.unit)
+        ),
+        (Some(finding), _) => format!("{}: {}", place.name(), finding.text),
+        (None, Some(alert)) => format!("{}: {alert}", id.name()),
+        (None, None) => format!("{} is sick", id.name()),
+    }
+    .into_boxed_str()
+}
+
+fn worst_symptom<'a>(held: &'a Held, id: &EntityId) -> Option<&'a Finding> {
+    held.incident
+        .findings
+        .iter()
+        .filter(|finding| finding.entity == *id && finding.role != MetricRole::Traffic)
+        .max_by(|a, b| rank(a).cmp(&rank(b)))
+}
+
+/// What users notice first, then what stands out most.
+fn rank(finding: &Finding) -> (bool, u8, i64) {
+    let felt = match finding.role {
+        MetricRole::Availability => 5,
+        MetricRole::Errors => 4,
+        MetricRole::Latency => 3,
+        MetricRole::Saturation => 2,
+        MetricRole::Other => 1,
+        MetricRole::Traffic => 0,
+    };
+    (finding.pages, felt, (finding.score * 100.0) as i64)
+}
+
+/// The path from suspects to those hurt, suspects first.
+pub fn path(held: &Held, target: EntityIx, sight: &Sight<'_>) -> (Vec<PathNode>, Vec<PathEdge>) {
+    let suspects: Vec<EntityIx> = held
+        .incident
+        .diagnosis
+        .hypotheses
+        .iter()
+        .filter_map(|h| sight.entities.find(&h.suspect))
+        .collect();
+    let mut chosen: Vec<EntityIx> = Vec::new();
+    let mut add = |entity: EntityIx| {
+        if chosen.len() < PATH_NODES_MAX && !chosen.contains(&entity) {
+            chosen.push(entity);
+        }
+    };
+    suspects.iter().copied().for_each(&mut add);
+    for &suspect in suspects.iter().take(2) {
+        way_up(suspect, target, sight.topology)
+            .into_iter()
+            .for_each(&mut add);
+    }
+    add(target);
+    add(held.root);
+    held.members.iter().copied().for_each(&mut add);
+    let nodes = chosen.iter().map(|&ix| node(ix, held, sight)).collect();
+    let mut edges = Vec::new();
+    for (from, &caller) in chosen.iter().enumerate() {
+        for (to, &callee) in chosen.iter().enumerate() {
+            if let Some(edge) = sight.topology.edge(caller, callee) {
+                edges.push(PathEdge {
+                    from: from as u32,
+                    to: to as u32,
+                    provenance: edge.provenance,
+                    last_seen: edge.last_seen,
+                });
+            }
+        }
+    }
+    (nodes, edges)
+}
+
+fn node(ix: EntityIx, held: &Held, sight: &Sight<'_>) -> PathNode {
+    let id = sight.entities.id(ix);
+    let suspicion = held
+        .incident
+        .diagnosis
+        .hypotheses
+        .iter()
+        .filter(|h| h.suspect == *id)
+        .map(|h| h.confidence)
+        .fold(0.0, f32::max);
+    let condition = sight.conditions.get(ix);
+    PathNode {
+        entity: id.clone(),
+        health: condition.map_or(Health::Ok, |_| sight.entities.health(ix)),
+        suspicion,
+        onset: condition
+            .filter(|_| held.members.contains(&ix))
+            .map(|c| c.onset),
+    }
+}
+
+/// The shortest way from `from` up its dependents to `to`, both ends left out; empty when none.
+fn way_up(from: EntityIx, to: EntityIx, topology: &Topology) -> Vec<EntityIx> {
+    let mut came_from: BTreeMap<EntityIx, EntityIx> = BTreeMap::new();
+    let mut queue = VecDeque::from([(from, 0)]);
+    while let Some((at, depth)) = queue.pop_front() {
+        if at == to {
+            break;
+        }
+        if depth == PATH_DEPTH_MAX {
+            continue;
+        }
+        for &caller in topology.callers(at) {
+            if caller != from && !came_from.contains_key(&caller) {
+                came_from.insert(caller, at);
+                queue.push_back((caller, depth + 1));
+            }
+        }
+    }
+    let mut way = Vec::new();
+    let mut at = to;
+    while let Some(&before) = came_from.get(&at) {
+        if before == from {
+            break;
+        }
+        way.push(before);
+        at = before;
+    }
+    way.reverse();
+    way
+}

@@ -1,0 +1,640 @@
+//! From a storm of findings and alerts to a few incidents.
+//!
+//! A signal changes the condition of its entity; entities that are sick and belong nowhere go through
+//! [`stages::STAGES`]; what no stage places opens an incident of its own once it has lasted. Then an
+//! entity that turns out to explain the root of another incident pulls that one in.
+//!
+//! Must never do work proportional to the size of an incident for one more alert, and never groups
+//! by the text of telemetry.
+
+mod book;
+mod condition;
+mod impact;
+mod phase;
+mod stages;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::alerts::{AlertChange, Alerts};
+use super::changes::Changes;
+use super::diagnose::words;
+use super::entities::{Entities, EntityIx};
+use super::explain;
+use super::findings::Findings;
+use super::topology::Topology;
+use crate::model::{
+    FindingId, Fingerprint, Health, Incident, IncidentId, Lane, Phase, Severity, Time,
+};
+
+use book::AlertNews;
+pub use book::{Book, Held};
+pub use condition::Conditions;
+pub use impact::{Sight, target};
+pub use phase::Event;
+use stages::{Candidate, Place, STAGES, Scene};
+
+/// A finding must last this long before it opens an incident, so that what explains it can be seen
+/// as well, in milliseconds of engine time.
+const SETTLE_MS: i64 = 10_000;
+/// All signals must be quiet this long before an incident counts as mitigated, in milliseconds.
+const QUIET_MS: i64 = 15_000;
+/// A new signal joins an incident of its entity if the last one joined within this, in milliseconds.
+const SAME_INCIDENT_MS: i64 = 30 * 60_000;
+/// This many incidents opened within …
+const STORM_INCIDENTS: usize = 50;
+/// … this long make a storm, in milliseconds.
+const STORM_MS: i64 = 60_000;
+/// Alert names remembered for "the same alert elsewhere".
+const ALERT_NAMES_MAX: usize = 4_096;
+/// Changes to a member are told in the timeline if they came this long before the incident began.
+const CHANGES_TOLD_MS: i64 = 60 * 60_000;
+
+/// Everything correlation reads, and the tables it marks.
+pub struct World<'a> {
+    /// Engine time.
+    pub now: Time,
+    /// The entities; their health is set here.
+    pub entities: &'a mut Entities,
+    /// The dependencies.
+    pub topology: &'a Topology,
+    /// The findings; their incident is set here.
+    pub findings: &'a mut Findings,
+    /// The alerts; their incident is set here.
+    pub alerts: &'a mut Alerts,
+    /// The changes.
+    pub changes: &'a Changes,
+    /// An incident is over after being quiet this long, in milliseconds.
+    pub resolve_after_ms: i64,
+}
+
+/// Groups signals into incidents.
+#[derive(Debug, Default)]
+pub struct Correlator {
+    /// The incidents.
+    pub book: Book,
+    conditions: Conditions,
+    /// The incident an entity belonged to last.
+    last_incident: BTreeMap<EntityIx, IncidentId>,
+    by_alert_name: BTreeMap<Box<str>, (IncidentId, Time)>,
+    /// Entities to look at in this step.
+    queue: VecDeque<EntityIx>,
+    /// Entities whose findings have not lasted long enough yet.
+    settling: BTreeSet<(Time, EntityIx)>,
+    /// Times at which incidents were opened of late, with their ids.
+    opened: VecDeque<(Time, IncidentId)>,
+    placed_by: [u64; STAGES.len()],
+}
+
+impl Correlator {
+    /// Conditions by entity.
+    pub fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
+    /// Puts back an incident from the journal; its entities find it again when they are sick.
+    pub fn restore(&mut self, incident: Incident, members: BTreeSet<EntityIx>, root: EntityIx) {
+        for member in &members {
+            self.last_incident.insert(*member, incident.id);
+        }
+        self.book.restore(incident, members, root);
+    }
+
+    /// How many entities each stage placed, in order of the stages.
+    pub fn placed_by(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        STAGES.iter().map(|stage| stage.name).zip(self.placed_by)
+    }
+
+    /// A finding is new, changed or over.
+    pub fn on_finding(&mut self, id: FindingId, world: &mut World<'_>) {
+        let Some(state) = world.findings.get(id) else {
+            return;
+        };
+        let (sick, incident, is_open) = (state.sick, state.incident, state.finding.is_open());
+        let since = state.finding.since;
+        if is_open {
+            let condition = self.conditions.begin(sick, since, world.now);
+            if !condition.findings.contains(&id) {
+                condition.findings.push(id);
+            }
+        } else if let Some(condition) = self.conditions.get_mut(sick) {
+            condition.findings.retain(|held| *held != id);
+        }
+        self.conditions.refresh(sick, world.findings);
+        if let Some(incident) = incident {
+            self.update_finding(incident, id, world);
+        }
+        if is_open {
+            self.queue.push_back(sick);
+        } else {
+            world.findings.forget(id);
+        }
+        self.judge_health(sick, world);
+    }
+
+    fn update_finding(&mut self, incident: IncidentId, id: FindingId, world: &World<'_>) {
+        if let Some(held) = self.book.get_mut(incident)
+            && let Some(state) = world.findings.get(id)
+        {
+            held.put_finding(&state.finding, world.now);
+        }
+    }
+
+    /// An alert fires, resolves or flaps.
+    pub fn on_alert(&mut self, change: AlertChange, world: &mut World<'_>) {
+        match change {
+            AlertChange::Fired(fingerprint) => self.alert_fired(fingerprint, world),
+            AlertChange::Resolved(fingerprint) => self.alert_resolved(fingerprint, world),
+            AlertChange::Flapping(fingerprint) => self.alert_flaps(fingerprint, world),
+            AlertChange::Resent | AlertChange::Refused => {}
+        }
+    }
+
+    fn alert_fired(&mut self, fingerprint: Fingerprint, world: &mut World<'_>) {
+        let Some(alert) = world.alerts.get(fingerprint) else {
+            return;
+        };
+        let (entity, severity) = (alert.entity, alert.severity);
+        let condition = self.conditions.begin(entity, alert.starts_at, world.now);
+        condition.alerts_firing += 1;
+        condition.alert_severity = condition.alert_severity.max(Some(severity));
+        let incident = self.incident_for(entity, Some(alert.name()), world);
+        match incident {
+            Some(incident) => self.attach_alert(incident, fingerprint, world),
+            None => self.queue.push_back(entity),
+        }
+        self.judge_health(entity, world);
+    }
+
+    /// The incident an entity's new signal goes to, placing the entity if it belongs nowhere yet.
+    fn incident_for(
+        &mut self,
+        entity: EntityIx,
+        alert_name: Option<&str>,
+        world: &World<'_>,
+    ) -> Option<IncidentId> {
+        let condition = self.conditions.get(entity)?;
+        if let Some(incident) = condition.incident
+            && let Some(held) = self.book.get(incident)
+            && held.is_open()
+            && (held.is_noisy() || world.now.since(held.joined) <= SAME_INCIDENT_MS)
+        {
+            return Some(incident);
+        }
+        let name = alert_name.map(Box::<str>::from);
+        if let Some(incident) = self.place(entity, name.as_deref(), world) {
+            return Some(incident);
+        }
+        let condition = self.conditions.get(entity)?;
+        let has_lasted = condition.sum.pages && world.now.since(condition.noticed) >= SETTLE_MS;
+        if condition.is_alerting() || has_lasted {
+            let incident = self.open(entity, world);
+            if let Some(name) = name {
+                self.remember_alert_name(name, incident, world.now);
+            }
+            return Some(incident);
+        }
+        if condition.sum.pages {
+            self.settling
+                .insert((condition.noticed.plus_ms(SETTLE_MS), entity));
+        }
+        None
+    }
+
+    fn remember_alert_name(&mut self, name: Box<str>, incident: IncidentId, now: Time) {
+        if self.by_alert_name.len() >= ALERT_NAMES_MAX {
+            self.by_alert_name.clear();
+        }
+        self.by_alert_name.insert(name, (incident, now));
+    }
+
+    fn attach_alert(
+        &mut self,
+        incident: IncidentId,
+        fingerprint: Fingerprint,
+        world: &mut World<'_>,
+    ) {
+        let Some(alert) = world.alerts.get(fingerprint) else {
+            return;
+        };
+        let news = AlertNews {
+            is_new: alert.incident != Some(incident),
+            name: alert.name(),
+            summary: &alert.summary,
+            entity: world.entities.id(alert.entity).clone(),
+            severity: alert.severity,
+            since: alert.starts_at,
+        };
+        if let Some((last, at)) = self.by_alert_name.get_mut(alert.name())
+            && *last == incident
+        {
+            *at = world.now;
+        }
+        if let Some(held) = self.book.get_mut(incident) {
+            held.put_alert(fingerprint, news, world.now);
+            wake(held, world.now);
+        }
+        world.alerts.attach(fingerprint, incident);
+    }
+
+    fn alert_resolved(&mut self, fingerprint: Fingerprint, world: &mut World<'_>) {
+        let Some(alert) = world.alerts.get(fingerprint) else {
+            return;
+        };
+        let entity = alert.entity;
+        if let Some(held) = alert.incident.and_then(|id| self.book.get_mut(id)) {
+            held.end_alert(
+                alert.name(),
+                world.entities.id(entity).clone(),
+                alert.ends_at,
+            );
+        }
+        if let Some(condition) = self.conditions.get_mut(entity) {
+            condition.alerts_firing = condition.alerts_firing.saturating_sub(1);
+        }
+        self.conditions.refresh(entity, world.findings);
+        self.judge_health(entity, world);
+    }
+
+    /// Told once; until it settles it counts as firing.
+    fn alert_flaps(&mut self, fingerprint: Fingerprint, world: &mut World<'_>) {
+        let Some(alert) = world.alerts.get(fingerprint) else {
+            return;
+        };
+        let is_counted = !alert.firing;
+        let Some(incident) = alert.incident else {
+            return;
+        };
+        let text = format!(
+            "{} is flapping; its changes are not told one by one",
+            alert.name()
+        );
+        let entity = world.entities.id(alert.entity).clone();
+        let ix = alert.entity;
+        if let Some(held) = self.book.get_mut(incident) {
+            held.tell(world.now, Lane::Alert, Some(entity), &text);
+        }
+        // It was counted when it fired; one that just fired again has yet to be.
+        if !is_counted {
+            if let Some(condition) = self.conditions.get_mut(ix) {
+                condition.alerts_firing += 1;
+            }
+            self.attach_alert(incident, fingerprint, world);
+        }
+    }
+
+    /// A flapping alert stays one way again.
+    pub fn on_alert_settled(
+        &mut self,
+        fingerprint: Fingerprint,
+        firing: bool,
+        world: &mut World<'_>,
+    ) {
+        if !firing {
+            self.alert_resolved(fingerprint, world);
+        }
+    }
+
+    /// Places what is waiting; at the end of every step that brought signals.
+    pub fn settle(&mut self, world: &mut World<'_>) {
+        while let Some(&(due, entity)) = self.settling.first()
+            && due <= world.now
+        {
+            self.settling.pop_first();
+            self.queue.push_back(entity);
+        }
+        while let Some(entity) = self.queue.pop_front() {
+            self.look_at(entity, world);
+        }
+    }
+
+    fn look_at(&mut self, entity: EntityIx, world: &mut World<'_>) {
+        let Some(condition) = self.conditions.get(entity).filter(|c| c.is_active()) else {
+            return;
+        };
+        let findings = condition.findings.clone();
+        let Some(incident) = self.incident_for(entity, None, world) else {
+            return;
+        };
+        for id in findings {
+            let is_new = world
+                .findings
+                .get(id)
+                .is_some_and(|state| state.incident != Some(incident));
+            if is_new {
+                world.findings.attach(id, incident);
+                self.update_finding(incident, id, world);
+                if let Some(held) = self.book.get_mut(incident) {
+                    wake(held, world.now);
+                }
+            }
+        }
+        self.absorb(entity, incident, world);
+        self.judge_health(entity, world);
+    }
+
+    /// Asks the stages, and joins what they answer.
+    fn place(
+        &mut self,
+        entity: EntityIx,
+        alert_name: Option<&str>,
+        world: &World<'_>,
+    ) -> Option<IncidentId> {
+        let storm = self.storm(world.now);
+        let scene = Scene {
+            conditions: &self.conditions,
+            book: &self.book,
+            entities: world.entities,
+            topology: world.topology,
+            changes: world.changes,
+            by_alert_name: &self.by_alert_name,
+            storm,
+            now: world.now,
+        };
+        let candidate = Candidate {
+            entity,
+            condition: self.conditions.get(entity)?,
+            alert_name,
+            last_incident: self.last_incident.get(&entity).copied(),
+        };
+        let (stage, place) = STAGES
+            .iter()
+            .enumerate()
+            .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
+        self.placed_by[stage] += 1;
+        Some(self.join(entity, &place, world))
+    }
+
+    fn join(&mut self, entity: EntityIx, place: &Place, world: &World<'_>) -> IncidentId {
+        let incident = place.incident;
+        let Some(held) = self.book.get_mut(incident) else {
+            return incident;
+        };
+        if place.is_root {
+            held.root = entity;
+        }
+        held.turn(
+            Event::Reopen {
+                owned: held.incident.owner.is_some(),
+            },
+            world.now,
+            &place.why,
+        );
+        self.become_member(entity, incident, &place.why, world);
+        // Its neighbours may belong here for its sake.
+        for &neighbour in world
+            .topology
+            .callers(entity)
+            .iter()
+            .chain(world.topology.callees(entity))
+        {
+            let is_waiting = self
+                .conditions
+                .get(neighbour)
+                .is_some_and(|c| c.is_active() && c.incident.is_none());
+            if is_waiting {
+                self.queue.push_back(neighbour);
+            }
+        }
+        incident
+    }
+
+    fn become_member(
+        &mut self,
+        entity: EntityIx,
+        incident: IncidentId,
+        why: &str,
+        world: &World<'_>,
+    ) {
+        let Some(held) = self.book.get_mut(incident) else {
+            return;
+        };
+        held.join(entity, why, world.now);
+        let began = held.incident.began;
+        for change in world
+            .changes
+            .between(entity, began.plus_ms(-CHANGES_TOLD_MS), world.now)
+        {
+            held.tell(
+                change.at,
+                Lane::Change,
+                Some(change.entity.clone()),
+                &format!("{}: {}", change.kind.as_str(), change.title),
+            );
+        }
+        if let Some(condition) = self.conditions.get_mut(entity) {
+            condition.incident = Some(incident);
+        }
+        self.last_incident.insert(entity, incident);
+    }
+
+    fn open(&mut self, entity: EntityIx, world: &World<'_>) -> IncidentId {
+        let now = world.now;
+        let began = self.conditions.get(entity).map_or(now, |c| c.onset);
+        let id = world.entities.id(entity).clone();
+        let why = format!("opened by {} at {}", id.name(), explain::clock(began));
+        let incident = self.book.open(entity, id, began, now);
+        self.opened.push_back((now, incident));
+        self.become_member(entity, incident, &why, world);
+        if let Some(held) = self.book.get_mut(incident) {
+            held.tell(now, Lane::Automation, None, "incident opened");
+        }
+        for &neighbour in world
+            .topology
+            .callers(entity)
+            .iter()
+            .chain(world.topology.callees(entity))
+        {
+            self.queue.push_back(neighbour);
+        }
+        incident
+    }
+
+    /// The incident of a storm: the first of more than [`STORM_INCIDENTS`] opened within a minute.
+    fn storm(&mut self, now: Time) -> Option<IncidentId> {
+        while self
+            .opened
+            .front()
+            .is_some_and(|(at, _)| now.since(*at) > STORM_MS)
+        {
+            self.opened.pop_front();
+        }
+        (self.opened.len() >= STORM_INCIDENTS)
+            .then(|| self.opened.get(STORM_INCIDENTS - 1))
+            .flatten()
+            .map(|(_, incident)| *incident)
+    }
+
+    /// Pulls in incidents whose root `entity` explains.
+    fn absorb(&mut self, entity: EntityIx, incident: IncidentId, world: &mut World<'_>) {
+        let scene = Scene {
+            conditions: &self.conditions,
+            book: &self.book,
+            entities: world.entities,
+            topology: world.topology,
+            changes: world.changes,
+            by_alert_name: &self.by_alert_name,
+            storm: None,
+            now: world.now,
+        };
+        let others: BTreeSet<IncidentId> = world
+            .topology
+            .callers(entity)
+            .iter()
+            .filter(|caller| scene.explains(entity, **caller))
+            .filter_map(|caller| {
+                let other = self.conditions.get(*caller)?.incident?;
+                let held = self.book.get(other)?;
+                (other != incident && held.is_open() && held.root == *caller).then_some(other)
+            })
+            .collect();
+        let mut incident = incident;
+        for other in others {
+            let (kept, merged) = (incident.min(other), incident.max(other));
+            self.merge(kept, merged, entity, world);
+            incident = kept;
+        }
+    }
+
+    fn merge(
+        &mut self,
+        kept: IncidentId,
+        merged: IncidentId,
+        root: EntityIx,
+        world: &mut World<'_>,
+    ) {
+        let Some(mut gone) = self.book.remove(merged) else {
+            return;
+        };
+        gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
+        self.book.say_farewell(&gone);
+        for member in &gone.members {
+            self.last_incident.insert(*member, kept);
+            if let Some(condition) = self.conditions.get_mut(*member) {
+                condition.incident = Some(kept);
+                for finding in &condition.findings {
+                    world.findings.attach(*finding, kept);
+                }
+            }
+        }
+        let alerts: Vec<Fingerprint> = world.alerts.of_incident(merged, None).collect();
+        for fingerprint in alerts {
+            world.alerts.attach(fingerprint, kept);
+        }
+        if let Some(held) = self.book.get_mut(kept) {
+            held.absorb(gone);
+            held.root = root;
+            let text = format!("{merged} was merged in: one cause explains both");
+            held.tell(world.now, Lane::Automation, None, &text);
+        }
+        self.book.record(kept);
+    }
+
+    /// The passing of time: phases, old incidents.
+    pub fn tick(&mut self, world: &mut World<'_>) {
+        let due: Vec<IncidentId> = self
+            .book
+            .iter()
+            .filter(|(_, held)| held.is_open() && (!held.is_noisy() || held.quiet_since.is_some()))
+            .map(|(id, _)| id)
+            .collect();
+        for id in due {
+            self.watch_quiet(id, world);
+        }
+        self.book.expire(world.now);
+    }
+
+    fn watch_quiet(&mut self, id: IncidentId, world: &mut World<'_>) {
+        let now = world.now;
+        let Some(held) = self.book.peek_mut(id) else {
+            return;
+        };
+        if held.is_noisy() {
+            held.quiet_since = None;
+            return;
+        }
+        let quiet_since = *held.quiet_since.get_or_insert(now);
+        let quiet_ms = now.since(quiet_since);
+        let event = match held.incident.phase {
+            Phase::Open | Phase::Acknowledged if quiet_ms >= QUIET_MS => Event::Quiet,
+            Phase::Mitigated if quiet_ms >= world.resolve_after_ms => Event::QuietLongEnough,
+            _ => return,
+        };
+        let why = match event {
+            Event::Quiet => "all signals are back to normal".to_owned(),
+            _ => format!("quiet for {}", words::duration(quiet_ms)),
+        };
+        self.turn(id, event, &why, world);
+    }
+
+    /// Moves an incident to another phase; whether the move was legal.
+    pub fn turn(&mut self, id: IncidentId, event: Event, why: &str, world: &mut World<'_>) -> bool {
+        let Some(held) = self.book.get_mut(id) else {
+            return false;
+        };
+        if !held.turn(event, world.now, why) {
+            return false;
+        }
+        if held.is_open() {
+            return true;
+        }
+        held.by_person = event == Event::Resolve;
+        let members: Vec<EntityIx> = held.members.iter().copied().collect();
+        for member in members {
+            self.conditions.release(member);
+            self.judge_health(member, world);
+        }
+        true
+    }
+
+    /// Brings severity, title and place of a changed incident up to date.
+    pub fn sum_up(&mut self, id: IncidentId, world: &World<'_>) {
+        let sight = Sight {
+            entities: world.entities,
+            topology: world.topology,
+            conditions: &self.conditions,
+        };
+        let Some(held) = self.book.peek_mut(id).filter(|held| held.is_noisy()) else {
+            return;
+        };
+        let target = impact::target(held, &sight);
+        let alert = world
+            .alerts
+            .of_incident(id, None)
+            .next()
+            .and_then(|fingerprint| world.alerts.get(fingerprint))
+            .map(|alert| format!("{}: {}", alert.name(), alert.summary));
+        held.incident.severity = impact::severity(held, target, &sight);
+        held.incident.title = impact::title(held, target, &sight, alert.as_deref());
+        held.incident.entity = world.entities.id(target).clone();
+        let (nodes, edges) = impact::path(held, target, &sight);
+        held.incident.path_nodes = nodes;
+        held.incident.path_edges = edges;
+    }
+
+    fn judge_health(&self, entity: EntityIx, world: &mut World<'_>) {
+        let health = match self.conditions.get(entity) {
+            Some(condition) if condition.is_active() => {
+                if condition.sum.pages
+                    || condition.alert_severity > Some(Severity::Info)
+                        && condition.alerts_firing > 0
+                {
+                    Health::Bad
+                } else {
+                    Health::Odd
+                }
+            }
+            _ => Health::Ok,
+        };
+        if health == Health::Ok && world.entities.health(entity) == Health::Blind {
+            return;
+        }
+        world.entities.set_health(entity, health);
+    }
+}
+
+/// A signal is abnormal: a mitigated incident is not.
+fn wake(held: &mut Held, now: Time) {
+    held.quiet_since = None;
+    let owned = held.incident.owner.is_some();
+    held.turn(Event::Noisy { owned }, now, "signals are abnormal again");
+}

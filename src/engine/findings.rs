@@ -1,0 +1,287 @@
+//! Findings from first sight until they are over: one for each thing that is odd, however often it
+//! is seen.
+//!
+//! Producers (metrics, logs, traces, silence) hand in observations under a key; the same key updates
+//! the same finding. Nothing here decides what is odd.
+
+use std::collections::BTreeMap;
+
+use super::entities::EntityIx;
+use super::intake::{SeriesIx, SourceIx};
+use crate::model::{
+    Band, Check, Direction, EntityId, Finding, FindingId, IncidentId, MetricRole, SeriesId, Time,
+    Unit,
+};
+
+/// Most findings open at once; later ones are counted, not kept.
+pub const OPEN_MAX: usize = 50_000;
+
+/// What a finding is about: the same key is the same finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A series.
+    Series(SeriesIx),
+    /// A log template at an entity.
+    Log(EntityIx, u64, Check),
+    /// Calls from one entity to another.
+    Edge(EntityIx, EntityIx, Check),
+    /// An entity as a whole.
+    Entity(EntityIx, Check),
+    /// A source.
+    Source(SourceIx),
+}
+
+/// What a producer saw.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// What it is about.
+    pub key: Key,
+    /// The entity.
+    pub entity: EntityIx,
+    /// The other end, when it is about an edge.
+    pub callee: Option<EntityIx>,
+    /// Who is sick: the entity, or a callee that tells nothing of itself.
+    pub sick: EntityIx,
+    /// Which check.
+    pub check: Check,
+    /// The series, when it is a metric.
+    pub series: Option<SeriesId>,
+    /// Name of the metric, template or edge, untrusted.
+    pub subject: Box<str>,
+    /// What the subject says of the entity.
+    pub role: MetricRole,
+    /// Unit of `expected` and `seen`.
+    pub unit: Unit,
+    /// First abnormal point.
+    pub since: Time,
+    /// This abnormal point.
+    pub at: Time,
+    /// What was expected.
+    pub expected: Band,
+    /// What was seen.
+    pub seen: f64,
+    /// Which way it moved.
+    pub direction: Direction,
+    /// How unusual.
+    pub score: f32,
+    /// Whether it may open an incident by itself.
+    pub pages: bool,
+    /// The sentence shown.
+    pub text: String,
+}
+
+/// A finding with where it is.
+#[derive(Debug)]
+pub struct FindingState {
+    /// What consoles see.
+    pub finding: Finding,
+    /// Who is sick.
+    pub sick: EntityIx,
+    /// The incident it belongs to.
+    pub incident: Option<IncidentId>,
+    is_changed: bool,
+}
+
+/// All findings that last, and those that ended since correlation last looked.
+#[derive(Debug, Default)]
+pub struct Findings {
+    held: BTreeMap<FindingId, FindingState>,
+    open: BTreeMap<Key, FindingId>,
+    /// New, changed or ended since the last look, in that order.
+    changed: Vec<FindingId>,
+    last_id: u64,
+    refused: u64,
+}
+
+impl Findings {
+    /// Opens a finding or updates the one of the same key.
+    pub fn note(&mut self, seen: Observation, ids: impl Fn(EntityIx) -> EntityId) {
+        if let Some(id) = self.open.get(&seen.key).copied() {
+            if let Some(state) = self.held.get_mut(&id)
+                && state.update(seen)
+            {
+                self.mark(id);
+            }
+            return;
+        }
+        if self.open.len() >= OPEN_MAX {
+            self.refused += 1;
+            return;
+        }
+        self.last_id += 1;
+        let id = FindingId(self.last_id);
+        self.open.insert(seen.key, id);
+        self.changed.push(id);
+        self.held.insert(id, FindingState::new(id, seen, ids));
+    }
+
+    /// Ends the finding of a key at `at`, if there is one.
+    pub fn end(&mut self, key: Key, at: Time) {
+        let Some(id) = self.open.remove(&key) else {
+            return;
+        };
+        if let Some(state) = self.held.get_mut(&id) {
+            state.finding.ended = Some(at);
+            self.mark(id);
+        }
+    }
+
+    fn mark(&mut self, id: FindingId) {
+        if let Some(state) = self.held.get_mut(&id)
+            && !state.is_changed
+        {
+            state.is_changed = true;
+            self.changed.push(id);
+        }
+    }
+
+    /// Findings new, changed or ended since the last call, by id.
+    pub fn take_changed(&mut self) -> Vec<FindingId> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        for id in &changed {
+            if let Some(state) = self.held.get_mut(id) {
+                state.is_changed = false;
+            }
+        }
+        changed
+    }
+
+    /// Forgets a finding that ended.
+    pub fn forget(&mut self, id: FindingId) {
+        self.held.remove(&id);
+    }
+
+    /// One finding.
+    pub fn get(&self, id: FindingId) -> Option<&FindingState> {
+        self.held.get(&id)
+    }
+
+    /// The open finding of a key.
+    pub fn of_key(&self, key: Key) -> Option<&FindingState> {
+        self.held.get(self.open.get(&key)?)
+    }
+
+    /// Makes a finding part of an incident.
+    pub fn attach(&mut self, id: FindingId, incident: IncidentId) {
+        if let Some(state) = self.held.get_mut(&id) {
+            state.incident = Some(incident);
+        }
+    }
+
+    /// Findings that last.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The highest id given; later ones are higher.
+    pub fn resume_after(&mut self, id: FindingId) {
+        self.last_id = self.last_id.max(id.0);
+    }
+
+    /// Findings refused because too many are open.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+impl FindingState {
+    fn new(id: FindingId, seen: Observation, ids: impl Fn(EntityIx) -> EntityId) -> Self {
+        Self {
+            sick: seen.sick,
+            incident: None,
+            is_changed: true,
+            finding: Finding {
+                id,
+                entity: ids(seen.entity),
+                callee: seen.callee.map(&ids),
+                check: seen.check,
+                series: seen.series,
+                subject: seen.subject,
+                role: seen.role,
+                unit: seen.unit,
+                since: seen.since,
+                last_seen: seen.at,
+                ended: None,
+                expected: seen.expected,
+                seen: seen.seen,
+                direction: seen.direction,
+                score: seen.score,
+                pages: seen.pages,
+                text: seen.text.into_boxed_str(),
+            },
+        }
+    }
+
+    /// Takes in another observation; the worst point is the one shown. Whether anything a person
+    /// would notice changed.
+    fn update(&mut self, seen: Observation) -> bool {
+        let finding = &mut self.finding;
+        finding.last_seen = finding.last_seen.max(seen.at);
+        let pages_now = seen.pages && !finding.pages;
+        finding.pages |= seen.pages;
+        if seen.score <= finding.score {
+            return pages_now;
+        }
+        finding.check = seen.check;
+        finding.expected = seen.expected;
+        finding.seen = seen.seen;
+        finding.direction = seen.direction;
+        finding.score = seen.score;
+        finding.text = seen.text.into_boxed_str();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(score: f32, pages: bool) -> Observation {
+        Observation {
+            key: Key::Series(SeriesIx(0)),
+            entity: EntityIx(0),
+            callee: None,
+            sick: EntityIx(0),
+            check: Check::Spike,
+            series: None,
+            subject: "p99".into(),
+            role: MetricRole::Latency,
+            unit: Unit::Seconds,
+            since: Time::from_secs(10),
+            at: Time::from_secs(20),
+            expected: Band {
+                low: 0.0,
+                high: 1.0,
+            },
+            seen: f64::from(score),
+            direction: Direction::Up,
+            score,
+            pages,
+            text: format!("score {score}"),
+        }
+    }
+
+    #[test]
+    fn one_finding_from_first_sight_to_end() {
+        let mut findings = Findings::default();
+        let ids = |_| EntityId::parse("cart");
+        findings.note(seen(3.0, false), ids);
+        assert_eq!(findings.take_changed(), [FindingId(1)]);
+        findings.note(seen(2.0, false), ids);
+        assert_eq!(
+            findings.take_changed(),
+            [],
+            "a lesser point says nothing new"
+        );
+        findings.note(seen(5.0, true), ids);
+        findings.end(Key::Series(SeriesIx(0)), Time::from_secs(30));
+        assert_eq!(findings.take_changed(), [FindingId(1)]);
+        let finding = &findings.get(FindingId(1)).unwrap().finding;
+        assert_eq!((finding.score, finding.pages), (5.0, true));
+        assert_eq!(finding.ended, Some(Time::from_secs(30)));
+        assert_eq!(findings.open_count(), 0);
+        findings.note(seen(3.0, true), ids);
+        assert_eq!(findings.take_changed(), [FindingId(2)]);
+    }
+}

@@ -1,0 +1,391 @@
+//! Signals in: each kind to the table that keeps it, and what was noticed to the findings.
+
+use super::Engine;
+use super::alerts::AlertChange;
+use super::correlate::World;
+use super::entities::{self, EntityIx};
+use super::explain;
+use super::findings::{Key, Observation};
+use super::intake::{Catalogue, Limits, Reading, SourceIx};
+use super::logs::LogFinding;
+use super::refusals::Refused;
+use super::silence::Silence;
+use super::traces::{Flow, Judged, Verdict};
+use crate::model::{
+    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, LogLevel, LogLine,
+    MetricRole, Sample, Signal, Span, Time, Unit,
+};
+
+/// Score of what is certain: a scrape that fails, an entity that is gone.
+const CERTAIN: f32 = 12.0;
+
+impl Engine {
+    /// Takes a batch apart.
+    pub(super) fn take_batch(&mut self, batch: &Batch) {
+        let measures = batch
+            .signals
+            .iter()
+            .any(|signal| matches!(signal, Signal::Sample(_) | Signal::Span(_)));
+        let (source, seeing) = self.silence.on_batch(&batch.source, measures, self.now);
+        if let Some(silence) = seeing {
+            self.note_silence(silence);
+        }
+        self.signals += batch.signals.len() as u64;
+        for signal in &batch.signals {
+            match signal {
+                Signal::Sample(sample) => self.take_sample(sample, source),
+                Signal::Log(line) => self.take_log(line),
+                Signal::Span(span) => self.take_span(span),
+                Signal::Alert(alert) => self.take_alert(alert),
+                Signal::Change(change) => self.take_change(change),
+            }
+        }
+    }
+
+    fn take_sample(&mut self, sample: &Sample, source: SourceIx) {
+        let limits = Limits {
+            series_max: self.config.series_max as usize,
+            skew_ms_max: i64::from(self.config.clock_skew_s_max) * 1_000,
+        };
+        let mut catalogue = Catalogue {
+            entities: &mut self.entities,
+            topology: &mut self.topology,
+            refusals: &mut self.refusals,
+        };
+        let taken = self
+            .intake
+            .take(sample, source, self.now, limits, &mut catalogue);
+        self.silence.on_sample(source, sample.at);
+        if let Some((series, entity)) = taken.woken
+            && let Some(silence) = self.silence.on_woken(series, entity, sample.at)
+        {
+            self.note_silence(silence);
+        }
+        for value in taken.values.into_iter().flatten() {
+            self.take_value(value);
+        }
+    }
+
+    fn take_value(&mut self, value: Reading) {
+        if value.is_up {
+            self.intake
+                .row_mut(value.series)
+                .history
+                .push(value.at, value.value, 1.0, 1.0);
+            if let Some(silence) = self
+                .silence
+                .on_up(value.series, value.at, value.value >= 1.0)
+            {
+                self.note_silence(silence);
+            }
+            return;
+        }
+        self.judge(value);
+    }
+
+    fn take_log(&mut self, line: &LogLine) {
+        let Some(resolved) = entities::resolve(&line.labels) else {
+            self.refusals.add(Refused::NoEntity);
+            return;
+        };
+        self.seen_logs = true;
+        let entity = self.entities.intern(&resolved.entity);
+        self.entities.learn_labels(entity, &line.labels);
+        let id = self.entities.id(entity);
+        self.logs.observe(id, line, self.now);
+    }
+
+    fn take_span(&mut self, span: &Span) {
+        let Some(resolved) = entities::resolve(&span.resource) else {
+            self.refusals.add(Refused::NoEntity);
+            return;
+        };
+        let entity = self.entities.intern(&resolved.entity);
+        self.entities.learn_labels(entity, &span.resource);
+        let peer = span.peer.as_deref().map(|peer| self.peer(peer));
+        self.traces.take(span, entity, peer, self.now);
+    }
+
+    /// The entity a caller names: one that is known under that name, else something outside.
+    fn peer(&mut self, name: &str) -> EntityIx {
+        const KNOWN: [EntityKind; 3] =
+            [EntityKind::Service, EntityKind::Database, EntityKind::Queue];
+        let known = KNOWN
+            .into_iter()
+            .find_map(|kind| self.entities.find(&EntityId::new(kind, name)));
+        known.unwrap_or_else(|| {
+            self.entities
+                .intern(&EntityId::new(EntityKind::External, name))
+        })
+    }
+
+    fn take_alert(&mut self, alert: &Alert) {
+        let id = entities::resolve(&alert.labels).map_or_else(
+            || EntityId::new(EntityKind::External, alert.name()),
+            |resolved| resolved.entity,
+        );
+        let timeout_ms = i64::from(self.config.alert_resolve_timeout_s) * 1_000;
+        let ends_at = if alert.ends_at == Time::ZERO {
+            self.now.plus_ms(timeout_ms)
+        } else {
+            alert.ends_at
+        };
+        let entity = self.entities.intern(&id);
+        let alerts_max = self.config.alerts_max as usize;
+        let change = self
+            .alerts
+            .take(alert, ends_at, entity, self.now, alerts_max);
+        if change == AlertChange::Refused {
+            self.refusals.add(Refused::AlertsMax);
+        }
+        self.with_correlator(|correlator, world| correlator.on_alert(change, world));
+    }
+
+    fn take_change(&mut self, change: &Change) {
+        let entity = self.entities.intern(&change.entity);
+        self.changes.take(entity, change);
+    }
+
+    /// Runs `act` on the correlator with the rest of the engine as its world.
+    pub(super) fn with_correlator<R>(
+        &mut self,
+        act: impl FnOnce(&mut super::correlate::Correlator, &mut World<'_>) -> R,
+    ) -> R {
+        let mut world = World {
+            now: self.now,
+            entities: &mut self.entities,
+            topology: &self.topology,
+            findings: &mut self.findings,
+            alerts: &mut self.alerts,
+            changes: &self.changes,
+            resolve_after_ms: i64::from(self.config.resolve_after_s) * 1_000,
+        };
+        act(&mut self.correlator, &mut world)
+    }
+
+    /// Opens or updates a finding.
+    pub(super) fn observe(&mut self, seen: Observation) {
+        let entities = &self.entities;
+        self.findings.note(seen, |ix| entities.id(ix).clone());
+    }
+
+    /// What silence says becomes a finding, or ends one.
+    pub(super) fn note_silence(&mut self, silence: Silence) {
+        match silence {
+            Silence::Down(series, since) => {
+                let entity = self.intake.row(series).entity;
+                let name = self.entities.id(entity).name();
+                let text = format!("{name} does not answer since {}", explain::clock(since));
+                self.observe_absence(Key::Series(series), entity, "up", since, text);
+            }
+            Silence::Up(series, at) => self.findings.end(Key::Series(series), at),
+            Silence::Gone(entity, since) => {
+                let name = self.entities.id(entity).name();
+                let text = format!("{name} reports nothing since {}", explain::clock(since));
+                self.observe_absence(
+                    Key::Entity(entity, Check::Absence),
+                    entity,
+                    "all metrics",
+                    since,
+                    text,
+                );
+            }
+            Silence::Back(entity, at) => self.findings.end(Key::Entity(entity, Check::Absence), at),
+            Silence::Blind(source, since) => self.note_blind(source, since),
+            Silence::Seeing(source, at) => {
+                self.findings.end(Key::Source(source), at);
+                let entity = self.source_entity(source);
+                self.entities.set_health(entity, crate::model::Health::Ok);
+            }
+        }
+    }
+
+    fn source_entity(&mut self, source: SourceIx) -> EntityIx {
+        let id = EntityId::new(EntityKind::External, &self.silence.source(source).0);
+        self.entities.intern(&id)
+    }
+
+    fn note_blind(&mut self, source: SourceIx, since: Time) {
+        let entity = self.source_entity(source);
+        let text = format!(
+            "source {} is silent since {}: what it covers cannot be seen",
+            self.silence.source(source).0,
+            explain::clock(since)
+        );
+        let mut seen = absence(Key::Source(source), entity, "source", since, text);
+        seen.check = Check::BlindSource;
+        seen.role = MetricRole::Other;
+        seen.at = self.now;
+        self.observe(seen);
+        self.entities
+            .set_health(entity, crate::model::Health::Blind);
+    }
+
+    fn observe_absence(
+        &mut self,
+        key: Key,
+        entity: EntityIx,
+        subject: &str,
+        since: Time,
+        text: String,
+    ) {
+        let mut seen = absence(key, entity, subject, since, text);
+        seen.at = self.now;
+        self.observe(seen);
+    }
+
+    /// What the logs say becomes a finding, or ends one.
+    pub(super) fn note_log(&mut self, found: LogFinding) {
+        let entity = self.entities.intern(&found.entity);
+        let template = found.template.map_or(0, |template| template.0);
+        let key = Key::Log(entity, template, found.check);
+        if let Some(ended) = found.ended {
+            self.findings.end(key, ended);
+            return;
+        }
+        let is_error = found.level >= LogLevel::Error;
+        self.observe(Observation {
+            key,
+            entity,
+            callee: None,
+            sick: entity,
+            check: found.check,
+            series: None,
+            subject: found.subject,
+            role: if is_error {
+                MetricRole::Errors
+            } else {
+                MetricRole::Other
+            },
+            unit: if found.check == Check::LevelShift {
+                Unit::Ratio
+            } else {
+                Unit::None
+            },
+            since: found.since,
+            at: found.last_seen,
+            expected: found.expected,
+            seen: found.seen,
+            direction: if found.check == Check::LogSilence {
+                Direction::Down
+            } else {
+                Direction::Up
+            },
+            score: found.score,
+            pages: found.pages,
+            text: found.text.into_string(),
+        });
+    }
+
+    /// What calls say becomes a finding, or ends one. Entities that measure themselves are judged by
+    /// that: a sample of their calls would only say the same with less certainty.
+    pub(super) fn note_calls(&mut self, judged: Judged) {
+        let (entity, callee, sick) = match judged.flow {
+            Flow::Served(entity) => (entity, None, entity),
+            Flow::Called(from, to) => (from, Some(to), to),
+            Flow::Own(_) | Flow::Gap(_) => return,
+        };
+        if self.entities.has_series(sick) || callee.is_some() && self.traces.serves(sick) {
+            return;
+        }
+        for (verdict, check, role, unit) in [
+            (
+                judged.slow,
+                Check::TraceDuration,
+                MetricRole::Latency,
+                Unit::Seconds,
+            ),
+            (
+                judged.failing,
+                Check::TraceErrors,
+                MetricRole::Errors,
+                Unit::Ratio,
+            ),
+        ] {
+            let key = match callee {
+                Some(callee) => Key::Edge(entity, callee, check),
+                None => Key::Entity(entity, check),
+            };
+            match verdict {
+                Verdict::Usual => {}
+                Verdict::Over => self.findings.end(key, judged.at),
+                Verdict::Odd {
+                    seen,
+                    low,
+                    high,
+                    score,
+                } => {
+                    let expected = Band { low, high };
+                    let since = judged.at.plus_ms(-super::traces::WINDOW_MS);
+                    let subject = match callee {
+                        Some(callee) => format!(
+                            "{} to {}",
+                            if role == MetricRole::Errors {
+                                "failing calls"
+                            } else {
+                                "calls"
+                            },
+                            self.entities.id(callee).name()
+                        ),
+                        None if role == MetricRole::Errors => "failing requests".to_owned(),
+                        None => "requests".to_owned(),
+                    };
+                    let since = self
+                        .findings
+                        .of_key(key)
+                        .map_or(since, |state| state.finding.since);
+                    self.observe(Observation {
+                        key,
+                        entity,
+                        callee,
+                        sick,
+                        check,
+                        series: None,
+                        text: explain::metric(&subject, seen, expected, unit, since),
+                        subject: subject.into_boxed_str(),
+                        role,
+                        unit,
+                        since,
+                        at: judged.at,
+                        expected,
+                        seen,
+                        direction: Direction::Up,
+                        score: score as f32,
+                        pages: true,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Judges one value of a series.
+    fn judge(&mut self, value: Reading) {
+        let row = self.intake.row_mut(value.series);
+        row.history.push(value.at, value.value, f64::NAN, f64::NAN);
+    }
+}
+
+fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String) -> Observation {
+    Observation {
+        key,
+        entity,
+        callee: None,
+        sick: entity,
+        check: Check::Absence,
+        series: None,
+        subject: subject.into(),
+        role: MetricRole::Availability,
+        unit: Unit::None,
+        since,
+        at: since,
+        expected: Band {
+            low: 1.0,
+            high: 1.0,
+        },
+        seen: 0.0,
+        direction: Direction::Down,
+        score: CERTAIN,
+        pages: true,
+        text,
+    }
+}

@@ -1,0 +1,528 @@
+//! Samples in, values to judge out: which series, which entity, in order, once, as gauges.
+//!
+//! The hot path is one hash lookup by series id and then arena access. Counters become rates
+//! (a reset starts over), deltas become rates, `_sum` and `_count` become a mean, `_bucket` is held
+//! by its `_sum` and `_count`. Whatever is refused is counted by reason.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::entities::{self, Entities, EntityIx};
+use super::history::History;
+use super::refusals::{Refusals, Refused};
+use super::roles;
+use super::topology::Topology;
+use crate::model::{
+    EntityId, EntityKind, MetricRole, Provenance, Sample, Series, SeriesKind, Time, Unit,
+};
+
+/// Position of a series in the arena; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesIx(pub u32);
+
+/// Position of a source in the engine's list of sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceIx(pub u16);
+
+/// How raw points become the value that is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Derive {
+    /// Judged as it is.
+    Gauge,
+    /// The scrape's own verdict; judged by `silence`.
+    Up,
+    /// Increase per second since the last point.
+    Rate,
+    /// Reading per second since the last point.
+    PerSecond,
+    /// Increase over the increase of the `_count` beside it.
+    Mean,
+    /// Not judged at all.
+    Held,
+}
+
+/// A `_sum` series' view of its `_count`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pair {
+    sum_at: Time,
+    sum_increase: f64,
+    count_at: Time,
+    count_increase: f64,
+}
+
+/// One series with everything kept about it.
+#[derive(Debug)]
+pub struct SeriesRow {
+    /// Name, labels and kind, shared with the source.
+    pub series: Arc<Series>,
+    /// The entity it is about.
+    pub entity: EntityIx,
+    /// What it says of its entity.
+    pub role: MetricRole,
+    /// Unit of the judged values.
+    pub unit: Unit,
+    /// Its recent past.
+    pub history: History,
+    /// Event time of its last point.
+    pub last_at: Time,
+    /// Usual distance between points, in milliseconds; 0 until two were seen.
+    pub interval_ms: u32,
+    /// Whether a stale marker ended it, or it is silent.
+    pub is_silent: bool,
+    source: SourceIx,
+    derive: Derive,
+    /// Last raw value, for rates.
+    raw: f64,
+    /// For `_count`: the row of its `_sum`.
+    sum_row: Option<SeriesIx>,
+}
+
+/// All series.
+#[derive(Debug, Default)]
+pub struct Intake {
+    index: FxHashMap<u64, SeriesIx>,
+    rows: Vec<SeriesRow>,
+    of_entity: BTreeMap<EntityIx, Vec<SeriesIx>>,
+    pairs: BTreeMap<SeriesIx, Pair>,
+}
+
+/// What intake may touch beside its own tables.
+pub struct Catalogue<'a> {
+    /// The entities.
+    pub entities: &'a mut Entities,
+    /// The dependencies.
+    pub topology: &'a mut Topology,
+    /// The counts.
+    pub refusals: &'a mut Refusals,
+}
+
+/// Bounds on what is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Series with a detector.
+    pub series_max: usize,
+    /// Distance from the engine's clock, either way, in milliseconds.
+    pub skew_ms_max: i64,
+}
+
+/// A value to judge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Of which series.
+    pub series: SeriesIx,
+    /// Event time.
+    pub at: Time,
+    /// The value, in the row's unit.
+    pub value: f64,
+    /// Whether it is a scrape's own verdict rather than a measurement.
+    pub is_up: bool,
+}
+
+/// At most two values come of one sample: a rate, and the mean its `_sum` waited for.
+pub type Readings = [Option<Reading>; 2];
+
+/// What came of one sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// Readings to judge.
+    pub values: Readings,
+    /// The series was silent and is not any more.
+    pub woken: Option<(SeriesIx, EntityIx)>,
+}
+
+impl Intake {
+    /// Takes one sample from `source`, received at `now`.
+    pub fn take(
+        &mut self,
+        sample: &Sample,
+        source: SourceIx,
+        now: Time,
+        limits: Limits,
+        catalogue: &mut Catalogue<'_>,
+    ) -> Taken {
+        const NOTHING: Taken = Taken {
+            values: [None, None],
+            woken: None,
+        };
+        if now.since(sample.at).abs() > limits.skew_ms_max {
+            catalogue.refusals.add(Refused::Skew);
+            return NOTHING;
+        }
+        let ix = match self.index.get(&sample.series.id.0) {
+            Some(ix) => *ix,
+            None => match self.register(&sample.series, source, limits, catalogue) {
+                Some(ix) => ix,
+                None => return NOTHING,
+            },
+        };
+        let row = &mut self.rows[ix.0 as usize];
+        let step_ms = sample.at.since(row.last_at);
+        if step_ms <= 0 {
+            let reason = if step_ms == 0 {
+                Refused::Duplicate
+            } else {
+                Refused::Late
+            };
+            catalogue.refusals.add(reason);
+            return NOTHING;
+        }
+        if !sample.value.is_finite() {
+            if sample.value.is_nan() {
+                row.is_silent = true;
+            } else {
+                catalogue.refusals.add(Refused::NotFinite);
+            }
+            return NOTHING;
+        }
+        let woken = row.is_silent.then_some((ix, row.entity));
+        row.note_step(sample.at, step_ms);
+        Taken {
+            values: self.derive(ix, sample.at, sample.value, step_ms),
+            woken,
+        }
+    }
+
+    fn derive(&mut self, ix: SeriesIx, at: Time, raw: f64, step_ms: i64) -> Readings {
+        let row = &mut self.rows[ix.0 as usize];
+        let is_first = row.raw.is_nan();
+        let before = std::mem::replace(&mut row.raw, raw);
+        let value = |value, is_up| {
+            Some(Reading {
+                series: ix,
+                at,
+                value,
+                is_up,
+            })
+        };
+        match row.derive {
+            Derive::Gauge => [value(raw, false), None],
+            Derive::Up => [value(raw, true), None],
+            Derive::Held => [None, None],
+            _ if is_first => [None, None],
+            Derive::PerSecond => [value(raw * 1_000.0 / step_ms as f64, false), None],
+            Derive::Rate => {
+                let increase = increase(before, raw);
+                let rate = value(increase * 1_000.0 / step_ms as f64, false);
+                let mean = row.sum_row.and_then(|sum| {
+                    self.mean(sum, at, |pair| {
+                        pair.count_at = at;
+                        pair.count_increase = increase;
+                    })
+                });
+                [rate, mean]
+            }
+            Derive::Mean => {
+                let increase = increase(before, raw);
+                [
+                    None,
+                    self.mean(ix, at, |pair| {
+                        pair.sum_at = at;
+                        pair.sum_increase = increase;
+                    }),
+                ]
+            }
+        }
+    }
+
+    /// The mean, once both halves of a pair have a point at `at`.
+    fn mean(&mut self, sum: SeriesIx, at: Time, note: impl FnOnce(&mut Pair)) -> Option<Reading> {
+        let pair = self.pairs.get_mut(&sum)?;
+        note(pair);
+        let is_whole = pair.sum_at == pair.count_at && pair.count_increase > 0.0;
+        is_whole.then(|| Reading {
+            series: sum,
+            at,
+            value: pair.sum_increase / pair.count_increase,
+            is_up: false,
+        })
+    }
+
+    fn register(
+        &mut self,
+        series: &Arc<Series>,
+        source: SourceIx,
+        limits: Limits,
+        catalogue: &mut Catalogue<'_>,
+    ) -> Option<SeriesIx> {
+        if self.rows.len() >= limits.series_max {
+            catalogue.refusals.add_series(&series.name);
+            return None;
+        }
+        let resolved = entities::resolve(&series.labels).unwrap_or_else(|| entities::Resolved {
+            entity: EntityId::new(EntityKind::External, "unlabelled"),
+            host: None,
+        });
+        let entity = catalogue.entities.intern(&resolved.entity);
+        // Callers may have named it before it spoke for itself.
+        let outside = EntityId::new(EntityKind::External, resolved.entity.name());
+        if let Some(alias) = catalogue.entities.find(&outside).filter(|ix| *ix != entity) {
+            catalogue.topology.forget(alias);
+        }
+        let derive = derive_of(series);
+        if derive != Derive::Held {
+            catalogue.entities.add_series(entity, &series.labels);
+        }
+        if let Some(host) = &resolved.host {
+            let host = catalogue.entities.intern(host);
+            catalogue
+                .topology
+                .see(entity, host, Provenance::Inferred, Time::ZERO);
+        }
+        let ix = SeriesIx(self.rows.len() as u32);
+        self.rows.push(SeriesRow {
+            role: roles::role_of(series),
+            unit: unit_after(series, derive),
+            series: Arc::clone(series),
+            entity,
+            history: History::default(),
+            last_at: Time::from_ms(i64::MIN),
+            interval_ms: 0,
+            is_silent: false,
+            source,
+            derive,
+            raw: f64::NAN,
+            sum_row: None,
+        });
+        self.index.insert(series.id.0, ix);
+        self.of_entity.entry(entity).or_default().push(ix);
+        self.pair_up(ix);
+        Some(ix)
+    }
+
+    /// Finds the other half of a `_sum` or `_count`, whichever came first.
+    fn pair_up(&mut self, ix: SeriesIx) {
+        let row = &self.rows[ix.0 as usize];
+        let partner = |from: &str, to: &str| -> Option<SeriesIx> {
+            let name = format!("{}{to}", row.series.name.strip_suffix(from)?);
+            let id = Series::new(
+                &name,
+                row.series.labels.clone(),
+                row.series.kind,
+                Unit::None,
+            )
+            .id;
+            self.index.get(&id.0).copied()
+        };
+        let (sum, count) = match row.derive {
+            Derive::Mean => (Some(ix), partner("_sum", "_count")),
+            Derive::Rate => (partner("_count", "_sum"), Some(ix)),
+            _ => return,
+        };
+        if let (Some(sum), Some(count)) = (sum, count) {
+            self.rows[count.0 as usize].sum_row = Some(sum);
+            self.pairs.insert(sum, Pair::default());
+        }
+    }
+
+    /// One series.
+    pub fn row(&self, ix: SeriesIx) -> &SeriesRow {
+        &self.rows[ix.0 as usize]
+    }
+
+    /// One series, to change.
+    pub fn row_mut(&mut self, ix: SeriesIx) -> &mut SeriesRow {
+        &mut self.rows[ix.0 as usize]
+    }
+
+    /// The series about an entity, oldest first.
+    pub fn of_entity(&self, entity: EntityIx) -> &[SeriesIx] {
+        self.of_entity.get(&entity).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many series are known.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+impl SeriesRow {
+    fn note_step(&mut self, at: Time, step_ms: i64) {
+        if self.last_at != Time::from_ms(i64::MIN) {
+            let step_ms = u32::try_from(step_ms).unwrap_or(u32::MAX);
+            // The shortest distance seen of late is the scrape interval; gaps only stretch it slowly.
+            self.interval_ms = if self.interval_ms == 0 || step_ms < self.interval_ms {
+                step_ms
+            } else {
+                self.interval_ms + (step_ms - self.interval_ms).min(self.interval_ms) / 16
+            };
+        }
+        self.last_at = at;
+        self.is_silent = false;
+    }
+
+    /// The source that last registered it.
+    pub fn source(&self) -> SourceIx {
+        self.source
+    }
+
+    /// Whether its values are judged.
+    pub fn is_judged(&self) -> bool {
+        self.derive != Derive::Held
+    }
+}
+
+/// Growth of a counter; one that fell was reset and grew from zero.
+fn increase(before: f64, now: f64) -> f64 {
+    if now >= before { now - before } else { now }
+}
+
+fn derive_of(series: &Series) -> Derive {
+    let name = &*series.name;
+    if name.ends_with("_bucket") && series.labels.get("le").is_some() || !roles::is_judged(name) {
+        return Derive::Held;
+    }
+    match series.kind {
+        SeriesKind::Gauge if roles::is_up(name) => Derive::Up,
+        SeriesKind::Gauge => Derive::Gauge,
+        SeriesKind::Counter if name.ends_with("_sum") => Derive::Mean,
+        SeriesKind::Counter => Derive::Rate,
+        SeriesKind::Delta => Derive::PerSecond,
+    }
+}
+
+/// A rate of seconds is a share; other rates and means keep the unit of the series.
+fn unit_after(series: &Series, derive: Derive) -> Unit {
+    match (derive, roles::unit_of(series)) {
+        (Derive::Rate | Derive::PerSecond, Unit::Seconds) => Unit::Ratio,
+        (Derive::Rate | Derive::PerSecond, Unit::Milliseconds) => Unit::None,
+        (_, unit) => unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Labels;
+
+    struct Bench {
+        intake: Intake,
+        entities: Entities,
+        topology: Topology,
+        refusals: Refusals,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                intake: Intake::default(),
+                entities: Entities::default(),
+                topology: Topology::default(),
+                refusals: Refusals::default(),
+            }
+        }
+
+        fn take(&mut self, series: &Arc<Series>, at_s: i64, value: f64) -> Vec<(SeriesIx, f64)> {
+            let sample = Sample {
+                series: Arc::clone(series),
+                at: Time::from_secs(at_s),
+                value,
+            };
+            let limits = Limits {
+                series_max: 3,
+                skew_ms_max: 60_000,
+            };
+            let mut catalogue = Catalogue {
+                entities: &mut self.entities,
+                topology: &mut self.topology,
+                refusals: &mut self.refusals,
+            };
+            self.intake
+                .take(
+                    &sample,
+                    SourceIx(0),
+                    Time::from_secs(1_000),
+                    limits,
+                    &mut catalogue,
+                )
+                .values
+                .into_iter()
+                .flatten()
+                .map(|v| (v.series, v.value))
+                .collect()
+        }
+    }
+
+    fn series(name: &str, kind: SeriesKind) -> Arc<Series> {
+        let labels = Labels::from_pairs([("service", "cart"), ("host", "n1")]).unwrap();
+        Arc::new(Series::new(name, labels, kind, Unit::None))
+    }
+
+    type Case = (i64, f64, Vec<(SeriesIx, f64)>);
+
+    #[test]
+    fn counters_become_rates_and_survive_resets() {
+        let mut bench = Bench::new();
+        let requests = series("requests_total", SeriesKind::Counter);
+        let ix = SeriesIx(0);
+        let cases: [Case; 4] = [
+            (990, 100.0, vec![]),
+            (995, 150.0, vec![(ix, 10.0)]),
+            (1_000, 20.0, vec![(ix, 4.0)]),
+            (1_010, 120.0, vec![(ix, 10.0)]),
+        ];
+        for (at_s, raw, expected) in cases {
+            assert_eq!(bench.take(&requests, at_s, raw), expected, "{at_s}");
+        }
+        let (cart, host) = (EntityId::parse("cart"), EntityId::parse("host/n1"));
+        let edge = bench.topology.edge(
+            bench.entities.find(&cart).unwrap(),
+            bench.entities.find(&host).unwrap(),
+        );
+        assert_eq!(edge.map(|e| e.provenance), Some(Provenance::Inferred));
+    }
+
+    #[test]
+    fn sums_and_counts_become_means_in_any_order() {
+        for reversed in [false, true] {
+            let mut bench = Bench::new();
+            let sum = series("request_duration_seconds_sum", SeriesKind::Counter);
+            let count = series("request_duration_seconds_count", SeriesKind::Counter);
+            let mut all = Vec::new();
+            for (at_s, seconds, requests) in [(990, 1.0, 10.0), (995, 3.0, 20.0)] {
+                let mut points = [(&sum, seconds), (&count, requests)];
+                if reversed {
+                    points.reverse();
+                }
+                for (series, value) in points {
+                    all.extend(bench.take(series, at_s, value));
+                }
+            }
+            all.sort_by(|a, b| a.1.total_cmp(&b.1));
+            assert_eq!(all.iter().map(|v| v.1).collect::<Vec<_>>(), [0.2, 2.0]);
+            assert_eq!(bench.intake.row(all[0].0).role, MetricRole::Latency);
+        }
+    }
+
+    #[test]
+    fn refuses_and_counts() {
+        let mut bench = Bench::new();
+        let gauge = series("temperature", SeriesKind::Gauge);
+        for (at_s, value) in [
+            (1_000, 1.0),
+            (1_000, 1.0),
+            (999, 1.0),
+            (1_001, f64::INFINITY),
+        ] {
+            bench.take(&gauge, at_s, value);
+        }
+        bench.take(&gauge, 1_100, 1.0);
+        bench.take(&gauge, 1_002, f64::NAN);
+        assert!(bench.intake.row(SeriesIx(0)).is_silent);
+        for name in ["a", "b", "c", "d"] {
+            bench.take(&series(name, SeriesKind::Gauge), 1_000, 1.0);
+        }
+        assert_eq!(
+            bench.refusals.iter().collect::<Vec<_>>(),
+            [
+                (Refused::Skew, 1),
+                (Refused::Late, 1),
+                (Refused::Duplicate, 1),
+                (Refused::NotFinite, 1),
+                (Refused::SeriesMax, 2),
+            ]
+        );
+        assert_eq!(bench.refusals.worst_metric(), Some("d"));
+    }
+}

@@ -1,0 +1,184 @@
+//! What somebody looks at, made when asked for: alert rows, charts, log groups, example traces.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::entities::EntityIx;
+use super::explain;
+use super::findings::Key;
+use super::intake::SeriesIx;
+use super::traces::Reason;
+use crate::model::{
+    AlertRow, Chart, ChartMark, EntityId, Fingerprint, IncidentId, Lane, LogGroup, TimelineEntry,
+    TraceView,
+};
+
+/// Entities of an incident looked through for charts, logs and traces.
+const ENTITIES_MAX: usize = 40;
+/// Marks on one chart.
+const MARKS_MAX: usize = 20;
+/// Logs this long before an incident began are not new, in milliseconds.
+const NEW_LOGS_MS: i64 = 60_000;
+
+impl Engine {
+    /// Alerts after `after` in order of fingerprint, at most `limit`, of one incident if given.
+    pub fn alerts(
+        &self,
+        after: Option<Fingerprint>,
+        limit: usize,
+        incident: Option<IncidentId>,
+    ) -> Vec<AlertRow> {
+        let row = |fingerprint| {
+            self.alerts
+                .row(fingerprint, |ix| self.entities.id(ix).clone())
+        };
+        match incident {
+            Some(id) => self
+                .alerts
+                .of_incident(id, after)
+                .take(limit)
+                .filter_map(row)
+                .collect(),
+            None => self
+                .alerts
+                .iter(after)
+                .take(limit)
+                .filter_map(|(fingerprint, _)| row(fingerprint))
+                .collect(),
+        }
+    }
+
+    /// Charts of the series behind an incident, the most unusual first, at most `limit`; of one
+    /// entity if given.
+    pub fn charts(&self, id: IncidentId, entity: Option<&EntityId>, limit: usize) -> Vec<Chart> {
+        let mut series: Vec<(i64, SeriesIx)> = self
+            .entities_of(id, entity)
+            .into_iter()
+            .flat_map(|ix| self.intake.of_entity(ix))
+            .filter(|ix| self.intake.row(**ix).is_judged())
+            .map(|ix| (-self.oddness(*ix), *ix))
+            .collect();
+        series.sort_unstable();
+        series
+            .into_iter()
+            .take(limit)
+            .map(|(_, ix)| self.chart(ix, id))
+            .collect()
+    }
+
+    /// Log groups of the entities of an incident, new ones first, at most `limit`.
+    pub fn logs(&self, id: IncidentId, entity: Option<&EntityId>, limit: usize) -> Vec<LogGroup> {
+        let Some(incident) = self.incident(id) else {
+            return Vec::new();
+        };
+        let since = incident.began.plus_ms(-NEW_LOGS_MS);
+        let mut groups: Vec<LogGroup> = self
+            .entities_of(id, entity)
+            .into_iter()
+            .flat_map(|ix| {
+                self.logs
+                    .groups(self.entities.id(ix), since, self.now, limit)
+            })
+            .collect();
+        groups.sort_by(|a, b| {
+            let key = |g: &LogGroup| (g.is_new, g.level, g.count);
+            key(b).cmp(&key(a)).then_with(|| a.entity.cmp(&b.entity))
+        });
+        groups.truncate(limit);
+        groups
+    }
+
+    /// Exemplar traces of an incident, at most `limit`.
+    pub fn traces(&self, id: IncidentId, limit: usize) -> Vec<TraceView> {
+        let mut seen = BTreeSet::new();
+        let mut views = Vec::new();
+        for ix in self.entities_of(id, None) {
+            for (trace, reason, tree) in self.traces.exemplars(ix) {
+                if views.len() < limit && seen.insert(trace) {
+                    let reason = match reason {
+                        Reason::Failed => "error",
+                        Reason::Slowest => "slowest",
+                    };
+                    views.push(TraceView {
+                        trace,
+                        start: tree.start(),
+                        reason: reason.into(),
+                        spans: tree.rows(|ix| self.entities.id(ix).clone()),
+                    });
+                }
+            }
+        }
+        views
+    }
+
+    /// The entity asked for, or those of the incident: suspects first, then the other members.
+    fn entities_of(&self, id: IncidentId, entity: Option<&EntityId>) -> Vec<EntityIx> {
+        if let Some(entity) = entity {
+            return self.entities.find(entity).into_iter().collect();
+        }
+        let Some(held) = self.correlator.book.get(id) else {
+            return Vec::new();
+        };
+        let suspects = held
+            .incident
+            .diagnosis
+            .hypotheses
+            .iter()
+            .filter_map(|h| self.entities.find(&h.suspect));
+        let mut chosen: Vec<EntityIx> = Vec::new();
+        for ix in suspects.chain(held.members.iter().copied()) {
+            if chosen.len() < ENTITIES_MAX && !chosen.contains(&ix) {
+                chosen.push(ix);
+            }
+        }
+        chosen
+    }
+
+    /// Score of a series' open finding, in hundredths.
+    fn oddness(&self, ix: SeriesIx) -> i64 {
+        self.findings
+            .of_key(Key::Series(ix))
+            .map_or(0, |state| (state.finding.score * 100.0) as i64)
+    }
+
+    fn chart(&self, ix: SeriesIx, id: IncidentId) -> Chart {
+        let row = self.intake.row(ix);
+        let points = row.history.points();
+        let times: Vec<_> = points.iter().map(|point| point.at).collect();
+        let entity = self.entities.id(row.entity).clone();
+        let is_shown = |entry: &&TimelineEntry| {
+            matches!(entry.lane, Lane::Change | Lane::Alert)
+                && entry.entity.as_ref() == Some(&entity)
+                && times.first().is_some_and(|first| entry.at >= *first)
+        };
+        let marks = self.incident(id).map_or_else(Vec::new, |incident| {
+            incident
+                .timeline
+                .iter()
+                .filter(is_shown)
+                .take(MARKS_MAX)
+                .map(|entry| ChartMark {
+                    at: entry.at,
+                    lane: entry.lane,
+                    text: entry.text.clone(),
+                })
+                .collect()
+        });
+        Chart {
+            series: row.series.id,
+            title: format!("{} {}", entity.name(), explain::subject(&row.series.name)).into(),
+            entity,
+            role: row.role,
+            unit: row.unit,
+            times,
+            values: points.iter().map(|point| point.value).collect(),
+            low: points.iter().map(|point| point.low).collect(),
+            high: points.iter().map(|point| point.high).collect(),
+            abnormal_since: self
+                .findings
+                .of_key(Key::Series(ix))
+                .map(|state| state.finding.since),
+            marks,
+        }
+    }
+}

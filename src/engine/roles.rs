@@ -1,0 +1,227 @@
+//! What a metric says of its entity, read from its name, unit and labels.
+//!
+//! Exporters follow a handful of conventions; the tables below list their words. A metric that
+//! fits none is `Other` and judged both ways: a wrong guess costs precision, never silence.
+
+use crate::model::{Labels, MetricRole, Series, SeriesKind, Unit};
+
+/// Parts of names of metrics that carry no behaviour: build facts, start times, configuration.
+const NOT_JUDGED: [&str; 9] = [
+    "_info",
+    "_created",
+    "_timestamp",
+    "_timestamp_seconds",
+    "_start_time_seconds",
+    "_boot_time_seconds",
+    "_last_reload_seconds",
+    "_build",
+    "_max_fds",
+];
+
+/// How much is left of something: down is bad, but how far down differs, so both ways are watched.
+const LEFT_OVER: [&str; 6] = [
+    "free",
+    "available_bytes",
+    "avail",
+    "idle",
+    "remaining",
+    "limit",
+];
+
+const ERRORS: [&str; 14] = [
+    "error",
+    "fail",
+    "exception",
+    "5xx",
+    "timeout",
+    "abort",
+    "reject",
+    "refused",
+    "dropped",
+    "lost",
+    "panic",
+    "retrans",
+    "dead_letter",
+    "conflict",
+];
+
+const AVAILABILITY: [&str; 7] = [
+    "success",
+    "availability",
+    "available",
+    "healthy",
+    "hit_ratio",
+    "hit_rate",
+    "uptime_ratio",
+];
+
+const SATURATION: [&str; 24] = [
+    "utilization",
+    "utilisation",
+    "usage",
+    "used",
+    "in_use",
+    "cpu",
+    "memory",
+    "mem_",
+    "heap",
+    "disk",
+    "pool",
+    "queue",
+    "lag",
+    "backlog",
+    "pending",
+    "inflight",
+    "in_flight",
+    "connections",
+    "threads",
+    "goroutines",
+    "open_fds",
+    "saturation",
+    "pressure",
+    "load",
+];
+
+const LATENCY: [&str; 11] = [
+    "duration",
+    "latency",
+    "response_time",
+    "request_time",
+    "elapsed",
+    "delay",
+    "rtt",
+    "ttfb",
+    "wait",
+    "_time_ms",
+    "_time_seconds",
+];
+
+const TRAFFIC: [&str; 16] = [
+    "request",
+    "operations",
+    "calls",
+    "messages",
+    "rps",
+    "qps",
+    "throughput",
+    "received",
+    "sent",
+    "transmit",
+    "receive",
+    "packets",
+    "bytes_total",
+    "orders",
+    "events",
+    "_count",
+];
+
+/// Labels whose value starts with 5 on the failing part of a request counter.
+const STATUS_LABELS: [&str; 4] = ["code", "status", "status_code", "http.response.status_code"];
+
+/// Whether a series describes something that never behaves oddly by itself.
+pub fn is_judged(name: &str) -> bool {
+    !NOT_JUDGED.iter().any(|end| name.ends_with(end))
+}
+
+/// What the series says of its entity.
+pub fn role_of(series: &Series) -> MetricRole {
+    let name = series.name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if is_up(&name) {
+        MetricRole::Availability
+    } else if has(&ERRORS) || fails_by_status(&series.labels) {
+        MetricRole::Errors
+    } else if has(&LEFT_OVER) || series.labels.get("mode") == Some("idle") {
+        MetricRole::Other
+    } else if has(&AVAILABILITY) {
+        MetricRole::Availability
+    } else if is_time(series, has(&LATENCY)) {
+        MetricRole::Latency
+    } else if series.kind == SeriesKind::Gauge && has(&SATURATION) || name.contains("cpu") {
+        MetricRole::Saturation
+    } else if has(&TRAFFIC) {
+        MetricRole::Traffic
+    } else {
+        MetricRole::Other
+    }
+}
+
+/// Whether this is a scrape's own verdict: 1 the target answers, 0 it does not.
+pub fn is_up(name: &str) -> bool {
+    matches!(
+        name,
+        "up" | "probe_success" | "pg_up" | "redis_up" | "mysql_up"
+    )
+}
+
+/// The unit of a series, from its metadata or else the end of its name.
+pub fn unit_of(series: &Series) -> Unit {
+    const ENDINGS: [(&str, Unit); 8] = [
+        ("_seconds", Unit::Seconds),
+        ("_seconds_sum", Unit::Seconds),
+        ("_milliseconds", Unit::Milliseconds),
+        ("_ms", Unit::Milliseconds),
+        ("_bytes", Unit::Bytes),
+        ("_bytes_total", Unit::Bytes),
+        ("_ratio", Unit::Ratio),
+        ("_percent", Unit::Percent),
+    ];
+    if series.unit != Unit::None {
+        return series.unit;
+    }
+    ENDINGS
+        .iter()
+        .find(|(end, _)| series.name.ends_with(end))
+        .map_or(Unit::None, |(_, unit)| *unit)
+}
+
+/// A gauge of a time to serve, or the sum of such times: a counter of seconds alone is use, not delay.
+fn is_time(series: &Series, says_so: bool) -> bool {
+    let timed = matches!(unit_of(series), Unit::Seconds | Unit::Milliseconds);
+    if series.name.ends_with("_sum") {
+        says_so || timed
+    } else {
+        says_so && series.kind != SeriesKind::Counter
+    }
+}
+
+fn fails_by_status(labels: &Labels) -> bool {
+    STATUS_LABELS
+        .iter()
+        .any(|name| labels.get(name).is_some_and(|code| code.starts_with('5')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_usual_names() {
+        use MetricRole::{Availability, Errors, Latency, Other, Saturation, Traffic};
+        use SeriesKind::{Counter, Gauge};
+        let cases = [
+            ("http_requests_total", Counter, "", Traffic),
+            ("http_requests_total", Counter, "503", Errors),
+            ("http_request_errors_total", Counter, "", Errors),
+            ("http_request_duration_p99_seconds", Gauge, "", Latency),
+            ("http_request_duration_seconds_sum", Counter, "", Latency),
+            ("http_request_duration_seconds_count", Counter, "", Traffic),
+            ("db_pool_in_use_ratio", Gauge, "", Saturation),
+            ("process_cpu_seconds_total", Counter, "", Saturation),
+            ("node_memory_MemAvailable_bytes", Gauge, "", Other),
+            ("node_filesystem_free_bytes", Gauge, "", Other),
+            ("cache_hit_ratio", Gauge, "", Availability),
+            ("queue_lag_messages", Gauge, "", Saturation),
+            ("up", Gauge, "", Availability),
+            ("process_open_fds", Gauge, "", Saturation),
+            ("node_network_receive_bytes_total", Counter, "", Traffic),
+            ("temperature_celsius", Gauge, "", Other),
+        ];
+        for (name, kind, code, role) in cases {
+            let labels = Labels::from_pairs([("code", code)]).unwrap();
+            let series = Series::new(name, labels, kind, Unit::None);
+            assert_eq!(role_of(&series), role, "{name} {code}");
+        }
+        assert!(!is_judged("go_info") && is_judged("information_requests_total"));
+    }
+}

@@ -1,0 +1,230 @@
+//! Quiet is not healthy: scrapes that fail, entities that stop reporting, sources that go blind.
+//!
+//! A source that is blind makes no entity absent: what cannot be seen is not known to be gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entities::EntityIx;
+use super::intake::{Intake, SeriesIx, SourceIx};
+use crate::model::{SourceId, Time};
+
+/// Failed scrapes in a row until a target counts as down.
+const DOWN_SCRAPES: u32 = 2;
+/// A series is silent after this many of its intervals …
+const SILENT_INTERVALS: i64 = 5;
+/// … and at least this long, in milliseconds.
+const SILENT_MS_MIN: i64 = 45_000;
+/// A series that came less often than this is not waited for, in milliseconds.
+const INTERVAL_MS_MAX: u32 = 10 * 60_000;
+/// Part of the series looked at in one tick.
+const SERIES_PARTS: usize = 8;
+/// Batches until a source is expected to go on.
+const SOURCE_WARM_UP: u32 = 20;
+/// A source is blind after this many of its usual gaps …
+const BLIND_GAPS: i64 = 12;
+/// … and at least this long, in milliseconds.
+const BLIND_MS_MIN: i64 = 60_000;
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// A target's scrapes fail since.
+    Down(SeriesIx, Time),
+    /// They succeed again.
+    Up(SeriesIx, Time),
+    /// Everything an entity reported stopped; its last point.
+    Gone(EntityIx, Time),
+    /// It reports again.
+    Back(EntityIx, Time),
+    /// A source stopped delivering; its last batch.
+    Blind(SourceIx, Time),
+    /// It delivers again.
+    Seeing(SourceIx, Time),
+}
+
+#[derive(Debug)]
+struct SourceState {
+    id: SourceId,
+    batches: u32,
+    last: Time,
+    gap_ms: i64,
+    /// Newest event time of its samples.
+    newest: Time,
+    is_blind: bool,
+}
+
+/// Watches for silence.
+#[derive(Debug, Default)]
+pub struct SilenceWatch {
+    sources: Vec<SourceState>,
+    index: BTreeMap<SourceId, SourceIx>,
+    /// Targets that answered at least once.
+    answered: BTreeSet<SeriesIx>,
+    /// Failed scrapes in a row: since when, how many.
+    down: BTreeMap<SeriesIx, (Time, u32)>,
+    /// Silent series by entity.
+    silent: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
+    gone: BTreeSet<EntityIx>,
+    next_part: usize,
+}
+
+impl SilenceWatch {
+    /// Notes a batch with measurements; says when a blind source sees again.
+    pub fn on_batch(
+        &mut self,
+        id: &SourceId,
+        measures: bool,
+        now: Time,
+    ) -> (SourceIx, Option<Silence>) {
+        let ix = match self.index.get(id) {
+            Some(ix) => *ix,
+            None => self.add_source(id, now),
+        };
+        let source = &mut self.sources[ix.0 as usize];
+        if !measures {
+            return (ix, None);
+        }
+        if source.batches > 0 && now > source.last {
+            let gap_ms = now.since(source.last);
+            source.gap_ms = if source.gap_ms == 0 {
+                gap_ms
+            } else {
+                source.gap_ms + (gap_ms - source.gap_ms) / 8
+            };
+        }
+        source.batches = source.batches.saturating_add(1);
+        source.last = now;
+        let was_blind = std::mem::replace(&mut source.is_blind, false);
+        (ix, was_blind.then_some(Silence::Seeing(ix, now)))
+    }
+
+    fn add_source(&mut self, id: &SourceId, now: Time) -> SourceIx {
+        // Sources are configured, so there are few; the type bounds them all the same.
+        let ix = SourceIx(self.sources.len().min(usize::from(u16::MAX)) as u16);
+        if usize::from(ix.0) == self.sources.len() {
+            self.sources.push(SourceState {
+                id: id.clone(),
+                batches: 0,
+                last: now,
+                gap_ms: 0,
+                newest: Time::ZERO,
+                is_blind: false,
+            });
+        }
+        self.index.insert(id.clone(), ix);
+        ix
+    }
+
+    /// Notes the newest event time of a source's samples.
+    pub fn on_sample(&mut self, source: SourceIx, at: Time) {
+        let source = &mut self.sources[source.0 as usize];
+        source.newest = source.newest.max(at);
+    }
+
+    /// A scrape's own verdict.
+    pub fn on_up(&mut self, series: SeriesIx, at: Time, is_up: bool) -> Option<Silence> {
+        if is_up {
+            self.answered.insert(series);
+            let (_, scrapes) = self.down.remove(&series)?;
+            return (scrapes >= DOWN_SCRAPES).then_some(Silence::Up(series, at));
+        }
+        if !self.answered.contains(&series) {
+            return None;
+        }
+        let (since, scrapes) = self.down.entry(series).or_insert((at, 0));
+        *scrapes = scrapes.saturating_add(1);
+        (*scrapes >= DOWN_SCRAPES).then_some(Silence::Down(series, *since))
+    }
+
+    /// A series that was silent has a point again.
+    pub fn on_woken(&mut self, series: SeriesIx, entity: EntityIx, at: Time) -> Option<Silence> {
+        let silent = self.silent.get_mut(&entity)?;
+        silent.remove(&series);
+        if silent.is_empty() {
+            self.silent.remove(&entity);
+        }
+        self.gone
+            .remove(&entity)
+            .then_some(Silence::Back(entity, at))
+    }
+
+    /// The passing of time: looks at a part of the series, and at every source.
+    pub fn tick(&mut self, intake: &mut Intake, now: Time) -> Vec<Silence> {
+        let mut news = Vec::new();
+        for (ix, source) in self.sources.iter_mut().enumerate() {
+            let patience_ms = (source.gap_ms * BLIND_GAPS).max(BLIND_MS_MIN);
+            let is_late = now.since(source.last) > patience_ms;
+            if is_late && source.batches >= SOURCE_WARM_UP && !source.is_blind {
+                source.is_blind = true;
+                news.push(Silence::Blind(SourceIx(ix as u16), source.last));
+            }
+        }
+        let total = intake.len();
+        let part = total.div_ceil(SERIES_PARTS);
+        let from = self.next_part * part;
+        self.next_part = (self.next_part + 1) % SERIES_PARTS;
+        for at in from..(from + part).min(total) {
+            news.extend(self.look_at(SeriesIx(at as u32), intake));
+        }
+        news
+    }
+
+    fn look_at(&mut self, ix: SeriesIx, intake: &mut Intake) -> Option<Silence> {
+        let row = intake.row(ix);
+        let source = &self.sources[row.source().0 as usize];
+        let is_waited_for = row.is_judged() && (1..=INTERVAL_MS_MAX).contains(&row.interval_ms);
+        if !is_waited_for || source.is_blind {
+            return None;
+        }
+        let patience_ms = (i64::from(row.interval_ms) * SILENT_INTERVALS).max(SILENT_MS_MIN);
+        if !row.is_silent && source.newest.since(row.last_at) <= patience_ms {
+            return None;
+        }
+        let (entity, last_at) = (row.entity, row.last_at);
+        intake.row_mut(ix).is_silent = true;
+        let silent = self.silent.entry(entity).or_default();
+        silent.insert(ix);
+        let judged = intake
+            .of_entity(entity)
+            .iter()
+            .filter(|ix| intake.row(**ix).is_judged())
+            .count();
+        let is_gone = judged >= 2 && silent.len() >= judged && self.gone.insert(entity);
+        is_gone.then_some(Silence::Gone(entity, last_at))
+    }
+
+    /// Name of a source.
+    pub fn source(&self, ix: SourceIx) -> &SourceId {
+        &self.sources[ix.0 as usize].id
+    }
+
+    /// Sources that are blind now.
+    pub fn blind(&self) -> impl Iterator<Item = (&SourceId, Time)> {
+        self.sources
+            .iter()
+            .filter(|source| source.is_blind)
+            .map(|source| (&source.id, source.last))
+    }
+
+    /// Whether an entity stopped reporting, or a target of it is down, and since when.
+    pub fn lost_since(&self, entity: EntityIx, intake: &Intake) -> Option<Time> {
+        let down = intake
+            .of_entity(entity)
+            .iter()
+            .filter_map(|ix| self.down.get(ix))
+            .filter(|(_, scrapes)| *scrapes >= DOWN_SCRAPES)
+            .map(|(since, _)| *since)
+            .min();
+        let gone = || {
+            self.gone.contains(&entity).then(|| {
+                intake
+                    .of_entity(entity)
+                    .iter()
+                    .map(|ix| intake.row(*ix).last_at)
+                    .max()
+                    .unwrap_or(Time::ZERO)
+            })
+        };
+        down.or_else(gone)
+    }
+}

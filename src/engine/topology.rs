@@ -1,0 +1,134 @@
+//! Who depends on whom: declared in the config, seen in traces, or read off labels.
+//!
+//! Edges keep how they are known and when they were last confirmed; nothing here guesses from names.
+
+use std::collections::BTreeMap;
+
+use super::entities::EntityIx;
+use crate::model::{Provenance, Time};
+
+/// Most edges kept; later ones are counted.
+pub const EDGES_MAX: usize = 200_000;
+
+/// What is known of one edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeState {
+    /// The strongest way it is known.
+    pub provenance: Provenance,
+    /// When it was last confirmed.
+    pub last_seen: Time,
+}
+
+/// The dependencies known.
+#[derive(Debug, Default)]
+pub struct Topology {
+    edges: BTreeMap<(EntityIx, EntityIx), EdgeState>,
+    callees: BTreeMap<EntityIx, Vec<EntityIx>>,
+    callers: BTreeMap<EntityIx, Vec<EntityIx>>,
+    refused: u64,
+}
+
+impl Topology {
+    /// Notes that `from` depends on `to`. A stronger way of knowing stays; the latest time counts.
+    pub fn see(&mut self, from: EntityIx, to: EntityIx, provenance: Provenance, at: Time) {
+        if from == to {
+            return;
+        }
+        if let Some(edge) = self.edges.get_mut(&(from, to)) {
+            edge.provenance = edge.provenance.max(provenance);
+            edge.last_seen = edge.last_seen.max(at);
+            return;
+        }
+        if self.edges.len() >= EDGES_MAX {
+            self.refused += 1;
+            return;
+        }
+        let edge = EdgeState {
+            provenance,
+            last_seen: at,
+        };
+        self.edges.insert((from, to), edge);
+        insert_sorted(self.callees.entry(from).or_default(), to);
+        insert_sorted(self.callers.entry(to).or_default(), from);
+    }
+
+    /// Takes an entity out: it turned out to be an alias of another.
+    pub fn forget(&mut self, entity: EntityIx) {
+        for from in self.callers.remove(&entity).unwrap_or_default() {
+            self.edges.remove(&(from, entity));
+            if let Some(callees) = self.callees.get_mut(&from) {
+                callees.retain(|to| *to != entity);
+            }
+        }
+        for to in self.callees.remove(&entity).unwrap_or_default() {
+            self.edges.remove(&(entity, to));
+            if let Some(callers) = self.callers.get_mut(&to) {
+                callers.retain(|from| *from != entity);
+            }
+        }
+    }
+
+    /// What `from` depends on, in order.
+    pub fn callees(&self, from: EntityIx) -> &[EntityIx] {
+        self.callees.get(&from).map_or(&[], Vec::as_slice)
+    }
+
+    /// What depends on `to`, in order.
+    pub fn callers(&self, to: EntityIx) -> &[EntityIx] {
+        self.callers.get(&to).map_or(&[], Vec::as_slice)
+    }
+
+    /// One edge.
+    pub fn edge(&self, from: EntityIx, to: EntityIx) -> Option<EdgeState> {
+        self.edges.get(&(from, to)).copied()
+    }
+
+    /// Every edge, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (EntityIx, EntityIx, EdgeState)> {
+        self.edges
+            .iter()
+            .map(|((from, to), edge)| (*from, *to, *edge))
+    }
+
+    /// Edges refused because there are too many.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+fn insert_sorted(list: &mut Vec<EntityIx>, item: EntityIx) {
+    if let Err(at) = list.binary_search(&item) {
+        list.insert(at, item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_strongest_provenance_and_the_latest_time() {
+        let (a, b, c) = (EntityIx(0), EntityIx(1), EntityIx(2));
+        let mut topology = Topology::default();
+        topology.see(a, b, Provenance::Declared, Time::from_secs(1));
+        topology.see(a, b, Provenance::Traced, Time::from_secs(9));
+        topology.see(a, b, Provenance::Traced, Time::from_secs(5));
+        topology.see(a, a, Provenance::Traced, Time::from_secs(5));
+        topology.see(c, b, Provenance::Inferred, Time::from_secs(5));
+        let edge = EdgeState {
+            provenance: Provenance::Declared,
+            last_seen: Time::from_secs(9),
+        };
+        assert_eq!(topology.edge(a, b), Some(edge));
+        assert_eq!(
+            (topology.callees(a), topology.callers(b)),
+            (&[b][..], &[a, c][..])
+        );
+        topology.forget(b);
+        assert_eq!(topology.iter().count(), 0);
+        assert_eq!(
+            (topology.callees(a), topology.callers(b)),
+            (&[][..], &[][..])
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! Are these calls slower, or failing more, than usual? Made for few calls: with head sampling a
+//! window of ten seconds often holds one or two.
+//!
+//! Durations are judged by their logarithm, of which the mean and the spread are learned call by
+//! call; a window's mean is compared with a spread that shrinks with the calls in it. Failures are
+//! judged by the Poisson tail. Abnormal windows do not teach, for a while.
+
+/// Calls it takes until anything is judged.
+const WARM_UP_CALLS: f64 = 20.0;
+/// Memory, in calls.
+const MEMORY_CALLS: f64 = 1_000.0;
+/// Spread of a window's mean beyond that of its calls: workloads wander, in log units.
+const WANDER: f64 = 0.12;
+/// The smallest spread of single calls believed, in log units.
+const SPREAD_MIN: f64 = 0.15;
+/// Standard deviations from which a window is odd …
+const ODD_Z: f64 = 3.5;
+/// … and from which it is so odd that no second one is awaited.
+const SURE_Z: f64 = 7.0;
+/// Slower by less than this factor is never worth a finding.
+const SLOWER_MIN: f64 = 1.5;
+/// −log10 p of a window's failures from which it is odd …
+const ODD_SCORE: f64 = 2.5;
+/// … and from which no second one is awaited.
+const SURE_SCORE: f64 = 8.0;
+/// A failing share never counts as lower than this: one failure in a thousand calls is life.
+const FAILING_MIN: f64 = 0.003;
+/// Odd windows in a row after which the new way counts as usual.
+const ODD_WINDOWS_MAX: u32 = 180;
+/// Quiet windows in a row that end a finding.
+const QUIET_WINDOWS: u32 = 2;
+/// Highest score told.
+const SCORE_MAX: f64 = 50.0;
+
+/// The calls of one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Window {
+    /// Calls.
+    pub calls: f64,
+    /// Calls that failed.
+    pub errors: f64,
+    /// Sum of the logarithms of durations in seconds.
+    pub log_sum: f64,
+    /// Sum of their squares.
+    pub log_squares: f64,
+}
+
+/// What is usual.
+#[derive(Clone, Debug, Default)]
+pub struct Usual {
+    calls: f64,
+    mean: f64,
+    variance: f64,
+    errors: f64,
+    slow: Streak,
+    failing: Streak,
+}
+
+/// Odd windows in a row, and quiet ones.
+#[derive(Clone, Debug, Default)]
+struct Streak {
+    odd: u32,
+    quiet: u32,
+    is_open: bool,
+}
+
+/// What is to be said about a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// Nothing.
+    Usual,
+    /// Odd.
+    Odd {
+        /// Seen: seconds, or share of failures.
+        seen: f64,
+        /// Expected at least.
+        low: f64,
+        /// Expected at most.
+        high: f64,
+        /// −log10 of the chance.
+        score: f64,
+    },
+    /// What was odd is over.
+    Over,
+}
+
+impl Window {
+    /// Adds a call.
+    pub fn add(&mut self, duration_us: u64, error: bool) {
+        let log = (duration_us.max(1) as f64 / 1e6).ln();
+        self.calls += 1.0;
+        self.errors += f64::from(u8::from(error));
+        self.log_sum += log;
+        self.log_squares += log * log;
+    }
+
+    fn mean(&self) -> f64 {
+        self.log_sum / self.calls
+    }
+}
+
+impl Usual {
+    /// Judges durations and failures of a window with at least one call, then learns from it.
+    pub fn judge(&mut self, window: &Window) -> (Verdict, Verdict) {
+        let is_warm = self.calls >= WARM_UP_CALLS;
+        let (slow, failing) = if is_warm {
+            (self.judge_slow(window), self.judge_failing(window))
+        } else {
+            (Verdict::Usual, Verdict::Usual)
+        };
+        if self.slow.teaches() && self.failing.teaches() {
+            self.learn(window);
+        }
+        (slow, failing)
+    }
+
+    fn judge_slow(&mut self, window: &Window) -> Verdict {
+        let z = self.z(window);
+        let slower = (window.mean() - self.mean).exp();
+        let is_odd = z >= ODD_Z && slower >= SLOWER_MIN;
+        // One call proves nothing, however slow.
+        let is_sure = z >= SURE_Z && window.calls >= 2.0;
+        let spread = self.spread() * 2.0;
+        let odd = Verdict::Odd {
+            seen: window.mean().exp(),
+            low: (self.mean - spread).exp(),
+            high: (self.mean + spread).exp(),
+            score: score_of_z(z),
+        };
+        self.slow.turn(is_odd, is_sure, odd)
+    }
+
+    fn judge_failing(&mut self, window: &Window) -> Verdict {
+        let usual = (self.errors / self.calls).max(FAILING_MIN);
+        let score = poisson_score(window.errors, window.calls * usual);
+        let is_odd = score >= ODD_SCORE && window.errors > 2.0 * usual * window.calls;
+        let is_sure = score >= SURE_SCORE;
+        let odd = Verdict::Odd {
+            seen: window.errors / window.calls,
+            low: 0.0,
+            high: (3.0 * usual).min(1.0),
+            score: score.min(SCORE_MAX),
+        };
+        self.failing.turn(is_odd, is_sure, odd)
+    }
+
+    fn learn(&mut self, window: &Window) {
+        let kept = self.calls.min((MEMORY_CALLS - window.calls).max(0.0));
+        let total = kept + window.calls;
+        let mean = (kept * self.mean + window.log_sum) / total;
+        let squares = kept * (self.variance + self.mean * self.mean) + window.log_squares;
+        self.variance = (squares / total - mean * mean).max(0.0);
+        self.mean = mean;
+        self.errors = self.errors * kept / self.calls.max(1.0) + window.errors;
+        self.calls = total;
+    }
+
+    fn spread(&self) -> f64 {
+        self.variance.sqrt().max(SPREAD_MIN)
+    }
+
+    /// Standard deviations by which a window's calls are slower than usual.
+    pub fn z(&self, window: &Window) -> f64 {
+        let spread = self.spread();
+        let of_mean = (spread * spread / window.calls + WANDER * WANDER).sqrt();
+        (window.mean() - self.mean) / of_mean
+    }
+
+    /// The usual duration in seconds, its spread as a factor, and the usual share of failures.
+    pub fn normal(&self) -> Option<(f64, f64, f64)> {
+        (self.calls >= WARM_UP_CALLS).then(|| {
+            (
+                self.mean.exp(),
+                self.spread().exp(),
+                self.errors / self.calls,
+            )
+        })
+    }
+
+    /// Calls learned from.
+    pub fn calls(&self) -> u32 {
+        self.calls as u32
+    }
+}
+
+impl Streak {
+    /// Two odd windows in a row, or one that is sure, are a finding; two quiet ones end it.
+    fn turn(&mut self, is_odd: bool, is_sure: bool, odd: Verdict) -> Verdict {
+        if is_odd {
+            self.odd += 1;
+            self.quiet = 0;
+            if self.is_open || is_sure || self.odd >= 2 {
+                self.is_open = true;
+                return odd;
+            }
+            return Verdict::Usual;
+        }
+        self.quiet += 1;
+        if self.quiet >= QUIET_WINDOWS || !self.is_open {
+            self.odd = 0;
+        }
+        if self.is_open && self.quiet >= QUIET_WINDOWS {
+            self.is_open = false;
+            return Verdict::Over;
+        }
+        Verdict::Usual
+    }
+
+    fn teaches(&self) -> bool {
+        self.odd == 0 || self.odd > ODD_WINDOWS_MAX
+    }
+}
+
+/// −log10 of the upper tail of the normal distribution, by its leading term.
+fn score_of_z(z: f64) -> f64 {
+    if z <= 1.0 {
+        return 0.8;
+    }
+    let log_p = -z * z / 2.0 - (z * (2.0 * std::f64::consts::PI).sqrt()).ln();
+    (-log_p / std::f64::consts::LN_10).min(SCORE_MAX)
+}
+
+/// −log10 of the chance of at least `seen` events when `expected` are usual.
+fn poisson_score(seen: f64, expected: f64) -> f64 {
+    if seen <= expected {
+        return 0.0;
+    }
+    // Chernoff's bound: tight enough for a threshold, and never too small a chance.
+    let log_p = seen - expected - seen * (seen / expected).ln();
+    -log_p / std::f64::consts::LN_10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(durations_ms: &[u64], errors: usize) -> Window {
+        let mut window = Window::default();
+        for (i, ms) in durations_ms.iter().enumerate() {
+            window.add(ms * 1_000, i < errors);
+        }
+        window
+    }
+
+    fn taught() -> Usual {
+        let mut usual = Usual::default();
+        for i in 0..60_u64 {
+            assert_eq!(
+                usual.judge(&window(&[100 + (i * 7) % 40, 80 + (i * 13) % 50], 0)),
+                (Verdict::Usual, Verdict::Usual)
+            );
+        }
+        usual
+    }
+
+    #[test]
+    fn few_slow_calls_are_noticed_and_their_end_too() {
+        let mut usual = taught();
+        assert_eq!(
+            usual.judge(&window(&[1_700], 0)).0,
+            Verdict::Usual,
+            "one call proves nothing"
+        );
+        assert!(matches!(
+            usual.judge(&window(&[1_500], 0)).0,
+            Verdict::Odd { seen, high, .. } if seen > 1.4 && high < 0.3
+        ));
+        assert_eq!(usual.judge(&window(&[100, 110], 0)).0, Verdict::Usual);
+        assert_eq!(usual.judge(&window(&[100, 110], 0)).0, Verdict::Over);
+    }
+
+    #[test]
+    fn many_slow_calls_need_no_second_window() {
+        let mut usual = taught();
+        assert!(matches!(
+            usual.judge(&window(&[900, 1_000, 1_100, 900], 0)).0,
+            Verdict::Odd { .. }
+        ));
+        let mut usual = taught();
+        assert_eq!(
+            usual.judge(&window(&[120, 130, 125, 140], 0)).0,
+            Verdict::Usual
+        );
+    }
+
+    #[test]
+    fn failures_are_judged_by_their_number() {
+        let mut usual = taught();
+        assert_eq!(usual.judge(&window(&[100; 8], 1)).1, Verdict::Usual);
+        let mut usual = taught();
+        assert!(matches!(
+            usual.judge(&window(&[100; 8], 6)).1,
+            Verdict::Odd { .. }
+        ));
+    }
+}

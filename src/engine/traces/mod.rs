@@ -1,0 +1,434 @@
+//! Spans in; dependencies, calls that are slow or fail, and exemplar traces out.
+//!
+//! Spans wait in a bounded table until their trace is whole (nothing came for a while), so that
+//! parents and children are known whatever the order of arrival. Each window of ten seconds is then
+//! judged per edge and per entity. Spans without their parent still count for their own entity.
+
+mod judge;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::entities::EntityIx;
+use super::topology::Topology;
+use crate::model::{Provenance, Span, Time, TraceId};
+
+pub use judge::{Usual, Verdict, Window};
+pub use tree::{Part, Tree};
+
+/// Width of a window, in milliseconds.
+pub const WINDOW_MS: i64 = 10_000;
+/// A trace is whole when nothing came for this long, in milliseconds of engine time.
+const WHOLE_AFTER_MS: i64 = 3_000;
+/// Spans waiting from which the oldest traces are taken as they are; twice as many are refused.
+const SPANS_WAITING_MAX: usize = 100_000;
+/// Spans of one trace at most; the rest is counted.
+const SPANS_PER_TRACE_MAX: usize = 2_000;
+/// Edges and entities watched at most.
+const FLOWS_MAX: usize = 50_000;
+/// Spans of a trace kept as an example.
+const EXEMPLAR_SPANS_MAX: usize = 400;
+/// Traces kept as examples.
+const EXEMPLARS_MAX: usize = 512;
+/// Examples older than this give way, in milliseconds.
+const EXEMPLAR_MS: i64 = 15 * 60_000;
+
+/// What a window is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flow {
+    /// Requests an entity serves.
+    Served(EntityIx),
+    /// Calls from one entity to another, as the caller sees them.
+    Called(EntityIx, EntityIx),
+    /// Time an entity spends in itself, and failures that are its own.
+    Own(EntityIx),
+    /// Time between what the caller waits and what the callee says it took.
+    Gap(EntityIx),
+}
+
+/// Why a trace is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// It failed.
+    Failed,
+    /// The slowest of late.
+    Slowest,
+}
+
+/// A judged window.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// About what.
+    pub flow: Flow,
+    /// End of the window.
+    pub at: Time,
+    /// Its durations.
+    pub slow: Verdict,
+    /// Its failures.
+    pub failing: Verdict,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    parts: Vec<Part>,
+    last: Time,
+}
+
+#[derive(Debug, Default)]
+struct FlowState {
+    now: Window,
+    /// The last window that held calls.
+    last: Window,
+    last_at: Time,
+    usual: Usual,
+}
+
+#[derive(Debug)]
+struct Exemplar {
+    at: Time,
+    weight_us: u64,
+    trace: TraceId,
+    tree: Arc<Tree>,
+}
+
+/// What spans have shown.
+#[derive(Debug, Default)]
+pub struct Traces {
+    waiting: BTreeMap<TraceId, Waiting>,
+    /// Traces by the time of their last span.
+    order: BTreeSet<(Time, TraceId)>,
+    spans_waiting: usize,
+    flows: BTreeMap<Flow, FlowState>,
+    window_end: Time,
+    exemplars: BTreeMap<(EntityIx, Reason), Exemplar>,
+    seen_any: bool,
+    refused: u64,
+}
+
+impl Traces {
+    /// Takes one span of `entity`, whose other side is `peer`.
+    pub fn take(&mut self, span: &Span, entity: EntityIx, peer: Option<EntityIx>, now: Time) {
+        self.seen_any = true;
+        let waiting = self.waiting.entry(span.trace).or_default();
+        if waiting.parts.len() >= SPANS_PER_TRACE_MAX || self.spans_waiting >= 2 * SPANS_WAITING_MAX
+        {
+            self.refused += 1;
+            return;
+        }
+        self.order.remove(&(waiting.last, span.trace));
+        waiting.last = now;
+        self.order.insert((now, span.trace));
+        waiting.parts.push(Part {
+            id: span.id,
+            parent: span.parent,
+            entity,
+            peer,
+            name: Arc::clone(&span.name),
+            kind: span.kind,
+            start: span.start,
+            duration_us: span.duration_us,
+            error: span.error,
+        });
+        self.spans_waiting += 1;
+    }
+
+    /// Takes whole traces apart, and judges the window when it is over.
+    pub fn tick(&mut self, now: Time, topology: &mut Topology) -> Vec<Judged> {
+        while let Some(&(last, trace)) = self.order.first() {
+            if now.since(last) < WHOLE_AFTER_MS && self.spans_waiting <= SPANS_WAITING_MAX {
+                break;
+            }
+            self.order.pop_first();
+            if let Some(waiting) = self.waiting.remove(&trace) {
+                self.spans_waiting -= waiting.parts.len();
+                self.take_apart(trace, waiting, topology);
+            }
+        }
+        if now < self.window_end {
+            return Vec::new();
+        }
+        self.window_end = Time::from_ms((now.ms() / WINDOW_MS + 1) * WINDOW_MS);
+        self.judge(now)
+    }
+
+    fn judge(&mut self, at: Time) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        for (flow, state) in &mut self.flows {
+            let window = std::mem::take(&mut state.now);
+            if window.calls < 1.0 {
+                continue;
+            }
+            let (slow, failing) = state.usual.judge(&window);
+            state.last = window;
+            state.last_at = at;
+            if (slow, failing) != (Verdict::Usual, Verdict::Usual) {
+                judged.push(Judged {
+                    flow: *flow,
+                    at,
+                    slow,
+                    failing,
+                });
+            }
+        }
+        judged
+    }
+
+    fn take_apart(&mut self, trace: TraceId, waiting: Waiting, topology: &mut Topology) {
+        let at = waiting.last;
+        let tree = Tree::new(waiting.parts);
+        for ix in 0..tree.parts.len() as u32 {
+            self.take_part(&tree, ix, at, topology);
+        }
+        self.keep(trace, tree, at);
+    }
+
+    fn take_part(&mut self, tree: &Tree, ix: u32, at: Time, topology: &mut Topology) {
+        let part = &tree.parts[ix as usize];
+        let children = &tree.children[ix as usize];
+        let mut answered = None;
+        for child in children.iter().map(|child| &tree.parts[*child as usize]) {
+            if child.entity != part.entity {
+                topology.see(part.entity, child.entity, Provenance::Traced, at);
+                answered = Some(child);
+            }
+        }
+        if part.is_outgoing() {
+            let callee = answered.map(|child| child.entity).or(part.peer);
+            if let Some(callee) = callee.filter(|callee| *callee != part.entity) {
+                topology.see(part.entity, callee, Provenance::Traced, at);
+                self.add(
+                    Flow::Called(part.entity, callee),
+                    part.duration_us,
+                    part.error,
+                );
+            }
+            if let Some(child) = answered {
+                let gap_us = part.duration_us.saturating_sub(child.duration_us);
+                self.add(Flow::Gap(child.entity), gap_us.max(1), false);
+            }
+        } else {
+            let is_entry = tree.parents[ix as usize]
+                .is_none_or(|parent| tree.parts[parent as usize].entity != part.entity);
+            if is_entry {
+                self.add(Flow::Served(part.entity), part.duration_us, part.error);
+                self.add(
+                    Flow::Own(part.entity),
+                    self_time_below(tree, ix),
+                    tree.fails_by_itself(ix),
+                );
+            }
+        }
+    }
+
+    fn add(&mut self, flow: Flow, duration_us: u64, error: bool) {
+        if self.flows.len() >= FLOWS_MAX && !self.flows.contains_key(&flow) {
+            self.refused += 1;
+            return;
+        }
+        self.flows
+            .entry(flow)
+            .or_default()
+            .now
+            .add(duration_us, error);
+    }
+
+    /// Keeps a trace as the example of every entity for which it is the slowest of late, or failed.
+    fn keep(&mut self, trace: TraceId, tree: Tree, at: Time) {
+        if tree.parts.len() > EXEMPLAR_SPANS_MAX {
+            return;
+        }
+        let weight_us = tree.duration_us();
+        let mut wanted: BTreeSet<(EntityIx, Reason)> = BTreeSet::new();
+        for part in &tree.parts {
+            wanted.insert((part.entity, Reason::Slowest));
+            if part.error {
+                wanted.insert((part.entity, Reason::Failed));
+            }
+        }
+        let tree = Arc::new(tree);
+        for key in wanted {
+            let is_better = self.exemplars.get(&key).is_none_or(|held| {
+                key.1 == Reason::Failed
+                    || weight_us > held.weight_us
+                    || at.since(held.at) > EXEMPLAR_MS
+            });
+            if is_better
+                && (self.exemplars.len() < EXEMPLARS_MAX || self.exemplars.contains_key(&key))
+            {
+                let exemplar = Exemplar {
+                    at,
+                    weight_us,
+                    trace,
+                    tree: Arc::clone(&tree),
+                };
+                self.exemplars.insert(key, exemplar);
+            }
+        }
+    }
+
+    /// Forgets examples that are old.
+    pub fn expire(&mut self, now: Time) {
+        self.exemplars
+            .retain(|_, held| now.since(held.at) <= 2 * EXEMPLAR_MS);
+    }
+
+    /// Examples of an entity, newest first.
+    pub fn exemplars(&self, entity: EntityIx) -> impl Iterator<Item = (TraceId, Reason, &Tree)> {
+        [Reason::Failed, Reason::Slowest]
+            .into_iter()
+            .filter_map(move |reason| {
+                let held = self.exemplars.get(&(entity, reason))?;
+                Some((held.trace, reason, &*held.tree))
+            })
+    }
+
+    /// What is usual for a flow, its last window, and when that was.
+    pub fn flow(&self, flow: Flow) -> Option<(&Usual, &Window, Time)> {
+        let state = self.flows.get(&flow)?;
+        (state.last.calls >= 1.0).then_some((&state.usual, &state.last, state.last_at))
+    }
+
+    /// Callers whose calls to `callee` were traced.
+    pub fn callers_of(&self, callee: EntityIx, topology: &Topology) -> Vec<Flow> {
+        topology
+            .callers(callee)
+            .iter()
+            .map(|caller| Flow::Called(*caller, callee))
+            .filter(|flow| self.flows.contains_key(flow))
+            .collect()
+    }
+
+    /// Whether an entity reports spans of requests it serves.
+    pub fn serves(&self, entity: EntityIx) -> bool {
+        self.flows.contains_key(&Flow::Served(entity))
+    }
+
+    /// Whether any span was ever seen.
+    pub fn seen_any(&self) -> bool {
+        self.seen_any
+    }
+
+    /// Spans and flows refused because there was no room.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+/// Time spent in the entity of a served request: its own span and the internal spans below it.
+fn self_time_below(tree: &Tree, ix: u32) -> u64 {
+    let entity = tree.parts[ix as usize].entity;
+    let mut sum = 0;
+    let mut stack = vec![ix];
+    let mut steps = 0;
+    while let Some(at) = stack.pop() {
+        steps += 1;
+        if steps > SPANS_PER_TRACE_MAX {
+            break;
+        }
+        sum += tree.self_us(at);
+        stack.extend(tree.children[at as usize].iter().copied().filter(|child| {
+            let child = &tree.parts[*child as usize];
+            child.entity == entity && !child.is_outgoing()
+        }));
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Labels, SpanId, SpanKind};
+
+    const GATEWAY: EntityIx = EntityIx(0);
+    const CART: EntityIx = EntityIx(1);
+    const CARDS: EntityIx = EntityIx(2);
+
+    fn span(trace: u128, id: u64, parent: Option<u64>, kind: SpanKind, duration_us: u64) -> Span {
+        Span {
+            trace: TraceId(trace),
+            id: SpanId(id),
+            parent: parent.map(SpanId),
+            resource: Labels::empty(),
+            name: Arc::from("op"),
+            kind,
+            start: Time::from_secs(100),
+            duration_us,
+            error: false,
+            peer: None,
+        }
+    }
+
+    #[test]
+    fn edges_come_of_parents_and_peers_in_any_order() {
+        let mut traces = Traces::default();
+        let mut topology = Topology::default();
+        let now = Time::from_secs(101);
+        traces.take(
+            &span(1, 4, Some(3), SpanKind::Client, 5_000),
+            CART,
+            Some(CARDS),
+            now,
+        );
+        traces.take(
+            &span(1, 3, Some(2), SpanKind::Server, 9_000),
+            CART,
+            None,
+            now,
+        );
+        traces.take(
+            &span(1, 1, None, SpanKind::Server, 20_000),
+            GATEWAY,
+            None,
+            now,
+        );
+        traces.take(
+            &span(1, 2, Some(1), SpanKind::Client, 10_000),
+            GATEWAY,
+            None,
+            now,
+        );
+        traces.tick(Time::from_secs(105), &mut topology);
+        let edges: Vec<_> = topology
+            .iter()
+            .map(|(from, to, e)| (from, to, e.provenance))
+            .collect();
+        assert_eq!(
+            edges,
+            [
+                (GATEWAY, CART, Provenance::Traced),
+                (CART, CARDS, Provenance::Traced)
+            ]
+        );
+        traces.tick(Time::from_secs(111), &mut topology);
+        let mean_ms = |flow| {
+            let (_, window, _) = traces.flow(flow).unwrap();
+            (1_000.0 * (window.log_sum / window.calls).exp()).round() as i64
+        };
+        let flows = [
+            Flow::Served(GATEWAY),
+            Flow::Own(GATEWAY),
+            Flow::Called(GATEWAY, CART),
+            Flow::Gap(CART),
+            Flow::Own(CART),
+            Flow::Called(CART, CARDS),
+        ];
+        assert_eq!(flows.map(mean_ms), [20, 10, 10, 1, 4, 5]);
+        assert_eq!(traces.exemplars(CART).count(), 1);
+        assert!(traces.serves(CART) && !traces.serves(CARDS));
+    }
+
+    #[test]
+    fn one_trace_cannot_fill_the_table() {
+        let mut traces = Traces::default();
+        for id in 0..(SPANS_PER_TRACE_MAX as u64 + 5) {
+            traces.take(
+                &span(1, id, None, SpanKind::Server, 1),
+                GATEWAY,
+                None,
+                Time::ZERO,
+            );
+        }
+        assert_eq!(traces.refused(), 5);
+    }
+}
