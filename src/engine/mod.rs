@@ -12,6 +12,7 @@ mod case;
 mod changes;
 mod commands;
 mod correlate;
+pub mod detect;
 pub mod diagnose;
 mod entities;
 mod explain;

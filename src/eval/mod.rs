@@ -5,6 +5,7 @@
 
 pub mod drive;
 pub mod loghub;
+pub mod nab;
 pub mod nezha;
 pub mod petshop;
 pub mod quiet;

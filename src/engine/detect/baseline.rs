@@ -1,0 +1,255 @@
+//! What is normal now: a level, a season by hour of day for working days and weekends, and spread.
+//!
+//! Two predictors run side by side; the season is used while it explains clearly more than the
+//! level alone, so nobody has to say which series are seasonal. Updates are clipped at
+//! [`CLIP_SCALES`] so that an outlier teaches little. It never reads a clock: time is the sample's.
+
+use serde::{Deserialize, Serialize};
+
+use super::weight;
+
+/// Hours of a day.
+const HOURS: usize = 24;
+/// Milliseconds in a day.
+const DAY_MS: i64 = 86_400_000;
+/// Half-life of the level at slow sampling, in samples.
+const LEVEL_HALF_LIFE_MIN: f32 = 400.0;
+/// Half-life of the level at fast sampling, in samples.
+const LEVEL_HALF_LIFE_MAX: f32 = 2_000.0;
+/// Half-life of the level in time, where it lies between the two bounds, in seconds.
+const LEVEL_HALF_LIFE_S: f32 = 6.0 * 3_600.0;
+/// Half-life of the spread, in samples.
+const SPREAD_HALF_LIFE: f32 = 500.0;
+/// Days over which an hour's mean is taken.
+const SEASON_DAYS: f32 = 5.0;
+/// A season is used from this age on, in milliseconds: it has been seen once.
+const SEASON_AGE_MS: i64 = DAY_MS;
+/// The season is used while its error is below this share of the level's error.
+const SEASON_GAIN: f32 = 0.8;
+/// Strides of samples that the other profile's mean of an hour counts for.
+const PROFILE_PRIOR: u8 = 4;
+/// Updates are clipped at this many scales.
+const CLIP_SCALES: f32 = 4.0;
+/// Samples before updates are clipped.
+const CLIP_AFTER: u32 = 30;
+/// Mean absolute deviation to standard deviation of a normal distribution.
+const DEVIATION_TO_SCALE: f32 = 1.25;
+/// Spread assumed at least, as a share of the value: less is of no practical importance.
+const SCALE_SHARE_MIN: f32 = 1e-3;
+/// Spread assumed at least, absolutely.
+const SCALE_MIN: f32 = 1e-6;
+/// What a sample teaches while a fault is suspected, as a share of what it would teach.
+const DOUBT_SHARE: f32 = 0.125;
+/// After a change of cadence the spread is learned anew from as many samples.
+const RELEARN_FROM: u32 = 12;
+
+/// Level, season and spread of one series, relative to its first value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Baseline {
+    first_ms: i64,
+    count: u32,
+    spread_count: u32,
+    level: f32,
+    /// Level on top of the season.
+    offset: f32,
+    level_error: f32,
+    season_error: f32,
+    error: f32,
+    /// Means of the hours, working days and weekends.
+    hours: [[f32; HOURS]; 2],
+    /// How often each hour was seen, in strides; 0 is never.
+    seen: [[u8; HOURS]; 2],
+}
+
+/// A value to judge and to learn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    /// Event time.
+    pub(super) at_ms: i64,
+    /// The value, relative to the first one.
+    pub(super) x: f32,
+    /// How large the series' values are, for the least spread that matters.
+    pub(super) magnitude: f32,
+    /// Usual time between samples.
+    pub(super) interval_s: f32,
+    /// Whether a fault is suspected: then it teaches little.
+    pub(super) doubtful: bool,
+}
+
+/// One value against the baseline.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Residual {
+    /// Value expected.
+    pub(super) expected: f32,
+    /// Spread around it.
+    pub(super) scale: f32,
+    /// Deviation in scales.
+    pub(super) z: f32,
+    /// Spread around the plain level, a steadier unit for long memories.
+    pub(super) level_scale: f32,
+}
+
+/// Where in the week an instant lies: a profile and two hours with the share of the second.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    profile: usize,
+    hours: [usize; 2],
+    share: f32,
+}
+
+impl Baseline {
+    /// Judges a value by what was known before, then learns it.
+    pub(super) fn step(&mut self, point: &Point) -> Residual {
+        if self.count == 0 {
+            self.first_ms = point.at_ms;
+            self.level = point.x;
+        }
+        let phase = Phase::of(point.at_ms);
+        let season = self.season(phase);
+        let least = least_scale(point.magnitude);
+        let expected = if self.is_seasonal(point.at_ms) {
+            season + self.offset
+        } else {
+            self.level
+        };
+        let scale = (self.error * DEVIATION_TO_SCALE).max(least);
+        let residual = Residual {
+            expected,
+            scale,
+            z: (point.x - expected) / scale,
+            level_scale: (self.level_error * DEVIATION_TO_SCALE).max(least),
+        };
+        self.learn(point, phase, season, &residual);
+        residual
+    }
+
+    /// What is expected at an instant, and the spread around it.
+    pub(super) fn expect(&self, at_ms: i64, magnitude: f32) -> (f32, f32) {
+        let expected = if self.is_seasonal(at_ms) {
+            self.season(Phase::of(at_ms)) + self.offset
+        } else {
+            self.level
+        };
+        let scale = self.error * DEVIATION_TO_SCALE;
+        (expected, scale.max(least_scale(magnitude)))
+    }
+
+    /// Whether the daily season explains enough to be used.
+    pub(super) fn is_seasonal(&self, at_ms: i64) -> bool {
+        at_ms.saturating_sub(self.first_ms) > SEASON_AGE_MS
+            && self.season_error < SEASON_GAIN * self.level_error
+    }
+
+    /// Time since the first sample, in milliseconds.
+    pub(super) fn age_ms(&self, at_ms: i64) -> i64 {
+        at_ms.saturating_sub(self.first_ms)
+    }
+
+    /// The plain level.
+    pub(super) fn level(&self) -> f32 {
+        self.level
+    }
+
+    /// Learns the spread anew: samples come at another pace, so they average over another time.
+    pub(super) fn relearn_spread(&mut self) {
+        self.spread_count = self.spread_count.min(RELEARN_FROM);
+    }
+
+    fn season(&self, phase: Phase) -> f32 {
+        let [a, b] = phase.hours.map(|h| self.hour(phase.profile, h));
+        a + phase.share * (b - a)
+    }
+
+    /// Mean of an hour; that of the other profile, or the level, while it was never seen.
+    fn hour(&self, profile: usize, hour: usize) -> f32 {
+        if self.seen[profile][hour] > 0 {
+            self.hours[profile][hour]
+        } else if self.seen[1 - profile][hour] > 0 {
+            self.hours[1 - profile][hour]
+        } else {
+            self.level
+        }
+    }
+
+    fn learn(&mut self, point: &Point, phase: Phase, season: f32, residual: &Residual) {
+        self.count = self.count.saturating_add(1);
+        self.spread_count = self.spread_count.saturating_add(1);
+        let clips = self.count > CLIP_AFTER;
+        let clip = |delta: f32, scale: f32| {
+            let most = CLIP_SCALES * scale;
+            if clips {
+                delta.clamp(-most, most)
+            } else {
+                delta
+            }
+        };
+        let season_scale =
+            (self.season_error * DEVIATION_TO_SCALE).max(least_scale(point.magnitude));
+        let by_level = clip(point.x - self.level, residual.level_scale);
+        let by_season = clip(point.x - season - self.offset, season_scale);
+        let by_best = clip(point.x - residual.expected, residual.scale);
+
+        let trust = if point.doubtful { DOUBT_SHARE } else { 1.0 };
+        let half_life =
+            (LEVEL_HALF_LIFE_S / point.interval_s).clamp(LEVEL_HALF_LIFE_MIN, LEVEL_HALF_LIFE_MAX);
+        let level = trust * weight(self.count, half_life);
+        self.level += level * by_level;
+        self.offset += level * by_season;
+
+        let spread = trust * weight(self.spread_count, SPREAD_HALF_LIFE);
+        self.level_error += spread * (by_level.abs() - self.level_error);
+        self.season_error += spread * (by_season.abs() - self.season_error);
+        self.error += spread * (by_best.abs() - self.error);
+
+        // The season's memory is long, so it needs a wider clip to find its way at all.
+        let most = if clips {
+            2.0 * CLIP_SCALES * season_scale
+        } else {
+            f32::MAX
+        };
+        self.learn_hours(point, phase, trust, most);
+    }
+
+    fn learn_hours(&mut self, point: &Point, phase: Phase, trust: f32, most: f32) {
+        let per_hour = (3_600.0 / point.interval_s).max(1.0);
+        // A count of 8 bits covers the days remembered when it counts strides of samples.
+        let stride = (per_hour * SEASON_DAYS / 250.0).ceil().max(1.0);
+        let counts = self.count.is_multiple_of(stride as u32);
+        let least = 1.0 / (SEASON_DAYS * per_hour);
+        let shares = [1.0 - phase.share, phase.share];
+        for (hour, share) in phase.hours.into_iter().zip(shares) {
+            let known = self.hour(phase.profile, hour);
+            let is_prior = self.seen[1 - phase.profile][hour] > 0;
+            let seen = &mut self.seen[phase.profile][hour];
+            let mean = &mut self.hours[phase.profile][hour];
+            if *seen == 0 {
+                *seen = if is_prior { PROFILE_PRIOR } else { 1 };
+                *mean = known;
+            } else if counts && share >= 0.5 {
+                *seen = seen.saturating_add(1);
+            }
+            let weight = trust * share * (1.0 / (f32::from(*seen) * stride)).max(least);
+            *mean += weight * (point.x - *mean).clamp(-most, most);
+        }
+    }
+}
+
+fn least_scale(magnitude: f32) -> f32 {
+    SCALE_MIN.max(SCALE_SHARE_MIN * magnitude)
+}
+
+impl Phase {
+    fn of(at_ms: i64) -> Self {
+        // The epoch was a Thursday; days 0 and 6 are Sunday and Saturday, in UTC.
+        let day = (at_ms.div_euclid(DAY_MS) + 4).rem_euclid(7);
+        // Hour means sit at the middle of their hour.
+        let hours = at_ms.rem_euclid(DAY_MS) as f32 / 3_600_000.0 - 0.5;
+        let first = hours.floor();
+        let hour = (first as i32).rem_euclid(HOURS as i32) as usize;
+        Self {
+            profile: usize::from(day == 0 || day == 6),
+            hours: [hour, (hour + 1) % HOURS],
+            share: hours - first,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How long and how strongly a series has been odd in one direction: a cumulative sum over
+//! calibrated surprises (Page 1954, with −log10 p in place of a likelihood ratio), calibrated again
+//! so that autocorrelated series do not cry wolf.
+
+use serde::{Deserialize, Serialize};
+
+use super::tail::Tail;
+use crate::model::{Direction, Time};
+
+/// A surprise below this counts against an excursion; one sample in ten exceeds it.
+const SURPRISE_REFERENCE: f32 = 1.0;
+/// One sample adds at most this much: a lone outlier is not an excursion.
+const SURPRISE_MAX: f32 = 5.0;
+/// The sum stays below this, so that it falls again soon after a long excursion.
+const SUM_MAX: f32 = 20.0;
+/// Share of the sum kept at each unsurprising sample.
+const CALM_KEEPS: f32 = 0.93;
+/// Mean excess of the sum over its quantile, as independent surprises give it …
+const EXCESS_MIN: f32 = 0.5;
+/// … and the most that is granted to an autocorrelated series.
+const EXCESS_MAX: f32 = 1.2;
+
+/// The running sum of one series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Evidence {
+    sum: f32,
+    streak: u16,
+    down: bool,
+    since: Time,
+    tail: Tail,
+}
+
+impl Evidence {
+    /// Adds the surprise of one sample and returns the evidence so far, as −log10 p.
+    pub(super) fn step(&mut self, at: Time, surprise: f32, direction: Direction) -> f32 {
+        let down = direction == Direction::Down;
+        let surprising = surprise > SURPRISE_REFERENCE;
+        if surprising && down != self.down {
+            self.sum = 0.0;
+            self.streak = 0;
+            self.down = down;
+        }
+        if self.sum <= 0.0 {
+            self.since = at;
+        }
+        let gain = surprise.min(SURPRISE_MAX) - SURPRISE_REFERENCE;
+        if surprising {
+            self.streak = self.streak.saturating_add(1);
+        } else {
+            self.streak = 0;
+            self.sum *= CALM_KEEPS;
+        }
+        self.sum = (self.sum + gain).clamp(0.0, SUM_MAX);
+        self.tail.score_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
+    }
+
+    /// When the present run of evidence began.
+    pub(super) fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Surprising samples in a row, in one direction.
+    pub(super) fn streak(&self) -> u16 {
+        self.streak
+    }
+
+    /// Which way the evidence points.
+    pub(super) fn direction(&self) -> Direction {
+        if self.down {
+            Direction::Down
+        } else {
+            Direction::Up
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! How rare is a statistic, by its own past: the calibration that makes one threshold fit all series.
+//!
+//! Half an exponential tail above a streaming 97 % quantile, half a histogram on a logarithmic
+//! scale; the result is −log10 of the false-alarm probability. It never looks at other series and
+//! never allocates.
+
+use serde::{Deserialize, Serialize};
+
+/// Histogram bins, two an octave from [`BIN_LOWEST_LOG2`].
+const BINS: usize = 24;
+/// Logarithm of the lower end of the lowest bin.
+const BIN_LOWEST_LOG2: i32 = -4;
+/// The histogram is halved at this count, so that it forgets with a half-life of about as many samples.
+const COUNT_MAX: u16 = 8_000;
+/// Share of samples above the quantile where the exponential tail begins.
+const TAIL_SHARE: f32 = 0.03;
+/// −log10 of [`TAIL_SHARE`].
+const TAIL_SCORE: f32 = 1.523;
+/// Smallest step of the quantile tracker, in units of the tail's mean excess.
+const QUANTILE_STEP_MIN: f32 = 0.006;
+/// One sample moves the mean excess by at most this many mean excesses.
+const EXCESS_CLIP: f32 = 8.0;
+/// Smallest weight of one excess in their mean.
+const EXCESS_WEIGHT_MIN: f32 = 0.01;
+/// A score may exceed what the number of samples seen can prove by this much.
+const EXTRAPOLATION: f32 = 2.0;
+
+/// The distribution of one non-negative statistic so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tail {
+    bins: [u16; BINS],
+    count: u16,
+    quantile: f32,
+    excess: f32,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self {
+            bins: [0; BINS],
+            count: 0,
+            quantile: 0.0,
+            excess: 1.0,
+        }
+    }
+}
+
+impl Tail {
+    /// −log10 of the chance of a value as large as `value`, then learns it.
+    pub(super) fn score(&mut self, value: f32) -> f32 {
+        let bin = bin(value);
+        let above: u32 = self
+            .bins
+            .iter()
+            .enumerate()
+            .map(|(i, &n)| if i > bin { u32::from(n) } else { 0 })
+            .sum();
+        let rank = above as f32 + 0.5 * f32::from(self.bins[bin]) + 0.5;
+        let by_rank = log10(f32::from(self.count) + 1.0) - log10(rank);
+        let by_tail = if value > self.quantile {
+            self.beyond(value)
+        } else {
+            by_rank.min(TAIL_SCORE)
+        };
+        let limit = log10(f32::from(self.count) + 2.0) + EXTRAPOLATION;
+        self.learn(value, bin);
+        (0.5 * (by_rank + by_tail)).clamp(0.0, limit)
+    }
+
+    /// −log10 of the chance of `value` by the exponential tail alone, with a mean excess of at
+    /// least `excess_min` and at most `excess_max`, then learns it. Not limited by the count.
+    pub(super) fn score_tail(&mut self, value: f32, excess_min: f32, excess_max: f32) -> f32 {
+        let excess = self.excess.clamp(excess_min, excess_max);
+        let over = (value - self.quantile.min(excess_max)) / (excess * std::f32::consts::LN_10);
+        self.learn(value, bin(value));
+        if over > 0.0 { TAIL_SCORE + over } else { 0.0 }
+    }
+
+    /// The largest value that is still nothing special.
+    pub(super) fn usual_max(&self) -> f32 {
+        self.quantile + 2.0 * self.excess
+    }
+
+    /// Forgets most of what it knows: the statistic is about to be distributed otherwise.
+    pub(super) fn loosen(&mut self) {
+        let keep = |n: u16| n / 16;
+        self.bins = self.bins.map(keep);
+        self.count = self.bins.iter().sum();
+    }
+
+    fn beyond(&self, value: f32) -> f32 {
+        TAIL_SCORE + (value - self.quantile) / (self.excess.max(1e-6) * std::f32::consts::LN_10)
+    }
+
+    fn learn(&mut self, value: f32, bin: usize) {
+        let seen = f32::from(self.count) + 1.0;
+        let step =
+            (3.0 / seen).max(QUANTILE_STEP_MIN) * self.excess.max(0.02 * self.quantile).max(1e-6);
+        if value > self.quantile {
+            self.quantile += step * (1.0 - TAIL_SHARE);
+            let weight = (1.0 / (seen * TAIL_SHARE + 3.0)).max(EXCESS_WEIGHT_MIN);
+            let over = (value - self.quantile)
+                .max(0.0)
+                .min(self.excess * EXCESS_CLIP + 1e-3);
+            self.excess += weight * (over - self.excess);
+        } else {
+            self.quantile -= step * TAIL_SHARE;
+        }
+        self.bins[bin] += 1;
+        self.count += 1;
+        if self.count >= COUNT_MAX {
+            self.bins = self.bins.map(|n| n / 2);
+            self.count = self.bins.iter().sum();
+        }
+    }
+}
+
+/// The bin of a value: its exponent and the first bit of its mantissa.
+fn bin(value: f32) -> usize {
+    let half_octaves = (value.max(1e-9).to_bits() >> 22) as i32 - ((127 + BIN_LOWEST_LOG2) << 1);
+    half_octaves.clamp(0, BINS as i32 - 1) as usize
+}
+
+/// Logarithm of a positive normal number, within 0.004; the same on every machine, unlike the
+/// platform's own, and a fraction of its cost.
+pub(super) fn log10(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let exponent = ((bits >> 23) as i32 - 127) as f32;
+    let mantissa = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000);
+    let log2 = exponent + (2.0 - mantissa / 3.0) * mantissa - 5.0 / 3.0;
+    log2 * std::f32::consts::LOG10_2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithm_is_close() {
+        for x in [0.5_f32, 1.0, 1.5, 2.0, 3.0, 10.0, 1_000.0, 8_000.5] {
+            assert!((log10(x) - x.log10()).abs() < 0.005, "{x}");
+        }
+    }
+
+    #[test]
+    fn a_score_is_a_false_alarm_rate_whatever_the_distribution() {
+        let shapes: [fn(f32) -> f32; 3] =
+            [|u| -u.ln(), |u| (-u.ln()).sqrt(), |u| 5.0 * u.powf(-0.2)];
+        for (i, shape) in shapes.iter().enumerate() {
+            let mut tail = Tail::default();
+            let mut state = 1_u64;
+            let mut alarms = 0;
+            for n in 0..60_000 {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let unit = ((state >> 40) as f32 + 0.5) / (1_u32 << 24) as f32;
+                let score = tail.score(shape(unit));
+                alarms += u32::from(n >= 10_000 && score >= 2.0);
+            }
+            let rate = f64::from(alarms) / 50_000.0;
+            assert!((0.004..0.02).contains(&rate), "shape {i}: {rate}");
+        }
+    }
+}

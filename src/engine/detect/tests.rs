@@ -1,0 +1,296 @@
+//! Tables of synthetic series: what must be noticed, what must not, and what must be refused.
+
+use super::*;
+use proptest::prelude::*;
+
+const MINUTE_MS: i64 = 60_000;
+/// A Monday.
+const START_MS: i64 = 1_767_571_200_000;
+
+/// Repeatable noise, about standard normal: a sum of uniform values.
+struct Dice(u64);
+
+impl Dice {
+    fn unit(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 11) as f64) / (1_u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
+}
+
+fn minute(i: usize) -> Time {
+    Time::from_ms(START_MS + i as i64 * MINUTE_MS)
+}
+
+fn season(i: usize) -> f64 {
+    100.0 + 50.0 * (i as f64 / 1_440.0 * std::f64::consts::TAU).sin()
+}
+
+/// Verdicts on a series of minutes from sample `from` on; `None` is a missing sample.
+fn watch(n: usize, from: usize, mut value: impl FnMut(usize) -> Option<f64>) -> Vec<Verdict> {
+    let mut detector = SeriesDetector::new();
+    let mut verdicts = Vec::new();
+    for i in 0..n {
+        if let Some(value) = value(i) {
+            let verdict = detector.observe(minute(i), value).unwrap();
+            if i >= from {
+                verdicts.push(verdict);
+            }
+        }
+    }
+    verdicts
+}
+
+fn peak(verdicts: &[Verdict]) -> f32 {
+    verdicts.iter().map(|v| v.evidence).fold(0.0, f32::max)
+}
+
+#[test]
+fn notices_what_is_odd() {
+    const N: usize = 3 * 1_440;
+    type Fault = fn(usize, f64) -> f64;
+    let cases: [(&str, Fault, usize); 4] = [
+        ("level shift up", |_, v| v + 60.0, 5),
+        ("level shift down", |_, v| v - 60.0, 5),
+        ("flap", |i, v| if i % 3 == 0 { v } else { v * 3.0 }, 6),
+        ("drift", |i, v| v + i as f64, 60),
+    ];
+    for (name, fault, within) in cases {
+        let mut dice = Dice(7);
+        let verdicts = watch(N + within, N, |i| {
+            let value = season(i) + 3.0 * dice.normal();
+            Some(if i < N { value } else { fault(i - N, value) })
+        });
+        assert!(
+            peak(&verdicts) >= OPEN_EVIDENCE,
+            "{name}: {}",
+            peak(&verdicts)
+        );
+    }
+}
+
+#[test]
+fn stays_quiet_about_what_is_usual() {
+    type Usual = fn(usize, &mut Dice) -> f64;
+    let cases: [(&str, Usual); 6] = [
+        ("noise", |_, d| 10.0 + d.normal()),
+        ("season", |i, d| season(i) + 3.0 * d.normal()),
+        ("constant", |_, _| 42.0),
+        ("zero with rare single counts", |_, d| {
+            f64::from(u8::from(d.unit() < 0.02))
+        }),
+        ("heavy tail", |_, d| 5.0 * d.unit().max(1e-3).powf(-0.3)),
+        ("slow trend", |i, d| i as f64 * 0.01 + d.normal()),
+    ];
+    for (name, usual) in cases {
+        let mut dice = Dice(11);
+        let verdicts = watch(5 * 1_440, 1_440, |i| Some(usual(i, &mut dice)));
+        let open = verdicts
+            .iter()
+            .filter(|v| v.evidence >= joint::PAGE_SCORE)
+            .count();
+        assert_eq!(open, 0, "{name}: {}", peak(&verdicts));
+    }
+}
+
+#[test]
+fn a_lone_spike_surprises_but_is_no_excursion() {
+    const N: usize = 1_440;
+    let mut dice = Dice(3);
+    let verdicts = watch(N + 30, N, |i| {
+        Some(if i == N { 90.0 } else { 10.0 + dice.normal() })
+    });
+    assert!(verdicts[0].surprise > 4.0, "{}", verdicts[0].surprise);
+    assert_eq!(verdicts[0].direction, Direction::Up);
+    assert_eq!(verdicts[0].check, Check::Spike);
+    assert!(peak(&verdicts) < OPEN_EVIDENCE, "{}", peak(&verdicts));
+}
+
+#[test]
+fn the_season_is_found_and_its_hours_respected() {
+    let mut dice = Dice(5);
+    let mut detector = SeriesDetector::new();
+    for i in 0..4 * 1_440 {
+        detector
+            .observe(minute(i), season(i) + dice.normal())
+            .unwrap();
+    }
+    assert!(detector.is_seasonal());
+    let at = |hour: usize| detector.band(minute(4 * 1_440 + 60 * hour));
+    let (morning, evening) = (at(6), at(18));
+    assert!(morning.low < 150.0 && 150.0 < morning.high, "{morning:?}");
+    assert!(evening.low < 50.0 && 50.0 < evening.high, "{evening:?}");
+    assert!(morning.low > evening.high, "{morning:?} {evening:?}");
+}
+
+#[test]
+fn maturity_is_explicit() {
+    let mut detector = SeriesDetector::new();
+    let mut seen = vec![detector.maturity()];
+    for i in 0..400 {
+        let verdict = detector.observe(minute(i), (i % 7) as f64).unwrap();
+        if i < WARM_UP_SAMPLES as usize {
+            assert_eq!((verdict.score, verdict.evidence), (0.0, 0.0));
+        }
+        if seen.last() != Some(&verdict.maturity) {
+            seen.push(verdict.maturity);
+        }
+    }
+    assert_eq!(
+        seen,
+        [Maturity::Warming, Maturity::Learning, Maturity::Mature]
+    );
+}
+
+#[test]
+fn a_flat_line_is_named_only_where_values_used_to_move() {
+    let mut dice = Dice(9);
+    let stuck = watch(1_000, 600, |i| {
+        Some(if i < 600 { dice.normal() } else { 0.5 })
+    });
+    let named = |v: &Verdict| v.agreed().any(|row| row.check == Check::FlatLine);
+    assert!(stuck.last().is_some_and(named));
+    let constant = watch(1_000, 600, |_| Some(0.5));
+    assert!(!constant.iter().any(named));
+}
+
+#[test]
+fn gaps_and_a_new_pace_are_no_fault() {
+    let mut dice = Dice(13);
+    let gappy = watch(4_000, 300, |i| (i % 500 > 60).then(|| 10.0 + dice.normal()));
+    assert!(peak(&gappy) < OPEN_EVIDENCE, "{}", peak(&gappy));
+
+    let mut detector = SeriesDetector::new();
+    let mut highest = 0.0_f32;
+    for i in 0..2_000 {
+        detector
+            .observe(minute(i), 100.0 + 3.0 * dice.normal())
+            .unwrap();
+    }
+    for i in 0..2_000 {
+        // Twelve times as many samples a minute, each with more noise.
+        let at = minute(2_000).plus_ms(i * 5_000);
+        let verdict = detector.observe(at, 100.0 + 9.0 * dice.normal()).unwrap();
+        highest = highest.max(verdict.evidence);
+    }
+    assert!(highest < joint::PAGE_SCORE, "{highest}");
+}
+
+#[test]
+fn silence_is_known_before_it_is_long() {
+    let mut detector = SeriesDetector::new();
+    assert_eq!(detector.silent_from(), None);
+    for i in 0..100 {
+        detector.observe(minute(i), 1.0).unwrap();
+    }
+    assert_eq!(detector.silent_from(), Some(minute(99 + 5)));
+}
+
+#[test]
+fn refuses_what_is_no_sample_and_learns_nothing_from_it() {
+    let mut detector = SeriesDetector::new();
+    detector.observe(minute(1), 1.0).unwrap();
+    let before = detector.clone();
+    let cases = [
+        (minute(2), f64::NAN, Refused::NotFinite),
+        (minute(2), f64::INFINITY, Refused::NotFinite),
+        (minute(2), f64::NEG_INFINITY, Refused::NotFinite),
+        (minute(1), 2.0, Refused::NotLater),
+        (minute(0), 2.0, Refused::NotLater),
+    ];
+    for (at, value, refused) in cases {
+        assert_eq!(detector.observe(at, value), Err(refused));
+    }
+    assert_eq!(detector, before);
+}
+
+#[test]
+fn an_excursion_opens_worsens_and_closes_once() {
+    const N: usize = 1_440;
+    let mut dice = Dice(17);
+    let mut detector = SeriesDetector::new();
+    let mut excursion = Excursion::default();
+    let mut story = Vec::new();
+    for i in 0..N + 120 {
+        let off = if (N..N + 30).contains(&i) { 20.0 } else { 0.0 };
+        let verdict = detector
+            .observe(minute(i), 10.0 + off + dice.normal())
+            .unwrap();
+        let transition = excursion.next(minute(i), &verdict);
+        if transition == Transition::Opened {
+            assert_eq!(excursion.peak().map(|p| p.since), Some(minute(N)));
+        }
+        if matches!(transition, Transition::Opened | Transition::Closed) {
+            story.push((transition, i));
+        }
+    }
+    assert_eq!(story.len(), 2, "{story:?}");
+    assert!(
+        story[0].0 == Transition::Opened && story[0].1 <= N + 2,
+        "{story:?}"
+    );
+    assert!(
+        story[1].0 == Transition::Closed && story[1].1 >= N + 30,
+        "{story:?}"
+    );
+    assert_eq!(excursion.peak(), None);
+}
+
+#[test]
+fn state_fits_its_budget_and_survives_a_checkpoint() {
+    assert!(size_of::<SeriesDetector>() + size_of::<Excursion>() <= 1_536);
+    let mut dice = Dice(19);
+    let mut live = SeriesDetector::new();
+    for i in 0..500 {
+        live.observe(minute(i), dice.normal()).unwrap();
+    }
+    let text = serde_json::to_string(&live).unwrap();
+    let mut restored: SeriesDetector = serde_json::from_str(&text).unwrap();
+    for i in 500..600 {
+        let value = dice.normal();
+        assert_eq!(
+            live.observe(minute(i), value),
+            restored.observe(minute(i), value)
+        );
+    }
+}
+
+#[test]
+fn weekends_are_a_season_of_their_own() {
+    let mut dice = Dice(23);
+    let verdicts = watch(28 * 288, 21 * 288, |i| {
+        let at = i * 5;
+        let day = at / 1_440 % 7;
+        let share = if day >= 5 { 0.4 } else { 1.0 };
+        Some(share * season(at) + 2.0 * dice.normal())
+    });
+    assert!(peak(&verdicts) < joint::PAGE_SCORE, "{}", peak(&verdicts));
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics_or_breaks_the_state(
+        samples in prop::collection::vec((any::<i64>(), any::<f64>(), any::<bool>()), 1..300)
+    ) {
+        let mut detector = SeriesDetector::new();
+        let mut twin = SeriesDetector::new();
+        for (i, &(at, value, orderly)) in samples.iter().enumerate() {
+            let at = if orderly { minute(i) } else { Time::from_ms(at) };
+            let verdict = detector.observe(at, value);
+            prop_assert_eq!(verdict.is_ok(), twin.observe(at, value).is_ok());
+            if let Ok(v) = verdict {
+                let numbers = [v.score, v.alarm, v.surprise, v.evidence, v.deviation];
+                prop_assert!(numbers.iter().all(|n| n.is_finite()), "{:?}", v);
+                prop_assert!(v.scores.iter().all(|n| n.is_finite()), "{:?}", v);
+                prop_assert!(v.expected.low <= v.expected.high, "{:?}", v);
+            }
+        }
+        prop_assert_eq!(detector, twin);
+    }
+}
