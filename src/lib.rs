@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod eval;
+pub mod executors;
 pub mod model;
 pub mod sim;
 pub mod sources;

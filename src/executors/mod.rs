@@ -1,0 +1,113 @@
+//! Actions out: performs what the engine asks for, and reports what came of it.
+//!
+//! Nothing here decides. No run is ever started twice, whatever is asked; a run that was refused as a
+//! repetition is not reported, because the first one reports.
+
+mod command;
+mod sim;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Action, ExecutorKind, Outcome, PlanId, RunId, StepEvent, StepEventKind};
+
+pub use command::{LINE_BYTES_MAX, LINES_MAX, find_program};
+pub use sim::{SimHandle, SimRequest};
+
+/// Runs remembered, so that none is repeated. Beyond it the oldest plans are forgotten, and runs of
+/// plans as old as those are refused altogether.
+const RUNS_REMEMBERED_MAX: usize = 100_000;
+
+/// Performs actions on a tokio runtime and sends [`StepEvent`]s. Cloning shares everything.
+#[derive(Clone, Debug)]
+pub struct Executors {
+    reports: mpsc::Sender<StepEvent>,
+    sim: Option<SimHandle>,
+    runs: Arc<Mutex<Runs>>,
+}
+
+/// What was started, and how to stop what still runs.
+#[derive(Debug, Default)]
+struct Runs {
+    started: BTreeSet<RunId>,
+    /// Plans up to this one are forgotten.
+    forgotten: Option<PlanId>,
+    cancel: BTreeMap<RunId, oneshot::Sender<()>>,
+}
+
+impl Executors {
+    /// Reports go to `reports`; when it is full, executors wait. `sim` is the simulator of the demo.
+    pub fn new(reports: mpsc::Sender<StepEvent>, sim: Option<SimHandle>) -> Self {
+        Self {
+            reports,
+            sim,
+            runs: Arc::default(),
+        }
+    }
+
+    /// Starts a run and returns at once. Must be called within a tokio runtime.
+    /// The last report of a run is always `Finished`.
+    pub fn run(&self, run: RunId, action: Action) {
+        let (cancel, cancelled) = oneshot::channel();
+        if !self.lock().begin(run, cancel) {
+            tracing::error!(?run, "refused to run the same action a second time");
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            let outcome = match (action.executor, &this.sim) {
+                (ExecutorKind::Command, _) => {
+                    command::perform(run, &action, cancelled, this.reports.clone()).await
+                }
+                (ExecutorKind::Sim, Some(sim)) => sim.perform(run, &action, cancelled).await,
+                (ExecutorKind::Sim, None) => Outcome::Failed {
+                    why: "there is no simulator here".to_owned(),
+                },
+            };
+            this.lock().cancel.remove(&run);
+            let kind = StepEventKind::Finished(outcome);
+            if this.reports.send(StepEvent { run, kind }).await.is_err() {
+                tracing::warn!(?run, "nobody is left to hear how the run ended");
+            }
+        });
+    }
+
+    /// Asks a run to stop; its end is reported as any other. Does nothing when it is not running.
+    pub fn cancel(&self, run: RunId) {
+        if let Some(cancel) = self.lock().cancel.remove(&run) {
+            // The receiver is gone when the run has just ended by itself.
+            let _ = cancel.send(());
+        }
+    }
+
+    /// Runs in flight.
+    pub fn in_flight(&self) -> usize {
+        self.lock().cancel.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runs> {
+        // Nothing below can leave the maps half changed, so a poisoned lock is still sound.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runs {
+    /// Notes a run as started; `false` when it was before or may have been.
+    fn begin(&mut self, run: RunId, cancel: oneshot::Sender<()>) -> bool {
+        if self.forgotten.is_some_and(|last| run.plan <= last) || !self.started.insert(run) {
+            return false;
+        }
+        self.cancel.insert(run, cancel);
+        while self.started.len() > RUNS_REMEMBERED_MAX {
+            let Some(oldest) = self.started.pop_first() else {
+                break;
+            };
+            self.forgotten = Some(oldest.plan);
+        }
+        true
+    }
+}

@@ -1,0 +1,234 @@
+use std::time::Duration;
+
+use super::*;
+use crate::model::RunPhase;
+
+/// Far beyond what any of these programs needs: reached only when something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// No run in these tests is meant to reach its own timeout, except those that set a short one.
+const LONG_MS: i64 = 60_000;
+
+fn run_id(step: u32) -> RunId {
+    RunId {
+        plan: PlanId(3),
+        phase: RunPhase::Forward,
+        step,
+    }
+}
+
+fn action(executor: ExecutorKind, argv: &[&str], timeout_ms: i64) -> Action {
+    Action {
+        title: Box::from("test"),
+        executor,
+        argv: argv.iter().map(|argument| Box::from(*argument)).collect(),
+        timeout_ms,
+    }
+}
+
+/// Runs one command to its end: what it printed and how it ended.
+async fn perform(argv: &[&str], timeout_ms: i64) -> (Vec<String>, Outcome) {
+    let (reports, mut heard) = mpsc::channel(4);
+    let executors = Executors::new(reports, None);
+    executors.run(run_id(0), action(ExecutorKind::Command, argv, timeout_ms));
+    let mut printed = Vec::new();
+    loop {
+        let event = tokio::time::timeout(PATIENCE, heard.recv()).await;
+        match event
+            .expect("the run ends")
+            .expect("the executor lives")
+            .kind
+        {
+            StepEventKind::Output(line) => printed.push(line),
+            StepEventKind::Finished(outcome) => return (printed, outcome),
+        }
+    }
+}
+
+fn failed(why: &str) -> Outcome {
+    let why = why.to_owned();
+    Outcome::Failed { why }
+}
+
+#[tokio::test]
+async fn ends_are_told_apart() {
+    let cases: [(&[&str], Outcome); 7] = [
+        (&["true"], Outcome::Succeeded),
+        (&["/bin/false"], failed("exit code 1")),
+        (
+            &["sh", "-c", "echo broken >&2; exit 3"],
+            failed("exit code 3: broken"),
+        ),
+        (&["sh", "-c", "kill -9 $$"], failed("killed by signal 9")),
+        (
+            &["no-such-program"],
+            failed("cannot start no-such-program: No such file or directory (os error 2)"),
+        ),
+        (
+            &["true\0"],
+            failed("cannot start true\0: nul byte found in provided data"),
+        ),
+        (
+            &[],
+            failed("cannot start nothing: the argument vector is empty"),
+        ),
+    ];
+    for (argv, outcome) in cases {
+        assert_eq!(perform(argv, LONG_MS).await.1, outcome, "{argv:?}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_reach_the_program_untouched_and_no_shell_sees_them() {
+    let (printed, outcome) =
+        perform(&["printf", "%s|", "a b", "$HOME", "`id`", "; id"], LONG_MS).await;
+    assert_eq!(
+        (printed, outcome),
+        (vec!["a b|$HOME|`id`|; id|".to_owned()], Outcome::Succeeded)
+    );
+}
+
+#[tokio::test]
+async fn the_environment_is_minimal_and_input_is_empty() {
+    let (mut printed, _) = perform(&["sh", "-c", "env | cut -d= -f1; wc -c; pwd"], LONG_MS).await;
+    // The shell sets these for itself.
+    printed.retain(|line| !["PWD", "SHLVL", "_", "OLDPWD"].contains(&line.as_str()));
+    printed.sort();
+    printed.retain(|line| line != "LANG" && line != "HOME");
+    assert_eq!(
+        printed,
+        [
+            "/",
+            "0",
+            "PATH",
+            "STORMGLASS_PHASE",
+            "STORMGLASS_PLAN",
+            "STORMGLASS_STEP"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn hostile_output_is_bounded_and_cannot_block() {
+    let flood = "head -c 3000000 /dev/zero | tr '\\0' 'x'; echo; printf '\\033[31m\\377\\n'; \
+                 i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done";
+    let (printed, outcome) = perform(&["sh", "-c", flood], LONG_MS).await;
+    assert_eq!(outcome, Outcome::Succeeded);
+    assert_eq!(printed.len() as u64, LINES_MAX + 1);
+    assert_eq!(printed[0], "x".repeat(LINE_BYTES_MAX));
+    assert_eq!(printed[1], "\u{1b}[31m\u{fffd}");
+    assert_eq!(
+        printed[LINES_MAX as usize],
+        format!(
+            "… 302 more lines and {} bytes of long lines not kept",
+            3_000_000 - LINE_BYTES_MAX
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_timeout_ends_the_whole_group() {
+    // The child ignores the polite signal, and its own child keeps the pipe open.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pids");
+    let script = format!(
+        "trap '' TERM; sleep 300 & echo $! > {0}; echo $$ >> {0}; wait; sleep 300",
+        file.display()
+    );
+    let (_, outcome) = perform(&["sh", "-c", &script], 300).await;
+    assert_eq!(outcome, Outcome::TimedOut);
+    for pid in std::fs::read_to_string(&file).unwrap().lines() {
+        // A grandchild is killed by now, but it is the system that buries it, in its own time.
+        let buried = async {
+            while is_running(pid) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, buried).await;
+        in_time.unwrap_or_else(|_| panic!("process {pid} outlived its run"));
+    }
+}
+
+/// Whether a process runs; a zombie waiting for its parent does not.
+fn is_running(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .trim_start()
+            .starts_with('Z')
+    })
+}
+
+#[tokio::test]
+async fn a_run_can_be_stopped_and_is_never_repeated() {
+    let (reports, mut heard) = mpsc::channel(4);
+    let executors = Executors::new(reports, None);
+    let sleep = || action(ExecutorKind::Command, &["sleep", "300"], LONG_MS);
+    executors.run(run_id(0), sleep());
+    executors.run(run_id(0), sleep());
+    assert_eq!(executors.in_flight(), 1);
+    executors.cancel(run_id(0));
+    executors.cancel(run_id(0));
+    let end = |step, outcome| StepEvent {
+        run: run_id(step),
+        kind: StepEventKind::Finished(outcome),
+    };
+    assert_eq!(
+        heard.recv().await,
+        Some(end(0, failed("stopped on request")))
+    );
+    executors.run(run_id(0), sleep());
+    executors.run(run_id(1), action(ExecutorKind::Command, &["true"], LONG_MS));
+    assert_eq!(heard.recv().await, Some(end(1, Outcome::Succeeded)));
+    assert_eq!(executors.in_flight(), 0);
+    drop(executors);
+    assert_eq!(heard.recv().await, None, "one end for each run, no more");
+}
+
+#[tokio::test]
+async fn the_simulator_answers_or_is_missed() {
+    let ask = action(ExecutorKind::Sim, &["restart", "checkout"], LONG_MS);
+    let (reports, mut heard) = mpsc::channel(4);
+    let mut next = async || match heard.recv().await.map(|event: StepEvent| event.kind) {
+        Some(StepEventKind::Finished(outcome)) => outcome,
+        other => panic!("{other:?}"),
+    };
+    let nobody = Executors::new(reports.clone(), None);
+    nobody.run(run_id(0), ask.clone());
+    assert_eq!(next().await, failed("there is no simulator here"));
+
+    let (requests, mut asked) = mpsc::channel(1);
+    let executors = Executors::new(reports, Some(SimHandle::new(requests)));
+    executors.run(run_id(0), ask.clone());
+    let request = asked.recv().await.unwrap();
+    assert_eq!((request.run, &request.action), (run_id(0), &ask));
+    request.reply.send(Outcome::Succeeded).unwrap();
+    assert_eq!(next().await, Outcome::Succeeded);
+
+    executors.run(run_id(1), ask.clone());
+    drop(asked.recv().await);
+    assert_eq!(next().await, Outcome::Unknown);
+
+    drop(asked);
+    executors.run(run_id(2), ask);
+    assert_eq!(next().await, failed("the simulator is gone"));
+}
+
+#[test]
+fn forgetting_old_runs_never_allows_a_repetition() {
+    let mut runs = Runs::default();
+    let run = |plan| RunId {
+        plan: PlanId(plan),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    for plan in 0..(RUNS_REMEMBERED_MAX as u64 + 10) {
+        assert!(runs.begin(run(plan), oneshot::channel().0));
+        runs.cancel.clear();
+    }
+    assert_eq!(runs.started.len(), RUNS_REMEMBERED_MAX);
+    for plan in [0, 9, 10, RUNS_REMEMBERED_MAX as u64 + 9] {
+        assert!(!runs.begin(run(plan), oneshot::channel().0), "plan {plan}");
+    }
+}
