@@ -12,3 +12,4 @@ pub mod executors;
 pub mod model;
 pub mod sim;
 pub mod sources;
+pub mod store;

@@ -201,19 +201,15 @@ impl Drop for Group {
 async fn drain(readers: [Option<JoinHandle<Option<String>>>; 2], group: &Group) -> Option<String> {
     let mut last = None;
     for mut reader in readers.into_iter().flatten() {
-        let read = match tokio::time::timeout(DRAIN, &mut reader).await {
-            Ok(read) => read,
-            Err(_) => {
-                group.signal(Signal::KILL);
-                match tokio::time::timeout(DRAIN, &mut reader).await {
-                    Ok(read) => read,
-                    // Somebody outside the group holds the pipe: let go of it.
-                    Err(_) => {
-                        reader.abort();
-                        continue;
-                    }
-                }
-            }
+        let mut read = tokio::time::timeout(DRAIN, &mut reader).await;
+        if read.is_err() {
+            group.signal(Signal::KILL);
+            read = tokio::time::timeout(DRAIN, &mut reader).await;
+        }
+        let Ok(read) = read else {
+            // Somebody outside the group holds the pipe: let go of it.
+            reader.abort();
+            continue;
         };
         last = read.ok().flatten().or(last);
     }

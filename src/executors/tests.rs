@@ -4,7 +4,7 @@ use super::*;
 use crate::model::RunPhase;
 
 /// Far beyond what any of these programs needs: reached only when something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// No run in these tests is meant to reach its own timeout, except those that set a short one.
 const LONG_MS: i64 = 60_000;
 
