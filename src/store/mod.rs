@@ -1,3 +1,216 @@
 //! What is kept: the journal, which is the authority, and the database, which is a memory of it.
+//!
+//! [`Store::append`] is the one way in. It returns when the journal is durable; the database follows
+//! and may fail without harm: it is filled again from the journal at the next start.
 
+pub mod db;
 pub mod journal;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::model::Record;
+use db::{Db, DbError, Found};
+use journal::{Entry, Head, Journal, JournalError};
+
+/// Name of the journal in the data folder.
+pub const JOURNAL_FILE: &str = "journal.jsonl";
+/// Name of the database's folder in the data folder.
+pub const DB_FOLDER: &str = "db";
+/// How often the end of the journal is noted in the database, in appends: it is a second witness
+/// against a cut tail, not worth a write for every decision.
+const HEAD_EVERY_APPENDS: u32 = 64;
+
+/// Journal and database of one daemon.
+#[derive(Debug)]
+pub struct Store {
+    journal: Journal,
+    /// `None` when it cannot be used: deciding goes on without it.
+    db: Option<Db>,
+    appends: u32,
+}
+
+/// What opening found.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Every record of the journal, oldest first: feed them to the engine.
+    pub records: Vec<Record>,
+    /// What the operator must know, a sentence each; empty when all is well.
+    pub banners: Vec<String>,
+}
+
+/// Why nothing can be kept.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The data folder cannot be used.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl Store {
+    /// Opens or makes everything in `folder`, taking it for this process. Damage never prevents a
+    /// start: it is set aside and told.
+    pub fn open(folder: &Path) -> Result<(Self, Opened), StoreError> {
+        let fail = |source| {
+            let path = folder.to_owned();
+            StoreError::Folder { path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        let path = folder.join(JOURNAL_FILE);
+        let (journal, found) = Journal::open(&path)?;
+        let mut opened = Opened::default();
+        opened.tell_journal(&path, &found);
+        opened.read(&path).map_err(fail)?;
+        let db = match Db::open(&folder.join(DB_FOLDER)) {
+            Ok((db, found)) => opened.take_db(db, &found, &path, journal.head()),
+            Err(error) => {
+                opened.tell(format!("{error}: history is not kept beyond the journal"));
+                None
+            }
+        };
+        let store = Self {
+            journal,
+            db,
+            appends: 0,
+        };
+        Ok((store, opened))
+    }
+
+    /// Appends and returns when durable; on an error nothing counts as kept.
+    pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.journal.append(entries)?;
+        let Some(db) = &self.db else {
+            return Ok(());
+        };
+        self.appends += 1;
+        let kept = entries
+            .iter()
+            .try_for_each(|entry| db.keep(&entry.record))
+            .and_then(|()| match self.appends % HEAD_EVERY_APPENDS {
+                0 => db.put_head(self.journal.head()),
+                _ => Ok(()),
+            });
+        if let Err(error) = kept {
+            tracing::error!(%error, "the database is off until the next start");
+            self.db = None;
+        }
+        Ok(())
+    }
+
+    /// The journal's file, for reading: a reader needs no lock.
+    pub fn journal_path(&self) -> &Path {
+        self.journal.path()
+    }
+
+    /// The end of the journal.
+    pub fn head(&self) -> &Head {
+        self.journal.head()
+    }
+
+    /// The database, if it can be used.
+    pub fn db(&self) -> Option<&Db> {
+        self.db.as_ref()
+    }
+
+    /// Returns when the database has caught up; call it when the daemon ends.
+    pub fn flush(&self) -> Result<(), DbError> {
+        let Some(db) = &self.db else { return Ok(()) };
+        db.put_head(self.journal.head())?;
+        db.flush()
+    }
+}
+
+impl Opened {
+    fn tell(&mut self, banner: String) {
+        tracing::warn!("{banner}");
+        self.banners.push(banner);
+    }
+
+    fn tell_journal(&mut self, path: &Path, found: &journal::Opened) {
+        if let Some(torn) = &found.torn {
+            self.tell(format!(
+                "{}: the last append did not finish; its {} bytes are now in {}",
+                path.display(),
+                torn.bytes,
+                torn.moved_to.display()
+            ));
+        }
+        if let Some(broken) = &found.broken {
+            self.tell(format!(
+                "{}: {broken}: somebody or something altered the journal",
+                path.display()
+            ));
+        }
+    }
+
+    fn read(&mut self, path: &Path) -> io::Result<()> {
+        for line in journal::lines(path)? {
+            if let Ok(line) = line? {
+                self.records.push(line.record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the database with the journal, and fills a fresh one from it.
+    fn take_db(&mut self, db: Db, found: &Found, path: &Path, head: &Head) -> Option<Db> {
+        match found {
+            Found::Whole => self.compare_heads(&db, path, head),
+            Found::Missing if self.records.is_empty() => {}
+            Found::Missing => self.tell(format!(
+                "the database was missing: rebuilt from {} records of the journal",
+                self.records.len()
+            )),
+            Found::Damaged { moved_to, why } => self.tell(format!(
+                "the database was damaged ({why}): rebuilt from {} records of the journal, the \
+                 damaged one is now {}",
+                self.records.len(),
+                moved_to.display()
+            )),
+        }
+        // Also when it is whole: after a crash it may lag behind, and the last word of each row wins.
+        let filled = self
+            .records
+            .iter()
+            .try_for_each(|record| db.keep(record))
+            .and_then(|()| db.put_head(head))
+            .and_then(|()| db.flush());
+        match filled {
+            Ok(()) => Some(db),
+            Err(error) => {
+                self.tell(format!("{error}: history is not kept beyond the journal"));
+                None
+            }
+        }
+    }
+
+    /// The end noted in the database must be in the journal.
+    fn compare_heads(&mut self, db: &Db, path: &Path, head: &Head) {
+        let noted = match db.head() {
+            Ok(Some(noted)) => noted,
+            Ok(None) => return,
+            Err(error) => return self.tell(error.to_string()),
+        };
+        let missing = noted.lines > head.lines;
+        if missing || (noted.lines == head.lines && noted.hash != head.hash) {
+            self.tell(format!(
+                "{}: the database remembers {} lines ending in another way: the journal was cut \
+                 or replaced",
+                path.display(),
+                noted.lines
+            ));
+        }
+    }
+}

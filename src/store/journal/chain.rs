@@ -264,10 +264,12 @@ impl Check {
         }
         // The chain goes on from what was written, not from what is there now, so that a line that
         // is gone or changed at the very end stays visible when others follow.
-        if let Some(noted) = scan.noted.clone().filter(|_| scan.broken.is_some()) {
-            if last_line_changed || noted.lines > scan.head.lines {
-                scan.head = noted;
-            }
+        let end_differs = last_line_changed || noted_lines > scan.head.lines;
+        if let Some(noted) = &scan.noted
+            && scan.broken.is_some()
+            && end_differs
+        {
+            scan.head = noted.clone();
         }
         scan
     }

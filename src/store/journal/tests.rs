@@ -29,10 +29,17 @@ struct Kept {
     folder: tempfile::TempDir,
 }
 
+/// A folder in memory where there is one: these tests sync thousands of times.
+fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 impl Kept {
     fn new(count: u64) -> Self {
         let kept = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: memory_folder(),
         };
         let (mut journal, opened) = Journal::open(&kept.path()).unwrap();
         assert_eq!(opened, Opened::default());
@@ -110,12 +117,13 @@ fn two_processes_cannot_share_a_journal() {
     ));
 }
 
+type Tamper = Box<dyn Fn(&mut Vec<String>)>;
+
 #[test]
 fn tampering_is_named_by_line() {
     let edit = |lines: &mut Vec<String>, line: usize| {
         lines[line - 1] = lines[line - 1].replacen("mia", "eve", 1);
     };
-    type Tamper = Box<dyn Fn(&mut Vec<String>)>;
     let mut cases: Vec<(Tamper, String)> = Vec::new();
     for line in 1..=6 {
         cases.push((
@@ -152,7 +160,7 @@ fn tampering_is_named_by_line() {
         // The link itself is changed, not the record.
         cases.push((
             Box::new(move |lines| {
-                lines[line] = lines[line].replacen("\"prev\":\"", "\"prev\":\"0", 1)
+                lines[line] = lines[line].replacen("\"prev\":\"", "\"prev\":\"0", 1);
             }),
             format!("line {} was changed", line + 1),
         ));

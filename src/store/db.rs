@@ -1,0 +1,240 @@
+//! The database: incidents, plans and checkpoints for quick reading, in sled.
+//!
+//! It is a memory of the journal and never the authority: damaged or missing, it is set aside and
+//! filled again. Keys are `version (1 byte) | id (8 bytes, big-endian)`, values are JSON or, for
+//! checkpoints, the engine's own bytes; `docs/formats.md` draws them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::journal::Head;
+use crate::model::{Incident, IncidentId, Plan, PlanId, Record};
+
+/// Version of keys and values; a database of another one is filled again from the journal.
+const VERSION: u8 = 1;
+/// Memory sled may use for its page cache, in bytes: small, because the engine holds what is open.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// How often sled writes by itself, in milliseconds.
+const FLUSH_EVERY_MS: u64 = 500;
+/// Checkpoints kept: the latest, and the one before in case it was cut short.
+const CHECKPOINTS_KEPT: usize = 2;
+/// Most incidents one call gives.
+pub const PAGE_MAX: usize = 1_000;
+
+const KEY_HEAD: &str = "journal_head";
+const KEY_VERSION: &str = "version";
+
+/// The database, open.
+#[derive(Debug)]
+pub struct Db {
+    sled: sled::Db,
+    incidents: sled::Tree,
+    plans: sled::Tree,
+    checkpoints: sled::Tree,
+}
+
+/// How the database was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// As it was left.
+    Whole,
+    /// None was there.
+    Missing,
+    /// It could not be read and is now there, renamed.
+    Damaged {
+        /// Where it is now.
+        moved_to: PathBuf,
+        /// What was wrong.
+        why: String,
+    },
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, Error)]
+pub enum DbError {
+    /// sled said no.
+    #[error("database: {0}")]
+    Sled(#[from] sled::Error),
+    /// A value is not what this version writes.
+    #[error("database: a value cannot be read: {0}")]
+    Value(#[from] serde_json::Error),
+    /// It could not be set aside.
+    #[error("database: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Db {
+    /// Opens or makes the database in `folder`. A damaged one is renamed, and a fresh one made.
+    /// The caller must hold the journal: its lock keeps a second daemon out.
+    pub fn open(folder: &Path) -> Result<(Self, Found), DbError> {
+        let missing = !folder.exists();
+        let found = if missing {
+            Found::Missing
+        } else {
+            Found::Whole
+        };
+        match Self::try_open(folder) {
+            Ok(db) => Ok((db, found)),
+            Err(why) if missing => Err(DbError::Sled(sled::Error::ReportableBug(why))),
+            Err(why) => {
+                let moved_to = set_aside(folder)?;
+                let db = Self::try_open(folder)
+                    .map_err(|again| DbError::Sled(sled::Error::ReportableBug(again)))?;
+                Ok((db, Found::Damaged { moved_to, why }))
+            }
+        }
+    }
+
+    /// sled panics on some damage instead of returning an error: both are a reason in words here.
+    fn try_open(folder: &Path) -> Result<Self, String> {
+        let open = || -> Result<Self, String> {
+            let sled = sled::Config::new()
+                .path(folder)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(Some(FLUSH_EVERY_MS))
+                .open()
+                .map_err(|error| error.to_string())?;
+            let tree = |name: &str| sled.open_tree(name).map_err(|error| error.to_string());
+            let db = Self {
+                incidents: tree("incidents")?,
+                plans: tree("plans")?,
+                checkpoints: tree("checkpoints")?,
+                sled,
+            };
+            db.check_version()?;
+            Ok(db)
+        };
+        catch_unwind(AssertUnwindSafe(open))
+            .unwrap_or_else(|_| Err("sled could not recover it".to_owned()))
+    }
+
+    fn check_version(&self) -> Result<(), String> {
+        let found = self
+            .sled
+            .get(KEY_VERSION)
+            .map_err(|error| error.to_string())?;
+        match found.as_deref() {
+            Some([VERSION]) => Ok(()),
+            Some(other) => Err(format!(
+                "it is of version {other:?}, this program writes {VERSION}"
+            )),
+            None if self.incidents.is_empty() && self.plans.is_empty() => {
+                let put = self.sled.insert(KEY_VERSION, &[VERSION]);
+                put.map(drop).map_err(|error| error.to_string())
+            }
+            None => Err("it names no version".to_owned()),
+        }
+    }
+
+    /// Keeps what a record says of incidents and plans; other records change nothing.
+    pub fn keep(&self, record: &Record) -> Result<(), DbError> {
+        match record {
+            Record::Incident { incident } => put(&self.incidents, incident.id.0, incident),
+            Record::Plan { plan } => put(&self.plans, plan.id.0, plan),
+            Record::Started { .. }
+            | Record::Decision { .. }
+            | Record::Intent { .. }
+            | Record::Result { .. } => Ok(()),
+        }
+    }
+
+    /// An incident as it was last recorded.
+    pub fn incident(&self, id: IncidentId) -> Result<Option<Incident>, DbError> {
+        get(&self.incidents, id.0)
+    }
+
+    /// A plan as it was last recorded.
+    pub fn plan(&self, id: PlanId) -> Result<Option<Plan>, DbError> {
+        get(&self.plans, id.0)
+    }
+
+    /// Incidents before `before`, newest first, at most `limit` and [`PAGE_MAX`].
+    pub fn incidents(
+        &self,
+        before: Option<IncidentId>,
+        limit: usize,
+    ) -> Result<Vec<Incident>, DbError> {
+        let end = key(before.map_or(u64::MAX, |id| id.0));
+        let newest_first = self.incidents.range(..end).rev();
+        newest_first
+            .take(limit.min(PAGE_MAX))
+            .map(|row| Ok(serde_json::from_slice(&row?.1)?))
+            .collect()
+    }
+
+    /// Keeps a checkpoint of the engine at input `seq`, and forgets all but the latest ones.
+    pub fn put_checkpoint(&self, seq: u64, bytes: &[u8]) -> Result<(), DbError> {
+        self.checkpoints.insert(key(seq), bytes)?;
+        while self.checkpoints.len() > CHECKPOINTS_KEPT {
+            self.checkpoints.pop_min()?;
+        }
+        Ok(())
+    }
+
+    /// The latest checkpoint at or before input `seq`: its own number and its bytes.
+    pub fn checkpoint(&self, seq: u64) -> Result<Option<(u64, Vec<u8>)>, DbError> {
+        let Some(row) = self.checkpoints.range(..=key(seq)).next_back() else {
+            return Ok(None);
+        };
+        let (found, bytes) = row?;
+        let id = found.get(1..9).and_then(|id| id.try_into().ok());
+        Ok(id.map(|id| (u64::from_be_bytes(id), bytes.to_vec())))
+    }
+
+    /// Notes the end of the journal, a second witness to its `.head` file.
+    pub fn put_head(&self, head: &Head) -> Result<(), DbError> {
+        self.sled.insert(KEY_HEAD, serde_json::to_vec(head)?)?;
+        Ok(())
+    }
+
+    /// The end of the journal as last noted.
+    pub fn head(&self) -> Result<Option<Head>, DbError> {
+        let noted = self.sled.get(KEY_HEAD)?;
+        Ok(noted
+            .map(|bytes| serde_json::from_slice(&bytes))
+            .transpose()?)
+    }
+
+    /// Returns when everything kept so far is durable.
+    pub fn flush(&self) -> Result<(), DbError> {
+        self.sled.flush()?;
+        Ok(())
+    }
+}
+
+fn key(id: u64) -> [u8; 9] {
+    let mut key = [VERSION; 9];
+    key[1..].copy_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn put<T: Serialize>(tree: &sled::Tree, id: u64, value: &T) -> Result<(), DbError> {
+    tree.insert(key(id), serde_json::to_vec(value)?)?;
+    Ok(())
+}
+
+fn get<T: DeserializeOwned>(tree: &sled::Tree, id: u64) -> Result<Option<T>, DbError> {
+    let bytes = tree.get(key(id))?;
+    Ok(bytes
+        .map(|bytes| serde_json::from_slice(&bytes))
+        .transpose()?)
+}
+
+/// Renames `FOLDER` to `FOLDER.damaged-N` with the first N that is free.
+fn set_aside(folder: &Path) -> std::io::Result<PathBuf> {
+    let mut n = 1;
+    loop {
+        let mut name = folder.as_os_str().to_owned();
+        name.push(format!(".damaged-{n}"));
+        let aside = PathBuf::from(name);
+        if !aside.exists() {
+            std::fs::rename(folder, &aside)?;
+            return Ok(aside);
+        }
+        n += 1;
+    }
+}

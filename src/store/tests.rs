@@ -1,0 +1,160 @@
+use std::fs;
+
+use super::*;
+use crate::model::{Diagnosis, EntityId, Impact, Incident, IncidentId, Phase, Severity, Time};
+
+fn incident(id: u64, revision: u64) -> Incident {
+    Incident {
+        id: IncidentId(id),
+        revision,
+        phase: Phase::Open,
+        severity: Severity::Error,
+        title: Box::from("gateway errors"),
+        entity: EntityId::parse("gateway"),
+        began: Time::ZERO,
+        opened: Time::ZERO,
+        updated: Time::ZERO,
+        mitigated: None,
+        resolved: None,
+        owner: None,
+        impact: Impact::default(),
+        grouping: Vec::new(),
+        findings: Vec::new(),
+        alerts: Vec::new(),
+        diagnosis: Diagnosis::default(),
+        path_nodes: Vec::new(),
+        path_edges: Vec::new(),
+        plans: Vec::new(),
+        timeline: Vec::new(),
+        timeline_dropped: 0,
+    }
+}
+
+fn entry(id: u64, revision: u64) -> Entry {
+    Entry {
+        at: Time::ZERO,
+        seq: revision,
+        record: Record::Incident {
+            incident: Box::new(incident(id, revision)),
+        },
+    }
+}
+
+/// A store that kept two incidents, closed again.
+fn kept() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, opened) = Store::open(folder.path()).unwrap();
+    assert!(opened.records.is_empty() && opened.banners.is_empty());
+    store
+        .append(&[entry(1, 1), entry(2, 1), entry(1, 2)])
+        .unwrap();
+    store.flush().unwrap();
+    folder
+}
+
+fn revisions(store: &Store) -> Vec<(u64, u64)> {
+    let newest_first = store.db().unwrap().incidents(None, 10).unwrap();
+    newest_first
+        .iter()
+        .map(|incident| (incident.id.0, incident.revision))
+        .collect()
+}
+
+#[test]
+fn what_is_kept_is_there_again() {
+    let folder = kept();
+    let (store, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(opened.banners, Vec::<String>::new());
+    assert_eq!(opened.records.len(), 3);
+    assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
+    let db = store.db().unwrap();
+    assert_eq!(db.incident(IncidentId(1)).unwrap(), Some(incident(1, 2)));
+    assert_eq!(db.incident(IncidentId(9)).unwrap(), None);
+    let before = db.incidents(Some(IncidentId(2)), 10).unwrap();
+    assert_eq!(before, [incident(1, 2)]);
+}
+
+#[test]
+fn a_missing_database_is_rebuilt_and_told() {
+    let folder = kept();
+    fs::remove_dir_all(folder.path().join(DB_FOLDER)).unwrap();
+    let (store, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(
+        opened.banners,
+        ["the database was missing: rebuilt from 3 records of the journal"]
+    );
+    assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
+}
+
+#[test]
+fn a_damaged_database_is_set_aside_rebuilt_and_told() {
+    let folder = kept();
+    let db = folder.path().join(DB_FOLDER);
+    for file in ["conf", "db"] {
+        fs::write(db.join(file), b"not a database").unwrap();
+    }
+    let (store, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(opened.banners.len(), 1, "{:?}", opened.banners);
+    assert!(opened.banners[0].starts_with("the database was damaged ("));
+    assert!(folder.path().join("db.damaged-1").exists());
+    assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
+}
+
+#[test]
+fn a_database_of_another_version_is_rebuilt() {
+    let folder = kept();
+    let other = sled::open(folder.path().join(DB_FOLDER)).unwrap();
+    other.insert("version", &[9]).unwrap();
+    other.flush().unwrap();
+    drop(other);
+    let (store, opened) = Store::open(folder.path()).unwrap();
+    assert!(opened.banners[0].contains("it is of version [9], this program writes 1"));
+    assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
+}
+
+#[test]
+fn a_database_that_lags_behind_catches_up() {
+    let folder = kept();
+    let (mut journal, _) = Journal::open(&folder.path().join(JOURNAL_FILE)).unwrap();
+    journal.append(&[entry(3, 1)]).unwrap();
+    drop(journal);
+    let (store, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(opened.banners, Vec::<String>::new());
+    assert_eq!(revisions(&store), [(3, 1), (2, 1), (1, 2)]);
+}
+
+#[test]
+fn a_journal_replaced_together_with_its_head_is_told_by_the_database() {
+    let folder = kept();
+    for name in ["journal.jsonl", "journal.jsonl.head"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let (_, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(opened.banners.len(), 1);
+    assert!(opened.banners[0].contains("the database remembers 3 lines"));
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let folder = kept();
+    let _held = Store::open(folder.path()).unwrap();
+    assert!(matches!(
+        Store::open(folder.path()),
+        Err(StoreError::Journal(JournalError::InUse { .. }))
+    ));
+}
+
+#[test]
+fn the_latest_checkpoints_are_kept() {
+    let folder = kept();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    let db = store.db().unwrap();
+    for seq in [5, 300, 70_000] {
+        db.put_checkpoint(seq, &seq.to_le_bytes()).unwrap();
+    }
+    let at = |seq| db.checkpoint(seq).unwrap().map(|(found, _)| found);
+    assert_eq!(
+        [at(299), at(300), at(69_999), at(u64::MAX)],
+        [None, Some(300), Some(300), Some(70_000)]
+    );
+}
