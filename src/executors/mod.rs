@@ -5,8 +5,6 @@
 
 mod command;
 mod sim;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,3 +109,6 @@ impl Runs {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! Programs that behave and misbehave, run for real; and a simulator that answers or does not.
+
 use std::time::Duration;
 
 use super::*;

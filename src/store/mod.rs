@@ -5,8 +5,6 @@
 
 pub mod db;
 pub mod journal;
-#[cfg(test)]
-mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -214,3 +212,6 @@ impl Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

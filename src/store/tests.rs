@@ -1,3 +1,5 @@
+//! A database that is missing, damaged, old or behind, and who is told.
+
 use std::fs;
 
 use super::*;

@@ -14,8 +14,6 @@
 //! changed; call [`Plans::propose`] again for those that are open, as a proposal may have expired. Plans never look at incidents by themselves: what they stand on is asked of the caller.
 
 mod restore;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -667,3 +665,6 @@ fn told(plan: &Plan) -> String {
         | PlanState::Expired => word.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

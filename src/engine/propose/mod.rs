@@ -6,8 +6,6 @@
 mod digest;
 mod fit;
 mod render;
-#[cfg(test)]
-pub(in crate::engine) mod tests;
 
 use super::govern;
 use crate::config::PolicyConfig;
@@ -279,3 +277,6 @@ fn cause_in_words(cause: &SuspectKind) -> String {
         SuspectKind::Unknown => "the cause is not known".to_owned(),
     }
 }
+
+#[cfg(test)]
+pub(in crate::engine) mod tests;

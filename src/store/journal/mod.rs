@@ -9,8 +9,6 @@
 
 mod chain;
 mod head;
-#[cfg(test)]
-mod tests;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -289,3 +287,6 @@ fn io_error(path: &Path, source: io::Error) -> JournalError {
         _ => JournalError::Io { path, source },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! Appending, tampering, tearing and filling the disk.
+
 use std::fs;
 
 use super::*;
