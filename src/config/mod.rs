@@ -6,6 +6,7 @@
 mod engine;
 mod parse;
 pub mod reference;
+mod runbook;
 mod settings;
 mod sources;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use engine::{DeclaredEdge, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
+pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{Kind, SETTINGS, Setting};
 pub use sources::{HostConfig, ReceiverConfig, SourcesConfig, TailConfig, TailFrom};
 

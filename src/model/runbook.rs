@@ -125,6 +125,20 @@ pub enum RunbookError {
         /// The placeholder.
         placeholder: String,
     },
+    /// A timeout is out of bounds.
+    #[error(
+        "runbook {runbook:?}: {title:?} may take {timeout_s} s; it must be 1 to {timeout_s_max}"
+    )]
+    Timeout {
+        /// The runbook.
+        runbook: String,
+        /// The step or check.
+        title: String,
+        /// What it says.
+        timeout_s: u32,
+        /// The most it may say.
+        timeout_s_max: u32,
+    },
 }
 
 /// The first placeholder of a text: what is before it, its name, what is after it. Only a lower-case
