@@ -2,6 +2,8 @@
 //!
 //! Classes are bits, so that those of a whole chunk can be collected with one OR a byte.
 
+use super::words::is_source_ending;
+
 pub(super) const LETTER: u16 = 1;
 pub(super) const DIGIT: u16 = 1 << 1;
 pub(super) const DOT: u16 = 1 << 2;
@@ -93,12 +95,17 @@ fn is_dotted_name(core: &[u8]) -> bool {
     !(shouted || last.ends_with(b"Exception") || last.ends_with(b"Error"))
 }
 
-/// Whether what stands before `:` or `@` is a name from the program, not a value.
+/// Whether what stands before `:` or `@` is a name from the program, not a value: a word, or a
+/// source file, but no host name.
 pub(super) fn is_constant_name(core: &[u8]) -> bool {
-    !core.is_empty()
+    let dotted = || match core.iter().rposition(|&b| b == b'.') {
+        Some(dot) => !is_source_ending(&core[dot + 1..]),
+        None => false,
+    };
+    core.len() > 1
         && core
             .iter()
             .all(|&b| class(b) & (DIGIT | SLASH | BACKSLASH) == 0)
         && class(core[0]) == LETTER
-        && !is_dotted_name(core)
+        && !dotted()
 }

@@ -31,10 +31,79 @@ const BOOLEANS: usize = 2;
 /// Values a bucket remembers; above every threshold.
 pub(super) const BUCKET_VALUES_MAX: usize = 16;
 
+/// Places of a pattern that may become variable by merging; long lines are decided by then.
+const PLACES_MAX: usize = 48;
+/// Patterns, and different words at each place, before all names of a line vary together: lines
+/// with two names ("user … from host …") hardly ever differ in one alone.
+const JOINT_PATTERNS: usize = 4;
+const JOINT_WORDS: usize = 3;
+
+/// Where a pattern's words may turn out to be values.
+pub(super) struct Places {
+    /// Every word but at the very beginning, where the line says what it is about.
+    all: Vec<usize>,
+    /// Those where a name is expected and the word looks like one.
+    names: Vec<usize>,
+}
+
+impl Places {
+    pub(super) fn of(pattern: &Pattern) -> Self {
+        let pieces = pattern.pieces.iter().enumerate().skip(1);
+        let words = pieces
+            .filter(|(_, piece)| piece.kind == Kind::Word)
+            .map(|(at, _)| at);
+        let all: Vec<usize> = words.take(PLACES_MAX).collect();
+        let names = all
+            .iter()
+            .copied()
+            .filter(|&at| names_something(pattern, at))
+            .collect();
+        Self { all, names }
+    }
+
+    /// Sets of places that are tried as variable together.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = &[usize]> {
+        let joint = Some(self.names.as_slice()).filter(|names| names.len() > 1);
+        self.all.chunks(1).chain(joint)
+    }
+}
+
+fn names_something(pattern: &Pattern, at: usize) -> bool {
+    let noun = follows(pattern, at, words::is_named_noun);
+    match pattern.pieces[at].shape {
+        Shape::Boolean | Shape::Verb => false,
+        Shape::Caps => noun,
+        Shape::Identifier | Shape::Plain => {
+            noun || is_assigned(pattern, at) || follows(pattern, at, words::is_preposition)
+        }
+    }
+}
+
+/// Whether the patterns seen in a bucket are enough to make its places variable.
+pub(super) fn is_ripe(pattern: &Pattern, gap: &[usize], seen: &[&Pattern]) -> bool {
+    if let [at] = *gap {
+        let shapes: Vec<Shape> = seen
+            .iter()
+            .map(|pattern| pattern.pieces[at].shape)
+            .collect();
+        return seen.len() >= words_needed(pattern, at, &shapes).max(2);
+    }
+    let different = |at: usize| {
+        let mut words: Vec<u64> = seen.iter().map(|pattern| pattern.word(at)).collect();
+        words.sort_unstable();
+        words.dedup();
+        words.len()
+    };
+    seen.len() >= JOINT_PATTERNS && gap.iter().all(|&at| different(at) >= JOINT_WORDS)
+}
+
 /// How many different words at `at` make it a variable. `shapes` are the words seen there.
-pub(super) fn words_needed(pattern: &Pattern, at: usize, shapes: &[Shape]) -> usize {
+fn words_needed(pattern: &Pattern, at: usize, shapes: &[Shape]) -> usize {
     let all = |wanted: Shape| shapes.iter().all(|shape| *shape == wanted);
-    if all(Shape::Boolean) {
+    let after_word = at > 0
+        && pattern.pieces[at - 1].kind == Kind::Word
+        && pattern.pieces[at - 1].shape != Shape::Boolean;
+    if all(Shape::Boolean) && !(after_word && words::is_switch(pattern.text(at).as_bytes())) {
         return BOOLEANS;
     }
     if shapes.contains(&Shape::Verb) {
@@ -46,9 +115,7 @@ pub(super) fn words_needed(pattern: &Pattern, at: usize, shapes: &[Shape]) -> us
     if shapes.contains(&Shape::Caps) {
         return CAPS;
     }
-    let glued_before =
-        |text: &str| at > 0 && !pattern.pieces[at].space && pattern.text(at - 1) == text;
-    if glued_before("=") {
+    if is_assigned(pattern, at) {
         return if all(Shape::Identifier) {
             ASSIGNED_IDENTIFIERS
         } else {
@@ -66,6 +133,11 @@ pub(super) fn words_needed(pattern: &Pattern, at: usize, shapes: &[Shape]) -> us
     } else {
         PLAIN
     }
+}
+
+/// Whether `=` is glued before the place.
+fn is_assigned(pattern: &Pattern, at: usize) -> bool {
+    at > 0 && !pattern.pieces[at].space && pattern.text(at - 1) == "="
 }
 
 /// Whether the word before the place is one of a class.

@@ -7,9 +7,9 @@
 //! Never keeps a value of a variable, never keeps text before it is masked, never grows beyond
 //! its limits, and gives the same answers for the same lines in the same order.
 
-use super::merge::{self, BUCKET_VALUES_MAX};
+use super::merge::{self, BUCKET_VALUES_MAX, Places};
 use super::offenders::Offenders;
-use super::pattern::{Pattern, Shape};
+use super::pattern::Pattern;
 use super::scan::{self, Kind, Scanner};
 use super::variable::VarType;
 use crate::model::mask::mask_secrets;
@@ -22,8 +22,6 @@ type Map<V> = IndexMap<u64, V, FxBuildHasher>;
 
 /// Forms kept by default. The largest of the public systems has fewer than 1,000.
 pub const FORMS_MAX: usize = 4096;
-/// Places of a pattern that may become variable by merging; long lines are decided by then.
-const MERGED_PLACES_MAX: usize = 48;
 /// Templates with the same first word that are compared with a new form.
 const COVER_CANDIDATES_MAX: usize = 64;
 /// Names of merged templates that still resolve, per template.
@@ -285,13 +283,13 @@ impl Miner {
             if let Some(&slot) = self.by_pattern.get(&pattern.hash()) {
                 break Some(slot);
             }
-            let open = places(&pattern).find(|&at| {
-                self.buckets
-                    .get(&pattern.hash_without(at))
-                    .is_some_and(|bucket| bucket.open)
+            let places = Places::of(&pattern);
+            let open = places.gaps().find(|gap| {
+                let bucket = self.buckets.get(&pattern.hash_without(gap));
+                bucket.is_some_and(|bucket| bucket.open)
             });
             match open {
-                Some(at) => pattern.generalise(at),
+                Some(gap) => gap.iter().for_each(|&at| pattern.generalise(at)),
                 None => break None,
             }
         };
@@ -352,8 +350,8 @@ impl Miner {
             .pattern;
         self.by_pattern.insert(pattern.hash(), slot);
         self.by_head.entry(pattern.head()).or_default().push(slot);
-        for at in places(pattern) {
-            let bucket = self.buckets.entry(pattern.hash_without(at)).or_default();
+        for gap in Places::of(pattern).gaps() {
+            let bucket = self.buckets.entry(pattern.hash_without(gap)).or_default();
             if bucket.templates.len() < BUCKET_VALUES_MAX {
                 bucket.templates.push(slot);
             }
@@ -374,8 +372,8 @@ impl Miner {
                 self.by_head.swap_remove(&head);
             }
         }
-        for at in places(pattern) {
-            let key = pattern.hash_without(at);
+        for gap in Places::of(pattern).gaps() {
+            let key = pattern.hash_without(gap);
             if let Some(bucket) = self.buckets.get_mut(&key) {
                 bucket.templates.retain(|other| *other != slot);
                 if bucket.templates.is_empty() && !bucket.open {
@@ -396,34 +394,34 @@ impl Miner {
 
     /// Open every bucket of the template that has seen enough words, until none is left.
     fn merge_around(&mut self, mut slot: u32) -> u32 {
-        while let Some((at, members)) = self.ripe_bucket(slot) {
-            slot = self.merge(slot, at, &members);
+        while let Some((gap, members)) = self.ripe_bucket(slot) {
+            slot = self.merge(slot, &gap, &members);
         }
         slot
     }
 
-    fn ripe_bucket(&self, slot: u32) -> Option<(usize, Vec<u32>)> {
+    fn ripe_bucket(&self, slot: u32) -> Option<(Vec<usize>, Vec<u32>)> {
         let pattern = &self.template_at(slot).pattern;
-        places(pattern).find_map(|at| {
-            let bucket = self.buckets.get(&pattern.hash_without(at))?;
-            let members = &bucket.templates;
-            if members.len() < 2 || !merge::stays_constant_enough(pattern) {
-                return None;
-            }
-            let shapes: Vec<Shape> = members
+        if !merge::stays_constant_enough(pattern) {
+            return None;
+        }
+        Places::of(pattern).gaps().find_map(|gap| {
+            let members = &self.buckets.get(&pattern.hash_without(gap))?.templates;
+            let seen: Vec<&Pattern> = members
                 .iter()
-                .map(|&m| self.template_at(m).pattern.pieces[at].shape)
+                .map(|&m| &self.template_at(m).pattern)
                 .collect();
-            (members.len() >= merge::words_needed(pattern, at, &shapes))
-                .then(|| (at, members.clone()))
+            merge::is_ripe(pattern, gap, &seen).then(|| (gap.to_vec(), members.clone()))
         })
     }
 
-    /// Make the place `at` variable and the members of its bucket one template.
-    fn merge(&mut self, slot: u32, at: usize, members: &[u32]) -> u32 {
+    /// Make the places of `gap` variable and the members of their bucket one template.
+    fn merge(&mut self, slot: u32, gap: &[usize], members: &[u32]) -> u32 {
         let mut pattern = self.template_at(slot).pattern.clone();
-        let key = pattern.hash_without(at);
-        pattern.generalise(at);
+        let key = pattern.hash_without(gap);
+        for &at in gap {
+            pattern.generalise(at);
+        }
         let mut all = members.to_vec();
         all.extend(self.by_pattern.get(&pattern.hash()));
         all.push(slot);
@@ -564,14 +562,4 @@ impl Miner {
             template.rendered = template.pattern.render();
         }
     }
-}
-
-/// Places of a pattern at which a word may turn out to be a value: every word but at the very
-/// beginning, where the line says what it is about.
-fn places(pattern: &Pattern) -> impl Iterator<Item = usize> + '_ {
-    let pieces = pattern.pieces.iter().enumerate().skip(1);
-    pieces
-        .filter(|(_, piece)| piece.kind == Kind::Word)
-        .map(|(at, _)| at)
-        .take(MERGED_PLACES_MAX)
 }

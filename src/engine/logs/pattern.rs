@@ -103,11 +103,14 @@ impl Pattern {
         mix(self.sum ^ self.pieces.len() as u64)
     }
 
-    /// The identity the pattern would have with the piece at `at` variable; marks the bucket of
-    /// patterns that differ in that piece alone.
-    pub(super) fn hash_without(&self, at: usize) -> u64 {
-        let variable = position_term(VARIABLE_HASH, at, self.pieces[at].space);
-        mix(self.sum.wrapping_sub(self.term(at)).wrapping_add(variable) ^ self.pieces.len() as u64)
+    /// The identity the pattern would have with the pieces of `gap` variable; marks the bucket of
+    /// patterns that differ in those pieces alone.
+    pub(super) fn hash_without(&self, gap: &[usize]) -> u64 {
+        let sum = gap.iter().fold(self.sum, |sum, &at| {
+            let variable = position_term(VARIABLE_HASH, at, self.pieces[at].space);
+            sum.wrapping_sub(self.term(at)).wrapping_add(variable)
+        });
+        mix(sum ^ ((gap.len() as u64) << 32 | self.pieces.len() as u64))
     }
 
     /// Make the piece at `at` a variable.
@@ -131,6 +134,11 @@ impl Pattern {
     pub(super) fn same_constant(&self, at: usize, other: &Self, other_at: usize) -> bool {
         let (a, b) = (&self.pieces[at], &other.pieces[other_at]);
         a.kind == b.kind && a.hash == b.hash
+    }
+
+    /// The word at `at`, by hash.
+    pub(super) fn word(&self, at: usize) -> u64 {
+        self.pieces[at].hash
     }
 
     /// Number of constant words and of variables.

@@ -372,7 +372,7 @@ impl Pass<'_> {
         let glue = core.iter().position(|&b| matches!(b, b':' | b'@'));
         if let Some(glue) = glue
             && glue > 0
-            && core.get(glue + 1..glue + 3) != Some(b"//")
+            && !(glue == 1 && matches!(core.get(2), Some(b'/' | b'\\')))
             && is_constant_name(&core[..glue])
         {
             let glue = from + glue;

@@ -107,7 +107,7 @@ impl VarType {
             Self::Uuid
         } else if has(b'@') && has(b'.') {
             Self::Email
-        } else if has(b'/') || has(b'\\') {
+        } else if (has(b'/') || has(b'\\')) && value.iter().any(u8::is_ascii_alphabetic) {
             Self::Path
         } else if is_hex(value) {
             Self::Hex
@@ -170,6 +170,7 @@ fn is_ip(value: &[u8]) -> bool {
             .all(|b| b.is_ascii_digit() || matches!(b, b':' | b'/'));
     }
     count(value, b':') >= 3
+        && !(count(value, b':') == 5 && value.len() == 17)
         && value
             .iter()
             .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'/' | b'%'))

@@ -161,25 +161,36 @@ pub(super) fn is_truth_value(word: &[u8]) -> bool {
     )
 }
 
+/// Switches: values between delimiters, but what happened after a verb ("turned on").
+pub(super) fn is_switch(word: &[u8]) -> bool {
+    matches!(word, b"yes" | b"no" | b"on" | b"off" | b"none")
+}
+
 /// Truth values and absent values, switches included.
 pub(super) fn is_boolean(word: &[u8]) -> bool {
+    is_truth_value(word) || is_switch(word)
+}
+
+/// Endings of source files: what stands before a line number, not a host before a port.
+pub(super) fn is_source_ending(ending: &[u8]) -> bool {
     matches!(
-        word,
-        b"true"
-            | b"false"
-            | b"True"
-            | b"False"
-            | b"TRUE"
-            | b"FALSE"
-            | b"null"
-            | b"NULL"
-            | b"nil"
-            | b"none"
-            | b"None"
-            | b"yes"
-            | b"no"
-            | b"on"
-            | b"off"
+        ending,
+        b"c" | b"cc"
+            | b"cpp"
+            | b"cs"
+            | b"go"
+            | b"h"
+            | b"hpp"
+            | b"java"
+            | b"js"
+            | b"kt"
+            | b"php"
+            | b"py"
+            | b"rb"
+            | b"rs"
+            | b"scala"
+            | b"swift"
+            | b"ts"
     )
 }
 
