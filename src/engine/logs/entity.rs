@@ -30,8 +30,10 @@ const BURST_ERRORS_MIN: f64 = 5.0;
 const BURST_LINES_MIN: f64 = 20.0;
 /// A burst is at least this many times the usual rate.
 const BURST_RATIO_MIN: f64 = 3.0;
-/// Lines of a new error template before it may page: one odd error is no incident.
-const NEW_ERRORS_PAGE: u64 = 3;
+/// Lines a minute and score of a new error template before it may page: one odd error is no
+/// incident, and neither is one on an entity that hardly spoke yet.
+const NEW_ERRORS_PAGE: u32 = 3;
+const NEW_SCORE_PAGES: f32 = 3.5;
 /// A new template is news until it was quiet this long, or known this long.
 const NEW_QUIET_MS: i64 = 5 * 60_000;
 const NEW_KNOWN_MS: i64 = 30 * 60_000;
@@ -343,9 +345,11 @@ impl EntityLogs {
         let lines_needed = match open.finding.level {
             LogLevel::Fatal => 1,
             LogLevel::Error => NEW_ERRORS_PAGE,
-            _ => u64::MAX,
+            _ => return,
         };
-        open.finding.pages |= open.finding.seen as u64 >= lines_needed;
+        let lines = self.counters.get(&sighting.template.0);
+        let lines = lines.map_or(0, |counter| counter.ring.window(bucket_of(sighting.at)));
+        open.finding.pages |= lines >= lines_needed && open.finding.score >= NEW_SCORE_PAGES;
     }
 
     /// New templates stop being news.
