@@ -98,10 +98,6 @@ impl Limits {
         }
     }
 
-    pub(super) fn body_bytes_max(&self) -> usize {
-        self.body_bytes_max
-    }
-
     /// Waits for its turn and reads the body as sent.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
         let announced = headers

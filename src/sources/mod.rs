@@ -14,12 +14,16 @@
 
 mod alerts;
 mod backoff;
-#[allow(dead_code, reason = "the next receivers use the rest")]
+mod changes;
 mod http;
 mod listen;
+mod naming;
+mod otlp;
 mod queue;
-#[allow(dead_code, reason = "the next receivers use the rest")]
 mod recent;
+mod remote_write;
+mod series;
+mod wire;
 
 use std::sync::Arc;
 
@@ -47,6 +51,9 @@ pub struct Sources {
     clock: Clock,
     limits: http::Limits,
     alerts: Option<SignalSender>,
+    remote_write: Option<SignalSender>,
+    otlp: Option<SignalSender>,
+    changes: Option<SignalSender>,
 }
 
 impl Sources {
@@ -59,6 +66,19 @@ impl Sources {
         };
         Self {
             alerts: receiver(on.alerts.enabled, "alerts", Rhythm::Sporadic, alerts::PATH),
+            remote_write: receiver(
+                on.remote_write.enabled,
+                "remote_write",
+                Rhythm::Regular,
+                remote_write::PATH,
+            ),
+            otlp: receiver(on.otlp.enabled, "otlp", Rhythm::Regular, otlp::PATH),
+            changes: receiver(
+                on.changes.enabled,
+                "changes",
+                Rhythm::Sporadic,
+                changes::PATH,
+            ),
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
             clock,
             config,
@@ -67,7 +87,11 @@ impl Sources {
 
     /// What cannot work while the main listener cannot.
     fn receivers(&self) -> Vec<SignalSender> {
-        [&self.alerts].into_iter().flatten().cloned().collect()
+        [&self.alerts, &self.remote_write, &self.otlp, &self.changes]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 
@@ -81,6 +105,19 @@ pub fn router(sources: &Sources) -> Router {
         let timeout_ms = i64::from(sources.config.engine.alert_resolve_timeout_s) * 1_000;
         let clock = Arc::clone(&sources.clock);
         router = router.merge(alerts::routes(sender, limits.clone(), clock, timeout_ms));
+    }
+    if let Some(sender) = sources.remote_write.clone() {
+        let series_max = sources.config.engine.series_max;
+        router = router.merge(remote_write::routes(sender, limits.clone(), series_max));
+    }
+    if let Some(sender) = sources.otlp.clone() {
+        let clock = Arc::clone(&sources.clock);
+        let series_max = sources.config.engine.series_max;
+        router = router.merge(otlp::routes(sender, limits.clone(), clock, series_max));
+    }
+    if let Some(sender) = sources.changes.clone() {
+        let clock = Arc::clone(&sources.clock);
+        router = router.merge(changes::routes(sender, limits.clone(), clock));
     }
     router
 }

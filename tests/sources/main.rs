@@ -1,4 +1,7 @@
 //! Every source in-process: real recorded requests in, whole signals and answers out.
 
 mod alerts;
+mod changes;
 mod harness;
+mod otlp;
+mod remote_write;

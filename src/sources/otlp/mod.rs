@@ -1,0 +1,212 @@
+//! OpenTelemetry over HTTP: `POST /v1/traces`, `/v1/metrics` and `/v1/logs`, protobuf or JSON.
+//!
+//! The answer has the type of the request. What cannot be used is counted in `partial_success`,
+//! never the rest of the request with it; only a body that cannot be read is refused.
+
+mod answer;
+mod attributes;
+mod histogram;
+mod json;
+mod logs;
+mod metrics;
+mod points;
+mod traces;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::post;
+
+use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
+use super::wire::WireError;
+use super::{Clock, SignalSender};
+use crate::model::{Signal, Time};
+use answer::Format;
+
+/// Paths of the receiver, below which there is one for each kind of telemetry.
+pub(super) const PATH: &str = "/v1/{traces,metrics,logs}";
+
+/// Which kind of telemetry a request holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telemetry {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+/// The receiver; cheap to clone.
+#[derive(Clone)]
+struct Otlp {
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    traces: Arc<traces::Traces>,
+    metrics: Arc<metrics::Metrics>,
+    logs: Arc<logs::Logs>,
+}
+
+/// What a body held.
+#[derive(Debug, Default)]
+struct Taken {
+    signals: Vec<Signal>,
+    /// Items of the request that could not be used.
+    rejected: u64,
+    /// Why the first one could not.
+    reason: Option<String>,
+}
+
+/// Why a body cannot be read.
+#[derive(Debug, PartialEq)]
+enum ReadError {
+    Wire(WireError),
+    TooMany,
+}
+
+/// The receiver's routes.
+pub(super) fn routes(
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    series_max: u32,
+) -> Router {
+    let resources = Arc::new(attributes::Resources::new());
+    let receiver = Otlp {
+        traces: Arc::new(traces::Traces::new(Arc::clone(&resources))),
+        metrics: Arc::new(metrics::Metrics::new(series_max)),
+        logs: Arc::new(logs::Logs::new(resources)),
+        sender,
+        limits,
+        clock,
+    };
+    let route = |telemetry| {
+        post(move |State(otlp): State<Otlp>, request: Request| receive(otlp, telemetry, request))
+    };
+    Router::new()
+        .route("/v1/traces", route(Telemetry::Traces))
+        .route("/v1/metrics", route(Telemetry::Metrics))
+        .route("/v1/logs", route(Telemetry::Logs))
+        .with_state(receiver)
+}
+
+async fn receive(otlp: Otlp, telemetry: Telemetry, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let format = Format::of(&parts.headers);
+    let sender = otlp.sender.clone();
+    let taken = async {
+        let format = format.ok_or_else(|| unsupported(&parts.headers))?;
+        let received = otlp.limits.read(&parts.headers, body).await?;
+        let encoding = http::content_encoding(&parts.headers);
+        let (reader, bytes) = (otlp.clone(), received.body.clone());
+        let decoder = move || reader.read(telemetry, format, &encoding, &bytes);
+        let mut taken = http::decode(received.body.len(), decoder).await?;
+        if !taken.signals.is_empty() {
+            otlp.sender.try_send(std::mem::take(&mut taken.signals))?;
+        }
+        Ok(taken)
+    };
+    match taken.await {
+        Ok(taken) => {
+            sender.count_rejected(taken.rejected);
+            answer::partial(telemetry, format.unwrap_or_default(), &taken)
+        }
+        Err(refusal) => {
+            sender.count_rejected(u64::from(Refusal::is_senders(&refusal)));
+            answer::refused(format.unwrap_or_default(), &refusal)
+        }
+    }
+}
+
+fn unsupported(headers: &HeaderMap) -> Refusal {
+    let content_type = http::content_type(headers);
+    Refusal::Unsupported(format!(
+        "content type {content_type:?}: OTLP is application/x-protobuf or application/json"
+    ))
+}
+
+impl Otlp {
+    fn read(
+        &self,
+        telemetry: Telemetry,
+        format: Format,
+        encoding: &str,
+        body: &[u8],
+    ) -> Result<Taken, Refusal> {
+        let unzipped;
+        let plain = match encoding {
+            "" => body,
+            "gzip" => {
+                unzipped = self.limits.gunzip(body)?;
+                &unzipped
+            }
+            other => {
+                let why = format!("content encoding {other:?}: only gzip or none");
+                return Err(Refusal::Unsupported(why));
+            }
+        };
+        let transcoded;
+        let message = match format {
+            Format::Protobuf => plain,
+            Format::Json => {
+                transcoded = json::to_protobuf(telemetry, plain).map_err(Refusal::Malformed)?;
+                &transcoded
+            }
+        };
+        let now = (self.clock)();
+        let mut taken = Taken::default();
+        let read = match telemetry {
+            Telemetry::Traces => self.traces.read(message, &mut taken),
+            Telemetry::Metrics => self.metrics.read(message, &mut taken),
+            Telemetry::Logs => self.logs.read(message, now, &mut taken),
+        };
+        match read {
+            Ok(()) => Ok(taken),
+            Err(ReadError::Wire(e)) => {
+                let what = telemetry.request();
+                Err(Refusal::Malformed(format!("not an {what}: {e}")))
+            }
+            Err(ReadError::TooMany) => Err(Refusal::TooLarge(format!(
+                "more than {SIGNALS_REQUEST_MAX} signals in one request"
+            ))),
+        }
+    }
+}
+
+impl Telemetry {
+    const fn request(self) -> &'static str {
+        match self {
+            Self::Traces => "ExportTraceServiceRequest",
+            Self::Metrics => "ExportMetricsServiceRequest",
+            Self::Logs => "ExportLogsServiceRequest",
+        }
+    }
+}
+
+impl Taken {
+    fn push(&mut self, signal: Signal) -> Result<(), ReadError> {
+        if self.signals.len() >= SIGNALS_REQUEST_MAX {
+            return Err(ReadError::TooMany);
+        }
+        self.signals.push(signal);
+        Ok(())
+    }
+
+    fn reject(&mut self, why: &str) {
+        self.rejected += 1;
+        self.reason.get_or_insert_with(|| why.to_owned());
+    }
+}
+
+impl From<WireError> for ReadError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// Nanoseconds since the epoch, as OTLP has them; `None` when not given.
+fn time_of_ns(ns: u64) -> Option<Time> {
+    const NS_PER_MS: u64 = 1_000_000;
+    (ns > 0).then(|| Time::from_ms((ns / NS_PER_MS).cast_signed()))
+}

@@ -1,0 +1,122 @@
+//! Changes by JSON: what pipelines send, and what they get wrong.
+
+use axum::http::StatusCode;
+use stormglass::model::{Change, ChangeKind, EntityId, Labels, Signal, Time};
+
+use crate::harness::{Answer, NOW, Receivers};
+
+async fn post(receivers: &Receivers, body: impl Into<axum::body::Body>) -> Answer {
+    let json = [("content-type", "application/json")];
+    receivers.send("POST", "/api/v1/changes", &json, body).await
+}
+
+#[tokio::test]
+async fn a_full_and_a_short_change_are_taken() {
+    let mut receivers = Receivers::new();
+    let full = r#"{"id":"run-7","at":"2026-11-20T15:00:00Z","kind":"rollback","entity":"database/orders",
+        "title":"orders back to 14","version":"14","previous_version":"15","by":"mia \u2764","labels":{"env":"prod"}}"#;
+    let answer = post(
+        &receivers,
+        format!("[{full},{{\"service\":\"checkout\",\"version\":\"v812\"}}]"),
+    )
+    .await;
+    assert_eq!(
+        (answer.status, answer.text()),
+        (StatusCode::OK, "{\"taken\":2}")
+    );
+    let taken = receivers.taken();
+    let Some(Signal::Change(short)) = taken.get(1) else {
+        panic!("a change: {taken:?}");
+    };
+    let expected = [
+        Change {
+            id: "run-7".into(),
+            at: Time::parse_rfc3339("2026-11-20T15:00:00Z").expect("a time"),
+            kind: ChangeKind::Rollback,
+            entity: EntityId::parse("database/orders"),
+            title: "orders back to 14".into(),
+            version: Some("14".into()),
+            previous_version: Some("15".into()),
+            by: Some("mia ❤".into()),
+            labels: Labels::from_pairs([("env", "prod")]).expect("short"),
+        },
+        Change {
+            id: short.id.clone(),
+            at: NOW,
+            kind: ChangeKind::Deploy,
+            entity: EntityId::parse("service/checkout"),
+            title: "deploy checkout v812".into(),
+            version: Some("v812".into()),
+            previous_version: None,
+            by: None,
+            labels: Labels::empty(),
+        },
+    ];
+    assert_eq!(
+        taken,
+        expected.map(|change| Signal::Change(Box::new(change)))
+    );
+}
+
+#[tokio::test]
+async fn a_resend_without_id_has_the_same_id_and_another_change_has_not() {
+    let mut receivers = Receivers::new();
+    for body in [
+        r#"{"service":"a","version":"1"}"#,
+        r#"{"service":"a","version":"1"}"#,
+        r#"{"service":"a","version":"2"}"#,
+    ] {
+        assert_eq!(post(&receivers, body).await.status, StatusCode::OK);
+    }
+    let ids: Vec<_> = receivers
+        .taken()
+        .into_iter()
+        .map(|signal| match signal {
+            Signal::Change(change) => change.id,
+            other => panic!("not a change: {other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        (ids.len(), ids[0] == ids[1], ids[1] == ids[2]),
+        (3, true, false)
+    );
+}
+
+#[tokio::test]
+async fn mistakes_are_named() {
+    let long = format!(r#"{{"service":"a","title":"{}"}}"#, "x".repeat(5_000));
+    let many = format!("[{}]", vec![r#"{"service":"a"}"#; 1_001].join(","));
+    let cases = [
+        ("", "not a change: EOF"),
+        ("nonsense", "not a change: expected"),
+        ("{}", "change 0: `entity` or `service` is needed"),
+        (
+            r#"{"service":"a","entity":"b"}"#,
+            "change 0: `entity` and `service` say the same: give one",
+        ),
+        (
+            r#"{"service":"a","verison":"1"}"#,
+            "unknown field `verison`",
+        ),
+        (
+            r#"{"service":"a","kind":"explosion"}"#,
+            "kind \"explosion\" is none of deploy, config, scale, flag, rollback, change",
+        ),
+        (
+            r#"[{"service":"a"},{"service":"a","at":"noon"}]"#,
+            "change 1: at \"noon\" is not an RFC 3339 time",
+        ),
+        (&long, "`title` is longer than 4096 bytes"),
+        (&many, "more than 1000 changes in one request"),
+    ];
+    let mut receivers = Receivers::new();
+    for (i, (body, reason)) in cases.into_iter().enumerate() {
+        let answer = post(&receivers, body.to_owned()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{reason}");
+        let said: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let said = said["error"].as_str().expect("a text");
+        assert!(said.contains(reason), "{said:?} lacks {reason:?}");
+        assert_eq!(receivers.taken(), []);
+        assert_eq!(receivers.row("changes").rejected, i as u64 + 1);
+    }
+}
