@@ -4,6 +4,7 @@
 //! commands of one simulated person, results of simulated actions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::config::{DeclaredEdge, EngineConfig};
 use crate::engine::Engine;
 use crate::model::{
     Action, Actor, Batch, Command, Effect, EntityId, ExecutorKind, Incident, IncidentId, Input,
-    Outcome, Phase, Plan, PlanId, PlanState, Role, RunId, Runbook, Stamped, StepEvent,
+    Outcome, Phase, Plan, PlanId, PlanState, Role, RunId, Runbook, SafeText, Stamped, StepEvent,
     StepEventKind, Time,
 };
 use crate::sim::{Scenario, Sim, System, Truth};
@@ -455,6 +456,58 @@ impl Driver {
             state: plan.state.as_str(),
             right: self.right.get(&plan.id).copied().unwrap_or(false),
         }
+    }
+}
+
+impl fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds =
+            |ms: Option<i64>| ms.map_or("never".to_owned(), |ms| format!("{} s", ms / 1_000));
+        writeln!(
+            f,
+            "{} (seed {}), {} signals",
+            self.scenario, self.seed, self.signals
+        )?;
+        for row in &self.truth {
+            writeln!(
+                f,
+                "injected   {:?} at {}, {}; first finding after {}, incident after {}, suspect #{}",
+                row.truth.kind,
+                row.truth.entity,
+                row.truth.at,
+                seconds(row.first_finding_ms),
+                seconds(row.incident_ms),
+                row.rank.map_or("-".to_owned(), |rank| rank.to_string()),
+            )?;
+        }
+        for incident in &self.incidents {
+            writeln!(
+                f,
+                "incident   {} {}, {}: {} ({} findings, {} alerts)",
+                incident.id,
+                incident.entity,
+                incident.phase.as_str(),
+                SafeText::new(&incident.title),
+                incident.findings,
+                incident.alerts,
+            )?;
+            for suspect in &incident.suspects {
+                writeln!(
+                    f,
+                    "  suspect  {} {} {:.2}",
+                    suspect.entity, suspect.cause, suspect.confidence
+                )?;
+            }
+            for plan in &incident.plans {
+                let right = if plan.right { "heals" } else { "does not heal" };
+                writeln!(
+                    f,
+                    "  plan     {} {} on {}, {right}: {}",
+                    plan.id.0, plan.runbook, plan.target, plan.state
+                )?;
+            }
+        }
+        Ok(())
     }
 }
 

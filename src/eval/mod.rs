@@ -3,6 +3,7 @@
 //!
 //! Nothing here changes a setting of the engine: one configuration, the shipped one, for everything.
 
+pub mod demo;
 pub mod drive;
 pub mod loghub;
 pub mod nab;
