@@ -4,6 +4,7 @@
 //! effects and feeds what happened back in as inputs. `ARCHITECTURE.md` has the map.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod engine;

@@ -1,3 +1,7 @@
 //! Chooses a mode and sets the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stormglass::cli::main()
+}

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 pub use clock::{Clock, TICK_MS};
 pub use core::History;
@@ -33,10 +34,10 @@ use crate::api::{API_VERSION, View};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::model::{Actor, Delta, Role, Runbook, Time};
-use crate::sources::{SourceRegistry, signal_queue};
+use crate::sources::{self, ListenError, SourceRegistry, Sources, signal_queue};
 use clock::Stamper;
 use core::{Core, Turn};
-use http::{Api, Callers, Origin, api_routes, bind_socket, bind_tcp, health_routes, serve};
+use http::{Api, Callers, api_routes, bind_socket, serve};
 use hub::Hub;
 use keeper::Keeper;
 use notices::Notices;
@@ -83,7 +84,8 @@ pub struct Daemon {
     listen: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     hub: Arc<Hub>,
-    listeners: Vec<http::Listening>,
+    api_socket: http::Listening,
+    receivers: Option<JoinHandle<()>>,
     engine_ended: oneshot::Receiver<Result<(), String>>,
 }
 
@@ -106,16 +108,9 @@ pub enum DaemonError {
         /// What failed.
         why: String,
     },
-    /// A listener cannot be opened.
-    #[error("cannot listen on {address}: {why}. Set `{setting}` in the config to a free address")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// The setting that says so.
-        setting: &'static str,
-        /// What failed.
-        why: String,
-    },
+    /// The receivers' listener cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The engine's thread cannot be started.
     #[error("cannot start the engine's thread: {0}")]
     Thread(std::io::Error),
@@ -134,12 +129,10 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         data_dir: _,
         telemetry,
     } = options;
-    let live = matches!(telemetry, Telemetry::Live);
     let socket_listener = bind_socket(&socket).await?;
-    let tcp_listener = if live {
-        Some(bind_tcp(config.listen, "listen").await?)
-    } else {
-        None
+    let tcp_listener = match &telemetry {
+        Telemetry::Live => Some(sources::bind(config.listen, "listen").await?),
+        Telemetry::Simulated { .. } => None,
     };
     let (door, inbox) = door::door();
     let (registry, signals) = signal_queue();
@@ -158,7 +151,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     )));
     let core = Core {
         engine,
-        stamper: Stamper::new(clock),
+        stamper: Stamper::new(clock.clone()),
         inbox,
         signals,
         registry: registry.clone(),
@@ -178,13 +171,14 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
 
     let callers = Callers::new(Vec::new());
     let api = api_routes(Api::new(door.clone(), Arc::clone(&hub), callers.clone()));
-    let router = api.merge(health_routes(door.clone()));
     let listen = tcp_listener.as_ref().and_then(|l| l.local_addr().ok());
-    let origins =
-        std::iter::once(Origin::Socket(socket_listener)).chain(tcp_listener.map(Origin::Tcp));
-    let listeners = origins
-        .map(|origin| serve(origin, router.clone(), callers.clone(), stopping.clone()))
-        .collect();
+    let receivers = tcp_listener.map(|listener| {
+        let now: sources::Clock = Arc::new(move || clock.now());
+        let sources = Sources::new(Arc::new(config), &registry, now);
+        let api = api.clone();
+        tokio::spawn(async move { sources::run(&sources, Some(listener), api).await })
+    });
+    let api_socket = serve(socket_listener, api, callers, stopping);
     Ok(Daemon {
         door,
         registry,
@@ -192,7 +186,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         listen,
         stop,
         hub,
-        listeners,
+        api_socket,
+        receivers,
         engine_ended,
     })
 }
@@ -231,14 +226,15 @@ impl Daemon {
     /// Stops in order: no new requests, what was taken is performed, consoles are told, the socket
     /// is removed.
     pub async fn stop(mut self) -> Result<(), DaemonError> {
+        if let Some(receivers) = &self.receivers {
+            receivers.abort();
+        }
         // Whoever listens for this has ended already, if nobody does.
         self.stop.send_replace(true);
         let ended = (&mut self.engine_ended).await;
         self.hub.close();
-        for listener in self.listeners {
-            // A listener that panicked has nothing left to finish.
-            let _ = listener.await;
-        }
+        // A listener that panicked has nothing left to finish.
+        let _ = self.api_socket.await;
         // It may have been removed by hand.
         let _ = std::fs::remove_file(&self.socket);
         match ended {

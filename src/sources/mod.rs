@@ -123,10 +123,10 @@ pub fn router(sources: &Sources) -> Router {
 }
 
 /// Runs every source until the future is dropped. `listener` is the one for `listen`, already
-/// bound; without it, binding is tried until it works.
-pub async fn run(sources: &Sources, listener: Option<TcpListener>) {
+/// bound; without it, binding is tried until it works. `beside` is served there as well: the API.
+pub async fn run(sources: &Sources, listener: Option<TcpListener>, beside: Router) {
     let mut tasks = JoinSet::new();
-    let router = router(sources);
+    let router = router(sources).merge(beside);
     let listen = sources.config.listen;
     match listener {
         Some(listener) => drop(tasks.spawn(listen::serve(listener, router))),

@@ -1,5 +1,5 @@
-//! The HTTP side of the daemon: one router for the API, connections of the Unix socket and of the
-//! receivers' listener, and who is at the other end of each.
+//! The HTTP side of the daemon: one router for the API, the connections of the Unix socket, and who
+//! is at the other end. On the receivers' listener the same router asks each request for a token.
 //!
 //! Nothing here decides: handlers translate between HTTP and the engine's door, the hub and the store.
 
@@ -10,6 +10,6 @@ mod serve;
 mod socket;
 
 pub(super) use caller::Callers;
-pub(super) use routes::{Api, api_routes, health_routes};
-pub(super) use serve::{Listening, Origin, serve};
-pub(super) use socket::{bind_socket, bind_tcp};
+pub(super) use routes::{Api, api_routes};
+pub(super) use serve::{Listening, serve};
+pub(super) use socket::bind_socket;

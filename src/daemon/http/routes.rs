@@ -1,4 +1,4 @@
-//! The API's routes, and health for whoever watches the watcher.
+//! The API's routes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -110,19 +110,6 @@ pub fn api_routes(api: Api) -> Router {
         .with_state(api)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-}
-
-/// Liveness and readiness: nothing secret, no token needed.
-pub fn health_routes(door: Door) -> Router {
-    Router::new()
-        .route("/-/healthy", get(|| async { "alive\n" }))
-        .route("/-/ready", get(ready))
-        .with_state(door)
-}
-
-async fn ready(State(door): State<Door>) -> Result<&'static str, ApiError> {
-    door.query(|_| ()).await?;
-    Ok("ready\n")
 }
 
 async fn view(State(api): State<Api>, Caller(actor): Caller) -> Json<View> {

@@ -1,4 +1,4 @@
-//! Connections: accepted up to a bound, served by hyper, ended gracefully when the daemon stops.
+//! Connections of the socket: accepted up to a bound, served by hyper, ended gracefully when the daemon stops.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt as _;
 
 use super::caller::{Callers, Peer};
 
-/// Connections of one listener at the same time; more wait to be accepted.
+/// Connections at the same time; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1_024;
 /// A connection that brings no request for this long is closed, in milliseconds. Longer than
 /// clients keep idle connections, so that none is closed under a request.
@@ -25,44 +25,24 @@ const IDLE_MS_MAX: u64 = 300_000;
 /// Requests in flight when the daemon stops may take this long, in milliseconds.
 const GOODBYE_MS_MAX: u64 = 2_000;
 
-/// What is listened on.
-#[derive(Debug)]
-pub enum Origin {
-    /// The API's socket.
-    Socket(UnixListener),
-    /// The receivers' listener.
-    Tcp(TcpListener),
-}
-
 /// A listener at work.
 pub type Listening = JoinHandle<()>;
 
-/// Serves `router` on `origin` until `stop` turns true. Each request carries its [`Peer`].
+/// Serves `router` on the socket until `stop` turns true. Each request carries its [`Peer`].
 pub fn serve(
-    origin: Origin,
+    listener: UnixListener,
     router: Router,
     callers: Callers,
     stop: watch::Receiver<bool>,
 ) -> Listening {
-    match origin {
-        Origin::Socket(listener) => tokio::spawn(accept(listener, router, stop, move |stream| {
-            callers.local(stream).ok()
-        })),
-        Origin::Tcp(listener) => {
-            tokio::spawn(accept(listener, router, stop, |stream: &TcpStream| {
-                // A small answer must not wait for more to send; without it, it is only slower.
-                let _ = stream.set_nodelay(true);
-                Some(Peer::Remote)
-            }))
-        }
-    }
+    tokio::spawn(accept(listener, router, callers, stop))
 }
 
-async fn accept<L: Listener>(
-    mut listener: L,
+async fn accept(
+    mut listener: UnixListener,
     router: Router,
+    callers: Callers,
     mut stop: watch::Receiver<bool>,
-    identify: impl Fn(&L::Io) -> Option<Peer>,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -72,11 +52,12 @@ async fn accept<L: Listener>(
             () = stopped(&mut stop) => break,
             accepted = async {
                 let room = Arc::clone(&room).acquire_owned().await;
-                (room, listener.accept().await)
+                // Axum's accept rests when there are too many open files, and never fails.
+                (room, Listener::accept(&mut listener).await)
             } => accepted,
         };
         let (room, (stream, _)) = accepted;
-        let Some(peer) = identify(&stream) else {
+        let Ok(peer) = callers.local(&stream) else {
             continue;
         };
         let served = connection(TokioIo::new(stream), router.clone(), peer, stop.clone());
@@ -96,10 +77,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection<S>(io: TokioIo<S>, router: Router, peer: Peer, mut stop: watch::Receiver<bool>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+async fn connection(
+    io: TokioIo<UnixStream>,
+    router: Router,
+    peer: Peer,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());

@@ -1,12 +1,11 @@
-//! Opening the listeners: a stale socket is replaced, a live one refused, a port in use explained.
+//! Opening the socket: a stale one is replaced, a live one refused.
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::daemon::DaemonError;
 
@@ -31,23 +30,6 @@ pub async fn bind_socket(path: &Path) -> Result<UnixListener, DaemonError> {
         .and_then(|()| std::fs::rename(&unready, path))
         .map_err(failed)?;
     Ok(listener)
-}
-
-/// Binds `address`; `setting` is what the operator may change when it is taken.
-pub async fn bind_tcp(
-    address: SocketAddr,
-    setting: &'static str,
-) -> Result<TcpListener, DaemonError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| DaemonError::Listen {
-            address,
-            setting,
-            why: match error.kind() {
-                ErrorKind::AddrInUse => "another program listens there".to_owned(),
-                _ => error.to_string(),
-            },
-        })
 }
 
 async fn refuse_if_alive(path: &Path) -> Result<(), DaemonError> {
@@ -105,16 +87,5 @@ mod tests {
         let refused = bind_socket(&path).await;
         assert!(matches!(refused, Err(DaemonError::Socket { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
-    }
-
-    #[tokio::test]
-    async fn a_port_in_use_names_the_setting() {
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = taken.local_addr().unwrap();
-        let refused = bind_tcp(address, "listen").await.unwrap_err();
-        let expected = format!(
-            "cannot listen on {address}: another program listens there. Set `listen` in the config to a free address"
-        );
-        assert_eq!(refused.to_string(), expected);
     }
 }

@@ -1,0 +1,79 @@
+//! What people do with an incident: take, give, note, resolve, reopen.
+
+use clap::Args;
+
+use super::Common;
+use super::output::{Failure, print, print_json};
+use super::place::client;
+use crate::model::{Command, IncidentId};
+
+/// A command about one incident.
+#[derive(Debug, Args)]
+pub struct IncidentArgs {
+    /// Number of the incident
+    id: u64,
+}
+
+/// `stormglass assign`
+#[derive(Debug, Args)]
+pub struct AssignArgs {
+    /// Number of the incident
+    id: u64,
+    /// Who takes it
+    to: String,
+}
+
+/// `stormglass note`
+#[derive(Debug, Args)]
+pub struct NoteArgs {
+    /// Number of the incident
+    id: u64,
+    /// What to write down
+    #[arg(required = true)]
+    text: Vec<String>,
+}
+
+pub async fn acknowledge(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let done = format!("{incident} is yours");
+    give(common, Command::Acknowledge { incident }, &done).await
+}
+
+pub async fn assign(common: &Common, args: AssignArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let done = format!("{incident} is given to {}", args.to);
+    let to = args.to;
+    give(common, Command::Assign { incident, to }, &done).await
+}
+
+pub async fn note(common: &Common, args: NoteArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let text = args.text.join(" ");
+    let done = format!("noted on {incident}");
+    give(common, Command::Note { incident, text }, &done).await
+}
+
+pub async fn resolve(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let done = format!("{incident} is resolved");
+    give(common, Command::Resolve { incident }, &done).await
+}
+
+pub async fn reopen(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let done = format!("{incident} is open again");
+    give(common, Command::Reopen { incident }, &done).await
+}
+
+/// Gives a command and says what came of it; a refusal is a failure.
+pub(super) async fn give(common: &Common, command: Command, done: &str) -> Result<(), Failure> {
+    let reply = client(common)?.command(&command).await?;
+    if common.json {
+        print_json(&reply)?;
+    }
+    match reply.refused {
+        Some(refusal) => Err(Failure::new(format!("refused: {refusal}"))),
+        None if common.json => Ok(()),
+        None => print(&format!("{}\n", super::output::safe(done))),
+    }
+}

@@ -1,0 +1,56 @@
+//! `check`: is the config right, and what would be used.
+
+use serde::Serialize;
+
+use super::Common;
+use super::output::{Failure, line, print, print_json, safe};
+use super::place::Place;
+
+/// What `check --json` prints.
+#[derive(Debug, Serialize)]
+struct Checked {
+    file: Option<String>,
+    data_dir: String,
+    daemon: String,
+    listen: String,
+    otlp_listen: Option<String>,
+    environment: String,
+    warnings: Vec<String>,
+}
+
+pub fn run(common: &Common) -> Result<(), Failure> {
+    let place = Place::find(common)?;
+    let checked = Checked {
+        file: place.file.as_ref().map(|path| path.display().to_string()),
+        data_dir: place.data_dir.display().to_string(),
+        daemon: place.address.to_string(),
+        listen: place.config.listen.to_string(),
+        otlp_listen: place.config.otlp_listen.map(|address| address.to_string()),
+        environment: place.config.environment.clone(),
+        warnings: place.warnings.into_iter().map(|w| w.0).collect(),
+    };
+    if common.json {
+        return print_json(&checked);
+    }
+    let nowhere = || "nowhere".to_owned();
+    let rows = [
+        (
+            "config",
+            checked.file.unwrap_or_else(|| "none: defaults".to_owned()),
+        ),
+        ("environment", safe(&checked.environment)),
+        ("data", checked.data_dir),
+        ("daemon", checked.daemon),
+        ("receivers", checked.listen),
+        ("OTLP besides", checked.otlp_listen.unwrap_or_else(nowhere)),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        line(&mut text, &format!("{name:<13} {value}"));
+    }
+    for warning in &checked.warnings {
+        line(&mut text, &format!("warning: {}", safe(warning)));
+    }
+    line(&mut text, "the config is right");
+    print(&text)
+}

@@ -1,0 +1,181 @@
+//! Lists: incidents, alerts, runbooks, and the raw watch stream.
+
+use clap::Args;
+
+use super::Common;
+use super::output::{Failure, Style, Table, age, line, print, print_json, priority, safe, styled};
+use super::place::client;
+use crate::api::client::IncidentQuery;
+use crate::api::{Page, WatchMessage};
+use crate::model::{AlertRow, Fingerprint, IncidentId, IncidentRow, Phase, Time};
+
+/// Alerts on one page.
+const ALERTS_PAGE: usize = 200;
+
+/// `stormglass incidents`
+#[derive(Debug, Args)]
+pub struct IncidentsArgs {
+    /// Resolved ones too
+    #[arg(long)]
+    all: bool,
+    /// Only those whose title, entity or owner contains this
+    #[arg(long, short, value_name = "TEXT")]
+    filter: Option<String>,
+}
+
+/// `stormglass alerts`
+#[derive(Debug, Args)]
+pub struct AlertsArgs {
+    /// Only those of this incident
+    #[arg(long, value_name = "ID")]
+    incident: Option<u64>,
+    /// At most this many
+    #[arg(long, default_value_t = ALERTS_PAGE)]
+    limit: usize,
+}
+
+/// Lists incidents, the most urgent first.
+pub async fn incidents(common: &Common, args: &IncidentsArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let now = client.view().await?.at;
+    let mut query = IncidentQuery {
+        all: args.all,
+        contains: args.filter.clone(),
+        after: None,
+        limit: None,
+    };
+    let mut rows: Vec<IncidentRow> = Vec::new();
+    loop {
+        let page = client.incidents(&query).await?;
+        query.after = page.items.last().map(|row| row.id);
+        rows.extend(page.items);
+        if page.next.is_none() {
+            break;
+        }
+    }
+    rows.sort_by_key(|row| {
+        (
+            row.phase == Phase::Resolved,
+            row.severity.priority(),
+            row.began,
+        )
+    });
+    if common.json {
+        return print_json(&rows);
+    }
+    if rows.is_empty() {
+        return print("no incidents\n");
+    }
+    print(&incident_table(&rows, now).render())
+}
+
+fn incident_table(rows: &[IncidentRow], now: Time) -> Table {
+    let mut table = Table::new([
+        "ID", "P", "STATE", "WHERE", "AGE", "OWNER", "SUSPECT", "PLAN", "WHAT",
+    ]);
+    for row in rows {
+        let suspect = row.suspect.as_ref().map(|(entity, confidence)| {
+            format!("{} {:.0}%", safe(entity.as_str()), confidence * 100.0)
+        });
+        let plan = row
+            .plan
+            .as_ref()
+            .map(|(id, state)| format!("{} {}", id.0, safe(state)));
+        let phase = match row.phase {
+            Phase::Open => Style::Bold,
+            Phase::Acknowledged | Phase::Mitigated => Style::Plain,
+            Phase::Resolved => Style::Dim,
+        };
+        table.row([
+            row.id.0.to_string(),
+            priority(row.severity),
+            styled(row.phase.as_str(), phase),
+            safe(row.entity.as_str()),
+            age(row.began, now),
+            row.owner.as_deref().map_or_else(dash, safe),
+            suspect.unwrap_or_else(dash),
+            plan.unwrap_or_else(dash),
+            safe(&row.title),
+        ]);
+    }
+    table
+}
+
+/// Lists alerts.
+pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let incident = args.incident.map(IncidentId);
+    let mut rows: Vec<AlertRow> = Vec::new();
+    let mut after: Option<Fingerprint> = None;
+    let total = loop {
+        let wanted = args.limit.saturating_sub(rows.len()).clamp(1, ALERTS_PAGE);
+        let Page { items, next, total } = client.alerts(incident, after, wanted).await?;
+        after = items.last().map(|row| row.fingerprint);
+        rows.extend(items);
+        if next.is_none() || rows.len() >= args.limit {
+            break total;
+        }
+    };
+    if common.json {
+        return print_json(&rows);
+    }
+    let now = client.view().await?.at;
+    let mut table = Table::new(["ALERT", "P", "STATE", "WHERE", "AGE", "INCIDENT", "WHAT"]);
+    for row in &rows {
+        let state = if row.firing { "firing" } else { "resolved" };
+        table.row([
+            safe(row.labels.get("alertname").unwrap_or("unnamed alert")),
+            priority(row.severity),
+            state.to_owned(),
+            safe(row.entity.as_str()),
+            age(row.starts_at, now),
+            row.incident.map_or_else(dash, |id| id.to_string()),
+            safe(&row.summary),
+        ]);
+    }
+    let mut text = table.render();
+    if (rows.len() as u64) < total {
+        let shown = rows.len();
+        line(
+            &mut text,
+            &format!("{shown} of {total}; see more with --limit"),
+        );
+    }
+    print(&text)
+}
+
+/// Lists runbooks.
+pub async fn runbooks(common: &Common) -> Result<(), Failure> {
+    let rows = client(common)?.runbooks().await?;
+    if common.json {
+        return print_json(&rows);
+    }
+    let mut table = Table::new(["RUNBOOK", "RISK", "WHAT IT DOES"]);
+    for row in &rows {
+        table.row([
+            safe(&row.name),
+            row.risk.as_str().to_owned(),
+            safe(&row.title),
+        ]);
+    }
+    print(&table.render())
+}
+
+/// Prints the watch stream as it comes.
+pub async fn watch(common: &Common) -> Result<(), Failure> {
+    let mut watch = client(common)?.watch().await?;
+    while let Some(message) = watch.next().await? {
+        if matches!(message, WatchMessage::Heartbeat { .. }) && !common.json {
+            continue;
+        }
+        let mut line = serde_json::to_string(&message)
+            .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
+        line.push('\n');
+        print(&line)?;
+    }
+    Err(Failure::new("the daemon ended the stream"))
+}
+
+pub(super) fn dash() -> String {
+    "-".to_owned()
+}

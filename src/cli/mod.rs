@@ -1,0 +1,143 @@
+//! The command line: one file per group of subcommands, each a client of the API like any script.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 not understood. `--json` prints exactly one object or
+//! list, or one object a line where a command streams.
+
+mod act;
+mod check;
+mod eval;
+mod list;
+mod output;
+mod place;
+mod plan;
+mod serve;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use output::Failure;
+
+/// Threads of the runtime: sockets are light work, the engine has a thread of its own.
+const WORKER_THREADS: usize = 2;
+
+/// An incident console for the terminal.
+///
+/// Without a command it opens the console: on the local daemon if one answers, else on an engine of
+/// its own, with this host's telemetry and receivers on loopback.
+#[derive(Debug, Parser)]
+#[command(name = "stormglass", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Cmd,
+}
+
+/// Options every command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Common {
+    /// Config file; default: stormglass/config.toml in the user's config directory, if there
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The daemon's socket; a client may also give http://HOST:PORT, with the token in
+    /// `STORMGLASS_TOKEN`
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub socket: Option<String>,
+    /// Where journal and history are kept
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Cmd {
+    /// Run engine, receivers, store and API without a screen
+    Serve,
+    /// Print what a console is told: a snapshot, then changes, one JSON object a line
+    Watch,
+    /// List incidents
+    Incidents(list::IncidentsArgs),
+    /// Show everything about an incident
+    Show(show::ShowArgs),
+    /// Take an incident
+    Ack(act::IncidentArgs),
+    /// Give an incident to somebody
+    Assign(act::AssignArgs),
+    /// Write something down on an incident
+    Note(act::NoteArgs),
+    /// Declare an incident over
+    Resolve(act::IncidentArgs),
+    /// Declare an incident not over
+    Reopen(act::IncidentArgs),
+    /// List plans, or show one with everything it would run
+    Plans(plan::PlansArgs),
+    /// Render a runbook for an incident although the engine did not propose it
+    Propose(plan::ProposeArgs),
+    /// Approve exactly what a plan shows
+    Approve(plan::ApproveArgs),
+    /// Reject a plan
+    Reject(plan::RejectArgs),
+    /// Stop a plan and undo what it did
+    Rollback(plan::PlanArgs),
+    /// Say what became of a step whose result is unknown
+    Settle(plan::SettleArgs),
+    /// Stop or allow all automation
+    Automation(plan::AutomationArgs),
+    /// List runbooks
+    Runbooks,
+    /// List alerts
+    Alerts(list::AlertsArgs),
+    /// Check the config and say what would be used
+    Check,
+    /// Run a public benchmark through the engine and score it by its own rule
+    Eval(eval::EvalArgs),
+}
+
+/// Runs the command line and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(Failure::new(format!("cannot start the runtime: {error}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let common = &cli.common;
+    match cli.command {
+        Cmd::Serve => serve::run(common).await,
+        Cmd::Watch => list::watch(common).await,
+        Cmd::Incidents(args) => list::incidents(common, &args).await,
+        Cmd::Show(args) => show::run(common, &args).await,
+        Cmd::Ack(args) => act::acknowledge(common, &args).await,
+        Cmd::Assign(args) => act::assign(common, args).await,
+        Cmd::Note(args) => act::note(common, args).await,
+        Cmd::Resolve(args) => act::resolve(common, &args).await,
+        Cmd::Reopen(args) => act::reopen(common, &args).await,
+        Cmd::Plans(args) => plan::plans(common, &args).await,
+        Cmd::Propose(args) => plan::propose(common, args).await,
+        Cmd::Approve(args) => plan::approve(common, &args).await,
+        Cmd::Reject(args) => plan::reject(common, args).await,
+        Cmd::Rollback(args) => plan::roll_back(common, &args).await,
+        Cmd::Settle(args) => plan::settle(common, args).await,
+        Cmd::Automation(args) => plan::automation(common, &args).await,
+        Cmd::Runbooks => list::runbooks(common).await,
+        Cmd::Alerts(args) => list::alerts(common, &args).await,
+        Cmd::Check => check::run(common),
+        Cmd::Eval(args) => eval::run(common, &args),
+    }
+}

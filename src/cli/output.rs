@@ -1,0 +1,237 @@
+//! What commands print: aligned tables, ages, colour where it is wanted, and failures with what to do.
+//!
+//! Nothing untrusted is printed but through [`SafeText`].
+
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use crate::api::client::ClientError;
+use crate::daemon::DaemonError;
+use crate::model::{SafeText, Severity, Time};
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// Why a command failed; printed on the error stream, exit code 1 or 2.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+/// Rows with a heading, aligned when printed.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+/// How a word is shown where colour is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Bold,
+    Red,
+    Yellow,
+    Green,
+    Dim,
+}
+
+impl Failure {
+    /// Refused or failed: exit code 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, code: 1 }
+    }
+
+    /// Not understood: exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, code: 2 }
+    }
+
+    /// Prints it and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        for line in self.message.lines() {
+            eprintln!("stormglass: {}", SafeText::new(line));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Address(_) => Self::usage(error.to_string()),
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl Table {
+    /// A table with these headings.
+    pub fn new<const N: usize>(headings: [&str; N]) -> Self {
+        Self {
+            rows: vec![headings.map(str::to_owned).to_vec()],
+        }
+    }
+
+    /// Adds a row; its cells may be styled.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(Vec::from(cells));
+    }
+
+    /// The text, a line a row, the last column not padded.
+    pub fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|c| {
+                let cells = self.rows.iter().filter_map(|row| row.get(c));
+                cells.map(|cell| width(cell)).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, column_width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                line.push_str(&" ".repeat(column_width - width(cell)));
+                line.push_str(GAP);
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Width on screen, without what colours it.
+fn width(cell: &str) -> usize {
+    let mut plain = String::with_capacity(cell.len());
+    let mut rest = cell;
+    while let Some((before, escape)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = escape.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain.push_str(rest);
+    plain.width()
+}
+
+/// Adds a line to a text.
+pub fn line(text: &mut String, content: &str) {
+    text.push_str(content);
+    text.push('\n');
+}
+
+/// Prints to standard output. A reader that has gone away is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(format!("cannot print: {error}"))),
+    }
+}
+
+/// Prints one JSON value and a newline.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Untrusted text, safe for one line.
+pub fn safe(text: &str) -> String {
+    SafeText::new(text).to_string()
+}
+
+/// A word in a style, if standard output is a terminal that wants colour.
+pub fn styled(text: &str, style: Style) -> String {
+    let wanted =
+        std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && io::stdout().is_terminal();
+    let code = match style {
+        Style::Bold => "1",
+        Style::Red => "31",
+        Style::Yellow => "33",
+        Style::Green => "32",
+        Style::Dim => "2",
+        Style::Plain => return text.to_owned(),
+    };
+    if !wanted {
+        return text.to_owned();
+    }
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// `P1` to `P4`.
+pub fn priority(severity: Severity) -> String {
+    let style = match severity {
+        Severity::Critical => Style::Red,
+        Severity::Error => Style::Yellow,
+        Severity::Warning => Style::Plain,
+        Severity::Info => Style::Dim,
+    };
+    styled(&format!("P{}", severity.priority()), style)
+}
+
+/// How long before `now`, coarsely: `45s`, `12m`, `3h`, `4d`.
+pub fn age(at: Time, now: Time) -> String {
+    let seconds = now.since(at).max(0) / 1_000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Local time of day with seconds; with the date when it is not within a day of `now`.
+pub fn clock(at: Time, now: Time) -> String {
+    let local = at.to_utc().with_timezone(&chrono::Local);
+    let same_day = now.since(at).abs() < 86_400_000;
+    let format = if same_day {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M"
+    };
+    local.format(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_align_by_what_is_seen() {
+        let mut table = Table::new(["ID", "WHAT", "AGE"]);
+        table.row(["1".into(), "\x1b[31m日本\x1b[0m".into(), "5m".into()]);
+        table.row(["22".into(), "plain".into(), String::new()]);
+        let expected = "ID  WHAT   AGE\n1   \x1b[31m日本\x1b[0m   5m\n22  plain\n";
+        assert_eq!(table.render(), expected);
+    }
+
+    #[test]
+    fn ages_are_coarse() {
+        let now = Time::from_secs(1_000_000);
+        let cases = [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m"),
+            (7_300, "2h"),
+            (200_000, "2d"),
+            (-5, "0s"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(age(now.plus_ms(-seconds * 1_000), now), expected);
+        }
+    }
+}

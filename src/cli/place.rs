@@ -1,0 +1,106 @@
+//! Where this invocation finds things: config, data, socket, the daemon.
+
+use std::path::{Path, PathBuf};
+
+use directories::BaseDirs;
+
+use super::Common;
+use super::output::Failure;
+use crate::api::client::{Address, Client};
+use crate::config::{self, Config, Warning};
+use crate::daemon::{default_data_dir, default_socket};
+
+/// The config file below the user's config directory.
+const CONFIG_FILE: &str = "stormglass/config.toml";
+/// Holds the token for a daemon that is not reached by a socket.
+const TOKEN_VARIABLE: &str = "STORMGLASS_TOKEN";
+
+/// Everything that was found.
+#[derive(Debug)]
+pub struct Place {
+    /// Settings in force.
+    pub config: Config,
+    /// What is odd about them.
+    pub warnings: Vec<Warning>,
+    /// The file they were read from; `None` means defaults.
+    pub file: Option<PathBuf>,
+    /// Journal, database and recorder.
+    pub data_dir: PathBuf,
+    /// The daemon's address.
+    pub address: Address,
+}
+
+impl Place {
+    /// Reads the config file, if there is one, and applies the options.
+    pub fn find(common: &Common) -> Result<Self, Failure> {
+        let file = config_file(common);
+        let (config, warnings) = match &file {
+            Some(path) => read(path)?,
+            None => (Config::default(), Vec::new()),
+        };
+        let data_dir = common
+            .data_dir
+            .clone()
+            .or_else(|| config.data_dir.clone())
+            .or_else(default_data_dir)
+            .ok_or_else(|| {
+                Failure::usage("this user has no home: say where to keep data with --data-dir DIR")
+            })?;
+        let address = match &common.socket {
+            Some(text) => address(text)?,
+            None => Address::Socket(
+                config
+                    .socket
+                    .clone()
+                    .unwrap_or_else(|| default_socket(&data_dir)),
+            ),
+        };
+        Ok(Self {
+            config,
+            warnings,
+            file,
+            data_dir,
+            address,
+        })
+    }
+
+    /// The socket to listen on.
+    pub fn socket(&self) -> Result<&Path, Failure> {
+        match &self.address {
+            Address::Socket(path) => Ok(path),
+            Address::Http { url, .. } => Err(Failure::usage(format!(
+                "a daemon listens on a path, not on {url}: give --socket PATH"
+            ))),
+        }
+    }
+}
+
+/// A client of the daemon that the options and the config name.
+pub fn client(common: &Common) -> Result<Client, Failure> {
+    Ok(Client::new(Place::find(common)?.address)?)
+}
+
+/// An address as written, with the token of the environment.
+pub fn address(text: &str) -> Result<Address, Failure> {
+    let token = std::env::var(TOKEN_VARIABLE).ok();
+    // A bare file name is a socket in this directory, as everywhere else on a command line.
+    if !text.contains(':') && !text.contains('/') {
+        return Ok(Address::Socket(PathBuf::from(text)));
+    }
+    Ok(Address::parse(text, token)?)
+}
+
+fn config_file(common: &Common) -> Option<PathBuf> {
+    common.config.clone().or_else(|| {
+        let path = BaseDirs::new()?.config_dir().join(CONFIG_FILE);
+        path.exists().then_some(path)
+    })
+}
+
+fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the config {name}: {error}")))?;
+    config::parse(&text, &name.to_string())
+        .map_err(|error| Failure::usage(error.messages.join("\n")))
+}

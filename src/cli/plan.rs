@@ -1,0 +1,353 @@
+//! Plans: listed, shown with everything they would run, approved as shown, rejected, rolled back.
+//!
+//! An approval binds the digest of what was printed here; without a person at the terminal the
+//! digest has to be given, so that no script approves what nobody has seen.
+
+use std::io::{self, BufRead as _, IsTerminal};
+
+use clap::{Args, ValueEnum};
+
+use super::act::give;
+use super::list::dash;
+use super::output::{Failure, Style, Table, age, clock, print, print_json, safe, styled};
+use super::place::client;
+use super::{Common, output};
+use crate::model::{
+    Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time,
+};
+
+/// Digits of a digest that are enough to tell plans apart on a screen.
+const DIGEST_SHOWN: usize = 12;
+
+/// `stormglass plans`
+#[derive(Debug, Args)]
+pub struct PlansArgs {
+    /// Number of a plan to show in full
+    id: Option<u64>,
+    /// Those that are over, too
+    #[arg(long)]
+    all: bool,
+}
+
+/// A command about one plan.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Number of the plan
+    id: u64,
+}
+
+/// `stormglass propose`
+#[derive(Debug, Args)]
+pub struct ProposeArgs {
+    /// Number of the incident
+    incident: u64,
+    /// Name of the runbook
+    runbook: String,
+    /// The entity to act upon: `kind/name`, or a service's name
+    target: String,
+}
+
+/// `stormglass approve`
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// Number of the plan
+    id: u64,
+    /// Digest of the plan you saw: approves without asking, and only that
+    #[arg(long, value_name = "HEX")]
+    digest: Option<String>,
+}
+
+/// `stormglass reject`
+#[derive(Debug, Args)]
+pub struct RejectArgs {
+    /// Number of the plan
+    id: u64,
+    /// Why
+    #[arg(required = true)]
+    reason: Vec<String>,
+}
+
+/// `stormglass settle`
+#[derive(Debug, Args)]
+pub struct SettleArgs {
+    /// Number of the plan
+    id: u64,
+    /// What became of the step in doubt
+    outcome: Settled,
+    /// What went wrong
+    #[arg(long, default_value = "a person found it failed")]
+    why: String,
+}
+
+/// `stormglass automation`
+#[derive(Debug, Args)]
+pub struct AutomationArgs {
+    /// Stop everything, or allow it again
+    switch: Switch,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Settled {
+    /// It was done.
+    Succeeded,
+    /// It was not.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Switch {
+    /// Nothing runs any more.
+    Stop,
+    /// Approved plans run.
+    Allow,
+}
+
+pub async fn plans(common: &Common, args: &PlansArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let mut plans = client.plans().await?;
+    if let Some(id) = args.id {
+        let plan = find(plans, PlanId(id))?;
+        if common.json {
+            return print_json(&plan);
+        }
+        return print(&page(&plan, client.view().await?.at));
+    }
+    if !args.all {
+        plans.retain(|plan| !plan.state.is_final());
+    }
+    if common.json {
+        return print_json(&plans);
+    }
+    if plans.is_empty() {
+        return print("no plans\n");
+    }
+    let now = client.view().await?.at;
+    let mut table = Table::new([
+        "PLAN", "INCIDENT", "RISK", "STATE", "YES", "EXPIRES", "DIGEST", "WHAT",
+    ]);
+    for plan in &plans {
+        let expires = match plan.state {
+            PlanState::Proposed => format!("in {}", age(now, plan.expires)),
+            _ => dash(),
+        };
+        table.row([
+            plan.id.0.to_string(),
+            plan.incident.to_string(),
+            risk(plan.risk),
+            plan.state.as_str().to_owned(),
+            format!("{}/{}", plan.approvals.len(), plan.approvals_needed),
+            expires,
+            plan.digest.chars().take(DIGEST_SHOWN).collect(),
+            safe(&plan.title),
+        ]);
+    }
+    print(&table.render())
+}
+
+pub async fn approve(common: &Common, args: &ApproveArgs) -> Result<(), Failure> {
+    let plan = PlanId(args.id);
+    let done = format!("{plan} is approved");
+    let digest = match &args.digest {
+        Some(digest) => digest.clone(),
+        None => shown_and_agreed(common, plan).await?,
+    };
+    give(common, Command::Approve { plan, digest }, &done).await
+}
+
+/// Prints the plan, asks the person at the terminal, and returns the digest of what was printed.
+async fn shown_and_agreed(common: &Common, id: PlanId) -> Result<String, Failure> {
+    if !io::stdin().is_terminal() || common.json {
+        return Err(Failure::usage(format!(
+            "nobody is at the terminal to look at {id}: give --digest with the digest that `stormglass plans {} --json` shows",
+            id.0
+        )));
+    }
+    let client = client(common)?;
+    let plan = find(client.plans().await?, id)?;
+    let password = match plan.risk {
+        Risk::High => safe(plan.target.name()),
+        Risk::Low | Risk::Medium => "yes".to_owned(),
+    };
+    let question = format!("\nType `{password}` to approve exactly this: ");
+    print(&(page(&plan, client.view().await?.at) + &question))?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new(format!("cannot read your answer: {error}")))?;
+    if answer.trim() == password {
+        Ok(plan.digest.into_string())
+    } else {
+        Err(Failure::new("not approved"))
+    }
+}
+
+pub async fn propose(common: &Common, args: ProposeArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.incident);
+    let done = format!(
+        "{} is proposed for {incident}: see `stormglass plans`",
+        args.runbook
+    );
+    let command = Command::Propose {
+        incident,
+        runbook: args.runbook,
+        target: EntityId::parse(&args.target),
+    };
+    give(common, command, &done).await
+}
+
+pub async fn reject(common: &Common, args: RejectArgs) -> Result<(), Failure> {
+    let plan = PlanId(args.id);
+    let reason = args.reason.join(" ");
+    let done = format!("{plan} is rejected");
+    give(common, Command::Reject { plan, reason }, &done).await
+}
+
+pub async fn roll_back(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
+    let plan = PlanId(args.id);
+    let done = format!("{plan} is being undone");
+    give(common, Command::RollBack { plan }, &done).await
+}
+
+pub async fn settle(common: &Common, args: SettleArgs) -> Result<(), Failure> {
+    let plan = PlanId(args.id);
+    let outcome = match args.outcome {
+        Settled::Succeeded => Outcome::Succeeded,
+        Settled::Failed => Outcome::Failed { why: args.why },
+    };
+    let done = format!("{plan} goes on");
+    give(common, Command::Settle { plan, outcome }, &done).await
+}
+
+pub async fn automation(common: &Common, args: &AutomationArgs) -> Result<(), Failure> {
+    let (on, done) = match args.switch {
+        Switch::Stop => (true, "all automation is stopped"),
+        Switch::Allow => (false, "automation is allowed"),
+    };
+    give(common, Command::KillSwitch { on }, done).await
+}
+
+fn find(plans: Vec<Plan>, id: PlanId) -> Result<Plan, Failure> {
+    plans
+        .into_iter()
+        .find(|plan| plan.id == id)
+        .ok_or_else(|| Failure::new(format!("there is no {id}")))
+}
+
+/// Everything an approver must see.
+fn page(plan: &Plan, now: Time) -> String {
+    let mut text = String::new();
+    let mut line = |content: String| output::line(&mut text, &content);
+    line(format!(
+        "{} {}",
+        plan.id,
+        styled(&safe(&plan.title), Style::Bold)
+    ));
+    line(format!(
+        "for {} · on {} · {} risk · {}",
+        plan.incident,
+        safe(plan.target.as_str()),
+        risk(plan.risk),
+        state(&plan.state)
+    ));
+    line(format!(
+        "approvals {} of {} · proposed {} · expires {}",
+        plan.approvals.len(),
+        plan.approvals_needed,
+        clock(plan.created, now),
+        clock(plan.expires, now)
+    ));
+    line(format!(
+        "tried {} times on this target, helped {}",
+        plan.tried, plan.worked
+    ));
+    for why in &plan.because {
+        line(format!("  because {}", safe(why)));
+    }
+    for check in &plan.preconditions {
+        line(format!("first    {}", action(check)));
+    }
+    for (i, step) in plan.steps.iter().enumerate() {
+        line(format!("step {}   {}", i + 1, action(step)));
+        match plan.rollback.get(i).and_then(Option::as_ref) {
+            Some(undo) => line(format!("  undone by {}", action(undo))),
+            None => line("  cannot be undone".to_owned()),
+        }
+    }
+    line(format!(
+        "verified by {} recovering within {} s",
+        safe(plan.verify.watch.as_str()),
+        plan.verify.recover_within_ms / 1_000
+    ));
+    if let Some(check) = &plan.verify.check {
+        line(format!("  and by {}", action(check)));
+    }
+    for (run, outcome) in &plan.results {
+        line(format!(
+            "result   {:?} {}: {}",
+            run.phase,
+            run.step + 1,
+            safe(&outcome.to_string())
+        ));
+    }
+    line(format!("digest   {}", plan.digest));
+    text
+}
+
+fn state(state: &PlanState) -> String {
+    let word = state.as_str();
+    match state {
+        PlanState::RolledBack { reason }
+        | PlanState::Failed { reason }
+        | PlanState::Void { reason }
+        | PlanState::RollingBack { reason, .. } => format!("{word}: {}", safe(reason)),
+        PlanState::Rejected { by, reason } => format!("{word} by {}: {}", safe(by), safe(reason)),
+        PlanState::Unknown { .. } => {
+            format!("{word}: say what happened with `stormglass settle`")
+        }
+        _ => word.to_owned(),
+    }
+}
+
+/// The argument vector, each argument quoted if it would be read as several.
+fn action(action: &Action) -> String {
+    let quoted = action.argv.iter().map(|arg| {
+        let arg = safe(arg);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+        if !arg.is_empty() && arg.chars().all(plain) {
+            arg
+        } else {
+            format!("'{}'", arg.replace('\'', "'\\''"))
+        }
+    });
+    let argv: Vec<String> = quoted.collect();
+    format!("{}  ({})", argv.join(" "), safe(&action.title))
+}
+
+fn risk(risk: Risk) -> String {
+    let style = match risk {
+        Risk::Low => Style::Green,
+        Risk::Medium => Style::Yellow,
+        Risk::High => Style::Red,
+    };
+    styled(risk.as_str(), style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ExecutorKind;
+
+    #[test]
+    fn an_argument_vector_is_read_as_it_will_run() {
+        let argv = ["systemctl", "restart", "a b", "it's", "", "x\ny", "$HOME"];
+        let shown = action(&Action {
+            title: Box::from("restart"),
+            executor: ExecutorKind::Command,
+            argv: argv.into_iter().map(Box::from).collect(),
+            timeout_ms: 1,
+        });
+        let expected = r"systemctl restart 'a b' 'it'\''s' '' 'x y' '$HOME'  (restart)";
+        assert_eq!(shown, expected);
+    }
+}

@@ -1,0 +1,74 @@
+//! `serve`: the daemon without a screen, until it is told to stop.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::Common;
+use super::output::Failure;
+use super::place::Place;
+use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
+
+/// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
+const LOG_VARIABLE: &str = "STORMGLASS_LOG";
+
+pub async fn run(common: &Common) -> Result<(), Failure> {
+    start_log();
+    let place = Place::find(common)?;
+    for warning in &place.warnings {
+        tracing::warn!("{}", warning.0);
+    }
+    let mut daemon = start(&place).await?;
+    let listen = daemon.listen().map(|address| address.to_string());
+    tracing::info!(
+        socket = %daemon.socket().display(),
+        listen = listen.as_deref().unwrap_or("nowhere"),
+        data = %place.data_dir.display(),
+        "ready"
+    );
+    tokio::select! {
+        error = daemon.failed() => Err(error.into()),
+        stopped = told_to_stop() => {
+            tracing::info!(signal = stopped?, "stopping");
+            Ok(daemon.stop().await?)
+        }
+    }
+}
+
+/// Starts a daemon on the config, for whoever embeds one.
+pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
+    let options = DaemonOptions {
+        runbooks: Vec::new(),
+        config: place.config.clone(),
+        clock: Clock::real(),
+        socket: place.socket()?.to_owned(),
+        data_dir: Some(place.data_dir.clone()),
+        telemetry: Telemetry::Live,
+    };
+    Ok(daemon::start(options).await?)
+}
+
+/// Waits for SIGTERM, SIGINT or SIGHUP and says which it was.
+async fn told_to_stop() -> Result<&'static str, Failure> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        _ = hang_up.recv() => "SIGHUP",
+    })
+}
+
+/// Logs to the error stream, without colour where nobody sees it.
+fn start_log() {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second call finds the log started; that is what it wants.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}

@@ -1,0 +1,165 @@
+//! Everything about one incident, on one page.
+
+use clap::Args;
+
+use super::Common;
+use super::output::{Failure, Style, age, clock, line, print, print_json, priority, safe, styled};
+use super::place::client;
+use crate::api::IncidentDetail;
+use crate::model::{Hypothesis, Incident, IncidentId, SuspectRole, Time};
+
+/// Findings printed.
+const FINDINGS_SHOWN: usize = 20;
+/// Timeline entries printed, the latest.
+const TIMELINE_SHOWN: usize = 40;
+/// Suspects printed.
+const SUSPECTS_SHOWN: usize = 5;
+
+/// `stormglass show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Number of the incident
+    id: u64,
+}
+
+pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let detail = client.incident(IncidentId(args.id)).await?;
+    if common.json {
+        return print_json(&detail);
+    }
+    let now = client.view().await?.at;
+    print(&page(&detail, now))
+}
+
+fn page(detail: &IncidentDetail, now: Time) -> String {
+    let mut text = head(&detail.incident, now);
+    suspects(&mut text, &detail.incident);
+    section(&mut text, "Plans", detail.plans.iter(), |plan| {
+        format!(
+            "{} {} · {} risk · {} · {} of {} approvals",
+            plan.id,
+            safe(&plan.title),
+            plan.risk.as_str(),
+            plan.state.as_str(),
+            plan.approvals.len(),
+            plan.approvals_needed
+        )
+    });
+    let incident = &detail.incident;
+    let findings = incident.findings.iter().take(FINDINGS_SHOWN);
+    section(&mut text, "Findings", findings, |finding| {
+        let state = if finding.is_open() { "" } else { " (over)" };
+        format!(
+            "{} {}: {}{state}",
+            clock(finding.since, now),
+            safe(finding.entity.as_str()),
+            safe(&finding.text)
+        )
+    });
+    section(
+        &mut text,
+        "Grouped because",
+        incident.grouping.iter(),
+        |why| safe(why),
+    );
+    let skipped = incident.timeline.len().saturating_sub(TIMELINE_SHOWN);
+    let timeline = incident.timeline.iter().skip(skipped);
+    section(&mut text, "Timeline", timeline, |entry| {
+        let entity = entry.entity.as_ref().map_or("", |e| e.as_str());
+        format!(
+            "{} {:<10} {} {}",
+            clock(entry.at, now),
+            entry.lane.as_str(),
+            safe(entity),
+            safe(&entry.text)
+        )
+    });
+    text
+}
+
+fn head(incident: &Incident, now: Time) -> String {
+    let mut text = String::new();
+    let title = styled(&safe(&incident.title), Style::Bold);
+    line(
+        &mut text,
+        &format!("{} {} {title}", incident.id, priority(incident.severity)),
+    );
+    let owner = incident
+        .owner
+        .as_deref()
+        .map_or_else(|| "nobody".to_owned(), safe);
+    line(
+        &mut text,
+        &format!(
+            "{} · on {} · began {} ({} ago) · owner {owner}",
+            incident.phase.as_str(),
+            safe(incident.entity.as_str()),
+            clock(incident.began, now),
+            age(incident.began, now)
+        ),
+    );
+    let impact = &incident.impact;
+    line(
+        &mut text,
+        &format!(
+            "{} entities · alerts {} firing of {} · findings {} open of {}",
+            impact.entities,
+            impact.alerts_firing,
+            impact.alerts_total,
+            impact.findings_open,
+            impact.findings_total
+        ),
+    );
+    text
+}
+
+fn suspects(text: &mut String, incident: &Incident) {
+    let diagnosis = &incident.diagnosis;
+    section(
+        text,
+        "Suspects",
+        diagnosis.hypotheses.iter().take(SUSPECTS_SHOWN),
+        suspect,
+    );
+    section(text, "Not seen", diagnosis.not_seen.iter(), |what| {
+        safe(what)
+    });
+}
+
+fn suspect(hypothesis: &Hypothesis) -> String {
+    let role = match hypothesis.role {
+        SuspectRole::Trigger => "trigger",
+        SuspectRole::FirstSymptom => "first symptom",
+        SuspectRole::Impact => "impact",
+    };
+    let mut text = format!(
+        "{:.0}% {} ({}, {role})",
+        hypothesis.confidence * 100.0,
+        safe(hypothesis.suspect.as_str()),
+        hypothesis.cause.as_str()
+    );
+    let marked = |sign, evidence: &crate::model::Evidence| {
+        format!("\n      {sign} {}", safe(&evidence.text))
+    };
+    text.extend(hypothesis.evidence_for.iter().map(|e| marked('+', e)));
+    text.extend(hypothesis.evidence_against.iter().map(|e| marked('-', e)));
+    text
+}
+
+/// A heading and its items, or nothing when there are none.
+fn section<T>(
+    text: &mut String,
+    heading: &str,
+    items: impl Iterator<Item = T>,
+    show: impl Fn(T) -> String,
+) {
+    let mut items = items.peekable();
+    if items.peek().is_none() {
+        return;
+    }
+    line(text, &format!("\n{}", styled(heading, Style::Bold)));
+    for item in items {
+        line(text, &format!("  {}", show(item)));
+    }
+}

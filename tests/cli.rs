@@ -1,0 +1,160 @@
+//! The program as people and scripts run it: exit codes, JSON, a daemon that starts and stops.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stormglass");
+
+/// A daemon of its own, in a directory of its own.
+struct Served {
+    dir: TempDir,
+    child: Child,
+    listen: String,
+}
+
+fn program(dir: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .env("HOME", dir)
+        .args(["--config", dir.join("c.toml").to_str().unwrap()]);
+    command
+}
+
+fn write_config(dir: &Path, more: &str) {
+    let socket = dir.join("s.sock").display().to_string();
+    let data = dir.join("data").display().to_string();
+    let text = format!(
+        "socket = \"{socket}\"\ndata_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\notlp_listen = \"\"\n{more}\n[sources.host]\nenabled = false\n"
+    );
+    std::fs::write(dir.join("c.toml"), text).unwrap();
+}
+
+impl Served {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        write_config(dir.path(), "");
+        let mut child = program(dir.path())
+            .arg("serve")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let ready = log
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains("ready"))
+            .expect("the daemon says that it is ready");
+        // Keep reading, so that the daemon never waits for its log.
+        std::thread::spawn(move || log.count());
+        let (_, after) = ready.split_once("listen=").unwrap();
+        let listen = after.split_whitespace().next().unwrap();
+        let listen = listen.trim_matches('"').to_owned();
+        Self { dir, child, listen }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        program(self.dir.path()).args(args).output().unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn stop(mut self) -> i32 {
+        let id = self.child.id().to_string();
+        Command::new("kill").arg(&id).status().unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(
+            !self.dir.path().join("s.sock").exists(),
+            "the socket is gone"
+        );
+        status.code().unwrap()
+    }
+}
+
+#[test]
+fn a_daemon_serves_lists_refuses_and_stops() {
+    let served = Served::start();
+    let socket = std::fs::metadata(served.dir.path().join("s.sock")).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(
+        served.json(&["incidents", "--json"]),
+        Value::Array(Vec::new())
+    );
+    assert_eq!(served.json(&["plans", "--json"]), Value::Array(Vec::new()));
+    let listed = served.run(&["incidents"]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "no incidents\n");
+    let refused = served.run(&["ack", "7", "--json"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let reply: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(reply["refused"]["refused"], "no_incident");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(said, "stormglass: refused: there is no incident #7\n");
+    assert!(served.listen.starts_with("127.0.0.1:"), "{}", served.listen);
+    assert_eq!(served.stop(), 0);
+}
+
+#[test]
+fn a_second_daemon_says_who_has_the_socket() {
+    let served = Served::start();
+    let second = served.run(&["serve"]);
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("another daemon answers at"), "{said}");
+    assert_eq!(served.stop(), 0);
+}
+
+#[test]
+fn a_port_in_use_names_the_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let text = std::fs::read_to_string(dir.path().join("c.toml")).unwrap();
+    std::fs::write(
+        dir.path().join("c.toml"),
+        text.replace("127.0.0.1:0", &address),
+    )
+    .unwrap();
+    let output = program(dir.path()).arg("serve").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains(&address) && said.contains("`listen`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn failures_have_codes_and_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["incidents"], 1, "start one with `stormglass serve`"),
+        (&["incidents", "--nonsense"], 2, "--nonsense"),
+        (&["approve", "1"], 2, "give --digest"),
+        (&["show", "seven"], 2, "seven"),
+    ];
+    for (args, code, part) in cases {
+        let output = program(dir.path()).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(part), "{args:?}: {said}");
+    }
+    write_config(dir.path(), "enviroment = \"x\"");
+    let output = program(dir.path()).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("c.toml:5") && said.contains("environment"),
+        "{said}"
+    );
+}
