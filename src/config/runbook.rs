@@ -6,15 +6,32 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::model::{Runbook, RunbookError, next_placeholder};
+use crate::model::{ChangeKind, Runbook, RunbookError, next_placeholder};
 
 /// Longest time a step may take, in seconds: a person waits for it.
 const TIMEOUT_S_MAX: u32 = 3_600;
+/// Most steps, and most preconditions, of one runbook.
+const STEPS_MAX: usize = 20;
+/// Most arguments of one action.
+const ARGUMENTS_MAX: usize = 64;
+/// Longest argument or title, in bytes.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// Longest time to wait for recovery, in seconds.
+const RECOVER_S_MAX: u32 = 86_400;
+/// Kinds of cause a rule may name, as [`crate::model::SuspectKind::as_str`] spells them.
+const CAUSES: [&str; 6] = [
+    "change",
+    "resource",
+    "traffic",
+    "instance_loss",
+    "dependency",
+    "unknown",
+];
 /// Placeholders that need no parameter.
 const IMPLIED: [&str; 2] = ["entity", "incident"];
 
 /// The shipped runbooks: file name and text, as a user would write them.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 14] = [
     (
         "cancel-long-postgres-queries",
         include_str!("../../assets/runbooks/cancel-long-postgres-queries.toml"),
@@ -30,6 +47,18 @@ const SHIPPED: [(&str, &str); 10] = [
     (
         "pause-systemd-timer",
         include_str!("../../assets/runbooks/pause-systemd-timer.toml"),
+    ),
+    (
+        "raise-pgbouncer-pool",
+        include_str!("../../assets/runbooks/raise-pgbouncer-pool.toml"),
+    ),
+    (
+        "raise-redis-memory",
+        include_str!("../../assets/runbooks/raise-redis-memory.toml"),
+    ),
+    (
+        "replace-kubernetes-pod",
+        include_str!("../../assets/runbooks/replace-kubernetes-pod.toml"),
     ),
     (
         "restart-container",
@@ -50,6 +79,10 @@ const SHIPPED: [(&str, &str); 10] = [
     (
         "scale-kubernetes-deployment",
         include_str!("../../assets/runbooks/scale-kubernetes-deployment.toml"),
+    ),
+    (
+        "switch-postgres-leader",
+        include_str!("../../assets/runbooks/switch-postgres-leader.toml"),
     ),
     (
         "vacuum-journal",
@@ -190,6 +223,8 @@ fn check(runbook: &Runbook) -> Result<(), RunbookError> {
     if runbook.steps.is_empty() {
         return Err(RunbookError::NoStep(runbook.name.clone()));
     }
+    check_bounds(runbook)?;
+    check_rules(runbook)?;
     for (title, argv, timeout_s) in actions(runbook) {
         if argv.first().is_none_or(String::is_empty) {
             return Err(RunbookError::NoProgram(
@@ -205,11 +240,89 @@ fn check(runbook: &Runbook) -> Result<(), RunbookError> {
                 timeout_s_max: TIMEOUT_S_MAX,
             });
         }
+        // Telemetry may say what a program works on, never which program.
+        if let Some(program) = argv.first().filter(|p| next_placeholder(p).is_some()) {
+            return Err(RunbookError::ProgramPlaceholder {
+                runbook: runbook.name.clone(),
+                program: program.clone(),
+            });
+        }
         for text in argv {
-            placeholders_known(runbook, text)?;
+            check_text(runbook, text)?;
+        }
+        check_text(runbook, title)?;
+    }
+    check_text(runbook, &runbook.title)
+}
+
+/// Counts and times that a plan can bear.
+fn check_bounds(runbook: &Runbook) -> Result<(), RunbookError> {
+    let arguments = actions(runbook).map(|(_, argv, _)| argv.len()).max();
+    let recover_s = runbook.verify.recover_within_s;
+    let bounds = [
+        ("the number of steps", runbook.steps.len(), STEPS_MAX),
+        (
+            "the number of preconditions",
+            runbook.preconditions.len().max(1),
+            STEPS_MAX,
+        ),
+        (
+            "the number of arguments",
+            arguments.unwrap_or(1).max(1),
+            ARGUMENTS_MAX,
+        ),
+        (
+            "recover_within_s",
+            recover_s as usize,
+            RECOVER_S_MAX as usize,
+        ),
+    ];
+    match bounds
+        .iter()
+        .find(|(_, value, max)| *value == 0 || value > max)
+    {
+        None => Ok(()),
+        Some((what, value, max)) => Err(RunbookError::Bound {
+            runbook: runbook.name.clone(),
+            what: (*what).to_owned(),
+            value: *value,
+            max: *max,
+        }),
+    }
+}
+
+/// A rule that names a cause or change there is not would never fit, and nobody would know why.
+fn check_rules(runbook: &Runbook) -> Result<(), RunbookError> {
+    let changes = ChangeKind::ALL.map(ChangeKind::as_str);
+    for rule in &runbook.rules {
+        let words = [
+            ("cause", &rule.cause, &CAUSES[..]),
+            ("change", &rule.change, &changes[..]),
+        ];
+        for (what, word, allowed) in words {
+            let Some(word) = word else { continue };
+            if !allowed.contains(&word.as_str()) {
+                return Err(RunbookError::Word {
+                    runbook: runbook.name.clone(),
+                    what: what.to_owned(),
+                    word: word.clone(),
+                    allowed: allowed.join(", "),
+                });
+            }
         }
     }
-    placeholders_known(runbook, &runbook.title)
+    Ok(())
+}
+
+/// A text of bearable length without control characters, whose placeholders are known.
+fn check_text(runbook: &Runbook, text: &str) -> Result<(), RunbookError> {
+    if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(RunbookError::Text {
+            runbook: runbook.name.clone(),
+            text: text.chars().take(60).collect(),
+        });
+    }
+    placeholders_known(runbook, text)
 }
 
 /// Every argument vector with its title and timeout.
@@ -286,6 +399,23 @@ mod tests {
             (
                 step("['echo', '{nobody}']"),
                 "f: runbook \"x\": placeholder {nobody} names no parameter",
+            ),
+            (
+                step("['{entity}']"),
+                "f: runbook \"x\": the program {entity} may not come from a placeholder",
+            ),
+            (
+                step("['echo', \"\\u001b\"]"),
+                "f: runbook \"x\": \"\\u{1b}\" is too long or has control characters",
+            ),
+            (
+                step("['echo']").replace("match = []", "match = [{ cause = 'deploy' }]"),
+                "f: runbook \"x\": cause \"deploy\" is none of change, resource, traffic, \
+                 instance_loss, dependency, unknown",
+            ),
+            (
+                step("['echo']").replace("= 9", "= 0"),
+                "f: runbook \"x\": recover_within_s is 0, must be 1 to 86400",
             ),
             (
                 step("['echo']\ntimeout_s = 0"),

@@ -46,6 +46,16 @@ pub struct Change {
 }
 
 impl ChangeKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Deploy,
+        Self::Config,
+        Self::Scale,
+        Self::Flag,
+        Self::Rollback,
+        Self::Other,
+    ];
+
     /// The word shown and accepted.
     pub const fn as_str(self) -> &'static str {
         match self {

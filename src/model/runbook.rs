@@ -117,6 +117,46 @@ pub enum RunbookError {
     /// A step or check has an empty argument vector.
     #[error("runbook {0:?}: {1:?} has no program to run")]
     NoProgram(String, String),
+    /// Telemetry would choose the program.
+    #[error("runbook {runbook:?}: the program {program} may not come from a placeholder")]
+    ProgramPlaceholder {
+        /// The runbook.
+        runbook: String,
+        /// The program as written.
+        program: String,
+    },
+    /// A rule names a cause or change that there is not.
+    #[error("runbook {runbook:?}: {what} {word:?} is none of {allowed}")]
+    Word {
+        /// The runbook.
+        runbook: String,
+        /// The field.
+        what: String,
+        /// What it says.
+        word: String,
+        /// What it may say.
+        allowed: String,
+    },
+    /// A number or count is out of bounds.
+    #[error("runbook {runbook:?}: {what} is {value}, must be 1 to {max}")]
+    Bound {
+        /// The runbook.
+        runbook: String,
+        /// The field.
+        what: String,
+        /// What it is.
+        value: usize,
+        /// What it may be.
+        max: usize,
+    },
+    /// A text is too long or not printable.
+    #[error("runbook {runbook:?}: {text:?} is too long or has control characters")]
+    Text {
+        /// The runbook.
+        runbook: String,
+        /// Its beginning.
+        text: String,
+    },
     /// A placeholder names no parameter.
     #[error("runbook {runbook:?}: placeholder {{{placeholder}}} names no parameter")]
     Placeholder {

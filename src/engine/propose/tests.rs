@@ -333,3 +333,42 @@ fn the_digest_binds_everything_shown() {
     joined.steps[0].argv = vec![Box::from("rol"), Box::from("l")];
     assert_ne!(digest(&moved), digest(&joined));
 }
+
+#[test]
+fn every_shipped_runbook_renders() {
+    use crate::config::{demo_runbooks, shipped_runbooks};
+    let mut names = std::collections::BTreeSet::new();
+    let runbooks: Vec<Runbook> = shipped_runbooks()
+        .into_iter()
+        .chain(demo_runbooks())
+        .collect();
+    for parameter in runbooks
+        .iter()
+        .flat_map(|runbook| runbook.parameters.values())
+    {
+        names.extend(parameter.from.iter().flat_map(|from| from.split('|')));
+    }
+    let pairs: Vec<(&str, &str)> = names.iter().map(|name| (*name, "x1")).collect();
+    let of_entity = |_: &EntityId| labels(&pairs);
+    let around = Surroundings {
+        labels: &of_entity,
+        change: &change_of,
+        record: &|_, _| (0, 0),
+    };
+    let incident = incident(Vec::new());
+    let policy = PolicyConfig::default();
+    for runbook in &runbooks {
+        let kind = runbook.rules.iter().find_map(|rule| rule.entity);
+        let target = EntityId::new(kind.unwrap_or(EntityKind::Service), "x1");
+        let candidate = chosen(runbook, &incident, &target).unwrap();
+        let plan = plan(PlanId(1), NOW, &policy, &incident, &candidate, around).unwrap();
+        let undo = plan.rollback.iter().flatten();
+        let mut actions = plan.preconditions.iter().chain(&plan.steps).chain(undo);
+        let left = |argument: &str| crate::model::next_placeholder(argument).is_some();
+        assert!(
+            !actions.any(|action| action.argv.iter().any(|argument| left(argument))),
+            "{plan:?}"
+        );
+        assert_eq!(plan.steps.len(), plan.rollback.len());
+    }
+}
