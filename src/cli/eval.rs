@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::Common;
 use super::output::{Failure, line, print, print_json};
-use crate::eval::{Report, loghub, nezha, petshop, quiet, rcd, storm};
+use crate::eval::{Report, demo, loghub, nezha, petshop, quiet, rcd, storm};
 
 /// `stormglass eval`
 #[derive(Debug, Args)]
@@ -38,6 +38,8 @@ enum Suite {
     Storm,
     /// Quiet weeks, simulated.
     Quiet,
+    /// The demo's scenarios over many seeds.
+    Demo,
 }
 
 pub fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
@@ -47,6 +49,7 @@ pub fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
         Suite::Rcd => rcd::run(dir(args)?),
         Suite::Nezha => nezha::run(dir(args)?),
         Suite::Storm => Ok(storm::run(args.seed, args.services)),
+        Suite::Demo => Ok(demo::run(args.seed)),
         Suite::Quiet => Ok(quiet::run(args.seed, args.services)),
     };
     let report = report.map_err(|error| Failure::new(error.to_string()))?;

@@ -5,6 +5,7 @@
 
 mod act;
 mod check;
+mod demo;
 mod eval;
 mod list;
 mod output;
@@ -57,6 +58,8 @@ pub struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Cmd {
+    /// Break a simulated shop, find out why, approve the fix, watch it heal
+    Demo(demo::DemoArgs),
     /// Run engine, receivers, store and API without a screen
     Serve,
     /// Print what a console is told: a snapshot, then changes, one JSON object a line
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let common = &cli.common;
     match cli.command {
+        Cmd::Demo(args) => demo::run(common, &args),
         Cmd::Serve => serve::run(common).await,
         Cmd::Watch => list::watch(common).await,
         Cmd::Incidents(args) => list::incidents(common, &args).await,
