@@ -15,7 +15,7 @@ use super::entities::EntityIx;
 use super::explain;
 use super::intake::SeriesIx;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
-use crate::model::{Check, IncidentId, MetricRole, Time, Unit};
+use crate::model::{Band, Check, IncidentId, MetricRole, Time, Unit};
 
 /// Entities of one case at most.
 const SUBJECTS_MAX: usize = 400;
@@ -27,6 +27,10 @@ const COLUMNS_MAX: usize = 40;
 const CHANGES_MS: i64 = 6 * 3_600_000;
 /// Edges seen within this are used, in milliseconds.
 const TRACE_FRESH_MS: i64 = 6 * WINDOW_MS;
+/// Points before an incident from which its normal is read; with fewer the detector's is used.
+const BEFORE_MIN: usize = 12;
+/// Half width of a detector's band, in standard deviations.
+const BAND_SIGMAS: f64 = 3.0;
 /// How far an onset may be off beyond the sampling interval, in milliseconds.
 const ONSET_UNCERTAINTY_MS: i64 = 5_000;
 /// At most this much of the recent past stands for "now", in milliseconds.
@@ -167,7 +171,11 @@ impl Engine {
             .filter(|point| point.at < began)
             .map(|point| f64::from(point.value))
             .collect();
-        let normal = Normal::of(&mut before, kind, row.unit)?;
+        let normal = if before.len() >= BEFORE_MIN {
+            Normal::of(&mut before, kind, row.unit)?
+        } else {
+            normal_of_band(row.judge.band(self.now), row.judge.samples())
+        };
         let now = row.history.mean_since(since)?;
         Some(Column {
             name: explain::subject(&row.series.name).into(),
@@ -364,6 +372,17 @@ fn columns_of_flow(usual: &Usual, window: &Window) -> Vec<Column> {
             window.errors / window.calls,
         ),
     ]
+}
+
+/// The detector's own idea of normal, for series whose recent past is all incident.
+fn normal_of_band(band: Band, samples: u32) -> Normal {
+    let spread = ((band.high - band.low) / (2.0 * BAND_SIGMAS)).max(f64::MIN_POSITIVE);
+    Normal {
+        median: f64::midpoint(band.low, band.high),
+        up: spread,
+        down: spread,
+        samples,
+    }
 }
 
 /// Standard deviations of a normal distribution with the same tail, from −log10 p.

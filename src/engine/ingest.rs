@@ -357,12 +357,6 @@ impl Engine {
             }
         }
     }
-
-    /// Judges one value of a series.
-    fn judge(&mut self, value: Reading) {
-        let row = self.intake.row_mut(value.series);
-        row.history.push(value.at, value.value, f64::NAN, f64::NAN);
-    }
 }
 
 fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String) -> Observation {

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::entities::{self, Entities, EntityIx};
 use super::history::History;
+use super::judge::Judge;
 use super::refusals::{Refusals, Refused};
 use super::roles;
 use super::topology::Topology;
@@ -63,6 +64,8 @@ pub struct SeriesRow {
     pub role: MetricRole,
     /// Unit of the judged values.
     pub unit: Unit,
+    /// How it behaves.
+    pub judge: Judge,
     /// Its recent past.
     pub history: History,
     /// Event time of its last point.
@@ -276,6 +279,7 @@ impl Intake {
             unit: unit_after(series, derive),
             series: Arc::clone(series),
             entity,
+            judge: Judge::default(),
             history: History::default(),
             last_at: Time::from_ms(i64::MIN),
             interval_ms: 0,

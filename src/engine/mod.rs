@@ -21,6 +21,7 @@ pub mod govern;
 mod history;
 mod ingest;
 mod intake;
+mod judge;
 pub mod logs;
 mod panels;
 pub mod plans;
@@ -45,6 +46,7 @@ use correlate::Correlator;
 use entities::Entities;
 use findings::Findings;
 use intake::Intake;
+use judge::Odd;
 use logs::LogWatch;
 use plans::Plans;
 use refusals::Refusals;
@@ -70,6 +72,7 @@ pub struct Engine {
     entities: Entities,
     topology: Topology,
     intake: Intake,
+    odd: Odd,
     silence: SilenceWatch,
     logs: LogWatch,
     seen_logs: bool,
@@ -104,6 +107,7 @@ impl Engine {
             entities,
             topology,
             intake: Intake::default(),
+            odd: Odd::default(),
             silence: SilenceWatch::default(),
             logs: LogWatch::new(),
             seen_logs: false,

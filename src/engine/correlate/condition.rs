@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::findings::{FindingState, Findings};
+use crate::engine::judge::is_harmful;
 use crate::model::{Direction, FindingId, IncidentId, MetricRole, Severity, Time};
 
 /// The state of one entity on which something is or was odd.
@@ -148,8 +149,10 @@ impl Sum {
                     sum.work_changed = true;
                     sum.is_busier |= finding.direction == Direction::Up;
                 }
-                MetricRole::Other if !finding.pages => {}
-                _ => sum.is_harmed = true,
+                role => {
+                    sum.is_harmed |= is_harmful(role, finding.direction)
+                        || (role == MetricRole::Other && finding.pages);
+                }
             }
         }
         sum

@@ -1,0 +1,165 @@
+//! One value of a series judged: by its own past, then together with the other odd series of its
+//! entity, and told as a finding while it is odd.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use super::detect::joint::{self, Call, Voice};
+use super::detect::{Excursion, SeriesDetector, Transition, Verdict};
+use super::entities::EntityIx;
+use super::explain;
+use super::findings::{Key, Observation};
+use super::intake::{Reading, SeriesIx};
+use crate::model::{Direction, MetricRole, Time};
+
+/// Odd series of one entity weighed together at most: more say nothing new.
+const VOICES_MAX: usize = 64;
+/// What an odd series said counts for its entity this long, in milliseconds.
+const HEARD_MS: i64 = 180_000;
+
+/// What is known of how a series behaves.
+#[derive(Debug, Default)]
+pub struct Judge {
+    detector: SeriesDetector,
+    excursion: Excursion,
+    /// What it said last, while it is odd.
+    voice: Option<(Time, Voice)>,
+}
+
+/// Series that are odd now, by entity.
+#[derive(Debug, Default)]
+pub struct Odd {
+    of: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
+}
+
+impl Judge {
+    /// Judges a value; `None` when the detector refuses it.
+    fn observe(&mut self, role: MetricRole, at: Time, value: f64) -> Option<(Verdict, Transition)> {
+        let verdict = self.detector.observe(at, value).ok()?;
+        let transition = self.excursion.next(at, &verdict);
+        self.voice = self
+            .excursion
+            .peak()
+            .map(|_| (at, Voice::of(role, &verdict)));
+        Some((verdict, transition))
+    }
+
+    /// Samples it learned from.
+    pub fn samples(&self) -> u32 {
+        self.detector.samples()
+    }
+
+    /// What is expected at `at`.
+    pub fn band(&self, at: Time) -> crate::model::Band {
+        self.detector.band(at)
+    }
+}
+
+/// Whether a move of a metric of this role is the kind that hurts.
+pub const fn is_harmful(role: MetricRole, direction: Direction) -> bool {
+    matches!(
+        (role, direction),
+        (
+            MetricRole::Latency | MetricRole::Errors | MetricRole::Saturation,
+            Direction::Up
+        ) | (MetricRole::Availability, Direction::Down)
+    )
+}
+
+impl Engine {
+    /// Judges one value of a series, and keeps it.
+    pub(super) fn judge(&mut self, reading: Reading) {
+        let Reading {
+            series, at, value, ..
+        } = reading;
+        let row = self.intake.row_mut(series);
+        let Some((verdict, transition)) = row.judge.observe(row.role, at, value) else {
+            return;
+        };
+        row.history
+            .push(at, value, verdict.expected.low, verdict.expected.high);
+        let entity = row.entity;
+        match transition {
+            Transition::Quiet => {}
+            Transition::Closed => {
+                self.odd.remove(entity, series);
+                self.findings.end(Key::Series(series), at);
+            }
+            Transition::Opened => {
+                self.odd.of.entry(entity).or_default().insert(series);
+                self.tell_of_series(series, at);
+            }
+            Transition::Worsened | Transition::Continues => self.tell_of_series(series, at),
+        }
+    }
+
+    /// The finding of an odd series, as it is now.
+    fn tell_of_series(&mut self, series: SeriesIx, at: Time) {
+        let row = self.intake.row(series);
+        let (Some(peak), Some((_, voice))) = (row.judge.excursion.peak(), row.judge.voice) else {
+            return;
+        };
+        let call = self.call_of(row.entity, at);
+        // The joint call is the entity's; it speaks for the series that move the way that hurts.
+        let pages = call == Call::Page && is_harmful(row.role, voice.direction);
+        let seen = Observation {
+            key: Key::Series(series),
+            entity: row.entity,
+            callee: None,
+            sick: row.entity,
+            check: peak.check,
+            series: Some(row.series.id),
+            subject: row.series.name.as_ref().into(),
+            role: row.role,
+            unit: row.unit,
+            since: peak.since,
+            at,
+            expected: peak.expected,
+            seen: peak.seen,
+            direction: peak.direction,
+            score: peak.evidence,
+            pages,
+            text: String::new(),
+        };
+        let is_news = self.findings.of_key(seen.key).is_none_or(|state| {
+            state.finding.score < seen.score || (pages && !state.finding.pages)
+        });
+        if is_news {
+            let text = explain::metric(
+                &seen.subject,
+                seen.seen,
+                seen.expected,
+                seen.unit,
+                seen.since,
+            );
+            self.observe(Observation { text, ..seen });
+        }
+    }
+
+    /// What the odd series of an entity say together.
+    fn call_of(&self, entity: EntityIx, at: Time) -> Call {
+        let voices: Vec<Voice> = self
+            .odd
+            .of
+            .get(&entity)
+            .into_iter()
+            .flatten()
+            .take(VOICES_MAX)
+            .filter_map(|series| self.intake.row(*series).judge.voice)
+            .filter(|(heard, _)| at.since(*heard).abs() <= HEARD_MS)
+            .map(|(_, voice)| voice)
+            .collect();
+        joint::weigh(&voices).call
+    }
+}
+
+impl Odd {
+    fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
+        if let Some(of) = self.of.get_mut(&entity) {
+            of.remove(&series);
+            if of.is_empty() {
+                self.of.remove(&entity);
+            }
+        }
+    }
+}
