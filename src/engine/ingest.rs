@@ -7,7 +7,7 @@ use super::entities::{self, EntityIx};
 use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::{Catalogue, Limits, Reading, SourceIx};
-use super::logs::LogFinding;
+use super::logs::{self, LogFinding};
 use super::refusals::Refused;
 use super::silence::Silence;
 use super::traces::{Flow, Judged, Verdict};
@@ -244,6 +244,14 @@ impl Engine {
             return;
         }
         let is_error = found.level >= LogLevel::Error;
+        // A window of a minute says little about when in it the trouble began; the bucket that made
+        // it odd is the last one.
+        let since = match found.check {
+            Check::LogBurst | Check::LevelShift => {
+                found.since.max(found.last_seen.plus_ms(-logs::BUCKET_MS))
+            }
+            _ => found.since,
+        };
         self.observe(Observation {
             key,
             entity,
@@ -262,7 +270,7 @@ impl Engine {
             } else {
                 Unit::None
             },
-            since: found.since,
+            since,
             at: found.last_seen,
             expected: found.expected,
             seen: found.seen,
