@@ -1,0 +1,440 @@
+//! Performs actions, and says why one cannot be performed.
+
+use crate::model::{Command, IncidentId, Lane, Phase, Plan, PlanState, Role as Rank};
+
+use super::action::{Action, Scope};
+use super::explain;
+use super::field::Field;
+use super::state::{
+    Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, Tab,
+};
+use super::theme::Role;
+use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
+
+/// Rows from the end of the alerts held at which the next page is asked for.
+const ALERTS_AHEAD: usize = 50;
+
+/// Performs an action, or tells why not.
+pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) {
+    if let Some(why) = inert(state, action) {
+        state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
+        return;
+    }
+    match action.row().scope {
+        Scope::Move => go(state, action, effects),
+        Scope::View => look(state, action, effects),
+        Scope::Incident => on_incident(state, action, effects),
+        Scope::Plan => on_plan(state, action),
+    }
+}
+
+/// Why an action cannot be performed now; `None` when it can.
+pub(super) fn inert(state: &State, action: Action) -> Option<String> {
+    let scope = action.row().scope;
+    if !matches!(scope, Scope::Incident | Scope::Plan) {
+        return None;
+    }
+    let Some(view) = &state.feed.view else {
+        return Some("not connected yet".to_owned());
+    };
+    if view.actor.role < Rank::Responder {
+        return Some(format!(
+            "you are a viewer ({}); it takes a responder",
+            view.actor.name
+        ));
+    }
+    if action == Action::KillSwitch {
+        return None;
+    }
+    let Some(row) = state.chosen().and_then(|id| view.incidents.get(&id)) else {
+        return Some("no incident is chosen".to_owned());
+    };
+    match action {
+        Action::Acknowledge if row.owner.as_ref() == Some(&view.actor.name) => {
+            Some("it is yours already".to_owned())
+        }
+        Action::Acknowledge | Action::Assign | Action::Resolve if row.phase == Phase::Resolved => {
+            Some("it is over; X reopens it".to_owned())
+        }
+        Action::Reopen if !matches!(row.phase, Phase::Resolved | Phase::Mitigated) => {
+            Some("it is open".to_owned())
+        }
+        _ if scope == Scope::Plan => inert_plan(state, row.plan.is_some(), action),
+        _ => None,
+    }
+}
+
+fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
+    let Some(plan) = state.plan() else {
+        return Some(if has_plan {
+            "the plan is being fetched".to_owned()
+        } else {
+            "no plan is proposed; p chooses a runbook".to_owned()
+        });
+    };
+    let word = plan.state.as_str();
+    match (action, &plan.state) {
+        (Action::Approve, PlanState::Proposed) => already_approved(state, plan),
+        (Action::Approve, PlanState::Unknown { .. }) | (Action::Reject, PlanState::Proposed) => {
+            None
+        }
+        (Action::RollBack, state) if may_roll_back(state) => None,
+        (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),
+        (Action::Reject, _) => Some(format!("{} is {word}: too late to reject", plan.id)),
+        _ => Some(format!("{} is {word}: nothing to undo", plan.id)),
+    }
+}
+
+/// What `engine::saga` lets a person stop and undo; it has the last word.
+fn may_roll_back(state: &PlanState) -> bool {
+    matches!(
+        state,
+        PlanState::Checking { .. }
+            | PlanState::Running { .. }
+            | PlanState::Verifying { .. }
+            | PlanState::Succeeded
+    )
+}
+
+fn already_approved(state: &State, plan: &Plan) -> Option<String> {
+    let me = &state.feed.view.as_ref()?.actor.name;
+    plan.approvals
+        .iter()
+        .any(|approval| &approval.by == me)
+        .then(|| "you approved it already; it takes another person".to_owned())
+}
+
+fn go(state: &mut State, action: Action, effects: &mut Effects) {
+    match action {
+        Action::Down => step(state, Step::Rows(1)),
+        Action::Up => step(state, Step::Rows(-1)),
+        Action::Top => step(state, Step::Top),
+        Action::Bottom => step(state, Step::Bottom),
+        Action::HalfDown => step(state, Step::Half(1)),
+        Action::HalfUp => step(state, Step::Half(-1)),
+        Action::PageDown => step(state, Step::Page(1)),
+        Action::PageUp => step(state, Step::Page(-1)),
+        Action::Left | Action::PreviousPane => turn(state, -1),
+        Action::Right | Action::NextPane => turn(state, 1),
+        Action::Open => enter(state),
+        Action::Back => back(state),
+        Action::Quit => quit(state, effects),
+        Action::Leave => effects.terminal.push(TerminalOp::Quit),
+        Action::LastView if !state.place.last() => state.tell(Role::Muted, "No view before this."),
+        Action::HistoryBack if !state.place.along(-1) => {
+            state.tell(Role::Muted, "No older view.");
+        }
+        Action::HistoryForward if !state.place.along(1) => {
+            state.tell(Role::Muted, "No newer view.");
+        }
+        _ => {}
+    }
+    if state.place.screen == Screen::Alerts {
+        let held = state
+            .alerts
+            .page
+            .as_ref()
+            .map_or(0, |page| page.items.len());
+        if state.alerts.cursor.at(held) + ALERTS_AHEAD >= held {
+            fetch_alerts(state, false, effects);
+        }
+    }
+}
+
+/// Moves the cursor of whatever has the keys.
+pub(super) fn step(state: &mut State, step: Step) {
+    let now = state.now;
+    match state.place.screen {
+        Screen::Incidents => state.list.step(step, now),
+        Screen::Incident(_) => {
+            let tab = state.place.tab;
+            state.cursor_mut(tab).step(step);
+        }
+        Screen::Alerts => state.alerts.cursor.step(step),
+        Screen::Sources => state.sources.step(step),
+    }
+}
+
+/// The next or previous pane. From the list of a wide screen the keys go to a pane and back.
+fn turn(state: &mut State, delta: isize) {
+    let screen = state.place.screen;
+    if matches!(screen, Screen::Incident(_) | Screen::Incidents) {
+        let tab = state.place.tab.moved(delta);
+        state.place.go(screen, tab);
+    }
+}
+
+fn enter(state: &mut State) {
+    match state.place.screen {
+        Screen::Incidents => {
+            if let Some(id) = state.list.selected() {
+                open(state, id, state.place.tab);
+            }
+        }
+        Screen::Incident(_) if state.place.tab == Tab::Actions => open_plan(state),
+        Screen::Alerts => {
+            let incident = explain::alert_here(state).and_then(|alert| alert.incident);
+            match incident {
+                Some(id) if state.row(id).is_some() => open(state, id, state.place.tab),
+                _ => explain::open(state),
+            }
+        }
+        _ => explain::open(state),
+    }
+}
+
+fn back(state: &mut State) {
+    let filter = match state.place.screen {
+        Screen::Alerts => &mut state.alerts.filter,
+        Screen::Incident(_) => &mut state.place.find,
+        Screen::Incidents | Screen::Sources => &mut state.list.filter,
+    };
+    if state.place.screen != Screen::Sources && !filter.is_empty() {
+        *filter = super::filter::Filter::default();
+        refresh(state);
+    } else if !state.list.marks.is_empty() && state.place.screen == Screen::Incidents {
+        state.list.marks.clear();
+    } else {
+        state.place.go(Screen::Incidents, state.place.tab);
+    }
+}
+
+fn quit(state: &mut State, effects: &mut Effects) {
+    if state.place.screen == Screen::Incidents {
+        effects.terminal.push(TerminalOp::Quit);
+    } else {
+        state.place.go(Screen::Incidents, state.place.tab);
+    }
+}
+
+fn look(state: &mut State, action: Action, effects: &mut Effects) {
+    match action {
+        Action::Timeline => tab(state, Tab::Timeline),
+        Action::WhyTab => tab(state, Tab::Why),
+        Action::Path => tab(state, Tab::Path),
+        Action::Metrics => tab(state, Tab::Metrics),
+        Action::Logs => tab(state, Tab::Logs),
+        Action::Traces => tab(state, Tab::Traces),
+        Action::Actions => tab(state, Tab::Actions),
+        Action::Incidents => state.place.go(Screen::Incidents, state.place.tab),
+        Action::Alerts => {
+            state.place.go(Screen::Alerts, state.place.tab);
+            fetch_alerts(state, true, effects);
+        }
+        Action::Sources => state.place.go(Screen::Sources, state.place.tab),
+        Action::Filter | Action::Palette | Action::Help | Action::Why => boxes(state, action),
+        Action::Mark => {
+            state.list.toggle_mark();
+            step(state, Step::Rows(1));
+        }
+        Action::MarkRange => state.list.mark_range(),
+        Action::Sort => {
+            state.list.sort = state.list.sort.next();
+            refresh(state);
+        }
+        Action::Reverse => {
+            state.list.reversed = !state.list.reversed;
+            refresh(state);
+        }
+        Action::Freeze => freeze(state),
+        Action::NextAnomaly => jump(state, Jump::Lane(Lane::Anomaly), true),
+        Action::PreviousAnomaly => jump(state, Jump::Lane(Lane::Anomaly), false),
+        Action::NextChange => jump(state, Jump::Lane(Lane::Change), true),
+        Action::PreviousChange => jump(state, Jump::Lane(Lane::Change), false),
+        Action::NextMatch => jump(state, Jump::Match, true),
+        Action::PreviousMatch => jump(state, Jump::Match, false),
+        Action::Utc => state.clock.utc = !state.clock.utc,
+        Action::Theme => {
+            state.look.theme = state.look.theme.next();
+            let name = format!("Theme: {}", state.look.theme.name());
+            state.tell(Role::Muted, &name);
+        }
+        Action::Mouse => {
+            state.mouse = !state.mouse;
+            effects.terminal.push(TerminalOp::Mouse(state.mouse));
+        }
+        Action::Copy => match explain::row_text(state) {
+            Some(text) => {
+                effects.terminal.push(TerminalOp::Copy(text));
+                state.tell(Role::Muted, "Copied.");
+            }
+            None => state.tell(Role::Muted, "Nothing to copy here."),
+        },
+        Action::Redraw => effects.terminal.push(TerminalOp::Redraw),
+        Action::Suspend => effects.terminal.push(TerminalOp::Suspend),
+        _ => {}
+    }
+}
+
+fn tab(state: &mut State, tab: Tab) {
+    match state.place.screen {
+        Screen::Incident(_) => state.place.go(state.place.screen, tab),
+        // On a wide screen a number goes to the pane; on a small one it turns the preview.
+        Screen::Incidents => match state.list.selected() {
+            Some(id) if state.layout() != super::state::Layout::Single => open(state, id, tab),
+            _ => state.place.go(Screen::Incidents, tab),
+        },
+        Screen::Alerts | Screen::Sources => state.tell(Role::Muted, "Open an incident first."),
+    }
+}
+
+fn boxes(state: &mut State, action: Action) {
+    let overlay = match action {
+        Action::Filter => {
+            let text = match state.place.screen {
+                Screen::Alerts => state.alerts.filter.text(),
+                Screen::Incident(_) => state.place.find.text(),
+                _ => state.list.filter.text(),
+            };
+            Overlay::Filter {
+                field: Field::new(text),
+            }
+        }
+        Action::Palette => Overlay::Palette {
+            field: Field::default(),
+            cursor: Cursor::default(),
+        },
+        Action::Help => Overlay::Help {
+            field: Field::default(),
+            cursor: Cursor::default(),
+        },
+        _ => return explain::open(state),
+    };
+    lay_over(state, overlay);
+}
+
+fn freeze(state: &mut State) {
+    let feed = &mut state.feed;
+    feed.missed = 0;
+    feed.frozen = match feed.frozen.take() {
+        Some(_) => None,
+        None => feed.view.clone().map(Box::new),
+    };
+    refresh(state);
+}
+
+#[derive(Clone, Copy)]
+enum Jump {
+    Lane(Lane),
+    Match,
+}
+
+/// Moves the cursor of the timeline to the next entry of a kind.
+fn jump(state: &mut State, to: Jump, forward: bool) {
+    if let (Jump::Match, Screen::Incidents | Screen::Alerts) = (to, state.place.screen) {
+        return step(state, Step::Rows(if forward { 1 } else { -1 }));
+    }
+    let Some(detail) = state.detail() else { return };
+    let entries = &detail.incident.timeline;
+    let from = state.cursor(Tab::Timeline).at(entries.len());
+    let wanted = |at: &usize| match to {
+        Jump::Lane(lane) => entries[*at].lane == lane,
+        Jump::Match => !state.place.find.is_empty() && state.place.find.line(&entries[*at].text),
+    };
+    let found = if forward {
+        (from + 1..entries.len()).find(wanted)
+    } else {
+        (0..from).rev().find(wanted)
+    };
+    let Some(at) = found else {
+        state.tell(Role::Muted, "No further one.");
+        return;
+    };
+    state.cursor_mut(Tab::Timeline).set(at);
+    if let Some(id) = state.chosen() {
+        open(state, id, Tab::Timeline);
+    }
+}
+
+fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
+    let Some(incident) = state.chosen() else {
+        return;
+    };
+    match action {
+        Action::Acknowledge => {
+            for incident in marked_or(state, incident) {
+                effects.command(Command::Acknowledge { incident });
+            }
+            state.list.marks.clear();
+        }
+        Action::Assign => {
+            let question = Question::Assign(incident);
+            let field = Field::default();
+            lay_over(state, Overlay::Prompt { question, field });
+        }
+        Action::Note => {
+            let area = Box::default();
+            lay_over(state, Overlay::Note { incident, area });
+        }
+        Action::Resolve => confirm(state, Confirm::Resolve(incident)),
+        Action::Reopen => effects.command(Command::Reopen { incident }),
+        Action::Propose => {
+            if state.runbooks.is_none() {
+                effects.requests.push(super::link::Request::Runbooks);
+            }
+            let cursor = Cursor::default();
+            lay_over(state, Overlay::Runbooks { incident, cursor });
+        }
+        _ => {}
+    }
+}
+
+fn marked_or(state: &State, incident: IncidentId) -> Vec<IncidentId> {
+    if state.list.marks.is_empty() {
+        vec![incident]
+    } else {
+        state.list.marks.iter().copied().collect()
+    }
+}
+
+fn on_plan(state: &mut State, action: Action) {
+    if action == Action::KillSwitch {
+        let stopped = state
+            .feed
+            .view
+            .as_ref()
+            .is_some_and(|view| view.automation_stopped);
+        return confirm(state, Confirm::KillSwitch { on: !stopped });
+    }
+    let Some(id) = state.plan().map(|plan| plan.id) else {
+        return;
+    };
+    match action {
+        Action::Approve => open_plan(state),
+        Action::Reject => {
+            let question = Question::Reject(id);
+            let field = Field::default();
+            lay_over(state, Overlay::Prompt { question, field });
+        }
+        Action::RollBack => confirm(state, Confirm::RollBack(id)),
+        _ => {}
+    }
+}
+
+fn confirm(state: &mut State, what: Confirm) {
+    let guard = Guard::new(state.now);
+    let choice = Choice::default();
+    lay_over(
+        state,
+        Overlay::Confirm {
+            what,
+            guard,
+            choice,
+        },
+    );
+}
+
+/// Shows a plan in full; one whose step is in doubt asks what became of it.
+fn open_plan(state: &mut State) {
+    let Some(plan) = state.plan() else { return };
+    let overlay = match plan.state {
+        PlanState::Unknown { run } => Overlay::Settle {
+            plan: plan.id,
+            run,
+            guard: Guard::new(state.now),
+            cursor: Cursor::default(),
+        },
+        _ => Overlay::Approval(Approval::new(plan.clone(), state.now)),
+    };
+    lay_over(state, overlay);
+}

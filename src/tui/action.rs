@@ -1,0 +1,220 @@
+//! The one table of everything a person can do. It drives keys, footer hints, help, the palette and
+//! `stormglass keys`.
+
+/// Something a person can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the table below documents each for the user")]
+pub enum Action {
+    Down,
+    Up,
+    Top,
+    Bottom,
+    HalfDown,
+    HalfUp,
+    PageDown,
+    PageUp,
+    Left,
+    Right,
+    NextPane,
+    PreviousPane,
+    Open,
+    Back,
+    Quit,
+    Leave,
+    LastView,
+    HistoryBack,
+    HistoryForward,
+    Timeline,
+    WhyTab,
+    Path,
+    Metrics,
+    Logs,
+    Traces,
+    Actions,
+    Incidents,
+    Alerts,
+    Sources,
+    Filter,
+    Palette,
+    Help,
+    Why,
+    Mark,
+    MarkRange,
+    Sort,
+    Reverse,
+    Freeze,
+    NextAnomaly,
+    PreviousAnomaly,
+    NextChange,
+    PreviousChange,
+    NextMatch,
+    PreviousMatch,
+    Utc,
+    Theme,
+    Mouse,
+    Copy,
+    Redraw,
+    Suspend,
+    Acknowledge,
+    Assign,
+    Note,
+    Resolve,
+    Reopen,
+    Propose,
+    Approve,
+    Reject,
+    RollBack,
+    KillSwitch,
+}
+
+/// Where an action makes sense; the heading it stands under in the help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Moving about.
+    Move,
+    /// Choosing what is on screen.
+    View,
+    /// Doing something about an incident.
+    Incident,
+    /// Deciding about a plan.
+    Plan,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct ActionRow {
+    /// The action.
+    pub action: Action,
+    /// Its name, as keymaps and the palette have it.
+    pub name: &'static str,
+    /// A word or two for the footer.
+    pub hint: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// Where.
+    pub scope: Scope,
+}
+
+const fn row(
+    action: Action,
+    name: &'static str,
+    hint: &'static str,
+    doc: &'static str,
+    scope: Scope,
+) -> ActionRow {
+    ActionRow {
+        action,
+        name,
+        hint,
+        doc,
+        scope,
+    }
+}
+
+use Action as A;
+use Scope::{Incident, Move, Plan, View};
+
+/// Every action, in the order of the enum.
+#[rustfmt::skip]
+pub const ACTIONS: [ActionRow; 60] = [
+    row(A::Down, "down", "move", "Next row", Move),
+    row(A::Up, "up", "move", "Previous row", Move),
+    row(A::Top, "top", "top", "First row", Move),
+    row(A::Bottom, "bottom", "end", "Last row", Move),
+    row(A::HalfDown, "half-down", "half", "Half a page down", Move),
+    row(A::HalfUp, "half-up", "half", "Half a page up", Move),
+    row(A::PageDown, "page-down", "page", "A page down", Move),
+    row(A::PageUp, "page-up", "page", "A page up", Move),
+    row(A::Left, "left", "left", "Previous tab", Move),
+    row(A::Right, "right", "right", "Next tab", Move),
+    row(A::NextPane, "next-pane", "pane", "Next pane or tab", Move),
+    row(A::PreviousPane, "previous-pane", "pane", "Previous pane or tab", Move),
+    row(A::Open, "open", "open", "Open what is under the cursor", Move),
+    row(A::Back, "back", "back", "Go back one level; clears the filter first", Move),
+    row(A::Quit, "quit", "quit", "Leave this view; from the list, quit the console", Move),
+    row(A::Leave, "leave", "leave", "Quit the console from anywhere", Move),
+    row(A::LastView, "last-view", "last", "The view before this one, and back again", Move),
+    row(A::HistoryBack, "history-back", "older", "Back through the views", Move),
+    row(A::HistoryForward, "history-forward", "newer", "Forward through the views", Move),
+    row(A::Timeline, "timeline", "timeline", "What happened, in order", View),
+    row(A::WhyTab, "why-tab", "why", "Suspects with the evidence for and against each", View),
+    row(A::Path, "path", "path", "Who depends on the suspect, and how they are", View),
+    row(A::Metrics, "metrics", "metrics", "Metrics over what was expected of them", View),
+    row(A::Logs, "logs", "logs", "Log lines grouped by template, new ones first", View),
+    row(A::Traces, "traces", "traces", "Exemplar traces as waterfalls", View),
+    row(A::Actions, "actions", "actions", "Plans: what could be done, and what was", View),
+    row(A::Incidents, "incidents", "incidents", "The list of incidents", View),
+    row(A::Alerts, "alerts", "alerts", "Alerts raised by other systems' rules", View),
+    row(A::Sources, "sources", "sources", "Where telemetry comes from, and what is blind", View),
+    row(A::Filter, "filter", "filter", "Show only rows that match; ! inverts, ~ is fuzzy, key:value looks in a field", View),
+    row(A::Palette, "palette", "palette", "Find any action by name and do it", View),
+    row(A::Help, "help", "keys", "The keys, searchable", View),
+    row(A::Why, "why", "why", "Why this row is here: expected, seen, since, and why it is grouped", View),
+    row(A::Mark, "mark", "mark", "Mark a row; acknowledging works on all marked rows", View),
+    row(A::MarkRange, "mark-range", "range", "Mark from the last mark to here", View),
+    row(A::Sort, "sort", "sort", "Sort by the next column", View),
+    row(A::Reverse, "reverse", "reverse", "Reverse the order", View),
+    row(A::Freeze, "freeze", "freeze", "Hold the screen still; the header counts what is new", View),
+    row(A::NextAnomaly, "next-anomaly", "anomaly", "Next anomaly on the timeline", View),
+    row(A::PreviousAnomaly, "previous-anomaly", "anomaly", "Previous anomaly on the timeline", View),
+    row(A::NextChange, "next-change", "change", "Next change on the timeline", View),
+    row(A::PreviousChange, "previous-change", "change", "Previous change on the timeline", View),
+    row(A::NextMatch, "next-match", "match", "Next row that matches the filter", View),
+    row(A::PreviousMatch, "previous-match", "match", "Previous row that matches the filter", View),
+    row(A::Utc, "utc", "utc", "Show times in UTC or in local time", View),
+    row(A::Theme, "theme", "theme", "The next theme", View),
+    row(A::Mouse, "mouse", "mouse", "Mouse wheel and clicks on or off; off lets the terminal select text", View),
+    row(A::Copy, "copy", "copy", "Copy the row under the cursor to the clipboard", View),
+    row(A::Redraw, "redraw", "redraw", "Draw the whole screen again", View),
+    row(A::Suspend, "suspend", "suspend", "Stop the console and go to the shell; fg brings it back", View),
+    row(A::Acknowledge, "acknowledge", "ack", "Take the incident", Incident),
+    row(A::Assign, "assign", "assign", "Give the incident to somebody", Incident),
+    row(A::Note, "note", "note", "Write a note on the incident", Incident),
+    row(A::Resolve, "resolve", "resolve", "Declare the incident over", Incident),
+    row(A::Reopen, "reopen", "reopen", "Declare the incident not over", Incident),
+    row(A::Propose, "propose", "propose", "Render a runbook for this incident", Incident),
+    row(A::Approve, "approve", "approve", "Read the plan, then approve it; settles a step whose result is unknown", Plan),
+    row(A::Reject, "reject", "reject", "Say no to the plan, with a reason", Plan),
+    row(A::RollBack, "roll-back", "undo", "Stop the running plan and undo what it did", Plan),
+    row(A::KillSwitch, "kill-switch", "kill", "Stop all automation, or allow it again", Plan),
+];
+
+impl Action {
+    /// Its row.
+    pub fn row(self) -> &'static ActionRow {
+        &ACTIONS[self as usize]
+    }
+
+    /// The action of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        ACTIONS
+            .iter()
+            .find(|row| row.name == name)
+            .map(|row| row.action)
+    }
+}
+
+impl Scope {
+    /// The heading shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Move => "Moving about",
+            Self::View => "What is on screen",
+            Self::Incident => "The incident",
+            Self::Plan => "Plans and automation",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_and_names_are_unique() {
+        for (i, row) in ACTIONS.iter().enumerate() {
+            assert_eq!(row.action as usize, i, "{}", row.name);
+            assert_eq!(Action::named(row.name), Some(row.action));
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Joins the state to a terminal and to the API: drains what happened, draws at most once, sleeps
+//! until something happens. The only place of the console that reads a clock.
+
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossterm::event::{Event as TerminalEvent, EventStream, MouseEventKind};
+use futures_util::{FutureExt, StreamExt};
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::api::client::{Address, Client, ClientError};
+use crate::model::Time;
+
+use super::format::Clock;
+use super::key::Key;
+use super::keymap::{Keymap, KeymapError};
+use super::link::Link;
+use super::paint::Look;
+use super::screen::ScreenWriter;
+use super::state::State;
+use super::terminal::Terminal;
+use super::theme::{Theme, ThemeError};
+use super::transport;
+use super::update::{Effects, Event, TerminalOp, Urgency, update};
+use super::view::draw;
+
+/// Between frames that nobody waits for, in milliseconds.
+const FRAME_MS: i64 = 250;
+/// The same over a slow link.
+const SLOW_FRAME_MS: i64 = 500;
+/// The clock on the screen is looked at this often, in milliseconds.
+const TICK_MS: i64 = 1_000;
+/// Updates taken before keys are looked at again.
+const DRAIN_MAX: usize = 64;
+
+/// How to start a console.
+#[derive(Clone, Debug)]
+pub struct TuiOptions {
+    /// Where the daemon listens.
+    pub address: Address,
+    /// Name of a theme; `None` chooses by `NO_COLOR`.
+    pub theme: Option<String>,
+    /// Name of a keymap.
+    pub keymap: String,
+    /// Only ASCII; `None` chooses by the locale.
+    pub ascii: Option<bool>,
+    /// Times in UTC from the start.
+    pub utc: bool,
+    /// Spare the link: fewer frames.
+    pub slow: bool,
+}
+
+/// Why the console could not run.
+#[derive(Debug, Error)]
+pub enum TuiError {
+    /// See [`ThemeError`].
+    #[error(transparent)]
+    Theme(#[from] ThemeError),
+    /// See [`KeymapError`].
+    #[error(transparent)]
+    Keymap(#[from] KeymapError),
+    /// See [`ClientError`].
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The terminal failed.
+    #[error("terminal: {0}")]
+    Terminal(#[from] io::Error),
+    /// Something panicked; the terminal was given back first.
+    #[error("a part of the program panicked; the message above says where")]
+    Panicked,
+}
+
+impl TuiOptions {
+    /// The usual console on a daemon.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            theme: None,
+            keymap: "default".to_owned(),
+            ascii: None,
+            utc: false,
+            slow: false,
+        }
+    }
+}
+
+/// Runs the console until the operator leaves.
+pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
+    let look = look(&options)?;
+    let keymap = Keymap::shipped(&options.keymap)?;
+    let client = Client::new(options.address.clone())?;
+    let (link, far) = Link::pair();
+    let server = tokio::spawn(transport::serve(client, far));
+    let clock = Clock {
+        offset_minutes: chrono::Local::now().offset().local_minus_utc() / 60,
+        utc: options.utc,
+    };
+    let mut terminal = Terminal::enter()?;
+    let size = Terminal::size()?;
+    let wall = WallClock::start();
+    let state = State::new(look, keymap, clock, size, wall.now());
+    let mut app = App {
+        screen: ScreenWriter::new(size.0, size.1),
+        frame_ms: if options.slow {
+            SLOW_FRAME_MS
+        } else {
+            FRAME_MS
+        },
+        urgency: Urgency::None,
+        drawn_at: Time::ZERO,
+        quit: false,
+        state,
+        link,
+        wall,
+    };
+    let result = app.run(&mut terminal).await;
+    terminal.give_back()?;
+    server.abort();
+    result
+}
+
+fn look(options: &TuiOptions) -> Result<Look, ThemeError> {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let name = match &options.theme {
+        Some(name) => name.as_str(),
+        None if set("NO_COLOR") => "mono",
+        None => "dark",
+    };
+    Ok(Look {
+        theme: Theme::shipped(name)?,
+        ascii: options.ascii.unwrap_or_else(terminal_is_ascii),
+    })
+}
+
+/// By the locale, as the C library reads it; the Linux console has no braille.
+fn terminal_is_ascii() -> bool {
+    let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = get("LC_ALL")
+        .or_else(|| get("LC_CTYPE"))
+        .or_else(|| get("LANG"));
+    let utf8 = locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    !utf8 || get("TERM").is_some_and(|term| term == "linux" || term == "dumb")
+}
+
+/// Wall-clock time that never goes back while the console runs.
+struct WallClock {
+    started: Instant,
+    started_at: Time,
+}
+
+impl WallClock {
+    fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            started: Instant::now(),
+            started_at: Time::from_ms(since_epoch.map_or(0, |d| d.as_millis() as i64)),
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.started_at
+            .plus_ms(self.started.elapsed().as_millis() as i64)
+    }
+}
+
+struct App {
+    state: State,
+    link: Link,
+    screen: ScreenWriter,
+    wall: WallClock,
+    frame_ms: i64,
+    urgency: Urgency,
+    drawn_at: Time,
+    quit: bool,
+}
+
+/// Signals the console answers to.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+    continued: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        })
+    }
+}
+
+impl App {
+    async fn run(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
+        let mut signals = Signals::listen()?;
+        let mut input = EventStream::new();
+        self.draw(terminal)?;
+        while !self.quit {
+            let sleep = Duration::from_millis(self.sleep_ms() as u64);
+            tokio::select! {
+                biased;
+                _ = signals.terminate.recv() => break,
+                _ = signals.hang_up.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.continued.recv() => self.back_again(terminal)?,
+                event = input.next() => match event {
+                    Some(event) => self.typed(event?, terminal)?,
+                    None => break,
+                },
+                Some(told) = self.link.updates.recv() => {
+                    self.feed(Event::Update(told), terminal)?;
+                }
+                () = tokio::time::sleep(sleep) => self.feed(Event::Tick, terminal)?,
+            }
+            self.drain(&mut input, terminal)?;
+            if !terminal.is_ours() {
+                return Err(TuiError::Panicked);
+            }
+            if self.must_draw() {
+                self.draw(terminal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is already there, so that a burst costs one frame.
+    fn drain(&mut self, input: &mut EventStream, terminal: &mut Terminal) -> Result<(), TuiError> {
+        while let Some(Some(event)) = input.next().now_or_never() {
+            self.typed(event?, terminal)?;
+        }
+        for _ in 0..DRAIN_MAX {
+            let Ok(told) = self.link.updates.try_recv() else {
+                break;
+            };
+            self.feed(Event::Update(told), terminal)?;
+        }
+        Ok(())
+    }
+
+    fn typed(&mut self, event: TerminalEvent, terminal: &mut Terminal) -> Result<(), TuiError> {
+        let event = match event {
+            TerminalEvent::Key(key) => match Key::from_event(key) {
+                Some(key) => Event::Key(key),
+                None => return Ok(()),
+            },
+            TerminalEvent::Paste(text) => Event::Paste(text),
+            TerminalEvent::Resize(columns, lines) => {
+                self.screen.resize(columns, lines);
+                Event::Resize(columns, lines)
+            }
+            TerminalEvent::Mouse(mouse) => match mouse.kind {
+                MouseEventKind::ScrollDown => Event::Wheel(1),
+                MouseEventKind::ScrollUp => Event::Wheel(-1),
+                _ => return Ok(()),
+            },
+            TerminalEvent::FocusGained | TerminalEvent::FocusLost => return Ok(()),
+        };
+        self.feed(event, terminal)
+    }
+
+    fn feed(&mut self, event: Event, terminal: &mut Terminal) -> Result<(), TuiError> {
+        let Effects {
+            requests,
+            terminal: operations,
+            urgency,
+        } = update(&mut self.state, self.wall.now(), event);
+        self.urgency = self.urgency.max(urgency);
+        for request in requests {
+            if let Err(error) = self.link.requests.try_send(request) {
+                let request = Box::new(error.into_inner());
+                let why = "too many requests are waiting for the daemon".to_owned();
+                let failed = super::link::Update::Failed { request, why };
+                update(&mut self.state, self.wall.now(), Event::Update(failed));
+            }
+        }
+        for operation in operations {
+            self.operate(operation, terminal)?;
+        }
+        Ok(())
+    }
+
+    fn operate(&mut self, operation: TerminalOp, terminal: &mut Terminal) -> Result<(), TuiError> {
+        match operation {
+            TerminalOp::Quit => self.quit = true,
+            TerminalOp::Redraw => self.screen.invalidate(),
+            TerminalOp::Copy(text) => terminal.copy(&text)?,
+            TerminalOp::Mouse(on) => terminal.mouse(on)?,
+            TerminalOp::Suspend => {
+                terminal.give_back()?;
+                // Raw mode swallowed the key; the shell must see the whole job stop.
+                let stop = rustix::process::Signal::TSTP;
+                rustix::process::kill_current_process_group(stop).map_err(io::Error::from)?;
+                self.back_again(terminal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a stop the terminal is as the shell left it.
+    fn back_again(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
+        terminal.take()?;
+        if self.state.mouse {
+            terminal.mouse(true)?;
+        }
+        let (columns, lines) = Terminal::size()?;
+        self.screen.resize(columns, lines);
+        self.screen.invalidate();
+        self.feed(Event::Resize(columns, lines), terminal)
+    }
+
+    fn must_draw(&self) -> bool {
+        match self.urgency {
+            Urgency::None => false,
+            Urgency::Soon => self.wall.now().since(self.drawn_at) >= self.frame_ms,
+            Urgency::Now => true,
+        }
+    }
+
+    /// Until the next frame, the next tick, or when time alone changes the screen.
+    fn sleep_ms(&self) -> i64 {
+        let now = self.wall.now();
+        let frame = match self.urgency {
+            Urgency::None => TICK_MS,
+            _ => self.drawn_at.plus_ms(self.frame_ms).since(now),
+        };
+        let deadline = self
+            .state
+            .deadline()
+            .map_or(TICK_MS, |deadline| deadline.since(now));
+        frame.min(deadline).clamp(1, TICK_MS)
+    }
+
+    fn draw(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
+        let state = &self.state;
+        let bytes = self.screen.frame(|buf| draw(state, buf));
+        terminal.write(bytes.as_bytes())?;
+        self.urgency = Urgency::None;
+        self.drawn_at = self.wall.now();
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! Charts in braille: a line over its band, sparklines, bars. On an ASCII terminal the line is `*` and
+//! the band `.`.
+
+use crate::model::{Chart, Time};
+
+use super::glyph;
+use super::paint::{Canvas, Row};
+use super::theme::Role;
+
+/// Dots across and down in one braille cell.
+const DOTS: (usize, usize) = (2, 4);
+/// Bit of the dot at `[row][column]` of a braille cell.
+const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+
+/// A grid of dots.
+struct Dots {
+    width: usize,
+    height: usize,
+    bits: Vec<u32>,
+}
+
+impl Dots {
+    fn new(cells_wide: usize, cells_high: usize) -> Self {
+        Self {
+            width: cells_wide,
+            height: cells_high,
+            bits: vec![0; cells_wide * cells_high],
+        }
+    }
+
+    /// Sets a dot, `y` counted from the bottom.
+    fn set(&mut self, x: usize, y: usize) {
+        let (column, from_top) = (x / DOTS.0, self.height * DOTS.1 - 1 - y);
+        let row = from_top / DOTS.1;
+        if let Some(cell) = self.bits.get_mut(row * self.width + column) {
+            *cell |= BITS[from_top % DOTS.1][x % DOTS.0];
+        }
+    }
+
+    fn at(&self, column: usize, row: usize) -> u32 {
+        self.bits[row * self.width + column]
+    }
+}
+
+/// The range of values a chart covers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scale {
+    /// At the bottom.
+    pub low: f32,
+    /// At the top.
+    pub high: f32,
+}
+
+impl Scale {
+    /// Covers the values and the band.
+    pub(super) fn of(chart: &Chart) -> Self {
+        let all = [&chart.values, &chart.low, &chart.high];
+        let finite = || {
+            all.iter()
+                .flat_map(|values| values.iter().copied())
+                .filter(|value| value.is_finite())
+        };
+        let mut low = finite().fold(f32::INFINITY, f32::min);
+        let mut high = finite().fold(f32::NEG_INFINITY, f32::max);
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        // Starting at zero tells the truth about sizes, unless the values are far from it.
+        if low > 0.0 && low < high / 2.0 {
+            low = 0.0;
+        }
+        if high - low <= f32::EPSILON * high.abs() {
+            high = low + 1.0;
+        }
+        Self { low, high }
+    }
+
+    fn dot(self, value: f32, dots: usize) -> usize {
+        let share = (value - self.low) / (self.high - self.low);
+        (share.clamp(0.0, 1.0) * (dots - 1) as f32).round() as usize
+    }
+}
+
+/// Which of `len` points fall into column `x` of `columns`; never empty when there are points.
+fn points(len: usize, columns: usize, x: usize) -> std::ops::Range<usize> {
+    let from = x * len / columns;
+    let to = ((x + 1) * len / columns).max(from + 1);
+    from.min(len)..to.min(len)
+}
+
+/// Draws a chart's line, band and marks onto the whole canvas.
+pub(super) fn draw(chart: &Chart, scale: Scale, canvas: &mut Canvas<'_>) {
+    let (columns, rows) = (canvas.width(), canvas.height());
+    if columns == 0 || rows == 0 || chart.values.is_empty() {
+        return;
+    }
+    let (mut line, mut band) = (Dots::new(columns, rows), Dots::new(columns, rows));
+    plot(chart, scale, &mut line, &mut band);
+    let abnormal = abnormal_column(chart, columns);
+    for column in 0..columns {
+        for row in 0..rows {
+            let (on_line, in_band) = (line.at(column, row), band.at(column, row));
+            let role = if on_line == 0 {
+                Role::Band
+            } else if abnormal.is_some_and(|from| column >= from) {
+                Role::Anomaly
+            } else {
+                Role::Line
+            };
+            if let Some(glyph) = cell(on_line, in_band, canvas.is_ascii()) {
+                canvas.dot(column, row, role, glyph);
+            }
+        }
+    }
+    draw_marks(chart, &line, canvas);
+}
+
+fn plot(chart: &Chart, scale: Scale, line: &mut Dots, band: &mut Dots) {
+    let (across, down) = (line.width * DOTS.0, line.height * DOTS.1);
+    let mut last: Option<usize> = None;
+    for x in 0..across {
+        let range = points(chart.values.len(), across, x);
+        let seen = || {
+            chart.values[range.clone()]
+                .iter()
+                .filter(|value| value.is_finite())
+                .map(|value| scale.dot(*value, down))
+        };
+        if let (Some(low), Some(high)) = (seen().min(), seen().max()) {
+            // Joined to the column before, so that a steep line has no holes.
+            let (from, to) = last.map_or((low, high), |last| (low.min(last), high.max(last)));
+            (from..=to).for_each(|y| line.set(x, y));
+            last = chart.values[range.clone()]
+                .last()
+                .map(|value| scale.dot(*value, down));
+        } else {
+            last = None;
+        }
+        let (Some(low), Some(high)) = (chart.low.get(range.start), chart.high.get(range.start))
+        else {
+            continue;
+        };
+        if low.is_finite() && high.is_finite() {
+            let (low, high) = (scale.dot(*low, down), scale.dot(*high, down));
+            for y in low..=high {
+                // A thin weave, so that the line stands out; the edges are denser.
+                let edge = y == low || y == high;
+                if (edge && x % 2 == 0) || (x % 4 == 0 && y % 2 == 0) {
+                    band.set(x, y);
+                }
+            }
+        }
+    }
+}
+
+fn cell(on_line: u32, in_band: u32, ascii: bool) -> Option<char> {
+    match (on_line, in_band, ascii) {
+        (0, 0, _) => None,
+        (0, _, true) => Some('.'),
+        (_, _, true) => Some('*'),
+        (0, dots, false) | (dots, _, false) => char::from_u32(glyph::BRAILLE + dots),
+    }
+}
+
+/// First column at or after the onset.
+fn abnormal_column(chart: &Chart, columns: usize) -> Option<usize> {
+    chart
+        .abnormal_since
+        .map(|since| column_of(chart, since, columns))
+}
+
+/// The column an instant falls into; clamped to the chart.
+pub(super) fn column_of(chart: &Chart, at: Time, columns: usize) -> usize {
+    let (Some(first), Some(last)) = (chart.times.first(), chart.times.last()) else {
+        return 0;
+    };
+    let whole = last.since(*first).max(1);
+    let share = at.since(*first).clamp(0, whole);
+    (share * (columns as i64 - 1) / whole) as usize
+}
+
+fn draw_marks(chart: &Chart, line: &Dots, canvas: &mut Canvas<'_>) {
+    for mark in &chart.marks {
+        let column = column_of(chart, mark.at, line.width);
+        let (_, role) = glyph::lane(mark.lane);
+        for row in 0..line.height {
+            if line.at(column, row) == 0 {
+                let glyph = if canvas.is_ascii() {
+                    '|'
+                } else {
+                    glyph::CHART_MARK
+                };
+                canvas.dot(column, row, role, glyph);
+            }
+        }
+    }
+}
+
+/// One line of braille, two values a cell, the largest at the top.
+pub(super) fn sparkline(values: &[f32], cells: usize) -> String {
+    let across = cells * DOTS.0;
+    let highest = values
+        .iter()
+        .copied()
+        .filter(|value| value.is_finite())
+        .fold(0.0_f32, f32::max);
+    if values.is_empty() || cells == 0 {
+        return String::new();
+    }
+    let mut dots = Dots::new(cells, 1);
+    for x in 0..across {
+        let range = points(values.len(), across, x);
+        let value = values[range].iter().copied().fold(f32::NAN, f32::max);
+        if !value.is_finite() {
+            continue;
+        }
+        let level = if highest > 0.0 {
+            (value / highest * (DOTS.1 - 1) as f32).round().max(0.0) as usize
+        } else {
+            0
+        };
+        (0..=level.min(DOTS.1 - 1)).for_each(|y| dots.set(x, y));
+    }
+    dots.bits
+        .iter()
+        .filter_map(|bits| char::from_u32(glyph::BRAILLE + bits))
+        .collect()
+}
+
+/// A share from 0 to 1 as a bar.
+pub(super) fn bar(row: Row, role: Role, share: f32, cells: usize) -> Row {
+    let full = (share.clamp(0.0, 1.0) * cells as f32).round() as usize;
+    (0..cells).fold(row, |row, at| {
+        if at < full {
+            row.put(role, glyph::BAR[0])
+        } else {
+            row.put(Role::Muted, glyph::BAR[1])
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparklines_rise() {
+        let values: Vec<f32> = (0..8u8).map(f32::from).collect();
+        assert_eq!(sparkline(&values, 4), "\u{28c0}\u{28e4}\u{28f6}\u{28ff}");
+        assert_eq!(sparkline(&[0.0; 3], 2), "\u{28c0}\u{28c0}");
+        assert_eq!(sparkline(&[f32::NAN], 1), "\u{2800}");
+        assert_eq!(sparkline(&[], 4), "");
+    }
+
+    #[test]
+    fn points_cover_everything_once_or_stretch() {
+        let all: Vec<usize> = (0..4).flat_map(|x| points(10, 4, x)).collect();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        assert_eq!(points(2, 4, 3), 1..2);
+        assert_eq!(points(0, 4, 0), 0..0);
+    }
+}

@@ -1,0 +1,440 @@
+//! Keys and pasted text while a box or dialog has them.
+//!
+//! Pasted text only ever lands in a field; it never presses a button.
+
+use crossterm::event::{KeyCode, KeyEvent};
+use tui_textarea::TextArea;
+
+use crate::model::{Command, IncidentId, PlanId, PlanState, SafeText};
+
+use super::act;
+use super::action::{ACTIONS, Action};
+use super::field::Field;
+use super::filter::{self, Filter};
+use super::key::Key;
+use super::keymap::Lookup;
+use super::state::{
+    Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, outcomes,
+};
+use super::theme::Role;
+use super::update::{Effects, refresh};
+
+/// Longest note, in bytes.
+const NOTE_BYTES_MAX: usize = 8_000;
+
+/// What becomes of the overlay after a key.
+enum Then {
+    Stay,
+    Close,
+}
+
+/// Takes a key. The overlay is taken out of the state while it decides, so that it can change both.
+pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
+    let Some(mut overlay) = state.overlay.take() else {
+        return;
+    };
+    if key.is_ctrl('c') {
+        return;
+    }
+    let then = match &mut overlay {
+        Overlay::Filter { field } => in_filter(state, field, key),
+        Overlay::Palette { field, cursor } | Overlay::Help { field, cursor } => {
+            in_palette(state, field, cursor, key, effects)
+        }
+        Overlay::Why { cursor, .. } => in_text(state, cursor, key),
+        Overlay::Note { incident, area } => in_note(*incident, area, key, effects),
+        Overlay::Prompt { question, field } => in_prompt(state, *question, field, key, effects),
+        Overlay::Approval(approval) => in_approval(state, approval, key, effects),
+        Overlay::Confirm {
+            what,
+            guard,
+            choice,
+        } => in_confirm(state, *what, guard, choice, key, effects),
+        Overlay::Settle {
+            plan,
+            guard,
+            cursor,
+            ..
+        } => in_settle(state, *plan, guard, cursor, key, effects),
+        Overlay::Runbooks { incident, cursor } => {
+            if key.code == KeyCode::Enter {
+                propose(state, *incident, cursor, effects)
+            } else {
+                in_text(state, cursor, key)
+            }
+        }
+    };
+    if matches!(then, Then::Stay) && state.overlay.is_none() {
+        state.overlay = Some(overlay);
+    }
+}
+
+/// Takes pasted text.
+pub(super) fn paste(state: &mut State, text: &str) {
+    match &mut state.overlay {
+        Some(Overlay::Filter { field }) => {
+            field.insert(text);
+            let filter = Filter::parse(field.text());
+            set_filter(state, filter);
+        }
+        Some(
+            Overlay::Palette { field, .. }
+            | Overlay::Help { field, .. }
+            | Overlay::Prompt { field, .. },
+        ) => field.insert(text),
+        Some(Overlay::Note { area, .. }) => {
+            let len: usize = area.lines().iter().map(String::len).sum();
+            let lines: Vec<String> = text
+                .lines()
+                .map(|line| SafeText::new(line).to_string())
+                .collect();
+            let mut safe = lines.join("\n");
+            let mut room = NOTE_BYTES_MAX.saturating_sub(len).min(safe.len());
+            while !safe.is_char_boundary(room) {
+                room -= 1;
+            }
+            safe.truncate(room);
+            area.insert_str(safe);
+        }
+        Some(Overlay::Approval(approval)) => {
+            approval.told = "Pasted text cannot approve: type it.";
+        }
+        _ => state.tell(
+            Role::Muted,
+            "Pasted text is ignored here; / filters, i notes.",
+        ),
+    }
+}
+
+fn in_filter(state: &mut State, field: &mut Field, key: Key) -> Then {
+    match key.code {
+        KeyCode::Enter | KeyCode::Esc => return Then::Close,
+        _ => field.key(key),
+    };
+    let filter = Filter::parse(field.text());
+    set_filter(state, filter);
+    Then::Stay
+}
+
+fn set_filter(state: &mut State, filter: Filter) {
+    match state.place.screen {
+        Screen::Alerts => state.alerts.filter = filter,
+        Screen::Incident(_) => state.place.find = filter,
+        _ => {
+            state.list.filter = filter;
+            refresh(state);
+        }
+    }
+}
+
+/// Actions that fit what was typed, the best first; all in the order of the table when nothing was.
+pub(super) fn palette_rows(typed: &str) -> Vec<Action> {
+    let typed = typed.to_lowercase();
+    let mut fits: Vec<(usize, Action)> = ACTIONS
+        .iter()
+        .filter_map(|row| {
+            let by_name = filter::score(&typed, row.name);
+            // A fit in the description counts, but less than any in the name.
+            let by_doc = row.doc.to_lowercase().find(&typed).map(|at| 1_000 + at);
+            Some((by_name.or(by_doc)?, row.action))
+        })
+        .collect();
+    if !typed.is_empty() {
+        fits.sort_by_key(|(cost, _)| *cost);
+    }
+    fits.into_iter().map(|(_, action)| action).collect()
+}
+
+fn in_palette(
+    state: &mut State,
+    field: &mut Field,
+    cursor: &mut Cursor,
+    key: Key,
+    effects: &mut Effects,
+) -> Then {
+    match key.code {
+        KeyCode::Esc => return Then::Close,
+        KeyCode::Enter => {
+            let rows = palette_rows(field.text());
+            if let Some(action) = rows.get(cursor.at(rows.len())) {
+                act::perform(state, *action, effects);
+            }
+            return Then::Close;
+        }
+        KeyCode::Down | KeyCode::Tab => cursor.step(Step::Rows(1)),
+        KeyCode::Up | KeyCode::BackTab => cursor.step(Step::Rows(-1)),
+        KeyCode::PageDown => cursor.step(Step::Page(1)),
+        KeyCode::PageUp => cursor.step(Step::Page(-1)),
+        _ if key.is_ctrl('n') => cursor.step(Step::Rows(1)),
+        _ if key.is_ctrl('p') => cursor.step(Step::Rows(-1)),
+        _ => {
+            field.key(key);
+            *cursor = Cursor::default();
+        }
+    }
+    Then::Stay
+}
+
+/// The way a key moves, by the operator's keymap.
+fn step_of(state: &State, key: Key) -> Option<Step> {
+    let Lookup::Action(action) = state.keymap.lookup(&[key]) else {
+        return None;
+    };
+    Some(match action {
+        Action::Down => Step::Rows(1),
+        Action::Up => Step::Rows(-1),
+        Action::HalfDown => Step::Half(1),
+        Action::HalfUp => Step::Half(-1),
+        Action::PageDown => Step::Page(1),
+        Action::PageUp => Step::Page(-1),
+        Action::Top => Step::Top,
+        Action::Bottom => Step::Bottom,
+        _ => return None,
+    })
+}
+
+fn in_text(state: &State, cursor: &mut Cursor, key: Key) -> Then {
+    if let Some(step) = step_of(state, key) {
+        cursor.step(step);
+        return Then::Stay;
+    }
+    match key.code {
+        KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | 'w') => Then::Close,
+        _ => Then::Stay,
+    }
+}
+
+fn in_prompt(
+    state: &mut State,
+    question: Question,
+    field: &mut Field,
+    key: Key,
+    effects: &mut Effects,
+) -> Then {
+    match key.code {
+        KeyCode::Esc => return Then::Close,
+        KeyCode::Enter => {}
+        _ => {
+            field.key(key);
+            return Then::Stay;
+        }
+    }
+    let answer = field.text().trim().to_owned();
+    if answer.is_empty() {
+        state.tell(Role::Warn, "Type something, or Esc to leave.");
+        return Then::Stay;
+    }
+    effects.command(match question {
+        Question::Reject(plan) => Command::Reject {
+            plan,
+            reason: answer,
+        },
+        Question::Assign(incident) => Command::Assign {
+            incident,
+            to: answer,
+        },
+    });
+    Then::Close
+}
+
+fn in_note(
+    incident: IncidentId,
+    area: &mut TextArea<'static>,
+    key: Key,
+    effects: &mut Effects,
+) -> Then {
+    match key.code {
+        KeyCode::Esc => Then::Close,
+        KeyCode::Enter if key.modifiers.is_empty() => {
+            let text = area.lines().join("\n").trim().to_owned();
+            if !text.is_empty() {
+                effects.command(Command::Note { incident, text });
+            }
+            Then::Close
+        }
+        KeyCode::Enter => {
+            area.insert_newline();
+            Then::Stay
+        }
+        _ => {
+            let len: usize = area.lines().iter().map(String::len).sum();
+            if len < NOTE_BYTES_MAX || key.typed().is_none() {
+                area.input(KeyEvent::new(key.code, key.modifiers));
+            }
+            Then::Stay
+        }
+    }
+}
+
+fn in_confirm(
+    state: &State,
+    what: Confirm,
+    guard: &mut Guard,
+    choice: &mut Choice,
+    key: Key,
+    effects: &mut Effects,
+) -> Then {
+    match button(state, key, choice) {
+        Button::Leave => Then::Close,
+        Button::Moved | Button::Other => {
+            guard.saw_key(state.now);
+            Then::Stay
+        }
+        Button::Press if !guard.believes(state.now) => Then::Stay,
+        Button::Press => {
+            if *choice == Choice::Proceed {
+                effects.command(confirmed(what));
+            }
+            Then::Close
+        }
+    }
+}
+
+fn in_settle(
+    state: &State,
+    plan: PlanId,
+    guard: &mut Guard,
+    cursor: &mut Cursor,
+    key: Key,
+    effects: &mut Effects,
+) -> Then {
+    match key.code {
+        KeyCode::Esc => Then::Close,
+        KeyCode::Enter if !guard.believes(state.now) => Then::Stay,
+        KeyCode::Enter => {
+            // The first row is "decide later".
+            let at = cursor.at(outcomes().len() + 1);
+            if let Some((_, outcome)) = at.checked_sub(1).map(|at| outcomes()[at].clone()) {
+                effects.command(Command::Settle { plan, outcome });
+            }
+            Then::Close
+        }
+        _ => {
+            guard.saw_key(state.now);
+            in_text(state, cursor, key)
+        }
+    }
+}
+
+/// What a key does to a pair of buttons.
+enum Button {
+    Leave,
+    Moved,
+    Press,
+    Other,
+}
+
+fn button(state: &State, key: Key, choice: &mut Choice) -> Button {
+    match key.code {
+        KeyCode::Esc => return Button::Leave,
+        KeyCode::Enter => return Button::Press,
+        _ => {}
+    }
+    match state.keymap.lookup(&[key]) {
+        Lookup::Action(Action::NextPane | Action::PreviousPane | Action::Left | Action::Right) => {
+            *choice = choice.other();
+            Button::Moved
+        }
+        Lookup::Action(Action::Quit) => Button::Leave,
+        _ => Button::Other,
+    }
+}
+
+fn in_approval(
+    state: &mut State,
+    approval: &mut Approval,
+    key: Key,
+    effects: &mut Effects,
+) -> Then {
+    approval.told = "";
+    let typing = approval.wants_name() && approval.plan.state == PlanState::Proposed;
+    let is_text = key.typed().is_some() || key.code == KeyCode::Backspace;
+    if typing && is_text {
+        approval.guard.saw_key(state.now);
+        approval.typed.key(key);
+        return Then::Stay;
+    }
+    if let Some(step) = step_of(state, key) {
+        approval.guard.saw_key(state.now);
+        approval.cursor.step(step);
+        return Then::Stay;
+    }
+    let is_yes = state.keymap.lookup(&[key]) == Lookup::Action(Action::Approve);
+    match button(state, key, &mut approval.choice) {
+        Button::Leave => Then::Close,
+        Button::Press if approval.plan.state != PlanState::Proposed => Then::Close,
+        Button::Press if !approval.guard.believes(state.now) => {
+            approval.told = "Too quick: read it, then press again.";
+            Then::Stay
+        }
+        Button::Press if approval.choice == Choice::Cancel => Then::Close,
+        Button::Press => approve(state, approval, effects),
+        Button::Other if is_yes => {
+            if !approval.guard.believes(state.now) {
+                approval.told = "Too quick: read it, then press again.";
+                return Then::Stay;
+            }
+            approve(state, approval, effects)
+        }
+        Button::Moved | Button::Other => {
+            approval.guard.saw_key(state.now);
+            Then::Stay
+        }
+    }
+}
+
+/// Says yes to exactly what was shown.
+fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) -> Then {
+    if approval.plan.state != PlanState::Proposed {
+        return Then::Close;
+    }
+    if !approval.name_is_right() {
+        approval.told = "High risk: type the target's name first.";
+        return Then::Stay;
+    }
+    let now = state.details.plan(approval.plan.id);
+    if now.is_some_and(|now| now.digest != approval.plan.digest || now.state != PlanState::Proposed)
+    {
+        approval.told = "The plan has changed since it was shown: close and read it again.";
+        return Then::Stay;
+    }
+    effects.command(Command::Approve {
+        plan: approval.plan.id,
+        digest: approval.plan.digest.to_string(),
+    });
+    state.tell(Role::Muted, "Approving...");
+    Then::Close
+}
+
+fn confirmed(what: Confirm) -> Command {
+    match what {
+        Confirm::KillSwitch { on } => Command::KillSwitch { on },
+        Confirm::RollBack(plan) => Command::RollBack { plan },
+        Confirm::Resolve(incident) => Command::Resolve { incident },
+    }
+}
+
+fn propose(
+    state: &mut State,
+    incident: IncidentId,
+    cursor: &Cursor,
+    effects: &mut Effects,
+) -> Then {
+    let runbooks = state.runbooks.as_deref().unwrap_or_default();
+    let Some(runbook) = runbooks.get(cursor.at(runbooks.len())) else {
+        return Then::Close;
+    };
+    let suspect = state.row(incident).map(|row| {
+        row.suspect
+            .as_ref()
+            .map_or(&row.entity, |(entity, _)| entity)
+    });
+    if let Some(target) = suspect {
+        effects.command(Command::Propose {
+            incident,
+            runbook: runbook.name.clone(),
+            target: target.clone(),
+        });
+    }
+    Then::Close
+}

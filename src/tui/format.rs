@@ -1,0 +1,192 @@
+//! Numbers, ages and times as people read them. Pure; the results are ASCII.
+
+use crate::model::{Band, Time, Unit};
+
+/// Ages under a minute are shown in steps of this many seconds, so that they do not flicker.
+const AGE_STEP_S: i64 = 5;
+
+/// How instants are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Minutes east of UTC of the operator's time zone.
+    pub offset_minutes: i32,
+    /// Whether UTC is shown instead.
+    pub utc: bool,
+}
+
+impl Clock {
+    /// `12:04`, with a `Z` when it is UTC.
+    pub fn minute(self, at: Time) -> String {
+        let (hours, minutes, _) = self.parts(at);
+        format!("{hours:02}:{minutes:02}{}", self.suffix())
+    }
+
+    /// `12:04:31`, with a `Z` when it is UTC.
+    pub fn second(self, at: Time) -> String {
+        let (hours, minutes, seconds) = self.parts(at);
+        format!("{hours:02}:{minutes:02}:{seconds:02}{}", self.suffix())
+    }
+
+    fn suffix(self) -> &'static str {
+        if self.utc { "Z" } else { "" }
+    }
+
+    fn parts(self, at: Time) -> (i64, i64, i64) {
+        let offset_s = if self.utc {
+            0
+        } else {
+            i64::from(self.offset_minutes) * 60
+        };
+        let day_s = (at.ms().div_euclid(1_000) + offset_s).rem_euclid(86_400);
+        (day_s / 3_600, day_s / 60 % 60, day_s % 60)
+    }
+}
+
+/// `45s`, `12m`, `5h`, `3d`; a negative age is `0s`.
+pub fn age(ms: i64) -> String {
+    let seconds = ms.max(0) / 1_000;
+    match seconds {
+        0..60 => format!("{}s", seconds / AGE_STEP_S * AGE_STEP_S),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A length of time to the precision that matters: `500ms`, `90s`, `15m`, `2h`.
+pub fn duration(ms: i64) -> String {
+    match ms {
+        ..1_000 => format!("{ms}ms"),
+        1_000..120_000 => format!("{}s", ms / 1_000),
+        120_000..7_200_000 => format!("{}m", ms / 60_000),
+        _ => format!("{}h", ms / 3_600_000),
+    }
+}
+
+/// A value with its unit: `4.2s`, `3.1%`, `1.5GiB`, `12.4k`.
+pub fn value(value: f64, unit: Unit) -> String {
+    if !value.is_finite() {
+        return "none".to_owned();
+    }
+    match unit {
+        Unit::None => scaled(value, 1_000.0, &["", "k", "M", "G", "T"]),
+        Unit::Seconds => seconds(value),
+        Unit::Milliseconds => seconds(value / 1_000.0),
+        Unit::Bytes => scaled(value, 1_024.0, &["B", "KiB", "MiB", "GiB", "TiB"]),
+        Unit::Ratio => format!("{}%", short(value * 100.0)),
+        Unit::Percent => format!("{}%", short(value)),
+    }
+}
+
+/// A band: `0.3s to 0.6s`, or one value when both ends read the same.
+pub fn band(band: Band, unit: Unit) -> String {
+    let (low, high) = (value(band.low, unit), value(band.high, unit));
+    if low == high {
+        low
+    } else {
+        format!("{low} to {high}")
+    }
+}
+
+/// A count: `950`, `12.4k`, `3.1M`.
+pub fn count(n: u64) -> String {
+    if n < 10_000 {
+        n.to_string()
+    } else {
+        scaled(n as f64, 1_000.0, &["", "k", "M", "G", "T"])
+    }
+}
+
+/// Microseconds of a span: `850us`, `12.5ms`, `4.2s`.
+pub fn micros(us: u64) -> String {
+    if us < 1_000 {
+        format!("{us}us")
+    } else {
+        seconds(us as f64 / 1e6)
+    }
+}
+
+fn seconds(s: f64) -> String {
+    if s != 0.0 && s.abs() < 1.0 {
+        format!("{}ms", short(s * 1_000.0))
+    } else {
+        format!("{}s", short(s))
+    }
+}
+
+fn scaled(value: f64, base: f64, suffixes: &[&str]) -> String {
+    let mut scaled = value;
+    let mut at = 0;
+    while scaled.abs() >= base && at + 1 < suffixes.len() {
+        scaled /= base;
+        at += 1;
+    }
+    format!("{}{}", short(scaled), suffixes[at])
+}
+
+/// Three digits at most after the first, no trailing zeros.
+fn short(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 1.0 => 1,
+        v if v >= 0.1 => 2,
+        0.0 => 0,
+        _ => 3,
+    };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_well() {
+        let cases = [
+            (4.23, Unit::Seconds, "4.2s"),
+            (0.42, Unit::Seconds, "420ms"),
+            (1_250.0, Unit::Milliseconds, "1.2s"),
+            (0.031, Unit::Ratio, "3.1%"),
+            (100.0, Unit::Percent, "100%"),
+            (1_610_612_736.0, Unit::Bytes, "1.5GiB"),
+            (12_400.0, Unit::None, "12.4k"),
+            (0.0, Unit::None, "0"),
+            (f64::NAN, Unit::None, "none"),
+        ];
+        for (number, unit, expected) in cases {
+            assert_eq!(value(number, unit), expected);
+        }
+    }
+
+    #[test]
+    fn ages_coarsen() {
+        let cases = [
+            (-5, "0s"),
+            (4_000, "0s"),
+            (47_000, "45s"),
+            (12 * 60_000, "12m"),
+            (5 * 3_600_000, "5h"),
+            (72 * 3_600_000, "3d"),
+        ];
+        for (ms, expected) in cases {
+            assert_eq!(age(ms), expected);
+        }
+    }
+
+    #[test]
+    fn times_follow_the_zone() {
+        let at = Time::parse_rfc3339("2026-11-21T23:30:05Z").unwrap();
+        let mut clock = Clock {
+            offset_minutes: 60,
+            utc: false,
+        };
+        assert_eq!(clock.minute(at), "00:30");
+        clock.utc = true;
+        assert_eq!(clock.second(at), "23:30:05Z");
+    }
+}

@@ -1,0 +1,112 @@
+//! The door between the console and whatever serves the API: what it asks for, and what it is told.
+//!
+//! The console's state knows only these two enums, so a test feeds updates and reads requests, and
+//! the transport lives elsewhere.
+
+use tokio::sync::mpsc;
+
+use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
+use crate::model::{Command, EntityId, IncidentId};
+
+/// Updates waiting for the console; when full the transport waits, and the daemon's outbox for this
+/// console overflows into a fresh snapshot.
+pub const UPDATES_MAX: usize = 256;
+/// Requests waiting for the transport; the console refuses further ones with a message.
+pub const REQUESTS_MAX: usize = 64;
+
+/// What the console asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// The watch stream from a fresh snapshot.
+    Snapshot,
+    /// Everything about one incident.
+    Detail(IncidentId),
+    /// Its charts, logs and traces, of one entity if given.
+    Panels {
+        /// Which incident.
+        incident: IncidentId,
+        /// Narrowed to this entity.
+        entity: Option<EntityId>,
+    },
+    /// A page of alerts.
+    Alerts {
+        /// After this fingerprint, as the previous page said.
+        after: Option<String>,
+    },
+    /// The runbooks loaded.
+    Runbooks,
+    /// Something to do; answered by [`Update::Replied`].
+    Command(Command),
+}
+
+/// What the console is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// The watch stream broke; the transport tries again by itself.
+    Lost {
+        /// Why, in words.
+        why: String,
+    },
+    /// A line of the watch stream.
+    Watch(WatchMessage),
+    /// Answer to [`Request::Detail`].
+    Detail(Box<IncidentDetail>),
+    /// Answer to [`Request::Panels`].
+    Panels {
+        /// Which incident.
+        incident: IncidentId,
+        /// Narrowed to this entity.
+        entity: Option<EntityId>,
+        /// What was asked for.
+        panels: Box<Panels>,
+    },
+    /// Answer to [`Request::Alerts`].
+    Alerts {
+        /// As asked for.
+        after: Option<String>,
+        /// The page.
+        page: AlertPage,
+    },
+    /// Answer to [`Request::Runbooks`].
+    Runbooks(Vec<RunbookRow>),
+    /// Answer to [`Request::Command`].
+    Replied(CommandReply),
+    /// A request could not be answered.
+    Failed {
+        /// What was asked for.
+        request: Box<Request>,
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// The console's end of the door.
+#[derive(Debug)]
+pub struct Link {
+    /// What the console is told.
+    pub updates: mpsc::Receiver<Update>,
+    /// What it asks for.
+    pub requests: mpsc::Sender<Request>,
+}
+
+/// The transport's end of the door.
+#[derive(Debug)]
+pub struct FarEnd {
+    /// To tell the console.
+    pub updates: mpsc::Sender<Update>,
+    /// What the console asks for.
+    pub requests: mpsc::Receiver<Request>,
+}
+
+impl Link {
+    /// Both ends.
+    pub fn pair() -> (Self, FarEnd) {
+        let (tell, updates) = mpsc::channel(UPDATES_MAX);
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let far = FarEnd {
+            updates: tell,
+            requests: asked,
+        };
+        (Self { updates, requests }, far)
+    }
+}

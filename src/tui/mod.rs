@@ -1,0 +1,40 @@
+//! The console: a client of the API, nothing more. It never talks to the engine and never imports
+//! the daemon.
+//!
+//! [`State`] is a plain value, [`update`] changes it and [`draw`] draws it; [`run`] joins the two to a
+//! terminal and to whatever serves the API.
+
+mod act;
+mod action;
+mod app;
+mod chart;
+mod dialog;
+mod explain;
+mod field;
+mod filter;
+mod format;
+mod glyph;
+mod key;
+mod keymap;
+mod link;
+mod paint;
+mod screen;
+mod state;
+mod terminal;
+mod theme;
+mod transport;
+mod update;
+mod view;
+
+pub use action::{ACTIONS, Action, ActionRow, Scope};
+pub use app::{TuiError, TuiOptions, run};
+pub use format::Clock;
+pub use key::Key;
+pub use keymap::{Keymap, KeymapError, Lookup, key_table};
+pub use link::{FarEnd, Link, Request, Update};
+pub use paint::Look;
+pub use screen::ScreenWriter;
+pub use state::{Overlay, Screen, State, Tab};
+pub use theme::{Role, Theme, ThemeError};
+pub use update::{Effects, Event, TerminalOp, Urgency, update};
+pub use view::draw;

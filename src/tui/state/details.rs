@@ -1,0 +1,166 @@
+//! What the console knows about single incidents, and what it must ask for next.
+
+use std::collections::BTreeMap;
+
+use crate::api::{IncidentDetail, Panels};
+use crate::model::{EntityId, IncidentId, Plan, PlanId, Time};
+use crate::tui::link::Request;
+
+/// Incidents kept in detail; the one looked at longest ago makes room.
+const DETAILS_MAX: usize = 16;
+/// A changed incident is asked for again at most this often, so that a storm of changes does not
+/// become a storm of requests.
+const DETAIL_EVERY_MS: i64 = 250;
+/// Charts on screen are renewed this often.
+const PANELS_EVERY_MS: i64 = 5_000;
+/// After a failed request, how long until it is tried again.
+const RETRY_MS: i64 = 2_000;
+
+/// Incidents in detail.
+#[derive(Debug, Default)]
+pub struct Details {
+    held: BTreeMap<IncidentId, Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    detail: Option<Box<IncidentDetail>>,
+    panels: Option<Box<Panels>>,
+    panels_of: Option<EntityId>,
+    panels_revision: u64,
+    looked_at: Time,
+    detail_due: Due,
+    panels_due: Due,
+    failed: Option<String>,
+}
+
+/// When something may be asked for again.
+#[derive(Debug, Default)]
+struct Due {
+    in_flight: bool,
+    not_before: Time,
+}
+
+impl Due {
+    fn may_ask(&self, now: Time) -> bool {
+        !self.in_flight && now >= self.not_before
+    }
+
+    fn asked(&mut self, now: Time, every_ms: i64) {
+        self.in_flight = true;
+        self.not_before = now.plus_ms(every_ms);
+    }
+
+    fn failed(&mut self, now: Time) {
+        self.in_flight = false;
+        self.not_before = now.plus_ms(RETRY_MS);
+    }
+}
+
+impl Details {
+    /// An incident in detail.
+    pub fn get(&self, id: IncidentId) -> Option<&IncidentDetail> {
+        self.held.get(&id)?.detail.as_deref()
+    }
+
+    /// The charts, logs and traces of an incident.
+    pub fn panels(&self, id: IncidentId) -> Option<&Panels> {
+        self.held.get(&id)?.panels.as_deref()
+    }
+
+    /// Why its details could not be had, if so.
+    pub fn failure(&self, id: IncidentId) -> Option<&str> {
+        self.held.get(&id)?.failed.as_deref()
+    }
+
+    /// A plan of any incident held.
+    pub fn plan(&self, id: PlanId) -> Option<&Plan> {
+        self.held
+            .values()
+            .filter_map(|held| held.detail.as_deref())
+            .flat_map(|detail| &detail.plans)
+            .find(|plan| plan.id == id)
+    }
+
+    /// Takes an answer.
+    pub fn put(&mut self, detail: Box<IncidentDetail>) {
+        let held = self.held.entry(detail.incident.id).or_default();
+        held.detail_due.in_flight = false;
+        held.failed = None;
+        held.detail = Some(detail);
+    }
+
+    /// Takes an answer.
+    pub fn put_panels(&mut self, id: IncidentId, entity: Option<EntityId>, panels: Box<Panels>) {
+        let held = self.held.entry(id).or_default();
+        held.panels_due.in_flight = false;
+        held.panels_of = entity;
+        held.panels = Some(panels);
+    }
+
+    /// Takes the failure of a request.
+    pub fn fail(&mut self, request: &Request, why: String, now: Time) {
+        match request {
+            Request::Detail(id) => {
+                let held = self.held.entry(*id).or_default();
+                held.detail_due.failed(now);
+                held.failed = Some(why);
+            }
+            Request::Panels { incident, .. } => {
+                let held = self.held.entry(*incident).or_default();
+                held.panels_due.failed(now);
+                held.failed = Some(why);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets what was asked for: the connection it was asked on is gone.
+    pub fn reconnect(&mut self) {
+        for held in self.held.values_mut() {
+            held.detail_due = Due::default();
+            held.panels_due = Due::default();
+        }
+    }
+
+    /// What to ask for so that the incident looked at, now of `revision`, is complete. `panels` says
+    /// whether its charts, logs or traces are on screen; `lasting`, whether they still move.
+    pub fn wanted(
+        &mut self,
+        id: IncidentId,
+        revision: u64,
+        panels: bool,
+        lasting: bool,
+        now: Time,
+    ) -> Vec<Request> {
+        self.make_room(id);
+        let held = self.held.entry(id).or_default();
+        held.looked_at = now;
+        let mut requests = Vec::new();
+        let known = held.detail.as_ref().map(|detail| detail.incident.revision);
+        if known.is_none_or(|known| known < revision) && held.detail_due.may_ask(now) {
+            held.detail_due.asked(now, DETAIL_EVERY_MS);
+            requests.push(Request::Detail(id));
+        }
+        let outdated = held.panels.is_none() || lasting || held.panels_revision != revision;
+        if panels && outdated && held.panels_due.may_ask(now) {
+            held.panels_due.asked(now, PANELS_EVERY_MS);
+            held.panels_revision = revision;
+            requests.push(Request::Panels {
+                incident: id,
+                entity: None,
+            });
+        }
+        requests
+    }
+
+    fn make_room(&mut self, keep: IncidentId) {
+        while self.held.len() >= DETAILS_MAX && !self.held.contains_key(&keep) {
+            let oldest = self.held.iter().min_by_key(|(_, held)| held.looked_at);
+            let Some(id) = oldest.map(|(id, _)| *id) else {
+                return;
+            };
+            self.held.remove(&id);
+        }
+    }
+}

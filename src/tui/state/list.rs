@@ -1,0 +1,192 @@
+//! The list of incidents: order, filter, marks and the incident under the cursor.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use crate::api::View;
+use crate::model::{IncidentId, IncidentRow, Phase, Time};
+
+use super::cursor::{Cursor, Step};
+use crate::tui::filter::Filter;
+
+/// How long the cursor must rest on an incident before its details are fetched and drawn, so that
+/// moving the cursor costs one small write and no request.
+const SETTLE_MS: i64 = 120;
+
+/// What the list is sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// Open before over, then the worst, then the newest.
+    #[default]
+    Urgency,
+    /// The youngest first.
+    Age,
+    /// By name.
+    Service,
+    /// The latest change first.
+    Updated,
+}
+
+/// The list of incidents.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// What is shown.
+    pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// Whether that order is reversed.
+    pub reversed: bool,
+    /// Incidents marked.
+    pub marks: BTreeSet<IncidentId>,
+    /// The window drawn; its position is not used, `selected` is.
+    pub cursor: Cursor,
+    order: Vec<IncidentId>,
+    selected: Option<IncidentId>,
+    settled: Option<IncidentId>,
+    moved_at: Option<Time>,
+    last_mark: Option<IncidentId>,
+}
+
+impl Sort {
+    /// The next one, wrapping around.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Urgency => Self::Age,
+            Self::Age => Self::Service,
+            Self::Service => Self::Updated,
+            Self::Updated => Self::Urgency,
+        }
+    }
+
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgency => "urgency",
+            Self::Age => "age",
+            Self::Service => "service",
+            Self::Updated => "updated",
+        }
+    }
+
+    fn compare(self, a: &IncidentRow, b: &IncidentRow) -> Ordering {
+        let order = match self {
+            Self::Urgency => rank(a.phase)
+                .cmp(&rank(b.phase))
+                .then(b.severity.cmp(&a.severity))
+                .then(b.began.cmp(&a.began)),
+            Self::Age => b.began.cmp(&a.began),
+            Self::Service => a.entity.name().cmp(b.entity.name()),
+            Self::Updated => b.updated.cmp(&a.updated),
+        };
+        order.then(b.id.cmp(&a.id))
+    }
+}
+
+const fn rank(phase: Phase) -> u8 {
+    match phase {
+        Phase::Open | Phase::Acknowledged => 0,
+        Phase::Mitigated => 1,
+        Phase::Resolved => 2,
+    }
+}
+
+impl List {
+    /// Incidents shown, in order.
+    pub fn order(&self) -> &[IncidentId] {
+        &self.order
+    }
+
+    /// The incident under the cursor.
+    pub fn selected(&self) -> Option<IncidentId> {
+        self.selected
+    }
+
+    /// The incident the cursor rests on.
+    pub fn settled(&self) -> Option<IncidentId> {
+        self.settled
+    }
+
+    /// Index of the incident under the cursor.
+    pub fn position(&self) -> usize {
+        let at = |id| self.order.iter().position(|other| *other == id);
+        self.selected.and_then(at).unwrap_or(0)
+    }
+
+    /// Sorts and filters again. The cursor stays on its incident, or else on its row.
+    pub fn refresh(&mut self, view: &View) {
+        let row = self.position();
+        let mut rows: Vec<&IncidentRow> = view
+            .incidents
+            .values()
+            .filter(|row| self.filter.incident(row))
+            .collect();
+        rows.sort_by(|a, b| self.sort.compare(a, b));
+        if self.reversed {
+            rows.reverse();
+        }
+        self.order.clear();
+        self.order.extend(rows.iter().map(|row| row.id));
+        self.marks.retain(|id| view.incidents.contains_key(id));
+        if !self.selected.is_some_and(|id| self.order.contains(&id)) {
+            self.selected = self.order.get(row).or(self.order.last()).copied();
+            self.settled = self.selected;
+        }
+    }
+
+    /// Moves the cursor.
+    pub fn step(&mut self, step: Step, now: Time) {
+        let to = self.cursor.target(step, self.position(), self.order.len());
+        let Some(id) = self.order.get(to).copied() else {
+            return;
+        };
+        if self.selected != Some(id) {
+            self.selected = Some(id);
+            self.moved_at = Some(now);
+        }
+    }
+
+    /// Puts the cursor on an incident, at rest.
+    pub fn select(&mut self, id: IncidentId) {
+        self.selected = Some(id);
+        self.settled = Some(id);
+        self.moved_at = None;
+    }
+
+    /// When the cursor will have come to rest.
+    pub fn settles_at(&self) -> Option<Time> {
+        self.moved_at.map(|at| at.plus_ms(SETTLE_MS))
+    }
+
+    /// Notes that time passed; `true` when the cursor came to rest.
+    pub fn settle(&mut self, now: Time) -> bool {
+        if self.settles_at().is_some_and(|at| at <= now) {
+            self.moved_at = None;
+            self.settled = self.selected;
+            return true;
+        }
+        false
+    }
+
+    /// Marks or unmarks the incident under the cursor.
+    pub fn toggle_mark(&mut self) {
+        let Some(id) = self.selected else { return };
+        if !self.marks.remove(&id) {
+            self.marks.insert(id);
+        }
+        self.last_mark = Some(id);
+    }
+
+    /// Marks from the last mark to the cursor.
+    pub fn mark_range(&mut self) {
+        let here = self.position();
+        let from = self
+            .last_mark
+            .and_then(|id| self.order.iter().position(|other| *other == id))
+            .unwrap_or(here);
+        let range = from.min(here)..=from.max(here);
+        if let Some(ids) = self.order.get(range) {
+            self.marks.extend(ids);
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Everything the console knows: a plain value that events change and the views draw.
+//!
+//! No I/O and no clock here; the time comes with each event.
+
+mod cursor;
+mod details;
+mod list;
+mod overlay;
+
+use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View};
+use crate::model::{IncidentId, IncidentRow, Plan, PlanState, SafeText, Time};
+
+use super::filter::Filter;
+use super::format::Clock;
+use super::key::Key;
+use super::keymap::Keymap;
+use super::paint::Look;
+use super::theme::Role;
+
+pub use cursor::{Cursor, Step};
+pub use details::Details;
+pub use list::List;
+pub use overlay::{Approval, Choice, Confirm, Guard, Overlay, Question, outcomes};
+
+/// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
+/// and a slow link.
+pub const STALE_AFTER_MS: i64 = 2 * crate::api::HEARTBEAT_MS as i64 + 2_000;
+/// How long a notice stays.
+const NOTICE_MS: i64 = 6_000;
+/// Views remembered.
+const HISTORY_MAX: usize = 50;
+
+/// What fills the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screen {
+    /// The list of incidents.
+    Incidents,
+    /// One incident.
+    Incident(IncidentId),
+    /// The list of alerts.
+    Alerts,
+    /// The list of sources.
+    Sources,
+}
+
+/// A pane of the incident page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tab {
+    /// What happened.
+    Timeline,
+    /// Suspects and evidence.
+    Why,
+    /// Who depends on whom.
+    Path,
+    /// Charts.
+    Metrics,
+    /// Log groups.
+    Logs,
+    /// Waterfalls.
+    Traces,
+    /// Plans.
+    Actions,
+}
+
+/// How the screen is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A list and a note: the terminal is too small for more.
+    Tiny,
+    /// One pane at a time.
+    Single,
+    /// Two columns.
+    Dual,
+    /// Three columns and a strip.
+    Triple,
+}
+
+/// What the daemon told, and when.
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// What the console holds; `None` before the first snapshot.
+    pub view: Option<View>,
+    /// When something was last heard.
+    pub heard: Time,
+    /// Why the connection is broken, if it is.
+    pub lost: Option<SafeText>,
+    /// The screen is held still at this view.
+    pub frozen: Option<Box<View>>,
+    /// Rows changed since it is held still.
+    pub missed: u64,
+}
+
+/// Where the operator is, and where they were.
+#[derive(Debug)]
+pub struct Place {
+    /// What fills the screen.
+    pub screen: Screen,
+    /// The pane of the incident page.
+    pub tab: Tab,
+    /// What is looked for within the incident page.
+    pub find: Filter,
+    trail: Vec<(Screen, Tab)>,
+    trail_at: usize,
+}
+
+/// The list of alerts, page by page.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    /// The pages so far.
+    pub page: Option<AlertPage>,
+    /// What is shown of them.
+    pub filter: Filter,
+    /// The row chosen.
+    pub cursor: Cursor,
+    /// Whether a page is on its way.
+    pub in_flight: bool,
+}
+
+/// A line for the operator above the footer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What.
+    pub text: SafeText,
+    /// How it looks.
+    pub role: Role,
+    until: Time,
+}
+
+/// Everything the console knows.
+#[derive(Debug)]
+pub struct State {
+    /// What the daemon told.
+    pub feed: Feed,
+    /// Where the operator is.
+    pub place: Place,
+    /// The list of incidents.
+    pub list: List,
+    /// Single incidents.
+    pub details: Details,
+    /// The cursor of each pane.
+    pub cursors: [Cursor; Tab::ALL.len()],
+    /// The list of alerts.
+    pub alerts: Alerts,
+    /// The row chosen among sources.
+    pub sources: Cursor,
+    /// Runbooks, once asked for.
+    pub runbooks: Option<Vec<RunbookRow>>,
+    /// What has the keys, if not the screen.
+    pub overlay: Option<Overlay>,
+    /// A line for the operator.
+    pub notice: Option<Notice>,
+    /// Keys of an unfinished sequence.
+    pub pending: Vec<Key>,
+    /// Which keys do what.
+    pub keymap: Keymap,
+    /// How it looks.
+    pub look: Look,
+    /// How instants are written.
+    pub clock: Clock,
+    /// Whether the terminal reports the mouse.
+    pub mouse: bool,
+    /// The operator's time.
+    pub now: Time,
+    /// Columns and lines.
+    pub size: (u16, u16),
+}
+
+impl Tab {
+    /// In the order of their keys.
+    pub const ALL: [Self; 7] = [
+        Self::Timeline,
+        Self::Why,
+        Self::Path,
+        Self::Metrics,
+        Self::Logs,
+        Self::Traces,
+        Self::Actions,
+    ];
+
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeline => "Timeline",
+            Self::Why => "Why",
+            Self::Path => "Path",
+            Self::Metrics => "Metrics",
+            Self::Logs => "Logs",
+            Self::Traces => "Traces",
+            Self::Actions => "Actions",
+        }
+    }
+
+    /// The tab `delta` further, wrapping around.
+    #[must_use]
+    pub fn moved(self, delta: isize) -> Self {
+        let len = Self::ALL.len() as isize;
+        Self::ALL[(self as isize + delta).rem_euclid(len) as usize]
+    }
+
+    /// Whether it draws charts, logs or traces.
+    pub const fn needs_panels(self) -> bool {
+        matches!(self, Self::Metrics | Self::Logs | Self::Traces)
+    }
+}
+
+impl Layout {
+    /// The layout for a terminal of this size.
+    pub const fn of((width, height): (u16, u16)) -> Self {
+        match (width, height) {
+            (190.., 50..) => Self::Triple,
+            (120.., 36..) => Self::Dual,
+            (80.., 24..) => Self::Single,
+            _ => Self::Tiny,
+        }
+    }
+}
+
+impl Feed {
+    /// What is drawn: the view held still, or the latest.
+    pub fn shown(&self) -> Option<&View> {
+        self.frozen.as_deref().or(self.view.as_ref())
+    }
+
+    /// How long ago something was heard, when that is too long.
+    pub fn stale_ms(&self, now: Time) -> Option<i64> {
+        let silent_ms = now.since(self.heard);
+        (self.lost.is_some() || silent_ms >= STALE_AFTER_MS).then_some(silent_ms)
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            screen: Screen::Incidents,
+            tab: Tab::Timeline,
+            find: Filter::default(),
+            trail: vec![(Screen::Incidents, Tab::Timeline)],
+            trail_at: 0,
+        }
+    }
+
+    /// Goes somewhere and remembers it.
+    pub fn go(&mut self, screen: Screen, tab: Tab) {
+        if (self.screen, self.tab) == (screen, tab) {
+            return;
+        }
+        (self.screen, self.tab) = (screen, tab);
+        self.trail.truncate(self.trail_at + 1);
+        self.trail.push((screen, tab));
+        if self.trail.len() > HISTORY_MAX {
+            self.trail.remove(0);
+        }
+        self.trail_at = self.trail.len() - 1;
+    }
+
+    /// Goes back or forth along what is remembered; `false` at its end.
+    pub fn along(&mut self, delta: isize) -> bool {
+        let Some(at) = self.trail_at.checked_add_signed(delta) else {
+            return false;
+        };
+        let Some(place) = self.trail.get(at) else {
+            return false;
+        };
+        (self.screen, self.tab) = *place;
+        self.trail_at = at;
+        true
+    }
+
+    /// Goes to the place before this one and makes that the one before.
+    pub fn last(&mut self) -> bool {
+        let Some(before) = self.trail_at.checked_sub(1) else {
+            return false;
+        };
+        let (screen, tab) = self.trail[before];
+        self.go(screen, tab);
+        true
+    }
+}
+
+impl State {
+    /// A console that has heard nothing yet.
+    pub fn new(look: Look, keymap: Keymap, clock: Clock, size: (u16, u16), now: Time) -> Self {
+        let mut cursors: [Cursor; Tab::ALL.len()] = Default::default();
+        cursors[Tab::Timeline as usize] = Cursor::at_end();
+        Self {
+            feed: Feed {
+                heard: now,
+                ..Feed::default()
+            },
+            place: Place::new(),
+            list: List::default(),
+            details: Details::default(),
+            cursors,
+            alerts: Alerts::default(),
+            sources: Cursor::default(),
+            runbooks: None,
+            overlay: None,
+            notice: None,
+            pending: Vec::new(),
+            keymap,
+            look,
+            clock,
+            mouse: false,
+            now,
+            size,
+        }
+    }
+
+    /// How the screen is divided.
+    pub fn layout(&self) -> Layout {
+        Layout::of(self.size)
+    }
+
+    /// Engine time of what is drawn.
+    pub fn engine_now(&self) -> Time {
+        self.feed.shown().map_or(self.now, |view| view.at)
+    }
+
+    /// The incident that actions are about: the one opened, or the one under the cursor.
+    pub fn chosen(&self) -> Option<IncidentId> {
+        match self.place.screen {
+            Screen::Incident(id) => Some(id),
+            Screen::Incidents => self.list.selected(),
+            Screen::Alerts | Screen::Sources => None,
+        }
+    }
+
+    /// The incident whose panes are drawn: as `chosen`, but only once the cursor rests.
+    pub fn looked_at(&self) -> Option<IncidentId> {
+        match self.place.screen {
+            Screen::Incidents => self.list.settled(),
+            _ => self.chosen(),
+        }
+    }
+
+    /// A row of the view drawn.
+    pub fn row(&self, id: IncidentId) -> Option<&IncidentRow> {
+        self.feed.shown()?.incidents.get(&id)
+    }
+
+    /// The incident drawn, in detail, when it has arrived.
+    pub fn detail(&self) -> Option<&IncidentDetail> {
+        self.details.get(self.looked_at()?)
+    }
+
+    /// Its charts, logs and traces, when they have arrived.
+    pub fn panels(&self) -> Option<&Panels> {
+        self.details.panels(self.looked_at()?)
+    }
+
+    /// Whether a pane is on screen.
+    pub fn shows(&self, tab: Tab) -> bool {
+        match (self.place.screen, self.layout()) {
+            (Screen::Alerts | Screen::Sources, _) | (_, Layout::Tiny) => false,
+            (_, Layout::Triple) => true,
+            (_, Layout::Dual) => tab == self.place.tab || !matches!(tab, Tab::Logs | Tab::Traces),
+            (_, Layout::Single) => tab == self.place.tab,
+        }
+    }
+
+    /// The plan that matters now: the one under the cursor of the actions pane when that has the
+    /// keys, else the latest that waits for a person, else the latest.
+    pub fn plan(&self) -> Option<&Plan> {
+        let detail = self.details.get(self.chosen()?)?;
+        if self.place.tab == Tab::Actions && matches!(self.place.screen, Screen::Incident(_)) {
+            let at = self.cursor(Tab::Actions).at(detail.plans.len());
+            return detail.plans.get(at);
+        }
+        headline(&detail.plans)
+    }
+
+    /// The cursor of a pane.
+    pub fn cursor(&self, tab: Tab) -> &Cursor {
+        &self.cursors[tab as usize]
+    }
+
+    /// The cursor of a pane.
+    pub fn cursor_mut(&mut self, tab: Tab) -> &mut Cursor {
+        &mut self.cursors[tab as usize]
+    }
+
+    /// Tells the operator something.
+    pub fn tell(&mut self, role: Role, text: &str) {
+        self.notice = Some(Notice {
+            text: SafeText::new(text),
+            role,
+            until: self.now.plus_ms(NOTICE_MS),
+        });
+    }
+
+    /// Takes away a notice that was there long enough; `true` when it did.
+    pub fn expire_notice(&mut self) -> bool {
+        let over = self.notice.as_ref().is_some_and(|n| n.until <= self.now);
+        if over {
+            self.notice = None;
+        }
+        over
+    }
+
+    /// When time alone will change the screen next, if before the next full second.
+    pub fn deadline(&self) -> Option<Time> {
+        self.list.settles_at()
+    }
+}
+
+/// The plan to show first: one in doubt, one running, one waiting, else the latest.
+pub fn headline(plans: &[Plan]) -> Option<&Plan> {
+    let urgency = |plan: &Plan| match plan.state {
+        PlanState::Unknown { .. } => 3,
+        PlanState::Proposed => 1,
+        _ if plan.state.is_final() => 0,
+        _ => 2,
+    };
+    // Among several that wait, the engine's first is its best; among final ones, the last matters.
+    plans
+        .iter()
+        .enumerate()
+        .max_by_key(|(at, plan)| {
+            let urgency = urgency(plan);
+            let order = if urgency == 0 {
+                *at as isize
+            } else {
+                -(*at as isize)
+            };
+            (urgency, order)
+        })
+        .map(|(_, plan)| plan)
+}

@@ -1,0 +1,243 @@
+//! What lies over the screen and has the keys: boxes to type in, dialogs, lists to choose from.
+
+use tui_textarea::TextArea;
+
+use crate::model::{IncidentId, Outcome, Plan, PlanId, Risk, RunId, SafeText, Time};
+
+use super::cursor::Cursor;
+use crate::tui::field::Field;
+use crate::tui::paint::Row;
+
+/// Approving keys are ignored until no key was pressed for this long: a held key, a burst of pasted
+/// keys and fingers still in flight when the dialog opened cannot approve.
+pub const QUIET_MS: i64 = 500;
+/// Keys closer together than this are a burst, not a person.
+const BURST_MS: i64 = 20;
+
+/// What has the keys.
+#[derive(Debug)]
+pub enum Overlay {
+    /// Typing a filter.
+    Filter {
+        /// What is typed.
+        field: Field,
+    },
+    /// Choosing an action by name.
+    Palette {
+        /// What is typed.
+        field: Field,
+        /// The row chosen.
+        cursor: Cursor,
+    },
+    /// Reading the keys.
+    Help {
+        /// What is searched for.
+        field: Field,
+        /// The row chosen.
+        cursor: Cursor,
+    },
+    /// Reading an explanation.
+    Why {
+        /// Of what.
+        title: SafeText,
+        /// The explanation.
+        rows: Vec<Row>,
+        /// The first line shown.
+        cursor: Cursor,
+    },
+    /// Writing a note.
+    Note {
+        /// On which incident.
+        incident: IncidentId,
+        /// What is written.
+        area: Box<TextArea<'static>>,
+    },
+    /// Answering a question with a line of text.
+    Prompt {
+        /// The question.
+        question: Question,
+        /// What is typed.
+        field: Field,
+    },
+    /// Reading a plan in order to approve it.
+    Approval(Approval),
+    /// Saying yes or no to something.
+    Confirm {
+        /// What.
+        what: Confirm,
+        /// Guards against accidents.
+        guard: Guard,
+        /// The button chosen.
+        choice: Choice,
+    },
+    /// Saying what became of a step whose result is not known.
+    Settle {
+        /// Which plan.
+        plan: PlanId,
+        /// Which run.
+        run: RunId,
+        /// Guards against accidents.
+        guard: Guard,
+        /// The row chosen.
+        cursor: Cursor,
+    },
+    /// Choosing a runbook to render.
+    Runbooks {
+        /// For which incident.
+        incident: IncidentId,
+        /// The row chosen.
+        cursor: Cursor,
+    },
+}
+
+/// A question answered with a line of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Why is the plan rejected?
+    Reject(PlanId),
+    /// Who takes the incident?
+    Assign(IncidentId),
+}
+
+/// Something to say yes or no to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// Stop (or allow) all automation.
+    KillSwitch {
+        /// Whether it will be stopped.
+        on: bool,
+    },
+    /// Undo a plan.
+    RollBack(PlanId),
+    /// Declare an incident over.
+    Resolve(IncidentId),
+}
+
+/// A button of a dialog. Dialogs open on `Cancel`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// Do nothing.
+    #[default]
+    Cancel,
+    /// Do it.
+    Proceed,
+}
+
+/// Tells a decision from an accident by the time between keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    quiet_since: Time,
+    last_key: Time,
+}
+
+/// The approval dialog.
+#[derive(Debug)]
+pub struct Approval {
+    /// The plan as it was shown: what is approved is its digest, never that of a later one.
+    pub plan: Box<Plan>,
+    /// Guards against accidents.
+    pub guard: Guard,
+    /// The button chosen.
+    pub choice: Choice,
+    /// The target's name, typed for a high risk.
+    pub typed: Field,
+    /// The first line shown.
+    pub cursor: Cursor,
+    /// Why the last key did nothing.
+    pub told: &'static str,
+}
+
+impl Choice {
+    /// The other button.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Cancel => Self::Proceed,
+            Self::Proceed => Self::Cancel,
+        }
+    }
+}
+
+impl Guard {
+    /// From the moment a dialog opens.
+    pub const fn new(opened: Time) -> Self {
+        Self {
+            quiet_since: opened,
+            last_key: opened,
+        }
+    }
+
+    /// Whether a key that acts is to be believed now. One that is not starts the wait again.
+    pub fn believes(&mut self, now: Time) -> bool {
+        let calm = now.since(self.quiet_since) >= QUIET_MS && now.since(self.last_key) >= BURST_MS;
+        self.last_key = now;
+        if !calm {
+            self.quiet_since = now;
+        }
+        calm
+    }
+
+    /// Notes a key that does not act.
+    pub fn saw_key(&mut self, now: Time) {
+        self.last_key = now;
+    }
+}
+
+impl Approval {
+    /// Opens on `Cancel`.
+    pub fn new(plan: Plan, now: Time) -> Self {
+        Self {
+            plan: Box::new(plan),
+            guard: Guard::new(now),
+            choice: Choice::Cancel,
+            typed: Field::default(),
+            cursor: Cursor::default(),
+            told: "",
+        }
+    }
+
+    /// Whether the target's name must be typed.
+    pub fn wants_name(&self) -> bool {
+        self.plan.risk == Risk::High
+    }
+
+    /// Whether the target's name was typed, or need not be.
+    pub fn name_is_right(&self) -> bool {
+        !self.wants_name() || self.typed.text() == self.plan.target.name()
+    }
+}
+
+/// What may have become of a run, as offered, with what to tell the engine.
+pub fn outcomes() -> [(&'static str, Outcome); 2] {
+    [
+        ("It ran and succeeded: go on", Outcome::Succeeded),
+        (
+            "It did not run, or failed: stop and undo",
+            Outcome::Failed {
+                why: "settled by a person".to_owned(),
+            },
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_wants_half_a_second_of_quiet() {
+        let at = Time::from_ms;
+        let mut held_key = Guard::new(at(0));
+        for ms in (30..3_000).step_by(30) {
+            assert!(!held_key.believes(at(ms)), "{ms}");
+        }
+        assert!(held_key.believes(at(3_500)));
+
+        let mut burst = Guard::new(at(0));
+        burst.saw_key(at(900));
+        assert!(!burst.believes(at(901)), "a burst of pasted keys");
+        let mut person = Guard::new(at(0));
+        person.saw_key(at(200));
+        assert!(person.believes(at(600)));
+    }
+}

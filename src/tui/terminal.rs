@@ -1,0 +1,155 @@
+//! The terminal: raw mode and the alternate screen while the console runs, and everything as it was
+//! afterwards, also after a panic, a signal or a stop.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+
+/// Alternate screen, no cursor, pasted text in brackets.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?2004h";
+/// All of it undone, the mouse too.
+const LEAVE: &str = "\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[0m\x1b[?25h\x1b[?1049l";
+/// Buttons and wheel, with coordinates of any size.
+const MOUSE: [&str; 2] = ["\x1b[?1006l\x1b[?1000l", "\x1b[?1000h\x1b[?1006h"];
+/// A terminal that takes no bytes now is asked again after this long.
+const FULL_WAIT: Duration = Duration::from_millis(1);
+
+/// The terminal while the console has it.
+#[derive(Debug)]
+pub struct Terminal {
+    out: File,
+    ours: Arc<AtomicBool>,
+}
+
+impl Terminal {
+    /// Takes the terminal, and sees to it that a panic gives it back.
+    pub fn enter() -> io::Result<Self> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(io::Error::other(
+                "the console needs a terminal; `stormglass incidents --json` does not",
+            ));
+        }
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let ours = Arc::new(AtomicBool::new(false));
+        restore_on_panic(&ours);
+        let mut terminal = Self { out, ours };
+        terminal.take()?;
+        Ok(terminal)
+    }
+
+    /// Takes the terminal again, after it was given back.
+    pub fn take(&mut self) -> io::Result<()> {
+        enable_raw_mode()?;
+        self.ours.store(true, Ordering::SeqCst);
+        self.write(ENTER.as_bytes())
+    }
+
+    /// Gives it back.
+    pub fn give_back(&mut self) -> io::Result<()> {
+        if self.ours.swap(false, Ordering::SeqCst) {
+            self.write(LEAVE.as_bytes())?;
+            disable_raw_mode()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the console still has it; a panic anywhere takes it away.
+    pub fn is_ours(&self) -> bool {
+        self.ours.load(Ordering::SeqCst)
+    }
+
+    /// Columns and lines.
+    pub fn size() -> io::Result<(u16, u16)> {
+        crossterm::terminal::size()
+    }
+
+    /// Reports the mouse, or does not.
+    pub fn mouse(&mut self, on: bool) -> io::Result<()> {
+        self.write(MOUSE[usize::from(on)].as_bytes())
+    }
+
+    /// Puts text on the clipboard of whoever sits before the terminal (OSC 52).
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.write(format!("\x1b]52;c;{}\x07", base64(text.as_bytes())).as_bytes())
+    }
+
+    /// Writes a frame: one write, unless the terminal takes less at once. It blocks while the link is
+    /// slow, so that no queue of stale frames builds up.
+    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.out.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(FULL_WAIT);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // There is nobody left to tell.
+        let _ = self.give_back();
+    }
+}
+
+fn restore_on_panic(ours: &Arc<AtomicBool>) {
+    let ours = Arc::clone(ours);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if ours.swap(false, Ordering::SeqCst) {
+            let _ = io::stdout().write_all(LEAVE.as_bytes());
+            let _ = io::stdout().flush();
+            let _ = disable_raw_mode();
+        }
+        report(info);
+    }));
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let all = chunk
+            .iter()
+            .fold(0_u32, |all, byte| all << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let six = all >> (18 - 6 * at) & 0x3f;
+            text.push(if at <= chunk.len() {
+                char::from(ALPHABET[six as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn base64_pads() {
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(super::base64(text.as_bytes()), expected);
+        }
+    }
+}

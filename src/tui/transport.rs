@@ -1,0 +1,105 @@
+//! Speaks the API for the console: one task for the watch stream, one for each request in flight.
+//! Whatever fails is told in words; the watch tries again by itself, a command never does.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
+
+use crate::api::client::{Client, ClientError};
+use crate::model::Fingerprint;
+
+use super::link::{FarEnd, Request, Update};
+
+/// Between attempts to watch: the first wait, doubled up to the last, in milliseconds.
+const RETRY_MS: [u64; 2] = [250, 4_000];
+/// Requests in flight at once; the others wait in the link's queue.
+const IN_FLIGHT_MAX: usize = 8;
+/// Alerts in a page.
+const PAGE_ALERTS: usize = 200;
+
+/// Serves the console until it hangs up.
+pub async fn serve(client: Client, mut far: FarEnd) {
+    let mut watch = tokio::spawn(watch(client.clone(), far.updates.clone()));
+    let mut in_flight = JoinSet::new();
+    while let Some(request) = far.requests.recv().await {
+        if request == Request::Snapshot {
+            watch.abort();
+            watch = tokio::spawn(self::watch(client.clone(), far.updates.clone()));
+            continue;
+        }
+        while in_flight.len() >= IN_FLIGHT_MAX {
+            in_flight.join_next().await;
+        }
+        in_flight.spawn(answer(client.clone(), request, far.updates.clone()));
+    }
+    watch.abort();
+}
+
+async fn watch(client: Client, updates: Sender<Update>) {
+    let mut wait_ms = RETRY_MS[0];
+    loop {
+        let why = match follow(&client, &updates, &mut wait_ms).await {
+            Ok(()) => "the daemon ended the connection".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if updates.send(Update::Lost { why }).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        wait_ms = (wait_ms * 2).min(RETRY_MS[1]);
+    }
+}
+
+/// Passes messages on until the stream ends.
+async fn follow(
+    client: &Client,
+    updates: &Sender<Update>,
+    wait_ms: &mut u64,
+) -> Result<(), ClientError> {
+    let mut stream = client.watch().await?;
+    while let Some(message) = stream.next().await? {
+        *wait_ms = RETRY_MS[0];
+        if updates.send(Update::Watch(message)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn answer(client: Client, request: Request, updates: Sender<Update>) {
+    let update = ask(&client, &request)
+        .await
+        .unwrap_or_else(|error| Update::Failed {
+            request: Box::new(request),
+            why: error.to_string(),
+        });
+    // A console that has gone needs no answer.
+    let _ = updates.send(update).await;
+}
+
+async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> {
+    Ok(match request {
+        Request::Snapshot => Update::Watch(crate::api::WatchMessage::Snapshot(Box::new(
+            client.view().await?,
+        ))),
+        Request::Detail(id) => Update::Detail(Box::new(client.incident(*id).await?)),
+        Request::Panels { incident, entity } => Update::Panels {
+            incident: *incident,
+            entity: entity.clone(),
+            panels: Box::new(client.panels(*incident, entity.as_ref()).await?),
+        },
+        Request::Alerts { after } => Update::Alerts {
+            after: after.clone(),
+            page: client
+                .alerts(None, after.as_deref().and_then(fingerprint), PAGE_ALERTS)
+                .await?,
+        },
+        Request::Runbooks => Update::Runbooks(client.runbooks().await?),
+        Request::Command(command) => Update::Replied(client.command(command).await?),
+    })
+}
+
+fn fingerprint(hex: &str) -> Option<Fingerprint> {
+    u64::from_str_radix(hex, 16).ok().map(Fingerprint)
+}

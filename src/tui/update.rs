@@ -1,0 +1,321 @@
+//! Events in, state changed, effects out. The only place that changes the state.
+
+use crate::api::WatchMessage;
+use crate::model::{Command, IncidentId, Phase, SafeText, Time};
+
+use super::act;
+use super::dialog;
+use super::key::Key;
+use super::keymap::Lookup;
+use super::link::{Request, Update};
+use super::state::{Overlay, Screen, State, Step, Tab};
+use super::theme::Role;
+
+/// Rows a turn of the mouse wheel moves.
+const WHEEL_ROWS: isize = 3;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The mouse wheel was turned: down when positive.
+    Wheel(isize),
+    /// The terminal has this many columns and lines.
+    Resize(u16, u16),
+    /// The daemon told something.
+    Update(Update),
+    /// Time passed.
+    Tick,
+}
+
+/// What the terminal is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TerminalOp {
+    /// Leave.
+    Quit,
+    /// Stop, and let the shell have the terminal.
+    Suspend,
+    /// Draw everything again.
+    Redraw,
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Report the mouse, or do not.
+    Mouse(bool),
+}
+
+/// How soon the screen must follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Nothing changed.
+    #[default]
+    None,
+    /// The world changed: with the next frame.
+    Soon,
+    /// The operator waits for it.
+    Now,
+}
+
+/// What an event led to, besides a changed state.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To send.
+    pub requests: Vec<Request>,
+    /// To do on the terminal.
+    pub terminal: Vec<TerminalOp>,
+    /// How soon to draw.
+    pub urgency: Urgency,
+}
+
+impl Effects {
+    /// Asks for a command to be carried out.
+    pub fn command(&mut self, command: Command) {
+        self.requests.push(Request::Command(command));
+    }
+}
+
+/// Takes one event.
+pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
+    let mut effects = Effects::default();
+    state.now = at;
+    match event {
+        Event::Key(key) => {
+            effects.urgency = Urgency::Now;
+            press(state, key, &mut effects);
+        }
+        Event::Paste(text) => {
+            effects.urgency = Urgency::Now;
+            dialog::paste(state, &text);
+        }
+        Event::Wheel(turns) => {
+            effects.urgency = Urgency::Now;
+            act::step(state, Step::Rows(turns * WHEEL_ROWS));
+        }
+        Event::Resize(columns, lines) => {
+            state.size = (columns, lines);
+            effects.urgency = Urgency::Now;
+        }
+        Event::Update(update) => take(state, update, &mut effects),
+        Event::Tick => effects.urgency = Urgency::Soon,
+    }
+    if state.list.settle(at) | state.expire_notice() {
+        effects.urgency = Urgency::Now;
+    }
+    fetch(state, &mut effects);
+    effects
+}
+
+fn press(state: &mut State, key: Key, effects: &mut Effects) {
+    if state.overlay.is_some() {
+        state.pending.clear();
+        dialog::key(state, key, effects);
+        return;
+    }
+    state.pending.push(key);
+    match state.keymap.lookup(&state.pending) {
+        Lookup::Prefix => {}
+        Lookup::Nothing => state.pending.clear(),
+        Lookup::Action(action) => {
+            state.pending.clear();
+            act::perform(state, action, effects);
+        }
+    }
+}
+
+fn take(state: &mut State, update: Update, effects: &mut Effects) {
+    effects.urgency = effects.urgency.max(Urgency::Soon);
+    match update {
+        Update::Lost { why } => {
+            state.feed.lost = Some(SafeText::new(&why));
+            state.details.reconnect();
+            state.alerts.in_flight = false;
+        }
+        Update::Watch(message) => watch(state, message, effects),
+        Update::Detail(detail) => {
+            // Somebody opened it and waits; later revisions come with the next frame.
+            if state.details.get(detail.incident.id).is_none() {
+                effects.urgency = Urgency::Now;
+            }
+            state.details.put(detail);
+        }
+        Update::Panels {
+            incident,
+            entity,
+            panels,
+        } => {
+            if state.details.panels(incident).is_none() {
+                effects.urgency = Urgency::Now;
+            }
+            state.details.put_panels(incident, entity, panels);
+        }
+        Update::Alerts { after, page } => {
+            effects.urgency = Urgency::Now;
+            take_alerts(state, after.is_some(), page);
+        }
+        Update::Runbooks(rows) => {
+            effects.urgency = Urgency::Now;
+            state.runbooks = Some(rows);
+        }
+        Update::Replied(reply) => {
+            effects.urgency = Urgency::Now;
+            match reply.refused {
+                Some(refusal) => state.tell(Role::Crit, &format!("Refused: {refusal}")),
+                None => state.tell(Role::Ok, &done(&reply.command)),
+            }
+        }
+        Update::Failed { request, why } => failed(state, &request, why, effects),
+    }
+}
+
+fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
+    state.feed.heard = state.now;
+    state.feed.lost = None;
+    let feed = &mut state.feed;
+    match message {
+        WatchMessage::Snapshot(view) => {
+            if feed.view.is_none() {
+                effects.urgency = Urgency::Now;
+            }
+            feed.view = Some(*view);
+            feed.missed += u64::from(feed.frozen.is_some());
+        }
+        WatchMessage::Deltas { seq, at, deltas } => {
+            let Some(view) = &mut feed.view else { return };
+            if view.apply(seq, at, &deltas).is_err() {
+                effects.requests.push(Request::Snapshot);
+                return;
+            }
+            if feed.frozen.is_some() {
+                feed.missed += deltas.len() as u64;
+            }
+        }
+        WatchMessage::Heartbeat { at } => {
+            if let Some(view) = &mut feed.view {
+                view.at = at;
+            }
+            return;
+        }
+    }
+    refresh(state);
+}
+
+/// Sorts and filters the list again.
+pub(super) fn refresh(state: &mut State) {
+    if let Some(view) = state.feed.frozen.as_deref().or(state.feed.view.as_ref()) {
+        state.list.refresh(view);
+    }
+}
+
+fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
+    let alerts = &mut state.alerts;
+    alerts.in_flight = false;
+    match &mut alerts.page {
+        Some(held) if appends => {
+            held.items.extend(page.items);
+            held.next = page.next;
+            held.total = page.total;
+        }
+        _ => alerts.page = Some(page),
+    }
+}
+
+fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effects) {
+    match request {
+        Request::Command(command) => {
+            effects.urgency = Urgency::Now;
+            let text = format!("Not done: {}: {why}", asked(command));
+            state.tell(Role::Crit, &text);
+        }
+        Request::Alerts { .. } => {
+            state.alerts.in_flight = false;
+            state.tell(Role::Crit, &format!("Alerts cannot be read: {why}"));
+        }
+        Request::Runbooks => state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}")),
+        _ => state.details.fail(request, why, state.now),
+    }
+}
+
+/// Asks for whatever the screen needs and the console does not hold.
+fn fetch(state: &mut State, effects: &mut Effects) {
+    if state.feed.frozen.is_some() {
+        return;
+    }
+    let Some(id) = state.looked_at() else { return };
+    let Some((revision, lasting)) = state
+        .row(id)
+        .map(|row| (row.revision, row.phase != Phase::Resolved))
+    else {
+        return;
+    };
+    let panels = Tab::ALL
+        .into_iter()
+        .any(|tab| tab.needs_panels() && state.shows(tab));
+    let now = state.now;
+    let wanted = state.details.wanted(id, revision, panels, lasting, now);
+    effects.requests.extend(wanted);
+}
+
+/// Asks for the first or the next page of alerts, if there is one and it is not on its way.
+pub(super) fn fetch_alerts(state: &mut State, first: bool, effects: &mut Effects) {
+    let after = match &state.alerts.page {
+        Some(page) if !first => match &page.next {
+            Some(next) => Some(next.clone()),
+            None => return,
+        },
+        _ => None,
+    };
+    if !state.alerts.in_flight {
+        state.alerts.in_flight = true;
+        effects.requests.push(Request::Alerts { after });
+    }
+}
+
+/// Puts an incident on the screen.
+pub(super) fn open(state: &mut State, id: IncidentId, tab: Tab) {
+    state.list.select(id);
+    state.place.go(Screen::Incident(id), tab);
+}
+
+/// Gives the keys to something else than the screen.
+pub(super) fn lay_over(state: &mut State, overlay: Overlay) {
+    state.notice = None;
+    state.overlay = Some(overlay);
+}
+
+/// What a command asked for, as a phrase.
+fn asked(command: &Command) -> String {
+    match command {
+        Command::Acknowledge { incident } => format!("acknowledge {incident}"),
+        Command::Assign { incident, to } => format!("assign {incident} to {to}"),
+        Command::Note { incident, .. } => format!("note on {incident}"),
+        Command::Resolve { incident } => format!("resolve {incident}"),
+        Command::Reopen { incident } => format!("reopen {incident}"),
+        Command::Propose { runbook, .. } => format!("propose {runbook}"),
+        Command::Approve { plan, .. } => format!("approve {plan}"),
+        Command::Reject { plan, .. } => format!("reject {plan}"),
+        Command::RollBack { plan } => format!("roll back {plan}"),
+        Command::Settle { plan, .. } => format!("settle {plan}"),
+        Command::KillSwitch { on: true } => "stop all automation".to_owned(),
+        Command::KillSwitch { on: false } => "allow automation".to_owned(),
+    }
+}
+
+/// What a command did, as a sentence.
+fn done(command: &Command) -> String {
+    match command {
+        Command::Acknowledge { incident } => format!("You have {incident}."),
+        Command::Assign { incident, to } => format!("{incident} is given to {to}."),
+        Command::Note { incident, .. } => format!("Noted on {incident}."),
+        Command::Resolve { incident } => format!("{incident} is declared over."),
+        Command::Reopen { incident } => format!("{incident} is open again."),
+        Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
+        Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),
+        Command::Reject { plan, .. } => format!("{plan} is rejected."),
+        Command::RollBack { plan } => format!("{plan} is being rolled back."),
+        Command::Settle { plan, .. } => format!("{plan} goes on."),
+        Command::KillSwitch { on: true } => "All automation is stopped.".to_owned(),
+        Command::KillSwitch { on: false } => "Automation is allowed again.".to_owned(),
+    }
+}

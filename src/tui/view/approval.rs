@@ -1,0 +1,186 @@
+//! The approval dialog: exactly what will run, where, why now, how it is verified and undone, what
+//! policy demands and when it expires. What is approved is the digest of what is shown here.
+
+use ratatui::layout::Rect;
+
+use crate::model::{Action, ExecutorKind, Plan, PlanState, Role as Rank, SafeText};
+use crate::tui::explain::{argv, bullet, section};
+use crate::tui::format;
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{Approval, State};
+use crate::tui::theme::Role;
+
+use super::dialogs::{WIDTH_MAX, boxed, buttons, more_below, typed};
+use super::headline::{expiry, risk};
+
+/// Hex digits of the digest shown; the whole is bound.
+const DIGEST_SHOWN: usize = 12;
+
+/// Draws the dialog.
+pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
+    let plan = &dialog.plan;
+    let proposed = plan.state == PlanState::Proposed;
+    let verb = if proposed { "Approve" } else { "Read" };
+    let title = SafeText::new(&format!("{verb} {}: {}", plan.id, plan.title));
+    let width = usize::from(canvas.area().width.saturating_sub(6).min(WIDTH_MAX - 2));
+    let body = text(state, plan, width);
+    let fixed = if dialog.wants_name() && proposed {
+        3
+    } else {
+        2
+    };
+    let mut inner = boxed(canvas, &title, (body.len() + fixed) as u16);
+    let height = inner.height();
+    let shown = height.saturating_sub(fixed);
+    let area = inner.area();
+    let mut part = inner.part(Rect {
+        height: shown as u16,
+        ..area
+    });
+    let window = dialog.cursor.scroll(body.len(), shown);
+    for (y, i) in window.clone().enumerate() {
+        part.row(y, &body[i]);
+    }
+    more_below(&mut part, window.end, body.len());
+    inner.row(shown, &Row::new().put(Role::Warn, dialog.told));
+    if !proposed {
+        let row = Row::new()
+            .put(Role::Body, " It is ")
+            .put(Role::Title, plan.state.as_str())
+            .put(Role::Muted, ": nothing to approve. Esc leaves.");
+        return inner.row(height.saturating_sub(1), &row);
+    }
+    if dialog.wants_name() {
+        let row = Row::new()
+            .put(Role::Danger, " HIGH RISK ")
+            .put(Role::Body, " type ")
+            .put(Role::Title, &plan.target)
+            .put(Role::Body, " to approve: ")
+            .join(typed(&dialog.typed));
+        inner.row(height.saturating_sub(2), &row);
+    }
+    let row = buttons(dialog.choice, "Approve", dialog.name_is_right());
+    inner.row(height.saturating_sub(1), &row);
+}
+
+/// Everything a person must know before saying yes. The command comes first.
+fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.push(where_and_how_bad(state, plan));
+    section(&mut rows, "What will run, exactly");
+    if !plan.preconditions.is_empty() {
+        for check in &plan.preconditions {
+            action(&mut rows, "first check", check, width);
+        }
+    }
+    for step in &plan.steps {
+        action(&mut rows, "run", step, width);
+    }
+    section(&mut rows, "How it is verified");
+    let verify = format!(
+        "{} must be back to normal within {}",
+        plan.verify.watch,
+        format::duration(plan.verify.recover_within_ms)
+    );
+    bullet(&mut rows, Role::Body, &verify, width);
+    if let Some(check) = &plan.verify.check {
+        action(&mut rows, "and check", check, width);
+    }
+    section(&mut rows, "How it is undone, if that fails");
+    undo(&mut rows, plan, width);
+    section(&mut rows, "Why now");
+    for reason in &plan.because {
+        bullet(&mut rows, Role::Body, reason, width);
+    }
+    section(&mut rows, "What it takes");
+    bullet(&mut rows, Role::Body, &needs(plan), width);
+    let tried = match plan.tried {
+        0 => "this runbook was never tried on this target before".to_owned(),
+        tried => format!(
+            "tried {tried} times on this target before, worked {}",
+            plan.worked
+        ),
+    };
+    bullet(&mut rows, Role::Body, &tried, width);
+    let digest: String = plan.digest.chars().take(DIGEST_SHOWN).collect();
+    let bound = format!("your yes binds digest {digest}: exactly the above, nothing else");
+    bullet(&mut rows, Role::Muted, &bound, width);
+    rows
+}
+
+fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
+    let environment = state
+        .feed
+        .view
+        .as_ref()
+        .map_or(String::new(), |view| view.environment.clone());
+    Row::new()
+        .put(Role::Muted, "on ")
+        .put(Role::Title, SafeText::new(plan.target.as_str()))
+        .put(Role::Muted, " in ")
+        .put(Role::Danger, format!(" {environment} "))
+        .put(Role::Body, "  ")
+        .join(risk(plan))
+        .put(Role::Muted, "  runbook ")
+        .put(Role::Body, plan.runbook.to_string())
+        .put(Role::Warn, expiry(plan, state.engine_now()))
+}
+
+fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize) {
+    let by = match action.executor {
+        ExecutorKind::Command => "",
+        ExecutorKind::Sim => "  (simulated system)",
+    };
+    rows.push(
+        Row::new()
+            .put(Role::Muted, "- ")
+            .put(Role::Muted, word)
+            .put(Role::Muted, ": ")
+            .put(Role::Body, action.title.to_string())
+            .put(Role::Muted, by)
+            .put(
+                Role::Muted,
+                format!("  at most {}", format::duration(action.timeout_ms)),
+            ),
+    );
+    let command = SafeText::new(&argv(&action.argv));
+    for line in wrap(&command, width.saturating_sub(6)) {
+        rows.push(Row::new().put(Role::Muted, "    $ ").put(Role::Title, line));
+    }
+}
+
+fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {
+    let mut any = false;
+    for (at, step) in plan.rollback.iter().enumerate().rev() {
+        if let Some(step) = step {
+            action(rows, "undo", step, width);
+        } else {
+            let text = format!("step {} has no undo", at + 1);
+            bullet(rows, Role::Warn, &text, width);
+        }
+        any = true;
+    }
+    if !any {
+        bullet(rows, Role::Warn, "there is no undo", width);
+    }
+}
+
+fn needs(plan: &Plan) -> String {
+    let by: Vec<&str> = plan.approvals.iter().map(|a| a.by.as_str()).collect();
+    let needed = plan.approvals_needed;
+    let people = if needed == 1 {
+        "1 approval".to_owned()
+    } else {
+        format!("{needed} approvals by different people")
+    };
+    let given = if by.is_empty() {
+        "none given yet".to_owned()
+    } else {
+        format!("given by {}", by.join(", "))
+    };
+    let rank = match plan.risk {
+        crate::model::Risk::High => Rank::Commander,
+        _ => Rank::Responder,
+    };
+    format!("{people}, {given}; role {rank:?}").to_lowercase()
+}

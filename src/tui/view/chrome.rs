@@ -1,0 +1,259 @@
+//! What frames every view: header, banner, tabs, pane titles, footer.
+
+use crate::model::{SafeText, SourceHealth};
+use crate::tui::act;
+use crate::tui::action::Action;
+use crate::tui::format;
+use crate::tui::glyph;
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{Screen, State, Tab};
+use crate::tui::theme::Role;
+
+/// Cells kept free at the right of the footer for a key sequence being typed.
+const PENDING_CELLS: usize = 6;
+
+/// Counts, environment, how fresh, where.
+pub(super) fn header(state: &State, width: usize) -> Row {
+    let Some(view) = state.feed.shown() else {
+        return Row::new().put(Role::Header, " stormglass");
+    };
+    let open = view.counts.open_by_priority;
+    let total: u32 = open.iter().sum();
+    let mut row = Row::new().put(Role::Header, format!(" INC {total} open"));
+    for (at, count) in open.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let role = [Role::Crit, Role::High, Role::Warn, Role::Info][at];
+        row.push(role, format!("  P{}:{count}", at + 1));
+    }
+    row.push(Role::Muted, glyph::SEPARATOR);
+    row.push(Role::Header, view.environment.clone());
+    row.push(Role::Muted, glyph::SEPARATOR);
+    row = freshness(state, row);
+    let blind = view
+        .sources
+        .values()
+        .filter(|source| matches!(source.health, SourceHealth::Blind | SourceHealth::Failed))
+        .count();
+    if blind > 0 {
+        row.push(Role::Body, " ");
+        row.push(Role::Blind, format!("{blind} BLIND"));
+    }
+    if view.automation_stopped {
+        row.push(Role::Body, " ");
+        row.push(Role::Danger, " AUTOMATION STOPPED ");
+    }
+    row.push(Role::Muted, glyph::SEPARATOR);
+    row.join(breadcrumb(state)).fit(width)
+}
+
+fn freshness(state: &State, row: Row) -> Row {
+    let clock = state.clock.minute(state.engine_now());
+    if state.feed.frozen.is_some() {
+        let text = format!(" FROZEN {clock}, {} new ", state.feed.missed);
+        return row.put(Role::Stale, text);
+    }
+    match (state.feed.stale_ms(state.now), &state.feed.lost) {
+        (Some(ms), Some(_)) => row.put(Role::Stale, format!(" LOST {} ", format::age(ms))),
+        (Some(ms), None) => row.put(Role::Stale, format!(" STALE {} ", format::age(ms))),
+        (None, _) => row.put(Role::Ok, "LIVE ").put(Role::Header, clock),
+    }
+}
+
+fn breadcrumb(state: &State) -> Row {
+    let row = match state.place.screen {
+        Screen::Incidents => Row::new().put(Role::Header, "incidents"),
+        Screen::Incident(id) => Row::new()
+            .put(Role::Header, format!("{id} "))
+            .put(Role::Header, state.place.tab.as_str()),
+        Screen::Alerts => Row::new().put(Role::Header, "alerts"),
+        Screen::Sources => Row::new().put(Role::Header, "sources"),
+    };
+    let filter = match state.place.screen {
+        Screen::Alerts => &state.alerts.filter,
+        Screen::Incident(_) => &state.place.find,
+        _ => &state.list.filter,
+    };
+    if filter.is_empty() {
+        row
+    } else {
+        row.put(Role::Match, format!(" /{}", filter.text()))
+    }
+}
+
+/// Something the operator must know; a lost connection comes first.
+pub(super) fn banner(state: &State) -> Option<Row> {
+    if let Some(why) = &state.feed.lost {
+        return Some(
+            Row::new()
+                .put(Role::Banner, " Connection lost: ")
+                .put(Role::Banner, why)
+                .put(Role::Banner, ". Trying again; what you see is old."),
+        );
+    }
+    let text = &state.feed.shown()?.banner;
+    (!text.is_empty()).then(|| Row::new().put(Role::Banner, format!(" {text}")))
+}
+
+/// Before the first snapshot.
+pub(super) fn connecting(state: &State, canvas: &mut Canvas<'_>) {
+    let text = if state.feed.lost.is_some() {
+        " Not connected. The console tries again by itself; q quits."
+    } else {
+        " Connecting..."
+    };
+    canvas.row(1, &Row::new().put(Role::Muted, text));
+}
+
+/// The tabs of the incident page.
+pub(super) fn tabs(state: &State, canvas: &mut Canvas<'_>) {
+    let mut row = Row::new().put(Role::Body, " ");
+    for tab in Tab::ALL {
+        let here = tab == state.place.tab;
+        let number = format!("{}", tab as usize + 1);
+        row.push(Role::Key, number);
+        row.push(Role::Body, " ");
+        row.push(if here { Role::Focus } else { Role::Body }, tab.as_str());
+        row.push(Role::Focus, if here { "<" } else { " " });
+        row.push(Role::Body, " ");
+    }
+    canvas.row(0, &row);
+}
+
+/// Title of a pane with the number that jumps to it.
+pub(super) fn pane_title(tab: Tab, focused: bool) -> Row {
+    let role = if focused { Role::Focus } else { Role::Title };
+    let row = Row::new()
+        .put(Role::Key, format!("{} ", tab as usize + 1))
+        .put(role, tab.as_str());
+    if focused {
+        row.put(Role::Focus, " <")
+    } else {
+        row
+    }
+}
+
+/// The keys that matter here and now; a notice or an unfinished key sequence takes their place.
+pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
+    let width = canvas.width();
+    if let Some(notice) = &state.notice {
+        let line = Row::new()
+            .put(Role::Body, " ")
+            .put(notice.role, &notice.text);
+        return canvas.row(0, &line.fit(width));
+    }
+    let mut row = Row::new();
+    for action in hints(state) {
+        let Some(keys) = state.keymap.keys(*action) else {
+            continue;
+        };
+        let hint = action.row().hint;
+        if row.width() + keys.len() + hint.len() + 4 > width.saturating_sub(PENDING_CELLS) {
+            break;
+        }
+        let dead = act::inert(state, *action).is_some();
+        let role = if dead { Role::Muted } else { Role::Key };
+        row.push(Role::Body, " ");
+        row.push(role, keys);
+        row.push(Role::Muted, " ");
+        row.push(if dead { Role::Muted } else { Role::Body }, hint);
+        row.push(Role::Body, " ");
+    }
+    if !state.pending.is_empty() {
+        let keys: Vec<String> = state.pending.iter().map(ToString::to_string).collect();
+        row = row
+            .pad_to(width.saturating_sub(PENDING_CELLS))
+            .put(Role::Key, format!("{}-", keys.join(" ")));
+    }
+    canvas.row(0, &row);
+}
+
+/// What a person most probably wants to do here.
+fn hints(state: &State) -> &'static [Action] {
+    match (state.place.screen, state.place.tab) {
+        (Screen::Incidents, _) => &[
+            Action::Open,
+            Action::Acknowledge,
+            Action::Approve,
+            Action::Why,
+            Action::Filter,
+            Action::Palette,
+            Action::Help,
+            Action::Quit,
+        ],
+        (Screen::Incident(_), Tab::Actions) => &[
+            Action::Approve,
+            Action::Reject,
+            Action::RollBack,
+            Action::Propose,
+            Action::KillSwitch,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Incident(_), Tab::Timeline) => &[
+            Action::Approve,
+            Action::Acknowledge,
+            Action::Why,
+            Action::NextAnomaly,
+            Action::NextChange,
+            Action::Note,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Incident(_), _) => &[
+            Action::Approve,
+            Action::Acknowledge,
+            Action::Why,
+            Action::Note,
+            Action::Filter,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Alerts | Screen::Sources, _) => &[
+            Action::Down,
+            Action::Open,
+            Action::Filter,
+            Action::Why,
+            Action::Back,
+            Action::Palette,
+            Action::Help,
+        ],
+    }
+}
+
+/// What the console watches, when nothing is wrong: quiet is not the same as healthy.
+pub(super) fn empty(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(view) = state.feed.shown() else {
+        return;
+    };
+    let filtered = !state.list.filter.is_empty() && !view.incidents.is_empty();
+    let title = if filtered {
+        " No incident matches the filter; Esc clears it."
+    } else {
+        " No open incident."
+    };
+    let counts = view.counts;
+    let watched = format!(
+        " Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings last.",
+        format::count(counts.entities),
+        format::count(counts.series),
+        format::count(counts.templates),
+        format::count(counts.alerts_firing),
+        format::count(counts.findings_open),
+    );
+    let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
+    for line in wrap(&SafeText::new(&watched), canvas.width()) {
+        rows.push(Row::new().put(Role::Body, line));
+    }
+    rows.push(Row::new());
+    rows.push(Row::new().put(Role::Title, " Sources"));
+    rows.extend(view.sources.values().map(|source| {
+        Row::new()
+            .put(Role::Body, "   ")
+            .join(super::sources::summary(source, view.at, canvas.width()))
+    }));
+    if view.sources.is_empty() {
+        rows.push(Row::new().put(Role::Blind, "   none: nothing can be seen"));
+    }
+    for (y, row) in rows.iter().enumerate() {
+        canvas.row(y + 1, row);
+    }
+}

@@ -1,0 +1,308 @@
+//! What lies over the screen: filter line, palette, help, explanations, notes, and the dialogs.
+
+use ratatui::layout::Rect;
+use ratatui::widgets::Widget;
+
+use crate::model::{RunId, RunPhase, SafeText};
+use crate::tui::act;
+use crate::tui::action::Action;
+use crate::tui::dialog::palette_rows;
+use crate::tui::field::Field;
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outcomes};
+use crate::tui::theme::Role;
+
+/// Widest dialog, in cells.
+pub(super) const WIDTH_MAX: u16 = 96;
+
+/// Draws an overlay.
+pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
+    match overlay {
+        Overlay::Filter { field } => {
+            let hint = "substring  !not  ~fuzzy  key:value   Enter keeps";
+            bottom_line(canvas, "/", field, hint);
+        }
+        Overlay::Palette { field, cursor } => {
+            palette(
+                state,
+                canvas,
+                field,
+                cursor,
+                "Do what? Type to search, Enter does it",
+            );
+        }
+        Overlay::Help { field, cursor } => {
+            palette(
+                state,
+                canvas,
+                field,
+                cursor,
+                "Keys: type to search, Enter does it, Esc leaves",
+            );
+        }
+        Overlay::Why {
+            title,
+            rows,
+            cursor,
+        } => {
+            let mut inner = boxed(canvas, title, rows.len() as u16);
+            let window = cursor.scroll(rows.len(), inner.height());
+            for (y, i) in window.clone().enumerate() {
+                inner.row(y, &rows[i]);
+            }
+            more_below(&mut inner, window.end, rows.len());
+        }
+        Overlay::Note { incident, area } => {
+            let title = SafeText::new(&format!(
+                "Note on {incident}: Enter saves, Alt-Enter breaks the line, Esc leaves"
+            ));
+            let mut inner = boxed(canvas, &title, 8);
+            let (rect, buf) = inner.lend();
+            area.as_ref().render(rect, buf);
+        }
+        Overlay::Prompt { question, field } => match question {
+            Question::Reject(plan) => {
+                let lead = format!("Reject {plan}, because: ");
+                bottom_line_owned(canvas, &lead, field, "Enter rejects, Esc leaves");
+            }
+            Question::Assign(incident) => {
+                let lead = format!("Give {incident} to: ");
+                bottom_line_owned(canvas, &lead, field, "Enter assigns, Esc leaves");
+            }
+        },
+        Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
+        Overlay::Confirm { what, choice, .. } => confirm(state, *what, *choice, canvas),
+        Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
+        Overlay::Runbooks { cursor, .. } => runbooks(state, cursor, canvas),
+    }
+}
+
+/// Says at the right of the last line that a text goes on.
+pub(super) fn more_below(canvas: &mut Canvas<'_>, shown: usize, len: usize) {
+    if shown < len && canvas.height() > 0 {
+        let text = format!(" {} more below ", len - shown);
+        let x = canvas.width().saturating_sub(text.len());
+        let y = canvas.height() - 1;
+        canvas.row_at(x, y, &Row::new().put(Role::Selection, text));
+    }
+}
+
+fn bottom_line(canvas: &mut Canvas<'_>, lead: &'static str, field: &Field, hint: &'static str) {
+    bottom_line_owned(canvas, lead, field, hint);
+}
+
+fn bottom_line_owned(canvas: &mut Canvas<'_>, lead: &str, field: &Field, hint: &'static str) {
+    let area = canvas.area();
+    let mut line = canvas.part(Rect {
+        y: area.bottom().saturating_sub(1),
+        height: 1,
+        ..area
+    });
+    line.clear();
+    let row = Row::new()
+        .put(Role::Key, lead.to_owned())
+        .join(typed(field))
+        .put(Role::Muted, "   ")
+        .put(Role::Muted, hint);
+    line.row(0, &row);
+}
+
+/// A field with its cursor.
+pub(super) fn typed(field: &Field) -> Row {
+    let [before, under, after] = field.parts();
+    let row = Row::new().put(Role::Body, before);
+    let row = if under.as_str().is_empty() {
+        row.put(Role::Selection, " ")
+    } else {
+        row.put(Role::Selection, under)
+    };
+    row.put(Role::Body, after)
+}
+
+/// A titled box in the middle, high enough for `rows`; what lies under it recedes.
+pub(super) fn boxed<'a>(canvas: &'a mut Canvas<'_>, title: &SafeText, rows: u16) -> Canvas<'a> {
+    canvas.recede();
+    let area = canvas.area();
+    let width = area.width.saturating_sub(4).min(WIDTH_MAX);
+    let height = (rows + 3).min(area.height.saturating_sub(2));
+    let outer = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    let mut frame = canvas.part(outer);
+    frame.clear();
+    let heading = Row::new()
+        .put(Role::Header, " ")
+        .put(Role::Header, title)
+        .fit(usize::from(width))
+        .pad_to(usize::from(width))
+        .in_role(Role::Selection);
+    frame.row(0, &heading);
+    let edge = Row::new()
+        .pad_to(usize::from(width))
+        .in_role(Role::Selection);
+    frame.row(usize::from(height) - 1, &edge);
+    canvas.part(Rect {
+        x: outer.x + 1,
+        y: outer.y + 1,
+        width: width.saturating_sub(2),
+        height: height.saturating_sub(2),
+    })
+}
+
+fn palette(
+    state: &State,
+    canvas: &mut Canvas<'_>,
+    field: &Field,
+    cursor: &Cursor,
+    title: &'static str,
+) {
+    let rows = palette_rows(field.text());
+    let mut inner = boxed(canvas, &SafeText::new(title), rows.len() as u16 + 1);
+    let lead = Row::new().put(Role::Key, ": ");
+    inner.row(0, &lead.join(typed(field)));
+    let at = cursor.at(rows.len());
+    let height = inner.height().saturating_sub(1);
+    for (y, i) in cursor.window(rows.len(), height).enumerate() {
+        let row = palette_row(state, rows[i], i == at);
+        inner.row(y + 1, &row);
+    }
+}
+
+fn palette_row(state: &State, action: Action, here: bool) -> Row {
+    let keys = state.keymap.alternatives(action).join(", ");
+    let role = if here { Role::Selection } else { Role::Title };
+    let row = super::cursor_mark(here, true)
+        .column(Role::Key, keys, 12)
+        .put(Role::Body, " ")
+        .column(role, action.row().name, 18)
+        .put(Role::Body, " ");
+    match act::inert(state, action) {
+        Some(why) => row.put(Role::Muted, format!("({why})")),
+        None => row.put(Role::Body, action.row().doc),
+    }
+}
+
+pub(super) fn buttons(choice: Choice, yes: &'static str, live: bool) -> Row {
+    let (cancel, proceed) = match choice {
+        Choice::Cancel => (Role::Selection, Role::Body),
+        Choice::Proceed => (Role::Body, Role::Danger),
+    };
+    let proceed = if live { proceed } else { Role::Muted };
+    Row::new()
+        .put(Role::Body, " ")
+        .put(cancel, "[ Cancel ]")
+        .put(Role::Body, "   ")
+        .put(proceed, "[ ")
+        .put(proceed, yes)
+        .put(proceed, " ]")
+        .put(Role::Muted, "   Tab chooses, Enter does it, Esc leaves")
+}
+
+fn confirm(state: &State, what: Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
+    let (title, text, yes): (String, String, &'static str) = match what {
+        Confirm::KillSwitch { on: true } => (
+            "Stop all automation?".to_owned(),
+            "No step will start until somebody allows it again; a running step is finished. Detection goes on.".to_owned(),
+            "Stop automation",
+        ),
+        Confirm::KillSwitch { on: false } => (
+            "Allow automation again?".to_owned(),
+            "Approved plans may run again.".to_owned(),
+            "Allow automation",
+        ),
+        Confirm::RollBack(plan) => {
+            let undo = state.details.plan(plan).map_or(0, |plan| {
+                plan.rollback.iter().filter(|undo| undo.is_some()).count()
+            });
+            (
+                format!("Roll back {plan}?"),
+                format!("It is stopped, and what it did is undone, last step first; {undo} of its steps have an undo."),
+                "Roll back",
+            )
+        }
+        Confirm::Resolve(incident) => (
+            format!("Declare {incident} over?"),
+            "Signals that still last will be kept with it and will not open it again by themselves.".to_owned(),
+            "Declare over",
+        ),
+    };
+    let mut inner = boxed(canvas, &SafeText::new(&title), 5);
+    let lines = wrap(&SafeText::new(&text), inner.width().saturating_sub(2));
+    for (y, line) in lines.into_iter().enumerate() {
+        inner.row(y, &Row::new().put(Role::Body, " ").put(Role::Body, line));
+    }
+    let last = inner.height().saturating_sub(1);
+    inner.row(last, &buttons(choice, yes, true));
+}
+
+fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
+    let title = SafeText::new(&format!("{}: what became of this step?", run.plan));
+    let mut inner = boxed(canvas, &title, 9);
+    let plan = state.details.plan(run.plan);
+    let action = plan.and_then(|plan| match run.phase {
+        RunPhase::Precondition => plan.preconditions.get(run.step as usize),
+        RunPhase::Forward => plan.steps.get(run.step as usize),
+        RunPhase::Verify => plan.verify.check.as_ref(),
+        RunPhase::Rollback => plan.rollback.get(run.step as usize)?.as_ref(),
+    });
+    let text = "It was started and its result was lost. It will not be run again blindly. Look at the target, then say:";
+    let lines = wrap(&SafeText::new(text), inner.width().saturating_sub(2));
+    let mut y = 0;
+    for line in lines {
+        inner.row(y, &Row::new().put(Role::Body, " ").put(Role::Body, line));
+        y += 1;
+    }
+    if let Some(action) = action {
+        let command = crate::tui::explain::argv(&action.argv);
+        inner.row(
+            y,
+            &Row::new()
+                .put(Role::Body, " ")
+                .put(Role::Title, action.title.to_string()),
+        );
+        inner.row(
+            y + 1,
+            &Row::new().put(Role::Muted, format!("   $ {command}")),
+        );
+    }
+    y += 3;
+    let choices =
+        std::iter::once("Not sure yet: decide later").chain(outcomes().map(|(words, _)| words));
+    let len = outcomes().len() + 1;
+    let at = cursor.at(len);
+    let _ = cursor.window(len, len);
+    for (i, words) in choices.enumerate() {
+        let role = if i == at { Role::Selection } else { Role::Body };
+        let row = super::cursor_mark(i == at, true)
+            .put(role, " ")
+            .put(role, words);
+        inner.row(y + i, &row);
+    }
+}
+
+fn runbooks(state: &State, cursor: &Cursor, canvas: &mut Canvas<'_>) {
+    let title = SafeText::new("Which runbook? Enter renders it for the suspect; nothing runs yet");
+    let Some(runbooks) = &state.runbooks else {
+        let mut inner = boxed(canvas, &title, 2);
+        return inner.row(0, &Row::new().put(Role::Muted, " Fetching..."));
+    };
+    let mut inner = boxed(canvas, &title, runbooks.len() as u16);
+    let at = cursor.at(runbooks.len());
+    for (y, i) in cursor.window(runbooks.len(), inner.height()).enumerate() {
+        let row = &runbooks[i];
+        let role = if i == at {
+            Role::Selection
+        } else {
+            Role::Title
+        };
+        let line = super::cursor_mark(i == at, true)
+            .column(role, row.name.clone(), 24)
+            .put(Role::Body, " ")
+            .column(Role::Muted, row.risk.as_str(), 7)
+            .put(Role::Body, row.title.clone());
+        inner.row(y, &line);
+    }
+}

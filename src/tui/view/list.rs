@@ -1,0 +1,109 @@
+//! The list of incidents. Only the rows on screen are built.
+
+use crate::model::IncidentRow;
+use crate::tui::format;
+use crate::tui::glyph;
+use crate::tui::paint::{Canvas, Row};
+use crate::tui::state::{Screen, State};
+use crate::tui::theme::Role;
+
+use super::chrome;
+
+/// Cells of the columns but the summary.
+const ID: usize = 5;
+const SERVICE: usize = 12;
+const AGE: usize = 4;
+const OWNER: usize = 6;
+const STATE: usize = 4;
+/// Width at which the state of the plan gets a column of its own.
+const WIDE: usize = 100;
+const PLAN: usize = 12;
+
+/// Draws the list with its heading.
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(view) = state.feed.shown() else {
+        return;
+    };
+    canvas.row(0, &heading(state, canvas.width()));
+    let order = state.list.order();
+    if order.is_empty() {
+        return chrome::empty(state, canvas);
+    }
+    let at = state.list.position();
+    let window = state
+        .list
+        .cursor
+        .window_at(at, order.len(), canvas.height().saturating_sub(1));
+    let focused = state.place.screen == Screen::Incidents;
+    for (y, i) in window.enumerate() {
+        let Some(row) = view.incidents.get(&order[i]) else {
+            continue;
+        };
+        let drawn = incident(state, row, i == at, focused, canvas.width());
+        canvas.row(y + 1, &drawn);
+    }
+}
+
+fn heading(state: &State, width: usize) -> Row {
+    let list = &state.list;
+    let order = if list.reversed { ", reversed" } else { "" };
+    let row = Row::new()
+        .column(Role::Muted, "    S", 6)
+        .column(Role::Muted, "ID", ID)
+        .put(Role::Body, " ")
+        .column(Role::Muted, "SERVICE", SERVICE)
+        .put(Role::Body, " ")
+        .put(
+            Role::Muted,
+            format!("SUMMARY  (by {}{order})", list.sort.as_str()),
+        );
+    row.fit(width.saturating_sub(AGE + OWNER + STATE + 4))
+        .pad_to(width.saturating_sub(AGE + OWNER + STATE + 3))
+        .right(Role::Muted, "AGE", AGE)
+        .put(Role::Body, " ")
+        .column(Role::Muted, "OWNER", OWNER)
+        .put(Role::Body, " ")
+        .column(Role::Muted, "ST", STATE)
+}
+
+fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: usize) -> Row {
+    let (mark, priority, severity) = glyph::severity(row.severity);
+    let (phase, phase_role) = glyph::phase(row.phase);
+    let marked = state.list.marks.contains(&row.id);
+    // Only these cells change when the cursor moves: on a slow link that is what a move costs.
+    let name_role = if here { Role::Selection } else { Role::Body };
+    let me = state.feed.shown().map(|view| view.actor.name.as_str());
+    let owner = match row.owner.as_deref() {
+        None => "-".to_owned(),
+        Some(owner) if Some(owner) == me => "you".to_owned(),
+        Some(owner) => owner.to_owned(),
+    };
+    let wide = width >= WIDE && row.plan.is_some();
+    let right = AGE + OWNER + STATE + 3 + if wide { PLAN + 1 } else { 0 };
+    let line = super::cursor_mark(here, focused)
+        .put(Role::Key, if marked { glyph::MARK } else { " " })
+        .put(severity, priority)
+        .put(severity, mark)
+        .put(Role::Body, " ")
+        .column(name_role, row.id.0.to_string(), ID)
+        .put(name_role, " ")
+        .column(name_role, &row.entity, SERVICE)
+        .put(Role::Body, " ");
+    let summary = width.saturating_sub(line.width() + right + 1);
+    let mut line = line.column(Role::Body, row.title.to_string(), summary);
+    if let (true, Some((_, word))) = (wide, &row.plan) {
+        line = line
+            .put(Role::Body, " ")
+            .column(Role::Automation, word.to_string(), PLAN);
+    }
+    line.put(Role::Body, " ")
+        .right(
+            Role::Body,
+            format::age(state.engine_now().since(row.began)),
+            AGE,
+        )
+        .put(Role::Body, " ")
+        .column(Role::Muted, owner, OWNER)
+        .put(Role::Body, " ")
+        .column(phase_role, phase, STATE)
+}

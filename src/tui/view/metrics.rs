@@ -1,0 +1,156 @@
+//! Metrics: the chart under the cursor large, over its band, with changes as marks; the others as
+//! small multiples.
+
+use crate::model::{Band, Chart};
+use crate::tui::chart::{self, Scale};
+use crate::tui::format;
+use crate::tui::paint::{Canvas, Row};
+use crate::tui::state::{State, Tab};
+use crate::tui::theme::Role;
+use ratatui::layout::Rect;
+
+/// Cells of a sparkline.
+const SPARK: usize = 12;
+/// Cells of the labels left of the large chart.
+const AXIS: usize = 8;
+/// Lines below which only the list is drawn.
+const LARGE_MIN: usize = 8;
+
+/// Draws the pane.
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
+    let Some(charts) = state.panels().map(|panels| &panels.charts) else {
+        return;
+    };
+    if charts.is_empty() {
+        let text = " No metric of these entities is kept.";
+        return canvas.row(0, &Row::new().put(Role::Muted, text));
+    }
+    let cursor = state.cursor(Tab::Metrics);
+    let at = cursor.at(charts.len());
+    let height = canvas.height();
+    let small = if height < LARGE_MIN {
+        height
+    } else {
+        charts.len().min(height / 3)
+    };
+    for (y, i) in cursor.window(charts.len(), small).enumerate() {
+        let row = small_multiple(&charts[i], i == at, focused, canvas.width());
+        canvas.row(y, &row);
+    }
+    if height >= LARGE_MIN {
+        let area = canvas.area();
+        let below = Rect {
+            y: area.y + small as u16,
+            height: area.height - small as u16,
+            ..area
+        };
+        large(state, &charts[at], &mut canvas.part(below));
+    }
+}
+
+fn small_multiple(chart: &Chart, here: bool, focused: bool, width: usize) -> Row {
+    let role = abnormal_role(chart);
+    let value = last(&chart.values).map_or_else(
+        || "none".to_owned(),
+        |value| format::value(f64::from(value), chart.unit),
+    );
+    let row = super::cursor_mark(here, focused);
+    let title = width.saturating_sub(row.width() + 13 + SPARK + 9 + 18);
+    row.column(Role::Title, &chart.entity, 12)
+        .put(Role::Body, " ")
+        .column(Role::Body, chart.title.to_string(), title)
+        .put(Role::Body, " ")
+        .put(role, chart::sparkline(&chart.values, SPARK))
+        .right(role, value, 8)
+        .put(Role::Muted, format!("  ({})", band_text(chart)))
+}
+
+fn abnormal_role(chart: &Chart) -> Role {
+    if chart.abnormal_since.is_some() {
+        Role::Anomaly
+    } else {
+        Role::Line
+    }
+}
+
+fn band_text(chart: &Chart) -> String {
+    match (last(&chart.low), last(&chart.high)) {
+        (Some(low), Some(high)) => format::band(
+            Band {
+                low: f64::from(low),
+                high: f64::from(high),
+            },
+            chart.unit,
+        ),
+        _ => "no baseline yet".to_owned(),
+    }
+}
+
+fn last(values: &[f32]) -> Option<f32> {
+    values.iter().rev().copied().find(|value| value.is_finite())
+}
+
+fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
+    let (width, height) = (canvas.width(), canvas.height());
+    if height < 4 || width < AXIS + 4 {
+        return;
+    }
+    canvas.row(0, &title(state, chart));
+    let plot_rows = height - 2;
+    let scale = Scale::of(chart);
+    let label = |value: f32| {
+        Row::new().right(
+            Role::Muted,
+            format::value(f64::from(value), chart.unit),
+            AXIS - 1,
+        )
+    };
+    canvas.row(1, &label(scale.high));
+    canvas.row(plot_rows, &label(scale.low));
+    let area = canvas.area();
+    let plot = Rect {
+        x: area.x + AXIS as u16,
+        y: area.y + 1,
+        width: area.width - AXIS as u16,
+        height: plot_rows as u16,
+    };
+    chart::draw(chart, scale, &mut canvas.part(plot));
+    canvas.row(height - 1, &axis(state, chart, width));
+}
+
+fn title(state: &State, chart: &Chart) -> Row {
+    let row = Row::new()
+        .put(Role::Body, " ")
+        .put(Role::Title, &chart.entity)
+        .put(Role::Body, " ")
+        .put(Role::Body, chart.title.to_string());
+    match chart.abnormal_since {
+        Some(since) => row.put(
+            Role::Anomaly,
+            format!("  odd since {}", state.clock.second(since)),
+        ),
+        None => row.put(Role::Ok, "  as expected"),
+    }
+}
+
+/// Start and end, and between them the last change that is marked.
+fn axis(state: &State, chart: &Chart, width: usize) -> Row {
+    let (Some(first), Some(last)) = (chart.times.first(), chart.times.last()) else {
+        return Row::new();
+    };
+    let (from, to) = (state.clock.minute(*first), state.clock.minute(*last));
+    let mut row = Row::new()
+        .pad_to(AXIS)
+        .put(Role::Muted, from)
+        .put(Role::Body, "  ");
+    if let Some(mark) = chart.marks.last() {
+        let (_, role) = crate::tui::glyph::lane(mark.lane);
+        row.push(role, "| ");
+        row.push(role, state.clock.minute(mark.at));
+        row.push(role, " ");
+        row.push(role, mark.text.to_string());
+    }
+    row.fit(width.saturating_sub(to.len() + 2))
+        .pad_to(width.saturating_sub(to.len()))
+        .put(Role::Muted, to)
+}

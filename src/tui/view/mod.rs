@@ -1,0 +1,223 @@
+//! Draws the state. Pure: the same state draws the same cells, and nothing is changed but the memory
+//! of which part of a list was on screen.
+
+mod actions;
+mod alerts;
+mod approval;
+mod chrome;
+mod dialogs;
+mod headline;
+mod list;
+mod logs;
+mod metrics;
+mod path;
+mod sources;
+mod strip;
+mod timeline;
+mod traces;
+mod why;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout as Split, Rect};
+
+use super::paint::{Canvas, Row};
+use super::state::{Layout, Screen, State, Tab};
+use super::theme::Role;
+
+pub(super) use alerts::rows as alert_rows;
+pub(super) use logs::rows as log_rows;
+pub(super) use path::rows as path_rows;
+
+/// Rows of the incident list above the preview on a small screen, with its title.
+const LIST_ROWS_MAX: u16 = 8;
+/// How much higher the pane with the keys is than the others.
+const FOCUS_WEIGHT: u16 = 2;
+
+/// Draws everything.
+pub fn draw(state: &State, buf: &mut Buffer) {
+    let mut canvas = Canvas::new(buf, &state.look);
+    let area = canvas.area();
+    let banner = u16::from(chrome::banner(state).is_some());
+    let [head, warn, body, foot] = Split::vertical([
+        Constraint::Length(1),
+        Constraint::Length(banner),
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    canvas
+        .part(head)
+        .row(0, &chrome::header(state, area.width.into()));
+    if let Some(row) = chrome::banner(state) {
+        let mut line = canvas.part(warn);
+        line.row(0, &row);
+        line.tint(0, 0, usize::from(warn.width), Role::Banner);
+    }
+    draw_body(state, &mut canvas.part(body));
+    chrome::footer(state, &mut canvas.part(foot));
+    if let Some(overlay) = &state.overlay {
+        dialogs::draw(state, overlay, &mut canvas);
+    }
+    if state.look.ascii {
+        canvas.reduce_to_ascii();
+    }
+}
+
+fn draw_body(state: &State, canvas: &mut Canvas<'_>) {
+    if state.feed.view.is_none() {
+        return chrome::connecting(state, canvas);
+    }
+    match (state.place.screen, state.layout()) {
+        (Screen::Alerts, _) => alerts::draw(state, canvas),
+        (Screen::Sources, _) => sources::draw(state, canvas),
+        (_, Layout::Tiny) => tiny(state, canvas),
+        (Screen::Incidents, _) if state.list.order().is_empty() => list::draw(state, canvas),
+        (Screen::Incidents, Layout::Single) => preview(state, canvas),
+        (Screen::Incident(_), Layout::Single) => page(state, canvas),
+        (_, Layout::Dual) => dual(state, canvas),
+        (_, Layout::Triple) => triple(state, canvas),
+    }
+}
+
+/// A list and a note.
+fn tiny(state: &State, canvas: &mut Canvas<'_>) {
+    let [note, rest] =
+        Split::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(canvas.area());
+    let text = "Panes need 80x24; this list does not.";
+    canvas.part(note).row(0, &Row::new().put(Role::Muted, text));
+    list::draw(state, &mut canvas.part(rest));
+}
+
+/// The list, and what matters most about the incident under the cursor.
+fn preview(state: &State, canvas: &mut Canvas<'_>) {
+    let rows = state.list.order().len() as u16 + 1;
+    let [top, head, tabs, rest] = Split::vertical([
+        Constraint::Length(rows.min(LIST_ROWS_MAX)),
+        Constraint::Length(headline::ROWS),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+    ])
+    .areas(canvas.area());
+    list::draw(state, &mut canvas.part(top));
+    headline::draw(state, &mut canvas.part(head));
+    chrome::tabs(state, &mut canvas.part(tabs));
+    pane(state, state.place.tab, &mut canvas.part(rest), false);
+}
+
+/// One incident, one pane at a time.
+fn page(state: &State, canvas: &mut Canvas<'_>) {
+    let [head, tabs, rest] = Split::vertical([
+        Constraint::Length(headline::ROWS),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+    ])
+    .areas(canvas.area());
+    headline::draw(state, &mut canvas.part(head));
+    chrome::tabs(state, &mut canvas.part(tabs));
+    pane(state, state.place.tab, &mut canvas.part(rest), true);
+}
+
+fn dual(state: &State, canvas: &mut Canvas<'_>) {
+    let [left, right] = columns(canvas.area(), [9, 11]);
+    // The pane that has the keys takes the place of the one of its kind.
+    let third = match state.place.tab {
+        Tab::Logs => Tab::Logs,
+        Tab::Traces => Tab::Traces,
+        _ => Tab::Metrics,
+    };
+    column(state, canvas, left, &[None, Some(Tab::Path), Some(third)]);
+    let [head, rest] =
+        Split::vertical([Constraint::Length(headline::ROWS + 1), Constraint::Fill(1)]).areas(right);
+    headline::draw(state, &mut canvas.part(head));
+    let tabs = [Tab::Timeline, Tab::Why, Tab::Actions].map(Some);
+    column(state, canvas, rest, &tabs);
+}
+
+fn triple(state: &State, canvas: &mut Canvas<'_>) {
+    let [rest, lanes] = Split::vertical([Constraint::Fill(1), Constraint::Length(strip::ROWS)])
+        .areas(canvas.area());
+    let [left, middle, right] = columns(rest, [3, 4, 3]);
+    column(
+        state,
+        canvas,
+        left,
+        &[None, Some(Tab::Path), Some(Tab::Logs)],
+    );
+    let [head, under] =
+        Split::vertical([Constraint::Length(headline::ROWS + 1), Constraint::Fill(1)])
+            .areas(middle);
+    headline::draw(state, &mut canvas.part(head));
+    let tabs = [Tab::Timeline, Tab::Why, Tab::Actions].map(Some);
+    column(state, canvas, under, &tabs);
+    let tabs = [Tab::Metrics, Tab::Traces].map(Some);
+    column(state, canvas, right, &tabs);
+    strip::draw(state, &mut canvas.part(lanes));
+}
+
+/// Columns in these proportions, two cells apart.
+fn columns<const N: usize>(area: Rect, shares: [u16; N]) -> [Rect; N] {
+    Split::horizontal(shares.map(Constraint::Fill))
+        .spacing(2)
+        .areas(area)
+}
+
+/// Panes one above the other; `None` is the list of incidents. The one with the keys is higher.
+fn column(state: &State, canvas: &mut Canvas<'_>, area: Rect, panes: &[Option<Tab>]) {
+    let has_keys = |tab: Option<Tab>| match state.place.screen {
+        Screen::Incidents => tab.is_none(),
+        _ => tab == Some(state.place.tab),
+    };
+    let weights = panes
+        .iter()
+        .map(|tab| Constraint::Fill(if has_keys(*tab) { FOCUS_WEIGHT } else { 1 }));
+    let areas = Split::vertical(weights).split(area);
+    for (tab, area) in panes.iter().zip(areas.iter()) {
+        let mut part = canvas.part(*area);
+        match tab {
+            None => list::draw(state, &mut part),
+            Some(tab) => {
+                let title = chrome::pane_title(*tab, has_keys(Some(*tab)));
+                part.row(0, &title);
+                let below = part.area();
+                let mut inner = part.part(Rect {
+                    y: below.y + 1,
+                    height: below.height.saturating_sub(1),
+                    ..below
+                });
+                pane(state, *tab, &mut inner, has_keys(Some(*tab)));
+            }
+        }
+    }
+}
+
+/// One pane of the incident drawn. `focused` panes show their cursor.
+fn pane(state: &State, tab: Tab, canvas: &mut Canvas<'_>, focused: bool) {
+    let Some(id) = state.looked_at() else { return };
+    let Some(detail) = state.detail() else {
+        let row = match state.details.failure(id) {
+            Some(why) => Row::new().put(Role::Warn, format!("Cannot be fetched: {why}")),
+            None => Row::new().put(Role::Muted, "Fetching..."),
+        };
+        return canvas.row(0, &row);
+    };
+    if tab.needs_panels() && state.panels().is_none() {
+        return canvas.row(0, &Row::new().put(Role::Muted, "Fetching..."));
+    }
+    match tab {
+        Tab::Timeline => timeline::draw(state, &detail.incident, canvas, focused),
+        Tab::Why => why::draw(state, &detail.incident, canvas),
+        Tab::Path => path::draw(state, &detail.incident, canvas, focused),
+        Tab::Metrics => metrics::draw(state, canvas, focused),
+        Tab::Logs => logs::draw(state, canvas, focused),
+        Tab::Traces => traces::draw(state, canvas, focused),
+        Tab::Actions => actions::draw(state, detail, canvas, focused),
+    }
+}
+
+/// What stands before a row: the cursor when it is on it and the pane has the keys.
+fn cursor_mark(here: bool, focused: bool) -> Row {
+    match (here, focused) {
+        (true, true) => Row::new().put(Role::Focus, super::glyph::CURSOR),
+        _ => Row::new().put(Role::Body, " "),
+    }
+}

@@ -1,0 +1,72 @@
+//! The timeline as a strip across the screen: one lane for changes, anomalies, alerts, people and
+//! automation, so that what led to what can be seen at a glance.
+
+use crate::model::{Lane, Time};
+use crate::tui::glyph;
+use crate::tui::paint::{Canvas, Row};
+use crate::tui::state::State;
+use crate::tui::theme::Role;
+
+/// Lines taken: a heading and five lanes.
+pub(super) const ROWS: u16 = 6;
+/// Cells of the name of a lane.
+const NAME: usize = 12;
+/// Shortest time shown, in milliseconds.
+const SPAN_MS_MIN: i64 = 60_000;
+
+const LANES: [Lane; 5] = [
+    Lane::Change,
+    Lane::Anomaly,
+    Lane::Alert,
+    Lane::Person,
+    Lane::Automation,
+];
+
+/// Draws the strip.
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(detail) = state.detail() else { return };
+    let entries = &detail.incident.timeline;
+    let columns = canvas.width().saturating_sub(NAME + 2);
+    let first = entries.first().map_or(detail.incident.began, |e| e.at);
+    let last = detail.incident.resolved.unwrap_or(state.engine_now());
+    let span_ms = last.since(first).max(SPAN_MS_MIN);
+    let column = |at: Time| {
+        (at.since(first).clamp(0, span_ms) * (columns.max(1) as i64 - 1) / span_ms) as usize
+    };
+    canvas.row(
+        0,
+        &heading(state, first, first.plus_ms(span_ms), canvas.width()),
+    );
+    for (line, lane) in LANES.into_iter().enumerate() {
+        let (mark, role) = glyph::lane(lane);
+        canvas.row(
+            line + 1,
+            &Row::new().put(role, " ").put(role, lane.as_str()),
+        );
+        let mut counts = vec![0_u32; columns];
+        for entry in entries.iter().filter(|entry| entry.lane == lane) {
+            if let Some(count) = counts.get_mut(column(entry.at)) {
+                *count += 1;
+            }
+        }
+        for (x, count) in counts.into_iter().enumerate() {
+            let glyph = match count {
+                0 => continue,
+                1 => mark.chars().next().unwrap_or('*'),
+                2..=9 => char::from_digit(count, 10).unwrap_or('+'),
+                _ => '+',
+            };
+            canvas.dot(NAME + x, line + 1, role, glyph);
+        }
+    }
+}
+
+fn heading(state: &State, first: Time, last: Time, width: usize) -> Row {
+    let (from, to) = (state.clock.second(first), state.clock.second(last));
+    Row::new()
+        .put(Role::Title, " Lanes")
+        .pad_to(NAME)
+        .put(Role::Muted, from)
+        .pad_to(width.saturating_sub(to.len() + 2))
+        .put(Role::Muted, to)
+}

@@ -1,0 +1,104 @@
+//! Exemplar traces as waterfalls. The critical path is marked with `!`, errors with a word.
+
+use crate::model::{SpanRow, TraceView};
+use crate::tui::format;
+use crate::tui::paint::{Canvas, Row};
+use crate::tui::state::{State, Tab};
+use crate::tui::theme::Role;
+
+/// Cells of the tree and the name of a span.
+const NAME: usize = 34;
+/// Deepest indentation drawn.
+const INDENT_MAX: usize = 8;
+
+/// A line of the pane.
+enum Line<'a> {
+    Trace(&'a TraceView),
+    Span(&'a TraceView, &'a SpanRow),
+}
+
+/// Draws the pane.
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
+    let Some(traces) = state.panels().map(|panels| &panels.traces) else {
+        return;
+    };
+    if traces.is_empty() {
+        let text = " No traces of these entities: nothing sends spans, or none were odd.";
+        return canvas.row(0, &Row::new().put(Role::Muted, text));
+    }
+    let lines: Vec<Line<'_>> = traces
+        .iter()
+        .flat_map(|trace| {
+            let spans = trace.spans.iter().map(move |span| Line::Span(trace, span));
+            std::iter::once(Line::Trace(trace)).chain(spans)
+        })
+        .collect();
+    let cursor = state.cursor(Tab::Traces);
+    let at = cursor.at(lines.len());
+    let width = canvas.width();
+    for (y, i) in cursor.window(lines.len(), canvas.height()).enumerate() {
+        let mark = super::cursor_mark(i == at, focused);
+        let row = match &lines[i] {
+            Line::Trace(trace) => heading(state, trace, mark),
+            Line::Span(trace, span) => waterfall(trace, span, mark, width),
+        };
+        canvas.row(y, &row);
+    }
+}
+
+fn total_us(trace: &TraceView) -> u64 {
+    let ends = trace
+        .spans
+        .iter()
+        .map(|span| span.offset_us.saturating_add(span.duration_us));
+    ends.max().unwrap_or(0).max(1)
+}
+
+fn heading(state: &State, trace: &TraceView, mark: Row) -> Row {
+    mark.put(Role::Title, trace.reason.to_string())
+        .put(Role::Body, format!("  {}", format::micros(total_us(trace))))
+        .put(
+            Role::Muted,
+            format!(
+                "  {} spans at {}  trace {:032x}",
+                trace.spans.len(),
+                state.clock.second(trace.start),
+                trace.trace.0
+            ),
+        )
+}
+
+fn waterfall(trace: &TraceView, span: &SpanRow, mark: Row, width: usize) -> Row {
+    let indent = (span.depth as usize).min(INDENT_MAX);
+    let role = match (span.error, span.critical) {
+        (true, _) => Role::High,
+        (false, true) => Role::Line,
+        (false, false) => Role::Muted,
+    };
+    let mut row = mark.put(Role::Key, if span.critical { "!" } else { " " });
+    for _ in 0..indent {
+        row.push(Role::Muted, " ");
+    }
+    row.push(Role::Title, &span.entity);
+    row.push(Role::Body, " ");
+    row.push(Role::Body, span.name.to_string());
+    row = row
+        .fit(NAME)
+        .pad_to(NAME)
+        .right(role, format::micros(span.duration_us), 9)
+        .put(Role::Body, " ");
+    if span.error {
+        row.push(Role::High, "error ");
+    }
+    let total = total_us(trace);
+    let cells = width.saturating_sub(row.width() + 1);
+    let cell = |us: u64| (u128::from(us.min(total)) * cells as u128 / u128::from(total)) as usize;
+    let from = cell(span.offset_us).min(cells.saturating_sub(1));
+    let to = cell(span.offset_us.saturating_add(span.duration_us)).clamp(from + 1, cells.max(1));
+    let start = row.width();
+    row = row.pad_to(start + from);
+    for _ in from..to {
+        row.push(role, crate::tui::glyph::BAR[0]);
+    }
+    row
+}

@@ -1,0 +1,100 @@
+//! Suspects, with the evidence for and against each, what could not be seen, and why the signals are
+//! one incident. The machine says *suspect*; only a person says *confirmed*.
+
+use crate::model::{Hypothesis, Incident, SafeText, SuspectRole};
+use crate::tui::chart;
+use crate::tui::explain::{bullet, section};
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{State, Tab};
+use crate::tui::theme::Role;
+
+use super::headline::cause_words;
+
+/// Cells of the bar of confidence.
+const BAR: usize = 10;
+
+/// Draws the pane: a text that scrolls.
+pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>) {
+    let rows = rows(state, incident, canvas.width());
+    let window = state.cursor(Tab::Why).scroll(rows.len(), canvas.height());
+    for (y, i) in window.clone().enumerate() {
+        canvas.row(y, &rows[i]);
+    }
+    super::dialogs::more_below(canvas, window.end, rows.len());
+}
+
+fn rows(state: &State, incident: &Incident, width: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let hypotheses = &incident.diagnosis.hypotheses;
+    if hypotheses.is_empty() {
+        let text = " Unknown: the evidence does not point at one cause.";
+        rows.push(Row::new().put(Role::Warn, text));
+    }
+    for (at, hypothesis) in hypotheses.iter().enumerate() {
+        suspect(&mut rows, state, at, hypothesis, width);
+    }
+    if !incident.diagnosis.not_seen.is_empty() {
+        section(&mut rows, " Could not be seen");
+        for text in &incident.diagnosis.not_seen {
+            bullet(&mut rows, Role::Blind, text, width);
+        }
+    }
+    section(&mut rows, " Why these signals are one incident");
+    for text in &incident.grouping {
+        bullet(&mut rows, Role::Body, text, width);
+    }
+    rows
+}
+
+fn suspect(rows: &mut Vec<Row>, state: &State, at: usize, h: &Hypothesis, width: usize) {
+    let role = match h.role {
+        SuspectRole::Trigger => "trigger",
+        SuspectRole::FirstSymptom => "first symptom",
+        SuspectRole::Impact => "hurt by it",
+    };
+    if at > 0 {
+        rows.push(Row::new());
+    }
+    let head = Row::new()
+        .put(Role::Muted, format!(" #{} ", at + 1))
+        .put(Role::Suspect, &h.suspect)
+        .put(Role::Body, format!("  {:.2} ", h.confidence));
+    rows.push(
+        chart::bar(head, Role::Suspect, h.confidence, BAR)
+            .put(Role::Muted, "  ")
+            .put(Role::Muted, role)
+            .put(Role::Body, "  ")
+            .join(cause_words(state, &h.cause)),
+    );
+    let evidence = h
+        .evidence_for
+        .iter()
+        .map(|e| ("+", Role::Ok, e))
+        .chain(h.evidence_against.iter().map(|e| ("-", Role::High, e)));
+    for (sign, role, evidence) in evidence {
+        let weight = format!("{:.2} ", evidence.weight);
+        let text = SafeText::new(&evidence.text);
+        for (i, line) in wrap(&text, width.saturating_sub(11))
+            .into_iter()
+            .enumerate()
+        {
+            let lead = if i == 0 {
+                Row::new()
+                    .put(Role::Body, "    ")
+                    .put(role, sign)
+                    .put(Role::Muted, " ")
+                    .put(Role::Muted, weight.clone())
+            } else {
+                Row::new()
+            };
+            rows.push(lead.pad_to(11).put(Role::Body, line));
+        }
+    }
+    if h.evidence_against.is_empty() {
+        rows.push(
+            Row::new()
+                .put(Role::Muted, "    - nothing speaks against it")
+                .pad_to(11),
+        );
+    }
+}
