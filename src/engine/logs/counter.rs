@@ -12,7 +12,7 @@ pub const BUCKETS_MAX: usize = 60;
 /// Buckets of one judged window: a minute.
 pub(super) const WINDOW_BUCKETS: usize = 6;
 /// Bytes kept of the one sample.
-const SAMPLE_BYTES_MAX: usize = 1_024;
+const SAMPLE_BYTES_MAX: usize = 512;
 
 /// Counts over the last [`BUCKETS_MAX`] buckets, by event time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! Each check is one function that looks at a closed window and says how unusual it is; opening,
 //! updating and ending findings is the same for all. State is bounded, and what does not fit is
-//! sighting.
+//! counted.
 
 use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_of};
 use super::finding::LogFinding;
@@ -13,8 +13,6 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-/// Templates sighting per entity; the one silent longest makes room.
-const TEMPLATES_MAX: usize = 512;
 /// Findings open per entity; a flood of new templates is one event, not a thousand.
 const FINDINGS_MAX: usize = 24;
 /// An entity is known after this many lines and this long; before, everything is new.
@@ -111,11 +109,13 @@ impl EntityLogs {
         }
     }
 
-    /// Count one line; opens a finding when this entity never said the like.
+    /// Count one line; opens a finding when this entity never said the like. At most
+    /// `templates_max` templates are counted; the one silent longest makes room.
     pub(super) fn count(
         &mut self,
         entity: &EntityId,
         sighting: &Sighting<'_>,
+        templates_max: usize,
         stats: &mut LogStats,
     ) {
         let at = sighting.at;
@@ -128,7 +128,7 @@ impl EntityLogs {
         }
         let known = self.counters.contains_key(&sighting.template.0);
         if !known {
-            self.make_room(stats);
+            self.make_room(templates_max, stats);
             // Windows before its first line are windows without it.
             let baseline = Baseline::of_zeros(self.windows);
             let counter = Counter::new(sighting.level, at, sighting.text, baseline);
@@ -273,20 +273,20 @@ impl EntityLogs {
         }
     }
 
-    fn make_room(&mut self, stats: &mut LogStats) {
-        if self.counters.len() < TEMPLATES_MAX {
-            return;
-        }
-        let oldest = self
-            .counters
-            .values()
-            .enumerate()
-            .min_by_key(|(_, counter)| counter.last_seen);
-        if let Some((at, _)) = oldest
-            && let Some((_, counter)) = self.counters.swap_remove_index(at)
-        {
-            self.singles = self.singles.saturating_sub(u64::from(counter.count == 1));
-            stats.counters_evicted += 1;
+    fn make_room(&mut self, templates_max: usize, stats: &mut LogStats) {
+        // The allowance shrinks as entities come; two at a time let an old one shrink with it.
+        for _ in 0..2 {
+            if self.counters.len() < templates_max {
+                return;
+            }
+            let counters = self.counters.values().enumerate();
+            let oldest = counters
+                .min_by_key(|(_, counter)| counter.last_seen)
+                .map(|(at, _)| at);
+            if let Some((_, counter)) = oldest.and_then(|at| self.counters.swap_remove_index(at)) {
+                self.singles = self.singles.saturating_sub(u64::from(counter.count == 1));
+                stats.counters_evicted += 1;
+            }
         }
     }
 

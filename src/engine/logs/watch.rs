@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 /// Entities whose logs are watched; the one silent longest makes room.
 const ENTITIES_MAX: usize = 2_048;
+/// Templates counted, over all entities; each entity may have its share of them, within limits.
+const COUNTERS_MAX: usize = 32_768;
+const COUNTERS_PER_ENTITY_MIN: usize = 16;
+const COUNTERS_PER_ENTITY_MAX: usize = 512;
 /// How long a window waits for late lines before it is judged.
 const LATENESS_MS: i64 = 2_000;
 /// Windows judged at once after a gap in time; before that the past is gone anyway.
@@ -52,6 +56,8 @@ impl LogWatch {
                 .insert_full(entity.clone(), EntityLogs::new(at))
                 .0
         });
+        let share = COUNTERS_MAX / self.entities.len().max(1);
+        let templates_max = share.clamp(COUNTERS_PER_ENTITY_MIN, COUNTERS_PER_ENTITY_MAX);
         let Some((_, logs)) = self.entities.get_index_mut(index) else {
             return learned.template;
         };
@@ -70,7 +76,7 @@ impl LogWatch {
             text: &line.text,
             known_elsewhere: known_level.is_none() && !learned.is_new,
         };
-        logs.count(entity, &sighting, &mut self.stats);
+        logs.count(entity, &sighting, templates_max, &mut self.stats);
         learned.template
     }
 

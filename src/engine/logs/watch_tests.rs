@@ -257,3 +257,25 @@ fn a_checkpoint_goes_on_as_if_nothing_happened() {
         serde_json::to_string(&restored.watch).unwrap()
     );
 }
+
+#[test]
+fn a_flood_of_entities_is_bounded_and_counted() {
+    let mut watch = LogWatch::new();
+    let at = Time::from_ms(1_700_000_000_000);
+    for n in 0..3_000 {
+        let entity = EntityId::new(EntityKind::Pod, &format!("p{n}"));
+        for text in ["up", "down", "going up"] {
+            let line = LogLine {
+                at,
+                labels: Labels::empty(),
+                level: None,
+                text: text.into(),
+                trace: None,
+                span: None,
+            };
+            watch.observe(&entity, &line, at);
+        }
+    }
+    let (stats, _) = watch.stats();
+    assert_eq!((stats.entities_evicted, stats.counters_evicted), (952, 0));
+}
