@@ -39,7 +39,7 @@ const SCALE_SHARE_MIN: f32 = 1e-3;
 /// Spread assumed at least, absolutely.
 const SCALE_MIN: f32 = 1e-6;
 /// What a sample teaches while a fault is suspected, as a share of what it would teach.
-const DOUBT_SHARE: f32 = 0.125;
+const DOUBT_SHARE: f32 = 0.5;
 /// After a change of cadence the spread is learned anew from as many samples.
 const RELEARN_FROM: u32 = 12;
 
@@ -83,6 +83,8 @@ pub(super) struct Residual {
     pub(super) expected: f32,
     /// Spread around it.
     pub(super) scale: f32,
+    /// Deviation, in the series' unit.
+    pub(super) height: f32,
     /// Deviation in scales.
     pub(super) z: f32,
     /// Spread around the plain level, a steadier unit for long memories.
@@ -116,6 +118,7 @@ impl Baseline {
         let residual = Residual {
             expected,
             scale,
+            height: point.x - expected,
             z: (point.x - expected) / scale,
             level_scale: (self.level_error * DEVIATION_TO_SCALE).max(least),
         };
@@ -187,7 +190,7 @@ impl Baseline {
             (self.season_error * DEVIATION_TO_SCALE).max(least_scale(point.magnitude));
         let by_level = clip(point.x - self.level, residual.level_scale);
         let by_season = clip(point.x - season - self.offset, season_scale);
-        let by_best = clip(point.x - residual.expected, residual.scale);
+        let by_best = clip(residual.height, residual.scale);
 
         let trust = if point.doubtful { DOUBT_SHARE } else { 1.0 };
         let half_life =

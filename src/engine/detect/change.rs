@@ -1,4 +1,5 @@
-//! From one sample to the next: jumps, how dense odd samples are, spread, and values that stand still.
+//! From one sample to the next: how large steps are, how dense odd samples are, and values that
+//! stand still.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +7,10 @@ use super::weight;
 
 /// Half-life of the usual step between samples, in samples.
 const STEP_HALF_LIFE: f32 = 350.0;
+/// Weight of a step in the recent ones: about 10 samples.
+const STEP_RECENT: f32 = 0.1;
+/// Steps are compared on top of this share of the series' spread.
+const SPREAD_SHARE_MIN: f32 = 0.02;
 /// Mean absolute to standard deviation of a normal distribution.
 const DEVIATION_TO_SCALE: f32 = 1.25;
 /// Steps teach at most this many scales.
@@ -34,6 +39,7 @@ const MOVES_MIN: u16 = 50;
 pub(super) struct Changes {
     last: f32,
     usual_step: f32,
+    recent_step: f32,
     recent: f32,
     usual: f32,
     run: u32,
@@ -46,6 +52,8 @@ pub(super) struct Changes {
 pub(super) struct Change {
     /// Excess of odd samples of late, in standard errors, about.
     pub(super) density: f32,
+    /// Ratio of recent to usual steps, whichever is larger; 1 or more.
+    pub(super) spread: f32,
     /// How many times longer than usual the value stands still; 0 while it moves.
     pub(super) still: f32,
 }
@@ -68,6 +76,7 @@ impl Changes {
                 f32::MAX
             };
             self.usual_step += weight(count, STEP_HALF_LIFE) * (step.min(most) - self.usual_step);
+            self.recent_step += STEP_RECENT * (step - self.recent_step);
         }
         let odd = if deviation > ODD_DEVIATION || jump > ODD_JUMP {
             1.0
@@ -79,8 +88,16 @@ impl Changes {
         let density = (self.recent - self.usual).max(0.0) / (self.usual + DENSITY_MIN).sqrt();
         Change {
             density,
+            spread: self.spread(scale),
             still: self.stand_still(step),
         }
+    }
+
+    /// Rougher or smoother than usual, whichever it is.
+    fn spread(&self, scale: f32) -> f32 {
+        let least = SPREAD_SHARE_MIN * scale;
+        let ratio = (self.recent_step + least) / (self.usual_step + least);
+        ratio.max(1.0 / ratio)
     }
 
     /// Counts equal values; the usual run is the longest of late.

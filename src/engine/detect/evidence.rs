@@ -12,13 +12,13 @@ const SURPRISE_REFERENCE: f32 = 1.0;
 /// One sample adds at most this much: a lone outlier is not an excursion.
 const SURPRISE_MAX: f32 = 5.0;
 /// The sum stays below this, so that it falls again soon after a long excursion.
-const SUM_MAX: f32 = 20.0;
+const SUM_MAX: f32 = 40.0;
 /// Share of the sum kept at each unsurprising sample.
-const CALM_KEEPS: f32 = 0.93;
+const CALM_KEEPS: f32 = 0.88;
 /// Mean excess of the sum over its quantile, as independent surprises give it …
 const EXCESS_MIN: f32 = 0.5;
 /// … and the most that is granted to an autocorrelated series.
-const EXCESS_MAX: f32 = 1.2;
+const EXCESS_MAX: f32 = 2.5;
 
 /// The running sum of one series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

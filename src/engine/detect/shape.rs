@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Bucket means a shape consists of.
 const DIMS: usize = 8;
 /// Prototypes kept; the least used makes room.
-const PROTOTYPES: usize = 10;
+const PROTOTYPES: usize = 9;
 /// A shape further than this from all prototypes, in scales a bucket, is inserted.
 const INSERT_DISTANCE: f32 = 0.8;
 /// Smallest share by which a winner moves towards the shape.

@@ -135,7 +135,7 @@ fn maturity_is_explicit() {
     let mut seen = vec![detector.maturity()];
     for i in 0..400 {
         let verdict = detector.observe(minute(i), (i % 7) as f64).unwrap();
-        if i < WARM_UP_SAMPLES as usize {
+        if i < 20 {
             assert_eq!((verdict.score, verdict.evidence), (0.0, 0.0));
         }
         if seen.last() != Some(&verdict.maturity) {

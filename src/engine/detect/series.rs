@@ -1,0 +1,283 @@
+//! The detector of one series: the checks of the table, asked in order, and their verdict.
+//!
+//! It owns all state of a series and never allocates after it was made.
+
+use serde::{Deserialize, Serialize};
+
+use super::alarms::PointAlarms;
+use super::baseline::{Baseline, Point, Residual};
+use super::cadence::{Cadence, INTERVAL_S_MIN, Pace};
+use super::change::Changes;
+use super::evidence::Evidence;
+use super::extreme::Extremes;
+use super::shape::Shapes;
+use super::tail::Tail;
+use super::{AGREE_SCORE, CHECKS, Maturity, Refused, Verdict, mean_weight};
+use crate::model::{Band, Check, Direction, Time};
+
+/// Samples before anything is judged.
+const WARM_UP_SAMPLES: u32 = 20;
+/// Samples before a baseline may page.
+const MATURE_SAMPLES: u32 = 120;
+/// Age before a baseline may page, in milliseconds.
+const MATURE_AGE_MS: i64 = 30 * 60_000;
+/// Deviations beyond this say no more, in scales.
+const DEVIATION_MAX: f32 = 40.0;
+/// Deviations in the short mean are clipped here, so that it takes several samples to move it.
+const SHORT_MEAN_CLIP: f32 = 6.0;
+/// Weight of a sample in the short mean of deviations: about 5 samples.
+const SHORT_MEAN_WEIGHT: f32 = 0.2;
+/// Weight of a sample in the mean that drift compares with the level: about 70 samples.
+const DRIFT_WEIGHT: f32 = 0.015;
+/// Widths of the shapes' buckets, in samples: a quarter of an hour of minutes, a day of five minutes.
+const SHAPE_WIDTHS: [u16; 2] = [2, 36];
+/// Share of a shape's score that remains with each sample after its bucket.
+const SHAPE_KEEPS: f32 = 0.95;
+/// Half-width of the band at least, in scales.
+const BAND_SCALES_MIN: f32 = 3.0;
+/// Evidence from which on the baseline hardly learns, so that a fault does not become normal at once.
+const DOUBT_EVIDENCE: f32 = 6.0;
+/// Values are kept within this of the first one, so that 32-bit state stays finite.
+const VALUE_MAX: f64 = 1e30;
+/// A value still for as many times its longest usual run is certainly a flat line.
+const FLAT_RUNS: f32 = 40.0;
+
+const SPIKE: usize = 0;
+const SHIFT: usize = 1;
+const RANGE: usize = 2;
+const QUANTILE: usize = 3;
+const DENSITY: usize = 4;
+const SHAPE: usize = 5;
+const DRIFT: usize = 7;
+const SPREAD: usize = 8;
+const FLAT: usize = 9;
+/// Checks calibrated by a tail of their own.
+const CALIBRATED: usize = 9;
+
+/// Everything known about one series. About 1.4 KiB, whatever happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesDetector {
+    origin: f64,
+    count: u32,
+    short_mean: f32,
+    long_mean: f32,
+    evidence_last: f32,
+    shape_scores: [f32; 2],
+    cadence: Cadence,
+    alarms: PointAlarms,
+    extremes: Extremes,
+    changes: Changes,
+    evidence: Evidence,
+    baseline: Baseline,
+    tails: [Tail; CALIBRATED],
+    shapes: [Shapes; 2],
+}
+
+impl Default for SeriesDetector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SeriesDetector {
+    /// A detector that knows nothing.
+    pub fn new() -> Self {
+        Self {
+            origin: 0.0,
+            count: 0,
+            short_mean: 0.0,
+            long_mean: 0.0,
+            evidence_last: 0.0,
+            shape_scores: [0.0; 2],
+            cadence: Cadence::default(),
+            alarms: PointAlarms::default(),
+            extremes: Extremes::default(),
+            changes: Changes::default(),
+            evidence: Evidence::default(),
+            baseline: Baseline::default(),
+            tails: std::array::from_fn(|_| Tail::default()),
+            shapes: std::array::from_fn(|_| Shapes::default()),
+        }
+    }
+
+    /// Judges one sample by what was known before it, then learns it.
+    pub fn observe(&mut self, at: Time, value: f64) -> Result<Verdict, Refused> {
+        if !value.is_finite() {
+            return Err(Refused::NotFinite);
+        }
+        let pace = self.cadence.step(at.ms()).ok_or(Refused::NotLater)?;
+        if self.count == 0 {
+            self.origin = value;
+        }
+        self.count = self.count.saturating_add(1);
+        self.follow(pace);
+        let x = (value - self.origin).clamp(-VALUE_MAX, VALUE_MAX) as f32;
+        let residual = self.baseline.step(&Point {
+            at_ms: at.ms(),
+            x,
+            magnitude: self.magnitude(),
+            interval_s: self.cadence.interval_s().max(INTERVAL_S_MIN),
+            doubtful: self.evidence_last >= DOUBT_EVIDENCE,
+        });
+        let scores = self.ask(x, &residual);
+        Ok(self.verdict(at, value, &residual, scores))
+    }
+
+    /// What is expected at `at`, for a chart.
+    pub fn band(&self, at: Time) -> Band {
+        let (expected, scale) = self.baseline.expect(at.ms(), self.magnitude());
+        self.band_around(expected, scale)
+    }
+
+    /// How far the baseline can be trusted.
+    pub fn maturity(&self) -> Maturity {
+        let age_ms = self.baseline.age_ms(self.cadence.last_ms());
+        if self.count <= WARM_UP_SAMPLES {
+            Maturity::Warming
+        } else if self.count < MATURE_SAMPLES || age_ms < MATURE_AGE_MS {
+            Maturity::Learning
+        } else {
+            Maturity::Mature
+        }
+    }
+
+    /// When the series counts as silent unless a sample comes first.
+    pub fn silent_from(&self) -> Option<Time> {
+        self.cadence.silent_from_ms().map(Time::from_ms)
+    }
+
+    /// Whether a daily season explains the series well enough to be used.
+    pub fn is_seasonal(&self) -> bool {
+        self.baseline.is_seasonal(self.cadence.last_ms())
+    }
+
+    /// Samples learned.
+    pub fn samples(&self) -> u32 {
+        self.count
+    }
+
+    /// Gaps break shapes; a new pace changes the spread, since each sample spans another time.
+    fn follow(&mut self, pace: Pace) {
+        match pace {
+            Pace::Steady => {}
+            Pace::Gap => self.shapes.iter_mut().for_each(Shapes::interrupt),
+            Pace::Changed => {
+                self.shapes.iter_mut().for_each(Shapes::interrupt);
+                self.baseline.relearn_spread();
+                self.tails.iter_mut().for_each(Tail::loosen);
+            }
+        }
+    }
+
+    /// Runs the checks; all scores are 0 during warm-up.
+    fn ask(&mut self, x: f32, residual: &Residual) -> [f32; CHECKS.len()] {
+        let count = self.count;
+        let scale = residual.level_scale;
+        let deviation = residual.z.abs().min(DEVIATION_MAX);
+        let clipped = residual.z.clamp(-SHORT_MEAN_CLIP, SHORT_MEAN_CLIP);
+        self.short_mean += mean_weight(count, SHORT_MEAN_WEIGHT) * (clipped - self.short_mean);
+        self.long_mean += mean_weight(count, DRIFT_WEIGHT) * (x - self.long_mean);
+        let overshoot = self.extremes.step(x, scale, count);
+        let change = self.changes.step(x, deviation, scale, count);
+        let mut scores = [0.0; CHECKS.len()];
+        if count <= WARM_UP_SAMPLES {
+            return scores;
+        }
+        // Factors bring each statistic into the range of the histograms; they cancel otherwise.
+        scores[SPIKE] = self.tails[SPIKE].score(deviation);
+        scores[SHIFT] = self.tails[SHIFT].score(self.short_mean.abs());
+        scores[RANGE] = self.tails[RANGE].score(10.0 * overshoot.range);
+        scores[QUANTILE] = self.tails[QUANTILE].score(10.0 * overshoot.quantile);
+        scores[DENSITY] = self.tails[DENSITY].score(10.0 * change.density);
+        let drift = (self.long_mean - self.baseline.level()).abs() / scale;
+        scores[DRIFT] = self.tails[DRIFT].score(drift);
+        for (i, width) in SHAPE_WIDTHS.into_iter().enumerate() {
+            self.shape_scores[i] = match self.shapes[i].step(x, scale, width) {
+                Some(far) => self.tails[SHAPE + i].score(8.0 * far),
+                None => SHAPE_KEEPS * self.shape_scores[i],
+            };
+            scores[SHAPE + i] = self.shape_scores[i];
+        }
+        scores[SPREAD] = self.tails[SPREAD].score(2.0 * change.spread);
+        scores[FLAT] = AGREE_SCORE * (change.still / FLAT_RUNS).min(1.0);
+        scores
+    }
+
+    fn verdict(
+        &mut self,
+        at: Time,
+        seen: f64,
+        residual: &Residual,
+        scores: [f32; CHECKS.len()],
+    ) -> Verdict {
+        let up = residual.z > 0.0;
+        let direction = if up { Direction::Up } else { Direction::Down };
+        let surprise = scores[SPIKE];
+        let evidence = if self.count <= WARM_UP_SAMPLES {
+            0.0
+        } else {
+            self.evidence.step(at, surprise, direction)
+        };
+        self.evidence_last = evidence;
+        let direction = if evidence > 0.0 {
+            self.evidence.direction()
+        } else {
+            direction
+        };
+        let total: f32 = CHECKS.iter().map(|c| c.weight).sum();
+        let sum: f32 = CHECKS.iter().zip(scores).map(|(c, s)| c.weight * s).sum();
+        let score = sum / total;
+        Verdict {
+            score,
+            alarm: self
+                .alarms
+                .next(score, residual.height, residual.level_scale),
+            surprise,
+            evidence,
+            streak: self.evidence.streak(),
+            since: self.evidence.since(),
+            scores,
+            check: best_explanation(&scores, self.evidence.streak()),
+            expected: self.band_around(residual.expected, residual.scale),
+            seen,
+            direction,
+            deviation: residual.z.clamp(-DEVIATION_MAX, DEVIATION_MAX),
+            maturity: self.maturity(),
+        }
+    }
+
+    fn magnitude(&self) -> f32 {
+        (self.origin + f64::from(self.baseline.level()))
+            .abs()
+            .min(VALUE_MAX) as f32
+    }
+
+    /// The band covers what the tail of deviations calls usual, and stays positive for a series that
+    /// never was negative.
+    fn band_around(&self, expected: f32, scale: f32) -> Band {
+        let half = scale
+            * self.tails[SPIKE]
+                .usual_max()
+                .clamp(BAND_SCALES_MIN, DEVIATION_MAX);
+        let low = self.origin + f64::from(expected - half);
+        let high = self.origin + f64::from(expected + half);
+        let lowest = self.origin + f64::from(self.extremes.low());
+        Band {
+            low: if lowest >= 0.0 { low.max(0.0) } else { low },
+            high: high.max(low),
+        }
+    }
+}
+
+/// A run of surprises is a shift, a surprise alone a spike; without either, the loudest check names it.
+fn best_explanation(scores: &[f32; CHECKS.len()], streak: u16) -> Check {
+    const SHIFT_STREAK: u16 = 3;
+    if streak >= SHIFT_STREAK {
+        return Check::LevelShift;
+    }
+    if scores[SPIKE] >= AGREE_SCORE {
+        return Check::Spike;
+    }
+    let loudest = (0..CHECKS.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    loudest.map_or(Check::Spike, |i| CHECKS[i].check)
+}
