@@ -103,6 +103,31 @@ fn a_daemon_serves_lists_refuses_and_stops() {
 }
 
 #[test]
+fn the_journal_keeps_decisions_and_names_the_line_that_was_changed() {
+    let served = Served::start();
+    served.run(&["ack", "7"]);
+    let entries = served.json(&["audit", "--json"]);
+    let kinds: Vec<&str> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["record"]["record"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["started", "decision"]);
+    let verified = served.json(&["audit", "verify", "--json"]);
+    assert_eq!(verified["lines"], 2);
+    let dir = served.dir.path().to_owned();
+    let journal = dir.join("data/journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replacen("0.1.0", "0.1.1", 1)).unwrap();
+    let verified = program(&dir).args(["audit", "verify"]).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(said.contains("line 1 was changed"), "{said}");
+    assert_eq!(served.stop(), 0);
+}
+
+#[test]
 fn a_second_daemon_says_who_has_the_socket() {
     let served = Served::start();
     let second = served.run(&["serve"]);

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Common;
 use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
+use super::serve::runbooks;
 
 /// What `check --json` prints.
 #[derive(Debug, Serialize)]
@@ -15,11 +16,13 @@ struct Checked {
     listen: String,
     otlp_listen: Option<String>,
     environment: String,
+    runbooks: usize,
     warnings: Vec<String>,
 }
 
 pub fn run(common: &Common) -> Result<(), Failure> {
     let place = Place::find(common)?;
+    let runbooks = runbooks(&place.config)?.len();
     let checked = Checked {
         file: place.file.as_ref().map(|path| path.display().to_string()),
         data_dir: place.data_dir.display().to_string(),
@@ -27,6 +30,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         listen: place.config.listen.to_string(),
         otlp_listen: place.config.otlp_listen.map(|address| address.to_string()),
         environment: place.config.environment.clone(),
+        runbooks,
         warnings: place.warnings.into_iter().map(|w| w.0).collect(),
     };
     if common.json {
@@ -42,6 +46,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         ("data", checked.data_dir),
         ("daemon", checked.daemon),
         ("receivers", checked.listen),
+        ("runbooks", checked.runbooks.to_string()),
         ("OTLP besides", checked.otlp_listen.unwrap_or_else(nowhere)),
     ];
     let mut text = String::new();

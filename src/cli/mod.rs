@@ -4,6 +4,7 @@
 //! list, or one object a line where a command streams.
 
 mod act;
+mod audit;
 mod check;
 mod demo;
 mod eval;
@@ -96,6 +97,8 @@ enum Cmd {
     Runbooks,
     /// List alerts
     Alerts(list::AlertsArgs),
+    /// Print the journal, or verify that nobody has changed it
+    Audit(audit::AuditArgs),
     /// Check the config and say what would be used
     Check,
     /// Run a public benchmark through the engine and score it by its own rule
@@ -141,6 +144,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Automation(args) => plan::automation(common, &args).await,
         Cmd::Runbooks => list::runbooks(common).await,
         Cmd::Alerts(args) => list::alerts(common, &args).await,
+        Cmd::Audit(args) => audit::run(common, &args).await,
         Cmd::Check => check::run(common),
         Cmd::Eval(args) => eval::run(common, &args),
     }

@@ -1,12 +1,16 @@
 //! `serve`: the daemon without a screen, until it is told to stop.
 
+use std::path::Path;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use super::output::Failure;
 use super::place::Place;
+use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
+use crate::model::Runbook;
 
 /// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
 const LOG_VARIABLE: &str = "STORMGLASS_LOG";
@@ -37,7 +41,7 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     let options = DaemonOptions {
-        runbooks: Vec::new(),
+        runbooks: runbooks(&place.config)?,
         config: place.config.clone(),
         clock: Clock::real(),
         socket: place.socket()?.to_owned(),
@@ -45,6 +49,37 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
         telemetry: Telemetry::Live,
     };
     Ok(daemon::start(options).await?)
+}
+
+/// The shipped runbooks and the team's own.
+pub(super) fn runbooks(config: &Config) -> Result<Vec<Runbook>, Failure> {
+    let own = match &config.runbooks_dir {
+        Some(dir) => toml_files(dir).map_err(|error| {
+            let dir = dir.display();
+            Failure::usage(format!(
+                "cannot read the runbooks in {dir} (`runbooks_dir`): {error}"
+            ))
+        })?,
+        None => Vec::new(),
+    };
+    with_own(shipped_runbooks(), &own).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Names and texts of the TOML files of a directory, in order of name.
+fn toml_files(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let text = std::fs::read_to_string(&path)?;
+            files.push((path.display().to_string(), text));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Waits for SIGTERM, SIGINT or SIGHUP and says which it was.

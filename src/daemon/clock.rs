@@ -80,11 +80,12 @@ impl Clock {
 }
 
 impl Stamper {
-    pub(super) fn new(clock: Clock) -> Self {
+    /// Stamps begin after `at`, the time of the last input that is remembered.
+    pub(super) fn new(clock: Clock, at: Time) -> Self {
         Self {
             clock,
             seq: 0,
-            at: Time::ZERO,
+            at,
             next_tick: Time::ZERO,
         }
     }
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn stamps_never_decrease_and_count_up() {
-        let mut stamper = Stamper::new(Clock::real());
+        let mut stamper = Stamper::new(Clock::real(), Time::ZERO);
         let times = [5, 9, 7, 9, 12].map(Time::from_secs);
         let stamps = times.map(|at| {
             let tick = stamper.stamp_at(at, Input::Tick);
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn a_scaled_clock_makes_up_for_missed_ticks() {
         let start = Time::from_secs(1_000);
-        let mut stamper = Stamper::new(Clock::scaled(start, 1e-9));
+        let mut stamper = Stamper::new(Clock::scaled(start, 1e-9), Time::ZERO);
         stamper.next_tick = start.plus_ms(-3 * TICK_MS);
         let ticks: Vec<i64> = std::iter::from_fn(|| stamper.due_tick())
             .map(|s| s.at.ms() / 1_000)

@@ -12,15 +12,17 @@ use super::clock::Stamper;
 use super::door::{CommandRequest, Inbox};
 use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
+use super::ledger::Ledger;
 use super::notices::{Notices, Origin};
-use super::performer::Performer;
 use crate::api::CommandReply;
 use crate::engine::Engine;
+use crate::executors::Executors;
 use crate::model::{
     Action, Batch, Command, Delta, Effect, Input, Outcome, Record, Refusal, RunId, SourceRow,
     Stamped, StepEvent, StepEventKind, Time,
 };
 use crate::sources::{SignalQueue, SourceRegistry};
+use crate::store::journal::Entry;
 
 /// Longest turn under load, in milliseconds: bounds how long a console, or the answer to a command,
 /// waits for a storm.
@@ -38,7 +40,8 @@ pub(super) struct Core {
     pub(super) signals: SignalQueue,
     pub(super) registry: SourceRegistry,
     pub(super) keeper: Keeper,
-    pub(super) performer: Performer,
+    pub(super) executors: Executors,
+    pub(super) ledger: Ledger,
     pub(super) hub: Arc<Hub>,
     pub(super) notices: Notices,
     pub(super) turn: Turn,
@@ -49,7 +52,7 @@ pub(super) struct Core {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     effects: Vec<Effect>,
-    records: Vec<(Time, Record)>,
+    records: Vec<Entry>,
     runs: Vec<PendingRun>,
     deltas: DeltaBuffer,
     replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
@@ -65,6 +68,7 @@ enum PendingRun {
 impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
     pub(super) async fn run(mut self, history: Option<History>, mut stop: watch::Receiver<bool>) {
+        self.record_start();
         for (at, batches) in history.into_iter().flatten() {
             if *stop.borrow() {
                 return;
@@ -75,6 +79,18 @@ impl Core {
             self.work_through_queues();
             self.finish_turn();
         }
+        self.finish_turn();
+        self.ledger.flush();
+    }
+
+    fn record_start(&mut self) {
+        let at = self.stamper.now();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.turn.records.push(Entry {
+            at,
+            seq: 0,
+            record: Record::Started { version, at },
+        });
         self.finish_turn();
     }
 
@@ -182,7 +198,11 @@ impl Core {
         self.engine.step(stamped, &mut turn.effects);
         for effect in turn.effects.drain(..) {
             match effect {
-                Effect::Record(record) => turn.records.push((stamped.at, record)),
+                Effect::Record(record) => turn.records.push(Entry {
+                    at: stamped.at,
+                    seq: stamped.seq,
+                    record,
+                }),
                 Effect::Changed(Delta::Banner(text)) => {
                     if let Some(delta) = self.notices.set(Origin::Engine, &text) {
                         turn.deltas.push(delta);
@@ -223,8 +243,8 @@ impl Core {
     fn start_runs(&mut self) {
         for run in self.turn.runs.drain(..) {
             match run {
-                PendingRun::Start(run, action) => self.performer.start(run, action),
-                PendingRun::Cancel(run) => self.performer.cancel(run),
+                PendingRun::Start(run, action) => self.executors.run(run, action),
+                PendingRun::Cancel(run) => self.executors.cancel(run),
             }
         }
     }
@@ -236,7 +256,7 @@ impl Core {
         while !runs.is_empty() {
             for run in runs.drain(..) {
                 match run {
-                    PendingRun::Cancel(run) => self.performer.cancel(run),
+                    PendingRun::Cancel(run) => self.executors.cancel(run),
                     PendingRun::Start(run, _) => {
                         let why = format!("not started: the journal cannot be written ({why})");
                         let kind = StepEventKind::Finished(Outcome::Failed { why });
@@ -274,8 +294,8 @@ impl Core {
 }
 
 /// What the engine decided about `command`, from the record it made of it.
-fn decision(records: &[(Time, Record)], command: &Command) -> Option<Refusal> {
-    let decided = records.iter().find_map(|(_, record)| match record {
+fn decision(records: &[Entry], command: &Command) -> Option<Refusal> {
+    let decided = records.iter().find_map(|entry| match &entry.record {
         Record::Decision { what, refused, .. } if what == command => Some(refused.clone()),
         _ => None,
     });

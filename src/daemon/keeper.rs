@@ -5,19 +5,19 @@
 
 use std::fmt;
 
-use crate::model::{Record, Time};
+use crate::store::journal::Entry;
 
 /// Records that wait for a broken journal; later ones are lost, and counted.
 const BACKLOG_RECORDS_MAX: usize = 10_000;
 
 /// Appends records in order and returns once they are on the disk: all of them, or an error that
 /// says why and leaves the journal as it was.
-pub(super) type Append = Box<dyn FnMut(&[(Time, Record)]) -> Result<(), String> + Send>;
+pub(super) type Append = Box<dyn FnMut(&[Entry]) -> Result<(), String> + Send>;
 
 /// The journal, and what waits for it.
 pub(super) struct Keeper {
     append: Append,
-    backlog: Vec<(Time, Record)>,
+    backlog: Vec<Entry>,
     lost: u64,
     failing: Option<String>,
 }
@@ -32,13 +32,8 @@ impl Keeper {
         }
     }
 
-    /// Keeps nothing: for a simulated system, whose decisions are worth nothing afterwards.
-    pub(super) fn forgetful() -> Self {
-        Self::new(Box::new(|_| Ok(())))
-    }
-
     /// Makes records durable, after those that wait. On an error they wait as well.
-    pub(super) fn keep(&mut self, records: Vec<(Time, Record)>) -> Result<(), String> {
+    pub(super) fn keep(&mut self, records: Vec<Entry>) -> Result<(), String> {
         if records.is_empty() && self.backlog.is_empty() {
             return Ok(());
         }
@@ -107,11 +102,16 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::model::{Record, Time};
 
-    fn record(n: usize) -> (Time, Record) {
+    fn record(n: usize) -> Entry {
         let at = Time::from_ms(n as i64);
         let version = n.to_string();
-        (at, Record::Started { version, at })
+        Entry {
+            at,
+            seq: n as u64,
+            record: Record::Started { version, at },
+        }
     }
 
     #[test]

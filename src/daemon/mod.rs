@@ -9,9 +9,9 @@ mod door;
 mod http;
 mod hub;
 mod keeper;
+mod ledger;
 mod notices;
 mod paths;
-mod performer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,20 +28,21 @@ pub use clock::{Clock, TICK_MS};
 pub use core::History;
 pub use door::{Door, EngineStopped};
 pub use paths::{default_data_dir, default_socket};
-pub use performer::SimRequest;
 
 use crate::api::{API_VERSION, View};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Role, Runbook, Time};
 use crate::sources::{self, ListenError, SourceRegistry, Sources, signal_queue};
+use crate::store::StoreError;
 use clock::Stamper;
 use core::{Core, Turn};
-use http::{Api, Callers, api_routes, bind_socket, serve};
+use http::{Api, Callers, api_routes, bind_socket, check_socket, serve};
 use hub::Hub;
 use keeper::Keeper;
-use notices::Notices;
-use performer::Performer;
+use ledger::Ledger;
+use notices::{Notices, Origin};
 
 /// Name of the engine's thread, for debuggers and `top -H`.
 const ENGINE_THREAD: &str = "engine";
@@ -108,6 +109,9 @@ pub enum DaemonError {
         /// What failed.
         why: String,
     },
+    /// What was kept cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The receivers' listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -119,6 +123,13 @@ pub enum DaemonError {
     Engine(String),
 }
 
+/// What an earlier run left.
+struct Recovered {
+    engine: Engine,
+    ledger: Ledger,
+    notices: Notices,
+}
+
 /// Starts everything and returns once the API answers.
 pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let DaemonOptions {
@@ -126,10 +137,10 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         runbooks,
         clock,
         socket,
-        data_dir: _,
+        data_dir,
         telemetry,
     } = options;
-    let socket_listener = bind_socket(&socket).await?;
+    check_socket(&socket).await?;
     let tcp_listener = match &telemetry {
         Telemetry::Live => Some(sources::bind(config.listen, "listen").await?),
         Telemetry::Simulated { .. } => None,
@@ -140,27 +151,24 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         Telemetry::Live => (None, None),
         Telemetry::Simulated { history, simulator } => (Some(history), Some(simulator)),
     };
-    let engine = Engine::new(config.engine.clone(), runbooks);
-    let keeper = Keeper::forgetful();
-    let notices = Notices::default();
-    let hub = Arc::new(Hub::new(first_view(
-        &engine,
-        &config,
-        &notices,
-        clock.now(),
-    )));
-    let core = Core {
+    let Recovered {
         engine,
-        stamper: Stamper::new(clock.clone()),
+        ledger,
+        notices,
+    } = recover(&config, runbooks, data_dir.as_deref())?;
+    let socket_listener = bind_socket(&socket)?;
+    let view = first_view(&engine, &config, &notices, clock.now());
+    let hub = Arc::new(Hub::new(view));
+    let append = ledger.clone();
+    let core = Core {
+        stamper: Stamper::new(clock.clone(), engine.now()),
+        engine,
         inbox,
         signals,
         registry: registry.clone(),
-        keeper,
-        performer: Performer {
-            steps: door.steps(),
-            simulator,
-            runtime: Handle::current(),
-        },
+        keeper: Keeper::new(Box::new(move |entries| append.append(entries))),
+        executors: Executors::new(door.steps(), simulator.map(SimHandle::new)),
+        ledger: ledger.clone(),
         hub: Arc::clone(&hub),
         notices,
         turn: Turn::default(),
@@ -170,7 +178,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let engine_ended = spawn_engine(core, history, stopping.clone(), Arc::clone(&hub))?;
 
     let callers = Callers::new(Vec::new());
-    let api = api_routes(Api::new(door.clone(), Arc::clone(&hub), callers.clone()));
+    let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
+    let api = api_routes(api);
     let listen = tcp_listener.as_ref().and_then(|l| l.local_addr().ok());
     let receivers = tcp_listener.map(|listener| {
         let now: sources::Clock = Arc::new(move || clock.now());
@@ -242,6 +251,25 @@ impl Daemon {
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Opens what was kept and tells a fresh engine. Runs without a result are unknown from here on.
+fn recover(
+    config: &Config,
+    runbooks: Vec<Runbook>,
+    data_dir: Option<&Path>,
+) -> Result<Recovered, DaemonError> {
+    let (ledger, opened) = Ledger::open(data_dir)?;
+    let mut engine = Engine::new(config.engine.clone(), runbooks);
+    engine.restore(&opened.records);
+    let mut notices = Notices::default();
+    // Nobody watches yet: the first view carries it.
+    let _ = notices.set(Origin::Recovery, &opened.banners.join(" "));
+    Ok(Recovered {
+        engine,
+        ledger,
+        notices,
+    })
 }
 
 /// Runs the engine on a thread of its own. A panic there is shown to every console.

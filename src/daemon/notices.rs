@@ -12,6 +12,8 @@ const SEPARATOR: &str = " · ";
 pub(super) enum Origin {
     /// The journal cannot be written.
     Journal,
+    /// What was found when the store was opened.
+    Recovery,
     /// The engine itself has something to say.
     Engine,
 }

@@ -12,4 +12,4 @@ mod socket;
 pub(super) use caller::Callers;
 pub(super) use routes::{Api, api_routes};
 pub(super) use serve::{Listening, serve};
-pub(super) use socket::bind_socket;
+pub(super) use socket::{bind_socket, check_socket};

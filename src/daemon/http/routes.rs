@@ -17,10 +17,12 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, ApiError};
 use super::caller::{Callers, Peer};
 use crate::api::{
-    AlertPage, CommandReply, IncidentDetail, IncidentPage, Page, Panels, RunbookRow, View, path,
+    AlertPage, AuditPage, CommandReply, IncidentDetail, IncidentPage, Page, Panels, RunbookRow,
+    View, path,
 };
 use crate::daemon::Door;
 use crate::daemon::hub::Hub;
+use crate::daemon::ledger::Ledger;
 use crate::model::{Actor, Command, EntityId, Fingerprint, IncidentId, Phase, Plan};
 
 /// Largest command, in bytes: a long note.
@@ -45,6 +47,7 @@ const FINAL_PLANS_MAX: usize = 50;
 pub struct Api {
     door: Door,
     hub: Arc<Hub>,
+    ledger: Ledger,
     callers: Callers,
     watches: Arc<Semaphore>,
 }
@@ -83,11 +86,19 @@ struct AlertParams {
     limit: Option<usize>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditParams {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
 impl Api {
-    pub fn new(door: Door, hub: Arc<Hub>, callers: Callers) -> Self {
+    pub fn new(door: Door, hub: Arc<Hub>, ledger: Ledger, callers: Callers) -> Self {
         Self {
             door,
             hub,
+            ledger,
             callers,
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
         }
@@ -106,6 +117,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
         .route(path::COMMANDS, post(command))
+        .route(path::AUDIT, get(audit))
         .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
         .with_state(api)
         .fallback(nothing_here)
@@ -169,7 +181,11 @@ async fn incident(
             .collect();
         Some(IncidentDetail { incident, plans })
     });
-    detail.await?.map(Json).ok_or_else(|| no_incident(id))
+    let detail = match detail.await? {
+        Some(detail) => Some(detail),
+        None => api.ledger.incident(id).await,
+    };
+    detail.map(Json).ok_or_else(|| no_incident(id))
 }
 
 async fn panels(
@@ -259,6 +275,26 @@ async fn command(
 ) -> Answer<CommandReply> {
     let Json(command) = command?;
     Ok(Json(api.door.command(actor, command).await?))
+}
+
+async fn audit(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<AuditParams>, QueryRejection>,
+) -> Answer<AuditPage> {
+    let Query(params) = params?;
+    let wanted = items(params.limit);
+    let entries = match params.after {
+        // One more than asked for says whether there is more.
+        Some(after) => api.ledger.read(Some(after), wanted + 1).await,
+        None => api.ledger.read(None, wanted).await,
+    };
+    let (entries, total) =
+        entries.map_err(|why| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, why))?;
+    let entries = entries.into_iter();
+    Ok(Json(page(entries, total, params.limit, |entry| {
+        entry.line.to_string()
+    })))
 }
 
 async fn nothing_here(uri: Uri) -> ApiError {

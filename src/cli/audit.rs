@@ -1,0 +1,154 @@
+//! `audit`: the journal as people read it, and whether it is what was written.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Common;
+use super::output::{Failure, Table, clock, print, print_json, safe};
+use super::place::{Place, client};
+use crate::api::AuditEntry;
+use crate::model::{Record, StepEventKind};
+use crate::store::JOURNAL_FILE;
+use crate::store::journal;
+
+/// Lines printed when nothing else is asked for: the latest.
+const LINES: usize = 50;
+/// Lines asked for at once.
+const LINES_PAGE: usize = 1_000;
+
+/// `stormglass audit`
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    what: Option<AuditCmd>,
+    /// Only lines after this one
+    #[arg(long, value_name = "LINE")]
+    after: Option<u64>,
+    /// At most this many lines
+    #[arg(long, default_value_t = LINES)]
+    limit: usize,
+}
+
+/// What about the journal.
+#[derive(Debug, Subcommand)]
+enum AuditCmd {
+    /// Check every line against the one before; names the first that was changed, cut or moved
+    Verify {
+        /// A journal elsewhere; no daemon is needed
+        file: Option<PathBuf>,
+    },
+}
+
+pub async fn run(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
+    match &args.what {
+        Some(AuditCmd::Verify { file }) => verify(common, file.clone()),
+        None => lines(common, args).await,
+    }
+}
+
+fn verify(common: &Common, file: Option<PathBuf>) -> Result<(), Failure> {
+    let path = match file {
+        Some(path) => path,
+        None => Place::find(common)?.data_dir.join(JOURNAL_FILE),
+    };
+    let name = path.display();
+    let checked = journal::verify(&path, None)
+        .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
+    match checked {
+        Err(broken) => {
+            if common.json {
+                print_json(&broken)?;
+            }
+            Err(Failure::new(format!("{name}: {broken}")))
+        }
+        Ok(verified) if common.json => print_json(&verified),
+        Ok(verified) => {
+            let end = if verified.end_checked {
+                ""
+            } else {
+                "; its end could not be checked, the note beside it is missing"
+            };
+            let lines = verified.lines;
+            print(&format!(
+                "{name}: {lines} lines, all as they were written{end}\n"
+            ))
+        }
+    }
+}
+
+async fn lines(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let mut entries: Vec<AuditEntry> = Vec::new();
+    let mut after = args.after;
+    loop {
+        let wanted = args
+            .limit
+            .saturating_sub(entries.len())
+            .clamp(1, LINES_PAGE);
+        let page = client.audit(after, wanted).await?;
+        after = page.items.last().map(|entry| entry.line);
+        entries.extend(page.items);
+        if page.next.is_none() || entries.len() >= args.limit {
+            break;
+        }
+    }
+    if common.json {
+        return print_json(&entries);
+    }
+    let now = client.view().await?.at;
+    let mut table = Table::new(["LINE", "TIME", "WHO", "WHAT"]);
+    for entry in &entries {
+        let (who, what) = words(&entry.record);
+        let line = entry.line.to_string();
+        table.row([line, clock(entry.at, now), safe(&who), safe(&what)]);
+    }
+    print(&table.render())
+}
+
+/// Who and what, in one line.
+fn words(record: &Record) -> (String, String) {
+    let engine = || "engine".to_owned();
+    match record {
+        Record::Started { version, .. } => {
+            ("daemon".to_owned(), format!("started, version {version}"))
+        }
+        Record::Decision { by, what, refused } => {
+            let asked = serde_json::to_string(what).unwrap_or_default();
+            let outcome = refused
+                .as_ref()
+                .map_or_else(String::new, |why| format!(" REFUSED: {why}"));
+            (by.name.clone(), format!("{asked}{outcome}"))
+        }
+        Record::Incident { incident } => {
+            let (id, phase) = (incident.id, incident.phase.as_str());
+            (
+                engine(),
+                format!("incident {id} {phase}: {}", incident.title),
+            )
+        }
+        Record::Plan { plan } => {
+            let (id, state) = (plan.id, plan.state.as_str());
+            (engine(), format!("{id} {state}: {}", plan.title))
+        }
+        Record::Intent { run, argv } => {
+            let words: Vec<&str> = argv.iter().map(|arg| &**arg).collect();
+            let what = format!(
+                "{} {:?} {} runs: {words:?}",
+                run.plan,
+                run.phase,
+                run.step + 1
+            );
+            (engine(), what)
+        }
+        Record::Result { event } => {
+            let run = event.run;
+            let what = match &event.kind {
+                StepEventKind::Output(line) => format!("says: {line}"),
+                StepEventKind::Finished(outcome) => outcome.to_string(),
+            };
+            let what = format!("{} {:?} {} {what}", run.plan, run.phase, run.step + 1);
+            ("executor".to_owned(), what)
+        }
+    }
+}
