@@ -106,10 +106,15 @@ impl Engine {
         self.traces.take(span, entity, peer, self.now);
     }
 
-    /// The entity a caller names: one that is known under that name, else something outside.
+    /// The entity a caller names: as `kind/name`, else one that is known under that name, else
+    /// something outside.
     fn peer(&mut self, name: &str) -> EntityIx {
         const KNOWN: [EntityKind; 3] =
             [EntityKind::Service, EntityKind::Database, EntityKind::Queue];
+        let written = EntityId::parse(name);
+        if written.as_str() == name {
+            return self.entities.intern(&written);
+        }
         let known = KNOWN
             .into_iter()
             .find_map(|kind| self.entities.find(&EntityId::new(kind, name)));

@@ -2,19 +2,19 @@
 //! its [`SignalSender`] and answers its peer; it never judges what it delivers.
 //!
 //! ```text
-//! router(&Sources) ─ receivers: alerts, …   ─┐
-//! run(&Sources)    ─ listeners, host, tails ─┴─ SignalSender ─▶ bounded queue ─▶ SignalQueue (daemon)
-//!                                                    └─ counts ─▶ SourceRegistry::rows
+//! router(&Sources) ─ receivers: alerts, remote write, OTLP, changes ─┐
+//! run(&Sources)    ─ listeners, this host, log files                ─┴─ SignalSender ─▶ bounded queue
+//!                                                                         └─ counts ─▶ SourceRegistry
 //! ```
 //!
 //! [`Sources::new`] registers every source that the config turns on. [`router`] is their HTTP side
-//! alone, for tests and for a daemon with a listener of its own; [`run`] does everything until it is
-//! dropped: it binds, listens, watches the host and follows files, shows what fails as failed, and
-//! tries again by itself.
+//! alone, for tests; [`run`] does everything until it is dropped: it binds, listens, watches the
+//! host and follows files, shows what fails as failed, and tries again by itself.
 
 mod alerts;
 mod backoff;
 mod changes;
+mod host;
 mod http;
 mod listen;
 mod naming;
@@ -23,6 +23,7 @@ mod queue;
 mod recent;
 mod remote_write;
 mod series;
+mod tail;
 mod wire;
 
 use std::sync::Arc;
@@ -54,6 +55,9 @@ pub struct Sources {
     remote_write: Option<SignalSender>,
     otlp: Option<SignalSender>,
     changes: Option<SignalSender>,
+    host: Option<SignalSender>,
+    /// One for each `[[sources.tail]]`.
+    tails: Vec<SignalSender>,
 }
 
 impl Sources {
@@ -79,6 +83,18 @@ impl Sources {
                 Rhythm::Sporadic,
                 changes::PATH,
             ),
+            host: on.host.enabled.then(|| {
+                let place = format!("this host, {}", host::name(&on.host));
+                registry.source("host", Rhythm::Regular, &place)
+            }),
+            tails: on
+                .tail
+                .iter()
+                .map(|tail| {
+                    let place = tail.paths.join(", ");
+                    registry.source(&tail::name(tail), Rhythm::Sporadic, &place)
+                })
+                .collect(),
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
             clock,
             config,
@@ -87,11 +103,8 @@ impl Sources {
 
     /// What cannot work while the main listener cannot.
     fn receivers(&self) -> Vec<SignalSender> {
-        [&self.alerts, &self.remote_write, &self.otlp, &self.changes]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        let receivers = [&self.alerts, &self.remote_write, &self.otlp, &self.changes];
+        receivers.into_iter().flatten().cloned().collect()
     }
 }
 
@@ -111,9 +124,7 @@ pub fn router(sources: &Sources) -> Router {
         router = router.merge(remote_write::routes(sender, limits.clone(), series_max));
     }
     if let Some(sender) = sources.otlp.clone() {
-        let clock = Arc::clone(&sources.clock);
-        let series_max = sources.config.engine.series_max;
-        router = router.merge(otlp::routes(sender, limits.clone(), clock, series_max));
+        router = router.merge(otlp_router(sources, sender));
     }
     if let Some(sender) = sources.changes.clone() {
         let clock = Arc::clone(&sources.clock);
@@ -126,16 +137,34 @@ pub fn router(sources: &Sources) -> Router {
 /// bound; without it, binding is tried until it works. `beside` is served there as well: the API.
 pub async fn run(sources: &Sources, listener: Option<TcpListener>, beside: Router) {
     let mut tasks = JoinSet::new();
-    let router = router(sources).merge(beside);
-    let listen = sources.config.listen;
-    match listener {
-        Some(listener) => drop(tasks.spawn(listen::serve(listener, router))),
-        None => drop(tasks.spawn(listen::listen(
-            listen,
-            "listen",
-            router,
-            sources.receivers(),
-        ))),
+    let config = &sources.config;
+    let routes = router(sources).merge(beside);
+    if let Some(listener) = listener {
+        tasks.spawn(listen::serve(listener, routes));
+    } else {
+        let receivers = sources.receivers();
+        tasks.spawn(listen::listen(config.listen, "listen", routes, receivers));
+    }
+    let address = config.otlp_listen.filter(|otlp| *otlp != config.listen);
+    if let (Some(address), Some(sender)) = (address, sources.otlp.clone()) {
+        let routes = otlp_router(sources, sender.clone());
+        tasks.spawn(listen::listen(address, "otlp_listen", routes, vec![sender]));
+    }
+    let host = &config.sources.host;
+    if let Some(sender) = sources.host.clone() {
+        let clock = Arc::clone(&sources.clock);
+        tasks.spawn(host::watch(host.clone(), sender, clock));
+    }
+    for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
+        let clock = Arc::clone(&sources.clock);
+        let name = host::name(host);
+        tasks.spawn(tail::follow(tail.clone(), name, sender.clone(), clock));
     }
     while tasks.join_next().await.is_some() {}
+}
+
+fn otlp_router(sources: &Sources, sender: SignalSender) -> Router {
+    let clock = Arc::clone(&sources.clock);
+    let series_max = sources.config.engine.series_max;
+    otlp::routes(sender, sources.limits.clone(), clock, series_max)
 }
