@@ -3,17 +3,34 @@
 //! The simulation replaces senders and executors, nothing else: queue, engine, journal, API and
 //! console are the real ones. `--headless` drives the engine at full speed in virtual time instead.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use clap::{Args, ValueEnum};
+use tokio::sync::mpsc;
 
 use super::Common;
+use super::console::{self, LookArgs};
 use super::output::{Failure, print, print_json};
-use crate::config::demo_runbooks;
-use crate::eval::drive::{self, Approve};
-use crate::model::Time;
-use crate::sim::Scenario;
+use super::place::Place;
+use crate::config::{Config, demo_runbooks};
+use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
+use crate::eval::drive::{self, Approve, placed_config};
+use crate::executors::SimRequest;
+use crate::model::{Batch, Outcome, Time};
+use crate::sim::{STEP_MS, Scenario, Sim};
+use crate::sources::{Rhythm, SignalSender, SourceRegistry};
 
 /// 2026-01-14T12:00:00Z, a Wednesday: when headless runs start unless told otherwise.
 const HEADLESS_START: Time = Time::from_secs(1_768_392_000);
+/// How many times as fast as real time the demo runs unless told otherwise.
+const SPEED: f64 = 10.0;
+/// Fastest the console can be asked to follow.
+const SPEED_MAX: f64 = 1_000.0;
+/// How long a simulated action takes, in milliseconds of simulated time.
+const ACTION_MS: i64 = 2_000;
+/// Actions that wait for the simulated system.
+const ACTIONS_QUEUED_MAX: usize = 16;
 
 /// Options of the demo.
 #[derive(Debug, Args)]
@@ -24,6 +41,14 @@ pub struct DemoArgs {
     /// The same seed tells the same story
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many times as fast as real time
+    #[arg(long, default_value_t = SPEED, value_parser = speed, conflicts_with = "headless")]
+    speed: f64,
+    /// Keep the journal here; by default it is in a temporary folder that is removed at the end
+    #[arg(long, value_name = "DIR", conflicts_with = "headless")]
+    keep: Option<PathBuf>,
+    #[command(flatten)]
+    look: LookArgs,
     /// Run at full speed without a screen, and print what was injected beside what was concluded
     #[arg(long)]
     headless: bool,
@@ -43,8 +68,66 @@ enum Approval {
     None,
 }
 
+/// A simulation shared between the task that feeds its telemetry and the one that acts on it.
+#[derive(Clone)]
+struct Shop(Arc<Mutex<Sim>>);
+
+/// One sender for each source the simulation speaks as.
+struct Senders(Vec<SignalSender>);
+
+/// A folder that is removed with its content when dropped.
+struct Scratch(PathBuf);
+
+/// Runs the demo: on a screen, or without one.
+pub async fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
+    if args.headless || common.json {
+        return conclude(common, args);
+    }
+    let config = Place::find(common)?.config;
+    let scratch = Scratch::new()?;
+    let daemon = start(args, config.clone(), &scratch).await?;
+    console::on_own(daemon, &config, &args.look).await
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if speed > 0.0 && speed <= SPEED_MAX => Ok(speed),
+        _ => Err(format!("must be a number above 0, at most {SPEED_MAX}")),
+    }
+}
+
+/// Starts a daemon on a simulated shop instead of real sources.
+async fn start(args: &DemoArgs, base: Config, scratch: &Scratch) -> Result<Daemon, Failure> {
+    let start = Time::from_ms(Clock::real().now().ms() / STEP_MS * STEP_MS);
+    let shop = Shop::new(Sim::new(args.scenario, args.seed, start));
+    let clock = Clock::scaled(start, args.speed);
+    let (actions, requests) = mpsc::channel(ACTIONS_QUEUED_MAX);
+    let options = DaemonOptions {
+        config: Config {
+            environment: format!("demo {}", args.scenario),
+            engine: placed_config(shop.lock().system()),
+            ..base
+        },
+        runbooks: demo_runbooks(),
+        clock: clock.clone(),
+        socket: scratch.0.join("stormglass.sock"),
+        data_dir: Some(args.keep.clone().unwrap_or_else(|| scratch.0.join("data"))),
+        telemetry: Telemetry::Simulated {
+            history: Box::new(shop.clone().history(start)),
+            simulator: actions,
+        },
+    };
+    let daemon = daemon::start(options).await?;
+    tokio::spawn(
+        shop.clone()
+            .tell(Senders::new(daemon.sources()), clock.clone()),
+    );
+    tokio::spawn(shop.act(requests, clock));
+    Ok(daemon)
+}
+
 /// Runs a scenario and prints its conclusion as one JSON object, or as a few lines.
-pub fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
+fn conclude(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     let approve = match args.approve {
         Approval::Right => Approve::Right,
         Approval::Wrong => Approve::Wrong,
@@ -61,5 +144,99 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
         print_json(&conclusion)
     } else {
         print(&conclusion.to_string())
+    }
+}
+
+impl Shop {
+    fn new(sim: Sim) -> Self {
+        Self(Arc::new(Mutex::new(sim)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sim> {
+        // A simulation is moved by one call at a time; one that panicked tells no more than before.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told before `start`, step by step.
+    fn history(self, start: Time) -> impl Iterator<Item = (Time, Vec<Batch>)> + Send {
+        std::iter::from_fn(move || {
+            let mut sim = self.lock();
+            sim.advance(start).map(|batches| (sim.now(), batches))
+        })
+    }
+
+    /// Sends telemetry as its time comes, until the engine stops.
+    async fn tell(self, senders: Senders, clock: Clock) {
+        loop {
+            let next = self.lock().now().plus_ms(STEP_MS);
+            tokio::time::sleep(clock.wait_until(next)).await;
+            let told = self.lock().advance(clock.now());
+            for batch in told.into_iter().flatten() {
+                if !senders.send(batch).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Does what approved plans ask, each after its time.
+    async fn act(self, mut requests: mpsc::Receiver<SimRequest>, clock: Clock) {
+        while let Some(request) = requests.recv().await {
+            tokio::time::sleep(clock.wait_until(clock.now().plus_ms(ACTION_MS))).await;
+            let outcome = match self.lock().act(&request.action.argv) {
+                Ok(_) => Outcome::Succeeded,
+                Err(error) => Outcome::Failed {
+                    why: error.to_string(),
+                },
+            };
+            // Nobody waits for the answer once the run was cancelled.
+            let _ = request.reply.send(outcome);
+        }
+    }
+}
+
+impl Senders {
+    const SOURCES: [(&'static str, Rhythm); 5] = [
+        ("sim-metrics", Rhythm::Regular),
+        ("sim-logs", Rhythm::Regular),
+        ("sim-traces", Rhythm::Regular),
+        ("sim-alerts", Rhythm::Sporadic),
+        ("sim-changes", Rhythm::Sporadic),
+    ];
+
+    fn new(registry: &SourceRegistry) -> Self {
+        let sender = |(name, rhythm)| registry.source(name, rhythm, "simulated shop");
+        Self(Self::SOURCES.into_iter().map(sender).collect())
+    }
+
+    /// Sends a batch as its source; false once the engine has stopped.
+    async fn send(&self, batch: Batch) -> bool {
+        match self
+            .0
+            .iter()
+            .find(|sender| *sender.source() == batch.source)
+        {
+            Some(sender) => sender.send(batch.signals).await.is_ok(),
+            None => true,
+        }
+    }
+}
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        use std::os::unix::fs::DirBuilderExt;
+        let path = std::env::temp_dir().join(format!("stormglass-demo-{}", std::process::id()));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| Failure::new(format!("cannot create {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is in the system's temporary folder, which is emptied anyway.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -6,6 +6,7 @@
 mod act;
 mod audit;
 mod check;
+mod console;
 mod demo;
 mod eval;
 mod list;
@@ -34,8 +35,10 @@ const WORKER_THREADS: usize = 2;
 pub struct Cli {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    look: console::LookArgs,
     #[command(subcommand)]
-    command: Cmd,
+    command: Option<Cmd>,
 }
 
 /// Options every command takes.
@@ -61,6 +64,8 @@ pub struct Common {
 enum Cmd {
     /// Break a simulated shop, find out why, approve the fix, watch it heal
     Demo(demo::DemoArgs),
+    /// Open a console on a daemon
+    Attach(console::AttachArgs),
     /// Run engine, receivers, store and API without a screen
     Serve,
     /// Print what a console is told: a snapshot, then changes, one JSON object a line
@@ -124,8 +129,12 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let common = &cli.common;
-    match cli.command {
-        Cmd::Demo(args) => demo::run(common, &args),
+    let Some(command) = cli.command else {
+        return console::run(common, &cli.look).await;
+    };
+    match command {
+        Cmd::Attach(args) => console::attach(common, args).await,
+        Cmd::Demo(args) => demo::run(common, &args).await,
         Cmd::Serve => serve::run(common).await,
         Cmd::Watch => list::watch(common).await,
         Cmd::Incidents(args) => list::incidents(common, &args).await,

@@ -1,0 +1,96 @@
+//! The console: on a daemon that answers, else on an engine of its own in this process.
+
+use clap::Args;
+
+use super::output::Failure;
+use super::place::Place;
+use super::{Common, serve};
+use crate::api::client::{Address, Client};
+use crate::config::Config;
+use crate::daemon::Daemon;
+use crate::tui::{self, TuiOptions};
+
+/// How the console looks; every command that opens one takes these.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LookArgs {
+    /// Theme by name; without it the terminal decides, and `NO_COLOR` is honoured
+    #[arg(long, value_name = "NAME")]
+    theme: Option<String>,
+    /// Keymap by name
+    #[arg(long, value_name = "NAME")]
+    keymap: Option<String>,
+    /// Only ASCII on the screen
+    #[arg(long)]
+    ascii: bool,
+    /// Times in UTC
+    #[arg(long)]
+    utc: bool,
+    /// Spare a slow link: at most two frames a second
+    #[arg(long)]
+    slow: bool,
+}
+
+/// `stormglass attach`
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// A socket or http://HOST:PORT; the local daemon's socket without it
+    #[arg(value_name = "ADDR")]
+    address: Option<String>,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// Opens a console on a daemon that runs already.
+pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
+    let common = Common {
+        socket: args.address.or_else(|| common.socket.clone()),
+        ..common.clone()
+    };
+    let place = Place::find(&common)?;
+    open(place.address.clone(), &place.config, &args.look).await
+}
+
+/// `stormglass` without a command: attaches if a daemon answers, else brings its own.
+pub async fn run(common: &Common, look: &LookArgs) -> Result<(), Failure> {
+    let place = Place::find(common)?;
+    let client = Client::new(place.address.clone())?;
+    if client.view().await.is_ok() {
+        return open(place.address.clone(), &place.config, look).await;
+    }
+    let daemon = serve::start(&place).await?;
+    on_own(daemon, &place.config, look).await
+}
+
+/// Opens a console on a daemon in this process, and stops the daemon when the operator leaves.
+pub(super) async fn on_own(
+    mut daemon: Daemon,
+    config: &Config,
+    look: &LookArgs,
+) -> Result<(), Failure> {
+    let address = Address::Socket(daemon.socket().to_owned());
+    let left = tokio::select! {
+        left = open(address, config, look) => left,
+        // The console has shown the banner that says so; the terminal is given back by its guard.
+        error = daemon.failed() => return Err(error.into()),
+    };
+    daemon.stop().await?;
+    left
+}
+
+async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), Failure> {
+    let options = TuiOptions {
+        address,
+        theme: look.theme.clone().or_else(|| config.theme.clone()),
+        keymap: look
+            .keymap
+            .clone()
+            .or_else(|| config.keymap.clone())
+            .unwrap_or_else(|| "default".to_owned()),
+        ascii: look.ascii.then_some(true),
+        utc: look.utc,
+        slow: look.slow,
+    };
+    tui::run(options)
+        .await
+        .map_err(|error| Failure::new(error.to_string()))
+}
