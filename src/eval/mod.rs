@@ -13,6 +13,7 @@ pub mod quiet;
 pub mod rcd;
 mod root_cause;
 pub mod storm;
+pub mod systems;
 
 use std::collections::BTreeMap;
 use std::io;

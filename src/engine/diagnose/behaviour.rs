@@ -36,7 +36,7 @@ const MIX_SWAY: f64 = 0.6;
 /// An entry whose dependency shows as much counts this much: it only passes trouble on.
 const PASSED_ON_WEIGHT: f64 = 0.2;
 /// A dependency shows "as much" from this share on.
-const PASSED_ON_SHARE: f64 = 0.5;
+const PASSED_ON_SHARE: f64 = 0.65;
 /// An error never seen before says more than its count.
 const NEW_ERROR_WEIGHT: f64 = 1.5;
 /// An error new here but long known in other services is mostly passed on.

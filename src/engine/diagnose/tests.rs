@@ -327,6 +327,15 @@ fn errors_in_logs_are_blamed_on_the_deepest() {
             score: 15.0,
         });
     }
+    let (suspect, kind, _, confidence) = top(&case);
+    assert_eq!((suspect.as_str(), kind), ("service/payments", "unknown"));
+    // Error lines may tell of somebody else's failure: by themselves they explain nothing.
+    assert!(confidence <= ABSTAIN_CONFIDENCE, "{confidence}");
+    subject(&mut case, "payments").traces.self_errors = Some(Shift {
+        normal: 0.0,
+        now: 0.2,
+        z: 40.0,
+    });
     let (suspect, kind, role, confidence) = top(&case);
     assert_eq!(
         (suspect.as_str(), kind, role),

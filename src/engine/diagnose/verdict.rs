@@ -20,10 +20,10 @@ pub const ABSTAIN_CONFIDENCE: f32 = 0.3;
 const SENTENCES_MAX: usize = 6;
 /// Nobody is ever certain.
 const CONFIDENCE_MAX: f64 = 0.97;
-/// Limit for a suspect that shows symptoms only: where, but not why.
+/// Limit for a suspect that shows symptoms only, error lines included: where, but not why.
 const SYMPTOMS_ONLY_MAX: f64 = 0.3;
-/// Limit for a suspect with evidence from inside (its own time, errors, logs) but no trigger.
-const INSIDE_ONLY_MAX: f64 = 0.8;
+/// Limit for a suspect with evidence from inside (its own time or errors, the way to it) but no trigger.
+const INSIDE_ONLY_MAX: f64 = 0.9;
 /// Log odds from which a clue counts as a reason.
 const REASON_LOG_ODDS: f64 = 0.4;
 /// The target's deviation at which its trouble is half believed.
@@ -68,17 +68,7 @@ fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
     let subject = &case.subjects[at];
     let clues = &weighed.clues[at];
     let reason = likeliest_cause(case, subject, clues);
-    let inside = clues.iter().any(|clue| {
-        clue.log_odds >= REASON_LOG_ODDS
-            && matches!(
-                clue.kind,
-                ClueKind::Log(_)
-                    | ClueKind::SelfTime
-                    | ClueKind::SelfErrors
-                    | ClueKind::Gap
-                    | ClueKind::Resource(_)
-            )
-    });
+    let inside = clues.iter().any(points_inside);
     let explained = weighed
         .blame
         .as_ref()
@@ -91,10 +81,10 @@ fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
         }
         _ => SuspectRole::Trigger,
     };
-    let limit = match (role, inside) {
-        (SuspectRole::Trigger, _) => CONFIDENCE_MAX,
-        (_, true) => INSIDE_ONLY_MAX,
-        _ => SYMPTOMS_ONLY_MAX,
+    let limit = match role {
+        SuspectRole::Trigger => CONFIDENCE_MAX,
+        _ if !inside => SYMPTOMS_ONLY_MAX,
+        _ => INSIDE_ONLY_MAX,
     };
     let felt = weighed
         .blame
@@ -110,6 +100,15 @@ fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
         evidence_for,
         evidence_against,
     }
+}
+
+/// Whether a clue shows trouble inside the suspect. Error lines do not: they may tell of a callee's failure.
+fn points_inside(clue: &Clue) -> bool {
+    clue.log_odds >= REASON_LOG_ODDS
+        && matches!(
+            clue.kind,
+            ClueKind::SelfTime | ClueKind::SelfErrors | ClueKind::Gap | ClueKind::Resource(_)
+        )
 }
 
 /// What about the suspect set it off: the strongest clue that names a cause.
@@ -142,18 +141,13 @@ fn likeliest_cause(case: &Case, subject: &Subject, clues: &[Clue]) -> SuspectKin
         },
         Some(ClueKind::Traffic(_)) => SuspectKind::Traffic,
         Some(ClueKind::Lost) => SuspectKind::InstanceLoss,
-        _ if clues.iter().any(names_dependency) => SuspectKind::Dependency,
-        _ => SuspectKind::Unknown,
-    }
-}
-
-fn names_dependency(clue: &Clue) -> bool {
-    match clue.kind {
-        ClueKind::External => true,
-        ClueKind::SelfTime | ClueKind::SelfErrors | ClueKind::Gap | ClueKind::Log(_) => {
-            clue.log_odds >= REASON_LOG_ODDS
+        _ if clues
+            .iter()
+            .any(|clue| clue.kind == ClueKind::External || points_inside(clue)) =>
+        {
+            SuspectKind::Dependency
         }
-        _ => false,
+        _ => SuspectKind::Unknown,
     }
 }
 
@@ -262,12 +256,16 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
                 record.cause, record.of
             ))
         }
-        ClueKind::SelfTimeNormal => {
+        ClueKind::InsideNormal => {
             let shift = subject.traces.self_time?;
             Some((
                 true,
                 strength,
-                words::shift("its own time is as always,", shift, Unit::Seconds),
+                words::shift(
+                    "its own time and errors are as always:",
+                    shift,
+                    Unit::Seconds,
+                ),
             ))
         }
         ClueKind::NothingOdd => Some((true, 0.3, "nothing odd measured on it".to_owned())),

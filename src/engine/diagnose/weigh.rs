@@ -53,8 +53,8 @@ pub enum ClueKind {
     Record,
     /// What it calls explains this share of its harm.
     Explained(f64),
-    /// Spans show its own time unchanged.
-    SelfTimeNormal,
+    /// Spans show its own time and errors unchanged.
+    InsideNormal,
     /// Nothing odd was measured on it.
     NothingOdd,
 }
@@ -78,7 +78,7 @@ const CHANGE_LOG_ODDS: f64 = 2.5;
 /// A resource at its limit.
 const SATURATED_LOG_ODDS: f64 = 2.2;
 /// A resource far out of its range.
-const RESOURCE_LOG_ODDS: f64 = 1.2;
+const RESOURCE_LOG_ODDS: f64 = 1.5;
 /// A lost instance.
 const LOST_LOG_ODDS: f64 = 2.5;
 /// A surge of work here and at the target.
@@ -91,8 +91,10 @@ const FIRST_LOG_ODDS: f64 = 0.7;
 const LATE_LOG_ODDS: f64 = -1.0;
 /// Each of self time, self errors and gap.
 const TRACE_LOG_ODDS: f64 = 3.0;
-/// Spans show its own time as it always is.
-const SELF_TIME_NORMAL_LOG_ODDS: f64 = -0.7;
+/// Spans show its own time and errors as they always are …
+const INSIDE_NORMAL_LOG_ODDS: f64 = -0.7;
+/// … which leaves this much of what else would point inside.
+const INSIDE_NORMAL_SHARE: f64 = 0.25;
 /// Odd log lines.
 const LOG_LOG_ODDS: f64 = 4.0;
 /// It was the cause of every similar incident.
@@ -113,7 +115,7 @@ const PASSED_ON_SHARE: f64 = 0.2;
 /// How deep dependencies are searched for the source of passed-on evidence.
 const PASSED_ON_DEPTH_MAX: usize = 4;
 /// Deviation at which a resource is half believed.
-const RESOURCE_HALF_Z: f64 = 4.0;
+const RESOURCE_HALF_Z: f64 = 8.0;
 /// Share of a limit at which a resource is exhausted.
 const SATURATED_SHARE: f64 = 0.95;
 /// A surge: this far out, both here and at the target …
@@ -121,7 +123,7 @@ const TRAFFIC_Z: f64 = 3.0;
 /// … and at least this many times the usual.
 const TRAFFIC_RATIO: f64 = 1.3;
 /// A change loses its weight by a factor e in this time before the onset.
-const CHANGE_FADE_MS: f64 = 20.0 * 60_000.0;
+const CHANGE_FADE_MS: f64 = 10.0 * 60_000.0;
 /// A change up to this much after the first odd point still counts: clocks and windows are coarse.
 const CHANGE_AFTER_MS: i64 = 60_000;
 /// Lateness at which "odd only after the target" counts fully.
@@ -155,6 +157,7 @@ pub fn weigh(case: &Case) -> Weighed {
     add_changes(case, &mut clues);
     add_order(case, &mut clues);
     discount_passed_on(&below, &mut clues);
+    discount_inside(case, &mut clues);
     let score: Vec<f64> = priors
         .iter()
         .zip(&clues)
@@ -342,9 +345,35 @@ fn trace_clues(subject: &Subject, add: &mut impl FnMut(ClueKind, f64)) {
             add(kind, TRACE_LOG_ODDS * weight);
         }
     }
-    let quiet = |shift: Option<Shift>| shift.is_some_and(|s| s.z < SHIFT_NOISE_Z / 2.0);
-    if quiet(traces.self_time) && rise(traces.self_errors) == 0.0 && rise(traces.gap) == 0.0 {
-        add(ClueKind::SelfTimeNormal, SELF_TIME_NORMAL_LOG_ODDS);
+    if inside_normal(subject) {
+        add(ClueKind::InsideNormal, INSIDE_NORMAL_LOG_ODDS);
+    }
+}
+
+/// Whether spans cover the subject and show nothing unusual inside it.
+fn inside_normal(subject: &Subject) -> bool {
+    let traces = &subject.traces;
+    let quiet = |shift: Option<Shift>| shift.is_none_or(|s| s.z < SHIFT_NOISE_Z / 2.0);
+    traces.self_time.is_some()
+        && quiet(traces.self_time)
+        && quiet(traces.self_errors)
+        && quiet(traces.gap)
+}
+
+/// What points inside a subject counts little when spans show nothing unusual there.
+fn discount_inside(case: &Case, clues: &mut [Vec<Clue>]) {
+    for (subject, clues) in case.subjects.iter().zip(clues) {
+        if !inside_normal(subject) {
+            continue;
+        }
+        for clue in clues {
+            if matches!(
+                clue.kind,
+                ClueKind::Log(_) | ClueKind::Change(_) | ClueKind::Resource(_)
+            ) {
+                clue.log_odds *= INSIDE_NORMAL_SHARE;
+            }
+        }
     }
 }
 
