@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::Common;
 use super::output::{Failure, line, print, print_json};
-use crate::eval::{Report, demo, loghub, nezha, petshop, quiet, rcd, storm};
+use crate::eval::{Report, demo, loghub, nab, nezha, petshop, quiet, rcd, storm};
 
 /// `stormglass eval`
 #[derive(Debug, Args)]
@@ -26,6 +26,8 @@ pub struct EvalArgs {
 /// Every suite.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Suite {
+    /// Metric anomalies.
+    Nab,
     /// Log templates.
     Loghub,
     /// Root causes from metrics and a graph.
@@ -44,6 +46,7 @@ enum Suite {
 
 pub fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
     let report = match args.suite {
+        Suite::Nab => nab::run(dir(args)?),
         Suite::Loghub => loghub::run(dir(args)?),
         Suite::Petshop => petshop::run(dir(args)?),
         Suite::Rcd => rcd::run(dir(args)?),

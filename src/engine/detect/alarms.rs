@@ -12,14 +12,14 @@ const SCORE_MIN: f32 = 0.6;
 /// Samples of silence after an alarm.
 const SILENCE_SAMPLES: u8 = 100;
 /// A score this many times higher breaks the silence.
-const BREAK_FACTOR: f32 = 1.5;
+const BREAK_FACTOR: f32 = 1.45;
 /// How much one alarm raises the bar …
 const BAR_RAISE: f32 = 0.15;
 /// … and the share that remains with each sample: half is gone after 350.
 const BAR_KEEPS: f32 = 0.998;
 
 /// How much each sighting of the like raises the bar.
-const FAMILIAR_RAISE: f32 = 0.3;
+const FAMILIAR_RAISE: f32 = 0.25;
 
 /// Silence and bar of one series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

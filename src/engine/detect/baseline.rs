@@ -13,7 +13,7 @@ const HOURS: usize = 24;
 /// Milliseconds in a day.
 const DAY_MS: i64 = 86_400_000;
 /// Half-life of the level at slow sampling, in samples.
-const LEVEL_HALF_LIFE_MIN: f32 = 400.0;
+const LEVEL_HALF_LIFE_MIN: f32 = 480.0;
 /// Half-life of the level at fast sampling, in samples.
 const LEVEL_HALF_LIFE_MAX: f32 = 2_000.0;
 /// Half-life of the level in time, where it lies between the two bounds, in seconds.
@@ -21,11 +21,13 @@ const LEVEL_HALF_LIFE_S: f32 = 6.0 * 3_600.0;
 /// Half-life of the spread, in samples.
 const SPREAD_HALF_LIFE: f32 = 500.0;
 /// Days over which an hour's mean is taken.
-const SEASON_DAYS: f32 = 5.0;
+const SEASON_DAYS: f32 = 6.0;
 /// A season is used from this age on, in milliseconds: it has been seen once.
 const SEASON_AGE_MS: i64 = DAY_MS;
-/// The season is used while its error is below this share of the level's error.
+/// The season is taken when its error is below this share of the level's error …
 const SEASON_GAIN: f32 = 0.8;
+/// … and given up when it is above this one.
+const SEASON_LOSS: f32 = 0.9;
 /// Strides of samples that the other profile's mean of an hour counts for.
 const PROFILE_PRIOR: u8 = 4;
 /// Updates are clipped at this many scales.
@@ -54,7 +56,7 @@ pub(super) struct Baseline {
     offset: f32,
     level_error: f32,
     season_error: f32,
-    error: f32,
+    seasonal: bool,
     /// Means of the hours, working days and weekends.
     hours: [[f32; HOURS]; 2],
     /// How often each hour was seen, in strides; 0 is never.
@@ -79,6 +81,8 @@ pub(super) struct Point {
 /// One value against the baseline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Residual {
+    /// Whether another predictor than before expects it.
+    pub(super) switched: bool,
     /// Value expected.
     pub(super) expected: f32,
     /// Spread around it.
@@ -109,13 +113,15 @@ impl Baseline {
         let phase = Phase::of(point.at_ms);
         let season = self.season(phase);
         let least = least_scale(point.magnitude);
-        let expected = if self.is_seasonal(point.at_ms) {
+        let switched = self.choose(point.at_ms);
+        let expected = if self.seasonal {
             season + self.offset
         } else {
             self.level
         };
-        let scale = (self.error * DEVIATION_TO_SCALE).max(least);
+        let scale = (self.error() * DEVIATION_TO_SCALE).max(least);
         let residual = Residual {
+            switched,
             expected,
             scale,
             height: point.x - expected,
@@ -128,19 +134,18 @@ impl Baseline {
 
     /// What is expected at an instant, and the spread around it.
     pub(super) fn expect(&self, at_ms: i64, magnitude: f32) -> (f32, f32) {
-        let expected = if self.is_seasonal(at_ms) {
+        let expected = if self.seasonal {
             self.season(Phase::of(at_ms)) + self.offset
         } else {
             self.level
         };
-        let scale = self.error * DEVIATION_TO_SCALE;
+        let scale = self.error() * DEVIATION_TO_SCALE;
         (expected, scale.max(least_scale(magnitude)))
     }
 
-    /// Whether the daily season explains enough to be used.
-    pub(super) fn is_seasonal(&self, at_ms: i64) -> bool {
-        at_ms.saturating_sub(self.first_ms) > SEASON_AGE_MS
-            && self.season_error < SEASON_GAIN * self.level_error
+    /// Whether the daily season is in use.
+    pub(super) fn is_seasonal(&self) -> bool {
+        self.seasonal
     }
 
     /// Time since the first sample, in milliseconds.
@@ -156,6 +161,28 @@ impl Baseline {
     /// Learns the spread anew: samples come at another pace, so they average over another time.
     pub(super) fn relearn_spread(&mut self) {
         self.spread_count = self.spread_count.min(RELEARN_FROM);
+    }
+
+    /// Takes the predictor that explains more, with hysteresis; whether that changed.
+    fn choose(&mut self, at_ms: i64) -> bool {
+        let most = if self.seasonal {
+            SEASON_LOSS
+        } else {
+            SEASON_GAIN
+        };
+        let before = self.seasonal;
+        self.seasonal =
+            self.age_ms(at_ms) > SEASON_AGE_MS && self.season_error < most * self.level_error;
+        self.seasonal != before
+    }
+
+    /// Mean absolute error of the predictor in use.
+    fn error(&self) -> f32 {
+        if self.seasonal {
+            self.season_error
+        } else {
+            self.level_error
+        }
     }
 
     fn season(&self, phase: Phase) -> f32 {
@@ -190,7 +217,6 @@ impl Baseline {
             (self.season_error * DEVIATION_TO_SCALE).max(least_scale(point.magnitude));
         let by_level = clip(point.x - self.level, residual.level_scale);
         let by_season = clip(point.x - season - self.offset, season_scale);
-        let by_best = clip(residual.height, residual.scale);
 
         let trust = if point.doubtful { DOUBT_SHARE } else { 1.0 };
         let half_life =
@@ -202,7 +228,6 @@ impl Baseline {
         let spread = trust * weight(self.spread_count, SPREAD_HALF_LIFE);
         self.level_error += spread * (by_level.abs() - self.level_error);
         self.season_error += spread * (by_season.abs() - self.season_error);
-        self.error += spread * (by_best.abs() - self.error);
 
         // The season's memory is long, so it needs a wider clip to find its way at all.
         let most = if clips {

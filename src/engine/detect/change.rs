@@ -28,7 +28,7 @@ const DENSITY_RECENT: f32 = 0.04;
 /// Half-life of the usual density of odd samples.
 const DENSITY_HALF_LIFE: f32 = 700.0;
 /// Density assumed usual at least.
-const DENSITY_MIN: f32 = 0.01;
+const DENSITY_MIN: f32 = 0.013;
 /// Share of the longest run of equal values forgotten with each change.
 const RUN_FORGET: f32 = 0.001;
 /// Changes of value before standing still means anything.

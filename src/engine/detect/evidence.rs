@@ -54,6 +54,11 @@ impl Evidence {
         self.tail.score_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
     }
 
+    /// Forgets how the sum used to be distributed: under another predictor it is no guide.
+    pub(super) fn recalibrate(&mut self) {
+        self.tail = Tail::default();
+    }
+
     /// When the present run of evidence began.
     pub(super) fn since(&self) -> Time {
         self.since

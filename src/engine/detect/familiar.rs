@@ -8,13 +8,13 @@ const EVENTS: usize = 4;
 /// Share of a count that remains with each sample: half is gone after 1,700.
 const COUNT_KEEPS: f32 = 0.999_6;
 /// Heights are the same within this share of the larger one …
-const HEIGHT_TOLERANCE: f32 = 0.2;
+const HEIGHT_TOLERANCE: f32 = 0.16;
 /// … and this many scales.
 const HEIGHT_SLACK: f32 = 0.5;
 /// How fast a remembered height follows.
 const HEIGHT_WEIGHT: f32 = 0.3;
 /// Score from which a point is an event worth remembering.
-const EVENT_SCORE: f32 = 1.1;
+const EVENT_SCORE: f32 = 1.15;
 /// Samples one event lasts at most; what follows counts as another.
 const EVENT_SAMPLES: u8 = 30;
 /// Sightings beyond this add no familiarity.

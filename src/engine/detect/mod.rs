@@ -74,7 +74,7 @@ pub const CHECKS: [CheckRow; 10] = [
     row(
         "density",
         Check::SpreadChange,
-        1.6,
+        1.3,
         "odd samples of late against usual",
     ),
     row(
@@ -86,7 +86,7 @@ pub const CHECKS: [CheckRow; 10] = [
     row(
         "shape, coarse",
         Check::Shape,
-        0.8,
+        1.0,
         "distance from the usual shapes over 288 samples",
     ),
     row(

@@ -119,6 +119,12 @@ impl SeriesDetector {
             interval_s: self.cadence.interval_s().max(INTERVAL_S_MIN),
             doubtful: self.evidence_last >= DOUBT_EVIDENCE,
         });
+        if residual.switched {
+            // Deviations from another predictor are distributed otherwise.
+            self.tails[SPIKE].loosen();
+            self.tails[SHIFT].loosen();
+            self.evidence.recalibrate();
+        }
         let scores = self.ask(x, &residual);
         Ok(self.verdict(at, value, &residual, scores))
     }
@@ -148,7 +154,7 @@ impl SeriesDetector {
 
     /// Whether a daily season explains the series well enough to be used.
     pub fn is_seasonal(&self) -> bool {
-        self.baseline.is_seasonal(self.cadence.last_ms())
+        self.baseline.is_seasonal()
     }
 
     /// Samples learned.

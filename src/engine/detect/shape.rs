@@ -9,7 +9,7 @@ const DIMS: usize = 8;
 /// Prototypes kept; the least used makes room.
 const PROTOTYPES: usize = 9;
 /// A shape further than this from all prototypes, in scales a bucket, is inserted.
-const INSERT_DISTANCE: f32 = 0.8;
+const INSERT_DISTANCE: f32 = 1.0;
 /// Smallest share by which a winner moves towards the shape.
 const MOVE_MIN: f32 = 0.05;
 /// Steps of the code per scale when it is set.

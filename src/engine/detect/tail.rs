@@ -19,7 +19,7 @@ const TAIL_SCORE: f32 = 1.523;
 /// Smallest step of the quantile tracker, in units of the tail's mean excess.
 const QUANTILE_STEP_MIN: f32 = 0.006;
 /// One sample moves the mean excess by at most this many mean excesses.
-const EXCESS_CLIP: f32 = 8.0;
+const EXCESS_CLIP: f32 = 10.0;
 /// Smallest weight of one excess in their mean.
 const EXCESS_WEIGHT_MIN: f32 = 0.01;
 /// A score may exceed what the number of samples seen can prove by this much.

@@ -273,6 +273,15 @@ fn weekends_are_a_season_of_their_own() {
     assert!(peak(&verdicts) < joint::PAGE_SCORE, "{}", peak(&verdicts));
 }
 
+#[test]
+fn the_docs_list_the_checks_as_they_are() {
+    let docs = include_str!("../../../docs/detection.md");
+    for row in &CHECKS {
+        let line = format!("| {} | {} | {:?} |", row.title, row.measures, row.weight);
+        assert!(docs.contains(&line), "docs/detection.md lacks {line}");
+    }
+}
+
 proptest! {
     #[test]
     fn nothing_panics_or_breaks_the_state(
