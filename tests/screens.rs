@@ -1,8 +1,97 @@
-//! What the console shows: reviewed snapshots of every view at two sizes.
+//! What the console shows: reviewed snapshots of every view at two sizes, in colour and in mono.
 
 mod fixture;
 
-use fixture::Console;
+use std::fmt::Write as _;
+
+use fixture::{CHECKOUT, Console};
+use ratatui::style::{Modifier, Style};
+use stormglass::api::WatchMessage;
+use stormglass::model::{Plan, PlanState, Risk, RunId, RunPhase};
+use stormglass::tui::{Role, Theme, Update};
+
+/// The two sizes everybody has: a bare terminal, and a large screen.
+const SIZES: [(u16, u16); 2] = [(80, 24), (200, 60)];
+
+/// The text of a screen, and under it the styled stretches of each line, by name of the role.
+fn shot(console: &Console) -> String {
+    let theme = &console.state.look.theme;
+    let mut text = console.screen();
+    text.push_str("\n---- styles ----\n");
+    let buffer = console.buffer();
+    for (y, line) in buffer
+        .content
+        .chunks(usize::from(buffer.area.width))
+        .enumerate()
+    {
+        let mut stretches: Vec<(usize, usize, String)> = Vec::new();
+        for (x, cell) in line.iter().enumerate() {
+            let blank = cell.symbol() == " " && cell.bg == ratatui::style::Color::Reset;
+            if blank && !cell.modifier.contains(Modifier::REVERSED) {
+                continue;
+            }
+            let name = role_of(theme, cell.style());
+            match stretches.last_mut() {
+                Some((_, to, last)) if *last == name && x - *to <= 2 => *to = x,
+                _ => stretches.push((x, x, name)),
+            }
+        }
+        let words: Vec<String> = stretches
+            .iter()
+            .filter(|(_, _, name)| name != "body")
+            .map(|(from, to, name)| format!("{from}-{to} {name}"))
+            .collect();
+        if !words.is_empty() {
+            let _ = writeln!(text, "{y}: {}", words.join(", "));
+        }
+    }
+    text
+}
+
+/// Names of the roles that look like this; several may.
+fn role_of(theme: &Theme, style: Style) -> String {
+    let looks = |style: Style| {
+        let some = |colour: Option<_>| colour.filter(|c| *c != ratatui::style::Color::Reset);
+        (some(style.fg), some(style.bg), style.add_modifier)
+    };
+    let names: Vec<&str> = Role::ALL
+        .into_iter()
+        .filter(|role| looks(theme.style(*role)) == looks(style))
+        .map(Role::as_str)
+        .collect();
+    if names.contains(&"body") {
+        return "body".to_owned();
+    }
+    if names.is_empty() {
+        format!("{style:?}")
+    } else {
+        names.join("|")
+    }
+}
+
+/// Takes a snapshot of a view at both sizes in colour, and at the small one in mono.
+fn snapshot(name: &str, prepare: impl Fn(&mut Console)) {
+    for (columns, lines) in SIZES {
+        for theme in ["dark", "mono"] {
+            let mut console = Console::live(columns, lines, theme);
+            prepare(&mut console);
+            insta::assert_snapshot!(format!("{name}_{columns}x{lines}_{theme}"), shot(&console));
+        }
+    }
+}
+
+/// The fixture with its plan changed.
+fn with_plan(console: &mut Console, change: impl Fn(&mut Plan)) {
+    let mut detail = fixture::detail();
+    detail.plans.iter_mut().for_each(change);
+    console.told(Update::Detail(Box::new(detail)));
+}
+
+fn snap_view(console: &mut Console, change: impl Fn(&mut stormglass::api::View)) {
+    let mut view = fixture::view();
+    change(&mut view);
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+}
 
 #[test]
 fn the_next_right_thing_is_on_the_first_screen() {
@@ -18,4 +107,142 @@ fn the_next_right_thing_is_on_the_first_screen() {
     ] {
         assert!(screen.contains(words), "{words} is missing from\n{screen}");
     }
+}
+
+#[test]
+fn incidents() {
+    snapshot("incidents", |_| {});
+    snapshot("incidents_filtered", |console| {
+        console.press("space / p a y");
+    });
+    snapshot("incidents_frozen", |console| {
+        console.press("f");
+        console.told(Update::Watch(WatchMessage::Deltas {
+            seq: 8,
+            at: fixture::now(),
+            deltas: vec![stormglass::model::Delta::IncidentGone(CHECKOUT)],
+        }));
+    });
+}
+
+#[test]
+fn tabs() {
+    let tabs = [
+        ("timeline", "1"),
+        ("why", "2"),
+        ("path", "3"),
+        ("metrics", "4"),
+        ("logs", "5"),
+        ("traces", "6"),
+        ("actions", "7"),
+    ];
+    for (name, key) in tabs {
+        snapshot(name, |console| {
+            console.press("enter");
+            console.press(key);
+        });
+    }
+}
+
+#[test]
+fn other_views() {
+    snapshot("alerts", |console| {
+        console.press("g a");
+        console.told(Update::Alerts {
+            after: None,
+            page: fixture::alerts(),
+        });
+    });
+    snapshot("sources", |console| console.press("g s down"));
+    snapshot("explanation", |console| console.press("w"));
+    snapshot("help", |console| console.press("?"));
+    snapshot("palette", |console| console.press(": a p p r"));
+    snapshot("note", |console| {
+        console.press("i");
+        console.type_text("rolled back by hand");
+    });
+    snapshot("runbooks", |console| {
+        console.told(Update::Runbooks(fixture::runbooks()));
+        console.press("p");
+    });
+}
+
+#[test]
+fn dialogs() {
+    snapshot("approval", |console| console.press("Y"));
+    snapshot("approval_high_risk", |console| {
+        with_plan(console, |plan| plan.risk = Risk::High);
+        console.press("Y wait");
+        console.type_text("check");
+        console.press("tab enter");
+    });
+    snapshot("reject", |console| {
+        console.press("R");
+        console.type_text("not now");
+    });
+    snapshot("kill_switch", |console| console.press("!"));
+    snapshot("settle", |console| {
+        with_plan(console, |plan| {
+            let run = RunId {
+                plan: plan.id,
+                phase: RunPhase::Forward,
+                step: 0,
+            };
+            plan.state = PlanState::Unknown { run };
+        });
+        console.press("Y");
+    });
+}
+
+#[test]
+fn loading_empty_stale_and_error() {
+    for (columns, lines) in SIZES {
+        for theme in ["dark", "mono"] {
+            let blank = Console::blank(columns, lines, theme);
+            insta::assert_snapshot!(
+                format!("connecting_{columns}x{lines}_{theme}"),
+                shot(&blank)
+            );
+        }
+    }
+    snapshot("empty", |console| {
+        snap_view(console, |view| {
+            view.incidents.clear();
+            view.counts.open_by_priority = [0; 4];
+        });
+    });
+    snapshot("stale", |console| console.wait(42_000));
+    snapshot("lost", |console| {
+        console.told(Update::Lost {
+            why: "connection refused".to_owned(),
+        });
+        console.wait(7_000);
+    });
+    snapshot("stopped", |console| {
+        snap_view(console, |view| {
+            view.automation_stopped = true;
+            view.banner =
+                "The database was damaged and is being rebuilt from the journal.".to_owned();
+        });
+    });
+}
+
+#[test]
+fn other_sizes() {
+    for (columns, lines) in [(60, 20), (79, 23), (130, 40), (400, 120)] {
+        let console = Console::live(columns, lines, "dark");
+        insta::assert_snapshot!(format!("incidents_{columns}x{lines}"), console.screen());
+    }
+}
+
+#[test]
+fn ascii_terminals_get_ascii() {
+    let mut console = Console::live(80, 24, "mono");
+    console.state.look.ascii = true;
+    for tab in ["1", "2", "3", "4", "5", "6", "7"] {
+        console.press(tab);
+        assert!(console.screen().is_ascii(), "tab {tab}");
+    }
+    console.press("4");
+    insta::assert_snapshot!("metrics_ascii", console.screen());
 }

@@ -319,7 +319,7 @@ enum Jump {
     Match,
 }
 
-/// Moves the cursor of the timeline to the next entry of a kind.
+/// Moves the cursor of the timeline to the next entry of a kind, wrapping around.
 fn jump(state: &mut State, to: Jump, forward: bool) {
     if let (Jump::Match, Screen::Incidents | Screen::Alerts) = (to, state.place.screen) {
         return step(state, Step::Rows(if forward { 1 } else { -1 }));
@@ -332,12 +332,13 @@ fn jump(state: &mut State, to: Jump, forward: bool) {
         Jump::Match => !state.place.find.is_empty() && state.place.find.line(&entries[*at].text),
     };
     let found = if forward {
-        (from + 1..entries.len()).find(wanted)
+        (from + 1..entries.len()).chain(0..from).find(wanted)
     } else {
-        (0..from).rev().find(wanted)
+        let after = (from + 1..entries.len()).rev();
+        (0..from).rev().chain(after).find(wanted)
     };
     let Some(at) = found else {
-        state.tell(Role::Muted, "No further one.");
+        state.tell(Role::Muted, "No other one.");
         return;
     };
     state.cursor_mut(Tab::Timeline).set(at);

@@ -140,7 +140,8 @@ pub(super) fn palette_rows(typed: &str) -> Vec<Action> {
         })
         .collect();
     if !typed.is_empty() {
-        fits.sort_by_key(|(cost, _)| *cost);
+        // Among equal fits the shorter name is the nearer one.
+        fits.sort_by_key(|(cost, action)| (*cost, action.row().name.len()));
     }
     fits.into_iter().map(|(_, action)| action).collect()
 }

@@ -165,6 +165,16 @@ impl Row {
         fitted
     }
 
+    /// Appends the pieces of another row, if they fit into `width` cells together.
+    #[must_use]
+    pub fn join_if_fits(self, other: Self, width: usize) -> Self {
+        if self.width + other.width <= width {
+            self.join(other)
+        } else {
+            self
+        }
+    }
+
     /// Cells taken.
     pub fn width(&self) -> usize {
         self.width

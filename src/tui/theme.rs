@@ -184,6 +184,17 @@ struct StyleFile {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; ROLES.len()] = {
+        let mut all = [Self::Body; ROLES.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = ROLES[at].0;
+            at += 1;
+        }
+        all
+    };
+
     /// The name used in themes and snapshots.
     pub fn as_str(self) -> &'static str {
         ROLES[self as usize].1

@@ -121,9 +121,9 @@ fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
         .put(Role::Danger, format!(" {environment} "))
         .put(Role::Body, "  ")
         .join(risk(plan))
+        .put(Role::Warn, expiry(plan, state.engine_now()))
         .put(Role::Muted, "  runbook ")
         .put(Role::Body, plan.runbook.to_string())
-        .put(Role::Warn, expiry(plan, state.engine_now()))
 }
 
 fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize) {

@@ -232,7 +232,7 @@ pub(super) fn empty(state: &State, canvas: &mut Canvas<'_>) {
     };
     let counts = view.counts;
     let watched = format!(
-        " Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings last.",
+        " Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings open.",
         format::count(counts.entities),
         format::count(counts.series),
         format::count(counts.templates),

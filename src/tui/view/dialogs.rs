@@ -123,7 +123,11 @@ pub(super) fn typed(field: &Field) -> Row {
 pub(super) fn boxed<'a>(canvas: &'a mut Canvas<'_>, title: &SafeText, rows: u16) -> Canvas<'a> {
     canvas.recede();
     let area = canvas.area();
-    let width = area.width.saturating_sub(4).min(WIDTH_MAX);
+    let width = if area.width <= WIDTH_MAX + 4 {
+        area.width
+    } else {
+        WIDTH_MAX
+    };
     let height = (rows + 3).min(area.height.saturating_sub(2));
     let outer = Rect {
         x: area.x + (area.width - width) / 2,

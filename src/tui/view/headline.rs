@@ -22,13 +22,14 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         return;
     };
     let detail = state.detail();
-    canvas.row(0, &what(state, row));
+    let width = canvas.width();
+    canvas.row(0, &what(state, row, width));
     canvas.row(1, &title(row));
     canvas.row(2, &cause(state, row, detail));
-    canvas.row(3, &next(state, row, detail));
+    canvas.row(3, &next(state, row, detail, width));
 }
 
-fn what(state: &State, row: &IncidentRow) -> Row {
+fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let (mark, priority, role) = glyph::severity(row.severity);
     let (_, phase_role) = glyph::phase(row.phase);
     let now = state.engine_now();
@@ -55,11 +56,14 @@ fn what(state: &State, row: &IncidentRow) -> Row {
         Some(owner) => line.push(Role::Person, owner.clone()),
         None => line.push(Role::Warn, "nobody"),
     }
-    let reach = format!(
-        "  {} entities, {} alerts, {} findings",
-        row.entities, row.alerts, row.findings
-    );
-    line.put(Role::Muted, reach)
+    let reach = [
+        format!("  entities {}", row.entities),
+        format!("  alerts {}", row.alerts),
+        format!("  findings {}", row.findings),
+    ];
+    reach.into_iter().fold(line, |line, words| {
+        line.join_if_fits(Row::new().put(Role::Muted, words), width)
+    })
 }
 
 fn title(row: &IncidentRow) -> Row {
@@ -116,7 +120,7 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
     }
 }
 
-fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>) -> Row {
+fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
     let line = Row::new().put(Role::Muted, " next     ");
     let Some(plan) = detail.and_then(|detail| headline(&detail.plans)) else {
         return without_plan(state, row, line);
@@ -126,7 +130,10 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>) -> Ro
             .put(Role::Title, plan.title.to_string())
             .put(Role::Body, "  ")
             .join(risk(plan))
-            .put(Role::Muted, expiry(plan, state.engine_now())),
+            .join_if_fits(
+                Row::new().put(Role::Muted, expiry(plan, state.engine_now())),
+                width,
+            ),
         PlanState::Unknown { .. } => key(state, line, Action::Approve, "says what became of: ")
             .put(Role::Danger, plan.title.to_string()),
         _ => line.join(progress(state, plan)),

@@ -17,6 +17,8 @@ const OWNER: usize = 6;
 const STATE: usize = 4;
 /// Width at which the state of the plan gets a column of its own.
 const WIDE: usize = 100;
+/// Width below which the owner has no column: the headline names them.
+const NARROW: usize = 70;
 const PLAN: usize = 12;
 
 /// Draws the list with its heading.
@@ -57,13 +59,17 @@ fn heading(state: &State, width: usize) -> Row {
             Role::Muted,
             format!("SUMMARY  (by {}{order})", list.sort.as_str()),
         );
-    row.fit(width.saturating_sub(AGE + OWNER + STATE + 4))
-        .pad_to(width.saturating_sub(AGE + OWNER + STATE + 3))
-        .right(Role::Muted, "AGE", AGE)
-        .put(Role::Body, " ")
-        .column(Role::Muted, "OWNER", OWNER)
-        .put(Role::Body, " ")
-        .column(Role::Muted, "ST", STATE)
+    let owner = owner_cells(width);
+    let row = row
+        .fit(width.saturating_sub(AGE + owner + STATE + 3))
+        .pad_to(width.saturating_sub(AGE + owner + STATE + 2))
+        .right(Role::Muted, "AGE", AGE);
+    let row = if owner > 0 {
+        row.put(Role::Body, " ").column(Role::Muted, "OWNER", OWNER)
+    } else {
+        row
+    };
+    row.put(Role::Body, " ").column(Role::Muted, "ST", STATE)
 }
 
 fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: usize) -> Row {
@@ -79,7 +85,7 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         Some(owner) => owner.to_owned(),
     };
     let wide = width >= WIDE && row.plan.is_some();
-    let right = AGE + OWNER + STATE + 3 + if wide { PLAN + 1 } else { 0 };
+    let right = AGE + owner_cells(width) + STATE + 2 + if wide { PLAN + 1 } else { 0 };
     let line = super::cursor_mark(here, focused)
         .put(Role::Key, if marked { glyph::MARK } else { " " })
         .put(severity, priority)
@@ -96,14 +102,15 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
             .put(Role::Body, " ")
             .column(Role::Automation, word.to_string(), PLAN);
     }
-    line.put(Role::Body, " ")
-        .right(
-            Role::Body,
-            format::age(state.engine_now().since(row.began)),
-            AGE,
-        )
-        .put(Role::Body, " ")
-        .column(Role::Muted, owner, OWNER)
-        .put(Role::Body, " ")
-        .column(phase_role, phase, STATE)
+    let age = format::age(state.engine_now().since(row.began));
+    let mut line = line.put(Role::Body, " ").right(Role::Body, age, AGE);
+    if owner_cells(width) > 0 {
+        line = line.put(Role::Body, " ").column(Role::Muted, owner, OWNER);
+    }
+    line.put(Role::Body, " ").column(phase_role, phase, STATE)
+}
+
+/// Cells of the owner's column with the blank before it.
+const fn owner_cells(width: usize) -> usize {
+    if width < NARROW { 0 } else { OWNER + 1 }
 }

@@ -195,13 +195,13 @@ fn pane(state: &State, tab: Tab, canvas: &mut Canvas<'_>, focused: bool) {
     let Some(id) = state.looked_at() else { return };
     let Some(detail) = state.detail() else {
         let row = match state.details.failure(id) {
-            Some(why) => Row::new().put(Role::Warn, format!("Cannot be fetched: {why}")),
-            None => Row::new().put(Role::Muted, "Fetching..."),
+            Some(why) => Row::new().put(Role::Warn, format!(" Cannot be fetched: {why}")),
+            None => Row::new().put(Role::Muted, " Fetching..."),
         };
         return canvas.row(0, &row);
     };
     if tab.needs_panels() && state.panels().is_none() {
-        return canvas.row(0, &Row::new().put(Role::Muted, "Fetching..."));
+        return canvas.row(0, &Row::new().put(Role::Muted, " Fetching..."));
     }
     match tab {
         Tab::Timeline => timeline::draw(state, &detail.incident, canvas, focused),

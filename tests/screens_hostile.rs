@@ -1,0 +1,219 @@
+//! Hostile text in every field of every view: through a terminal emulator, no escape passes and
+//! nothing outside the rectangle of a view changes.
+
+mod fixture;
+
+use fixture::{CHECKOUT, Console};
+use serde_json::Value;
+use stormglass::tui::{Event, ScreenWriter, Update};
+
+/// Escapes that clear, move, retitle and recolour; bidi overrides, tags, zero width, wide and
+/// combining characters.
+const HOSTILE: &str = "\x1b[2J\x1b[1;1H\x1b]0;owned\x07\x1b]52;c;eA==\x07\u{9b}31mEVIL\u{202e}\u{200b}\u{e0041}日本e\u{301}\u{301}\u{301}\u{301}\r\n\t\x08\x7f";
+/// Fields whose text is a fixed word of the format or an id, not somebody's text.
+const FIXED: [&str; 22] = [
+    "phase",
+    "severity",
+    "kind",
+    "role",
+    "check",
+    "unit",
+    "direction",
+    "health",
+    "provenance",
+    "lane",
+    "state",
+    "risk",
+    "executor",
+    "level",
+    "fingerprint",
+    "digest",
+    "entity",
+    "callee",
+    "suspect",
+    "target",
+    "watch",
+    "outcome",
+];
+
+/// The same value with every free text replaced.
+fn poison<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    let mut json = serde_json::to_value(value).expect("fixtures serialize");
+    replace(&mut json);
+    serde_json::from_value(json).expect("only free text was replaced")
+}
+
+fn replace(json: &mut Value) {
+    match json {
+        Value::Object(map) => {
+            for (name, value) in map.iter_mut() {
+                match value {
+                    Value::String(text)
+                        if name == "entity" || name == "suspect" || name == "target" =>
+                    {
+                        *text = format!("service/{HOSTILE}");
+                    }
+                    Value::String(_) if FIXED.contains(&name.as_str()) => {}
+                    other => replace(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(replace),
+        Value::String(text) => *text = HOSTILE.to_owned(),
+        _ => {}
+    }
+}
+
+fn poisoned(columns: u16, lines: u16) -> Console {
+    let mut console = Console::live(columns, lines, "dark");
+    let mut view = fixture::view();
+    view.environment = HOSTILE.to_owned();
+    view.banner = HOSTILE.to_owned();
+    view.actor.name = HOSTILE.to_owned();
+    for row in view.incidents.values_mut() {
+        *row = poison(row);
+    }
+    for row in view.sources.values_mut() {
+        *row = poison(row);
+    }
+    console.told(Update::Watch(stormglass::api::WatchMessage::Snapshot(
+        Box::new(view),
+    )));
+    let mut detail = fixture::detail();
+    detail.incident.timeline = poison(&detail.incident.timeline);
+    detail.incident.diagnosis.hypotheses = poison(&detail.incident.diagnosis.hypotheses);
+    detail.incident.diagnosis.not_seen = poison(&detail.incident.diagnosis.not_seen);
+    detail.incident.grouping = poison(&detail.incident.grouping);
+    detail.incident.findings = poison(&detail.incident.findings);
+    detail.incident.path_nodes = poison(&detail.incident.path_nodes);
+    for plan in &mut detail.plans {
+        *plan = poison(plan);
+    }
+    console.told(Update::Detail(Box::new(detail)));
+    let mut panels = fixture::panels();
+    // A JSON value in memory holds no number of 128 bits.
+    panels.traces[0].trace = stormglass::model::TraceId(7);
+    console.told(Update::Panels {
+        incident: CHECKOUT,
+        entity: None,
+        panels: Box::new(poison(&panels)),
+    });
+    console.told(Update::Runbooks(
+        fixture::runbooks().iter().map(poison).collect(),
+    ));
+    console
+}
+
+/// Draws through an emulator and checks what came out.
+fn check(console: &Console, what: &str) {
+    let (columns, lines) = console.state.size;
+    let mut writer = ScreenWriter::new(columns, lines);
+    let bytes = writer
+        .frame(|buf| stormglass::tui::draw(&console.state, buf))
+        .to_owned();
+    let mut rest = bytes.as_str();
+    while let Some(at) = rest.find('\x1b') {
+        rest = &rest[at + 1..];
+        let end = rest
+            .find(|c: char| c.is_ascii_alphabetic())
+            .expect("a sequence ends");
+        let (sequence, tail) = rest.split_at(end + 1);
+        let ours = ["[?2026h", "[?2026l", "[0m", "[2J"].contains(&sequence)
+            || (sequence.starts_with('[') && sequence.ends_with(['m', 'H', 'C']));
+        assert!(ours, "{what}: {sequence:?} passed");
+        rest = tail;
+    }
+    for c in bytes.chars() {
+        let bad = (c.is_control() && c != '\x1b')
+            || matches!(u32::from(c), 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe0fff);
+        assert!(!bad, "{what}: {c:?} passed");
+    }
+    let mut emulator = vt100::Parser::new(lines, columns, 0);
+    emulator.process(bytes.as_bytes());
+    let buffer = console.buffer();
+    for y in 0..lines {
+        let mut skip = 0;
+        for x in 0..columns {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let shown = emulator
+                .screen()
+                .cell(y, x)
+                .expect("inside")
+                .contents()
+                .to_owned();
+            let drawn = buffer[(x, y)].symbol().to_owned();
+            let shown = if shown.is_empty() {
+                " ".to_owned()
+            } else {
+                shown
+            };
+            let width = unicode_width::UnicodeWidthStr::width(drawn.as_str());
+            // A wide glyph cut by the edge of a pane is blanked by the writer.
+            if width < 2 || shown != " " {
+                assert_eq!(shown, drawn, "{what}: at {x},{y}");
+                skip = width.saturating_sub(1);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_view_lets_hostile_text_through() {
+    for (columns, lines) in [(60, 20), (80, 24), (130, 40), (200, 60)] {
+        for keys in [
+            "",
+            "enter",
+            "enter 2",
+            "enter 3",
+            "enter 4",
+            "enter 5",
+            "enter 6",
+            "enter 7",
+            "g s",
+            "w",
+            "?",
+            ":",
+            "Y",
+            "R",
+            "A",
+            "i",
+            "!",
+            "p",
+            "x",
+            "enter 3 w",
+            "enter 5 w",
+            "enter 7 w",
+        ] {
+            let mut console = poisoned(columns, lines);
+            console.screen();
+            console.press(keys);
+            check(&console, &format!("{columns}x{lines} {keys:?}"));
+            console.event(Event::Paste(HOSTILE.to_owned()));
+            check(&console, &format!("{columns}x{lines} {keys:?}, pasted"));
+        }
+        let mut console = poisoned(columns, lines);
+        console.press("g a");
+        console.told(Update::Alerts {
+            after: None,
+            page: stormglass::api::Page {
+                items: fixture::alerts().items.iter().map(poison).collect(),
+                next: None,
+                total: 2,
+            },
+        });
+        check(&console, "alerts");
+    }
+}
+
+#[test]
+fn what_is_copied_is_safe() {
+    let mut console = poisoned(80, 24);
+    console.press("y");
+    let stormglass::tui::TerminalOp::Copy(text) = &console.terminal[0] else {
+        panic!("not a copy: {:?}", console.terminal);
+    };
+    assert!(!text.contains('\x1b'), "{text:?}");
+}

@@ -1,0 +1,406 @@
+//! Keys in, screen and requests out: what pressing does, and above all what it does not do.
+
+mod fixture;
+
+use fixture::{CHECKOUT, Console};
+use stormglass::api::{CommandReply, WatchMessage};
+use stormglass::model::{
+    Command, Delta, IncidentId, Outcome, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
+};
+use stormglass::tui::{ACTIONS, Event, Keymap, Overlay, Request, Screen, Tab, TerminalOp, Update};
+
+fn console() -> Console {
+    Console::live(80, 24, "dark")
+}
+
+fn approve() -> Command {
+    Command::Approve {
+        plan: PlanId(3),
+        digest: fixture::plan().digest.to_string(),
+    }
+}
+
+#[test]
+fn keys_give_commands() {
+    let cases: [(&str, Vec<Command>); 9] = [
+        (
+            "down a",
+            vec![Command::Acknowledge {
+                incident: IncidentId(4819),
+            }],
+        ),
+        (
+            "down space space a",
+            vec![
+                Command::Acknowledge {
+                    incident: IncidentId(4811),
+                },
+                Command::Acknowledge {
+                    incident: IncidentId(4819),
+                },
+            ],
+        ),
+        (
+            "down down X",
+            vec![Command::Reopen {
+                incident: IncidentId(4811),
+            }],
+        ),
+        (
+            "x wait tab enter",
+            vec![Command::Resolve { incident: CHECKOUT }],
+        ),
+        ("! wait tab enter", vec![Command::KillSwitch { on: true }]),
+        (
+            "R n o enter",
+            vec![Command::Reject {
+                plan: PlanId(3),
+                reason: "no".to_owned(),
+            }],
+        ),
+        (
+            "A o l e enter",
+            vec![Command::Assign {
+                incident: CHECKOUT,
+                to: "ole".to_owned(),
+            }],
+        ),
+        (
+            "i h i alt-enter y o enter",
+            vec![Command::Note {
+                incident: CHECKOUT,
+                text: "hi\nyo".to_owned(),
+            }],
+        ),
+        ("Y wait tab enter", vec![approve()]),
+    ];
+    for (keys, expected) in cases {
+        let mut console = console();
+        console.press(keys);
+        assert_eq!(console.commands(), expected, "{keys}");
+    }
+}
+
+#[test]
+fn nothing_approves_by_accident() {
+    let cases = [
+        ("a typed-ahead burst", "Y tab enter"),
+        ("enter on the button the dialog opens on", "Y wait enter"),
+        (
+            "a held key",
+            "Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y",
+        ),
+        ("leaving", "Y wait tab esc"),
+        ("typing in the filter", "/ Y Y enter"),
+        ("typing in the palette", ": Y Y esc"),
+        ("typing a note", "i Y Y esc"),
+        ("typing a reason", "R Y Y esc"),
+        ("the kill switch, too quick", "! tab enter enter"),
+        ("declaring over, too quick", "x tab enter"),
+    ];
+    for (what, keys) in cases {
+        let mut console = console();
+        console.press(keys);
+        assert_eq!(console.commands(), [], "{what}");
+    }
+}
+
+#[test]
+fn pasted_text_never_approves() {
+    for keys in ["", "Y wait", "Y wait tab", "! wait tab"] {
+        let mut console = console();
+        console.press(keys);
+        console.event(Event::Paste("Y\r\ncheckout\r\n".to_owned()));
+        assert_eq!(console.commands(), [], "{keys}");
+    }
+}
+
+#[test]
+fn a_second_y_approves_after_a_pause() {
+    let mut console = console();
+    console.press("Y wait Y");
+    assert_eq!(console.commands(), [approve()]);
+}
+
+#[test]
+fn high_risk_wants_the_name_typed() {
+    let dangerous = |typed: &str, pasted: &str| {
+        let mut console = console();
+        let mut detail = fixture::detail();
+        detail.plans[0].risk = Risk::High;
+        console.told(Update::Detail(Box::new(detail)));
+        console.press("Y wait");
+        console.type_text(typed);
+        console.event(Event::Paste(pasted.to_owned()));
+        console.press("tab wait enter");
+        console.commands()
+    };
+    assert_eq!(dangerous("", ""), []);
+    assert_eq!(dangerous("check", "out"), []);
+    assert_eq!(dangerous("Checkout", ""), []);
+    assert_eq!(dangerous("checkout", ""), [approve()]);
+}
+
+#[test]
+fn a_plan_that_changed_under_the_dialog_is_not_approved() {
+    let mut console = console();
+    console.press("Y wait");
+    let mut detail = fixture::detail();
+    detail.plans[0].digest = "another".into();
+    console.told(Update::Detail(Box::new(detail)));
+    console.press("tab enter");
+    assert_eq!(console.commands(), []);
+    assert!(
+        console.screen().contains("The plan has changed"),
+        "{}",
+        console.screen()
+    );
+}
+
+#[test]
+fn a_step_in_doubt_is_settled_by_a_person() {
+    let settle = |keys: &str| {
+        let mut console = console();
+        let mut detail = fixture::detail();
+        let run = RunId {
+            plan: PlanId(3),
+            phase: RunPhase::Forward,
+            step: 0,
+        };
+        detail.plans[0].state = PlanState::Unknown { run };
+        console.told(Update::Detail(Box::new(detail)));
+        console.screen();
+        console.press("Y");
+        console.screen();
+        console.press(keys);
+        console.commands()
+    };
+    let said = |outcome| {
+        vec![Command::Settle {
+            plan: PlanId(3),
+            outcome,
+        }]
+    };
+    assert_eq!(settle("wait enter"), []);
+    assert_eq!(settle("down enter"), []);
+    assert_eq!(settle("wait down enter"), said(Outcome::Succeeded));
+    let why = "settled by a person".to_owned();
+    assert_eq!(
+        settle("wait down down enter"),
+        said(Outcome::Failed { why })
+    );
+}
+
+#[test]
+fn a_viewer_is_told_why_a_key_is_dead() {
+    let mut console = console();
+    let mut view = fixture::view();
+    view.actor.role = Role::Viewer;
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    for keys in ["a", "Y", "R", "U", "!", "i", "x"] {
+        console.press(keys);
+        assert_eq!(console.commands(), [], "{keys}");
+        let screen = console.screen();
+        assert!(screen.contains("you are a viewer"), "{keys}\n{screen}");
+    }
+}
+
+#[test]
+fn answers_and_refusals_are_told() {
+    let mut console = console();
+    let command = Command::Acknowledge { incident: CHECKOUT };
+    let reply = |refused| CommandReply {
+        command: command.clone(),
+        refused,
+    };
+    console.told(Update::Replied(reply(None)));
+    assert!(console.screen().contains("You have #4821."));
+    console.told(Update::Replied(reply(Some(Refusal::KillSwitch))));
+    assert!(
+        console
+            .screen()
+            .contains("Refused: all automation is stopped")
+    );
+    console.told(Update::Failed {
+        request: Box::new(Request::Command(command)),
+        why: "no daemon answers".to_owned(),
+    });
+    assert!(
+        console
+            .screen()
+            .contains("Not done: acknowledge #4821: no daemon answers")
+    );
+}
+
+#[test]
+fn keys_lead_somewhere_and_back() {
+    let incident = Screen::Incident(CHECKOUT);
+    let cases = [
+        ("enter", incident, Tab::Timeline),
+        ("enter 4", incident, Tab::Metrics),
+        ("enter tab", incident, Tab::Why),
+        ("enter shift-tab", incident, Tab::Actions),
+        ("enter 4 esc", Screen::Incidents, Tab::Metrics),
+        ("g a", Screen::Alerts, Tab::Timeline),
+        ("g s q", Screen::Incidents, Tab::Timeline),
+        ("enter 3 g s -", incident, Tab::Path),
+        ("enter 3 [", incident, Tab::Timeline),
+        ("enter 3 [ ]", incident, Tab::Path),
+        ("enter g g", incident, Tab::Timeline),
+        ("enter 3 c", incident, Tab::Timeline),
+    ];
+    for (keys, screen, tab) in cases {
+        let mut console = console();
+        console.screen();
+        console.press(keys);
+        assert_eq!(
+            (console.state.place.screen, console.state.place.tab),
+            (screen, tab),
+            "{keys}"
+        );
+    }
+}
+
+#[test]
+fn quitting_copying_and_suspending_reach_the_terminal() {
+    let cases = [
+        ("q", TerminalOp::Quit),
+        ("enter ctrl-c", TerminalOp::Quit),
+        ("ctrl-z", TerminalOp::Suspend),
+        ("ctrl-l", TerminalOp::Redraw),
+        ("f2", TerminalOp::Mouse(true)),
+        (
+            "y",
+            TerminalOp::Copy(
+                "#4821 service/checkout p99 latency 4.2s, expected 0.3s to 0.6s".to_owned(),
+            ),
+        ),
+    ];
+    for (keys, expected) in cases {
+        let mut console = console();
+        console.press(keys);
+        assert_eq!(console.terminal, [expected], "{keys}");
+    }
+}
+
+#[test]
+fn every_action_is_reached_by_key_and_by_palette() {
+    let keymap = Keymap::shipped("default").expect("shipped");
+    for row in &ACTIONS {
+        let keys = keymap.keys(row.action).expect("every action has a key");
+        let mut by_key = console();
+        by_key.screen();
+        by_key.press(&keys);
+        let mut by_name = console();
+        by_name.screen();
+        by_name.press(":");
+        by_name.type_text(row.name);
+        by_name.screen();
+        by_name.press("enter");
+        assert_eq!(by_key.commands(), by_name.commands(), "{}", row.name);
+        assert_eq!(by_key.terminal, by_name.terminal, "{}", row.name);
+        let kind = |console: &Console| {
+            console
+                .state
+                .overlay
+                .as_ref()
+                .map(std::mem::discriminant::<Overlay>)
+        };
+        assert_eq!(kind(&by_key), kind(&by_name), "{}", row.name);
+        assert_eq!(
+            by_key.state.place.screen, by_name.state.place.screen,
+            "{}",
+            row.name
+        );
+    }
+}
+
+#[test]
+fn a_filter_stays_until_esc() {
+    let mut console = console();
+    console.press("/ p a y enter");
+    assert_eq!(console.state.list.order(), [IncidentId(4819)]);
+    console.press("esc");
+    assert_eq!(console.state.list.order().len(), 3);
+}
+
+#[test]
+fn a_gap_asks_for_a_snapshot() {
+    let mut console = console();
+    let deltas = |seq| {
+        Update::Watch(WatchMessage::Deltas {
+            seq,
+            at: fixture::now(),
+            deltas: vec![Delta::IncidentGone(CHECKOUT)],
+        })
+    };
+    console.told(deltas(8));
+    assert_eq!(console.requests, [Request::Detail(IncidentId(4819))]);
+    console.requests.clear();
+    console.told(deltas(10));
+    assert_eq!(console.requests, [Request::Snapshot]);
+}
+
+#[test]
+fn details_are_fetched_when_the_cursor_rests_and_when_they_change() {
+    let mut console = console();
+    console.press("down");
+    assert_eq!(console.requests, []);
+    console.wait(150);
+    assert_eq!(console.requests, [Request::Detail(IncidentId(4819))]);
+    console.requests.clear();
+    console.press("up");
+    console.wait(150);
+    let mut row = fixture::view().incidents[&CHECKOUT].clone();
+    row.revision = 2;
+    console.told(Update::Watch(WatchMessage::Deltas {
+        seq: 8,
+        at: fixture::now(),
+        deltas: vec![Delta::Incident(row)],
+    }));
+    assert_eq!(console.requests, [Request::Detail(CHECKOUT)]);
+}
+
+#[test]
+fn an_alert_page_leads_to_the_next() {
+    let mut console = console();
+    console.press("g a");
+    let mut page = fixture::alerts();
+    page.next = Some("2".to_owned());
+    page.total = 4;
+    console.told(Update::Alerts { after: None, page });
+    console.requests.clear();
+    console.press("down");
+    let after = Some("2".to_owned());
+    assert_eq!(
+        console.requests,
+        [Request::Alerts {
+            after: after.clone()
+        }]
+    );
+    console.told(Update::Alerts {
+        after,
+        page: fixture::alerts(),
+    });
+    assert!(console.screen().contains("4 shown"), "{}", console.screen());
+}
+
+#[test]
+fn a_frozen_screen_holds_still_and_counts() {
+    let mut console = console();
+    console.press("f");
+    let before = console.screen();
+    console.told(Update::Watch(WatchMessage::Deltas {
+        seq: 8,
+        at: fixture::now(),
+        deltas: vec![Delta::IncidentGone(CHECKOUT)],
+    }));
+    let after = console.screen();
+    assert!(after.contains("FROZEN 12:13Z, 1 new"), "{after}");
+    assert_eq!(
+        before.lines().skip(1).collect::<Vec<_>>(),
+        after.lines().skip(1).collect::<Vec<_>>()
+    );
+    console.press("f");
+    assert!(!console.screen().contains("4821"));
+}
