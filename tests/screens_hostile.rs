@@ -59,7 +59,7 @@ fn replace(json: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(replace),
-        Value::String(text) => *text = HOSTILE.to_owned(),
+        Value::String(text) => HOSTILE.clone_into(text),
         _ => {}
     }
 }
@@ -67,9 +67,9 @@ fn replace(json: &mut Value) {
 fn poisoned(columns: u16, lines: u16) -> Console {
     let mut console = Console::live(columns, lines, "dark");
     let mut view = fixture::view();
-    view.environment = HOSTILE.to_owned();
-    view.banner = HOSTILE.to_owned();
-    view.actor.name = HOSTILE.to_owned();
+    HOSTILE.clone_into(&mut view.environment);
+    HOSTILE.clone_into(&mut view.banner);
+    HOSTILE.clone_into(&mut view.actor.name);
     for row in view.incidents.values_mut() {
         *row = poison(row);
     }
