@@ -5,7 +5,7 @@ use clap::Args;
 use super::output::Failure;
 use super::place::Place;
 use super::{Common, serve};
-use crate::api::client::{Address, Client};
+use crate::api::client::{Address, Client, ClientError};
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::tui::{self, TuiOptions};
@@ -47,6 +47,8 @@ pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
         ..common.clone()
     };
     let place = Place::find(&common)?;
+    // A daemon that does not answer is told of before the screen is taken, where it can be read.
+    Client::new(place.address.clone())?.view().await?;
     open(place.address.clone(), &place.config, &args.look).await
 }
 
@@ -54,11 +56,14 @@ pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
 pub async fn run(common: &Common, look: &LookArgs) -> Result<(), Failure> {
     let place = Place::find(common)?;
     let client = Client::new(place.address.clone())?;
-    if client.view().await.is_ok() {
-        return open(place.address.clone(), &place.config, look).await;
+    match client.view().await {
+        Ok(_) => open(place.address.clone(), &place.config, look).await,
+        Err(ClientError::Unreachable { .. }) if matches!(place.address, Address::Socket(_)) => {
+            let daemon = serve::start(&place).await?;
+            on_own(daemon, &place.config, look).await
+        }
+        Err(error) => Err(error.into()),
     }
-    let daemon = serve::start(&place).await?;
-    on_own(daemon, &place.config, look).await
 }
 
 /// Opens a console on a daemon in this process, and stops the daemon when the operator leaves.

@@ -9,6 +9,7 @@ mod check;
 mod console;
 mod demo;
 mod eval;
+mod keys;
 mod list;
 mod output;
 mod place;
@@ -104,6 +105,8 @@ enum Cmd {
     Alerts(list::AlertsArgs),
     /// Print the journal, or verify that nobody has changed it
     Audit(audit::AuditArgs),
+    /// Print the keys of the console
+    Keys(keys::KeysArgs),
     /// Check the config and say what would be used
     Check,
     /// Run a public benchmark through the engine and score it by its own rule
@@ -154,6 +157,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Runbooks => list::runbooks(common).await,
         Cmd::Alerts(args) => list::alerts(common, &args).await,
         Cmd::Audit(args) => audit::run(common, &args).await,
+        Cmd::Keys(args) => keys::run(common, &args),
         Cmd::Check => check::run(common),
         Cmd::Eval(args) => eval::run(common, &args),
     }
