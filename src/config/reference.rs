@@ -9,7 +9,7 @@ pub fn markdown() -> String {
     let mut page = String::from(
         "# Config reference\n\n\
          Generated from `src/config/settings.rs`; `STORMGLASS_BLESS=1 cargo test --test config_reference` writes it anew.\n\n\
-         Stormglass runs without a config file. With one (`--config FILE`, else `stormglass.toml` in the user's\n\
+         Stormglass runs without a config file. With one (`--config FILE`, else `stormglass/config.toml` in the user's\n\
          config directory) it refuses what it does not know: an unknown setting is an error that names the nearest\n\
          known one, with file and line. `stormglass check` says the same without starting anything.\n",
     );

@@ -4,4 +4,5 @@ mod alerts;
 mod changes;
 mod harness;
 mod otlp;
+mod properties;
 mod remote_write;

@@ -1,0 +1,97 @@
+//! A whole daemon in this process, and peers as child processes that end with the test.
+
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use stormglass::config::parse;
+use stormglass::daemon::{Clock, Daemon, DaemonOptions, Telemetry, start};
+use stormglass::engine::Engine;
+use tempfile::TempDir;
+
+/// How long a peer may take to do its part.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon with receivers on a free port.
+pub struct Receiver {
+    daemon: Daemon,
+    /// For whatever a peer needs on disk.
+    pub dir: TempDir,
+}
+
+/// A peer; killed when dropped.
+pub struct Peer(pub Child);
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the test");
+        let config = "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\nsources.host.enabled = false\n\
+                      [engine]\nresolve_after_s = 1\n";
+        let (config, _) = parse(config, "test.toml").expect("the config is valid");
+        let daemon = start(DaemonOptions {
+            config,
+            runbooks: Vec::new(),
+            clock: Clock::real(),
+            socket: dir.path().join("s.sock"),
+            data_dir: None,
+            telemetry: Telemetry::Live,
+        })
+        .await
+        .expect("the daemon starts");
+        Self { daemon, dir }
+    }
+
+    /// `IP:PORT` of the receivers.
+    pub fn address(&self) -> String {
+        let address = self.daemon.listen().expect("a live daemon listens");
+        address.to_string()
+    }
+
+    /// Asks the engine until it answers; panics with what was waited for when patience ends.
+    pub async fn wait_for<T: Send + 'static>(
+        &self,
+        what: &str,
+        ask: impl Fn(&Engine) -> Option<T> + Clone + Send + 'static,
+    ) -> T {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            let ask = ask.clone();
+            let answer = self.daemon.door().query(move |engine| ask(engine)).await;
+            if let Some(answer) = answer.expect("the engine runs") {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("waited {PATIENCE:?} for {what}");
+    }
+
+    pub async fn stop(self) {
+        self.daemon.stop().await.expect("the daemon stops");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Says that a peer is missing; a failure where peers are required.
+pub fn missing(peer: &str, hint: &str) {
+    let required = std::env::var("STORMGLASS_REQUIRE_PEERS").is_ok_and(|v| v == "1");
+    assert!(!required, "{peer} is missing: {hint}");
+    eprintln!("SKIPPED: {peer} is missing: {hint}");
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Writes a file below the test's directory.
+pub fn write(dir: &Path, name: &str, text: &str) {
+    std::fs::write(dir.join(name), text).expect("the directory is writable");
+}

@@ -1,0 +1,8 @@
+//! The protocols against the programs that speak them: a real Prometheus, a real OpenTelemetry SDK.
+//!
+//! A peer that is not installed is skipped, loudly; with `STORMGLASS_REQUIRE_PEERS=1` it is a
+//! failure. These tests run on real time: the peers do.
+
+mod harness;
+mod opentelemetry;
+mod prometheus;

@@ -1,0 +1,124 @@
+//! Hostile bodies to every receiver: any bytes, real requests cut short or bent. Each gets an answer
+//! that says whose fault it is, and nothing panics or takes memory without bound.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use crate::harness::{Receivers, fixture};
+
+const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+const JSON: (&str, &str) = ("content-type", "application/json");
+const GZIP: (&str, &str) = ("content-encoding", "gzip");
+const SNAPPY: (&str, &str) = ("content-encoding", "snappy");
+
+/// A path, its headers and a real body for it.
+type Case = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>);
+
+fn cases() -> Vec<Case> {
+    let change = br#"{"service":"cart","version":"1","at":"2026-11-20T15:00:00Z"}"#;
+    let json = br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"5","body":
+        {"kvlistValue":{"values":[{"key":"a","value":{"intValue":"1"}}]}}}]}]}]}"#;
+    vec![
+        (
+            "/api/v2/alerts",
+            vec![JSON],
+            fixture("alertmanager/firing.json"),
+        ),
+        (
+            "/api/v1/write",
+            vec![PROTOBUF, SNAPPY],
+            fixture("remote_write/prometheus.snappy"),
+        ),
+        ("/api/v1/changes", vec![JSON], change.to_vec()),
+        ("/v1/traces", vec![PROTOBUF], fixture("otlp/traces.pb")),
+        (
+            "/v1/traces",
+            vec![PROTOBUF, GZIP],
+            fixture("otlp/traces.pb.gz"),
+        ),
+        ("/v1/metrics", vec![PROTOBUF], fixture("otlp/metrics.pb")),
+        ("/v1/logs", vec![PROTOBUF], fixture("otlp/logs.pb")),
+        ("/v1/logs", vec![JSON], json.to_vec()),
+    ]
+}
+
+/// Sends all bodies of one case; every answer must be taken (2xx) or refused as the sender's (4xx).
+fn send(case: &Case, bodies: Vec<Vec<u8>>) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let (path, headers, _) = case;
+    let statuses: BTreeSet<u16> = runtime.expect("a runtime").block_on(async {
+        let mut receivers = Receivers::new();
+        let mut statuses = BTreeSet::new();
+        for body in bodies {
+            let answer = receivers.send("POST", path, headers, body).await;
+            statuses.insert(answer.status.as_u16());
+            receivers.taken();
+        }
+        statuses
+    });
+    let fine = statuses
+        .iter()
+        .all(|status| matches!(status, 200 | 204 | 400 | 413));
+    prop_assert!(fine, "{path}: {statuses:?}");
+    Ok(())
+}
+
+/// The remote write body without its compression, so that what is bent is protobuf.
+fn bend(case: &Case, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let (path, _, body) = case;
+    let mut body = body.clone();
+    if *path == "/api/v1/write" {
+        let mut plain = snap::raw::Decoder::new()
+            .decompress_vec(&body)
+            .expect("a fixture");
+        change(&mut plain);
+        return snap::raw::Encoder::new()
+            .compress_vec(&plain)
+            .expect("short");
+    }
+    change(&mut body);
+    body
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        for case in cases() {
+            let bent = bend(&case, |body| body.clone_from(&bytes));
+            send(&case, vec![bytes.clone(), bent])?;
+        }
+    }
+
+    #[test]
+    fn real_requests_cut_short_or_bent_get_an_answer(
+        cut: prop::sample::Index,
+        at: prop::sample::Index,
+        length in 1..9_usize,
+        with: [u8; 8],
+    ) {
+        for case in cases() {
+            let short = bend(&case, |body| body.truncate(cut.index(body.len())));
+            let raw_short = case.2[..cut.index(case.2.len())].to_vec();
+            let bent = bend(&case, |body| {
+                let at = at.index(body.len());
+                let end = (at + length).min(body.len());
+                body[at..end].copy_from_slice(&with[..end - at]);
+            });
+            let doubled = bend(&case, |body| body.extend_from_within(..));
+            send(&case, vec![short, raw_short, bent, doubled])?;
+        }
+    }
+
+    /// Text that is almost JSON is what scripts get wrong.
+    #[test]
+    fn any_json_gets_an_answer(text in r#"[\[\]{}",:0-9a-z\\ ]{0,200}"#) {
+        for case in cases().into_iter().filter(|(_, headers, _)| headers.contains(&JSON)) {
+            send(&case, vec![text.clone().into_bytes()])?;
+        }
+    }
+}
