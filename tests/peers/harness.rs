@@ -10,7 +10,7 @@ use stormglass::engine::Engine;
 use tempfile::TempDir;
 
 /// How long a peer may take to do its part.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A daemon with receivers on a free port.
 pub struct Receiver {
