@@ -1,0 +1,230 @@
+//! The laws that hold whatever is fed: exact replay, snapshots that equal deltas, and a journal from
+//! which incidents and plans can be rebuilt.
+
+use std::collections::BTreeMap;
+
+use stormglass::api::{API_VERSION, View};
+use stormglass::config::demo_runbooks;
+use stormglass::engine::Engine;
+use stormglass::eval::drive::placed_config;
+use stormglass::model::{
+    Actor, Command, Counts, Delta, Effect, ExecutorKind, Incident, Input, Outcome, Plan, PlanState,
+    Record, Role, Stamped, StepEvent, StepEventKind, Time,
+};
+use stormglass::sim::{Scenario, Sim};
+
+/// 2026-01-14T12:00:00Z.
+const START: Time = Time::from_secs(1_768_392_000);
+/// How much of a scenario is lived through, in milliseconds.
+const LIVE_MS: i64 = 4 * 60_000;
+/// A person approves the first plan this long after the start, in milliseconds.
+const APPROVE_AFTER_MS: i64 = 110_000;
+
+/// Inputs of a scenario in which somebody approves, and the effects of each on an engine.
+struct Told {
+    inputs: Vec<Stamped>,
+    effects: Vec<Vec<Effect>>,
+    engine: Engine,
+}
+
+fn fresh(sim: &Sim) -> Engine {
+    Engine::new(placed_config(sim.system()), demo_runbooks())
+}
+
+/// Lives through a scenario; what the simulated system does upon an action depends on the effects, so
+/// the inputs are recorded on the way.
+fn live(scenario: Scenario) -> Told {
+    let mut sim = Sim::new(scenario, 1, START);
+    let engine = fresh(&sim);
+    let mut told = Told {
+        inputs: Vec::new(),
+        effects: Vec::new(),
+        engine,
+    };
+    while let Some(batches) = sim.advance(START) {
+        let at = sim.now();
+        for batch in batches {
+            let runs = told.feed(at, Input::Signals(batch));
+            assert!(runs.is_empty(), "history runs nothing");
+        }
+        told.feed(at, Input::Tick);
+    }
+    let mut due = Vec::new();
+    for second in 1..=LIVE_MS / 1_000 {
+        let now = START.plus_ms(second * 1_000);
+        while let Some(batches) = sim.advance(now) {
+            for batch in batches {
+                due.extend(told.feed(now, Input::Signals(batch)));
+            }
+        }
+        due.extend(told.feed(now, Input::Tick));
+        if second * 1_000 == APPROVE_AFTER_MS {
+            due.extend(told.approve_first(now));
+        }
+        for (run, argv) in std::mem::take(&mut due) {
+            let outcome = sim.act(&argv).map_or_else(
+                |error| Outcome::Failed {
+                    why: error.to_string(),
+                },
+                |_| Outcome::Succeeded,
+            );
+            let event = StepEvent {
+                run,
+                kind: StepEventKind::Finished(outcome),
+            };
+            due.extend(told.feed(now, Input::Step(event)));
+        }
+    }
+    told
+}
+
+impl Told {
+    /// Feeds one input and returns the actions it starts.
+    fn feed(&mut self, at: Time, input: Input) -> Vec<(stormglass::model::RunId, Vec<Box<str>>)> {
+        let stamped = Stamped {
+            seq: self.inputs.len() as u64 + 1,
+            at,
+            input,
+        };
+        let mut effects = Vec::new();
+        self.engine.step(&stamped, &mut effects);
+        self.inputs.push(stamped);
+        let runs = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Run { run, action } if action.executor == ExecutorKind::Sim => {
+                    Some((*run, action.argv.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        self.effects.push(effects);
+        runs
+    }
+
+    fn approve_first(&mut self, now: Time) -> Vec<(stormglass::model::RunId, Vec<Box<str>>)> {
+        let proposed = self
+            .engine
+            .plans()
+            .find(|plan| plan.state == PlanState::Proposed);
+        let Some((plan, digest)) = proposed.map(|plan| (plan.id, plan.digest.to_string())) else {
+            return Vec::new();
+        };
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Commander,
+        };
+        self.feed(
+            now,
+            Input::Command {
+                by,
+                what: Command::Approve { plan, digest },
+            },
+        )
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.effects
+            .iter()
+            .flatten()
+            .filter_map(|effect| match effect {
+                Effect::Record(record) => Some(record),
+                _ => None,
+            })
+    }
+}
+
+fn view_of(engine: &Engine) -> View {
+    View {
+        version: API_VERSION,
+        seq: 0,
+        at: Time::ZERO,
+        environment: String::new(),
+        actor: Actor {
+            name: String::new(),
+            role: Role::Viewer,
+        },
+        incidents: engine.incident_rows().map(|row| (row.id, row)).collect(),
+        entities: engine
+            .entities()
+            .map(|(id, health)| (id.clone(), health))
+            .collect(),
+        counts: engine.counts(),
+        sources: BTreeMap::new(),
+        automation_stopped: engine.automation_stopped(),
+        banner: String::new(),
+    }
+}
+
+/// Totals may be told less often than they change; everything else must agree at every step.
+fn without_totals(mut view: View) -> View {
+    view.counts = Counts::default();
+    view.seq = 0;
+    view.at = Time::ZERO;
+    view
+}
+
+#[test]
+fn the_same_inputs_give_the_same_effects_and_views() {
+    let told = live(Scenario::Storm);
+    assert!(
+        told.effects
+            .iter()
+            .flatten()
+            .any(|e| matches!(e, Effect::Run { .. })),
+        "nothing ran"
+    );
+    let mut engine = fresh(&Sim::new(Scenario::Storm, 1, START));
+    let mut view = view_of(&engine);
+    for (stamped, expected) in told.inputs.iter().zip(&told.effects) {
+        let mut effects = Vec::new();
+        engine.step(stamped, &mut effects);
+        let bytes = |effects: &[Effect]| serde_json::to_string(effects).unwrap();
+        assert_eq!(
+            bytes(&effects),
+            bytes(expected),
+            "effects of input {}",
+            stamped.seq
+        );
+        let deltas: Vec<Delta> = effects
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Changed(delta) => Some(delta),
+                _ => None,
+            })
+            .collect();
+        if !deltas.is_empty() {
+            view.apply(view.seq + 1, stamped.at, &deltas).unwrap();
+            assert_eq!(
+                without_totals(view.clone()),
+                without_totals(view_of(&engine)),
+                "snapshot and deltas part after input {}",
+                stamped.seq
+            );
+        }
+    }
+    assert_eq!(told.inputs.len(), told.effects.len());
+}
+
+#[test]
+fn the_journal_rebuilds_incidents_and_plans() {
+    let told = live(Scenario::BadDeploy);
+    let sim = Sim::new(Scenario::BadDeploy, 1, START);
+    let mut rebuilt = fresh(&sim);
+    rebuilt.restore(told.records());
+    let incidents = |engine: &Engine| -> Vec<_> {
+        let of = |i: &Incident| (i.id, i.phase, i.entity.clone(), i.owner.clone(), i.opened);
+        engine
+            .incident_rows()
+            .filter_map(|row| engine.incident(row.id).map(of))
+            .collect()
+    };
+    let plans = |engine: &Engine| -> Vec<_> {
+        let of = |p: &Plan| (p.id, p.digest.clone(), p.approvals.clone(), p.state.clone());
+        engine.plans().map(of).collect()
+    };
+    assert!(!incidents(&told.engine).is_empty());
+    assert!(!plans(&told.engine).is_empty());
+    assert_eq!(incidents(&rebuilt), incidents(&told.engine));
+    assert_eq!(plans(&rebuilt), plans(&told.engine));
+}
