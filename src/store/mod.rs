@@ -6,6 +6,7 @@
 pub mod db;
 pub mod journal;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -178,13 +179,15 @@ impl Opened {
                 moved_to.display()
             )),
         }
-        // Also when it is whole: after a crash it may lag behind, and the last word of each row wins.
-        let filled = self
-            .records
-            .iter()
-            .try_for_each(|record| db.keep(record))
-            .and_then(|()| db.put_head(head))
-            .and_then(|()| db.flush());
+        // Also when it is whole: after a crash it may lag behind the journal.
+        let filled = match db.head() {
+            Ok(Some(noted)) if noted == *head => Ok(()),
+            _ => self
+                .last_words()
+                .try_for_each(|record| db.keep(record))
+                .and_then(|()| db.put_head(head))
+                .and_then(|()| db.flush()),
+        };
         match filled {
             Ok(()) => Some(db),
             Err(error) => {
@@ -192,6 +195,20 @@ impl Opened {
                 None
             }
         }
+    }
+
+    /// The last record of each incident and plan: what their rows say.
+    fn last_words(&self) -> impl Iterator<Item = &Record> {
+        let mut last: BTreeMap<(bool, u64), &Record> = BTreeMap::new();
+        for record in &self.records {
+            let row = match record {
+                Record::Incident { incident } => (false, incident.id.0),
+                Record::Plan { plan } => (true, plan.id.0),
+                _ => continue,
+            };
+            last.insert(row, record);
+        }
+        last.into_values()
     }
 
     /// The end noted in the database must be in the journal.

@@ -126,8 +126,8 @@ fn rank(confidence: f32, conditions: usize, tried: u32, worked: u32) -> f32 {
     confidence + FIT_WEIGHT * conditions as f32 + RECORD_WEIGHT * (2.0 * success - 1.0)
 }
 
-/// A person's choice of runbook and target: refused, with the reason, when no rule is for that kind
-/// of entity.
+/// A person's choice of runbook and target: refused, with the reason, when it has rules and none is
+/// for that kind of entity. One without rules is only ever chosen by a person, for anything.
 pub fn chosen<'a>(
     runbook: &'a Runbook,
     incident: &'a Incident,
@@ -135,7 +135,8 @@ pub fn chosen<'a>(
 ) -> Result<Candidate<'a>, String> {
     let kind = target.kind();
     let fits_kind = |wanted: Option<_>| wanted.is_none_or(|wanted| wanted == kind);
-    if !runbook.rules.iter().any(|rule| fits_kind(rule.entity)) {
+    let mut rules = runbook.rules.iter();
+    if !runbook.rules.is_empty() && !rules.any(|rule| fits_kind(rule.entity)) {
         return Err(format!("it is not for a {}", kind.as_str()));
     }
     let mut suspects = incident.diagnosis.hypotheses.iter();

@@ -259,6 +259,28 @@ fn every_condition_of_a_rule_must_hold() {
 }
 
 #[test]
+fn a_person_may_choose_what_is_for_that_kind_of_entity() {
+    let of_host = MatchRule {
+        entity: Some(EntityKind::Host),
+        ..MatchRule::default()
+    };
+    let no_rules = Runbook {
+        rules: Vec::new(),
+        ..runbook("by-hand", MatchRule::default())
+    };
+    let incident = incident(Vec::new());
+    let cases = [
+        (runbook("any", MatchRule::default()), None),
+        (no_rules, None),
+        (runbook("hosts", of_host), Some("it is not for a service")),
+    ];
+    for (runbook, refused) in cases {
+        let answer = chosen(&runbook, &incident, &EntityId::parse("checkout"));
+        assert_eq!(answer.err().as_deref(), refused, "{}", runbook.name);
+    }
+}
+
+#[test]
 fn confidence_fit_and_record_order_the_candidates() {
     let close = MatchRule {
         cause: Some("change".to_owned()),

@@ -1,0 +1,362 @@
+//! Killed at any moment (SIGKILL), nothing that was acknowledged is lost and nothing runs twice.
+//!
+//! The victim is this test itself, started as a child that is engine, store and a noting executor and
+//! nothing else, in virtual time; `crash_serve.rs` does the same to the whole daemon. What is left on
+//! the disk is held against what was acknowledged. The child's `main` is the ignored test [`CHILD`].
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Stdio};
+use std::time::Duration;
+
+use stormglass::config::EngineConfig;
+use stormglass::engine::Engine;
+use stormglass::model::{
+    Actor, Alert, Batch, Command, Effect, EntityId, Fingerprint, IncidentId, Input, Labels,
+    Outcome, Plan, PlanState, Record, Role, RunId, Runbook, Signal, SourceId, Stamped, StepEvent,
+    StepEventKind, Time,
+};
+use stormglass::store::journal::{self, Entry};
+use stormglass::store::{JOURNAL_FILE, Store};
+
+/// How often a child is killed.
+const KILLS: u32 = 60;
+/// Latest acknowledgement after which it is killed.
+const ACKNOWLEDGED_MAX: u64 = 14;
+/// Longest wait between an acknowledgement and the kill, in microseconds: within the next decision.
+const JITTER_US_MAX: u64 = 3_000;
+/// Seconds of engine time before the child decides anything.
+const SETTLE_TICKS: u32 = 120;
+/// Name of the test that is the child's program.
+const CHILD: &str = "child";
+/// Says to the child where to work.
+const FOLDER: &str = "STORMGLASS_CRASH_FOLDER";
+/// What the child ran, one line each, written at the moment it ran.
+const RAN_FILE: &str = "ran";
+
+#[test]
+fn no_acknowledged_decision_is_lost_and_nothing_runs_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(0x5eed);
+    let mut acknowledged = Vec::new();
+    let mut torn = 0;
+    for _ in 0..KILLS {
+        let after = random.below(ACKNOWLEDGED_MAX) + 1;
+        let jitter = Duration::from_micros(random.below(JITTER_US_MAX));
+        acknowledged.extend(kill_after(folder.path(), after, jitter));
+        torn += usize::from(
+            !fs::read(journal_of(folder.path()))
+                .unwrap()
+                .ends_with(b"\n"),
+        );
+        check_kept(folder.path(), &acknowledged);
+    }
+    assert!(
+        acknowledged.len() > KILLS as usize,
+        "the child hardly ever got to work"
+    );
+    let verified = journal::verify(&journal_of(folder.path()), None).unwrap();
+    let records = read_records(folder.path());
+    let ended = |state: &str| {
+        let of_state = |record: &&Record| matches!(record, Record::Plan { plan } if plan.state.as_str() == state);
+        records.iter().filter(of_state).count()
+    };
+    println!(
+        "{KILLS} kills, {} decisions acknowledged, {torn} torn appends, {verified:?}, \
+         plans rolled back {}, in doubt {}",
+        acknowledged.len(),
+        ended("rolled back"),
+        ended("unknown"),
+    );
+    assert!(ended("rolled back") > 0, "no plan ever went all the way");
+}
+
+/// Everything acknowledged is in the journal, in order; every run has an intent and ran once.
+fn check_kept(folder: &Path, acknowledged: &[String]) {
+    let whole = journal::verify(&journal_of(folder), None).unwrap();
+    assert!(whole.is_ok(), "{whole:?}");
+    let records = read_records(folder);
+    let mut kept: VecDeque<String> = records.iter().filter_map(decision).collect();
+    for decision in acknowledged {
+        // A decision that is kept and was not acknowledged in time is no loss.
+        while let Some(next) = kept.pop_front() {
+            if next == *decision {
+                break;
+            }
+            assert!(!kept.is_empty(), "lost: {decision}");
+        }
+    }
+    let intents: BTreeSet<String> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Intent { run, .. } => Some(name_of(*run)),
+            _ => None,
+        })
+        .collect();
+    let ran = fs::read_to_string(folder.join(RAN_FILE)).unwrap_or_default();
+    let mut once = BTreeSet::new();
+    for run in ran.lines() {
+        assert!(intents.contains(run), "ran without an intent: {run}");
+        assert!(once.insert(run), "ran twice: {run}");
+    }
+}
+
+/// A run in the words of its environment variables.
+fn name_of(run: RunId) -> String {
+    let phase = match run.phase {
+        RunPhase::Precondition => "precondition",
+        RunPhase::Forward => "forward",
+        RunPhase::Verify => "verify",
+        RunPhase::Rollback => "rollback",
+    };
+    format!("{} {phase} {}", run.plan.0, run.step)
+}
+
+/// A decision in one line; a number makes each different.
+fn decision(record: &Record) -> Option<String> {
+    match record {
+        Record::Decision { what, .. } => Some(serde_json::to_string(what).unwrap()),
+        _ => None,
+    }
+}
+
+fn read_records(folder: &Path) -> Vec<Record> {
+    let lines = journal::lines(&journal_of(folder)).unwrap();
+    lines.map(|line| line.unwrap().unwrap().record).collect()
+}
+
+fn journal_of(folder: &Path) -> PathBuf {
+    folder.join(JOURNAL_FILE)
+}
+
+/// Starts the child, reads acknowledgements, kills it, and gives all it said until it was dead.
+fn kill_after(folder: &Path, count: u64, jitter: Duration) -> Vec<String> {
+    let mut child = start(folder);
+    let said = BufReader::new(child.stdout.take().unwrap());
+    let mut acknowledged = Vec::new();
+    let mut killed = false;
+    for line in said.lines() {
+        let line = line.unwrap();
+        // The test harness writes its own words on the same line before the first of ours.
+        let Some((_, decision)) = line.split_once("ack ") else {
+            continue;
+        };
+        acknowledged.push(decision.to_owned());
+        if acknowledged.len() as u64 >= count && !killed {
+            std::thread::sleep(jitter);
+            child.kill().unwrap();
+            killed = true;
+        }
+    }
+    let status = child.wait().unwrap();
+    assert!(
+        killed,
+        "the child ended by itself, {status}: {acknowledged:?}"
+    );
+    acknowledged
+}
+
+fn start(folder: &Path) -> Child {
+    Process::new(std::env::current_exe().unwrap())
+        .args(["--exact", CHILD, "--ignored", "--nocapture"])
+        .env(FOLDER, folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "the program of the child processes"]
+fn child() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return;
+    };
+    Life::new(Path::new(&folder)).live();
+}
+
+/// A daemon in small: engine, store, and an executor that notes what it ran.
+struct Life {
+    store: Store,
+    engine: Engine,
+    ran: File,
+    now: Time,
+    seq: u64,
+    notes: u64,
+}
+
+impl Life {
+    fn new(folder: &Path) -> Self {
+        let (store, opened) = Store::open(folder).unwrap();
+        assert!(
+            opened.banners.iter().all(|b| b.contains("did not finish")),
+            "{:?}",
+            opened.banners
+        );
+        let lines = journal::lines(store.journal_path()).unwrap();
+        let last = lines.map(|line| line.unwrap().unwrap()).last();
+        let notes = opened.records.iter().filter_map(decision).count() as u64;
+        let mut engine = Engine::new(EngineConfig::default(), vec![runbook()]);
+        engine.restore(&opened.records);
+        Self {
+            engine,
+            ran: OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(folder.join(RAN_FILE))
+                .unwrap(),
+            now: last
+                .as_ref()
+                .map_or(Time::from_secs(1_700_000_000), |line| {
+                    line.at.plus_ms(1_000)
+                }),
+            seq: last.map_or(1, |line| line.seq + 1),
+            notes,
+            store,
+        }
+    }
+
+    fn live(&mut self) -> ! {
+        self.feed(Input::Signals(Batch {
+            source: SourceId::new("alerts"),
+            signals: vec![Signal::Alert(Box::new(alert(self.now)))],
+        }));
+        // An alert must stand for a while before it is an incident.
+        for _ in 0..SETTLE_TICKS {
+            self.now = self.now.plus_ms(1_000);
+            self.feed(Input::Tick);
+        }
+        loop {
+            self.now = self.now.plus_ms(1_000);
+            self.feed(Input::Tick);
+            let next = self.next_command();
+            self.command(next);
+        }
+    }
+
+    /// Approves what waits, settles what is in doubt, proposes when there is nothing, else notes.
+    fn next_command(&mut self) -> Command {
+        let open = self.engine.incident_rows().map(|row| row.id).max();
+        let live = |plan: &&Plan| !plan.state.is_final();
+        match (self.engine.plans().find(live), open) {
+            (Some(plan), _) if plan.state == PlanState::Proposed => Command::Approve {
+                plan: plan.id,
+                digest: plan.digest.to_string(),
+            },
+            (Some(plan), _) if matches!(plan.state, PlanState::Unknown { .. }) => Command::Settle {
+                plan: plan.id,
+                outcome: Outcome::Succeeded,
+            },
+            (None, Some(incident)) => Command::Propose {
+                incident,
+                runbook: "fix".to_owned(),
+                target: EntityId::parse("checkout"),
+            },
+            _ => {
+                self.notes += 1;
+                Command::Note {
+                    incident: open.unwrap_or(IncidentId(1)),
+                    text: format!("note {}", self.notes),
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, what: Command) {
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Commander,
+        };
+        let said = serde_json::to_string(&what).unwrap();
+        let runs = self.feed(Input::Command { by, what });
+        println!("ack {said}");
+        self.run(runs);
+    }
+
+    /// Steps the engine, and returns once its records are durable.
+    fn feed(&mut self, input: Input) -> Vec<RunId> {
+        let mut effects = Vec::new();
+        let stamped = Stamped {
+            seq: self.seq,
+            at: self.now,
+            input,
+        };
+        self.seq += 1;
+        self.engine.step(&stamped, &mut effects);
+        let mut entries = Vec::new();
+        let mut runs = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Record(record) => entries.push(Entry {
+                    at: stamped.at,
+                    seq: stamped.seq,
+                    record,
+                }),
+                Effect::Run { run, .. } => runs.push(run),
+                Effect::Changed(_) | Effect::Cancel { .. } | Effect::Notify(_) => {}
+            }
+        }
+        self.store.append(&entries).unwrap();
+        runs
+    }
+
+    fn run(&mut self, runs: Vec<RunId>) {
+        let mut waiting = VecDeque::from(runs);
+        while let Some(run) = waiting.pop_front() {
+            writeln!(self.ran, "{}", name_of(run)).unwrap();
+            let kind = StepEventKind::Finished(Outcome::Succeeded);
+            waiting.extend(self.feed(Input::Step(StepEvent { run, kind })));
+        }
+    }
+}
+
+/// Two steps with undo, watched for so short that it is undone while the alert still fires.
+fn runbook() -> Runbook {
+    toml::from_str(
+        r#"
+        name = "fix"
+        title = "fix {entity}"
+        description = "d"
+        risk = "low"
+        match = []
+        preconditions = [{ title = "look", argv = ["true"] }]
+        steps = [
+            { title = "one", argv = ["true"], rollback = ["true"] },
+            { title = "two", argv = ["true"], rollback = ["true"] },
+        ]
+        verify = { recover_within_s = 3 }
+        "#,
+    )
+    .unwrap()
+}
+
+fn alert(now: Time) -> Alert {
+    let labels = [
+        ("alertname", "CheckoutDown"),
+        ("service", "checkout"),
+        ("severity", "critical"),
+    ];
+    let labels = Labels::from_pairs(labels).unwrap();
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        labels,
+        annotations: Labels::empty(),
+        starts_at: now,
+        ends_at: now.plus_ms(86_400_000),
+        generator_url: None,
+    }
+}
+
+/// A small reproducible generator (xorshift): the points of death are random, not arbitrary.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, max: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % max
+    }
+}

@@ -1,0 +1,270 @@
+//! `stormglass serve`, killed at any moment (SIGKILL): no acknowledged decision is lost, and no
+//! command runs twice or without an intent.
+//!
+//! The daemon is driven over its API by a client that proposes, approves, settles and notes; plans run
+//! real commands that write down that they ran.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
+use std::time::Duration;
+
+use stormglass::api::client::{Address, Client, IncidentQuery};
+use stormglass::model::{
+    Command, EntityId, IncidentId, Outcome, Plan, PlanState, Record, RunPhase,
+};
+use stormglass::store::journal;
+
+/// How often the daemon is killed.
+const KILLS: u32 = 50;
+/// Latest acknowledgement after which it is killed.
+const ACKNOWLEDGED_MAX: u64 = 16;
+/// Longest wait between an acknowledgement and the kill, in microseconds: within the next decisions.
+const JITTER_US_MAX: u64 = 12_000;
+
+#[tokio::test]
+async fn a_daemon_killed_at_any_moment_loses_no_acknowledged_decision() {
+    let home = tempfile::tempdir().unwrap();
+    configure(home.path());
+    let mut random = Random(0x0d1e);
+    let mut acknowledged = Vec::new();
+    for _ in 0..KILLS {
+        let after = random.below(ACKNOWLEDGED_MAX) + 1;
+        let jitter = Duration::from_micros(random.below(JITTER_US_MAX));
+        Served::start(home.path())
+            .live(after, jitter, &mut acknowledged)
+            .await;
+        check_kept(home.path(), &acknowledged);
+    }
+    let records = read_records(home.path());
+    let in_state = |state: &str| {
+        let of_state = |record: &&Record| matches!(record, Record::Plan { plan } if plan.state.as_str() == state);
+        records.iter().filter(of_state).count()
+    };
+    let settled = acknowledged
+        .iter()
+        .filter(|said| said.contains("settle"))
+        .count();
+    println!(
+        "{KILLS} kills, {} decisions acknowledged, {} records, {} approvals, {settled} runs settled, \
+         {} commands ran, {} plans rolled back",
+        acknowledged.len(),
+        records.len(),
+        acknowledged
+            .iter()
+            .filter(|said| said.contains("approve"))
+            .count(),
+        ran(home.path()).len(),
+        in_state("rolled back"),
+    );
+    assert!(ran(home.path()).len() > 10, "plans hardly ever ran");
+    assert!(settled > 0, "no kill ever hit a run");
+}
+
+/// A daemon on a folder of its own, with one runbook whose steps note that they ran.
+fn configure(home: &Path) {
+    let at = |name: &str| home.join(name).display().to_string();
+    let config = format!(
+        "socket = \"{}\"\ndata_dir = \"{}\"\nrunbooks_dir = \"{}\"\nlisten = \"127.0.0.1:0\"\n\
+         otlp_listen = \"\"\n[sources.host]\nenabled = false\n",
+        at("s.sock"),
+        at("data"),
+        at("runbooks"),
+    );
+    fs::write(home.join("c.toml"), config).unwrap();
+    fs::create_dir(home.join("runbooks")).unwrap();
+    let note = format!(
+        "[\"sh\", \"-c\", \"echo $STORMGLASS_PLAN $STORMGLASS_PHASE $STORMGLASS_STEP >> {}; sleep 0.02\"]",
+        at("ran")
+    );
+    let runbook = format!(
+        r#"
+        name = "fix"
+        title = "fix {{entity}}"
+        description = "notes that it ran"
+        risk = "low"
+        match = []
+        preconditions = [{{ title = "look", argv = {note} }}]
+        steps = [
+            {{ title = "one", argv = {note}, rollback = {note} }},
+            {{ title = "two", argv = {note}, rollback = {note} }},
+        ]
+        verify = {{ recover_within_s = 1 }}
+        "#
+    );
+    fs::write(home.join("runbooks/fix.toml"), runbook).unwrap();
+}
+
+struct Served {
+    child: Child,
+    client: Client,
+    listen: String,
+}
+
+impl Served {
+    fn start(home: &Path) -> Self {
+        let mut child = Process::new(env!("CARGO_BIN_EXE_stormglass"))
+            .args(["--config", home.join("c.toml").to_str().unwrap(), "serve"])
+            .env_clear()
+            .env("HOME", home)
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let ready = log.by_ref().map(Result::unwrap).find(|line| {
+            said.push(line.clone());
+            line.contains("ready")
+        });
+        let ready = ready.unwrap_or_else(|| panic!("the daemon did not start: {said:#?}"));
+        std::thread::spawn(move || log.count());
+        let (_, after) = ready.split_once("listen=").unwrap();
+        let listen = after
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .trim_matches('"')
+            .to_owned();
+        let client = Client::new(Address::Socket(home.join("s.sock"))).unwrap();
+        Self {
+            child,
+            client,
+            listen,
+        }
+    }
+
+    /// Decides until it is dead; what was acknowledged is added to `acknowledged`.
+    async fn live(mut self, after: u64, jitter: Duration, acknowledged: &mut Vec<String>) {
+        self.send_alert().await;
+        let id = self.child.id().to_string();
+        let mut count = 0;
+        while let Some(command) = self.next_command(acknowledged.len()).await {
+            // No reply: it is dead, and whether it decided is open.
+            if self.client.command(&command).await.is_err() {
+                break;
+            }
+            acknowledged.push(serde_json::to_string(&command).unwrap());
+            count += 1;
+            if count == after {
+                let id = id.clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(jitter);
+                    Process::new("kill").args(["-9", &id]).status().unwrap();
+                });
+            }
+        }
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), None, "it ended by itself: {status}");
+        assert!(count >= after, "it died before it was killed");
+    }
+
+    async fn send_alert(&self) {
+        let body =
+            r#"[{"labels": {"alertname": "Down", "service": "checkout", "severity": "critical"}}]"#;
+        let answer = reqwest::Client::new()
+            .post(format!("http://{}/api/v2/alerts", self.listen))
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// Approves what waits, settles what is in doubt, proposes when there is nothing, else notes.
+    /// `None` when nobody answers any more.
+    async fn next_command(&self, count: usize) -> Option<Command> {
+        let plans = self.client.plans().await.ok()?;
+        let open = self
+            .client
+            .incidents(&IncidentQuery::default())
+            .await
+            .ok()?;
+        let open = open.items.first().map(|row| row.id);
+        let note = Command::Note {
+            incident: open.unwrap_or(IncidentId(1)),
+            text: format!("note {count}"),
+        };
+        let live = |plan: &&Plan| !plan.state.is_final();
+        Some(match (plans.iter().find(live), open) {
+            (Some(plan), _) if plan.state == PlanState::Proposed => Command::Approve {
+                plan: plan.id,
+                digest: plan.digest.to_string(),
+            },
+            (Some(plan), _) if matches!(plan.state, PlanState::Unknown { .. }) => Command::Settle {
+                plan: plan.id,
+                outcome: Outcome::Succeeded,
+            },
+            (None, Some(incident)) => Command::Propose {
+                incident,
+                runbook: "fix".to_owned(),
+                target: EntityId::parse("checkout"),
+            },
+            _ => note,
+        })
+    }
+}
+
+/// Everything acknowledged is in the journal, in order; every command that ran has an intent, once.
+fn check_kept(home: &Path, acknowledged: &[String]) {
+    let whole = journal::verify(&home.join("data/journal.jsonl"), None).unwrap();
+    assert!(whole.is_ok(), "{whole:?}");
+    let records = read_records(home);
+    let decisions = records.iter().filter_map(|record| match record {
+        Record::Decision { what, .. } => Some(serde_json::to_string(what).unwrap()),
+        _ => None,
+    });
+    let mut kept: VecDeque<String> = decisions.collect();
+    for decision in acknowledged {
+        // One that is kept and was not acknowledged in time is no loss.
+        let found = std::iter::from_fn(|| kept.pop_front()).any(|next| next == *decision);
+        assert!(found, "lost: {decision}");
+    }
+    let intents: BTreeSet<String> = records.iter().filter_map(intent).collect();
+    let mut once = BTreeSet::new();
+    for run in ran(home) {
+        assert!(intents.contains(&run), "ran without an intent: {run}");
+        assert!(once.insert(run.clone()), "ran twice: {run}");
+    }
+}
+
+fn ran(home: &Path) -> Vec<String> {
+    let text = fs::read_to_string(home.join("ran")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn read_records(home: &Path) -> Vec<Record> {
+    let lines = journal::lines(&home.join("data/journal.jsonl")).unwrap();
+    lines.map(|line| line.unwrap().unwrap().record).collect()
+}
+
+/// A run in the words of its environment variables.
+fn intent(record: &Record) -> Option<String> {
+    let Record::Intent { run, .. } = record else {
+        return None;
+    };
+    let phase = match run.phase {
+        RunPhase::Precondition => "precondition",
+        RunPhase::Forward => "forward",
+        RunPhase::Verify => "verify",
+        RunPhase::Rollback => "rollback",
+    };
+    Some(format!("{} {phase} {}", run.plan.0, run.step))
+}
+
+/// A small reproducible generator (xorshift): the points of death are random, not arbitrary.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, max: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % max
+    }
+}
