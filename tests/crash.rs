@@ -15,8 +15,8 @@ use stormglass::config::EngineConfig;
 use stormglass::engine::Engine;
 use stormglass::model::{
     Actor, Alert, Batch, Command, Effect, EntityId, Fingerprint, IncidentId, Input, Labels,
-    Outcome, Plan, PlanState, Record, Role, RunId, Runbook, Signal, SourceId, Stamped, StepEvent,
-    StepEventKind, Time,
+    Outcome, Plan, PlanState, Record, Role, RunId, RunPhase, Runbook, Signal, SourceId, Stamped,
+    StepEvent, StepEventKind, Time,
 };
 use stormglass::store::journal::{self, Entry};
 use stormglass::store::{JOURNAL_FILE, Store};

@@ -345,6 +345,18 @@ fn the_journal_brings_plans_back_in_doubt() {
     assert_eq!(plans.get(PlanId(1)), desk.plans.get(PlanId(1)));
     assert_eq!(plans.last_id, 1);
 
+    // In doubt, settled, and started again: what was settled is no doubt any more.
+    let mut settled = self::desk();
+    settled.approve(&mia, 1).unwrap();
+    settled.plans = restored(&settled.effects);
+    let settle = Command::Settle {
+        plan: PlanId(1),
+        outcome: Outcome::Succeeded,
+    };
+    settled.command(&mia, &settle).unwrap();
+    assert_eq!(settled.state(1), "verifying");
+    assert_eq!(state(&restored(&settled.effects)), Some("verifying"));
+
     // Stopped by a person, then a crash: a late success must lead backwards.
     let mut stopped = self::desk();
     stopped.approve(&mia, 1).unwrap();

@@ -146,6 +146,9 @@ impl Saga {
 
     /// Remembers, while the journal is read back, what the plan became.
     pub fn remember_plan(&mut self, plan: Plan) {
+        // A run a person settled has no report of its own: its end is in the plan.
+        let ended = |flight: &mut Flight| plan.results.iter().any(|(run, _)| *run == flight.run);
+        self.flight.take_if(ended);
         self.plan = plan;
     }
 
