@@ -274,8 +274,9 @@ fn a_person_may_choose_what_is_for_that_kind_of_entity() {
         (no_rules, None),
         (runbook("hosts", of_host), Some("it is not for a service")),
     ];
+    let target = EntityId::parse("checkout");
     for (runbook, refused) in cases {
-        let answer = chosen(&runbook, &incident, &EntityId::parse("checkout"));
+        let answer = chosen(&runbook, &incident, &target);
         assert_eq!(answer.err().as_deref(), refused, "{}", runbook.name);
     }
 }
