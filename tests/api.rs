@@ -7,7 +7,9 @@ use stormglass::api::client::{Address, Client, ClientError, IncidentQuery, Watch
 use stormglass::api::{View, WatchMessage};
 use stormglass::config::Config;
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
-use stormglass::model::{Command, IncidentId, Labels, LogLine, Role, Signal, SourceHealth};
+use stormglass::model::{
+    Command, IncidentId, Labels, LogLine, Phase, Record, Role, Signal, SourceHealth,
+};
 use stormglass::sources::Rhythm;
 use tempfile::TempDir;
 
@@ -32,8 +34,8 @@ fn options(socket: PathBuf) -> DaemonOptions {
         config,
         runbooks: Vec::new(),
         clock: Clock::real(),
+        data_dir: Some(socket.with_file_name("data")),
         socket,
-        data_dir: None,
         telemetry: Telemetry::Live,
     }
 }
@@ -71,6 +73,22 @@ async fn follow(watch: &mut Watch, view: &mut View, done: impl Fn(&View) -> bool
     tokio::time::timeout(DEADLINE, until_done)
         .await
         .expect("it happens in time");
+}
+
+/// Posts an alert that pages, as Prometheus would, and follows the watch until it is an incident.
+async fn incident(f: &Fixture, watch: &mut Watch, view: &mut View) -> IncidentId {
+    let body = r#"[{"labels":{"alertname":"HighErrorRate","service":"checkout","severity":"critical"},"annotations":{"summary":"5xx above 5%"}}]"#;
+    let address = f.daemon.listen().unwrap();
+    let answer = reqwest::Client::new()
+        .post(format!("http://{address}/api/v2/alerts"))
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    follow(watch, view, |view| !view.incidents.is_empty()).await;
+    *view.incidents.keys().next().unwrap()
 }
 
 fn line(text: &str) -> Signal {
@@ -170,5 +188,86 @@ async fn a_second_daemon_on_the_same_socket_is_refused() {
     let second = daemon::start(options(f.daemon.socket().to_owned())).await;
     let message = second.expect_err("the first one lives").to_string();
     assert!(message.contains("stormglass attach"), "{message}");
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_consoles_see_each_others_decisions_within_a_second() {
+    let f = fixture().await;
+    let (mut mine, mut yours) = (
+        f.client.watch().await.unwrap(),
+        f.client.watch().await.unwrap(),
+    );
+    let mut my_view = snapshot(&mut mine).await;
+    let mut your_view = snapshot(&mut yours).await;
+    let id = incident(&f, &mut mine, &mut my_view).await;
+    follow(&mut yours, &mut your_view, |view| {
+        view.incidents.contains_key(&id)
+    })
+    .await;
+    let decided = std::time::Instant::now();
+    let reply = f
+        .client
+        .command(&Command::Acknowledge { incident: id })
+        .await;
+    assert_eq!(reply.unwrap().refused, None);
+    let acknowledged = |view: &View| view.incidents[&id].phase == Phase::Acknowledged;
+    follow(&mut mine, &mut my_view, acknowledged).await;
+    follow(&mut yours, &mut your_view, acknowledged).await;
+    assert!(decided.elapsed() < Duration::from_secs(1));
+    assert_eq!(my_view.incidents, your_view.incidents);
+    let detail = f.client.incident(id).await.unwrap();
+    assert_eq!(detail.incident.owner, Some(my_view.actor.name));
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_decision_outlives_the_daemon_and_a_damaged_database() {
+    let f = fixture().await;
+    let mut watch = f.client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    let id = incident(&f, &mut watch, &mut view).await;
+    let command = Command::Acknowledge { incident: id };
+    f.client.command(&command).await.unwrap();
+    let socket = f.daemon.socket().to_owned();
+    f.daemon.stop().await.unwrap();
+    for file in ["conf", "db"] {
+        std::fs::write(socket.with_file_name("data/db").join(file), b"damaged").unwrap();
+    }
+    let again = daemon::start(options(socket)).await.unwrap();
+    let view = f.client.view().await.unwrap();
+    assert_eq!(view.incidents[&id].phase, Phase::Acknowledged);
+    assert!(
+        view.banner.contains("the database was damaged"),
+        "{}",
+        view.banner
+    );
+    let journal = f.client.audit(None, 100).await.unwrap();
+    let starts = journal.items.iter();
+    let starts = starts.filter(|entry| matches!(entry.record, Record::Started { .. }));
+    assert_eq!(starts.count(), 2);
+    again.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_engine_is_seen_by_every_console_and_by_the_program() {
+    let mut f = fixture().await;
+    let mut watch = f.client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    let asked = f
+        .daemon
+        .door()
+        .query(|_| panic!("a table is not what it was"))
+        .await;
+    assert!(asked.is_err());
+    follow(&mut watch, &mut view, |view| {
+        view.banner.contains("ENGINE STOPPED")
+    })
+    .await;
+    let error = f.daemon.failed().await.to_string();
+    assert!(error.contains("a table is not what it was"), "{error}");
+    let command = Command::KillSwitch { on: true };
+    let refused = f.client.command(&command).await.unwrap_err().to_string();
+    assert!(refused.contains("the engine has stopped"), "{refused}");
     f.daemon.stop().await.unwrap();
 }

@@ -30,7 +30,11 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
         "ready"
     );
     tokio::select! {
-        error = daemon.failed() => Err(error.into()),
+        error = daemon.failed() => {
+            // What can still be put in order is; the failure is what matters.
+            let _ = daemon.stop().await;
+            Err(error.into())
+        }
         stopped = told_to_stop() => {
             tracing::info!(signal = stopped?, "stopping");
             Ok(daemon.stop().await?)

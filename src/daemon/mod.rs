@@ -240,7 +240,12 @@ impl Daemon {
         }
         // Whoever listens for this has ended already, if nobody does.
         self.stop.send_replace(true);
-        let ended = (&mut self.engine_ended).await;
+        let ended = if self.engine_ended.is_terminated() {
+            // Told by `failed` already.
+            Ok(Ok(()))
+        } else {
+            (&mut self.engine_ended).await
+        };
         self.hub.close();
         // A listener that panicked has nothing left to finish.
         let _ = self.api_socket.await;
