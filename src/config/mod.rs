@@ -1,7 +1,7 @@
 //! Text to `(Config, warnings)`: pure, so that `stormglass check` and every test see what the daemon sees.
 //!
 //! It never reads a file, a clock or the environment, and it never guesses: a setting that is not
-//! in the table of [`settings`] is an error that names the nearest one, with file and line.
+//! in the table of `settings` is an error that names the nearest one, with file and line.
 
 mod engine;
 mod parse;

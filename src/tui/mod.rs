@@ -1,7 +1,7 @@
 //! The console: a client of the API, nothing more. It never talks to the engine and never imports
 //! the daemon.
 //!
-//! [`State`] is a plain value, [`update`] changes it and [`draw`] draws it; [`run`] joins the two to a
+//! [`State`] is a plain value, [`update()`] changes it and [`draw`] draws it; [`run`] joins the two to a
 //! terminal and to whatever serves the API.
 
 mod act;

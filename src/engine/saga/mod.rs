@@ -1,4 +1,4 @@
-//! The life of one plan: approve, check, run, verify, roll back. [`Saga::next`] lists every legal move.
+//! The life of one plan: approve, check, run, verify, roll back. `Saga::next` lists every legal move.
 //!
 //! It decides moves, never whether they are allowed: `govern` answers that first. It never starts a run
 //! that was not recorded as an intent before, never starts the same run twice, and never guesses the
