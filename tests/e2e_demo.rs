@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// Longest wait for anything: the demo's pace is ten times real time or faster.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 /// A key that a dialog ignores as too quick is pressed again after this long.
 const AGAIN: Duration = Duration::from_millis(700);
 /// Chunks of output in flight from the terminal.
