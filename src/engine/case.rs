@@ -13,7 +13,9 @@ use super::diagnose::{
 };
 use super::entities::EntityIx;
 use super::explain;
+use super::history::Point;
 use super::intake::SeriesIx;
+use super::roles;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
 use crate::model::{Band, Check, IncidentId, MetricRole, Time, Unit};
 
@@ -25,27 +27,54 @@ const DEPTH_BELOW: usize = 2;
 const COLUMNS_MAX: usize = 40;
 /// Changes this long before an incident are weighed, in milliseconds.
 const CHANGES_MS: i64 = 6 * 3_600_000;
-/// Edges seen within this are used, in milliseconds.
+/// Calls this long ago still say how things are now, in milliseconds.
 const TRACE_FRESH_MS: i64 = 6 * WINDOW_MS;
+/// Rows of an incident's window at most.
+const ROWS_MAX: i64 = 32;
+/// Width of a row at least, in milliseconds.
+const ROW_MS_MIN: i64 = 10_000;
+/// Rows before the incident began, to tell slow drift from the incident.
+const ROWS_BEFORE: i64 = 3;
+/// Log groups of one entity looked through.
+const LOG_GROUPS_MAX: usize = 64;
+/// −log10 p of one line whose template was never seen before.
+const NEW_LINE_SCORE: f64 = 2.0;
+/// Log signs are told up to this many standard deviations.
+const LOG_SIGMAS_MAX: f64 = 30.0;
+/// Spread of a share of failures at least.
+const SHARE_SPREAD_MIN: f64 = 0.002;
 /// Points before an incident from which its normal is read; with fewer the detector's is used.
 const BEFORE_MIN: usize = 12;
+/// Samples that "it answers" stands for.
+const LOST_SAMPLES: u32 = 200;
 /// Half width of a detector's band, in standard deviations.
 const BAND_SIGMAS: f64 = 3.0;
+/// What fell sick further from the incident's begin belongs to another story, in milliseconds.
+const ONSET_APART_MS: i64 = 5 * 60_000;
+/// This many times the usual work makes a full resource a consequence.
+const BUSIER_MIN: f64 = 2.0;
 /// How far an onset may be off beyond the sampling interval, in milliseconds.
 const ONSET_UNCERTAINTY_MS: i64 = 5_000;
-/// At most this much of the recent past stands for "now", in milliseconds.
-const NOW_MS_MAX: i64 = 120_000;
+/// The rows of a case.
+#[derive(Clone, Copy, Debug)]
+struct Rows {
+    began: Time,
+    from: Time,
+    width_ms: i64,
+    count: usize,
+}
 
 impl Engine {
     /// The case of an incident; `None` when it is not known.
     pub(super) fn case_of(&self, id: IncidentId) -> Option<Case> {
         let held = self.correlator.book.get(id)?;
         let began = held.incident.began;
-        let mut case = Case::new(self.now, began, 1);
+        let window = Rows::of(began, self.now);
+        let mut case = Case::new(self.now, began, window.count);
         let chosen = self.subjects_of(held);
         for ix in &chosen {
             let at = case.subject(self.entities.id(*ix));
-            self.fill(&mut case, at, *ix, held);
+            self.fill(&mut case, at, *ix, held, window);
         }
         self.connect(&mut case, &chosen);
         let sight = Sight {
@@ -106,23 +135,25 @@ impl Engine {
         chosen
     }
 
-    fn fill(&self, case: &mut Case, at: SubjectIx, ix: EntityIx, held: &Held) {
-        let began = held.incident.began;
-        let columns = self.columns_of(ix, began);
+    fn fill(&self, case: &mut Case, at: SubjectIx, ix: EntityIx, held: &Held, window: Rows) {
+        let columns = self.columns_of(ix, window);
         let conditions = self.correlator.conditions();
         let onset = conditions
             .get(ix)
-            .filter(|_| held.members.contains(&ix))
+            .filter(|condition| {
+                let apart_ms = condition.onset.since(window.began).abs();
+                held.members.contains(&ix) || condition.is_active() && apart_ms <= ONSET_APART_MS
+            })
             .map(|condition| Onset {
                 at: condition.onset,
                 uncertainty_ms: self.interval_ms(ix) + ONSET_UNCERTAINTY_MS,
             });
-        let traces = self.trace_sign(ix);
+        let traces = self.trace_sign(ix, window.began);
         let lost = self.silence.lost_since(ix, &self.intake).map(|at| Loss {
             what: self.entities.id(ix).name().into(),
             at,
         });
-        let logs = self.log_signs(ix);
+        let logs = self.log_signs(ix, window.began);
         let subject = &mut case.subjects[at];
         subject.columns = columns;
         subject.onset = onset;
@@ -142,33 +173,39 @@ impl Engine {
 
     /// Metrics judged on an entity, failures as a share of requests where both are counted, and what
     /// callers see of it when it tells nothing itself.
-    fn columns_of(&self, ix: EntityIx, began: Time) -> Vec<Column> {
-        let since = began.max(self.now.plus_ms(-NOW_MS_MAX));
+    fn columns_of(&self, ix: EntityIx, window: Rows) -> Vec<Column> {
         let mut columns: Vec<Column> = self
             .intake
             .of_entity(ix)
             .iter()
             .take(COLUMNS_MAX)
-            .filter_map(|series| self.column_of(*series, began, since))
+            .filter_map(|series| self.column_of(*series, window))
             .collect();
+        let misses: Vec<Column> = columns.iter().filter_map(misses_of).collect();
+        columns.extend(misses);
         share_failures(&mut columns);
+        excuse_busy_resources(&mut columns);
+        if self.silence.lost_since(ix, &self.intake).is_some() {
+            return vec![lost_column()];
+        }
         if !self.entities.has_series(ix) {
-            columns.extend(self.traced_columns(ix));
+            columns.extend(self.traced_columns(ix, window.began));
         }
         columns
     }
 
-    /// One metric of an entity: what it was before the incident, and what it is now.
-    fn column_of(&self, ix: SeriesIx, began: Time, since: Time) -> Option<Column> {
+    /// One metric of an entity: what it was before the incident, and row by row since.
+    fn column_of(&self, ix: SeriesIx, window: Rows) -> Option<Column> {
         let row = self.intake.row(ix);
-        if !row.is_judged() {
+        // A scrape's own verdict is told as a loss.
+        if !row.is_judged() || roles::is_up(&row.series.name) {
             return None;
         }
         let kind = ColumnKind::of(row.role);
         let points = row.history.points();
         let mut before: Vec<f64> = points
             .iter()
-            .filter(|point| point.at < began)
+            .filter(|point| point.at < window.began)
             .map(|point| f64::from(point.value))
             .collect();
         let normal = if before.len() >= BEFORE_MIN {
@@ -176,25 +213,33 @@ impl Engine {
         } else {
             normal_of_band(row.judge.band(self.now), row.judge.samples())
         };
-        let now = row.history.mean_since(since)?;
         Some(Column {
             name: explain::subject(&row.series.name).into(),
             unit: row.unit,
             kind,
             normal,
-            additive: true,
+            additive: !roles::is_percentile(&row.series),
             limit: match (kind, row.unit) {
                 (ColumnKind::Resource, Unit::Ratio) => Some(1.0),
                 (ColumnKind::Resource, Unit::Percent) => Some(100.0),
                 _ => None,
             },
-            values: vec![now],
+            values: window.means(&points)?,
         })
     }
 
-    fn log_signs(&self, ix: EntityIx) -> Vec<LogSign> {
+    fn log_signs(&self, ix: EntityIx, began: Time) -> Vec<LogSign> {
         let Some(condition) = self.correlator.conditions().get(ix) else {
             return Vec::new();
+        };
+        let groups = self
+            .logs
+            .groups(self.entities.id(ix), began, self.now, LOG_GROUPS_MAX);
+        let count_of = |template: &str| {
+            groups
+                .iter()
+                .find(|group| *group.template == *template)
+                .map_or(0, |group| group.count)
         };
         condition
             .findings
@@ -202,48 +247,46 @@ impl Engine {
             .filter_map(|id| self.findings.get(*id))
             .filter_map(|state| {
                 let finding = &state.finding;
-                let change = match finding.check {
-                    Check::NewTemplate => LogChange::New,
-                    Check::LogBurst => LogChange::More,
-                    Check::LogSilence => LogChange::Gone,
+                let (change, score) = match finding.check {
+                    Check::NewTemplate => {
+                        // Each line that was never seen before is one more proof.
+                        let lines = count_of(&finding.subject) as f64;
+                        (LogChange::New, sigmas(lines * NEW_LINE_SCORE))
+                    }
+                    Check::LogBurst => (LogChange::More, sigmas(f64::from(finding.score))),
+                    Check::LogSilence => (LogChange::Gone, sigmas(f64::from(finding.score))),
                     _ => return None,
                 };
                 Some(LogSign {
                     change,
                     error: finding.role == MetricRole::Errors,
                     template: finding.subject.clone(),
-                    count: finding.seen.max(0.0) as u64,
+                    count: count_of(&finding.subject).max(finding.seen.max(0.0) as u64),
                     since: Some(finding.since),
-                    score: sigmas(f64::from(finding.score)),
+                    score: score.min(LOG_SIGMAS_MAX),
                 })
             })
             .collect()
     }
 
-    fn trace_sign(&self, ix: EntityIx) -> TraceSign {
-        let fresh = |flow| {
-            self.traces
-                .flow(flow)
-                .filter(|(_, _, at)| self.now.since(*at) <= TRACE_FRESH_MS)
-        };
+    fn trace_sign(&self, ix: EntityIx, began: Time) -> TraceSign {
+        let since = began.max(self.now.plus_ms(-TRACE_FRESH_MS));
         let slower = |flow| {
-            let (usual, window, _) = fresh(flow)?;
+            let (usual, calls) = self.traces.flow_since(flow, since)?;
             let (normal, _, _) = usual.normal()?;
             Some(Shift {
                 normal,
-                now: (window.log_sum / window.calls).exp(),
-                z: usual.z(window),
+                now: (calls.log_sum / calls.calls).exp(),
+                z: usual.z(&calls),
             })
         };
         let own_errors = || {
-            let (usual, window, _) = fresh(Flow::Own(ix))?;
+            let (usual, calls) = self.traces.flow_since(Flow::Own(ix), since)?;
             let (_, _, normal) = usual.normal()?;
-            let now = window.errors / window.calls;
-            let spread = (normal.max(0.003) / window.calls).sqrt();
             Some(Shift {
                 normal,
-                now,
-                z: (now - normal) / spread,
+                now: calls.errors / calls.calls,
+                z: sigmas(usual.failing_score(&calls)),
             })
         };
         TraceSign {
@@ -254,19 +297,15 @@ impl Engine {
     }
 
     /// Duration and failures of calls to an entity, as its callers see them.
-    fn traced_columns(&self, ix: EntityIx) -> Vec<Column> {
-        let mut columns = Vec::new();
+    fn traced_columns(&self, ix: EntityIx, began: Time) -> Vec<Column> {
+        let since = began.max(self.now.plus_ms(-TRACE_FRESH_MS));
         let mut flows = self.traces.callers_of(ix, &self.topology);
         flows.insert(0, Flow::Served(ix));
-        for flow in flows {
-            let Some((usual, window, at)) = self.traces.flow(flow) else {
-                continue;
-            };
-            if self.now.since(at) <= TRACE_FRESH_MS {
-                columns.extend(columns_of_flow(usual, window));
-            }
-        }
-        columns
+        flows
+            .into_iter()
+            .filter_map(|flow| self.traces.flow_since(flow, since))
+            .flat_map(|(usual, calls)| columns_of_flow(usual, &calls))
+            .collect()
     }
 
     fn connect(&self, case: &mut Case, chosen: &[EntityIx]) {
@@ -283,8 +322,11 @@ impl Engine {
                 };
                 let calls = self
                     .traces
-                    .flow(Flow::Called(*from, *callee))
-                    .map(|(_, window, _)| window.calls);
+                    .flow_since(
+                        Flow::Called(*from, *callee),
+                        self.now.plus_ms(-TRACE_FRESH_MS),
+                    )
+                    .map(|(_, calls)| calls.calls);
                 case.dependencies.push(Dependency {
                     from: *at,
                     to: *to,
@@ -299,6 +341,35 @@ impl Engine {
                 });
             }
         }
+    }
+}
+
+impl Rows {
+    /// Rows from shortly before an incident to now: at most [`ROWS_MAX`], each at least
+    /// [`ROW_MS_MIN`] wide.
+    fn of(began: Time, now: Time) -> Self {
+        let from = began.plus_ms(-ROWS_BEFORE * ROW_MS_MIN);
+        let width_ms = (now.since(from) / ROWS_MAX + 1).max(ROW_MS_MIN);
+        Self {
+            began,
+            from,
+            width_ms,
+            count: (now.since(from) / width_ms + 1).clamp(1, ROWS_MAX) as usize,
+        }
+    }
+
+    /// Means of points by row, NaN where there are none; `None` when there are none at all.
+    fn means(&self, points: &[Point]) -> Option<Vec<f64>> {
+        let mut sums = vec![(0.0, 0.0); self.count];
+        for point in points.iter().filter(|point| point.at >= self.from) {
+            let row = (point.at.since(self.from) / self.width_ms) as usize;
+            if let Some((sum, count)) = sums.get_mut(row) {
+                *sum += f64::from(point.value);
+                *count += 1.0;
+            }
+        }
+        let any = sums.iter().any(|(_, count)| *count > 0.0);
+        any.then(|| sums.into_iter().map(|(sum, count)| sum / count).collect())
     }
 }
 
@@ -318,20 +389,89 @@ fn share_failures(columns: &mut [Column]) {
     ) else {
         return;
     };
-    let (usual, now) = (
-        columns[traffic].normal.median,
-        columns[traffic].values.first().copied().unwrap_or(f64::NAN),
-    );
-    if usual <= 0.0 || now.is_nan() || now <= 0.0 {
+    let usual = columns[traffic].normal.median;
+    if usual <= 0.0 {
         return;
     }
+    let requests = columns[traffic].values.clone();
     let column = &mut columns[errors];
     column.unit = Unit::Ratio;
     column.normal.median = (column.normal.median / usual).min(1.0);
-    column.normal.up /= usual;
-    column.normal.down /= usual;
-    for value in &mut column.values {
-        *value = (*value / now).clamp(0.0, 1.0);
+    // Two requests in a thousand are life.
+    column.normal.up = (column.normal.up / usual).max(SHARE_SPREAD_MIN);
+    column.normal.down = (column.normal.down / usual).max(SHARE_SPREAD_MIN);
+    for (value, requests) in column.values.iter_mut().zip(requests) {
+        *value = if requests > 0.0 {
+            (*value / requests).clamp(0.0, 1.0)
+        } else {
+            f64::NAN
+        };
+    }
+}
+
+/// A resource that is full because far more work arrives is a consequence, not a cause.
+fn excuse_busy_resources(columns: &mut [Column]) {
+    let is_busier = columns.iter().any(|column| {
+        column.kind == ColumnKind::Traffic
+            && column.normal.median > 0.0
+            && column
+                .values
+                .iter()
+                .any(|value| *value >= BUSIER_MIN * column.normal.median)
+    });
+    if !is_busier {
+        return;
+    }
+    for column in columns
+        .iter_mut()
+        .filter(|column| column.kind == ColumnKind::Resource)
+    {
+        column.kind = ColumnKind::Other;
+        column.limit = None;
+    }
+}
+
+/// A hit ratio read the other way round: misses are work that somebody else has to do, which makes
+/// them a cause and not only a symptom.
+fn misses_of(column: &Column) -> Option<Column> {
+    if column.kind != ColumnKind::Availability || !column.name.contains("hit") {
+        return None;
+    }
+    let whole = if column.unit == Unit::Percent {
+        100.0
+    } else {
+        1.0
+    };
+    Some(Column {
+        name: column.name.replace("hit", "miss").into(),
+        kind: ColumnKind::Resource,
+        normal: Normal {
+            median: whole - column.normal.median,
+            up: column.normal.down,
+            down: column.normal.up,
+            samples: column.normal.samples,
+        },
+        limit: None,
+        values: column.values.iter().map(|value| whole - value).collect(),
+        ..column.clone()
+    })
+}
+
+/// What is measured on something that is gone: that it is.
+fn lost_column() -> Column {
+    Column {
+        name: "down".into(),
+        unit: Unit::Ratio,
+        kind: ColumnKind::Resource,
+        normal: Normal {
+            median: 0.0,
+            up: 0.01,
+            down: 0.01,
+            samples: LOST_SAMPLES,
+        },
+        additive: false,
+        limit: None,
+        values: vec![1.0],
     }
 }
 

@@ -113,17 +113,6 @@ impl History {
         points.reverse();
         points
     }
-
-    /// Mean of the recent values from `since` on; `None` when there are none.
-    pub fn mean_since(&self, since: Time) -> Option<f64> {
-        let mut sum = 0.0;
-        let mut count = 0.0;
-        for point in walk(&self.recent, self.last).take_while(|point| point.at >= since) {
-            sum += f64::from(point.value);
-            count += 1.0;
-        }
-        (count > 0.0).then(|| sum / count)
-    }
 }
 
 fn walk(ring: &Ring, last: Time) -> impl Iterator<Item = Point> {
@@ -190,15 +179,5 @@ mod tests {
         let heap_bytes = (history.recent.points.capacity() + history.coarse.points.capacity())
             * size_of::<Packed>();
         assert!(heap_bytes <= 1_100, "{heap_bytes}");
-    }
-
-    #[test]
-    fn means_only_what_is_asked_for() {
-        let mut history = History::default();
-        for i in 1..=10_i64 {
-            history.push(Time::from_secs(i), i as f64, 0.0, 1.0);
-        }
-        assert_eq!(history.mean_since(Time::from_secs(9)), Some(9.5));
-        assert_eq!(history.mean_since(Time::from_secs(11)), None);
     }
 }

@@ -10,12 +10,19 @@ use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::{Reading, SeriesIx};
-use crate::model::{Direction, MetricRole, Time};
+use crate::model::{Band, Direction, MetricRole, Time, Unit};
 
 /// Odd series of one entity weighed together at most: more say nothing new.
 const VOICES_MAX: usize = 64;
 /// What an odd series said counts for its entity this long, in milliseconds.
 const HEARD_MS: i64 = 180_000;
+
+/// Slower than the upper end of the usual by less than this factor wakes nobody.
+const SLOWER_MIN: f64 = 1.3;
+/// The same for failures.
+const FAILING_MORE_MIN: f64 = 1.5;
+/// A resource less full than this share wakes nobody by itself.
+const NEARLY_FULL: f64 = 0.8;
 
 /// What is known of how a series behaves.
 #[derive(Debug, Default)]
@@ -50,7 +57,7 @@ impl Judge {
     }
 
     /// What is expected at `at`.
-    pub fn band(&self, at: Time) -> crate::model::Band {
+    pub fn band(&self, at: Time) -> Band {
         self.detector.band(at)
     }
 }
@@ -64,6 +71,17 @@ pub const fn is_harmful(role: MetricRole, direction: Direction) -> bool {
             Direction::Up
         ) | (MetricRole::Availability, Direction::Down)
     )
+}
+
+/// Whether a move is large enough to wake somebody: sure is not the same as much.
+fn is_large(role: MetricRole, unit: Unit, seen: f64, expected: Band) -> bool {
+    match (role, unit) {
+        (MetricRole::Latency, _) => seen >= SLOWER_MIN * expected.high,
+        (MetricRole::Errors, _) => seen >= FAILING_MORE_MIN * expected.high,
+        (MetricRole::Saturation, Unit::Ratio) => seen >= NEARLY_FULL,
+        (MetricRole::Saturation, Unit::Percent) => seen >= 100.0 * NEARLY_FULL,
+        _ => true,
+    }
 }
 
 impl Engine {
@@ -101,7 +119,9 @@ impl Engine {
         };
         let call = self.call_of(row.entity, at);
         // The joint call is the entity's; it speaks for the series that move the way that hurts.
-        let pages = call == Call::Page && is_harmful(row.role, voice.direction);
+        let pages = call == Call::Page
+            && is_harmful(row.role, voice.direction)
+            && is_large(row.role, row.unit, peak.seen, peak.expected);
         let seen = Observation {
             key: Key::Series(series),
             entity: row.entity,

@@ -154,6 +154,14 @@ pub fn is_up(name: &str) -> bool {
     )
 }
 
+/// Whether the values are percentiles: they do not add up along calls.
+pub fn is_percentile(series: &Series) -> bool {
+    const PARTS: [&str; 9] = [
+        "p50", "p75", "p90", "p95", "p98", "p99", "p999", "median", "_max",
+    ];
+    series.labels.get("quantile").is_some() || PARTS.iter().any(|part| series.name.contains(part))
+}
+
 /// The unit of a series, from its metadata or else the end of its name.
 pub fn unit_of(series: &Series) -> Unit {
     const ENDINGS: [(&str, Unit); 8] = [

@@ -144,7 +144,7 @@ fn worst_symptom<'a>(held: &'a Held, id: &EntityId) -> Option<&'a Finding> {
 }
 
 /// What users notice first, then what stands out most.
-fn rank(finding: &Finding) -> (bool, u8, i64) {
+fn rank(finding: &Finding) -> (bool, bool, u8, i64) {
     let felt = match finding.role {
         MetricRole::Availability => 5,
         MetricRole::Errors => 4,
@@ -153,7 +153,13 @@ fn rank(finding: &Finding) -> (bool, u8, i64) {
         MetricRole::Other => 1,
         MetricRole::Traffic => 0,
     };
-    (finding.pages, felt, (finding.score * 100.0) as i64)
+    let measured = finding.check.is_metric() && finding.series.is_some();
+    (
+        finding.pages,
+        measured,
+        felt,
+        (finding.score * 100.0) as i64,
+    )
 }
 
 /// The path from suspects to those hurt, suspects first.

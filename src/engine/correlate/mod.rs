@@ -484,7 +484,9 @@ impl Correlator {
             .filter_map(|caller| {
                 let other = self.conditions.get(*caller)?.incident?;
                 let held = self.book.get(other)?;
-                (other != incident && held.is_open() && held.root == *caller).then_some(other)
+                let is_cause = held.root == *caller
+                    || 2 * explained_members(held, entity, world.topology) >= held.members.len();
+                (other != incident && held.is_open() && is_cause).then_some(other)
             })
             .collect();
         let mut incident = incident;
@@ -630,6 +632,15 @@ impl Correlator {
         }
         world.entities.set_health(entity, health);
     }
+}
+
+/// Members of an incident that depend on `entity` directly.
+fn explained_members(held: &Held, entity: EntityIx, topology: &Topology) -> usize {
+    topology
+        .callers(entity)
+        .iter()
+        .filter(|caller| held.members.contains(caller))
+        .count()
 }
 
 /// A signal is abnormal: a mitigated incident is not.

@@ -77,7 +77,7 @@ pub struct Stage {
 }
 
 /// The stages, in order.
-pub const STAGES: [Stage; 8] = [
+pub const STAGES: [Stage; 9] = [
     Stage {
         name: "came back",
         place: came_back,
@@ -93,6 +93,10 @@ pub const STAGES: [Stage; 8] = [
     Stage {
         name: "work from a sick caller",
         place: work_from_sick_caller,
+    },
+    Stage {
+        name: "work another used to take",
+        place: work_another_took,
     },
     Stage {
         name: "same moment",
@@ -144,12 +148,23 @@ impl Scene<'_> {
         (-ONSET_SLACK_MS..=EVENT_MS).contains(&lag_ms)
     }
 
-    /// Whether `held`'s member is explained by another member already.
+    /// Whether `held`'s member is explained by another member already. One that got more work than
+    /// usual is rather a victim itself, and explains nothing.
     fn is_explained_within(&self, entity: EntityIx, held: &Held) -> bool {
         self.topology.callees(entity).iter().any(|callee| {
             held.members.contains(callee)
-                && self.conditions.explains(*callee, self.entities).is_some()
+                && self
+                    .conditions
+                    .explains(*callee, self.entities)
+                    .is_some_and(|condition| !condition.sum.is_busier)
         })
+    }
+
+    /// Whether the root of `held` got more work than usual.
+    fn has_busier_root(&self, held: &Held) -> bool {
+        self.conditions
+            .get(held.root)
+            .is_some_and(|condition| condition.sum.is_busier)
     }
 
     /// Whether `cause` explains the trouble of `effect`, both being sick.
@@ -219,7 +234,7 @@ fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place>
         .min_by_key(|(caller, held)| (held.incident.id, *caller))?;
     Some(Place {
         incident: held.incident.id,
-        is_root: caller == held.root,
+        is_root: caller == held.root || scene.has_busier_root(held),
         why: format!(
             "{} depends on {}, which is sick too",
             scene.name(caller),
@@ -252,6 +267,41 @@ fn work_from_sick_caller(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option
             "the work {} gets from {} changed",
             scene.name(candidate.entity),
             scene.name(caller)
+        ),
+    })
+}
+
+/// It is busier since something else that its callers use fell sick: misses of a cache, a failover.
+fn work_another_took(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
+    if !candidate.condition.sum.is_busier {
+        return None;
+    }
+    let onset = candidate.condition.onset;
+    let is_before = |cause: Time| {
+        let lag_ms = onset.since(cause);
+        (-SAME_MOMENT_MS..=2 * SAME_MOMENT_MS).contains(&lag_ms)
+    };
+    let (other, held) = scene
+        .topology
+        .callers(candidate.entity)
+        .iter()
+        .flat_map(|caller| scene.topology.callees(*caller))
+        .filter(|other| **other != candidate.entity)
+        .filter(|other| {
+            scene
+                .conditions
+                .explains(**other, scene.entities)
+                .is_some_and(|condition| is_before(condition.onset))
+        })
+        .filter_map(|other| Some((*other, scene.open_of(*other)?)))
+        .min_by_key(|(other, held)| (held.incident.id, *other))?;
+    Some(Place {
+        incident: held.incident.id,
+        is_root: false,
+        why: format!(
+            "{} gets more work since {} is sick, and both have a caller in common",
+            scene.name(candidate.entity),
+            scene.name(other)
         ),
     })
 }

@@ -94,6 +94,14 @@ impl Window {
         self.log_squares += log * log;
     }
 
+    /// Adds the calls of another window.
+    pub fn merge(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.errors += other.errors;
+        self.log_sum += other.log_sum;
+        self.log_squares += other.log_squares;
+    }
+
     fn mean(&self) -> f64 {
         self.log_sum / self.calls
     }
@@ -131,8 +139,8 @@ impl Usual {
     }
 
     fn judge_failing(&mut self, window: &Window) -> Verdict {
-        let usual = (self.errors / self.calls).max(FAILING_MIN);
-        let score = poisson_score(window.errors, window.calls * usual);
+        let usual = self.failing();
+        let score = self.failing_score(window);
         let is_odd = score >= ODD_SCORE && window.errors > 2.0 * usual * window.calls;
         let is_sure = score >= SURE_SCORE;
         let odd = Verdict::Odd {
@@ -153,6 +161,15 @@ impl Usual {
         self.mean = mean;
         self.errors = self.errors * kept / self.calls.max(1.0) + window.errors;
         self.calls = total;
+    }
+
+    fn failing(&self) -> f64 {
+        (self.errors / self.calls).max(FAILING_MIN)
+    }
+
+    /// −log10 of the chance of as many failures as in `window`, were all as usual.
+    pub fn failing_score(&self, window: &Window) -> f64 {
+        poisson_score(window.errors, window.calls * self.failing())
     }
 
     fn spread(&self) -> f64 {

@@ -7,7 +7,7 @@
 mod judge;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::entities::EntityIx;
@@ -29,6 +29,8 @@ const SPANS_PER_TRACE_MAX: usize = 2_000;
 const FLOWS_MAX: usize = 50_000;
 /// Spans of a trace kept as an example.
 const EXEMPLAR_SPANS_MAX: usize = 400;
+/// Windows with calls remembered of a flow.
+const RECENT_MAX: usize = 12;
 /// Traces kept as examples.
 const EXEMPLARS_MAX: usize = 512;
 /// Examples older than this give way, in milliseconds.
@@ -78,9 +80,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct FlowState {
     now: Window,
-    /// The last window that held calls.
-    last: Window,
-    last_at: Time,
+    /// The last windows that held calls, oldest first.
+    recent: VecDeque<(Time, Window)>,
     usual: Usual,
 }
 
@@ -160,8 +161,10 @@ impl Traces {
                 continue;
             }
             let (slow, failing) = state.usual.judge(&window);
-            state.last = window;
-            state.last_at = at;
+            if state.recent.len() == RECENT_MAX {
+                state.recent.pop_front();
+            }
+            state.recent.push_back((at, window));
             if (slow, failing) != (Verdict::Usual, Verdict::Usual) {
                 judged.push(Judged {
                     flow: *flow,
@@ -283,10 +286,14 @@ impl Traces {
             })
     }
 
-    /// What is usual for a flow, its last window, and when that was.
-    pub fn flow(&self, flow: Flow) -> Option<(&Usual, &Window, Time)> {
+    /// What is usual for a flow, and its calls since `since`; `None` when there were none.
+    pub fn flow_since(&self, flow: Flow, since: Time) -> Option<(&Usual, Window)> {
         let state = self.flows.get(&flow)?;
-        (state.last.calls >= 1.0).then_some((&state.usual, &state.last, state.last_at))
+        let mut sum = Window::default();
+        for (_, window) in state.recent.iter().filter(|(at, _)| *at >= since) {
+            sum.merge(window);
+        }
+        (sum.calls >= 1.0).then_some((&state.usual, sum))
     }
 
     /// Callers whose calls to `callee` were traced.
@@ -402,7 +409,7 @@ mod tests {
         );
         traces.tick(Time::from_secs(111), &mut topology);
         let mean_ms = |flow| {
-            let (_, window, _) = traces.flow(flow).unwrap();
+            let (_, window) = traces.flow_since(flow, Time::ZERO).unwrap();
             (1_000.0 * (window.log_sum / window.calls).exp()).round() as i64
         };
         let flows = [
