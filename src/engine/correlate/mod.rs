@@ -158,10 +158,11 @@ impl Correlator {
         condition.alerts_firing += 1;
         condition.alert_severity = condition.alert_severity.max(Some(severity));
         let incident = self.incident_for(entity, Some(alert.name()), world);
-        match incident {
-            Some(incident) => self.attach_alert(incident, fingerprint, world),
-            None => self.queue.push_back(entity),
+        if let Some(incident) = incident {
+            self.attach_alert(incident, fingerprint, world);
         }
+        // What it explains, and what explains it, is looked at once the step's signals are in.
+        self.queue.push_back(entity);
         self.judge_health(entity, world);
     }
 
