@@ -51,8 +51,9 @@ const LOST_SAMPLES: u32 = 200;
 const BAND_SIGMAS: f64 = 3.0;
 /// What fell sick further from the incident's begin belongs to another story, in milliseconds.
 const ONSET_APART_MS: i64 = 5 * 60_000;
-/// This many times the usual work makes a full resource a consequence.
-const BUSIER_MIN: f64 = 2.0;
+/// This many times the usual work makes a full resource a consequence; retries of failing calls
+/// alone rarely more than triple it.
+const BUSIER_MIN: f64 = 4.0;
 /// How far an onset may be off beyond the sampling interval, in milliseconds.
 const ONSET_UNCERTAINTY_MS: i64 = 5_000;
 /// The rows of a case.

@@ -40,6 +40,8 @@ const SETTLE_MS: i64 = 10_000;
 const QUIET_MS: i64 = 15_000;
 /// A new signal joins an incident of its entity if the last one joined within this, in milliseconds.
 const SAME_INCIDENT_MS: i64 = 30 * 60_000;
+/// An entity that explains this many members of an incident, and most of them, is its cause.
+const EXPLAINED_MIN: usize = 3;
 /// This many incidents opened within …
 const STORM_INCIDENTS: usize = 50;
 /// … this long make a storm, in milliseconds.
@@ -485,8 +487,9 @@ impl Correlator {
             .filter_map(|caller| {
                 let other = self.conditions.get(*caller)?.incident?;
                 let held = self.book.get(other)?;
+                let explained = explained_members(held, entity, world.topology);
                 let is_cause = held.root == *caller
-                    || 2 * explained_members(held, entity, world.topology) >= held.members.len();
+                    || explained >= EXPLAINED_MIN && 2 * explained > held.members.len();
                 (other != incident && held.is_open() && is_cause).then_some(other)
             })
             .collect();
