@@ -1,11 +1,13 @@
 //! Joins the state to a terminal and to the API: drains what happened, draws at most once, sleeps
 //! until something happens. The only place of the console that reads a clock.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossterm::event::{Event as TerminalEvent, EventStream, MouseEventKind};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -167,6 +169,16 @@ impl WallClock {
     }
 }
 
+/// An event that is already there. The stream keeps the waker of its first poll, so it must be polled
+/// with the task's own: with another one no key would ever wake the console.
+async fn ready_now(input: &mut EventStream) -> Option<io::Result<TerminalEvent>> {
+    poll_fn(|context| match input.poll_next_unpin(context) {
+        Poll::Ready(event) => Poll::Ready(event),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
 struct App {
     state: State,
     link: Link,
@@ -219,7 +231,7 @@ impl App {
                 }
                 () = tokio::time::sleep(sleep) => self.feed(Event::Tick, terminal)?,
             }
-            self.drain(&mut input, terminal)?;
+            self.drain(&mut input, terminal).await?;
             if !terminal.is_ours() {
                 return Err(TuiError::Panicked);
             }
@@ -231,8 +243,12 @@ impl App {
     }
 
     /// Takes what is already there, so that a burst costs one frame.
-    fn drain(&mut self, input: &mut EventStream, terminal: &mut Terminal) -> Result<(), TuiError> {
-        while let Some(Some(event)) = input.next().now_or_never() {
+    async fn drain(
+        &mut self,
+        input: &mut EventStream,
+        terminal: &mut Terminal,
+    ) -> Result<(), TuiError> {
+        while let Some(event) = ready_now(input).await {
             self.typed(event?, terminal)?;
         }
         for _ in 0..DRAIN_MAX {
