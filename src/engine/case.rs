@@ -54,6 +54,8 @@ const ONSET_APART_MS: i64 = 5 * 60_000;
 /// This many times the usual work makes a full resource a consequence; retries of failing calls
 /// alone rarely more than triple it.
 const BUSIER_MIN: f64 = 4.0;
+/// Share of its log evidence that counts against a victim.
+const EXCUSED_SHARE: f64 = 0.2;
 /// How far an onset may be off beyond the sampling interval, in milliseconds.
 const ONSET_UNCERTAINTY_MS: i64 = 5_000;
 /// The rows of a case.
@@ -78,6 +80,7 @@ impl Engine {
             self.fill(&mut case, at, *ix, held, window);
         }
         self.connect(&mut case, &chosen);
+        excuse_victims(&mut case);
         let sight = Sight {
             entities: &self.entities,
             topology: &self.topology,
@@ -185,12 +188,11 @@ impl Engine {
         let misses: Vec<Column> = columns.iter().filter_map(misses_of).collect();
         columns.extend(misses);
         share_failures(&mut columns);
-        excuse_busy_resources(&mut columns);
         if self.silence.lost_since(ix, &self.intake).is_some() {
             return vec![lost_column()];
         }
         if !self.entities.has_series(ix) {
-            columns.extend(self.traced_columns(ix, window.began));
+            columns.extend(self.traced_columns(ix, window));
         }
         columns
     }
@@ -298,14 +300,23 @@ impl Engine {
     }
 
     /// Duration and failures of calls to an entity, as its callers see them.
-    fn traced_columns(&self, ix: EntityIx, began: Time) -> Vec<Column> {
-        let since = began.max(self.now.plus_ms(-TRACE_FRESH_MS));
+    fn traced_columns(&self, ix: EntityIx, rows: Rows) -> Vec<Column> {
         let mut flows = self.traces.callers_of(ix, &self.topology);
         flows.insert(0, Flow::Served(ix));
         flows
             .into_iter()
-            .filter_map(|flow| self.traces.flow_since(flow, since))
-            .flat_map(|(usual, calls)| columns_of_flow(usual, &calls))
+            .filter_map(|flow| {
+                let (usual, _) = self.traces.flow_since(flow, rows.from)?;
+                let mut windows = vec![Window::default(); rows.count];
+                for (at, window) in self.traces.windows(flow) {
+                    // A window's calls were made before its end.
+                    if let Some(row) = rows.row(at.plus_ms(-WINDOW_MS / 2)) {
+                        windows[row].merge(window);
+                    }
+                }
+                Some(columns_of_flow(usual, &windows))
+            })
+            .flatten()
             .collect()
     }
 
@@ -321,13 +332,6 @@ impl Engine {
                 else {
                     continue;
                 };
-                let calls = self
-                    .traces
-                    .flow_since(
-                        Flow::Called(*from, *callee),
-                        self.now.plus_ms(-TRACE_FRESH_MS),
-                    )
-                    .map(|(_, calls)| calls.calls);
                 case.dependencies.push(Dependency {
                     from: *at,
                     to: *to,
@@ -338,7 +342,8 @@ impl Engine {
                     } else {
                         self.now.since(edge.last_seen).max(0)
                     },
-                    calls,
+                    // Sampled calls are not in the unit of the requests counted by the services.
+                    calls: None,
                 });
             }
         }
@@ -359,12 +364,18 @@ impl Rows {
         }
     }
 
+    /// The row of a time, if it lies in the window.
+    fn row(&self, at: Time) -> Option<usize> {
+        let row = at.since(self.from).div_euclid(self.width_ms);
+        usize::try_from(row).ok().filter(|row| *row < self.count)
+    }
+
     /// Means of points by row, NaN where there are none; `None` when there are none at all.
     fn means(&self, points: &[Point]) -> Option<Vec<f64>> {
         let mut sums = vec![(0.0, 0.0); self.count];
-        for point in points.iter().filter(|point| point.at >= self.from) {
-            let row = (point.at.since(self.from) / self.width_ms) as usize;
-            if let Some((sum, count)) = sums.get_mut(row) {
+        for point in points {
+            if let Some(row) = self.row(point.at) {
+                let (sum, count) = &mut sums[row];
                 *sum += f64::from(point.value);
                 *count += 1.0;
             }
@@ -410,25 +421,59 @@ fn share_failures(columns: &mut [Column]) {
     }
 }
 
-/// A resource that is full because far more work arrives is a consequence, not a cause.
-fn excuse_busy_resources(columns: &mut [Column]) {
-    let is_busier = columns.iter().any(|column| {
+/// What far more work, or the loss of a part, does to an entity is a consequence: a full resource,
+/// errors of its own and time of its own are then no evidence against it.
+fn excuse_victims(case: &mut Case) {
+    let mut excused: BTreeSet<SubjectIx> = case
+        .dependencies
+        .iter()
+        .filter(|edge| case.subjects[edge.to].lost.is_some())
+        .map(|edge| edge.from)
+        .collect();
+    excused.extend((0..case.subjects.len()).filter(|at| is_busier(&case.subjects[*at].columns)));
+    for at in excused {
+        let subject = &mut case.subjects[at];
+        for column in subject
+            .columns
+            .iter_mut()
+            .filter(|column| column.kind == ColumnKind::Resource)
+        {
+            column.kind = ColumnKind::Other;
+            column.limit = None;
+        }
+        for sign in &mut subject.logs {
+            sign.score *= EXCUSED_SHARE;
+        }
+        subject.traces = TraceSign::default();
+    }
+}
+
+fn is_busier(columns: &[Column]) -> bool {
+    columns.iter().any(|column| {
         column.kind == ColumnKind::Traffic
             && column.normal.median > 0.0
             && column
                 .values
                 .iter()
                 .any(|value| *value >= BUSIER_MIN * column.normal.median)
-    });
-    if !is_busier {
-        return;
-    }
-    for column in columns
-        .iter_mut()
-        .filter(|column| column.kind == ColumnKind::Resource)
-    {
-        column.kind = ColumnKind::Other;
-        column.limit = None;
+    })
+}
+
+/// What is measured on something that is gone: that it is.
+fn lost_column() -> Column {
+    Column {
+        name: "down".into(),
+        unit: Unit::Ratio,
+        kind: ColumnKind::Resource,
+        normal: Normal {
+            median: 0.0,
+            up: 0.01,
+            down: 0.01,
+            samples: LOST_SAMPLES,
+        },
+        additive: false,
+        limit: None,
+        values: vec![1.0],
     }
 }
 
@@ -458,30 +503,13 @@ fn misses_of(column: &Column) -> Option<Column> {
     })
 }
 
-/// What is measured on something that is gone: that it is.
-fn lost_column() -> Column {
-    Column {
-        name: "down".into(),
-        unit: Unit::Ratio,
-        kind: ColumnKind::Resource,
-        normal: Normal {
-            median: 0.0,
-            up: 0.01,
-            down: 0.01,
-            samples: LOST_SAMPLES,
-        },
-        additive: false,
-        limit: None,
-        values: vec![1.0],
-    }
-}
-
-fn columns_of_flow(usual: &Usual, window: &Window) -> Vec<Column> {
+/// Durations and failures of calls, a window a row.
+fn columns_of_flow(usual: &Usual, rows: &[Window]) -> Vec<Column> {
     let Some((seconds, factor, failing)) = usual.normal() else {
         return Vec::new();
     };
-    let spread = seconds * (factor - 1.0);
-    let column = |name: &str, unit, kind, median, spread: f64, value| Column {
+    let calls: f64 = rows.iter().map(|row| row.calls).sum();
+    let column = |name: &str, unit, kind, median, spread: f64, values| Column {
         name: name.into(),
         unit,
         kind,
@@ -493,24 +521,27 @@ fn columns_of_flow(usual: &Usual, window: &Window) -> Vec<Column> {
         },
         additive: true,
         limit: None,
-        values: vec![value],
+        values,
     };
+    // Rows without calls divide zero by zero: missing.
+    let durations = rows.iter().map(|row| (row.log_sum / row.calls).exp());
+    let failures = rows.iter().map(|row| row.errors / row.calls);
     vec![
         column(
             "duration of calls",
             Unit::Seconds,
             ColumnKind::Latency,
             seconds,
-            spread,
-            (window.log_sum / window.calls).exp(),
+            seconds * (factor - 1.0),
+            durations.collect(),
         ),
         column(
             "failing calls",
             Unit::Ratio,
             ColumnKind::Errors,
             failing,
-            (failing.max(0.003) / window.calls).sqrt().max(0.01),
-            window.errors / window.calls,
+            (failing.max(0.003) / calls.max(1.0)).sqrt().max(0.01),
+            failures.collect(),
         ),
     ]
 }

@@ -26,11 +26,11 @@ const SPANS_WAITING_MAX: usize = 100_000;
 /// Spans of one trace at most; the rest is counted.
 const SPANS_PER_TRACE_MAX: usize = 2_000;
 /// Edges and entities watched at most.
-const FLOWS_MAX: usize = 50_000;
+const FLOWS_MAX: usize = 20_000;
 /// Spans of a trace kept as an example.
 const EXEMPLAR_SPANS_MAX: usize = 400;
 /// Windows with calls remembered of a flow.
-const RECENT_MAX: usize = 12;
+const RECENT_MAX: usize = 36;
 /// Traces kept as examples.
 const EXEMPLARS_MAX: usize = 512;
 /// Examples older than this give way, in milliseconds.
@@ -294,6 +294,14 @@ impl Traces {
             sum.merge(window);
         }
         (sum.calls >= 1.0).then_some((&state.usual, sum))
+    }
+
+    /// The last windows of a flow that held calls, oldest first.
+    pub fn windows(&self, flow: Flow) -> impl Iterator<Item = (Time, &Window)> {
+        self.flows
+            .get(&flow)
+            .into_iter()
+            .flat_map(|state| state.recent.iter().map(|(at, window)| (*at, window)))
     }
 
     /// Callers whose calls to `callee` were traced.
