@@ -33,6 +33,10 @@ const TRACE_FRESH_MS: i64 = 6 * WINDOW_MS;
 const ROWS_MAX: i64 = 32;
 /// Width of a row at least, in milliseconds.
 const ROW_MS_MIN: i64 = 10_000;
+/// An incident that began this much later is another story, in milliseconds.
+const LATER_STORY_MS: i64 = 20_000;
+/// Rows that one older point may stand for.
+const FILLED_ROWS: usize = 3;
 /// Rows before the incident began, to tell slow drift from the incident.
 const ROWS_BEFORE: i64 = 3;
 /// Log groups of one entity looked through.
@@ -80,13 +84,13 @@ impl Engine {
             self.fill(&mut case, at, *ix, held, window);
         }
         self.connect(&mut case, &chosen);
-        excuse_victims(&mut case);
         let sight = Sight {
             entities: &self.entities,
             topology: &self.topology,
             conditions: self.correlator.conditions(),
         };
         case.target = case.find(self.entities.id(target(held, &sight)));
+        excuse_victims(&mut case);
         case.changes = chosen
             .iter()
             .flat_map(|ix| {
@@ -129,7 +133,7 @@ impl Engine {
                 if chosen.len() >= SUBJECTS_MAX {
                     return chosen;
                 }
-                if seen.insert(ix) {
+                if seen.insert(ix) && !self.is_later_story(ix, held) {
                     chosen.push(ix);
                     next.extend_from_slice(self.topology.callees(ix));
                 }
@@ -137,6 +141,21 @@ impl Engine {
             ring = next;
         }
         chosen
+    }
+
+    /// Whether an entity belongs to another open incident that began clearly later: it cannot be why
+    /// this one began.
+    fn is_later_story(&self, ix: EntityIx, held: &Held) -> bool {
+        let other = self
+            .correlator
+            .conditions()
+            .get(ix)
+            .and_then(|condition| condition.incident)
+            .filter(|other| *other != held.incident.id)
+            .and_then(|other| self.correlator.book.get(other));
+        other.is_some_and(|other| {
+            other.is_open() && other.incident.began.since(held.incident.began) > LATER_STORY_MS
+        })
     }
 
     fn fill(&self, case: &mut Case, at: SubjectIx, ix: EntityIx, held: &Held, window: Rows) {
@@ -381,7 +400,18 @@ impl Rows {
             }
         }
         let any = sums.iter().any(|(_, count)| *count > 0.0);
-        any.then(|| sums.into_iter().map(|(sum, count)| sum / count).collect())
+        any.then(|| {
+            let mut means: Vec<f64> = sums.into_iter().map(|(sum, count)| sum / count).collect();
+            // An older point is the mean of the time before it.
+            for row in (0..means.len().saturating_sub(1)).rev() {
+                let later = (row + 1..means.len().min(row + FILLED_ROWS + 1))
+                    .find(|later| means[*later].is_finite());
+                if let Some(later) = later.filter(|_| means[row].is_nan()) {
+                    means[row] = means[later];
+                }
+            }
+            means
+        })
     }
 }
 
@@ -430,7 +460,22 @@ fn excuse_victims(case: &mut Case) {
         .filter(|edge| case.subjects[edge.to].lost.is_some())
         .map(|edge| edge.from)
         .collect();
-    excused.extend((0..case.subjects.len()).filter(|at| is_busier(&case.subjects[*at].columns)));
+    // When users themselves ask for more, work is the story and excuses nobody.
+    let is_surge = case
+        .target
+        .is_some_and(|target| is_busier(&case.subjects[target].columns));
+    for at in 0..case.subjects.len() {
+        let subject = &mut case.subjects[at];
+        if is_surge || !is_busier(&subject.columns) {
+            continue;
+        }
+        excused.insert(at);
+        for column in &mut subject.columns {
+            if column.kind != ColumnKind::Traffic {
+                column.kind = ColumnKind::Other;
+            }
+        }
+    }
     for at in excused {
         let subject = &mut case.subjects[at];
         for column in subject
