@@ -5,7 +5,8 @@
 use super::propose;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Incident, Phase, Plan, PlanState, Refusal, Risk, Role, Time,
+    Actor, Change, ChangeKind, Check, Command, Incident, Phase, Plan, PlanState, Refusal, Risk,
+    Role, Time,
 };
 
 /// What the engine sees around a plan when it asks [`ground`].
@@ -34,7 +35,7 @@ pub enum Ground {
 ///
 /// A waiting plan loses its ground when its incident is over or calms down by itself, or when its
 /// target is changed after the plan was made. A plan under verification has helped when the entity
-/// that hurt has no open paging finding and no firing alert.
+/// that hurt has no open paging finding but news in its log, and no firing alert.
 pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
     let calm = match scene.incident {
         None => Some("its incident is no longer known"),
@@ -74,7 +75,8 @@ fn watch_hurts(plan: &Plan, scene: Scene<'_>) -> bool {
             .findings
             .iter()
             .filter(|f| f.entity == plan.verify.watch);
-        of_watch.any(|finding| finding.pages && finding.is_open())
+        // A new log line is news of what happened, no measure of what still does.
+        of_watch.any(|f| f.pages && f.is_open() && f.check != Check::NewTemplate)
     });
     finding_open || scene.alerts_firing_on_watch > 0
 }

@@ -33,7 +33,7 @@ const BURST_RATIO_MIN: f64 = 3.0;
 const NEW_ERRORS_PAGE: u32 = 3;
 const NEW_SCORE_PAGES: f32 = 3.5;
 /// A new template is news until it was quiet this long, or known this long.
-const NEW_QUIET_MS: i64 = 5 * 60_000;
+const NEW_QUIET_MS: i64 = 60_000;
 const NEW_KNOWN_MS: i64 = 30 * 60_000;
 /// Lines expected in a silence before it is said, and how much longer than ever it must be.
 const SILENCE_LINES_MIN: f64 = 20.0;
