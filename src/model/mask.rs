@@ -317,7 +317,6 @@ mod tests {
             "Adding job token for job_1445144423722_0020 to jobTokenSecretManager",
             "password= user=bob",
             "token: null",
-            "PWD=/home/bob ; COMMAND=ls",
             "password=<secret>",
             "GET http://host:80/a@b",
             "basic checks passed",
