@@ -135,7 +135,6 @@ fn from_a_bad_deploy_to_an_approved_fix() {
 }
 
 #[test]
-#[ignore = "the engine rolls the right plan back: a log finding outlasts the verification"]
 fn the_approved_fix_is_seen_to_work() {
     let mut demo = approved();
     demo.shows("worked, verified");

@@ -186,6 +186,8 @@ impl Engine {
             .correlator
             .book
             .undiagnosed(self.now, DIAGNOSE_EVERY_MS, is_tick);
+        let settled = |id: &IncidentId| !self.plans.unsettled(*id, self.now);
+        let due: Vec<IncidentId> = due.into_iter().filter(settled).collect();
         for id in due.into_iter().take(DIAGNOSED_PER_STEP_MAX) {
             let Some(case) = self.case_of(id) else {
                 continue;

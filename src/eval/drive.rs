@@ -179,7 +179,8 @@ struct Driver {
     suspects: BTreeMap<IncidentId, Vec<Suspect>>,
     findings_open: u64,
     noticed: Vec<Time>,
-    approved: Option<PlanId>,
+    /// One for each incident: a second one would say nothing about the first.
+    approved: BTreeMap<IncidentId, PlanId>,
 }
 
 /// Settings of an engine that watches a simulated system: the shipped ones, with the placement of
@@ -213,7 +214,7 @@ pub fn run(
         suspects: BTreeMap::new(),
         findings_open: 0,
         noticed: Vec::new(),
-        approved: None,
+        approved: BTreeMap::new(),
     };
     driver.history(start);
     driver.live(start, start.plus_ms(LIVE_MS), approve);
@@ -318,9 +319,9 @@ impl Driver {
         self.findings_open = findings_open;
     }
 
-    /// The simulated person: approves one plan, once it has been on screen for a while.
+    /// The simulated person: approves one plan of each incident, once it has been on screen for a while.
     fn decide(&mut self, now: Time, approve: Approve) {
-        if approve == Approve::None || self.approved.is_some() {
+        if approve == Approve::None {
             return;
         }
         let wanted = approve == Approve::Right;
@@ -329,14 +330,20 @@ impl Driver {
             .engine
             .plans()
             .filter(|plan| {
-                plan.state == PlanState::Proposed && now.since(plan.created) >= DECISION_MS
+                plan.state == PlanState::Proposed
+                    && now.since(plan.created) >= DECISION_MS
+                    && !self.approved.contains_key(&plan.incident)
             })
             .find(|plan| self.right.get(&plan.id) == Some(&wanted))
-            .map(|plan| (plan.id, plan.digest.to_string()));
+            .map(|plan| (plan.incident, plan.id, plan.digest.to_string()));
         match chosen {
-            Some((plan, digest)) => {
-                self.approved = Some(plan);
+            Some((incident, plan, digest)) => {
                 self.command(now, Command::Approve { plan, digest });
+                // Refused while another plan acts: asked again a second later.
+                let state = self.feed.engine.plan(plan).map(|plan| &plan.state);
+                if state != Some(&PlanState::Proposed) {
+                    self.approved.insert(incident, plan);
+                }
             }
             None if approve == Approve::Wrong => self.propose_wrong(now),
             None => {}

@@ -36,6 +36,10 @@ pub const PLANS_LIVE_MAX: usize = 1_000;
 /// Most final plans remembered; they are the record of what helped.
 pub const PLANS_FINAL_MAX: usize = 1_000;
 
+/// After a plan helped, its incident's signals may take this long to ease before what they say is
+/// read as news again, in milliseconds: queues drain, rates over minutes look back.
+pub const SETTLE_MS: i64 = 2 * 60_000;
+
 /// Something that happened to a plan, for its incident's timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
@@ -73,6 +77,8 @@ pub struct Plans {
     /// Plans that are not final, so that a tick does not walk the past.
     live: BTreeSet<PlanId>,
     by_incident: BTreeMap<IncidentId, Vec<PlanId>>,
+    /// When a plan last helped an incident; no older than its plans are remembered.
+    helped: BTreeMap<IncidentId, Time>,
     last_id: u64,
     stopped: bool,
     happenings: Vec<Happening>,
@@ -91,6 +97,7 @@ impl Plans {
             sagas: BTreeMap::new(),
             live: BTreeSet::new(),
             by_incident: BTreeMap::new(),
+            helped: BTreeMap::new(),
             last_id: 0,
             stopped: false,
             happenings: Vec::new(),
@@ -123,6 +130,14 @@ impl Plans {
     pub fn of_incident(&self, id: IncidentId) -> impl Iterator<Item = &Plan> {
         let ids = self.by_incident.get(&id).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| self.get(*id))
+    }
+
+    /// Whether an incident's signals are in motion because of a plan: one acts, or has just helped.
+    /// Half-healed signals name wrong causes, so neither the diagnosis nor the proposals follow them.
+    pub fn unsettled(&self, id: IncidentId, now: Time) -> bool {
+        let helped = self.helped.get(&id);
+        helped.is_some_and(|at| now.since(*at) < SETTLE_MS)
+            || self.of_incident(id).any(|plan| govern::acts(&plan.state))
     }
 
     /// The plan of an incident that matters most now: one that acts, else the best one waiting, else
@@ -173,7 +188,11 @@ impl Plans {
         // An expired proposal is renewed as long as the incident lasts; that is no change of mind.
         let counts = |plan: &&Plan| plan.state != PlanState::Expired;
         let known = self.of_incident(incident.id).filter(counts).count();
-        if !hurts || known >= PLANS_PER_INCIDENT_MAX || self.live.len() >= PLANS_LIVE_MAX {
+        if !hurts
+            || self.unsettled(incident.id, now)
+            || known >= PLANS_PER_INCIDENT_MAX
+            || self.live.len() >= PLANS_LIVE_MAX
+        {
             return;
         }
         let Revision {
@@ -493,6 +512,7 @@ impl Plans {
                 ids.retain(|id| *id != oldest);
                 if ids.is_empty() {
                     self.by_incident.remove(&incident);
+                    self.helped.remove(&incident);
                 }
             }
         }
@@ -531,6 +551,7 @@ impl Plans {
             _ => String::from("changed"),
         };
         self.happen(&plan, Lane::Person, format!("{id} {said}: {}", plan.title));
+        self.note_helped(now, &plan);
         self.settle_books(&plan);
         Ok(())
     }
@@ -556,8 +577,15 @@ impl Plans {
             let text = format!("{id} {}: {}", told(&plan), plan.title);
             self.happen(&plan, Lane::Automation, text);
         }
+        self.note_helped(now, &plan);
         self.settle_books(&plan);
         true
+    }
+
+    fn note_helped(&mut self, now: Time, plan: &Plan) {
+        if plan.state == PlanState::Succeeded {
+            self.helped.insert(plan.incident, now);
+        }
     }
 
     /// Keeps `live` in step with a plan's state: a final plan may come to life again to be undone.
