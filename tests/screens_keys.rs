@@ -404,3 +404,77 @@ fn a_frozen_screen_holds_still_and_counts() {
     console.press("f");
     assert!(!console.screen().contains("4821"));
 }
+
+/// An incident worse than all others, just opened.
+fn worse() -> Delta {
+    let mut row = fixture::view().incidents[&CHECKOUT].clone();
+    row.id = IncidentId(4900);
+    row.began = fixture::now();
+    Delta::Incident(row)
+}
+
+#[test]
+fn the_cursor_is_on_the_worst_incident_until_somebody_is_at_the_keys() {
+    let deltas = || {
+        Update::Watch(WatchMessage::Deltas {
+            seq: 8,
+            at: fixture::now(),
+            deltas: vec![worse()],
+        })
+    };
+    let mut alone = console();
+    alone.told(deltas());
+    assert_eq!(alone.state.list.selected(), Some(IncidentId(4900)));
+    let mut attended = console();
+    attended.press("w esc");
+    attended.told(deltas());
+    assert_eq!(attended.state.list.selected(), Some(CHECKOUT));
+}
+
+#[test]
+fn the_plan_under_the_cursor_stays_there_when_the_order_changes() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    detail.plans = (1..=3)
+        .map(|id| {
+            let mut plan = fixture::plan();
+            plan.id = PlanId(id);
+            plan
+        })
+        .collect();
+    console.told(Update::Detail(Box::new(detail.clone())));
+    console.press("enter 7");
+    console.screen();
+    console.press("down down");
+    assert_eq!(console.state.plan().map(|plan| plan.id), Some(PlanId(3)));
+    detail.plans[0].state = PlanState::Expired;
+    console.told(Update::Detail(Box::new(detail.clone())));
+    assert_eq!(console.state.plan().map(|plan| plan.id), Some(PlanId(3)));
+    console.press("g g");
+    detail.plans[1].state = PlanState::Expired;
+    console.told(Update::Detail(Box::new(detail)));
+    let first = console.state.plan().map(|plan| plan.id);
+    assert_eq!(first, Some(PlanId(3)), "the first row is what matters now");
+}
+
+#[test]
+fn help_explains_the_words_of_the_view_and_does_what_a_key_does() {
+    let mut console = console();
+    console.press("enter 3 ?");
+    let screen = console.screen();
+    for words in ["Words of this view", "callers below", "traced 5m"] {
+        assert!(screen.contains(words), "{words}\n{screen}");
+    }
+    console.type_text("inferred");
+    assert!(console.screen().contains("move together"));
+    console.press("enter");
+    assert!(console.state.overlay.is_some(), "a word does nothing");
+    console.press("esc ?");
+    console.type_text("kill-switch");
+    console.screen();
+    console.press("enter");
+    assert!(matches!(
+        console.state.overlay,
+        Some(Overlay::Confirm { .. })
+    ));
+}

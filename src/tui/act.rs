@@ -1,5 +1,6 @@
 //! Performs actions, and says why one cannot be performed.
 
+use crate::api::View;
 use crate::model::{Command, IncidentId, Lane, Phase, Plan, PlanState, Role as Rank};
 
 use super::action::{Action, Scope};
@@ -30,11 +31,23 @@ pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) 
 
 /// Why an action cannot be performed now; `None` when it can.
 pub(super) fn inert(state: &State, action: Action) -> Option<String> {
+    inert_on(state, state.feed.view.as_ref(), action)
+}
+
+/// The same on the view drawn, which may be held still.
+pub(super) fn seems_inert(state: &State, action: Action) -> Option<String> {
+    inert_on(state, state.feed.shown(), action)
+}
+
+fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String> {
     let scope = action.row().scope;
+    if action == Action::Filter && !filters(state) {
+        return Some("there is nothing to filter here".to_owned());
+    }
     if !matches!(scope, Scope::Incident | Scope::Plan) {
         return None;
     }
-    let Some(view) = &state.feed.view else {
+    let Some(view) = view else {
         return Some("not connected yet".to_owned());
     };
     if view.actor.role < Rank::Responder {
@@ -61,6 +74,15 @@ pub(super) fn inert(state: &State, action: Action) -> Option<String> {
         }
         _ if scope == Scope::Plan => inert_plan(state, row.plan.is_some(), action),
         _ => None,
+    }
+}
+
+/// Whether what is on screen can be filtered or searched.
+fn filters(state: &State) -> bool {
+    match state.place.screen {
+        Screen::Incidents | Screen::Alerts => true,
+        Screen::Incident(_) => matches!(state.place.tab, Tab::Timeline | Tab::Logs),
+        Screen::Sources => false,
     }
 }
 

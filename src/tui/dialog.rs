@@ -11,6 +11,7 @@ use super::act;
 use super::action::{ACTIONS, Action};
 use super::field::Field;
 use super::filter::{self, Filter};
+use super::help::{self, HelpRow};
 use super::key::Key;
 use super::keymap::Lookup;
 use super::state::{
@@ -38,8 +39,18 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
     }
     let then = match &mut overlay {
         Overlay::Filter { field } => in_filter(state, field, key),
-        Overlay::Palette { field, cursor } | Overlay::Help { field, cursor } => {
-            in_palette(state, field, cursor, key, effects)
+        Overlay::Palette { field, cursor } => {
+            let rows = palette_rows(field.text());
+            let chosen = rows.get(cursor.at(rows.len())).copied();
+            in_palette(state, (field, cursor), chosen, key, effects)
+        }
+        Overlay::Help { field, cursor } => {
+            let rows = help::rows(state, field.text());
+            let chosen = match rows.get(cursor.at(rows.len())) {
+                Some(HelpRow::Key(action)) => Some(*action),
+                _ => None,
+            };
+            in_palette(state, (field, cursor), chosen, key, effects)
         }
         Overlay::Why { cursor, .. } => in_text(state, cursor, key),
         Overlay::Note { incident, area } => in_note(*incident, area, key, effects),
@@ -148,18 +159,19 @@ pub(super) fn palette_rows(typed: &str) -> Vec<Action> {
 
 fn in_palette(
     state: &mut State,
-    field: &mut Field,
-    cursor: &mut Cursor,
+    (field, cursor): (&mut Field, &mut Cursor),
+    chosen: Option<Action>,
     key: Key,
     effects: &mut Effects,
 ) -> Then {
     match key.code {
         KeyCode::Esc => return Then::Close,
         KeyCode::Enter => {
-            let rows = palette_rows(field.text());
-            if let Some(action) = rows.get(cursor.at(rows.len())) {
-                act::perform(state, *action, effects);
-            }
+            // On a word there is nothing to do but read it.
+            let Some(action) = chosen else {
+                return Then::Stay;
+            };
+            act::perform(state, action, effects);
             return Then::Close;
         }
         KeyCode::Down | KeyCode::Tab => cursor.step(Step::Rows(1)),

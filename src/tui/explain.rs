@@ -3,7 +3,6 @@
 
 use crate::model::{AlertRow, EntityId, Finding, IncidentId, Plan, SafeText};
 
-use super::format;
 use super::paint::{Row, wrap};
 use super::state::{Cursor, Overlay, Screen, State, Tab};
 use super::theme::Role;
@@ -165,10 +164,9 @@ fn findings(rows: &mut Vec<Row>, state: &State, found: &[Finding], width: usize)
             || "lasts".to_owned(),
             |at| format!("over at {}", state.clock.second(at)),
         );
+        // The sentence says what was expected and seen.
         let numbers = format!(
-            "expected {}, seen {}, since {since}, {over}{}",
-            format::band(finding.expected, finding.unit),
-            format::value(finding.seen, finding.unit),
+            "since {since}, {over}{}",
             if finding.pages { "" } else { "; only informs" },
         );
         for line in wrap(&SafeText::new(&numbers), width.saturating_sub(4)) {

@@ -14,6 +14,7 @@ mod field;
 mod filter;
 mod format;
 mod glyph;
+mod help;
 mod key;
 mod keymap;
 mod link;

@@ -103,11 +103,13 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
     if state.list.settle(at) | state.expire_notice() {
         effects.urgency = Urgency::Now;
     }
+    state.rest_cursors();
     fetch(state, &mut effects);
     effects
 }
 
 fn press(state: &mut State, key: Key, effects: &mut Effects) {
+    state.list.hold();
     if state.overlay.is_some() {
         state.pending.clear();
         dialog::key(state, key, effects);
@@ -138,7 +140,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             if state.details.get(detail.incident.id).is_none() {
                 effects.urgency = Urgency::Now;
             }
-            state.details.put(detail);
+            state.take_detail(detail);
         }
         Update::Panels {
             incident,

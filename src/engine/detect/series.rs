@@ -268,8 +268,14 @@ impl SeriesDetector {
         let low = self.origin + f64::from(expected - half);
         let high = self.origin + f64::from(expected + half);
         let lowest = self.origin + f64::from(self.extremes.low());
+        // Extremes are kept relative to the origin in single precision: zero comes back as nearly zero.
+        let rounding = (self.origin.abs() + f64::from(half)) * f64::from(f32::EPSILON) * 4.0;
         Band {
-            low: if lowest >= 0.0 { low.max(0.0) } else { low },
+            low: if lowest >= -rounding {
+                low.max(0.0)
+            } else {
+                low
+            },
             high: high.max(low),
         }
     }

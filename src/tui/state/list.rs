@@ -45,6 +45,7 @@ pub struct List {
     settled: Option<IncidentId>,
     moved_at: Option<Time>,
     last_mark: Option<IncidentId>,
+    held: bool,
 }
 
 impl Sort {
@@ -113,7 +114,14 @@ impl List {
         self.selected.and_then(at).unwrap_or(0)
     }
 
-    /// Sorts and filters again. The cursor stays on its incident, or else on its row.
+    /// Keeps the cursor on its incident from now on: somebody is at the keys, and what they are about
+    /// to act on must not change under their fingers. Until then it follows the first row, so that the
+    /// worst incident is the one shown to whoever comes to the screen.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Sorts and filters again. A held cursor stays on its incident, or else on its row.
     pub fn refresh(&mut self, view: &View) {
         let row = self.position();
         let mut rows: Vec<&IncidentRow> = view
@@ -128,7 +136,10 @@ impl List {
         self.order.clear();
         self.order.extend(rows.iter().map(|row| row.id));
         self.marks.retain(|id| view.incidents.contains_key(id));
-        if !self.selected.is_some_and(|id| self.order.contains(&id)) {
+        if !self.held {
+            self.selected = self.order.first().copied();
+            self.settled = self.selected;
+        } else if !self.selected.is_some_and(|id| self.order.contains(&id)) {
             self.selected = self.order.get(row).or(self.order.last()).copied();
             self.settled = self.selected;
         }

@@ -139,6 +139,8 @@ pub struct State {
     pub details: Details,
     /// The cursor of each pane.
     pub cursors: [Cursor; Tab::ALL.len()],
+    /// The incident they are in.
+    pub cursors_of: Option<IncidentId>,
     /// The list of alerts.
     pub alerts: Alerts,
     /// The row chosen among sources.
@@ -280,8 +282,6 @@ impl Place {
 impl State {
     /// A console that has heard nothing yet.
     pub fn new(look: Look, keymap: Keymap, clock: Clock, size: (u16, u16), now: Time) -> Self {
-        let mut cursors: [Cursor; Tab::ALL.len()] = Default::default();
-        cursors[Tab::Timeline as usize] = Cursor::at_end();
         Self {
             feed: Feed {
                 heard: now,
@@ -290,7 +290,8 @@ impl State {
             place: Place::new(),
             list: List::default(),
             details: Details::default(),
-            cursors,
+            cursors: cursors(),
+            cursors_of: None,
             alerts: Alerts::default(),
             sources: Cursor::default(),
             runbooks: None,
@@ -351,10 +352,10 @@ impl State {
     /// Whether a pane is on screen.
     pub fn shows(&self, tab: Tab) -> bool {
         match (self.place.screen, self.layout()) {
-            (Screen::Alerts | Screen::Sources, _) | (_, Layout::Tiny) => false,
+            (Screen::Alerts | Screen::Sources, _) | (Screen::Incidents, Layout::Tiny) => false,
             (_, Layout::Triple) => true,
             (_, Layout::Dual) => tab == self.place.tab || !matches!(tab, Tab::Logs | Tab::Traces),
-            (_, Layout::Single) => tab == self.place.tab,
+            (_, Layout::Single | Layout::Tiny) => tab == self.place.tab,
         }
     }
 
@@ -364,9 +365,39 @@ impl State {
         let detail = self.details.get(self.chosen()?)?;
         if self.place.tab == Tab::Actions && matches!(self.place.screen, Screen::Incident(_)) {
             let at = self.cursor(Tab::Actions).at(detail.plans.len());
-            return detail.plans.get(at);
+            return by_urgency(&detail.plans).get(at).copied();
         }
         headline(&detail.plans)
+    }
+
+    /// Takes an incident's details. The cursor stays on its plan when their order changes; on the
+    /// first row it stays there, where the next thing to do is.
+    pub fn take_detail(&mut self, detail: Box<IncidentDetail>) {
+        let at = self.cursor(Tab::Actions).at(usize::MAX);
+        let here = self.looked_at() == Some(detail.incident.id);
+        let held = self
+            .details
+            .get(detail.incident.id)
+            .filter(|_| here && at > 0);
+        let kept = held.and_then(|held| {
+            let chosen = by_urgency(&held.plans).get(at)?.id;
+            by_urgency(&detail.plans)
+                .iter()
+                .position(|plan| plan.id == chosen)
+        });
+        self.details.put(detail);
+        if let Some(at) = kept {
+            self.cursor_mut(Tab::Actions).set(at);
+        }
+    }
+
+    /// Puts every cursor where it belongs in an incident that was not looked at before.
+    pub fn rest_cursors(&mut self) {
+        let looked_at = self.looked_at();
+        if looked_at.is_some() && looked_at != self.cursors_of {
+            self.cursors = cursors();
+            self.cursors_of = looked_at;
+        }
     }
 
     /// The cursor of a pane.
@@ -403,26 +434,31 @@ impl State {
     }
 }
 
+/// Cursors of an incident just opened: the timeline follows its end.
+fn cursors() -> [Cursor; Tab::ALL.len()] {
+    let mut cursors: [Cursor; Tab::ALL.len()] = Default::default();
+    cursors[Tab::Timeline as usize] = Cursor::at_end();
+    cursors
+}
+
 /// The plan to show first: one in doubt, one running, one waiting, else the latest.
 pub fn headline(plans: &[Plan]) -> Option<&Plan> {
-    let urgency = |plan: &Plan| match plan.state {
-        PlanState::Unknown { .. } => 3,
-        PlanState::Proposed => 1,
-        _ if plan.state.is_final() => 0,
-        _ => 2,
-    };
-    // Among several that wait, the engine's first is its best; among final ones, the last matters.
-    plans
+    by_urgency(plans).first().copied()
+}
+
+/// Plans in the order a person needs them: in doubt, running, waiting, over. Among several that wait,
+/// the engine's first is its best; among those that are over, the last matters.
+pub fn by_urgency(plans: &[Plan]) -> Vec<&Plan> {
+    let mut ordered: Vec<(u8, isize, &Plan)> = plans
         .iter()
         .enumerate()
-        .max_by_key(|(at, plan)| {
-            let urgency = urgency(plan);
-            let order = if urgency == 0 {
-                *at as isize
-            } else {
-                -(*at as isize)
-            };
-            (urgency, order)
+        .map(|(at, plan)| match plan.state {
+            PlanState::Unknown { .. } => (0, at as isize, plan),
+            PlanState::Proposed => (2, at as isize, plan),
+            _ if plan.state.is_final() => (3, -(at as isize), plan),
+            _ => (1, at as isize, plan),
         })
-        .map(|(_, plan)| plan)
+        .collect();
+    ordered.sort_by_key(|(urgency, at, _)| (*urgency, *at));
+    ordered.into_iter().map(|(_, _, plan)| plan).collect()
 }

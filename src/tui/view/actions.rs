@@ -1,75 +1,166 @@
-//! Plans: what could be done, what is being done, what was done; the one under the cursor with its
-//! steps and results below.
+//! Plans: what could be done, what is being done, what was done; the one under the cursor below, with
+//! its reasons, its steps and what became of each. Nothing of it is cut: what does not fit is counted.
 
 use crate::api::IncidentDetail;
-use crate::model::{Action, Plan, PlanState, RunPhase};
+use crate::model::{Action, ExecutorKind, Outcome, Plan, PlanState, RunPhase, SafeText};
 use crate::tui::explain::argv;
-use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{State, Tab};
+use crate::tui::format;
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{State, Tab, by_urgency};
 use crate::tui::theme::Role;
 
-use super::headline::{expiry, progress, risk};
+use super::approval;
+use super::headline::{expiry, risk_role, standing};
+
+/// Cells of the columns of the list.
+const ID: usize = 8;
+const STATE: usize = 13;
+const RISK: usize = 8;
+/// Cells of the words left of the text under the list.
+const LABEL: usize = 9;
 
 /// Draws the pane.
 pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'_>, focused: bool) {
-    let plans = &detail.plans;
+    let plans = by_urgency(&detail.plans);
     if plans.is_empty() {
         let text = " No plan fits. p chooses a runbook by hand.";
         return canvas.row(0, &Row::new().put(Role::Muted, text));
     }
+    canvas.row(0, &heading());
     let cursor = state.cursor(Tab::Actions);
     let at = cursor.at(plans.len());
     let listed = plans.len().min((canvas.height() / 3).max(1));
     for (y, i) in cursor.window(plans.len(), listed).enumerate() {
-        canvas.row(y, &plan_row(state, &plans[i], i == at, focused));
+        canvas.row(1 + y, &listed_row(plans[i], i == at, focused));
     }
-    for (y, row) in steps(state, &plans[at]).iter().enumerate() {
-        canvas.row(listed + 1 + y, row);
+    let body = story(state, plans[at], canvas.width());
+    let top = listed + 2;
+    let left = canvas.height().saturating_sub(top);
+    let room = super::dialogs::room(body.len(), left);
+    for (y, row) in body.iter().take(room).enumerate() {
+        canvas.row(top + y, row);
+    }
+    super::dialogs::more_below(canvas, room, body.len());
+}
+
+fn heading() -> Row {
+    Row::new()
+        .put(Role::Body, " ")
+        .column(Role::Muted, "PLAN", ID)
+        .column(Role::Muted, "STATE", STATE)
+        .column(Role::Muted, "RISK", RISK)
+        .put(Role::Muted, "WHAT IT DOES")
+}
+
+fn listed_row(plan: &Plan, here: bool, focused: bool) -> Row {
+    let role = standing_role(plan);
+    super::cursor_mark(here, focused)
+        .column(Role::Body, plan.id.to_string(), ID)
+        .column(role, plan.state.as_str(), STATE)
+        .column(risk_role(plan.risk), plan.risk.as_str(), RISK)
+        .put(Role::Body, plan.title.to_string())
+}
+
+fn standing_role(plan: &Plan) -> Role {
+    match plan.state {
+        PlanState::Succeeded => Role::Ok,
+        PlanState::Failed { .. } => Role::Crit,
+        PlanState::RollingBack { .. } | PlanState::RolledBack { .. } => Role::Warn,
+        PlanState::Unknown { .. } => Role::Danger,
+        _ if plan.state.is_final() => Role::Muted,
+        _ => Role::Automation,
     }
 }
 
-fn plan_row(state: &State, plan: &Plan, here: bool, focused: bool) -> Row {
-    let row = super::cursor_mark(here, focused)
-        .put(Role::Muted, format!("{}  ", plan.id))
-        .join(risk(plan))
-        .put(Role::Body, "  ")
-        .join(progress(state, plan));
-    if plan.state == PlanState::Proposed {
-        row.put(Role::Muted, expiry(plan, state.engine_now()))
-    } else {
-        row
-    }
-}
-
-fn steps(state: &State, plan: &Plan) -> Vec<Row> {
+/// Everything about the plan under the cursor, the most pressing first.
+fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
+    let (role, words) = standing(state, plan);
+    let now = if plan.state == PlanState::Proposed {
+        format!(
+            "{words}{}; Y reads and approves it",
+            expiry(plan, state.engine_now())
+        )
+    } else {
+        words
+    };
+    labelled(&mut rows, "now", role, &now, width);
+    for (at, reason) in plan.because.iter().enumerate() {
+        let label = if at == 0 { "why" } else { "" };
+        labelled(&mut rows, label, Role::Body, reason, width);
+    }
     for (at, check) in plan.preconditions.iter().enumerate() {
-        rows.extend(step(plan, RunPhase::Precondition, at, "check", check));
+        step(
+            &mut rows,
+            plan,
+            RunPhase::Precondition,
+            at,
+            "check",
+            check,
+            width,
+        );
     }
     for (at, action) in plan.steps.iter().enumerate() {
-        rows.extend(step(plan, RunPhase::Forward, at, "run", action));
+        step(&mut rows, plan, RunPhase::Forward, at, "run", action, width);
     }
+    labelled(
+        &mut rows,
+        "verify",
+        Role::Body,
+        &approval::verified(plan),
+        width,
+    );
     if let Some(check) = &plan.verify.check {
-        rows.extend(step(plan, RunPhase::Verify, 0, "verify", check));
+        step(&mut rows, plan, RunPhase::Verify, 0, "", check, width);
     }
-    for (at, action) in plan.rollback.iter().enumerate() {
-        let started = plan
-            .results
-            .iter()
-            .any(|(run, _)| run.phase == RunPhase::Rollback && run.step as usize == at);
-        if let (Some(action), true) = (action, started) {
-            rows.extend(step(plan, RunPhase::Rollback, at, "undo", action));
-        }
-    }
+    undo(&mut rows, plan, width);
+    labelled(
+        &mut rows,
+        "before",
+        Role::Body,
+        &approval::record(plan),
+        width,
+    );
     for approval in &plan.approvals {
         let at = state.clock.second(approval.at);
-        let text = format!("   approved by {} at {at}", approval.by);
-        rows.push(Row::new().put(Role::Person, text));
+        let text = format!("approved by {} at {at}", approval.by);
+        labelled(&mut rows, "who", Role::Person, &text, width);
     }
     rows
 }
 
-fn step(plan: &Plan, phase: RunPhase, at: usize, word: &'static str, action: &Action) -> [Row; 2] {
+fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {
+    if plan.rollback.iter().all(Option::is_none) {
+        return labelled(rows, "undo", Role::Warn, "there is no undo", width);
+    }
+    for (at, action) in plan.rollback.iter().enumerate().rev() {
+        if let Some(action) = action {
+            step(rows, plan, RunPhase::Rollback, at, "undo", action, width);
+        }
+    }
+}
+
+/// A word, and beside it a text that is wrapped.
+fn labelled(rows: &mut Vec<Row>, label: &'static str, role: Role, text: &str, width: usize) {
+    let room = width.saturating_sub(LABEL + 1);
+    for (at, line) in wrap(&SafeText::new(text), room).into_iter().enumerate() {
+        let label = if at == 0 { label } else { "" };
+        let lead = Row::new()
+            .put(Role::Body, " ")
+            .column(Role::Muted, label, LABEL);
+        rows.push(lead.put(role, line));
+    }
+}
+
+fn step(
+    rows: &mut Vec<Row>,
+    plan: &Plan,
+    phase: RunPhase,
+    at: usize,
+    word: &'static str,
+    action: &Action,
+    width: usize,
+) {
     let result = plan
         .results
         .iter()
@@ -82,19 +173,22 @@ fn step(plan: &Plan, phase: RunPhase, at: usize, word: &'static str, action: &Ac
         | (PlanState::RollingBack { step, .. }, RunPhase::Rollback) => *step as usize == at,
         _ => false,
     };
-    let title = Row::new()
-        .put(Role::Body, "   ")
-        .column(Role::Muted, word, 7)
-        .put(Role::Body, action.title.to_string());
-    let title = match result {
-        Some(crate::model::Outcome::Succeeded) => title.put(Role::Ok, "  done"),
-        Some(outcome) => title.put(Role::Crit, format!("  {outcome}")),
-        None if in_flight => title.put(Role::Automation, "  in flight"),
-        None => title,
+    let title = action.title.strip_prefix("undo: ").unwrap_or(&action.title);
+    labelled(rows, word, Role::Body, title, width);
+    let prompt = match action.executor {
+        ExecutorKind::Command => "$",
+        ExecutorKind::Sim => "sim$",
     };
-    let command = Row::new()
-        .pad_to(10)
-        .put(Role::Muted, "$ ")
-        .put(Role::Muted, argv(&action.argv));
-    [title, command]
+    let command = format!("{prompt} {}", argv(&action.argv));
+    labelled(rows, "", Role::Muted, &command, width);
+    match result {
+        Some(Outcome::Succeeded) => labelled(rows, "", Role::Ok, "done", width),
+        Some(outcome) => labelled(rows, "", Role::Crit, &outcome.to_string(), width),
+        None if in_flight => {
+            let limit = format::duration(action.timeout_ms);
+            let text = format!("in flight; stopped after {limit}");
+            labelled(rows, "", Role::Automation, &text, width);
+        }
+        None => {}
+    }
 }

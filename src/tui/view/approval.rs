@@ -10,7 +10,7 @@ use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{Approval, State};
 use crate::tui::theme::Role;
 
-use super::dialogs::{WIDTH_MAX, boxed, buttons, more_below, typed};
+use super::dialogs::{WIDTH_MAX, boxed, buttons, more_below, room, typed};
 use super::headline::{expiry, risk};
 
 /// Hex digits of the digest shown; the whole is bound.
@@ -37,7 +37,7 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         height: shown as u16,
         ..area
     });
-    let window = dialog.cursor.scroll(body.len(), shown);
+    let window = dialog.cursor.scroll(body.len(), room(body.len(), shown));
     for (y, i) in window.clone().enumerate() {
         part.row(y, &body[i]);
     }
@@ -77,12 +77,7 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
         action(&mut rows, "run", step, width);
     }
     section(&mut rows, "How it is verified");
-    let verify = format!(
-        "{} must be back to normal within {}",
-        plan.verify.watch,
-        format::duration(plan.verify.recover_within_ms)
-    );
-    bullet(&mut rows, Role::Body, &verify, width);
+    bullet(&mut rows, Role::Body, &verified(plan), width);
     if let Some(check) = &plan.verify.check {
         action(&mut rows, "and check", check, width);
     }
@@ -94,18 +89,43 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     }
     section(&mut rows, "What it takes");
     bullet(&mut rows, Role::Body, &needs(plan), width);
-    let tried = match plan.tried {
-        0 => "this runbook was never tried on this target before".to_owned(),
-        tried => format!(
-            "tried {tried} times on this target before, worked {}",
-            plan.worked
-        ),
-    };
-    bullet(&mut rows, Role::Body, &tried, width);
+    bullet(&mut rows, Role::Body, &record(plan), width);
+    let runbook = format!("made by runbook {}", plan.runbook);
+    bullet(&mut rows, Role::Muted, &runbook, width);
     let digest: String = plan.digest.chars().take(DIGEST_SHOWN).collect();
     let bound = format!("your yes binds digest {digest}: exactly the above, nothing else");
     bullet(&mut rows, Role::Muted, &bound, width);
     rows
+}
+
+/// How it is verified, as a sentence.
+pub(super) fn verified(plan: &Plan) -> String {
+    format!(
+        "{} must be back to normal within {}",
+        plan.verify.watch.name(),
+        format::duration(plan.verify.recover_within_ms)
+    )
+}
+
+/// How it went the last times, as a sentence.
+pub(super) fn record(plan: &Plan) -> String {
+    match plan.tried {
+        0 => format!("never tried on {} before", plan.target.name()),
+        1 => format!(
+            "tried once on {} before, {}",
+            plan.target.name(),
+            if plan.worked > 0 {
+                "and it worked"
+            } else {
+                "and it did not work"
+            }
+        ),
+        tried => format!(
+            "tried {tried} times on {} before, worked {} of them",
+            plan.target.name(),
+            plan.worked
+        ),
+    }
 }
 
 fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
@@ -122,8 +142,6 @@ fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
         .put(Role::Body, "  ")
         .join(risk(plan))
         .put(Role::Warn, expiry(plan, state.engine_now()))
-        .put(Role::Muted, "  runbook ")
-        .put(Role::Body, plan.runbook.to_string())
 }
 
 fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize) {
@@ -131,16 +149,18 @@ fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize
         ExecutorKind::Command => "",
         ExecutorKind::Sim => "  (simulated system)",
     };
+    // The word says it already.
+    let title = action.title.strip_prefix("undo: ").unwrap_or(&action.title);
     rows.push(
         Row::new()
             .put(Role::Muted, "- ")
             .put(Role::Muted, word)
             .put(Role::Muted, ": ")
-            .put(Role::Body, action.title.to_string())
+            .put(Role::Body, title.to_owned())
             .put(Role::Muted, by)
             .put(
                 Role::Muted,
-                format!("  at most {}", format::duration(action.timeout_ms)),
+                format!("  (stopped after {})", format::duration(action.timeout_ms)),
             ),
     );
     let command = SafeText::new(&argv(&action.argv));

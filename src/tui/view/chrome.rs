@@ -1,5 +1,6 @@
 //! What frames every view: header, banner, tabs, pane titles, footer.
 
+use crate::api::View;
 use crate::model::{SafeText, SourceHealth};
 use crate::tui::act;
 use crate::tui::action::Action;
@@ -11,6 +12,12 @@ use crate::tui::theme::Role;
 
 /// Cells kept free at the right of the footer for a key sequence being typed.
 const PENDING_CELLS: usize = 6;
+/// Width from which tabs have blanks between them.
+const TABS_WIDTH: usize = 69;
+/// Cells of the sign between the parts of the header.
+const SEPARATOR_CELLS: usize = 3;
+/// Cells of the name of the environment when the header is full.
+const ENVIRONMENT_CELLS: usize = 12;
 
 /// Counts, environment, how fresh, where.
 pub(super) fn header(state: &State, width: usize) -> Row {
@@ -24,25 +31,38 @@ pub(super) fn header(state: &State, width: usize) -> Row {
         let role = [Role::Crit, Role::High, Role::Warn, Role::Info][at];
         row.push(role, format!("  P{}:{count}", at + 1));
     }
+    let rest = freshness(state, Row::new()).join(warnings(view));
+    let environment = Row::new().put(Role::Header, view.environment.clone());
+    let place = Row::new()
+        .put(Role::Muted, glyph::SEPARATOR)
+        .join(breadcrumb(state));
+    // What warns is never cut: the environment gives way, then the place.
+    let taken = row.width() + rest.width() + 2 * SEPARATOR_CELLS;
+    let room = width.saturating_sub(taken + place.width());
+    let environment = environment.fit(room.max(ENVIRONMENT_CELLS));
     row.push(Role::Muted, glyph::SEPARATOR);
-    row.push(Role::Header, view.environment.clone());
+    row = row.join(environment);
     row.push(Role::Muted, glyph::SEPARATOR);
-    row = freshness(state, row);
+    row.join(rest).join_if_fits(place, width).fit(width)
+}
+
+/// What cannot be seen, and what may not run.
+fn warnings(view: &View) -> Row {
     let blind = view
         .sources
         .values()
         .filter(|source| matches!(source.health, SourceHealth::Blind | SourceHealth::Failed))
         .count();
+    let mut row = Row::new();
     if blind > 0 {
         row.push(Role::Body, " ");
         row.push(Role::Blind, format!("{blind} BLIND"));
     }
     if view.automation_stopped {
         row.push(Role::Body, " ");
-        row.push(Role::Danger, " AUTOMATION STOPPED ");
+        row.push(Role::Danger, "AUTOMATION STOPPED");
     }
-    row.push(Role::Muted, glyph::SEPARATOR);
-    row.join(breadcrumb(state)).fit(width)
+    row
 }
 
 fn freshness(state: &State, row: Row) -> Row {
@@ -103,32 +123,32 @@ pub(super) fn connecting(state: &State, canvas: &mut Canvas<'_>) {
     canvas.row(1, &Row::new().put(Role::Muted, text));
 }
 
-/// The tabs of the incident page.
+/// The tabs of the incident page; the one shown has a pointer and not only a colour.
 pub(super) fn tabs(state: &State, canvas: &mut Canvas<'_>) {
-    let mut row = Row::new().put(Role::Body, " ");
+    let narrow = canvas.width() < TABS_WIDTH;
+    let mut row = Row::new();
     for tab in Tab::ALL {
         let here = tab == state.place.tab;
-        let number = format!("{}", tab as usize + 1);
-        row.push(Role::Key, number);
-        row.push(Role::Body, " ");
+        row.push(Role::Focus, if here { glyph::CURSOR } else { " " });
+        row.push(Role::Key, format!("{}", tab as usize + 1));
+        row.push(Role::Body, if narrow { "" } else { " " });
         row.push(if here { Role::Focus } else { Role::Body }, tab.as_str());
-        row.push(Role::Focus, if here { "<" } else { " " });
-        row.push(Role::Body, " ");
+        row.push(Role::Body, if narrow { "" } else { " " });
     }
     canvas.row(0, &row);
 }
 
 /// Title of a pane with the number that jumps to it.
 pub(super) fn pane_title(tab: Tab, focused: bool) -> Row {
-    let role = if focused { Role::Focus } else { Role::Title };
-    let row = Row::new()
-        .put(Role::Key, format!("{} ", tab as usize + 1))
-        .put(role, tab.as_str());
-    if focused {
-        row.put(Role::Focus, " <")
+    let (mark, role) = if focused {
+        (glyph::CURSOR, Role::Focus)
     } else {
-        row
-    }
+        (" ", Role::Title)
+    };
+    Row::new()
+        .put(Role::Focus, mark)
+        .put(Role::Key, format!("{} ", tab as usize + 1))
+        .put(role, tab.as_str())
 }
 
 /// The keys that matter here and now; a notice or an unfinished key sequence takes their place.
@@ -141,7 +161,17 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         return canvas.row(0, &line.fit(width));
     }
     let mut row = Row::new();
-    for action in hints(state) {
+    // A key that would only say why it is dead is not what matters; pressed, it says so.
+    let live = |action: &&Action| act::seems_inert(state, **action).is_none();
+    let plans = state.plan().is_some_and(|plan| !plan.state.is_final());
+    let on_row = state.chosen().is_some() || state.place.screen == Screen::Alerts;
+    let wanted = |action: &&Action| match action {
+        Action::Propose => !plans,
+        Action::Open | Action::Why => on_row,
+        Action::Sources => !on_row,
+        _ => true,
+    };
+    for action in hints(state).iter().filter(live).filter(wanted) {
         let Some(keys) = state.keymap.keys(*action) else {
             continue;
         };
@@ -149,12 +179,10 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         if row.width() + keys.len() + hint.len() + 4 > width.saturating_sub(PENDING_CELLS) {
             break;
         }
-        let dead = act::inert(state, *action).is_some();
-        let role = if dead { Role::Muted } else { Role::Key };
         row.push(Role::Body, " ");
-        row.push(role, keys);
+        row.push(Role::Key, keys);
         row.push(Role::Muted, " ");
-        row.push(if dead { Role::Muted } else { Role::Body }, hint);
+        row.push(Role::Body, hint);
         row.push(Role::Body, " ");
     }
     if !state.pending.is_empty() {
@@ -167,14 +195,16 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
 }
 
 /// What a person most probably wants to do here.
-fn hints(state: &State) -> &'static [Action] {
+pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
     match (state.place.screen, state.place.tab) {
         (Screen::Incidents, _) => &[
             Action::Open,
             Action::Acknowledge,
             Action::Approve,
+            Action::Propose,
             Action::Why,
             Action::Filter,
+            Action::Sources,
             Action::Palette,
             Action::Help,
             Action::Quit,
@@ -190,6 +220,7 @@ fn hints(state: &State) -> &'static [Action] {
         ],
         (Screen::Incident(_), Tab::Timeline) => &[
             Action::Approve,
+            Action::Propose,
             Action::Acknowledge,
             Action::Why,
             Action::NextAnomaly,
@@ -200,6 +231,7 @@ fn hints(state: &State) -> &'static [Action] {
         ],
         (Screen::Incident(_), _) => &[
             Action::Approve,
+            Action::Propose,
             Action::Acknowledge,
             Action::Why,
             Action::Note,
@@ -207,7 +239,8 @@ fn hints(state: &State) -> &'static [Action] {
             Action::Back,
             Action::Help,
         ],
-        (Screen::Alerts | Screen::Sources, _) => &[
+        (Screen::Sources, _) => &[Action::Down, Action::Back, Action::Palette, Action::Help],
+        (Screen::Alerts, _) => &[
             Action::Down,
             Action::Open,
             Action::Filter,
@@ -232,7 +265,7 @@ pub(super) fn empty(state: &State, canvas: &mut Canvas<'_>) {
     };
     let counts = view.counts;
     let watched = format!(
-        " Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings open.",
+        "Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings open.",
         format::count(counts.entities),
         format::count(counts.series),
         format::count(counts.templates),
@@ -240,14 +273,14 @@ pub(super) fn empty(state: &State, canvas: &mut Canvas<'_>) {
         format::count(counts.findings_open),
     );
     let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
-    for line in wrap(&SafeText::new(&watched), canvas.width()) {
-        rows.push(Row::new().put(Role::Body, line));
+    for line in wrap(&SafeText::new(&watched), canvas.width().saturating_sub(2)) {
+        rows.push(Row::new().put(Role::Body, " ").put(Role::Body, line));
     }
     rows.push(Row::new());
-    rows.push(Row::new().put(Role::Title, " Sources"));
+    rows.push(super::sources::heading());
     rows.extend(view.sources.values().map(|source| {
         Row::new()
-            .put(Role::Body, "   ")
+            .put(Role::Body, "  ")
             .join(super::sources::summary(source, view.at, canvas.width()))
     }));
     if view.sources.is_empty() {

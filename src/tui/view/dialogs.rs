@@ -8,12 +8,18 @@ use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::dialog::palette_rows;
 use crate::tui::field::Field;
+use crate::tui::help::{self, HelpRow};
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outcomes};
 use crate::tui::theme::Role;
 
 /// Widest dialog, in cells.
 pub(super) const WIDTH_MAX: u16 = 96;
+
+/// Cells of the keys, the names of actions and the words in help and palette.
+const HELP_KEYS: usize = 13;
+const HELP_NAME: usize = 16;
+pub(in crate::tui) const HELP_WORD: usize = 17;
 
 /// Draws an overlay.
 pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
@@ -23,22 +29,17 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             bottom_line(canvas, "/", field, hint);
         }
         Overlay::Palette { field, cursor } => {
-            palette(
-                state,
-                canvas,
-                field,
-                cursor,
-                "Do what? Type to search, Enter does it",
-            );
+            let rows: Vec<HelpRow> = palette_rows(field.text())
+                .into_iter()
+                .map(HelpRow::Key)
+                .collect();
+            let title = "Do what? Type to search, Enter does it, Esc leaves";
+            palette(state, canvas, (field, cursor), &rows, title);
         }
         Overlay::Help { field, cursor } => {
-            palette(
-                state,
-                canvas,
-                field,
-                cursor,
-                "Keys: type to search, Enter does it, Esc leaves",
-            );
+            let rows = help::rows(state, field.text());
+            let title = "Help: type to search words and keys, Enter does it, Esc leaves";
+            palette(state, canvas, (field, cursor), &rows, title);
         }
         Overlay::Why {
             title,
@@ -46,7 +47,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             cursor,
         } => {
             let mut inner = boxed(canvas, title, rows.len() as u16);
-            let window = cursor.scroll(rows.len(), inner.height());
+            let window = cursor.scroll(rows.len(), room(rows.len(), inner.height()));
             for (y, i) in window.clone().enumerate() {
                 inner.row(y, &rows[i]);
             }
@@ -74,6 +75,16 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
         Overlay::Confirm { what, choice, .. } => confirm(state, *what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
         Overlay::Runbooks { cursor, .. } => runbooks(state, cursor, canvas),
+    }
+}
+
+/// Lines for a text or list of `len` lines on `height`: when it does not fit, the last is kept for
+/// [`more_below`], so that nothing is drawn over.
+pub(super) const fn room(len: usize, height: usize) -> usize {
+    if len > height {
+        height.saturating_sub(1)
+    } else {
+        height
     }
 }
 
@@ -159,29 +170,44 @@ pub(super) fn boxed<'a>(canvas: &'a mut Canvas<'_>, title: &SafeText, rows: u16)
 fn palette(
     state: &State,
     canvas: &mut Canvas<'_>,
-    field: &Field,
-    cursor: &Cursor,
+    (field, cursor): (&Field, &Cursor),
+    rows: &[HelpRow],
     title: &'static str,
 ) {
-    let rows = palette_rows(field.text());
-    let mut inner = boxed(canvas, &SafeText::new(title), rows.len() as u16 + 1);
+    let mut inner = boxed(canvas, &SafeText::new(title), rows.len().max(1) as u16 + 1);
     let lead = Row::new().put(Role::Key, ": ");
     inner.row(0, &lead.join(typed(field)));
+    if rows.is_empty() {
+        return inner.row(1, &Row::new().put(Role::Muted, " Nothing has this in it."));
+    }
     let at = cursor.at(rows.len());
-    let height = inner.height().saturating_sub(1);
-    for (y, i) in cursor.window(rows.len(), height).enumerate() {
-        let row = palette_row(state, rows[i], i == at);
+    let height = room(rows.len(), inner.height().saturating_sub(1));
+    let window = cursor.window(rows.len(), height);
+    for (y, i) in window.clone().enumerate() {
+        let row = match rows[i] {
+            HelpRow::Heading(title) => super::cursor_mark(i == at, true).put(Role::Title, title),
+            HelpRow::Word(word, meaning) => super::cursor_mark(i == at, true)
+                .column(
+                    if i == at { Role::Selection } else { Role::Key },
+                    word,
+                    HELP_WORD,
+                )
+                .put(Role::Body, " ")
+                .put(Role::Body, meaning),
+            HelpRow::Key(action) => palette_row(state, action, i == at),
+        };
         inner.row(y + 1, &row);
     }
+    more_below(&mut inner, window.end, rows.len());
 }
 
 fn palette_row(state: &State, action: Action, here: bool) -> Row {
     let keys = state.keymap.alternatives(action).join(", ");
     let role = if here { Role::Selection } else { Role::Title };
     let row = super::cursor_mark(here, true)
-        .column(Role::Key, keys, 12)
+        .column(Role::Key, keys, HELP_KEYS)
         .put(Role::Body, " ")
-        .column(role, action.row().name, 18)
+        .column(role, action.row().name, HELP_NAME)
         .put(Role::Body, " ");
     match act::inert(state, action) {
         Some(why) => row.put(Role::Muted, format!("({why})")),
@@ -295,7 +321,9 @@ fn runbooks(state: &State, cursor: &Cursor, canvas: &mut Canvas<'_>) {
     };
     let mut inner = boxed(canvas, &title, runbooks.len() as u16);
     let at = cursor.at(runbooks.len());
-    for (y, i) in cursor.window(runbooks.len(), inner.height()).enumerate() {
+    let window = cursor.window(runbooks.len(), room(runbooks.len(), inner.height()));
+    more_below(&mut inner, window.end, runbooks.len());
+    for (y, i) in window.enumerate() {
         let row = &runbooks[i];
         let role = if i == at {
             Role::Selection

@@ -3,7 +3,7 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{IncidentRow, Phase, Plan, PlanState, SuspectKind, Time};
+use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SuspectKind, Time};
 use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
@@ -13,6 +13,11 @@ use crate::tui::theme::Role;
 
 /// Lines taken.
 pub(super) const ROWS: u16 = 4;
+/// Widths from which severity and phase are spelled out.
+const WORDY: usize = 76;
+const NARROW: usize = 66;
+/// Confidence below which there is no suspect worth a name.
+const NO_SUSPECT: f32 = 0.05;
 /// Confidence below which a suspect is called a guess.
 const GUESS: f32 = 0.3;
 
@@ -24,14 +29,28 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let detail = state.detail();
     let width = canvas.width();
     canvas.row(0, &what(state, row, width));
-    canvas.row(1, &title(row));
-    canvas.row(2, &cause(state, row, detail));
+    let title = Row::new()
+        .put(Role::Body, " ")
+        .put(Role::Title, summary(row));
+    canvas.row(1, &title);
+    canvas.row(2, &cause(state, row, detail, width));
     canvas.row(3, &next(state, row, detail, width));
 }
 
 fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let (mark, priority, role) = glyph::severity(row.severity);
-    let (_, phase_role) = glyph::phase(row.phase);
+    let (phase, phase_role) = glyph::phase(row.phase);
+    // The owner is told on the smallest screen; words that the glyphs repeat give way.
+    let severity = if width < WORDY {
+        ""
+    } else {
+        row.severity.as_str()
+    };
+    let phase = if width < NARROW {
+        phase
+    } else {
+        row.phase.as_str()
+    };
     let now = state.engine_now();
     let mut line = Row::new()
         .put(Role::Body, " ")
@@ -40,11 +59,11 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
         .put(role, priority)
         .put(role, mark)
         .put(role, " ")
-        .put(role, row.severity.as_str())
-        .put(Role::Body, "  ")
+        .put(role, severity)
+        .put(Role::Body, if severity.is_empty() { "" } else { "  " })
         .put(Role::Title, &row.entity)
         .put(Role::Body, "  ")
-        .put(phase_role, row.phase.as_str())
+        .put(phase_role, phase)
         .put(Role::Body, "  since ")
         .put(Role::Body, state.clock.minute(row.began))
         .put(
@@ -66,35 +85,41 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     })
 }
 
-fn title(row: &IncidentRow) -> Row {
-    Row::new()
-        .put(Role::Body, " ")
-        .put(Role::Title, row.title.to_string())
+/// The title without the name of the entity, which stands beside it already.
+pub(super) fn summary(row: &IncidentRow) -> String {
+    let mut rest: &str = &row.title;
+    let named = |text: &'_ str| -> Option<usize> {
+        let after = text.strip_prefix(row.entity.name())?.strip_prefix(": ")?;
+        Some(text.len() - after.len())
+    };
+    while let Some(at) = named(rest) {
+        rest = &rest[at..];
+    }
+    rest.to_owned()
 }
 
-fn cause(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>) -> Row {
+fn cause(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
     let line = Row::new().put(Role::Muted, " suspect  ");
-    let Some(first) = detail.and_then(|d| d.incident.diagnosis.hypotheses.first()) else {
+    let first = detail.and_then(|d| d.incident.diagnosis.hypotheses.first());
+    let Some(first) = first.filter(|first| first.confidence >= NO_SUSPECT) else {
         return match &row.suspect {
-            Some((entity, confidence)) => line
+            Some((entity, confidence)) if *confidence >= NO_SUSPECT => line
                 .put(Role::Suspect, entity)
-                .put(Role::Body, format!("  {confidence:.2}")),
-            None => line.put(Role::Body, "none: the evidence does not point at one cause"),
+                .put(Role::Body, format!("  confidence {confidence:.2}")),
+            _ => line.put(Role::Body, "none: the evidence does not point at one cause"),
         };
     };
+    let evidence = format!(
+        ": {} for, {} against",
+        first.evidence_for.len(),
+        first.evidence_against.len()
+    );
     let line = line
         .put(Role::Suspect, &first.suspect)
         .put(Role::Body, "  ")
         .join(cause_words(state, &first.cause))
-        .put(Role::Body, format!("  {:.2}", first.confidence))
-        .put(
-            Role::Muted,
-            format!(
-                "  {} for, {} against",
-                first.evidence_for.len(),
-                first.evidence_against.len()
-            ),
-        );
+        .put(Role::Body, format!("  confidence {:.2}", first.confidence))
+        .join_if_fits(Row::new().put(Role::Muted, evidence), width);
     if first.confidence < GUESS {
         line.put(Role::Warn, "  a guess: see 2 Why")
     } else {
@@ -126,18 +151,34 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         return without_plan(state, row, line);
     };
     match &plan.state {
-        PlanState::Proposed => key(state, line, Action::Approve, "approve: ")
-            .put(Role::Title, plan.title.to_string())
-            .put(Role::Body, "  ")
-            .join(risk(plan))
-            .join_if_fits(
-                Row::new().put(Role::Muted, expiry(plan, state.engine_now())),
-                width,
-            ),
+        PlanState::Proposed => {
+            let line = key(state, line, Action::Approve, "approve: ");
+            // The risk is never what is cut.
+            let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
+            let room = width.saturating_sub(line.width() + risk.width());
+            let title = Row::new().put(Role::Title, plan.title.to_string());
+            let expiry = Row::new().put(Role::Muted, expiry(plan, state.engine_now()));
+            line.join(title.fit(room))
+                .join(risk)
+                .join_if_fits(expiry, width)
+        }
         PlanState::Unknown { .. } => key(state, line, Action::Approve, "says what became of: ")
             .put(Role::Danger, plan.title.to_string()),
+        // What is over is not the next thing; what a person can do comes first.
+        _ if plan.state.is_final() => without_plan(state, row, line)
+            .put(Role::Muted, "; last: ")
+            .join(progress(state, plan)),
         _ => line.join(progress(state, plan)),
     }
+}
+
+/// Its state, then what it does.
+fn progress(state: &State, plan: &Plan) -> Row {
+    let (role, words) = standing(state, plan);
+    Row::new()
+        .put(Role::Title, plan.title.to_string())
+        .put(Role::Body, " ")
+        .put(role, words)
 }
 
 fn without_plan(state: &State, row: &IncidentRow, line: Row) -> Row {
@@ -168,12 +209,17 @@ fn key(state: &State, line: Row, action: Action, words: &'static str) -> Row {
 
 /// Risk in words.
 pub(super) fn risk(plan: &Plan) -> Row {
-    let role = match plan.risk {
-        crate::model::Risk::Low => Role::Ok,
-        crate::model::Risk::Medium => Role::Warn,
-        crate::model::Risk::High => Role::Crit,
-    };
+    let role = risk_role(plan.risk);
     Row::new().put(role, plan.risk.as_str()).put(role, " risk")
+}
+
+/// How a risk looks.
+pub(super) const fn risk_role(risk: Risk) -> Role {
+    match risk {
+        Risk::Low => Role::Ok,
+        Risk::Medium => Role::Warn,
+        Risk::High => Role::Crit,
+    }
 }
 
 /// When it stops being approvable, in words.
@@ -186,38 +232,35 @@ pub(super) fn expiry(plan: &Plan, now: Time) -> String {
     }
 }
 
-/// Where a plan is, in words.
-pub(super) fn progress(state: &State, plan: &Plan) -> Row {
-    let row = Row::new()
-        .put(Role::Title, plan.title.to_string())
-        .put(Role::Body, "  ");
-    let step = |row: Row, word: &'static str, step: u32, of: usize| {
-        row.put(Role::Automation, word)
-            .put(Role::Automation, format!(" {} of {of}", step + 1))
-    };
-    let because = |row: Row, role: Role, reason: &str| {
-        row.put(role, plan.state.as_str())
-            .put(Role::Muted, format!(": {reason}"))
-    };
+/// Where a plan is, in words, and how they look.
+pub(super) fn standing(state: &State, plan: &Plan) -> (Role, String) {
+    let of = |word: &str, step: u32, of: usize| format!("{word} {} of {of}", step + 1);
+    let because = |reason: &str| format!("{}: {reason}", plan.state.as_str());
     match &plan.state {
-        PlanState::Proposed => row.put(Role::Automation, "waits for approval"),
-        PlanState::Checking { step: at } => {
-            step(row, "checks precondition", *at, plan.preconditions.len())
+        PlanState::Proposed => (Role::Automation, "waits for approval".to_owned()),
+        PlanState::Checking { step } => {
+            let words = of("checks precondition", *step, plan.preconditions.len());
+            (Role::Automation, words)
         }
-        PlanState::Running { step: at } => step(row, "runs step", *at, plan.steps.len()),
-        PlanState::Verifying { until } => row
-            .put(Role::Automation, "ran; verifying until ")
-            .put(Role::Automation, state.clock.second(*until)),
-        PlanState::Succeeded => row.put(Role::Ok, "worked, verified"),
+        PlanState::Running { step } => (Role::Automation, of("runs step", *step, plan.steps.len())),
+        PlanState::Verifying { until } => {
+            let until = state.clock.second(*until);
+            (Role::Automation, format!("ran; verifying until {until}"))
+        }
+        PlanState::Succeeded => (Role::Ok, "worked, verified".to_owned()),
         PlanState::RollingBack { reason, .. } | PlanState::RolledBack { reason } => {
-            because(row, Role::Warn, reason)
+            (Role::Warn, because(reason))
         }
-        PlanState::Failed { reason } => because(row, Role::Crit, reason),
-        PlanState::Unknown { .. } => row.put(Role::Danger, " result unknown: a person must say "),
-        PlanState::Rejected { by, reason } => {
-            because(row, Role::Muted, &format!("{reason} ({by})"))
+        PlanState::Failed { reason } => (Role::Crit, because(reason)),
+        PlanState::Unknown { .. } => {
+            let words = "result unknown: a person must say what became of it";
+            (Role::Danger, words.to_owned())
         }
-        PlanState::Expired => row.put(Role::Muted, "expired"),
-        PlanState::Void { reason } => because(row, Role::Muted, reason),
+        PlanState::Rejected { by, reason } => (Role::Muted, because(&format!("{reason} ({by})"))),
+        PlanState::Expired => (
+            Role::Muted,
+            "expired: nobody approved it in time".to_owned(),
+        ),
+        PlanState::Void { reason } => (Role::Muted, because(reason)),
     }
 }

@@ -7,7 +7,7 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Screen, State};
 use crate::tui::theme::Role;
 
-use super::chrome;
+use super::{chrome, headline};
 
 /// Cells of the columns but the summary.
 const ID: usize = 5;
@@ -96,7 +96,7 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         .column(name_role, &row.entity, SERVICE)
         .put(Role::Body, " ");
     let summary = width.saturating_sub(line.width() + right + 1);
-    let mut line = line.column(Role::Body, row.title.to_string(), summary);
+    let mut line = line.column(Role::Body, headline::summary(row), summary);
     if let (true, Some((_, word))) = (wide, &row.plan) {
         line = line
             .put(Role::Body, " ")

@@ -37,18 +37,32 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let cursor = state.cursor(Tab::Logs);
     let at = cursor.at(groups.len());
     let height = canvas.height();
-    let listed = if height > 2 * SAMPLE_ROWS {
-        height - SAMPLE_ROWS
+    let samples = if height > 2 * SAMPLE_ROWS {
+        SAMPLE_ROWS
     } else {
-        height
+        0
     };
+    let listed = height.saturating_sub(samples + 1);
+    canvas.row(0, &heading());
     for (y, i) in cursor.window(groups.len(), listed).enumerate() {
-        canvas.row(y, &group(groups[i], i == at, focused));
+        canvas.row(1 + y, &group(groups[i], i == at, focused));
     }
-    if listed < height {
-        let top = listed.min(groups.len());
+    if samples > 0 {
+        let top = 1 + listed.min(groups.len());
         sample(state, groups[at], canvas, top);
     }
+}
+
+fn heading() -> Row {
+    Row::new()
+        .put(Role::Body, " ")
+        .column(Role::Muted, "NEW", 4)
+        .column(Role::Muted, "LEVEL", 6)
+        .column(Role::Muted, "SERVICE", 12)
+        .right(Role::Muted, "LINES", 6)
+        .put(Role::Body, " ")
+        .column(Role::Muted, "TREND", SPARK + 1)
+        .put(Role::Muted, "TEMPLATE (<...> varies)")
 }
 
 fn group(group: &LogGroup, here: bool, focused: bool) -> Row {

@@ -9,7 +9,13 @@ use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
 use ratatui::layout::Rect;
 
-/// Cells of a sparkline.
+/// Cells of the columns of the list: the entity, the value now, the band.
+const ENTITY: usize = 13;
+const VALUE: usize = 8;
+const BAND: usize = 16;
+/// Cells a metric's name gets before there is a sparkline.
+const TITLE: usize = 26;
+/// Widest sparkline, in cells.
 const SPARK: usize = 12;
 /// Cells of the labels left of the large chart.
 const AXIS: usize = 8;
@@ -31,11 +37,15 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let small = if height < LARGE_MIN {
         height
     } else {
-        charts.len().min(height / 3)
+        charts.len().min(height / 3) + 1
     };
-    for (y, i) in cursor.window(charts.len(), small).enumerate() {
+    canvas.row(0, &heading(canvas.width()));
+    for (y, i) in cursor
+        .window(charts.len(), small.saturating_sub(1))
+        .enumerate()
+    {
         let row = small_multiple(&charts[i], i == at, focused, canvas.width());
-        canvas.row(y, &row);
+        canvas.row(1 + y, &row);
     }
     if height >= LARGE_MIN {
         let area = canvas.area();
@@ -48,21 +58,71 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     }
 }
 
+fn heading(width: usize) -> Row {
+    let columns = Columns::of(width);
+    let row = Row::new()
+        .put(Role::Body, " ")
+        .column(Role::Muted, "SERVICE", ENTITY)
+        .column(Role::Muted, "METRIC", columns.title)
+        .column(Role::Muted, "TREND", columns.spark)
+        .right(Role::Muted, "NOW", VALUE);
+    if columns.band {
+        row.put(Role::Body, "  ").put(Role::Muted, "EXPECTED")
+    } else {
+        row
+    }
+}
+
+/// Cells of the columns that share what is left of the width.
+struct Columns {
+    title: usize,
+    spark: usize,
+    band: bool,
+}
+
+impl Columns {
+    /// The name of a metric tells `p50` from `p99` at its end: the band gives way first, which the
+    /// chart below says too, then the sparkline.
+    fn of(width: usize) -> Self {
+        let rest = width.saturating_sub(1 + ENTITY + VALUE);
+        let band = rest >= TITLE + SPARK + 1 + 2 + BAND;
+        let rest = if band { rest - 2 - BAND } else { rest };
+        let spark = rest.saturating_sub(TITLE).min(SPARK + 1);
+        Self {
+            title: rest - spark,
+            spark,
+            band,
+        }
+    }
+}
+
 fn small_multiple(chart: &Chart, here: bool, focused: bool, width: usize) -> Row {
     let role = abnormal_role(chart);
+    let columns = Columns::of(width);
     let value = last(&chart.values).map_or_else(
         || "none".to_owned(),
         |value| format::value(f64::from(value), chart.unit),
     );
-    let row = super::cursor_mark(here, focused);
-    let title = width.saturating_sub(row.width() + 13 + SPARK + 9 + 18);
-    row.column(Role::Title, &chart.entity, 12)
+    let spark = chart::sparkline(&chart.values, columns.spark.saturating_sub(1));
+    let row = super::cursor_mark(here, focused)
+        .column(Role::Title, &chart.entity, ENTITY - 1)
         .put(Role::Body, " ")
-        .column(Role::Body, chart.title.to_string(), title)
+        .column(Role::Body, name(chart), columns.title.saturating_sub(1))
         .put(Role::Body, " ")
-        .put(role, chart::sparkline(&chart.values, SPARK))
-        .right(role, value, 8)
-        .put(Role::Muted, format!("  ({})", band_text(chart)))
+        .column(role, spark, columns.spark)
+        .right(role, value, VALUE);
+    if columns.band {
+        row.put(Role::Body, "  ").put(Role::Muted, band_text(chart))
+    } else {
+        row
+    }
+}
+
+/// The title without the name of the entity, which stands beside it already.
+fn name(chart: &Chart) -> String {
+    let named = chart.title.strip_prefix(chart.entity.name());
+    let rest = named.and_then(|rest| rest.strip_prefix(' '));
+    rest.unwrap_or(&chart.title).to_owned()
 }
 
 fn abnormal_role(chart: &Chart) -> Role {
@@ -123,14 +183,15 @@ fn title(state: &State, chart: &Chart) -> Row {
         .put(Role::Body, " ")
         .put(Role::Title, &chart.entity)
         .put(Role::Body, " ")
-        .put(Role::Body, chart.title.to_string());
-    match chart.abnormal_since {
+        .put(Role::Body, name(chart));
+    let row = match chart.abnormal_since {
         Some(since) => row.put(
             Role::Anomaly,
             format!("  odd since {}", state.clock.second(since)),
         ),
         None => row.put(Role::Ok, "  as expected"),
-    }
+    };
+    row.put(Role::Muted, format!(", expected {}", band_text(chart)))
 }
 
 /// Start and end, and between them the last change that is marked.

@@ -25,11 +25,16 @@ use super::state::{Layout, Screen, State, Tab};
 use super::theme::Role;
 
 pub(super) use alerts::rows as alert_rows;
+pub(super) use chrome::hints;
+#[cfg(test)]
+pub(super) use dialogs::HELP_WORD;
 pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
 
 /// Rows of the incident list above the preview on a small screen, with its title.
 const LIST_ROWS_MAX: u16 = 8;
+/// Fewest lines of a small terminal on which the list shares them with the headline.
+const TINY_HEADLINE_MIN: u16 = 10;
 /// How much higher the pane with the keys is than the others.
 const FOCUS_WEIGHT: u16 = 2;
 
@@ -79,13 +84,25 @@ fn draw_body(state: &State, canvas: &mut Canvas<'_>) {
     }
 }
 
-/// A list and a note.
+/// A list and a note; on an incident its headline and a pane, cut as they must be.
 fn tiny(state: &State, canvas: &mut Canvas<'_>) {
-    let [note, rest] =
-        Split::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(canvas.area());
-    let text = "Panes need 80x24; this list does not.";
+    if matches!(state.place.screen, Screen::Incident(_)) {
+        return page(state, canvas);
+    }
+    let room = canvas.area().height;
+    let headlined = room >= TINY_HEADLINE_MIN && !state.list.order().is_empty();
+    let [note, rest, head] = Split::vertical([
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(if headlined { headline::ROWS } else { 0 }),
+    ])
+    .areas(canvas.area());
+    let text = " 80x24 or more shows panes beside the list; Enter opens one.";
     canvas.part(note).row(0, &Row::new().put(Role::Muted, text));
     list::draw(state, &mut canvas.part(rest));
+    if headlined {
+        headline::draw(state, &mut canvas.part(head));
+    }
 }
 
 /// The list, and what matters most about the incident under the cursor.

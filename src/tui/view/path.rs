@@ -12,8 +12,17 @@ use crate::tui::theme::Role;
 
 /// Most nodes drawn; the rest are counted.
 const NODES_MAX: usize = 15;
-/// Cells of the tree and the name.
+/// Cells of the tree and the name, by the room there is.
 const NAME: usize = 30;
+const NAME_NARROW: usize = 20;
+/// Cells of the other columns.
+const HEALTH: usize = 8;
+const CAUSE: usize = 6;
+const SINCE: usize = 10;
+/// Width below which the tree gets the fewer cells.
+const NARROW: usize = 90;
+/// Suspicion below which it would read 0.00 and says nothing.
+const SUSPICION_MIN: f32 = 0.005;
 
 /// One line of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,10 +95,12 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     let note = usize::from(hidden > 0);
     let cursor = state.cursor(Tab::Path);
     let at = cursor.at(rows.len());
-    let window = cursor.window(rows.len(), canvas.height().saturating_sub(note));
-    let mut y = 0;
+    let width = canvas.width();
+    canvas.row(0, &heading(width));
+    let window = cursor.window(rows.len(), canvas.height().saturating_sub(note + 1));
+    let mut y = 1;
     for i in window {
-        canvas.row(y, &node(state, incident, &rows[i], i == at, focused));
+        canvas.row(y, &node(state, incident, &rows[i], i == at, focused, width));
         y += 1;
     }
     if hidden > 0 {
@@ -98,7 +109,28 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     }
 }
 
-fn node(state: &State, incident: &Incident, row: &PathRow, here: bool, focused: bool) -> Row {
+const fn name_cells(width: usize) -> usize {
+    if width < NARROW { NAME_NARROW } else { NAME }
+}
+
+fn heading(width: usize) -> Row {
+    Row::new()
+        .put(Role::Body, " ")
+        .column(Role::Muted, "WHO (callers below)", name_cells(width))
+        .column(Role::Muted, "HEALTH", HEALTH)
+        .column(Role::Muted, "CAUSE", CAUSE)
+        .column(Role::Muted, "ODD SINCE", SINCE)
+        .put(Role::Muted, "CALL KNOWN BY")
+}
+
+fn node(
+    state: &State,
+    incident: &Incident,
+    row: &PathRow,
+    here: bool,
+    focused: bool,
+    width: usize,
+) -> Row {
     let node = &incident.path_nodes[row.node];
     let (mark, word, role) = glyph::health(node.health);
     let mut line = super::cursor_mark(here, focused);
@@ -108,34 +140,35 @@ fn node(state: &State, incident: &Incident, row: &PathRow, here: bool, focused: 
     if row.depth > 0 {
         line.push(Role::Muted, glyph::TREE_CHILD);
     }
-    let name = NAME.saturating_sub(line.width());
-    let name_role = if node.suspicion > 0.0 {
-        Role::Suspect
+    let name = name_cells(width).saturating_sub(line.width());
+    let suspected = node.suspicion >= SUSPICION_MIN;
+    let name_role = if suspected { Role::Suspect } else { Role::Body };
+    let suspicion = if suspected {
+        format!("{:.2}", node.suspicion)
     } else {
-        Role::Body
+        String::new()
     };
+    let onset = node
+        .onset
+        .map_or_else(String::new, |at| state.clock.second(at));
     line = line
         .column(name_role, &node.entity, name)
         .put(Role::Body, " ")
         .put(role, mark)
         .put(role, " ")
-        .column(role, word, 6);
-    if node.suspicion > 0.0 {
-        line.push(Role::Suspect, format!("suspect {:.2}  ", node.suspicion));
-    }
-    if let Some(onset) = node.onset {
-        line.push(
-            Role::Anomaly,
-            format!("since {}  ", state.clock.second(onset)),
-        );
-    }
+        .column(role, word, HEALTH - 2)
+        .column(Role::Suspect, suspicion, CAUSE)
+        .column(Role::Anomaly, onset, SINCE);
     match row.edge.and_then(|at| incident.path_edges.get(at)) {
-        Some(edge) => line.join(provenance(state, edge)),
+        Some(edge) => {
+            let room = width.saturating_sub(line.width());
+            line.join(provenance(state, edge, room))
+        }
         None => line,
     }
 }
 
-fn provenance(state: &State, edge: &PathEdge) -> Row {
+fn provenance(state: &State, edge: &PathEdge, room: usize) -> Row {
     let (word, role) = match edge.provenance {
         Provenance::Inferred => ("inferred", Role::Warn),
         Provenance::Traced => ("traced", Role::Muted),
@@ -144,5 +177,6 @@ fn provenance(state: &State, edge: &PathEdge) -> Row {
     let age = format::age(state.engine_now().since(edge.last_seen));
     Row::new()
         .put(role, word)
-        .put(Role::Muted, format!(" {age} ago"))
+        .put(Role::Muted, format!(" {age}"))
+        .join_if_fits(Row::new().put(Role::Muted, " ago"), room)
 }

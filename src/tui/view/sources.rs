@@ -2,7 +2,7 @@
 
 use crate::model::{SourceHealth, SourceRow, Time};
 use crate::tui::format;
-use crate::tui::paint::{Canvas, Row};
+use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
@@ -11,20 +11,20 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(view) = state.feed.shown() else {
         return;
     };
-    canvas.row(
-        0,
-        &Row::new().put(
-            Role::Muted,
-            "   STATE    SOURCE           LAST     TAKEN REJECTED  DROPPED  WHERE",
-        ),
-    );
+    canvas.row(0, &heading());
     if view.sources.is_empty() {
         let text = " No source is configured: nothing can be seen.";
         return canvas.row(1, &Row::new().put(Role::Blind, text));
     }
     let len = view.sources.len();
     let at = state.sources.at(len);
-    let window = state.sources.window(len, canvas.height().saturating_sub(1));
+    let told = view.sources.values().nth(at).map_or_else(Vec::new, |row| {
+        let text = crate::model::SafeText::new(&row.detail);
+        wrap(&text, canvas.width().saturating_sub(2))
+    });
+    let listed = canvas.height().saturating_sub(2 + told.len());
+    let window = state.sources.window(len, listed);
+    let below = 2 + window.len();
     let rows = view.sources.values().skip(window.start).take(window.len());
     for (y, row) in rows.enumerate() {
         let mark = super::cursor_mark(window.start + y == at, true);
@@ -33,6 +33,27 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
             .join(summary(row, view.at, canvas.width()));
         canvas.row(y + 1, &line);
     }
+    // The row cuts where it is; here is all of it.
+    for (y, line) in told.into_iter().enumerate() {
+        canvas.row(
+            below + y,
+            &Row::new().put(Role::Body, " ").put(Role::Body, line),
+        );
+    }
+}
+
+/// What the columns are.
+pub(super) fn heading() -> Row {
+    Row::new()
+        .put(Role::Body, "   ")
+        .column(Role::Muted, "STATE", 9)
+        .column(Role::Muted, "SOURCE", 15)
+        .right(Role::Muted, "LAST", 8)
+        .right(Role::Muted, "TAKEN", 8)
+        .right(Role::Muted, "REJECTED", 9)
+        .right(Role::Muted, "DROPPED", 9)
+        .put(Role::Body, "  ")
+        .put(Role::Muted, "WHERE")
 }
 
 /// A source as a row.

@@ -1,11 +1,13 @@
 //! What happened, in order. Only the rows on screen are built.
 
-use crate::model::{Incident, TimelineEntry};
+use crate::model::{Incident, SafeText, TimelineEntry};
 use crate::tui::glyph;
-use crate::tui::paint::{Canvas, Row};
+use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
 
+/// Most lines for the whole text of an entry; more would hide the others.
+const WHOLE_ROWS_MAX: usize = 3;
 /// Cells of the name of an entity.
 const ENTITY: usize = 12;
 
@@ -17,17 +19,38 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     }
     let dropped = usize::from(incident.timeline_dropped > 0);
     let cursor = state.cursor(Tab::Timeline);
-    let window = cursor.window(entries.len(), canvas.height().saturating_sub(dropped));
     let at = cursor.at(entries.len());
+    let whole = if focused {
+        whole(state, &entries[at], canvas.width())
+    } else {
+        Vec::new()
+    };
+    let listed = canvas.height().saturating_sub(dropped + whole.len());
     let mut y = 0;
-    for i in window {
+    for i in cursor.window(entries.len(), listed) {
         canvas.row(y, &entry(state, &entries[i], i == at, focused));
         y += 1;
+    }
+    let below = canvas.height().saturating_sub(whole.len());
+    for (line, row) in whole.iter().enumerate() {
+        canvas.row(below + line, row);
     }
     if dropped > 0 {
         let text = format!("  and {} more that did not fit", incident.timeline_dropped);
         canvas.row(y, &Row::new().put(Role::Muted, text));
     }
+}
+
+/// The text of the entry under the cursor, wrapped, when its row cuts it.
+fn whole(state: &State, at: &TimelineEntry, width: usize) -> Vec<Row> {
+    if entry(state, at, true, true).width() <= width {
+        return Vec::new();
+    }
+    let text = SafeText::new(&at.text);
+    let lines = wrap(&text, width.saturating_sub(2));
+    let rows = lines.into_iter().take(WHOLE_ROWS_MAX);
+    rows.map(|line| Row::new().put(Role::Body, " ").put(Role::Title, line))
+        .collect()
 }
 
 fn entry(state: &State, entry: &TimelineEntry, here: bool, focused: bool) -> Row {

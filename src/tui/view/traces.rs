@@ -36,13 +36,16 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let cursor = state.cursor(Tab::Traces);
     let at = cursor.at(lines.len());
     let width = canvas.width();
-    for (y, i) in cursor.window(lines.len(), canvas.height()).enumerate() {
+    let legend = " ! on the critical path: what the whole trace waited for";
+    canvas.row(0, &Row::new().put(Role::Muted, legend));
+    let listed = canvas.height().saturating_sub(1);
+    for (y, i) in cursor.window(lines.len(), listed).enumerate() {
         let mark = super::cursor_mark(i == at, focused);
         let row = match &lines[i] {
             Line::Trace(trace) => heading(state, trace, mark),
             Line::Span(trace, span) => waterfall(trace, span, mark, width),
         };
-        canvas.row(y, &row);
+        canvas.row(1 + y, &row);
     }
 }
 
@@ -86,10 +89,9 @@ fn waterfall(trace: &TraceView, span: &SpanRow, mark: Row, width: usize) -> Row 
         .fit(NAME)
         .pad_to(NAME)
         .right(role, format::micros(span.duration_us), 9)
-        .put(Role::Body, " ");
-    if span.error {
-        row.push(Role::High, "error ");
-    }
+        .put(Role::Body, " ")
+        // A column of its own, so that all bars have one scale.
+        .column(Role::High, if span.error { "error" } else { "" }, 6);
     let total = total_us(trace);
     let cells = width.saturating_sub(row.width() + 1);
     let cell = |us: u64| (u128::from(us.min(total)) * cells as u128 / u128::from(total)) as usize;

@@ -10,13 +10,16 @@ use crate::tui::theme::Role;
 
 use super::headline::cause_words;
 
+/// Cells before a sentence.
+const INDENT: usize = 4;
 /// Cells of the bar of confidence.
 const BAR: usize = 10;
 
 /// Draws the pane: a text that scrolls.
 pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>) {
     let rows = rows(state, incident, canvas.width());
-    let window = state.cursor(Tab::Why).scroll(rows.len(), canvas.height());
+    let room = super::dialogs::room(rows.len(), canvas.height());
+    let window = state.cursor(Tab::Why).scroll(rows.len(), room);
     for (y, i) in window.clone().enumerate() {
         canvas.row(y, &rows[i]);
     }
@@ -30,20 +33,32 @@ fn rows(state: &State, incident: &Incident, width: usize) -> Vec<Row> {
         let text = " Unknown: the evidence does not point at one cause.";
         rows.push(Row::new().put(Role::Warn, text));
     }
+    if !hypotheses.is_empty() {
+        let legend = " + speaks for it, - against it; the number is how much";
+        rows.push(Row::new().put(Role::Muted, legend));
+    }
     for (at, hypothesis) in hypotheses.iter().enumerate() {
         suspect(&mut rows, state, at, hypothesis, width);
     }
     if !incident.diagnosis.not_seen.is_empty() {
         section(&mut rows, " Could not be seen");
         for text in &incident.diagnosis.not_seen {
-            bullet(&mut rows, Role::Blind, text, width);
+            indented(&mut rows, Role::Blind, text, width);
         }
     }
     section(&mut rows, " Why these signals are one incident");
     for text in &incident.grouping {
-        bullet(&mut rows, Role::Body, text, width);
+        indented(&mut rows, Role::Body, text, width);
     }
     rows
+}
+
+/// A sentence under a heading, in line with the evidence.
+fn indented(rows: &mut Vec<Row>, role: Role, text: &str, width: usize) {
+    let mut lines = Vec::new();
+    bullet(&mut lines, role, text, width.saturating_sub(INDENT));
+    let lead = || Row::new().pad_to(INDENT);
+    rows.extend(lines.into_iter().map(|line| lead().join(line)));
 }
 
 fn suspect(rows: &mut Vec<Row>, state: &State, at: usize, h: &Hypothesis, width: usize) {
@@ -58,7 +73,7 @@ fn suspect(rows: &mut Vec<Row>, state: &State, at: usize, h: &Hypothesis, width:
     let head = Row::new()
         .put(Role::Muted, format!(" #{} ", at + 1))
         .put(Role::Suspect, &h.suspect)
-        .put(Role::Body, format!("  {:.2} ", h.confidence));
+        .put(Role::Body, format!("  confidence {:.2} ", h.confidence));
     rows.push(
         chart::bar(head, Role::Suspect, h.confidence, BAR)
             .put(Role::Muted, "  ")
