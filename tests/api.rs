@@ -237,6 +237,11 @@ async fn a_decision_outlives_the_daemon_and_a_damaged_database() {
     let again = daemon::start(options(socket)).await.unwrap();
     let view = f.client.view().await.unwrap();
     assert_eq!(view.incidents[&id].phase, Phase::Acknowledged);
+    assert!(
+        view.banner.contains("the database was damaged"),
+        "{}",
+        view.banner
+    );
     let journal = f.client.audit(None, 100).await.unwrap();
     let starts = journal.items.iter();
     let starts = starts.filter(|entry| matches!(entry.record, Record::Started { .. }));

@@ -143,6 +143,7 @@ fn secret_at_word(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
     match text.get(at + gap) {
         // "password= user=bob" holds an empty value, "password = bob" does not.
         Some(b'=') if gap == 0 && text.get(at + 1) == Some(&b' ') => return None,
+        Some(b'=' | b':') if names_a_folder(text, word.clone(), at + gap + 1) => return None,
         Some(b'=' | b':') => return assigned_value(text, at + gap + 1),
         _ => {}
     }
@@ -176,6 +177,11 @@ fn assigned_value(text: &[u8], after: usize) -> Option<Range<usize>> {
         b"" | b"null" | b"nil" | b"none" | b"None" | b"true" | b"false" | b"-"
     );
     (!absent).then(|| start..start + length)
+}
+
+/// `PWD=/home/bob` and `OLDPWD=` are where a shell stands; any other `pwd=` is a password.
+fn names_a_folder(text: &[u8], name: Range<usize>, value: usize) -> bool {
+    matches!(&text[name], b"PWD" | b"OLDPWD") && text.get(value) == Some(&b'/')
 }
 
 /// A long value without spaces that holds digits and letters, after white space.
@@ -301,6 +307,8 @@ mod tests {
                 "refreshed token <secret>",
             ),
             ("-----BEGIN RSA PRIVATE KEY----- MIIE", "<secret>"),
+            ("pwd=hunter2 PWD=hunter2", "pwd=<secret> PWD=<secret>"),
+            ("pwd=/8fs3 DB_PWD=/8fs3", "pwd=<secret> DB_PWD=<secret>"),
             ("token=a&token=b", "token=<secret>&token=<secret>"),
             ("password='unclosed \u{e9}", "password='<secret>"),
         ];
@@ -317,6 +325,7 @@ mod tests {
             "Adding job token for job_1445144423722_0020 to jobTokenSecretManager",
             "password= user=bob",
             "token: null",
+            "PWD=/home/bob ; COMMAND=ls",
             "password=<secret>",
             "GET http://host:80/a@b",
             "basic checks passed",

@@ -1,9 +1,12 @@
 //! The database: incidents, plans and checkpoints for quick reading, in sled.
 //!
 //! It is a memory of the journal and never the authority: damaged or missing, it is set aside and
-//! filled again. Keys are `version (1 byte) | id (8 bytes, big-endian)`, values are JSON or, for
+//! filled again. sled recovers some damage to an empty database without a word; therefore a database
+//! is made beside its place and moved there once its version is durable, and one without a version is
+//! a damaged one. Keys are `version (1 byte) | id (8 bytes, big-endian)`, values are JSON or, for
 //! checkpoints, the engine's own bytes; `docs/formats.md` draws them.
 
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -71,45 +74,58 @@ impl Db {
     /// Opens or makes the database in `folder`. A damaged one is renamed, and a fresh one made.
     /// The caller must hold the journal: its lock keeps a second daemon out.
     pub fn open(folder: &Path) -> Result<(Self, Found), DbError> {
-        let missing = !folder.exists();
-        let found = if missing {
-            Found::Missing
-        } else {
-            Found::Whole
-        };
-        match Self::try_open(folder) {
-            Ok(db) => Ok((db, found)),
-            Err(why) if missing => Err(DbError::Sled(sled::Error::ReportableBug(why))),
+        if !folder.exists() {
+            return Ok((Self::make(folder)?, Found::Missing));
+        }
+        match Self::recover(folder) {
+            Ok(db) => Ok((db, Found::Whole)),
             Err(why) => {
                 let moved_to = set_aside(folder)?;
-                let db = Self::try_open(folder)
-                    .map_err(|again| DbError::Sled(sled::Error::ReportableBug(again)))?;
-                Ok((db, Found::Damaged { moved_to, why }))
+                Ok((Self::make(folder)?, Found::Damaged { moved_to, why }))
             }
         }
     }
 
-    /// sled panics on some damage instead of returning an error: both are a reason in words here.
-    fn try_open(folder: &Path) -> Result<Self, String> {
+    /// Makes an empty database. It appears in `folder` whole or not at all: a crash on the way leaves
+    /// no folder that looks damaged at the next start.
+    fn make(folder: &Path) -> Result<Self, DbError> {
+        let draft = suffixed(folder, ".new");
+        match std::fs::remove_dir_all(&draft) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+        let db = Self::try_open(&draft)?;
+        db.sled.insert(KEY_VERSION, &[VERSION])?;
+        db.sled.flush()?;
+        drop(db);
+        std::fs::rename(&draft, folder)?;
+        Ok(Self::try_open(folder)?)
+    }
+
+    /// Opens what is there. sled panics on some damage instead of returning an error: both are a
+    /// reason in words here.
+    fn recover(folder: &Path) -> Result<Self, String> {
         let open = || -> Result<Self, String> {
-            let sled = sled::Config::new()
-                .path(folder)
-                .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(Some(FLUSH_EVERY_MS))
-                .open()
-                .map_err(|error| error.to_string())?;
-            let tree = |name: &str| sled.open_tree(name).map_err(|error| error.to_string());
-            let db = Self {
-                incidents: tree("incidents")?,
-                plans: tree("plans")?,
-                checkpoints: tree("checkpoints")?,
-                sled,
-            };
+            let db = Self::try_open(folder).map_err(|error| error.to_string())?;
             db.check_version()?;
             Ok(db)
         };
         catch_unwind(AssertUnwindSafe(open))
             .unwrap_or_else(|_| Err("sled could not recover it".to_owned()))
+    }
+
+    fn try_open(folder: &Path) -> Result<Self, sled::Error> {
+        let sled = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .open()?;
+        Ok(Self {
+            incidents: sled.open_tree("incidents")?,
+            plans: sled.open_tree("plans")?,
+            checkpoints: sled.open_tree("checkpoints")?,
+            sled,
+        })
     }
 
     fn check_version(&self) -> Result<(), String> {
@@ -122,11 +138,7 @@ impl Db {
             Some(other) => Err(format!(
                 "it is of version {other:?}, this program writes {VERSION}"
             )),
-            None if self.incidents.is_empty() && self.plans.is_empty() => {
-                let put = self.sled.insert(KEY_VERSION, &[VERSION]);
-                put.map(drop).map_err(|error| error.to_string())
-            }
-            None => Err("it names no version".to_owned()),
+            None => Err("it names no version, its content is lost".to_owned()),
         }
     }
 
@@ -228,13 +240,17 @@ fn get<T: DeserializeOwned>(tree: &sled::Tree, id: u64) -> Result<Option<T>, DbE
 fn set_aside(folder: &Path) -> std::io::Result<PathBuf> {
     let mut n = 1;
     loop {
-        let mut name = folder.as_os_str().to_owned();
-        name.push(format!(".damaged-{n}"));
-        let aside = PathBuf::from(name);
+        let aside = suffixed(folder, &format!(".damaged-{n}"));
         if !aside.exists() {
             std::fs::rename(folder, &aside)?;
             return Ok(aside);
         }
         n += 1;
     }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

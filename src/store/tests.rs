@@ -88,18 +88,42 @@ fn a_missing_database_is_rebuilt_and_told() {
     assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
 }
 
+/// sled meets some of this with an error, some with a panic, and some with an empty database.
 #[test]
 fn a_damaged_database_is_set_aside_rebuilt_and_told() {
-    let folder = kept();
-    let db = folder.path().join(DB_FOLDER);
-    for file in ["conf", "db"] {
-        fs::write(db.join(file), b"not a database").unwrap();
+    let text: &[u8] = b"not a database";
+    let cases: [(&str, &[&str], &[u8]); 5] = [
+        ("both files overwritten", &["conf", "db"], text),
+        ("the data overwritten", &["db"], text),
+        ("the data of nulls", &["db"], &[0; 4096]),
+        ("the data cut to nothing", &["db"], b""),
+        ("the settings overwritten", &["conf"], text),
+    ];
+    for (name, files, content) in cases {
+        let folder = kept();
+        for file in files {
+            fs::write(folder.path().join(DB_FOLDER).join(file), content).unwrap();
+        }
+        let (store, opened) = Store::open(folder.path()).unwrap();
+        assert_eq!(opened.banners.len(), 1, "{name}: {:?}", opened.banners);
+        let banner = &opened.banners[0];
+        assert!(
+            banner.starts_with("the database was damaged ("),
+            "{name}: {banner}"
+        );
+        assert!(folder.path().join("db.damaged-1").exists(), "{name}");
+        assert_eq!(revisions(&store), [(2, 1), (1, 2)], "{name}");
     }
-    let (store, opened) = Store::open(folder.path()).unwrap();
-    assert_eq!(opened.banners.len(), 1, "{:?}", opened.banners);
-    assert!(opened.banners[0].starts_with("the database was damaged ("));
-    assert!(folder.path().join("db.damaged-1").exists());
-    assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let draft = folder.path().join("db.new");
+    drop(sled::open(&draft).unwrap());
+    let (_, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(opened.banners, Vec::<String>::new());
+    assert!(!draft.exists());
 }
 
 #[test]
