@@ -225,6 +225,8 @@ fn check_kept(home: &Path, acknowledged: &[String]) {
         let found = std::iter::from_fn(|| kept.pop_front()).any(|next| next == *decision);
         assert!(found, "lost: {decision}");
     }
+    let set_aside = home.join("data/db.damaged-1");
+    assert!(!set_aside.exists(), "a kill is no damage to the database");
     let intents: BTreeSet<String> = records.iter().filter_map(intent).collect();
     let mut once = BTreeSet::new();
     for run in ran(home) {
