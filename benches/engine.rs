@@ -1,11 +1,16 @@
-//! Speed of the whole engine on one thread, through its door: samples a second over 10,000 series
-//! with detection on, and alerts a second with correlation on.
+//! The whole engine on one thread, through its door: samples a second over 10,000 series with
+//! detection on, alerts a second with correlation on, and memory a series.
+//!
+//! `cargo bench --bench engine`. Gauges, counters and means of 500 services, a tick every second of
+//! virtual time, and one service in fifty in trouble now and then, so that findings, incidents and
+//! diagnoses are part of what is measured. Making the batches is not, dropping them is.
 
 use std::sync::Arc;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use stormglass::config::EngineConfig;
 use stormglass::engine::Engine;
+use stormglass::engine::detect::{Excursion, SeriesDetector};
 use stormglass::model::{
     Alert, Batch, Effect, Fingerprint, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId,
     Stamped, Time, Unit,
@@ -13,34 +18,149 @@ use stormglass::model::{
 
 /// Series in one scrape.
 const SERIES: usize = 10_000;
+/// Series for the measurement of memory: enough to drown what is not theirs.
+const SERIES_HELD: usize = 50_000;
 /// Samples in one batch.
 const BATCH: usize = 500;
-/// Scrapes the detectors have learned from before the clock starts.
-const WARM_SCRAPES: i64 = 150;
+/// Scrapes the detectors have learned from before the clock starts: baselines may page by then.
+const WARM_SCRAPES: i64 = 240;
+/// Scrapes until a series holds as much as it ever will.
+const FULL_SCRAPES: i64 = 400;
 /// Time between scrapes, in milliseconds.
 const STEP_MS: i64 = 10_000;
+/// Time between ticks, in milliseconds.
+const TICK_MS: i64 = 1_000;
+/// One service in as many is in trouble …
+const TROUBLE_EVERY: usize = 50;
+/// … for this many scrapes …
+const TROUBLE_SCRAPES: i64 = 20;
+/// … of as many.
+const TROUBLE_PERIOD: i64 = 120;
 /// Alerts of one storm.
 const ALERTS: usize = 100_000;
 /// Alerts in one batch, as Alertmanager's clients send them.
 const ALERT_BATCH: usize = 64;
 /// Where time starts.
 const START: Time = Time::from_secs(1_768_392_000);
+/// Bytes of a page, as `/proc/self/statm` counts.
+const PAGE_BYTES: u64 = 4_096;
 
-fn series() -> Vec<Arc<Series>> {
-    (0..SERIES)
-        .map(|i| {
-            let service = format!("svc-{}", i / 20);
-            let part = format!("{}", i % 20);
-            let labels = Labels::from_pairs([("service", service.as_str()), ("part", &part)]);
-            let labels = labels.expect("short labels");
-            Arc::new(Series::new(
-                "work_duration_seconds",
-                labels,
-                SeriesKind::Gauge,
-                Unit::Seconds,
-            ))
-        })
-        .collect()
+/// What one service exports: name, kind, unit, and how much its values grow in trouble.
+const METRICS: [(&str, SeriesKind, Unit, f64); 10] = [
+    (
+        "http_request_duration_seconds_sum",
+        SeriesKind::Counter,
+        Unit::Seconds,
+        4.0,
+    ),
+    (
+        "http_request_duration_seconds_count",
+        SeriesKind::Counter,
+        Unit::None,
+        1.0,
+    ),
+    (
+        "http_requests_failed_total",
+        SeriesKind::Counter,
+        Unit::None,
+        8.0,
+    ),
+    (
+        "http_response_bytes_total",
+        SeriesKind::Counter,
+        Unit::Bytes,
+        1.0,
+    ),
+    (
+        "process_cpu_seconds_total",
+        SeriesKind::Counter,
+        Unit::Seconds,
+        1.5,
+    ),
+    (
+        "process_resident_memory_bytes",
+        SeriesKind::Gauge,
+        Unit::Bytes,
+        1.0,
+    ),
+    ("pool_usage_ratio", SeriesKind::Gauge, Unit::Ratio, 2.0),
+    ("queue_length", SeriesKind::Gauge, Unit::None, 5.0),
+    (
+        "query_duration_seconds",
+        SeriesKind::Gauge,
+        Unit::Seconds,
+        3.0,
+    ),
+    ("threads", SeriesKind::Gauge, Unit::None, 1.0),
+];
+
+/// Series with the running totals that make counters grow.
+struct Fleet {
+    series: Vec<Arc<Series>>,
+    totals: Vec<f64>,
+    round: i64,
+}
+
+impl Fleet {
+    fn new(count: usize) -> Self {
+        let series = (0..count)
+            .map(|i| {
+                let (name, kind, unit, _) = METRICS[i % METRICS.len()];
+                let service = format!("svc-{}", i / 20);
+                let instance = format!("10.0.0.{}:9090", i / 10 % 2);
+                let labels =
+                    Labels::from_pairs([("service", service.as_str()), ("instance", &instance)]);
+                Arc::new(Series::new(name, labels.expect("short labels"), kind, unit))
+            })
+            .collect();
+        Self {
+            series,
+            totals: vec![0.0; count],
+            round: 0,
+        }
+    }
+
+    /// The next scrape of everything: one sample a series, and the ticks until the one after it.
+    fn scrape(&mut self) -> Vec<Stamped> {
+        let at = START.plus_ms(self.round * STEP_MS);
+        let samples: Vec<Signal> = (0..self.series.len())
+            .map(|i| {
+                Signal::Sample(Sample {
+                    series: Arc::clone(&self.series[i]),
+                    at,
+                    value: self.value(i),
+                })
+            })
+            .collect();
+        self.round += 1;
+        let batches = samples.chunks(BATCH).map(|signals| Stamped {
+            seq: 0,
+            at,
+            input: Input::Signals(Batch {
+                source: SourceId::new("bench"),
+                signals: signals.to_vec(),
+            }),
+        });
+        let ticks = (0..STEP_MS / TICK_MS).map(|tick| Stamped {
+            seq: 0,
+            at: at.plus_ms(tick * TICK_MS),
+            input: Input::Tick,
+        });
+        batches.chain(ticks).collect()
+    }
+
+    fn value(&mut self, i: usize) -> f64 {
+        let (_, kind, _, factor) = METRICS[i % METRICS.len()];
+        let in_trouble = (i / 20).is_multiple_of(TROUBLE_EVERY)
+            && self.round % TROUBLE_PERIOD >= TROUBLE_PERIOD - TROUBLE_SCRAPES;
+        let now = noise(self.round as usize * self.series.len() + i)
+            * if in_trouble { 0.15 * factor } else { 0.15 };
+        if kind == SeriesKind::Counter {
+            self.totals[i] += now;
+            return self.totals[i];
+        }
+        now
+    }
 }
 
 /// Noise around 1, the same in every run.
@@ -50,62 +170,39 @@ fn noise(i: usize) -> f64 {
     1.0 + 0.1 * ((x >> 40) as f64 / f64::from(1 << 24) - 0.5)
 }
 
-fn scrape(series: &[Arc<Series>], round: i64) -> Vec<Stamped> {
-    let at = START.plus_ms(round * STEP_MS);
-    series
-        .chunks(BATCH)
-        .enumerate()
-        .map(|(chunk, series)| {
-            let signals = series
-                .iter()
-                .enumerate()
-                .map(|(i, series)| {
-                    Signal::Sample(Sample {
-                        series: Arc::clone(series),
-                        at,
-                        value: noise(round as usize * SERIES + chunk * BATCH + i),
-                    })
-                })
-                .collect();
-            let source = SourceId::new("bench");
-            Stamped {
-                seq: 0,
-                at,
-                input: Input::Signals(Batch { source, signals }),
-            }
-        })
-        .collect()
+/// Feeds a scrape; returns how often somebody would have been told of a new incident.
+fn feed(engine: &mut Engine, steps: &[Stamped], effects: &mut Vec<Effect>) -> usize {
+    for step in steps {
+        engine.step(step, effects);
+    }
+    let told = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Notify(_)))
+        .count();
+    effects.clear();
+    told
 }
 
 fn samples(c: &mut Criterion) {
-    let series = series();
+    let mut fleet = Fleet::new(SERIES);
     let mut engine = Engine::new(EngineConfig::default(), Vec::new());
     let mut effects: Vec<Effect> = Vec::new();
-    let mut round = 0;
-    let mut feed = |engine: &mut Engine, steps: &[Stamped]| {
-        for step in steps {
-            engine.step(step, &mut effects);
-        }
-        effects.clear();
-    };
-    while round < WARM_SCRAPES {
-        feed(&mut engine, &scrape(&series, round));
-        round += 1;
+    let mut told = 0;
+    while fleet.round < WARM_SCRAPES {
+        told += feed(&mut engine, &fleet.scrape(), &mut effects);
     }
     let mut group = c.benchmark_group("engine");
     group.throughput(Throughput::Elements(SERIES as u64));
-    group.sample_size(30);
+    group.sample_size(60);
     group.bench_function("scrape_of_10000_series", |b| {
         b.iter_batched(
-            || {
-                round += 1;
-                scrape(&series, round)
-            },
-            |steps| feed(&mut engine, &steps),
+            || fleet.scrape(),
+            |steps| told += feed(&mut engine, &steps, &mut effects),
             BatchSize::PerIteration,
         );
     });
     group.finish();
+    println!("{told} incidents told in {} scrapes", fleet.round);
 }
 
 fn storm() -> Vec<Stamped> {
@@ -163,5 +260,37 @@ fn alerts(c: &mut Criterion) {
     group.finish();
 }
 
+/// Growth of the resident set by what the engine keeps of a series, once all its memories are full.
+/// Name and labels are the source's; the engine shares them.
+fn memory() {
+    let mut fleet = Fleet::new(SERIES_HELD);
+    drop(fleet.scrape());
+    let before = resident_bytes();
+    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+    let mut effects: Vec<Effect> = Vec::new();
+    for _ in 0..FULL_SCRAPES {
+        feed(&mut engine, &fleet.scrape(), &mut effects);
+    }
+    let grown = resident_bytes().saturating_sub(before) as usize;
+    println!(
+        "memory: {} B a series, {SERIES_HELD} series of {} services; {} B of it detector and excursion",
+        grown / SERIES_HELD,
+        SERIES_HELD / 20,
+        size_of::<SeriesDetector>() + size_of::<Excursion>(),
+    );
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    PAGE_BYTES * pages.unwrap_or(0)
+}
+
 criterion_group!(benches, samples, alerts);
-criterion_main!(benches);
+
+fn main() {
+    // First, on a heap that nothing else has stretched.
+    memory();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}
