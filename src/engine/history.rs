@@ -62,9 +62,9 @@ pub struct History {
 impl Ring {
     fn push(&mut self, point: Packed, max: usize) {
         if self.points.len() < max {
-            // Grown in steps, so that young series stay small and full ones waste nothing.
-            if self.points.len() == self.points.capacity() {
-                self.points.reserve_exact((max - self.points.len()).min(16));
+            // Once and for all: rings that grow leave holes in the heap worth a fifth of a series.
+            if self.points.capacity() == 0 {
+                self.points.reserve_exact(max);
             }
             self.points.push(point);
         } else {

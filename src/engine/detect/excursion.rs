@@ -16,7 +16,8 @@ const CLOSE_SAMPLES: u8 = 4;
 /// The odd stretch a series is in, if any. One per series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Excursion {
-    peak: Option<Peak>,
+    /// On the heap: hardly any series is odd at a time, and all would carry the room for it.
+    peak: Option<Box<Peak>>,
     calm: u8,
 }
 
@@ -64,7 +65,7 @@ impl Excursion {
         match (&mut self.peak, high, low) {
             (None, true, _) => {
                 self.calm = 0;
-                self.peak = Some(Peak::of(at, verdict));
+                self.peak = Some(Box::new(Peak::of(at, verdict)));
                 Transition::Opened
             }
             (None, false, _) => Transition::Quiet,
@@ -82,7 +83,7 @@ impl Excursion {
                 if !peak.is_worse(verdict) {
                     return Transition::Continues;
                 }
-                *peak = Peak {
+                **peak = Peak {
                     since: peak.since,
                     evidence: peak.evidence.max(verdict.evidence),
                     ..Peak::of(at, verdict)
@@ -94,7 +95,7 @@ impl Excursion {
 
     /// The worst point so far, while an excursion lasts.
     pub fn peak(&self) -> Option<&Peak> {
-        self.peak.as_ref()
+        self.peak.as_deref()
     }
 }
 
