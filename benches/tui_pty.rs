@@ -1,14 +1,15 @@
-//! The console through a pseudo-terminal: bytes, writes and CPU when idle, the first full frame, what
-//! a cursor move costs, and key to glyph, also while 10,000 alerts a second arrive.
+//! The console through a pseudo-terminal: bytes and CPU when idle, the first full frame, what a cursor
+//! move costs, the live feed, and key to glyph, also while 10,000 alerts a second arrive.
 //!
-//! `cargo bench --bench tui_pty` prints a table beside the budgets. Nothing is asserted.
+//! `cargo bench --bench tui_pty` prints a table beside the budgets; btop is measured beside it where it
+//! is installed. Nothing is asserted. What counts is what a terminal shows: the bytes go through a
+//! terminal emulator, and a key is answered when the marker of the selected row has moved.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -16,15 +17,20 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stormglass");
+/// What is measured beside us: the monitor whose console responders know.
+const PEER: &str = "/usr/bin/btop";
 /// Watched without a key.
 const IDLE: Duration = Duration::from_secs(20);
+/// A feed is watched this long without a key.
+const FEED: Duration = Duration::from_secs(10);
 /// Cursor moves measured.
 const MOVES: usize = 100;
 /// Between keys, so that the preview has settled and moves are measured alone.
 const BETWEEN: Duration = Duration::from_millis(180);
 /// A glyph later than this is lost.
 const GLYPH_MAX: Duration = Duration::from_secs(1);
-/// Alerts a second of the storm, and in one request.
+/// Alerts a second of the steady feed and of the storm, and in one request.
+const STEADY_PER_S: u64 = 640;
 const STORM_PER_S: u64 = 10_000;
 const BATCH: u64 = 64;
 /// Distinct alerts of the storm: it fires the same ones again.
@@ -34,19 +40,43 @@ const READY: Duration = Duration::from_secs(20);
 const CHUNKS_MAX: usize = 1_024;
 /// Three incidents, so that the cursor has somewhere to go.
 const ROWS: &str = r#"[{"labels":{"alertname":"Down0","service":"alpha","severity":"critical"}},{"labels":{"alertname":"Down1","service":"beta","severity":"critical"}},{"labels":{"alertname":"Down2","service":"gamma","severity":"critical"}}]"#;
-/// Clock ticks a second in `/proc`.
-const TICKS_PER_S: f64 = 100.0;
+/// Marks the selected row.
+const MARKER: &str = "\u{25b8}";
+const SIZES: [(u16, u16); 2] = [(80, 24), (200, 60)];
 
+/// A program on a terminal.
 struct Console {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     output: Receiver<(Instant, Vec<u8>)>,
+    screen: vt100::Parser,
     started: Instant,
     _master: Box<dyn MasterPty + Send>,
 }
 
+/// Output of some stretch of time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Output {
+    bytes: usize,
+    reads: usize,
+}
+
+/// Answers to keys: times, and the first read and everything that followed each, in ascending order.
+struct Answers {
+    times: Vec<Duration>,
+    firsts: Vec<usize>,
+    totals: Vec<usize>,
+}
+
 impl Console {
     fn attach(socket: &Path, cols: u16, rows: u16) -> Self {
+        let mut command = CommandBuilder::new(PROGRAM);
+        command.arg("attach");
+        command.arg(socket);
+        Self::start(command, cols, rows)
+    }
+
+    fn start(mut command: CommandBuilder, cols: u16, rows: u16) -> Self {
         let size = PtySize {
             rows,
             cols,
@@ -54,16 +84,14 @@ impl Console {
             pixel_height: 0,
         };
         let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(PROGRAM);
-        command.arg("attach");
-        command.arg(socket);
         command.env("TERM", "xterm-256color");
+        command.env("LANG", "C.UTF-8");
         command.env("LC_ALL", "C.UTF-8");
         let mut reader = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
         let (send, output) = sync_channel(CHUNKS_MAX);
         std::thread::spawn(move || {
-            let mut chunk = [0; 65_536];
+            let mut chunk = vec![0; 65_536];
             while let Ok(len @ 1..) = reader.read(&mut chunk) {
                 if send.send((Instant::now(), chunk[..len].to_vec())).is_err() {
                     return;
@@ -76,62 +104,97 @@ impl Console {
             child,
             keys,
             output,
+            screen: vt100::Parser::new(rows, cols, 0),
             started,
             _master: pair.master,
         }
     }
 
-    /// Until the list is on the screen: how long it took, and the bytes it took.
-    fn first_frame(&self) -> (Duration, usize) {
-        let mut bytes = Vec::new();
-        while let Ok((at, chunk)) = self.output.recv_timeout(READY) {
-            bytes.extend(chunk);
-            if String::from_utf8_lossy(&bytes).contains("LIVE") {
-                return (at - self.started, bytes.len());
-            }
-        }
-        (READY, bytes.len())
-    }
-
-    /// Bytes and chunks that arrive within `time`.
-    fn listen(&self, time: Duration) -> (usize, usize) {
-        let end = Instant::now() + time;
-        let (mut bytes, mut chunks) = (0, 0);
-        while let Ok((_, chunk)) = self
+    /// Takes output until the screen is as wanted, or `end`: when it was, and what came.
+    fn until(&mut self, end: Instant, wanted: impl Fn(&str) -> bool) -> (Option<Instant>, Output) {
+        let mut came = Output::default();
+        while let Ok((at, chunk)) = self
             .output
             .recv_timeout(end.saturating_duration_since(Instant::now()))
         {
-            bytes += chunk.len();
-            chunks += 1;
-        }
-        (bytes, chunks)
-    }
-
-    /// Times from key to first byte, in order, and the bytes of each answer.
-    fn moves(&mut self) -> (Vec<Duration>, Vec<usize>) {
-        let (mut times, mut sizes) = (Vec::new(), Vec::new());
-        for at in 0..MOVES {
-            self.listen(BETWEEN);
-            let pressed = Instant::now();
-            self.keys.write_all([b"j", b"k"][at % 2]).unwrap();
-            if let Ok((seen, bytes)) = self.output.recv_timeout(GLYPH_MAX) {
-                times.push(seen - pressed);
-                sizes.push(bytes.len());
-            } else {
-                times.push(GLYPH_MAX);
+            came.bytes += chunk.len();
+            came.reads += 1;
+            self.screen.process(&chunk);
+            if wanted(&self.screen.screen().contents()) {
+                return (Some(at), came);
             }
         }
-        times.sort();
-        sizes.sort_unstable();
-        (times, sizes)
+        (None, came)
     }
 
+    fn listen(&mut self, time: Duration) -> Output {
+        self.until(Instant::now() + time, |_| false).1
+    }
+
+    /// Until everything is on the screen: how long it took, and the bytes it took.
+    fn first_frame(&mut self, full: impl Fn(&str) -> bool) -> (Duration, usize) {
+        let (at, came) = self.until(self.started + READY, full);
+        (at.map_or(READY, |at| at - self.started), came.bytes)
+    }
+
+    /// The row of the marker, if there is one.
+    fn selected(contents: &str) -> Option<usize> {
+        contents.lines().position(|line| line.starts_with(MARKER))
+    }
+
+    /// Presses each key in turn and waits until `is_answer` holds for the screen before and after.
+    fn press(&mut self, keys: [&[u8]; 2], is_answer: impl Fn(&str, &str) -> bool) -> Answers {
+        let mut answers = Answers {
+            times: Vec::new(),
+            firsts: Vec::new(),
+            totals: Vec::new(),
+        };
+        self.listen(BETWEEN);
+        for at in 0..MOVES {
+            let before = self.screen.screen().contents();
+            let pressed = Instant::now();
+            self.keys.write_all(keys[at % 2]).unwrap();
+            let (seen, first) = self.until(pressed + GLYPH_MAX, |now| is_answer(&before, now));
+            answers
+                .times
+                .push(seen.map_or(GLYPH_MAX, |seen| seen - pressed));
+            answers.firsts.push(first.bytes);
+            answers
+                .totals
+                .push(first.bytes + self.listen(BETWEEN).bytes);
+        }
+        answers.times.sort();
+        answers.firsts.sort_unstable();
+        answers.totals.sort_unstable();
+        answers
+    }
+
+    fn moves(&mut self) -> Answers {
+        self.press([b"j", b"k"], |before, now| {
+            Self::selected(before) != Self::selected(now)
+        })
+    }
+
+    /// CPU time of all its threads, in seconds.
     fn cpu_s(&self) -> f64 {
         let id = self.child.process_id().unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-        let fields: Vec<&str> = stat.split_whitespace().collect();
-        let ticks: f64 = fields[13].parse::<f64>().unwrap() + fields[14].parse::<f64>().unwrap();
-        ticks / TICKS_PER_S
+        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        let ns: u64 = tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+            .filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok())
+            .sum();
+        ns as f64 / 1e9
+    }
+
+    fn report_idle(&mut self) {
+        let cpu_s = self.cpu_s();
+        let idle = self.listen(IDLE);
+        let cpu = (self.cpu_s() - cpu_s) / IDLE.as_secs_f64() * 100.0;
+        println!(
+            "  idle for {IDLE:?}                {:>8} B in {} frames, {cpu:.3} % CPU (0.1 %)",
+            idle.bytes, idle.reads
+        );
     }
 }
 
@@ -223,17 +286,30 @@ fn alerts(from: u64) -> String {
     json
 }
 
-/// Sends alerts at the storm's pace until told to stop; counts them.
-fn storm(daemon: &Daemon, stop: &AtomicBool, sent: &AtomicU64) {
+/// Sends `per_s` alerts a second until told to stop; counts them.
+fn feed(daemon: &Daemon, per_s: u64, stop: &AtomicBool, sent: &AtomicU64) {
     let mut stream = TcpStream::connect(&daemon.listen).unwrap();
     let started = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let count = sent.load(Ordering::Relaxed);
-        let due = started + Duration::from_secs_f64(count as f64 / STORM_PER_S as f64);
+        let due = started + Duration::from_secs_f64(count as f64 / per_s as f64);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         daemon.post(&mut stream, &alerts(count));
         sent.fetch_add(BATCH, Ordering::Relaxed);
     }
+}
+
+/// Runs `act` while alerts arrive; returns what it says and the alerts a second that did.
+fn while_fed<R>(daemon: &Daemon, per_s: u64, act: impl FnOnce() -> R) -> (R, f64) {
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| feed(daemon, per_s, &stop, &sent));
+        let started = Instant::now();
+        let said = act();
+        stop.store(true, Ordering::Relaxed);
+        let rate = sent.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
+        (said, rate)
+    })
 }
 
 fn main() {
@@ -242,39 +318,71 @@ fn main() {
     let mut stream = TcpStream::connect(&daemon.listen).unwrap();
     daemon.post(&mut stream, ROWS);
     std::thread::sleep(Duration::from_secs(2));
-    for (cols, rows) in [(80, 24), (200, 60)] {
-        let mut console = Console::attach(&daemon.socket, cols, rows);
-        let (time, bytes) = console.first_frame();
-        console.listen(Duration::from_secs(3));
-        let cpu_s = console.cpu_s();
-        let (idle, frames) = console.listen(IDLE);
-        let cpu = (console.cpu_s() - cpu_s) / IDLE.as_secs_f64() * 100.0;
-        println!("{cols}x{rows}");
-        println!("  attach to first full frame   {time:>10.1?}   (50 ms)");
-        println!("  first frame                  {bytes:>10} B (6,000 B at 80x24)");
-        println!(
-            "  idle for {IDLE:?}             {idle:>10} B in {frames} frames, {cpu:.3} % CPU (0.1 %)"
-        );
-        report("key to glyph, quiet", &console.moves());
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), AtomicU64::new(0));
-        std::thread::scope(|scope| {
-            scope.spawn(|| storm(&daemon, &stop, &sent));
-            let started = Instant::now();
-            report("key to glyph, storm", &console.moves());
-            stop.store(true, Ordering::Relaxed);
-            let rate = sent.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
-            println!("    with {rate:.0} alerts/s arriving");
-        });
+    for (cols, rows) in SIZES {
+        println!("stormglass attach, {cols}x{rows}");
+        ours(&daemon, cols, rows);
+    }
+    if !Path::new(PEER).exists() {
+        println!("{PEER} is not installed: nothing to compare with");
+        return;
+    }
+    for (cols, rows) in SIZES {
+        println!("btop, {cols}x{rows}");
+        peer(dir.path(), cols, rows);
     }
 }
 
-fn report(what: &str, (times, sizes): &(Vec<Duration>, Vec<usize>)) {
+fn ours(daemon: &Daemon, cols: u16, rows: u16) {
+    let mut console = Console::attach(&daemon.socket, cols, rows);
+    let (time, bytes) = console.first_frame(|screen| {
+        screen.contains("alpha") && !screen.contains("Fetching") && !screen.contains("Connecting")
+    });
+    println!("  attach to first full frame    {time:>10.1?} (50 ms)");
+    println!("  first frame                   {bytes:>8} B (6,000 B at 80x24)");
+    console.listen(Duration::from_secs(3));
+    console.report_idle();
+    report("key to glyph, quiet", &console.moves());
+    for per_s in [STEADY_PER_S, STORM_PER_S] {
+        let (came, rate) = while_fed(daemon, per_s, || console.listen(FEED));
+        println!(
+            "  live feed, {rate:>6.0} alerts/s     {:>8.0} B/s (1,000 B/s at 80x24)",
+            came.bytes as f64 / FEED.as_secs_f64()
+        );
+    }
+    let (answers, rate) = while_fed(daemon, STORM_PER_S, || console.moves());
+    report(&format!("key to glyph, {rate:.0} alerts/s"), &answers);
+}
+
+/// The same on btop, as it comes; any byte counts as its answer.
+fn peer(dir: &Path, cols: u16, rows: u16) {
+    let mut command = CommandBuilder::new(PEER);
+    command.env("XDG_CONFIG_HOME", dir);
+    let mut console = Console::start(command, cols, rows);
+    let (time, bytes) = console.first_frame(|screen| screen.contains("proc"));
+    println!("  start to first frame          {time:>10.1?}");
+    println!("  first frame                   {bytes:>8} B");
+    console.listen(Duration::from_secs(3));
+    console.report_idle();
+    report(
+        "key to glyph, quiet",
+        &console.press([b"\x1b[B", b"\x1b[A"], |_, _| true),
+    );
+}
+
+fn report(what: &str, answers: &Answers) {
+    let times = &answers.times;
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let lost = times.iter().filter(|time| **time >= GLYPH_MAX).count();
     println!(
-        "  {what:<28} p50 {:.2?}, p95 {:.2?}, p99 {:.2?} (5 ms); {} B at most in one read of a move (250 B)",
+        "  {what:<29} p50 {:.2?}, p95 {:.2?}, p99 {:.2?} (5 ms), {lost} lost",
         at(0.5),
         at(0.95),
-        at(0.99),
-        sizes.last().copied().unwrap_or(0)
+        at(0.99)
+    );
+    println!(
+        "    bytes of a move             median {} B, at most {} B (250 B); with what follows, median {} B",
+        answers.firsts[MOVES / 2],
+        answers.firsts[MOVES - 1],
+        answers.totals[MOVES / 2]
     );
 }
