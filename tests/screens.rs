@@ -76,6 +76,46 @@ fn snapshot(name: &str, prepare: impl Fn(&mut Console)) {
             let mut console = Console::live(columns, lines, theme);
             prepare(&mut console);
             insta::assert_snapshot!(format!("{name}_{columns}x{lines}_{theme}"), shot(&console));
+            if columns == SIZES[0].0 && theme == "dark" {
+                words_say_what_colour_says(name, &console);
+            }
+        }
+    }
+}
+
+/// What colour says must be there as a word or a glyph too: a line with a cell in one of these roles
+/// holds one of its words.
+const SAID_BY: [(Role, &[&str]); 6] = [
+    (
+        Role::Crit,
+        &[
+            "P1", "NEW", "open", "bad", "FATAL", "FAILED", "fires", "high", "failed",
+        ],
+    ),
+    (Role::High, &["P2", "ERROR", "error", "- "]),
+    (Role::Blind, &["BLIND", "blind", "no traces"]),
+    (Role::Stale, &["STALE", "LOST", "FROZEN"]),
+    (
+        Role::Danger,
+        &["STOPPED", "HIGH RISK", "[ ", " in  prod-eu ", "unknown"],
+    ),
+    (Role::Suspect, &["suspect", "#", "0."]),
+];
+
+fn words_say_what_colour_says(name: &str, console: &Console) {
+    let theme = &console.state.look.theme;
+    let buffer = console.buffer();
+    let lines = buffer.content.chunks(usize::from(buffer.area.width));
+    for (line, text) in lines.zip(console.screen().lines()) {
+        for (role, words) in SAID_BY {
+            let in_role = line
+                .iter()
+                .any(|cell| cell.symbol() != " " && role_of(theme, cell.style()) == role.as_str());
+            let said = words.iter().any(|word| text.contains(word));
+            assert!(
+                !in_role || said,
+                "{name}: only colour says {role:?} in {text:?}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Charts in braille: a line over its band, sparklines, bars. On an ASCII terminal the line is `*` and
 //! the band `.`.
 
-use crate::model::{Chart, Time};
+use crate::model::{Chart, Lane, Time};
 
 use super::glyph;
 use super::paint::{Canvas, Row};
@@ -113,6 +113,11 @@ pub(super) fn draw(chart: &Chart, scale: Scale, canvas: &mut Canvas<'_>) {
         }
     }
     draw_marks(chart, &line, canvas);
+    if let Some(column) = abnormal {
+        // Where it became odd, also where there is no colour.
+        let (mark, role) = glyph::lane(Lane::Anomaly);
+        canvas.dot(column, 0, role, mark.chars().next().unwrap_or('^'));
+    }
 }
 
 fn plot(chart: &Chart, scale: Scale, line: &mut Dots, band: &mut Dots) {

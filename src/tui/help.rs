@@ -123,7 +123,11 @@ const PATH: [Word; 7] = [
     ("inferred", "guessed from signals that move together"),
 ];
 
-const METRICS: [Word; 5] = [
+const METRICS: [Word; 6] = [
+    (
+        "\u{25b4} 4.2s",
+        "outside what was expected; on a chart, from here on",
+    ),
     ("EXPECTED", "the band learned from the past of this series"),
     ("dotted area", "that band over time"),
     ("odd since", "when the line left its band"),

@@ -22,7 +22,7 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     let proposed = plan.state == PlanState::Proposed;
     let verb = if proposed { "Approve" } else { "Read" };
     let title = SafeText::new(&format!("{verb} {}: {}", plan.id, plan.title));
-    let width = usize::from(canvas.area().width.saturating_sub(6).min(WIDTH_MAX - 2));
+    let width = usize::from(canvas.area().width.saturating_sub(6).min(WIDTH_MAX - 4));
     let body = text(state, plan, width);
     let fixed = if dialog.wants_name() && proposed {
         3
@@ -121,7 +121,7 @@ pub(super) fn record(plan: &Plan) -> String {
             }
         ),
         tried => format!(
-            "tried {tried} times on {} before, worked {} of them",
+            "tried {tried} times on {} before, {} of them worked",
             plan.target.name(),
             plan.worked
         ),

@@ -196,6 +196,9 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
 
 /// What a person most probably wants to do here.
 pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
+    if state.feed.shown().is_none() {
+        return &[Action::Help, Action::Quit];
+    }
     match (state.place.screen, state.place.tab) {
         (Screen::Incidents, _) => &[
             Action::Open,

@@ -14,7 +14,7 @@ use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outco
 use crate::tui::theme::Role;
 
 /// Widest dialog, in cells.
-pub(super) const WIDTH_MAX: u16 = 96;
+pub(super) const WIDTH_MAX: u16 = 98;
 
 /// Cells of the keys, the names of actions and the words in help and palette.
 const HELP_KEYS: usize = 13;
@@ -159,10 +159,18 @@ pub(super) fn boxed<'a>(canvas: &'a mut Canvas<'_>, title: &SafeText, rows: u16)
         .pad_to(usize::from(width))
         .in_role(Role::Selection);
     frame.row(usize::from(height) - 1, &edge);
+    if width < area.width {
+        // Beside other text it needs sides too.
+        for y in 1..usize::from(height).saturating_sub(1) {
+            frame.tint(0, y, 1, Role::Selection);
+            frame.tint(usize::from(width) - 1, y, 1, Role::Selection);
+        }
+    }
+    let side = if width < area.width { 2 } else { 1 };
     canvas.part(Rect {
-        x: outer.x + 1,
+        x: outer.x + side,
         y: outer.y + 1,
-        width: width.saturating_sub(2),
+        width: width.saturating_sub(2 * side),
         height: height.saturating_sub(2),
     })
 }

@@ -148,7 +148,7 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
 fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
     let line = Row::new().put(Role::Muted, " next     ");
     let Some(plan) = detail.and_then(|detail| headline(&detail.plans)) else {
-        return without_plan(state, row, line);
+        return without_plan(state, row, line, false);
     };
     match &plan.state {
         PlanState::Proposed => {
@@ -165,30 +165,44 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         PlanState::Unknown { .. } => key(state, line, Action::Approve, "says what became of: ")
             .put(Role::Danger, plan.title.to_string()),
         // What is over is not the next thing; what a person can do comes first.
-        _ if plan.state.is_final() => without_plan(state, row, line)
-            .put(Role::Muted, "; last: ")
-            .join(progress(state, plan)),
-        _ => line.join(progress(state, plan)),
+        _ if plan.state.is_final() => without_plan(state, row, line, true).join(last(state, plan)),
+        _ => {
+            let (role, words) = standing(state, plan);
+            line.put(role, words)
+                .put(Role::Body, ": ")
+                .put(Role::Title, plan.title.to_string())
+        }
     }
 }
 
-/// Its state, then what it does.
-fn progress(state: &State, plan: &Plan) -> Row {
+/// What became of the last plan; the reason comes last, where it may be cut.
+fn last(state: &State, plan: &Plan) -> Row {
     let (role, words) = standing(state, plan);
+    let (word, reason) = words.split_once(": ").unwrap_or((&words, ""));
     Row::new()
+        .put(Role::Muted, "; last: ")
+        .put(role, word.to_owned())
+        .put(Role::Body, ": ")
         .put(Role::Title, plan.title.to_string())
-        .put(Role::Body, " ")
-        .put(role, words)
+        .put(Role::Body, if reason.is_empty() { "" } else { ": " })
+        .put(Role::Muted, reason.to_owned())
 }
 
-fn without_plan(state: &State, row: &IncidentRow, line: Row) -> Row {
+/// What a person can do when no plan waits or runs; `tried` when one was there.
+fn without_plan(state: &State, row: &IncidentRow, line: Row, tried: bool) -> Row {
+    let takes = if tried {
+        "takes it; "
+    } else {
+        "takes it; no plan fits: "
+    };
     match row.phase {
-        Phase::Open => key(state, line, Action::Acknowledge, "takes it; no plan fits: ").join(key(
+        Phase::Open => key(state, line, Action::Acknowledge, takes).join(key(
             state,
             Row::new(),
             Action::Propose,
             "chooses a runbook",
         )),
+        Phase::Acknowledged if tried => key(state, line, Action::Propose, "chooses a runbook"),
         Phase::Acknowledged => key(state, line, Action::Propose, "chooses a runbook; ").join(key(
             state,
             Row::new(),

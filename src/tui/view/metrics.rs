@@ -1,9 +1,10 @@
 //! Metrics: the chart under the cursor large, over its band, with changes as marks; the others as
 //! small multiples.
 
-use crate::model::{Band, Chart};
+use crate::model::{Band, Chart, Lane};
 use crate::tui::chart::{self, Scale};
 use crate::tui::format;
+use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
@@ -104,13 +105,20 @@ fn small_multiple(chart: &Chart, here: bool, focused: bool, width: usize) -> Row
         |value| format::value(f64::from(value), chart.unit),
     );
     let spark = chart::sparkline(&chart.values, columns.spark.saturating_sub(1));
+    // The mark says in a glyph what the colour of the sparkline says.
+    let mark = if chart.abnormal_since.is_some() {
+        glyph::lane(Lane::Anomaly).0
+    } else {
+        " "
+    };
     let row = super::cursor_mark(here, focused)
         .column(Role::Title, &chart.entity, ENTITY - 1)
         .put(Role::Body, " ")
         .column(Role::Body, name(chart), columns.title.saturating_sub(1))
         .put(Role::Body, " ")
         .column(role, spark, columns.spark)
-        .right(role, value, VALUE);
+        .put(role, mark)
+        .right(role, value, VALUE - 1);
     if columns.band {
         row.put(Role::Body, "  ").put(Role::Muted, band_text(chart))
     } else {
@@ -155,8 +163,12 @@ fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
     if height < 4 || width < AXIS + 4 {
         return;
     }
-    canvas.row(0, &title(state, chart));
-    let plot_rows = height - 2;
+    let titles = title(state, chart, width);
+    for (y, row) in titles.iter().enumerate() {
+        canvas.row(y, row);
+    }
+    let top = titles.len();
+    let plot_rows = (height - 1).saturating_sub(top);
     let scale = Scale::of(chart);
     let label = |value: f32| {
         Row::new().right(
@@ -165,12 +177,12 @@ fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
             AXIS - 1,
         )
     };
-    canvas.row(1, &label(scale.high));
-    canvas.row(plot_rows, &label(scale.low));
+    canvas.row(top, &label(scale.high));
+    canvas.row(top + plot_rows.saturating_sub(1), &label(scale.low));
     let area = canvas.area();
     let plot = Rect {
         x: area.x + AXIS as u16,
-        y: area.y + 1,
+        y: area.y + top as u16,
         width: area.width - AXIS as u16,
         height: plot_rows as u16,
     };
@@ -178,20 +190,30 @@ fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
     canvas.row(height - 1, &axis(state, chart, width));
 }
 
-fn title(state: &State, chart: &Chart) -> Row {
+/// What it shows, since when it is odd, and what was expected where the list has no room to say it;
+/// on two lines when one is too short.
+fn title(state: &State, chart: &Chart, width: usize) -> Vec<Row> {
     let row = Row::new()
         .put(Role::Body, " ")
         .put(Role::Title, &chart.entity)
         .put(Role::Body, " ")
         .put(Role::Body, name(chart));
-    let row = match chart.abnormal_since {
-        Some(since) => row.put(
+    let (role, words) = match chart.abnormal_since {
+        Some(since) => (
             Role::Anomaly,
-            format!("  odd since {}", state.clock.second(since)),
+            format!("odd since {}", state.clock.second(since)),
         ),
-        None => row.put(Role::Ok, "  as expected"),
+        None => (Role::Ok, "as expected".to_owned()),
     };
-    row.put(Role::Muted, format!(", expected {}", band_text(chart)))
+    let mut judged = Row::new().put(role, words);
+    if !Columns::of(width).band {
+        judged.push(Role::Muted, format!(", expected {}", band_text(chart)));
+    }
+    if row.width() + 2 + judged.width() <= width {
+        vec![row.put(Role::Body, "  ").join(judged)]
+    } else {
+        vec![row, Row::new().put(Role::Body, " ").join(judged)]
+    }
 }
 
 /// Start and end, and between them the last change that is marked.
@@ -205,7 +227,7 @@ fn axis(state: &State, chart: &Chart, width: usize) -> Row {
         .put(Role::Muted, from)
         .put(Role::Body, "  ");
     if let Some(mark) = chart.marks.last() {
-        let (_, role) = crate::tui::glyph::lane(mark.lane);
+        let (_, role) = glyph::lane(mark.lane);
         row.push(role, "| ");
         row.push(role, state.clock.minute(mark.at));
         row.push(role, " ");
