@@ -43,11 +43,7 @@ impl Grouping {
 /// Run the suite on `dir`: either a folder of systems, or one that holds `loghub_2k` and
 /// `loghub_2k_corrected`.
 pub fn run(dir: &Path) -> Result<Report, EvalError> {
-    let original = if dir.join("loghub_2k").is_dir() {
-        dir.join("loghub_2k")
-    } else {
-        dir.to_owned()
-    };
+    let original = original(dir);
     let corrected = dir.join("loghub_2k_corrected");
     let mut per_case = Vec::new();
     let mut sums = [0.0_f64; 2];
@@ -99,6 +95,29 @@ pub fn run(dir: &Path) -> Result<Report, EvalError> {
         per_case,
         seconds,
     })
+}
+
+/// The folder of the systems: `dir`, or `loghub_2k` in it.
+fn original(dir: &Path) -> PathBuf {
+    let inner = dir.join("loghub_2k");
+    if inner.is_dir() {
+        inner
+    } else {
+        dir.to_owned()
+    }
+}
+
+/// The lines of each system in `dir`, by its name, for measurements of speed.
+pub fn lines(dir: &Path) -> Result<BTreeMap<String, Vec<String>>, EvalError> {
+    let original = original(dir);
+    systems(&original)?
+        .into_iter()
+        .map(|system| {
+            let file = format!("{system}_2k.log_structured.csv");
+            let labelled = read_labelled(&original.join(&system), &file)?;
+            Ok((system, labelled.lines))
+        })
+        .collect()
 }
 
 /// Grouping accuracy: the share of lines whose found group is exactly their true group.
