@@ -23,6 +23,10 @@ docs:
 test:
     cargo test
 
+# The published benchmarks against their recorded floors; `test` runs this too.
+floors data=env("STORMGLASS_BENCH_DATA", ""):
+    STORMGLASS_BENCH_DATA="{{data}}" cargo test --test floors -- --nocapture
+
 # The demo, as a new user starts it.
 demo scenario="bad-deploy":
     cargo run --release -- demo {{scenario}}
