@@ -183,3 +183,22 @@ fn failures_have_codes_and_say_what_to_do() {
         "{said}"
     );
 }
+
+#[test]
+fn shells_and_man_are_told_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases: [&[&str]; 4] = [
+        &["completions", "bash"],
+        &["completions", "zsh"],
+        &["completions", "fish"],
+        &["man"],
+    ];
+    for arguments in cases {
+        let output = program(dir.path()).args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        for command in ["demo", "approve", "audit", "completions"] {
+            assert!(text.contains(command), "{arguments:?}: {command}");
+        }
+    }
+}

@@ -251,6 +251,13 @@ fn loading_empty_stale_and_error() {
             view.counts.open_by_priority = [0; 4];
         });
     });
+    snapshot("first_run", |console| {
+        snap_view(console, |view| {
+            view.incidents.clear();
+            view.counts = stormglass::model::Counts::default();
+            view.sources = fixture::sources_of_a_first_run();
+        });
+    });
     snapshot("stale", |console| console.wait(42_000));
     snapshot("lost", |console| {
         console.told(Update::Lost {

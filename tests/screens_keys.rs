@@ -478,3 +478,27 @@ fn help_explains_the_words_of_the_view_and_does_what_a_key_does() {
         Some(Overlay::Confirm { .. })
     ));
 }
+
+#[test]
+fn the_page_of_keys_is_fresh() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+    let page = stormglass::tui::key_page().expect("shipped keymaps are sound");
+    if std::env::var_os("STORMGLASS_BLESS").is_some() {
+        std::fs::write(&path, &page).expect("docs is writable");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == page,
+        "docs/keys.md is stale: STORMGLASS_BLESS=1 cargo test --test screens_keys"
+    );
+}
+
+#[test]
+fn emacs_fingers_leave_boxes_with_ctrl_g() {
+    let mut console = console();
+    console.state.keymap = Keymap::shipped("emacs").expect("shipped");
+    console.press("alt-x");
+    assert!(console.state.overlay.is_some());
+    console.press("ctrl-g");
+    assert!(console.state.overlay.is_none());
+}

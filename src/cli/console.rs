@@ -13,10 +13,10 @@ use crate::tui::{self, TuiOptions};
 /// How the console looks; every command that opens one takes these.
 #[derive(Clone, Debug, Default, Args)]
 pub struct LookArgs {
-    /// Theme by name; without it the terminal decides, and `NO_COLOR` is honoured
+    /// Theme by name or path; without it the terminal decides, and `NO_COLOR` is honoured
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
-    /// Keymap by name
+    /// Keymap by name or path
     #[arg(long, value_name = "NAME")]
     keymap: Option<String>,
     /// Only ASCII on the screen

@@ -14,7 +14,7 @@ const DEFAULT_KEYMAP: &str = "default";
 /// `stormglass keys`
 #[derive(Debug, Args)]
 pub struct KeysArgs {
-    /// Name of the keymap; default: the one of the config
+    /// Name of the keymap or path of one; default: the one of the config
     keymap: Option<String>,
 }
 
@@ -34,7 +34,7 @@ pub fn run(common: &Common, args: &KeysArgs) -> Result<(), Failure> {
             .keymap
             .unwrap_or_else(|| DEFAULT_KEYMAP.to_owned()),
     };
-    let keymap = Keymap::shipped(&name).map_err(|error| Failure::usage(error.to_string()))?;
+    let keymap = Keymap::load(&name).map_err(|error| Failure::usage(error.to_string()))?;
     if !common.json {
         return print(&key_table(&keymap));
     }

@@ -15,6 +15,7 @@ mod output;
 mod place;
 mod plan;
 mod serve;
+mod shell;
 mod show;
 
 use std::path::PathBuf;
@@ -107,6 +108,10 @@ enum Cmd {
     Audit(audit::AuditArgs),
     /// Print the keys of the console
     Keys(keys::KeysArgs),
+    /// Print completions for a shell
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, for man -l -
+    Man,
     /// Check the config and say what would be used
     Check,
     /// Run a public benchmark through the engine and score it by its own rule
@@ -158,6 +163,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Alerts(args) => list::alerts(common, &args).await,
         Cmd::Audit(args) => audit::run(common, &args).await,
         Cmd::Keys(args) => keys::run(common, &args),
+        Cmd::Completions(args) => shell::completions(&args),
+        Cmd::Man => shell::man(),
         Cmd::Check => check::run(common),
         Cmd::Eval(args) => eval::run(common, &args),
     }

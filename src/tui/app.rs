@@ -41,9 +41,9 @@ const DRAIN_MAX: usize = 64;
 pub struct TuiOptions {
     /// Where the daemon listens.
     pub address: Address,
-    /// Name of a theme; `None` chooses by `NO_COLOR`.
+    /// Name of a theme or path of one; `None` chooses by `NO_COLOR` and `COLORFGBG`.
     pub theme: Option<String>,
-    /// Name of a keymap.
+    /// Name of a keymap or path of one.
     pub keymap: String,
     /// Only ASCII; `None` chooses by the locale.
     pub ascii: Option<bool>,
@@ -90,7 +90,7 @@ impl TuiOptions {
 /// Runs the console until the operator leaves.
 pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let look = look(&options)?;
-    let keymap = Keymap::shipped(&options.keymap)?;
+    let keymap = Keymap::load(&options.keymap)?;
     let client = Client::new(options.address.clone())?;
     let (link, far) = Link::pair();
     let server = tokio::spawn(transport::serve(client, far));
@@ -127,12 +127,20 @@ fn look(options: &TuiOptions) -> Result<Look, ThemeError> {
     let name = match &options.theme {
         Some(name) => name.as_str(),
         None if set("NO_COLOR") => "mono",
+        None if background_is_light() => "light",
         None => "dark",
     };
     Ok(Look {
-        theme: Theme::shipped(name)?,
+        theme: Theme::load(name)?,
         ascii: options.ascii.unwrap_or_else(terminal_is_ascii),
     })
+}
+
+/// As terminals tell it in `COLORFGBG`: the last number is the background, 7 and 9 to 15 are light.
+fn background_is_light() -> bool {
+    let colours = std::env::var("COLORFGBG").unwrap_or_default();
+    let background = colours.rsplit(';').next().and_then(|n| n.parse().ok());
+    background.is_some_and(|n: u8| n == 7 || (9..=15).contains(&n))
 }
 
 /// By the locale, as the C library reads it; the Linux console has no braille.

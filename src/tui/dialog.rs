@@ -37,6 +37,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
     if key.is_ctrl('c') {
         return;
     }
+    let key = leaving(state, key);
     let then = match &mut overlay {
         Overlay::Filter { field } => in_filter(state, field, key),
         Overlay::Palette { field, cursor } => {
@@ -77,6 +78,16 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
     };
     if matches!(then, Then::Stay) && state.overlay.is_none() {
         state.overlay = Some(overlay);
+    }
+}
+
+/// A key with a modifier that goes back in the operator's keymap leaves a box as Esc does.
+fn leaving(state: &State, key: Key) -> Key {
+    let back = state.keymap.lookup(&[key]) == Lookup::Action(Action::Back);
+    if back && !key.modifiers.is_empty() {
+        Key::plain(KeyCode::Esc)
+    } else {
+        key
     }
 }
 

@@ -10,10 +10,29 @@ use super::action::{ACTIONS, Action};
 use super::key::Key;
 
 /// The keymaps shipped, by name.
-const SHIPPED: [(&str, &str); 1] = [("default", include_str!("../../keymaps/default.toml"))];
+const SHIPPED: [(&str, &str); 3] = [
+    ("default", include_str!("../../keymaps/default.toml")),
+    ("vim", include_str!("../../keymaps/vim.toml")),
+    ("emacs", include_str!("../../keymaps/emacs.toml")),
+];
 
+/// The setting that names the keymap whose lines hold where a file has none.
+const INHERITS: &str = "inherits";
+/// Longest chain of `inherits`; a longer one is a loop.
+const INHERITS_MAX: usize = 4;
 /// Keys in sequence at most.
 const SEQUENCE_KEYS_MAX: usize = 3;
+
+/// How the page of keys begins.
+const PAGE_HEAD: &str = "\
+# Keys of the console
+
+Generated from the table of actions and the keymaps: `STORMGLASS_BLESS=1 cargo test --test screens_keys`.
+
+`?` shows the keys and the words of the screen you are on, `:` finds any action by name. `stormglass keys NAME`
+prints one keymap; `--keymap NAME` or `keymap = \"NAME\"` in the config chooses it. A keymap is one TOML file in
+`keymaps/`: a line an action, alternatives in a list, keys in sequence separated by a blank.
+";
 
 /// Which key sequences do what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +86,14 @@ pub enum KeymapError {
     /// An action has no key.
     #[error("keymap: {0} has no key")]
     Unbound(&'static str),
+    /// The file cannot be read.
+    #[error("keymap {path}: {why}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
     /// No keymap has this name.
     #[error("there is no keymap {0:?}; shipped are {names}", names = Keymap::names().collect::<Vec<_>>().join(", "))]
     Unknown(String),
@@ -80,23 +107,32 @@ impl Keymap {
 
     /// A keymap that is shipped.
     pub fn shipped(name: &str) -> Result<Self, KeymapError> {
-        let found = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
-        let (_, text) = found.ok_or_else(|| KeymapError::Unknown(name.to_owned()))?;
-        Self::parse(text)
+        Self::parse(shipped_text(name)?)
     }
 
-    /// Reads a keymap: a line `action = ["keys", …]` for every action.
+    /// A keymap by its name, or by the path of its file.
+    pub fn load(name: &str) -> Result<Self, KeymapError> {
+        if !super::is_path(name) {
+            return Self::shipped(name);
+        }
+        let text = std::fs::read_to_string(name).map_err(|error| KeymapError::File {
+            path: name.to_owned(),
+            why: error.to_string(),
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Reads a keymap: a line `action = ["keys", …]` for every action, or for those that differ from the
+    /// shipped keymap that `inherits` names.
     pub fn parse(text: &str) -> Result<Self, KeymapError> {
-        let file: BTreeMap<String, Vec<String>> =
-            toml::from_str(text).map_err(|error| KeymapError::Syntax(error.to_string()))?;
         let mut sequences: IndexMap<Vec<Key>, Action> = IndexMap::new();
-        for (name, alternatives) in &file {
-            let action = Action::named(name).ok_or_else(|| KeymapError::Action {
+        for (name, alternatives) in lines(text, INHERITS_MAX)? {
+            let action = Action::named(&name).ok_or_else(|| KeymapError::Action {
+                nearest: nearest_action(&name),
                 action: name.clone(),
-                nearest: nearest_action(name),
             })?;
             for keys in alternatives {
-                let sequence = parse_sequence(keys).ok_or_else(|| KeymapError::Key {
+                let sequence = parse_sequence(&keys).ok_or_else(|| KeymapError::Key {
                     action: name.clone(),
                     key: keys.clone(),
                 })?;
@@ -153,6 +189,60 @@ pub fn key_table(keymap: &Keymap) -> String {
         let _ = writeln!(table, "  {keys:<16} {:<18} {}", row.name, row.doc);
     }
     table
+}
+
+/// The lines of a keymap, its own before those it inherits.
+fn lines(text: &str, depth: usize) -> Result<BTreeMap<String, Vec<String>>, KeymapError> {
+    let syntax = |error: toml::de::Error| KeymapError::Syntax(error.to_string());
+    let mut file: toml::Table = toml::from_str(text).map_err(syntax)?;
+    let inherited = match file.remove(INHERITS) {
+        Some(toml::Value::String(name)) if depth > 0 => lines(shipped_text(&name)?, depth - 1)?,
+        Some(_) => {
+            let words = "inherits must be the name of a shipped keymap";
+            return Err(KeymapError::Syntax(words.to_owned()));
+        }
+        None => BTreeMap::new(),
+    };
+    let own: BTreeMap<String, Vec<String>> = file.try_into().map_err(syntax)?;
+    Ok(inherited.into_iter().chain(own).collect())
+}
+
+fn shipped_text(name: &str) -> Result<&'static str, KeymapError> {
+    let found = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+    let (_, text) = found.ok_or_else(|| KeymapError::Unknown(name.to_owned()))?;
+    Ok(text)
+}
+
+/// `docs/keys.md`: every action with its keys in every shipped keymap.
+pub fn key_page() -> Result<String, KeymapError> {
+    let keymaps = Keymap::names()
+        .map(|name| Ok((name, Keymap::shipped(name)?)))
+        .collect::<Result<Vec<_>, KeymapError>>()?;
+    let mut page = String::from(PAGE_HEAD);
+    let mut scope = None;
+    for row in &ACTIONS {
+        if scope != Some(row.scope) {
+            scope = Some(row.scope);
+            let _ = write!(page, "\n## {}\n\n| action |", row.scope.as_str());
+            for (name, _) in &keymaps {
+                let _ = write!(page, " {name} |");
+            }
+            page.push_str(" what it does |\n|---|");
+            page.push_str(&"---|".repeat(keymaps.len() + 1));
+            page.push('\n');
+        }
+        let _ = write!(page, "| `{}` |", row.name);
+        for (_, keymap) in &keymaps {
+            let keys: Vec<String> = keymap
+                .alternatives(row.action)
+                .iter()
+                .map(|keys| format!("`{keys}`"))
+                .collect();
+            let _ = write!(page, " {} |", keys.join(", "));
+        }
+        let _ = writeln!(page, " {} |", row.doc);
+    }
+    Ok(page)
 }
 
 fn nearest_action(word: &str) -> &'static str {
@@ -231,6 +321,14 @@ mod tests {
                 "keymap: down: there is no key \"hyper-j\"",
             ),
             ("down = ['j']", "keymap: up has no key"),
+            (
+                "inherits = 'nobody'",
+                "there is no keymap \"nobody\"; shipped are default, vim, emacs",
+            ),
+            (
+                "inherits = 'default'\ndown = ['k']",
+                "keymap: \"k\" of up is in the way of down",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(Keymap::parse(text).unwrap_err().to_string(), expected);

@@ -31,7 +31,7 @@ pub use action::{ACTIONS, Action, ActionRow, Scope};
 pub use app::{TuiError, TuiOptions, run};
 pub use format::Clock;
 pub use key::Key;
-pub use keymap::{Keymap, KeymapError, Lookup, key_table};
+pub use keymap::{Keymap, KeymapError, Lookup, key_page, key_table};
 pub use link::{FarEnd, Link, Request, Update};
 pub use paint::Look;
 pub use screen::ScreenWriter;
@@ -39,3 +39,11 @@ pub use state::{Overlay, Screen, State, Tab};
 pub use theme::{Role, Theme, ThemeError};
 pub use update::{Effects, Event, TerminalOp, Urgency, update};
 pub use view::draw;
+
+/// Whether the name of a theme or keymap is the path of a file rather than one that is shipped.
+fn is_path(name: &str) -> bool {
+    name.contains('/')
+        || std::path::Path::new(name)
+            .extension()
+            .is_some_and(|end| end == "toml")
+}

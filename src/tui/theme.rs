@@ -152,6 +152,14 @@ pub enum ThemeError {
         /// The role.
         role: &'static str,
     },
+    /// The file cannot be read.
+    #[error("theme {path}: {why}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
     /// No theme has this name.
     #[error("there is no theme {0:?}; shipped are {names}", names = Theme::names().collect::<Vec<_>>().join(", "))]
     Unknown(String),
@@ -211,6 +219,18 @@ impl Theme {
     pub fn shipped(name: &str) -> Result<Self, ThemeError> {
         let text = shipped_text(name).ok_or_else(|| ThemeError::Unknown(name.to_owned()))?;
         Self::parse(text)
+    }
+
+    /// A theme by its name, or by the path of its file.
+    pub fn load(name: &str) -> Result<Self, ThemeError> {
+        if !super::is_path(name) {
+            return Self::shipped(name);
+        }
+        let text = std::fs::read_to_string(name).map_err(|error| ThemeError::File {
+            path: name.to_owned(),
+            why: error.to_string(),
+        })?;
+        Self::parse(&text)
     }
 
     /// Reads a theme; what it inherits from must be shipped.
@@ -384,5 +404,95 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(Theme::parse(text).unwrap_err().to_string(), expected);
         }
+    }
+
+    /// The first sixteen colours as xterm has them; terminals differ, these are the best known.
+    const XTERM: [u32; 16] = [
+        0x00_0000, 0xcd_0000, 0x00_cd00, 0xcd_cd00, 0x00_00ee, 0xcd_00cd, 0x00_cdcd, 0xe5_e5e5,
+        0x7f_7f7f, 0xff_0000, 0x00_ff00, 0xff_ff00, 0x5c_5cff, 0xff_00ff, 0x00_ffff, 0xff_ffff,
+    ];
+
+    fn rgb(colour: Color) -> u32 {
+        let index = match colour {
+            Color::Indexed(index) => u32::from(index),
+            Color::Rgb(r, g, b) => return u32::from_be_bytes([0, r, g, b]),
+            named => {
+                let order = [
+                    Color::Black,
+                    Color::Red,
+                    Color::Green,
+                    Color::Yellow,
+                    Color::Blue,
+                    Color::Magenta,
+                    Color::Cyan,
+                    Color::Gray,
+                    Color::DarkGray,
+                    Color::LightRed,
+                    Color::LightGreen,
+                    Color::LightYellow,
+                    Color::LightBlue,
+                    Color::LightMagenta,
+                    Color::LightCyan,
+                    Color::White,
+                ];
+                order.iter().position(|c| *c == named).expect("a colour") as u32
+            }
+        };
+        let level = |n: u32| if n == 0 { 0 } else { 55 + 40 * n };
+        match index {
+            0..16 => XTERM[index as usize],
+            16..232 => {
+                let n = index - 16;
+                level(n / 36) << 16 | level(n / 6 % 6) << 8 | level(n % 6)
+            }
+            _ => (8 + 10 * (index - 232)) * 0x01_0101,
+        }
+    }
+
+    /// Contrast ratio of WCAG 2.1, from 1 to 21.
+    fn contrast(one: u32, other: u32) -> f64 {
+        let luminance = |rgb: u32| {
+            let part = |shift: u32| {
+                let c = f64::from(rgb >> shift & 0xff) / 255.0;
+                if c <= 0.04045 {
+                    c / 12.92
+                } else {
+                    ((c + 0.055) / 1.055).powf(2.4)
+                }
+            };
+            0.2126 * part(16) + 0.7152 * part(8) + 0.0722 * part(0)
+        };
+        let (a, b) = (luminance(one) + 0.05, luminance(other) + 0.05);
+        (a / b).max(b / a)
+    }
+
+    #[test]
+    fn every_role_can_be_read_on_its_background() {
+        const BLACK: u32 = 0x00_0000;
+        const WHITE: u32 = 0xff_ffff;
+        // WCAG 2.1: 4.5 for text, 7 for enhanced contrast, 3 for graphics.
+        let cases = [
+            ("dark", BLACK, 4.5),
+            ("light", WHITE, 4.5),
+            ("high-contrast", BLACK, 7.0),
+            ("red-green", BLACK, 4.5),
+            ("blue-yellow", BLACK, 4.5),
+        ];
+        let mut weak = Vec::new();
+        for (name, background, text) in cases {
+            let theme = Theme::shipped(name).unwrap();
+            for (role, word) in ROLES {
+                let style = theme.style(role);
+                let body = WHITE - background;
+                let fg = style.fg.map_or(body, rgb);
+                let bg = style.bg.map_or(background, rgb);
+                let wanted = if role == Role::Band { 3.0 } else { text };
+                let found = contrast(fg, bg);
+                if found < wanted {
+                    weak.push(format!("{name} {word}: {found:.1} < {wanted}"));
+                }
+            }
+        }
+        assert!(weak.is_empty(), "{weak:#?}");
     }
 }

@@ -1,12 +1,12 @@
 //! What frames every view: header, banner, tabs, pane titles, footer.
 
 use crate::api::View;
-use crate::model::{SafeText, SourceHealth};
+use crate::model::SourceHealth;
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
-use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Screen, State, Tab};
 use crate::tui::theme::Role;
 
@@ -252,44 +252,5 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Palette,
             Action::Help,
         ],
-    }
-}
-
-/// What the console watches, when nothing is wrong: quiet is not the same as healthy.
-pub(super) fn empty(state: &State, canvas: &mut Canvas<'_>) {
-    let Some(view) = state.feed.shown() else {
-        return;
-    };
-    let filtered = !state.list.filter.is_empty() && !view.incidents.is_empty();
-    let title = if filtered {
-        " No incident matches the filter; Esc clears it."
-    } else {
-        " No open incident."
-    };
-    let counts = view.counts;
-    let watched = format!(
-        "Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings open.",
-        format::count(counts.entities),
-        format::count(counts.series),
-        format::count(counts.templates),
-        format::count(counts.alerts_firing),
-        format::count(counts.findings_open),
-    );
-    let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
-    for line in wrap(&SafeText::new(&watched), canvas.width().saturating_sub(2)) {
-        rows.push(Row::new().put(Role::Body, " ").put(Role::Body, line));
-    }
-    rows.push(Row::new());
-    rows.push(super::sources::heading());
-    rows.extend(view.sources.values().map(|source| {
-        Row::new()
-            .put(Role::Body, "  ")
-            .join(super::sources::summary(source, view.at, canvas.width()))
-    }));
-    if view.sources.is_empty() {
-        rows.push(Row::new().put(Role::Blind, "   none: nothing can be seen"));
-    }
-    for (y, row) in rows.iter().enumerate() {
-        canvas.row(y + 1, row);
     }
 }

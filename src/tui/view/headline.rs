@@ -136,7 +136,7 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
             .put(Role::Muted, " at ")
             .put(Role::Muted, state.clock.minute(*at)),
         SuspectKind::Resource { metric } => row
-            .put(Role::Body, "runs out of ")
+            .put(Role::Body, "limited by ")
             .put(Role::Body, metric.to_string()),
         SuspectKind::Traffic => row.put(Role::Body, "more work than usual"),
         SuspectKind::InstanceLoss => row.put(Role::Body, "an instance is gone"),

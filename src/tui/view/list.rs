@@ -7,7 +7,7 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Screen, State};
 use crate::tui::theme::Role;
 
-use super::{chrome, headline};
+use super::{empty, headline};
 
 /// Cells of the columns but the summary.
 const ID: usize = 5;
@@ -29,7 +29,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     canvas.row(0, &heading(state, canvas.width()));
     let order = state.list.order();
     if order.is_empty() {
-        return chrome::empty(state, canvas);
+        return empty::draw(state, canvas);
     }
     let at = state.list.position();
     let window = state

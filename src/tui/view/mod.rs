@@ -6,6 +6,7 @@ mod alerts;
 mod approval;
 mod chrome;
 mod dialogs;
+mod empty;
 mod headline;
 mod list;
 mod logs;

@@ -1,0 +1,134 @@
+//! What the console watches when nothing is wrong, and the lines of config that would show it more:
+//! quiet is not the same as healthy.
+
+use crate::api::View;
+use crate::model::{SafeText, SourceHealth};
+use crate::tui::format;
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::State;
+use crate::tui::theme::Role;
+
+use super::sources;
+
+/// Who sends to a receiver, where that is set, and what to write there; `{}` is the receiver's address.
+struct Sender {
+    source: &'static str,
+    who: &'static str,
+    line: fn(&str) -> String,
+}
+
+/// Cells before a line to copy.
+const INDENT: usize = 5;
+
+/// The most telling first: where lines are few, the last are left out.
+const SENDERS: [Sender; 4] = [
+    Sender {
+        source: "remote_write",
+        who: "Metrics: in prometheus.yml",
+        line: |url| format!("remote_write: [{{url: {url}}}]"),
+    },
+    Sender {
+        source: "otlp",
+        who: "Traces, logs and metrics: for any OpenTelemetry SDK",
+        line: |url| {
+            let base = url.split("/v1/").next().unwrap_or(url);
+            format!("OTEL_EXPORTER_OTLP_ENDPOINT={base}")
+        },
+    },
+    Sender {
+        source: "changes",
+        who: "Deploys: at the end of the pipeline",
+        line: |url| {
+            format!("curl -d '{{\"kind\":\"deploy\",\"service\":\"S\",\"version\":\"V\"}}' {url}")
+        },
+    },
+    Sender {
+        source: "alerts",
+        who: "Alerts: in prometheus.yml, under alerting: alertmanagers:",
+        line: |url| {
+            let host = url
+                .split("://")
+                .last()
+                .and_then(|rest| rest.split('/').next());
+            format!("- static_configs: [{{targets: [{}]}}]", host.unwrap_or(url))
+        },
+    },
+];
+
+/// Draws it below the heading of the list.
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(view) = state.feed.shown() else {
+        return;
+    };
+    let filtered = !state.list.filter.is_empty() && !view.incidents.is_empty();
+    let title = if filtered {
+        " No incident matches the filter; Esc clears it."
+    } else {
+        " No open incident."
+    };
+    let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
+    for line in wrap(
+        &SafeText::new(&watched(view)),
+        canvas.width().saturating_sub(2),
+    ) {
+        rows.push(Row::new().put(Role::Body, " ").put(Role::Body, line));
+    }
+    rows.push(Row::new());
+    rows.push(sources::heading());
+    rows.extend(view.sources.values().map(|source| {
+        Row::new()
+            .put(Role::Body, "  ")
+            .join(sources::summary(source, view.at, canvas.width()))
+    }));
+    if view.sources.is_empty() {
+        rows.push(Row::new().put(Role::Blind, "   none: nothing can be seen"));
+    }
+    let room = canvas.height().saturating_sub(rows.len() + 1);
+    if !filtered {
+        rows.extend(more(view, room, canvas.width()));
+    }
+    for (y, row) in rows.iter().enumerate() {
+        canvas.row(y + 1, row);
+    }
+}
+
+fn watched(view: &View) -> String {
+    let counts = view.counts;
+    format!(
+        "Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings open.",
+        format::count(counts.entities),
+        format::count(counts.series),
+        format::count(counts.templates),
+        format::count(counts.alerts_firing),
+        format::count(counts.findings_open),
+    )
+}
+
+/// For receivers that were never spoken to, what would make somebody speak; as many as there is room for.
+fn more(view: &View, room: usize, width: usize) -> Vec<Row> {
+    let lines = SENDERS.iter().filter_map(|sender| {
+        let row = view.sources.get(sender.source)?;
+        let silent = row.health == SourceHealth::Waiting && row.taken == 0;
+        silent.then(|| {
+            let line = SafeText::new(&(sender.line)(&row.detail));
+            let who = Row::new().pad_to(INDENT - 2).put(Role::Muted, sender.who);
+            let written = wrap(&line, width.saturating_sub(INDENT))
+                .into_iter()
+                .map(|line| Row::new().pad_to(INDENT).put(Role::Title, line));
+            std::iter::once(who).chain(written).collect::<Vec<_>>()
+        })
+    });
+    let mut told: Vec<Row> = Vec::new();
+    for rows in lines {
+        if told.len() + rows.len() + 2 > room {
+            break;
+        }
+        told.extend(rows);
+    }
+    if told.is_empty() {
+        return told;
+    }
+    let head = " It would show more with a line each (docs/sources.md has them all):";
+    let head = [Row::new(), Row::new().put(Role::Title, head)];
+    head.into_iter().chain(told).collect()
+}
