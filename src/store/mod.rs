@@ -5,6 +5,7 @@
 
 pub mod db;
 pub mod journal;
+pub mod recorder;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,0 +1,171 @@
+//! Reading recordings: one file, or a folder of segments, as one stream; and cutting a window out of it.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use super::redact::Redactor;
+use super::segment::{Header, RecordingError, SegmentReader, SegmentWriter};
+use super::{FRAME_BYTES, list};
+use crate::model::{Stamped, Time};
+
+/// Inputs of one or more segments, in order.
+#[derive(Debug)]
+pub struct Recording {
+    waiting: VecDeque<PathBuf>,
+    reader: SegmentReader,
+    seq: u64,
+    missing: u64,
+    torn_bytes: u64,
+}
+
+/// Some inputs, read together.
+#[derive(Debug, Default)]
+pub struct Frame {
+    /// The inputs.
+    pub inputs: Vec<Stamped>,
+    /// The daemon was started anew before the first of them.
+    pub restarted: bool,
+}
+
+/// What was cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Inputs written.
+    pub inputs: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Inputs of the window that were left out to hide who did what.
+    pub withheld: u64,
+}
+
+impl Recording {
+    /// Opens a file, or a folder of segments. With `from`, segments that end before it are skipped.
+    pub fn open(path: &Path, from: Option<Time>) -> Result<Self, RecordingError> {
+        let mut waiting: VecDeque<PathBuf> = VecDeque::from([path.to_owned()]);
+        if path.is_dir() {
+            let listed = list(path).map_err(|source| RecordingError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+            let first = from.map_or(0, |from| {
+                let before = listed.iter().take_while(|segment| segment.from <= from);
+                before.count().saturating_sub(1)
+            });
+            waiting = listed.into_iter().skip(first).map(|s| s.path).collect();
+        }
+        let first = waiting.pop_front();
+        let first = first.ok_or_else(|| RecordingError::NotOne {
+            path: path.to_owned(),
+        })?;
+        Ok(Self {
+            waiting,
+            reader: SegmentReader::open(&first)?,
+            seq: 0,
+            missing: 0,
+            torn_bytes: 0,
+        })
+    }
+
+    /// What the segment being read says of itself.
+    pub const fn header(&self) -> &Header {
+        self.reader.header()
+    }
+
+    /// Inputs that were made and are not in the recording, as far as numbers tell.
+    pub const fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Bytes at the ends of segments that a crash left unfinished.
+    pub const fn torn_bytes(&self) -> u64 {
+        self.torn_bytes + self.reader.torn_bytes()
+    }
+
+    /// The next inputs; `None` at the end.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, RecordingError> {
+        loop {
+            if let Some(inputs) = self.reader.next_frame()? {
+                return Ok(Some(self.number(inputs)));
+            }
+            let Some(next) = self.waiting.pop_front() else {
+                return Ok(None);
+            };
+            self.torn_bytes += self.reader.torn_bytes();
+            self.reader = SegmentReader::open(&next)?;
+        }
+    }
+
+    /// Numbers count up by one while a daemon runs, and begin anew with the next.
+    fn number(&mut self, inputs: Vec<Stamped>) -> Frame {
+        let restarted = inputs.first().is_some_and(|first| first.seq <= self.seq);
+        if restarted {
+            self.seq = 0;
+        }
+        for stamped in &inputs {
+            if self.seq > 0 {
+                self.missing += stamped.seq.saturating_sub(self.seq + 1);
+            }
+            self.seq = stamped.seq;
+        }
+        Frame { inputs, restarted }
+    }
+}
+
+/// Writes the inputs from `from` to `to`, both included, into one file; `salt` makes it unreadable to
+/// others while what is the same stays the same.
+pub fn cut(
+    source: &Path,
+    (from, to): (Time, Time),
+    out: &Path,
+    salt: Option<u64>,
+) -> Result<Cut, RecordingError> {
+    let io = |source| RecordingError::Io {
+        path: out.to_owned(),
+        source,
+    };
+    let mut recording = Recording::open(source, Some(from))?;
+    let header = Header {
+        from,
+        redacted: salt.is_some(),
+        ..recording.header().clone()
+    };
+    let mut redactor = salt.map(Redactor::new);
+    let header = match &redactor {
+        Some(redactor) => redactor.header(header),
+        None => header,
+    };
+    let file = File::create_new(out).map_err(io)?;
+    let mut writer = SegmentWriter::new(BufWriter::new(file), &header).map_err(io)?;
+    let mut done = Cut::default();
+    'read: while let Some(frame) = recording.next_frame()? {
+        for stamped in frame.inputs {
+            if stamped.at > to {
+                break 'read;
+            }
+            if stamped.at < from {
+                continue;
+            }
+            let kept = match &mut redactor {
+                Some(redactor) => redactor.input(stamped),
+                None => Some(stamped),
+            };
+            let Some(kept) = kept else {
+                done.withheld += 1;
+                continue;
+            };
+            writer.put(&kept);
+            done.inputs += 1;
+            if writer.pending() >= FRAME_BYTES {
+                writer.flush().map_err(io)?;
+            }
+        }
+    }
+    writer.flush().map_err(io)?;
+    done.bytes = writer.bytes();
+    let file = writer.finish().map_err(io)?;
+    let file = file.into_inner().map_err(|error| io(error.into()))?;
+    file.sync_all().map_err(io)?;
+    Ok(done)
+}

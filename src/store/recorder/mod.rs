@@ -1,0 +1,387 @@
+//! The flight recorder: every input of the engine, as it was stamped, so that any hour can be seen again.
+//!
+//! Segments of a few minutes lie in one folder within a byte budget. The oldest go first, but those an
+//! incident needs go last. Recording never holds up the engine: a disk that cannot follow loses
+//! telemetry from the recording, and that is counted and told; decisions are the journal's business.
+
+mod cut;
+mod decode;
+mod encode;
+mod redact;
+mod segment;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use cut::{Cut, Frame, Recording, cut};
+pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};
+
+use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time};
+
+/// Name of the recorder's folder in the data folder.
+pub const RECORDER_FOLDER: &str = "recorder";
+/// Ending of a segment's name.
+pub const SEGMENT_ENDING: &str = "sgrec";
+/// What a crash may lose, in real time.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// A frame is written early when it is this large in memory, in bytes.
+const FRAME_BYTES: usize = 4 << 20;
+/// A segment covers at most this much engine time, in milliseconds.
+const SEGMENT_MS: i64 = 10 * 60_000;
+/// A segment grows to this many bytes at most, give or take a frame.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// A segment names at most this many series, label sets and names: bounds memory.
+const SEGMENT_TOLD_MAX: usize = 1 << 20;
+/// Inputs that wait for the disk; later ones are not recorded, and counted.
+const QUEUE_INPUTS_MAX: usize = 8_192;
+/// Signals in the inputs that wait: bounds memory when batches are large.
+const QUEUE_SIGNALS_MAX: u64 = 2_000_000;
+/// After an error, recording is tried again this much later.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// An incident keeps this much engine time before it began, and after it ended, in milliseconds.
+const PIN_MARGIN_MS: i64 = 15 * 60_000;
+/// Pinned incidents remembered; the oldest are let go.
+const PINS_MAX: usize = 1_000;
+
+/// Where and how much to record.
+#[derive(Clone, Debug)]
+pub struct RecorderOptions {
+    /// Folder of the segments; made if missing.
+    pub folder: PathBuf,
+    /// Bytes all segments may take together.
+    pub bytes_max: u64,
+    /// What each segment says of itself; its time is set when it begins.
+    pub header: Header,
+}
+
+/// How recording goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecorderStatus {
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Inputs that could not be recorded, since the start.
+    pub lost_inputs: u64,
+    /// Segments with an incident in them that had to go all the same.
+    pub unpinned: u64,
+    /// Why nothing is recorded now, if so.
+    pub failing: Option<String>,
+}
+
+/// The engine's side: hands inputs to the recorder's thread.
+#[derive(Debug)]
+pub struct Recorder {
+    queue: Option<SyncSender<Message>>,
+    /// Signals handed over and not yet written.
+    waiting: Arc<AtomicU64>,
+    status: Arc<Mutex<RecorderStatus>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Input(Box<Stamped>),
+    Pin(IncidentId, Pin),
+}
+
+/// Engine time an incident needs; without an end it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pin {
+    from: Time,
+    to: Option<Time>,
+}
+
+/// The thread's side.
+struct Tape {
+    options: RecorderOptions,
+    waiting: Arc<AtomicU64>,
+    status: Arc<Mutex<RecorderStatus>>,
+    current: Option<Current>,
+    pins: BTreeMap<IncidentId, Pin>,
+    retry_at: Option<Instant>,
+}
+
+struct Current {
+    writer: SegmentWriter<BufWriter<File>>,
+    from: Time,
+}
+
+/// A segment as its name tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    from: Time,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Recorder {
+    /// Starts the thread. A folder that cannot be used is told by [`Recorder::status`], not here:
+    /// watching is worth more than recording.
+    pub fn start(options: RecorderOptions) -> io::Result<Self> {
+        let (queue, inbox) = sync_channel(QUEUE_INPUTS_MAX);
+        let status = Arc::new(Mutex::new(RecorderStatus::default()));
+        let waiting = Arc::new(AtomicU64::new(0));
+        let tape = Tape {
+            options,
+            waiting: Arc::clone(&waiting),
+            status: Arc::clone(&status),
+            current: None,
+            pins: BTreeMap::new(),
+            retry_at: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || tape.run(&inbox))?;
+        Ok(Self {
+            queue: Some(queue),
+            waiting,
+            status,
+            thread: Some(thread),
+        })
+    }
+
+    /// Records an input, after the engine has seen it. Never waits.
+    pub fn record(&self, stamped: Stamped) {
+        let signals = signals(&stamped);
+        if self.waiting.load(Ordering::Relaxed) + signals > QUEUE_SIGNALS_MAX {
+            return self.lose();
+        }
+        self.waiting.fetch_add(signals, Ordering::Relaxed);
+        if !self.send(Message::Input(Box::new(stamped))) {
+            self.waiting.fetch_sub(signals, Ordering::Relaxed);
+            self.lose();
+        }
+    }
+
+    /// Keeps what an incident needs for as long as the budget allows.
+    pub fn pin(&self, incident: &Incident, now: Time) {
+        let pin = Pin {
+            from: incident.began.plus_ms(-PIN_MARGIN_MS),
+            to: (incident.phase == Phase::Resolved).then(|| now.plus_ms(PIN_MARGIN_MS)),
+        };
+        if !self.send(Message::Pin(incident.id, pin)) {
+            self.lose();
+        }
+    }
+
+    /// How it goes.
+    pub fn status(&self) -> RecorderStatus {
+        self.status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn send(&self, message: Message) -> bool {
+        let queue = self.queue.as_ref();
+        queue.is_some_and(|queue| queue.try_send(message).is_ok())
+    }
+
+    fn lose(&self) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.lost_inputs += 1;
+    }
+}
+
+impl Drop for Recorder {
+    /// Waits until what was handed over is written.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A recorder that panicked has nothing left to write.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Tape {
+    fn run(mut self, inbox: &Receiver<Message>) {
+        let mut flushed = Instant::now();
+        self.tell(|_| ());
+        loop {
+            let patience = FLUSH_EVERY.saturating_sub(flushed.elapsed());
+            match inbox.recv_timeout(patience) {
+                Ok(Message::Input(stamped)) => {
+                    self.put(&stamped);
+                    self.waiting.fetch_sub(signals(&stamped), Ordering::Relaxed);
+                }
+                Ok(Message::Pin(id, pin)) => self.pin(id, pin),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            }
+            if flushed.elapsed() >= FLUSH_EVERY {
+                self.flush();
+                flushed = Instant::now();
+            }
+        }
+    }
+
+    fn pin(&mut self, id: IncidentId, pin: Pin) {
+        self.pins.insert(id, pin);
+        while self.pins.len() > PINS_MAX {
+            self.pins.pop_first();
+        }
+    }
+
+    fn put(&mut self, stamped: &Stamped) {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return self.tell(|status| status.lost_inputs += 1);
+        }
+        if self.current.as_ref().is_some_and(|c| c.is_full(stamped.at)) {
+            self.close();
+        }
+        let current = match self.current.take() {
+            Some(current) => Ok(current),
+            None => self.begin(stamped.at),
+        };
+        match current {
+            Ok(mut current) => {
+                current.writer.put(stamped);
+                let is_large = current.writer.pending() >= FRAME_BYTES;
+                self.current = Some(current);
+                if is_large {
+                    self.flush();
+                }
+            }
+            Err(error) => {
+                self.fail(&error);
+                self.tell(|status| status.lost_inputs += 1);
+            }
+        }
+    }
+
+    fn begin(&mut self, from: Time) -> io::Result<Current> {
+        let folder = &self.options.folder;
+        fs::create_dir_all(folder)?;
+        // Two runs may begin at the same time of a simulated clock.
+        let mut run = 0;
+        let file = loop {
+            let path = folder.join(format!("{:013}-{run}.{SEGMENT_ENDING}", from.ms().max(0)));
+            match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => run += 1,
+                opened => break opened?,
+            }
+        };
+        let header = Header {
+            from,
+            ..self.options.header.clone()
+        };
+        let writer = SegmentWriter::new(BufWriter::new(file), &header)?;
+        self.retry_at = None;
+        self.tell(|status| status.failing = None);
+        Ok(Current { writer, from })
+    }
+
+    fn flush(&mut self) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        if let Err(error) = current.writer.flush() {
+            self.current = None;
+            self.fail(&error);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(current) = self.current.take() {
+            let closed = current.writer.finish();
+            let closed = closed.and_then(|file| file.into_inner().map_err(Into::into));
+            if let Err(error) = closed.and_then(|file| file.sync_data()) {
+                self.fail(&error);
+            }
+        }
+        self.make_room();
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        let why = format!("{}: {error}", self.options.folder.display());
+        tracing::warn!("nothing is recorded: {why}");
+        self.retry_at = Some(Instant::now() + RETRY_AFTER);
+        self.tell(|status| status.failing = Some(why));
+    }
+
+    /// Deletes whole segments, oldest first, until the budget holds; those with an incident last.
+    fn make_room(&mut self) {
+        let mut listed = match list(&self.options.folder) {
+            Ok(listed) => listed,
+            Err(error) => return self.fail(&error),
+        };
+        let mut bytes: u64 = listed.iter().map(|s| s.bytes).sum();
+        let mut unpinned = 0;
+        while bytes > self.options.bytes_max && !listed.is_empty() {
+            let free = (0..listed.len()).find(|i| !self.is_pinned(&listed, *i));
+            unpinned += u64::from(free.is_none());
+            let gone = listed.remove(free.unwrap_or(0));
+            if let Err(error) = fs::remove_file(&gone.path) {
+                return self.fail(&error);
+            }
+            bytes -= gone.bytes;
+        }
+        let segments = listed.len() as u64;
+        self.tell(|status| {
+            status.bytes = bytes;
+            status.segments = segments;
+            status.unpinned += unpinned;
+        });
+    }
+
+    /// A segment ends where the next one begins.
+    fn is_pinned(&self, listed: &[Listed], place: usize) -> bool {
+        let from = listed[place].from;
+        let until = listed.get(place + 1).map(|next| next.from);
+        self.pins.values().any(|pin| {
+            pin.to.is_none_or(|to| from <= to) && until.is_none_or(|until| until >= pin.from)
+        })
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut RecorderStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Current {
+    fn is_full(&self, now: Time) -> bool {
+        now.since(self.from) >= SEGMENT_MS
+            || self.writer.bytes() >= SEGMENT_BYTES
+            || self.writer.told() >= SEGMENT_TOLD_MAX
+    }
+}
+
+fn signals(stamped: &Stamped) -> u64 {
+    match &stamped.input {
+        Input::Signals(batch) => batch.signals.len() as u64,
+        Input::Tick | Input::Command { .. } | Input::Step(_) => 0,
+    }
+}
+
+/// The segments of a folder, oldest first; other files are left alone.
+fn list(folder: &Path) -> io::Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_segment = path.extension().is_some_and(|e| e == SEGMENT_ENDING);
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let from = name.and_then(|name| name.split('-').next()?.parse().ok());
+        if let (true, Some(from)) = (is_segment, from) {
+            listed.push(Listed {
+                from: Time::from_ms(from),
+                bytes: entry.metadata()?.len(),
+                path,
+            });
+        }
+    }
+    listed.sort();
+    Ok(listed)
+}
+
+#[cfg(test)]
+mod tests;

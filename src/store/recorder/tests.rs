@@ -1,0 +1,296 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::EngineConfig;
+use crate::model::{
+    Batch, Input, Labels, LogLevel, LogLine, Sample, Series, SeriesKind, Signal, SourceId, Span,
+    SpanId, SpanKind, TraceId, Unit,
+};
+
+fn header() -> Header {
+    Header {
+        made_by: "0".to_owned(),
+        environment: "test".to_owned(),
+        from: Time::ZERO,
+        redacted: false,
+        engine: EngineConfig::default(),
+        runbooks: Vec::new(),
+    }
+}
+
+fn series(name: &str) -> Arc<Series> {
+    let labels = Labels::from_pairs([("service", name)]).expect("short");
+    Arc::new(Series::new("cpu", labels, SeriesKind::Gauge, Unit::Ratio))
+}
+
+fn stamped(seq: u64, at_s: i64, signals: Vec<Signal>) -> Stamped {
+    let source = SourceId::new("test");
+    Stamped {
+        seq,
+        at: Time::from_secs(at_s),
+        input: Input::Signals(Batch { source, signals }),
+    }
+}
+
+fn sample(series: &Arc<Series>, at: i64, value: f64) -> Signal {
+    Signal::Sample(Sample {
+        series: Arc::clone(series),
+        at: Time::from_ms(at),
+        value,
+    })
+}
+
+fn line(text: &str) -> Signal {
+    Signal::Log(Box::new(LogLine {
+        at: Time::from_secs(3),
+        labels: Labels::from_pairs([("service", "cart")]).expect("short"),
+        level: Some(LogLevel::Warn),
+        text: Box::from(text),
+        trace: Some(TraceId(u128::MAX)),
+        span: None,
+    }))
+}
+
+fn span(id: u64, parent: Option<u64>) -> Signal {
+    Signal::Span(Box::new(Span {
+        trace: TraceId(7 << 70),
+        id: SpanId(id),
+        parent: parent.map(SpanId),
+        resource: Labels::from_pairs([("service.name", "cart")]).expect("short"),
+        name: Arc::from("GET /cart"),
+        kind: SpanKind::Server,
+        start: Time::from_secs(4),
+        duration_us: 1_500,
+        error: id % 2 == 0,
+        peer: parent.map(|_| Arc::from("cache")),
+    }))
+}
+
+/// As text, so that a NaN equals itself.
+fn text(inputs: &[Stamped]) -> String {
+    format!("{inputs:?}")
+}
+
+fn write(inputs: &[Stamped], frame_of: usize) -> Vec<u8> {
+    let mut writer = SegmentWriter::new(Vec::new(), &header()).expect("memory");
+    for (i, stamped) in inputs.iter().enumerate() {
+        writer.put(stamped);
+        if i % frame_of == 0 {
+            writer.flush().expect("memory");
+        }
+    }
+    writer.finish().expect("memory")
+}
+
+fn read(folder: &Path, bytes: &[u8]) -> Result<(Vec<Stamped>, u64), RecordingError> {
+    let path = folder.join("one");
+    fs::write(&path, bytes).expect("a temporary folder");
+    let mut recording = Recording::open(&path, None)?;
+    let mut inputs = Vec::new();
+    while let Some(frame) = recording.next_frame()? {
+        inputs.extend(frame.inputs);
+    }
+    Ok((inputs, recording.torn_bytes()))
+}
+
+fn mixed() -> Vec<Stamped> {
+    let (a, b) = (series("a"), series("b"));
+    let mut inputs = vec![
+        stamped(
+            1,
+            1,
+            vec![
+                line("disk /dev/sda1 is full"),
+                span(1, None),
+                span(2, Some(1)),
+            ],
+        ),
+        stamped(
+            2,
+            1,
+            vec![span(3, Some(1)), sample(&a, 900, -0.0), line("")],
+        ),
+    ];
+    for seq in 3..40 {
+        let value = seq as f64 * 0.01;
+        inputs.push(stamped(
+            seq,
+            seq as i64,
+            vec![
+                sample(&a, seq as i64 * 1_000, value),
+                sample(&b, seq as i64 * 1_000, seq as f64 / 3.0),
+            ],
+        ));
+    }
+    inputs.push(stamped(
+        40,
+        50,
+        vec![
+            sample(&b, i64::MIN, f64::NAN),
+            sample(&a, i64::MAX, f64::INFINITY),
+        ],
+    ));
+    inputs.push(Stamped {
+        seq: 41,
+        at: Time::from_secs(51),
+        input: Input::Tick,
+    });
+    inputs
+}
+
+#[test]
+fn what_was_put_comes_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for frame_of in [1, 7, 1_000] {
+        let (inputs, torn) = read(folder.path(), &write(&mixed(), frame_of)).expect("just written");
+        assert_eq!((text(&inputs), torn), (text(&mixed()), 0));
+    }
+}
+
+#[test]
+fn secrets_are_not_kept() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let said = stamped(1, 1, vec![line("login password=hunter2")]);
+    let (inputs, _) = read(folder.path(), &write(&[said], 1)).expect("just written");
+    assert!(!text(&inputs).contains("hunter2"));
+}
+
+#[test]
+fn an_unfinished_end_loses_that_frame_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = write(&mixed(), 1);
+    let (inputs, torn) = read(folder.path(), &bytes[..bytes.len() - 3]).expect("torn is no damage");
+    assert_eq!(text(&inputs), text(&mixed()[..40]));
+    assert!(torn > 0);
+}
+
+#[test]
+fn damage_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = write(&mixed(), 1);
+    let mut flipped = bytes.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    let mut newer = bytes.clone();
+    newer[8] = 9;
+    let cases = [
+        (flipped, "the checksum does not match"),
+        (newer, "is of format 9"),
+        (
+            b"something else, of some length".to_vec(),
+            "is not a recording",
+        ),
+        (Vec::new(), "is not a recording"),
+    ];
+    for (bytes, said) in cases {
+        let error = read(folder.path(), &bytes).expect_err(said).to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+fn options(folder: &Path, bytes_max: u64) -> RecorderOptions {
+    RecorderOptions {
+        folder: folder.to_owned(),
+        bytes_max,
+        header: header(),
+    }
+}
+
+/// Two hours of one noisy series through the recorder's own thread.
+fn record_hours(folder: &Path, bytes_max: u64, pinned: Option<i64>) -> RecorderStatus {
+    let noisy = series("noisy");
+    let recorder = Recorder::start(options(folder, bytes_max)).expect("a thread");
+    if let Some(began_s) = pinned {
+        let (id, margin) = (IncidentId(1), 60_000);
+        let began = Time::from_secs(began_s);
+        let pin = Pin {
+            from: began.plus_ms(-margin),
+            to: Some(began.plus_ms(margin)),
+        };
+        assert!(recorder.send(Message::Pin(id, pin)));
+    }
+    for seq in 1..=720u64 {
+        let at = seq as i64 * 10;
+        let value = (seq as f64).sin();
+        recorder.record(stamped(seq, at, vec![sample(&noisy, at * 1_000, value)]));
+    }
+    let status = Arc::clone(&recorder.status);
+    drop(recorder);
+    let status = status.lock().expect("no panic").clone();
+    assert_eq!((status.lost_inputs, &status.failing), (0, &None));
+    status
+}
+
+#[test]
+fn the_oldest_go_first_and_incidents_last() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let all = record_hours(&folder.path().join("all"), u64::MAX, None);
+    assert_eq!(all.segments, 12);
+    let half = folder.path().join("half");
+    let kept = record_hours(&half, all.bytes / 2, None);
+    let firsts = |folder: &Path| -> Vec<i64> {
+        let listed = list(folder).expect("it is there");
+        listed.iter().map(|s| s.from.ms() / 1_000).collect()
+    };
+    assert!(kept.bytes <= all.bytes / 2 && kept.segments >= 4);
+    assert!(firsts(&half)[0] > 3_600, "{:?}", firsts(&half));
+    let pinned = folder.path().join("pinned");
+    record_hours(&pinned, all.bytes / 2, Some(1_300));
+    assert_eq!(firsts(&pinned)[0], 1_210, "{:?}", firsts(&pinned));
+}
+
+#[test]
+fn a_cut_has_the_window_and_a_redacted_one_no_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = folder.path().join("source");
+    fs::write(&source, write(&mixed(), 5)).expect("a temporary folder");
+    let window = (Time::from_secs(1), Time::from_secs(12));
+    let (plain, hidden) = (folder.path().join("plain"), folder.path().join("hidden"));
+    let done = cut(&source, window, &plain, None).expect("a good recording");
+    assert_eq!((done.inputs, done.withheld), (12, 0));
+    let (inputs, _) = read(folder.path(), &fs::read(&plain).expect("just cut")).expect("good");
+    assert_eq!(text(&inputs), text(&mixed()[..12]));
+    cut(&source, window, &hidden, Some(42)).expect("a good recording");
+    let (inputs, _) = read(folder.path(), &fs::read(&hidden).expect("just cut")).expect("good");
+    assert_eq!(inputs.len(), 12);
+    let text = text(&inputs);
+    for name in ["cart", "cache", "sda1", "/cart"] {
+        assert!(!text.contains(name), "{name} in {text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_values_come_back(
+        values in prop::collection::vec((0..4usize, any::<f64>(), any::<i64>()), 1..200),
+        rounded in prop::collection::vec((0..4usize, -1_000_000i64..1_000_000, 0..6i32), 0..200),
+    ) {
+        let all: Vec<Arc<Series>> = ["a", "b", "c", "d"].map(series).into();
+        let mut signals: Vec<Signal> = values.iter().map(|(s, v, at)| sample(&all[*s], *at, *v)).collect();
+        signals.extend(rounded.iter().map(|(s, v, e)| sample(&all[*s], 5, *v as f64 / 10f64.powi(*e))));
+        let inputs = [stamped(1, 1, signals)];
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (back, _) = read(folder.path(), &write(&inputs, 1)).expect("just written");
+        prop_assert_eq!(text(&back), text(&inputs));
+    }
+
+    #[test]
+    fn hostile_columns_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        // Whatever it says of them, it returns.
+        let _ = decode::Decoder::default().frame(&bytes);
+    }
+
+    #[test]
+    fn bent_frames_are_refused_without_a_panic(place in 0..2_000usize, by in 1u8..=255) {
+        let mut encoder = encode::Encoder::default();
+        for stamped in &mixed() {
+            encoder.put(stamped);
+        }
+        let mut frame = encoder.take_frame();
+        let place = place % frame.len();
+        frame[place] = frame[place].wrapping_add(by);
+        let _ = decode::Decoder::default().frame(&frame);
+    }
+}
