@@ -13,6 +13,7 @@ use super::Common;
 use super::console::{self, LookArgs};
 use super::output::{Failure, print, print_json};
 use super::place::Place;
+use super::scratch::Scratch;
 use crate::config::{Config, demo_runbooks};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use crate::eval::drive::{self, Approve, placed_config};
@@ -75,16 +76,13 @@ struct Shop(Arc<Mutex<Sim>>);
 /// One sender for each source the simulation speaks as.
 struct Senders(Vec<SignalSender>);
 
-/// A folder that is removed with its content when dropped.
-struct Scratch(PathBuf);
-
 /// Runs the demo: on a screen, or without one.
 pub async fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     if args.headless || common.json {
         return conclude(common, args);
     }
     let config = Place::find(common)?.config;
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("demo")?;
     let daemon = start(args, config.clone(), &scratch).await?;
     console::on_own(daemon, &config, &args.look).await
 }
@@ -110,8 +108,12 @@ async fn start(args: &DemoArgs, base: Config, scratch: &Scratch) -> Result<Daemo
         },
         runbooks: demo_runbooks(),
         clock: clock.clone(),
-        socket: scratch.0.join("stormglass.sock"),
-        data_dir: Some(args.keep.clone().unwrap_or_else(|| scratch.0.join("data"))),
+        socket: scratch.path().join("stormglass.sock"),
+        data_dir: Some(
+            args.keep
+                .clone()
+                .unwrap_or_else(|| scratch.path().join("data")),
+        ),
         telemetry: Telemetry::Simulated {
             history: Box::new(shop.clone().history(start)),
             simulator: actions,
@@ -219,24 +221,5 @@ impl Senders {
             Some(sender) => sender.send(batch.signals).await.is_ok(),
             None => true,
         }
-    }
-}
-
-impl Scratch {
-    fn new() -> Result<Self, Failure> {
-        use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("stormglass-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| Failure::new(format!("cannot create {}: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is in the system's temporary folder, which is emptied anyway.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

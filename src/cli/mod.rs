@@ -14,6 +14,9 @@ mod list;
 mod output;
 mod place;
 mod plan;
+mod record;
+mod replay;
+mod scratch;
 mod serve;
 mod shell;
 mod show;
@@ -106,6 +109,10 @@ enum Cmd {
     Alerts(list::AlertsArgs),
     /// Print the journal, or verify that nobody has changed it
     Audit(audit::AuditArgs),
+    /// See a recording again: on a console, or as what the engine concluded, one JSON object a line
+    Replay(replay::ReplayArgs),
+    /// Cut a window out of what was recorded, into one file to hand to a colleague
+    Record(record::RecordArgs),
     /// Print the keys of the console
     Keys(keys::KeysArgs),
     /// Print completions for a shell
@@ -162,6 +169,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Runbooks => list::runbooks(common).await,
         Cmd::Alerts(args) => list::alerts(common, &args).await,
         Cmd::Audit(args) => audit::run(common, &args).await,
+        Cmd::Replay(args) => replay::run(common, &args).await,
+        Cmd::Record(args) => record::run(common, &args),
         Cmd::Keys(args) => keys::run(common, &args),
         Cmd::Completions(args) => shell::completions(&args),
         Cmd::Man => shell::man(),

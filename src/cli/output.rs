@@ -149,6 +149,14 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&text)
 }
 
+/// Prints one JSON object on a line of its own, for commands that stream.
+pub fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string(value)
+        .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
+    text.push('\n');
+    print(&text)
+}
+
 /// Untrusted text, safe for one line.
 pub fn safe(text: &str) -> String {
     SafeText::new(text).to_string()

@@ -49,8 +49,29 @@ pub struct Config {
     pub keymap: Option<String>,
     /// Telemetry in.
     pub sources: SourcesConfig,
+    /// The flight recorder.
+    pub recorder: RecorderConfig,
     /// The engine. In the file, its `dependencies` are `[[dependencies]]` at the top level.
     pub engine: EngineConfig,
+}
+
+/// What is recorded for replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecorderConfig {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// Bytes on disk all segments may take together.
+    pub bytes_max: u64,
+}
+
+impl Default for RecorderConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            bytes_max: 2 << 30,
+        }
+    }
 }
 
 impl Default for Config {
@@ -66,6 +87,7 @@ impl Default for Config {
             theme: None,
             keymap: None,
             sources: SourcesConfig::default(),
+            recorder: RecorderConfig::default(),
             engine: EngineConfig::default(),
         }
     }

@@ -180,6 +180,18 @@ pub const SETTINGS: &[Setting] = &[
         "Longest line kept, in bytes. The rest of a longer line is cut and counted.",
     ),
     row(
+        "recorder.enabled",
+        Kind::Flag,
+        "true",
+        "Record what the engine is told, for `stormglass replay`; in `recorder` in the data folder.",
+    ),
+    row(
+        "recorder.bytes_max",
+        Kind::Integer(1 << 20, 1 << 50),
+        "2147483648",
+        "Bytes the recording may take. The oldest goes first, what an incident needs goes last.",
+    ),
+    row(
         "engine.series_max",
         Kind::Integer(1, 10_000_000),
         "200000",

@@ -23,6 +23,7 @@ enum Kind {
         start: Time,
         origin: Instant,
         speed: f64,
+        end: Time,
     },
 }
 
@@ -43,6 +44,11 @@ impl Clock {
 
     /// A clock that shows `start` now, and runs `speed` times as fast as the real one.
     pub fn scaled(start: Time, speed: f64) -> Self {
+        Self::scaled_until(start, speed, Time::from_ms(i64::MAX))
+    }
+
+    /// The same, but it stops at `end`: a recording says nothing of what came after.
+    pub fn scaled_until(start: Time, speed: f64, end: Time) -> Self {
         assert!(
             speed.is_finite() && speed > 0.0,
             "speed {speed} must be above 0"
@@ -51,6 +57,7 @@ impl Clock {
             start,
             origin: Instant::now(),
             speed,
+            end,
         }))
     }
 
@@ -64,7 +71,10 @@ impl Clock {
                 start,
                 origin,
                 speed,
-            } => start.plus_ms((origin.elapsed().as_secs_f64() * 1_000.0 * speed) as i64),
+                end,
+            } => start
+                .plus_ms((origin.elapsed().as_secs_f64() * 1_000.0 * speed) as i64)
+                .min(*end),
         }
     }
 
@@ -150,6 +160,17 @@ mod tests {
             (tick.seq, tick.at.ms() / 1_000)
         });
         assert_eq!(stamps, [(1, 5), (2, 9), (3, 9), (4, 9), (5, 12)]);
+    }
+
+    #[test]
+    fn a_clock_with_an_end_stops_there() {
+        let (start, end) = (Time::from_secs(1_000), Time::from_secs(1_001));
+        let clock = Clock::scaled_until(start, 1e12, end);
+        // Any time at all has passed since it was made.
+        while clock.now() == start {
+            std::hint::spin_loop();
+        }
+        assert_eq!(clock.now(), end);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::model::{
 };
 use crate::sources::{SignalQueue, SourceRegistry};
 use crate::store::journal::Entry;
+use crate::store::recorder::Recorder;
 
 /// Longest turn under load, in milliseconds: bounds how long a console, or the answer to a command,
 /// waits for a storm.
@@ -40,6 +41,8 @@ pub(super) struct Core {
     pub(super) signals: SignalQueue,
     pub(super) registry: SourceRegistry,
     pub(super) keeper: Keeper,
+    /// `None` when nothing is to be recorded.
+    pub(super) recorder: Option<Recorder>,
     pub(super) executors: Executors,
     pub(super) ledger: Ledger,
     pub(super) hub: Arc<Hub>,
@@ -97,11 +100,15 @@ impl Core {
     fn feed_history(&mut self, at: Time, batches: Vec<Batch>) {
         for batch in batches {
             let stamped = self.stamper.stamp_at(at, Input::Signals(batch));
-            self.step(&stamped);
+            self.step(stamped);
         }
         let tick = self.stamper.stamp_at(at, Input::Tick);
-        self.step(&tick);
+        self.step(tick);
         self.finish_turn();
+        // The past comes as fast as it is taken; nothing of it needs to be lost.
+        if let Some(recorder) = &self.recorder {
+            recorder.catch_up();
+        }
     }
 
     /// Waits for one input and takes it; false when it is time to stop. People and executors go
@@ -155,12 +162,13 @@ impl Core {
     fn ticks(&mut self) {
         let mut ticked = false;
         while let Some(tick) = self.stamper.due_tick() {
-            self.step(&tick);
+            self.step(tick);
             ticked = true;
         }
         if ticked {
             self.keeper.retry();
             self.note_keeper();
+            self.note_recorder();
             self.note_sources();
         }
     }
@@ -190,13 +198,18 @@ impl Core {
 
     fn input(&mut self, input: Input) {
         let stamped = self.stamper.stamp(input);
-        self.step(&stamped);
+        self.step(stamped);
     }
 
-    fn step(&mut self, stamped: &Stamped) {
+    fn step(&mut self, stamped: Stamped) {
         let turn = &mut self.turn;
-        self.engine.step(stamped, &mut turn.effects);
+        self.engine.step(&stamped, &mut turn.effects);
         for effect in turn.effects.drain(..) {
+            if let (Effect::Record(Record::Incident { incident }), Some(recorder)) =
+                (&effect, &self.recorder)
+            {
+                recorder.pin(incident, stamped.at);
+            }
             match effect {
                 Effect::Record(record) => turn.records.push(Entry {
                     at: stamped.at,
@@ -218,6 +231,9 @@ impl Core {
                     crate::model::SafeText::new(&note.text)
                 ),
             }
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.record(stamped);
         }
     }
 
@@ -275,6 +291,24 @@ impl Core {
 
     fn note_keeper(&mut self) {
         if let Some(delta) = self.notices.set(Origin::Journal, &self.keeper.notice()) {
+            self.turn.deltas.push(delta);
+        }
+    }
+
+    /// Says what the recorder could not keep.
+    fn note_recorder(&mut self) {
+        let Some(recorder) = &self.recorder else {
+            return;
+        };
+        let status = recorder.status();
+        let text = match (&status.failing, status.lost_inputs) {
+            (None, 0) => String::new(),
+            (Some(why), _) => format!("nothing is recorded for replay: {why}"),
+            (None, lost) => {
+                format!("{lost} inputs are missing from the recording: the disk could not follow")
+            }
+        };
+        if let Some(delta) = self.notices.set(Origin::Recorder, &text) {
             self.turn.deltas.push(delta);
         }
     }

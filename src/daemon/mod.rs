@@ -36,6 +36,7 @@ use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Role, Runbook, Time};
 use crate::sources::{self, ListenError, SourceRegistry, Sources, signal_queue};
 use crate::store::StoreError;
+use crate::store::recorder::{Header, RECORDER_FOLDER, Recorder, RecorderOptions};
 use clock::Stamper;
 use core::{Core, Turn};
 use http::{Api, Callers, api_routes, bind_socket, check_socket, serve};
@@ -156,6 +157,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         ledger,
         notices,
     } = recover(&config, runbooks, data_dir.as_deref())?;
+    let recorder = recorder(&config, &engine, data_dir.as_deref())?;
     let socket_listener = bind_socket(&socket)?;
     let view = first_view(&engine, &config, &notices, clock.now());
     let hub = Arc::new(Hub::new(view));
@@ -167,6 +169,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         signals,
         registry: registry.clone(),
         keeper: Keeper::new(Box::new(move |entries| append.append(entries))),
+        recorder,
         executors: Executors::new(door.steps(), simulator.map(SimHandle::new)),
         ledger: ledger.clone(),
         hub: Arc::clone(&hub),
@@ -275,6 +278,32 @@ fn recover(
         ledger,
         notices,
     })
+}
+
+/// Starts the recorder, if anything is to be recorded and there is a place for it.
+fn recorder(
+    config: &Config,
+    engine: &Engine,
+    data_dir: Option<&Path>,
+) -> Result<Option<Recorder>, DaemonError> {
+    let Some(data_dir) = data_dir.filter(|_| config.recorder.enabled) else {
+        return Ok(None);
+    };
+    let options = RecorderOptions {
+        folder: data_dir.join(RECORDER_FOLDER),
+        bytes_max: config.recorder.bytes_max,
+        header: Header {
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            environment: config.environment.clone(),
+            from: Time::ZERO,
+            redacted: false,
+            engine: config.engine.clone(),
+            runbooks: engine.runbooks().to_vec(),
+        },
+    };
+    Recorder::start(options)
+        .map(Some)
+        .map_err(DaemonError::Thread)
 }
 
 /// Runs the engine on a thread of its own. A panic there is shown to every console.

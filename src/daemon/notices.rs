@@ -14,6 +14,8 @@ pub(super) enum Origin {
     Journal,
     /// What was found when the store was opened.
     Recovery,
+    /// The recorder cannot keep up, or cannot write.
+    Recorder,
     /// The engine itself has something to say.
     Engine,
 }

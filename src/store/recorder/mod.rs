@@ -35,7 +35,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// A frame is written early when it is this large in memory, in bytes.
 const FRAME_BYTES: usize = 4 << 20;
 /// A segment covers at most this much engine time, in milliseconds.
-const SEGMENT_MS: i64 = 10 * 60_000;
+const SEGMENT_MS: i64 = 60 * 60_000;
 /// A segment grows to this many bytes at most, give or take a frame.
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// A segment names at most this many series, label sets and names: bounds memory.
@@ -158,6 +158,14 @@ impl Recorder {
         if !self.send(Message::Input(Box::new(stamped))) {
             self.waiting.fetch_sub(signals, Ordering::Relaxed);
             self.lose();
+        }
+    }
+
+    /// Waits while much is waiting: for a past that is read as fast as it is taken.
+    pub fn catch_up(&self) {
+        let works = || self.thread.as_ref().is_some_and(|t| !t.is_finished());
+        while works() && self.waiting.load(Ordering::Relaxed) > QUEUE_SIGNALS_MAX / 16 {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -355,10 +363,11 @@ impl Current {
     }
 }
 
+/// What an input weighs in the queue.
 fn signals(stamped: &Stamped) -> u64 {
     match &stamped.input {
-        Input::Signals(batch) => batch.signals.len() as u64,
-        Input::Tick | Input::Command { .. } | Input::Step(_) => 0,
+        Input::Signals(batch) => 1 + batch.signals.len() as u64,
+        Input::Tick | Input::Command { .. } | Input::Step(_) => 1,
     }
 }
 

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -109,6 +111,9 @@ impl<W: Write> SegmentWriter<W> {
     /// Writes the header.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
         let json = serde_json::to_vec(header)?;
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&json)?;
+        let json = packed.finish()?;
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
         out.write_all(&(json.len() as u32).to_le_bytes())?;
@@ -214,8 +219,16 @@ impl SegmentReader {
         if len > HEADER_BYTES_MAX {
             return Err(not_one());
         }
-        let mut json = vec![0; len];
-        file.read_exact(&mut json).map_err(short)?;
+        let mut packed = Vec::new();
+        (&mut file)
+            .take(len as u64)
+            .read_to_end(&mut packed)
+            .map_err(short)?;
+        let mut json = Vec::new();
+        ZlibDecoder::new(&*packed)
+            .take(HEADER_BYTES_MAX as u64)
+            .read_to_end(&mut json)
+            .map_err(|_| not_one())?;
         let header = serde_json::from_slice(&json).map_err(|error| RecordingError::Damaged {
             path: path.to_owned(),
             at: 16,

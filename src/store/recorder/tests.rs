@@ -198,7 +198,7 @@ fn options(folder: &Path, bytes_max: u64) -> RecorderOptions {
     }
 }
 
-/// Two hours of one noisy series through the recorder's own thread.
+/// Twelve hours of one noisy series through the recorder's own thread.
 fn record_hours(folder: &Path, bytes_max: u64, pinned: Option<i64>) -> RecorderStatus {
     let noisy = series("noisy");
     let recorder = Recorder::start(options(folder, bytes_max)).expect("a thread");
@@ -212,7 +212,7 @@ fn record_hours(folder: &Path, bytes_max: u64, pinned: Option<i64>) -> RecorderS
         assert!(recorder.send(Message::Pin(id, pin)));
     }
     for seq in 1..=720u64 {
-        let at = seq as i64 * 10;
+        let at = seq as i64 * 60;
         let value = (seq as f64).sin();
         recorder.record(stamped(seq, at, vec![sample(&noisy, at * 1_000, value)]));
     }
@@ -235,10 +235,10 @@ fn the_oldest_go_first_and_incidents_last() {
         listed.iter().map(|s| s.from.ms() / 1_000).collect()
     };
     assert!(kept.bytes <= all.bytes / 2 && kept.segments >= 4);
-    assert!(firsts(&half)[0] > 3_600, "{:?}", firsts(&half));
+    assert!(firsts(&half)[0] > 6 * 3_600, "{:?}", firsts(&half));
     let pinned = folder.path().join("pinned");
-    record_hours(&pinned, all.bytes / 2, Some(1_300));
-    assert_eq!(firsts(&pinned)[0], 1_210, "{:?}", firsts(&pinned));
+    record_hours(&pinned, all.bytes / 2, Some(7_800));
+    assert_eq!(firsts(&pinned)[0], 7_260, "{:?}", firsts(&pinned));
 }
 
 #[test]

@@ -1,0 +1,151 @@
+//! `record`: a window of the flight recorder as one file.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Common;
+use super::output::{Failure, print, print_json};
+use super::place::Place;
+use crate::daemon::Clock;
+use crate::model::Time;
+use crate::store::recorder::{self, RECORDER_FOLDER};
+
+/// `stormglass record`
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// First moment: RFC 3339, or so long ago: 90s, 30m, 2h, 1d
+    #[arg(long, value_name = "WHEN", default_value = "1h")]
+    from: When,
+    /// Last moment, the same way
+    #[arg(long, value_name = "WHEN", default_value = "0s")]
+    to: When,
+    /// The file to make; it must not exist
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Hash the values of labels, mask words that may identify, leave decisions out
+    #[arg(long)]
+    redact: bool,
+}
+
+/// A moment, as people say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// That moment.
+    At(Time),
+    /// So many milliseconds ago.
+    Ago(i64),
+}
+
+/// What was cut.
+#[derive(Debug, Serialize)]
+struct Done {
+    file: PathBuf,
+    from: Time,
+    to: Time,
+    inputs: u64,
+    withheld: u64,
+    bytes: u64,
+    redacted: bool,
+}
+
+pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
+    let folder = Place::find(common)?.data_dir.join(RECORDER_FOLDER);
+    if !folder.is_dir() {
+        return Err(Failure::new(format!(
+            "nothing was recorded in {}: is `recorder.enabled` off, or --data-dir another?",
+            folder.display()
+        )));
+    }
+    let now = Clock::real().now();
+    let (from, to) = (args.from.at(now), args.to.at(now));
+    if from > to {
+        return Err(Failure::usage("--from must not be later than --to"));
+    }
+    // Random keys of the standard library are the salt; nobody keeps it.
+    let salt = args.redact.then(|| RandomState::new().hash_one(()));
+    let cut = recorder::cut(&folder, (from, to), &args.out, salt)
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let done = Done {
+        file: args.out.clone(),
+        from,
+        to,
+        inputs: cut.inputs,
+        withheld: cut.withheld,
+        bytes: cut.bytes,
+        redacted: args.redact,
+    };
+    if common.json {
+        return print_json(&done);
+    }
+    let withheld = match done.withheld {
+        0 => String::new(),
+        withheld => format!(", {withheld} decisions and steps left out"),
+    };
+    print(&format!(
+        "{} inputs from {} to {}{withheld}: {} ({} bytes)\n",
+        done.inputs,
+        from.to_rfc3339(),
+        to.to_rfc3339(),
+        done.file.display(),
+        done.bytes
+    ))
+}
+
+impl When {
+    /// The moment meant.
+    pub fn at(self, now: Time) -> Time {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ms) => now.plus_ms(-ms),
+        }
+    }
+}
+
+impl std::str::FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(at) = Time::parse_rfc3339(text) {
+            return Ok(Self::At(at));
+        }
+        let unit_ms = match text.chars().last() {
+            Some('s') => 1_000,
+            Some('m') => 60_000,
+            Some('h') => 3_600_000,
+            Some('d') => 86_400_000,
+            _ => 0,
+        };
+        let count = text.get(..text.len().saturating_sub(1));
+        let count: Option<i64> = count.and_then(|count| count.parse().ok());
+        count
+            .filter(|count| unit_ms > 0 && *count >= 0)
+            .and_then(|count| count.checked_mul(unit_ms))
+            .map(Self::Ago)
+            .ok_or_else(|| "must be like 2026-11-21T03:00:00Z, 90s, 30m, 2h or 1d".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read() {
+        let cases = [
+            ("90s", Some(When::Ago(90_000))),
+            ("2h", Some(When::Ago(7_200_000))),
+            ("1970-01-01T00:01:00Z", Some(When::At(Time::from_secs(60)))),
+            ("-3m", None),
+            ("m", None),
+            ("3w", None),
+            ("", None),
+            ("9223372036854775807d", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! `replay`: a recording through an engine again. Nothing in it runs: what was approved then is not
+//! approved now.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use clap::Args;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Common;
+use super::console::{self, LookArgs};
+use super::output::{Failure, print_json_line};
+use super::place::Place;
+use super::scratch::Scratch;
+use crate::config::Config;
+use crate::daemon::{self, Clock, DaemonOptions, Telemetry};
+use crate::engine::Engine;
+use crate::model::{Batch, Effect, Input, SafeText, SourceId, Stamped, Time};
+use crate::sources::{Rhythm, SignalSender, SourceRegistry};
+use crate::store::recorder::{Recording, RecordingError};
+
+/// Fastest a console is asked to follow.
+const SPEED_MAX: f64 = 1_000.0;
+
+/// `stormglass replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A file made by `record`, or the folder of a recorder
+    file: PathBuf,
+    /// How many times as fast as it happened; `max` without a screen
+    #[arg(long, value_name = "N|max")]
+    speed: Option<Speed>,
+    /// Show from here on; what was before is gone through at once, so that baselines are warm
+    #[arg(long, value_name = "RFC3339", value_parser = moment)]
+    from: Option<Time>,
+    /// Stop here
+    #[arg(long, value_name = "RFC3339", value_parser = moment)]
+    to: Option<Time>,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// How fast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// As fast as the engine can.
+    Max,
+    /// So many times as fast as it happened.
+    Times(f64),
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Told<'a> {
+    seq: u64,
+    at: Time,
+    effect: &'a Effect,
+}
+
+/// The last line of `--json`.
+#[derive(Debug, Serialize)]
+struct Summary {
+    inputs: u64,
+    samples: u64,
+    effects: u64,
+    missing_inputs: u64,
+    torn_bytes: u64,
+    restarts: u64,
+}
+
+pub async fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
+    let recording = Recording::open(&args.file, None).map_err(failed)?;
+    if common.json {
+        return print_effects(recording, args).await;
+    }
+    let speed = match args.speed {
+        None => 1.0,
+        Some(Speed::Times(speed)) => speed,
+        Some(Speed::Max) => {
+            return Err(Failure::usage(
+                "a console cannot follow `--speed max`: add --json, or give a number",
+            ));
+        }
+    };
+    show(common, args, recording, speed).await
+}
+
+fn failed(error: RecordingError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+fn moment(text: &str) -> Result<Time, String> {
+    Time::parse_rfc3339(text).ok_or_else(|| "must be like 2026-11-21T03:00:00Z".to_owned())
+}
+
+/// An engine as the one that saw the recording; it starts from nothing at each restart in it.
+fn engine(recording: &Recording) -> Engine {
+    let header = recording.header();
+    Engine::new(header.engine.clone(), header.runbooks.clone())
+}
+
+/// Every effect, one JSON object a line, then a summary.
+async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<(), Failure> {
+    let mut engine = engine(&recording);
+    let mut summary = Summary {
+        inputs: 0,
+        samples: 0,
+        effects: 0,
+        missing_inputs: 0,
+        torn_bytes: 0,
+        restarts: 0,
+    };
+    let mut clock: Option<Clock> = None;
+    let mut effects = Vec::new();
+    'read: while let Some(frame) = recording.next_frame().map_err(failed)? {
+        if frame.restarted {
+            engine = self::engine(&recording);
+            summary.restarts += 1;
+        }
+        for stamped in &frame.inputs {
+            if args.to.is_some_and(|to| stamped.at > to) {
+                break 'read;
+            }
+            let shown = args.from.is_none_or(|from| stamped.at >= from);
+            if let (true, Some(Speed::Times(speed))) = (shown, args.speed) {
+                let clock = clock.get_or_insert_with(|| Clock::scaled(stamped.at, speed));
+                tokio::time::sleep(clock.wait_until(stamped.at)).await;
+            }
+            engine.step(stamped, &mut effects);
+            summary.inputs += 1;
+            summary.samples += signals(stamped);
+            for effect in effects.drain(..).filter(|_| shown) {
+                summary.effects += 1;
+                let (seq, at) = (stamped.seq, stamped.at);
+                let effect = &effect;
+                print_json_line(&Told { seq, at, effect })?;
+            }
+        }
+    }
+    summary.missing_inputs = recording.missing();
+    summary.torn_bytes = recording.torn_bytes();
+    print_json_line(&summary)
+}
+
+fn signals(stamped: &Stamped) -> u64 {
+    match &stamped.input {
+        Input::Signals(batch) => batch.signals.len() as u64,
+        Input::Tick | Input::Command { .. } | Input::Step(_) => 0,
+    }
+}
+
+/// Telemetry of the recording on a console, at its own pace.
+async fn show(
+    common: &Common,
+    args: &ReplayArgs,
+    recording: Recording,
+    speed: f64,
+) -> Result<(), Failure> {
+    let base = Place::find(common)?.config;
+    let (from, end) = extent(args)?;
+    let header = recording.header().clone();
+    let mut engine = header.engine;
+    // Whatever is approved in a replay must touch nothing.
+    engine.policy.allow_run = false;
+    let config = Config {
+        environment: format!("replay {}", header.environment),
+        engine,
+        ..base
+    };
+    let scratch = Scratch::new("replay")?;
+    let clock = Clock::scaled_until(from, speed, end);
+    let batches = Shared::new(Batches::new(recording, args.to));
+    let (warm, is_warm) = oneshot::channel();
+    let (simulator, _) = mpsc::channel(1);
+    let daemon = daemon::start(DaemonOptions {
+        config: config.clone(),
+        runbooks: header.runbooks,
+        clock: clock.clone(),
+        socket: scratch.path().join("stormglass.sock"),
+        data_dir: None,
+        telemetry: Telemetry::Simulated {
+            history: Box::new(batches.clone().history(from, warm)),
+            simulator,
+        },
+    })
+    .await?;
+    tokio::spawn(batches.tell(is_warm, daemon.sources().clone(), clock));
+    console::on_own(daemon, &config, &args.look).await
+}
+
+/// When the shown part begins and ends: one pass over the file, which also finds damage before the
+/// screen is taken.
+fn extent(args: &ReplayArgs) -> Result<(Time, Time), Failure> {
+    let mut recording = Recording::open(&args.file, None).map_err(failed)?;
+    let (mut first, mut last) = (None, Time::ZERO);
+    while let Some(frame) = recording.next_frame().map_err(failed)? {
+        for stamped in frame.inputs {
+            first.get_or_insert(stamped.at);
+            last = stamped.at;
+        }
+    }
+    let Some(first) = first else {
+        return Err(Failure::new(format!(
+            "{} holds no inputs",
+            args.file.display()
+        )));
+    };
+    let from = args.from.map_or(first, |from| from.max(first));
+    Ok((from, args.to.map_or(last, |to| to.min(last))))
+}
+
+/// The telemetry of a recording, batch by batch.
+struct Batches {
+    recording: Recording,
+    to: Option<Time>,
+    read: std::vec::IntoIter<Stamped>,
+    held: Option<(Time, Batch)>,
+}
+
+impl Batches {
+    fn new(recording: Recording, to: Option<Time>) -> Self {
+        Self {
+            recording,
+            to,
+            read: Vec::new().into_iter(),
+            held: None,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<(Time, Batch)>, RecordingError> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        loop {
+            let Some(stamped) = self.read.next() else {
+                match self.recording.next_frame()? {
+                    Some(frame) => self.read = frame.inputs.into_iter(),
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            if self.to.is_some_and(|to| stamped.at > to) {
+                return Ok(None);
+            }
+            if let Input::Signals(batch) = stamped.input {
+                return Ok(Some((stamped.at, batch)));
+            }
+        }
+    }
+
+    /// What was told within one tick, all of it before `from`.
+    fn second_before(&mut self, from: Time) -> Result<Option<(Time, Vec<Batch>)>, RecordingError> {
+        let mut told: Option<(Time, Vec<Batch>)> = None;
+        while let Some((at, batch)) = self.next()? {
+            let begun = told.as_ref().map_or(at, |(begun, _)| *begun);
+            if at >= from || at.since(begun) >= daemon::TICK_MS {
+                self.held = Some((at, batch));
+                break;
+            }
+            told.get_or_insert((at, Vec::new())).1.push(batch);
+        }
+        Ok(told)
+    }
+}
+
+/// Batches shared between the engine's thread, which takes the past, and the task that tells the rest.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Batches>>);
+
+impl Shared {
+    fn new(batches: Batches) -> Self {
+        Self(Arc::new(Mutex::new(batches)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batches> {
+        // Whoever panicked while reading read nothing more.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told before `from`; says so when that is through.
+    fn history(
+        self,
+        from: Time,
+        warm: oneshot::Sender<()>,
+    ) -> impl Iterator<Item = (Time, Vec<Batch>)> + Send {
+        let mut warm = Some(warm);
+        std::iter::from_fn(move || {
+            // The file was read once before: what fails now is gone for good.
+            let told = self.lock().second_before(from).ok().flatten();
+            if told.is_none() {
+                // The console may have been left already.
+                let _ = warm.take().map(|warm| warm.send(()));
+            }
+            told
+        })
+    }
+
+    /// Sends telemetry as its time comes, until the recording or the daemon ends.
+    async fn tell(self, is_warm: oneshot::Receiver<()>, registry: SourceRegistry, clock: Clock) {
+        let mut senders: BTreeMap<SourceId, SignalSender> = BTreeMap::new();
+        if is_warm.await.is_err() {
+            return;
+        }
+        loop {
+            let next = self.lock().next();
+            let (at, batch) = match next {
+                Ok(Some(next)) => next,
+                Ok(None) => return,
+                Err(error) => {
+                    return tracing::error!("{}", SafeText::new(&error.to_string()));
+                }
+            };
+            tokio::time::sleep(clock.wait_until(at)).await;
+            let sender = senders
+                .entry(batch.source.clone())
+                .or_insert_with(|| registry.source(&batch.source.0, Rhythm::Sporadic, "recording"));
+            if sender.send(batch.signals).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.parse() {
+            Ok(speed) if speed > 0.0 && speed <= SPEED_MAX => Ok(Self::Times(speed)),
+            _ => Err(format!(
+                "must be `max`, or a number above 0, at most {SPEED_MAX}"
+            )),
+        }
+    }
+}
