@@ -242,8 +242,19 @@ fn sample(series: &Arc<Series>, at: Time, value: f64) -> Signal {
     Signal::Sample(Sample {
         series: Arc::clone(series),
         at,
-        value,
+        value: as_printed(series.unit, value),
     })
+}
+
+/// With the digits an exporter prints: a process does not know its latency to the femtosecond.
+fn as_printed(unit: Unit, value: f64) -> f64 {
+    let steps = match unit {
+        Unit::Seconds => 1e6,
+        Unit::Ratio => 1e5,
+        Unit::Percent | Unit::Milliseconds => 1e3,
+        Unit::None | Unit::Bytes => 1.0,
+    };
+    (value * steps).round() / steps
 }
 
 /// Mean utilisation of what runs on a host.
