@@ -1,3 +1,5 @@
+//! Tests of the recorder: what is put comes back, damage is named, the budget holds.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
