@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::api::client::ClientError;
 use crate::daemon::DaemonError;
 use crate::model::{SafeText, Severity, Time};
+use crate::store::recorder::RecordingError;
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -67,6 +68,12 @@ impl From<ClientError> for Failure {
             ClientError::Address(_) => Self::usage(error.to_string()),
             _ => Self::new(error.to_string()),
         }
+    }
+}
+
+impl From<RecordingError> for Failure {
+    fn from(error: RecordingError) -> Self {
+        Self::new(error.to_string())
     }
 }
 

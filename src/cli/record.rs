@@ -66,8 +66,7 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
     }
     // Random keys of the standard library are the salt; nobody keeps it.
     let salt = args.redact.then(|| RandomState::new().hash_one(()));
-    let cut = recorder::cut(&folder, (from, to), &args.out, salt)
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let cut = recorder::cut(&folder, (from, to), &args.out, salt)?;
     let done = Done {
         file: args.out.clone(),
         from,

@@ -71,7 +71,7 @@ struct Summary {
 }
 
 pub async fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
-    let recording = Recording::open(&args.file, None).map_err(failed)?;
+    let recording = Recording::open(&args.file, None)?;
     if common.json {
         return print_effects(recording, args).await;
     }
@@ -85,10 +85,6 @@ pub async fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
         }
     };
     show(common, args, recording, speed).await
-}
-
-fn failed(error: RecordingError) -> Failure {
-    Failure::new(error.to_string())
 }
 
 fn moment(text: &str) -> Result<Time, String> {
@@ -114,7 +110,7 @@ async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<()
     };
     let mut clock: Option<Clock> = None;
     let mut effects = Vec::new();
-    'read: while let Some(frame) = recording.next_frame().map_err(failed)? {
+    'read: while let Some(frame) = recording.next_frame()? {
         if frame.restarted {
             engine = self::engine(&recording);
             summary.restarts += 1;
@@ -193,9 +189,9 @@ async fn show(
 /// When the shown part begins and ends: one pass over the file, which also finds damage before the
 /// screen is taken.
 fn extent(args: &ReplayArgs) -> Result<(Time, Time), Failure> {
-    let mut recording = Recording::open(&args.file, None).map_err(failed)?;
+    let mut recording = Recording::open(&args.file, None)?;
     let (mut first, mut last) = (None, Time::ZERO);
-    while let Some(frame) = recording.next_frame().map_err(failed)? {
+    while let Some(frame) = recording.next_frame()? {
         for stamped in frame.inputs {
             first.get_or_insert(stamped.at);
             last = stamped.at;

@@ -155,7 +155,7 @@ impl Decoder {
     fn log(&mut self, frame: &mut Frame<'_>) -> Result<LogLine, Malformed> {
         let at = self.time(frame)?;
         let labels = named(&mut self.labels, frame)?;
-        let level = level_of(frame.0[OPS].byte()?).ok_or(Malformed("a level is not known"))?;
+        let level = level_of(frame.0[OPS].byte()?)?;
         let flags = frame.0[OPS].byte()?;
         let trace = match flags & HAS_TRACE {
             0 => None,
@@ -192,9 +192,10 @@ impl Decoder {
         let resource = named(&mut self.labels, frame)?;
         let name = named(&mut self.names, frame)?;
         let kind = kind_of(frame.0[OPS].byte()?).ok_or(Malformed("a span's kind is not known"))?;
-        let peer = match has(HAS_PEER) {
-            true => Some(named(&mut self.names, frame)?),
-            false => None,
+        let peer = if has(HAS_PEER) {
+            Some(named(&mut self.names, frame)?)
+        } else {
+            None
         };
         Ok(Span {
             trace: TraceId(self.trace),

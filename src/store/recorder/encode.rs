@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::wire::{put_bytes, put_signed, put_varint};
+use super::wire::{Malformed, put_bytes, put_signed, put_varint};
 use crate::model::mask::mask_secrets;
 use crate::model::{
     Input, LogLevel, LogLine, Sample, Series, SeriesId, Signal, SourceId, Span, SpanKind, Stamped,
@@ -116,13 +116,12 @@ impl<T: Clone + Eq + Hash + Serialize> Dictionary<T> {
     /// Writes the number of `what`; one never told is told with it.
     fn put(&mut self, what: &T, to: &mut Vec<u8>, told: &mut Vec<u8>) {
         let fresh = self.numbers.len() as u32;
-        let number = match self.numbers.get(what) {
-            Some(number) => *number,
-            None => {
-                put_json(told, what);
-                self.numbers.insert(what.clone(), fresh);
-                fresh
-            }
+        let number = if let Some(number) = self.numbers.get(what) {
+            *number
+        } else {
+            put_json(told, what);
+            self.numbers.insert(what.clone(), fresh);
+            fresh
         };
         put_varint(to, u64::from(number));
     }
@@ -402,11 +401,12 @@ fn level_byte(level: Option<LogLevel>) -> u8 {
 }
 
 /// The reverse of [`level_byte`].
-pub(super) fn level_of(byte: u8) -> Option<Option<LogLevel>> {
-    match byte {
-        0 => Some(None),
-        place => LEVELS.get(usize::from(place) - 1).map(|level| Some(*level)),
+pub(super) fn level_of(byte: u8) -> Result<Option<LogLevel>, Malformed> {
+    if byte == 0 {
+        return Ok(None);
     }
+    let level = LEVELS.get(usize::from(byte) - 1).copied();
+    level.map(Some).ok_or(Malformed("a level is not known"))
 }
 
 fn kind_byte(kind: SpanKind) -> u8 {

@@ -86,19 +86,20 @@ impl Redactor {
                 span.peer = span.peer.map(|peer| Arc::from(self.name(&peer)));
                 Signal::Span(span)
             }
-            Signal::Alert(alert) => Signal::Alert(Box::new(self.alert(*alert))),
+            Signal::Alert(alert) => Signal::Alert(Box::new(self.alert(&alert))),
             Signal::Change(change) => Signal::Change(Box::new(self.change(*change))),
         }
     }
 
-    fn alert(&self, alert: Alert) -> Alert {
+    fn alert(&self, alert: &Alert) -> Alert {
         let labels = self.labels(&alert.labels);
         Alert {
             fingerprint: Fingerprint::of(&labels),
             labels,
             annotations: Labels::empty(),
             generator_url: None,
-            ..alert
+            starts_at: alert.starts_at,
+            ends_at: alert.ends_at,
         }
     }
 
@@ -135,9 +136,14 @@ impl Redactor {
     fn labels(&self, labels: &Labels) -> Labels {
         let pairs: Vec<(&str, String)> = labels
             .iter()
-            .map(|(name, value)| match KEPT.contains(&name) {
-                true => (name, value.to_owned()),
-                false => (name, self.name(value)),
+            .map(|(name, value)| {
+                let is_kept = KEPT.contains(&name);
+                let value = if is_kept {
+                    value.to_owned()
+                } else {
+                    self.name(value)
+                };
+                (name, value)
             })
             .collect();
         let mut builder = LabelsBuilder::default();

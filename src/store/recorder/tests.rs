@@ -65,7 +65,7 @@ fn span(id: u64, parent: Option<u64>) -> Signal {
         kind: SpanKind::Server,
         start: Time::from_secs(4),
         duration_us: 1_500,
-        error: id % 2 == 0,
+        error: id.is_multiple_of(2),
         peer: parent.map(|_| Arc::from("cache")),
     }))
 }
