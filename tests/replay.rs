@@ -31,9 +31,9 @@ fn inputs(scenario: Scenario) -> (Engine, Header, Vec<Stamped>) {
         if at.since(START) < -PAST_MS {
             continue;
         }
-        batches
-            .into_iter()
-            .for_each(|batch| stamp(at, Input::Signals(batch)));
+        for batch in batches {
+            stamp(at, Input::Signals(batch));
+        }
         stamp(at, Input::Tick);
     }
     let header = Header {
