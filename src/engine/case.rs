@@ -17,7 +17,7 @@ use super::history::Point;
 use super::intake::SeriesIx;
 use super::roles;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
-use crate::model::{Band, Check, IncidentId, MetricRole, Time, Unit};
+use crate::model::{Band, Check, Incident, IncidentId, MetricRole, Time, Unit};
 
 /// Entities of one case at most.
 const SUBJECTS_MAX: usize = 400;
@@ -143,19 +143,18 @@ impl Engine {
         chosen
     }
 
+    /// The other open incident an entity belongs to, if any.
+    fn other_story(&self, ix: EntityIx, held: &Held) -> Option<&Incident> {
+        let condition = self.correlator.conditions().get(ix)?;
+        let other = self.correlator.book.get(condition.incident?)?;
+        (other.is_open() && other.incident.id != held.incident.id).then_some(&other.incident)
+    }
+
     /// Whether an entity belongs to another open incident that began clearly later: it cannot be why
     /// this one began.
     fn is_later_story(&self, ix: EntityIx, held: &Held) -> bool {
-        let other = self
-            .correlator
-            .conditions()
-            .get(ix)
-            .and_then(|condition| condition.incident)
-            .filter(|other| *other != held.incident.id)
-            .and_then(|other| self.correlator.book.get(other));
-        other.is_some_and(|other| {
-            other.is_open() && other.incident.began.since(held.incident.began) > LATER_STORY_MS
-        })
+        self.other_story(ix, held)
+            .is_some_and(|other| other.began.since(held.incident.began) > LATER_STORY_MS)
     }
 
     fn fill(&self, case: &mut Case, at: SubjectIx, ix: EntityIx, held: &Held, window: Rows) {
@@ -177,7 +176,9 @@ impl Engine {
             at,
         });
         let logs = self.log_signs(ix, window.began);
+        let told_in = self.other_story(ix, held).map(|other| other.id);
         let subject = &mut case.subjects[at];
+        subject.told_in = told_in;
         subject.columns = columns;
         subject.onset = onset;
         subject.traces = traces;
@@ -204,8 +205,7 @@ impl Engine {
             .take(COLUMNS_MAX)
             .filter_map(|series| self.column_of(*series, window))
             .collect();
-        let misses: Vec<Column> = columns.iter().filter_map(misses_of).collect();
-        columns.extend(misses);
+        columns.extend(self.missed_columns(ix, window));
         share_failures(&mut columns);
         if self.silence.lost_since(ix, &self.intake).is_some() {
             return vec![lost_column()];
@@ -248,6 +248,21 @@ impl Engine {
             },
             values: window.means(&points)?,
         })
+    }
+
+    /// Hit ratios read the other way round: misses are work that somebody else has to do, which
+    /// makes them a cause and not only a symptom.
+    fn missed_columns(&self, ix: EntityIx, window: Rows) -> Vec<Column> {
+        self.intake
+            .of_entity(ix)
+            .iter()
+            .take(COLUMNS_MAX)
+            .filter_map(|series| {
+                let name = roles::missed_name(&self.intake.row(*series).series.name)?;
+                let hits = self.column_of(*series, window)?;
+                Some(missed(&hits, explain::subject(&name).into()))
+            })
+            .collect()
     }
 
     fn log_signs(&self, ix: EntityIx, began: Time) -> Vec<LogSign> {
@@ -522,30 +537,26 @@ fn lost_column() -> Column {
     }
 }
 
-/// A hit ratio read the other way round: misses are work that somebody else has to do, which makes
-/// them a cause and not only a symptom.
-fn misses_of(column: &Column) -> Option<Column> {
-    if column.kind != ColumnKind::Availability || !column.name.contains("hit") {
-        return None;
-    }
-    let whole = if column.unit == Unit::Percent {
+/// The complement of a share of work that is taken off others.
+fn missed(hits: &Column, name: Box<str>) -> Column {
+    let whole = if hits.unit == Unit::Percent {
         100.0
     } else {
         1.0
     };
-    Some(Column {
-        name: column.name.replace("hit", "miss").into(),
+    Column {
+        name,
         kind: ColumnKind::Resource,
         normal: Normal {
-            median: whole - column.normal.median,
-            up: column.normal.down,
-            down: column.normal.up,
-            samples: column.normal.samples,
+            median: whole - hits.normal.median,
+            up: hits.normal.down,
+            down: hits.normal.up,
+            samples: hits.normal.samples,
         },
         limit: None,
-        values: column.values.iter().map(|value| whole - value).collect(),
-        ..column.clone()
-    })
+        values: hits.values.iter().map(|value| whole - value).collect(),
+        ..hits.clone()
+    }
 }
 
 /// Durations and failures of calls, a window a row.

@@ -45,14 +45,25 @@ const ERRORS: [&str; 14] = [
     "conflict",
 ];
 
-const AVAILABILITY: [&str; 7] = [
+const AVAILABILITY: [&str; 9] = [
     "success",
     "availability",
     "available",
     "healthy",
     "hit_ratio",
     "hit_rate",
+    "hit_percent",
+    "hits_ratio",
     "uptime_ratio",
+];
+
+/// Ends of names of shares of work that something takes off whatever stands behind it, and of what
+/// it does not take: caches, buffers, pools of prepared things.
+const TAKEN_AND_MISSED: [(&str, &str); 4] = [
+    ("hit_ratio", "miss_ratio"),
+    ("hit_rate", "miss_rate"),
+    ("hit_percent", "miss_percent"),
+    ("hits_ratio", "misses_ratio"),
 ];
 
 const SATURATION: [&str; 24] = [
@@ -154,6 +165,14 @@ pub fn is_up(name: &str) -> bool {
     )
 }
 
+/// The name of the share that a taker of work misses, when the name is of the share it takes.
+pub fn missed_name(name: &str) -> Option<String> {
+    TAKEN_AND_MISSED.iter().find_map(|(taken, missed)| {
+        let stem = name.strip_suffix(taken)?;
+        Some(format!("{stem}{missed}"))
+    })
+}
+
 /// Whether the values are percentiles: they do not add up along calls.
 pub fn is_percentile(series: &Series) -> bool {
     const PARTS: [&str; 9] = [
@@ -230,6 +249,21 @@ mod tests {
             let series = Series::new(name, labels, kind, Unit::None);
             assert_eq!(role_of(&series), role, "{name} {code}");
         }
+        let missed = [
+            "redis_hit_ratio",
+            "hit_rate",
+            "white_ratio",
+            "hit_ratio_p50",
+        ];
+        assert_eq!(
+            missed.map(missed_name),
+            [
+                Some("redis_miss_ratio".to_owned()),
+                Some("miss_rate".to_owned()),
+                None,
+                None
+            ]
+        );
         assert!(!is_judged("go_info") && is_judged("information_requests_total"));
     }
 }

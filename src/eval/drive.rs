@@ -88,6 +88,8 @@ pub struct IncidentOutcome {
     pub findings: u32,
     /// See `findings`.
     pub alerts: u32,
+    /// Why its signals are one incident.
+    pub grouping: Vec<Box<str>>,
     /// Suspects as last diagnosed before its signals were quiet, best first.
     pub suspects: Vec<Suspect>,
     /// Plans and how they ended.
@@ -445,6 +447,7 @@ impl Driver {
             opened: incident.opened,
             findings: incident.impact.findings_total,
             alerts: incident.impact.alerts_total,
+            grouping: incident.grouping.clone(),
             suspects: self.suspects.get(&incident.id).cloned().unwrap_or_default(),
             plans: incident
                 .plans

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Report;
 use super::drive::{Feed, placed_config};
@@ -66,7 +66,7 @@ pub fn run(seed: u64, services: usize) -> Report {
     let mut seconds = 0.0;
     for n in 0..CASES {
         let case = Case::draw(seed.wrapping_mul(1_000) + n, services);
-        let (tally, spent) = case.score();
+        let (tally, groups, spent) = case.score();
         seconds += spent;
         per_case.push(json!({
             "seed": case.seed,
@@ -74,6 +74,7 @@ pub fn run(seed: u64, services: usize) -> Report {
             "pairwise_f1": tally.f1, "ari": tally.ari,
             "time_only_f1": tally.time_only_f1, "topology_only_f1": tally.topology_only_f1,
             "incidents": tally.incidents, "alerts": tally.episodes, "faults_hidden": tally.hidden,
+            "groups": groups,
         }));
         tallies.push(tally);
     }
@@ -139,7 +140,7 @@ impl Case {
         )
     }
 
-    fn score(&self) -> (Tally, f64) {
+    fn score(&self) -> (Tally, Vec<Value>, f64) {
         let alone: Vec<BTreeSet<Fingerprint>> = self
             .faults
             .iter()
@@ -171,7 +172,7 @@ impl Case {
             hidden: hidden(&truth, &rows, alone.len()),
             ..self.compare(&truth, &rows, &told)
         };
-        (tally, spent)
+        (tally, groups(&feed.engine, &truth, &rows), spent)
     }
 
     fn compare(
@@ -372,6 +373,26 @@ fn by_time(told: &Told) -> BTreeMap<Fingerprint, usize> {
             }
             last = Some(at);
             (fingerprint, group)
+        })
+        .collect()
+}
+
+/// Every incident with the causes of its alerts and why its entities are one.
+fn groups(engine: &Engine, truth: &BTreeMap<Fingerprint, usize>, rows: &[AlertRow]) -> Vec<Value> {
+    engine
+        .incident_rows()
+        .map(|incident| {
+            let mut causes: BTreeMap<String, usize> = BTreeMap::new();
+            for row in rows.iter().filter(|row| row.incident == Some(incident.id)) {
+                let cause = truth
+                    .get(&row.fingerprint)
+                    .map_or_else(|| "several or none".to_owned(), ToString::to_string);
+                *causes.entry(cause).or_default() += 1;
+            }
+            json!({
+                "incident": incident.id, "title": incident.title, "causes": causes,
+                "grouping": engine.incident(incident.id).map(|i| &i.grouping),
+            })
         })
         .collect()
 }

@@ -306,11 +306,17 @@ fn work_another_took(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Pla
     })
 }
 
-/// It fell sick at the same moment as an incident's root, and both use the same thing.
+/// It fell sick at the same moment as an incident's root, and both use a thing that may be why: it is
+/// sick itself, or nobody measures it. What measures itself and is well explains nothing.
 fn same_moment(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     let ours = scene.topology.callees(candidate.entity);
+    let may_be_why = |shared: EntityIx| {
+        !scene.entities.has_series(shared)
+            || scene.conditions.explains(shared, scene.entities).is_some()
+    };
     let (shared, held) = ours
         .iter()
+        .filter(|shared| may_be_why(**shared))
         .flat_map(|&shared| {
             scene
                 .topology

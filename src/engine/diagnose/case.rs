@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::blame::NodeClass;
 use super::deviation::{Column, Family};
-use crate::model::{Change, EntityId, EntityKind, Provenance, Time};
+use crate::model::{Change, EntityId, EntityKind, IncidentId, Provenance, Time};
 
 /// Position of a subject in [`Case::subjects`].
 pub type SubjectIx = usize;
@@ -54,6 +54,8 @@ pub struct Subject {
     pub lost: Option<Loss>,
     /// How often it was the cause of similar past incidents.
     pub record: Option<PastRecord>,
+    /// Another open incident that it belongs to: what it explains of this one's harm is told there.
+    pub told_in: Option<IncidentId>,
 }
 
 /// A first abnormal point, and how far it may be off (sampling interval, lateness, clock skew).
@@ -209,6 +211,7 @@ impl Subject {
             traces: TraceSign::default(),
             lost: None,
             record: None,
+            told_in: None,
         }
     }
 

@@ -268,6 +268,11 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
                 ),
             ))
         }
+        ClueKind::ToldIn(incident) => Some((
+            true,
+            strength,
+            format!("its trouble is told in incident {incident}"),
+        )),
         ClueKind::NothingOdd => Some((true, 0.3, "nothing odd measured on it".to_owned())),
     }
 }

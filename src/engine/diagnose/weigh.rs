@@ -7,7 +7,7 @@
 use super::blame::{self, Blame, Edge, Node, System};
 use super::case::{Case, LogChange, Shift, Subject, SubjectIx};
 use super::deviation::{ColumnKind, gate};
-use crate::model::{ChangeKind, EntityKind, Provenance, Time};
+use crate::model::{ChangeKind, EntityKind, IncidentId, Provenance, Time};
 
 /// One piece of evidence about a subject, with what it adds to the log odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +57,8 @@ pub enum ClueKind {
     InsideNormal,
     /// Nothing odd was measured on it.
     NothingOdd,
+    /// It belongs to another incident.
+    ToldIn(IncidentId),
 }
 
 /// All subjects weighed.
@@ -99,6 +101,8 @@ const INSIDE_NORMAL_SHARE: f64 = 0.25;
 const LOG_LOG_ODDS: f64 = 4.0;
 /// It was the cause of every similar incident.
 const RECORD_LOG_ODDS: f64 = 1.0;
+/// Correlation found it to be another story. That may be wrong, so it can be outweighed.
+const TOLD_IN_LOG_ODDS: f64 = -2.0;
 
 /// Without a target, deviations below this many standard deviations are noise.
 const METRIC_NOISE_Z: f64 = 4.0;
@@ -299,6 +303,9 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
         );
     }
     trace_clues(subject, &mut add);
+    if let Some(incident) = subject.told_in {
+        add(ClueKind::ToldIn(incident), TOLD_IN_LOG_ODDS);
+    }
     if let Some(record) = subject.record.filter(|record| record.of > 0) {
         // One incident proves little: the rule of succession halves the first.
         let share = f64::from(record.cause) / f64::from(record.of + 1);
