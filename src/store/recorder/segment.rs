@@ -146,7 +146,7 @@ impl<W: Write> SegmentWriter<W> {
         self.encoder.samples()
     }
 
-    /// See [`Encoder::told`].
+    /// Series, label sets and names told so far: what bounds the memory of a segment.
     pub fn told(&self) -> usize {
         self.encoder.told()
     }
