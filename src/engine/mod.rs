@@ -25,6 +25,7 @@ mod judge;
 pub mod logs;
 mod panels;
 pub mod plans;
+mod pressure;
 pub mod propose;
 mod refusals;
 mod restore;
@@ -49,6 +50,7 @@ use intake::Intake;
 use judge::Odd;
 use logs::LogWatch;
 use plans::Plans;
+use pressure::Pressure;
 use refusals::Refusals;
 use silence::SilenceWatch;
 use topology::Topology;
@@ -83,6 +85,7 @@ pub struct Engine {
     correlator: Correlator,
     plans: Plans,
     refusals: Refusals,
+    pressure: Pressure,
     signals: u64,
     /// Totals as consoles hold them.
     counts: Counts,
@@ -117,6 +120,7 @@ impl Engine {
             findings: Findings::default(),
             correlator: Correlator::default(),
             refusals: Refusals::default(),
+            pressure: Pressure::default(),
             signals: 0,
             counts: Counts::default(),
             housekept: Time::ZERO,
@@ -170,6 +174,7 @@ impl Engine {
             self.changes.expire(self.now);
             self.traces.expire(self.now);
         }
+        self.tell_of_floods(effects);
     }
 
     /// Takes what was noticed to incidents.
