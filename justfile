@@ -34,3 +34,11 @@ demo scenario="bad-deploy":
 # Every benchmark, release build; figures go to docs/performance.md with their command.
 bench:
     cargo bench
+
+# The pictures in the README, from frames of the console.
+screenshots:
+    STORMGLASS_BLESS=1 cargo test --test screenshots
+
+# The generated pages: settings and keys.
+pages:
+    STORMGLASS_BLESS=1 cargo test --test config_reference --test screens_keys the_page

@@ -28,6 +28,9 @@ pub struct LookArgs {
     /// Spare a slow link: at most two frames a second
     #[arg(long)]
     slow: bool,
+    /// Lines that are only appended, for screen readers and pipes; no keys
+    #[arg(long)]
+    plain: bool,
 }
 
 /// `stormglass attach`
@@ -95,7 +98,10 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
         utc: look.utc,
         slow: look.slow,
     };
-    tui::run(options)
-        .await
-        .map_err(|error| Failure::new(error.to_string()))
+    let ended = if look.plain {
+        tui::plain::run(options).await
+    } else {
+        tui::run(options).await
+    };
+    ended.map_err(|error| Failure::new(error.to_string()))
 }

@@ -94,10 +94,7 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let client = Client::new(options.address.clone())?;
     let (link, far) = Link::pair();
     let server = tokio::spawn(transport::serve(client, far));
-    let clock = Clock {
-        offset_minutes: chrono::Local::now().offset().local_minus_utc() / 60,
-        utc: options.utc,
-    };
+    let clock = Clock::local(options.utc);
     let mut terminal = Terminal::enter()?;
     let size = Terminal::size()?;
     let wall = WallClock::start();

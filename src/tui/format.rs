@@ -1,4 +1,4 @@
-//! Numbers, ages and times as people read them. Pure; the results are ASCII.
+//! Numbers, ages and times as people read them; the results are ASCII. Pure but for [`Clock::local`].
 
 use crate::model::{Band, Time, Unit};
 
@@ -15,6 +15,14 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// In the time zone of this machine.
+    pub fn local(utc: bool) -> Self {
+        Self {
+            offset_minutes: chrono::Local::now().offset().local_minus_utc() / 60,
+            utc,
+        }
+    }
+
     /// `12:04`, with a `Z` when it is UTC.
     pub fn minute(self, at: Time) -> String {
         let (hours, minutes, _) = self.parts(at);

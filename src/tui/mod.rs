@@ -19,6 +19,7 @@ mod key;
 mod keymap;
 mod link;
 mod paint;
+pub mod plain;
 mod screen;
 mod state;
 mod terminal;

@@ -86,7 +86,7 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
 }
 
 /// The title without the name of the entity, which stands beside it already.
-pub(super) fn summary(row: &IncidentRow) -> String {
+pub(in crate::tui) fn summary(row: &IncidentRow) -> String {
     let mut rest: &str = &row.title;
     let named = |text: &'_ str| -> Option<usize> {
         let after = text.strip_prefix(row.entity.name())?.strip_prefix(": ")?;

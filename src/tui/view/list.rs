@@ -61,9 +61,14 @@ fn heading(state: &State, width: usize) -> Row {
         );
     let owner = owner_cells(width);
     let row = row
-        .fit(width.saturating_sub(AGE + owner + STATE + 3))
-        .pad_to(width.saturating_sub(AGE + owner + STATE + 2))
-        .right(Role::Muted, "AGE", AGE);
+        .fit(width.saturating_sub(AGE + owner + STATE + plan_cells(width) + 3))
+        .pad_to(width.saturating_sub(AGE + owner + STATE + plan_cells(width) + 2));
+    let row = if plan_cells(width) > 0 {
+        row.column(Role::Muted, "PLAN", PLAN).put(Role::Body, " ")
+    } else {
+        row
+    };
+    let row = row.right(Role::Muted, "AGE", AGE);
     let row = if owner > 0 {
         row.put(Role::Body, " ").column(Role::Muted, "OWNER", OWNER)
     } else {
@@ -84,8 +89,7 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         Some(owner) if Some(owner) == me => "you".to_owned(),
         Some(owner) => owner.to_owned(),
     };
-    let wide = width >= WIDE && row.plan.is_some();
-    let right = AGE + owner_cells(width) + STATE + 2 + if wide { PLAN + 1 } else { 0 };
+    let right = AGE + owner_cells(width) + STATE + 2 + plan_cells(width);
     let line = super::cursor_mark(here, focused)
         .put(Role::Key, if marked { glyph::MARK } else { " " })
         .put(severity, priority)
@@ -97,10 +101,11 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         .put(Role::Body, " ");
     let summary = width.saturating_sub(line.width() + right + 1);
     let mut line = line.column(Role::Body, headline::summary(row), summary);
-    if let (true, Some((_, word))) = (wide, &row.plan) {
+    if plan_cells(width) > 0 {
+        let word = row.plan.as_ref().map_or("", |(_, word)| word);
         line = line
             .put(Role::Body, " ")
-            .column(Role::Automation, word.to_string(), PLAN);
+            .column(Role::Automation, word.to_owned(), PLAN);
     }
     let age = format::age(state.engine_now().since(row.began));
     let mut line = line.put(Role::Body, " ").right(Role::Body, age, AGE);
@@ -108,6 +113,11 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         line = line.put(Role::Body, " ").column(Role::Muted, owner, OWNER);
     }
     line.put(Role::Body, " ").column(phase_role, phase, STATE)
+}
+
+/// Cells of the plan's column with the blank before it.
+const fn plan_cells(width: usize) -> usize {
+    if width < WIDE { 0 } else { PLAN + 1 }
 }
 
 /// Cells of the owner's column with the blank before it.

@@ -1,0 +1,293 @@
+//! `--plain`: the console as lines that are only ever appended, for screen readers, pipes and logs.
+//! It never moves the cursor, colours nothing and takes no keys; deciding is done with the commands
+//! that each line names.
+
+use std::io::{self, Write};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::client::Client;
+use crate::api::{View, WatchMessage};
+use crate::model::{IncidentRow, Phase, SafeText, SourceHealth, SourceRow};
+
+use super::app::{TuiError, TuiOptions};
+use super::format::{self, Clock};
+use super::link::{Link, Request, Update};
+use super::transport;
+
+/// Confidence below which a suspect is not worth a line.
+const SUSPECT_MIN: f32 = 0.3;
+
+/// Prints what happens until it is interrupted or nobody reads any more.
+pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
+    let client = Client::new(options.address.clone())?;
+    let clock = Clock::local(options.utc);
+    let (mut link, far) = Link::pair();
+    let server = tokio::spawn(transport::serve(client, far));
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut held = Held::default();
+    let mut out = io::stdout();
+    loop {
+        let told = tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            told = link.updates.recv() => told,
+        };
+        let Some(told) = told else { break };
+        let (lines, gap) = held.take(told, clock);
+        if gap {
+            // A full queue means that one is asked for already.
+            let _ = link.requests.try_send(Request::Snapshot);
+        }
+        for line in lines {
+            match writeln!(out, "{}", SafeText::new(&line)) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                other => other?,
+            }
+        }
+        out.flush()?;
+    }
+    server.abort();
+    Ok(())
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Held {
+    view: Option<View>,
+    lost: bool,
+}
+
+impl Held {
+    /// Takes an update; gives the lines it is worth, and whether something was missed.
+    fn take(&mut self, told: Update, clock: Clock) -> (Vec<String>, bool) {
+        let message = match told {
+            Update::Watch(message) => message,
+            Update::Lost { why } if !self.lost => {
+                self.lost = true;
+                let line = format!("connection lost: {why}; trying again");
+                return (vec![line], false);
+            }
+            _ => return (Vec::new(), false),
+        };
+        let mut lines = Vec::new();
+        if std::mem::take(&mut self.lost) {
+            lines.push("connected again".to_owned());
+        }
+        match message {
+            WatchMessage::Snapshot(view) => {
+                lines.extend(changes(self.view.as_ref(), &view, clock));
+                self.view = Some(*view);
+            }
+            WatchMessage::Deltas { seq, at, deltas } => {
+                let Some(view) = &mut self.view else {
+                    return (lines, true);
+                };
+                let before = view.clone();
+                if view.apply(seq, at, &deltas).is_err() {
+                    return (lines, true);
+                }
+                lines.extend(changes(Some(&before), view, clock));
+            }
+            WatchMessage::Heartbeat { .. } => {}
+        }
+        (lines, false)
+    }
+}
+
+/// What is different, a line each; without a view before, what there is.
+fn changes(before: Option<&View>, after: &View, clock: Clock) -> Vec<String> {
+    let mut lines = Vec::new();
+    if before.is_none() {
+        let open: u32 = after.counts.open_by_priority.iter().sum();
+        let environment = &after.environment;
+        lines.push(format!("watching {environment}: {open} incidents open"));
+    }
+    if before.is_some_and(|before| before.banner != after.banner) && !after.banner.is_empty() {
+        lines.push(after.banner.clone());
+    }
+    let stopped = before.is_some_and(|before| before.automation_stopped);
+    match (stopped, after.automation_stopped) {
+        (false, true) => lines.push("all automation is stopped".to_owned()),
+        (true, false) => lines.push("automation is allowed again".to_owned()),
+        _ => {}
+    }
+    for source in after.sources.values() {
+        let was = before.and_then(|before| before.sources.get(&source.name));
+        lines.extend(source_line(was, source));
+    }
+    for row in after.incidents.values() {
+        let was = before.and_then(|before| before.incidents.get(&row.id));
+        if was.is_some() || row.phase != Phase::Resolved {
+            lines.extend(incident_lines(was, row));
+        }
+    }
+    let at = clock.second(after.at);
+    lines.iter().map(|line| format!("{at} {line}")).collect()
+}
+
+fn source_line(was: Option<&SourceRow>, row: &SourceRow) -> Option<String> {
+    let before = was.map_or(SourceHealth::Waiting, |was| was.health);
+    let name = &row.name;
+    match row.health {
+        health if health == before => None,
+        SourceHealth::Blind => Some(format!("source {name} is BLIND: {}", row.detail)),
+        SourceHealth::Failed => Some(format!("source {name} FAILED: {}", row.detail)),
+        SourceHealth::Live => Some(format!("source {name} is live")),
+        SourceHealth::Waiting => None,
+    }
+}
+
+fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
+    let (id, entity) = (row.id, row.entity.name());
+    let mut lines = Vec::new();
+    match was {
+        None => lines.push(format!(
+            "{id} {} {entity}: {}; stormglass show {}",
+            row.severity.as_str(),
+            super::view::summary(row),
+            id.0
+        )),
+        Some(was) if was.severity != row.severity => {
+            lines.push(format!("{id} {entity} is now {}", row.severity.as_str()));
+        }
+        Some(_) => {}
+    }
+    let phase = was.map_or(Phase::Open, |was| was.phase);
+    if phase != row.phase {
+        let lasted = format::age(row.updated.since(row.began));
+        lines.push(format!(
+            "{id} {entity} {} after {lasted}",
+            row.phase.as_str()
+        ));
+    }
+    if was.and_then(|was| was.owner.as_ref()) != row.owner.as_ref()
+        && let Some(owner) = &row.owner
+    {
+        lines.push(format!("{id} {entity} is taken by {owner}"));
+    }
+    let suspected = |row: &IncidentRow| {
+        let (entity, confidence) = row.suspect.clone()?;
+        (confidence >= SUSPECT_MIN).then_some((entity, confidence))
+    };
+    if let Some((suspect, confidence)) = suspected(row)
+        && was
+            .and_then(suspected)
+            .is_none_or(|(was, _)| was != suspect)
+    {
+        let suspect = suspect.name();
+        lines.push(format!(
+            "{id} suspect {suspect}, confidence {confidence:.2}"
+        ));
+    }
+    if was.and_then(|was| was.plan.as_ref()) != row.plan.as_ref()
+        && let Some((plan, word)) = &row.plan
+    {
+        let hint = if &**word == "proposed" {
+            format!("; stormglass approve {}", plan.0)
+        } else {
+            String::new()
+        };
+        lines.push(format!("{id} {plan} {word}{hint}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::API_VERSION;
+    use crate::model::{
+        Actor, Counts, Delta, EntityId, EntityKind, IncidentId, PlanId, Role, Severity, Time,
+    };
+    use std::collections::BTreeMap;
+
+    const CLOCK: Clock = Clock {
+        offset_minutes: 0,
+        utc: true,
+    };
+
+    fn row() -> IncidentRow {
+        IncidentRow {
+            id: IncidentId(7),
+            revision: 1,
+            phase: Phase::Open,
+            severity: Severity::Critical,
+            entity: EntityId::new(EntityKind::Service, "checkout"),
+            title: "checkout: p99 4.2 s\u{1b}[2J".into(),
+            began: Time::from_secs(0),
+            updated: Time::from_secs(0),
+            owner: None,
+            suspect: None,
+            entities: 1,
+            alerts: 0,
+            findings: 1,
+            plan: None,
+        }
+    }
+
+    fn snapshot() -> Update {
+        Update::Watch(WatchMessage::Snapshot(Box::new(View {
+            version: API_VERSION,
+            seq: 1,
+            at: Time::from_secs(0),
+            environment: "prod".to_owned(),
+            actor: Actor {
+                name: "mia".to_owned(),
+                role: Role::Responder,
+            },
+            incidents: BTreeMap::new(),
+            entities: BTreeMap::new(),
+            counts: Counts::default(),
+            sources: BTreeMap::new(),
+            automation_stopped: false,
+            banner: String::new(),
+        })))
+    }
+
+    fn deltas(seq: u64, row: IncidentRow) -> Update {
+        Update::Watch(WatchMessage::Deltas {
+            seq,
+            at: Time::from_secs(60 * seq as i64),
+            deltas: vec![Delta::Incident(row)],
+        })
+    }
+
+    #[test]
+    fn each_change_is_a_line_and_nothing_else_is() {
+        let mut held = Held::default();
+        let mut row = row();
+        let mut told = |held: &mut Held, update| held.take(update, CLOCK);
+        let said = |lines: &[&str]| (lines.iter().map(|l| (*l).to_owned()).collect(), false);
+        assert_eq!(
+            told(&mut held, snapshot()),
+            said(&["00:00:00Z watching prod: 0 incidents open"])
+        );
+        assert_eq!(
+            told(&mut held, deltas(2, row.clone())),
+            said(&["00:02:00Z #7 critical checkout: p99 4.2 s\u{1b}[2J; stormglass show 7"])
+        );
+        row.findings = 9;
+        row.suspect = Some((row.entity.clone(), 0.1));
+        assert_eq!(told(&mut held, deltas(3, row.clone())), said(&[]));
+        row.owner = Some("ole".to_owned());
+        row.suspect = Some((row.entity.clone(), 0.9));
+        row.plan = Some((PlanId(3), "proposed".into()));
+        assert_eq!(
+            told(&mut held, deltas(4, row.clone())),
+            said(&[
+                "00:04:00Z #7 checkout is taken by ole",
+                "00:04:00Z #7 suspect checkout, confidence 0.90",
+                "00:04:00Z #7 plan 3 proposed; stormglass approve 3",
+            ])
+        );
+        row.phase = Phase::Resolved;
+        row.updated = Time::from_secs(600);
+        assert_eq!(
+            told(&mut held, deltas(5, row.clone())),
+            said(&["00:05:00Z #7 checkout resolved after 10m"])
+        );
+        assert_eq!(told(&mut held, deltas(9, row)), (Vec::new(), true));
+    }
+}
