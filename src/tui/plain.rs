@@ -258,7 +258,7 @@ mod tests {
     fn each_change_is_a_line_and_nothing_else_is() {
         let mut held = Held::default();
         let mut row = row();
-        let mut told = |held: &mut Held, update| held.take(update, CLOCK);
+        let told = |held: &mut Held, update| held.take(update, CLOCK);
         let said = |lines: &[&str]| (lines.iter().map(|l| (*l).to_owned()).collect(), false);
         assert_eq!(
             told(&mut held, snapshot()),
