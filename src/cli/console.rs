@@ -12,10 +12,7 @@ use crate::tui::{self, TuiOptions};
 
 /// How the console looks; every command that opens one takes these.
 #[derive(Clone, Debug, Default, Args)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "the switches a person types"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "the switches a person types")]
 pub struct LookArgs {
     /// Theme by name or path; without it the terminal decides, and `NO_COLOR` is honoured
     #[arg(long, value_name = "NAME")]
