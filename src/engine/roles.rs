@@ -129,9 +129,13 @@ const TRAFFIC: [&str; 16] = [
 /// Labels whose value starts with 5 on the failing part of a request counter.
 const STATUS_LABELS: [&str; 4] = ["code", "status", "status_code", "http.response.status_code"];
 
+/// Prometheus writes the state of its alerts as series that carry the alerts' labels. They say what a
+/// rule thinks of an entity and end when the alert does: an entity is not gone because of that.
+const ALERT_SERIES: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
+
 /// Whether a series describes something that never behaves oddly by itself.
 pub fn is_judged(name: &str) -> bool {
-    !NOT_JUDGED.iter().any(|end| name.ends_with(end))
+    !NOT_JUDGED.iter().any(|end| name.ends_with(end)) && !ALERT_SERIES.contains(&name)
 }
 
 /// What the series says of its entity.
@@ -264,6 +268,7 @@ mod tests {
                 None
             ]
         );
+        assert!(!is_judged("ALERTS") && !is_judged("ALERTS_FOR_STATE"));
         assert!(!is_judged("go_info") && is_judged("information_requests_total"));
     }
 }

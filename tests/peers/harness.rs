@@ -62,12 +62,27 @@ impl Receiver {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("waited {PATIENCE:?} for {what}");
+        let state = self.daemon.door().query(describe).await;
+        let state = state.expect("the engine runs");
+        panic!("waited {PATIENCE:?} for {what}; the engine at the end:\n{state}");
     }
 
     pub async fn stop(self) {
         self.daemon.stop().await.expect("the daemon stops");
     }
+}
+
+/// What the engine holds, for whoever reads a failure.
+fn describe(engine: &Engine) -> String {
+    let mut lines = vec![format!("{} {:?}", engine.now(), engine.counts())];
+    for row in engine.incident_rows() {
+        lines.push(format!("{} {:?} {}", row.id, row.phase, row.title));
+        let incident = engine.incident(row.id).into_iter();
+        for entry in incident.flat_map(|incident| &incident.timeline) {
+            lines.push(format!("  {} {}", entry.at, entry.text));
+        }
+    }
+    lines.join("\n")
 }
 
 impl Drop for Peer {
