@@ -1,6 +1,7 @@
 //! The daemon through its API: what consoles and scripts see of it, over a real socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use stormglass::api::client::{Address, Client, ClientError, IncidentQuery, Watch};
@@ -8,7 +9,8 @@ use stormglass::api::{View, WatchMessage};
 use stormglass::config::Config;
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use stormglass::model::{
-    Command, IncidentId, Labels, LogLine, Phase, Record, Role, Signal, SourceHealth,
+    Command, IncidentId, Labels, LogLine, Phase, Record, Role, Sample, Series, SeriesKind, Signal,
+    SourceHealth, Time, Unit,
 };
 use stormglass::sources::Rhythm;
 use tempfile::TempDir;
@@ -247,6 +249,59 @@ async fn a_decision_outlives_the_daemon_and_a_damaged_database() {
     let starts = starts.filter(|entry| matches!(entry.record, Record::Started { .. }));
     assert_eq!(starts.count(), 2);
     again.stop().await.unwrap();
+}
+
+fn sample(at: Time) -> Signal {
+    let labels = Labels::from_pairs([("service", "checkout")]).unwrap();
+    let series = Series::new("queue_depth", labels, SeriesKind::Gauge, Unit::None);
+    Signal::Sample(Sample {
+        series: Arc::new(series),
+        at,
+        value: 4.0,
+    })
+}
+
+/// Restarts the daemon of `socket`; gives its banner and the series it knows after the first tick.
+async fn restarted(socket: &Path) -> (String, u64) {
+    let daemon = daemon::start(options(socket.to_owned())).await.unwrap();
+    let client = Client::new(Address::Socket(socket.to_owned())).unwrap();
+    let mut watch = client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    follow(&mut watch, &mut view, |view| view.counts.entities > 0).await;
+    daemon.stop().await.unwrap();
+    (view.banner, view.counts.series)
+}
+
+#[tokio::test]
+async fn what_was_learned_outlives_the_daemon_and_its_loss_is_told() {
+    let f = fixture().await;
+    let mut watch = f.client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    let rhythm = Rhythm::Sporadic;
+    let sender = f.daemon.sources().source("app", rhythm, "in process");
+    let sent = vec![line("one"), sample(Clock::real().now())];
+    sender.send(sent).await.unwrap();
+    follow(&mut watch, &mut view, |view| view.counts.series == 1).await;
+    let socket = f.daemon.socket().to_owned();
+    f.daemon.stop().await.unwrap();
+    assert_eq!(restarted(&socket).await, (String::new(), 1));
+
+    let checkpoint = socket.with_file_name("data/checkpoint");
+    let whole = std::fs::read(&checkpoint).unwrap();
+    let mut other_version = whole.clone();
+    other_version[24] ^= 0x40;
+    let cases = [
+        (&whole[..whole.len() - 9], "damaged: its end is missing"),
+        (&other_version, "it is of version 65, this program reads 1"),
+    ];
+    for (bytes, why) in cases {
+        std::fs::write(&checkpoint, bytes).unwrap();
+        let again = daemon::start(options(socket.clone())).await.unwrap();
+        let banner = f.client.view().await.unwrap().banner;
+        assert!(banner.contains(why), "{banner}");
+        assert!(banner.contains("baselines warm up again"), "{banner}");
+        again.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

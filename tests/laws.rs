@@ -1,15 +1,17 @@
-//! The laws that hold whatever is fed: exact replay, snapshots that equal deltas, and a journal from
-//! which incidents and plans can be rebuilt.
+//! The laws that hold whatever is fed: exact replay, also from a checkpoint, snapshots that equal deltas,
+//! and a journal from which incidents and plans can be rebuilt.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use stormglass::api::{API_VERSION, View};
-use stormglass::config::demo_runbooks;
-use stormglass::engine::Engine;
+use stormglass::config::{EngineConfig, demo_runbooks};
+use stormglass::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine};
 use stormglass::eval::drive::placed_config;
 use stormglass::model::{
-    Actor, Command, Counts, Delta, Effect, ExecutorKind, Incident, Input, Outcome, Plan, PlanState,
-    Record, Role, Stamped, StepEvent, StepEventKind, Time,
+    Actor, Batch, Command, Counts, Delta, Effect, ExecutorKind, Incident, Input, Labels, Outcome,
+    Plan, PlanState, Record, Role, Sample, Series, SeriesKind, Signal, SourceId, Stamped,
+    StepEvent, StepEventKind, Time, Unit,
 };
 use stormglass::sim::{Scenario, Sim};
 
@@ -17,6 +19,8 @@ use stormglass::sim::{Scenario, Sim};
 const START: Time = Time::from_secs(1_768_392_000);
 /// How much of a scenario is lived through, in milliseconds.
 const LIVE_MS: i64 = 4 * 60_000;
+/// Inputs between two checkpoints.
+const CHECKPOINT_INPUTS: u64 = 499;
 /// A person approves the first plan this long after the start, in milliseconds.
 const APPROVE_AFTER_MS: i64 = 110_000;
 
@@ -76,6 +80,12 @@ fn live(scenario: Scenario) -> Told {
         }
     }
     told
+}
+
+/// The storm, lived through once for all tests.
+fn storm() -> &'static Told {
+    static STORM: OnceLock<Told> = OnceLock::new();
+    STORM.get_or_init(|| live(Scenario::Storm))
 }
 
 impl Told {
@@ -166,7 +176,7 @@ fn without_totals(mut view: View) -> View {
 
 #[test]
 fn the_same_inputs_give_the_same_effects_and_views() {
-    let told = live(Scenario::Storm);
+    let told = storm();
     assert!(
         told.effects
             .iter()
@@ -228,4 +238,74 @@ fn the_journal_rebuilds_incidents_and_plans() {
     assert!(!plans(&told.engine).is_empty());
     assert_eq!(incidents(&rebuilt), incidents(&told.engine));
     assert_eq!(plans(&rebuilt), plans(&told.engine));
+}
+
+/// A fresh engine that got everything `engine` has learned.
+fn restored(engine: &Engine, sim: &Sim) -> Engine {
+    let mut cursor = CheckpointCursor::default();
+    let parts: Vec<Vec<u8>> = std::iter::from_fn(|| engine.checkpoint_part(&mut cursor)).collect();
+    let mut fresh = fresh(sim);
+    let parts = parts.iter().map(Vec::as_slice);
+    fresh.restore_checkpoint(CHECKPOINT_VERSION, parts).unwrap();
+    fresh
+}
+
+#[test]
+fn a_checkpoint_goes_on_as_if_nothing_happened() {
+    let told = storm();
+    let sim = Sim::new(Scenario::Storm, 1, START);
+    let mut engine = fresh(&sim);
+    let mut checkpoints = 0;
+    for (stamped, expected) in told.inputs.iter().zip(&told.effects) {
+        // Restarted again and again while nothing is odd; then the storm comes.
+        let is_quiet = engine.counts().findings_open == 0 && engine.incident_rows().count() == 0;
+        if is_quiet && stamped.seq % CHECKPOINT_INPUTS == 0 {
+            engine = restored(&engine, &sim);
+            checkpoints += 1;
+        }
+        let mut effects = Vec::new();
+        engine.step(stamped, &mut effects);
+        assert_eq!(
+            serde_json::to_string(&effects).unwrap(),
+            serde_json::to_string(expected).unwrap(),
+            "effects of input {}, after {checkpoints} checkpoints",
+            stamped.seq
+        );
+    }
+    assert!(checkpoints > 5, "{checkpoints} checkpoints");
+    assert!(engine.incident_rows().count() > 0, "nothing happened");
+}
+
+/// Two entities report every five seconds; then the engine is away for ten minutes.
+#[test]
+fn a_pause_of_the_engine_is_nobodys_silence() {
+    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+    let mut seq = 0;
+    let mut step = |engine: &mut Engine, at: Time, input: Input| {
+        seq += 1;
+        engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+    };
+    let sample = |service: &str, metric: &str, at: Time| {
+        let labels = Labels::from_pairs([("service", service)]).unwrap();
+        let series = Arc::new(Series::new(metric, labels, SeriesKind::Gauge, Unit::None));
+        let value = 1.0;
+        Signal::Sample(Sample { series, at, value })
+    };
+    for second in 1..1_200 {
+        let at = START.plus_ms(second * 1_000);
+        if (300..900).contains(&second) {
+            continue;
+        }
+        // After the pause, the second entity is back half a minute later than the first.
+        for (service, from) in [("cart", 900), ("search", 930)] {
+            if second % 5 == 0 && (second < 300 || second >= from) {
+                let signals = ["depth", "size"].map(|metric| sample(service, metric, at));
+                let source = SourceId(Arc::from("app"));
+                let signals = signals.into();
+                step(&mut engine, at, Input::Signals(Batch { source, signals }));
+            }
+        }
+        step(&mut engine, at, Input::Tick);
+        assert_eq!(engine.counts().findings_open, 0, "second {second}");
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::checkpoints::Checkpoints;
 use super::clock::Stamper;
 use super::door::{CommandRequest, Inbox};
 use super::hub::{DeltaBuffer, Hub};
@@ -43,6 +44,7 @@ pub(super) struct Core {
     pub(super) keeper: Keeper,
     /// `None` when nothing is to be recorded.
     pub(super) recorder: Option<Recorder>,
+    pub(super) checkpoints: Checkpoints,
     pub(super) executors: Executors,
     pub(super) ledger: Ledger,
     pub(super) hub: Arc<Hub>,
@@ -83,6 +85,7 @@ impl Core {
             self.finish_turn();
         }
         self.finish_turn();
+        self.checkpoints.finish(&self.engine, self.stamper.at());
         self.ledger.flush();
     }
 
@@ -167,6 +170,11 @@ impl Core {
         }
         if ticked {
             self.keeper.retry();
+            self.checkpoints.tick(&self.engine, self.stamper.at());
+            let notice = self.checkpoints.notice();
+            if let Some(delta) = self.notices.set(Origin::Checkpoint, notice) {
+                self.turn.deltas.push(delta);
+            }
             self.note_keeper();
             self.note_recorder();
             self.note_sources();

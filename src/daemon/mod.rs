@@ -3,6 +3,7 @@
 //! [`start`] runs it inside any program: `serve` waits for it, the console attaches to it, the demo
 //! feeds it a simulated system. It never draws a screen and never decides what the engine decides.
 
+mod checkpoints;
 mod clock;
 mod core;
 mod door;
@@ -37,6 +38,7 @@ use crate::model::{Actor, Delta, Role, Runbook, Time};
 use crate::sources::{self, ListenError, SourceRegistry, Sources, signal_queue};
 use crate::store::StoreError;
 use crate::store::recorder::{Header, RECORDER_FOLDER, Recorder, RecorderOptions};
+use checkpoints::Checkpoints;
 use clock::Stamper;
 use core::{Core, Turn};
 use http::{Api, Callers, api_routes, bind_socket, check_socket, serve};
@@ -116,8 +118,8 @@ pub enum DaemonError {
     /// The receivers' listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The engine's thread cannot be started.
-    #[error("cannot start the engine's thread: {0}")]
+    /// A thread of the daemon cannot be started.
+    #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     /// The engine broke one of its own rules.
     #[error("the engine stopped: {0}. This is a bug; decisions are safe in the journal")]
@@ -158,6 +160,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         notices,
     } = recover(&config, runbooks, data_dir.as_deref())?;
     let recorder = recorder(&config, &engine, data_dir.as_deref())?;
+    let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
     let view = first_view(&engine, &config, &notices, clock.now());
     let hub = Arc::new(Hub::new(view));
@@ -170,6 +173,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         registry: registry.clone(),
         keeper: Keeper::new(Box::new(move |entries| append.append(entries))),
         recorder,
+        checkpoints,
         executors: Executors::new(door.steps(), simulator.map(SimHandle::new)),
         ledger: ledger.clone(),
         hub: Arc::clone(&hub),
@@ -269,10 +273,12 @@ fn recover(
 ) -> Result<Recovered, DaemonError> {
     let (ledger, opened) = Ledger::open(data_dir)?;
     let mut engine = Engine::new(config.engine.clone(), runbooks);
+    let mut banners = opened.banners;
+    banners.extend(data_dir.and_then(|folder| checkpoints::restore(&mut engine, folder)));
     engine.restore(&opened.records);
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
-    let _ = notices.set(Origin::Recovery, &opened.banners.join(" "));
+    let _ = notices.set(Origin::Recovery, &banners.join(" "));
     Ok(Recovered {
         engine,
         ledger,

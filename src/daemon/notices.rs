@@ -16,6 +16,8 @@ pub(super) enum Origin {
     Recovery,
     /// The recorder cannot keep up, or cannot write.
     Recorder,
+    /// What was learned cannot be kept.
+    Checkpoint,
     /// The engine itself has something to say.
     Engine,
 }

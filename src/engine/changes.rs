@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::entities::EntityIx;
 use crate::model::{Change, Time};
 
@@ -11,7 +13,7 @@ const PER_ENTITY_MAX: usize = 16;
 const KEPT_MS: i64 = 2 * 24 * 3_600_000;
 
 /// The changes known.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
     of: BTreeMap<EntityIx, VecDeque<Change>>,
     seen_any: bool,
@@ -51,6 +53,11 @@ impl Changes {
             .into_iter()
             .flatten()
             .filter(move |change| change.at >= from && change.at <= to)
+    }
+
+    /// The entities it refers to.
+    pub fn entities(&self) -> impl Iterator<Item = EntityIx> {
+        self.of.keys().copied()
     }
 
     /// Whether any source tells of changes at all.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Entity, EntityId, EntityKind, Health, Labels, LabelsBuilder};
 
@@ -17,7 +18,7 @@ pub const OVERFLOW: &str = "too-many-entities";
 const NAME_BYTES_MAX: usize = 200;
 
 /// Position of an entity in the arena; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EntityIx(pub u32);
 
 /// Labels that name a service, the most telling first.
@@ -116,14 +117,22 @@ pub struct Entities {
     refused: u64,
 }
 
-#[derive(Debug)]
-struct EntityRow {
+/// One entity with what is kept about it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EntityRow {
     id: EntityId,
     labels: Labels,
+    /// Follows from what is odd, which is not kept.
+    #[serde(skip, default = "healthy")]
     health: Health,
     /// Series that report about it; none means it is only known from others.
     series: u32,
+    #[serde(skip)]
     is_changed: bool,
+}
+
+const fn healthy() -> Health {
+    Health::Ok
 }
 
 /// Reads the entity out of labels; `None` when they name none.
@@ -217,6 +226,24 @@ impl Entities {
         self.index.insert(id.clone(), ix);
         self.sorted.insert(id, ix);
         ix
+    }
+
+    /// At most `max` rows from position `from` on, for a checkpoint.
+    pub fn saved_rows(&self, from: usize, max: usize) -> &[EntityRow] {
+        let from = from.min(self.rows.len());
+        &self.rows[from..self.rows.len().min(from + max)]
+    }
+
+    /// Puts back what [`Self::saved_rows`] gave; positions are the same as then.
+    pub fn restored(rows: Vec<EntityRow>, refused: u64) -> Self {
+        let place = |(at, row): (usize, &EntityRow)| (row.id.clone(), EntityIx(at as u32));
+        Self {
+            index: rows.iter().enumerate().map(place).collect(),
+            sorted: rows.iter().enumerate().map(place).collect(),
+            changed: Vec::new(),
+            rows,
+            refused,
+        }
     }
 
     /// The position of `id`, if known.

@@ -179,6 +179,11 @@ impl Findings {
         self.last_id = self.last_id.max(id.0);
     }
 
+    /// The highest id given.
+    pub fn last_id(&self) -> FindingId {
+        FindingId(self.last_id)
+    }
+
     /// Findings refused because too many are open.
     pub fn refused(&self) -> u64 {
         self.refused

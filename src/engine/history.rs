@@ -7,6 +7,8 @@
 //! A point holds its value as `f32`, the band as the upper halves of two `f32` (three digits, enough
 //! to draw), and the distance to the point before it. Never grows once full.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Time;
 
 /// Points kept as they were.
@@ -31,7 +33,7 @@ pub struct Point {
     pub high: f32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Packed {
     value: f32,
     low: u16,
@@ -41,14 +43,14 @@ struct Packed {
 }
 
 /// A ring of points, oldest overwritten.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Ring {
     points: Vec<Packed>,
     next: u32,
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct History {
     recent: Ring,
     coarse: Ring,
@@ -81,6 +83,19 @@ impl Ring {
 }
 
 impl History {
+    /// Gives rings read from a checkpoint the room of those that grew here.
+    pub fn make_room(&mut self) {
+        for (ring, max) in [
+            (&mut self.recent, RECENT_MAX),
+            (&mut self.coarse, COARSE_MAX),
+        ] {
+            if !ring.points.is_empty() {
+                ring.points
+                    .reserve_exact(max.saturating_sub(ring.points.len()));
+            }
+        }
+    }
+
     /// Adds a point; times ascend.
     pub fn push(&mut self, at: Time, value: f64, low: f64, high: f64) {
         let point = Packed {

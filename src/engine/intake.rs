@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::entities::{self, Entities, EntityIx};
 use super::history::History;
@@ -20,15 +21,15 @@ use crate::model::{
 };
 
 /// Position of a series in the arena; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesIx(pub u32);
 
 /// Position of a source in the engine's list of sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceIx(pub u16);
 
 /// How raw points become the value that is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Derive {
     /// Judged as it is.
     Gauge,
@@ -45,8 +46,8 @@ enum Derive {
 }
 
 /// A `_sum` series' view of its `_count`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pair {
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Pair {
     sum_at: Time,
     sum_increase: f64,
     count_at: Time,
@@ -54,7 +55,7 @@ struct Pair {
 }
 
 /// One series with everything kept about it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SeriesRow {
     /// Name, labels and kind, shared with the source.
     pub series: Arc<Series>,
@@ -318,6 +319,43 @@ impl Intake {
             self.rows[count.0 as usize].sum_row = Some(sum);
             self.pairs.insert(sum, Pair::default());
         }
+    }
+
+    /// At most `max` rows from position `from` on, for a checkpoint.
+    pub fn saved_rows(&self, from: usize, max: usize) -> &[SeriesRow] {
+        let from = from.min(self.rows.len());
+        &self.rows[from..self.rows.len().min(from + max)]
+    }
+
+    /// The pairs of `_sum` and `_count` among the first `series` rows, for a checkpoint.
+    pub fn saved_pairs(&self, series: usize) -> Vec<(SeriesIx, Pair)> {
+        let kept = SeriesIx(series as u32);
+        let pairs = self.pairs.range(..kept);
+        pairs.map(|(sum, pair)| (*sum, *pair)).collect()
+    }
+
+    /// Puts back what [`Self::saved_rows`] and [`Self::saved_pairs`] gave.
+    pub fn restored(mut rows: Vec<SeriesRow>, pairs: Vec<(SeriesIx, Pair)>) -> Self {
+        let mut intake = Self::default();
+        let len = rows.len();
+        for (at, row) in rows.iter_mut().enumerate() {
+            let ix = SeriesIx(at as u32);
+            row.history.make_room();
+            // Its other half may have come after the checkpoint had passed it.
+            row.sum_row = row.sum_row.filter(|sum| (sum.0 as usize) < len);
+            intake.index.insert(row.series.id.0, ix);
+            intake.of_entity.entry(row.entity).or_default().push(ix);
+        }
+        intake.rows = rows;
+        let known = |(sum, _): &(SeriesIx, Pair)| (sum.0 as usize) < len;
+        intake.pairs = pairs.into_iter().filter(known).collect();
+        intake
+    }
+
+    /// Every series, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (SeriesIx, &SeriesRow)> {
+        let at = |(at, row)| (SeriesIx(at as u32), row);
+        self.rows.iter().enumerate().map(at)
     }
 
     /// One series.

@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{Excursion, SeriesDetector, Transition, Verdict};
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Key, Observation};
-use super::intake::{Reading, SeriesIx};
+use super::intake::{Intake, Reading, SeriesIx};
 use crate::model::{Band, Direction, MetricRole, Time, Unit};
 
 /// Odd series of one entity weighed together at most: more say nothing new.
@@ -25,7 +27,7 @@ const FAILING_MORE_MIN: f64 = 1.5;
 const NEARLY_FULL: f64 = 0.8;
 
 /// What is known of how a series behaves.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Judge {
     detector: SeriesDetector,
     excursion: Excursion,
@@ -49,6 +51,11 @@ impl Judge {
             .peak()
             .map(|_| (at, Voice::of(role, &verdict)));
         Some((verdict, transition))
+    }
+
+    /// Whether the series is odd now.
+    pub fn is_odd(&self) -> bool {
+        self.excursion.peak().is_some()
     }
 
     /// Samples it learned from.
@@ -174,6 +181,15 @@ impl Engine {
 }
 
 impl Odd {
+    /// The series that are odd now, from what each of them remembers.
+    pub fn restored(intake: &Intake) -> Self {
+        let mut odd = Self::default();
+        for (series, row) in intake.iter().filter(|(_, row)| row.judge.is_odd()) {
+            odd.of.entry(row.entity).or_default().insert(series);
+        }
+        odd
+    }
+
     fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
         if let Some(of) = self.of.get_mut(&entity) {
             of.remove(&series);

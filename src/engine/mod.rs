@@ -10,6 +10,7 @@
 mod alerts;
 mod case;
 mod changes;
+mod checkpoint;
 mod commands;
 mod correlate;
 pub mod detect;
@@ -56,12 +57,16 @@ use silence::SilenceWatch;
 use topology::Topology;
 use traces::Traces;
 
+pub use checkpoint::{CHECKPOINT_VERSION, CheckpointCursor, CheckpointError};
 pub use refusals::Refused;
 
 /// An incident that keeps changing is diagnosed again after this long, in milliseconds.
 const DIAGNOSE_EVERY_MS: i64 = 5_000;
 /// Incidents diagnosed in one step at most; the others wait for the next tick.
 const DIAGNOSED_PER_STEP_MAX: usize = 8;
+/// No tick for this long means that the engine itself was away: stopped, restarted, or its machine
+/// asleep, in milliseconds. Shorter than any patience with a source or a series.
+const PAUSE_MS: i64 = 30_000;
 /// Old changes, examples and incidents are looked for this often, in milliseconds.
 const HOUSEKEEPING_MS: i64 = 60_000;
 
@@ -90,6 +95,8 @@ pub struct Engine {
     /// Totals as consoles hold them.
     counts: Counts,
     housekept: Time,
+    /// Time of the last tick.
+    ticked: Time,
 }
 
 impl Engine {
@@ -124,6 +131,7 @@ impl Engine {
             signals: 0,
             counts: Counts::default(),
             housekept: Time::ZERO,
+            ticked: Time::ZERO,
         }
     }
 
@@ -146,6 +154,11 @@ impl Engine {
 
     /// The passing of time, one question after the other.
     fn tick(&mut self, effects: &mut Vec<Effect>) {
+        let ticked = std::mem::replace(&mut self.ticked, self.now);
+        if ticked > Time::ZERO && self.now.since(ticked) > PAUSE_MS {
+            self.silence.resume(self.now);
+            self.logs.skip_to(self.now);
+        }
         for fingerprint in self.alerts.expire(self.now) {
             let over = alerts::AlertChange::Resolved(fingerprint);
             self.with_correlator(|correlator, world| correlator.on_alert(over, world));

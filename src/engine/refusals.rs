@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a signal was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refused {
@@ -27,7 +29,7 @@ pub enum Refused {
 const NAMES_MAX: usize = 64;
 
 /// Counts by reason.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Refusals {
     counts: [u64; Refused::ALL.len()],
     /// Metric names refused for [`Refused::SeriesMax`], by the scheme of Misra and Gries (1982).

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::entities::EntityIx;
 use super::intake::{Intake, SeriesIx, SourceIx};
 use crate::model::{SourceId, Time};
@@ -42,7 +44,7 @@ pub enum Silence {
     Seeing(SourceIx, Time),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct SourceState {
     id: SourceId,
     batches: u32,
@@ -50,11 +52,13 @@ struct SourceState {
     gap_ms: i64,
     /// Newest event time of its samples.
     newest: Time,
+    /// Told again after a restart: the finding is not kept.
+    #[serde(skip)]
     is_blind: bool,
 }
 
 /// Watches for silence.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct SilenceWatch {
     sources: Vec<SourceState>,
     index: BTreeMap<SourceId, SourceIx>,
@@ -64,8 +68,12 @@ pub struct SilenceWatch {
     down: BTreeMap<SeriesIx, (Time, u32)>,
     /// Silent series by entity.
     silent: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
+    /// Told again after a restart, as is blindness.
+    #[serde(skip)]
     gone: BTreeSet<EntityIx>,
     next_part: usize,
+    /// When the engine itself last came back from a pause: nobody was heard before.
+    resumed: Time,
 }
 
 impl SilenceWatch {
@@ -148,6 +156,14 @@ impl SilenceWatch {
             .then_some(Silence::Back(entity, at))
     }
 
+    /// The engine itself was not there for a while: nobody was silent, nobody was heard.
+    pub fn resume(&mut self, now: Time) {
+        self.resumed = now;
+        for source in &mut self.sources {
+            source.last = now;
+        }
+    }
+
     /// The passing of time: looks at a part of the series, and at every source.
     pub fn tick(&mut self, intake: &mut Intake, now: Time) -> Vec<Silence> {
         let mut news = Vec::new();
@@ -177,7 +193,7 @@ impl SilenceWatch {
             return None;
         }
         let patience_ms = (i64::from(row.interval_ms) * SILENT_INTERVALS).max(SILENT_MS_MIN);
-        if !row.is_silent && source.newest.since(row.last_at) <= patience_ms {
+        if !row.is_silent && source.newest.since(row.last_at.max(self.resumed)) <= patience_ms {
             return None;
         }
         let (entity, last_at) = (row.entity, row.last_at);
@@ -191,6 +207,16 @@ impl SilenceWatch {
             .count();
         let is_gone = judged >= 2 && silent.len() >= judged && self.gone.insert(entity);
         is_gone.then_some(Silence::Gone(entity, last_at))
+    }
+
+    /// Whether it keeps this source.
+    pub fn knows(&self, source: SourceIx) -> bool {
+        usize::from(source.0) < self.sources.len()
+    }
+
+    /// The entities it refers to.
+    pub fn entities(&self) -> impl Iterator<Item = EntityIx> {
+        self.silent.keys().copied()
     }
 
     /// Name of a source.

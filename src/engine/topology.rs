@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::entities::EntityIx;
 use crate::model::{Provenance, Time};
 
@@ -11,13 +13,16 @@ use crate::model::{Provenance, Time};
 pub const EDGES_MAX: usize = 200_000;
 
 /// What is known of one edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeState {
     /// The strongest way it is known.
     pub provenance: Provenance,
     /// When it was last confirmed.
     pub last_seen: Time,
 }
+
+/// Edges as a checkpoint holds them.
+pub type SavedTopology = (Vec<(EntityIx, EntityIx, EdgeState)>, u64);
 
 /// The dependencies known.
 #[derive(Debug, Default)]
@@ -66,6 +71,27 @@ impl Topology {
                 callers.retain(|from| *from != entity);
             }
         }
+    }
+
+    /// What a checkpoint keeps of them.
+    pub fn saved(&self) -> SavedTopology {
+        (self.iter().collect(), self.refused)
+    }
+
+    /// Puts back what [`Self::saved`] gave, but for declared edges that `is_declared` denies: the
+    /// config may have changed since.
+    pub fn restored(
+        (edges, refused): SavedTopology,
+        is_declared: impl Fn(EntityIx, EntityIx) -> bool,
+    ) -> Self {
+        let mut topology = Self::default();
+        for (from, to, edge) in edges {
+            if edge.provenance != Provenance::Declared || is_declared(from, to) {
+                topology.see(from, to, edge.provenance, edge.last_seen);
+            }
+        }
+        topology.refused = refused;
+        topology
     }
 
     /// What `from` depends on, in order.

@@ -1,10 +1,10 @@
-//! The database: incidents, plans and checkpoints for quick reading, in sled.
+//! The database: incidents and plans for quick reading, in sled.
 //!
 //! It is a memory of the journal and never the authority: damaged or missing, it is set aside and
 //! filled again. sled recovers some damage to an empty database without a word; therefore a database
 //! is made beside its place and moved there once its version is durable, and one without a version is
-//! a damaged one. Keys are `version (1 byte) | id (8 bytes, big-endian)`, values are JSON or, for
-//! checkpoints, the engine's own bytes; `docs/formats.md` draws them.
+//! a damaged one. Keys are `version (1 byte) | id (8 bytes, big-endian)`, values are JSON;
+//! `docs/formats.md` draws them.
 
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,6 @@ const VERSION: u8 = 1;
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// How often sled writes by itself, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
-/// Checkpoints kept: the latest, and the one before in case it was cut short.
-const CHECKPOINTS_KEPT: usize = 2;
 /// Most incidents one call gives.
 pub const PAGE_MAX: usize = 1_000;
 
@@ -37,7 +35,6 @@ pub struct Db {
     sled: sled::Db,
     incidents: sled::Tree,
     plans: sled::Tree,
-    checkpoints: sled::Tree,
 }
 
 /// How the database was found.
@@ -123,7 +120,6 @@ impl Db {
         Ok(Self {
             incidents: sled.open_tree("incidents")?,
             plans: sled.open_tree("plans")?,
-            checkpoints: sled.open_tree("checkpoints")?,
             sled,
         })
     }
@@ -176,25 +172,6 @@ impl Db {
             .take(limit.min(PAGE_MAX))
             .map(|row| Ok(serde_json::from_slice(&row?.1)?))
             .collect()
-    }
-
-    /// Keeps a checkpoint of the engine at input `seq`, and forgets all but the latest ones.
-    pub fn put_checkpoint(&self, seq: u64, bytes: &[u8]) -> Result<(), DbError> {
-        self.checkpoints.insert(key(seq), bytes)?;
-        while self.checkpoints.len() > CHECKPOINTS_KEPT {
-            self.checkpoints.pop_min()?;
-        }
-        Ok(())
-    }
-
-    /// The latest checkpoint at or before input `seq`: its own number and its bytes.
-    pub fn checkpoint(&self, seq: u64) -> Result<Option<(u64, Vec<u8>)>, DbError> {
-        let Some(row) = self.checkpoints.range(..=key(seq)).next_back() else {
-            return Ok(None);
-        };
-        let (found, bytes) = row?;
-        let id = found.get(1..9).and_then(|id| id.try_into().ok());
-        Ok(id.map(|id| (u64::from_be_bytes(id), bytes.to_vec())))
     }
 
     /// Notes the end of the journal, a second witness to its `.head` file.

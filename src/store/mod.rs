@@ -1,8 +1,10 @@
-//! What is kept: the journal, which is the authority, and the database, which is a memory of it.
+//! What is kept: the journal, which is the authority, the database, which is a memory of it, and the
+//! checkpoint of what the engine learned.
 //!
 //! [`Store::append`] is the one way in. It returns when the journal is durable; the database follows
 //! and may fail without harm: it is filled again from the journal at the next start.
 
+pub mod checkpoint;
 pub mod db;
 pub mod journal;
 pub mod recorder;

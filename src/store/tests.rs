@@ -169,18 +169,3 @@ fn a_second_daemon_is_refused() {
         Err(StoreError::Journal(JournalError::InUse { .. }))
     ));
 }
-
-#[test]
-fn the_latest_checkpoints_are_kept() {
-    let folder = kept();
-    let (store, _) = Store::open(folder.path()).unwrap();
-    let db = store.db().unwrap();
-    for seq in [5, 300, 70_000] {
-        db.put_checkpoint(seq, &seq.to_le_bytes()).unwrap();
-    }
-    let at = |seq| db.checkpoint(seq).unwrap().map(|(found, _)| found);
-    assert_eq!(
-        [at(299), at(300), at(69_999), at(u64::MAX)],
-        [None, Some(300), Some(300), Some(70_000)]
-    );
-}

@@ -65,11 +65,11 @@ struct Open {
 
 /// The logs of one entity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct EntityLogs {
-    pub first_seen: Time,
-    pub last_seen: Time,
-    pub lines: u64,
-    pub counters: IndexMap<u64, Counter, FxBuildHasher>,
+pub(in crate::engine) struct EntityLogs {
+    pub(super) first_seen: Time,
+    pub(super) last_seen: Time,
+    pub(super) lines: u64,
+    pub(super) counters: IndexMap<u64, Counter, FxBuildHasher>,
     /// Templates seen exactly once: how often the unheard-of happens here (Good and Turing).
     singles: u64,
     all: Ring,
@@ -242,6 +242,13 @@ impl EntityLogs {
     }
 
     /// Findings that changed since the last call.
+    /// What is open is told once more, as after a restart.
+    pub(super) fn tell_again(&mut self) {
+        for open in &mut self.open {
+            open.changed = true;
+        }
+    }
+
     pub(super) fn drain(&mut self, out: &mut Vec<LogFinding>) {
         for open in &mut self.open {
             if std::mem::take(&mut open.changed) {

@@ -29,6 +29,7 @@ pub use finding::LogFinding;
 pub use miner::{FORMS_MAX, FormId, Learned, Miner, MinerStats, TemplateId};
 pub use variable::VarType;
 pub use watch::LogWatch;
+pub(super) use watch::{EntityLogs, SavedRest};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 //! Times come as arguments; windows close on [`LogWatch::tick`], never on a clock.
 
 use super::counter::{BUCKET_MS, bucket_of};
-use super::entity::{EntityLogs, LogStats, Sighting};
+pub(in crate::engine) use super::entity::EntityLogs;
+use super::entity::{LogStats, Sighting};
 use super::finding::LogFinding;
 use super::level::level_of;
 use super::miner::{Miner, MinerStats, TemplateId};
@@ -22,6 +23,9 @@ const COUNTERS_PER_ENTITY_MAX: usize = 512;
 const LATENESS_MS: i64 = 2_000;
 /// Windows judged at once after a gap in time; before that the past is gone anyway.
 const CATCH_UP_BUCKETS_MAX: i64 = 60;
+
+/// The miner, the newest bucket judged, the counts: as a checkpoint holds them.
+pub(in crate::engine) type SavedRest = (Miner, Option<i64>, LogStats);
 
 /// Log lines of all entities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -78,6 +82,42 @@ impl LogWatch {
         };
         logs.count(entity, &sighting, templates_max, &mut self.stats);
         learned.template
+    }
+
+    /// Nobody listened until `now`: windows that were not seen are neither judged nor learned.
+    pub fn skip_to(&mut self, now: Time) {
+        let due = bucket_of(now.plus_ms(-LATENESS_MS)) - 1;
+        self.closed = Some(self.closed.map_or(due, |closed| closed.max(due)));
+    }
+
+    /// At most `max` entities from position `from` on, for a checkpoint.
+    pub(in crate::engine) fn saved_entities(
+        &self,
+        from: usize,
+        max: usize,
+    ) -> Vec<(&EntityId, &EntityLogs)> {
+        self.entities.iter().skip(from).take(max).collect()
+    }
+
+    /// Everything but the entities, for a checkpoint.
+    pub(in crate::engine) fn saved_rest(&self) -> impl Serialize + '_ {
+        (&self.miner, self.closed, self.stats)
+    }
+
+    /// Puts back what [`Self::saved_entities`] and [`Self::saved_rest`] gave. What was odd is told
+    /// again.
+    pub(in crate::engine) fn restored(
+        entities: Vec<(EntityId, EntityLogs)>,
+        (miner, closed, stats): SavedRest,
+    ) -> Self {
+        let mut entities: IndexMap<_, _, _> = entities.into_iter().collect();
+        entities.values_mut().for_each(EntityLogs::tell_again);
+        Self {
+            miner,
+            entities,
+            closed,
+            stats,
+        }
     }
 
     /// Judge every window that is over at `now`; findings that opened, changed or ended are

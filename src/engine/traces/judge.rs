@@ -5,6 +5,8 @@
 //! call; a window's mean is compared with a spread that shrinks with the calls in it. Failures are
 //! judged by the Poisson tail. Abnormal windows do not teach, for a while.
 
+use serde::{Deserialize, Serialize};
+
 /// Calls it takes until anything is judged.
 const WARM_UP_CALLS: f64 = 20.0;
 /// Memory, in calls.
@@ -33,7 +35,7 @@ const QUIET_WINDOWS: u32 = 2;
 const SCORE_MAX: f64 = 50.0;
 
 /// The calls of one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Calls.
     pub calls: f64,
@@ -46,7 +48,7 @@ pub struct Window {
 }
 
 /// What is usual.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Usual {
     calls: f64,
     mean: f64,
@@ -57,7 +59,7 @@ pub struct Usual {
 }
 
 /// Odd windows in a row, and quiet ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Streak {
     odd: u32,
     quiet: u32,

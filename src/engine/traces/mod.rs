@@ -5,16 +5,20 @@
 //! judged per edge and per entity. Spans without their parent still count for their own entity.
 
 mod judge;
+mod saved;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::entities::EntityIx;
 use super::topology::Topology;
 use crate::model::{Provenance, Span, Time, TraceId};
 
 pub use judge::{Usual, Verdict, Window};
+pub use saved::{SavedTraces, TraceTables};
 pub use tree::{Part, Tree};
 
 /// Width of a window, in milliseconds.
@@ -37,7 +41,7 @@ const EXEMPLARS_MAX: usize = 512;
 const EXEMPLAR_MS: i64 = 15 * 60_000;
 
 /// What a window is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flow {
     /// Requests an entity serves.
     Served(EntityIx),
@@ -50,7 +54,7 @@ pub enum Flow {
 }
 
 /// Why a trace is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reason {
     /// It failed.
     Failed,
@@ -71,22 +75,22 @@ pub struct Judged {
     pub failing: Verdict,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Waiting {
     parts: Vec<Part>,
     last: Time,
 }
 
-#[derive(Debug, Default)]
-struct FlowState {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct FlowState {
     now: Window,
     /// The last windows that held calls, oldest first.
     recent: VecDeque<(Time, Window)>,
     usual: Usual,
 }
 
-#[derive(Debug)]
-struct Exemplar {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Exemplar {
     at: Time,
     weight_us: u64,
     trace: TraceId,

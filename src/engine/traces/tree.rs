@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::entities::EntityIx;
 use crate::model::{EntityId, SpanId, SpanKind, SpanRow, Time};
@@ -14,7 +15,7 @@ use crate::model::{EntityId, SpanId, SpanKind, SpanRow, Time};
 const DEPTH_MAX: u32 = 64;
 
 /// What is kept of a span until its trace is whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Part {
     /// Its id.
     pub id: SpanId,
@@ -37,7 +38,7 @@ pub struct Part {
 }
 
 /// A trace whose spans know their children.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Tree {
     /// The spans, in order of start.
     pub parts: Vec<Part>,
