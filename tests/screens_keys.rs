@@ -7,7 +7,9 @@ use stormglass::api::{CommandReply, WatchMessage};
 use stormglass::model::{
     Command, Delta, IncidentId, Outcome, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
 };
-use stormglass::tui::{ACTIONS, Event, Keymap, Overlay, Request, Screen, Tab, TerminalOp, Update};
+use stormglass::tui::{
+    ACTIONS, Event, Keymap, Overlay, Request, Screen, ScreenWriter, Tab, TerminalOp, Update, draw,
+};
 
 fn console() -> Console {
     Console::live(80, 24, "dark")
@@ -501,4 +503,93 @@ fn emacs_fingers_leave_boxes_with_ctrl_g() {
     assert!(console.state.overlay.is_some());
     console.press("ctrl-g");
     assert!(console.state.overlay.is_none());
+}
+
+#[test]
+fn a_cursor_move_costs_few_bytes() {
+    /// What a move may cost on the line, at 80x24.
+    const BYTES_MAX: usize = 250;
+    let places = ["", "enter 1", "enter 3", "enter 5", "enter 6", "g a", "g s"];
+    for place in places {
+        let mut console = console();
+        let mut detail = fixture::detail();
+        for entry in &mut detail.incident.timeline {
+            entry.text = format!(
+                "{} {}",
+                entry.text,
+                "and more than fits on a line ".repeat(3)
+            )
+            .into();
+        }
+        console.told(Update::Detail(Box::new(detail)));
+        console.press(place);
+        console.told(Update::Alerts {
+            after: None,
+            page: fixture::alerts(),
+        });
+        let mut writer = ScreenWriter::new(80, 24);
+        let mut frame = |console: &Console| writer.frame(|buf| draw(&console.state, buf)).len();
+        console.press("g g");
+        frame(&console);
+        for key in ["down", "down", "up"] {
+            console.press(key);
+            let bytes = frame(&console);
+            assert!(bytes <= BYTES_MAX, "{place:?} {key}: {bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_view_is_a_string_that_can_be_typed() {
+    let cases = [
+        (
+            "incident 4819 why",
+            Screen::Incident(IncidentId(4819)),
+            Tab::Why,
+        ),
+        ("incidents sort:age /pay", Screen::Incidents, Tab::Timeline),
+        ("alerts /pool", Screen::Alerts, Tab::Timeline),
+    ];
+    for (text, screen, tab) in cases {
+        let mut console = console();
+        console.press(":");
+        console.type_text(text);
+        assert!(console.screen().contains(text), "{}", console.screen());
+        console.press("enter");
+        assert_eq!(
+            (console.state.place.screen, console.state.place.tab),
+            (screen, tab),
+            "{text}"
+        );
+        console.press(":");
+        let here = format!("You are at: {text}");
+        assert!(console.screen().contains(&here), "{}", console.screen());
+    }
+    let mut console = console();
+    console.press(":");
+    console.type_text("incident 1 why");
+    console.press("enter");
+    assert!(console.screen().contains("no such incident"));
+}
+
+#[test]
+fn what_changed_since_the_last_look_is_told_and_marked() {
+    let mut console = Console::blank(80, 24, "mono");
+    let looked = fixture::at(4, 0);
+    let mut view = fixture::view();
+    let search = view.incidents.get_mut(&IncidentId(4811)).expect("a row");
+    search.updated = looked;
+    console.state.since_looked(looked);
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    console.state.since_looked(looked);
+    let screen = console.screen();
+    let told = "Since you looked, 9m ago: 0 opened, 2 changed, 0 over; * marks them.";
+    assert!(screen.contains(told), "{screen}");
+    let marked = |screen: &str| -> Vec<bool> {
+        let rows = screen.lines().skip(2).take(3);
+        rows.map(|row| row.chars().nth(1) == Some('*')).collect()
+    };
+    assert_eq!(marked(&screen), [true, true, false]);
+    console.press("enter esc");
+    assert_eq!(marked(&console.screen()), [false, true, false]);
 }

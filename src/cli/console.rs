@@ -1,6 +1,9 @@
 //! The console: on a daemon that answers, else on an engine of its own in this process.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use directories::BaseDirs;
 
 use super::output::Failure;
 use super::place::Place;
@@ -9,6 +12,9 @@ use crate::api::client::{Address, Client, ClientError};
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::tui::{self, TuiOptions};
+
+/// When the operator last looked, below the user's state directory.
+const SESSION_FILE: &str = "stormglass/console.json";
 
 /// How the console looks; every command that opens one takes these.
 #[derive(Clone, Debug, Default, Args)]
@@ -29,9 +35,31 @@ pub struct LookArgs {
     /// Spare a slow link: at most two frames a second
     #[arg(long)]
     slow: bool,
+    /// Where to begin: incidents, "incident 12 why", "incidents sort:age /checkout", alerts, sources
+    #[arg(long, value_name = "VIEW")]
+    view: Option<String>,
     /// Lines that are only appended, for screen readers and pipes; no keys
     #[arg(long)]
     plain: bool,
+    /// Set by the program only
+    #[arg(skip)]
+    forget: bool,
+}
+
+impl LookArgs {
+    /// A demo leaves nothing behind.
+    pub(super) fn without_session(&self) -> Self {
+        Self {
+            forget: true,
+            ..self.clone()
+        }
+    }
+
+    /// Where it is kept when the operator last looked.
+    fn session_file(&self) -> Option<PathBuf> {
+        let state = BaseDirs::new()?.state_dir()?.join(SESSION_FILE);
+        (!self.forget).then_some(state)
+    }
 }
 
 /// `stormglass attach`
@@ -98,6 +126,8 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
         ascii: look.ascii.then_some(true),
         utc: look.utc,
         slow: look.slow,
+        view: look.view.clone(),
+        session: look.session_file(),
     };
     let ended = if look.plain {
         tui::plain::run(options).await

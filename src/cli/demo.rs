@@ -84,7 +84,7 @@ pub async fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     let config = Place::find(common)?.config;
     let scratch = Scratch::new("demo")?;
     let daemon = start(args, config.clone(), &scratch).await?;
-    console::on_own(daemon, &config, &args.look).await
+    console::on_own(daemon, &config, &args.look.without_session()).await
 }
 
 fn speed(text: &str) -> Result<f64, String> {

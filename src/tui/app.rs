@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::path::PathBuf;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,7 @@ use super::keymap::{Keymap, KeymapError};
 use super::link::Link;
 use super::paint::Look;
 use super::screen::ScreenWriter;
+use super::session::Session;
 use super::state::State;
 use super::terminal::Terminal;
 use super::theme::{Theme, ThemeError};
@@ -51,6 +53,10 @@ pub struct TuiOptions {
     pub utc: bool,
     /// Spare the link: fewer frames.
     pub slow: bool,
+    /// Where to begin, such as `incident 12 why`.
+    pub view: Option<String>,
+    /// Where it is kept when the operator last looked; nowhere without it.
+    pub session: Option<PathBuf>,
 }
 
 /// Why the console could not run.
@@ -83,6 +89,8 @@ impl TuiOptions {
             ascii: None,
             utc: false,
             slow: false,
+            view: None,
+            session: None,
         }
     }
 }
@@ -98,7 +106,9 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let mut terminal = Terminal::enter()?;
     let size = Terminal::size()?;
     let wall = WallClock::start();
-    let state = State::new(look, keymap, clock, size, wall.now());
+    let mut state = State::new(look, keymap, clock, size, wall.now());
+    state.go_first.clone_from(&options.view);
+    state.session = Session::load(options.session.as_deref());
     let mut app = App {
         screen: ScreenWriter::new(size.0, size.1),
         frame_ms: if options.slow {
@@ -114,6 +124,7 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
         wall,
     };
     let result = app.run(&mut terminal).await;
+    app.looked();
     terminal.give_back()?;
     server.abort();
     result
@@ -356,6 +367,14 @@ impl App {
             .deadline()
             .map_or(TICK_MS, |deadline| deadline.since(now));
         frame.min(deadline).clamp(1, TICK_MS)
+    }
+
+    /// Remembers that the operator has seen everything up to now. A file that cannot be written costs
+    /// a sentence next time, and nobody is left to tell.
+    fn looked(&mut self) {
+        if let Some(view) = &self.state.feed.view {
+            let _ = self.state.session.look(&view.environment, view.at);
+        }
     }
 
     fn draw(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {

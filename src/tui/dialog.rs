@@ -14,6 +14,7 @@ use super::filter::{self, Filter};
 use super::help::{self, HelpRow};
 use super::key::Key;
 use super::keymap::Lookup;
+use super::route::Route;
 use super::state::{
     Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, outcomes,
 };
@@ -43,6 +44,14 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
         Overlay::Palette { field, cursor } => {
             let rows = palette_rows(field.text());
             let chosen = rows.get(cursor.at(rows.len())).copied();
+            if let (KeyCode::Enter, None, Some(route)) =
+                (key.code, chosen, Route::parse(field.text()))
+            {
+                if !route.go(state, effects) {
+                    state.tell(Role::Warn, "There is no such incident.");
+                }
+                return;
+            }
             in_palette(state, (field, cursor), chosen, key, effects)
         }
         Overlay::Help { field, cursor } => {

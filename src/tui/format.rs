@@ -105,6 +105,11 @@ pub fn count(n: u64) -> String {
     }
 }
 
+/// A count with its noun: `1 entity`, `14 entities`.
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
 /// Microseconds of a span: `850us`, `12.5ms`, `4.2s`.
 pub fn micros(us: u64) -> String {
     if us < 1_000 {

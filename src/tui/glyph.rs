@@ -11,6 +11,8 @@ pub const SEPARATOR: &str = " \u{254e} ";
 pub const CURSOR: &str = "\u{25b8}";
 /// Before a row that is marked.
 pub const MARK: &str = "+";
+/// Before a row that changed since the operator last looked.
+pub const UNSEEN: &str = "*";
 /// At the end of text that was cut.
 pub const CUT: &str = "~";
 /// Continues a branch of a tree.

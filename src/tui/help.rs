@@ -48,7 +48,12 @@ const EVERYWHERE: [Word; 10] = [
     ("~", "cut here; w or Enter shows all of it"),
 ];
 
-const INCIDENTS: [Word; 9] = [
+const INCIDENTS: [Word; 11] = [
+    ("+", "marked with Space; a acknowledges all marked"),
+    (
+        "*",
+        "changed since you last looked; opening it takes it away",
+    ),
     ("NEW", "nobody has taken it: a takes it"),
     ("ACK", "somebody has taken it"),
     (

@@ -8,6 +8,7 @@ use super::dialog;
 use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
+use super::route::Route;
 use super::state::{Overlay, Screen, State, Step, Tab};
 use super::theme::Role;
 
@@ -177,11 +178,12 @@ fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
     let feed = &mut state.feed;
     match message {
         WatchMessage::Snapshot(view) => {
-            if feed.view.is_none() {
-                effects.urgency = Urgency::Now;
-            }
-            feed.view = Some(*view);
+            let first = feed.view.replace(*view).is_none();
             feed.missed += u64::from(feed.frozen.is_some());
+            if first {
+                effects.urgency = Urgency::Now;
+                begin(state, effects);
+            }
         }
         WatchMessage::Deltas { seq, at, deltas } => {
             let Some(view) = &mut feed.view else { return };
@@ -201,6 +203,24 @@ fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
         }
     }
     refresh(state);
+}
+
+/// With the first view: what changed since the operator last looked, and the view asked for.
+fn begin(state: &mut State, effects: &mut Effects) {
+    refresh(state);
+    let environment = state
+        .feed
+        .view
+        .as_ref()
+        .map(|view| view.environment.clone());
+    if let Some(looked) = environment.and_then(|name| state.session.looked(&name)) {
+        state.since_looked(looked);
+    }
+    if let Some(text) = state.go_first.take()
+        && !Route::parse(&text).is_some_and(|route| route.go(state, effects))
+    {
+        state.tell(Role::Warn, &format!("There is no view {text:?}."));
+    }
 }
 
 /// Sorts and filters the list again.

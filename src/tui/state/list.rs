@@ -46,9 +46,14 @@ pub struct List {
     moved_at: Option<Time>,
     last_mark: Option<IncidentId>,
     held: bool,
+    /// Incidents that changed since the operator last looked, and were not opened since.
+    pub unseen: BTreeSet<IncidentId>,
 }
 
 impl Sort {
+    /// In the order of their key.
+    pub const ALL: [Self; 4] = [Self::Urgency, Self::Age, Self::Service, Self::Updated];
+
     /// The next one, wrapping around.
     #[must_use]
     pub const fn next(self) -> Self {
@@ -136,6 +141,7 @@ impl List {
         self.order.clear();
         self.order.extend(rows.iter().map(|row| row.id));
         self.marks.retain(|id| view.incidents.contains_key(id));
+        self.unseen.retain(|id| view.incidents.contains_key(id));
         if !self.held {
             self.selected = self.order.first().copied();
             self.settled = self.selected;
@@ -159,6 +165,7 @@ impl List {
 
     /// Puts the cursor on an incident, at rest.
     pub fn select(&mut self, id: IncidentId) {
+        self.unseen.remove(&id);
         self.selected = Some(id);
         self.settled = Some(id);
         self.moved_at = None;

@@ -8,18 +8,19 @@ mod list;
 mod overlay;
 
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View};
-use crate::model::{IncidentId, IncidentRow, Plan, PlanState, SafeText, Time};
+use crate::model::{IncidentId, IncidentRow, Phase, Plan, PlanState, SafeText, Time};
 
 use super::filter::Filter;
 use super::format::Clock;
 use super::key::Key;
 use super::keymap::Keymap;
 use super::paint::Look;
+use super::session::Session;
 use super::theme::Role;
 
 pub use cursor::{Cursor, Step};
 pub use details::Details;
-pub use list::List;
+pub use list::{List, Sort};
 pub use overlay::{Approval, Choice, Confirm, Guard, Overlay, Question, outcomes};
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
@@ -27,6 +28,8 @@ pub use overlay::{Approval, Choice, Confirm, Guard, Overlay, Question, outcomes}
 pub const STALE_AFTER_MS: i64 = 2 * crate::api::HEARTBEAT_MS as i64 + 2_000;
 /// How long a notice stays.
 const NOTICE_MS: i64 = 6_000;
+/// How long the notice of what changed since the operator last looked stays.
+const LOOKED_NOTICE_MS: i64 = 30_000;
 /// Views remembered.
 const HISTORY_MAX: usize = 50;
 
@@ -161,6 +164,10 @@ pub struct State {
     pub clock: Clock,
     /// Whether the terminal reports the mouse.
     pub mouse: bool,
+    /// Where to go once the first view is there.
+    pub go_first: Option<String>,
+    /// When the operator last looked, by environment.
+    pub session: Session,
     /// The operator's time.
     pub now: Time,
     /// Columns and lines.
@@ -302,6 +309,8 @@ impl State {
             look,
             clock,
             mouse: false,
+            go_first: None,
+            session: Session::default(),
             now,
             size,
         }
@@ -426,6 +435,32 @@ impl State {
             self.notice = None;
         }
         over
+    }
+
+    /// With the first view: marks what changed since the operator last looked, and says how much.
+    pub fn since_looked(&mut self, looked: Time) {
+        let Some(view) = &self.feed.view else { return };
+        let (mut opened, mut changed, mut over) = (0, 0, 0);
+        for row in view.incidents.values().filter(|row| row.updated > looked) {
+            match row.phase {
+                Phase::Resolved => over += 1,
+                _ if row.began > looked => opened += 1,
+                _ => changed += 1,
+            }
+            self.list.unseen.insert(row.id);
+        }
+        let age = super::format::age(view.at.since(looked));
+        let text = if self.list.unseen.is_empty() {
+            format!("Nothing changed since you looked, {age} ago.")
+        } else {
+            format!(
+                "Since you looked, {age} ago: {opened} opened, {changed} changed, {over} over; * marks them."
+            )
+        };
+        self.tell(Role::Info, &text);
+        if let Some(notice) = &mut self.notice {
+            notice.until = self.now.plus_ms(LOOKED_NOTICE_MS);
+        }
     }
 
     /// When time alone will change the screen next, if before the next full second.

@@ -10,6 +10,7 @@ use crate::tui::dialog::palette_rows;
 use crate::tui::field::Field;
 use crate::tui::help::{self, HelpRow};
 use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::route::Route;
 use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outcomes};
 use crate::tui::theme::Role;
 
@@ -33,8 +34,9 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
                 .into_iter()
                 .map(HelpRow::Key)
                 .collect();
-            let title = "Do what? Type to search, Enter does it, Esc leaves";
-            palette(state, canvas, (field, cursor), &rows, title);
+            let here = Route::here(state);
+            let title = format!("Do what? Enter does it, Esc leaves. You are at: {here}");
+            palette(state, canvas, (field, cursor), &rows, &title);
         }
         Overlay::Help { field, cursor } => {
             let rows = help::rows(state, field.text());
@@ -180,13 +182,19 @@ fn palette(
     canvas: &mut Canvas<'_>,
     (field, cursor): (&Field, &Cursor),
     rows: &[HelpRow],
-    title: &'static str,
+    title: &str,
 ) {
     let mut inner = boxed(canvas, &SafeText::new(title), rows.len().max(1) as u16 + 1);
     let lead = Row::new().put(Role::Key, ": ");
     inner.row(0, &lead.join(typed(field)));
     if rows.is_empty() {
-        return inner.row(1, &Row::new().put(Role::Muted, " Nothing has this in it."));
+        let words = match Route::parse(field.text()) {
+            Some(route) => format!(" Enter goes to: {route}"),
+            None => {
+                " Nothing has this in it. A view: incident 12 why, incidents sort:age /text".into()
+            }
+        };
+        return inner.row(1, &Row::new().put(Role::Muted, words));
     }
     let at = cursor.at(rows.len());
     let height = room(rows.len(), inner.height().saturating_sub(1));

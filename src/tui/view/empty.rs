@@ -95,12 +95,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
 fn watched(view: &View) -> String {
     let counts = view.counts;
     format!(
-        "Watching {} entities, {} series, {} log templates; {} alerts fire, {} findings open.",
-        format::count(counts.entities),
-        format::count(counts.series),
-        format::count(counts.templates),
-        format::count(counts.alerts_firing),
-        format::count(counts.findings_open),
+        "Watching {}, {}, {}; {}, {}.",
+        format::counted(counts.entities, "entity", "entities"),
+        format::counted(counts.series, "series", "series"),
+        format::counted(counts.templates, "log template", "log templates"),
+        format::counted(counts.alerts_firing, "alert fires", "alerts fire"),
+        format::counted(counts.findings_open, "finding open", "findings open"),
     )
 }
 

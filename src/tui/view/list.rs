@@ -1,6 +1,6 @@
 //! The list of incidents. Only the rows on screen are built.
 
-use crate::model::IncidentRow;
+use crate::model::{IncidentId, IncidentRow};
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
@@ -80,7 +80,6 @@ fn heading(state: &State, width: usize) -> Row {
 fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: usize) -> Row {
     let (mark, priority, severity) = glyph::severity(row.severity);
     let (phase, phase_role) = glyph::phase(row.phase);
-    let marked = state.list.marks.contains(&row.id);
     // Only these cells change when the cursor moves: on a slow link that is what a move costs.
     let name_role = if here { Role::Selection } else { Role::Body };
     let me = state.feed.shown().map(|view| view.actor.name.as_str());
@@ -91,7 +90,7 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
     };
     let right = AGE + owner_cells(width) + STATE + 2 + plan_cells(width);
     let line = super::cursor_mark(here, focused)
-        .put(Role::Key, if marked { glyph::MARK } else { " " })
+        .put(Role::Key, mark_of(state, row.id))
         .put(severity, priority)
         .put(severity, mark)
         .put(Role::Body, " ")
@@ -113,6 +112,17 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         line = line.put(Role::Body, " ").column(Role::Muted, owner, OWNER);
     }
     line.put(Role::Body, " ").column(phase_role, phase, STATE)
+}
+
+/// Marked by hand, or changed since the operator looked.
+fn mark_of(state: &State, id: IncidentId) -> &'static str {
+    if state.list.marks.contains(&id) {
+        glyph::MARK
+    } else if state.list.unseen.contains(&id) {
+        glyph::UNSEEN
+    } else {
+        " "
+    }
 }
 
 /// Cells of the plan's column with the blank before it.

@@ -1,0 +1,178 @@
+//! A view as a string: `incidents sort:age /checkout`, `incident 4821 why`, `alerts /pool`, `sources`.
+//! What is on screen can be written down, sent to somebody, typed after `:` and given to `--view`.
+
+use crate::model::IncidentId;
+
+use super::filter::Filter;
+use super::state::{Screen, Sort, State, Tab};
+use super::update::{Effects, fetch_alerts, refresh};
+
+/// A place, and what is shown of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    screen: Screen,
+    tab: Option<Tab>,
+    sort: Option<Sort>,
+    reversed: bool,
+    filter: String,
+}
+
+impl Route {
+    /// Reads one; `None` when it is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        // The filter is the rest of the line: it may hold blanks.
+        let (head, filter) = match text.split_once('/') {
+            Some((head, filter)) => (head, filter.trim_end()),
+            None => (text, ""),
+        };
+        let mut words = head.split_whitespace();
+        let screen = match words.next()? {
+            "incidents" => Screen::Incidents,
+            "incident" => Screen::Incident(incident(words.next()?)?),
+            "alerts" => Screen::Alerts,
+            "sources" => Screen::Sources,
+            _ => return None,
+        };
+        let mut route = Self {
+            screen,
+            tab: None,
+            sort: None,
+            reversed: false,
+            filter: filter.to_owned(),
+        };
+        for word in words {
+            match (screen, word) {
+                (Screen::Incidents, "reversed") => route.reversed = true,
+                (Screen::Incidents, _) => {
+                    let name = word.strip_prefix("sort:")?;
+                    route.sort = Some(Sort::ALL.into_iter().find(|s| s.as_str() == name)?);
+                }
+                (Screen::Incident(_), _) => {
+                    let named = |tab: &Tab| tab.as_str().eq_ignore_ascii_case(word);
+                    route.tab = Some(Tab::ALL.into_iter().find(named)?);
+                }
+                _ => return None,
+            }
+        }
+        Some(route)
+    }
+
+    /// The one on screen.
+    pub(super) fn here(state: &State) -> Self {
+        let screen = state.place.screen;
+        let filter = match screen {
+            Screen::Incidents => &state.list.filter,
+            Screen::Incident(_) => &state.place.find,
+            Screen::Alerts => &state.alerts.filter,
+            Screen::Sources => return Self::bare(screen),
+        };
+        let listed = screen == Screen::Incidents;
+        Self {
+            tab: matches!(screen, Screen::Incident(_)).then_some(state.place.tab),
+            sort: listed.then_some(state.list.sort),
+            reversed: listed && state.list.reversed,
+            filter: filter.text().to_owned(),
+            ..Self::bare(screen)
+        }
+    }
+
+    fn bare(screen: Screen) -> Self {
+        Self {
+            screen,
+            tab: None,
+            sort: None,
+            reversed: false,
+            filter: String::new(),
+        }
+    }
+
+    /// Goes there; `false` when there is no such incident.
+    pub(super) fn go(&self, state: &mut State, effects: &mut Effects) -> bool {
+        let filter = Filter::parse(&self.filter);
+        match self.screen {
+            Screen::Incident(id) if state.row(id).is_none() => return false,
+            Screen::Incident(id) => {
+                state.list.select(id);
+                state.place.find = filter;
+            }
+            Screen::Incidents => {
+                state.list.filter = filter;
+                state.list.sort = self.sort.unwrap_or_default();
+                state.list.reversed = self.reversed;
+                refresh(state);
+            }
+            Screen::Alerts => {
+                state.alerts.filter = filter;
+                fetch_alerts(state, true, effects);
+            }
+            Screen::Sources => {}
+        }
+        state
+            .place
+            .go(self.screen, self.tab.unwrap_or(state.place.tab));
+        true
+    }
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.screen {
+            Screen::Incidents => f.write_str("incidents")?,
+            Screen::Incident(id) => write!(f, "incident {}", id.0)?,
+            Screen::Alerts => f.write_str("alerts")?,
+            Screen::Sources => f.write_str("sources")?,
+        }
+        if let Some(tab) = self.tab {
+            write!(f, " {}", tab.as_str().to_ascii_lowercase())?;
+        }
+        if let Some(sort) = self.sort.filter(|sort| *sort != Sort::default()) {
+            write!(f, " sort:{}", sort.as_str())?;
+        }
+        if self.reversed {
+            f.write_str(" reversed")?;
+        }
+        if self.filter.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " /{}", self.filter)
+        }
+    }
+}
+
+fn incident(word: &str) -> Option<IncidentId> {
+    word.trim_start_matches('#').parse().ok().map(IncidentId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_round_trip() {
+        for text in [
+            "incidents",
+            "incidents sort:age reversed /!owner:mia checkout",
+            "incident 4821 why",
+            "incident 4821 logs /pool timeout",
+            "alerts /severity:critical",
+            "sources",
+        ] {
+            let route = Route::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(route.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_view_is_not_taken_for_one() {
+        for text in [
+            "",
+            "incident",
+            "incident x",
+            "incidents sort:luck",
+            "alerts now",
+            "approve",
+        ] {
+            assert_eq!(Route::parse(text), None, "{text}");
+        }
+    }
+}
