@@ -120,29 +120,25 @@ pub(super) fn draw(chart: &Chart, scale: Scale, canvas: &mut Canvas<'_>) {
     }
 }
 
+/// Points lie where their time is: older history may be kept at longer steps than the last minutes.
 fn plot(chart: &Chart, scale: Scale, line: &mut Dots, band: &mut Dots) {
     let (across, down) = (line.width * DOTS.0, line.height * DOTS.1);
-    let mut last: Option<usize> = None;
-    for x in 0..across {
-        let range = points(chart.values.len(), across, x);
-        let seen = || {
-            chart.values[range.clone()]
-                .iter()
-                .filter(|value| value.is_finite())
-                .map(|value| scale.dot(*value, down))
-        };
-        if let (Some(low), Some(high)) = (seen().min(), seen().max()) {
-            // Joined to the column before, so that a steep line has no holes.
-            let (from, to) = last.map_or((low, high), |last| (low.min(last), high.max(last)));
-            (from..=to).for_each(|y| line.set(x, y));
-            last = chart.values[range.clone()]
-                .last()
-                .map(|value| scale.dot(*value, down));
-        } else {
+    let mut last: Option<(usize, usize)> = None;
+    for (at, value) in chart.times.iter().zip(&chart.values) {
+        if !value.is_finite() {
             last = None;
+            continue;
         }
-        let (Some(low), Some(high)) = (chart.low.get(range.start), chart.high.get(range.start))
-        else {
+        let here = (column_of(chart, *at, across), scale.dot(*value, down));
+        join(line, last.unwrap_or(here), here);
+        last = Some(here);
+    }
+    let mut at = 0;
+    for x in 0..across {
+        while at + 1 < chart.times.len() && column_of(chart, chart.times[at + 1], across) <= x {
+            at += 1;
+        }
+        let (Some(low), Some(high)) = (chart.low.get(at), chart.high.get(at)) else {
             continue;
         };
         if low.is_finite() && high.is_finite() {
@@ -156,6 +152,40 @@ fn plot(chart: &Chart, scale: Scale, line: &mut Dots, band: &mut Dots) {
             }
         }
     }
+}
+
+/// A line from one dot to another that is not left of it, without holes.
+fn join(line: &mut Dots, (x0, y0): (usize, usize), (x1, y1): (usize, usize)) {
+    let span = x1.saturating_sub(x0).max(1) as f32;
+    let height = |x: usize| {
+        let share = x.saturating_sub(x0) as f32 / span;
+        (y0 as f32 + (y1 as f32 - y0 as f32) * share).round() as usize
+    };
+    let mut from = y0;
+    for x in x0..=x1 {
+        let to = if x == x1 { y1 } else { height(x) };
+        (from.min(to)..=from.max(to)).for_each(|y| line.set(x, y));
+        from = to;
+    }
+}
+
+/// A chart in one line of braille, as long as the large one is wide.
+pub(super) fn trend(chart: &Chart, cells: usize) -> String {
+    let across = cells * DOTS.0;
+    let mut values = vec![f32::NAN; across];
+    let points = chart.times.iter().zip(&chart.values);
+    for (at, value) in points.filter(|(_, value)| value.is_finite()) {
+        if let Some(held) = values.get_mut(column_of(chart, *at, across)) {
+            *held = held.max(*value);
+        }
+    }
+    // Between points that are kept at longer steps the one before holds.
+    let mut last = f32::NAN;
+    for value in &mut values {
+        last = if value.is_finite() { *value } else { last };
+        *value = last;
+    }
+    sparkline(&values, cells)
 }
 
 fn cell(on_line: u32, in_band: u32, ascii: bool) -> Option<char> {
@@ -255,6 +285,42 @@ mod tests {
         assert_eq!(sparkline(&[0.0; 3], 2), "\u{28c0}\u{28c0}");
         assert_eq!(sparkline(&[f32::NAN], 1), "\u{2800}");
         assert_eq!(sparkline(&[], 4), "");
+    }
+
+    #[test]
+    fn points_lie_where_their_time_is() {
+        let minutes = [0, 40, 45, 50, 55, 60];
+        let mut chart = Chart {
+            series: crate::model::SeriesId(1),
+            entity: crate::model::EntityId::new(crate::model::EntityKind::Service, "a"),
+            title: "x".into(),
+            role: crate::model::MetricRole::Latency,
+            unit: crate::model::Unit::None,
+            times: minutes.map(|m| Time::from_secs(m * 60)).to_vec(),
+            values: vec![0.0, 0.0, 9.0, 9.0, 9.0, 9.0],
+            low: Vec::new(),
+            high: Vec::new(),
+            abnormal_since: Some(Time::from_secs(45 * 60)),
+            marks: Vec::new(),
+        };
+        // It rises at three quarters of the hour, although that is a third of the points.
+        let rises = |chart: &Chart| trend(chart, 8).chars().position(|c| c == '\u{28ff}');
+        assert_eq!(rises(&chart), Some(6));
+        assert_eq!(abnormal_column(&chart, 8), Some(5));
+        chart.values[1] = f32::NAN;
+        assert_eq!(rises(&chart), Some(6));
+        let mut line = Dots::new(8, 2);
+        let mut band = Dots::new(8, 2);
+        plot(
+            &chart,
+            Scale {
+                low: 0.0,
+                high: 9.0,
+            },
+            &mut line,
+            &mut band,
+        );
+        assert_eq!(line.at(2, 1), 0, "no line where nothing was seen");
     }
 
     #[test]

@@ -45,12 +45,28 @@ const TWINS: [(&str, &str); 15] = [
     ("\u{23ce}", "<"),
 ];
 
+/// What stands for signs that texts use and the chrome does not.
+const TEXT_TWINS: [(&str, &str); 11] = [
+    ("\u{2013}", "-"),
+    ("\u{2014}", "-"),
+    ("\u{2026}", "."),
+    ("\u{2018}", "'"),
+    ("\u{2019}", "'"),
+    ("\u{201c}", "\""),
+    ("\u{201d}", "\""),
+    ("\u{2192}", ">"),
+    ("\u{00d7}", "x"),
+    ("\u{00b7}", "."),
+    ("\u{00b5}", "u"),
+];
+
 /// Dots in a braille cell to ASCII of about the same weight.
 const WEIGHTS: [&str; 9] = [" ", ".", ".", ":", ":", "+", "*", "#", "#"];
 
 /// What a cell shows on an ASCII terminal; anything without a twin is `?`.
 pub fn ascii(symbol: &str) -> &'static str {
-    if let Some((_, twin)) = TWINS.iter().find(|(glyph, _)| *glyph == symbol) {
+    let mut twins = TWINS.iter().chain(&TEXT_TWINS);
+    if let Some((_, twin)) = twins.find(|(glyph, _)| *glyph == symbol) {
         return twin;
     }
     let first = symbol.chars().next().map_or(0, u32::from);
@@ -122,5 +138,6 @@ mod tests {
         }
         assert_eq!(ascii("\u{28ff}"), "#");
         assert_eq!(ascii("日"), "?");
+        assert_eq!(ascii("\u{2013}"), "-");
     }
 }

@@ -117,8 +117,18 @@ fn cause(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, widt
     let line = line
         .put(Role::Suspect, &first.suspect)
         .put(Role::Body, "  ")
-        .join(cause_words(state, &first.cause))
-        .put(Role::Body, format!("  confidence {:.2}", first.confidence))
+        .join(cause_words(state, &first.cause));
+    // How sure is never what is cut.
+    let sure = format!("  confidence {:.2}", first.confidence);
+    let (sure, line) = if line.width() + sure.len() <= width {
+        (sure, line)
+    } else {
+        let sure = format!("  {:.2}", first.confidence);
+        let room = width.saturating_sub(sure.len());
+        (sure, line.fit(room))
+    };
+    let line = line
+        .put(Role::Body, sure)
         .join_if_fits(Row::new().put(Role::Muted, evidence), width);
     if first.confidence < GUESS {
         line.put(Role::Warn, "  a guess: see 2 Why")

@@ -104,7 +104,7 @@ fn small_multiple(chart: &Chart, here: bool, focused: bool, width: usize) -> Row
         || "none".to_owned(),
         |value| format::value(f64::from(value), chart.unit),
     );
-    let spark = chart::sparkline(&chart.values, columns.spark.saturating_sub(1));
+    let spark = chart::trend(chart, columns.spark.saturating_sub(1));
     // The mark says in a glyph what the colour of the sparkline says.
     let mark = if chart.abnormal_since.is_some() {
         glyph::lane(Lane::Anomaly).0
