@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stormglass::api::client::{Address, Client, ClientError, IncidentQuery, Watch};
 use stormglass::api::{View, WatchMessage};
-use stormglass::config::Config;
+use stormglass::config::{Config, OperatorConfig, TlsConfig};
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use stormglass::model::{
     Command, IncidentId, Labels, LogLine, Phase, Record, Role, Sample, Series, SeriesKind, Signal,
@@ -325,4 +325,106 @@ async fn a_broken_engine_is_seen_by_every_console_and_by_the_program() {
     let refused = f.client.command(&command).await.unwrap_err().to_string();
     assert!(refused.contains("the engine has stopped"), "{refused}");
     f.daemon.stop().await.unwrap();
+}
+
+/// A certificate for this machine's loopback address, and the key, in PEM.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+#[tokio::test]
+async fn operators_reach_the_api_over_tls_with_their_token_and_role() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (cert, key) = certificate();
+    let operator = |name: &str, role| OperatorConfig {
+        name: name.to_owned(),
+        role,
+        token_file: Some(file(name, &format!("a long token of {name}\n"))),
+        token_env: None,
+    };
+    let mut options = options(dir.path().join("s.sock"));
+    options.config.tls = TlsConfig {
+        cert_file: Some(file("cert.pem", &cert)),
+        key_file: Some(file("key.pem", &key)),
+    };
+    options.config.operators = vec![
+        operator("mia", Role::Responder),
+        operator("wall", Role::Viewer),
+    ];
+    let daemon = daemon::start(options).await.unwrap();
+    let at = daemon.listen().unwrap();
+    let client = |scheme: &str, token: Option<&str>| {
+        Client::new(Address::Http {
+            url: format!("{scheme}://{at}"),
+            token: token.map(str::to_owned),
+            authority: Some(cert.clone().into_bytes()),
+        })
+        .unwrap()
+    };
+    let mia = client("https", Some("a long token of mia"));
+    let wall = client("https", Some("a long token of wall"));
+    for (client, name, role) in [
+        (&mia, "mia", Role::Responder),
+        (&wall, "wall", Role::Viewer),
+    ] {
+        let actor = client.view().await.unwrap().actor;
+        assert_eq!((&*actor.name, actor.role), (name, role));
+    }
+    let command = Command::KillSwitch { on: true };
+    let refused = wall.command(&command).await.unwrap().refused;
+    assert!(refused.is_some(), "a viewer decides nothing");
+    assert_eq!(mia.command(&command).await.unwrap().refused, None);
+    for token in [None, Some("a long token of max"), Some("")] {
+        let refused = client("https", token).view().await.unwrap_err();
+        assert!(
+            matches!(refused, ClientError::Refused { status: 401, .. }),
+            "{token:?}: {refused}"
+        );
+    }
+    let clear = client("http", Some("a long token of mia"));
+    assert!(
+        clear.view().await.is_err(),
+        "nothing is answered in the clear"
+    );
+    daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_would_expose_the_api_keeps_the_daemon_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = async |change: &dyn Fn(&mut Config)| {
+        let mut options = options(dir.path().join("s.sock"));
+        change(&mut options.config);
+        daemon::start(options).await.unwrap_err().to_string()
+    };
+    let open = refused(&|config| config.listen = "0.0.0.0:0".parse().unwrap()).await;
+    assert!(
+        open.contains("`listen` is 0.0.0.0:0") && open.contains("`tls.cert_file`"),
+        "{open}"
+    );
+    let half = refused(&|config| config.tls.cert_file = Some(PathBuf::from("c.pem"))).await;
+    assert!(half.contains("belong together"), "{half}");
+    let none = refused(&|config| {
+        config.operators = vec![OperatorConfig {
+            name: "mia".to_owned(),
+            role: Role::Viewer,
+            token_file: Some(PathBuf::from("/nowhere/token")),
+            token_env: None,
+        }];
+    });
+    let none = none.await;
+    assert!(
+        none.contains("[[operators]] mia: `token_file` /nowhere/token"),
+        "{none}"
+    );
+    let token = Some("a token".to_owned());
+    let clear = Client::new(Address::parse("http://192.0.2.1:9797", token).unwrap());
+    let clear = clear.unwrap_err().to_string();
+    assert!(clear.contains("in the clear"), "{clear}");
 }

@@ -4,6 +4,7 @@
 //! It never retries a command: whether one was taken is for its caller to find out.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,10 +35,12 @@ pub enum Address {
     Socket(PathBuf),
     /// An HTTP listener, with an operator's token.
     Http {
-        /// `http://host:port`.
+        /// `https://host:port`; plain `http` only to this machine.
         url: String,
         /// The token; without one only health endpoints answer.
         token: Option<String>,
+        /// Who vouches for the daemon's certificate, in PEM; the system's authorities if not given.
+        authority: Option<Vec<u8>>,
     },
 }
 
@@ -85,8 +88,14 @@ pub enum ClientError {
         why: String,
     },
     /// The address is not one.
-    #[error("{0:?} is not an address: give a socket path or http://HOST:PORT")]
+    #[error("{0:?} is not an address: give a socket path or https://HOST:PORT")]
     Address(String),
+    /// A token would travel in the clear.
+    #[error("a token is not sent to {0} in the clear: use https://HOST:PORT")]
+    Clear(Address),
+    /// The certificate of the authority cannot be used.
+    #[error("the authority's certificate cannot be used: {0}")]
+    Authority(String),
     /// The daemon said no.
     #[error("{message}")]
     Refused {
@@ -126,14 +135,19 @@ pub enum ClientError {
 }
 
 impl Address {
-    /// Reads an address as people write it: a path, `unix:PATH`, `HOST:PORT` or `http://HOST:PORT`.
+    /// Reads an address as people write it: a path, `unix:PATH`, `HOST:PORT`, `http://HOST:PORT` or
+    /// `https://HOST:PORT`.
     pub fn parse(text: &str, token: Option<String>) -> Result<Self, ClientError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Socket(PathBuf::from(path)));
         }
-        if text.starts_with("http://") {
+        if text.starts_with("http://") || text.starts_with("https://") {
             let url = text.trim_end_matches('/').to_owned();
-            return Ok(Self::Http { url, token });
+            return Ok(Self::Http {
+                url,
+                token,
+                authority: None,
+            });
         }
         if text.contains('/') {
             return Ok(Self::Socket(PathBuf::from(text)));
@@ -141,11 +155,22 @@ impl Address {
         match text.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 let url = format!("http://{text}");
-                Ok(Self::Http { url, token })
+                Ok(Self::Http {
+                    url,
+                    token,
+                    authority: None,
+                })
             }
             _ => Err(ClientError::Address(text.to_owned())),
         }
     }
+}
+
+/// Whether what is sent there stays on this machine.
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Display for Address {
@@ -160,12 +185,31 @@ impl fmt::Display for Address {
 impl Client {
     /// A client for `address`. Nothing is sent yet.
     pub fn new(address: Address) -> Result<Self, ClientError> {
-        let builder = reqwest::Client::builder().no_proxy();
-        let (builder, base, token) = match &address {
-            Address::Socket(path) => (builder.unix_socket(path.as_path()), SOCKET_BASE, None),
-            Address::Http { url, token } => (builder, url.as_str(), token.clone()),
+        // Somebody else in this process may have chosen one; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder().no_proxy();
+        let (base, token) = match &address {
+            Address::Socket(path) => {
+                builder = builder.unix_socket(path.as_path());
+                (SOCKET_BASE, None)
+            }
+            Address::Http {
+                url,
+                token,
+                authority,
+            } => {
+                if let Some(pem) = authority {
+                    let bad = |error: reqwest::Error| ClientError::Authority(error.to_string());
+                    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(bad)?;
+                    builder = builder.tls_certs_only(certificates);
+                }
+                (url.as_str(), token.clone())
+            }
         };
         let base = Url::parse(base).map_err(|_| ClientError::Address(base.to_owned()))?;
+        if token.is_some() && base.scheme() == "http" && !is_this_machine(&base) {
+            return Err(ClientError::Clear(address));
+        }
         let http = builder.build().map_err(|e| unreachable(&address, &e))?;
         Ok(Self {
             http,
@@ -447,6 +491,7 @@ mod tests {
         let http = |url: &str| {
             Some(Address::Http {
                 url: url.to_owned(),
+                authority: None,
                 token: None,
             })
         };

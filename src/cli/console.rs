@@ -65,9 +65,12 @@ impl LookArgs {
 /// `stormglass attach`
 #[derive(Debug, Args)]
 pub struct AttachArgs {
-    /// A socket or http://HOST:PORT; the local daemon's socket without it
+    /// A socket or https://HOST:PORT; the local daemon's socket without it
     #[arg(value_name = "ADDR")]
     address: Option<String>,
+    /// The same as ADDR, for a daemon on another machine
+    #[arg(long, value_name = "URL", conflicts_with = "address")]
+    url: Option<String>,
     #[command(flatten)]
     look: LookArgs,
 }
@@ -75,7 +78,7 @@ pub struct AttachArgs {
 /// Opens a console on a daemon that runs already.
 pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
     let common = Common {
-        socket: args.address.or_else(|| common.socket.clone()),
+        socket: args.address.or(args.url).or_else(|| common.socket.clone()),
         ..common.clone()
     };
     let place = Place::find(&common)?;

@@ -52,10 +52,16 @@ pub struct Common {
     /// Config file; default: stormglass/config.toml in the user's config directory, if there
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The daemon's socket; a client may also give http://HOST:PORT, with the token in
-    /// `STORMGLASS_TOKEN`
+    /// The daemon's socket; a client may also give https://HOST:PORT, with the token in
+    /// `STORMGLASS_TOKEN` or `--token-file`
     #[arg(long, global = true, value_name = "ADDR")]
     pub socket: Option<String>,
+    /// File that holds the token for a daemon at https://HOST:PORT
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Who vouches for that daemon's certificate, in PEM; default: the system's authorities
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Where journal and history are kept
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -47,7 +47,7 @@ impl Place {
                 Failure::usage("this user has no home: say where to keep data with --data-dir DIR")
             })?;
         let address = match &common.socket {
-            Some(text) => address(text)?,
+            Some(text) => address(text, common)?,
             None => Address::Socket(
                 config
                     .socket
@@ -80,14 +80,25 @@ pub fn client(common: &Common) -> Result<Client, Failure> {
     Ok(Client::new(Place::find(common)?.address)?)
 }
 
-/// An address as written, with the token of the environment.
-pub fn address(text: &str) -> Result<Address, Failure> {
-    let token = std::env::var(TOKEN_VARIABLE).ok();
+/// An address as written, with the token of the options or the environment.
+pub fn address(text: &str, common: &Common) -> Result<Address, Failure> {
+    let read = |path: &PathBuf| {
+        let name = path.display();
+        std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))
+    };
+    let token = match &common.token_file {
+        Some(file) => Some(String::from_utf8_lossy(&read(file)?).trim().to_owned()),
+        None => std::env::var(TOKEN_VARIABLE).ok(),
+    };
     // A bare file name is a socket in this directory, as everywhere else on a command line.
     if !text.contains(':') && !text.contains('/') {
         return Ok(Address::Socket(PathBuf::from(text)));
     }
-    Ok(Address::parse(text, token)?)
+    let mut address = Address::parse(text, token)?;
+    if let (Address::Http { authority, .. }, Some(file)) = (&mut address, &common.ca_file) {
+        *authority = Some(read(file)?);
+    }
+    Ok(address)
 }
 
 fn config_file(common: &Common) -> Option<PathBuf> {

@@ -3,6 +3,7 @@
 //! It never reads a file, a clock or the environment, and it never guesses: a setting that is not
 //! in the table of `settings` is an error that names the nearest one, with file and line.
 
+mod access;
 mod engine;
 mod parse;
 pub mod reference;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use access::{OperatorConfig, TlsConfig};
 pub use engine::{DeclaredEdge, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
@@ -47,6 +49,10 @@ pub struct Config {
     pub theme: Option<String>,
     /// Name or path of the keymap.
     pub keymap: Option<String>,
+    /// People who may use the API.
+    pub operators: Vec<OperatorConfig>,
+    /// The listeners' certificate.
+    pub tls: TlsConfig,
     /// Telemetry in.
     pub sources: SourcesConfig,
     /// The flight recorder.
@@ -74,6 +80,21 @@ impl Default for RecorderConfig {
     }
 }
 
+impl Config {
+    /// Listeners that others can reach although nothing there would be secret: setting and address.
+    pub fn exposed_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let listeners = [
+            ("listen", Some(self.listen)),
+            ("otlp_listen", self.otlp_listen),
+        ];
+        let is_open = !self.tls.is_on();
+        let listeners = listeners.into_iter();
+        listeners
+            .filter_map(|(setting, address)| Some((setting, address?)))
+            .filter(move |(_, address)| is_open && !address.ip().is_loopback())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -86,6 +107,8 @@ impl Default for Config {
             runbooks_dir: None,
             theme: None,
             keymap: None,
+            operators: Vec::new(),
+            tls: TlsConfig::default(),
             sources: SourcesConfig::default(),
             recorder: RecorderConfig::default(),
             engine: EngineConfig::default(),

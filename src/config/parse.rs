@@ -45,7 +45,11 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
         return Err(check.into_error());
     }
     let config = build(text).map_err(|e| check.toml_error(&e))?;
+    check.exposed(&config, root.get_ref());
     check.odd(&config, root.get_ref());
+    if !check.errors.is_empty() {
+        return Err(check.into_error());
+    }
     check.warnings.sort_by_key(|(line, _)| *line);
     let warnings = check.warnings.into_iter().map(|(_, w)| Warning(w));
     Ok((config, warnings.collect()))
@@ -164,6 +168,16 @@ impl Check<'_> {
             None => format!("known are {}", names_in(section).join(", ")),
         };
         self.error(span, &format!("unknown setting `{name}` {place}: {hint}"));
+    }
+
+    /// Tokens and telemetry do not travel in the clear.
+    fn exposed(&mut self, config: &Config, root: &DeTable<'_>) {
+        for (name, address) in config.exposed_listeners() {
+            let why = format!(
+                "`{name}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1"
+            );
+            self.error(&span_of(root, name), &why);
+        }
     }
 
     /// What is allowed and still worth a word.

@@ -90,6 +90,37 @@ pub const SETTINGS: &[Setting] = &[
         "Name of a keymap, or path of one.",
     ),
     row(
+        "operators[].name",
+        Kind::Text,
+        "",
+        "A person who may use the API: their name in the journal. On the socket it is a user of this machine.",
+    ),
+    row(
+        "operators[].role",
+        Kind::Choice(&["viewer", "responder", "commander", "admin"]),
+        "\"viewer\"",
+        "What they may do; each role includes the ones before it.",
+    ),
+    row(
+        "operators[].token_file",
+        Kind::Path,
+        "",
+        "File that holds their token for the listener, on one line.",
+    ),
+    row(
+        "operators[].token_env",
+        Kind::Text,
+        "",
+        "Environment variable that holds their token instead.",
+    ),
+    row(
+        "tls.cert_file",
+        Kind::Path,
+        "",
+        "Certificate of the listeners with those that vouch for it, in PEM. Needed to listen on anything but loopback.",
+    ),
+    row("tls.key_file", Kind::Path, "", "Its private key, in PEM."),
+    row(
         "sources.body_bytes_max",
         Kind::Integer(1_024, 1 << 30),
         "67108864",
@@ -273,6 +304,7 @@ pub const SETTINGS: &[Setting] = &[
 
 /// Settings without which their table makes no sense.
 pub(super) const REQUIRED: &[&str] = &[
+    "operators[].name",
     "sources.tail[].paths",
     "dependencies[].from",
     "dependencies[].to",

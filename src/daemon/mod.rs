@@ -35,13 +35,13 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Role, Runbook, Time};
-use crate::sources::{self, ListenError, SourceRegistry, Sources, signal_queue};
+use crate::sources::{self, ListenError, SourceRegistry, Sources, Tls, TlsError, signal_queue};
 use crate::store::StoreError;
 use crate::store::recorder::{Header, RECORDER_FOLDER, Recorder, RecorderOptions};
 use checkpoints::Checkpoints;
 use clock::Stamper;
 use core::{Core, Turn};
-use http::{Api, Callers, api_routes, bind_socket, check_socket, serve};
+use http::{Api, Callers, Operator, api_routes, bind_socket, check_socket, serve};
 use hub::Hub;
 use keeper::Keeper;
 use ledger::Ledger;
@@ -118,6 +118,27 @@ pub enum DaemonError {
     /// The receivers' listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Others could read along.
+    #[error(
+        "`{setting}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1"
+    )]
+    Exposed {
+        /// The setting.
+        setting: &'static str,
+        /// What it says.
+        address: SocketAddr,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An operator's token cannot be used.
+    #[error("[[operators]] {name}: {why}")]
+    Operator {
+        /// Whose.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A thread of the daemon cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -144,6 +165,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         telemetry,
     } = options;
     check_socket(&socket).await?;
+    let (callers, tls) = access(&config)?;
     let tcp_listener = match &telemetry {
         Telemetry::Live => Some(sources::bind(config.listen, "listen").await?),
         Telemetry::Simulated { .. } => None,
@@ -184,7 +206,6 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let (stop, stopping) = watch::channel(false);
     let engine_ended = spawn_engine(core, history, stopping.clone(), Arc::clone(&hub))?;
 
-    let callers = Callers::new(Vec::new());
     let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
     let api = api_routes(api);
     let listen = tcp_listener.as_ref().and_then(|l| l.local_addr().ok());
@@ -192,7 +213,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         let now: sources::Clock = Arc::new(move || clock.now());
         let sources = Sources::new(Arc::new(config), &registry, now);
         let api = api.clone();
-        tokio::spawn(async move { sources::run(&sources, Some(listener), api).await })
+        tokio::spawn(async move { sources::run(&sources, Some(listener), tls, api).await })
     });
     let api_socket = serve(socket_listener, api, callers, stopping);
     Ok(Daemon {
@@ -263,6 +284,19 @@ impl Daemon {
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Who may come in, and how the listeners are protected.
+fn access(config: &Config) -> Result<(Callers, Option<Tls>), DaemonError> {
+    if let Some((setting, address)) = config.exposed_listeners().next() {
+        return Err(DaemonError::Exposed { setting, address });
+    }
+    let operators = config.operators.iter().map(|operator| {
+        let name = operator.name.clone();
+        Operator::read(operator).map_err(|why| DaemonError::Operator { name, why })
+    });
+    let callers = Callers::new(operators.collect::<Result<_, _>>()?);
+    Ok((callers, Tls::from_config(&config.tls)?))
 }
 
 /// Opens what was kept and tells a fresh engine. Runs without a result are unknown from here on.

@@ -12,12 +12,14 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::SignalSender;
 use super::backoff::Backoff;
+use super::tls::Tls;
 
 /// Most connections of one listener; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -74,6 +76,7 @@ pub(super) async fn listen(
     address: SocketAddr,
     setting: &'static str,
     router: Router,
+    tls: Option<Tls>,
     sources: Vec<SignalSender>,
 ) {
     let mut backoff = Backoff::new();
@@ -83,7 +86,7 @@ pub(super) async fn listen(
                 for source in &sources {
                     source.recovered();
                 }
-                return serve(listener, router).await;
+                return serve(listener, router, tls).await;
             }
             Err(error) => {
                 let why = error.to_string();
@@ -97,7 +100,7 @@ pub(super) async fn listen(
 }
 
 /// Accepts connections forever; dropping the future closes them all.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
+pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -111,16 +114,28 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         };
         // An answer is one small write: waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let (router, tls) = (router.clone(), tls.clone());
         connections.spawn(async move {
-            // A connection that breaks is the sender's to open again; nothing was taken from an
-            // unfinished request.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(HEAD_READ_S_MAX))
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                None => connection(stream, router).await,
+                Some(tls) => {
+                    if let Some(stream) = tls.accept(stream).await {
+                        connection(stream, router).await;
+                    }
+                }
+            }
             drop(place);
         });
     }
+}
+
+/// Serves one connection to its end.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send, router: Router) {
+    // A connection that breaks is the sender's to open again; nothing was taken from an
+    // unfinished request.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(HEAD_READ_S_MAX))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await;
 }

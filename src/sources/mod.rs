@@ -24,6 +24,7 @@ mod recent;
 mod remote_write;
 mod series;
 mod tail;
+mod tls;
 mod wire;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use queue::{
     QueuedBatch, Rhythm, SIGNALS_QUEUED_MAX, SendError, SignalQueue, SignalSender, SourceRegistry,
     signal_queue,
 };
+pub use tls::{Tls, TlsError};
 
 /// Reads the time. The daemon gives its own clock; tests give a fixed one.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
@@ -134,21 +136,39 @@ pub fn router(sources: &Sources) -> Router {
 }
 
 /// Runs every source until the future is dropped. `listener` is the one for `listen`, already
-/// bound; without it, binding is tried until it works. `beside` is served there as well: the API.
-pub async fn run(sources: &Sources, listener: Option<TcpListener>, beside: Router) {
+/// bound; without it, binding is tried until it works. With `tls`, every listener speaks nothing else.
+/// `beside` is served there as well: the API.
+pub async fn run(
+    sources: &Sources,
+    listener: Option<TcpListener>,
+    tls: Option<Tls>,
+    beside: Router,
+) {
     let mut tasks = JoinSet::new();
     let config = &sources.config;
     let routes = router(sources).merge(beside);
     if let Some(listener) = listener {
-        tasks.spawn(listen::serve(listener, routes));
+        tasks.spawn(listen::serve(listener, routes, tls.clone()));
     } else {
         let receivers = sources.receivers();
-        tasks.spawn(listen::listen(config.listen, "listen", routes, receivers));
+        tasks.spawn(listen::listen(
+            config.listen,
+            "listen",
+            routes,
+            tls.clone(),
+            receivers,
+        ));
     }
     let address = config.otlp_listen.filter(|otlp| *otlp != config.listen);
     if let (Some(address), Some(sender)) = (address, sources.otlp.clone()) {
         let routes = otlp_router(sources, sender.clone());
-        tasks.spawn(listen::listen(address, "otlp_listen", routes, vec![sender]));
+        tasks.spawn(listen::listen(
+            address,
+            "otlp_listen",
+            routes,
+            tls,
+            vec![sender],
+        ));
     }
     let host = &config.sources.host;
     if let Some(sender) = sources.host.clone() {

@@ -1,7 +1,7 @@
 //! Who is at the other end: the peer's credentials on the socket, a token on the listener.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -9,26 +9,31 @@ use sha2::{Digest, Sha256};
 use tokio::net::UnixStream;
 
 use super::answer::ApiError;
+use crate::config::OperatorConfig;
 use crate::model::{Actor, Role};
 
 /// Where names of users stand.
 const PASSWD: &str = "/etc/passwd";
+/// Shorter tokens are guessed, in bytes.
+const TOKEN_BYTES_MIN: usize = 16;
 
-/// A person who may use the API over the listener.
+/// A person who may use the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// Name in the journal.
-    pub name: String,
+    /// Name in the journal, and of the user on the socket.
+    name: String,
     /// What they may do.
-    pub role: Role,
-    /// SHA-256 of their token, in hex.
-    pub token_sha256: String,
+    role: Role,
+    /// SHA-256 of their token for the listener, if they have one.
+    token_sha256: Option<[u8; 32]>,
 }
 
 /// How callers are recognised.
 #[derive(Clone, Debug)]
 pub struct Callers {
     users: Arc<BTreeMap<u32, String>>,
+    /// The user the daemon runs as.
+    owner: u32,
     operators: Arc<Vec<Operator>>,
 }
 
@@ -41,24 +46,67 @@ pub enum Peer {
     Remote,
 }
 
+impl Operator {
+    /// Reads the token that the config names; on an error, what is wrong with it.
+    pub fn read(config: &OperatorConfig) -> Result<Self, String> {
+        let token = match (&config.token_file, &config.token_env) {
+            (None, None) => None,
+            (Some(file), None) => {
+                let text = std::fs::read_to_string(file);
+                let name = file.display();
+                let text = text.map_err(|error| format!("`token_file` {name}: {error}"))?;
+                Some((format!("`token_file` {name}"), text))
+            }
+            (None, Some(variable)) => {
+                let text = std::env::var(variable);
+                let text = text.map_err(|error| format!("`token_env` {variable}: {error}"))?;
+                Some((format!("`token_env` {variable}"), text))
+            }
+            (Some(_), Some(_)) => return Err("give `token_file` or `token_env`".to_owned()),
+        };
+        if let Some((place, token)) = &token
+            && token.trim().len() < TOKEN_BYTES_MIN
+        {
+            return Err(format!(
+                "{place} is shorter than {TOKEN_BYTES_MIN} bytes: `openssl rand -hex 32` makes a good one"
+            ));
+        }
+        Ok(Self {
+            name: config.name.clone(),
+            role: config.role,
+            token_sha256: token.map(|(_, token)| Sha256::digest(token.trim()).into()),
+        })
+    }
+}
+
 impl Callers {
     /// Reads the names of this machine's users.
     pub fn new(operators: Vec<Operator>) -> Self {
         let passwd = std::fs::read_to_string(PASSWD).unwrap_or_default();
         Self {
             users: Arc::new(users(&passwd)),
+            owner: rustix::process::geteuid().as_raw(),
             operators: Arc::new(operators),
         }
     }
 
-    /// The person behind a connection of the socket. Its mode admits its owner and root only, so
-    /// whoever gets here may do everything.
+    /// The person behind a connection of the socket.
     pub fn local(&self, stream: &UnixStream) -> std::io::Result<Peer> {
-        let uid = stream.peer_cred()?.uid();
+        Ok(Peer::Local(self.user(stream.peer_cred()?.uid())))
+    }
+
+    /// A user of this machine: an operator of that name has their role. Of the others, the owner of
+    /// the socket and root may do everything, since they could anyway; whoever else was let in looks.
+    fn user(&self, uid: u32) -> Actor {
         let known = self.users.get(&uid).cloned();
         let name = known.unwrap_or_else(|| format!("uid-{uid}"));
-        let role = Role::Admin;
-        Ok(Peer::Local(Actor { name, role }))
+        let listed = self.operators.iter().find(|o| o.name == name);
+        let role = match listed {
+            Some(operator) => operator.role,
+            None if uid == 0 || uid == self.owner => Role::Admin,
+            None => Role::Viewer,
+        };
+        Actor { name, role }
     }
 
     /// The person behind a request.
@@ -77,17 +125,27 @@ impl Callers {
     fn operator(&self, headers: &HeaderMap) -> Option<Actor> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let token = value.strip_prefix("Bearer ")?;
-        let digest = hex(&Sha256::digest(token.as_bytes()));
-        // Digests are compared, so that the time taken says nothing of the token.
-        let operator = self
-            .operators
-            .iter()
-            .find(|o| o.token_sha256.eq_ignore_ascii_case(&digest))?;
-        Some(Actor {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        // All are compared to the end, so that the time taken says nothing of whose token is near.
+        let matching = self.operators.iter().fold(None, |found, operator| {
+            let held = operator.token_sha256.as_ref();
+            if held.is_some_and(|held| is_same(held, &digest)) {
+                Some(operator)
+            } else {
+                found
+            }
+        });
+        matching.map(|operator| Actor {
             name: operator.name.clone(),
             role: operator.role,
         })
     }
+}
+
+/// Compares in a time that does not depend on where they differ.
+fn is_same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let differing = a.iter().zip(b).fold(0, |bits, (a, b)| bits | (a ^ b));
+    black_box(differing) == 0
 }
 
 /// `name:password:uid:…` a line.
@@ -103,13 +161,6 @@ fn users(passwd: &str) -> BTreeMap<u32, String> {
         .collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes any text");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,13 +172,20 @@ mod tests {
         assert_eq!(users(passwd), expected);
     }
 
+    fn operator(name: &str, role: Role, token: Option<&str>) -> Operator {
+        Operator {
+            name: name.to_owned(),
+            role,
+            token_sha256: token.map(|token| Sha256::digest(token).into()),
+        }
+    }
+
     #[test]
     fn only_the_right_token_is_an_operator() {
-        let callers = Callers::new(vec![Operator {
-            name: "mia".to_owned(),
-            role: Role::Responder,
-            token_sha256: hex(&Sha256::digest(b"secret")).to_uppercase(),
-        }]);
+        let callers = Callers::new(vec![
+            operator("mia", Role::Responder, Some("secret")),
+            operator("max", Role::Admin, None),
+        ]);
         let actor = |authorization: Option<&str>| {
             let mut headers = HeaderMap::new();
             if let Some(value) = authorization {
@@ -143,5 +201,54 @@ mod tests {
         for wrong in [None, Some("Bearer wrong"), Some("secret"), Some("Bearer ")] {
             assert_eq!(actor(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn users_of_the_socket_have_the_role_they_were_given() {
+        let callers = Callers {
+            users: Arc::new(users("root:x:0:\nmia:x:1000:\nmax:x:1001:\nstorm:x:999:\n")),
+            owner: 999,
+            operators: Arc::new(vec![operator("mia", Role::Responder, None)]),
+        };
+        let role = |uid| callers.user(uid).role;
+        assert_eq!(
+            [0, 999, 1000, 1001, 7].map(role),
+            [
+                Role::Admin,
+                Role::Admin,
+                Role::Responder,
+                Role::Viewer,
+                Role::Viewer
+            ]
+        );
+        assert_eq!(callers.user(7).name, "uid-7");
+    }
+
+    #[test]
+    fn tokens_are_read_and_bad_ones_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Operator::read(&OperatorConfig {
+                name: "mia".to_owned(),
+                role: Role::Responder,
+                token_file: Some(path.clone()),
+                token_env: None,
+            })
+        };
+        let token = "0123456789abcdef";
+        let expected = operator("mia", Role::Responder, Some(token));
+        assert_eq!(read(&format!("{token}\n")), Ok(expected));
+        let refused = read("hunter2\n").unwrap_err();
+        assert!(refused.contains("shorter than 16 bytes"), "{refused}");
+        std::fs::remove_file(&path).unwrap();
+        let missing = Operator::read(&OperatorConfig {
+            name: "mia".to_owned(),
+            role: Role::Viewer,
+            token_file: Some(path.clone()),
+            token_env: Some("TOKEN".to_owned()),
+        });
+        assert_eq!(missing, Err("give `token_file` or `token_env`".to_owned()));
     }
 }

@@ -9,7 +9,7 @@ mod routes;
 mod serve;
 mod socket;
 
-pub(super) use caller::Callers;
+pub(super) use caller::{Callers, Operator};
 pub(super) use routes::{Api, api_routes};
 pub(super) use serve::{Listening, serve};
 pub(super) use socket::{bind_socket, check_socket};
