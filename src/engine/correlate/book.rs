@@ -197,6 +197,15 @@ impl Book {
         self.held.iter().map(|(id, held)| (*id, held))
     }
 
+    /// Open incidents opened after `since`, the youngest first.
+    pub fn young(&self, since: Time) -> impl Iterator<Item = &Held> {
+        self.held
+            .values()
+            .rev()
+            .take_while(move |held| held.incident.opened >= since)
+            .filter(|held| held.is_open() && held.is_noisy())
+    }
+
     /// Incidents changed since the last call: their ids, each once; whether to record it.
     pub fn take_changed(&mut self, now: Time) -> Vec<(IncidentId, bool)> {
         std::mem::take(&mut self.changed)
@@ -334,6 +343,11 @@ impl Held {
         self.joined = now;
         self.pending.diagnosis = true;
         self.incident.impact.entities = self.members.len() as u32;
+        self.note_reason(why);
+    }
+
+    /// Writes down why its signals are one incident.
+    pub fn note_reason(&mut self, why: &str) {
         if self.incident.grouping.len() < FINDINGS_MAX {
             self.incident.grouping.push(why.into());
         }

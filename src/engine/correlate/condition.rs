@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::findings::{FindingState, Findings};
 use crate::engine::judge::is_harmful;
-use crate::model::{Direction, FindingId, IncidentId, MetricRole, Severity, Time};
+use crate::model::{Check, Direction, FindingId, IncidentId, MetricRole, Severity, Time};
 
 /// The state of one entity on which something is or was odd.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub struct Sum {
     pub pages: bool,
     /// Requests suffer, or a resource, an instance or a log says something is broken.
     pub is_harmed: bool,
+    /// Requests to it suffer, surely enough to page or not.
+    pub is_suffering: bool,
+    /// It is gone: it answers no more, or tells nothing.
+    pub is_lost: bool,
     /// More work than usual arrives.
     pub is_busier: bool,
     /// Any change in the work offered.
@@ -129,6 +133,21 @@ impl Conditions {
         }
     }
 
+    /// Whether the entity went away.
+    pub fn is_lost(&self, entity: EntityIx) -> bool {
+        self.get(entity)
+            .is_some_and(|condition| condition.sum.is_lost)
+    }
+
+    /// Whether the entity is in a state that hurts those who call it. As part of an incident, requests
+    /// that suffer are reason enough, however little.
+    pub fn hurts(&self, entity: EntityIx, entities: &Entities) -> Option<&Condition> {
+        let known =
+            |condition: &&Condition| condition.incident.is_some() && condition.sum.is_suffering;
+        self.explains(entity, entities)
+            .or_else(|| self.get(entity).filter(known))
+    }
+
     /// Whether the entity is in a state that can be why others are sick.
     pub fn explains(&self, entity: EntityIx, entities: &Entities) -> Option<&Condition> {
         self.of
@@ -150,6 +169,9 @@ impl Sum {
                     sum.is_busier |= finding.direction == Direction::Up;
                 }
                 role => {
+                    sum.is_lost |= finding.check == Check::Absence && finding.pages;
+                    sum.is_suffering |=
+                        role != MetricRole::Saturation && is_harmful(role, finding.direction);
                     sum.is_harmed |= is_harmful(role, finding.direction)
                         || (role == MetricRole::Other && finding.pages);
                 }

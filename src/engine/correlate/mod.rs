@@ -11,6 +11,7 @@ mod book;
 mod condition;
 mod impact;
 mod phase;
+mod rejoin;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -85,6 +86,8 @@ pub struct Correlator {
     /// Times at which incidents were opened of late, with their ids.
     opened: VecDeque<(Time, IncidentId)>,
     placed_by: [u64; STAGES.len()],
+    /// When young incidents were last looked at again.
+    rejoined: Time,
 }
 
 impl Correlator {
@@ -350,6 +353,7 @@ impl Correlator {
             topology: world.topology,
             changes: world.changes,
             by_alert_name: &self.by_alert_name,
+            but: None,
             storm,
             now: world.now,
         };
@@ -476,6 +480,7 @@ impl Correlator {
             topology: world.topology,
             changes: world.changes,
             by_alert_name: &self.by_alert_name,
+            but: None,
             storm: None,
             now: world.now,
         };
@@ -489,7 +494,9 @@ impl Correlator {
                 let held = self.book.get(other)?;
                 let explained = explained_members(held, entity, world.topology);
                 let is_cause = held.root == *caller
-                    || explained >= EXPLAINED_MIN && 2 * explained > held.members.len();
+                    || explained >= EXPLAINED_MIN
+                        && 2 * explained > held.members.len()
+                        && !self.conditions.is_lost(held.root);
                 (other != incident && held.is_open() && is_cause).then_some(other)
             })
             .collect();
@@ -546,6 +553,7 @@ impl Correlator {
         for id in due {
             self.watch_quiet(id, world);
         }
+        self.rejoin(world);
         self.book.expire(world.now);
     }
 

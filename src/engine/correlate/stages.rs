@@ -38,6 +38,8 @@ pub struct Scene<'a> {
     pub changes: &'a Changes,
     /// The latest incident of an alert's name.
     pub by_alert_name: &'a std::collections::BTreeMap<Box<str>, (IncidentId, Time)>,
+    /// The incident that the candidate is the root of, which is no answer.
+    pub but: Option<IncidentId>,
     /// Opened in the last minute, by alerts of entities nobody measures.
     pub storm: Option<IncidentId>,
     /// Engine time.
@@ -72,6 +74,8 @@ pub struct Place {
 pub struct Stage {
     /// Its name, for counters.
     pub name: &'static str,
+    /// Whether it is also asked later, for the roots of young incidents: causes are often seen last.
+    pub is_asked_again: bool,
     /// Its question.
     pub place: fn(&Scene<'_>, &Candidate<'_>) -> Option<Place>,
 }
@@ -80,38 +84,47 @@ pub struct Stage {
 pub const STAGES: [Stage; 9] = [
     Stage {
         name: "came back",
+        is_asked_again: false,
         place: came_back,
     },
     Stage {
         name: "sick dependency",
+        is_asked_again: true,
         place: sick_dependency,
     },
     Stage {
         name: "sick dependent",
+        is_asked_again: true,
         place: sick_dependent,
     },
     Stage {
         name: "work from a sick caller",
+        is_asked_again: true,
         place: work_from_sick_caller,
     },
     Stage {
         name: "work another used to take",
+        is_asked_again: true,
         place: work_another_took,
     },
     Stage {
         name: "same moment",
+        is_asked_again: false,
         place: same_moment,
     },
     Stage {
         name: "same change",
+        is_asked_again: false,
         place: same_change,
     },
     Stage {
         name: "same alert elsewhere",
+        is_asked_again: false,
         place: same_alert,
     },
     Stage {
         name: "storm",
+        is_asked_again: false,
         place: storm,
     },
 ];
@@ -124,7 +137,9 @@ impl Scene<'_> {
     /// The open incident of an entity.
     fn open_of(&self, entity: EntityIx) -> Option<&Held> {
         let id = self.conditions.get(entity)?.incident?;
-        self.book.get(id).filter(|held| held.is_open())
+        self.book
+            .get(id)
+            .filter(|held| held.is_open() && self.but != Some(id))
     }
 
     /// Dependencies of `entity` that are sick enough to explain it, seen through those that
@@ -132,11 +147,11 @@ impl Scene<'_> {
     fn sick_callees(&self, entity: EntityIx) -> Vec<(EntityIx, &Condition)> {
         let mut found = Vec::new();
         for &callee in self.topology.callees(entity) {
-            if let Some(condition) = self.conditions.explains(callee, self.entities) {
+            if let Some(condition) = self.conditions.hurts(callee, self.entities) {
                 found.push((callee, condition));
             } else if !self.entities.has_series(callee) {
                 found.extend(self.topology.callees(callee).iter().filter_map(|&deeper| {
-                    Some((deeper, self.conditions.explains(deeper, self.entities)?))
+                    Some((deeper, self.conditions.hurts(deeper, self.entities)?))
                 }));
             }
         }
@@ -158,6 +173,11 @@ impl Scene<'_> {
                     .explains(*callee, self.entities)
                     .is_some_and(|condition| !condition.sum.is_busier)
         })
+    }
+
+    /// Two things that went away are two causes, whatever they hurt together.
+    fn are_both_lost(&self, one: EntityIx, other: EntityIx) -> bool {
+        self.conditions.is_lost(one) && self.conditions.is_lost(other)
     }
 
     /// Whether the root of `held` got more work than usual.
@@ -231,6 +251,7 @@ fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place>
         .filter(|caller| scene.explains(entity, *caller))
         .filter_map(|caller| Some((caller, scene.open_of(caller)?)))
         .filter(|(caller, held)| *caller == held.root || !scene.is_explained_within(*caller, held))
+        .filter(|(caller, held)| *caller == held.root || !scene.are_both_lost(entity, held.root))
         .min_by_key(|(caller, held)| (held.incident.id, *caller))?;
     Some(Place {
         incident: held.incident.id,
@@ -245,7 +266,8 @@ fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place>
 
 /// Its work changed because a caller is sick: retries, misses, or calls that no longer come.
 fn work_from_sick_caller(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
-    if !candidate.condition.sum.work_changed {
+    let sum = candidate.condition.sum;
+    if !sum.work_changed || sum.is_lost {
         return None;
     }
     let (caller, held) = scene
@@ -273,7 +295,8 @@ fn work_from_sick_caller(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option
 
 /// It is busier since something else that its callers use fell sick: misses of a cache, a failover.
 fn work_another_took(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
-    if !candidate.condition.sum.is_busier {
+    let sum = candidate.condition.sum;
+    if !sum.is_busier || sum.is_lost {
         return None;
     }
     let onset = candidate.condition.onset;

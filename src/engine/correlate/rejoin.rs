@@ -1,0 +1,74 @@
+//! Causes are often seen last: young incidents are asked again where their roots belong.
+//!
+//! Never splits, and never looks at more than a bounded number of incidents.
+
+use super::stages::{Candidate, Place, STAGES, Scene};
+use super::{Correlator, World};
+use crate::engine::entities::EntityIx;
+use crate::model::IncidentId;
+
+/// Whether young incidents belong together is asked again this often …
+const REJOIN_EVERY_MS: i64 = 5_000;
+/// … while they are younger than this …
+const YOUNG_MS: i64 = 10 * 60_000;
+/// … for this many at a time: a storm of alerts is grouped as it comes.
+const YOUNG_MAX: usize = 64;
+
+impl Correlator {
+    /// Merges young incidents whose root would have been placed elsewhere, had it been seen later.
+    pub(super) fn rejoin(&mut self, world: &mut World<'_>) {
+        if world.now.since(self.rejoined) < REJOIN_EVERY_MS {
+            return;
+        }
+        self.rejoined = world.now;
+        let young: Vec<(IncidentId, EntityIx)> = self
+            .book
+            .young(world.now.plus_ms(-YOUNG_MS))
+            .take(YOUNG_MAX)
+            .map(|held| (held.incident.id, held.root))
+            .collect();
+        for (id, root) in young {
+            let Some(place) = self.place_again(id, root, world) else {
+                continue;
+            };
+            let Some(other) = self.book.get(place.incident) else {
+                continue;
+            };
+            let cause = if place.is_root { root } else { other.root };
+            let (kept, merged) = (id.min(place.incident), id.max(place.incident));
+            if let Some(held) = self.book.get_mut(kept) {
+                held.note_reason(&place.why);
+            }
+            self.merge(kept, merged, cause, world);
+        }
+    }
+
+    /// Where the root of an incident belongs as things are known now, if not where it is.
+    fn place_again(&mut self, id: IncidentId, root: EntityIx, world: &World<'_>) -> Option<Place> {
+        self.book.get(id)?;
+        let scene = Scene {
+            conditions: &self.conditions,
+            book: &self.book,
+            entities: world.entities,
+            topology: world.topology,
+            changes: world.changes,
+            by_alert_name: &self.by_alert_name,
+            but: Some(id),
+            storm: None,
+            now: world.now,
+        };
+        let candidate = Candidate {
+            entity: root,
+            condition: self.conditions.get(root).filter(|c| c.is_active())?,
+            alert_name: None,
+            last_incident: None,
+        };
+        let (stage, place) = STAGES
+            .iter()
+            .enumerate()
+            .filter(|(_, stage)| stage.is_asked_again)
+            .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
+        self.placed_by[stage] += 1;
+        Some(place)
+    }
+}
