@@ -4,6 +4,7 @@
 //! `model`.
 
 pub mod client;
+mod narrative;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::model::{
     TraceView,
 };
 
+pub use narrative::narrative;
 pub use view::{Gap, View};
 
 /// Version of the wire format; a console refuses a daemon of another one.

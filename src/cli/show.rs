@@ -5,7 +5,7 @@ use clap::Args;
 use super::Common;
 use super::output::{Failure, Style, age, clock, line, print, print_json, priority, safe, styled};
 use super::place::client;
-use crate::api::IncidentDetail;
+use crate::api::{IncidentDetail, narrative};
 use crate::model::{Hypothesis, Incident, IncidentId, SuspectRole, Time};
 
 /// Findings printed.
@@ -34,6 +34,8 @@ pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
 
 fn page(detail: &IncidentDetail, now: Time) -> String {
     let mut text = head(&detail.incident, now);
+    let told = narrative(&detail.incident, &detail.plans);
+    section(&mut text, "In words", told.iter(), |words| safe(words));
     suspects(&mut text, &detail.incident);
     section(&mut text, "Plans", detail.plans.iter(), |plan| {
         format!(

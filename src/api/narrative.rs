@@ -1,0 +1,258 @@
+//! An incident in plain words: what, since when, how far, why, and what was tried.
+//!
+//! The same incident gives the same words. The sentences hold text from telemetry: callers show them as
+//! `SafeText` only. Never claims a cause that the diagnosis abstains from.
+
+use crate::model::{Hypothesis, Incident, Phase, Plan, PlanState, SuspectKind, Time};
+
+/// At or below this confidence the engine says it does not know.
+const UNKNOWN_CONFIDENCE: f32 = 0.3;
+/// Plans told one by one; the rest are counted.
+const PLANS_TOLD_MAX: usize = 4;
+
+/// The sentences, in the order a person asks.
+pub fn narrative(incident: &Incident, plans: &[Plan]) -> Vec<String> {
+    let mut told = vec![what(incident), impact(incident), cause(incident)];
+    told.extend(tried(plans));
+    told
+}
+
+fn what(incident: &Incident) -> String {
+    let noticed_s = incident.opened.since(incident.began) / 1_000;
+    let began = clock(incident.began);
+    let state = match (incident.phase, incident.mitigated, incident.resolved) {
+        (Phase::Resolved, _, Some(at)) => format!(
+            "it was over at {}, after {} min",
+            clock(at),
+            at.since(incident.began) / 60_000
+        ),
+        (Phase::Mitigated, Some(at), _) => {
+            format!("its signals are back to normal since {}", clock(at))
+        }
+        _ => match &incident.owner {
+            Some(owner) => format!("{owner} has taken it"),
+            None => "nobody has taken it".to_owned(),
+        },
+    };
+    format!(
+        "{} It began at {began} and was noticed {noticed_s} s later; {state}.",
+        sentence(&incident.title)
+    )
+}
+
+fn impact(incident: &Incident) -> String {
+    let impact = &incident.impact;
+    format!(
+        "It reaches {}, hurts {} most, and {} of {} alerts and {} of {} findings last.",
+        counted(impact.entities, "entity", "entities"),
+        incident.entity.name(),
+        impact.alerts_firing,
+        impact.alerts_total,
+        impact.findings_open,
+        impact.findings_total
+    )
+}
+
+fn cause(incident: &Incident) -> String {
+    let diagnosis = &incident.diagnosis;
+    match diagnosis.hypotheses.first() {
+        Some(first) if first.confidence > UNKNOWN_CONFIDENCE => {
+            let why = first
+                .evidence_for
+                .first()
+                .map(|evidence| format!(": {}", evidence.text))
+                .unwrap_or_default();
+            format!(
+                "The likely cause is {} ({:.0} %){why}.",
+                suspect(first),
+                first.confidence * 100.0
+            )
+        }
+        first => {
+            let guess = first.map_or_else(String::new, |first| {
+                format!(
+                    "; the first suspect is {} ({:.0} %)",
+                    first.suspect.name(),
+                    first.confidence * 100.0
+                )
+            });
+            let unseen = diagnosis
+                .not_seen
+                .first()
+                .map(|what| format!(" Not seen: {what}."))
+                .unwrap_or_default();
+            format!("The cause is not known{guess}.{unseen}")
+        }
+    }
+}
+
+/// A suspect with what about it is suspected.
+fn suspect(hypothesis: &Hypothesis) -> String {
+    let name = hypothesis.suspect.name();
+    match &hypothesis.cause {
+        SuspectKind::Change { title, at, .. } => {
+            format!("the change {title} of {name} at {}", clock(*at))
+        }
+        SuspectKind::Resource { metric } => format!("{metric} at {name}"),
+        SuspectKind::Traffic => format!("more work than usual at {name}"),
+        SuspectKind::InstanceLoss => format!("the loss of {name}"),
+        SuspectKind::Dependency => format!("{name} itself"),
+        SuspectKind::Unknown => format!("something at {name}"),
+    }
+}
+
+fn tried(plans: &[Plan]) -> Vec<String> {
+    let acted: Vec<String> = plans.iter().filter_map(outcome).collect();
+    let waiting = plans
+        .iter()
+        .filter(|plan| plan.state == PlanState::Proposed)
+        .count();
+    let mut told: Vec<String> = acted.iter().take(PLANS_TOLD_MAX).cloned().collect();
+    if acted.len() > PLANS_TOLD_MAX {
+        told.push(format!("{} more were tried.", acted.len() - PLANS_TOLD_MAX));
+    }
+    if acted.is_empty() {
+        told.push("Nothing was tried.".to_owned());
+    }
+    if waiting > 0 {
+        let plans = counted(waiting as u32, "plan waits", "plans wait");
+        told.push(format!("{plans} for approval."));
+    }
+    told
+}
+
+/// What became of a plan that ran; `None` when it never did.
+fn outcome(plan: &Plan) -> Option<String> {
+    let state = match &plan.state {
+        PlanState::Succeeded => "and it helped".to_owned(),
+        PlanState::RolledBack { reason } => format!("which was undone: {reason}"),
+        PlanState::Failed { reason } => format!("which failed: {reason}"),
+        PlanState::Unknown { .. } => "with an unknown result: a person must say".to_owned(),
+        PlanState::Verifying { .. } => "and it is being verified".to_owned(),
+        PlanState::Checking { .. } | PlanState::Running { .. } => "which is running".to_owned(),
+        PlanState::RollingBack { reason, .. } => format!("which is being undone: {reason}"),
+        PlanState::Proposed
+        | PlanState::Rejected { .. }
+        | PlanState::Expired
+        | PlanState::Void { .. } => return None,
+    };
+    Some(format!("Tried: {}, {state}.", plan.title))
+}
+
+fn counted(count: u32, one: &str, many: &str) -> String {
+    let noun = if count == 1 { one } else { many };
+    format!("{count} {noun}")
+}
+
+/// The text with a full stop.
+fn sentence(text: &str) -> String {
+    let stop = if text.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{text}{stop}")
+}
+
+/// Hours and minutes, UTC.
+fn clock(at: Time) -> String {
+    at.to_utc().format("%H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Diagnosis, EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole};
+
+    fn incident() -> Incident {
+        Incident {
+            id: IncidentId(3),
+            revision: 1,
+            phase: Phase::Open,
+            severity: Severity::Critical,
+            title: "checkout: errors 14 %, expected 0–1 %".into(),
+            entity: EntityId::parse("service/checkout"),
+            began: Time::from_secs(43_200),
+            opened: Time::from_secs(43_215),
+            updated: Time::from_secs(43_260),
+            mitigated: None,
+            resolved: None,
+            owner: None,
+            impact: Impact {
+                entities: 1,
+                alerts_firing: 1,
+                alerts_total: 2,
+                findings_open: 3,
+                findings_total: 4,
+            },
+            grouping: Vec::new(),
+            findings: Vec::new(),
+            alerts: Vec::new(),
+            diagnosis: Diagnosis::default(),
+            path_nodes: Vec::new(),
+            path_edges: Vec::new(),
+            plans: Vec::new(),
+            timeline: Vec::new(),
+            timeline_dropped: 0,
+        }
+    }
+
+    fn suspected(confidence: f32) -> Hypothesis {
+        Hypothesis {
+            suspect: EntityId::parse("service/payments"),
+            cause: SuspectKind::Resource {
+                metric: "pool in use".into(),
+            },
+            role: SuspectRole::Trigger,
+            confidence,
+            evidence_for: vec![Evidence {
+                text: "pool in use 100 of 100".into(),
+                weight: 1.0,
+            }],
+            evidence_against: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn says_what_is_known_and_no_more() {
+        let began =
+            "checkout: errors 14 %, expected 0–1 %. It began at 12:00 and was noticed 15 s later";
+        let reach =
+            "It reaches 1 entity, hurts checkout most, and 1 of 2 alerts and 3 of 4 findings last.";
+        let mut sure = incident();
+        sure.diagnosis.hypotheses.push(suspected(0.82));
+        let mut unsure = incident();
+        unsure.owner = Some("mia".to_owned());
+        unsure.diagnosis.hypotheses.push(suspected(0.3));
+        unsure.diagnosis.not_seen.push("no traces".into());
+        let mut over = incident();
+        over.phase = Phase::Resolved;
+        over.resolved = Some(Time::from_secs(43_800));
+        let cases = [
+            (
+                sure,
+                "nobody has taken it",
+                "The likely cause is pool in use at payments (82 %): pool in use 100 of 100.",
+            ),
+            (
+                unsure,
+                "mia has taken it",
+                "The cause is not known; the first suspect is payments (30 %). Not seen: no traces.",
+            ),
+            (
+                over,
+                "it was over at 12:10, after 10 min",
+                "The cause is not known.",
+            ),
+        ];
+        for (incident, state, cause) in cases {
+            let expected = [
+                format!("{began}; {state}."),
+                reach.to_owned(),
+                cause.to_owned(),
+                "Nothing was tried.".to_owned(),
+            ];
+            assert_eq!(narrative(&incident, &[]), expected);
+        }
+    }
+}
