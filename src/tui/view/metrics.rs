@@ -141,8 +141,13 @@ fn abnormal_role(chart: &Chart) -> Role {
     }
 }
 
+/// What was expected: now, or just before it became odd, for the baseline goes on learning.
 fn band_text(chart: &Chart) -> String {
-    match (last(&chart.low), last(&chart.high)) {
+    let judged = chart.abnormal_since.map_or(chart.times.len(), |since| {
+        chart.times.partition_point(|at| *at < since).max(1)
+    });
+    let until = |values: &[f32]| last(&values[..judged.min(values.len())]);
+    match (until(&chart.low), until(&chart.high)) {
         (Some(low), Some(high)) => format::band(
             Band {
                 low: f64::from(low),
