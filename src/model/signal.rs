@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Alert, Change, Labels, Time};
 
@@ -154,9 +154,31 @@ pub struct LogLine {
 }
 
 /// Identity of a trace, 128 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceId(pub u128);
+
+/// As tracing tools write it, 32 hex digits: no JSON reader holds a number of 128 bits.
+impl Serialize for TraceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&format_args!("{:032x}", self.0))
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u128::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16)
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("trace id {text:?}: {error}")))
+    }
+}
 
 /// Identity of a span within its trace, 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -250,5 +272,21 @@ impl LogLevel {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(word))
             .map(|(_, level)| *level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_id_is_hex_text_for_people_and_a_number_for_machines() {
+        let id = TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        let text = "\"4bf92f3577b34da6a3ce929d0e0e4736\"";
+        assert_eq!(serde_json::to_string(&id).unwrap(), text);
+        assert_eq!(serde_json::from_str::<TraceId>(text).unwrap(), id);
+        assert!(serde_json::from_str::<TraceId>("\"not hex\"").is_err());
+        let bytes = postcard::to_stdvec(&id).unwrap();
+        assert_eq!(postcard::from_bytes::<TraceId>(&bytes), Ok(id));
     }
 }
