@@ -9,6 +9,7 @@ mod check;
 mod console;
 mod demo;
 mod eval;
+mod export;
 mod keys;
 mod list;
 mod output;
@@ -85,6 +86,8 @@ enum Cmd {
     Incidents(list::IncidentsArgs),
     /// Show everything about an incident
     Show(show::ShowArgs),
+    /// Write an incident down for others: Markdown, or one HTML page with charts
+    Export(export::ExportArgs),
     /// Take an incident
     Ack(act::IncidentArgs),
     /// Give an incident to somebody
@@ -160,6 +163,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Watch => list::watch(common).await,
         Cmd::Incidents(args) => list::incidents(common, &args).await,
         Cmd::Show(args) => show::run(common, &args).await,
+        Cmd::Export(args) => export::run(common, &args).await,
         Cmd::Ack(args) => act::acknowledge(common, &args).await,
         Cmd::Assign(args) => act::assign(common, args).await,
         Cmd::Note(args) => act::note(common, args).await,

@@ -1,0 +1,163 @@
+//! An incident as Markdown.
+
+use std::fmt::Write as _;
+
+use super::{Document, LOGS_MAX, SUSPECTS_MAX, clean};
+use crate::model::{Evidence, Plan};
+
+/// The whole document.
+pub fn render(document: &Document<'_>) -> String {
+    let mut out = format!("# {}\n\n", escape(&document.title()));
+    for (name, value) in document.facts() {
+        put(&mut out, format_args!("- **{name}:** {}\n", escape(&value)));
+    }
+    out.push_str("\n## Summary\n\n");
+    for sentence in document.narrative() {
+        put(&mut out, format_args!("{}\n", escape(&sentence)));
+    }
+    suspects(&mut out, document);
+    plans(&mut out, document);
+    findings(&mut out, document);
+    logs(&mut out, document);
+    timeline(&mut out, document);
+    out
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // A string takes everything.
+    let _ = out.write_fmt(text);
+}
+
+fn suspects(out: &mut String, document: &Document<'_>) {
+    let diagnosis = &document.detail.incident.diagnosis;
+    if diagnosis.hypotheses.is_empty() {
+        return;
+    }
+    out.push_str("\n## Suspects\n");
+    for (place, suspect) in diagnosis.hypotheses.iter().take(SUSPECTS_MAX).enumerate() {
+        put(
+            out,
+            format_args!(
+                "\n{}. **{}**, {:.0} %, {}\n",
+                place + 1,
+                escape(&clean(suspect.suspect.as_str())),
+                suspect.confidence * 100.0,
+                suspect.cause.as_str().replace('_', " "),
+            ),
+        );
+        let mut evidence = |sign: &str, evidence: &[Evidence]| {
+            for piece in evidence {
+                put(
+                    out,
+                    format_args!("   - {sign}: {}\n", escape(&clean(&piece.text))),
+                );
+            }
+        };
+        evidence("for", &suspect.evidence_for);
+        evidence("against", &suspect.evidence_against);
+    }
+}
+
+fn plans(out: &mut String, document: &Document<'_>) {
+    if document.detail.plans.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n## Plans\n\n| plan | what | risk | approved by | ended |\n|---|---|---|---|---|\n",
+    );
+    for plan in &document.detail.plans {
+        put(
+            out,
+            format_args!(
+                "| {} | {} | {} | {} | {} |\n",
+                plan.id,
+                escape(&clean(&plan.title)),
+                plan.risk.as_str(),
+                escape(&approvers(plan)),
+                plan.state.as_str(),
+            ),
+        );
+    }
+}
+
+fn approvers(plan: &Plan) -> String {
+    let names: Vec<String> = plan.approvals.iter().map(|a| clean(&a.by)).collect();
+    names.join(", ")
+}
+
+fn findings(out: &mut String, document: &Document<'_>) {
+    let findings = &document.detail.incident.findings;
+    if findings.is_empty() {
+        return;
+    }
+    out.push_str("\n## Findings\n\n");
+    for finding in findings {
+        put(
+            out,
+            format_args!(
+                "- {} {}: {}\n",
+                finding.since.to_rfc3339(),
+                escape(&clean(finding.entity.as_str())),
+                escape(&clean(&finding.text)),
+            ),
+        );
+    }
+}
+
+fn logs(out: &mut String, document: &Document<'_>) {
+    if document.panels.logs.is_empty() {
+        return;
+    }
+    out.push_str("\n## Log lines\n\n");
+    for group in document.panels.logs.iter().take(LOGS_MAX) {
+        let new = if group.is_new { ", new" } else { "" };
+        put(
+            out,
+            format_args!(
+                "- {} times{new}, {}: {}\n",
+                group.count,
+                escape(&clean(group.entity.as_str())),
+                escape(&clean(&group.sample)),
+            ),
+        );
+    }
+}
+
+fn timeline(out: &mut String, document: &Document<'_>) {
+    let incident = &document.detail.incident;
+    out.push_str("\n## Timeline\n\n| time | what | where | |\n|---|---|---|---|\n");
+    for entry in &incident.timeline {
+        let entity = entry.entity.as_ref().map_or("", |e| e.as_str());
+        put(
+            out,
+            format_args!(
+                "| {} | {} | {} | {} |\n",
+                entry.at.to_rfc3339(),
+                entry.lane.as_str(),
+                escape(&clean(entity)),
+                escape(&clean(&entry.text)),
+            ),
+        );
+    }
+    if incident.timeline_dropped > 0 {
+        put(
+            out,
+            format_args!(
+                "\n{} later entries were not kept.\n",
+                incident.timeline_dropped
+            ),
+        );
+    }
+}
+
+/// Backslashes before what Markdown or HTML would read as markup.
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\`*_{}[]<>#|!&~".contains(c) {
+            safe.push('\\');
+        }
+        safe.push(c);
+    }
+    safe
+}

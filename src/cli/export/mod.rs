@@ -1,0 +1,130 @@
+//! `export`: an incident as a document, for those who were not there.
+//!
+//! Everything in it is untrusted text made safe: control characters are gone, secrets masked, and each
+//! format escapes what would be markup.
+
+mod html;
+mod markdown;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Common;
+use super::output::{Failure, print, print_json};
+use super::place::client;
+use crate::api::{IncidentDetail, Panels, narrative};
+use crate::model::mask::mask_secrets;
+use crate::model::{IncidentId, SafeText, Time};
+
+/// Charts in the document, the most unusual ones.
+const CHARTS_MAX: usize = 8;
+/// Log groups in the document, new ones first.
+const LOGS_MAX: usize = 12;
+/// Suspects in the document.
+const SUSPECTS_MAX: usize = 5;
+
+/// `stormglass export`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Number of the incident
+    id: u64,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Markdown)]
+    format: Format,
+    /// The file to make; it must not exist. Standard output without it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Documents there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a ticket or a wiki
+    #[value(alias = "md")]
+    Markdown,
+    /// One self-contained page, with charts and the timeline drawn
+    Html,
+}
+
+/// What both formats tell.
+struct Document<'a> {
+    detail: &'a IncidentDetail,
+    panels: &'a Panels,
+    environment: String,
+    now: Time,
+}
+
+pub async fn run(common: &Common, args: &ExportArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let id = IncidentId(args.id);
+    let detail = client.incident(id).await?;
+    if common.json {
+        return print_json(&detail);
+    }
+    // One that only the journal remembers has no telemetry left to draw.
+    let panels = client.panels(id, None).await.unwrap_or_default();
+    let view = client.view().await?;
+    let document = Document {
+        detail: &detail,
+        panels: &panels,
+        environment: clean(&view.environment),
+        now: view.at,
+    };
+    let text = match args.format {
+        Format::Markdown => markdown::render(&document),
+        Format::Html => html::render(&document),
+    };
+    let Some(path) = &args.out else {
+        return print(&text);
+    };
+    let failed =
+        |error: std::io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
+    let mut file = File::create_new(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    print(&format!("{} bytes in {}\n", text.len(), path.display()))
+}
+
+impl Document<'_> {
+    fn title(&self) -> String {
+        let incident = &self.detail.incident;
+        format!("Incident {}: {}", incident.id, clean(&incident.title))
+    }
+
+    /// What a reader wants to know first: names and values.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let incident = &self.detail.incident;
+        let mut facts = vec![
+            ("Environment", self.environment.clone()),
+            ("State", incident.phase.as_str().to_owned()),
+            ("Severity", incident.severity.as_str().to_owned()),
+            ("Most affected", clean(incident.entity.as_str())),
+            ("Began", incident.began.to_rfc3339()),
+        ];
+        let moments = [
+            ("Back to normal", incident.mitigated),
+            ("Resolved", incident.resolved),
+        ];
+        let moments = moments.into_iter();
+        facts.extend(moments.filter_map(|(name, at)| Some((name, at?.to_rfc3339()))));
+        let owner = incident.owner.as_deref().map_or("nobody".to_owned(), clean);
+        facts.push(("Owner", owner));
+        facts.push(("Written", self.now.to_rfc3339()));
+        facts
+    }
+
+    fn narrative(&self) -> Vec<String> {
+        let told = narrative(&self.detail.incident, &self.detail.plans);
+        told.iter().map(|sentence| clean(sentence)).collect()
+    }
+}
+
+/// Untrusted text for a document: no control characters, no secrets.
+fn clean(text: &str) -> String {
+    mask_secrets(&SafeText::new(text).to_string()).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

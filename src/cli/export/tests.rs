@@ -1,0 +1,69 @@
+//! Hostile incidents in both documents.
+
+use super::*;
+use crate::model::{Diagnosis, EntityId, Impact, Incident, Lane, Phase, Severity, TimelineEntry};
+
+/// Markup, an escape sequence and a secret.
+const HOSTILE: &str = "<script>alert(1)</script> | [x](javascript:1) \u{1b}[31m password=hunter2";
+
+fn detail() -> IncidentDetail {
+    let at = Time::from_secs(60);
+    IncidentDetail {
+        incident: Incident {
+            id: IncidentId(7),
+            revision: 1,
+            phase: Phase::Open,
+            severity: Severity::Error,
+            title: Box::from(HOSTILE),
+            entity: EntityId::parse("gateway"),
+            began: at,
+            opened: at,
+            updated: at,
+            mitigated: None,
+            resolved: None,
+            owner: Some(HOSTILE.to_owned()),
+            impact: Impact::default(),
+            grouping: Vec::new(),
+            findings: Vec::new(),
+            alerts: Vec::new(),
+            diagnosis: Diagnosis::default(),
+            path_nodes: Vec::new(),
+            path_edges: Vec::new(),
+            plans: Vec::new(),
+            timeline: vec![TimelineEntry {
+                at,
+                lane: Lane::Alert,
+                entity: None,
+                text: Box::from(HOSTILE),
+            }],
+            timeline_dropped: 3,
+        },
+        plans: Vec::new(),
+    }
+}
+
+#[test]
+fn hostile_text_stays_text_and_secrets_stay_out() {
+    let (detail, panels) = (detail(), Panels::default());
+    let document = Document {
+        detail: &detail,
+        panels: &panels,
+        environment: "test".to_owned(),
+        now: Time::from_secs(120),
+    };
+    let (page, text) = (html::render(&document), markdown::render(&document));
+    for rendered in [&page, &text] {
+        // Markdown escapes with a backslash, HTML with an entity.
+        assert!(
+            !rendered.replace("\\<", "").contains("<script"),
+            "{rendered}"
+        );
+        assert!(!rendered.contains("hunter2"), "{rendered}");
+        assert!(!rendered.contains('\u{1b}'), "{rendered}");
+        assert!(rendered.contains("3 later entries were not kept"));
+    }
+    assert!(text.contains("\\[x\\](javascript:1)"), "{text}");
+    // One circle for the one entry, in its own lane.
+    assert_eq!(page.matches("<circle").count(), 1);
+    assert!(text.contains("| 1970-01-01T00:01:00.000Z | alert |"));
+}
