@@ -83,9 +83,13 @@ impl Excursion {
                 if !peak.is_worse(verdict) {
                     return Transition::Continues;
                 }
+                // A baseline widens while the odd stretch lasts; what was expected is what it was before.
+                let now = verdict.expected;
+                let is_wider = now.high - now.low > peak.expected.high - peak.expected.low;
                 **peak = Peak {
                     since: peak.since,
                     evidence: peak.evidence.max(verdict.evidence),
+                    expected: if is_wider { peak.expected } else { now },
                     ..Peak::of(at, verdict)
                 };
                 Transition::Worsened
