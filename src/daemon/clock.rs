@@ -130,6 +130,10 @@ impl Stamper {
     /// The next tick that is due, if one is.
     pub(super) fn due_tick(&mut self) -> Option<Stamped> {
         let now = self.clock.now();
+        if self.next_tick.since(now) > TICK_MS {
+            // The clock was set back: time goes on from where it is now.
+            self.next_tick = now;
+        }
         if now < self.next_tick {
             return None;
         }

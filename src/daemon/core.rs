@@ -30,6 +30,10 @@ use crate::store::recorder::Recorder;
 /// waits for a storm.
 const TURN_MS_MAX: u64 = 10;
 
+/// Ticks made up for between two looks at everything else: a clock that is faster than the engine
+/// must not keep people waiting.
+const TICKS_PER_LOOK_MAX: u32 = 16;
+
 /// Telemetry of the past, fed before anything live: what was told at each time, in order.
 pub type History = Box<dyn Iterator<Item = (Time, Vec<Batch>)> + Send>;
 
@@ -164,7 +168,10 @@ impl Core {
 
     fn ticks(&mut self) {
         let mut ticked = false;
-        while let Some(tick) = self.stamper.due_tick() {
+        for _ in 0..TICKS_PER_LOOK_MAX {
+            let Some(tick) = self.stamper.due_tick() else {
+                break;
+            };
             self.step(tick);
             ticked = true;
         }

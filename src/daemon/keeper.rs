@@ -37,6 +37,7 @@ impl Keeper {
         if records.is_empty() && self.backlog.is_empty() {
             return Ok(());
         }
+        let lost_before = self.lost;
         for record in records {
             if self.backlog.len() < BACKLOG_RECORDS_MAX {
                 self.backlog.push(record);
@@ -48,7 +49,13 @@ impl Keeper {
             Ok(()) => {
                 self.backlog.clear();
                 self.failing = None;
-                Ok(())
+                // Nothing may follow from a record that found no room, whatever else was written.
+                match self.lost - lost_before {
+                    0 => Ok(()),
+                    lost => Err(format!(
+                        "{lost} records found no room while it could not be written"
+                    )),
+                }
             }
             Err(why) => {
                 self.failing = Some(why.clone());

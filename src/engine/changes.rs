@@ -24,16 +24,16 @@ impl Changes {
     pub fn take(&mut self, entity: EntityIx, change: &Change) -> bool {
         self.seen_any = true;
         let list = self.of.entry(entity).or_default();
-        if let Some(held) = list.iter_mut().find(|held| held.id == change.id) {
-            held.clone_from(change);
-            return false;
-        }
-        if list.len() == PER_ENTITY_MAX {
+        let known = list.iter().position(|held| held.id == change.id);
+        if let Some(known) = known {
+            list.remove(known);
+        } else if list.len() == PER_ENTITY_MAX {
             list.pop_front();
         }
+        // Also a resend is put in order: it may tell another time.
         let at = list.partition_point(|held| held.at <= change.at);
         list.insert(at, change.clone());
-        true
+        known.is_none()
     }
 
     /// Forgets what is old.

@@ -26,7 +26,8 @@ struct Around<'a> {
 
 impl Around<'_> {
     fn incident(&self, id: IncidentId) -> Option<&Incident> {
-        Some(&self.correlator.book.get(id)?.incident)
+        let home = self.correlator.home(id);
+        Some(&self.correlator.book.get(home)?.incident)
     }
 
     fn labels(&self, id: &EntityId) -> Labels {
@@ -51,9 +52,10 @@ impl Around<'_> {
 
     fn ground(&self, plan: &Plan) -> Ground {
         let watch = self.entities.find(&plan.verify.watch);
+        let home = self.correlator.home(plan.incident);
         let alerts_firing_on_watch = watch
             .and_then(|ix| self.correlator.conditions().get(ix))
-            .filter(|condition| condition.incident == Some(plan.incident))
+            .filter(|condition| condition.incident == Some(home))
             .map_or(0, |condition| condition.alerts_firing);
         let newest = self
             .entities
@@ -218,7 +220,7 @@ impl Engine {
             let foremost = self
                 .correlator
                 .book
-                .get(happening.incident)
+                .get(self.correlator.home(happening.incident))
                 .map(|held| held.incident.id);
             let Some(held) = foremost.and_then(|id| self.correlator.book.get_mut(id)) else {
                 continue;

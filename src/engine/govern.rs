@@ -46,7 +46,9 @@ pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
         },
     };
     if !matches!(plan.state, PlanState::Proposed) {
-        let hurts = calm.is_none() && watch_hurts(plan, scene);
+        // What was acted upon is judged by its signals alone: that somebody closed the incident, or that
+        // it is forgotten, heals nothing.
+        let hurts = scene.incident.is_none() || watch_hurts(plan, scene);
         return if hurts {
             Ground::Holds
         } else {

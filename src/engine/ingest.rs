@@ -55,7 +55,10 @@ impl Engine {
         let taken = self
             .intake
             .take(sample, source, self.now, limits, &mut catalogue);
-        self.silence.on_sample(source, sample.at);
+        if taken.counts {
+            // A sender whose clock is ahead must not make everybody else look late.
+            self.silence.on_sample(source, sample.at.min(self.now));
+        }
         if let Some((series, entity)) = taken.woken
             && let Some(silence) = self.silence.on_woken(series, entity, sample.at)
         {
@@ -147,6 +150,12 @@ impl Engine {
     }
 
     fn take_change(&mut self, change: &Change) {
+        // A change of the far future would never be forgotten, and one of the past explains nothing.
+        let skew_ms_max = i64::from(self.config.clock_skew_s_max) * 1_000;
+        if change.at.since(self.now) > skew_ms_max {
+            self.refusals.add(Refused::Skew);
+            return;
+        }
         let entity = self.entities.intern(&change.entity);
         self.changes.take(entity, change);
     }

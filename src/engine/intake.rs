@@ -132,6 +132,8 @@ pub type Readings = [Option<Reading>; 2];
 pub struct Taken {
     /// Readings to judge.
     pub values: Readings,
+    /// The sample was neither refused nor a marker: its source speaks.
+    pub counts: bool,
     /// The series was silent and is not any more.
     pub woken: Option<(SeriesIx, EntityIx)>,
 }
@@ -148,6 +150,7 @@ impl Intake {
     ) -> Taken {
         const NOTHING: Taken = Taken {
             values: [None, None],
+            counts: false,
             woken: None,
         };
         if now.since(sample.at).abs() > limits.skew_ms_max {
@@ -184,6 +187,7 @@ impl Intake {
         row.note_step(sample.at, step_ms);
         Taken {
             values: self.derive(ix, sample.at, sample.value, step_ms),
+            counts: true,
             woken,
         }
     }

@@ -38,9 +38,9 @@ mod traces;
 
 use crate::config::EngineConfig;
 use crate::model::{
-    Counts, Delta, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident, IncidentId,
-    IncidentRow, Input, Notification, Plan, PlanId, Provenance, Record, Runbook, Severity, Stamped,
-    Time,
+    Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident,
+    IncidentId, IncidentRow, Input, Notification, Plan, PlanId, Provenance, Record, Runbook,
+    Severity, Stamped, Time,
 };
 use alerts::Alerts;
 use changes::Changes;
@@ -62,6 +62,9 @@ pub use refusals::Refused;
 
 /// An incident that keeps changing is diagnosed again after this long, in milliseconds.
 const DIAGNOSE_EVERY_MS: i64 = 5_000;
+/// After this long the signals of a fault are no longer fresh, in milliseconds: baselines and windows
+/// have begun to take it for normal, so that evidence fades though nothing changed.
+const FRESH_MS: i64 = 10 * 60_000;
 /// Incidents diagnosed in one step at most; the others wait for the next tick.
 const DIAGNOSED_PER_STEP_MAX: usize = 8;
 /// No tick for this long means that the engine itself was away: stopped, restarted, or its machine
@@ -196,6 +199,9 @@ impl Engine {
             self.with_correlator(|correlator, world| correlator.on_finding(id, world));
         }
         self.with_correlator(Correlator::settle);
+        for (merged, kept) in self.correlator.take_merges() {
+            self.plans.follow(merged, kept);
+        }
     }
 
     /// Diagnoses incidents that are new, or changed since a while, and proposes what fits.
@@ -211,7 +217,10 @@ impl Engine {
                 continue;
             };
             let diagnosis = diagnose::diagnose(&case);
-            if let Some(held) = self.correlator.book.get_mut(id) {
+            let now = self.now;
+            if let Some(held) = self.correlator.book.get_mut(id)
+                && is_better(&held.incident, &diagnosis, now)
+            {
                 held.incident.diagnosis = diagnosis;
             }
             self.correlator.book.note_diagnosed(id, self.now);
@@ -399,4 +408,11 @@ impl Engine {
             + self.traces.refused()
             + self.findings.refused()
     }
+}
+
+/// Whether a diagnosis takes the place of the one an incident has. Fading evidence must not unlearn a
+/// cause: once the signals are no longer fresh, only a surer diagnosis does.
+fn is_better(incident: &Incident, fresh: &Diagnosis, now: Time) -> bool {
+    let sure = |diagnosis: &Diagnosis| diagnosis.hypotheses.first().map_or(0.0, |h| h.confidence);
+    now.since(incident.opened) < FRESH_MS || sure(fresh) >= sure(&incident.diagnosis)
 }

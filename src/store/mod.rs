@@ -11,6 +11,7 @@ pub mod recorder;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -69,7 +70,7 @@ impl Store {
             let path = folder.to_owned();
             StoreError::Folder { path, source }
         };
-        std::fs::create_dir_all(folder).map_err(fail)?;
+        keep_private(folder).map_err(fail)?;
         let path = folder.join(JOURNAL_FILE);
         let (journal, found) = Journal::open(&path)?;
         let mut opened = Opened::default();
@@ -231,6 +232,16 @@ impl Opened {
             ));
         }
     }
+}
+
+/// Makes the folder if it is missing, and closes it to other users: it holds log lines and commands.
+fn keep_private(folder: &Path) -> io::Result<()> {
+    const OWNER_ONLY: u32 = 0o700;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(OWNER_ONLY)
+        .create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(OWNER_ONLY))
 }
 
 #[cfg(test)]

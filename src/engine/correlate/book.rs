@@ -151,10 +151,14 @@ impl Book {
                     Some(at) => is_tick && now.since(at) >= every_ms,
                 }
         };
-        self.looked_at(is_tick)
+        let mut due: Vec<(Option<Time>, IncidentId)> = self
+            .looked_at(is_tick)
             .filter(|held| is_due(held))
-            .map(|held| held.incident.id)
-            .collect()
+            .map(|held| (held.diagnosed, held.incident.id))
+            .collect();
+        // The one that waited longest first, so that none starves.
+        due.sort_unstable();
+        due.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Incidents whose severity, title and place are to be read again: new ones at once, changed

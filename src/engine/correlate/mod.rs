@@ -70,6 +70,9 @@ pub struct World<'a> {
     pub resolve_after_ms: i64,
 }
 
+/// Merged incidents remembered: plans made for them live on for hours at most.
+const MERGED_MAX: usize = 1_000;
+
 /// Groups signals into incidents.
 #[derive(Debug, Default)]
 pub struct Correlator {
@@ -88,6 +91,10 @@ pub struct Correlator {
     placed_by: [u64; STAGES.len()],
     /// When young incidents were last looked at again.
     rejoined: Time,
+    /// The incident each merged one is part of.
+    merged: BTreeMap<IncidentId, IncidentId>,
+    /// Those merged since the last look.
+    merges: Vec<(IncidentId, IncidentId)>,
 }
 
 impl Correlator {
@@ -540,6 +547,24 @@ impl Correlator {
             held.tell(world.now, Lane::Automation, None, &text);
         }
         self.book.record(kept);
+        self.merged.insert(merged, kept);
+        while self.merged.len() > MERGED_MAX {
+            self.merged.pop_first();
+        }
+        self.merges.push((merged, kept));
+    }
+
+    /// The incident this one is part of now; itself if it was never merged.
+    pub fn home(&self, id: IncidentId) -> IncidentId {
+        // An incident is only merged into one that lives, so that there is no circle.
+        std::iter::successors(Some(id), |id| self.merged.get(id).copied())
+            .last()
+            .unwrap_or(id)
+    }
+
+    /// Incidents merged since the last call, each with the one it is part of now.
+    pub fn take_merges(&mut self) -> Vec<(IncidentId, IncidentId)> {
+        std::mem::take(&mut self.merges)
     }
 
     /// The passing of time: phases, old incidents.

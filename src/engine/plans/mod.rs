@@ -465,6 +465,9 @@ impl Plans {
             let event = match &stands_on {
                 Ground::Holds => Event::Ticked,
                 Ground::Recovered => Event::Recovered,
+                Ground::Shifted(_) if self.helped.contains_key(&plan.incident) => Event::Shifted {
+                    reason: "another plan helped",
+                },
                 Ground::Shifted(reason) => Event::Shifted { reason },
             };
             if !self.handle(now, id, &event, effects) {
@@ -527,10 +530,10 @@ impl Plans {
         by: &Actor,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
+        let automation = self.automation();
         let Some(saga) = self.sagas.get_mut(&id) else {
             return Err(Refusal::NoPlan { plan: id });
         };
-        let automation = automation(self.stopped);
         saga.handle(now, event, automation, effects)
             .map_err(|Illegal { state, why }| Refusal::State {
                 what: id.to_string(),
@@ -564,7 +567,7 @@ impl Plans {
         event: &Event<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let automation = automation(self.stopped);
+        let automation = self.automation();
         let Some(saga) = self.sagas.get_mut(&id) else {
             return false;
         };
@@ -595,6 +598,25 @@ impl Plans {
             self.forget_old();
         } else {
             self.live.insert(plan.id);
+        }
+    }
+
+    /// Whether anything more may run: neither the switch nor the config forbids it.
+    const fn automation(&self) -> Automation {
+        if self.stopped || !self.policy.allow_run {
+            Automation::Stopped
+        } else {
+            Automation::Allowed
+        }
+    }
+
+    /// An incident became part of another; its plans stand on that one from now on.
+    pub fn follow(&mut self, merged: IncidentId, kept: IncidentId) {
+        let plans = self.by_incident.remove(&merged).unwrap_or_default();
+        self.by_incident.entry(kept).or_default().extend(plans);
+        if let Some(at) = self.helped.remove(&merged) {
+            let latest = self.helped.entry(kept).or_insert(at);
+            *latest = at.max(*latest);
         }
     }
 
@@ -650,14 +672,6 @@ enum Had {
     Waiting,
     /// It runs, ran, or a person said no.
     Decided,
-}
-
-const fn automation(stopped: bool) -> Automation {
-    if stopped {
-        Automation::Stopped
-    } else {
-        Automation::Allowed
-    }
 }
 
 fn surroundings<'s, 'w: 's>(

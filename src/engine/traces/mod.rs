@@ -115,12 +115,12 @@ impl Traces {
     /// Takes one span of `entity`, whose other side is `peer`.
     pub fn take(&mut self, span: &Span, entity: EntityIx, peer: Option<EntityIx>, now: Time) {
         self.seen_any = true;
-        let waiting = self.waiting.entry(span.trace).or_default();
-        if waiting.parts.len() >= SPANS_PER_TRACE_MAX || self.spans_waiting >= 2 * SPANS_WAITING_MAX
-        {
+        let of_trace = self.waiting.get(&span.trace).map_or(0, |w| w.parts.len());
+        if of_trace >= SPANS_PER_TRACE_MAX || self.spans_waiting >= 2 * SPANS_WAITING_MAX {
             self.refused += 1;
             return;
         }
+        let waiting = self.waiting.entry(span.trace).or_default();
         self.order.remove(&(waiting.last, span.trace));
         waiting.last = now;
         self.order.insert((now, span.trace));
