@@ -11,6 +11,8 @@ use crate::model::{AlertRow, Fingerprint, IncidentId, IncidentRow, Phase, Time};
 
 /// Alerts on one page.
 const ALERTS_PAGE: usize = 200;
+/// A suspect less likely than this is none, as on the console.
+const SUSPECT_MIN: f32 = 0.05;
 
 /// `stormglass incidents`
 #[derive(Debug, Args)]
@@ -74,7 +76,11 @@ fn incident_table(rows: &[IncidentRow], now: Time) -> Table {
         "ID", "P", "STATE", "WHERE", "AGE", "OWNER", "SUSPECT", "PLAN", "WHAT",
     ]);
     for row in rows {
-        let suspect = row.suspect.as_ref().map(|(entity, confidence)| {
+        let named = row
+            .suspect
+            .as_ref()
+            .filter(|(_, sure)| *sure >= SUSPECT_MIN);
+        let suspect = named.map(|(entity, confidence)| {
             format!("{} {:.0}%", safe(entity.as_str()), confidence * 100.0)
         });
         let plan = row

@@ -2,6 +2,7 @@
 //!
 //! Nothing untrusted is printed but through [`SafeText`].
 
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::process::ExitCode;
 
@@ -153,7 +154,7 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
     text.push('\n');
-    print(&text)
+    print(&inert(&text))
 }
 
 /// Prints one JSON object on a line of its own, for commands that stream.
@@ -161,7 +162,23 @@ pub fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
     let mut text = serde_json::to_string(value)
         .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
     text.push('\n');
-    print(&text)
+    print(&inert(&text))
+}
+
+/// The same JSON, with every character that a terminal might obey, or that reorders text, as `\\uXXXX`.
+fn inert(json: &str) -> String {
+    let mut inert = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() || !SafeText::is_dangerous(c) {
+            inert.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // A string takes everything.
+            let _ = write!(inert, "\\u{unit:04x}");
+        }
+    }
+    inert
 }
 
 /// Untrusted text, safe for one line.
@@ -224,6 +241,17 @@ pub fn clock(at: Time, now: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_can_neither_steer_a_terminal_nor_reorder_text() {
+        let hostile = "a\u{9b}31m \u{202e}b \u{e0041} ü";
+        let json = inert(&serde_json::to_string(hostile).expect("a text"));
+        assert_eq!(json, r#""a\u009b31m \u202eb \udb40\udc41 ü""#);
+        assert_eq!(
+            serde_json::from_str::<String>(&json).expect("JSON"),
+            hostile
+        );
+    }
 
     #[test]
     fn columns_align_by_what_is_seen() {

@@ -53,6 +53,11 @@ impl SafeText {
         Self(safe.into_boxed_str())
     }
 
+    /// Whether a terminal might obey this character, or show the rest in another order.
+    pub fn is_dangerous(c: char) -> bool {
+        is_dangerous(c)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
