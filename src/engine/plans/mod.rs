@@ -14,6 +14,7 @@
 //! changed; call [`Plans::propose`] again for those that are open, as a proposal may have expired. Plans never look at incidents by themselves: what they stand on is asked of the caller.
 
 mod restore;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,10 +36,6 @@ pub const PLANS_PER_INCIDENT_MAX: usize = 24;
 pub const PLANS_LIVE_MAX: usize = 1_000;
 /// Most final plans remembered; they are the record of what helped.
 pub const PLANS_FINAL_MAX: usize = 1_000;
-
-/// After a plan helped, its incident's signals may take this long to ease before what they say is
-/// read as news again, in milliseconds: queues drain, rates over minutes look back.
-pub const SETTLE_MS: i64 = 2 * 60_000;
 
 /// Something that happened to a plan, for its incident's timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,14 +127,6 @@ impl Plans {
     pub fn of_incident(&self, id: IncidentId) -> impl Iterator<Item = &Plan> {
         let ids = self.by_incident.get(&id).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| self.get(*id))
-    }
-
-    /// Whether an incident's signals are in motion because of a plan: one acts, or has just helped.
-    /// Half-healed signals name wrong causes, so neither the diagnosis nor the proposals follow them.
-    pub fn unsettled(&self, id: IncidentId, now: Time) -> bool {
-        let helped = self.helped.get(&id);
-        helped.is_some_and(|at| now.since(*at) < SETTLE_MS)
-            || self.of_incident(id).any(|plan| govern::acts(&plan.state))
     }
 
     /// The plan of an incident that matters most now: one that acts, else the best one waiting, else
@@ -585,12 +574,6 @@ impl Plans {
         true
     }
 
-    fn note_helped(&mut self, now: Time, plan: &Plan) {
-        if plan.state == PlanState::Succeeded {
-            self.helped.insert(plan.incident, now);
-        }
-    }
-
     /// Keeps `live` in step with a plan's state: a final plan may come to life again to be undone.
     fn settle_books(&mut self, plan: &Plan) {
         if plan.state.is_final() {
@@ -607,16 +590,6 @@ impl Plans {
             Automation::Stopped
         } else {
             Automation::Allowed
-        }
-    }
-
-    /// An incident became part of another; its plans stand on that one from now on.
-    pub fn follow(&mut self, merged: IncidentId, kept: IncidentId) {
-        let plans = self.by_incident.remove(&merged).unwrap_or_default();
-        self.by_incident.entry(kept).or_default().extend(plans);
-        if let Some(at) = self.helped.remove(&merged) {
-            let latest = self.helped.entry(kept).or_insert(at);
-            *latest = at.max(*latest);
         }
     }
 

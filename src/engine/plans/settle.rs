@@ -1,0 +1,36 @@
+//! The time after a plan acted: what its incident's signals say then is the plan's doing.
+
+use super::Plans;
+use crate::engine::govern;
+use crate::model::{IncidentId, Plan, PlanState, Time};
+
+/// After a plan helped, its incident's signals may take this long to ease before what they say is
+/// read as news again, in milliseconds: queues drain, rates over minutes look back.
+pub const SETTLE_MS: i64 = 2 * 60_000;
+
+impl Plans {
+    /// Whether an incident's signals are in motion because of a plan: one acts, or has just helped.
+    /// Half-healed signals name wrong causes, so neither the diagnosis nor the proposals follow them.
+    pub fn unsettled(&self, id: IncidentId, now: Time) -> bool {
+        let helped = self.helped.get(&id);
+        helped.is_some_and(|at| now.since(*at) < SETTLE_MS)
+            || self.of_incident(id).any(|plan| govern::acts(&plan.state))
+    }
+
+    /// An incident became part of another; its plans stand on that one from now on.
+    pub fn follow(&mut self, merged: IncidentId, kept: IncidentId) {
+        let plans = self.by_incident.remove(&merged).unwrap_or_default();
+        self.by_incident.entry(kept).or_default().extend(plans);
+        if let Some(at) = self.helped.remove(&merged) {
+            let latest = self.helped.entry(kept).or_insert(at);
+            *latest = at.max(*latest);
+        }
+    }
+
+    /// Notes when a plan helped.
+    pub(super) fn note_helped(&mut self, now: Time, plan: &Plan) {
+        if plan.state == PlanState::Succeeded {
+            self.helped.insert(plan.incident, now);
+        }
+    }
+}
