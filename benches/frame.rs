@@ -32,7 +32,7 @@ const CHANGED: u64 = 20;
 /// Sizes with their budget at the 99th percentile, in milliseconds.
 const SIZES: [(u16, u16, u32); 3] = [(80, 24, 4), (200, 60, 4), (300, 80, 8)];
 /// Pressed in turn; one that does nothing draws all the same.
-const KEYS: [&str; 8] = ["j", "j", "k", "C-d", "C-u", "G", "g g", "S"];
+const KEYS: [&str; 8] = ["j", "j", "k", "ctrl-d", "ctrl-u", "G", "g g", "S"];
 
 fn incident(n: u64, revision: u64) -> IncidentRow {
     let template = view().incidents.into_values().next().expect("a row");
