@@ -100,10 +100,14 @@ async fn start(args: &DemoArgs, base: Config, scratch: &Scratch) -> Result<Daemo
     let shop = Shop::new(Sim::new(args.scenario, args.seed, start));
     let clock = Clock::scaled(start, args.speed);
     let (actions, requests) = mpsc::channel(ACTIONS_QUEUED_MAX);
+    let mut engine = placed_config(shop.lock().system());
+    // A fast clock must not let a plan expire while somebody reads it.
+    let expires_s = f64::from(engine.policy.proposal_expires_s) * args.speed.max(1.0);
+    engine.policy.proposal_expires_s = expires_s as u32;
     let options = DaemonOptions {
         config: Config {
             environment: format!("demo {}", args.scenario),
-            engine: placed_config(shop.lock().system()),
+            engine,
             ..base
         },
         runbooks: demo_runbooks(),

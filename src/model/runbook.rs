@@ -23,7 +23,7 @@ pub struct Runbook {
     /// How dangerous it is.
     pub risk: Risk,
     /// Fits if any rule fits.
-    #[serde(rename = "match")]
+    #[serde(rename = "match", default)]
     pub rules: Vec<MatchRule>,
     /// Values to fill in.
     #[serde(default)]

@@ -49,13 +49,7 @@ impl Tail {
     /// −log10 of the chance of a value as large as `value`, then learns it.
     pub(super) fn score(&mut self, value: f32) -> f32 {
         let bin = bin(value);
-        let above: u32 = self
-            .bins
-            .iter()
-            .enumerate()
-            .map(|(i, &n)| if i > bin { u32::from(n) } else { 0 })
-            .sum();
-        let rank = above as f32 + 0.5 * f32::from(self.bins[bin]) + 0.5;
+        let rank = f32::from(self.above(bin)) + 0.5 * f32::from(self.bins[bin]) + 0.5;
         let by_rank = log10(f32::from(self.count) + 1.0) - log10(rank);
         let by_tail = if value > self.quantile {
             self.beyond(value)
@@ -86,6 +80,17 @@ impl Tail {
         let keep = |n: u16| n / 16;
         self.bins = self.bins.map(keep);
         self.count = self.bins.iter().sum();
+    }
+
+    /// Samples in the bins above `bin`. Sixteen bits all the way, which [`COUNT_MAX`] allows and
+    /// vector units like: this is the hottest loop of the engine.
+    fn above(&self, bin: usize) -> u16 {
+        let bin = bin as i16;
+        let mut above = 0;
+        for (i, &n) in (0_i16..).zip(&self.bins) {
+            above += if i > bin { n } else { 0 };
+        }
+        above
     }
 
     fn beyond(&self, value: f32) -> f32 {

@@ -380,3 +380,63 @@ fn strays_are_counted_not_believed() {
     assert_eq!((desk.state(1), desk.words()), ("proposed", vec!["result"]));
     assert_eq!(desk.plans.stale_reports(), 2);
 }
+
+/// A desk whose plan 1 ran and is being verified.
+fn verifying() -> Desk {
+    let mut desk = desk();
+    let mia = person("mia", Role::Responder);
+    assert_eq!(desk.approve(&mia, 1), Ok(()));
+    desk.end(1, RunPhase::Forward, Outcome::Succeeded);
+    desk
+}
+
+#[test]
+fn only_its_signals_verify_a_plan() {
+    let desk = verifying();
+    let plan = desk.plans.get(PlanId(1)).expect("it was proposed");
+    let resolved = Incident {
+        phase: Phase::Resolved,
+        ..desk.incident.clone()
+    };
+    let cases = [
+        (Some(&desk.incident), 0, Ground::Recovered),
+        (Some(&desk.incident), 1, Ground::Holds),
+        // Somebody closed it while its alert fires.
+        (Some(&resolved), 1, Ground::Holds),
+        // It is not known any more.
+        (None, 0, Ground::Holds),
+    ];
+    for (incident, alerts_firing_on_watch, expected) in cases {
+        let scene = govern::Scene {
+            incident,
+            alerts_firing_on_watch,
+            newest_change: None,
+        };
+        assert_eq!(govern::ground(plan, scene), expected);
+    }
+}
+
+#[test]
+fn signals_settle_after_a_plan_before_they_are_news() {
+    let mut desk = desk();
+    assert!(!desk.plans.unsettled(INCIDENT, desk.now));
+    desk = verifying();
+    assert!(desk.plans.unsettled(INCIDENT, desk.now));
+    desk.ground = Ground::Recovered;
+    desk.tick(1_000);
+    assert_eq!(desk.state(1), "succeeded");
+    let helped = desk.now;
+    assert!(
+        desk.plans
+            .unsettled(INCIDENT, helped.plus_ms(settle::SETTLE_MS - 1))
+    );
+    assert!(
+        !desk
+            .plans
+            .unsettled(INCIDENT, helped.plus_ms(settle::SETTLE_MS))
+    );
+    // Its incident became part of another: the settling goes with it.
+    desk.plans.follow(INCIDENT, IncidentId(5));
+    assert!(!desk.plans.unsettled(INCIDENT, helped));
+    assert!(desk.plans.unsettled(IncidentId(5), helped));
+}

@@ -3,9 +3,9 @@
 //! Every call of [`Follower::read`] does a bounded amount of work and never waits. A rotated file is
 //! read to its end before the new one is begun.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes read at once.
@@ -57,8 +57,17 @@ pub(super) enum Begin {
 impl Follower {
     /// Opens a file.
     pub(super) fn open(path: &Path, begin: Begin, line_bytes_max: usize) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let id = FileId::of(&file.metadata()?);
+        // A pipe put in a log's place must neither block the look at all others nor be read.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let id = FileId::of(&metadata);
         let offset = match begin {
             Begin::Start => 0,
             Begin::End => file.seek(SeekFrom::End(0))?,
@@ -174,6 +183,16 @@ mod tests {
 
     fn lines(expected: &[&str]) -> Vec<String> {
         expected.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let refused = Follower::open(&path, Begin::End, LINE_BYTES_MAX).unwrap_err();
+        assert_eq!(refused.to_string(), "it is not a regular file");
     }
 
     #[test]

@@ -160,12 +160,13 @@ pub(super) fn boxed<'a>(canvas: &'a mut Canvas<'_>, title: &SafeText, rows: u16)
     let edge = Row::new()
         .pad_to(usize::from(width))
         .in_role(Role::Selection);
-    frame.row(usize::from(height) - 1, &edge);
+    // A terminal of two rows has no room for a dialog; what is left of it may be nothing.
+    frame.row(usize::from(height).saturating_sub(1), &edge);
     if width < area.width {
         // Beside other text it needs sides too.
         for y in 1..usize::from(height).saturating_sub(1) {
             frame.tint(0, y, 1, Role::Selection);
-            frame.tint(usize::from(width) - 1, y, 1, Role::Selection);
+            frame.tint(usize::from(width).saturating_sub(1), y, 1, Role::Selection);
         }
     }
     let side = if width < area.width { 2 } else { 1 };
