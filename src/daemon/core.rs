@@ -190,7 +190,7 @@ impl Core {
 
     fn command(&mut self, request: CommandRequest) {
         let CommandRequest { by, what, reply } = request;
-        if let Some(why) = self.keeper.failing() {
+        if let Some(why) = self.keeper.failing().filter(|_| !only_stops(&what)) {
             let why = why.to_owned();
             let refused = Some(Refusal::NotDurable { why });
             let command = what;
@@ -340,6 +340,15 @@ impl Core {
         }
         self.source_rows = rows;
     }
+}
+
+/// Whether a command can only stop what runs: a brake must work also when it cannot be written down
+/// yet. Its record waits with the others.
+fn only_stops(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::KillSwitch { on: true } | Command::RollBack { .. }
+    )
 }
 
 /// What the engine decided about `command`, from the record it made of it.

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::changes::Changes;
-use super::entities::{Entities, EntityIx, EntityRow};
+use super::entities::{EntityIx, EntityRow};
 use super::intake::{Intake, Pair, SeriesIx, SeriesRow};
 use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
@@ -222,7 +222,7 @@ impl Engine {
             return None;
         }
         let traces = Traces::restored(parts.traces, trace_rest, parts.entities.len())?;
-        let mut entities = Entities::restored(parts.entities, entities_refused);
+        let mut entities = self.entities.restored(parts.entities, entities_refused);
         let declared: Vec<(EntityIx, EntityIx)> = self
             .config
             .dependencies

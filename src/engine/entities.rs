@@ -71,7 +71,7 @@ const HOST_JOBS: [&str; 8] = [
     "collectd",
     "blackbox",
 ];
-/// Labels of an entity worth keeping: what runbooks, owners and groupings ask for.
+/// Labels of an entity worth keeping whatever the runbooks: what owners and groupings ask for.
 const KEPT_LABELS: [&str; 22] = [
     "app",
     "availability_zone",
@@ -109,6 +109,8 @@ pub struct Resolved {
 /// The entities known.
 #[derive(Debug, Default)]
 pub struct Entities {
+    /// Names of labels that runbooks ask for, sorted.
+    asked: Vec<Box<str>>,
     rows: Vec<EntityRow>,
     index: FxHashMap<EntityId, EntityIx>,
     sorted: BTreeMap<EntityId, EntityIx>,
@@ -201,6 +203,13 @@ fn clip(name: &str) -> &str {
 }
 
 impl Entities {
+    /// Keeps these labels of every entity too: without them no runbook that asks for one ever fits.
+    pub fn keep_labels<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        self.asked.extend(names.map(Box::from));
+        self.asked.sort();
+        self.asked.dedup();
+    }
+
     /// The position of `id`, added when new. Beyond [`ENTITIES_MAX`] it is the overflow entity's.
     pub fn intern(&mut self, id: &EntityId) -> EntityIx {
         if let Some(ix) = self.index.get(id) {
@@ -235,12 +244,14 @@ impl Entities {
     }
 
     /// Puts back what [`Self::saved_rows`] gave; positions are the same as then.
-    pub fn restored(rows: Vec<EntityRow>, refused: u64) -> Self {
+    pub fn restored(&self, rows: Vec<EntityRow>, refused: u64) -> Self {
         let place = |(at, row): (usize, &EntityRow)| (row.id.clone(), EntityIx(at as u32));
         Self {
             index: rows.iter().enumerate().map(place).collect(),
             sorted: rows.iter().enumerate().map(place).collect(),
             changed: Vec::new(),
+            // What the runbooks ask for is theirs to say, not the past's.
+            asked: self.asked.clone(),
             rows,
             refused,
         }
@@ -288,7 +299,10 @@ impl Entities {
     /// Keeps the labels that runbooks and owners are found by; the first value of a name stays.
     pub fn learn_labels(&mut self, ix: EntityIx, labels: &Labels) {
         let row = &mut self.rows[ix.0 as usize];
-        let is_news = |name: &str| KEPT_LABELS.contains(&name) && row.labels.get(name).is_none();
+        let is_kept = |name: &str| {
+            KEPT_LABELS.contains(&name) || self.asked.binary_search_by(|a| (**a).cmp(name)).is_ok()
+        };
+        let is_news = |name: &str| is_kept(name) && row.labels.get(name).is_none();
         if !labels.iter().any(|(name, _)| is_news(name)) {
             return;
         }
@@ -346,6 +360,21 @@ impl Entities {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_that_runbooks_ask_for_are_kept() {
+        let pairs = [("unit", "nginx.service"), ("host", "h1"), ("pid", "12")];
+        let labels = Labels::from_pairs(pairs).unwrap();
+        let mut entities = Entities::default();
+        entities.keep_labels(["unit", "host"].into_iter());
+        let ix = entities.intern(&EntityId::parse("nginx"));
+        entities.learn_labels(ix, &labels);
+        let kept = entities.entity(ix).labels;
+        assert_eq!(
+            kept.iter().collect::<Vec<_>>(),
+            [("host", "h1"), ("unit", "nginx.service")]
+        );
+    }
 
     #[test]
     fn every_dialect_names_the_same_entity() {

@@ -139,6 +139,7 @@ impl Engine {
             alert.ends_at
         };
         let entity = self.entities.intern(&id);
+        self.entities.learn_labels(entity, &alert.labels);
         let alerts_max = self.config.alerts_max as usize;
         let change = self
             .alerts

@@ -106,6 +106,7 @@ impl Engine {
     /// A fresh engine that knows nothing but what the config declares.
     pub fn new(config: EngineConfig, runbooks: Vec<Runbook>) -> Self {
         let mut entities = Entities::default();
+        entities.keep_labels(runbooks.iter().flat_map(Runbook::labels_asked));
         let mut topology = Topology::default();
         for edge in &config.dependencies {
             let from = entities.intern(&EntityId::parse(&edge.from));

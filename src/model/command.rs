@@ -181,7 +181,9 @@ pub enum Refusal {
         why: String,
     },
     /// The decision could not be made durable.
-    #[error("the journal cannot be written ({why}): deciding is off, detection goes on")]
+    #[error(
+        "it is not on disk, because the journal cannot be written ({why}): nothing is started from it; stopping works, detection goes on"
+    )]
     NotDurable {
         /// What failed.
         why: String,

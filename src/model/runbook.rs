@@ -55,6 +55,18 @@ pub struct MatchRule {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Runbook {
+    /// Names of entity labels that its rules or its parameters ask for.
+    pub fn labels_asked(&self) -> impl Iterator<Item = &str> {
+        let of_rules = self.rules.iter().flat_map(|rule| rule.labels.keys());
+        let from = self.parameters.values().filter_map(|p| p.from.as_deref());
+        // Words that are no labels ask for ones nobody sends.
+        of_rules
+            .map(String::as_str)
+            .chain(from.flat_map(|from| from.split('|')))
+    }
+}
+
 /// A value a runbook needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
