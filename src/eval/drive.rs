@@ -354,7 +354,11 @@ impl Driver {
 
     /// Makes a plan that heals nothing: a restart of the incident's own entity, or of any other.
     fn propose_wrong(&mut self, now: Time) {
-        let waiting = self.right.values().any(|right| !right);
+        // One that is void waits for nobody.
+        let waits = |plan: &Plan| {
+            self.right.get(&plan.id) == Some(&false) && plan.state == PlanState::Proposed
+        };
+        let waiting = !self.approved.is_empty() || self.feed.engine.plans().any(waits);
         let Some(row) = self
             .feed
             .engine
