@@ -113,6 +113,10 @@ fn words(record: &Record) -> (String, String) {
         Record::Started { version, .. } => {
             ("daemon".to_owned(), format!("started, version {version}"))
         }
+        Record::ClockSetBack { from, to } => (
+            "daemon".to_owned(),
+            format!("clock set back from {from} to {to}"),
+        ),
         Record::Decision { by, what, refused } => {
             let asked = serde_json::to_string(what).unwrap_or_default();
             let outcome = refused

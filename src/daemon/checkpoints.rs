@@ -58,7 +58,10 @@ impl Checkpoints {
         for outcome in writer.outcomes.try_iter() {
             self.failing = told(outcome);
         }
-        let due = *self.due.get_or_insert(now.plus_ms(EVERY_MS));
+        let latest = now.plus_ms(EVERY_MS);
+        // No later than that, also when the clock was set back.
+        let due = self.due.map_or(latest, |due| due.min(latest));
+        self.due = Some(due);
         let (errand, next) = match self.cursor {
             None if now < due => return,
             None => (Errand::Begin(now), Some(CheckpointCursor::default())),

@@ -1,10 +1,12 @@
 //! The only place that reads a clock. Everything below it is told the time.
 //!
-//! A clock may step back (NTP, a resumed laptop); [`Stamper`] never does: stamps do not decrease.
+//! A clock may step back (NTP, a resumed laptop). Stamps do not decrease by little; a step of more than
+//! [`CLOCK_BACK_MS_MAX`] is followed, and the engine says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::engine::CLOCK_BACK_MS_MAX;
 use crate::model::{Input, Stamped, Time};
 
 /// Engine time between two ticks, in milliseconds.
@@ -27,7 +29,7 @@ enum Kind {
     },
 }
 
-/// Numbers inputs and stamps them with a time that never decreases.
+/// Numbers inputs and stamps them with a time that does not decrease, unless the clock is set back.
 #[derive(Debug)]
 pub(super) struct Stamper {
     clock: Clock,
@@ -112,8 +114,18 @@ impl Stamper {
 
     /// Stamps an input with the current time.
     pub(super) fn stamp(&mut self, input: Input) -> Stamped {
-        let now = self.clock.now();
+        let now = self.follow();
         self.stamp_at(now, input)
+    }
+
+    /// The time shown. Stamps go back to a clock that was set back by much, as the engine does: they
+    /// would stand still until it has caught up.
+    fn follow(&mut self) -> Time {
+        let now = self.clock.now();
+        if self.at.since(now) > CLOCK_BACK_MS_MAX {
+            self.at = now;
+        }
+        now
     }
 
     /// Stamps an input with a time of the past, as history is fed.
@@ -129,7 +141,7 @@ impl Stamper {
 
     /// The next tick that is due, if one is.
     pub(super) fn due_tick(&mut self) -> Option<Stamped> {
-        let now = self.clock.now();
+        let now = self.follow();
         if self.next_tick.since(now) > TICK_MS {
             // The clock was set back: time goes on from where it is now.
             self.next_tick = now;
@@ -164,6 +176,19 @@ mod tests {
             (tick.seq, tick.at.ms() / 1_000)
         });
         assert_eq!(stamps, [(1, 5), (2, 9), (3, 9), (4, 9), (5, 12)]);
+    }
+
+    #[test]
+    fn stamps_follow_a_clock_that_was_set_back_by_much() {
+        let (start, slow) = (Time::from_secs(1_000), 1e-9);
+        let stamps = |restored_s| {
+            let at = Time::from_secs(restored_s);
+            let mut stamper = Stamper::new(Clock::scaled(start, slow), at);
+            let tick = stamper.due_tick().map(|tick| tick.at.ms() / 1_000);
+            (stamper.stamp(Input::Tick).at.ms() / 1_000, tick)
+        };
+        assert_eq!(stamps(9_000), (1_000, Some(1_000)), "ahead by hours");
+        assert_eq!(stamps(1_020), (1_020, Some(1_020)), "ahead by little");
     }
 
     #[test]

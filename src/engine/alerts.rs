@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entities::EntityIx;
+use super::refusals::Corrected;
+use super::set_back::SetBack;
 use crate::model::{Alert, AlertRow, EntityId, Fingerprint, IncidentId, Labels, Severity, Time};
 
 /// Resolved alerts are kept for lists this long, in milliseconds.
@@ -16,6 +18,9 @@ const SUMMARY_BYTES_MAX: usize = 256;
 const FLAPS_MAX: u8 = 5;
 /// … each within this long of the one before, make it flapping, in milliseconds.
 const FLAP_GAP_MS: i64 = 5 * 60_000;
+/// An alert that began longer before it came says nothing of what began first, in milliseconds: it
+/// outlasts any rule's own `for`, a restart of the sender, and a storm's delays.
+const ONSET_AGE_MS_MAX: i64 = 60 * 60_000;
 /// Annotations that say in a line what is wrong.
 const SUMMARY_ANNOTATIONS: [&str; 4] = ["summary", "description", "message", "title"];
 
@@ -30,8 +35,10 @@ pub struct AlertState {
     pub entity: EntityIx,
     /// From its `severity` label.
     pub severity: Severity,
-    /// When it began.
+    /// When it began, as told, but not in the future.
     pub starts_at: Time,
+    /// When it began as far as what began first is judged by it: no longer ago than is believed.
+    pub onset: Time,
     /// When it ends or ended.
     pub ends_at: Time,
     /// Whether it fires.
@@ -72,6 +79,44 @@ pub struct Alerts {
     firing: u64,
 }
 
+/// The times of an alert as far as they are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it began, not in the future.
+    pub starts_at: Time,
+    /// The same, and no longer ago than is believed.
+    pub onset: Time,
+    /// When it ends or ended.
+    pub ends_at: Time,
+}
+
+impl Times {
+    /// Reads the times of an alert that came at `now`. A sender may say anything: an onset of long ago
+    /// would make everything else its consequence and keep telemetry of all the time since.
+    pub fn of(alert: &Alert, now: Time, timeout_ms: i64) -> (Self, Option<Corrected>) {
+        let starts_at = alert.starts_at.min(now);
+        let onset = starts_at.max(now.plus_ms(-ONSET_AGE_MS_MAX));
+        let ends_at = if alert.ends_at == Time::ZERO {
+            now.plus_ms(timeout_ms)
+        } else {
+            alert.ends_at
+        };
+        let corrected = if alert.starts_at > now {
+            Some(Corrected::AlertAhead)
+        } else if onset > starts_at {
+            Some(Corrected::AlertAncient)
+        } else {
+            None
+        };
+        let times = Self {
+            starts_at,
+            onset,
+            ends_at,
+        };
+        (times, corrected)
+    }
+}
+
 impl AlertState {
     /// Its name.
     pub fn name(&self) -> &str {
@@ -96,15 +141,16 @@ impl AlertState {
 }
 
 impl Alerts {
-    /// Takes an alert about `entity`; at most `alerts_max` are held.
+    /// Takes an alert about `entity` with believable times; at most `alerts_max` are held.
     pub fn take(
         &mut self,
         alert: &Alert,
-        ends_at: Time,
+        times: Times,
         entity: EntityIx,
         now: Time,
         alerts_max: usize,
     ) -> AlertChange {
+        let ends_at = times.ends_at;
         let fingerprint = alert.fingerprint;
         let firing = ends_at > now;
         if let Some(held) = self.table.get_mut(&fingerprint) {
@@ -116,7 +162,7 @@ impl Alerts {
             }
             held.ends_at = ends_at;
             if firing && !was_firing {
-                held.starts_at = alert.starts_at;
+                (held.starts_at, held.onset) = (times.starts_at, times.onset);
             }
             if firing != was_firing {
                 held.turn(firing, now);
@@ -141,7 +187,8 @@ impl Alerts {
             summary: summary_of(alert),
             entity,
             severity: severity_of(&alert.labels),
-            starts_at: alert.starts_at,
+            starts_at: times.starts_at,
+            onset: times.onset,
             ends_at,
             firing: true,
             incident: None,
@@ -189,6 +236,24 @@ impl Alerts {
             self.flapping.remove(fingerprint);
         }
         settled
+    }
+
+    /// Follows a clock that was set back: what fires goes on for as long as it had to.
+    pub fn set_back(&mut self, back: SetBack) {
+        self.ends.clear();
+        self.ended.clear();
+        for (fingerprint, held) in &mut self.table {
+            back.past(&mut held.changed_at);
+            back.past(&mut held.starts_at);
+            back.past(&mut held.onset);
+            if held.firing {
+                back.due(&mut held.ends_at);
+                self.ends.insert((held.ends_at, *fingerprint));
+            } else {
+                back.past(&mut held.ends_at);
+                self.ended.insert((held.ends_at, *fingerprint));
+            }
+        }
     }
 
     /// Ends what is due; returns the alerts that resolved, in order of their end.
@@ -339,9 +404,14 @@ mod tests {
     }
 
     fn take(alerts: &mut Alerts, name: &str, now_s: i64, ends_s: i64) -> AlertChange {
+        let times = Times {
+            starts_at: Time::from_secs(now_s),
+            onset: Time::from_secs(now_s),
+            ends_at: Time::from_secs(ends_s),
+        };
         alerts.take(
             &alert(name, now_s),
-            Time::from_secs(ends_s),
+            times,
             EntityIx(0),
             Time::from_secs(now_s),
             2,
@@ -367,6 +437,31 @@ mod tests {
         assert_eq!(take(&mut alerts, "c", 230, 300), Fired(c), "a made room");
         assert_eq!(take(&mut alerts, "d", 230, 300), Refused);
         assert_eq!((alerts.firing(), alerts.len()), (2, 2));
+    }
+
+    #[test]
+    fn times_are_believed_within_limits() {
+        let now = Time::from_secs(100_000);
+        let cases = [
+            (99_990, 99_990, 99_990, None),
+            (200_000, 100_000, 100_000, Some(Corrected::AlertAhead)),
+            (90_000, 90_000, 96_400, Some(Corrected::AlertAncient)),
+            (
+                -62_135_596_800,
+                -62_135_596_800,
+                96_400,
+                Some(Corrected::AlertAncient),
+            ),
+        ];
+        for (told_s, starts_s, onset_s, corrected) in cases {
+            let times = Times {
+                starts_at: Time::from_secs(starts_s),
+                onset: Time::from_secs(onset_s),
+                ends_at: Time::from_secs(100_300),
+            };
+            let read = Times::of(&alert("a", told_s), now, 300_000);
+            assert_eq!(read, (times, corrected), "{told_s}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::entities::EntityIx;
+use super::set_back::SetBack;
 use crate::model::{Change, Time};
 
 /// Changes kept for one entity.
@@ -44,6 +45,13 @@ impl Changes {
             }
             !list.is_empty()
         });
+    }
+
+    /// Follows a clock that was set back: what was told by then has happened.
+    pub fn set_back(&mut self, back: SetBack) {
+        for change in self.of.values_mut().flatten() {
+            back.past(&mut change.at);
+        }
     }
 
     /// Changes to an entity from `from` to `to`, oldest first.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::entities::EntityIx;
 use super::intake::{SeriesIx, SourceIx};
+use super::set_back::SetBack;
 use crate::model::{
     Band, Check, Direction, EntityId, Finding, FindingId, IncidentId, MetricRole, SeriesId, Time,
     Unit,
@@ -123,6 +124,16 @@ impl Findings {
         if let Some(state) = self.held.get_mut(&id) {
             state.finding.ended = Some(at);
             self.mark(id);
+        }
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        for state in self.held.values_mut() {
+            let finding = &mut state.finding;
+            back.past(&mut finding.since);
+            back.past(&mut finding.last_seen);
+            back.past_if(&mut finding.ended);
         }
     }
 

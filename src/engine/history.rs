@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::set_back::SetBack;
 use crate::model::Time;
 
 /// Points kept as they were.
@@ -118,6 +119,12 @@ impl History {
             self.coarse_last = at;
             (self.sum, self.count) = (0.0, 0);
         }
+    }
+
+    /// Follows a clock that was set back: the newest point is no later than now.
+    pub fn set_back(&mut self, back: SetBack) {
+        back.past(&mut self.last);
+        back.past(&mut self.coarse_last);
     }
 
     /// Everything kept, oldest first; means only of times before the recent points.

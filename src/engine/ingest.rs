@@ -1,7 +1,7 @@
 //! Signals in: each kind to the table that keeps it, and what was noticed to the findings.
 
 use super::Engine;
-use super::alerts::AlertChange;
+use super::alerts::{AlertChange, Times};
 use super::correlate::World;
 use super::entities::{self, EntityIx};
 use super::explain;
@@ -133,17 +133,15 @@ impl Engine {
             |resolved| resolved.entity,
         );
         let timeout_ms = i64::from(self.config.alert_resolve_timeout_s) * 1_000;
-        let ends_at = if alert.ends_at == Time::ZERO {
-            self.now.plus_ms(timeout_ms)
-        } else {
-            alert.ends_at
-        };
+        let (times, corrected) = Times::of(alert, self.now, timeout_ms);
         let entity = self.entities.intern(&id);
         self.entities.learn_labels(entity, &alert.labels);
         let alerts_max = self.config.alerts_max as usize;
-        let change = self
-            .alerts
-            .take(alert, ends_at, entity, self.now, alerts_max);
+        let change = self.alerts.take(alert, times, entity, self.now, alerts_max);
+        // A resend repeats what was corrected already.
+        if let (AlertChange::Fired(_), Some(corrected)) = (change, corrected) {
+            self.refusals.correct(corrected);
+        }
         if change == AlertChange::Refused {
             self.refusals.add(Refused::AlertsMax);
         }

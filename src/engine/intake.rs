@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::entities::{self, Entities, EntityIx};
 use super::history::History;
 use super::judge::Judge;
-use super::refusals::{Refusals, Refused};
+use super::refusals::{Corrected, Refusals, Refused};
 use super::roles;
+use super::set_back::{CLOCK_BACK_MS_MAX, SetBack};
 use super::topology::Topology;
 use crate::model::{
     EntityId, EntityKind, MetricRole, Provenance, Sample, Series, SeriesKind, Time, Unit,
@@ -71,6 +72,8 @@ pub struct SeriesRow {
     pub history: History,
     /// Event time of its last point.
     pub last_at: Time,
+    /// How far that was ahead of the engine's clock when it came, in milliseconds.
+    ahead_ms: u32,
     /// Usual distance between points, in milliseconds; 0 until two were seen.
     pub interval_ms: u32,
     /// Whether a stale marker ended it, or it is silent.
@@ -165,6 +168,14 @@ impl Intake {
             },
         };
         let row = &mut self.rows[ix.0 as usize];
+        if row.was_ahead(sample.at) {
+            // One sender's clock was wrong and is right again: only its own series go back.
+            row.set_back(SetBack {
+                from: row.last_at,
+                to: sample.at,
+            });
+            catalogue.refusals.correct(Corrected::SenderClock);
+        }
         let step_ms = sample.at.since(row.last_at);
         if step_ms <= 0 {
             let reason = if step_ms == 0 {
@@ -185,6 +196,7 @@ impl Intake {
         }
         let woken = row.is_silent.then_some((ix, row.entity));
         row.note_step(sample.at, step_ms);
+        row.ahead_ms = u32::try_from(sample.at.since(now).max(0)).unwrap_or(u32::MAX);
         Taken {
             values: self.derive(ix, sample.at, sample.value, step_ms),
             counts: true,
@@ -287,6 +299,7 @@ impl Intake {
             judge: Judge::default(),
             history: History::default(),
             last_at: Time::from_ms(i64::MIN),
+            ahead_ms: 0,
             interval_ms: 0,
             is_silent: false,
             source,
@@ -322,6 +335,13 @@ impl Intake {
         if let (Some(sum), Some(count)) = (sum, count) {
             self.rows[count.0 as usize].sum_row = Some(sum);
             self.pairs.insert(sum, Pair::default());
+        }
+    }
+
+    /// Points of a time that never was must not make those of now look late.
+    pub fn set_back(&mut self, back: SetBack) {
+        for row in self.rows.iter_mut().filter(|row| row.last_at > back.to) {
+            row.set_back(back);
         }
     }
 
@@ -396,6 +416,26 @@ impl SeriesRow {
         }
         self.last_at = at;
         self.is_silent = false;
+    }
+
+    /// When its last point came, by the engine's clock if the sender's was ahead of it.
+    pub fn heard_at(&self) -> Time {
+        self.last_at.plus_ms(-i64::from(self.ahead_ms))
+    }
+
+    /// Whether a point at `at` is new although it is earlier than the last: that one was stamped by a
+    /// clock far ahead.
+    fn was_ahead(&self, at: Time) -> bool {
+        i64::from(self.ahead_ms) > CLOCK_BACK_MS_MAX && at <= self.last_at && at > self.heard_at()
+    }
+
+    /// Goes on from `back.to`, without a value to take a rate from.
+    fn set_back(&mut self, back: SetBack) {
+        self.last_at = Time::from_ms(i64::MIN);
+        self.ahead_ms = 0;
+        self.raw = f64::NAN;
+        self.judge.set_back(back);
+        self.history.set_back(back);
     }
 
     /// The source that last registered it.

@@ -12,6 +12,7 @@ use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::{Intake, Reading, SeriesIx};
+use super::set_back::SetBack;
 use crate::model::{Band, Direction, MetricRole, Time, Unit};
 
 /// Odd series of one entity weighed together at most: more say nothing new.
@@ -51,6 +52,15 @@ impl Judge {
             .peak()
             .map(|_| (at, Voice::of(role, &verdict)));
         Some((verdict, transition))
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        self.detector.set_back(back.to);
+        self.excursion.set_back(back.to);
+        if let Some((heard, _)) = &mut self.voice {
+            back.past(heard);
+        }
     }
 
     /// Whether the series is odd now.

@@ -32,6 +32,7 @@ mod refusals;
 mod restore;
 mod roles;
 pub mod saga;
+mod set_back;
 mod silence;
 mod topology;
 mod traces;
@@ -58,7 +59,8 @@ use topology::Topology;
 use traces::Traces;
 
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointCursor, CheckpointError};
-pub use refusals::Refused;
+pub use refusals::{Corrected, Refused};
+pub use set_back::CLOCK_BACK_MS_MAX;
 
 /// An incident that keeps changing is diagnosed again after this long, in milliseconds.
 const DIAGNOSE_EVERY_MS: i64 = 5_000;
@@ -141,7 +143,7 @@ impl Engine {
 
     /// Feeds one input; effects are appended to `effects` in the order they must happen.
     pub fn step(&mut self, stamped: &Stamped, effects: &mut Vec<Effect>) {
-        self.now = self.now.max(stamped.at);
+        self.take_time(stamped.at, effects);
         self.seq = stamped.seq;
         let is_tick = matches!(stamped.input, Input::Tick);
         match &stamped.input {
@@ -294,6 +296,7 @@ impl Engine {
             templates: self.logs.miner().templates().len() as u64,
             signals: self.signals,
             refused: self.refused_total(),
+            corrected: self.corrections().map(|(_, count)| count).sum(),
             ..Counts::default()
         };
         for (_, held) in self.correlator.book.iter().filter(|(_, h)| h.is_open()) {
@@ -390,6 +393,11 @@ impl Engine {
     /// What was refused since the start, by reason.
     pub fn refusals(&self) -> impl Iterator<Item = (Refused, u64)> {
         self.refusals.iter()
+    }
+
+    /// What was taken otherwise than it was told since the start.
+    pub fn corrections(&self) -> impl Iterator<Item = (Corrected, u64)> {
+        self.refusals.corrections()
     }
 
     /// The metric with the most samples refused because there are too many series.

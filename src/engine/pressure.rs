@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::refusals::Refused;
+use super::set_back::SetBack;
 use crate::model::{Delta, Effect, Time};
 
 /// Looked at this often, in milliseconds.
@@ -21,6 +22,8 @@ pub struct Pressure {
     series: Flood,
     forms: Flood,
     told: String,
+    /// Something else to say for a while: since when.
+    note: Option<(Time, String)>,
 }
 
 /// One kind of flood.
@@ -39,6 +42,22 @@ impl Flood {
         }
         self.total = total;
         self.seen.is_some_and(|seen| now.since(seen) < TOLD_MS)
+    }
+}
+
+impl Pressure {
+    /// Says `text` for a while, before everything else; returns the banner.
+    pub fn note(&mut self, text: String, now: Time) -> String {
+        self.told.clone_from(&text);
+        self.note = Some((now, text.clone()));
+        text
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        back.past(&mut self.looked);
+        back.past_if(&mut self.series.seen);
+        back.past_if(&mut self.forms.seen);
     }
 }
 
@@ -74,6 +93,11 @@ impl Engine {
                 "too many kinds of log line: old ones are forgotten, most new ones are like \"{worst}\""
             ));
         }
+        let now = self.now;
+        self.pressure
+            .note
+            .take_if(|(since, _)| now.since(*since) >= TOLD_MS);
+        texts.extend(self.pressure.note.as_ref().map(|(_, text)| text.clone()));
         let text = texts.join(" · ");
         if text != self.pressure.told {
             self.pressure.told.clone_from(&text);

@@ -25,6 +25,17 @@ pub enum Refused {
     SpansMax,
 }
 
+/// What a signal said and was not believed; the signal itself was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Corrected {
+    /// An alert began in the future: it counts from when it came.
+    AlertAhead,
+    /// An alert began longer ago than anything is judged by: its onset is the oldest believed.
+    AlertAncient,
+    /// A sender's clock was far ahead and was set right: its series go on from there.
+    SenderClock,
+}
+
 /// Names kept to find the worst offender.
 const NAMES_MAX: usize = 64;
 
@@ -32,6 +43,7 @@ const NAMES_MAX: usize = 64;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Refusals {
     counts: [u64; Refused::ALL.len()],
+    corrected: [u64; Corrected::ALL.len()],
     /// Metric names refused for [`Refused::SeriesMax`], by the scheme of Misra and Gries (1982).
     names: BTreeMap<Box<str>, u64>,
 }
@@ -64,7 +76,34 @@ impl Refused {
     }
 }
 
+impl Corrected {
+    /// Every correction.
+    pub const ALL: [Self; 3] = [Self::AlertAhead, Self::AlertAncient, Self::SenderClock];
+
+    /// The words shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AlertAhead => "alert begins in the future",
+            Self::AlertAncient => "alert began too long ago",
+            Self::SenderClock => "sender's clock was set back",
+        }
+    }
+}
+
 impl Refusals {
+    /// Counts something that was taken otherwise than it was told.
+    pub fn correct(&mut self, what: Corrected) {
+        self.corrected[what as usize] += 1;
+    }
+
+    /// Counts of corrections, those that occurred.
+    pub fn corrections(&self) -> impl Iterator<Item = (Corrected, u64)> {
+        Corrected::ALL
+            .into_iter()
+            .map(|what| (what, self.corrected[what as usize]))
+            .filter(|(_, count)| *count > 0)
+    }
+
     /// Counts one.
     pub fn add(&mut self, reason: Refused) {
         self.counts[reason as usize] += 1;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entities::EntityIx;
 use super::intake::{Intake, SeriesIx, SourceIx};
+use super::set_back::SetBack;
 use crate::model::{SourceId, Time};
 
 /// Failed scrapes in a row until a target counts as down.
@@ -164,6 +165,17 @@ impl SilenceWatch {
         }
     }
 
+    /// Follows a clock that was set back: nobody was silent, nobody was heard.
+    pub fn set_back(&mut self, back: SetBack) {
+        self.resume(back.to);
+        for source in &mut self.sources {
+            back.past(&mut source.newest);
+        }
+        for (since, _) in self.down.values_mut() {
+            back.past(since);
+        }
+    }
+
     /// The passing of time: looks at a part of the series, and at every source.
     pub fn tick(&mut self, intake: &mut Intake, now: Time) -> Vec<Silence> {
         let mut news = Vec::new();
@@ -193,10 +205,10 @@ impl SilenceWatch {
             return None;
         }
         let patience_ms = (i64::from(row.interval_ms) * SILENT_INTERVALS).max(SILENT_MS_MIN);
-        if !row.is_silent && source.newest.since(row.last_at.max(self.resumed)) <= patience_ms {
+        if !row.is_silent && source.newest.since(row.heard_at().max(self.resumed)) <= patience_ms {
             return None;
         }
-        let (entity, last_at) = (row.entity, row.last_at);
+        let (entity, last_at) = (row.entity, row.heard_at());
         intake.row_mut(ix).is_silent = true;
         let silent = self.silent.entry(entity).or_default();
         silent.insert(ix);

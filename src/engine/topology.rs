@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::entities::EntityIx;
+use super::set_back::SetBack;
 use crate::model::{Provenance, Time};
 
 /// Most edges kept; later ones are counted.
@@ -70,6 +71,13 @@ impl Topology {
             if let Some(callers) = self.callers.get_mut(&to) {
                 callers.retain(|from| *from != entity);
             }
+        }
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        for edge in self.edges.values_mut() {
+            back.past(&mut edge.last_seen);
         }
     }
 

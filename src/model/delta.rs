@@ -105,6 +105,12 @@ pub struct Counts {
     pub signals: u64,
     /// Signals refused by the engine, for any reason, since the start.
     pub refused: u64,
+    /// Signals taken otherwise than they were told (times nobody can believe), since the start.
+    #[serde(default)]
+    pub corrected: u64,
+    /// Series retired after a long silence, since the start.
+    #[serde(default)]
+    pub retired: u64,
 }
 
 /// How a source is.

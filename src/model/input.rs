@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Actor, Batch, Command, PlanId, Time};
 
-/// One input. `at` is set once by `daemon::clock` and never decreases; `seq` counts up by one.
+/// One input. `at` is set once by `daemon::clock` and does not decrease, unless the clock is set back; `seq` counts up by one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stamped {
     /// Sequence number, from 1.

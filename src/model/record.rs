@@ -15,6 +15,13 @@ pub enum Record {
         /// When.
         at: Time,
     },
+    /// The daemon's clock was set back by so much that the engine followed it.
+    ClockSetBack {
+        /// The time the engine had come to.
+        from: Time,
+        /// The time it is.
+        to: Time,
+    },
     /// A command, accepted or refused.
     Decision {
         /// Who.

@@ -144,6 +144,7 @@ impl Db {
             Record::Incident { incident } => put(&self.incidents, incident.id.0, incident),
             Record::Plan { plan } => put(&self.plans, plan.id.0, plan),
             Record::Started { .. }
+            | Record::ClockSetBack { .. }
             | Record::Decision { .. }
             | Record::Intent { .. }
             | Record::Result { .. } => Ok(()),

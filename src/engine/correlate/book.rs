@@ -122,6 +122,12 @@ impl Book {
         self.held.get(&id)
     }
 
+    /// Every incident, to change; consoles are told at the end of the step.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.changed.extend(self.held.keys());
+        self.held.values_mut()
+    }
+
     /// One incident, to change; consoles are told at the end of the step.
     pub fn get_mut(&mut self, id: IncidentId) -> Option<&mut Held> {
         let held = self.held.get_mut(&id)?;

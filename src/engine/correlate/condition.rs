@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::findings::{FindingState, Findings};
 use crate::engine::judge::is_harmful;
+use crate::engine::set_back::SetBack;
 use crate::model::{Check, Direction, FindingId, IncidentId, MetricRole, Severity, Time};
 
 /// The state of one entity on which something is or was odd.
@@ -120,6 +121,14 @@ impl Conditions {
         condition.sum = Sum::of(condition.findings.iter().filter_map(|id| findings.get(*id)));
         if !condition.is_active() && condition.incident.is_none() {
             self.of.remove(&entity);
+        }
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        for condition in self.of.values_mut() {
+            back.past(&mut condition.onset);
+            back.past(&mut condition.noticed);
         }
     }
 

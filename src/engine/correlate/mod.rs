@@ -12,6 +12,7 @@ mod condition;
 mod impact;
 mod phase;
 mod rejoin;
+mod set_back;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -166,7 +167,7 @@ impl Correlator {
             return;
         };
         let (entity, severity) = (alert.entity, alert.severity);
-        let condition = self.conditions.begin(entity, alert.starts_at, world.now);
+        let condition = self.conditions.begin(entity, alert.onset, world.now);
         condition.alerts_firing += 1;
         condition.alert_severity = condition.alert_severity.max(Some(severity));
         let incident = self.incident_for(entity, Some(alert.name()), world);
@@ -235,7 +236,7 @@ impl Correlator {
             summary: &alert.summary,
             entity: world.entities.id(alert.entity).clone(),
             severity: alert.severity,
-            since: alert.starts_at,
+            since: alert.onset,
         };
         if let Some((last, at)) = self.by_alert_name.get_mut(alert.name())
             && *last == incident

@@ -143,6 +143,11 @@ impl Baseline {
         (expected, scale.max(least_scale(magnitude)))
     }
 
+    /// The first sample came at `to_ms` at the latest.
+    pub(super) fn set_back(&mut self, to_ms: i64) {
+        self.first_ms = self.first_ms.min(to_ms);
+    }
+
     /// Whether the daily season is in use.
     pub(super) fn is_seasonal(&self) -> bool {
         self.seasonal

@@ -62,6 +62,12 @@ impl Cadence {
         Some(self.learn(interval_s))
     }
 
+    /// The last sample was one interval before `to_ms` at the latest.
+    pub(super) fn set_back(&mut self, to_ms: i64) {
+        let interval_ms = (self.interval_s * 1_000.0) as i64;
+        self.last_ms = self.last_ms.min(to_ms.saturating_sub(interval_ms.max(1)));
+    }
+
     /// Usual interval, in seconds; 0 before two samples were seen.
     pub(super) fn interval_s(&self) -> f32 {
         self.interval_s

@@ -59,6 +59,11 @@ impl Evidence {
         self.tail = Tail::default();
     }
 
+    /// The run began at `to` at the latest.
+    pub(super) fn set_back(&mut self, to: Time) {
+        self.since = self.since.min(to);
+    }
+
     /// When the present run of evidence began.
     pub(super) fn since(&self) -> Time {
         self.since

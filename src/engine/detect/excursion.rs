@@ -97,6 +97,14 @@ impl Excursion {
         }
     }
 
+    /// The clock was set back to `to`: nothing odd was seen later.
+    pub fn set_back(&mut self, to: Time) {
+        if let Some(peak) = &mut self.peak {
+            peak.since = peak.since.min(to);
+            peak.last_seen = peak.last_seen.min(to);
+        }
+    }
+
     /// The worst point so far, while an excursion lasts.
     pub fn peak(&self) -> Option<&Peak> {
         self.peak.as_deref()

@@ -135,6 +135,13 @@ impl SeriesDetector {
         self.band_around(expected, scale)
     }
 
+    /// The clock was set back to `to`: samples go on from there, one interval after the last.
+    pub fn set_back(&mut self, to: Time) {
+        self.cadence.set_back(to.ms());
+        self.evidence.set_back(to);
+        self.baseline.set_back(to.ms());
+    }
+
     /// How far the baseline can be trusted.
     pub fn maturity(&self) -> Maturity {
         let age_ms = self.baseline.age_ms(self.cadence.last_ms());

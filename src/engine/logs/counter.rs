@@ -50,6 +50,13 @@ impl Ring {
         }
     }
 
+    /// Forgets everything when it counted buckets after `newest`.
+    pub(super) fn set_back(&mut self, newest: i64) {
+        if self.head > newest {
+            *self = Self::default();
+        }
+    }
+
     pub(super) fn get(&self, bucket: i64) -> u32 {
         let kept = bucket <= self.head && self.head - bucket < BUCKETS_MAX as i64;
         if kept {

@@ -8,6 +8,7 @@ use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_o
 use super::finding::LogFinding;
 use super::miner::TemplateId;
 use super::tail::{Baseline, chernoff};
+use crate::engine::set_back::SetBack;
 use crate::model::{Band, Check, EntityId, LogLevel, Time};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -177,6 +178,24 @@ impl EntityLogs {
                 }
                 open.changed = true;
             }
+        }
+    }
+
+    /// Follows a clock that was set back.
+    pub(super) fn set_back(&mut self, back: SetBack) {
+        back.past(&mut self.first_seen);
+        back.past(&mut self.last_seen);
+        let newest = bucket_of(back.to);
+        self.all.set_back(newest);
+        self.errors.set_back(newest);
+        for counter in self.counters.values_mut() {
+            back.past(&mut counter.first_seen);
+            back.past(&mut counter.last_seen);
+            counter.ring.set_back(newest);
+        }
+        for open in &mut self.open {
+            back.past(&mut open.finding.since);
+            back.past(&mut open.finding.last_seen);
         }
     }
 

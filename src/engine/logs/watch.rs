@@ -8,6 +8,7 @@ use super::entity::{LogStats, Sighting};
 use super::finding::LogFinding;
 use super::level::level_of;
 use super::miner::{Miner, MinerStats, TemplateId};
+use crate::engine::set_back::SetBack;
 use crate::model::{EntityId, LogGroup, LogLine, Time};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -88,6 +89,15 @@ impl LogWatch {
     pub fn skip_to(&mut self, now: Time) {
         let due = bucket_of(now.plus_ms(-LATENESS_MS)) - 1;
         self.closed = Some(self.closed.map_or(due, |closed| closed.max(due)));
+    }
+
+    /// Follows a clock that was set back: counts of a time that never was are forgotten.
+    pub(in crate::engine) fn set_back(&mut self, back: SetBack) {
+        let due = bucket_of(back.to.plus_ms(-LATENESS_MS)) - 1;
+        self.closed = self.closed.map(|closed| closed.min(due));
+        for logs in self.entities.values_mut() {
+            logs.set_back(back);
+        }
     }
 
     /// At most `max` entities from position `from` on, for a checkpoint.

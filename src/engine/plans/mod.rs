@@ -14,6 +14,7 @@
 //! changed; call [`Plans::propose`] again for those that are open, as a proposal may have expired. Plans never look at incidents by themselves: what they stand on is asked of the caller.
 
 mod restore;
+mod set_back;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -40,7 +40,10 @@ impl Plans {
                 }
                 _ => {}
             },
-            Record::Decision { .. } | Record::Started { .. } | Record::Incident { .. } => {}
+            Record::Decision { .. }
+            | Record::Started { .. }
+            | Record::ClockSetBack { .. }
+            | Record::Incident { .. } => {}
         }
     }
 

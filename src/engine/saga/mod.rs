@@ -4,6 +4,7 @@
 //! that was not recorded as an intent before, never starts the same run twice, and never guesses the
 //! result of a run it did not hear of: that plan is `Unknown` until a person says.
 
+use crate::engine::set_back::SetBack;
 use crate::model::{
     Action, Approval, Effect, Outcome, Plan, PlanState, Record, RunId, RunPhase, Time,
 };
@@ -166,6 +167,16 @@ impl Saga {
     /// Remembers, while the journal is read back, that somebody asked to stop it.
     pub fn remember_stop(&mut self, by: &str) {
         self.stopping = Some(stopped_by(by));
+    }
+
+    /// Follows a clock that was set back: what is waited for comes as much later from there.
+    pub fn set_back(&mut self, back: SetBack) {
+        if let Some(flight) = &mut self.flight {
+            back.due(&mut flight.silent_after);
+        }
+        if let PlanState::Verifying { until } = &mut self.plan.state {
+            back.due(until);
+        }
     }
 
     /// Makes the move `event` calls for. Effects are appended in the order they must happen:

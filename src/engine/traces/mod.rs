@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entities::EntityIx;
+use super::set_back::SetBack;
 use super::topology::Topology;
 use crate::model::{Provenance, Span, Time, TraceId};
 
@@ -155,6 +156,24 @@ impl Traces {
         }
         self.window_end = Time::from_ms((now.ms() / WINDOW_MS + 1) * WINDOW_MS);
         self.judge(now)
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        for waiting in self.waiting.values_mut() {
+            back.past(&mut waiting.last);
+        }
+        let order = self.waiting.iter().map(|(trace, w)| (w.last, *trace));
+        self.order = order.collect();
+        for state in self.flows.values_mut() {
+            for (at, _) in &mut state.recent {
+                back.past(at);
+            }
+        }
+        for held in self.exemplars.values_mut() {
+            back.past(&mut held.at);
+        }
+        self.window_end = self.window_end.min(back.to.plus_ms(WINDOW_MS));
     }
 
     fn judge(&mut self, at: Time) -> Vec<Judged> {
