@@ -1,7 +1,7 @@
 //! The published benchmarks may not score worse than `benches/floors.toml` says.
 //!
 //! `STORMGLASS_BENCH_DATA` names the folder with their data; without it each suite says that it skips,
-//! since the data is not ours to ship. Scores only: speed is measured in `benches/`, never here.
+//! since the data is not ours to ship, and fails where `STORMGLASS_REQUIRE_DATA` is set. Scores only: speed is measured in `benches/`, never here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +31,11 @@ fn bounds() -> BTreeMap<String, Bounds> {
 fn data(suite: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("STORMGLASS_BENCH_DATA").filter(|dir| !dir.is_empty());
     if dir.is_none() {
+        let required = std::env::var_os("STORMGLASS_REQUIRE_DATA").is_some_and(|v| !v.is_empty());
+        assert!(
+            !required,
+            "{suite}: STORMGLASS_REQUIRE_DATA is set and STORMGLASS_BENCH_DATA names no data folder"
+        );
         eprintln!("{suite}: skipped, STORMGLASS_BENCH_DATA names no data folder");
     }
     dir.map(PathBuf::from)
