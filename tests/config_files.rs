@@ -72,4 +72,6 @@ fn what_the_file_says_is_what_the_config_holds() {
     assert_eq!(config.sources.tail[1].line_bytes_max, 65_536);
     assert_eq!(config.engine.policy.approvals_high, 2);
     assert_eq!(config.engine.dependencies.len(), 1);
+    assert_eq!(config.engine.entities[0].aliases.len(), 2);
+    assert_eq!(config.engine.entities[0].tier, Some(1));
 }

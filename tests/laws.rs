@@ -9,8 +9,8 @@ use stormglass::config::{EngineConfig, demo_runbooks};
 use stormglass::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine};
 use stormglass::eval::drive::placed_config;
 use stormglass::model::{
-    Actor, Batch, Command, Counts, Delta, Effect, ExecutorKind, Incident, Input, Labels, Outcome, Phase,
-    Plan, PlanState, Record, Role, Sample, Series, SeriesKind, Signal, SourceId, Stamped,
+    Actor, Batch, Command, Counts, Delta, Effect, ExecutorKind, Incident, Input, Labels, Outcome,
+    Phase, Plan, PlanState, Record, Role, Sample, Series, SeriesKind, Signal, SourceId, Stamped,
     StepEvent, StepEventKind, Time, Unit,
 };
 use stormglass::sim::{Scenario, Sim};
@@ -180,7 +180,10 @@ fn recounted(engine: &Engine) -> Counts {
         entities: engine.entities().count() as u64,
         ..engine.counts()
     };
-    for row in engine.incident_rows().filter(|row| row.phase != Phase::Resolved) {
+    for row in engine
+        .incident_rows()
+        .filter(|row| row.phase != Phase::Resolved)
+    {
         counts.open_by_priority[usize::from(row.severity.priority()) - 1] += 1;
     }
     counts

@@ -6,7 +6,7 @@ use super::Common;
 use super::output::{Failure, Style, age, clock, line, print, print_json, priority, safe, styled};
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
-use crate::model::{Hypothesis, Incident, IncidentId, SuspectRole, Time};
+use crate::model::{Hypothesis, Incident, IncidentId, PathNode, SuspectRole, Time};
 
 /// Findings printed.
 const FINDINGS_SHOWN: usize = 20;
@@ -116,6 +116,16 @@ fn head(incident: &Incident, now: Time) -> String {
     text
 }
 
+/// What the catalogue says of a suspect: its team, how much it matters, and its pages.
+fn whom(node: &PathNode) -> String {
+    let owner = node.owner.as_deref().map(safe);
+    let tier = node.tier.map(|tier| format!("tier {tier}"));
+    let links = node.links.iter();
+    let links = links.map(|(what, page)| format!("{} {}", safe(what), safe(page)));
+    let facts: Vec<String> = owner.into_iter().chain(tier).chain(links).collect();
+    format!("{}: {}", safe(node.entity.as_str()), facts.join(" · "))
+}
+
 fn suspects(text: &mut String, incident: &Incident) {
     let diagnosis = &incident.diagnosis;
     section(
@@ -124,6 +134,11 @@ fn suspects(text: &mut String, incident: &Incident) {
         diagnosis.hypotheses.iter().take(SUSPECTS_SHOWN),
         suspect,
     );
+    let known = incident.path_nodes.iter().filter(|node| {
+        node.suspicion > 0.0
+            && (node.owner.is_some() || node.tier.is_some() || !node.links.is_empty())
+    });
+    section(text, "Who to ask", known.take(SUSPECTS_SHOWN), whom);
     section(text, "Not seen", diagnosis.not_seen.iter(), |what| {
         safe(what)
     });

@@ -1,5 +1,7 @@
 //! What the engine may be told. Everything has a default that works without a config file.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Settings of the engine.
@@ -18,6 +20,8 @@ pub struct EngineConfig {
     pub resolve_after_s: u32,
     /// Edges known without seeing a trace.
     pub dependencies: Vec<DeclaredEdge>,
+    /// What the team knows of its entities: the catalogue.
+    pub entities: Vec<DeclaredEntity>,
     /// Who must agree to what.
     pub policy: PolicyConfig,
 }
@@ -30,6 +34,24 @@ pub struct DeclaredEdge {
     pub from: String,
     /// What it depends on.
     pub to: String,
+}
+
+/// An entity written down. What is said here goes before what telemetry says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeclaredEntity {
+    /// `kind/name`, or a bare service name.
+    pub name: String,
+    /// Other names telemetry has for it, written the same way.
+    pub aliases: Vec<String>,
+    /// Team that owns it.
+    pub owner: Option<String>,
+    /// Business tier, 1 the most important, to 4.
+    pub tier: Option<u8>,
+    /// Pages about it by what they are: `runbook`, `dashboard`, …
+    pub links: BTreeMap<String, String>,
+    /// Labels its telemetry lacks and runbooks ask for.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Who must agree before anything runs.
@@ -59,6 +81,7 @@ impl Default for EngineConfig {
             clock_skew_s_max: 3_600,
             resolve_after_s: 300,
             dependencies: Vec::new(),
+            entities: Vec::new(),
             policy: PolicyConfig::default(),
         }
     }

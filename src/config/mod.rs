@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use access::{OperatorConfig, TlsConfig};
-pub use engine::{DeclaredEdge, EngineConfig, PolicyConfig};
+pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{Kind, SETTINGS, Setting};
@@ -57,7 +57,8 @@ pub struct Config {
     pub sources: SourcesConfig,
     /// The flight recorder.
     pub recorder: RecorderConfig,
-    /// The engine. In the file, its `dependencies` are `[[dependencies]]` at the top level.
+    /// The engine. In the file, its `dependencies` and `entities` are `[[dependencies]]` and
+    /// `[[entities]]` at the top level.
     pub engine: EngineConfig,
 }
 

@@ -3,16 +3,19 @@
 //! Every message says file and line, what is wrong and what would be right. It never stops at the
 //! first mistake of a file that is valid TOML: all are reported at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::REQUIRED;
-use super::{Config, DeclaredEdge, Kind, SETTINGS, Setting};
+use super::{Config, Kind, SETTINGS, Setting};
+use crate::model::EntityId;
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
 const LIKENESS_MIN: f64 = 0.75;
@@ -55,16 +58,25 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
     Ok((config, warnings.collect()))
 }
 
-/// The file as written: `[[dependencies]]` is at the top level there, and in the engine's settings here.
+/// The file as written: `[[dependencies]]` and `[[entities]]` are at the top level there, and in the
+/// engine's settings here.
 fn build(text: &str) -> Result<Config, toml::de::Error> {
     let mut root: toml::Table = toml::from_str(text)?;
-    let dependencies: Vec<DeclaredEdge> = match root.remove("dependencies") {
-        Some(declared) => declared.try_into()?,
-        None => Vec::new(),
-    };
+    let dependencies = declared(&mut root, "dependencies")?;
+    let entities = declared(&mut root, "entities")?;
     let mut config = Config::deserialize(toml::Value::Table(root))?;
     config.engine.dependencies = dependencies;
+    config.engine.entities = entities;
     Ok(config)
+}
+
+/// Takes a list of tables out of the file; empty when it is not there.
+fn declared<T: DeserializeOwned>(
+    root: &mut toml::Table,
+    list: &str,
+) -> Result<Vec<T>, toml::de::Error> {
+    root.remove(list)
+        .map_or_else(|| Ok(Vec::new()), toml::Value::try_into)
 }
 
 /// A file while it is checked.
@@ -219,6 +231,20 @@ impl Check<'_> {
             } else if config.engine.dependencies[..i].contains(edge) {
                 let what = format!("`{}` to `{}` is declared twice", edge.from, edge.to);
                 self.warn(&nth_span(root, "dependencies", i), &what);
+            }
+        }
+        self.one_meaning(config, root);
+    }
+
+    /// A name that means two entities would make the order of the file decide.
+    fn one_meaning(&mut self, config: &Config, root: &DeTable<'_>) {
+        let mut meaning: BTreeMap<EntityId, usize> = BTreeMap::new();
+        for (i, entity) in config.engine.entities.iter().enumerate() {
+            for name in std::iter::once(&entity.name).chain(&entity.aliases) {
+                if meaning.insert(EntityId::parse(name), i).is_some() {
+                    let why = format!("`{name}` is declared twice: a name has one meaning");
+                    self.error(&nth_span(root, "entities", i), &why);
+                }
             }
         }
     }

@@ -300,6 +300,42 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "What it depends on, written the same way.",
     ),
+    row(
+        "entities[].name",
+        Kind::Text,
+        "",
+        "An entity of the team's catalogue: `kind/name`, or a bare service name. What is said here goes before what telemetry says.",
+    ),
+    row(
+        "entities[].aliases",
+        Kind::TextList,
+        "",
+        "Other names that telemetry has for it, written the same way: all are one entity.",
+    ),
+    row(
+        "entities[].owner",
+        Kind::Text,
+        "",
+        "Team that owns it, shown wherever it is suspected.",
+    ),
+    row(
+        "entities[].tier",
+        Kind::Integer(1, 4),
+        "",
+        "Business tier, 1 the most important.",
+    ),
+    row(
+        "entities[].links",
+        Kind::TextTable,
+        "",
+        "Pages about it by what they are, such as `{ runbook = \"https://…\" }`.",
+    ),
+    row(
+        "entities[].labels",
+        Kind::TextTable,
+        "",
+        "Labels that its telemetry lacks and runbooks ask for, such as `{ patroni_candidate = \"db2\" }`.",
+    ),
 ];
 
 /// Settings without which their table makes no sense.
@@ -308,6 +344,7 @@ pub(super) const REQUIRED: &[&str] = &[
     "sources.tail[].paths",
     "dependencies[].from",
     "dependencies[].to",
+    "entities[].name",
 ];
 
 const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {

@@ -1,14 +1,18 @@
 //! What people ask for: decided, recorded, then done.
 
+use std::collections::BTreeMap;
+
 use super::Engine;
+use super::alerts::Alerts;
 use super::changes::Changes;
 use super::correlate::{Correlator, Event};
 use super::entities::Entities;
 use super::govern::{self, Ground, Scene};
+use super::intake::Intake;
 use super::plans::{Plans, World};
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Labels, Lane, Plan,
-    Record, Refusal, StepEvent, Time,
+    Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Labels,
+    LabelsBuilder, Lane, Plan, Record, Refusal, StepEvent, Time,
 };
 
 /// Longest note kept, in bytes.
@@ -21,6 +25,8 @@ struct Around<'a> {
     correlator: &'a Correlator,
     entities: &'a Entities,
     changes: &'a Changes,
+    alerts: &'a Alerts,
+    intake: &'a Intake,
     now: Time,
 }
 
@@ -30,10 +36,18 @@ impl Around<'_> {
         Some(&self.correlator.book.get(home)?.incident)
     }
 
-    fn labels(&self, id: &EntityId) -> Labels {
-        self.entities
-            .find(id)
-            .map_or_else(Labels::empty, |ix| self.entities.entity(ix).labels)
+    /// Labels of an entity: those of what is odd there before its own, which are the same for all its
+    /// telemetry. The one pod of a service that an incident is about is named by its series only.
+    fn labels(&self, incident: &Incident, id: &EntityId) -> Labels {
+        let Some(ix) = self.entities.find(id) else {
+            return Labels::empty();
+        };
+        let own = self.entities.entity(ix).labels;
+        let findings = incident.findings.iter().filter(|f| f.entity == *id);
+        let of_findings = findings.filter_map(|f| self.intake.labels(f.series?));
+        let alerts = incident.alerts.iter().filter_map(|a| self.alerts.get(*a));
+        let of_alerts = alerts.filter(|a| a.entity == ix).map(|a| &a.labels);
+        agreed(of_findings.chain(of_alerts)).over(&own)
     }
 
     /// A change of an entity: by id if given, else the newest deploy.
@@ -72,19 +86,38 @@ impl Around<'_> {
     }
 }
 
+/// What all who have a label say alike; a label with two values says nothing.
+fn agreed<'a>(all: impl Iterator<Item = &'a Labels>) -> Labels {
+    let mut said: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for (name, value) in all.flat_map(Labels::iter) {
+        said.entry(name)
+            .and_modify(|held| *held = held.filter(|held| *held == value))
+            .or_insert(Some(value));
+    }
+    let mut builder = LabelsBuilder::default();
+    for (name, value) in said {
+        if let Some(value) = value {
+            builder.add(name, value);
+        }
+    }
+    builder.build().unwrap_or_default()
+}
+
 impl Engine {
     /// Runs `act` on the plans with the rest of the engine as their world.
-    fn with_plans<R>(&mut self, act: impl FnOnce(&mut Plans, World<'_>) -> R) -> R {
+    pub(super) fn with_plans<R>(&mut self, act: impl FnOnce(&mut Plans, World<'_>) -> R) -> R {
         let around = Around {
             correlator: &self.correlator,
             entities: &self.entities,
             changes: &self.changes,
+            alerts: &self.alerts,
+            intake: &self.intake,
             now: self.now,
         };
         let world = World {
             ground: &|plan| around.ground(plan),
             incident: &|id| around.incident(id),
-            labels: &|id| around.labels(id),
+            labels: &|incident, id| around.labels(incident, id),
             change: &|id, wanted| around.change(id, wanted),
         };
         act(&mut self.plans, world)
@@ -235,5 +268,26 @@ impl Engine {
                 &happening.text,
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_all_say_alike_is_said() {
+        let labels = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied()).unwrap();
+        let all = [
+            labels(&[("pod", "cart-1"), ("node", "n1"), ("le", "1")]),
+            labels(&[("pod", "cart-1"), ("node", "n2")]),
+            labels(&[("pod", "cart-1"), ("node", "n1")]),
+        ];
+        let said = agreed(all.iter());
+        assert_eq!(
+            said.iter().collect::<Vec<_>>(),
+            [("le", "1"), ("pod", "cart-1")]
+        );
+        assert_eq!(agreed(std::iter::empty()), Labels::empty());
     }
 }

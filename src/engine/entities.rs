@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::config::DeclaredEntity;
 use crate::model::{Entity, EntityId, EntityKind, Health, Labels, LabelsBuilder};
 
 /// Most entities known at once; what more speak of is counted and taken for [`OVERFLOW`].
@@ -71,6 +72,13 @@ const HOST_JOBS: [&str; 8] = [
     "collectd",
     "blackbox",
 ];
+/// Jobs that report about machines and pods other than their own.
+const REPORTER_JOBS: [&str; 4] = [
+    "kube-state-metrics",
+    "kubelet",
+    "cadvisor",
+    "node-problem-detector",
+];
 /// Labels of an entity worth keeping whatever the runbooks: what owners and groupings ask for.
 const KEPT_LABELS: [&str; 22] = [
     "app",
@@ -111,6 +119,8 @@ pub struct Resolved {
 pub struct Entities {
     /// Names of labels that runbooks ask for, sorted.
     asked: Vec<Box<str>>,
+    /// The team's catalogue, which goes before what telemetry says.
+    catalogue: BTreeMap<EntityId, Card>,
     rows: Vec<EntityRow>,
     index: FxHashMap<EntityId, EntityIx>,
     sorted: BTreeMap<EntityId, EntityIx>,
@@ -119,11 +129,23 @@ pub struct Entities {
     refused: u64,
 }
 
+/// What the catalogue says of an entity.
+#[derive(Clone, Debug, Default)]
+struct Card {
+    aliases: Vec<EntityId>,
+    owner: Option<String>,
+    tier: Option<u8>,
+    links: BTreeMap<String, String>,
+    labels: Labels,
+}
+
 /// One entity with what is kept about it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EntityRow {
     id: EntityId,
     labels: Labels,
+    /// Labels with more than one value in its telemetry: they name a part of it, not the whole.
+    many: Vec<Box<str>>,
     /// Follows from what is odd, which is not kept.
     #[serde(skip, default = "healthy")]
     health: Health,
@@ -177,6 +199,9 @@ fn of_job(job: &str, labels: &Labels, host: Option<EntityId>) -> Resolved {
         let name = instance.unwrap_or(bare);
         return alone(host.unwrap_or_else(|| EntityId::new(EntityKind::Host, clip(name))));
     }
+    if let Some(host) = host.clone().filter(|_| REPORTER_JOBS.contains(&bare)) {
+        return alone(host);
+    }
     Resolved {
         entity: EntityId::new(EntityKind::Service, clip(bare)),
         host,
@@ -210,6 +235,38 @@ impl Entities {
         self.asked.dedup();
     }
 
+    /// Takes the team's catalogue. Labels beyond what an entity may have are left out.
+    pub fn declare(&mut self, declared: &[DeclaredEntity]) {
+        for entity in declared {
+            let mut labels = LabelsBuilder::default();
+            for (name, value) in &entity.labels {
+                labels.add(name, value);
+            }
+            let card = Card {
+                aliases: entity.aliases.iter().map(|a| EntityId::parse(a)).collect(),
+                owner: entity.owner.clone(),
+                tier: entity.tier,
+                links: entity.links.clone(),
+                labels: labels.build().unwrap_or_default(),
+            };
+            self.catalogue.insert(EntityId::parse(&entity.name), card);
+        }
+        self.index_aliases();
+    }
+
+    /// Makes every alias find the entity it is another name of, also one that had a row of its own.
+    fn index_aliases(&mut self) {
+        let catalogue = std::mem::take(&mut self.catalogue);
+        for (id, card) in &catalogue {
+            let ix = self.intern(id);
+            for alias in &card.aliases {
+                self.index.insert(alias.clone(), ix);
+                self.sorted.remove(alias);
+            }
+        }
+        self.catalogue = catalogue;
+    }
+
     /// The position of `id`, added when new. Beyond [`ENTITIES_MAX`] it is the overflow entity's.
     pub fn intern(&mut self, id: &EntityId) -> EntityIx {
         if let Some(ix) = self.index.get(id) {
@@ -227,6 +284,7 @@ impl Entities {
         self.rows.push(EntityRow {
             id: id.clone(),
             labels: Labels::empty(),
+            many: Vec::new(),
             health: Health::Ok,
             series: 0,
             is_changed: true,
@@ -246,15 +304,18 @@ impl Entities {
     /// Puts back what [`Self::saved_rows`] gave; positions are the same as then.
     pub fn restored(&self, rows: Vec<EntityRow>, refused: u64) -> Self {
         let place = |(at, row): (usize, &EntityRow)| (row.id.clone(), EntityIx(at as u32));
-        Self {
+        let mut restored = Self {
             index: rows.iter().enumerate().map(place).collect(),
             sorted: rows.iter().enumerate().map(place).collect(),
             changed: Vec::new(),
-            // What the runbooks ask for is theirs to say, not the past's.
+            // What runbooks ask for and what the team declares is theirs to say, not the past's.
             asked: self.asked.clone(),
+            catalogue: self.catalogue.clone(),
             rows,
             refused,
-        }
+        };
+        restored.index_aliases();
+        restored
     }
 
     /// The position of `id`, if known.
@@ -296,37 +357,51 @@ impl Entities {
         self.rows[ix.0 as usize].series > 0
     }
 
-    /// Keeps the labels that runbooks and owners are found by; the first value of a name stays.
+    /// Keeps the labels that runbooks and owners are found by. Of a label that runbooks ask for, a
+    /// second value ends it: a plan must not act on the wrong one of several. Of the others the first
+    /// value stays.
     pub fn learn_labels(&mut self, ix: EntityIx, labels: &Labels) {
         let row = &mut self.rows[ix.0 as usize];
-        let is_kept = |name: &str| {
-            KEPT_LABELS.contains(&name) || self.asked.binary_search_by(|a| (**a).cmp(name)).is_ok()
+        let is_asked = |name: &str| self.asked.binary_search_by(|a| (**a).cmp(name)).is_ok();
+        let is_news = |(name, value): &(&str, &str)| match row.labels.get(name) {
+            Some(known) => known != *value && is_asked(name),
+            None => {
+                (KEPT_LABELS.contains(name) || is_asked(name))
+                    && !row.many.iter().any(|many| **many == **name)
+            }
         };
-        let is_news = |name: &str| is_kept(name) && row.labels.get(name).is_none();
-        if !labels.iter().any(|(name, _)| is_news(name)) {
+        let news: Vec<(&str, &str)> = labels.iter().filter(is_news).collect();
+        if news.is_empty() {
             return;
         }
+        let disputed = |name: &str| row.labels.get(name).is_some();
+        let (ended, new): (Vec<_>, Vec<_>) = news.into_iter().partition(|(name, _)| disputed(name));
         let mut builder = LabelsBuilder::default();
-        for (name, value) in labels.iter().filter(|(name, _)| is_news(name)) {
+        let kept = row.labels.iter();
+        let kept = kept.filter(|(name, _)| !ended.iter().any(|(other, _)| other == name));
+        for (name, value) in kept.chain(new) {
             builder.add(name, value);
         }
-        for (name, value) in row.labels.iter() {
-            builder.add(name, value);
-        }
+        let ended: Vec<Box<str>> = ended.into_iter().map(|(name, _)| Box::from(name)).collect();
         if let Ok(all) = builder.build() {
             row.labels = all;
+            row.many.extend(ended);
         }
     }
 
     /// The entity as the console shows it.
     pub fn entity(&self, ix: EntityIx) -> Entity {
         let row = &self.rows[ix.0 as usize];
+        let card = self.catalogue.get(&row.id).cloned().unwrap_or_default();
+        let owner = || row.labels.first_of(&["owner", "team"]).map(str::to_owned);
+        let tier = || row.labels.get("tier").and_then(|tier| tier.parse().ok());
         Entity {
             id: row.id.clone(),
             kind: row.id.kind(),
-            labels: row.labels.clone(),
-            owner: row.labels.first_of(&["owner", "team"]).map(str::to_owned),
-            tier: row.labels.get("tier").and_then(|tier| tier.parse().ok()),
+            labels: card.labels.over(&row.labels),
+            owner: card.owner.or_else(owner),
+            tier: card.tier.or_else(tier),
+            links: card.links,
         }
     }
 
@@ -377,9 +452,86 @@ mod tests {
     }
 
     #[test]
+    fn a_label_with_two_values_names_a_part_and_is_dropped() {
+        let mut entities = Entities::default();
+        entities.keep_labels(["pod", "deployment"].into_iter());
+        let ix = entities.intern(&EntityId::parse("cart"));
+        for pod in ["cart-1", "cart-2", "cart-1"] {
+            let pairs = [("pod", pod), ("deployment", "cart"), ("version", pod)];
+            entities.learn_labels(ix, &Labels::from_pairs(pairs).unwrap());
+        }
+        // No runbook asks for the version, so its first value stays.
+        let kept = entities.entity(ix).labels;
+        assert_eq!(
+            kept.iter().collect::<Vec<_>>(),
+            [("deployment", "cart"), ("version", "cart-1")]
+        );
+    }
+
+    #[test]
+    fn the_catalogue_goes_before_telemetry_and_its_aliases_are_one_entity() {
+        let declared = DeclaredEntity {
+            name: "payments".to_owned(),
+            aliases: vec!["pay-svc".to_owned(), "host/pay-1".to_owned()],
+            owner: Some("money".to_owned()),
+            tier: Some(1),
+            links: BTreeMap::from([("runbook".to_owned(), "https://wiki/pay".to_owned())]),
+            labels: BTreeMap::from([("deployment".to_owned(), "pay".to_owned())]),
+        };
+        let mut entities = Entities::default();
+        let before = entities.intern(&EntityId::parse("pay-svc"));
+        entities.declare(std::slice::from_ref(&declared));
+        let ix = entities.intern(&EntityId::parse("service/payments"));
+        let pairs = [("team", "shop"), ("deployment", "wrong"), ("zone", "a")];
+        entities.learn_labels(ix, &Labels::from_pairs(pairs).unwrap());
+
+        let names = ["payments", "pay-svc", "host/pay-1"];
+        let found = names.map(|name| entities.find(&EntityId::parse(name)));
+        assert_eq!(found, [Some(ix); 3]);
+        assert_ne!(before, ix);
+        let shown: Vec<_> = entities.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(shown, ["service/payments"]);
+        let card = entities.entity(ix);
+        assert_eq!(
+            (card.owner.as_deref(), card.tier, card.links),
+            (Some("money"), Some(1), declared.links)
+        );
+        assert_eq!(
+            card.labels.iter().collect::<Vec<_>>(),
+            [("deployment", "pay"), ("team", "shop"), ("zone", "a")]
+        );
+
+        // A restart brings back what was learned, and the catalogue still goes before it.
+        let rows = |entities: &Entities| {
+            let bytes = postcard::to_stdvec(entities.saved_rows(0, 10)).unwrap();
+            postcard::from_bytes::<Vec<EntityRow>>(&bytes).unwrap()
+        };
+        let again = entities.restored(rows(&entities), 0);
+        let found = names.map(|name| again.find(&EntityId::parse(name)));
+        assert_eq!(found, [Some(ix); 3]);
+        assert_eq!(again.entity(ix).owner.as_deref(), Some("money"));
+    }
+
+    #[test]
     fn every_dialect_names_the_same_entity() {
         type Case<'a> = (&'a [(&'a str, &'a str)], Option<(&'a str, Option<&'a str>)>);
-        let cases: [Case<'_>; 14] = [
+        let cases: [Case<'_>; 16] = [
+            (
+                &[
+                    ("job", "kube-state-metrics"),
+                    ("node", "n1"),
+                    ("instance", "10.0.0.9:8080"),
+                ],
+                Some(("host/n1", None)),
+            ),
+            (
+                &[
+                    ("job", "kube-state-metrics"),
+                    ("deployment", "cart"),
+                    ("namespace", "shop"),
+                ],
+                Some(("service/cart", None)),
+            ),
             (
                 &[("service.name", "cart"), ("host.name", "n1")],
                 Some(("service/cart", Some("host/n1"))),

@@ -18,7 +18,8 @@ use super::roles;
 use super::set_back::{CLOCK_BACK_MS_MAX, SetBack};
 use super::topology::Topology;
 use crate::model::{
-    EntityId, EntityKind, MetricRole, Provenance, Sample, Series, SeriesKind, Time, Unit,
+    EntityId, EntityKind, Labels, MetricRole, Provenance, Sample, Series, SeriesId, SeriesKind,
+    Time, Unit,
 };
 
 /// Position of a series in the arena; never reused.
@@ -380,6 +381,11 @@ impl Intake {
     pub fn iter(&self) -> impl Iterator<Item = (SeriesIx, &SeriesRow)> {
         let at = |(at, row)| (SeriesIx(at as u32), row);
         self.rows.iter().enumerate().map(at)
+    }
+
+    /// Labels of a series, if it is held.
+    pub fn labels(&self, id: SeriesId) -> Option<&Labels> {
+        Some(&self.row(*self.index.get(&id.0)?).series.labels)
     }
 
     /// One series.

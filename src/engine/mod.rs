@@ -109,6 +109,7 @@ impl Engine {
     pub fn new(config: EngineConfig, runbooks: Vec<Runbook>) -> Self {
         let mut entities = Entities::default();
         entities.keep_labels(runbooks.iter().flat_map(Runbook::labels_asked));
+        entities.declare(&config.entities);
         let mut topology = Topology::default();
         for edge in &config.dependencies {
             let from = entities.intern(&EntityId::parse(&edge.from));

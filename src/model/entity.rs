@@ -1,5 +1,6 @@
 //! What telemetry is about: services, hosts, databases, queues, …
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Entity {
     pub owner: Option<String>,
     /// Business tier, 1 the most important, if the catalogue says.
     pub tier: Option<u8>,
+    /// Pages about it by what they are, if the catalogue has any.
+    pub links: BTreeMap<String, String>,
 }
 
 impl EntityId {

@@ -1,5 +1,6 @@
 //! Incidents: what a storm of findings and alerts was turned into.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,15 @@ pub struct PathNode {
     pub suspicion: f32,
     /// First abnormal time, if any.
     pub onset: Option<Time>,
+    /// Team that owns it, if it is known; untrusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Box<str>>,
+    /// Business tier, 1 the most important, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u8>,
+    /// Pages about it, by what they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
 }
 
 /// An edge on the path; indexes into [`Incident::path_nodes`].

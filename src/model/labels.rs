@@ -70,6 +70,17 @@ impl Labels {
             .map(|(_, value)| value)
     }
 
+    /// These, and of `others` what these do not name. Just these if that is more than labels may be.
+    #[must_use]
+    pub fn over(&self, others: &Self) -> Self {
+        let mut builder = LabelsBuilder::default();
+        let unnamed = others.iter().filter(|(name, _)| self.get(name).is_none());
+        for (name, value) in self.iter().chain(unnamed) {
+            builder.add(name, value);
+        }
+        builder.build().unwrap_or_else(|_| self.clone())
+    }
+
     /// The first of `names` that is present and not empty.
     pub fn first_of(&self, names: &[&str]) -> Option<&str> {
         names

@@ -214,8 +214,12 @@ fn node(ix: EntityIx, held: &Held, sight: &Sight<'_>) -> PathNode {
         .map(|h| h.confidence)
         .fold(0.0, f32::max);
     let condition = sight.conditions.get(ix);
+    let known = sight.entities.entity(ix);
     PathNode {
         entity: id.clone(),
+        owner: known.owner.map(String::into_boxed_str),
+        tier: known.tier,
+        links: known.links,
         health: condition.map_or(Health::Ok, |_| sight.entities.health(ix)),
         suspicion,
         onset: condition

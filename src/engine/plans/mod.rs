@@ -60,8 +60,8 @@ pub struct World<'a> {
     pub ground: &'a dyn Fn(&Plan) -> Ground,
     /// An incident.
     pub incident: &'a dyn Fn(IncidentId) -> Option<&'a Incident>,
-    /// Labels of an entity.
-    pub labels: &'a dyn Fn(&EntityId) -> Labels,
+    /// Labels of an entity as an incident shows it: those of what is odd there before its own.
+    pub labels: &'a dyn Fn(&Incident, &EntityId) -> Labels,
     /// A change of an entity: by id if given, else the newest deploy.
     pub change: &'a dyn Fn(&EntityId, Option<&str>) -> Option<crate::model::Change>,
 }

@@ -43,7 +43,7 @@ impl Desk {
     ) -> T {
         let ground = |_: &Plan| self.ground.clone();
         let found = |id: IncidentId| (id == INCIDENT).then_some(&self.incident);
-        let of_entity = |_: &EntityId| labels(&[("namespace", "shop")]);
+        let of_entity = |_: &Incident, _: &EntityId| labels(&[("namespace", "shop")]);
         let world = World {
             ground: &ground,
             incident: &found,

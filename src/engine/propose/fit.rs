@@ -40,7 +40,7 @@ impl<'a> Seen<'a> {
         Self {
             suspect,
             kind: entity.kind(),
-            labels: (around.labels)(entity),
+            labels: (around.labels)(incident, entity),
             change,
             subjects,
             roles,

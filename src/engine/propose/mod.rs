@@ -39,8 +39,8 @@ const CHECK_TIMEOUT_MS: i64 = 60_000;
 /// What the engine knows of the world that is not in the incident.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// Labels of an entity.
-    pub labels: &'a dyn Fn(&EntityId) -> Labels,
+    /// Labels of an entity as an incident shows it.
+    pub labels: &'a dyn Fn(&Incident, &EntityId) -> Labels,
     /// A change of an entity: by id if given, else the newest deploy.
     pub change: &'a dyn Fn(&EntityId, Option<&str>) -> Option<Change>,
     /// How often a runbook was tried on a target before, and how often it helped.
@@ -170,7 +170,7 @@ pub fn plan(
         runbook,
         target,
         incident.id,
-        &(around.labels)(target),
+        &(around.labels)(incident, target),
         (around.change)(target, change_id).as_ref(),
     )?;
     let check = |argv: &Vec<String>| -> Action {
@@ -279,5 +279,7 @@ fn cause_in_words(cause: &SuspectKind) -> String {
     }
 }
 
+#[cfg(test)]
+mod shipped_tests;
 #[cfg(test)]
 pub(in crate::engine) mod tests;

@@ -125,7 +125,7 @@ pub(in crate::engine) fn labels(pairs: &[(&str, &str)]) -> Labels {
 
 /// Renders the first candidate for `checkout` with the given labels.
 fn render(runbook: &Runbook, of_entity: &[(&str, &str)]) -> Result<Plan, RenderError> {
-    let labels = |_: &EntityId| labels(of_entity);
+    let labels = |_: &Incident, _: &EntityId| labels(of_entity);
     let around = Surroundings {
         labels: &labels,
         change: &change_of,
@@ -245,7 +245,7 @@ fn every_condition_of_a_rule_must_hold() {
         ),
     ];
     let incident = incident(vec![suspect("checkout", deploy_of("checkout"), 0.8)]);
-    let of_entity = |_: &EntityId| labels(&[("a", "b")]);
+    let of_entity = |_: &Incident, _: &EntityId| labels(&[("a", "b")]);
     let around = Surroundings {
         labels: &of_entity,
         change: &change_of,
@@ -297,7 +297,7 @@ fn confidence_fit_and_record_order_the_candidates() {
         suspect("cart", SuspectKind::Unknown, 0.3),
         suspect("noise", SuspectKind::Unknown, 0.05),
     ]);
-    let none = |_: &EntityId| Labels::empty();
+    let none = |_: &Incident, _: &EntityId| Labels::empty();
     let record = |runbook: &str, _: &EntityId| match runbook {
         "failed-often" => (5, 0),
         _ => (0, 0),
@@ -372,7 +372,7 @@ fn every_shipped_runbook_renders() {
         names.extend(parameter.from.iter().flat_map(|from| from.split('|')));
     }
     let pairs: Vec<(&str, &str)> = names.iter().map(|name| (*name, "x1")).collect();
-    let of_entity = |_: &EntityId| labels(&pairs);
+    let of_entity = |_: &Incident, _: &EntityId| labels(&pairs);
     let around = Surroundings {
         labels: &of_entity,
         change: &change_of,
