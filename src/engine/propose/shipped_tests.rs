@@ -101,6 +101,9 @@ fn trouble(case: &Case) -> Incident {
     trouble
 }
 
+const KUBE_STATE: (&str, &str) = ("job", "kube-state-metrics");
+
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn cases() -> Vec<Case> {
     let ready = "kube_node_status_condition";
     let case = |runbook, (metric, labels), cause, target, first| Case {
@@ -113,7 +116,6 @@ fn cases() -> Vec<Case> {
         first,
     };
     let declaring = |declared: Pairs, case: Case| Case { declared, ..case };
-    const KUBE_STATE: (&str, &str) = ("job", "kube-state-metrics");
     vec![
         case(
             "cancel-long-postgres-queries",
