@@ -162,22 +162,14 @@ fn clock(at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Diagnosis, EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole};
+    use crate::model::{EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole};
 
     fn incident() -> Incident {
+        let (began, opened) = (Time::from_secs(43_200), Time::from_secs(43_215));
         Incident {
-            id: IncidentId(3),
-            revision: 1,
-            phase: Phase::Open,
             severity: Severity::Critical,
             title: "checkout: errors 14 %, expected 0–1 %".into(),
-            entity: EntityId::parse("service/checkout"),
-            began: Time::from_secs(43_200),
-            opened: Time::from_secs(43_215),
             updated: Time::from_secs(43_260),
-            mitigated: None,
-            resolved: None,
-            owner: None,
             impact: Impact {
                 entities: 1,
                 alerts_firing: 1,
@@ -185,15 +177,7 @@ mod tests {
                 findings_open: 3,
                 findings_total: 4,
             },
-            grouping: Vec::new(),
-            findings: Vec::new(),
-            alerts: Vec::new(),
-            diagnosis: Diagnosis::default(),
-            path_nodes: Vec::new(),
-            path_edges: Vec::new(),
-            plans: Vec::new(),
-            timeline: Vec::new(),
-            timeline_dropped: 0,
+            ..Incident::opened(IncidentId(3), EntityId::parse("checkout"), began, opened)
         }
     }
 

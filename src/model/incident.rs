@@ -159,6 +159,36 @@ pub struct Incident {
     pub timeline_dropped: u32,
 }
 
+impl Incident {
+    /// One that is opened at `now` on `entity`, where trouble began at `began`; nothing else is known yet.
+    pub fn opened(id: IncidentId, entity: EntityId, began: Time, now: Time) -> Self {
+        Self {
+            id,
+            revision: 0,
+            phase: Phase::Open,
+            severity: Severity::Info,
+            title: entity.name().into(),
+            entity,
+            began,
+            opened: now,
+            updated: now,
+            mitigated: None,
+            resolved: None,
+            owner: None,
+            impact: Impact::default(),
+            grouping: Vec::new(),
+            findings: Vec::new(),
+            alerts: Vec::new(),
+            diagnosis: Diagnosis::default(),
+            path_nodes: Vec::new(),
+            path_edges: Vec::new(),
+            plans: Vec::new(),
+            timeline: Vec::new(),
+            timeline_dropped: 0,
+        }
+    }
+}
+
 impl Phase {
     /// The word shown.
     pub const fn as_str(self) -> &'static str {

@@ -3,32 +3,13 @@
 use std::fs;
 
 use super::*;
-use crate::model::{Diagnosis, EntityId, Impact, Incident, IncidentId, Phase, Severity, Time};
+use crate::model::{EntityId, Incident, IncidentId, Time};
 
 fn incident(id: u64, revision: u64) -> Incident {
+    let gateway = EntityId::parse("gateway");
     Incident {
-        id: IncidentId(id),
         revision,
-        phase: Phase::Open,
-        severity: Severity::Error,
-        title: Box::from("gateway errors"),
-        entity: EntityId::parse("gateway"),
-        began: Time::ZERO,
-        opened: Time::ZERO,
-        updated: Time::ZERO,
-        mitigated: None,
-        resolved: None,
-        owner: None,
-        impact: Impact::default(),
-        grouping: Vec::new(),
-        findings: Vec::new(),
-        alerts: Vec::new(),
-        diagnosis: Diagnosis::default(),
-        path_nodes: Vec::new(),
-        path_edges: Vec::new(),
-        plans: Vec::new(),
-        timeline: Vec::new(),
-        timeline_dropped: 0,
+        ..Incident::opened(IncidentId(id), gateway, Time::ZERO, Time::ZERO)
     }
 }
 

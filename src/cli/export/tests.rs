@@ -1,7 +1,7 @@
 //! Hostile incidents in both documents.
 
 use super::*;
-use crate::model::{Diagnosis, EntityId, Impact, Incident, Lane, Phase, Severity, TimelineEntry};
+use crate::model::{EntityId, Incident, Lane, TimelineEntry};
 
 /// Markup, an escape sequence and a secret.
 const HOSTILE: &str = "<script>alert(1)</script> | [x](javascript:1) \u{1b}[31m password=hunter2";
@@ -10,26 +10,8 @@ fn detail() -> IncidentDetail {
     let at = Time::from_secs(60);
     IncidentDetail {
         incident: Incident {
-            id: IncidentId(7),
-            revision: 1,
-            phase: Phase::Open,
-            severity: Severity::Error,
             title: Box::from(HOSTILE),
-            entity: EntityId::parse("gateway"),
-            began: at,
-            opened: at,
-            updated: at,
-            mitigated: None,
-            resolved: None,
             owner: Some(HOSTILE.to_owned()),
-            impact: Impact::default(),
-            grouping: Vec::new(),
-            findings: Vec::new(),
-            alerts: Vec::new(),
-            diagnosis: Diagnosis::default(),
-            path_nodes: Vec::new(),
-            path_edges: Vec::new(),
-            plans: Vec::new(),
             timeline: vec![TimelineEntry {
                 at,
                 lane: Lane::Alert,
@@ -37,6 +19,7 @@ fn detail() -> IncidentDetail {
                 text: Box::from(HOSTILE),
             }],
             timeline_dropped: 3,
+            ..Incident::opened(IncidentId(7), EntityId::parse("gateway"), at, at)
         },
         plans: Vec::new(),
     }

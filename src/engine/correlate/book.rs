@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::phase::{self, Event};
 use crate::engine::entities::EntityIx;
 use crate::model::{
-    Diagnosis, EntityId, Finding, FindingId, Fingerprint, Impact, Incident, IncidentId,
-    IncidentRow, Lane, Phase, PlanId, Severity, TIMELINE_ENTRIES_MAX, Time, TimelineEntry,
+    EntityId, Finding, FindingId, Fingerprint, Incident, IncidentId, IncidentRow, Lane, Phase,
+    PlanId, Severity, TIMELINE_ENTRIES_MAX, Time, TimelineEntry,
 };
 
 /// Findings kept on one incident; the rest are counted.
@@ -78,30 +78,7 @@ impl Book {
     pub fn open(&mut self, root: EntityIx, entity: EntityId, began: Time, now: Time) -> IncidentId {
         self.last_id += 1;
         let id = IncidentId(self.last_id);
-        let incident = Incident {
-            id,
-            revision: 0,
-            phase: Phase::Open,
-            severity: Severity::Info,
-            title: entity.name().into(),
-            entity,
-            began,
-            opened: now,
-            updated: now,
-            mitigated: None,
-            resolved: None,
-            owner: None,
-            impact: Impact::default(),
-            grouping: Vec::new(),
-            findings: Vec::new(),
-            alerts: Vec::new(),
-            diagnosis: Diagnosis::default(),
-            path_nodes: Vec::new(),
-            path_edges: Vec::new(),
-            plans: Vec::new(),
-            timeline: Vec::new(),
-            timeline_dropped: 0,
-        };
+        let incident = Incident::opened(id, entity, began, now);
         self.held.insert(id, Held::new(incident, root, now));
         self.record(id);
         id

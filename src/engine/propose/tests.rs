@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::{
-    ChangeKind, Diagnosis, EntityKind, Evidence, Impact, IncidentId, MatchRule, Phase, Risk,
-    RunbookParameter, RunbookStep, Severity, VerifyRule,
+    ChangeKind, Diagnosis, EntityKind, Evidence, IncidentId, MatchRule, Risk, RunbookParameter,
+    RunbookStep, Severity, VerifyRule,
 };
 
 pub(in crate::engine) const NOW: Time = Time::from_secs(10_000);
@@ -76,31 +76,13 @@ pub(in crate::engine) fn deploy_of(name: &str) -> SuspectKind {
 
 pub(in crate::engine) fn incident(hypotheses: Vec<Hypothesis>) -> Incident {
     Incident {
-        id: IncidentId(4),
-        revision: 1,
-        phase: Phase::Open,
         severity: Severity::Error,
         title: Box::from("gateway errors"),
-        entity: EntityId::parse("gateway"),
-        began: NOW,
-        opened: NOW,
-        updated: NOW,
-        mitigated: None,
-        resolved: None,
-        owner: None,
-        impact: Impact::default(),
-        grouping: Vec::new(),
-        findings: Vec::new(),
-        alerts: Vec::new(),
         diagnosis: Diagnosis {
             hypotheses,
             not_seen: Vec::new(),
         },
-        path_nodes: Vec::new(),
-        path_edges: Vec::new(),
-        plans: Vec::new(),
-        timeline: Vec::new(),
-        timeline_dropped: 0,
+        ..Incident::opened(IncidentId(4), EntityId::parse("gateway"), NOW, NOW)
     }
 }
 
