@@ -428,3 +428,27 @@ async fn what_would_expose_the_api_keeps_the_daemon_from_starting() {
     let clear = clear.unwrap_err().to_string();
     assert!(clear.contains("in the clear"), "{clear}");
 }
+
+#[tokio::test]
+async fn telemetry_in_the_clear_is_taken_when_told_so_and_the_api_never_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path().join("s.sock"));
+    options.config.listen = "0.0.0.0:0".parse().unwrap();
+    options.config.sources.insecure = true;
+    let client = Client::new(Address::Socket(options.socket.clone())).unwrap();
+    let daemon = daemon::start(options).await.unwrap();
+    let port = daemon.listen().unwrap().port();
+    let base = format!("http://127.0.0.1:{port}");
+    let http = reqwest::Client::new();
+    let body = r#"[{"labels":{"alertname":"A","service":"checkout"}}]"#;
+    let alert = http.post(format!("{base}/api/v2/alerts")).body(body).send();
+    assert_eq!(alert.await.unwrap().status(), 200);
+    for path in ["/api/v1/view", "/api/v1/watch", "/api/v1/commands"] {
+        let answer = http.get(format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+    }
+    let banner = client.view().await.unwrap().banner;
+    let expected = "INSECURE: telemetry is taken in the clear on 0.0.0.0:0 (`sources.insecure`)";
+    assert_eq!(banner, expected);
+    daemon.stop().await.unwrap();
+}

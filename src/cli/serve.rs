@@ -1,5 +1,6 @@
 //! `serve`: the daemon without a screen, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,10 +23,13 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
         tracing::warn!("{}", warning.0);
     }
     let mut daemon = start(&place).await?;
-    let listen = daemon.listen().map(|address| address.to_string());
+    let shown = |address: Option<SocketAddr>| {
+        address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+    };
     tracing::info!(
         socket = %daemon.socket().display(),
-        listen = listen.as_deref().unwrap_or("nowhere"),
+        listen = %shown(daemon.listen()),
+        otlp_listen = %shown(daemon.otlp_listen()),
         data = %place.data_dir.display(),
         "ready"
     );

@@ -82,6 +82,12 @@ impl Default for RecorderConfig {
 }
 
 impl Config {
+    /// Where OTLP is taken besides `listen`, if it is taken at all.
+    pub fn otlp_listener(&self) -> Option<SocketAddr> {
+        let address = self.otlp_listen.filter(|_| self.sources.otlp.enabled);
+        address.filter(|address| *address != self.listen)
+    }
+
     /// Listeners that others can reach although nothing there would be secret: setting and address.
     pub fn exposed_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let listeners = [

@@ -185,8 +185,15 @@ impl Check<'_> {
     /// Tokens and telemetry do not travel in the clear.
     fn exposed(&mut self, config: &Config, root: &DeTable<'_>) {
         for (name, address) in config.exposed_listeners() {
+            if config.sources.insecure {
+                let what = format!(
+                    "`{name}` is {address} without TLS (`sources.insecure`): whoever can reach it may send telemetry and read along; the API is not served there"
+                );
+                self.warn(&span_of(root, name), &what);
+                continue;
+            }
             let why = format!(
-                "`{name}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1"
+                "`{name}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
             );
             self.error(&span_of(root, name), &why);
         }
@@ -198,7 +205,9 @@ impl Check<'_> {
             ("listen", Some(config.listen)),
             ("otlp_listen", config.otlp_listen),
         ] {
-            if let Some(address) = address.filter(|a| !a.ip().is_loopback()) {
+            // Without TLS it has been said already.
+            let address = address.filter(|a| !a.ip().is_loopback() && config.tls.is_on());
+            if let Some(address) = address {
                 let what = format!(
                     "`{name}` is {address}: everyone who can reach it may send telemetry; 127.0.0.1 keeps it on this machine"
                 );

@@ -117,9 +117,15 @@ pub const SETTINGS: &[Setting] = &[
         "tls.cert_file",
         Kind::Path,
         "",
-        "Certificate of the listeners with those that vouch for it, in PEM. Needed to listen on anything but loopback.",
+        "Certificate of the listeners with those that vouch for it, in PEM. Needed to listen on anything but loopback, unless `sources.insecure`.",
     ),
     row("tls.key_file", Kind::Path, "", "Its private key, in PEM."),
+    row(
+        "sources.insecure",
+        Kind::Flag,
+        "false",
+        "Take telemetry without TLS on addresses that others can reach: whoever reaches them may send, and read along. The API is not served there.",
+    ),
     row(
         "sources.body_bytes_max",
         Kind::Integer(1_024, 1 << 30),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourcesConfig {
+    /// Whether telemetry may be taken in the clear from other machines. The API never is.
+    pub insecure: bool,
     /// Largest body taken from a sender, in bytes, both as sent and after decompression.
     pub body_bytes_max: u64,
     /// Requests of all senders decoded at the same time; more wait for their turn.
@@ -83,6 +85,7 @@ pub enum TailFrom {
 impl Default for SourcesConfig {
     fn default() -> Self {
         Self {
+            insecure: false,
             // What the OpenTelemetry specification sets as the default limit of a receiver.
             body_bytes_max: 64 * 1024 * 1024,
             requests_concurrent_max: 64,

@@ -88,6 +88,7 @@ impl Core {
             self.work_through_queues();
             self.finish_turn();
         }
+        self.take_the_rest();
         self.finish_turn();
         self.checkpoints.finish(&self.engine, self.stamper.at());
         self.ledger.flush();
@@ -163,6 +164,17 @@ impl Core {
             if idle || Instant::now() >= end {
                 return;
             }
+        }
+    }
+
+    /// What was acknowledged is not lost by stopping. The queue is bounded.
+    fn take_the_rest(&mut self) {
+        for _ in 0..self.signals.len() {
+            let Some(queued) = self.signals.try_recv() else {
+                break;
+            };
+            let batch = queued.take(self.stamper.now());
+            self.input(Input::Signals(batch));
         }
     }
 

@@ -20,6 +20,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::Router;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,7 +36,9 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Role, Runbook, Time};
-use crate::sources::{self, ListenError, SourceRegistry, Sources, Tls, TlsError, signal_queue};
+use crate::sources::{
+    self, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError, signal_queue,
+};
 use crate::store::StoreError;
 use crate::store::recorder::{Header, RECORDER_FOLDER, Recorder, RecorderOptions};
 use checkpoints::Checkpoints;
@@ -86,6 +89,7 @@ pub struct Daemon {
     registry: SourceRegistry,
     socket: PathBuf,
     listen: Option<SocketAddr>,
+    otlp_listen: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     hub: Arc<Hub>,
     api_socket: http::Listening,
@@ -120,7 +124,7 @@ pub enum DaemonError {
     Listen(#[from] ListenError),
     /// Others could read along.
     #[error(
-        "`{setting}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1"
+        "`{setting}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
     )]
     Exposed {
         /// The setting.
@@ -166,10 +170,11 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     } = options;
     check_socket(&socket).await?;
     let (callers, tls) = access(&config)?;
-    let tcp_listener = match &telemetry {
-        Telemetry::Live => Some(sources::bind(config.listen, "listen").await?),
-        Telemetry::Simulated { .. } => None,
+    let listeners = match &telemetry {
+        Telemetry::Live => bind_listeners(&config).await?,
+        Telemetry::Simulated { .. } => Listeners::default(),
     };
+    let is_live = listeners.main.is_some();
     let (door, inbox) = door::door();
     let (registry, signals) = signal_queue();
     let (history, simulator) = match telemetry {
@@ -179,8 +184,12 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let Recovered {
         engine,
         ledger,
-        notices,
+        mut notices,
     } = recover(&config, runbooks, data_dir.as_deref())?;
+    if is_live {
+        // Nobody watches yet: the first view carries it.
+        let _ = notices.set(Origin::Exposed, &exposed(&config));
+    }
     let recorder = recorder(&config, &engine, data_dir.as_deref())?;
     let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
@@ -208,12 +217,20 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
 
     let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
     let api = api_routes(api);
-    let listen = tcp_listener.as_ref().and_then(|l| l.local_addr().ok());
-    let receivers = tcp_listener.map(|listener| {
+    let [listen, otlp_listen] = [&listeners.main, &listeners.otlp]
+        .map(|listener| listener.as_ref().and_then(|l| l.local_addr().ok()));
+    let receivers = is_live.then(|| {
         let now: sources::Clock = Arc::new(move || clock.now());
+        // Whoever may send in the clear may not decide: the API has its socket.
+        let is_exposed = config.exposed_listeners().any(|(name, _)| name == "listen");
+        let beside = if is_exposed {
+            Router::new()
+        } else {
+            api.clone()
+        };
         let sources = Sources::new(Arc::new(config), &registry, now);
-        let api = api.clone();
-        tokio::spawn(async move { sources::run(&sources, Some(listener), tls, api).await })
+        let sources = sources.kept_in(data_dir.as_deref());
+        tokio::spawn(async move { sources::run(&sources, listeners, tls, beside).await })
     });
     let api_socket = serve(socket_listener, api, callers, stopping);
     Ok(Daemon {
@@ -221,6 +238,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         registry,
         socket,
         listen,
+        otlp_listen,
         stop,
         hub,
         api_socket,
@@ -248,6 +266,11 @@ impl Daemon {
     /// Where the receivers listen, if they do.
     pub fn listen(&self) -> Option<SocketAddr> {
         self.listen
+    }
+
+    /// Where OTLP is taken besides, if that could be bound at once.
+    pub fn otlp_listen(&self) -> Option<SocketAddr> {
+        self.otlp_listen
     }
 
     /// Waits until the engine's thread ends by itself, which it only does when it breaks.
@@ -288,7 +311,8 @@ impl Daemon {
 
 /// Who may come in, and how the listeners are protected.
 fn access(config: &Config) -> Result<(Callers, Option<Tls>), DaemonError> {
-    if let Some((setting, address)) = config.exposed_listeners().next() {
+    let exposed = config.exposed_listeners().next();
+    if let Some((setting, address)) = exposed.filter(|_| !config.sources.insecure) {
         return Err(DaemonError::Exposed { setting, address });
     }
     let operators = config.operators.iter().map(|operator| {
@@ -297,6 +321,30 @@ fn access(config: &Config) -> Result<(Callers, Option<Tls>), DaemonError> {
     });
     let callers = Callers::new(operators.collect::<Result<_, _>>()?);
     Ok((callers, Tls::from_config(&config.tls)?))
+}
+
+/// Binds what can be bound. The second address for OTLP is one of convenience: a collector may have
+/// it, and it is tried again later.
+async fn bind_listeners(config: &Config) -> Result<Listeners, DaemonError> {
+    let main = Some(sources::bind(config.listen, "listen").await?);
+    let otlp = match config.otlp_listener() {
+        Some(address) => sources::bind(address, "otlp_listen").await.ok(),
+        None => None,
+    };
+    Ok(Listeners { main, otlp })
+}
+
+/// What everybody must know who looks: telemetry travels in the clear.
+fn exposed(config: &Config) -> String {
+    let open = config.exposed_listeners();
+    let open: Vec<_> = open.map(|(_, address)| address.to_string()).collect();
+    if open.is_empty() {
+        return String::new();
+    }
+    format!(
+        "INSECURE: telemetry is taken in the clear on {} (`sources.insecure`)",
+        open.join(" and ")
+    )
 }
 
 /// Opens what was kept and tells a fresh engine. Runs without a result are unknown from here on.

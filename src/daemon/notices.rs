@@ -14,6 +14,8 @@ pub(super) enum Origin {
     Journal,
     /// What was found when the store was opened.
     Recovery,
+    /// Telemetry travels in the clear.
+    Exposed,
     /// The recorder cannot keep up, or cannot write.
     Recorder,
     /// What was learned cannot be kept.

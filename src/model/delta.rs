@@ -121,8 +121,10 @@ pub enum SourceHealth {
     Waiting,
     /// Data arrives.
     Live,
-    /// It spoke, and is silent for longer than it ever was.
+    /// It spoke, and is silent for much longer than it usually is.
     Blind,
+    /// Its sender speaks, and nothing of it could be taken so far: see [`SourceRow::last_refusal`].
+    Rejecting,
     /// It cannot work: the reason is in [`SourceRow::detail`].
     Failed,
 }
@@ -142,6 +144,21 @@ pub struct SourceRow {
     pub taken: u64,
     /// Signals or requests refused as malformed.
     pub rejected: u64,
-    /// Signals dropped because a queue was full.
+    /// Signals lost: a queue was full and their sender keeps nothing, or nobody read them in time.
     pub dropped: u64,
+    /// Signals sent back because a queue was full: their sender keeps them and tries again.
+    #[serde(default)]
+    pub refused: u64,
+    /// The last thing that was rejected, dropped or sent back.
+    #[serde(default)]
+    pub last_refusal: Option<LastRefusal>,
+}
+
+/// Something a source could not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefusal {
+    /// When.
+    pub at: Time,
+    /// Why, bounded in length, untrusted: it may repeat what was sent.
+    pub why: Box<str>,
 }

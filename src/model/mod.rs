@@ -28,7 +28,9 @@ mod topology;
 pub use alert::{Alert, Fingerprint};
 pub use change::{Change, ChangeKind};
 pub use command::{Actor, Command, Refusal, Role};
-pub use delta::{Counts, Delta, EntityHealth, Health, IncidentRow, SourceHealth, SourceRow};
+pub use delta::{
+    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, SourceHealth, SourceRow,
+};
 pub use effect::{Effect, Notification};
 pub use entity::{Entity, EntityId, EntityKind};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};

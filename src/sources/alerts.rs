@@ -213,18 +213,16 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
     match taken.await {
         Ok(taken) if taken.refused == 0 => StatusCode::OK.into_response(),
         Ok(taken) => {
-            alerts.sender.count_rejected(taken.refused);
             let more = taken.refused - taken.reasons.len() as u64;
             let mut reason = taken.reasons.join("; ");
             if more > 0 {
                 reason = format!("{reason}; and {more} more");
             }
+            alerts.sender.reject(taken.refused, &reason);
             (StatusCode::BAD_REQUEST, Json(reason)).into_response()
         }
         Err(refusal) => {
-            alerts
-                .sender
-                .count_rejected(u64::from(refusal.is_senders()));
+            refusal.count(&alerts.sender);
             refusal.answer(Json(refusal.to_string()))
         }
     }

@@ -96,8 +96,7 @@ async fn receive(State(changes): State<Changes>, request: Request) -> Response {
     match taken.await {
         Ok(count) => (StatusCode::OK, Json(json!({ "taken": count }))).into_response(),
         Err(refusal) => {
-            let rejected = u64::from(refusal.is_senders());
-            changes.sender.count_rejected(rejected);
+            refusal.count(&changes.sender);
             refusal.answer(Json(json!({ "error": refusal.to_string() })))
         }
     }

@@ -1,21 +1,35 @@
 //! What all HTTP receivers share: bodies within their limits, and refusals that say why.
 //!
-//! A body is never read or decompressed beyond the limit, and a refusal never hides its reason.
+//! A body is never read or decompressed beyond the limit, and a refusal never hides its reason. A
+//! sender takes a turn only once its body is there, so that slow ones keep nobody waiting.
 
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use super::SendError;
+use super::{SendError, SignalSender};
 
 /// Longest time a sender may take for one body, in seconds.
 const BODY_READ_S_MAX: u64 = 30;
+/// Longest time a sender may fall silent within a body, in seconds.
+const BODY_STALL_S_MAX: u64 = 10;
+/// Bodies of all senders held at once are at most this many times the longest one, …
+const BODIES_MAX: u64 = 4;
+/// … and never less than this many bytes.
+const BODIES_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Bytes of bodies are counted in pieces of this many.
+const PIECE_BYTES: usize = 1024;
+/// Room taken for a body before its bytes are there, at most, in bytes: what is announced may be a lie.
+const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// When a sender should try again after a full queue, in seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -42,6 +56,9 @@ pub(super) enum Refusal {
     /// The sender took too long.
     #[error("the body did not arrive within {BODY_READ_S_MAX} s")]
     TooSlow,
+    /// Too many bodies are on their way at once: try again.
+    #[error("too many bodies are on their way at once, try again in a moment")]
+    Crowded,
     /// The queue to the engine is full, or the engine has stopped: try again.
     #[error(transparent)]
     Busy(#[from] SendError),
@@ -51,15 +68,25 @@ pub(super) enum Refusal {
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     body_bytes_max: usize,
+    /// Turns to decode.
     requests: Arc<Semaphore>,
+    /// Room for bodies, in [`PIECE_BYTES`].
+    bodies: Arc<Semaphore>,
 }
 
 /// A body, and the right to decode it.
 pub(super) struct Received {
     /// As sent.
     pub body: Bytes,
-    /// Given back when the request is done.
+    /// Both given back when the request is done.
     _turn: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
+}
+
+/// A body as it arrives, and the room it takes.
+struct Arrived {
+    body: Bytes,
+    room: OwnedSemaphorePermit,
 }
 
 impl Refusal {
@@ -70,19 +97,23 @@ impl Refusal {
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// Whether the sender is at fault, so that the request counts as rejected.
-    pub(super) fn is_senders(&self) -> bool {
-        !matches!(self, Self::Busy(_))
+    /// Counts the request as rejected if the sender is at fault; what found no room is counted.
+    pub(super) fn count(&self, sender: &SignalSender) {
+        match self {
+            Self::Busy(_) => {}
+            Self::Crowded => sender.send_back(1, &self.to_string()),
+            _ => sender.reject(1, &self.to_string()),
+        }
     }
 
     /// The answer, in whatever form the protocol wants its reason.
     pub(super) fn answer(&self, reason: impl IntoResponse) -> Response {
         let mut response = (self.status(), reason).into_response();
-        if let Self::Busy(_) = self {
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
@@ -92,13 +123,16 @@ impl Refusal {
 
 impl Limits {
     pub(super) fn new(body_bytes_max: u64, requests_concurrent_max: u32) -> Self {
+        let bodies_bytes = body_bytes_max.saturating_mul(BODIES_MAX);
+        let pieces = bodies_bytes.max(BODIES_BYTES_MIN) / PIECE_BYTES as u64;
         Self {
             body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
             requests: Arc::new(Semaphore::new(requests_concurrent_max as usize)),
+            bodies: Arc::new(Semaphore::new(pieces as usize)),
         }
     }
 
-    /// Waits for its turn and reads the body as sent.
+    /// Reads the body as sent, then waits for its turn.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
         let announced = headers
             .get(header::CONTENT_LENGTH)
@@ -106,21 +140,52 @@ impl Limits {
         if announced.is_some_and(|length| length > self.body_bytes_max as u64) {
             return Err(self.too_large("as sent"));
         }
+        let limit = Duration::from_secs(BODY_READ_S_MAX);
+        let Ok(arrived) = timeout(limit, self.arrive(body)).await else {
+            return Err(Refusal::TooSlow);
+        };
+        let Arrived { body, room } = arrived?;
         let turn = Arc::clone(&self.requests)
             .acquire_owned()
             .await
             .map_err(|_| Refusal::Busy(SendError::Closed))?;
-        let limit = Duration::from_secs(BODY_READ_S_MAX);
-        match tokio::time::timeout(limit, to_bytes(body, self.body_bytes_max)).await {
-            Err(_elapsed) => Err(Refusal::TooSlow),
-            Ok(Ok(body)) => Ok(Received { body, _turn: turn }),
-            Ok(Err(error)) => Err(match std::error::Error::source(&error) {
-                Some(cause) if cause.is::<http_body_util::LengthLimitError>() => {
-                    self.too_large("as sent")
-                }
-                _ => Refusal::Malformed(format!("the body ended early: {error}")),
-            }),
+        Ok(Received {
+            body,
+            _turn: turn,
+            _room: room,
+        })
+    }
+
+    /// Takes in a body piece by piece, each with the room for it.
+    async fn arrive(&self, mut body: Body) -> Result<Arrived, Refusal> {
+        let stall = Duration::from_secs(BODY_STALL_S_MAX);
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let mut held = BytesMut::with_capacity(announced.min(AHEAD_BYTES_MAX));
+        let mut room = self.room(0)?;
+        while let Some(frame) = timeout(stall, body.frame())
+            .await
+            .map_err(|_elapsed| Refusal::TooSlow)?
+        {
+            let ended = |error| Refusal::Malformed(format!("the body ended early: {error}"));
+            let Ok(piece) = frame.map_err(ended)?.into_data() else {
+                continue;
+            };
+            let bytes = held.len() + piece.len();
+            if bytes > self.body_bytes_max {
+                return Err(self.too_large("as sent"));
+            }
+            let wanted = bytes.div_ceil(PIECE_BYTES) - room.num_permits();
+            room.merge(self.room(wanted)?);
+            held.extend_from_slice(&piece);
         }
+        let body = held.freeze();
+        Ok(Arrived { body, room })
+    }
+
+    fn room(&self, pieces: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let pieces = u32::try_from(pieces).map_err(|_| Refusal::Crowded)?;
+        let room = Arc::clone(&self.bodies).try_acquire_many_owned(pieces);
+        room.map_err(|_| Refusal::Crowded)
     }
 
     /// Decompresses a gzip body, several members included.

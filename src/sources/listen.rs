@@ -1,32 +1,36 @@
 //! Listeners: binds, accepts and serves, within a bounded number of connections.
 //!
-//! A listener that cannot bind says which address and which setting, and tries again by itself.
+//! A listener that cannot bind says which address and which setting, and tries again by itself. One
+//! that is full closes the connection that is idle for longest: a newcomer is always served.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
 use super::SignalSender;
 use super::backoff::Backoff;
+use super::connections::{Connection, Connections};
 use super::tls::Tls;
-
-/// Most connections of one listener; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 1_024;
 
 /// A connection without a whole request head for this long is closed, in seconds: longer than the
 /// minute between pushes of many senders.
 const HEAD_READ_S_MAX: u64 = 120;
+
+/// The same for the first request of a connection: who connects has something to say.
+const FIRST_HEAD_S_MAX: u64 = 10;
 
 /// Rest after a failed accept, in milliseconds: the usual reason is too many open files.
 const ACCEPT_REST_MS: u64 = 100;
@@ -101,41 +105,68 @@ pub(super) async fn listen(
 
 /// Accepts connections forever; dropping the future closes them all.
 pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let all = Connections::default();
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let Ok((stream, _peer)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
+            all.relieve();
             tokio::time::sleep(Duration::from_millis(ACCEPT_REST_MS)).await;
+            continue;
+        };
+        let Some(connection) = all.admit(peer.ip().to_canonical()) else {
+            tracing::debug!(%peer, "refused: all connections wait for answers");
             continue;
         };
         // An answer is one small write: waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
         let (router, tls) = (router.clone(), tls.clone());
         connections.spawn(async move {
-            match tls {
-                None => connection(stream, router).await,
-                Some(tls) => {
-                    if let Some(stream) = tls.accept(stream).await {
-                        connection(stream, router).await;
-                    }
+            let never_asks = async {
+                tokio::time::sleep(Duration::from_secs(FIRST_HEAD_S_MAX)).await;
+                if !connection.is_silent() {
+                    std::future::pending::<()>().await;
                 }
+            };
+            tokio::select! {
+                () = converse(stream, router, tls, &connection) => {}
+                () = connection.closed() => {}
+                () = never_asks => {}
             }
-            drop(place);
         });
     }
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send, router: Router) {
+async fn converse(stream: TcpStream, router: Router, tls: Option<Tls>, connection: &Connection) {
+    match tls {
+        None => answer(stream, router, connection).await,
+        Some(tls) => {
+            if let Some(stream) = tls.accept(stream).await {
+                answer(stream, router, connection).await;
+            }
+        }
+    }
+}
+
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    router: Router,
+    connection: &Connection,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let request = request.map(|body| Body::new(connection.asked(body)));
+        let answered = router.clone().oneshot(request);
+        async {
+            let response = answered.await?;
+            Ok::<_, std::convert::Infallible>(response.map(|body| connection.answers(body)))
+        }
+    });
     // A connection that breaks is the sender's to open again; nothing was taken from an
     // unfinished request.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEAD_READ_S_MAX))
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
 }

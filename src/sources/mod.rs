@@ -14,6 +14,7 @@
 mod alerts;
 mod backoff;
 mod changes;
+mod connections;
 mod host;
 mod http;
 mod listen;
@@ -22,11 +23,13 @@ mod otlp;
 mod queue;
 mod recent;
 mod remote_write;
+mod rhythm;
 mod series;
 mod tail;
 mod tls;
 mod wire;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -47,11 +50,22 @@ pub use tls::{Tls, TlsError};
 /// Reads the time. The daemon gives its own clock; tests give a fixed one.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
 
+/// Listeners that are bound already. What is missing and configured is bound later, as soon as that works.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// Of `listen`.
+    pub main: Option<TcpListener>,
+    /// Of `otlp_listen`.
+    pub otlp: Option<TcpListener>,
+}
+
 /// Every source that the config turns on; cheap to clone.
 #[derive(Clone)]
 pub struct Sources {
     config: Arc<Config>,
     clock: Clock,
+    /// Where sources keep what they need after a restart; `None` keeps nothing.
+    data_dir: Option<PathBuf>,
     limits: http::Limits,
     alerts: Option<SignalSender>,
     remote_write: Option<SignalSender>,
@@ -99,8 +113,16 @@ impl Sources {
                 .collect(),
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
             clock,
+            data_dir: None,
             config,
         }
+    }
+
+    /// Keeps in this folder what is needed after a restart: how far each file was read.
+    #[must_use]
+    pub fn kept_in(mut self, data_dir: Option<&Path>) -> Self {
+        self.data_dir = data_dir.map(Path::to_owned);
+        self
     }
 
     /// What cannot work while the main listener cannot.
@@ -135,40 +157,27 @@ pub fn router(sources: &Sources) -> Router {
     router
 }
 
-/// Runs every source until the future is dropped. `listener` is the one for `listen`, already
-/// bound; without it, binding is tried until it works. With `tls`, every listener speaks nothing else.
-/// `beside` is served there as well: the API.
-pub async fn run(
-    sources: &Sources,
-    listener: Option<TcpListener>,
-    tls: Option<Tls>,
-    beside: Router,
-) {
+/// Runs every source until the future is dropped. With `tls`, every listener speaks nothing else.
+/// `beside` is served by the main listener as well: the API.
+pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, beside: Router) {
     let mut tasks = JoinSet::new();
     let config = &sources.config;
     let routes = router(sources).merge(beside);
-    if let Some(listener) = listener {
+    if let Some(listener) = listeners.main {
         tasks.spawn(listen::serve(listener, routes, tls.clone()));
     } else {
-        let receivers = sources.receivers();
-        tasks.spawn(listen::listen(
-            config.listen,
-            "listen",
-            routes,
-            tls.clone(),
-            receivers,
-        ));
+        let (address, receivers) = (config.listen, sources.receivers());
+        let listening = listen::listen(address, "listen", routes, tls.clone(), receivers);
+        tasks.spawn(listening);
     }
-    let address = config.otlp_listen.filter(|otlp| *otlp != config.listen);
-    if let (Some(address), Some(sender)) = (address, sources.otlp.clone()) {
+    if let (Some(address), Some(sender)) = (config.otlp_listener(), sources.otlp.clone()) {
         let routes = otlp_router(sources, sender.clone());
-        tasks.spawn(listen::listen(
-            address,
-            "otlp_listen",
-            routes,
-            tls,
-            vec![sender],
-        ));
+        if let Some(listener) = listeners.otlp {
+            tasks.spawn(listen::serve(listener, routes, tls));
+        } else {
+            let listening = listen::listen(address, "otlp_listen", routes, tls, vec![sender]);
+            tasks.spawn(listening);
+        }
     }
     let host = &config.sources.host;
     if let Some(sender) = sources.host.clone() {
@@ -178,7 +187,8 @@ pub async fn run(
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);
         let name = host::name(host);
-        tasks.spawn(tail::follow(tail.clone(), name, sender.clone(), clock));
+        let (tail, data_dir) = (tail.clone(), sources.data_dir.clone());
+        tasks.spawn(tail::follow(tail, name, data_dir, sender.clone(), clock));
     }
     while tasks.join_next().await.is_some() {}
 }

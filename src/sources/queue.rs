@@ -2,27 +2,29 @@
 //!
 //! The bound is in signals, not in batches, so that its memory is known. A source chooses what a
 //! full queue does: [`SignalSender::send`] waits (back-pressure), [`SignalSender::try_send`] refuses
-//! (answer 429 or 503 with `Retry-After`) and counts the drop. Commands never travel here.
+//! (answer 429 or 503 with `Retry-After`) and counts it as sent back, [`SignalSender::send_or_lose`]
+//! counts it as lost. Commands never travel here.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
-use crate::model::{Batch, Signal, SourceHealth, SourceId, SourceRow, Time};
+use super::rhythm::Gaps;
+use crate::model::{Batch, LastRefusal, Signal, SourceHealth, SourceId, SourceRow, Time};
 
 /// Most signals waiting for the engine; at some 200 bytes each this is some 25 MiB.
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
 /// Most batches waiting for the engine, however small they are.
 const BATCHES_QUEUED_MAX: usize = 4_096;
-/// A regular source is blind after this many times its longest silence so far, …
+/// A regular source is blind after this many times its usual silence, …
 const BLIND_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.
 const BLIND_AFTER_MS_MIN: i64 = 60_000;
-/// Stands for "never" in an atomic time.
-const NEVER_MS: i64 = i64::MIN;
+/// Longest reason kept of what was not taken, in characters.
+const WHY_CHARS_MAX: usize = 200;
 
 /// Whether silence of a source means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +80,24 @@ pub struct QueuedBatch {
 struct SourceState {
     id: SourceId,
     rhythm: Rhythm,
-    detail: Mutex<String>,
-    failure: Mutex<Option<String>>,
-    last_seen_ms: AtomicI64,
-    longest_silence_ms: AtomicI64,
+    heard: Mutex<Heard>,
     taken: AtomicU64,
     rejected: AtomicU64,
     dropped: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What is known of a source besides its counts.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Where it listens, reads or connects.
+    detail: String,
+    failure: Option<String>,
+    last_seen: Option<Time>,
+    gaps: Gaps,
+    last_refusal: Option<LastRefusal>,
+    /// Why something was not taken since the last look, which stamps it: sources have no clock.
+    fresh_refusal: Option<Box<str>>,
 }
 
 /// Makes the queue: sources are registered at one end, the engine reads the other.
@@ -106,16 +119,14 @@ impl SourceRegistry {
             Arc::new(SourceState {
                 id: SourceId::new(name),
                 rhythm,
-                detail: Mutex::default(),
-                failure: Mutex::default(),
-                last_seen_ms: AtomicI64::new(NEVER_MS),
-                longest_silence_ms: AtomicI64::new(0),
+                heard: Mutex::default(),
                 taken: AtomicU64::new(0),
                 rejected: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
             })
         });
-        detail.clone_into(&mut lock(&source.detail));
+        detail.clone_into(&mut lock(&source.heard).detail);
         SignalSender {
             queue: self.queue.clone(),
             room: Arc::clone(&self.room),
@@ -145,11 +156,31 @@ impl SignalSender {
         Ok(())
     }
 
-    /// Hands over signals, or counts them as dropped when the queue is full.
+    /// Hands over signals, or counts them as sent back when the queue is full: for senders that keep
+    /// what was not taken and try again.
     pub fn try_send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        let count = signals.len();
-        let sent = Arc::clone(&self.room)
-            .try_acquire_many_owned(permits(count))
+        let count = signals.len() as u64;
+        let sent = self.offer(signals);
+        if let Err(error) = &sent {
+            self.send_back(count, &error.to_string());
+        }
+        sent
+    }
+
+    /// Hands over signals, or counts them as lost when the queue is full: for senders that cannot
+    /// send again.
+    pub fn send_or_lose(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        let count = signals.len() as u64;
+        let sent = self.offer(signals);
+        if let Err(error) = &sent {
+            self.lose(count, &error.to_string());
+        }
+        sent
+    }
+
+    fn offer(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        Arc::clone(&self.room)
+            .try_acquire_many_owned(permits(signals.len()))
             .map_err(|e| match e {
                 TryAcquireError::NoPermits => SendError::Full,
                 TryAcquireError::Closed => SendError::Closed,
@@ -160,11 +191,7 @@ impl SignalSender {
                     mpsc::error::TrySendError::Full(_) => SendError::Full,
                     mpsc::error::TrySendError::Closed(_) => SendError::Closed,
                 })
-            });
-        if sent.is_err() {
-            self.count_dropped(count as u64);
-        }
-        sent
+            })
     }
 
     /// The name batches carry.
@@ -172,24 +199,32 @@ impl SignalSender {
         &self.source.id
     }
 
-    /// Counts signals or requests refused as malformed.
-    pub fn count_rejected(&self, count: u64) {
+    /// Counts signals or requests refused as malformed; `why` may repeat what was sent.
+    pub fn reject(&self, count: u64, why: &str) {
         self.source.rejected.fetch_add(count, Ordering::Relaxed);
+        self.source.note(why);
+    }
+
+    /// Counts signals or requests that their sender keeps and sends again.
+    pub fn send_back(&self, count: u64, why: &str) {
+        self.source.refused.fetch_add(count, Ordering::Relaxed);
+        self.source.note(why);
     }
 
     /// Counts signals lost before they reached the queue.
-    pub fn count_dropped(&self, count: u64) {
+    pub fn lose(&self, count: u64, why: &str) {
         self.source.dropped.fetch_add(count, Ordering::Relaxed);
+        self.source.note(why);
     }
 
     /// The source cannot work, and why. The next signals it delivers take this back.
     pub fn fail(&self, why: &str) {
-        *lock(&self.source.failure) = Some(why.to_owned());
+        lock(&self.source.heard).failure = Some(why.to_owned());
     }
 
     /// The source works again, although it has nothing to deliver yet.
     pub fn recovered(&self) {
-        *lock(&self.source.failure) = None;
+        lock(&self.source.heard).failure = None;
     }
 
     fn queued(&self, signals: Vec<Signal>, room: OwnedSemaphorePermit) -> QueuedBatch {
@@ -210,6 +245,16 @@ impl SignalQueue {
         self.queue.recv().await
     }
 
+    /// Batches that wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next batch if one waits.
     pub fn try_recv(&mut self) -> Option<QueuedBatch> {
         self.queue.try_recv().ok()
@@ -227,43 +272,46 @@ impl QueuedBatch {
 impl SourceState {
     fn saw(&self, count: u64, now: Time) {
         self.taken.fetch_add(count, Ordering::Relaxed);
-        let before = self.last_seen_ms.swap(now.ms(), Ordering::Relaxed);
-        if before != NEVER_MS {
-            let silence = now.ms().saturating_sub(before);
-            self.longest_silence_ms
-                .fetch_max(silence, Ordering::Relaxed);
+        let mut heard = lock(&self.heard);
+        if let Some(before) = heard.last_seen.replace(now) {
+            heard.gaps.add(now.since(before));
         }
-        *lock(&self.failure) = None;
+        heard.failure = None;
+    }
+
+    fn note(&self, why: &str) {
+        let why: String = why.trim().chars().take(WHY_CHARS_MAX).collect();
+        lock(&self.heard).fresh_refusal = Some(why.into());
     }
 
     fn row(&self, now: Time) -> SourceRow {
-        let last_seen = match self.last_seen_ms.load(Ordering::Relaxed) {
-            NEVER_MS => None,
-            ms => Some(Time::from_ms(ms)),
-        };
-        let failure = lock(&self.failure).clone();
+        let mut heard = lock(&self.heard);
+        if let Some(why) = heard.fresh_refusal.take() {
+            heard.last_refusal = Some(LastRefusal { at: now, why });
+        }
         SourceRow {
             name: self.id.0.to_string(),
-            health: match last_seen {
-                _ if failure.is_some() => SourceHealth::Failed,
+            health: match heard.last_seen {
+                _ if heard.failure.is_some() => SourceHealth::Failed,
+                None if heard.last_refusal.is_some() => SourceHealth::Rejecting,
                 None => SourceHealth::Waiting,
-                Some(seen) if self.is_blind(now.since(seen)) => SourceHealth::Blind,
+                Some(seen) if self.is_blind(&heard, now.since(seen)) => SourceHealth::Blind,
                 Some(_) => SourceHealth::Live,
             },
-            detail: failure.unwrap_or_else(|| lock(&self.detail).clone()),
-            last_seen,
+            detail: heard.failure.as_ref().unwrap_or(&heard.detail).clone(),
+            last_seen: heard.last_seen,
             taken: self.taken.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            last_refusal: heard.last_refusal.clone(),
         }
     }
 
-    fn is_blind(&self, silence_ms: i64) -> bool {
-        let longest = self.longest_silence_ms.load(Ordering::Relaxed);
-        let bound = longest
-            .saturating_mul(BLIND_AFTER_SILENCES)
-            .max(BLIND_AFTER_MS_MIN);
-        self.rhythm == Rhythm::Regular && silence_ms > bound
+    fn is_blind(&self, heard: &Heard, silence_ms: i64) -> bool {
+        let usual_ms = heard.gaps.usual_ms().unwrap_or(0);
+        let bound_ms = usual_ms.saturating_mul(BLIND_AFTER_SILENCES);
+        self.rhythm == Rhythm::Regular && silence_ms > bound_ms.max(BLIND_AFTER_MS_MIN)
     }
 }
 
@@ -308,6 +356,7 @@ mod tests {
         let taken = queue.recv().await.map(|q| q.take(now).signals.len());
         assert_eq!(taken, Some(all - 1));
         assert_eq!(sender.try_send(lines(2)), Ok(()));
+        let why = "the engine is behind and its queue is full, try again in a moment";
         let row = SourceRow {
             name: "logs".to_owned(),
             health: SourceHealth::Live,
@@ -315,9 +364,42 @@ mod tests {
             last_seen: Some(now),
             taken: all as u64 - 1,
             rejected: 0,
-            dropped: 2,
+            dropped: 0,
+            refused: 2,
+            last_refusal: Some(LastRefusal {
+                at: now,
+                why: why.into(),
+            }),
         };
         assert_eq!(registry.rows(now), vec![row]);
+        assert_eq!(sender.send_or_lose(lines(all)), Err(SendError::Full));
+        let row = &registry.rows(now)[0];
+        assert_eq!((row.refused, row.dropped), (2, all as u64));
+    }
+
+    #[tokio::test]
+    async fn a_sender_of_whom_nothing_can_be_taken_is_no_stranger() {
+        let (registry, mut queue) = signal_queue();
+        let sender = registry.source("alerts", Rhythm::Sporadic, "receiver");
+        sender.reject(2, &format!("not a list {}", "é".repeat(WHY_CHARS_MAX)));
+        let at = Time::from_secs(9);
+        let row = registry.rows(at).remove(0);
+        assert_eq!(row.health, SourceHealth::Rejecting);
+        let refusal = row.last_refusal.expect("it was refused");
+        assert_eq!(
+            (refusal.at, refusal.why.chars().count()),
+            (at, WHY_CHARS_MAX)
+        );
+        assert_eq!(
+            registry.rows(Time::from_secs(20))[0]
+                .last_refusal
+                .as_ref()
+                .map(|r| r.at),
+            Some(at)
+        );
+        sender.try_send(lines(1)).unwrap();
+        queue.recv().await.unwrap().take(at);
+        assert_eq!(registry.rows(at)[0].health, SourceHealth::Live);
     }
 
     #[tokio::test]
@@ -339,13 +421,13 @@ mod tests {
             rows.iter().map(|r| r.health).collect::<Vec<_>>()
         };
         assert_eq!(health(0), [SourceHealth::Waiting, SourceHealth::Waiting]);
-        for (sender, at_s) in [(&sporadic, 1), (&regular, 1), (&regular, 61)] {
+        for (sender, at_s) in [(&sporadic, 1), (&regular, 1), (&regular, 33)] {
             sender.try_send(lines(1)).unwrap();
             let batch = queue.recv().await.unwrap();
             batch.take(Time::from_secs(at_s));
         }
-        assert_eq!(health(241), [SourceHealth::Live, SourceHealth::Live]);
-        assert_eq!(health(242), [SourceHealth::Live, SourceHealth::Blind]);
+        assert_eq!(health(129), [SourceHealth::Live, SourceHealth::Live]);
+        assert_eq!(health(200), [SourceHealth::Live, SourceHealth::Blind]);
         sporadic.fail("port 9093 is in use");
         assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Live]);
         sporadic.recovered();

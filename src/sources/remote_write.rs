@@ -80,12 +80,12 @@ async fn receive(State(receiver): State<RemoteWrite>, request: Request) -> Respo
             refused,
             ..
         }) => {
-            sender.count_rejected(refused);
+            sender.reject(refused, &reason);
             let why = format!("{refused} series or samples refused, the first: {reason}\n");
             (StatusCode::BAD_REQUEST, why).into_response()
         }
         Err(refusal) => {
-            sender.count_rejected(u64::from(refusal.is_senders()));
+            refusal.count(&sender);
             refusal.answer(format!("{refusal}\n"))
         }
     }

@@ -135,6 +135,7 @@ fn source_line(was: Option<&SourceRow>, row: &SourceRow) -> Option<String> {
         SourceHealth::Blind => Some(format!("source {name} is BLIND: {}", row.detail)),
         SourceHealth::Failed => Some(format!("source {name} FAILED: {}", row.detail)),
         SourceHealth::Live => Some(format!("source {name} is live")),
+        SourceHealth::Rejecting => Some(format!("source {name} can take nothing it is sent")),
         SourceHealth::Waiting => None,
     }
 }

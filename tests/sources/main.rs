@@ -6,3 +6,4 @@ mod harness;
 mod otlp;
 mod properties;
 mod remote_write;
+mod sockets;

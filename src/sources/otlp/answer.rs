@@ -102,7 +102,7 @@ pub(super) fn refused(format: Format, refusal: &Refusal) -> Response {
     let code = match refusal {
         Refusal::Malformed(_) | Refusal::Unsupported(_) => CODE_INVALID,
         Refusal::TooLarge(_) => CODE_EXHAUSTED,
-        Refusal::TooSlow | Refusal::Busy(_) => CODE_UNAVAILABLE,
+        Refusal::TooSlow | Refusal::Crowded | Refusal::Busy(_) => CODE_UNAVAILABLE,
     };
     let message = refusal.to_string();
     let body = match format {

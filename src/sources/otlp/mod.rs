@@ -105,15 +105,17 @@ async fn receive(otlp: Otlp, telemetry: Telemetry, request: Request) -> Response
         if !taken.signals.is_empty() {
             otlp.sender.try_send(std::mem::take(&mut taken.signals))?;
         }
-        Ok(taken)
+        Ok::<_, Refusal>(taken)
     };
     match taken.await {
         Ok(taken) => {
-            sender.count_rejected(taken.rejected);
+            if taken.rejected > 0 {
+                sender.reject(taken.rejected, taken.reason.as_deref().unwrap_or_default());
+            }
             answer::partial(telemetry, format.unwrap_or_default(), &taken)
         }
         Err(refusal) => {
-            sender.count_rejected(u64::from(Refusal::is_senders(&refusal)));
+            refusal.count(&sender);
             answer::refused(format.unwrap_or_default(), &refusal)
         }
     }

@@ -1,12 +1,15 @@
 //! Log files, followed through rotation and truncation; patterns pick up files as they appear.
 //!
-//! Reading waits while the engine is behind, so that nothing is lost that the file still holds.
-//! Offsets live in memory: after a restart a file is begun where `from` says.
+//! Reading waits while the engine is behind, so that nothing is lost that the file still holds. Files
+//! take turns, so that a busy one never keeps the others waiting. How far each was handed over is kept
+//! over a restart; what was rotated away in between and cannot be found is counted.
 
 mod file;
 mod glob;
+mod place;
+mod resume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +18,9 @@ use super::{Clock, SignalSender};
 use crate::config::{TailConfig, TailFrom};
 use crate::model::logjoin::LogJoiner;
 use crate::model::{Labels, LogLine, Signal, Time};
-use file::{Begin, Follower, Turn};
+use file::{Begin, Follower, Line, Turn};
+use place::{Place, Places};
+use resume::Earlier;
 
 /// Rest between two looks at the files, in milliseconds.
 const POLL_MS: u64 = 250;
@@ -35,14 +40,33 @@ const POLLS_GONE_MAX: u32 = 120;
 /// Most events handed over at once.
 const EVENTS_PER_BATCH_MAX: usize = 8_192;
 
+/// Time between two writes of the places, in milliseconds. Each writes what was handed over at the
+/// one before, so that a crash has this long to lose nothing: lines come twice rather than never.
+const PLACES_EVERY_MS: i64 = 5_000;
+
 /// All files of one `[[sources.tail]]`.
 struct Tail {
     config: TailConfig,
     host: String,
     files: BTreeMap<PathBuf, Followed>,
+    /// The file that had its turn last; the next look begins behind it.
+    served: Option<PathBuf>,
     polls: u64,
     /// What the last scan could not open.
     unopened: Option<String>,
+    /// `None` when nothing is kept.
+    places: Option<Places>,
+    /// Where an earlier run was, until the first scan.
+    earlier: Option<Earlier>,
+    /// What the last look found is in the queue.
+    is_handed_over: bool,
+    /// How far every file was handed over; `None` until that was noted once.
+    handed_over: Option<BTreeMap<PathBuf, Place>>,
+    /// The same as of the last write, which is what the next one writes.
+    settled: Option<BTreeMap<PathBuf, Place>>,
+    written_at: Time,
+    /// What was missed while we were away, to be counted by the next look.
+    missed: Vec<String>,
 }
 
 /// A file and what is known of it.
@@ -50,6 +74,10 @@ struct Followed {
     follower: Follower,
     labels: Labels,
     joiner: LogJoiner,
+    /// Where the event begins that the joiner holds.
+    held_from: Option<u64>,
+    /// Whether it was read since its place was noted.
+    is_read: bool,
     polls_idle: u32,
     polls_gone: u32,
 }
@@ -59,6 +87,7 @@ struct Followed {
 struct Look {
     signals: Vec<Signal>,
     cut_lines: u64,
+    missed: Vec<String>,
     problem: Option<String>,
     more: bool,
 }
@@ -69,14 +98,14 @@ pub(super) fn name(config: &TailConfig) -> String {
 }
 
 /// Follows the files until the future is dropped.
-pub(super) async fn follow(config: TailConfig, host: String, sender: SignalSender, clock: Clock) {
-    let mut tail = Tail {
-        config,
-        host,
-        files: BTreeMap::new(),
-        polls: 0,
-        unopened: None,
-    };
+pub(super) async fn follow(
+    config: TailConfig,
+    host: String,
+    data_dir: Option<PathBuf>,
+    sender: SignalSender,
+    clock: Clock,
+) {
+    let mut tail = Tail::new(config, host, data_dir.as_deref());
     loop {
         let now = clock();
         let looked = tokio::task::spawn_blocking(move || {
@@ -89,7 +118,12 @@ pub(super) async fn follow(config: TailConfig, host: String, sender: SignalSende
             return;
         };
         tail = back;
-        sender.count_rejected(look.cut_lines);
+        if look.cut_lines > 0 {
+            sender.reject(look.cut_lines, "a line is longer than `line_bytes_max`");
+        }
+        for missed in &look.missed {
+            sender.lose(1, missed);
+        }
         match &look.problem {
             Some(problem) => sender.fail(problem),
             None => sender.recovered(),
@@ -97,6 +131,7 @@ pub(super) async fn follow(config: TailConfig, host: String, sender: SignalSende
         if !look.signals.is_empty() && sender.send(look.signals).await.is_err() {
             return;
         }
+        tail.is_handed_over = true;
         if !look.more {
             tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
         }
@@ -104,20 +139,52 @@ pub(super) async fn follow(config: TailConfig, host: String, sender: SignalSende
 }
 
 impl Tail {
-    /// One look at all files.
+    fn new(config: TailConfig, host: String, data_dir: Option<&Path>) -> Self {
+        let places = data_dir.map(|folder| Places::new(folder, &config));
+        let mut missed = Vec::new();
+        let left = places.as_ref().and_then(|places| {
+            places.read().unwrap_or_else(|error| {
+                let path = places.path().display();
+                missed.push(format!("cannot read {path}: {error}; lines may be missing"));
+                None
+            })
+        });
+        Self {
+            config,
+            host,
+            files: BTreeMap::new(),
+            served: None,
+            polls: 0,
+            unopened: None,
+            places,
+            is_handed_over: false,
+            handed_over: left.clone(),
+            settled: left.clone(),
+            earlier: left.map(Earlier::new),
+            written_at: Time::ZERO,
+            missed,
+        }
+    }
+
+    /// One look at all files, in turns: it begins behind the file that the last one ended with.
     fn look(&mut self, now: Time) -> Look {
         let mut look = Look::default();
+        self.note_places();
         if self.polls.is_multiple_of(POLLS_PER_SCAN) {
             self.scan();
         }
+        look.missed = std::mem::take(&mut self.missed);
         look.problem.clone_from(&self.unopened);
         self.polls += 1;
         let mut lost = Vec::new();
-        for (path, followed) in &mut self.files {
+        for path in self.turns() {
             if look.signals.len() >= EVENTS_PER_BATCH_MAX {
                 look.more = true;
                 break;
             }
+            let Some(followed) = self.files.get_mut(&path) else {
+                continue;
+            };
             match followed.look(self.config.multiline, now, &mut look) {
                 Ok(true) => {}
                 Ok(false) => lost.push(path.clone()),
@@ -126,11 +193,16 @@ impl Tail {
                     lost.push(path.clone());
                 }
             }
+            self.served = Some(path);
         }
         for path in lost {
             if let Some(followed) = self.files.remove(&path) {
                 followed.close(self.config.multiline, now, &mut look);
             }
+        }
+        if now.since(self.written_at) >= PLACES_EVERY_MS {
+            self.written_at = now;
+            self.write_settled(&mut look);
         }
         if self.files.is_empty() && look.problem.is_none() {
             let paths = self.config.paths.join(", ");
@@ -139,31 +211,110 @@ impl Tail {
         look
     }
 
+    /// Every file once, first those behind the one that was served last.
+    fn turns(&self) -> Vec<PathBuf> {
+        let is_behind = |path: &&PathBuf| self.served.as_ref().is_none_or(|last| *path > last);
+        let behind = self.files.keys().filter(is_behind);
+        let before = self.files.keys().filter(|path| !is_behind(path));
+        behind.chain(before).cloned().collect()
+    }
+
     /// Opens files that match and are not followed yet.
     fn scan(&mut self) {
         self.unopened = None;
-        let first_scan = self.polls == 0;
-        let begin = match self.config.from {
-            TailFrom::End if first_scan => Begin::End,
-            _ => Begin::Start,
-        };
-        let line_bytes_max = self.config.line_bytes_max as usize;
-        for pattern in &self.config.paths {
-            for path in glob::files(pattern, FILES_MAX) {
-                if self.files.len() >= FILES_MAX || self.files.contains_key(&path) {
-                    continue;
+        let is_first = self.polls == 0;
+        let matching: BTreeSet<PathBuf> = self
+            .config
+            .paths
+            .iter()
+            .flat_map(|pattern| glob::files(pattern, FILES_MAX))
+            .collect();
+        for path in &matching {
+            if self.files.len() >= FILES_MAX {
+                break;
+            }
+            if self.files.contains_key(path) {
+                continue;
+            }
+            match self.open(path, &matching, is_first) {
+                Ok(follower) => {
+                    let labels = labels(&self.config, &self.host, path);
+                    self.files
+                        .insert(path.clone(), Followed::new(follower, labels));
                 }
-                match Follower::open(&path, begin, line_bytes_max) {
-                    Ok(follower) => {
-                        let labels = labels(&self.config, &self.host, &path);
-                        self.files.insert(path, Followed::new(follower, labels));
-                    }
-                    Err(error) => {
-                        let why = format!("cannot open {}: {error}", path.display());
-                        self.unopened = Some(why);
-                    }
+                Err(error) => {
+                    let why = format!("cannot open {}: {error}", path.display());
+                    self.unopened = Some(why);
                 }
             }
+        }
+        // What is not found by now will not be: later files are begun at their start.
+        if let Some(earlier) = self.earlier.take() {
+            self.missed.extend(earlier.missed());
+        }
+    }
+
+    /// Opens a file where an earlier run was in it, else where the config says.
+    fn open(
+        &mut self,
+        path: &Path,
+        matching: &BTreeSet<PathBuf>,
+        is_first: bool,
+    ) -> io::Result<Follower> {
+        let line_bytes_max = self.config.line_bytes_max as usize;
+        let begin = match self.config.from {
+            TailFrom::End if is_first && self.earlier.is_none() => Begin::End,
+            _ => Begin::Start,
+        };
+        if let Some(earlier) = &mut self.earlier
+            && let Some((found, place)) = earlier.of(path, matching)
+            && let Some(resumed) = Follower::resume(path, &found, &place, line_bytes_max)?
+        {
+            earlier.take_up(place);
+            return Ok(resumed);
+        }
+        Follower::open(path, begin, line_bytes_max)
+    }
+
+    /// Notes how far every file was handed over, once the queue has what was read.
+    fn note_places(&mut self) {
+        if !std::mem::take(&mut self.is_handed_over) || self.places.is_none() {
+            return;
+        }
+        let places = self.handed_over.get_or_insert_default();
+        places.retain(|path, _| self.files.contains_key(path));
+        for (path, followed) in &mut self.files {
+            if !std::mem::take(&mut followed.is_read) {
+                continue;
+            }
+            // A file that cannot be read is told by the look at it.
+            if let Ok(place) = followed.follower.place(followed.held_from) {
+                places.insert(path.clone(), place);
+            }
+        }
+    }
+
+    /// Writes what was handed over one period ago.
+    fn write_settled(&mut self, look: &mut Look) {
+        if let (Some(places), Some(settled)) = (&self.places, &self.settled)
+            && let Err(error) = places.write(settled)
+        {
+            let path = places.path().display();
+            look.problem = Some(format!("cannot write {path}: {error}"));
+        }
+        self.settled.clone_from(&self.handed_over);
+    }
+}
+
+/// A stop in order ends with everything handed over that was read.
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.note_places();
+        if let (Some(places), Some(handed_over)) = (&self.places, &self.handed_over)
+            && let Err(error) = places.write(handed_over)
+        {
+            let path = places.path().display();
+            tracing::warn!(%path, %error, "lines will be read again");
         }
     }
 }
@@ -174,6 +325,9 @@ impl Followed {
             follower,
             labels,
             joiner: LogJoiner::new(),
+            held_from: None,
+            // So that a file that is never written to has a place as well.
+            is_read: true,
             polls_idle: 0,
             polls_gone: 0,
         }
@@ -181,20 +335,18 @@ impl Followed {
 
     /// Reads what was added; `false` once the file is gone for good.
     fn look(&mut self, multiline: bool, now: Time, look: &mut Look) -> io::Result<bool> {
-        let (labels, joiner) = (&self.labels, &mut self.joiner);
-        let turn = self.follower.read(&mut |line, cut| {
-            look.cut_lines += u64::from(cut);
-            let event = if multiline {
-                joiner.push(line)
-            } else {
-                Some(line.to_owned())
-            };
-            look.signals
-                .extend(event.and_then(|text| signal(text, labels, now)));
-        })?;
+        let (held_from, joiner) = (&mut self.held_from, &mut self.joiner);
+        let mut taker = Taker {
+            labels: &self.labels,
+            joiner: multiline.then_some((joiner, held_from)),
+            now,
+            look,
+        };
+        let turn = self.follower.read(&mut |line| taker.take(line))?;
         match turn {
             Turn::Read => {
                 look.more = true;
+                self.is_read = true;
                 (self.polls_idle, self.polls_gone) = (0, 0);
             }
             Turn::Idle => (self.polls_idle, self.polls_gone) = (self.polls_idle + 1, 0),
@@ -204,29 +356,55 @@ impl Followed {
             }
         }
         if self.polls_idle >= POLLS_PER_EVENT_MAX {
-            let event = self.joiner.flush();
-            look.signals
-                .extend(event.and_then(|text| signal(text, labels, now)));
+            self.flush(now, look);
         }
         Ok(self.polls_gone < POLLS_GONE_MAX)
     }
 
     /// Gives what is held of a file that will not come back.
     fn close(mut self, multiline: bool, now: Time, look: &mut Look) {
-        let (labels, joiner) = (&self.labels, &mut self.joiner);
-        self.follower.end_line(&mut |line, cut| {
-            look.cut_lines += u64::from(cut);
-            let event = if multiline {
-                joiner.push(line)
-            } else {
-                Some(line.to_owned())
-            };
-            look.signals
-                .extend(event.and_then(|text| signal(text, labels, now)));
-        });
+        let mut taker = Taker {
+            labels: &self.labels,
+            joiner: multiline.then_some((&mut self.joiner, &mut self.held_from)),
+            now,
+            look,
+        };
+        self.follower.end_line(&mut |line| taker.take(line));
+        self.flush(now, look);
+    }
+
+    fn flush(&mut self, now: Time, look: &mut Look) {
         let event = self.joiner.flush();
-        look.signals
-            .extend(event.and_then(|text| signal(text, labels, now)));
+        self.is_read |= self.held_from.take().is_some();
+        let signal = event.and_then(|text| signal(text, &self.labels, now));
+        look.signals.extend(signal);
+    }
+}
+
+/// Makes events of the lines of one file.
+struct Taker<'a> {
+    labels: &'a Labels,
+    /// Joins continuation lines, if wanted; and where the event it holds begins.
+    joiner: Option<(&'a mut LogJoiner, &'a mut Option<u64>)>,
+    now: Time,
+    look: &'a mut Look,
+}
+
+impl Taker<'_> {
+    fn take(&mut self, line: Line<'_>) {
+        self.look.cut_lines += u64::from(line.is_cut);
+        let event = match &mut self.joiner {
+            None => Some(line.text.to_owned()),
+            Some((joiner, held_from)) => {
+                let event = joiner.push(line.text);
+                if event.is_some() || held_from.is_none() {
+                    **held_from = Some(line.from);
+                }
+                event
+            }
+        };
+        let signal = event.and_then(|text| signal(text, self.labels, self.now));
+        self.look.signals.extend(signal);
     }
 }
 
@@ -259,111 +437,4 @@ fn labels(config: &TailConfig, host: &str, path: &Path) -> Labels {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn tail(config: &str) -> Tail {
-        Tail {
-            config: toml::from_str(config).unwrap(),
-            host: "n1".to_owned(),
-            files: BTreeMap::new(),
-            polls: 0,
-            unopened: None,
-        }
-    }
-
-    fn texts(look: &Look) -> Vec<(&str, &str)> {
-        let lines = look.signals.iter().map(|signal| match signal {
-            Signal::Log(line) => (line.labels.get("service").unwrap(), &*line.text),
-            other => panic!("not a line: {other:?}"),
-        });
-        lines.collect()
-    }
-
-    /// Looks until nothing more is to be read and joined events are complete.
-    fn settle(tail: &mut Tail) -> Look {
-        let mut all = Look::default();
-        for _ in 0..=POLLS_PER_EVENT_MAX + 2 {
-            let look = tail.look(Time::from_secs(7));
-            all.signals.extend(look.signals);
-            all.cut_lines += look.cut_lines;
-            all.problem = look.problem;
-        }
-        all
-    }
-
-    #[test]
-    fn files_appear_vanish_and_come_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let pattern = folder.path().join("*.log");
-        let mut tail = tail(&format!("paths = [{pattern:?}]\n"));
-        let none = tail.look(Time::ZERO);
-        let expected = format!("no file matches {}; looking again", pattern.display());
-        assert_eq!(none.problem, Some(expected));
-
-        fs::write(folder.path().join("cart.log"), "one\n  at frame\ntwo\n").unwrap();
-        tail.polls = POLLS_PER_SCAN;
-        let look = settle(&mut tail);
-        assert_eq!(texts(&look), [("cart", "one\n  at frame"), ("cart", "two")]);
-        assert_eq!(look.problem, None);
-
-        fs::remove_file(folder.path().join("cart.log")).unwrap();
-        for _ in 0..POLLS_GONE_MAX {
-            tail.look(Time::ZERO);
-        }
-        assert!(tail.look(Time::ZERO).problem.is_some());
-        fs::write(folder.path().join("cart.log"), "back\n").unwrap();
-        tail.polls = POLLS_PER_SCAN;
-        assert_eq!(texts(&settle(&mut tail)), [("cart", "back")]);
-    }
-
-    #[test]
-    fn what_was_there_is_skipped_or_read_as_the_config_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        for (from, expected) in [("end", vec!["new"]), ("start", vec!["old", "new"])] {
-            fs::write(&path, "old\n").unwrap();
-            let mut tail = tail(&format!(
-                "paths = [{path:?}]\nfrom = {from:?}\nmultiline = false"
-            ));
-            let mut look = tail.look(Time::ZERO);
-            let mut text = fs::read_to_string(&path).unwrap();
-            text.push_str("new\n\n");
-            fs::write(&path, text).unwrap();
-            look.signals.extend(settle(&mut tail).signals);
-            let got: Vec<_> = texts(&look).into_iter().map(|(_, text)| text).collect();
-            assert_eq!(got, expected, "{from}");
-        }
-    }
-
-    #[test]
-    fn labels_say_service_host_file_and_what_the_config_adds() {
-        let config = toml::from_str(
-            "paths = [\"x\"]\nservice = \"gateway\"\nlabels = { tier = \"edge\", host = \"n2\" }",
-        );
-        let labels = labels(
-            &config.unwrap(),
-            "n1",
-            Path::new("/var/log/nginx/access.log"),
-        );
-        let expected = [
-            ("host", "n2"),
-            ("log.file.path", "/var/log/nginx/access.log"),
-            ("service", "gateway"),
-            ("tier", "edge"),
-        ];
-        assert_eq!(labels.iter().collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn cut_lines_are_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        fs::write(&path, format!("{}\nok\n", "x".repeat(1_000))).unwrap();
-        let config = format!("paths = [{path:?}]\nfrom = \"start\"\nline_bytes_max = 300");
-        let look = settle(&mut tail(&config));
-        assert_eq!((look.cut_lines, look.signals.len()), (1, 2));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Where telemetry comes from. Quiet is not healthy: a silent source says so in words.
 
-use crate::model::{SourceHealth, SourceRow, Time};
+use crate::model::{SafeText, SourceHealth, SourceRow, Time};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::State;
@@ -18,9 +18,14 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
     let len = view.sources.len();
     let at = state.sources.at(len);
-    let told = view.sources.values().nth(at).map_or_else(Vec::new, |row| {
-        let text = crate::model::SafeText::new(&row.detail);
-        wrap(&text, canvas.width().saturating_sub(2))
+    let width = canvas.width().saturating_sub(2);
+    let told = view.sources.values().nth(at);
+    let told = told.map_or_else(Vec::new, |row| {
+        let texts = [Some(row.detail.clone()), refused(row, view.at)];
+        let texts = texts.into_iter().flatten();
+        texts
+            .flat_map(|text| wrap(&SafeText::new(&text), width))
+            .collect()
     });
     let listed = canvas.height().saturating_sub(2 + told.len());
     let window = state.sources.window(len, listed);
@@ -40,6 +45,18 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
             &Row::new().put(Role::Body, " ").put(Role::Body, line),
         );
     }
+}
+
+/// What was not taken of late, and what its sender keeps.
+fn refused(row: &SourceRow, now: Time) -> Option<String> {
+    let last = row.last_refusal.as_ref()?;
+    let age = format::age(now.since(last.at));
+    let mut text = format!("Not taken {age} ago: {}", last.why);
+    if row.refused > 0 {
+        let count = format::counted(row.refused, "signal", "signals");
+        text = format!("{text}. In all {count} sent back, for the sender to try again");
+    }
+    Some(text)
 }
 
 /// What the columns are.
@@ -63,8 +80,9 @@ pub(super) fn summary(row: &SourceRow, now: Time, width: usize) -> Row {
         SourceHealth::Live => ("live", Role::Ok),
         SourceHealth::Blind => ("BLIND", Role::Blind),
         SourceHealth::Failed => ("FAILED", Role::Crit),
+        SourceHealth::Rejecting => ("REJECTS", Role::Warn),
     };
-    let last = row.last_seen.map_or_else(
+    let last = last_heard(row).map_or_else(
         || "never".to_owned(),
         |at| format!("{} ago", format::age(now.since(at))),
     );
@@ -80,4 +98,10 @@ pub(super) fn summary(row: &SourceRow, now: Time, width: usize) -> Row {
         .put(Role::Body, "  ")
         .put(Role::Muted, row.detail.clone())
         .fit(width)
+}
+
+/// When its sender last spoke, whether or not anything of it could be taken.
+fn last_heard(row: &SourceRow) -> Option<Time> {
+    let refused = row.last_refusal.as_ref().map(|refusal| refusal.at);
+    row.last_seen.max(refused)
 }

@@ -1,0 +1,330 @@
+//! The open connections of one listener: who has how many, and which may be closed for a newcomer.
+//!
+//! A sender that only holds connections open must not keep others out. One that waits for its answer
+//! is never closed for somebody else.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Most connections of one listener.
+pub(super) const CONNECTIONS_MAX: usize = 1_024;
+/// Most connections of one peer: half of all, so that no peer alone can fill a listener.
+pub(super) const PEER_CONNECTIONS_MAX: usize = 512;
+/// A connection whose body is on its way for longer than this may be closed for a newcomer, in seconds.
+const ARRIVING_S_MIN: u64 = 5;
+
+/// All open connections of a listener; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Connections(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    next: u64,
+    open: BTreeMap<u64, Arc<Open>>,
+}
+
+/// One connection, for as long as it is held.
+#[derive(Debug)]
+pub(super) struct Connection {
+    all: Connections,
+    id: u64,
+    open: Arc<Open>,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+struct Open {
+    peer: IpAddr,
+    activity: Mutex<Activity>,
+    closed: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// Accepted, and not a whole request head since.
+    Silent(Instant),
+    /// A request's head is there, its body is on its way.
+    Arriving(Instant),
+    /// We work on the answer, or send it.
+    Answering,
+    /// All requests were answered.
+    Idle(Instant),
+}
+
+/// A request's body: tells when all of it is there.
+pub(super) struct ArrivingBody<B> {
+    body: B,
+    open: Arc<Open>,
+}
+
+/// An answer's body: tells when it is sent, or given up.
+pub(super) struct LeavingBody {
+    body: Body,
+    open: Arc<Open>,
+}
+
+impl Connections {
+    /// Makes room for one of `peer` and holds it; `None` if nothing may be closed for it.
+    pub(super) fn admit(&self, peer: IpAddr) -> Option<Connection> {
+        let now = Instant::now();
+        let mut held = lock(&self.0);
+        let of_peer = held.of(peer);
+        let room = if of_peer >= PEER_CONNECTIONS_MAX {
+            held.close_one(now, |open| open.peer == peer)
+        } else if held.open.len() >= CONNECTIONS_MAX {
+            held.close_for_all(now)
+        } else {
+            true
+        };
+        if !room {
+            return None;
+        }
+        let id = held.next;
+        held.next += 1;
+        let open = Arc::new(Open {
+            peer,
+            activity: Mutex::new(Activity::Silent(now)),
+            closed: Notify::new(),
+        });
+        held.open.insert(id, Arc::clone(&open));
+        Some(Connection {
+            all: self.clone(),
+            id,
+            open,
+        })
+    }
+
+    /// Closes a connection that does nothing: the system has no more files to give.
+    pub(super) fn relieve(&self) {
+        lock(&self.0).close_for_all(Instant::now());
+    }
+}
+
+impl Held {
+    fn of(&self, peer: IpAddr) -> usize {
+        self.open.values().filter(|open| open.peer == peer).count()
+    }
+
+    /// Closes one of the peer that has most, else one of anybody.
+    fn close_for_all(&mut self, now: Instant) -> bool {
+        let mut counts = BTreeMap::<IpAddr, usize>::new();
+        for open in self.open.values() {
+            *counts.entry(open.peer).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.is_some_and(|(peer, _)| self.close_one(now, |open| open.peer == peer))
+            || self.close_one(now, |_| true)
+    }
+
+    /// Closes the one that has done nothing for longest.
+    fn close_one(&mut self, now: Instant, of: impl Fn(&Open) -> bool) -> bool {
+        let candidates = self.open.iter().filter(|(_, open)| of(open));
+        let least = candidates
+            .filter_map(|(id, open)| Some((open.activity().closable(now)?, *id)))
+            .min();
+        let Some(closed) = least.and_then(|(_, id)| self.open.remove(&id)) else {
+            return false;
+        };
+        closed.closed.notify_one();
+        true
+    }
+}
+
+impl Activity {
+    /// In which order connections are closed: what nobody waits for first, then the longest.
+    fn closable(self, now: Instant) -> Option<(u8, Instant)> {
+        match self {
+            Self::Silent(since) | Self::Idle(since) => Some((0, since)),
+            Self::Arriving(since) => {
+                let is_slow = now.duration_since(since) >= Duration::from_secs(ARRIVING_S_MIN);
+                is_slow.then_some((1, since))
+            }
+            Self::Answering => None,
+        }
+    }
+}
+
+impl Connection {
+    /// Returns when it is closed for somebody else.
+    pub(super) async fn closed(&self) {
+        self.open.closed.notified().await;
+    }
+
+    /// Whether not one whole request head came.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.open.activity(), Activity::Silent(_))
+    }
+
+    /// Notes that a request's head is there; its body must be read through what this gives.
+    pub(super) fn asked<B: HttpBody>(&self, body: B) -> ArrivingBody<B> {
+        self.open.set(if body.is_end_stream() {
+            Activity::Answering
+        } else {
+            Activity::Arriving(Instant::now())
+        });
+        let open = Arc::clone(&self.open);
+        ArrivingBody { body, open }
+    }
+
+    /// Notes that the answer is sent once what this gives is.
+    pub(super) fn answers(&self, body: Body) -> LeavingBody {
+        self.open.set(Activity::Answering);
+        let open = Arc::clone(&self.open);
+        LeavingBody { body, open }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.all.0).open.remove(&self.id);
+    }
+}
+
+impl Open {
+    fn activity(&self) -> Activity {
+        *lock(&self.activity)
+    }
+
+    fn set(&self, activity: Activity) {
+        *lock(&self.activity) = activity;
+    }
+
+    /// All of a body is there, or nobody wants the rest.
+    fn has_arrived(&self) {
+        let mut activity = lock(&self.activity);
+        if let Activity::Arriving(_) = *activity {
+            *activity = Activity::Answering;
+        }
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for ArrivingBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.open.has_arrived();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for ArrivingBody<B> {
+    fn drop(&mut self) {
+        self.open.has_arrived();
+    }
+}
+
+impl HttpBody for LeavingBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for LeavingBody {
+    fn drop(&mut self) {
+        self.open.set(Activity::Idle(Instant::now()));
+    }
+}
+
+/// What is behind these locks is valid after any panic: each write is a single assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn peer(n: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(127, 0, 0, n))
+    }
+
+    fn is_closed(connection: &Connection) -> bool {
+        !lock(&connection.all.0).open.contains_key(&connection.id)
+    }
+
+    async fn later() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_takes_the_place_of_the_longest_idle_of_the_greediest() {
+        let all = Connections::default();
+        let few: Vec<_> = (0..2).map(|_| all.admit(peer(9)).unwrap()).collect();
+        later().await;
+        let greedy: Vec<_> = (0..PEER_CONNECTIONS_MAX)
+            .map(|_| all.admit(peer(1)).unwrap())
+            .collect();
+        let others = CONNECTIONS_MAX - PEER_CONNECTIONS_MAX - few.len();
+        let others: Vec<_> = (0..others).map(|_| all.admit(peer(2)).unwrap()).collect();
+        later().await;
+        // The first of them all speaks; the second is the longest idle from now on.
+        drop(greedy[0].answers(Body::empty()));
+        let newcomer = all.admit(peer(7)).expect("there is always room");
+        assert!(is_closed(&greedy[1]));
+        assert!(!few.iter().chain(&others).chain([&newcomer]).any(is_closed));
+        greedy[1].closed().await;
+        // At its own bound, a peer only ever takes its own place.
+        let one_more = all.admit(peer(1)).unwrap();
+        let and_one_more = all.admit(peer(1)).unwrap();
+        assert!(is_closed(&greedy[2]) && is_closed(&greedy[3]));
+        assert!(![&one_more, &and_one_more].into_iter().any(is_closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_an_answer_is_not_closed() {
+        let all = Connections::default();
+        let busy: Vec<_> = (0..PEER_CONNECTIONS_MAX)
+            .map(|_| all.admit(peer(1)).unwrap())
+            .collect();
+        let answers: Vec<_> = busy.iter().map(|c| c.answers(Body::empty())).collect();
+        assert!(all.admit(peer(1)).is_none(), "all wait for answers");
+        drop(answers);
+        // A body that dawdles holds its place for a moment only.
+        let bodies: Vec<_> = busy.iter().map(|c| c.asked(Body::from("x"))).collect();
+        assert!(all.admit(peer(1)).is_none());
+        tokio::time::advance(Duration::from_secs(ARRIVING_S_MIN)).await;
+        assert!(all.admit(peer(1)).is_some());
+        drop(bodies);
+        assert!(!busy.last().unwrap().is_silent());
+    }
+}

@@ -1,0 +1,211 @@
+//! Following files: turns, rotation, restarts.
+
+use std::fs;
+
+use super::*;
+
+fn tail(config: &str) -> Tail {
+    Tail::new(toml::from_str(config).unwrap(), "n1".to_owned(), None)
+}
+
+fn texts(look: &Look) -> Vec<(&str, &str)> {
+    let lines = look.signals.iter().map(|signal| match signal {
+        Signal::Log(line) => (line.labels.get("service").unwrap(), &*line.text),
+        other => panic!("not a line: {other:?}"),
+    });
+    lines.collect()
+}
+
+/// Looks until nothing more is to be read and joined events are complete.
+fn settle(tail: &mut Tail) -> Look {
+    let mut all = Look::default();
+    for _ in 0..=POLLS_PER_EVENT_MAX + 2 {
+        let look = tail.look(Time::from_secs(7));
+        all.signals.extend(look.signals);
+        all.cut_lines += look.cut_lines;
+        all.problem = look.problem;
+    }
+    all
+}
+
+#[test]
+fn files_appear_vanish_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let pattern = folder.path().join("*.log");
+    let mut tail = tail(&format!("paths = [{pattern:?}]\n"));
+    let none = tail.look(Time::ZERO);
+    let expected = format!("no file matches {}; looking again", pattern.display());
+    assert_eq!(none.problem, Some(expected));
+
+    fs::write(folder.path().join("cart.log"), "one\n  at frame\ntwo\n").unwrap();
+    tail.polls = POLLS_PER_SCAN;
+    let look = settle(&mut tail);
+    assert_eq!(texts(&look), [("cart", "one\n  at frame"), ("cart", "two")]);
+    assert_eq!(look.problem, None);
+
+    fs::remove_file(folder.path().join("cart.log")).unwrap();
+    for _ in 0..POLLS_GONE_MAX {
+        tail.look(Time::ZERO);
+    }
+    assert!(tail.look(Time::ZERO).problem.is_some());
+    fs::write(folder.path().join("cart.log"), "back\n").unwrap();
+    tail.polls = POLLS_PER_SCAN;
+    assert_eq!(texts(&settle(&mut tail)), [("cart", "back")]);
+}
+
+#[test]
+fn what_was_there_is_skipped_or_read_as_the_config_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    for (from, expected) in [("end", vec!["new"]), ("start", vec!["old", "new"])] {
+        fs::write(&path, "old\n").unwrap();
+        let mut tail = tail(&format!(
+            "paths = [{path:?}]\nfrom = {from:?}\nmultiline = false"
+        ));
+        let mut look = tail.look(Time::ZERO);
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("new\n\n");
+        fs::write(&path, text).unwrap();
+        look.signals.extend(settle(&mut tail).signals);
+        let got: Vec<_> = texts(&look).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(got, expected, "{from}");
+    }
+}
+
+#[test]
+fn labels_say_service_host_file_and_what_the_config_adds() {
+    let config = toml::from_str(
+        "paths = [\"x\"]\nservice = \"gateway\"\nlabels = { tier = \"edge\", host = \"n2\" }",
+    );
+    let labels = labels(
+        &config.unwrap(),
+        "n1",
+        Path::new("/var/log/nginx/access.log"),
+    );
+    let expected = [
+        ("host", "n2"),
+        ("log.file.path", "/var/log/nginx/access.log"),
+        ("service", "gateway"),
+        ("tier", "edge"),
+    ];
+    assert_eq!(labels.iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn cut_lines_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    fs::write(&path, format!("{}\nok\n", "x".repeat(1_000))).unwrap();
+    let config = format!("paths = [{path:?}]\nfrom = \"start\"\nline_bytes_max = 300");
+    let look = settle(&mut tail(&config));
+    assert_eq!((look.cut_lines, look.signals.len()), (1, 2));
+}
+
+fn append(path: &Path, text: &str) {
+    use std::io::Write;
+    let file = fs::File::options().append(true).create(true).open(path);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_busy_file_does_not_starve_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = folder.path().join("a.log");
+    let quiet = folder.path().join("b.log");
+    let pattern = folder.path().join("*.log");
+    let mut tail = tail(&format!(
+        "paths = [{pattern:?}]\nfrom = \"start\"\nmultiline = false"
+    ));
+    let storm = "a line of a storm\n".repeat(2 * EVENTS_PER_BATCH_MAX);
+    append(&busy, &storm);
+    append(&quiet, "heard\n");
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        assert!(looks <= 2, "the quiet file waits for the busy one");
+        let look = tail.look(Time::from_secs(7));
+        assert!(look.signals.len() < 3 * EVENTS_PER_BATCH_MAX, "a share");
+        if texts(&look).contains(&("b", "heard")) {
+            break;
+        }
+        append(&busy, &storm);
+    }
+}
+
+/// A tail that keeps its places in `folder/data` and follows `folder/*.log`.
+fn kept(folder: &Path, multiline: bool) -> Tail {
+    let pattern = folder.join("*.log");
+    let config = format!("paths = [{pattern:?}]\nmultiline = {multiline}");
+    let config = toml::from_str(&config).unwrap();
+    Tail::new(config, "n1".to_owned(), Some(&folder.join("data")))
+}
+
+/// Everything that is to be read, handed over.
+fn all(tail: &mut Tail) -> (Vec<String>, Vec<String>) {
+    let (mut lines, mut missed) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let look = tail.look(Time::from_secs(7));
+        lines.extend(texts(&look).into_iter().map(|(_, text)| text.to_owned()));
+        missed.extend(look.missed);
+        tail.is_handed_over = true;
+    }
+    (lines, missed)
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    append(&path, "before\n");
+    let mut first = kept(folder.path(), false);
+    assert_eq!(all(&mut first), (vec![], vec![]), "from the end");
+    append(&path, "one\nhalf a l");
+    assert_eq!(all(&mut first).0, ["one"]);
+    drop(first);
+
+    append(&path, "ine\n");
+    append(&folder.path().join("new.log"), "written while away\n");
+    let mut second = kept(folder.path(), false);
+    let expected = ["half a line", "written while away"].map(str::to_owned);
+    assert_eq!(all(&mut second), (expected.into(), vec![]));
+    drop(second);
+
+    // Rotated while away, and found under its new name: finished before the new one.
+    append(&path, "the last of the old\n");
+    fs::rename(&path, folder.path().join("a.log.1")).unwrap();
+    append(&path, "the first of the new\n");
+    let mut third = kept(folder.path(), false);
+    let expected = ["the last of the old", "the first of the new"].map(str::to_owned);
+    assert_eq!(all(&mut third), (expected.into(), vec![]));
+    drop(third);
+
+    // Rotated and gone: counted, by name.
+    fs::write(folder.path().join("taken"), "").unwrap();
+    fs::rename(folder.path().join("taken"), &path).unwrap();
+    let mut fourth = kept(folder.path(), false);
+    let (lines, missed) = all(&mut fourth);
+    assert_eq!(lines, Vec::<String>::new());
+    let named = "a.log was rotated away or emptied while nobody read it: whatever followed byte 21";
+    assert!(missed.len() == 1 && missed[0].contains(named), "{missed:?}");
+}
+
+#[test]
+fn a_crash_repeats_lines_and_loses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    append(&path, "");
+    let mut first = kept(folder.path(), true);
+    all(&mut first);
+    append(&path, "one\n  at held back\n");
+    // What is joined to an event that may go on is not handed over yet.
+    assert_eq!(all(&mut first).0, Vec::<String>::new());
+    let second_of = |at_s: i64| Time::from_secs(7 + at_s);
+    first.look(second_of(5));
+    first.look(second_of(10));
+    append(&path, "two\n");
+    // The process is gone without a word: nothing more is written.
+    std::mem::forget(first);
+    let mut again = kept(folder.path(), true);
+    let look = settle(&mut again);
+    assert_eq!(texts(&look), [("a", "one\n  at held back"), ("a", "two")]);
+}
