@@ -8,6 +8,7 @@ use stormglass::api::client::{Address, Client, ClientError, IncidentQuery, Watch
 use stormglass::api::{View, WatchMessage};
 use stormglass::config::{Config, OperatorConfig, TlsConfig};
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
+use stormglass::engine::CHECKPOINT_VERSION;
 use stormglass::model::{
     Command, IncidentId, Labels, LogLine, Phase, Record, Role, Sample, Series, SeriesKind, Signal,
     SourceHealth, Time, Unit,
@@ -290,9 +291,11 @@ async fn what_was_learned_outlives_the_daemon_and_its_loss_is_told() {
     let whole = std::fs::read(&checkpoint).unwrap();
     let mut other_version = whole.clone();
     other_version[24] ^= 0x40;
+    let (written, reads) = (CHECKPOINT_VERSION ^ 0x40, CHECKPOINT_VERSION);
+    let other = format!("it is of version {written}, this program reads {reads}");
     let cases = [
         (&whole[..whole.len() - 9], "damaged: its end is missing"),
-        (&other_version, "it is of version 65, this program reads 1"),
+        (&other_version, &other),
     ];
     for (bytes, why) in cases {
         std::fs::write(&checkpoint, bytes).unwrap();

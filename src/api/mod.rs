@@ -18,7 +18,7 @@ pub use narrative::narrative;
 pub use view::{Gap, View};
 
 /// Version of the wire format; a console refuses a daemon of another one.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;
 
 /// An idle watch says that it is alive this often, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 5_000;

@@ -75,6 +75,9 @@ impl View {
             Delta::Entity(entity) => {
                 self.entities.insert(entity.entity.clone(), entity.health);
             }
+            Delta::EntityGone(id) => {
+                self.entities.remove(id);
+            }
             Delta::Counts(counts) => self.counts = *counts,
             Delta::Source(row) => {
                 self.sources.insert(row.name.clone(), row.clone());

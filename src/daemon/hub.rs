@@ -240,6 +240,7 @@ impl DeltaBuffer {
             Delta::Incident(row) => Row::Incident(row.id),
             Delta::IncidentGone(id) => Row::Incident(*id),
             Delta::Entity(health) => Row::Entity(health.entity.clone()),
+            Delta::EntityGone(id) => Row::Entity(id.clone()),
             Delta::Counts(_) => Row::Counts,
             Delta::Source(row) => Row::Source(row.name.clone()),
             Delta::Automation { .. } => Row::Automation,

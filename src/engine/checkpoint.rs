@@ -3,7 +3,7 @@
 //! A checkpoint holds what only time can teach and nothing that was decided: incidents, plans and
 //! approvals come from the journal, and what was odd is noticed again. Parts are bounded, so that
 //! whoever asks between two inputs is not kept long; entities come last, because everything before
-//! refers to them by position and positions never change.
+//! refers to them by position, and a position is not given to another while a checkpoint is written.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ use crate::model::{EntityId, FindingId, Provenance, Time, TraceId};
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 3;
+pub const CHECKPOINT_VERSION: u32 = 4;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -70,7 +70,7 @@ enum Tag {
 
 /// Everything that is small.
 type Rest = (
-    (Time, Time, Time, u64, bool),
+    (Time, Time, Time, Time, u64, u64, bool),
     FindingId,
     Vec<(SeriesIx, Pair)>,
     SavedTopology,
@@ -162,7 +162,9 @@ impl Engine {
                 self.now,
                 self.ticked,
                 self.housekept,
+                self.swept,
                 self.signals,
+                self.retired,
                 self.seen_logs,
             ),
             self.findings.last_id(),
@@ -198,7 +200,7 @@ impl Engine {
     /// Builds every table anew before the first is replaced.
     fn put_back(&mut self, parts: Parts) -> Option<()> {
         let (
-            (now, ticked, housekept, signals, seen_logs),
+            (now, ticked, housekept, swept, signals, retired, seen_logs),
             last_finding,
             pairs,
             edges,
@@ -240,8 +242,10 @@ impl Engine {
         self.logs = LogWatch::restored(parts.logs, log_rest);
         self.findings.resume_after(last_finding);
         (self.now, self.ticked, self.housekept) = (now, ticked, housekept);
-        (self.signals, self.seen_logs) = (signals, seen_logs);
+        (self.swept, self.signals, self.retired) = (swept, signals, retired);
+        self.seen_logs = seen_logs;
         (self.entities, self.traces, self.silence) = (entities, traces, silence);
+        self.silence.mend(&self.intake);
         (self.changes, self.refusals) = (changes, refusals);
         Some(())
     }
@@ -447,7 +451,7 @@ mod tests {
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (3, "1434a410352fcdbf".to_owned()),
+            (4, "20afc1a55a358332".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -3,13 +3,15 @@
 //! Never invents a second name for the same thing: the same service named by `service.name`, `job`
 //! or `app` is one entity.
 
-use std::collections::BTreeMap;
+mod retire;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DeclaredEntity;
-use crate::model::{Entity, EntityId, EntityKind, Health, Labels, LabelsBuilder};
+use crate::model::{Entity, EntityId, EntityKind, Health, Labels, LabelsBuilder, Time};
 
 /// Most entities known at once; what more speak of is counted and taken for [`OVERFLOW`].
 pub const ENTITIES_MAX: usize = 200_000;
@@ -18,7 +20,7 @@ pub const OVERFLOW: &str = "too-many-entities";
 /// Longest name kept, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
-/// Position of an entity in the arena; never reused.
+/// Position of an entity in the arena; that of a retired one is given to another after a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EntityIx(pub u32);
 
@@ -126,6 +128,12 @@ pub struct Entities {
     sorted: BTreeMap<EntityId, EntityIx>,
     /// Entities whose row consoles do not hold yet as it is now.
     changed: Vec<EntityIx>,
+    /// Entities consoles hold that are retired.
+    gone: Vec<EntityId>,
+    /// Places to be given away, the lowest first …
+    free: BTreeSet<EntityIx>,
+    /// … and those that wait: whoever writes a checkpoint may still refer to who was there before.
+    waiting: VecDeque<(Time, EntityIx)>,
     refused: u64,
 }
 
@@ -151,6 +159,8 @@ pub struct EntityRow {
     health: Health,
     /// Series that report about it; none means it is only known from others.
     series: u32,
+    /// Since when nothing refers to it; the epoch once the place may be given away.
+    retired: Option<Time>,
     #[serde(skip)]
     is_changed: bool,
 }
@@ -273,22 +283,29 @@ impl Entities {
             return *ix;
         }
         let mut id = id.clone();
-        if self.rows.len() >= ENTITIES_MAX {
+        if self.free.is_empty() && self.rows.len() >= ENTITIES_MAX {
             self.refused += 1;
             id = EntityId::new(EntityKind::External, OVERFLOW);
             if let Some(ix) = self.index.get(&id) {
                 return *ix;
             }
         }
-        let ix = EntityIx(self.rows.len() as u32);
-        self.rows.push(EntityRow {
+        let row = EntityRow {
             id: id.clone(),
             labels: Labels::empty(),
             many: Vec::new(),
             health: Health::Ok,
             series: 0,
+            retired: None,
             is_changed: true,
-        });
+        };
+        let ix = if let Some(ix) = self.free.pop_first() {
+            self.rows[ix.0 as usize] = row;
+            ix
+        } else {
+            self.rows.push(row);
+            EntityIx(self.rows.len() as u32 - 1)
+        };
         self.changed.push(ix);
         self.index.insert(id.clone(), ix);
         self.sorted.insert(id, ix);
@@ -303,11 +320,29 @@ impl Entities {
 
     /// Puts back what [`Self::saved_rows`] gave; positions are the same as then.
     pub fn restored(&self, rows: Vec<EntityRow>, refused: u64) -> Self {
-        let place = |(at, row): (usize, &EntityRow)| (row.id.clone(), EntityIx(at as u32));
+        let (mut index, mut sorted) = (FxHashMap::default(), BTreeMap::new());
+        let (mut free, mut waiting) = (BTreeSet::new(), Vec::new());
+        for (at, row) in rows.iter().enumerate() {
+            let ix = EntityIx(at as u32);
+            match row.retired {
+                None => {
+                    index.insert(row.id.clone(), ix);
+                    sorted.insert(row.id.clone(), ix);
+                }
+                Some(Time::ZERO) => {
+                    free.insert(ix);
+                }
+                Some(since) => waiting.push((since, ix)),
+            }
+        }
+        waiting.sort_unstable();
         let mut restored = Self {
-            index: rows.iter().enumerate().map(place).collect(),
-            sorted: rows.iter().enumerate().map(place).collect(),
+            index,
+            sorted,
             changed: Vec::new(),
+            gone: Vec::new(),
+            free,
+            waiting: waiting.into(),
             // What runbooks ask for and what the team declares is theirs to say, not the past's.
             asked: self.asked.clone(),
             catalogue: self.catalogue.clone(),
@@ -350,6 +385,12 @@ impl Entities {
     pub fn add_series(&mut self, ix: EntityIx, labels: &Labels) {
         self.rows[ix.0 as usize].series += 1;
         self.learn_labels(ix, labels);
+    }
+
+    /// One series about it is gone.
+    pub fn drop_series(&mut self, ix: EntityIx) {
+        let row = &mut self.rows[ix.0 as usize];
+        row.series = row.series.saturating_sub(1);
     }
 
     /// Whether it reports about itself.
@@ -414,7 +455,7 @@ impl Entities {
 
     /// How many are known.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.sorted.len()
     }
 
     /// Names refused because there are too many.
@@ -424,10 +465,11 @@ impl Entities {
 
     /// Entities that are new or changed health since the last call, in order of the change.
     pub fn take_changed(&mut self) -> Vec<EntityIx> {
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
         for ix in &changed {
             self.rows[ix.0 as usize].is_changed = false;
         }
+        changed.retain(|ix| self.rows[ix.0 as usize].retired.is_none());
         changed
     }
 }

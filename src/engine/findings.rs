@@ -127,6 +127,21 @@ impl Findings {
         }
     }
 
+    /// Tells every entity it refers to.
+    pub fn entities(&self, mark: &mut impl FnMut(EntityIx)) {
+        for key in self.open.keys() {
+            match *key {
+                Key::Log(of, ..) | Key::Entity(of, _) => mark(of),
+                Key::Edge(from, to, _) => {
+                    mark(from);
+                    mark(to);
+                }
+                Key::Series(_) | Key::Source(_) => {}
+            }
+        }
+        self.held.values().for_each(|state| mark(state.sick));
+    }
+
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         for state in self.held.values_mut() {

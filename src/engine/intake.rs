@@ -4,7 +4,7 @@
 //! (a reset starts over), deltas become rates, `_sum` and `_count` become a mean, `_bucket` is held
 //! by its `_sum` and `_count`. Whatever is refused is counted by reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -22,7 +22,7 @@ use crate::model::{
     Time, Unit,
 };
 
-/// Position of a series in the arena; never reused.
+/// Position of a series in the arena; that of a retired series is given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesIx(pub u32);
 
@@ -45,6 +45,8 @@ enum Derive {
     Mean,
     /// Not judged at all.
     Held,
+    /// Silent for good: the place is free.
+    Retired,
 }
 
 /// A `_sum` series' view of its `_count`.
@@ -94,6 +96,8 @@ pub struct Intake {
     rows: Vec<SeriesRow>,
     of_entity: BTreeMap<EntityIx, Vec<SeriesIx>>,
     pairs: BTreeMap<SeriesIx, Pair>,
+    /// Places of retired series; the lowest is taken first.
+    free: BTreeSet<SeriesIx>,
 }
 
 /// What intake may touch beside its own tables.
@@ -220,7 +224,7 @@ impl Intake {
         match row.derive {
             Derive::Gauge => [value(raw, false), None],
             Derive::Up => [value(raw, true), None],
-            Derive::Held => [None, None],
+            Derive::Held | Derive::Retired => [None, None],
             _ if is_first => [None, None],
             Derive::PerSecond => [value(raw * 1_000.0 / step_ms as f64, false), None],
             Derive::Rate => {
@@ -267,7 +271,7 @@ impl Intake {
         limits: Limits,
         catalogue: &mut Catalogue<'_>,
     ) -> Option<SeriesIx> {
-        if self.rows.len() >= limits.series_max {
+        if self.len() >= limits.series_max {
             catalogue.refusals.add_series(&series.name);
             return None;
         }
@@ -291,8 +295,7 @@ impl Intake {
                 .topology
                 .see(entity, host, Provenance::Inferred, Time::ZERO);
         }
-        let ix = SeriesIx(self.rows.len() as u32);
-        self.rows.push(SeriesRow {
+        let row = SeriesRow {
             role: roles::role_of(series),
             unit: unit_after(series, derive),
             series: Arc::clone(series),
@@ -307,7 +310,14 @@ impl Intake {
             derive,
             raw: f64::NAN,
             sum_row: None,
-        });
+        };
+        let ix = if let Some(ix) = self.free.pop_first() {
+            self.rows[ix.0 as usize] = row;
+            ix
+        } else {
+            self.rows.push(row);
+            SeriesIx(self.rows.len() as u32 - 1)
+        };
         self.index.insert(series.id.0, ix);
         self.of_entity.entry(entity).or_default().push(ix);
         self.pair_up(ix);
@@ -346,6 +356,29 @@ impl Intake {
         }
     }
 
+    /// Frees the place of a series that fell silent for good.
+    pub fn retire(&mut self, ix: SeriesIx) {
+        let row = &mut self.rows[ix.0 as usize];
+        row.derive = Derive::Retired;
+        row.judge = Judge::default();
+        row.history = History::default();
+        row.sum_row = None;
+        let entity = row.entity;
+        self.index.remove(&row.series.id.0);
+        self.pairs.remove(&ix);
+        if let Some(of) = self.of_entity.get_mut(&entity) {
+            of.retain(|held| *held != ix);
+            for held in of.iter() {
+                let row = &mut self.rows[held.0 as usize];
+                row.sum_row.take_if(|sum| *sum == ix);
+            }
+            if of.is_empty() {
+                self.of_entity.remove(&entity);
+            }
+        }
+        self.free.insert(ix);
+    }
+
     /// At most `max` rows from position `from` on, for a checkpoint.
     pub fn saved_rows(&self, from: usize, max: usize) -> &[SeriesRow] {
         let from = from.min(self.rows.len());
@@ -365,22 +398,31 @@ impl Intake {
         let len = rows.len();
         for (at, row) in rows.iter_mut().enumerate() {
             let ix = SeriesIx(at as u32);
+            if row.derive == Derive::Retired {
+                intake.free.insert(ix);
+                continue;
+            }
             row.history.make_room();
             // Its other half may have come after the checkpoint had passed it.
             row.sum_row = row.sum_row.filter(|sum| (sum.0 as usize) < len);
             intake.index.insert(row.series.id.0, ix);
             intake.of_entity.entry(row.entity).or_default().push(ix);
         }
-        intake.rows = rows;
-        let known = |(sum, _): &(SeriesIx, Pair)| (sum.0 as usize) < len;
+        // Its place may have been given to another before the checkpoint came to the pairs.
+        let known = |(sum, _): &(SeriesIx, Pair)| {
+            let row = rows.get(sum.0 as usize);
+            row.is_some_and(|row| row.derive == Derive::Mean)
+        };
         intake.pairs = pairs.into_iter().filter(known).collect();
+        intake.rows = rows;
         intake
     }
 
-    /// Every series, oldest first.
+    /// Every series, by place.
     pub fn iter(&self) -> impl Iterator<Item = (SeriesIx, &SeriesRow)> {
         let at = |(at, row)| (SeriesIx(at as u32), row);
-        self.rows.iter().enumerate().map(at)
+        let is_live = |(_, row): &(SeriesIx, &SeriesRow)| row.derive != Derive::Retired;
+        self.rows.iter().enumerate().map(at).filter(is_live)
     }
 
     /// Labels of a series, if it is held.
@@ -405,6 +447,11 @@ impl Intake {
 
     /// How many series are known.
     pub fn len(&self) -> usize {
+        self.rows.len() - self.free.len()
+    }
+
+    /// How many places there are, free ones included.
+    pub fn places(&self) -> usize {
         self.rows.len()
     }
 }
@@ -451,7 +498,7 @@ impl SeriesRow {
 
     /// Whether its values are judged.
     pub fn is_judged(&self) -> bool {
-        self.derive != Derive::Held
+        !matches!(self.derive, Derive::Held | Derive::Retired)
     }
 }
 

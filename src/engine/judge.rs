@@ -63,6 +63,12 @@ impl Judge {
         }
     }
 
+    /// Nothing more is heard of it: whatever was odd is over.
+    pub fn end(&mut self) {
+        self.excursion = Excursion::default();
+        self.voice = None;
+    }
+
     /// Whether the series is odd now.
     pub fn is_odd(&self) -> bool {
         self.excursion.peak().is_some()
@@ -200,7 +206,19 @@ impl Odd {
         odd
     }
 
-    fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
+    /// The series that are odd now, by entity.
+    pub fn iter(&self) -> impl Iterator<Item = (EntityIx, SeriesIx)> {
+        let each = |(entity, of): (&EntityIx, &BTreeSet<SeriesIx>)| {
+            let entity = *entity;
+            of.iter()
+                .map(move |series| (entity, *series))
+                .collect::<Vec<_>>()
+        };
+        self.of.iter().flat_map(each)
+    }
+
+    /// A series is no longer odd.
+    pub fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
         if let Some(of) = self.of.get_mut(&entity) {
             of.remove(&series);
             if of.is_empty() {

@@ -30,6 +30,7 @@ mod pressure;
 pub mod propose;
 mod refusals;
 mod restore;
+mod retire;
 mod roles;
 pub mod saga;
 mod set_back;
@@ -102,6 +103,10 @@ pub struct Engine {
     housekept: Time,
     /// Time of the last tick.
     ticked: Time,
+    /// When entities without a use were last looked for.
+    swept: Time,
+    /// Series retired since the start.
+    retired: u64,
 }
 
 impl Engine {
@@ -139,6 +144,8 @@ impl Engine {
             counts: Counts::default(),
             housekept: Time::ZERO,
             ticked: Time::ZERO,
+            swept: Time::ZERO,
+            retired: 0,
         }
     }
 
@@ -193,6 +200,7 @@ impl Engine {
             self.housekept = self.now;
             self.changes.expire(self.now);
             self.traces.expire(self.now);
+            self.retire();
         }
         self.tell_of_floods(effects);
     }
@@ -266,6 +274,9 @@ impl Engine {
                 health: self.entities.health(ix),
             })));
         }
+        for id in self.entities.take_gone() {
+            effects.push(Effect::Changed(Delta::EntityGone(id)));
+        }
         for id in self.correlator.book.take_gone() {
             effects.push(Effect::Changed(Delta::IncidentGone(id)));
         }
@@ -297,6 +308,7 @@ impl Engine {
             templates: self.logs.miner().templates().len() as u64,
             signals: self.signals,
             refused: self.refused_total(),
+            retired: self.retired,
             corrected: self.corrections().map(|(_, count)| count).sum(),
             ..Counts::default()
         };

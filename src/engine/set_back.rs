@@ -60,6 +60,8 @@ impl Engine {
         self.now = back.to;
         back.past(&mut self.housekept);
         back.past(&mut self.ticked);
+        back.past(&mut self.swept);
+        self.entities.set_back(back);
         self.intake.set_back(back);
         self.silence.set_back(back);
         self.logs.set_back(back);

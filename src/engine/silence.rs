@@ -187,7 +187,7 @@ impl SilenceWatch {
                 news.push(Silence::Blind(SourceIx(ix as u16), source.last));
             }
         }
-        let total = intake.len();
+        let total = intake.places();
         let part = total.div_ceil(SERIES_PARTS);
         let from = self.next_part * part;
         self.next_part = (self.next_part + 1) % SERIES_PARTS;
@@ -219,6 +219,47 @@ impl SilenceWatch {
             .count();
         let is_gone = judged >= 2 && silent.len() >= judged && self.gone.insert(entity);
         is_gone.then_some(Silence::Gone(entity, last_at))
+    }
+
+    /// Forgets a series that is silent for good; whether its entity counted as gone.
+    pub fn forget(&mut self, series: SeriesIx, entity: EntityIx) -> bool {
+        self.answered.remove(&series);
+        self.down.remove(&series);
+        if let Some(silent) = self.silent.get_mut(&entity) {
+            silent.remove(&series);
+            if silent.is_empty() {
+                self.silent.remove(&entity);
+                return self.gone.remove(&entity);
+            }
+        }
+        self.gone.contains(&entity)
+    }
+
+    /// Forgets series whose places were given to others while a checkpoint was taken.
+    pub fn mend(&mut self, intake: &Intake) {
+        let is_live = |ix: &SeriesIx| (ix.0 as usize) < intake.places();
+        self.answered.retain(is_live);
+        self.down.retain(|ix, _| is_live(ix));
+        self.silent.retain(|entity, series| {
+            let is_its = |ix: &SeriesIx| is_live(ix) && intake.row(*ix).entity == *entity;
+            series.retain(|ix| is_its(ix) && intake.row(*ix).is_silent);
+            !series.is_empty()
+        });
+    }
+
+    /// Whether everything an entity reported stopped.
+    pub fn is_gone(&self, entity: EntityIx) -> bool {
+        self.gone.contains(&entity)
+    }
+
+    /// Newest event time of a source's samples, no later than they came.
+    pub fn newest(&self, source: SourceIx) -> Time {
+        self.sources[source.0 as usize].newest
+    }
+
+    /// Names of all sources.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceId> {
+        self.sources.iter().map(|source| &source.id)
     }
 
     /// Whether it keeps this source.

@@ -74,6 +74,34 @@ impl Topology {
         }
     }
 
+    /// Forgets dependencies seen in calls that were not confirmed since `since`, and those read off
+    /// labels of entities that are gone; those of entities that are `held` stay.
+    pub fn retire(
+        &mut self,
+        since: Time,
+        has_series: impl Fn(EntityIx) -> bool,
+        held: impl Fn(EntityIx) -> bool,
+    ) {
+        let is_over = |(from, to): (EntityIx, EntityIx), edge: &EdgeState| {
+            let is_old = match edge.provenance {
+                Provenance::Declared => false,
+                Provenance::Traced => edge.last_seen < since,
+                Provenance::Inferred => edge.last_seen < since && !has_series(from),
+            };
+            is_old && !held(from) && !held(to)
+        };
+        let over = self
+            .edges
+            .iter()
+            .filter(|(ends, edge)| is_over(**ends, edge));
+        let over: Vec<_> = over.map(|(ends, _)| *ends).collect();
+        for (from, to) in over {
+            self.edges.remove(&(from, to));
+            remove(&mut self.callees, from, to);
+            remove(&mut self.callers, to, from);
+        }
+    }
+
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         for edge in self.edges.values_mut() {
@@ -127,6 +155,15 @@ impl Topology {
     /// Edges refused because there are too many.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+}
+
+fn remove(lists: &mut BTreeMap<EntityIx, Vec<EntityIx>>, of: EntityIx, item: EntityIx) {
+    if let Some(list) = lists.get_mut(&of) {
+        list.retain(|held| *held != item);
+        if list.is_empty() {
+            lists.remove(&of);
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Delta {
     IncidentGone(IncidentId),
     /// An entity's health changed.
     Entity(EntityHealth),
+    /// An entity left the view: nothing was heard of it for long.
+    EntityGone(EntityId),
     /// Totals changed.
     Counts(Counts),
     /// A source's state changed.

@@ -11,6 +11,7 @@ mod book;
 mod condition;
 mod impact;
 mod phase;
+mod places;
 mod rejoin;
 mod set_back;
 mod stages;

@@ -39,6 +39,8 @@ const NEW_KNOWN_MS: i64 = 30 * 60_000;
 /// Lines expected in a silence before it is said, and how much longer than ever it must be.
 const SILENCE_LINES_MIN: f64 = 20.0;
 const SILENCE_GAP_RATIO: f64 = 3.0;
+/// A silence is as sure as this and no surer: one that lasts is no news each minute.
+const SILENCE_SCORE_MAX: f64 = 12.0;
 /// Windows below the score before a burst is over.
 const CALM_WINDOWS: u32 = 3;
 /// Known peaks halve in about three days of windows.
@@ -178,6 +180,14 @@ impl EntityLogs {
                 }
                 open.changed = true;
             }
+        }
+    }
+
+    /// Ends everything that is open.
+    pub(super) fn end(&mut self, now: Time) {
+        for open in &mut self.open {
+            open.finding.ended = Some(now);
+            open.changed = true;
         }
     }
 
@@ -571,7 +581,7 @@ fn silence(counter: &Counter, now: Time) -> Option<Verdict> {
     let missed = usual * silent_buckets / WINDOW_BUCKETS as f64;
     let minutes = silent_ms as f64 / 60_000.0;
     (missed >= SILENCE_LINES_MIN).then(|| Verdict {
-        score: missed / std::f64::consts::LN_10,
+        score: (missed / std::f64::consts::LN_10).min(SILENCE_SCORE_MAX),
         seen: 0.0,
         expected: Band {
             low: 1.0,

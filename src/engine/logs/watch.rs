@@ -91,6 +91,31 @@ impl LogWatch {
         self.closed = Some(self.closed.map_or(due, |closed| closed.max(due)));
     }
 
+    /// Forgets entities that said nothing since `since`, but for those `is_held`; what was open about
+    /// them is over at `now` and returned.
+    pub(in crate::engine) fn retire(
+        &mut self,
+        since: Time,
+        now: Time,
+        is_held: impl Fn(&EntityId) -> bool,
+    ) -> Vec<LogFinding> {
+        let mut over = Vec::new();
+        self.entities.retain(|id, logs| {
+            if logs.last_seen >= since || is_held(id) {
+                return true;
+            }
+            logs.end(now);
+            logs.drain(&mut over);
+            false
+        });
+        over
+    }
+
+    /// The entities that log.
+    pub(in crate::engine) fn entities(&self) -> impl Iterator<Item = &EntityId> {
+        self.entities.keys()
+    }
+
     /// Follows a clock that was set back: counts of a time that never was are forgotten.
     pub(in crate::engine) fn set_back(&mut self, back: SetBack) {
         let due = bucket_of(back.to.plus_ms(-LATENESS_MS)) - 1;

@@ -299,6 +299,34 @@ impl Traces {
             .retain(|_, held| now.since(held.at) <= 2 * EXEMPLAR_MS);
     }
 
+    /// Forgets flows without calls since `since`.
+    pub fn retire(&mut self, since: Time) {
+        self.flows.retain(|_, state| {
+            let last = state.recent.back().map(|(at, _)| *at);
+            state.now.calls >= 1.0 || last.is_some_and(|at| at >= since)
+        });
+    }
+
+    /// Tells every entity it refers to.
+    pub fn entities(&self, mark: &mut impl FnMut(EntityIx)) {
+        for flow in self.flows.keys() {
+            match *flow {
+                Flow::Served(of) | Flow::Own(of) | Flow::Gap(of) => mark(of),
+                Flow::Called(from, to) => {
+                    mark(from);
+                    mark(to);
+                }
+            }
+        }
+        let waiting = self.waiting.values().flat_map(|waiting| &waiting.parts);
+        let kept = self.exemplars.values().flat_map(|e| &e.tree.parts);
+        for part in waiting.chain(kept) {
+            mark(part.entity);
+            part.peer.into_iter().for_each(&mut *mark);
+        }
+        self.exemplars.keys().for_each(|(entity, _)| mark(*entity));
+    }
+
     /// Examples of an entity, newest first.
     pub fn exemplars(&self, entity: EntityIx) -> impl Iterator<Item = (TraceId, Reason, &Tree)> {
         [Reason::Failed, Reason::Slowest]
