@@ -17,7 +17,7 @@ use super::{
     API_VERSION, AlertPage, AuditPage, CommandReply, ErrorBody, HEARTBEAT_MS, IncidentDetail,
     IncidentPage, Panels, RunbookRow, View, WatchMessage, path,
 };
-use crate::model::{Command, EntityId, Fingerprint, IncidentId, Plan};
+use crate::model::{Command, EntityId, Feedback, Fingerprint, IncidentId, Plan};
 
 /// Longest answer to anything but `watch`, in milliseconds.
 const ANSWER_MS_MAX: u64 = 10_000;
@@ -307,6 +307,11 @@ impl Client {
     /// Runbooks loaded.
     pub async fn runbooks(&self) -> Result<Vec<RunbookRow>, ClientError> {
         self.get(path::RUNBOOKS, &[]).await
+    }
+
+    /// What people said of findings, and the bars that follow from it.
+    pub async fn feedback(&self) -> Result<Feedback, ClientError> {
+        self.get(path::FEEDBACK, &[]).await
     }
 
     /// A page of the journal, newest last.

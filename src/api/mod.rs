@@ -43,6 +43,9 @@ pub mod path {
     pub const RUNBOOKS: &str = "/api/v1/runbooks";
     /// `POST`: a [`super::Command`](crate::model::Command); answers a [`super::CommandReply`].
     pub const COMMANDS: &str = "/api/v1/commands";
+    /// `GET`: [`super::Feedback`](crate::model::Feedback): what people said of findings, and the bars
+    /// that follow from it. A finding is marked by the command `mark`.
+    pub const FEEDBACK: &str = "/api/v1/feedback";
     /// `GET`: the journal, newest last; `?after=LINE&limit=N`.
     pub const AUDIT: &str = "/api/v1/audit";
 }

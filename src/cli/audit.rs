@@ -8,7 +8,7 @@ use super::Common;
 use super::output::{Failure, Table, clock, print, print_json, safe};
 use super::place::{Place, client};
 use crate::api::AuditEntry;
-use crate::model::{Record, StepEventKind};
+use crate::model::{Opinion, Record, StepEventKind};
 use crate::store::JOURNAL_FILE;
 use crate::store::journal;
 
@@ -117,6 +117,14 @@ fn words(record: &Record) -> (String, String) {
             "daemon".to_owned(),
             format!("clock set back from {from} to {to}"),
         ),
+        Record::Label { label } => {
+            let opinion = label.opinion.map_or("not judged", Opinion::as_str);
+            let what = format!(
+                "finding {} is {opinion}: {} on {}",
+                label.finding.0, label.subject, label.entity
+            );
+            (label.by.clone(), what)
+        }
         Record::Decision { by, what, refused } => {
             let asked = serde_json::to_string(what).unwrap_or_default();
             let outcome = refused

@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod eval;
 mod export;
+mod feedback;
 mod keys;
 mod list;
 mod output;
@@ -98,6 +99,10 @@ enum Cmd {
     Resolve(act::IncidentArgs),
     /// Declare an incident not over
     Reopen(act::IncidentArgs),
+    /// Say that a finding is noise or useful: noise raises the bar for its like
+    Mark(feedback::MarkArgs),
+    /// List what was said of findings, and the bars it raised
+    Labels,
     /// List plans, or show one with everything it would run
     Plans(plan::PlansArgs),
     /// Render a runbook for an incident although the engine did not propose it
@@ -169,6 +174,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Note(args) => act::note(common, args).await,
         Cmd::Resolve(args) => act::resolve(common, &args).await,
         Cmd::Reopen(args) => act::reopen(common, &args).await,
+        Cmd::Mark(args) => feedback::mark(common, &args).await,
+        Cmd::Labels => feedback::labels(common).await,
         Cmd::Plans(args) => plan::plans(common, &args).await,
         Cmd::Propose(args) => plan::propose(common, args).await,
         Cmd::Approve(args) => plan::approve(common, &args).await,

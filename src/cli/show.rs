@@ -53,10 +53,11 @@ fn page(detail: &IncidentDetail, now: Time) -> String {
     section(&mut text, "Findings", findings, |finding| {
         let state = if finding.is_open() { "" } else { " (over)" };
         format!(
-            "{} {}: {}{state}",
+            "{} {}: {}{state} [finding {}]",
             clock(finding.since, now),
             safe(finding.entity.as_str()),
-            safe(&finding.text)
+            safe(&finding.text),
+            finding.id.0
         )
     });
     section(

@@ -131,7 +131,10 @@ impl Engine {
             let _ = self.with_plans(|plans, world| plans.on_command(now, by, what, world, effects));
             return;
         }
-        let answer = govern::role_allows(by, what, None).and_then(|()| self.decide(by, what));
+        let answer = govern::role_allows(by, what, None).and_then(|()| match what {
+            Command::Mark { finding, opinion } => self.mark(by, *finding, *opinion, effects),
+            _ => self.decide(by, what),
+        });
         effects.push(Effect::Record(Record::Decision {
             by: by.clone(),
             what: what.clone(),
@@ -181,6 +184,7 @@ impl Engine {
             | Command::Reject { .. }
             | Command::RollBack { .. }
             | Command::Settle { .. }
+            | Command::Mark { .. }
             | Command::KillSwitch { .. } => {}
         }
         Ok(())

@@ -120,6 +120,7 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         Command::Acknowledge { .. }
         | Command::Assign { .. }
         | Command::Note { .. }
+        | Command::Mark { .. }
         | Command::Resolve { .. }
         | Command::Reopen { .. }
         | Command::Propose { .. }

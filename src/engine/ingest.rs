@@ -177,8 +177,12 @@ impl Engine {
     }
 
     /// Opens or updates a finding.
-    pub(super) fn observe(&mut self, seen: Observation) {
+    pub(super) fn observe(&mut self, mut seen: Observation) {
         let entities = &self.entities;
+        let entity = entities.id(seen.entity);
+        if !self.opinions.admit(&mut seen, entity) {
+            return;
+        }
         self.findings.note(seen, |ix| entities.id(ix).clone());
     }
 

@@ -11,9 +11,9 @@ use super::detect::{Excursion, SeriesDetector, Transition, Verdict};
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Key, Observation};
-use super::intake::{Intake, Reading, SeriesIx};
+use super::intake::{Intake, Reading, SeriesIx, SeriesRow};
 use super::set_back::SetBack;
-use crate::model::{Band, Direction, MetricRole, Time, Unit};
+use crate::model::{Band, Check, Direction, MetricRole, Time, Unit};
 
 /// Odd series of one entity weighed together at most: more say nothing new.
 const VOICES_MAX: usize = 64;
@@ -179,6 +179,13 @@ impl Engine {
         }
     }
 
+    /// How much the bar of a series is raised because people called the like noise.
+    pub(super) fn raised_by(&self, row: &SeriesRow) -> f32 {
+        let entity = self.entities.id(row.entity);
+        self.opinions
+            .raised_by(Check::Spike, &row.series.name, entity)
+    }
+
     /// What the odd series of an entity say together.
     fn call_of(&self, entity: EntityIx, at: Time) -> Call {
         let voices: Vec<Voice> = self
@@ -188,9 +195,13 @@ impl Engine {
             .into_iter()
             .flatten()
             .take(VOICES_MAX)
-            .filter_map(|series| self.intake.row(*series).judge.voice)
-            .filter(|(heard, _)| at.since(*heard).abs() <= HEARD_MS)
-            .map(|(_, voice)| voice)
+            .map(|series| self.intake.row(*series))
+            .filter_map(|row| Some((row, row.judge.voice?)))
+            .filter(|(_, (heard, _))| at.since(*heard).abs() <= HEARD_MS)
+            .map(|(row, (_, voice))| Voice {
+                evidence: voice.evidence - self.raised_by(row),
+                ..voice
+            })
             .collect();
         joint::weigh(&voices).call
     }

@@ -17,6 +17,7 @@ pub mod detect;
 pub mod diagnose;
 mod entities;
 mod explain;
+mod feedback;
 mod findings;
 pub mod govern;
 mod history;
@@ -48,6 +49,7 @@ use alerts::Alerts;
 use changes::Changes;
 use correlate::Correlator;
 use entities::Entities;
+use feedback::Opinions;
 use findings::Findings;
 use intake::Intake;
 use judge::Odd;
@@ -93,6 +95,7 @@ pub struct Engine {
     alerts: Alerts,
     changes: Changes,
     findings: Findings,
+    opinions: Opinions,
     correlator: Correlator,
     plans: Plans,
     refusals: Refusals,
@@ -137,6 +140,7 @@ impl Engine {
             alerts: Alerts::default(),
             changes: Changes::default(),
             findings: Findings::default(),
+            opinions: Opinions::default(),
             correlator: Correlator::default(),
             refusals: Refusals::default(),
             pressure: Pressure::default(),

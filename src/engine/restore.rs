@@ -10,8 +10,12 @@ impl Engine {
     pub(super) fn restore_records<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
         let mut incidents: BTreeMap<IncidentId, &Incident> = BTreeMap::new();
         for record in records {
-            if let Record::Incident { incident } = record {
-                incidents.insert(incident.id, incident);
+            match record {
+                Record::Incident { incident } => {
+                    incidents.insert(incident.id, incident);
+                }
+                Record::Label { label } => self.opinions.put((**label).clone()),
+                _ => {}
             }
             self.plans.restore(record);
         }

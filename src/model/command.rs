@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{EntityId, IncidentId, Outcome, PlanId, Time};
+use super::{EntityId, FindingId, IncidentId, Opinion, Outcome, PlanId, Time};
 
 /// What a person may do, each role including the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,6 +96,13 @@ pub enum Command {
         /// What happened.
         outcome: Outcome,
     },
+    /// Say what you think of a finding, or take it back.
+    Mark {
+        /// Which.
+        finding: FindingId,
+        /// What you think; nothing takes back what was said.
+        opinion: Option<Opinion>,
+    },
     /// Stop or allow all automation.
     KillSwitch {
         /// Whether automation is stopped.
@@ -112,6 +119,12 @@ pub enum Refusal {
     NoIncident {
         /// The one asked for.
         incident: IncidentId,
+    },
+    /// There is no such finding, or it is long over.
+    #[error("there is no finding {}", finding.0)]
+    NoFinding {
+        /// The one asked for.
+        finding: FindingId,
     },
     /// There is no such plan.
     #[error("there is no {plan}")]

@@ -9,6 +9,7 @@ mod command;
 mod delta;
 mod effect;
 mod entity;
+mod feedback;
 mod finding;
 mod hypothesis;
 mod incident;
@@ -33,6 +34,7 @@ pub use delta::{
 };
 pub use effect::{Effect, Notification};
 pub use entity::{Entity, EntityId, EntityKind};
+pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use hypothesis::{Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
 pub use incident::{

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Command, Incident, Plan, Refusal, RunId, StepEvent, Time};
+use super::{Actor, Command, Incident, Label, Plan, Refusal, RunId, StepEvent, Time};
 
 /// One fact for the journal. The engine emits it before the effect it justifies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,11 @@ pub enum Record {
         from: Time,
         /// The time it is.
         to: Time,
+    },
+    /// A person said what they think of a finding, or took it back.
+    Label {
+        /// What was said of what.
+        label: Box<Label>,
     },
     /// A command, accepted or refused.
     Decision {

@@ -145,6 +145,7 @@ impl Db {
             Record::Plan { plan } => put(&self.plans, plan.id.0, plan),
             Record::Started { .. }
             | Record::ClockSetBack { .. }
+            | Record::Label { .. }
             | Record::Decision { .. }
             | Record::Intent { .. }
             | Record::Result { .. } => Ok(()),

@@ -312,6 +312,7 @@ fn asked(command: &Command) -> String {
         Command::Acknowledge { incident } => format!("acknowledge {incident}"),
         Command::Assign { incident, to } => format!("assign {incident} to {to}"),
         Command::Note { incident, .. } => format!("note on {incident}"),
+        Command::Mark { finding, .. } => format!("mark finding {}", finding.0),
         Command::Resolve { incident } => format!("resolve {incident}"),
         Command::Reopen { incident } => format!("reopen {incident}"),
         Command::Propose { runbook, .. } => format!("propose {runbook}"),
@@ -330,6 +331,10 @@ fn done(command: &Command) -> String {
         Command::Acknowledge { incident } => format!("You have {incident}."),
         Command::Assign { incident, to } => format!("{incident} is given to {to}."),
         Command::Note { incident, .. } => format!("Noted on {incident}."),
+        Command::Mark { finding, opinion } => {
+            let opinion = opinion.map_or("no longer judged", crate::model::Opinion::as_str);
+            format!("Finding {} is {opinion}.", finding.0)
+        }
         Command::Resolve { incident } => format!("{incident} is declared over."),
         Command::Reopen { incident } => format!("{incident} is open again."),
         Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),

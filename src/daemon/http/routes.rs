@@ -23,7 +23,8 @@ use crate::api::{
 use crate::daemon::Door;
 use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
-use crate::model::{Actor, Command, EntityId, Fingerprint, IncidentId, Phase, Plan};
+use crate::engine::Engine;
+use crate::model::{Actor, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan};
 
 /// Largest command, in bytes: a long note.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
@@ -116,6 +117,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::ALERTS, get(alerts))
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
+        .route(path::FEEDBACK, get(feedback))
         .route(path::COMMANDS, post(command))
         .route(path::AUDIT, get(audit))
         .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
@@ -266,6 +268,10 @@ async fn runbooks(State(api): State<Api>, _: Caller) -> Answer<Vec<RunbookRow>> 
         rows.collect()
     });
     Ok(Json(rows.await?))
+}
+
+async fn feedback(State(api): State<Api>, _: Caller) -> Answer<Feedback> {
+    Ok(Json(api.door.query(Engine::feedback).await?))
 }
 
 async fn command(

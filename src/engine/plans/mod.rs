@@ -260,6 +260,7 @@ impl Plans {
             Command::Acknowledge { .. }
             | Command::Assign { .. }
             | Command::Note { .. }
+            | Command::Mark { .. }
             | Command::Resolve { .. }
             | Command::Reopen { .. } => false,
         }
@@ -333,6 +334,7 @@ impl Plans {
             Command::Acknowledge { .. }
             | Command::Assign { .. }
             | Command::Note { .. }
+            | Command::Mark { .. }
             | Command::Resolve { .. }
             | Command::Reopen { .. } => {
                 return Err(Refusal::Policy {

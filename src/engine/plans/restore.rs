@@ -43,6 +43,7 @@ impl Plans {
             Record::Decision { .. }
             | Record::Started { .. }
             | Record::ClockSetBack { .. }
+            | Record::Label { .. }
             | Record::Incident { .. } => {}
         }
     }
