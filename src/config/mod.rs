@@ -21,7 +21,9 @@ pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{Kind, SETTINGS, Setting};
-pub use sources::{HostConfig, ReceiverConfig, SourcesConfig, TailConfig, TailFrom};
+pub use sources::{
+    HostConfig, ReceiverConfig, SourcesConfig, SyslogConfig, TailConfig, TailFrom, WhenFull,
+};
 
 /// Default port of the receivers' listener.
 pub const LISTEN_PORT: u16 = 9797;
@@ -90,15 +92,18 @@ impl Config {
 
     /// Listeners that others can reach although nothing there would be secret: setting and address.
     pub fn exposed_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-        let listeners = [
-            ("listen", Some(self.listen)),
-            ("otlp_listen", self.otlp_listen),
-        ];
         let is_open = !self.tls.is_on();
-        let listeners = listeners.into_iter();
+        let syslog = &self.sources.syslog;
+        let listeners = [
+            ("listen", Some(self.listen).filter(|_| is_open)),
+            ("otlp_listen", self.otlp_listen.filter(|_| is_open)),
+            ("sources.syslog.udp", syslog.udp),
+            ("sources.syslog.tcp", syslog.tcp),
+        ];
         listeners
+            .into_iter()
             .filter_map(|(setting, address)| Some((setting, address?)))
-            .filter(move |(_, address)| is_open && !address.ip().is_loopback())
+            .filter(|(_, address)| !address.ip().is_loopback())
     }
 }
 

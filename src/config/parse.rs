@@ -186,15 +186,28 @@ impl Check<'_> {
     fn exposed(&mut self, config: &Config, root: &DeTable<'_>) {
         for (name, address) in config.exposed_listeners() {
             if config.sources.insecure {
+                let api = if name == "listen" {
+                    "; the API is not served there"
+                } else {
+                    ""
+                };
                 let what = format!(
-                    "`{name}` is {address} without TLS (`sources.insecure`): whoever can reach it may send telemetry and read along; the API is not served there"
+                    "`{name}` is {address} without TLS (`sources.insecure`): whoever can reach it may send telemetry and read along{api}"
                 );
                 self.warn(&span_of(root, name), &what);
                 continue;
             }
-            let why = format!(
-                "`{name}` is {address}, which others can reach: give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
-            );
+            let way_out = if name.starts_with("sources.") {
+                "listen on 127.0.0.1, or accept that by `sources.insecure = true`"
+            } else {
+                "give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
+            };
+            let why = format!("`{name}` is {address}, which others can reach: {way_out}");
+            self.error(&span_of(root, name), &why);
+        }
+        if config.sources.syslog.tls.is_some() && !config.tls.is_on() {
+            let name = "sources.syslog.tls";
+            let why = format!("`{name}` needs `tls.cert_file` and `tls.key_file`");
             self.error(&span_of(root, name), &why);
         }
     }
@@ -226,7 +239,12 @@ impl Check<'_> {
             &sources.otlp,
             &sources.changes,
         ];
-        if receivers.iter().all(|r| !r.enabled) && !sources.host.enabled && sources.tail.is_empty()
+        let syslog = &sources.syslog;
+        let listens = [syslog.udp, syslog.tcp, syslog.tls];
+        if receivers.iter().all(|r| !r.enabled)
+            && !sources.host.enabled
+            && sources.tail.is_empty()
+            && listens.iter().all(Option::is_none)
         {
             self.warn(
                 &span_of(root, "sources"),
@@ -356,8 +374,16 @@ fn written(path: &str) -> String {
     path.replace("[]", "")
 }
 
-fn span_of(root: &DeTable<'_>, name: &str) -> Range<usize> {
-    root.get_key_value(name).map_or(0..0, |(key, _)| key.span())
+/// Where a setting stands, `section.name`.
+fn span_of(root: &DeTable<'_>, path: &str) -> Range<usize> {
+    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+    let Some((key, value)) = root.get_key_value(name) else {
+        return 0..0;
+    };
+    match value.get_ref() {
+        DeValue::Table(inner) if !rest.is_empty() => span_of(inner, rest),
+        _ => key.span(),
+    }
 }
 
 fn nth_span(root: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {

@@ -181,6 +181,30 @@ pub const SETTINGS: &[Setting] = &[
         "Name of this host's entity. Default: the host name.",
     ),
     row(
+        "sources.syslog.udp",
+        Kind::AddressOrOff,
+        "\"\"",
+        "Take syslog datagrams here (RFC 5424 and 3164). What finds no room is lost and counted.",
+    ),
+    row(
+        "sources.syslog.tcp",
+        Kind::AddressOrOff,
+        "\"\"",
+        "Take syslog streams here, framed by lines or octet counts.",
+    ),
+    row(
+        "sources.syslog.tls",
+        Kind::AddressOrOff,
+        "\"\"",
+        "Take syslog streams over TLS here, with the certificate of `[tls]`.",
+    ),
+    row(
+        "sources.syslog.when_full",
+        Kind::Choice(&["block", "drop"]),
+        "\"block\"",
+        "What a stream does while the engine is behind: wait, so that the sender keeps what it has, or drop and count.",
+    ),
+    row(
         "sources.tail[].paths",
         Kind::TextList,
         "",

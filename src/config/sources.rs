@@ -1,6 +1,7 @@
 //! What the sources may be told. Everything has a default that works without a config file.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub struct SourcesConfig {
     pub changes: ReceiverConfig,
     /// This host's own telemetry.
     pub host: HostConfig,
+    /// Logs as syslog.
+    pub syslog: SyslogConfig,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -46,6 +49,34 @@ pub struct HostConfig {
     pub interval_s: u32,
     /// Name of this host's entity; the host name if not given.
     pub name: Option<String>,
+}
+
+/// Logs as syslog; nothing is listened on unless an address is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SyslogConfig {
+    /// Where datagrams are taken; empty in the file for nowhere.
+    #[serde(with = "super::address_or_off")]
+    pub udp: Option<SocketAddr>,
+    /// Where streams are taken.
+    #[serde(with = "super::address_or_off")]
+    pub tcp: Option<SocketAddr>,
+    /// Where streams over TLS are taken.
+    #[serde(with = "super::address_or_off")]
+    pub tls: Option<SocketAddr>,
+    /// What a stream does while the engine is behind.
+    pub when_full: WhenFull,
+}
+
+/// What a source does that can choose while the engine is behind and the queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// Wait, and let the sender wait.
+    #[default]
+    Block,
+    /// Lose what comes, and count it.
+    Drop,
 }
 
 /// A set of log files that belong together.
@@ -94,6 +125,7 @@ impl Default for SourcesConfig {
             otlp: ReceiverConfig::default(),
             changes: ReceiverConfig::default(),
             host: HostConfig::default(),
+            syslog: SyslogConfig::default(),
             tail: Vec::new(),
         }
     }

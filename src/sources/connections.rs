@@ -164,6 +164,11 @@ impl Connection {
         matches!(self.open.activity(), Activity::Silent(_))
     }
 
+    /// Notes that the peer of a one-way connection said something.
+    pub(super) fn heard(&self) {
+        self.open.set(Activity::Idle(Instant::now()));
+    }
+
     /// Notes that a request's head is there; its body must be read through what this gives.
     pub(super) fn asked<B: HttpBody>(&self, body: B) -> ArrivingBody<B> {
         self.open.set(if body.is_end_stream() {

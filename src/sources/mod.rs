@@ -25,8 +25,10 @@ mod recent;
 mod remote_write;
 mod rhythm;
 mod series;
+mod syslog;
 mod tail;
 mod tls;
+mod udp;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -72,6 +74,7 @@ pub struct Sources {
     otlp: Option<SignalSender>,
     changes: Option<SignalSender>,
     host: Option<SignalSender>,
+    syslog: Option<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -103,6 +106,8 @@ impl Sources {
                 let place = format!("this host, {}", host::name(&on.host));
                 registry.source("host", Rhythm::Regular, &place)
             }),
+            syslog: syslog::place(&on.syslog)
+                .map(|place| registry.source("syslog", Rhythm::Sporadic, &place)),
             tails: on
                 .tail
                 .iter()
@@ -169,6 +174,10 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         let (address, receivers) = (config.listen, sources.receivers());
         let listening = listen::listen(address, "listen", routes, tls.clone(), receivers);
         tasks.spawn(listening);
+    }
+    if let Some(sender) = sources.syslog.clone() {
+        let (syslog, clock) = (config.sources.syslog.clone(), Arc::clone(&sources.clock));
+        tasks.spawn(syslog::receive(syslog, tls.clone(), sender, clock));
     }
     if let (Some(address), Some(sender)) = (config.otlp_listener(), sources.otlp.clone()) {
         let routes = otlp_router(sources, sender.clone());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use stormglass::config::parse;
 use stormglass::daemon::{Clock, Daemon, DaemonOptions, Telemetry, start};
 use stormglass::engine::Engine;
+use stormglass::model::SourceRow;
 use tempfile::TempDir;
 
 /// How long a peer may take to do its part.
@@ -24,10 +25,17 @@ pub struct Peer(pub Child);
 
 impl Receiver {
     pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more settings: sections of a config file.
+    pub async fn with(sections: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the test");
-        let config = "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\nsources.host.enabled = false\n\
-                      [engine]\nresolve_after_s = 1\n";
-        let (config, _) = parse(config, "test.toml").expect("the config is valid");
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\nsources.host.enabled = false\n\
+             engine.resolve_after_s = 1\n{sections}"
+        );
+        let (config, _) = parse(&config, "test.toml").expect("the config is valid");
         let daemon = start(DaemonOptions {
             config,
             runbooks: Vec::new(),
@@ -45,6 +53,13 @@ impl Receiver {
     pub fn address(&self) -> String {
         let address = self.daemon.listen().expect("a live daemon listens");
         address.to_string()
+    }
+
+    /// How a source is.
+    pub fn source(&self, name: &str) -> SourceRow {
+        let mut rows = self.daemon.sources().rows(Clock::real().now()).into_iter();
+        rows.find(|row| row.name == name)
+            .expect("the source is registered")
     }
 
     /// Asks the engine until it answers; panics with what was waited for when patience ends.

@@ -1,4 +1,5 @@
-//! The protocols against the programs that speak them: a real Prometheus, a real OpenTelemetry SDK.
+//! The protocols against the programs that speak them: a real Prometheus, a real OpenTelemetry
+//! SDK, a real rsyslog.
 //!
 //! A peer that is not installed is skipped, loudly; with `STORMGLASS_REQUIRE_PEERS=1` it is a
 //! failure. These tests run on real time: the peers do.
@@ -6,3 +7,4 @@
 mod harness;
 mod opentelemetry;
 mod prometheus;
+mod syslog;

@@ -7,3 +7,4 @@ mod otlp;
 mod properties;
 mod remote_write;
 mod sockets;
+mod syslog;

@@ -1,0 +1,144 @@
+//! Datagrams, for the sources that take them: received in batches, never answered.
+//!
+//! Who sends datagrams cannot send them again: what finds no room is counted as lost, and so is what
+//! the system had to drop before we came to read it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+
+use super::backoff::Backoff;
+use super::{Clock, SignalSender};
+use crate::model::{Signal, Time};
+
+/// Longest datagram there is.
+const DATAGRAM_BYTES_MAX: usize = 65_536;
+/// Most datagrams read before their signals are handed over.
+const BATCH_DATAGRAMS_MAX: usize = 1_024;
+/// Room asked of the system for datagrams that wait, in bytes; it may give less.
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
+/// Time between two looks at what the system dropped, in seconds.
+const DROPS_EVERY_S: u64 = 5;
+/// Where the system counts what it dropped.
+const PROC_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
+
+/// Makes signals of a datagram; on an error, why it was rejected.
+pub(super) trait ReadDatagram {
+    /// Appends what a datagram holds.
+    fn read(
+        &mut self,
+        datagram: &[u8],
+        peer: IpAddr,
+        now: Time,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), String>;
+}
+
+/// Receives until the future is dropped, binding again and again until that works.
+pub(super) async fn receive(
+    address: SocketAddr,
+    setting: &'static str,
+    sender: SignalSender,
+    clock: Clock,
+    mut reader: impl ReadDatagram,
+) {
+    let mut backoff = Backoff::new();
+    let socket = loop {
+        match UdpSocket::bind(address).await {
+            Ok(socket) => break socket,
+            Err(error) => {
+                let why =
+                    format!("cannot listen on UDP {address} (`{setting}` in the config): {error}");
+                sender.fail(&why);
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
+        }
+    };
+    sender.recovered();
+    // A smaller room only means that bursts are dropped earlier, which is counted.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, WAITING_BYTES);
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    let mut look = tokio::time::interval(Duration::from_secs(DROPS_EVERY_S));
+    let mut dropped_before = 0;
+    loop {
+        tokio::select! {
+            ready = socket.readable() => {
+                if ready.is_err() {
+                    tokio::time::sleep(backoff.next_wait()).await;
+                    continue;
+                }
+                let signals = batch(&socket, &mut buffer, clock(), &sender, &mut reader);
+                // Counted as lost by the queue.
+                let _ = sender.send_or_lose(signals);
+                // Other tasks have their turn, however fast datagrams come.
+                tokio::task::yield_now().await;
+            }
+            _ = look.tick() => {
+                let dropped = socket.local_addr().map_or(0, drops);
+                if dropped > dropped_before {
+                    let why = "the system dropped datagrams: they came faster than they were read";
+                    sender.lose(dropped - dropped_before, why);
+                }
+                dropped_before = dropped;
+            }
+        }
+    }
+}
+
+/// Everything that waits, as far as the bound.
+fn batch(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    now: Time,
+    sender: &SignalSender,
+    reader: &mut impl ReadDatagram,
+) -> Vec<Signal> {
+    let mut signals = Vec::new();
+    for _ in 0..BATCH_DATAGRAMS_MAX {
+        // An error here concerns one datagram, or says that none is left.
+        let Ok((length, peer)) = socket.try_recv_from(buffer) else {
+            break;
+        };
+        let peer = peer.ip().to_canonical();
+        if let Err(why) = reader.read(&buffer[..length], peer, now, &mut signals) {
+            sender.reject(1, &why);
+        }
+    }
+    signals
+}
+
+/// Datagrams that the system dropped at this address since the socket was opened.
+fn drops(address: SocketAddr) -> u64 {
+    let tables = PROC_TABLES.iter();
+    let texts = tables.filter_map(|table| std::fs::read_to_string(table).ok());
+    texts.map(|text| drops_of_port(&text, address.port())).sum()
+}
+
+/// `sl local_address rem_address st tx_queue:rx_queue … drops`: an address ends in its port, in hex.
+fn drops_of_port(table: &str, port: u16) -> u64 {
+    let suffix = format!(":{port:04X}");
+    let rows = table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let is_ours = fields.nth(1)?.ends_with(&suffix);
+        let drops = fields.last()?.parse::<u64>().ok()?;
+        is_ours.then_some(drops)
+    });
+    rows.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_read_from_the_systems_table() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+             112: 0100007F:0202 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 17\n\
+             113: 0100007F:1FBD 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1235 2 0000000000000000 3\n";
+        assert_eq!(drops_of_port(table, 514), 17);
+        assert_eq!(drops_of_port(table, 8_125), 3);
+        assert_eq!(drops_of_port(table, 9), 0);
+        assert_eq!(drops_of_port("garbage\n\u{0}", 9), 0);
+    }
+}

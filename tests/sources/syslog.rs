@@ -1,0 +1,196 @@
+//! Syslog over real sockets: streams in both framings, over TLS, broken off; and what is counted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stormglass::config::parse;
+use stormglass::model::{Signal, SourceRow};
+use stormglass::sources::{
+    Listeners, SIGNALS_QUEUED_MAX, SignalQueue, SourceRegistry, Sources, Tls, run, signal_queue,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::harness::NOW;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Syslog {
+    registry: SourceRegistry,
+    queue: SignalQueue,
+}
+
+fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound")
+}
+
+impl Syslog {
+    fn start(config: &str, tls: Option<&str>) -> Self {
+        let listen = free_port();
+        let config = format!(
+            "listen = \"{listen}\"\notlp_listen = \"\"\nsources.host.enabled = false\n{config}"
+        );
+        let (config, _) = parse(&config, "test.toml").expect("the config is valid");
+        let tls = tls.and_then(|_| Tls::from_config(&config.tls).expect("the files are good"));
+        let (registry, queue) = signal_queue();
+        let sources = Sources::new(Arc::new(config), &registry, Arc::new(|| NOW));
+        let routes = axum::Router::new();
+        tokio::spawn(async move { run(&sources, Listeners::default(), tls, routes).await });
+        Self { registry, queue }
+    }
+
+    fn row(&self) -> SourceRow {
+        let rows = self.registry.rows(NOW).into_iter();
+        let mut rows = rows.filter(|row| row.name == "syslog");
+        rows.next().expect("it is registered")
+    }
+
+    /// The texts of the next lines.
+    async fn texts(&mut self, count: usize) -> Vec<String> {
+        let mut texts = Vec::new();
+        while texts.len() < count {
+            let queued = tokio::time::timeout(PATIENCE, self.queue.recv()).await;
+            let queued = queued.expect("lines come in time").expect("it runs");
+            texts.extend(
+                queued
+                    .take(NOW)
+                    .signals
+                    .into_iter()
+                    .map(|signal| match signal {
+                        Signal::Log(line) => line.text.to_string(),
+                        other => panic!("not a line: {other:?}"),
+                    }),
+            );
+        }
+        texts
+    }
+
+    async fn until(&self, done: impl Fn(&SourceRow) -> bool) -> SourceRow {
+        let waited = async {
+            while !done(&self.row()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waited).await;
+        assert!(waited.is_ok(), "{:?}", self.row());
+        self.row()
+    }
+}
+
+/// Connects as soon as somebody listens.
+async fn connect(address: SocketAddr) -> TcpStream {
+    let connected = async {
+        loop {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let connected = tokio::time::timeout(PATIENCE, connected).await;
+    connected.expect("it listens in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_read_in_any_framing_and_a_broken_one_is_counted() {
+    let address = free_port();
+    let mut syslog = Syslog::start(&format!("sources.syslog.tcp = \"{address}\"\n"), None);
+    let mut stream = connect(address).await;
+    let text = "<13>Nov 20 15:22:15 n app: one\n31 <13>Nov 20 15:22:15 n app: two\n<13>1 - n app - - - three\n<13>1 - n app - - -\n";
+    stream.write_all(text.as_bytes()).await.expect("it is read");
+    assert_eq!(syslog.texts(3).await, ["one", "two", "three"]);
+    stream
+        .write_all(b"99 <13>1 - n app")
+        .await
+        .expect("it is read");
+    drop(stream);
+    let row = syslog.until(|row| row.rejected == 2).await;
+    let why = row.last_refusal.expect("it says why").why;
+    assert!(
+        why.contains("127.0.0.1 broke off within a message"),
+        "{why}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_come_over_tls() {
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let (cert, secret) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, key.cert.pem()).expect("it is writable");
+    std::fs::write(&secret, key.signing_key.serialize_pem()).expect("it is writable");
+    let address = free_port();
+    let config = format!(
+        "[tls]\ncert_file = {cert:?}\nkey_file = {secret:?}\n[sources.syslog]\ntls = \"{address}\"\n"
+    );
+    let mut syslog = Syslog::start(&config, Some("on"));
+    let mut roots = RootCertStore::empty();
+    roots.add(key.cert.der().clone()).expect("a certificate");
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = connect(address).await;
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connected = TlsConnector::from(Arc::new(client))
+        .connect(name, stream)
+        .await;
+    let mut stream = connected.expect("both agree");
+    let text = b"<13>1 - n app - - - a secret\n";
+    stream.write_all(text).await.expect("it is read");
+    stream.flush().await.expect("it is read");
+    assert_eq!(syslog.texts(1).await, ["a secret"]);
+    // Somebody who speaks in the clear is told nothing, and counted.
+    let mut clear = connect(address).await;
+    clear.write_all(text).await.expect("it is read");
+    let row = syslog.until(|row| row.rejected == 1).await;
+    let why = row.last_refusal.expect("it says why").why;
+    assert_eq!(&*why, "no TLS handshake with 127.0.0.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_engine_is_behind_a_stream_waits_or_drops_as_told() {
+    let lines = SIGNALS_QUEUED_MAX as usize + 20_000;
+    let text = "<13>1 - n app - - - x\n".repeat(1_000);
+    for when_full in ["block", "drop"] {
+        let address = free_port();
+        let config =
+            format!("[sources.syslog]\ntcp = \"{address}\"\nwhen_full = \"{when_full}\"\n");
+        let mut syslog = Syslog::start(&config, None);
+        let mut stream = connect(address).await;
+        let written = tokio::spawn({
+            let text = text.clone();
+            async move {
+                for _ in 0..lines / 1_000 {
+                    stream.write_all(text.as_bytes()).await.expect("it is read");
+                }
+            }
+        });
+        let sent = lines / 1_000 * 1_000;
+        if when_full == "drop" {
+            let row = syslog.until(|row| row.dropped > 0).await;
+            assert!(
+                row.last_refusal
+                    .is_some_and(|last| last.why.contains("queue is full"))
+            );
+            written.await.expect("the sender never waits for long");
+            let dropped = async |syslog: &Syslog| syslog.row().dropped as usize;
+            let mut taken = 0;
+            while taken + dropped(&syslog).await < sent {
+                taken += syslog.texts(1).await.len();
+            }
+            assert_eq!(taken + dropped(&syslog).await, sent);
+        } else {
+            assert_eq!(syslog.texts(sent).await.len(), sent);
+            written.await.expect("all of it was written");
+            assert_eq!(syslog.row().dropped, 0);
+        }
+    }
+}
