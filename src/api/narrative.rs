@@ -3,7 +3,7 @@
 //! The same incident gives the same words. The sentences hold text from telemetry: callers show them as
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
-use crate::model::{Hypothesis, Incident, Phase, Plan, PlanState, SuspectKind, Time};
+use crate::model::{Hypothesis, Incident, Phase, Plan, PlanState, Similar, SuspectKind, Time};
 
 /// At or below this confidence the engine says it does not know.
 const UNKNOWN_CONFIDENCE: f32 = 0.3;
@@ -13,6 +13,7 @@ const PLANS_TOLD_MAX: usize = 4;
 /// The sentences, in the order a person asks.
 pub fn narrative(incident: &Incident, plans: &[Plan]) -> Vec<String> {
     let mut told = vec![what(incident), impact(incident), cause(incident)];
+    told.extend(incident.diagnosis.similar.first().map(seen_before));
     told.extend(tried(plans));
     told
 }
@@ -55,6 +56,13 @@ fn impact(incident: &Incident) -> String {
 
 fn cause(incident: &Incident) -> String {
     let diagnosis = &incident.diagnosis;
+    if let Some(cause) = &incident.cause {
+        return format!(
+            "The cause was {}, as {} found.",
+            cause.entity.name(),
+            cause.by
+        );
+    }
     match diagnosis.hypotheses.first() {
         Some(first) if first.confidence > UNKNOWN_CONFIDENCE => {
             let why = first
@@ -84,6 +92,23 @@ fn cause(incident: &Incident) -> String {
             format!("The cause is not known{guess}.{unseen}")
         }
     }
+}
+
+/// The past incident most like this one, and what came of it.
+fn seen_before(past: &Similar) -> String {
+    let cause = match &past.cause {
+        Some(cause) => format!(", which {} caused", cause.name()),
+        None => String::new(),
+    };
+    let helped = past.done.iter().rfind(|done| done.helped);
+    let helped = helped.map_or(String::new(), |done| {
+        format!("; then this helped: {}", done.title)
+    });
+    format!(
+        "It looks like {} ({:.0} % alike){cause}{helped}.",
+        past.incident,
+        past.likeness * 100.0
+    )
 }
 
 /// A suspect with what about it is suspected.
@@ -162,7 +187,9 @@ fn clock(at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole};
+    use crate::model::{
+        Done, EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole, TrueCause,
+    };
 
     fn incident() -> Incident {
         let (began, opened) = (Time::from_secs(43_200), Time::from_secs(43_215));
@@ -195,6 +222,35 @@ mod tests {
             }],
             evidence_against: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_people_found_and_what_was_seen_before_is_told() {
+        let mut found = incident();
+        found.cause = Some(TrueCause {
+            entity: EntityId::parse("payments"),
+            by: "mia".to_owned(),
+            at: Time::ZERO,
+        });
+        found.diagnosis.similar = vec![Similar {
+            incident: IncidentId(2),
+            likeness: 0.84,
+            title: "checkout: errors".into(),
+            began: Time::ZERO,
+            cause: Some(EntityId::parse("payments")),
+            done: vec![Done {
+                title: "raise the pool".into(),
+                target: EntityId::parse("payments"),
+                helped: true,
+            }],
+        }];
+        assert_eq!(
+            narrative(&found, &[])[2..4],
+            [
+                "The cause was payments, as mia found.",
+                "It looks like #2 (84 % alike), which payments caused; then this helped: raise the pool.",
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Common;
 use super::output::{Failure, print, print_json};
 use super::place::client;
-use crate::model::{Command, IncidentId};
+use crate::model::{Command, EntityId, IncidentId};
 
 /// A command about one incident.
 #[derive(Debug, Args)]
@@ -31,6 +31,19 @@ pub struct NoteArgs {
     /// What to write down
     #[arg(required = true)]
     text: Vec<String>,
+}
+
+/// `stormglass cause`
+#[derive(Debug, Args)]
+pub struct CauseArgs {
+    /// Number of the incident
+    id: u64,
+    /// Where the cause was: `kind/name`, or a bare service name
+    #[arg(required_unless_present = "undo")]
+    entity: Option<String>,
+    /// Take back what was said
+    #[arg(long, conflicts_with = "entity")]
+    undo: bool,
 }
 
 pub async fn acknowledge(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
@@ -63,6 +76,16 @@ pub async fn reopen(common: &Common, args: &IncidentArgs) -> Result<(), Failure>
     let incident = IncidentId(args.id);
     let done = format!("{incident} is open again");
     give(common, Command::Reopen { incident }, &done).await
+}
+
+pub async fn cause(common: &Common, args: &CauseArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let cause = args.entity.as_deref().map(EntityId::parse);
+    let done = match &cause {
+        Some(cause) => format!("the cause of {incident} is kept: {cause}"),
+        None => format!("the cause of {incident} is taken back"),
+    };
+    give(common, Command::NameCause { incident, cause }, &done).await
 }
 
 /// Gives a command and says what came of it; a refusal is a failure.

@@ -103,6 +103,8 @@ enum Cmd {
     Mark(feedback::MarkArgs),
     /// List what was said of findings, and the bars it raised
     Labels,
+    /// Say what caused an incident, also long after it is over: later suspects are weighed by it
+    Cause(act::CauseArgs),
     /// List plans, or show one with everything it would run
     Plans(plan::PlansArgs),
     /// Render a runbook for an incident although the engine did not propose it
@@ -176,6 +178,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Reopen(args) => act::reopen(common, &args).await,
         Cmd::Mark(args) => feedback::mark(common, &args).await,
         Cmd::Labels => feedback::labels(common).await,
+        Cmd::Cause(args) => act::cause(common, &args).await,
         Cmd::Plans(args) => plan::plans(common, &args).await,
         Cmd::Propose(args) => plan::propose(common, args).await,
         Cmd::Approve(args) => plan::approve(common, &args).await,

@@ -6,7 +6,7 @@ use super::Common;
 use super::output::{Failure, Style, age, clock, line, print, print_json, priority, safe, styled};
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
-use crate::model::{Hypothesis, Incident, IncidentId, PathNode, SuspectRole, Time};
+use crate::model::{Hypothesis, Incident, IncidentId, PathNode, Similar, SuspectRole, Time};
 
 /// Findings printed.
 const FINDINGS_SHOWN: usize = 20;
@@ -36,7 +36,7 @@ fn page(detail: &IncidentDetail, now: Time) -> String {
     let mut text = head(&detail.incident, now);
     let told = narrative(&detail.incident, &detail.plans);
     section(&mut text, "In words", told.iter(), |words| safe(words));
-    suspects(&mut text, &detail.incident);
+    suspects(&mut text, &detail.incident, now);
     section(&mut text, "Plans", detail.plans.iter(), |plan| {
         format!(
             "{} {} · {} risk · {} · {} of {} approvals",
@@ -117,6 +117,30 @@ fn head(incident: &Incident, now: Time) -> String {
     text
 }
 
+/// A past incident that looked alike, with what was done and whether it helped.
+fn before(past: &Similar, now: Time) -> String {
+    let cause = match &past.cause {
+        Some(cause) => format!(", caused by {}", safe(cause.as_str())),
+        None => String::new(),
+    };
+    let done = past.done.iter().map(|done| {
+        let helped = if done.helped {
+            "helped"
+        } else {
+            "did not help"
+        };
+        format!("; {} {helped}", safe(&done.title))
+    });
+    format!(
+        "{} on {}, {:.0} % alike: {}{cause}{}",
+        past.incident,
+        clock(past.began, now),
+        past.likeness * 100.0,
+        safe(&past.title),
+        done.collect::<String>()
+    )
+}
+
 /// What the catalogue says of a suspect: its team, how much it matters, and its pages.
 fn whom(node: &PathNode) -> String {
     let owner = node.owner.as_deref().map(safe);
@@ -127,7 +151,7 @@ fn whom(node: &PathNode) -> String {
     format!("{}: {}", safe(node.entity.as_str()), facts.join(" · "))
 }
 
-fn suspects(text: &mut String, incident: &Incident) {
+fn suspects(text: &mut String, incident: &Incident, now: Time) {
     let diagnosis = &incident.diagnosis;
     section(
         text,
@@ -140,6 +164,26 @@ fn suspects(text: &mut String, incident: &Incident) {
             && (node.owner.is_some() || node.tier.is_some() || !node.links.is_empty())
     });
     section(text, "Who to ask", known.take(SUSPECTS_SHOWN), whom);
+    if let Some(cause) = &incident.cause {
+        let line = format!(
+            "{}, as {} found",
+            safe(cause.entity.as_str()),
+            safe(&cause.by)
+        );
+        section(text, "Cause", std::iter::once(line), |line| line);
+    }
+    section(text, "Seen before", diagnosis.similar.iter(), |past| {
+        before(past, now)
+    });
+    section(
+        text,
+        "First suspects so far",
+        diagnosis.hit_rates.iter(),
+        |rate| {
+            let kind = safe(&rate.kind).replace('_', " ");
+            format!("{kind}: right in {} of {}", rate.right, rate.of)
+        },
+    );
     section(text, "Not seen", diagnosis.not_seen.iter(), |what| {
         safe(what)
     });

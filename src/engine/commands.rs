@@ -12,7 +12,7 @@ use super::intake::Intake;
 use super::plans::{Plans, World};
 use crate::model::{
     Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Labels,
-    LabelsBuilder, Lane, Plan, Record, Refusal, StepEvent, Time,
+    LabelsBuilder, Lane, Plan, Record, Refusal, StepEvent, Time, TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -179,6 +179,9 @@ impl Engine {
                     &format!("reopened by {}", by.name),
                 )?;
             }
+            Command::NameCause { incident, cause } => {
+                self.name_cause(by, *incident, cause.as_ref())?
+            }
             Command::Propose { .. }
             | Command::Approve { .. }
             | Command::Reject { .. }
@@ -187,6 +190,36 @@ impl Engine {
             | Command::Mark { .. }
             | Command::KillSwitch { .. } => {}
         }
+        Ok(())
+    }
+
+    /// A person says what it was, or takes that back. An incident that left the book is still remembered.
+    fn name_cause(
+        &mut self,
+        by: &Actor,
+        id: IncidentId,
+        cause: Option<&EntityId>,
+    ) -> Result<(), Refusal> {
+        let id = self.correlator.home(id);
+        let remembered = self.memory.label(id, cause);
+        if self.incident(id).is_none() {
+            return if remembered {
+                Ok(())
+            } else {
+                Err(Refusal::NoIncident { incident: id })
+            };
+        }
+        let line = match cause {
+            Some(cause) => format!("{}: the cause was {cause}", by.name),
+            None => format!("{} took back what caused it", by.name),
+        };
+        self.tell(id, &line);
+        let cause = cause.map(|cause| TrueCause {
+            entity: cause.clone(),
+            by: by.name.clone(),
+            at: self.now,
+        });
+        self.write(id, |incident| incident.cause = cause);
         Ok(())
     }
 

@@ -123,6 +123,7 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         | Command::Mark { .. }
         | Command::Resolve { .. }
         | Command::Reopen { .. }
+        | Command::NameCause { .. }
         | Command::Propose { .. }
         | Command::Reject { .. }
         | Command::RollBack { .. }

@@ -25,6 +25,7 @@ mod ingest;
 mod intake;
 mod judge;
 pub mod logs;
+mod memory;
 mod panels;
 pub mod plans;
 mod pressure;
@@ -54,6 +55,7 @@ use findings::Findings;
 use intake::Intake;
 use judge::Odd;
 use logs::LogWatch;
+use memory::Memory;
 use plans::Plans;
 use pressure::Pressure;
 use refusals::Refusals;
@@ -97,6 +99,8 @@ pub struct Engine {
     findings: Findings,
     opinions: Opinions,
     correlator: Correlator,
+    /// Incidents that are over.
+    memory: Memory,
     plans: Plans,
     refusals: Refusals,
     pressure: Pressure,
@@ -142,6 +146,7 @@ impl Engine {
             findings: Findings::default(),
             opinions: Opinions::default(),
             correlator: Correlator::default(),
+            memory: Memory::default(),
             refusals: Refusals::default(),
             pressure: Pressure::default(),
             signals: 0,
@@ -232,7 +237,10 @@ impl Engine {
             let Some(case) = self.case_of(id) else {
                 continue;
             };
-            let diagnosis = diagnose::diagnose(&case);
+            let mut diagnosis = diagnose::diagnose(&case);
+            if let Some(incident) = self.incident(id) {
+                self.memory.recall(incident, &mut diagnosis);
+            }
             let now = self.now;
             if let Some(held) = self.correlator.book.get_mut(id)
                 && is_better(&held.incident, &diagnosis, now)
@@ -266,6 +274,10 @@ impl Engine {
                 continue;
             };
             held.plan = plan;
+            if *to_record && !held.is_open() {
+                self.memory
+                    .note(&held.incident, self.plans.of_incident(*id));
+            }
             if *to_record {
                 effects.push(Effect::Record(Record::Incident {
                     incident: Box::new(held.incident.clone()),

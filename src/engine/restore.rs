@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::model::{FindingId, Incident, IncidentId, Record};
+use crate::model::{Command, EntityId, FindingId, Incident, IncidentId, Phase, Record};
 
 impl Engine {
     /// Takes every record of the journal, oldest first.
     pub(super) fn restore_records<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
         let mut incidents: BTreeMap<IncidentId, &Incident> = BTreeMap::new();
+        let mut causes: BTreeMap<IncidentId, Option<&EntityId>> = BTreeMap::new();
         for record in records {
             match record {
                 Record::Incident { incident } => {
@@ -17,11 +18,27 @@ impl Engine {
                 Record::Label { label } => self.opinions.put((**label).clone()),
                 _ => {}
             }
+            if let Record::Decision {
+                what: Command::NameCause { incident, cause },
+                refused: None,
+                ..
+            } = record
+            {
+                causes.insert(*incident, cause.as_ref());
+            }
             self.plans.restore(record);
         }
         self.plans.restored();
         for incident in incidents.into_values() {
+            if incident.phase == Phase::Resolved {
+                self.memory
+                    .note(incident, self.plans.of_incident(incident.id));
+            }
             self.restore_incident(incident.clone());
+        }
+        // Also of incidents that had left the book when somebody found out.
+        for (incident, cause) in causes {
+            self.memory.label(incident, cause);
         }
     }
 

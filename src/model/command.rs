@@ -61,6 +61,13 @@ pub enum Command {
         /// Which.
         incident: IncidentId,
     },
+    /// Say what caused an incident, also long after it is over.
+    NameCause {
+        /// Which.
+        incident: IncidentId,
+        /// Where the cause was; `None` takes back what was said.
+        cause: Option<EntityId>,
+    },
     /// Render a runbook for an incident although the engine did not propose it.
     Propose {
         /// Which.

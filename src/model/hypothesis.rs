@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, Time};
+use super::{EntityId, HitRate, Similar, Time};
 
 /// The part a suspect plays. Latency and errors alone never make a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,12 @@ pub struct Diagnosis {
     pub hypotheses: Vec<Hypothesis>,
     /// What could not be seen and might have changed the answer, in plain words.
     pub not_seen: Vec<Box<str>>,
+    /// Past incidents that looked alike, the likest first.
+    #[serde(default)]
+    pub similar: Vec<Similar>,
+    /// How often the first suspect of each kind was right before, where people named the cause.
+    #[serde(default)]
+    pub hit_rates: Vec<HitRate>,
 }
 
 impl SuspectKind {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance, Severity, Time,
+    TrueCause,
 };
 
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
@@ -137,6 +138,9 @@ pub struct Incident {
     pub resolved: Option<Time>,
     /// Who took it.
     pub owner: Option<String>,
+    /// What caused it, as a person found.
+    #[serde(default)]
+    pub cause: Option<TrueCause>,
     /// How far it reaches.
     pub impact: Impact,
     /// Why these signals are one incident, one sentence a stage, untrusted.
@@ -175,6 +179,7 @@ impl Incident {
             mitigated: None,
             resolved: None,
             owner: None,
+            cause: None,
             impact: Impact::default(),
             grouping: Vec::new(),
             findings: Vec::new(),

@@ -18,6 +18,7 @@ mod labels;
 pub mod logjoin;
 pub mod mask;
 mod panel;
+mod past;
 mod plan;
 mod record;
 mod runbook;
@@ -44,6 +45,7 @@ pub use incident::{
 pub use input::{Input, Outcome, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
+pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{Action, Approval, ExecutorKind, Plan, PlanId, PlanState, Risk, Verification};
 pub use record::Record;
 pub use runbook::{

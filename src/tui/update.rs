@@ -315,6 +315,7 @@ fn asked(command: &Command) -> String {
         Command::Mark { finding, .. } => format!("mark finding {}", finding.0),
         Command::Resolve { incident } => format!("resolve {incident}"),
         Command::Reopen { incident } => format!("reopen {incident}"),
+        Command::NameCause { incident, .. } => format!("name the cause of {incident}"),
         Command::Propose { runbook, .. } => format!("propose {runbook}"),
         Command::Approve { plan, .. } => format!("approve {plan}"),
         Command::Reject { plan, .. } => format!("reject {plan}"),
@@ -337,6 +338,7 @@ fn done(command: &Command) -> String {
         }
         Command::Resolve { incident } => format!("{incident} is declared over."),
         Command::Reopen { incident } => format!("{incident} is open again."),
+        Command::NameCause { incident, .. } => format!("The cause of {incident} is kept."),
         Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
         Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),
         Command::Reject { plan, .. } => format!("{plan} is rejected."),

@@ -61,6 +61,7 @@ pub fn verdict(case: &Case, weighed: &Weighed) -> Diagnosis {
     Diagnosis {
         not_seen: not_seen(case, weighed),
         hypotheses,
+        ..Diagnosis::default()
     }
 }
 

@@ -262,7 +262,8 @@ impl Plans {
             | Command::Note { .. }
             | Command::Mark { .. }
             | Command::Resolve { .. }
-            | Command::Reopen { .. } => false,
+            | Command::Reopen { .. }
+            | Command::NameCause { .. } => false,
         }
     }
 
@@ -336,7 +337,8 @@ impl Plans {
             | Command::Note { .. }
             | Command::Mark { .. }
             | Command::Resolve { .. }
-            | Command::Reopen { .. } => {
+            | Command::Reopen { .. }
+            | Command::NameCause { .. } => {
                 return Err(Refusal::Policy {
                     why: "this is not about a plan".to_owned(),
                 });

@@ -80,7 +80,7 @@ pub(in crate::engine) fn incident(hypotheses: Vec<Hypothesis>) -> Incident {
         title: Box::from("gateway errors"),
         diagnosis: Diagnosis {
             hypotheses,
-            not_seen: Vec::new(),
+            ..Diagnosis::default()
         },
         ..Incident::opened(IncidentId(4), EntityId::parse("gateway"), NOW, NOW)
     }
