@@ -180,7 +180,7 @@ impl Engine {
                 )?;
             }
             Command::NameCause { incident, cause } => {
-                self.name_cause(by, *incident, cause.as_ref())?
+                self.name_cause(by, *incident, cause.as_ref())?;
             }
             Command::Propose { .. }
             | Command::Approve { .. }
