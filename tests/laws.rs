@@ -162,6 +162,7 @@ fn view_of(engine: &Engine) -> View {
         counts: engine.counts(),
         sources: BTreeMap::new(),
         automation_stopped: engine.automation_stopped(),
+        mode: stormglass::model::Mode::Live,
         banner: String::new(),
     }
 }

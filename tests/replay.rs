@@ -2,10 +2,15 @@
 
 use std::fs;
 
-use stormglass::config::demo_runbooks;
+use stormglass::api::client::{Address, Client};
+use stormglass::api::{View, WatchMessage};
+use stormglass::config::{Config, demo_runbooks};
+use stormglass::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
 use stormglass::engine::Engine;
 use stormglass::eval::drive::placed_config;
-use stormglass::model::{Effect, Input, Stamped, Time};
+use stormglass::model::{
+    Actor, Command, Effect, IncidentId, Input, Mode, Refusal, Role, Stamped, Time,
+};
 use stormglass::sim::{Scenario, Sim};
 use stormglass::store::recorder::{Header, Recording, SegmentWriter};
 
@@ -86,4 +91,69 @@ fn every_scenario_replays_byte_for_byte() {
         assert!(told == again, "{scenario} is told in another way");
         assert_eq!((recording.missing(), recording.torn_bytes()), (0, 0));
     }
+}
+
+/// A recording of a bad deploy with somebody who takes the incident at its end.
+fn with_a_decision() -> (Header, Vec<Stamped>, IncidentId) {
+    let (mut engine, header, mut inputs) = inputs(Scenario::BadDeploy);
+    step(&mut engine, &inputs, &mut Vec::new());
+    let incident = engine.incident_rows().next().expect("an incident").id;
+    let last = inputs.last().expect("inputs");
+    let (seq, at) = (last.seq + 1, last.at);
+    let by = Actor {
+        name: "mia".to_owned(),
+        role: Role::Responder,
+    };
+    let what = Command::Acknowledge { incident };
+    let input = Input::Command { by, what };
+    inputs.push(Stamped { seq, at, input });
+    (header, inputs, incident)
+}
+
+#[tokio::test]
+async fn a_replay_shows_what_was_decided_and_takes_no_decision() {
+    let (header, inputs, incident) = with_a_decision();
+    let dir = tempfile::tempdir().unwrap();
+    let until = inputs.last().expect("inputs").at;
+    let socket = dir.path().join("s.sock");
+    let daemon = daemon::start(DaemonOptions {
+        config: Config {
+            engine: header.engine,
+            ..Config::default()
+        },
+        runbooks: header.runbooks,
+        clock: Clock::scaled_until(START, 1_000.0, until),
+        socket: socket.clone(),
+        data_dir: None,
+        telemetry: Telemetry::Recorded(Replay {
+            inputs: Box::new(inputs.into_iter().map(Replayed::Input)),
+            from: START,
+            until,
+            speed: 1_000.0,
+        }),
+    })
+    .await
+    .unwrap();
+    let client = Client::new(Address::Socket(socket)).unwrap();
+    let mut watch = client.watch().await.unwrap();
+    let mut held: Option<View> = None;
+    while held.as_ref().is_none_or(|view| {
+        let row = view.incidents.get(&incident);
+        row.is_none_or(|row| row.owner.is_none())
+    }) {
+        match watch.next().await.unwrap().expect("the daemon runs") {
+            WatchMessage::Snapshot(view) => held = Some(*view),
+            WatchMessage::Deltas { seq, at, deltas } => {
+                let view = held.as_mut().expect("a snapshot comes first");
+                view.apply(seq, at, &deltas).unwrap();
+            }
+            WatchMessage::Heartbeat { .. } => {}
+        }
+    }
+    let view = held.expect("a snapshot");
+    assert_eq!(view.mode, Mode::Replay { until });
+    assert_eq!(view.incidents[&incident].owner.as_deref(), Some("mia"));
+    let reply = client.command(&Command::Reopen { incident }).await.unwrap();
+    assert_eq!(reply.refused, Some(Refusal::Replay));
+    daemon.stop().await.unwrap();
 }

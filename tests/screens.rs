@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use fixture::{CHECKOUT, Console};
 use ratatui::style::{Modifier, Style};
 use stormglass::api::WatchMessage;
-use stormglass::model::{Plan, PlanState, Risk, RunId, RunPhase};
+use stormglass::model::{Mode, Plan, PlanId, PlanState, Risk, RunId, RunPhase};
 use stormglass::tui::{Role, Theme, Update};
 
 /// The two sizes everybody has: a bare terminal, and a large screen.
@@ -94,7 +94,10 @@ const SAID_BY: [(Role, &[&str]); 6] = [
     ),
     (Role::High, &["P2", "ERROR", "error", "- "]),
     (Role::Blind, &["BLIND", "blind", "no traces"]),
-    (Role::Stale, &["STALE", "LOST", "FROZEN"]),
+    (
+        Role::Stale,
+        &["STALE", "LOST", "FROZEN", "LEARNING", "REPLAY"],
+    ),
     (
         Role::Danger,
         &["STOPPED", "HIGH RISK", "[ ", " in  prod-eu ", "unknown"],
@@ -202,8 +205,11 @@ fn other_views() {
         console.type_text("rolled back by hand");
     });
     snapshot("runbooks", |console| {
-        console.told(Update::Runbooks(fixture::runbooks()));
         console.press("p");
+        console.told(Update::Runbooks {
+            incident: CHECKOUT,
+            rows: fixture::runbooks(),
+        });
     });
 }
 
@@ -215,6 +221,14 @@ fn dialogs() {
         console.press("Y wait");
         console.type_text("check");
         console.press("tab enter");
+    });
+    snapshot("approval_changed", |console| {
+        let mut detail = fixture::detail();
+        detail.incident.diagnosis.hypotheses.reverse();
+        detail.incident.diagnosis.hypotheses[0].confidence = 0.62;
+        detail.incident.diagnosis.hypotheses[1].confidence = 0.31;
+        console.told(Update::Detail(Box::new(detail)));
+        console.press("Y");
     });
     snapshot("reject", |console| {
         console.press("R");
@@ -231,6 +245,58 @@ fn dialogs() {
             plan.state = PlanState::Unknown { run };
         });
         console.press("Y");
+    });
+}
+
+#[test]
+fn what_did_not_help_and_what_is_next() {
+    snapshot("did_not_help", |console| {
+        let plan = fixture::plan();
+        let mut detail = fixture::detail();
+        let by = |state, id, title: &str| Plan {
+            id: PlanId(id),
+            title: title.into(),
+            state,
+            ..plan.clone()
+        };
+        detail.plans = vec![
+            by(
+                PlanState::Verifying {
+                    until: fixture::now(),
+                },
+                3,
+                "Roll back checkout to v811",
+            ),
+            by(PlanState::Proposed, 4, "Restart checkout"),
+            by(
+                PlanState::Void {
+                    reason: "another runbook fits better".into(),
+                },
+                5,
+                "Scale checkout",
+            ),
+        ];
+        console.told(Update::Detail(Box::new(detail.clone())));
+        let reason = "checkout was not back to normal within 5m".into();
+        detail.plans[0].state = PlanState::RolledBack { reason };
+        console.told(Update::Detail(Box::new(detail)));
+        console.press("enter 7");
+    });
+}
+
+#[test]
+fn what_is_not_the_present_says_so() {
+    snapshot("learning", |console| {
+        snap_view(console, |view| {
+            view.incidents.clear();
+            view.sources.clear();
+            view.mode = Mode::Learning;
+        });
+    });
+    let until = fixture::at(20, 0);
+    snapshot("replay", |console| {
+        snap_view(console, |view| view.mode = Mode::Replay { until });
+        console.press("a");
     });
 }
 

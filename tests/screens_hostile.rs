@@ -99,9 +99,10 @@ fn poisoned(columns: u16, lines: u16) -> Console {
         entity: None,
         panels: Box::new(poison(&panels)),
     });
-    console.told(Update::Runbooks(
-        fixture::runbooks().iter().map(poison).collect(),
-    ));
+    console.told(Update::Runbooks {
+        incident: CHECKOUT,
+        rows: fixture::runbooks().iter().map(poison).collect(),
+    });
     console
 }
 

@@ -5,7 +5,8 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, WatchMessage};
 use stormglass::model::{
-    Command, Delta, IncidentId, Outcome, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
+    CHOSEN_BY_A_PERSON, Command, Delta, IncidentId, Mode, Outcome, PlanId, PlanState, Refusal,
+    Risk, Role, RunId, RunPhase,
 };
 use stormglass::tui::{
     ACTIONS, Event, Keymap, Overlay, Request, Screen, ScreenWriter, Tab, TerminalOp, Update, draw,
@@ -592,4 +593,72 @@ fn what_changed_since_the_last_look_is_told_and_marked() {
     assert_eq!(marked(&screen), [true, true, false]);
     console.press("enter esc");
     assert_eq!(marked(&console.screen()), [false, true, false]);
+}
+
+#[test]
+fn the_plan_a_person_chose_comes_before_the_engines() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    let mut chosen = fixture::plan();
+    chosen.id = PlanId(9);
+    chosen.because = vec![CHOSEN_BY_A_PERSON.into()];
+    detail.plans.push(chosen);
+    console.told(Update::Detail(Box::new(detail)));
+    let screen = console.screen();
+    assert!(screen.contains("Y approves plan 9"), "{screen}");
+    assert!(screen.contains("Y approve plan 9"), "{screen}");
+    console.press("Y");
+    assert!(console.screen().contains("Approve plan 9:"));
+}
+
+#[test]
+fn runbooks_are_found_by_typing_and_those_that_cannot_be_used_say_why() {
+    let mut console = console();
+    console.press("p");
+    let target = fixture::service("checkout");
+    let asked = Request::Runbooks {
+        incident: CHECKOUT,
+        target: target.clone(),
+    };
+    assert_eq!(console.requests, [asked]);
+    console.told(Update::Runbooks {
+        incident: CHECKOUT,
+        rows: fixture::runbooks(),
+    });
+    console.requests.clear();
+    console.press("u n i t enter");
+    let screen = console.screen();
+    assert!(
+        screen.contains("is not known of service/checkout"),
+        "{screen}"
+    );
+    assert_eq!(console.requests, []);
+    console.press("backspace backspace backspace backspace s c a l enter");
+    let propose = Command::Propose {
+        incident: CHECKOUT,
+        runbook: "scale-deployment".to_owned(),
+        target,
+    };
+    assert_eq!(console.requests, [Request::Command(propose)]);
+}
+
+#[test]
+fn nothing_is_decided_in_a_replay() {
+    let mut console = console();
+    let mut view = fixture::view();
+    view.mode = Mode::Replay {
+        until: fixture::at(20, 0),
+    };
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    console.requests.clear();
+    for key in ["a", "Y", "p", "!", "x"] {
+        console.press(key);
+        let screen = console.screen();
+        assert!(
+            screen.contains("nothing can be decided in it"),
+            "{key}: {screen}"
+        );
+        assert!(console.state.overlay.is_none(), "{key}");
+    }
+    assert_eq!(console.requests, []);
 }

@@ -304,9 +304,16 @@ impl Client {
         self.get(path::PLANS, &[]).await
     }
 
-    /// Runbooks loaded.
-    pub async fn runbooks(&self) -> Result<Vec<RunbookRow>, ClientError> {
-        self.get(path::RUNBOOKS, &[]).await
+    /// Runbooks loaded; for an incident and an entity to act upon, with what cannot be chosen there.
+    pub async fn runbooks(
+        &self,
+        of: Option<(IncidentId, &EntityId)>,
+    ) -> Result<Vec<RunbookRow>, ClientError> {
+        let pairs = of.map_or_else(Vec::new, |(id, entity)| {
+            let entity = entity.as_str().to_owned();
+            vec![("incident", id.0.to_string()), ("entity", entity)]
+        });
+        self.get(path::RUNBOOKS, &pairs).await
     }
 
     /// What people said of findings, and the bars that follow from it.

@@ -39,7 +39,8 @@ pub mod path {
     pub const ALERTS: &str = "/api/v1/alerts";
     /// `GET`: all plans that are not final, and the latest final ones.
     pub const PLANS: &str = "/api/v1/plans";
-    /// `GET`: names, titles and risks of the runbooks loaded.
+    /// `GET`: names, titles and risks of the runbooks loaded; `?incident=ID&entity=…` says which of
+    /// them cannot be rendered for that.
     pub const RUNBOOKS: &str = "/api/v1/runbooks";
     /// `POST`: a [`super::Command`](crate::model::Command); answers a [`super::CommandReply`].
     pub const COMMANDS: &str = "/api/v1/commands";
@@ -134,6 +135,9 @@ pub struct RunbookRow {
     pub description: String,
     /// How dangerous it is.
     pub risk: crate::model::Risk,
+    /// Why it cannot be chosen for the incident asked about, if so.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// The answer to a command: durable when it arrives.

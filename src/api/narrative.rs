@@ -3,7 +3,9 @@
 //! The same incident gives the same words. The sentences hold text from telemetry: callers show them as
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
-use crate::model::{Hypothesis, Incident, Phase, Plan, PlanState, Similar, SuspectKind, Time};
+use crate::model::{
+    Hypothesis, Incident, Phase, Plan, PlanState, Similar, SuspectKind, Time, counted,
+};
 
 /// At or below this confidence the engine says it does not know.
 const UNKNOWN_CONFIDENCE: f32 = 0.3;
@@ -45,7 +47,7 @@ fn impact(incident: &Incident) -> String {
     let impact = &incident.impact;
     format!(
         "It reaches {}, hurts {} most, and {} of {} alerts and {} of {} findings last.",
-        counted(impact.entities, "entity", "entities"),
+        counted(impact.entities.into(), "entity", "entities"),
         incident.entity.name(),
         impact.alerts_firing,
         impact.alerts_total,
@@ -140,7 +142,7 @@ fn tried(plans: &[Plan]) -> Vec<String> {
         told.push("Nothing was tried.".to_owned());
     }
     if waiting > 0 {
-        let plans = counted(waiting as u32, "plan waits", "plans wait");
+        let plans = counted(waiting as u64, "plan waits", "plans wait");
         told.push(format!("{plans} for approval."));
     }
     told
@@ -162,11 +164,6 @@ fn outcome(plan: &Plan) -> Option<String> {
         | PlanState::Void { .. } => return None,
     };
     Some(format!("Tried: {}, {state}.", plan.title))
-}
-
-fn counted(count: u32, one: &str, many: &str) -> String {
-    let noun = if count == 1 { one } else { many };
-    format!("{count} {noun}")
 }
 
 /// The text with a full stop.

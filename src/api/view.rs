@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::{
-    Actor, Counts, Delta, EntityId, Health, IncidentId, IncidentRow, SourceRow, Time,
+    Actor, Counts, Delta, EntityId, Health, IncidentId, IncidentRow, Mode, SourceRow, Time,
 };
 
 /// Everything a console needs for its first screen. Bounded by open incidents and known entities,
@@ -33,6 +33,9 @@ pub struct View {
     pub sources: BTreeMap<String, SourceRow>,
     /// Whether the kill switch is on.
     pub automation_stopped: bool,
+    /// Whether this is the present.
+    #[serde(default)]
+    pub mode: Mode,
     /// Something the operator must know; empty when nothing.
     pub banner: String,
 }
@@ -83,6 +86,7 @@ impl View {
                 self.sources.insert(row.name.clone(), row.clone());
             }
             Delta::Automation { stopped } => self.automation_stopped = *stopped,
+            Delta::Mode(mode) => self.mode = *mode,
             Delta::Banner(text) => self.banner.clone_from(text),
         }
     }
@@ -108,6 +112,7 @@ mod tests {
             counts: Counts::default(),
             sources: BTreeMap::new(),
             automation_stopped: false,
+            mode: Mode::Live,
             banner: String::new(),
         }
     }

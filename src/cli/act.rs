@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Common;
-use super::output::{Failure, print, print_json};
+use super::output::{Failure, incident_number, print, print_json};
 use super::place::client;
 use crate::model::{Command, EntityId, IncidentId};
 
@@ -11,6 +11,7 @@ use crate::model::{Command, EntityId, IncidentId};
 #[derive(Debug, Args)]
 pub struct IncidentArgs {
     /// Number of the incident
+    #[arg(value_parser = incident_number)]
     id: u64,
 }
 
@@ -18,6 +19,7 @@ pub struct IncidentArgs {
 #[derive(Debug, Args)]
 pub struct AssignArgs {
     /// Number of the incident
+    #[arg(value_parser = incident_number)]
     id: u64,
     /// Who takes it
     to: String,
@@ -27,6 +29,7 @@ pub struct AssignArgs {
 #[derive(Debug, Args)]
 pub struct NoteArgs {
     /// Number of the incident
+    #[arg(value_parser = incident_number)]
     id: u64,
     /// What to write down
     #[arg(required = true)]

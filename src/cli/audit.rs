@@ -8,7 +8,7 @@ use super::Common;
 use super::output::{Failure, Table, clock, print, print_json, safe};
 use super::place::{Place, client};
 use crate::api::AuditEntry;
-use crate::model::{Opinion, Record, StepEventKind};
+use crate::model::{Opinion, Record, StepEventKind, command_line};
 use crate::store::JOURNAL_FILE;
 use crate::store::journal;
 
@@ -106,7 +106,7 @@ async fn lines(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
     print(&table.render())
 }
 
-/// Who and what, in one line.
+/// Who and what, in one line of plain words; `--json` has everything.
 fn words(record: &Record) -> (String, String) {
     let engine = || "engine".to_owned();
     match record {
@@ -126,11 +126,10 @@ fn words(record: &Record) -> (String, String) {
             (label.by.clone(), what)
         }
         Record::Decision { by, what, refused } => {
-            let asked = serde_json::to_string(what).unwrap_or_default();
             let outcome = refused
                 .as_ref()
                 .map_or_else(String::new, |why| format!(" REFUSED: {why}"));
-            (by.name.clone(), format!("{asked}{outcome}"))
+            (by.name.clone(), format!("{}{outcome}", what.phrase()))
         }
         Record::Incident { incident } => {
             let (id, phase) = (incident.id, incident.phase.as_str());
@@ -143,24 +142,78 @@ fn words(record: &Record) -> (String, String) {
             let (id, state) = (plan.id, plan.state.as_str());
             (engine(), format!("{id} {state}: {}", plan.title))
         }
-        Record::Intent { run, argv } => {
-            let words: Vec<&str> = argv.iter().map(|arg| &**arg).collect();
-            let what = format!(
-                "{} {:?} {} runs: {words:?}",
-                run.plan,
-                run.phase,
-                run.step + 1
-            );
-            (engine(), what)
-        }
+        Record::Intent { run, argv } => (engine(), format!("{run} runs: {}", command_line(argv))),
         Record::Result { event } => {
-            let run = event.run;
             let what = match &event.kind {
                 StepEventKind::Output(line) => format!("says: {line}"),
                 StepEventKind::Finished(outcome) => outcome.to_string(),
             };
-            let what = format!("{} {:?} {} {what}", run.plan, run.phase, run.step + 1);
-            ("executor".to_owned(), what)
+            ("executor".to_owned(), format!("{} {what}", event.run))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Actor, Command, IncidentId, Outcome, PlanId, Refusal, Role, RunId, RunPhase, StepEvent,
+    };
+
+    #[test]
+    fn lines_are_plain_words() {
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
+        let run = RunId {
+            plan: PlanId(3),
+            phase: RunPhase::Forward,
+            step: 0,
+        };
+        let decision = |what, refused| Record::Decision {
+            by: by.clone(),
+            what,
+            refused,
+        };
+        let plan = PlanId(3);
+        let digest = "9f2c".to_owned();
+        let cases = [
+            (
+                decision(
+                    Command::Acknowledge {
+                        incident: IncidentId(1),
+                    },
+                    None,
+                ),
+                ("mia", "acknowledge #1"),
+            ),
+            (
+                decision(
+                    Command::Approve { plan, digest },
+                    Some(Refusal::NoPlan { plan }),
+                ),
+                ("mia", "approve plan 3 REFUSED: there is no plan 3"),
+            ),
+            (
+                Record::Intent {
+                    run,
+                    argv: vec!["kubectl".into(), "scale".into(), "two words".into()],
+                },
+                ("engine", "plan 3, step 1 runs: kubectl scale 'two words'"),
+            ),
+            (
+                Record::Result {
+                    event: StepEvent {
+                        run,
+                        kind: StepEventKind::Finished(Outcome::Succeeded),
+                    },
+                },
+                ("executor", "plan 3, step 1 succeeded"),
+            ),
+        ];
+        for (record, (who, what)) in cases {
+            assert_eq!(words(&record), (who.to_owned(), what.to_owned()));
         }
     }
 }

@@ -3,7 +3,9 @@
 use clap::Args;
 
 use super::Common;
-use super::output::{Failure, Style, Table, age, line, print, print_json, priority, safe, styled};
+use super::output::{
+    Failure, Style, Table, age, incident_number, line, print, print_json, priority, safe, styled,
+};
 use super::place::client;
 use crate::api::client::IncidentQuery;
 use crate::api::{Page, WatchMessage};
@@ -29,7 +31,7 @@ pub struct IncidentsArgs {
 #[derive(Debug, Args)]
 pub struct AlertsArgs {
     /// Only those of this incident
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = incident_number)]
     incident: Option<u64>,
     /// At most this many
     #[arg(long, default_value_t = ALERTS_PAGE)]
@@ -152,7 +154,7 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
 
 /// Lists runbooks.
 pub async fn runbooks(common: &Common) -> Result<(), Failure> {
-    let rows = client(common)?.runbooks().await?;
+    let rows = client(common)?.runbooks(None).await?;
     if common.json {
         return print_json(&rows);
     }

@@ -41,6 +41,22 @@ pub enum Style {
     Dim,
 }
 
+/// Reads the number of an incident as people write it: `4` or `#4`.
+pub fn incident_number(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    digits.parse().map_err(|_| {
+        "that is no incident: give its number, as `stormglass incidents` lists it".to_owned()
+    })
+}
+
+/// Reads the number of a plan as people write it: `4` or `#4`.
+pub fn plan_number(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    digits
+        .parse()
+        .map_err(|_| "that is no plan: give its number, as `stormglass plans` lists it".to_owned())
+}
+
 impl Failure {
     /// Refused or failed: exit code 1.
     pub fn new(message: impl Into<String>) -> Self {

@@ -9,11 +9,15 @@ use clap::{Args, ValueEnum};
 
 use super::act::give;
 use super::list::dash;
-use super::output::{Failure, Style, Table, age, clock, print, print_json, safe, styled};
+use super::output::{
+    Failure, Style, Table, age, clock, incident_number, plan_number, print, print_json, safe,
+    styled,
+};
 use super::place::client;
 use super::{Common, output};
 use crate::model::{
     Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time,
+    command_line,
 };
 
 /// Digits of a digest that are enough to tell plans apart on a screen.
@@ -23,6 +27,7 @@ const DIGEST_SHOWN: usize = 12;
 #[derive(Debug, Args)]
 pub struct PlansArgs {
     /// Number of a plan to show in full
+    #[arg(value_parser = plan_number)]
     id: Option<u64>,
     /// Those that are over, too
     #[arg(long)]
@@ -33,6 +38,7 @@ pub struct PlansArgs {
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// Number of the plan
+    #[arg(value_parser = plan_number)]
     id: u64,
 }
 
@@ -40,6 +46,7 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 pub struct ProposeArgs {
     /// Number of the incident
+    #[arg(value_parser = incident_number)]
     incident: u64,
     /// Name of the runbook
     runbook: String,
@@ -51,6 +58,7 @@ pub struct ProposeArgs {
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
     /// Number of the plan
+    #[arg(value_parser = plan_number)]
     id: u64,
     /// Digest of the plan you saw: approves without asking, and only that
     #[arg(long, value_name = "HEX")]
@@ -61,6 +69,7 @@ pub struct ApproveArgs {
 #[derive(Debug, Args)]
 pub struct RejectArgs {
     /// Number of the plan
+    #[arg(value_parser = plan_number)]
     id: u64,
     /// Why
     #[arg(required = true)]
@@ -71,6 +80,7 @@ pub struct RejectArgs {
 #[derive(Debug, Args)]
 pub struct SettleArgs {
     /// Number of the plan
+    #[arg(value_parser = plan_number)]
     id: u64,
     /// What became of the step in doubt
     outcome: Settled,
@@ -311,17 +321,8 @@ fn state(state: &PlanState) -> String {
 
 /// The argument vector, each argument quoted if it would be read as several.
 fn action(action: &Action) -> String {
-    let quoted = action.argv.iter().map(|arg| {
-        let arg = safe(arg);
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        if !arg.is_empty() && arg.chars().all(plain) {
-            arg
-        } else {
-            format!("'{}'", arg.replace('\'', "'\\''"))
-        }
-    });
-    let argv: Vec<String> = quoted.collect();
-    format!("{}  ({})", argv.join(" "), safe(&action.title))
+    let line = safe(&command_line(&action.argv));
+    format!("{line}  ({})", safe(&action.title))
 }
 
 fn risk(risk: Risk) -> String {

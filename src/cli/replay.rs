@@ -1,13 +1,11 @@
-//! `replay`: a recording through an engine again. Nothing in it runs: what was approved then is not
-//! approved now.
+//! `replay`: a recording through an engine again, with what people decided then. Nothing in it runs, and
+//! nothing can be decided in it now.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
 
 use super::Common;
 use super::console::{self, LookArgs};
@@ -15,11 +13,10 @@ use super::output::{Failure, print_json_line};
 use super::place::Place;
 use super::scratch::Scratch;
 use crate::config::Config;
-use crate::daemon::{self, Clock, DaemonOptions, Telemetry};
+use crate::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
 use crate::engine::Engine;
-use crate::model::{Batch, Effect, Input, SafeText, SourceId, Stamped, Time};
-use crate::sources::{Rhythm, SignalSender, SourceRegistry};
-use crate::store::recorder::{Recording, RecordingError};
+use crate::model::{Effect, Input, SafeText, Stamped, Time};
+use crate::store::recorder::Recording;
 
 /// Fastest a console is asked to follow.
 const SPEED_MAX: f64 = 1_000.0;
@@ -147,7 +144,7 @@ fn signals(stamped: &Stamped) -> u64 {
     }
 }
 
-/// Telemetry of the recording on a console, at its own pace.
+/// The recording on a console, at its own pace: what came in and what people decided.
 async fn show(
     common: &Common,
     args: &ReplayArgs,
@@ -155,35 +152,29 @@ async fn show(
     speed: f64,
 ) -> Result<(), Failure> {
     let base = Place::find(common)?.config;
-    let (from, end) = extent(args)?;
+    let (from, until) = extent(args)?;
     let header = recording.header().clone();
-    let mut engine = header.engine;
-    // Whatever is approved in a replay must touch nothing.
-    engine.policy.allow_run = false;
     let config = Config {
         environment: format!("replay {}", header.environment),
-        engine,
+        engine: header.engine,
         ..base
     };
     let scratch = Scratch::new("replay")?;
-    let clock = Clock::scaled_until(from, speed, end);
-    let batches = Shared::new(Batches::new(recording, args.to));
-    let (warm, is_warm) = oneshot::channel();
-    let (simulator, _) = mpsc::channel(1);
     let daemon = daemon::start(DaemonOptions {
         config: config.clone(),
         runbooks: header.runbooks,
-        clock: clock.clone(),
+        clock: Clock::scaled_until(from, speed, until),
         socket: scratch.path().join("stormglass.sock"),
         data_dir: None,
-        telemetry: Telemetry::Simulated {
-            history: Box::new(batches.clone().history(from, warm)),
-            simulator,
-        },
+        telemetry: Telemetry::Recorded(Replay {
+            inputs: Box::new(Inputs::new(recording, args.to)),
+            from,
+            until,
+            speed,
+        }),
     })
     .await?;
-    tokio::spawn(batches.tell(is_warm, daemon.sources().clone(), clock));
-    console::on_own(daemon, &config, &args.look).await
+    console::on_own(daemon, &config, &args.look.without_session()).await
 }
 
 /// When the shown part begins and ends: one pass over the file, which also finds damage before the
@@ -207,115 +198,45 @@ fn extent(args: &ReplayArgs) -> Result<(Time, Time), Failure> {
     Ok((from, args.to.map_or(last, |to| to.min(last))))
 }
 
-/// The telemetry of a recording, batch by batch.
-struct Batches {
+/// What a recording holds, input by input.
+struct Inputs {
     recording: Recording,
     to: Option<Time>,
-    read: std::vec::IntoIter<Stamped>,
-    held: Option<(Time, Batch)>,
+    read: VecDeque<Replayed>,
 }
 
-impl Batches {
+impl Inputs {
     fn new(recording: Recording, to: Option<Time>) -> Self {
         Self {
             recording,
             to,
-            read: Vec::new().into_iter(),
-            held: None,
+            read: VecDeque::new(),
         }
-    }
-
-    fn next(&mut self) -> Result<Option<(Time, Batch)>, RecordingError> {
-        if let Some(held) = self.held.take() {
-            return Ok(Some(held));
-        }
-        loop {
-            let Some(stamped) = self.read.next() else {
-                match self.recording.next_frame()? {
-                    Some(frame) => self.read = frame.inputs.into_iter(),
-                    None => return Ok(None),
-                }
-                continue;
-            };
-            if self.to.is_some_and(|to| stamped.at > to) {
-                return Ok(None);
-            }
-            if let Input::Signals(batch) = stamped.input {
-                return Ok(Some((stamped.at, batch)));
-            }
-        }
-    }
-
-    /// What was told within one tick, all of it before `from`.
-    fn second_before(&mut self, from: Time) -> Result<Option<(Time, Vec<Batch>)>, RecordingError> {
-        let mut told: Option<(Time, Vec<Batch>)> = None;
-        while let Some((at, batch)) = self.next()? {
-            let begun = told.as_ref().map_or(at, |(begun, _)| *begun);
-            if at >= from || at.since(begun) >= daemon::TICK_MS {
-                self.held = Some((at, batch));
-                break;
-            }
-            told.get_or_insert((at, Vec::new())).1.push(batch);
-        }
-        Ok(told)
     }
 }
 
-/// Batches shared between the engine's thread, which takes the past, and the task that tells the rest.
-#[derive(Clone)]
-struct Shared(Arc<Mutex<Batches>>);
+impl Iterator for Inputs {
+    type Item = Replayed;
 
-impl Shared {
-    fn new(batches: Batches) -> Self {
-        Self(Arc::new(Mutex::new(batches)))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Batches> {
-        // Whoever panicked while reading read nothing more.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What was told before `from`; says so when that is through.
-    fn history(
-        self,
-        from: Time,
-        warm: oneshot::Sender<()>,
-    ) -> impl Iterator<Item = (Time, Vec<Batch>)> + Send {
-        let mut warm = Some(warm);
-        std::iter::from_fn(move || {
+    fn next(&mut self) -> Option<Replayed> {
+        while self.read.is_empty() {
             // The file was read once before: what fails now is gone for good.
-            let told = self.lock().second_before(from).ok().flatten();
-            if told.is_none() {
-                // The console may have been left already.
-                let _ = warm.take().map(|warm| warm.send(()));
-            }
-            told
-        })
-    }
-
-    /// Sends telemetry as its time comes, until the recording or the daemon ends.
-    async fn tell(self, is_warm: oneshot::Receiver<()>, registry: SourceRegistry, clock: Clock) {
-        let mut senders: BTreeMap<SourceId, SignalSender> = BTreeMap::new();
-        if is_warm.await.is_err() {
-            return;
-        }
-        loop {
-            let next = self.lock().next();
-            let (at, batch) = match next {
-                Ok(Some(next)) => next,
-                Ok(None) => return,
+            let frame = match self.recording.next_frame() {
+                Ok(frame) => frame?,
                 Err(error) => {
-                    return tracing::error!("{}", SafeText::new(&error.to_string()));
+                    tracing::error!("{}", SafeText::new(&error.to_string()));
+                    return None;
                 }
             };
-            tokio::time::sleep(clock.wait_until(at)).await;
-            let sender = senders
-                .entry(batch.source.clone())
-                .or_insert_with(|| registry.source(&batch.source.0, Rhythm::Sporadic, "recording"));
-            if sender.send(batch.signals).await.is_err() {
-                return;
-            }
+            let restarted = frame.restarted.then_some(Replayed::Restarted);
+            let inputs = frame.inputs.into_iter().map(Replayed::Input);
+            self.read.extend(restarted.into_iter().chain(inputs));
         }
+        let past_end = |to: Time| matches!(&self.read[0], Replayed::Input(next) if next.at > to);
+        if self.to.is_some_and(past_end) {
+            return None;
+        }
+        self.read.pop_front()
     }
 }
 

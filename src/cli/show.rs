@@ -3,10 +3,14 @@
 use clap::Args;
 
 use super::Common;
-use super::output::{Failure, Style, age, clock, line, print, print_json, priority, safe, styled};
+use super::output::{
+    Failure, Style, age, clock, incident_number, line, print, print_json, priority, safe, styled,
+};
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
-use crate::model::{Hypothesis, Incident, IncidentId, PathNode, Similar, SuspectRole, Time};
+use crate::model::{
+    Hypothesis, Incident, IncidentId, PathNode, Similar, SuspectRole, Time, counted,
+};
 
 /// Findings printed.
 const FINDINGS_SHOWN: usize = 20;
@@ -19,6 +23,7 @@ const SUSPECTS_SHOWN: usize = 5;
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// Number of the incident
+    #[arg(value_parser = incident_number)]
     id: u64,
 }
 
@@ -106,8 +111,8 @@ fn head(incident: &Incident, now: Time) -> String {
     line(
         &mut text,
         &format!(
-            "{} entities · alerts {} firing of {} · findings {} open of {}",
-            impact.entities,
+            "{} · alerts {} firing of {} · findings {} open of {}",
+            counted(impact.entities.into(), "entity", "entities"),
             impact.alerts_firing,
             impact.alerts_total,
             impact.findings_open,

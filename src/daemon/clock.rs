@@ -139,6 +139,12 @@ impl Stamper {
         }
     }
 
+    /// Goes on from an input that was stamped before, as a recording holds it.
+    pub(super) fn relive(&mut self, stamped: &Stamped) {
+        self.seq = stamped.seq;
+        self.at = stamped.at;
+    }
+
     /// The next tick that is due, if one is.
     pub(super) fn due_tick(&mut self) -> Option<Stamped> {
         let now = self.follow();

@@ -15,11 +15,12 @@ use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::notices::{Notices, Origin};
+use super::replay::Replay;
 use crate::api::CommandReply;
 use crate::engine::Engine;
 use crate::executors::Executors;
 use crate::model::{
-    Action, Batch, Command, Delta, Effect, Input, Outcome, Record, Refusal, RunId, SourceRow,
+    Action, Batch, Command, Delta, Effect, Input, Mode, Outcome, Record, Refusal, RunId, SourceRow,
     Stamped, StepEvent, StepEventKind, Time,
 };
 use crate::sources::{SignalQueue, SourceRegistry};
@@ -36,6 +37,16 @@ const TICKS_PER_LOOK_MAX: u32 = 16;
 
 /// Telemetry of the past, fed before anything live: what was told at each time, in order.
 pub type History = Box<dyn Iterator<Item = (Time, Vec<Batch>)> + Send>;
+
+/// What the engine goes through before the present, or instead of it.
+pub(super) enum Past {
+    /// Nothing.
+    None,
+    /// Telemetry of the past; then the present.
+    History(History),
+    /// A recording, and nothing after it.
+    Recorded(Replay),
+}
 
 /// Everything the engine's thread owns.
 #[derive(Debug)]
@@ -62,27 +73,34 @@ pub(super) struct Core {
 pub(super) struct Turn {
     effects: Vec<Effect>,
     records: Vec<Entry>,
-    runs: Vec<PendingRun>,
-    deltas: DeltaBuffer,
+    pub(super) runs: Vec<PendingRun>,
+    pub(super) deltas: DeltaBuffer,
     replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
 }
 
 /// A start or stop of an action, in order.
 #[derive(Debug)]
-enum PendingRun {
+pub(super) enum PendingRun {
     Start(RunId, Action),
     Cancel(RunId),
 }
 
 impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
-    pub(super) async fn run(mut self, history: Option<History>, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         self.record_start();
-        for (at, batches) in history.into_iter().flatten() {
-            if *stop.borrow() {
-                return;
+        match past {
+            Past::None => {}
+            Past::History(history) => {
+                for (at, batches) in history {
+                    if *stop.borrow() {
+                        return;
+                    }
+                    self.feed_history(at, batches);
+                }
+                self.turn.deltas.push(Delta::Mode(Mode::Live));
             }
-            self.feed_history(at, batches);
+            Past::Recorded(replay) => return self.replay(replay, stop).await,
         }
         while self.wait(&mut stop).await {
             self.work_through_queues();
@@ -228,7 +246,7 @@ impl Core {
         self.step(stamped);
     }
 
-    fn step(&mut self, stamped: Stamped) {
+    pub(super) fn step(&mut self, stamped: Stamped) {
         let turn = &mut self.turn;
         self.engine.step(&stamped, &mut turn.effects);
         for effect in turn.effects.drain(..) {
@@ -265,7 +283,7 @@ impl Core {
     }
 
     /// Records first; only then what they justify.
-    fn finish_turn(&mut self) {
+    pub(super) fn finish_turn(&mut self) {
         let durable = self.keeper.keep(std::mem::take(&mut self.turn.records));
         self.note_keeper();
         match &durable {

@@ -52,6 +52,7 @@ enum Row {
     Counts,
     Source(String),
     Automation,
+    Mode,
     Banner,
 }
 
@@ -244,6 +245,7 @@ impl DeltaBuffer {
             Delta::Counts(_) => Row::Counts,
             Delta::Source(row) => Row::Source(row.name.clone()),
             Delta::Automation { .. } => Row::Automation,
+            Delta::Mode(_) => Row::Mode,
             Delta::Banner(_) => Row::Banner,
         };
         self.0.insert(row, delta);
@@ -286,6 +288,7 @@ mod tests {
             counts: Counts::default(),
             sources: BTreeMap::new(),
             automation_stopped: false,
+            mode: crate::model::Mode::Live,
             banner: String::new(),
         }))
     }

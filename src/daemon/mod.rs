@@ -13,6 +13,7 @@ mod keeper;
 mod ledger;
 mod notices;
 mod paths;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,12 +31,13 @@ pub use clock::{Clock, TICK_MS};
 pub use core::History;
 pub use door::{Door, EngineStopped};
 pub use paths::{default_data_dir, default_socket};
+pub use replay::{Replay, Replayed};
 
 use crate::api::{API_VERSION, View};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::executors::{Executors, SimHandle, SimRequest};
-use crate::model::{Actor, Delta, Role, Runbook, Time};
+use crate::model::{Actor, Delta, Mode, Role, Runbook, Time};
 use crate::sources::{
     self, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError, signal_queue,
 };
@@ -43,7 +45,7 @@ use crate::store::StoreError;
 use crate::store::recorder::{Header, RECORDER_FOLDER, Recorder, RecorderOptions};
 use checkpoints::Checkpoints;
 use clock::Stamper;
-use core::{Core, Turn};
+use core::{Core, Past, Turn};
 use http::{Api, Callers, Operator, api_routes, bind_socket, check_socket, serve};
 use hub::Hub;
 use keeper::Keeper;
@@ -80,6 +82,8 @@ pub enum Telemetry {
         /// Where actions upon it go.
         simulator: mpsc::Sender<SimRequest>,
     },
+    /// From a recording, decisions and all; nothing runs, and nothing can be decided in it.
+    Recorded(Replay),
 }
 
 /// A running daemon. Dropping it without [`Daemon::stop`] leaves its threads to the process.
@@ -172,14 +176,19 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let (callers, tls) = access(&config)?;
     let listeners = match &telemetry {
         Telemetry::Live => bind_listeners(&config).await?,
-        Telemetry::Simulated { .. } => Listeners::default(),
+        Telemetry::Simulated { .. } | Telemetry::Recorded(_) => Listeners::default(),
     };
     let is_live = listeners.main.is_some();
     let (door, inbox) = door::door();
     let (registry, signals) = signal_queue();
-    let (history, simulator) = match telemetry {
-        Telemetry::Live => (None, None),
-        Telemetry::Simulated { history, simulator } => (Some(history), Some(simulator)),
+    let (past, simulator) = match telemetry {
+        Telemetry::Live => (Past::None, None),
+        Telemetry::Simulated { history, simulator } => (Past::History(history), Some(simulator)),
+        Telemetry::Recorded(replay) => (Past::Recorded(replay), None),
+    };
+    let mode = match past {
+        Past::None => Mode::Live,
+        Past::History(_) | Past::Recorded(_) => Mode::Learning,
     };
     let Recovered {
         engine,
@@ -193,7 +202,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let recorder = recorder(&config, &engine, data_dir.as_deref())?;
     let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
-    let view = first_view(&engine, &config, &notices, clock.now());
+    let mut view = first_view(&engine, &config, &notices, clock.now());
+    view.mode = mode;
     let hub = Arc::new(Hub::new(view));
     let append = ledger.clone();
     let core = Core {
@@ -213,7 +223,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         source_rows: Vec::new(),
     };
     let (stop, stopping) = watch::channel(false);
-    let engine_ended = spawn_engine(core, history, stopping.clone(), Arc::clone(&hub))?;
+    let engine_ended = spawn_engine(core, past, stopping.clone(), Arc::clone(&hub))?;
 
     let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
     let api = api_routes(api);
@@ -397,14 +407,14 @@ fn recorder(
 /// Runs the engine on a thread of its own. A panic there is shown to every console.
 fn spawn_engine(
     core: Core,
-    history: Option<History>,
+    past: Past,
     stop: watch::Receiver<bool>,
     hub: Arc<Hub>,
 ) -> Result<oneshot::Receiver<Result<(), String>>, DaemonError> {
     let (ended, engine_ended) = oneshot::channel();
     let runtime = Handle::current();
     let work = move || {
-        let run = AssertUnwindSafe(|| runtime.block_on(core.run(history, stop)));
+        let run = AssertUnwindSafe(|| runtime.block_on(core.run(past, stop)));
         let result = std::panic::catch_unwind(run).map_err(|panic| panic_text(&*panic));
         if let Err(why) = &result {
             tracing::error!("the engine stopped: {why}");
@@ -449,6 +459,7 @@ fn first_view(engine: &Engine, config: &Config, notices: &Notices, at: Time) -> 
         counts: engine.counts(),
         sources: BTreeMap::new(),
         automation_stopped: engine.automation_stopped(),
+        mode: Mode::Live,
         banner: notices.banner(),
     }
 }

@@ -12,7 +12,7 @@ use super::intake::Intake;
 use super::plans::{Plans, World};
 use crate::model::{
     Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Labels,
-    LabelsBuilder, Lane, Plan, Record, Refusal, StepEvent, Time, TrueCause,
+    LabelsBuilder, Lane, Plan, Record, Refusal, Runbook, StepEvent, Time, TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -31,6 +31,15 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
+    fn as_world<R>(&self, act: impl FnOnce(World<'_>) -> R) -> R {
+        act(World {
+            ground: &|plan| self.ground(plan),
+            incident: &|id| self.incident(id),
+            labels: &|incident, id| self.labels(incident, id),
+            change: &|id, wanted| self.change(id, wanted),
+        })
+    }
+
     fn incident(&self, id: IncidentId) -> Option<&Incident> {
         let home = self.correlator.home(id);
         Some(&self.correlator.book.get(home)?.incident)
@@ -114,13 +123,39 @@ impl Engine {
             intake: &self.intake,
             now: self.now,
         };
-        let world = World {
-            ground: &|plan| around.ground(plan),
-            incident: &|id| around.incident(id),
-            labels: &|incident, id| around.labels(incident, id),
-            change: &|id, wanted| around.change(id, wanted),
+        let plans = &mut self.plans;
+        around.as_world(|world| act(plans, world))
+    }
+
+    /// Each runbook with the title of the plan it would become for this incident and target, or why a
+    /// person could not choose it.
+    pub fn runbooks_for(
+        &self,
+        incident: IncidentId,
+        target: &EntityId,
+    ) -> Vec<(&Runbook, Result<Box<str>, String>)> {
+        let around = Around {
+            correlator: &self.correlator,
+            entities: &self.entities,
+            changes: &self.changes,
+            alerts: &self.alerts,
+            intake: &self.intake,
+            now: self.now,
         };
-        act(&mut self.plans, world)
+        let rendered = |runbook: &Runbook| {
+            let chosen = (incident, runbook.name.as_str(), target);
+            let plan = around.as_world(|world| self.plans.render_chosen(self.now, chosen, world));
+            plan.map(|plan| plan.title)
+                .map_err(|refusal| match refusal {
+                    // Its name stands beside the reason.
+                    Refusal::Runbook { why, .. } => why,
+                    refusal => refusal.to_string(),
+                })
+        };
+        let runbooks = self.plans.runbooks().iter();
+        runbooks
+            .map(|runbook| (runbook, rendered(runbook)))
+            .collect()
     }
 
     /// A person asks for something.

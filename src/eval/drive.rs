@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::model::{
     Action, Actor, Batch, Command, Effect, EntityId, ExecutorKind, Incident, IncidentId, Input,
     Outcome, Phase, Plan, PlanId, PlanState, Role, RunId, Runbook, SafeText, Stamped, StepEvent,
-    StepEventKind, Time,
+    StepEventKind, Time, counted,
 };
 use crate::sim::{Scenario, Sim, System, Truth};
 
@@ -497,13 +497,13 @@ impl fmt::Display for Conclusion {
         for incident in &self.incidents {
             writeln!(
                 f,
-                "incident   {} {}, {}: {} ({} findings, {} alerts)",
+                "incident   {} {}, {}: {} ({}, {})",
                 incident.id,
                 incident.entity,
                 incident.phase.as_str(),
                 SafeText::new(&incident.title),
-                incident.findings,
-                incident.alerts,
+                counted(incident.findings.into(), "finding", "findings"),
+                counted(incident.alerts.into(), "alert", "alerts"),
             )?;
             for suspect in &incident.suspects {
                 writeln!(

@@ -117,10 +117,45 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What is asked for, as a phrase with plain words: `acknowledge #4`.
+    pub fn phrase(&self) -> String {
+        match self {
+            Self::Acknowledge { incident } => format!("acknowledge {incident}"),
+            Self::Assign { incident, to } => format!("assign {incident} to {to}"),
+            Self::Note { incident, text } => format!("note on {incident}: {text}"),
+            Self::Resolve { incident } => format!("declare {incident} over"),
+            Self::Reopen { incident } => format!("reopen {incident}"),
+            Self::Propose {
+                incident,
+                runbook,
+                target,
+            } => format!("propose {runbook} for {} on {incident}", target.name()),
+            Self::Approve { plan, .. } => format!("approve {plan}"),
+            Self::Reject { plan, reason } => format!("reject {plan}: {reason}"),
+            Self::RollBack { plan } => format!("roll back {plan}"),
+            Self::Settle { plan, outcome } => format!("settle {plan}: it {outcome}"),
+            Self::Mark { finding, opinion } => {
+                let opinion = opinion.map_or("not judged", Opinion::as_str);
+                format!("mark finding {} as {opinion}", finding.0)
+            }
+            Self::NameCause { incident, cause } => match cause {
+                Some(cause) => format!("name {} as the cause of {incident}", cause.name()),
+                None => format!("take back the cause of {incident}"),
+            },
+            Self::KillSwitch { on: true } => "stop all automation".to_owned(),
+            Self::KillSwitch { on: false } => "allow automation again".to_owned(),
+        }
+    }
+}
+
 /// Why a command was refused. Nothing has changed when one is returned.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "refused")]
 pub enum Refusal {
+    /// It is long over.
+    #[error("this is a replay: nothing can be decided in it")]
+    Replay,
     /// There is no such incident.
     #[error("there is no incident {incident}")]
     NoIncident {

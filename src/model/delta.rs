@@ -25,8 +25,26 @@ pub enum Delta {
         /// Whether automation is stopped.
         stopped: bool,
     },
+    /// What is shown is of another kind from now on.
+    Mode(Mode),
     /// Something the operator must know: a rebuilt store, a full disk. Empty takes it away.
     Banner(String),
+}
+
+/// What a console is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The present.
+    #[default]
+    Live,
+    /// History, gone through at once to learn what is normal.
+    Learning,
+    /// A recording, in which nothing can be decided.
+    Replay {
+        /// When it ends.
+        until: Time,
+    },
 }
 
 /// An incident as a row. Everything else about it is asked for when somebody looks.

@@ -97,6 +97,28 @@ pub enum StepEventKind {
     Finished(Outcome),
 }
 
+impl RunPhase {
+    /// The word for one run of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Precondition => "check",
+            Self::Forward => "step",
+            Self::Verify => "verification",
+            Self::Rollback => "undo of step",
+        }
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.plan, self.phase.as_str())?;
+        match self.phase {
+            RunPhase::Verify => Ok(()),
+            _ => write!(f, " {}", self.step + 1),
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,12 +26,13 @@ mod safe_text;
 mod signal;
 mod time;
 mod topology;
+mod words;
 
 pub use alert::{Alert, Fingerprint};
 pub use change::{Change, ChangeKind};
 pub use command::{Actor, Command, Refusal, Role};
 pub use delta::{
-    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, SourceHealth, SourceRow,
+    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, SourceHealth, SourceRow,
 };
 pub use effect::{Effect, Notification};
 pub use entity::{Entity, EntityId, EntityKind};
@@ -46,7 +47,10 @@ pub use input::{Input, Outcome, RunId, RunPhase, Stamped, StepEvent, StepEventKi
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
-pub use plan::{Action, Approval, ExecutorKind, Plan, PlanId, PlanState, Risk, Verification};
+pub use plan::{
+    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, Plan, PlanId, PlanState, Risk, Suspicion,
+    Verification,
+};
 pub use record::Record;
 pub use runbook::{
     MatchRule, Precondition, Runbook, RunbookError, RunbookParameter, RunbookStep, VerifyRule,
@@ -59,3 +63,4 @@ pub use signal::{
 };
 pub use time::Time;
 pub use topology::{Edge, Provenance};
+pub use words::{command_line, counted};

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Outcome, RunId, Time};
+use super::{EntityId, IncidentId, Outcome, RunId, SuspectKind, Time};
+
+/// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
+pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
 
 /// Identity of a plan; counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +69,15 @@ pub struct Approval {
     pub at: Time,
     /// The digest they were shown.
     pub digest: Box<str>,
+}
+
+/// What was suspected of the target when a plan was proposed, to be compared with what is suspected now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// What about it.
+    pub cause: SuspectKind,
+    /// Chance that it is the cause, 0 to 1.
+    pub confidence: f32,
 }
 
 /// Where a plan is in its life. `engine::saga` lists every legal move.
@@ -146,6 +158,9 @@ pub struct Plan {
     pub risk: Risk,
     /// Why it is proposed, in plain words.
     pub because: Vec<Box<str>>,
+    /// What was suspected of the target then; `None` when it was no suspect.
+    #[serde(default)]
+    pub suspicion: Option<Suspicion>,
     /// Checks that must pass before the first step.
     pub preconditions: Vec<Action>,
     /// Steps, in order.
@@ -172,6 +187,14 @@ pub struct Plan {
     pub worked: u32,
     /// Results so far, oldest first.
     pub results: Vec<(RunId, Outcome)>,
+}
+
+impl Plan {
+    /// Whether a person chose it, rather than the engine.
+    pub fn is_chosen(&self) -> bool {
+        let first = self.because.first();
+        first.is_some_and(|first| **first == *CHOSEN_BY_A_PERSON)
+    }
 }
 
 impl PlanState {
@@ -203,6 +226,14 @@ impl PlanState {
                 | Self::Rejected { .. }
                 | Self::Expired
                 | Self::Void { .. }
+        )
+    }
+
+    /// Whether it ran to its end, well or not; a plan that was never approved did not.
+    pub const fn has_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::RolledBack { .. } | Self::Failed { .. }
         )
     }
 }

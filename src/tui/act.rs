@@ -1,11 +1,13 @@
 //! Performs actions, and says why one cannot be performed.
 
 use crate::api::View;
-use crate::model::{Command, IncidentId, Lane, Phase, Plan, PlanState, Role as Rank};
+use crate::model::{Command, IncidentId, Lane, Mode, Phase, Plan, PlanState, Role as Rank};
 
 use super::action::{Action, Scope};
+use super::dialog;
 use super::explain;
 use super::field::Field;
+use super::link::Request;
 use super::state::{
     Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, Tab,
 };
@@ -50,6 +52,15 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
     let Some(view) = view else {
         return Some("not connected yet".to_owned());
     };
+    match view.mode {
+        Mode::Live => {}
+        Mode::Learning => {
+            return Some("still learning from history; nothing happened yet".to_owned());
+        }
+        Mode::Replay { .. } => {
+            return Some("this is a replay: nothing can be decided in it".to_owned());
+        }
+    }
     if view.actor.role < Rank::Responder {
         return Some(format!(
             "you are a viewer ({}); it takes a responder",
@@ -392,11 +403,27 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Resolve => confirm(state, Confirm::Resolve(incident)),
         Action::Reopen => effects.command(Command::Reopen { incident }),
         Action::Propose => {
-            if state.runbooks.is_none() {
-                effects.requests.push(super::link::Request::Runbooks);
+            let Some(target) = state.row(incident).map(dialog::target) else {
+                return;
+            };
+            // What can be rendered changes with what is known of the target.
+            effects
+                .requests
+                .push(Request::Runbooks { incident, target });
+            if state
+                .runbooks
+                .as_ref()
+                .is_some_and(|(of, _)| *of != incident)
+            {
+                state.runbooks = None;
             }
-            let cursor = Cursor::default();
-            lay_over(state, Overlay::Runbooks { incident, cursor });
+            let (field, cursor) = Default::default();
+            let overlay = Overlay::Runbooks {
+                incident,
+                field,
+                cursor,
+            };
+            lay_over(state, overlay);
         }
         _ => {}
     }

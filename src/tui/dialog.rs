@@ -5,7 +5,8 @@
 use crossterm::event::{KeyCode, KeyEvent};
 use tui_textarea::TextArea;
 
-use crate::model::{Command, IncidentId, PlanId, PlanState, SafeText};
+use crate::api::RunbookRow;
+use crate::model::{Command, EntityId, IncidentId, IncidentRow, PlanId, PlanState, SafeText};
 
 use super::act;
 use super::action::{ACTIONS, Action};
@@ -77,13 +78,11 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             cursor,
             ..
         } => in_settle(state, *plan, guard, cursor, key, effects),
-        Overlay::Runbooks { incident, cursor } => {
-            if key.code == KeyCode::Enter {
-                propose(state, *incident, cursor, effects)
-            } else {
-                in_text(state, cursor, key)
-            }
-        }
+        Overlay::Runbooks {
+            incident,
+            field,
+            cursor,
+        } => in_runbooks(state, *incident, (field, cursor), key, effects),
     };
     if matches!(then, Then::Stay) && state.overlay.is_none() {
         state.overlay = Some(overlay);
@@ -111,7 +110,8 @@ pub(super) fn paste(state: &mut State, text: &str) {
         Some(
             Overlay::Palette { field, .. }
             | Overlay::Help { field, .. }
-            | Overlay::Prompt { field, .. },
+            | Overlay::Prompt { field, .. }
+            | Overlay::Runbooks { field, .. },
         ) => field.insert(text),
         Some(Overlay::Note { area, .. }) => {
             let len: usize = area.lines().iter().map(String::len).sum();
@@ -194,12 +194,7 @@ fn in_palette(
             act::perform(state, action, effects);
             return Then::Close;
         }
-        KeyCode::Down | KeyCode::Tab => cursor.step(Step::Rows(1)),
-        KeyCode::Up | KeyCode::BackTab => cursor.step(Step::Rows(-1)),
-        KeyCode::PageDown => cursor.step(Step::Page(1)),
-        KeyCode::PageUp => cursor.step(Step::Page(-1)),
-        _ if key.is_ctrl('n') => cursor.step(Step::Rows(1)),
-        _ if key.is_ctrl('p') => cursor.step(Step::Rows(-1)),
+        _ if choosing(cursor, key) => {}
         _ => {
             field.key(key);
             *cursor = Cursor::default();
@@ -447,27 +442,80 @@ fn confirmed(what: Confirm) -> Command {
     }
 }
 
-fn propose(
+fn in_runbooks(
     state: &mut State,
     incident: IncidentId,
-    cursor: &Cursor,
+    (field, cursor): (&mut Field, &mut Cursor),
+    key: Key,
     effects: &mut Effects,
 ) -> Then {
-    let runbooks = state.runbooks.as_deref().unwrap_or_default();
-    let Some(runbook) = runbooks.get(cursor.at(runbooks.len())) else {
-        return Then::Close;
-    };
-    let suspect = state.row(incident).map(|row| {
-        row.suspect
-            .as_ref()
-            .map_or(&row.entity, |(entity, _)| entity)
-    });
-    if let Some(target) = suspect {
-        effects.command(Command::Propose {
-            incident,
-            runbook: runbook.name.clone(),
-            target: target.clone(),
-        });
+    match key.code {
+        KeyCode::Esc => return Then::Close,
+        KeyCode::Enter => {
+            let rows = runbook_rows(state, field.text());
+            let Some(row) = rows.get(cursor.at(rows.len())) else {
+                return Then::Stay;
+            };
+            let name = row.name.clone();
+            if let Some(why) = row.refused.clone() {
+                state.tell(Role::Warn, &format!("{name} cannot be used here: {why}"));
+                return Then::Stay;
+            }
+            if let Some(target) = state.row(incident).map(target) {
+                effects.command(Command::Propose {
+                    incident,
+                    runbook: name,
+                    target,
+                });
+            }
+            return Then::Close;
+        }
+        _ => {}
     }
-    Then::Close
+    if !choosing(cursor, key) {
+        field.key(key);
+        *cursor = Cursor::default();
+    }
+    Then::Stay
+}
+
+/// Moves along rows that are filtered by typing, where letters cannot move; `false` for other keys.
+fn choosing(cursor: &mut Cursor, key: Key) -> bool {
+    cursor.step(match key.code {
+        KeyCode::Down | KeyCode::Tab => Step::Rows(1),
+        KeyCode::Up | KeyCode::BackTab => Step::Rows(-1),
+        KeyCode::PageDown => Step::Page(1),
+        KeyCode::PageUp => Step::Page(-1),
+        _ if key.is_ctrl('n') => Step::Rows(1),
+        _ if key.is_ctrl('p') => Step::Rows(-1),
+        _ => return false,
+    });
+    true
+}
+
+/// Runbooks that have what was typed in them; those that cannot be used come last.
+pub(super) fn runbook_rows<'a>(state: &'a State, typed: &str) -> Vec<&'a RunbookRow> {
+    let rows = state.runbooks.as_ref().map_or(&[][..], |(_, rows)| rows);
+    let typed = typed.to_lowercase();
+    let mut fits: Vec<(bool, usize, &RunbookRow)> = rows
+        .iter()
+        .filter_map(|row| {
+            let text = format!("{} {}", row.title, row.description).to_lowercase();
+            // A fit in the description counts, but less than any in the name.
+            let cost = filter::score(&typed, &row.name)
+                .or_else(|| text.find(&typed).map(|at| 1_000 + at))?;
+            let cost = if typed.is_empty() { 0 } else { cost };
+            Some((row.refused.is_some(), cost, row))
+        })
+        .collect();
+    fits.sort_by_key(|(refused, cost, _)| (*refused, *cost));
+    fits.into_iter().map(|(_, _, row)| row).collect()
+}
+
+/// What a runbook chosen by hand acts upon: the first suspect, or else what hurts.
+pub(super) fn target(row: &IncidentRow) -> EntityId {
+    match &row.suspect {
+        Some((suspect, _)) => suspect.clone(),
+        None => row.entity.clone(),
+    }
 }

@@ -1,9 +1,9 @@
 //! `w`: why the row under the cursor is here. Builds the rows of the explanation from what the
 //! console already holds; every sentence comes from the engine.
 
-use crate::model::{AlertRow, EntityId, Finding, IncidentId, Plan, SafeText};
+use crate::model::{AlertRow, EntityId, Finding, IncidentId, Plan, SafeText, command_line};
 
-use super::paint::{Row, wrap};
+use super::paint::{Ink, Row, wrap};
 use super::state::{Cursor, Overlay, Screen, State, Tab};
 use super::theme::Role;
 use super::update::lay_over;
@@ -180,7 +180,7 @@ fn findings(rows: &mut Vec<Row>, state: &State, found: &[Finding], width: usize)
 }
 
 /// A heading.
-pub(super) fn section(rows: &mut Vec<Row>, title: &'static str) {
+pub(super) fn section(rows: &mut Vec<Row>, title: impl Into<Ink>) {
     if !rows.is_empty() {
         rows.push(Row::new());
     }
@@ -253,7 +253,11 @@ fn pane_text(state: &State) -> Option<String> {
         }
         Tab::Actions => {
             let plan = state.plan()?;
-            let steps: Vec<String> = plan.steps.iter().map(|step| argv(&step.argv)).collect();
+            let steps: Vec<String> = plan
+                .steps
+                .iter()
+                .map(|step| command_line(&step.argv))
+                .collect();
             steps.join("\n")
         }
         Tab::Why => {
@@ -261,32 +265,4 @@ fn pane_text(state: &State) -> Option<String> {
             format!("{} {:.2}", first.suspect, first.confidence)
         }
     })
-}
-
-/// An argument vector as a person would type it: arguments that need it are quoted.
-pub(super) fn argv(argv: &[Box<str>]) -> String {
-    let quoted: Vec<String> = argv
-        .iter()
-        .map(|argument| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-            if !argument.is_empty() && argument.chars().all(plain) {
-                argument.to_string()
-            } else {
-                format!("'{}'", argument.replace('\'', "'\\''"))
-            }
-        })
-        .collect();
-    quoted.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn arguments_keep_their_borders() {
-        let vector = ["kubectl", "set image", "it's", "a;rm -rf", ""].map(Box::from);
-        assert_eq!(
-            super::argv(&vector),
-            "kubectl 'set image' 'it'\\''s' 'a;rm -rf' ''"
-        );
-    }
 }

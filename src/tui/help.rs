@@ -23,7 +23,7 @@ pub(super) enum HelpRow {
 type Word = (&'static str, &'static str);
 
 /// Words on every screen.
-const EVERYWHERE: [Word; 10] = [
+const EVERYWHERE: [Word; 12] = [
     (
         "INC 3 open",
         "incidents that are not over; P1:1 counts each severity",
@@ -33,6 +33,14 @@ const EVERYWHERE: [Word; 10] = [
     ("P3 warning", "worth a look today"),
     ("P4 info", "worth knowing"),
     ("LIVE 12:04", "data is fresh; the clock is the engine's"),
+    (
+        "LEARNING 12:04",
+        "goes through history first: nothing is watched yet",
+    ),
+    (
+        "REPLAY 12:04:10",
+        "a recording: nothing can be decided in it",
+    ),
     (
         "STALE, LOST",
         "nothing was heard for so long; what you see is old",

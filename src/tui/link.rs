@@ -33,8 +33,13 @@ pub enum Request {
         /// After this fingerprint, as the previous page said.
         after: Option<String>,
     },
-    /// The runbooks loaded.
-    Runbooks,
+    /// The runbooks loaded, and which of them cannot be chosen for an incident and a target.
+    Runbooks {
+        /// Which incident.
+        incident: IncidentId,
+        /// The entity to act upon.
+        target: EntityId,
+    },
     /// Something to do; answered by [`Update::Replied`].
     Command(Command),
 }
@@ -68,7 +73,12 @@ pub enum Update {
         page: AlertPage,
     },
     /// Answer to [`Request::Runbooks`].
-    Runbooks(Vec<RunbookRow>),
+    Runbooks {
+        /// Which incident.
+        incident: IncidentId,
+        /// What was asked for.
+        rows: Vec<RunbookRow>,
+    },
     /// Answer to [`Request::Command`].
     Replied(CommandReply),
     /// A request could not be answered.

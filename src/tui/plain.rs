@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::client::Client;
 use crate::api::{View, WatchMessage};
-use crate::model::{IncidentRow, Phase, SafeText, SourceHealth, SourceRow};
+use crate::model::{IncidentRow, Mode, Phase, SafeText, SourceHealth, SourceRow};
 
 use super::app::{TuiError, TuiOptions};
 use super::format::{self, Clock};
@@ -102,7 +102,11 @@ fn changes(before: Option<&View>, after: &View, clock: Clock) -> Vec<String> {
     if before.is_none() {
         let open: u32 = after.counts.open_by_priority.iter().sum();
         let environment = &after.environment;
-        lines.push(format!("watching {environment}: {open} incidents open"));
+        let open = format::counted(open.into(), "incident", "incidents");
+        lines.push(format!("watching {environment}: {open} open"));
+    }
+    if before.map(|before| before.mode) != Some(after.mode) {
+        lines.extend(mode_line(after.mode, before.is_some(), clock));
     }
     if before.is_some_and(|before| before.banner != after.banner) && !after.banner.is_empty() {
         lines.push(after.banner.clone());
@@ -125,6 +129,21 @@ fn changes(before: Option<&View>, after: &View, clock: Clock) -> Vec<String> {
     }
     let at = clock.second(after.at);
     lines.iter().map(|line| format!("{at} {line}")).collect()
+}
+
+/// What is shown from now on; that it is the present needs no word unless it was not.
+fn mode_line(mode: Mode, turned: bool, clock: Clock) -> Option<String> {
+    match mode {
+        Mode::Live if turned => Some("live from now on".to_owned()),
+        Mode::Live => None,
+        Mode::Learning => Some("learning from history what is normal".to_owned()),
+        Mode::Replay { until } => {
+            let until = clock.second(until);
+            Some(format!(
+                "this is a replay until {until}: nothing can be decided in it"
+            ))
+        }
+    }
 }
 
 fn source_line(was: Option<&SourceRow>, row: &SourceRow) -> Option<String> {
@@ -243,6 +262,7 @@ mod tests {
             counts: Counts::default(),
             sources: BTreeMap::new(),
             automation_stopped: false,
+            mode: crate::model::Mode::Live,
             banner: String::new(),
         })))
     }

@@ -95,7 +95,10 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
                 .alerts(None, after.as_deref().and_then(fingerprint), PAGE_ALERTS)
                 .await?,
         },
-        Request::Runbooks => Update::Runbooks(client.runbooks().await?),
+        Request::Runbooks { incident, target } => Update::Runbooks {
+            incident: *incident,
+            rows: client.runbooks(Some((*incident, target))).await?,
+        },
         Request::Command(command) => Update::Replied(client.command(command).await?),
     })
 }

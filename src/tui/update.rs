@@ -157,9 +157,9 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             effects.urgency = Urgency::Now;
             take_alerts(state, after.is_some(), page);
         }
-        Update::Runbooks(rows) => {
+        Update::Runbooks { incident, rows } => {
             effects.urgency = Urgency::Now;
-            state.runbooks = Some(rows);
+            state.runbooks = Some((incident, rows));
         }
         Update::Replied(reply) => {
             effects.urgency = Urgency::Now;
@@ -247,14 +247,16 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
     match request {
         Request::Command(command) => {
             effects.urgency = Urgency::Now;
-            let text = format!("Not done: {}: {why}", asked(command));
+            let text = format!("Not done: {}: {why}", command.phrase());
             state.tell(Role::Crit, &text);
         }
         Request::Alerts { .. } => {
             state.alerts.in_flight = false;
             state.tell(Role::Crit, &format!("Alerts cannot be read: {why}"));
         }
-        Request::Runbooks => state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}")),
+        Request::Runbooks { .. } => {
+            state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));
+        }
         _ => state.details.fail(request, why, state.now),
     }
 }
@@ -304,26 +306,6 @@ pub(super) fn open(state: &mut State, id: IncidentId, tab: Tab) {
 pub(super) fn lay_over(state: &mut State, overlay: Overlay) {
     state.notice = None;
     state.overlay = Some(overlay);
-}
-
-/// What a command asked for, as a phrase.
-fn asked(command: &Command) -> String {
-    match command {
-        Command::Acknowledge { incident } => format!("acknowledge {incident}"),
-        Command::Assign { incident, to } => format!("assign {incident} to {to}"),
-        Command::Note { incident, .. } => format!("note on {incident}"),
-        Command::Mark { finding, .. } => format!("mark finding {}", finding.0),
-        Command::Resolve { incident } => format!("resolve {incident}"),
-        Command::Reopen { incident } => format!("reopen {incident}"),
-        Command::NameCause { incident, .. } => format!("name the cause of {incident}"),
-        Command::Propose { runbook, .. } => format!("propose {runbook}"),
-        Command::Approve { plan, .. } => format!("approve {plan}"),
-        Command::Reject { plan, .. } => format!("reject {plan}"),
-        Command::RollBack { plan } => format!("roll back {plan}"),
-        Command::Settle { plan, .. } => format!("settle {plan}"),
-        Command::KillSwitch { on: true } => "stop all automation".to_owned(),
-        Command::KillSwitch { on: false } => "allow automation".to_owned(),
-    }
 }
 
 /// What a command did, as a sentence.

@@ -24,7 +24,9 @@ use crate::daemon::Door;
 use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
 use crate::engine::Engine;
-use crate::model::{Actor, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan};
+use crate::model::{
+    Actor, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan, Runbook,
+};
 
 /// Largest command, in bytes: a long note.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
@@ -76,6 +78,13 @@ enum IncidentState {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PanelParams {
+    entity: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunbookParams {
+    incident: Option<u64>,
     entity: Option<String>,
 }
 
@@ -257,15 +266,43 @@ async fn plans(State(api): State<Api>, _: Caller) -> Answer<Vec<Plan>> {
     Ok(Json(plans.await?))
 }
 
-async fn runbooks(State(api): State<Api>, _: Caller) -> Answer<Vec<RunbookRow>> {
-    let rows = api.door.query(|engine| {
-        let rows = engine.runbooks().iter().map(|runbook| RunbookRow {
-            name: runbook.name.clone(),
-            title: runbook.title.clone(),
-            description: runbook.description.clone(),
-            risk: runbook.risk,
-        });
-        rows.collect()
+async fn runbooks(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<RunbookParams>, QueryRejection>,
+) -> Answer<Vec<RunbookRow>> {
+    let Query(RunbookParams { incident, entity }) = params?;
+    let of = match (incident, entity) {
+        (Some(incident), Some(entity)) => Some((IncidentId(incident), EntityId::parse(&entity))),
+        (None, None) => None,
+        _ => {
+            let message = "`incident` and `entity` go together";
+            return Err(ApiError::bad_request(message));
+        }
+    };
+    let row = |runbook: &Runbook| RunbookRow {
+        name: runbook.name.clone(),
+        title: runbook.title.clone(),
+        description: runbook.description.clone(),
+        risk: runbook.risk,
+        refused: None,
+    };
+    let rows = api.door.query(move |engine| match of {
+        Some((incident, entity)) => {
+            let runbooks = engine.runbooks_for(incident, &entity).into_iter();
+            let rendered = runbooks.map(|(runbook, rendered)| match rendered {
+                Ok(title) => RunbookRow {
+                    title: title.into(),
+                    ..row(runbook)
+                },
+                refused => RunbookRow {
+                    refused: refused.err(),
+                    ..row(runbook)
+                },
+            });
+            rendered.collect()
+        }
+        None => engine.runbooks().iter().map(row).collect(),
     });
     Ok(Json(rows.await?))
 }

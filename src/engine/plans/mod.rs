@@ -20,9 +20,7 @@ mod settle;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::govern::{self, Ground};
-use super::propose::{
-    self, CHOSEN_BY_A_PERSON, Candidate, PROPOSALS_PER_INCIDENT_MAX, RenderError, Surroundings,
-};
+use super::propose::{self, Candidate, PROPOSALS_PER_INCIDENT_MAX, RenderError, Surroundings};
 use super::saga::{Automation, Event, Illegal, Saga};
 use crate::config::PolicyConfig;
 use crate::model::{
@@ -234,10 +232,7 @@ impl Plans {
             plan.state == PlanState::Proposed
                 && plan.approvals.is_empty()
                 && !wanted.contains(&(&*plan.runbook, &plan.target))
-                && plan
-                    .because
-                    .first()
-                    .is_none_or(|first| **first != *CHOSEN_BY_A_PERSON)
+                && !plan.is_chosen()
         };
         let withdrawn = self.of_incident(incident.id).filter(unwanted);
         let withdrawn = withdrawn.map(|plan| plan.id).collect();
@@ -379,15 +374,27 @@ impl Plans {
         govern::may_approve(&self.policy, plan, by, digest, now, acting)
     }
 
-    /// Renders what a person chose.
+    /// Proposes what a person chose.
     fn propose_chosen(
         &mut self,
         now: Time,
         by: &Actor,
-        (incident, runbook, target): (IncidentId, &str, &EntityId),
+        chosen: (IncidentId, &str, &EntityId),
         world: World<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
+        let plan = self.render_chosen(now, chosen, world)?;
+        self.add(plan, Lane::Person, &format!(" by {}", by.name), effects);
+        Ok(())
+    }
+
+    /// Renders what a person chose, or would choose, and changes nothing.
+    pub fn render_chosen(
+        &self,
+        now: Time,
+        (incident, runbook, target): (IncidentId, &str, &EntityId),
+        world: World<'_>,
+    ) -> Result<Plan, Refusal> {
         let refused = |why: String| Refusal::Runbook {
             runbook: runbook.to_owned(),
             why,
@@ -408,10 +415,8 @@ impl Plans {
         let record = |runbook: &str, target: &EntityId| self.record_of(runbook, target);
         let around = surroundings(world, &record);
         let id = PlanId(self.last_id + 1);
-        let plan = propose::plan(id, now, &self.policy, of, &candidate, around)
-            .map_err(|error| refused(error.to_string()))?;
-        self.add(plan, Lane::Person, &format!(" by {}", by.name), effects);
-        Ok(())
+        propose::plan(id, now, &self.policy, of, &candidate, around)
+            .map_err(|error| refused(error.to_string()))
     }
 
     /// Turns the kill switch.

@@ -10,8 +10,8 @@ mod render;
 use super::govern;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Action, Change, EntityId, ExecutorKind, Hypothesis, Incident, Labels, Plan, PlanId, PlanState,
-    Runbook, SuspectKind, SuspectRole, Time, Verification,
+    Action, CHOSEN_BY_A_PERSON, Change, EntityId, ExecutorKind, Hypothesis, Incident, Labels, Plan,
+    PlanId, PlanState, Runbook, SuspectKind, SuspectRole, Suspicion, Time, Verification,
 };
 
 pub use digest::digest;
@@ -19,8 +19,6 @@ pub use render::RenderError;
 
 /// Most proposals waiting for a decision on one incident: more is not a choice but a list.
 pub const PROPOSALS_PER_INCIDENT_MAX: usize = 3;
-/// First sentence of a plan the engine did not propose; such a plan is not taken back by it.
-pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
 /// Suspects looked at, from the most likely one.
 const SUSPECTS_MAX: usize = 3;
 /// Suspects less likely than this get no proposal: the engine would be guessing.
@@ -190,6 +188,10 @@ pub fn plan(
         target: (*target).clone(),
         risk: runbook.risk,
         because: because(candidate, tried, worked),
+        suspicion: candidate.suspect.map(|suspect| Suspicion {
+            cause: suspect.cause.clone(),
+            confidence: suspect.confidence,
+        }),
         preconditions: runbook
             .preconditions
             .iter()

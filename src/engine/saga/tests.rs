@@ -33,6 +33,7 @@ pub(super) fn plan() -> Plan {
             check: Some(action("probe")),
         },
         digest: Box::from("d"),
+        suspicion: None,
         approvals_needed: 1,
         approvals: Vec::new(),
         created: T0,

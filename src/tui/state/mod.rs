@@ -8,7 +8,7 @@ mod list;
 mod overlay;
 
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View};
-use crate::model::{IncidentId, IncidentRow, Phase, Plan, PlanState, SafeText, Time};
+use crate::model::{IncidentId, IncidentRow, Mode, Phase, Plan, PlanState, SafeText, Time};
 
 use super::filter::Filter;
 use super::format::Clock;
@@ -148,8 +148,8 @@ pub struct State {
     pub alerts: Alerts,
     /// The row chosen among sources.
     pub sources: Cursor,
-    /// Runbooks, once asked for.
-    pub runbooks: Option<Vec<RunbookRow>>,
+    /// Runbooks, as last asked for, and for which incident.
+    pub runbooks: Option<(IncidentId, Vec<RunbookRow>)>,
     /// What has the keys, if not the screen.
     pub overlay: Option<Overlay>,
     /// A line for the operator.
@@ -326,6 +326,11 @@ impl State {
         self.feed.shown().map_or(self.now, |view| view.at)
     }
 
+    /// Whether what is drawn is the present.
+    pub fn mode(&self) -> Mode {
+        self.feed.shown().map_or(Mode::Live, |view| view.mode)
+    }
+
     /// The incident that actions are about: the one opened, or the one under the cursor.
     pub fn chosen(&self) -> Option<IncidentId> {
         match self.place.screen {
@@ -368,8 +373,8 @@ impl State {
         }
     }
 
-    /// The plan that matters now: the one under the cursor of the actions pane when that has the
-    /// keys, else the latest that waits for a person, else the latest.
+    /// The plan that keys act on: the one under the cursor of the actions pane when that has the
+    /// keys, else the most urgent one. The actions pane marks it, and the footer names it.
     pub fn plan(&self) -> Option<&Plan> {
         let detail = self.details.get(self.chosen()?)?;
         if self.place.tab == Tab::Actions && matches!(self.place.screen, Screen::Incident(_)) {
@@ -394,6 +399,13 @@ impl State {
                 .iter()
                 .position(|plan| plan.id == chosen)
         });
+        let ended = self
+            .details
+            .get(detail.incident.id)
+            .and_then(|held| just_ended(&held.plans, &detail.plans));
+        if let Some((role, text)) = ended {
+            self.tell(role, &text);
+        }
         self.details.put(detail);
         if let Some(at) = kept {
             self.cursor_mut(Tab::Actions).set(at);
@@ -476,24 +488,59 @@ fn cursors() -> [Cursor; Tab::ALL.len()] {
     cursors
 }
 
-/// The plan to show first: one in doubt, one running, one waiting, else the latest.
+/// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
 pub fn headline(plans: &[Plan]) -> Option<&Plan> {
     by_urgency(plans).first().copied()
 }
 
-/// Plans in the order a person needs them: in doubt, running, waiting, over. Among several that wait,
-/// the engine's first is its best; among those that are over, the last matters.
+/// Plans in the order a person needs them: in doubt, running, waiting, tried, and at the end those
+/// that never ran. Among several that wait, what a person chose comes first, the newest before the
+/// others, then the engine's first, which is its best; among those that are over, the last matters.
 pub fn by_urgency(plans: &[Plan]) -> Vec<&Plan> {
     let mut ordered: Vec<(u8, isize, &Plan)> = plans
         .iter()
         .enumerate()
         .map(|(at, plan)| match plan.state {
             PlanState::Unknown { .. } => (0, at as isize, plan),
-            PlanState::Proposed => (2, at as isize, plan),
-            _ if plan.state.is_final() => (3, -(at as isize), plan),
+            PlanState::Proposed if plan.is_chosen() => (2, -(at as isize), plan),
+            PlanState::Proposed => (3, at as isize, plan),
+            _ if plan.state.has_run() => (4, -(at as isize), plan),
+            PlanState::Rejected { .. } => (5, -(at as isize), plan),
+            _ if plan.state.is_final() => (6, -(at as isize), plan),
             _ => (1, at as isize, plan),
         })
         .collect();
     ordered.sort_by_key(|(urgency, at, _)| (*urgency, *at));
     ordered.into_iter().map(|(_, _, plan)| plan).collect()
+}
+
+/// What became of a plan that was under way when the console last looked.
+fn just_ended(before: &[Plan], after: &[Plan]) -> Option<(Role, String)> {
+    let was = |id| before.iter().find(|plan| plan.id == id);
+    let mut ended = after.iter().filter(|plan| {
+        plan.state.has_run() && was(plan.id).is_some_and(|was| !was.state.has_run())
+    });
+    let plan = ended.next_back()?;
+    Some(match &plan.state {
+        PlanState::RolledBack { reason } => (
+            Role::Warn,
+            format!("{} did not help and was rolled back: {reason}", plan.id),
+        ),
+        PlanState::Failed { reason } => (Role::Crit, format!("{} FAILED: {reason}", plan.id)),
+        _ => {
+            let watched = plan.verify.watch.name();
+            let text = format!("{} helped: {watched} is back to normal, verified.", plan.id);
+            (Role::Ok, text)
+        }
+    })
+}
+
+/// The plan that was tried last and did not help, until another one does.
+pub fn did_not_help(plans: &[Plan]) -> Option<&Plan> {
+    let approved = |plan: &&Plan| plan.approvals.last().map(|approval| approval.at);
+    let last = plans
+        .iter()
+        .filter(|plan| plan.state.has_run())
+        .max_by_key(approved)?;
+    (last.state != PlanState::Succeeded).then_some(last)
 }

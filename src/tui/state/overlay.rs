@@ -85,6 +85,8 @@ pub enum Overlay {
     Runbooks {
         /// For which incident.
         incident: IncidentId,
+        /// What is searched for.
+        field: Field,
         /// The row chosen.
         cursor: Cursor,
     },

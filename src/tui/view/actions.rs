@@ -2,8 +2,10 @@
 //! its reasons, its steps and what became of each. Nothing of it is cut: what does not fit is counted.
 
 use crate::api::IncidentDetail;
-use crate::model::{Action, ExecutorKind, Outcome, Plan, PlanState, RunPhase, SafeText};
-use crate::tui::explain::argv;
+use crate::model::{
+    Action, ExecutorKind, Outcome, Plan, PlanState, RunPhase, SafeText, command_line,
+};
+use crate::tui::action::Action as Key;
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{State, Tab, by_urgency};
@@ -23,14 +25,16 @@ const LABEL: usize = 9;
 pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'_>, focused: bool) {
     let plans = by_urgency(&detail.plans);
     if plans.is_empty() {
-        let text = " No plan fits. p chooses a runbook by hand.";
+        let keys = state.keymap.keys(Key::Propose).unwrap_or_default();
+        let text = format!(" No plan fits. {keys} chooses a runbook by hand.");
         return canvas.row(0, &Row::new().put(Role::Muted, text));
     }
     canvas.row(0, &heading());
     let cursor = state.cursor(Tab::Actions);
-    let at = cursor.at(plans.len());
+    // Without the keys it shows the plan that they act on elsewhere: the most urgent one.
+    let at = if focused { cursor.at(plans.len()) } else { 0 };
     let listed = plans.len().min((canvas.height() / 3).max(1));
-    for (y, i) in cursor.window(plans.len(), listed).enumerate() {
+    for (y, i) in cursor.window_at(at, plans.len(), listed).enumerate() {
         canvas.row(1 + y, &listed_row(plans[i], i == at, focused));
     }
     let body = story(state, plans[at], canvas.width());
@@ -54,8 +58,10 @@ fn heading() -> Row {
 
 fn listed_row(plan: &Plan, here: bool, focused: bool) -> Row {
     let role = standing_role(plan);
+    let id_role = if here { Role::Selection } else { Role::Body };
     super::cursor_mark(here, focused)
-        .column(Role::Body, plan.id.to_string(), ID)
+        .column(id_role, plan.id.to_string(), ID - 1)
+        .put(Role::Body, " ")
         .column(role, plan.state.as_str(), STATE)
         .column(risk_role(plan.risk), plan.risk.as_str(), RISK)
         .put(Role::Body, plan.title.to_string())
@@ -78,8 +84,10 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let (role, words) = standing(state, plan);
     let now = if plan.state == PlanState::Proposed {
         format!(
-            "{words}{}; Y reads and approves it",
-            expiry(plan, state.engine_now())
+            "{words}{}; {} reads and approves {}",
+            expiry(plan, state.engine_now()),
+            state.keymap.keys(Key::Approve).unwrap_or_default(),
+            plan.id
         )
     } else {
         words
@@ -179,7 +187,7 @@ fn step(
         ExecutorKind::Command => "$",
         ExecutorKind::Sim => "sim$",
     };
-    let command = format!("{prompt} {}", argv(&action.argv));
+    let command = format!("{prompt} {}", command_line(&action.argv));
     labelled(rows, "", Role::Muted, &command, width);
     match result {
         Some(Outcome::Succeeded) => labelled(rows, "", Role::Ok, "done", width),

@@ -3,8 +3,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::model::{Action, ExecutorKind, Plan, PlanState, Role as Rank, SafeText};
-use crate::tui::explain::{argv, bullet, section};
+use crate::model::{
+    Action, Diagnosis, ExecutorKind, Hypothesis, Incident, Phase, Plan, PlanState, Role as Rank,
+    SafeText, Time, command_line,
+};
+use crate::tui::action::Action as Key;
+use crate::tui::explain::{bullet, section};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{Approval, State};
@@ -15,6 +19,13 @@ use super::headline::{expiry, risk};
 
 /// Hex digits of the digest shown; the whole is bound.
 const DIGEST_SHOWN: usize = 12;
+
+/// Sentences of evidence shown, for and against each.
+const EVIDENCE_SHOWN_MAX: usize = 2;
+/// A confidence lower by this much is said to be less sure.
+const LESS_SURE_MIN: f32 = 0.15;
+/// A plan for a target less suspected than this was never one for the first suspect.
+const LEAD_MIN: f32 = 0.5;
 
 /// Draws the dialog.
 pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
@@ -59,14 +70,40 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
             .join(typed(&dialog.typed));
         inner.row(height.saturating_sub(2), &row);
     }
-    let row = buttons(dialog.choice, "Approve", dialog.name_is_right());
-    inner.row(height.saturating_sub(1), &row);
+    let row = buttons(
+        dialog.choice,
+        &format!("Approve {}", plan.id),
+        dialog.name_is_right(),
+    );
+    inner.row(
+        height.saturating_sub(1),
+        &row.put(Role::Body, "   ").join(how(state, dialog)),
+    );
+}
+
+/// Which key says yes: the one that opened the dialog, unless it would be a letter of the name typed.
+fn how(state: &State, dialog: &Approval) -> Row {
+    let again = state.keymap.keys(Key::Approve);
+    match again.filter(|_| !dialog.wants_name()) {
+        Some(keys) => Row::new()
+            .put(Role::Key, keys)
+            .put(Role::Body, " again approves it")
+            .put(Role::Muted, ", Esc leaves"),
+        None => Row::new().put(Role::Muted, "then Tab and Enter approve, Esc leaves"),
+    }
 }
 
 /// Everything a person must know before saying yes. The command comes first.
 fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.push(where_and_how_bad(state, plan));
+    // What the proposal no longer says rightly is never below the first screen.
+    let detail = state.details.get(plan.incident);
+    if let Some(words) = detail.and_then(|detail| shifted(plan, &detail.incident.diagnosis)) {
+        let age = format::age(state.engine_now().since(plan.created));
+        let text = format!("CHANGED since it was proposed {age} ago: {words}");
+        bullet(&mut rows, Role::Warn, &text, width);
+    }
     section(&mut rows, "What will run, exactly");
     if !plan.preconditions.is_empty() {
         for check in &plan.preconditions {
@@ -83,19 +120,125 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     }
     section(&mut rows, "How it is undone, if that fails");
     undo(&mut rows, plan, width);
-    section(&mut rows, "Why now");
-    for reason in &plan.because {
-        bullet(&mut rows, Role::Body, reason, width);
-    }
+    why_now(&mut rows, state, plan, width);
     section(&mut rows, "What it takes");
     bullet(&mut rows, Role::Body, &needs(plan), width);
     bullet(&mut rows, Role::Body, &record(plan), width);
     let runbook = format!("made by runbook {}", plan.runbook);
     bullet(&mut rows, Role::Muted, &runbook, width);
+    let age = format::age(state.engine_now().since(plan.created));
+    section(&mut rows, format!("Why it was proposed, {age} ago"));
+    for reason in &plan.because {
+        bullet(&mut rows, Role::Muted, reason, width);
+    }
+    rows.push(Row::new());
     let digest: String = plan.digest.chars().take(DIGEST_SHOWN).collect();
     let bound = format!("your yes binds digest {digest}: exactly the above, nothing else");
     bullet(&mut rows, Role::Muted, &bound, width);
     rows
+}
+
+/// What is suspected and what hurts at this moment.
+fn why_now(rows: &mut Vec<Row>, state: &State, plan: &Plan, width: usize) {
+    let clock = state.clock.second(state.engine_now());
+    section(rows, format!("Why now, as of {clock}"));
+    let Some(detail) = state.details.get(plan.incident) else {
+        return bullet(rows, Role::Warn, "not known: it is being fetched", width);
+    };
+    let (incident, now) = (&detail.incident, state.engine_now());
+    bullet(rows, Role::Body, &hurts(incident, now), width);
+    let suspect = of_target(plan, &incident.diagnosis);
+    let Some(suspect) = suspect else {
+        let text = format!("nothing points at {} now", plan.target.name());
+        return bullet(rows, Role::Warn, &text, width);
+    };
+    let text = format!(
+        "{} is suspected, confidence {:.2} now{}",
+        plan.target.name(),
+        suspect.confidence,
+        plan.suspicion
+            .as_ref()
+            .map_or(String::new(), |then| format!(
+                ", {:.2} when it was proposed",
+                then.confidence
+            ))
+    );
+    bullet(rows, Role::Body, &text, width);
+    let pro = suspect.evidence_for.iter().take(EVIDENCE_SHOWN_MAX);
+    let con = suspect.evidence_against.iter().take(EVIDENCE_SHOWN_MAX);
+    let pro = pro.map(|evidence| ("for: ", evidence));
+    for (word, evidence) in pro.chain(con.map(|evidence| ("against: ", evidence))) {
+        bullet(rows, Role::Body, &format!("{word}{}", evidence.text), width);
+    }
+}
+
+/// The suspicion of the plan's target as it is now; of several, the one the plan was made for.
+fn of_target<'a>(plan: &Plan, diagnosis: &'a Diagnosis) -> Option<&'a Hypothesis> {
+    let mut of_it = diagnosis
+        .hypotheses
+        .iter()
+        .filter(|h| h.suspect == plan.target);
+    let same = |h: &&Hypothesis| plan.suspicion.as_ref().is_some_and(|s| s.cause == h.cause);
+    of_it.clone().find(same).or_else(|| of_it.next())
+}
+
+/// What the diagnosis says now that it did not say when the plan was proposed.
+fn shifted(plan: &Plan, diagnosis: &Diagnosis) -> Option<String> {
+    let then = plan.suspicion.as_ref()?;
+    let target = plan.target.name();
+    let Some(now) = of_target(plan, diagnosis) else {
+        return Some(format!(
+            "{target} is no longer suspected ({:.2} then)",
+            then.confidence
+        ));
+    };
+    let first = diagnosis.hypotheses.first();
+    if let Some(first) = first.filter(|first| {
+        first.suspect != plan.target
+            && first.confidence > now.confidence
+            && then.confidence >= LEAD_MIN
+    }) {
+        return Some(format!(
+            "the first suspect is now {} ({:.2}); {target} {:.2}, {:.2} then",
+            first.suspect.name(),
+            first.confidence,
+            now.confidence,
+            then.confidence
+        ));
+    }
+    if now.cause != then.cause {
+        return Some(format!("another cause is suspected at {target}"));
+    }
+    (now.confidence <= then.confidence - LESS_SURE_MIN).then(|| {
+        format!(
+            "less sure: {target} {:.2}, {:.2} then",
+            now.confidence, then.confidence
+        )
+    })
+}
+
+/// What still hurts, or that nothing does.
+fn hurts(incident: &Incident, now: Time) -> String {
+    let since = |at: Time| format::age(now.since(at));
+    match (incident.phase, incident.mitigated, incident.resolved) {
+        (Phase::Resolved, _, Some(at)) => format!("it is over since {}", since(at)),
+        (Phase::Mitigated, Some(at), _) => {
+            format!(
+                "signals are back to normal since {}: it may not be needed",
+                since(at)
+            )
+        }
+        _ => {
+            let impact = incident.impact;
+            format!(
+                "{} still hurt: {} open, {}, since {}",
+                format::counted(impact.entities.into(), "entity", "entities"),
+                format::counted(impact.findings_open.into(), "finding", "findings"),
+                format::counted(impact.alerts_firing.into(), "alert fires", "alerts fire"),
+                since(incident.began)
+            )
+        }
+    }
 }
 
 /// How it is verified, as a sentence.
@@ -163,7 +306,7 @@ fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize
                 format!("  (stopped after {})", format::duration(action.timeout_ms)),
             ),
     );
-    let command = SafeText::new(&argv(&action.argv));
+    let command = SafeText::new(&command_line(&action.argv));
     for line in wrap(&command, width.saturating_sub(6)) {
         rows.push(Row::new().put(Role::Muted, "    $ ").put(Role::Title, line));
     }

@@ -1,15 +1,19 @@
 //! What frames every view: header, banner, tabs, pane titles, footer.
 
+use ratatui::layout::Rect;
+
 use crate::api::View;
-use crate::model::SourceHealth;
+use crate::model::{Mode, PlanState, SourceHealth, Time};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
-use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{Screen, State, Tab};
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{Overlay, Screen, State, Tab};
 use crate::tui::theme::Role;
 
+/// Lines of the longest notice.
+const NOTICE_ROWS_MAX: usize = 4;
 /// Cells kept free at the right of the footer for a key sequence being typed.
 const PENDING_CELLS: usize = 6;
 /// Width from which tabs have blanks between them.
@@ -74,7 +78,22 @@ fn freshness(state: &State, row: Row) -> Row {
     match (state.feed.stale_ms(state.now), &state.feed.lost) {
         (Some(ms), Some(_)) => row.put(Role::Stale, format!(" LOST {} ", format::age(ms))),
         (Some(ms), None) => row.put(Role::Stale, format!(" STALE {} ", format::age(ms))),
-        (None, _) => row.put(Role::Ok, "LIVE ").put(Role::Header, clock),
+        (None, _) => match state.mode() {
+            Mode::Live => row.put(Role::Ok, "LIVE ").put(Role::Header, clock),
+            Mode::Learning => row.put(Role::Stale, format!(" LEARNING {clock} ")),
+            Mode::Replay { until } => row.put(Role::Stale, replayed(state, until)),
+        },
+    }
+}
+
+/// How far a recording is replayed.
+fn replayed(state: &State, until: Time) -> String {
+    let now = state.engine_now();
+    let (clock, end) = (state.clock.second(now), state.clock.second(until));
+    if now >= until {
+        format!(" REPLAY ended {end} ")
+    } else {
+        format!(" REPLAY {clock} of {end} ")
     }
 }
 
@@ -151,15 +170,9 @@ pub(super) fn pane_title(tab: Tab, focused: bool) -> Row {
         .put(role, tab.as_str())
 }
 
-/// The keys that matter here and now; a notice or an unfinished key sequence takes their place.
+/// The keys that matter here and now, and an unfinished key sequence.
 pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     let width = canvas.width();
-    if let Some(notice) = &state.notice {
-        let line = Row::new()
-            .put(Role::Body, " ")
-            .put(notice.role, &notice.text);
-        return canvas.row(0, &line.fit(width));
-    }
     let mut row = Row::new();
     // A key that would only say why it is dead is not what matters; pressed, it says so.
     let live = |action: &&Action| act::seems_inert(state, **action).is_none();
@@ -175,7 +188,7 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         let Some(keys) = state.keymap.keys(*action) else {
             continue;
         };
-        let hint = action.row().hint;
+        let hint = hint(state, *action);
         if row.width() + keys.len() + hint.len() + 4 > width.saturating_sub(PENDING_CELLS) {
             break;
         }
@@ -192,6 +205,41 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
             .put(Role::Key, format!("{}-", keys.join(" ")));
     }
     canvas.row(0, &row);
+}
+
+/// What the operator is told, over the footer; a long text takes as many lines as it needs.
+pub(super) fn notice(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(notice) = &state.notice else { return };
+    let lines = wrap(&notice.text, canvas.width().saturating_sub(2));
+    let area = canvas.area();
+    let height = lines.len().min(NOTICE_ROWS_MAX) as u16;
+    // Never over the line that is typed in.
+    let types = matches!(
+        state.overlay,
+        Some(Overlay::Filter { .. } | Overlay::Prompt { .. })
+    );
+    let mut part = canvas.part(Rect {
+        y: area.bottom().saturating_sub(height + u16::from(types)),
+        height,
+        ..area
+    });
+    part.clear();
+    for (y, line) in lines.into_iter().take(NOTICE_ROWS_MAX).enumerate() {
+        part.row(y, &Row::new().put(Role::Body, " ").put(notice.role, line));
+    }
+}
+
+/// A word or two for the footer. Keys that decide about a plan say which one.
+fn hint(state: &State, action: Action) -> String {
+    let word = action.row().hint;
+    let Some(plan) = state.plan() else {
+        return word.to_owned();
+    };
+    match (action, &plan.state) {
+        (Action::Approve, PlanState::Unknown { .. }) => format!("settle {}", plan.id),
+        (Action::Approve | Action::Reject | Action::RollBack, _) => format!("{word} {}", plan.id),
+        _ => word.to_owned(),
+    }
 }
 
 /// What a person most probably wants to do here.

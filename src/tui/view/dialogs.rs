@@ -3,10 +3,11 @@
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
-use crate::model::{RunId, RunPhase, SafeText};
+use crate::api::RunbookRow;
+use crate::model::{IncidentId, RunId, RunPhase, SafeText};
 use crate::tui::act;
 use crate::tui::action::Action;
-use crate::tui::dialog::palette_rows;
+use crate::tui::dialog::{palette_rows, runbook_rows, target};
 use crate::tui::field::Field;
 use crate::tui::help::{self, HelpRow};
 use crate::tui::paint::{Canvas, Row, wrap};
@@ -21,6 +22,12 @@ pub(super) const WIDTH_MAX: u16 = 98;
 const HELP_KEYS: usize = 13;
 const HELP_NAME: usize = 16;
 pub(in crate::tui) const HELP_WORD: usize = 17;
+
+/// Cells of the name and the risk of a runbook.
+const RUNBOOK_NAME: usize = 24;
+const RUNBOOK_RISK: usize = 7;
+/// Lines for what the row under the cursor cuts.
+const REASON_ROWS: usize = 2;
 
 /// Draws an overlay.
 pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
@@ -76,7 +83,11 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
         Overlay::Confirm { what, choice, .. } => confirm(state, *what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
-        Overlay::Runbooks { cursor, .. } => runbooks(state, cursor, canvas),
+        Overlay::Runbooks {
+            incident,
+            field,
+            cursor,
+        } => runbooks(state, *incident, (field, cursor), canvas),
     }
 }
 
@@ -232,7 +243,8 @@ fn palette_row(state: &State, action: Action, here: bool) -> Row {
     }
 }
 
-pub(super) fn buttons(choice: Choice, yes: &'static str, live: bool) -> Row {
+/// Both buttons, `Cancel` first.
+pub(super) fn buttons(choice: Choice, yes: &str, live: bool) -> Row {
     let (cancel, proceed) = match choice {
         Choice::Cancel => (Role::Selection, Role::Body),
         Choice::Proceed => (Role::Body, Role::Danger),
@@ -243,9 +255,8 @@ pub(super) fn buttons(choice: Choice, yes: &'static str, live: bool) -> Row {
         .put(cancel, "[ Cancel ]")
         .put(Role::Body, "   ")
         .put(proceed, "[ ")
-        .put(proceed, yes)
+        .put(proceed, yes.to_owned())
         .put(proceed, " ]")
-        .put(Role::Muted, "   Tab chooses, Enter does it, Esc leaves")
 }
 
 fn confirm(state: &State, what: Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
@@ -282,7 +293,8 @@ fn confirm(state: &State, what: Confirm, choice: Choice, canvas: &mut Canvas<'_>
         inner.row(y, &Row::new().put(Role::Body, " ").put(Role::Body, line));
     }
     let last = inner.height().saturating_sub(1);
-    inner.row(last, &buttons(choice, yes, true));
+    let how = "   Tab chooses, Enter does it, Esc leaves";
+    inner.row(last, &buttons(choice, yes, true).put(Role::Muted, how));
 }
 
 fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
@@ -303,7 +315,7 @@ fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
         y += 1;
     }
     if let Some(action) = action {
-        let command = crate::tui::explain::argv(&action.argv);
+        let command = crate::model::command_line(&action.argv);
         inner.row(
             y,
             &Row::new()
@@ -330,28 +342,64 @@ fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
     }
 }
 
-fn runbooks(state: &State, cursor: &Cursor, canvas: &mut Canvas<'_>) {
-    let title = SafeText::new("Which runbook? Enter renders it for the suspect; nothing runs yet");
-    let Some(runbooks) = &state.runbooks else {
-        let mut inner = boxed(canvas, &title, 2);
-        return inner.row(0, &Row::new().put(Role::Muted, " Fetching..."));
-    };
-    let mut inner = boxed(canvas, &title, runbooks.len() as u16);
-    let at = cursor.at(runbooks.len());
-    let window = cursor.window(runbooks.len(), room(runbooks.len(), inner.height()));
-    more_below(&mut inner, window.end, runbooks.len());
+fn runbooks(
+    state: &State,
+    incident: IncidentId,
+    (field, cursor): (&Field, &Cursor),
+    canvas: &mut Canvas<'_>,
+) {
+    let target = state.row(incident).map(target);
+    let target = target.as_ref().map_or("it", |target| target.name());
+    let title =
+        format!("Which runbook for {target}? Type to search, Enter renders it; nothing runs yet");
+    let all = state.runbooks.as_ref().map_or(0, |(_, rows)| rows.len());
+    let mut inner = boxed(
+        canvas,
+        &SafeText::new(&title),
+        (all + 1 + REASON_ROWS) as u16,
+    );
+    inner.row(0, &Row::new().put(Role::Key, "> ").join(typed(field)));
+    if state.runbooks.is_none() {
+        return inner.row(1, &Row::new().put(Role::Muted, " Fetching..."));
+    }
+    let rows = runbook_rows(state, field.text());
+    if rows.is_empty() {
+        return inner.row(
+            1,
+            &Row::new().put(Role::Muted, " No runbook has this in it."),
+        );
+    }
+    let at = cursor.at(rows.len());
+    let (width, height) = (inner.width(), inner.height());
+    let listed = height.saturating_sub(1 + REASON_ROWS);
+    let window = cursor.window(rows.len(), listed);
     for (y, i) in window.enumerate() {
-        let row = &runbooks[i];
-        let role = if i == at {
-            Role::Selection
-        } else {
-            Role::Title
-        };
-        let line = super::cursor_mark(i == at, true)
-            .column(role, row.name.clone(), 24)
-            .put(Role::Body, " ")
-            .column(Role::Muted, row.risk.as_str(), 7)
-            .put(Role::Body, row.title.clone());
-        inner.row(y, &line);
+        inner.row(y + 1, &runbook(rows[i], i == at));
+    }
+    // The whole of what the row under the cursor cuts.
+    let (role, words) = match &rows[at].refused {
+        Some(why) => (Role::Warn, format!("not here: {why}")),
+        None => (Role::Body, rows[at].description.clone()),
+    };
+    let lines = wrap(&SafeText::new(&words), width.saturating_sub(2));
+    for (y, line) in lines.into_iter().take(REASON_ROWS).enumerate() {
+        let below = height.saturating_sub(REASON_ROWS) + y;
+        inner.row(below, &Row::new().put(Role::Body, " ").put(role, line));
+    }
+}
+
+fn runbook(row: &RunbookRow, here: bool) -> Row {
+    let role = match (here, &row.refused) {
+        (true, _) => Role::Selection,
+        (false, None) => Role::Title,
+        (false, Some(_)) => Role::Muted,
+    };
+    let line = super::cursor_mark(here, true)
+        .column(role, row.name.clone(), RUNBOOK_NAME)
+        .put(Role::Body, " ")
+        .column(Role::Muted, row.risk.as_str(), RUNBOOK_RISK);
+    match &row.refused {
+        Some(why) => line.put(Role::Muted, format!("not here: {why}")),
+        None => line.put(Role::Body, row.title.clone()),
     }
 }

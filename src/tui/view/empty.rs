@@ -2,7 +2,7 @@
 //! quiet is not the same as healthy.
 
 use crate::api::View;
-use crate::model::{SafeText, SourceHealth};
+use crate::model::{Mode, SafeText, SourceHealth};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::State;
@@ -60,6 +60,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(view) = state.feed.shown() else {
         return;
     };
+    if view.mode == Mode::Learning {
+        return learning(state, view, canvas);
+    }
     let filtered = !state.list.filter.is_empty() && !view.incidents.is_empty();
     let title = if filtered {
         " No incident matches the filter; Esc clears it."
@@ -89,6 +92,30 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
     for (y, row) in rows.iter().enumerate() {
         canvas.row(y + 1, row);
+    }
+}
+
+/// Before the present is reached.
+fn learning(state: &State, view: &View, canvas: &mut Canvas<'_>) {
+    let clock = state.clock.minute(view.at);
+    let text = format!(
+        "Starting: learning from history what is normal, now at {clock}. Nothing is watched yet."
+    );
+    let known = format!(
+        "So far: {}, {}, {}.",
+        format::counted(view.counts.entities, "entity", "entities"),
+        format::counted(view.counts.series, "series", "series"),
+        format::counted(view.counts.templates, "log template", "log templates"),
+    );
+    let width = canvas.width().saturating_sub(2);
+    let lines = wrap(&SafeText::new(&text), width)
+        .into_iter()
+        .map(|line| (Role::Info, line));
+    let known = wrap(&SafeText::new(&known), width)
+        .into_iter()
+        .map(|line| (Role::Muted, line));
+    for (y, (role, line)) in lines.chain(known).enumerate() {
+        canvas.row(y + 2, &Row::new().put(Role::Body, " ").put(role, line));
     }
 }
 

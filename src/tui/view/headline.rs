@@ -8,11 +8,12 @@ use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{State, headline};
+use crate::tui::state::{State, did_not_help, headline};
 use crate::tui::theme::Role;
 
-/// Lines taken.
-pub(super) const ROWS: u16 = 4;
+/// Lines taken, and with what was tried in vain.
+const ROWS: u16 = 4;
+const ROWS_TRIED: u16 = ROWS + 1;
 /// Widths from which severity and phase are spelled out.
 const WORDY: usize = 76;
 const NARROW: usize = 66;
@@ -20,6 +21,21 @@ const NARROW: usize = 66;
 const NO_SUSPECT: f32 = 0.05;
 /// Confidence below which a suspect is called a guess.
 const GUESS: f32 = 0.3;
+
+/// Lines it takes: one more when a plan did not help.
+pub(super) fn rows(state: &State) -> u16 {
+    match tried(state) {
+        Some(_) => ROWS_TRIED,
+        None => ROWS,
+    }
+}
+
+/// The plan whose failure must not go unseen: the last one tried, while the incident lasts.
+fn tried(state: &State) -> Option<&Plan> {
+    let detail = state.detail()?;
+    let lasts = matches!(detail.incident.phase, Phase::Open | Phase::Acknowledged);
+    did_not_help(&detail.plans).filter(|_| lasts)
+}
 
 /// Draws the lines.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
@@ -34,7 +50,37 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         .put(Role::Title, summary(row));
     canvas.row(1, &title);
     canvas.row(2, &cause(state, row, detail, width));
-    canvas.row(3, &next(state, row, detail, width));
+    let mut y = 3;
+    if let Some(plan) = tried(state) {
+        canvas.row(y, &in_vain(plan));
+        y += 1;
+    }
+    canvas.row(y, &next(state, row, detail, width));
+}
+
+/// What was tried, that it did not help, and why not.
+fn in_vain(plan: &Plan) -> Row {
+    let (words, reason) = match &plan.state {
+        // What a person took back is not a failure of the plan.
+        PlanState::RolledBack { reason } if by_hand(reason) => (" was ", &**reason),
+        PlanState::RolledBack { reason } => (" did not help: rolled back, because ", &**reason),
+        PlanState::Failed { reason } => (" FAILED and is not undone: ", &**reason),
+        _ => (" did not help", ""),
+    };
+    let role = match plan.state {
+        PlanState::Failed { .. } => Role::Crit,
+        _ => Role::Warn,
+    };
+    Row::new()
+        .put(Role::Muted, " tried    ")
+        .put(role, plan.id.to_string())
+        .put(role, words)
+        .put(Role::Body, reason.to_owned())
+}
+
+/// Whether a plan ended because somebody wanted it to.
+fn by_hand(reason: &str) -> bool {
+    reason.starts_with("rolled back by ") || reason.starts_with("stopped by ")
 }
 
 fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
@@ -162,7 +208,9 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     };
     match &plan.state {
         PlanState::Proposed => {
-            let line = key(state, line, Action::Approve, "approve: ");
+            let line = key(state, line, Action::Approve, "approves ")
+                .put(Role::Title, plan.id.to_string())
+                .put(Role::Body, ": ");
             // The risk is never what is cut.
             let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
             let room = width.saturating_sub(line.width() + risk.width());
@@ -174,8 +222,10 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         }
         PlanState::Unknown { .. } => key(state, line, Action::Approve, "says what became of: ")
             .put(Role::Danger, plan.title.to_string()),
-        // What is over is not the next thing; what a person can do comes first.
-        _ if plan.state.is_final() => without_plan(state, row, line, true).join(last(state, plan)),
+        // What is over is not the next thing; what a person can do comes first. That a plan never ran
+        // is no news, and what did not help stands above.
+        PlanState::Succeeded => without_plan(state, row, line, true).join(last(row, plan)),
+        _ if plan.state.is_final() => without_plan(state, row, line, true),
         _ => {
             let (role, words) = standing(state, plan);
             line.put(role, words)
@@ -185,17 +235,17 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     }
 }
 
-/// What became of the last plan; the reason comes last, where it may be cut.
-fn last(state: &State, plan: &Plan) -> Row {
-    let (role, words) = standing(state, plan);
-    let (word, reason) = words.split_once(": ").unwrap_or((&words, ""));
+/// The plan that helped last. While the incident lasts, that it was verified is not the whole truth.
+fn last(row: &IncidentRow, plan: &Plan) -> Row {
+    let (role, words) = match row.phase {
+        Phase::Open | Phase::Acknowledged => (Role::Warn, " was verified, yet it hurts: "),
+        Phase::Mitigated | Phase::Resolved => (Role::Ok, " worked, verified: "),
+    };
     Row::new()
-        .put(Role::Muted, "; last: ")
-        .put(role, word.to_owned())
-        .put(Role::Body, ": ")
+        .put(Role::Muted, "; ")
+        .put(role, plan.id.to_string())
+        .put(role, words)
         .put(Role::Title, plan.title.to_string())
-        .put(Role::Body, if reason.is_empty() { "" } else { ": " })
-        .put(Role::Muted, reason.to_owned())
 }
 
 /// What a person can do when no plan waits or runs; `tried` when one was there.

@@ -65,6 +65,7 @@ pub fn draw(state: &State, buf: &mut Buffer) {
     if let Some(overlay) = &state.overlay {
         dialogs::draw(state, overlay, &mut canvas);
     }
+    chrome::notice(state, &mut canvas);
     if state.look.ascii {
         canvas.reduce_to_ascii();
     }
@@ -96,7 +97,7 @@ fn tiny(state: &State, canvas: &mut Canvas<'_>) {
     let [note, rest, head] = Split::vertical([
         Constraint::Length(1),
         Constraint::Fill(1),
-        Constraint::Length(if headlined { headline::ROWS } else { 0 }),
+        Constraint::Length(if headlined { headline::rows(state) } else { 0 }),
     ])
     .areas(canvas.area());
     let text = " 80x24 or more shows panes beside the list; Enter opens one.";
@@ -112,7 +113,7 @@ fn preview(state: &State, canvas: &mut Canvas<'_>) {
     let rows = state.list.order().len() as u16 + 1;
     let [top, head, tabs, rest] = Split::vertical([
         Constraint::Length(rows.min(LIST_ROWS_MAX)),
-        Constraint::Length(headline::ROWS),
+        Constraint::Length(headline::rows(state)),
         Constraint::Length(1),
         Constraint::Fill(1),
     ])
@@ -126,7 +127,7 @@ fn preview(state: &State, canvas: &mut Canvas<'_>) {
 /// One incident, one pane at a time.
 fn page(state: &State, canvas: &mut Canvas<'_>) {
     let [head, tabs, rest] = Split::vertical([
-        Constraint::Length(headline::ROWS),
+        Constraint::Length(headline::rows(state)),
         Constraint::Length(1),
         Constraint::Fill(1),
     ])
@@ -145,8 +146,11 @@ fn dual(state: &State, canvas: &mut Canvas<'_>) {
         _ => Tab::Metrics,
     };
     column(state, canvas, left, &[None, Some(Tab::Path), Some(third)]);
-    let [head, rest] =
-        Split::vertical([Constraint::Length(headline::ROWS + 1), Constraint::Fill(1)]).areas(right);
+    let [head, rest] = Split::vertical([
+        Constraint::Length(headline::rows(state) + 1),
+        Constraint::Fill(1),
+    ])
+    .areas(right);
     headline::draw(state, &mut canvas.part(head));
     let tabs = [Tab::Timeline, Tab::Why, Tab::Actions].map(Some);
     column(state, canvas, rest, &tabs);
@@ -162,9 +166,11 @@ fn triple(state: &State, canvas: &mut Canvas<'_>) {
         left,
         &[None, Some(Tab::Path), Some(Tab::Logs)],
     );
-    let [head, under] =
-        Split::vertical([Constraint::Length(headline::ROWS + 1), Constraint::Fill(1)])
-            .areas(middle);
+    let [head, under] = Split::vertical([
+        Constraint::Length(headline::rows(state) + 1),
+        Constraint::Fill(1),
+    ])
+    .areas(middle);
     headline::draw(state, &mut canvas.part(head));
     let tabs = [Tab::Timeline, Tab::Why, Tab::Actions].map(Some);
     column(state, canvas, under, &tabs);
