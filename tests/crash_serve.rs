@@ -63,6 +63,86 @@ async fn a_daemon_killed_at_any_moment_loses_no_acknowledged_decision() {
     assert!(settled > 0, "no kill ever hit a run");
 }
 
+#[tokio::test]
+async fn a_command_that_outlives_a_killed_daemon_is_told_and_stopped_not_settled() {
+    let home = tempfile::tempdir().unwrap();
+    configure(home.path());
+    let marker = home.path().join("pid").display().to_string();
+    let script = format!("echo $$ > {marker}; sleep 300; true");
+    one_step(home.path(), &script);
+    let mut served = Served::start(home.path());
+    served.send_alert().await;
+    let plan = served.run_until(|plan| plan.process.is_some()).await;
+    let process = plan.process.expect("it has one");
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    let pid = process.pid.to_string();
+    assert!(is_alive(&pid), "the command outlives the daemon");
+
+    let mut served = Served::start(home.path());
+    let plan = served.run_until(|_| true).await;
+    assert!(matches!(plan.state, PlanState::Unknown { .. }), "{plan:?}");
+    assert_eq!(plan.runs_unheard(), Some(&process), "told from the start");
+    for outcome in [Outcome::Succeeded, Outcome::TimedOut] {
+        let settle = Command::Settle {
+            plan: plan.id,
+            outcome,
+        };
+        let refused = served.client.command(&settle).await.unwrap().refused;
+        let why = refused.expect("it still runs").to_string();
+        assert!(why.contains("still runs"), "{why}");
+    }
+    let digest = None;
+    let stop = Command::RollBack {
+        plan: plan.id,
+        digest,
+    };
+    assert_eq!(served.client.command(&stop).await.unwrap().refused, None);
+    let plan = served.run_until(|plan| plan.state.is_final()).await;
+    assert!(!is_alive(&pid), "it was stopped: {plan:?}");
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    let stops = read_records(home.path());
+    let stops = stops.iter().filter(|record| {
+        matches!(
+            record,
+            Record::Decision {
+                what: Command::RollBack { .. },
+                refused: None,
+                ..
+            }
+        )
+    });
+    assert_eq!(
+        stops.count(),
+        1,
+        "the decision to stop it is in the journal"
+    );
+}
+
+/// Replaces the runbook with one whose only step is a script.
+fn one_step(home: &Path, script: &str) {
+    let runbook = format!(
+        r#"
+        name = "fix"
+        title = "fix {{entity}}"
+        description = "runs for long"
+        risk = "low"
+        match = []
+        steps = [{{ title = "one", argv = ["sh", "-c", "{script}"], timeout_s = 600 }}]
+        verify = {{ recover_within_s = 1 }}
+        "#
+    );
+    fs::write(home.join("runbooks/fix.toml"), runbook).unwrap();
+}
+
+/// Whether a process runs; one that only waits for its parent does not.
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned());
+    state.is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
 /// A daemon on a folder of its own, with one runbook whose steps note that they ran.
 fn configure(home: &Path) {
     let at = |name: &str| home.join(name).display().to_string();
@@ -161,6 +241,24 @@ impl Served {
         let status = self.child.wait().unwrap();
         assert_eq!(status.code(), None, "it ended by itself: {status}");
         assert!(count >= after, "it died before it was killed");
+    }
+
+    /// Proposes and approves until there is a plan of which `is_so` holds.
+    async fn run_until(&self, is_so: impl Fn(&Plan) -> bool) -> Plan {
+        loop {
+            let plans = self.client.plans().await.unwrap();
+            let newest = plans.into_iter().next_back();
+            match newest {
+                Some(plan) if plan.state != PlanState::Proposed && is_so(&plan) => return plan,
+                Some(plan) if plan.state != PlanState::Proposed => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                _ => {
+                    let command = self.next_command(0).await.unwrap();
+                    self.client.command(&command).await.unwrap();
+                }
+            }
+        }
     }
 
     async fn send_alert(&self) {

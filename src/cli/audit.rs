@@ -147,6 +147,14 @@ fn words(record: &Record) -> (String, String) {
             let what = match &event.kind {
                 StepEventKind::Output(line) => format!("says: {line}"),
                 StepEventKind::Finished(outcome) => outcome.to_string(),
+                StepEventKind::Began(process) => format!("is pid {}", process.pid),
+                StepEventKind::Lives(process) => {
+                    format!(
+                        "still runs after a restart: pid {} since {}",
+                        process.pid, process.began
+                    )
+                }
+                StepEventKind::Gone => "ended while nobody listened".to_owned(),
             };
             ("executor".to_owned(), format!("{} {what}", event.run))
         }

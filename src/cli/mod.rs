@@ -114,7 +114,7 @@ enum Cmd {
     /// Reject a plan
     Reject(plan::RejectArgs),
     /// Stop a plan and undo what it did
-    Rollback(plan::PlanArgs),
+    Rollback(plan::RollBackArgs),
     /// Say what became of a step whose result is unknown
     Settle(plan::SettleArgs),
     /// Stop or allow all automation

@@ -16,8 +16,7 @@ use super::output::{
 use super::place::client;
 use super::{Common, output};
 use crate::model::{
-    Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time,
-    command_line,
+    Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time, shown_argv,
 };
 
 /// Digits of a digest that are enough to tell plans apart on a screen.
@@ -34,12 +33,15 @@ pub struct PlansArgs {
     all: bool,
 }
 
-/// A command about one plan.
+/// `stormglass rollback`
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub struct RollBackArgs {
     /// Number of the plan
     #[arg(value_parser = plan_number)]
     id: u64,
+    /// Digest of the plan you saw, when it is over: undoes it without asking, and only that
+    #[arg(long, value_name = "HEX")]
+    digest: Option<String>,
 }
 
 /// `stormglass propose`
@@ -159,26 +161,42 @@ pub async fn approve(common: &Common, args: &ApproveArgs) -> Result<(), Failure>
     let done = format!("{plan} is approved");
     let digest = match &args.digest {
         Some(digest) => digest.clone(),
-        None => shown_and_agreed(common, plan).await?,
+        None => {
+            can_be_asked(common, plan)?;
+            let known = find(client(common)?.plans().await?, plan)?;
+            shown_and_agreed(common, known, "approve exactly this").await?
+        }
     };
     give(common, Command::Approve { plan, digest }, &done).await
 }
 
+/// Whether a person at the terminal can be asked about a plan.
+fn can_be_asked(common: &Common, id: PlanId) -> Result<(), Failure> {
+    if io::stdin().is_terminal() && !common.json {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "nobody is at the terminal to look at {id}: give --digest with the digest that `stormglass plans {} --json` shows",
+        id.0
+    )))
+}
+
 /// Prints the plan, asks the person at the terminal, and returns the digest of what was printed.
-async fn shown_and_agreed(common: &Common, id: PlanId) -> Result<String, Failure> {
-    if !io::stdin().is_terminal() || common.json {
-        return Err(Failure::usage(format!(
-            "nobody is at the terminal to look at {id}: give --digest with the digest that `stormglass plans {} --json` shows",
+async fn shown_and_agreed(common: &Common, plan: Plan, to: &str) -> Result<String, Failure> {
+    let id = plan.id;
+    can_be_asked(common, id)?;
+    if !plan.can_be_shown() {
+        return Err(Failure::new(format!(
+            "what {id} runs is too long to be shown, so nobody can agree to it here: read `stormglass plans {} --json`, then give --digest",
             id.0
         )));
     }
     let client = client(common)?;
-    let plan = find(client.plans().await?, id)?;
     let password = match plan.risk {
         Risk::High => safe(plan.target.name()),
         Risk::Low | Risk::Medium => "yes".to_owned(),
     };
-    let question = format!("\nType `{password}` to approve exactly this: ");
+    let question = format!("\nType `{password}` to {to}: ");
     print(&(page(&plan, client.view().await?.at) + &question))?;
     let mut answer = String::new();
     io::stdin()
@@ -188,7 +206,7 @@ async fn shown_and_agreed(common: &Common, id: PlanId) -> Result<String, Failure
     if answer.trim() == password {
         Ok(plan.digest.into_string())
     } else {
-        Err(Failure::new("not approved"))
+        Err(Failure::new("nothing was decided"))
     }
 }
 
@@ -213,10 +231,18 @@ pub async fn reject(common: &Common, args: RejectArgs) -> Result<(), Failure> {
     give(common, Command::Reject { plan, reason }, &done).await
 }
 
-pub async fn roll_back(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
+pub async fn roll_back(common: &Common, args: &RollBackArgs) -> Result<(), Failure> {
     let plan = PlanId(args.id);
     let done = format!("{plan} is being undone");
-    give(common, Command::RollBack { plan }, &done).await
+    let known = find(client(common)?.plans().await?, plan)?;
+    // Stopping what runs must be quick; what is over is undone as carefully as it was started.
+    let digest = match &args.digest {
+        None if known.state.is_final() => {
+            Some(shown_and_agreed(common, known, "undo exactly this").await?)
+        }
+        digest => digest.clone(),
+    };
+    give(common, Command::RollBack { plan, digest }, &done).await
 }
 
 pub async fn settle(common: &Common, args: SettleArgs) -> Result<(), Failure> {
@@ -258,7 +284,7 @@ fn page(plan: &Plan, now: Time) -> String {
         plan.incident,
         safe(plan.target.as_str()),
         risk(plan.risk),
-        state(&plan.state)
+        state(plan, now)
     ));
     line(format!(
         "approvals {} of {} · proposed {} · expires {}",
@@ -300,13 +326,24 @@ fn page(plan: &Plan, now: Time) -> String {
             safe(&outcome.to_string())
         ));
     }
+    for asked in &plan.undo_approvals {
+        line(format!("undo     asked by {}", safe(&asked.by)));
+    }
     line(format!("digest   {}", plan.digest));
     text
 }
 
-fn state(state: &PlanState) -> String {
-    let word = state.as_str();
-    match state {
+fn state(plan: &Plan, now: Time) -> String {
+    let word = plan.state.as_str();
+    if let Some(process) = plan.runs_unheard() {
+        return format!(
+            "{word}: its command still runs, pid {} since {}; wait for its end, or stop it with `stormglass rollback {}`",
+            process.pid,
+            clock(process.began, now),
+            plan.id.0
+        );
+    }
+    match &plan.state {
         PlanState::RolledBack { reason }
         | PlanState::Failed { reason }
         | PlanState::Void { reason }
@@ -319,10 +356,10 @@ fn state(state: &PlanState) -> String {
     }
 }
 
-/// The argument vector, each argument quoted if it would be read as several.
+/// The argument vector, as no other looks.
 fn action(action: &Action) -> String {
-    let line = safe(&command_line(&action.argv));
-    format!("{line}  ({})", safe(&action.title))
+    let argv = shown_argv(&action.argv).text;
+    format!("{argv}  ({})", safe(&action.title))
 }
 
 fn risk(risk: Risk) -> String {
@@ -332,23 +369,4 @@ fn risk(risk: Risk) -> String {
         Risk::High => Style::Red,
     };
     styled(risk.as_str(), style)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::ExecutorKind;
-
-    #[test]
-    fn an_argument_vector_is_read_as_it_will_run() {
-        let argv = ["systemctl", "restart", "a b", "it's", "", "x\ny", "$HOME"];
-        let shown = action(&Action {
-            title: Box::from("restart"),
-            executor: ExecutorKind::Command,
-            argv: argv.into_iter().map(Box::from).collect(),
-            timeout_ms: 1,
-        });
-        let expected = r"systemctl restart 'a b' 'it'\''s' '' 'x y' '$HOME'  (restart)";
-        assert_eq!(shown, expected);
-    }
 }

@@ -145,6 +145,11 @@ impl Stamper {
         self.at = stamped.at;
     }
 
+    /// Takes back the last stamp, of an input that was not fed after all.
+    pub(super) fn take_back(&mut self) {
+        self.seq -= 1;
+    }
+
     /// The next tick that is due, if one is.
     pub(super) fn due_tick(&mut self) -> Option<Stamped> {
         let now = self.follow();

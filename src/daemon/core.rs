@@ -89,6 +89,7 @@ impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
     pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         self.record_start();
+        self.look_after_orphans();
         match past {
             Past::None => {}
             Past::History(history) => {
@@ -120,6 +121,19 @@ impl Core {
             seq: 0,
             record: Record::Started { version, at },
         });
+        self.finish_turn();
+    }
+
+    /// Commands that an earlier daemon started may go on without it: the engine is told which do
+    /// before anybody can decide anything about them.
+    fn look_after_orphans(&mut self) {
+        let in_doubt = self.engine.runs_in_doubt();
+        let found: Vec<StepEvent> = in_doubt
+            .map(|(run, process)| self.executors.adopt(run, process))
+            .collect();
+        for event in found {
+            self.input(Input::Step(event));
+        }
         self.finish_turn();
     }
 
@@ -218,27 +232,63 @@ impl Core {
         }
     }
 
+    /// A decision is durable before it acts: what the engine would decide is written down first, and
+    /// fed to it only then. One that cannot be written down is refused, and nothing has changed; but
+    /// a brake works also then, and its record waits with the others.
     fn command(&mut self, request: CommandRequest) {
         let CommandRequest { by, what, reply } = request;
-        if let Some(why) = self.keeper.failing().filter(|_| !only_stops(&what)) {
-            let why = why.to_owned();
-            let refused = Some(Refusal::NotDurable { why });
-            let command = what;
-            // Whoever asked may have gone.
-            let _ = reply.send(CommandReply { command, refused });
-            return;
-        }
-        let first = self.turn.records.len();
-        self.input(Input::Command {
+        let stamped = self.stamper.stamp(Input::Command {
             by,
             what: what.clone(),
         });
-        let refused = decision(&self.turn.records[first..], &what);
-        let answer = CommandReply {
-            command: what,
-            refused,
+        let decided = self.rehearse(&stamped);
+        let durable = self.commit(&decided);
+        if durable.is_err() && !self.only_stops(&what) {
+            self.stamper.take_back();
+        } else {
+            self.step_decided(stamped, durable.is_ok().then_some(&decided));
+        }
+        let refused = match durable {
+            Ok(()) => decision(&decided, &what),
+            Err(why) => Some(Refusal::NotDurable { why }),
         };
-        self.turn.replies.push((reply, answer));
+        let command = what;
+        self.turn
+            .replies
+            .push((reply, CommandReply { command, refused }));
+    }
+
+    /// The records the engine will make of a command, as far as they decide anything.
+    fn rehearse(&self, stamped: &Stamped) -> Vec<Entry> {
+        let (at, seq) = (stamped.at, stamped.seq);
+        let records = self.engine.rehearse(stamped).into_iter();
+        records.map(|record| Entry { at, seq, record }).collect()
+    }
+
+    /// Feeds a command. What of its records is durable already is not kept twice, and may act at once.
+    fn step_decided(&mut self, stamped: Stamped, durable: Option<&Vec<Entry>>) {
+        self.step(stamped);
+        let Some(durable) = durable else { return };
+        if self.turn.records.starts_with(durable) {
+            self.turn.records.drain(..durable.len());
+            self.start_runs();
+        } else {
+            // Both are kept, and what the engine did waits until its own record is durable.
+            tracing::error!("a command was decided in another way than it was written down");
+        }
+    }
+
+    /// Whether a command can only stop what runs: a brake must work also when it cannot be written
+    /// down yet. Undoing what is over is no brake: it starts something.
+    fn only_stops(&self, command: &Command) -> bool {
+        match command {
+            Command::KillSwitch { on } => *on,
+            Command::RollBack { plan, .. } => self
+                .engine
+                .plan(*plan)
+                .is_some_and(|plan| !plan.state.is_final()),
+            _ => false,
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -284,21 +334,27 @@ impl Core {
 
     /// Records first; only then what they justify.
     pub(super) fn finish_turn(&mut self) {
-        let durable = self.keeper.keep(std::mem::take(&mut self.turn.records));
+        // Whether it worked is shown; every reply says whether its own decision is durable.
+        let _ = self.commit(&[]);
+        let deltas = self.turn.deltas.take();
+        self.hub.publish(self.stamper.at(), &deltas);
+        for (reply, answer) in self.turn.replies.drain(..) {
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Makes what happened in this turn durable, and with it what is about to be decided; starts what
+    /// that justifies. On an error nothing of what is to be decided counts.
+    fn commit(&mut self, decided: &[Entry]) -> Result<(), String> {
+        let happened = std::mem::take(&mut self.turn.records);
+        let durable = self.keeper.keep(happened, decided);
         self.note_keeper();
         match &durable {
             Ok(()) => self.start_runs(),
             Err(why) => self.refuse_runs(why),
         }
-        let deltas = self.turn.deltas.take();
-        self.hub.publish(self.stamper.at(), &deltas);
-        for (reply, mut answer) in self.turn.replies.drain(..) {
-            if let Err(why) = &durable {
-                answer.refused = Some(Refusal::NotDurable { why: why.clone() });
-            }
-            // Whoever asked may have gone.
-            let _ = reply.send(answer);
-        }
+        durable
     }
 
     fn start_runs(&mut self) {
@@ -310,28 +366,22 @@ impl Core {
         }
     }
 
-    /// Nothing starts whose intent is not durable. The engine is told so, may answer with a
-    /// rollback, and is told the same of that; every plan has finitely many actions.
+    /// Nothing starts whose intent is not durable. The engine is told that it never ran, so that it is
+    /// not undone; it asks for nothing else instead, because that could not be started either.
     fn refuse_runs(&mut self, why: &str) {
-        let mut runs = std::mem::take(&mut self.turn.runs);
-        while !runs.is_empty() {
-            for run in runs.drain(..) {
-                match run {
-                    PendingRun::Cancel(run) => self.executors.cancel(run),
-                    PendingRun::Start(run, _) => {
-                        let why = format!("not started: the journal cannot be written ({why})");
-                        let kind = StepEventKind::Finished(Outcome::Failed { why });
-                        self.input(Input::Step(StepEvent { run, kind }));
-                    }
+        for run in std::mem::take(&mut self.turn.runs) {
+            match run {
+                PendingRun::Cancel(run) => self.executors.cancel(run),
+                PendingRun::Start(run, _) => {
+                    let why = format!("the journal cannot be written ({why})");
+                    let kind = StepEventKind::Finished(Outcome::NotStarted { why });
+                    self.input(Input::Step(StepEvent { run, kind }));
                 }
             }
-            runs = std::mem::take(&mut self.turn.runs);
         }
         let records = std::mem::take(&mut self.turn.records);
-        if !records.is_empty() {
-            // They wait with the others; that the journal fails is known already.
-            let _ = self.keeper.keep(records);
-        }
+        // They wait with the others; that the journal fails is known already.
+        let _ = self.keeper.keep(records, &[]);
     }
 
     fn note_keeper(&mut self) {
@@ -372,15 +422,6 @@ impl Core {
     }
 }
 
-/// Whether a command can only stop what runs: a brake must work also when it cannot be written down
-/// yet. Its record waits with the others.
-fn only_stops(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::KillSwitch { on: true } | Command::RollBack { .. }
-    )
-}
-
 /// What the engine decided about `command`, from the record it made of it.
 fn decision(records: &[Entry], command: &Command) -> Option<Refusal> {
     let decided = records.iter().find_map(|entry| match &entry.record {
@@ -394,3 +435,6 @@ fn decision(records: &[Entry], command: &Command) -> Option<Refusal> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,16 +27,26 @@ impl Ledger {
         Ok((Self { store }, opened))
     }
 
-    /// Appends and returns when all of it is durable.
-    pub(super) fn append(&self, entries: &[Entry]) -> Result<(), String> {
+    /// Appends and returns when all of it is durable: at once or not at all. A record that does not fit
+    /// a line must not keep the others from being kept; such are left out, and their number returned.
+    pub(super) fn append(&self, entries: &[Entry]) -> Result<u64, String> {
         let Some(mut store) = self.lock() else {
-            return Ok(());
+            return Ok(0);
         };
         match store.append(entries) {
-            Err(StoreError::Journal(JournalError::TooLong { .. })) => {
-                one_by_one(&mut store, entries)
+            Ok(()) => Ok(0),
+            Err(StoreError::Journal(error @ JournalError::TooLong { .. })) => {
+                tracing::error!(%error, "a record is lost");
+                let fitting: Vec<Entry> = entries
+                    .iter()
+                    .filter(|e| journal::fits(e))
+                    .cloned()
+                    .collect();
+                let kept = store.append(&fitting);
+                kept.map_err(|error| error.to_string())?;
+                Ok((entries.len() - fitting.len()) as u64)
             }
-            kept => kept.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -108,19 +118,6 @@ impl Ledger {
         let store = self.store.as_ref()?;
         Some(store.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// A record that does not fit a line must not keep all later ones from being kept.
-fn one_by_one(store: &mut Store, entries: &[Entry]) -> Result<(), String> {
-    for entry in entries {
-        match store.append(std::slice::from_ref(entry)) {
-            Err(StoreError::Journal(error @ JournalError::TooLong { .. })) => {
-                tracing::error!(%error, "a record is lost");
-            }
-            kept => kept.map_err(|error| error.to_string())?,
-        }
-    }
-    Ok(())
 }
 
 impl fmt::Debug for Ledger {

@@ -206,6 +206,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     view.mode = mode;
     let hub = Arc::new(Hub::new(view));
     let append = ledger.clone();
+    let realm = realm(data_dir.as_deref());
     let core = Core {
         stamper: Stamper::new(clock.clone(), engine.now()),
         engine,
@@ -215,7 +216,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         keeper: Keeper::new(Box::new(move |entries| append.append(entries))),
         recorder,
         checkpoints,
-        executors: Executors::new(door.steps(), simulator.map(SimHandle::new)),
+        executors: Executors::new(door.steps(), simulator.map(SimHandle::new), &realm),
         ledger: ledger.clone(),
         hub: Arc::clone(&hub),
         notices,
@@ -317,6 +318,12 @@ impl Daemon {
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
+}
+
+/// What the runs of this daemon are known by after a restart: where it keeps what it keeps.
+fn realm(data_dir: Option<&Path>) -> String {
+    let folder = data_dir.map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
+    folder.map_or_else(String::new, |folder| folder.display().to_string())
 }
 
 /// Who may come in, and how the listeners are protected.

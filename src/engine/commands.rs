@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::alerts::Alerts;
 use super::changes::Changes;
-use super::correlate::{Correlator, Event};
+use super::correlate::{Correlator, Event, next_phase};
 use super::entities::Entities;
 use super::govern::{self, Ground, Scene};
 use super::intake::Intake;
 use super::plans::{Plans, World};
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Labels,
-    LabelsBuilder, Lane, Plan, Record, Refusal, Runbook, StepEvent, Time, TrueCause,
+    Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Input, Labels,
+    LabelsBuilder, Lane, Plan, Record, Refusal, Runbook, Stamped, StepEvent, Time, TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -112,6 +112,20 @@ fn agreed<'a>(all: impl Iterator<Item = &'a Labels>) -> Labels {
     builder.build().unwrap_or_default()
 }
 
+/// As much of a note as is kept.
+pub(super) fn cut_note(text: &str) -> &str {
+    &text[..text.floor_char_boundary(NOTE_BYTES_MAX)]
+}
+
+/// The record of a decision.
+fn decision(by: &Actor, what: &Command, refused: Option<Refusal>) -> Record {
+    Record::Decision {
+        by: by.clone(),
+        what: what.clone(),
+        refused,
+    }
+}
+
 impl Engine {
     /// Runs `act` on the plans with the rest of the engine as their world.
     pub(super) fn with_plans<R>(&mut self, act: impl FnOnce(&mut Plans, World<'_>) -> R) -> R {
@@ -158,6 +172,55 @@ impl Engine {
             .collect()
     }
 
+    /// The records that [`Engine::step`] will make of a command, as far as they decide anything:
+    /// written down first, they are durable before the decision acts. Nothing changes; other inputs
+    /// have none.
+    pub fn rehearse(&self, stamped: &Stamped) -> Vec<Record> {
+        let Input::Command { by, what } = &stamped.input else {
+            return Vec::new();
+        };
+        let now = self.now.max(stamped.at);
+        if !Plans::takes(what) {
+            return self.rehearse_own(now, by, what);
+        }
+        let around = Around {
+            correlator: &self.correlator,
+            entities: &self.entities,
+            changes: &self.changes,
+            alerts: &self.alerts,
+            intake: &self.intake,
+            now,
+        };
+        let mut plans = self.plans.clone();
+        let mut effects = Vec::new();
+        // The answer is in the record it appended.
+        let _ = around.as_world(|world| plans.on_command(now, by, what, world, &mut effects));
+        let records = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Record(record) => Some(record),
+            _ => None,
+        });
+        records.collect()
+    }
+
+    /// The same for commands that are not about plans.
+    fn rehearse_own(&self, now: Time, by: &Actor, what: &Command) -> Vec<Record> {
+        let allowed = self.may(by, what);
+        let (label, answer) = match (allowed, what) {
+            (Ok(()), Command::Mark { finding, opinion }) => {
+                match self.label(now, by, *finding, *opinion) {
+                    Ok(label) => (Some(label), Ok(())),
+                    Err(refusal) => (None, Err(refusal)),
+                }
+            }
+            (answer, _) => (None, answer),
+        };
+        let label = label.map(|label| Record::Label {
+            label: Box::new(label),
+        });
+        let decision = decision(by, what, answer.err());
+        label.into_iter().chain([decision]).collect()
+    }
+
     /// A person asks for something.
     pub(super) fn on_command(&mut self, by: &Actor, what: &Command, effects: &mut Vec<Effect>) {
         let now = self.now;
@@ -166,15 +229,42 @@ impl Engine {
             let _ = self.with_plans(|plans, world| plans.on_command(now, by, what, world, effects));
             return;
         }
-        let answer = govern::role_allows(by, what, None).and_then(|()| match what {
+        let answer = self.may(by, what).and_then(|()| match what {
             Command::Mark { finding, opinion } => self.mark(by, *finding, *opinion, effects),
             _ => self.decide(by, what),
         });
-        effects.push(Effect::Record(Record::Decision {
-            by: by.clone(),
-            what: what.clone(),
-            refused: answer.err(),
-        }));
+        effects.push(Effect::Record(decision(by, what, answer.err())));
+    }
+
+    /// Whether a command about an incident would be obeyed.
+    fn may(&self, by: &Actor, what: &Command) -> Result<(), Refusal> {
+        govern::role_allows(by, what, None)?;
+        match what {
+            Command::Acknowledge { incident } => self.may_turn(*incident, Event::Acknowledge),
+            Command::Resolve { incident } => self.may_turn(*incident, Event::Resolve),
+            Command::Reopen { incident } => {
+                let owned = self.known(*incident)?.owner.is_some();
+                self.may_turn(*incident, Event::Reopen { owned })
+            }
+            Command::Assign { incident, .. } | Command::Note { incident, .. } => {
+                self.known(*incident).map(|_| ())
+            }
+            Command::NameCause { incident, .. } => {
+                let id = self.correlator.home(*incident);
+                // An incident that left the book is still remembered.
+                if self.memory.remembers(id) {
+                    return Ok(());
+                }
+                self.known(id).map(|_| ())
+            }
+            Command::Propose { .. }
+            | Command::Approve { .. }
+            | Command::Reject { .. }
+            | Command::RollBack { .. }
+            | Command::Settle { .. }
+            | Command::Mark { .. }
+            | Command::KillSwitch { .. } => Ok(()),
+        }
     }
 
     /// Commands about incidents; those about plans went elsewhere.
@@ -196,8 +286,7 @@ impl Engine {
             }
             Command::Note { incident, text } => {
                 self.known(*incident)?;
-                let text = &text[..text.floor_char_boundary(NOTE_BYTES_MAX)];
-                self.tell(*incident, &format!("{}: {text}", by.name));
+                self.tell(*incident, &format!("{}: {}", by.name, cut_note(text)));
             }
             Command::Resolve { incident } => {
                 self.turn(
@@ -264,10 +353,14 @@ impl Engine {
     }
 
     fn turn(&mut self, id: IncidentId, event: Event, why: &str) -> Result<(), Refusal> {
+        self.may_turn(id, event)?;
+        self.with_correlator(|correlator, world| correlator.turn(id, event, why, world));
+        Ok(())
+    }
+
+    fn may_turn(&self, id: IncidentId, event: Event) -> Result<(), Refusal> {
         let phase = self.known(id)?.phase;
-        let is_legal =
-            self.with_correlator(|correlator, world| correlator.turn(id, event, why, world));
-        if is_legal {
+        if next_phase(phase, event).is_some() {
             return Ok(());
         }
         Err(Refusal::State {

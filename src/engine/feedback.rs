@@ -10,7 +10,7 @@ use super::Engine;
 use super::findings::Observation;
 use crate::model::{
     Actor, Bar, Check, Effect, EntityId, Feedback, Finding, FindingId, Label, Opinion, Record,
-    Refusal,
+    Refusal, Time,
 };
 
 /// Labels that stand at most; the oldest finding's goes first.
@@ -158,19 +158,35 @@ impl Engine {
         opinion: Option<Opinion>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
+        let label = self.label(self.now, by, id, opinion)?;
+        effects.push(Effect::Record(Record::Label {
+            label: Box::new(label.clone()),
+        }));
+        self.opinions.put(label);
+        Ok(())
+    }
+
+    /// What is kept of what a person says of a finding.
+    pub(super) fn label(
+        &self,
+        now: Time,
+        by: &Actor,
+        id: FindingId,
+        opinion: Option<Opinion>,
+    ) -> Result<Label, Refusal> {
         // What was said may be changed long after the finding left the view.
-        let label = match (self.opinions.labels.get(&id), self.finding(id)) {
+        Ok(match (self.opinions.labels.get(&id), self.finding(id)) {
             (Some(said), _) => Label {
                 opinion,
                 by: by.name.clone(),
-                at: self.now,
+                at: now,
                 ..said.clone()
             },
             (None, Some(finding)) => Label {
                 finding: id,
                 opinion,
                 by: by.name.clone(),
-                at: self.now,
+                at: now,
                 entity: finding.entity.clone(),
                 check: finding.check,
                 series: finding.series,
@@ -178,12 +194,7 @@ impl Engine {
                 score: finding.score,
             },
             (None, None) => return Err(Refusal::NoFinding { finding: id }),
-        };
-        effects.push(Effect::Record(Record::Label {
-            label: Box::new(label.clone()),
-        }));
-        self.opinions.put(label);
-        Ok(())
+        })
     }
 
     /// A finding that lasts, or is part of an incident in view.

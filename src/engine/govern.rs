@@ -155,14 +155,7 @@ pub fn may_approve<'a>(
             at: plan.expires,
         });
     }
-    // Computed, not read: a plan altered behind our back must not pass as what was shown.
-    let shown = propose::digest(plan);
-    if digest != shown {
-        return Err(Refusal::Digest {
-            plan: plan.id,
-            now: shown,
-        });
-    }
+    is_as_shown(plan, digest)?;
     if plan.approvals.iter().any(|given| given.by == by.name) {
         return Err(Refusal::SamePerson {
             plan: plan.id,
@@ -173,6 +166,45 @@ pub fn may_approve<'a>(
         return Ok(());
     }
     may_start(policy, plan, acting)
+}
+
+/// Whether this wish to undo a plan that is over counts, and whether undoing may start if it is the
+/// last one needed: the same as for a start. `asked` are those who asked before.
+pub fn may_undo<'a>(
+    policy: &PolicyConfig,
+    plan: &Plan,
+    by: &Actor,
+    digest: Option<&str>,
+    asked: &[&str],
+    acting: impl Iterator<Item = &'a Plan>,
+) -> Result<(), Refusal> {
+    let digest = digest.ok_or_else(|| Refusal::Policy {
+        why: format!(
+            "{} is over: it is undone as it was shown, so say its digest",
+            plan.id
+        ),
+    })?;
+    is_as_shown(plan, digest)?;
+    if asked.contains(&&*by.name) {
+        return Err(Refusal::SamePerson {
+            plan: plan.id,
+            name: by.name.clone(),
+        });
+    }
+    if asked.len() + 1 < plan.approvals_needed.max(1) as usize {
+        return Ok(());
+    }
+    may_start(policy, plan, acting)
+}
+
+/// Whether a digest is that of the plan. It is computed, not read: a plan altered behind our back must
+/// not pass as what was shown.
+fn is_as_shown(plan: &Plan, digest: &str) -> Result<(), Refusal> {
+    let now = propose::digest(plan);
+    if digest == now {
+        return Ok(());
+    }
+    Err(Refusal::Digest { plan: plan.id, now })
 }
 
 /// Whether the plan may start beside those that act now.

@@ -43,8 +43,8 @@ mod traces;
 use crate::config::EngineConfig;
 use crate::model::{
     Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident,
-    IncidentId, IncidentRow, Input, Notification, Plan, PlanId, Provenance, Record, Runbook,
-    Severity, Stamped, Time,
+    IncidentId, IncidentRow, Input, Notification, Plan, PlanId, Process, Provenance, Record, RunId,
+    Runbook, Severity, Stamped, Time,
 };
 use alerts::Alerts;
 use changes::Changes;
@@ -338,12 +338,6 @@ impl Engine {
         }
     }
 
-    /// Rebuilds incidents and plans from the journal. Runs with an intent and no result become
-    /// `Unknown`. Call on a fresh engine, before the first step.
-    pub fn restore<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
-        self.restore_records(records);
-    }
-
     /// Time of the last input.
     pub fn now(&self) -> Time {
         self.now
@@ -392,6 +386,11 @@ impl Engine {
     /// One plan.
     pub fn plan(&self, id: PlanId) -> Option<&Plan> {
         self.plans.get(id)
+    }
+
+    /// Runs whose end nobody heard of, for an executor to look after.
+    pub fn runs_in_doubt(&self) -> impl Iterator<Item = (RunId, Option<&Process>)> {
+        self.plans.in_doubt()
     }
 
     /// Entities and how they are, by id.

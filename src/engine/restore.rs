@@ -1,44 +1,68 @@
-//! Reading the journal back: incidents as they were last recorded, plans with their doubts.
+//! Reading the journal back: incidents as they were last recorded and decided upon, plans with their
+//! doubts. The journal is a stream of any length; what is held of it is bounded.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::model::{Command, EntityId, FindingId, Incident, IncidentId, Phase, Record};
+use super::commands::cut_note;
+use super::correlate::{self, RESOLVED_MAX, next_phase};
+use crate::model::{
+    Actor, Command, EntityId, FindingId, Incident, IncidentId, Lane, Phase, Record,
+    TIMELINE_ENTRIES_MAX, TimelineEntry,
+};
+
+/// Resolved incidents held before all but the latest are let go.
+const RESOLVED_HELD_MAX: usize = 8 * RESOLVED_MAX;
+
+/// Incidents of the part of the journal that was read.
+#[derive(Default)]
+struct Remembered {
+    incidents: BTreeMap<IncidentId, Incident>,
+    resolved: usize,
+    /// What people found out afterwards.
+    causes: BTreeMap<IncidentId, Option<EntityId>>,
+    /// Highest numbers given.
+    last: u64,
+    last_finding: u64,
+}
 
 impl Engine {
-    /// Takes every record of the journal, oldest first.
-    pub(super) fn restore_records<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
-        let mut incidents: BTreeMap<IncidentId, &Incident> = BTreeMap::new();
-        let mut causes: BTreeMap<IncidentId, Option<&EntityId>> = BTreeMap::new();
+    /// Rebuilds incidents and plans from the journal, oldest record first. Runs with an intent and no
+    /// result become `Unknown`. Call on a fresh engine, before the first step.
+    pub fn restore<R: Borrow<Record>>(&mut self, records: impl IntoIterator<Item = R>) {
+        let mut remembered = Remembered::default();
         for record in records {
-            match record {
-                Record::Incident { incident } => {
-                    incidents.insert(incident.id, incident);
-                }
-                Record::Label { label } => self.opinions.put((**label).clone()),
-                _ => {}
+            let record = record.borrow();
+            remembered.take(record);
+            if let Record::Label { label } = record {
+                self.opinions.put((**label).clone());
             }
-            if let Record::Decision {
-                what: Command::NameCause { incident, cause },
-                refused: None,
-                ..
-            } = record
-            {
-                causes.insert(*incident, cause.as_ref());
+            for incident in remembered.excess() {
+                self.remember_past(&incident);
             }
             self.plans.restore(record);
         }
         self.plans.restored();
-        for incident in incidents.into_values() {
-            if incident.phase == Phase::Resolved {
-                self.memory
-                    .note(incident, self.plans.of_incident(incident.id));
-            }
-            self.restore_incident(incident.clone());
+        self.findings
+            .resume_after(FindingId(remembered.last_finding));
+        self.correlator
+            .book
+            .resume_after(IncidentId(remembered.last));
+        for incident in remembered.incidents.into_values() {
+            self.remember_past(&incident);
+            self.restore_incident(incident);
         }
         // Also of incidents that had left the book when somebody found out.
-        for (incident, cause) in causes {
-            self.memory.label(incident, cause);
+        for (incident, cause) in remembered.causes {
+            self.memory.label(incident, cause.as_ref());
+        }
+    }
+
+    fn remember_past(&mut self, incident: &Incident) {
+        if incident.phase == Phase::Resolved {
+            let plans = self.plans.of_incident(incident.id);
+            self.memory.note(incident, plans);
         }
     }
 
@@ -47,8 +71,6 @@ impl Engine {
     fn restore_incident(&mut self, mut incident: Incident) {
         self.now = self.now.max(incident.updated);
         let updated = incident.updated;
-        let last = incident.findings.iter().map(|f| f.id).max();
-        self.findings.resume_after(last.unwrap_or(FindingId(0)));
         for finding in &mut incident.findings {
             finding.ended.get_or_insert(updated);
         }
@@ -63,4 +85,116 @@ impl Engine {
             .collect();
         self.correlator.restore(incident, members, root);
     }
+}
+
+impl Remembered {
+    fn take(&mut self, record: &Record) {
+        match record {
+            Record::Incident { incident } => self.put(incident),
+            Record::Decision {
+                by,
+                what,
+                refused: None,
+            } => self.decide(by, what),
+            Record::Decision { .. }
+            | Record::Started { .. }
+            | Record::ClockSetBack { .. }
+            | Record::Plan { .. }
+            | Record::Intent { .. }
+            | Record::Label { .. }
+            | Record::Result { .. } => {}
+        }
+    }
+
+    fn put(&mut self, incident: &Incident) {
+        self.last = self.last.max(incident.id.0);
+        let findings = incident.findings.iter().map(|finding| finding.id.0);
+        self.last_finding = findings.fold(self.last_finding, u64::max);
+        self.resolved += usize::from(incident.phase == Phase::Resolved);
+        let before = self.incidents.insert(incident.id, incident.clone());
+        self.resolved -= usize::from(before.is_some_and(|b| b.phase == Phase::Resolved));
+    }
+
+    /// A decision is durable before the incident is recorded as it became: when the journal ends
+    /// between the two, it still counts.
+    fn decide(&mut self, by: &Actor, what: &Command) {
+        if let Command::NameCause { incident, cause } = what {
+            self.causes.insert(*incident, cause.clone());
+        }
+        let id = match what {
+            Command::Acknowledge { incident }
+            | Command::Assign { incident, .. }
+            | Command::Note { incident, .. }
+            | Command::Resolve { incident }
+            | Command::Reopen { incident } => incident,
+            _ => return,
+        };
+        let Some(incident) = self.incidents.get_mut(id) else {
+            return;
+        };
+        let was_resolved = incident.phase == Phase::Resolved;
+        let at = incident.updated;
+        let event = match what {
+            Command::Acknowledge { .. } => {
+                incident.owner = Some(by.name.clone());
+                Some(correlate::Event::Acknowledge)
+            }
+            Command::Assign { to, .. } => {
+                incident.owner = Some(to.clone());
+                None
+            }
+            Command::Note { text, .. } => {
+                tell(incident, &format!("{}: {}", by.name, cut_note(text)));
+                None
+            }
+            Command::Resolve { .. } => {
+                incident.resolved = Some(at);
+                Some(correlate::Event::Resolve)
+            }
+            Command::Reopen { .. } => {
+                incident.resolved = None;
+                incident.mitigated = None;
+                let owned = incident.owner.is_some();
+                Some(correlate::Event::Reopen { owned })
+            }
+            _ => None,
+        };
+        if let Some(phase) = event.and_then(|event| next_phase(incident.phase, event)) {
+            incident.phase = phase;
+        }
+        let is_resolved = incident.phase == Phase::Resolved;
+        self.resolved = self.resolved + usize::from(is_resolved) - usize::from(was_resolved);
+    }
+
+    /// Resolved incidents beyond those that the engine keeps, once there are many; the journal keeps all.
+    fn excess(&mut self) -> Vec<Incident> {
+        if self.resolved <= RESOLVED_HELD_MAX {
+            return Vec::new();
+        }
+        let resolved = self.incidents.values();
+        let mut resolved: Vec<_> = resolved
+            .filter(|incident| incident.phase == Phase::Resolved)
+            .map(|incident| (incident.resolved, incident.id))
+            .collect();
+        resolved.sort_unstable();
+        let excess = resolved.len().saturating_sub(RESOLVED_MAX);
+        self.resolved -= excess;
+        let oldest = resolved[..excess].iter();
+        oldest
+            .filter_map(|(_, id)| self.incidents.remove(id))
+            .collect()
+    }
+}
+
+fn tell(incident: &mut Incident, text: &str) {
+    if incident.timeline.len() >= TIMELINE_ENTRIES_MAX {
+        incident.timeline_dropped += 1;
+        return;
+    }
+    incident.timeline.push(TimelineEntry {
+        at: incident.updated,
+        lane: Lane::Person,
+        entity: None,
+        text: text.into(),
+    });
 }

@@ -16,7 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::model::{Action, Outcome, RunId, RunPhase, StepEvent, StepEventKind};
+use super::process;
+use crate::model::{Action, Outcome, RunId, StepEvent, StepEventKind};
 
 /// Longest line reported, in bytes; the rest of the line is dropped and counted.
 pub const LINE_BYTES_MAX: usize = 512;
@@ -24,7 +25,7 @@ pub const LINE_BYTES_MAX: usize = 512;
 pub const LINES_MAX: u64 = 200;
 
 /// Between asking a process group to end and ending it.
-const KILL_AFTER: Duration = Duration::from_secs(2);
+pub(super) const KILL_AFTER: Duration = Duration::from_secs(2);
 /// How long output may keep coming after the program itself ended: grandchildren hold the pipe.
 const DRAIN: Duration = Duration::from_millis(500);
 /// Read at a time.
@@ -38,10 +39,11 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) async fn perform(
     run: RunId,
     action: &Action,
+    realm: &str,
     cancelled: oneshot::Receiver<()>,
     reports: mpsc::Sender<StepEvent>,
 ) -> Outcome {
-    let mut child = match command(run, action).and_then(|mut command| command.spawn()) {
+    let mut child = match command(run, action, realm).and_then(|mut command| command.spawn()) {
         Ok(child) => child,
         Err(error) => {
             let program = action.argv.first().map_or("nothing", |program| program);
@@ -52,6 +54,9 @@ pub(super) async fn perform(
     };
     let group = Group::of(&child);
     let output = Output::new(run, reports);
+    if let Some(process) = child.id().and_then(process::of) {
+        output.report(StepEventKind::Began(process)).await;
+    }
     let readers = [
         child.stdout.take().map(|pipe| output.read(pipe)),
         child.stderr.take().map(|pipe| output.read(pipe)),
@@ -83,7 +88,7 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
 }
 
 /// The process to be, not started yet.
-fn command(run: RunId, action: &Action) -> std::io::Result<Command> {
+fn command(run: RunId, action: &Action, realm: &str) -> std::io::Result<Command> {
     let (program, arguments) = action.argv.split_first().ok_or_else(|| {
         std::io::Error::new(
             std::io::ErrorKind::InvalidInput,
@@ -100,9 +105,7 @@ fn command(run: RunId, action: &Action) -> std::io::Result<Command> {
                 .iter()
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         )
-        .env("STORMGLASS_PLAN", run.plan.0.to_string())
-        .env("STORMGLASS_PHASE", phase(run.phase))
-        .env("STORMGLASS_STEP", run.step.to_string())
+        .envs(process::environment(run, realm))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -110,15 +113,6 @@ fn command(run: RunId, action: &Action) -> std::io::Result<Command> {
         .process_group(0)
         .kill_on_drop(true);
     Ok(command)
-}
-
-const fn phase(phase: RunPhase) -> &'static str {
-    match phase {
-        RunPhase::Precondition => "precondition",
-        RunPhase::Forward => "forward",
-        RunPhase::Verify => "verify",
-        RunPhase::Rollback => "rollback",
-    }
 }
 
 /// Why waiting for the program ended.
@@ -289,7 +283,10 @@ impl Output {
     }
 
     async fn send(&self, text: String) {
-        let kind = StepEventKind::Output(text);
+        self.report(StepEventKind::Output(text)).await;
+    }
+
+    async fn report(&self, kind: StepEventKind) {
         let run = self.run;
         // The receiver is gone only when the daemon ends.
         let _ = self.reports.send(StepEvent { run, kind }).await;

@@ -3,7 +3,9 @@
 //! Nothing here decides. No run is ever started twice, whatever is asked; a run that was refused as a
 //! repetition is not reported, because the first one reports.
 
+mod adopted;
 mod command;
+mod process;
 mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Action, ExecutorKind, Outcome, PlanId, RunId, StepEvent, StepEventKind};
+use crate::model::{
+    Action, ExecutorKind, Outcome, PlanId, Process, RunId, StepEvent, StepEventKind,
+};
 
 pub use command::{LINE_BYTES_MAX, LINES_MAX, find_program};
 pub use sim::{SimHandle, SimRequest};
@@ -25,6 +29,8 @@ const RUNS_REMEMBERED_MAX: usize = 100_000;
 pub struct Executors {
     reports: mpsc::Sender<StepEvent>,
     sim: Option<SimHandle>,
+    /// What tells runs of this daemon from those of others on the machine.
+    realm: Arc<str>,
     runs: Arc<Mutex<Runs>>,
 }
 
@@ -39,10 +45,12 @@ struct Runs {
 
 impl Executors {
     /// Reports go to `reports`; when it is full, executors wait. `sim` is the simulator of the demo.
-    pub fn new(reports: mpsc::Sender<StepEvent>, sim: Option<SimHandle>) -> Self {
+    /// `realm` names this daemon among those of the machine; it must be the same after a restart.
+    pub fn new(reports: mpsc::Sender<StepEvent>, sim: Option<SimHandle>, realm: &str) -> Self {
         Self {
             reports,
             sim,
+            realm: Arc::from(realm),
             runs: Arc::default(),
         }
     }
@@ -59,7 +67,8 @@ impl Executors {
         tokio::spawn(async move {
             let outcome = match (action.executor, &this.sim) {
                 (ExecutorKind::Command, _) => {
-                    command::perform(run, &action, cancelled, this.reports.clone()).await
+                    let reports = this.reports.clone();
+                    command::perform(run, &action, &this.realm, cancelled, reports).await
                 }
                 (ExecutorKind::Sim, Some(sim)) => sim.perform(run, &action, cancelled).await,
                 (ExecutorKind::Sim, None) => Outcome::Failed {
@@ -72,6 +81,32 @@ impl Executors {
                 tracing::warn!(?run, "nobody is left to hear how the run ended");
             }
         });
+    }
+
+    /// Looks after a run of an earlier daemon: tells at once whether it goes on, and later when it ends
+    /// or was stopped. `known` is its process, if somebody wrote it down. It is never started again.
+    /// Must be called within a tokio runtime.
+    pub fn adopt(&self, run: RunId, known: Option<&Process>) -> StepEvent {
+        let lives = known.filter(|process| process::lives(process)).cloned();
+        let found = lives.or_else(|| process::find(run, &self.realm));
+        let (cancel, cancelled) = oneshot::channel();
+        let kind = match found {
+            Some(process) if self.lock().begin(run, cancel) => {
+                let this = self.clone();
+                let watched = process.clone();
+                tokio::spawn(async move {
+                    adopted::watch(run, &watched, cancelled, &this.reports).await;
+                    this.lock().cancel.remove(&run);
+                });
+                StepEventKind::Lives(process)
+            }
+            Some(process) => StepEventKind::Lives(process),
+            None => {
+                self.lock().started.insert(run);
+                StepEventKind::Gone
+            }
+        };
+        StepEvent { run, kind }
     }
 
     /// Asks a run to stop; its end is reported as any other. Does nothing when it is not running.

@@ -10,6 +10,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// No run in these tests is meant to reach its own timeout, except those that set a short one.
 const LONG_MS: i64 = 60_000;
 
+/// Of no daemon; tests run beside each other, so each run that is searched for has its own number.
+const REALM: &str = "executor tests";
+
 fn run_id(step: u32) -> RunId {
     RunId {
         plan: PlanId(3),
@@ -30,7 +33,7 @@ fn action(executor: ExecutorKind, argv: &[&str], timeout_ms: i64) -> Action {
 /// Runs one command to its end: what it printed and how it ended.
 async fn perform(argv: &[&str], timeout_ms: i64) -> (Vec<String>, Outcome) {
     let (reports, mut heard) = mpsc::channel(4);
-    let executors = Executors::new(reports, None);
+    let executors = Executors::new(reports, None, REALM);
     executors.run(run_id(0), action(ExecutorKind::Command, argv, timeout_ms));
     let mut printed = Vec::new();
     loop {
@@ -42,6 +45,8 @@ async fn perform(argv: &[&str], timeout_ms: i64) -> (Vec<String>, Outcome) {
         {
             StepEventKind::Output(line) => printed.push(line),
             StepEventKind::Finished(outcome) => return (printed, outcome),
+            StepEventKind::Began(_) => {}
+            other => panic!("{other:?} of a run of our own"),
         }
     }
 }
@@ -104,6 +109,7 @@ async fn the_environment_is_minimal_and_input_is_empty() {
             "PATH",
             "STORMGLASS_PHASE",
             "STORMGLASS_PLAN",
+            "STORMGLASS_REALM",
             "STORMGLASS_STEP"
         ]
     );
@@ -165,7 +171,7 @@ fn is_running(pid: &str) -> bool {
 #[tokio::test]
 async fn a_run_can_be_stopped_and_is_never_repeated() {
     let (reports, mut heard) = mpsc::channel(4);
-    let executors = Executors::new(reports, None);
+    let executors = Executors::new(reports, None, REALM);
     let sleep = || action(ExecutorKind::Command, &["sleep", "300"], LONG_MS);
     executors.run(run_id(0), sleep());
     executors.run(run_id(0), sleep());
@@ -176,12 +182,16 @@ async fn a_run_can_be_stopped_and_is_never_repeated() {
         run: run_id(step),
         kind: StepEventKind::Finished(outcome),
     };
+    let began = heard.recv().await.map(|event| event.kind);
+    assert!(matches!(began, Some(StepEventKind::Began(_))), "{began:?}");
     assert_eq!(
         heard.recv().await,
         Some(end(0, failed("stopped on request")))
     );
     executors.run(run_id(0), sleep());
     executors.run(run_id(1), action(ExecutorKind::Command, &["true"], LONG_MS));
+    let began = heard.recv().await.map(|event| event.run);
+    assert_eq!(began, Some(run_id(1)));
     assert_eq!(heard.recv().await, Some(end(1, Outcome::Succeeded)));
     assert_eq!(executors.in_flight(), 0);
     drop(executors);
@@ -196,12 +206,12 @@ async fn the_simulator_answers_or_is_missed() {
         Some(StepEventKind::Finished(outcome)) => outcome,
         other => panic!("{other:?}"),
     };
-    let nobody = Executors::new(reports.clone(), None);
+    let nobody = Executors::new(reports.clone(), None, REALM);
     nobody.run(run_id(0), ask.clone());
     assert_eq!(next().await, failed("there is no simulator here"));
 
     let (requests, mut asked) = mpsc::channel(1);
-    let executors = Executors::new(reports, Some(SimHandle::new(requests)));
+    let executors = Executors::new(reports, Some(SimHandle::new(requests)), REALM);
     executors.run(run_id(0), ask.clone());
     let request = asked.recv().await.unwrap();
     assert_eq!((request.run, &request.action), (run_id(0), &ask));
@@ -233,4 +243,63 @@ fn forgetting_old_runs_never_allows_a_repetition() {
     for plan in [0, 9, 10, RUNS_REMEMBERED_MAX as u64 + 9] {
         assert!(!runs.begin(run(plan), oneshot::channel().0), "plan {plan}");
     }
+}
+
+/// A command as a daemon that is dead now left it: in its own group, with the names of its run.
+fn orphan(run: RunId, realm: &str, script: &str) -> std::process::Child {
+    use std::os::unix::process::CommandExt;
+    std::process::Command::new("sh")
+        .args(["-c", script])
+        .envs(process::environment(run, realm))
+        .process_group(0)
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_orphan_is_found_watched_and_stopped_but_never_started_again() {
+    let (reports, mut heard) = mpsc::channel(4);
+    let realm = format!("orphans of {}", std::process::id());
+    let executors = Executors::new(reports, None, &realm);
+    let mut next = async || {
+        let event = tokio::time::timeout(PATIENCE, heard.recv()).await;
+        event.expect("it is reported").expect("the executor lives")
+    };
+    let event = |step, kind| StepEvent {
+        run: run_id(step),
+        kind,
+    };
+    // Nothing of it is left.
+    assert_eq!(
+        executors.adopt(run_id(0), None),
+        event(0, StepEventKind::Gone)
+    );
+
+    // Written down, and it ends by itself.
+    let mut child = orphan(run_id(1), &realm, "read line < /dev/tty0 || exec sleep 300");
+    let known = process::of(child.id()).unwrap();
+    let lives = StepEventKind::Lives(known.clone());
+    assert_eq!(executors.adopt(run_id(1), Some(&known)), event(1, lives));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(next().await, event(1, StepEventKind::Gone));
+
+    // Nobody had the time to write it down, and it does not listen to the polite signal.
+    let mut child = orphan(run_id(2), &realm, "trap '' TERM; while :; do sleep 1; done");
+    let kind = loop {
+        // Between fork and exec it has no name yet.
+        match executors.adopt(run_id(2), None).kind {
+            StepEventKind::Gone => tokio::task::yield_now().await,
+            kind => break kind,
+        }
+    };
+    let StepEventKind::Lives(found) = kind else {
+        panic!("{kind:?}");
+    };
+    assert_eq!(found.pid, child.id());
+    executors.run(run_id(2), action(ExecutorKind::Command, &["true"], LONG_MS));
+    executors.cancel(run_id(2));
+    let stopped = StepEventKind::Finished(failed("stopped on request"));
+    assert_eq!(next().await, event(2, stopped));
+    child.wait().unwrap();
 }

@@ -91,10 +91,13 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Stop a running plan and undo what it did.
+    /// Stop a running plan and undo what it did; or undo one that is over, as it was shown.
     RollBack {
         /// Which.
         plan: PlanId,
+        /// Digest of what was shown; demanded of a plan that is over, because it starts something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
     },
     /// Say what happened to a step whose result is unknown.
     Settle {
@@ -133,7 +136,7 @@ impl Command {
             } => format!("propose {runbook} for {} on {incident}", target.name()),
             Self::Approve { plan, .. } => format!("approve {plan}"),
             Self::Reject { plan, reason } => format!("reject {plan}: {reason}"),
-            Self::RollBack { plan } => format!("roll back {plan}"),
+            Self::RollBack { plan, .. } => format!("roll back {plan}"),
             Self::Settle { plan, outcome } => format!("settle {plan}: it {outcome}"),
             Self::Mark { finding, opinion } => {
                 let opinion = opinion.map_or("not judged", Opinion::as_str);

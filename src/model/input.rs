@@ -76,6 +76,22 @@ pub enum Outcome {
     TimedOut,
     /// It was started, and what became of it is not known.
     Unknown,
+    /// It was never started: what the engine asked for could not be made durable first.
+    NotStarted {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// A process of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number, which another process may bear later.
+    pub pid: u32,
+    /// What no other process of that number has: the boot it belongs to and when in it it began.
+    pub mark: Box<str>,
+    /// When it began.
+    pub began: Time,
 }
 
 /// What an executor reports.
@@ -95,6 +111,12 @@ pub enum StepEventKind {
     Output(String),
     /// It ended.
     Finished(Outcome),
+    /// It is this process from now on.
+    Began(Process),
+    /// After a restart: this process of it still lives, and is watched again.
+    Lives(Process),
+    /// After a restart: no process of it lives any more, and nobody heard how it ended.
+    Gone,
 }
 
 impl RunPhase {
@@ -126,6 +148,7 @@ impl fmt::Display for Outcome {
             Self::Failed { why } => write!(f, "failed: {why}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Unknown => f.write_str("unknown"),
+            Self::NotStarted { why } => write!(f, "not started: {why}"),
         }
     }
 }

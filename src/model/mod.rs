@@ -4,6 +4,7 @@
 //! data; behaviour is limited to what keeps a value valid.
 
 mod alert;
+mod argv;
 mod change;
 mod command;
 mod delta;
@@ -29,6 +30,7 @@ mod topology;
 mod words;
 
 pub use alert::{Alert, Fingerprint};
+pub use argv::{ARGV_SHOWN_CHARS_MAX, ArgvShown, shown_argv};
 pub use change::{Change, ChangeKind};
 pub use command::{Actor, Command, Refusal, Role};
 pub use delta::{
@@ -43,7 +45,7 @@ pub use incident::{
     Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, TIMELINE_ENTRIES_MAX,
     TimelineEntry,
 };
-pub use input::{Input, Outcome, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
+pub use input::{Input, Outcome, Process, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};

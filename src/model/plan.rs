@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Outcome, RunId, SuspectKind, Time};
+use super::{EntityId, IncidentId, Outcome, Process, RunId, SuspectKind, Time};
 
 /// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
 pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
@@ -187,6 +187,20 @@ pub struct Plan {
     pub worked: u32,
     /// Results so far, oldest first.
     pub results: Vec<(RunId, Outcome)>,
+    /// The process of the run in flight or in doubt, as long as it is not known to have ended.
+    #[serde(default)]
+    pub process: Option<Process>,
+    /// Those who want it undone though it is over, while others must agree.
+    #[serde(default)]
+    pub undo_approvals: Vec<Approval>,
+}
+
+impl Plan {
+    /// The process of the run in doubt, when that run goes on although nobody hears of it.
+    pub fn runs_unheard(&self) -> Option<&Process> {
+        let process = self.process.as_ref()?;
+        matches!(self.state, PlanState::Unknown { .. }).then_some(process)
+    }
 }
 
 impl Plan {

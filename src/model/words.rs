@@ -8,17 +8,7 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
 /// An argument vector as a shell would have it: each argument quoted if it would be read as several.
 /// For people; nothing here is ever given to a shell.
 pub fn command_line(argv: &[Box<str>]) -> String {
-    let quoted: Vec<String> = argv.iter().map(|argument| quoted(argument)).collect();
-    quoted.join(" ")
-}
-
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", argument.replace('\'', "'\\''"))
-    }
+    super::shown_argv(argv).text
 }
 
 #[cfg(test)]

@@ -111,6 +111,7 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
         (Action::Approve, PlanState::Unknown { .. }) | (Action::Reject, PlanState::Proposed) => {
             None
         }
+        (Action::RollBack, _) if plan.runs_unheard().is_some() => None,
         (Action::RollBack, state) if may_roll_back(state) => None,
         (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),
         (Action::Reject, _) => Some(format!("{} is {word}: too late to reject", plan.id)),

@@ -311,7 +311,7 @@ fn in_confirm(
         Button::Press if !guard.believes(state.now) => Then::Stay,
         Button::Press => {
             if *choice == Choice::Proceed {
-                effects.command(confirmed(what));
+                effects.command(confirmed(state, what));
             }
             Then::Close
         }
@@ -420,6 +420,10 @@ fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) ->
         approval.told = "High risk: type the target's name first.";
         return Then::Stay;
     }
+    if !approval.plan.can_be_shown() {
+        approval.told = "What it runs is too long to be shown: approve it by its digest.";
+        return Then::Stay;
+    }
     let now = state.details.plan(approval.plan.id);
     if now.is_some_and(|now| now.digest != approval.plan.digest || now.state != PlanState::Proposed)
     {
@@ -434,10 +438,14 @@ fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) ->
     Then::Close
 }
 
-fn confirmed(what: Confirm) -> Command {
+fn confirmed(state: &State, what: Confirm) -> Command {
     match what {
         Confirm::KillSwitch { on } => Command::KillSwitch { on },
-        Confirm::RollBack(plan) => Command::RollBack { plan },
+        Confirm::RollBack(plan) => {
+            let shown = state.details.plan(plan);
+            let digest = shown.map(|plan| plan.digest.to_string());
+            Command::RollBack { plan, digest }
+        }
         Confirm::Resolve(incident) => Command::Resolve { incident },
     }
 }

@@ -324,7 +324,7 @@ fn done(command: &Command) -> String {
         Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
         Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),
         Command::Reject { plan, .. } => format!("{plan} is rejected."),
-        Command::RollBack { plan } => format!("{plan} is being rolled back."),
+        Command::RollBack { plan, .. } => format!("{plan} is being rolled back."),
         Command::Settle { plan, .. } => format!("{plan} goes on."),
         Command::KillSwitch { on: true } => "All automation is stopped.".to_owned(),
         Command::KillSwitch { on: false } => "Automation is allowed again.".to_owned(),

@@ -20,7 +20,7 @@ const ALERTS_TOLD_MAX: u32 = 40;
 /// Resolved incidents stay in view this long, in milliseconds …
 const KEPT_RESOLVED_MS: i64 = 2 * 3_600_000;
 /// … and at most this many.
-const RESOLVED_MAX: usize = 200;
+pub const RESOLVED_MAX: usize = 200;
 
 /// One incident with its bookkeeping.
 #[derive(Debug)]
@@ -92,6 +92,11 @@ impl Book {
         held.members = members;
         held.quiet_since = Some(joined);
         self.held.insert(held.incident.id, held);
+    }
+
+    /// Numbers up to this one were given before.
+    pub fn resume_after(&mut self, last: IncidentId) {
+        self.last_id = self.last_id.max(last.0);
     }
 
     /// One incident.

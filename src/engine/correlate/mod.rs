@@ -30,10 +30,10 @@ use crate::model::{
 };
 
 use book::AlertNews;
-pub use book::{Book, Held};
+pub use book::{Book, Held, RESOLVED_MAX};
 pub use condition::Conditions;
 pub use impact::{Sight, target};
-pub use phase::Event;
+pub use phase::{Event, next as next_phase};
 use stages::{Candidate, Place, STAGES, Scene};
 
 /// A finding must last this long before it opens an incident, so that what explains it can be seen

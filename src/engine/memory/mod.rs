@@ -105,6 +105,11 @@ impl Memory {
         Some(old)
     }
 
+    /// Whether an incident is remembered.
+    pub fn remembers(&self, id: IncidentId) -> bool {
+        self.past.contains_key(&id)
+    }
+
     /// Notes what a person says caused it, or takes that back. Whether the incident is remembered.
     pub fn label(&mut self, id: IncidentId, cause: Option<&EntityId>) -> bool {
         let past = self.past.get_mut(&id);

@@ -13,6 +13,7 @@
 //! After each, [`Plans::drain_happenings`] gives what belongs on timelines and which incidents' rows
 //! changed; call [`Plans::propose`] again for those that are open, as a proposal may have expired. Plans never look at incidents by themselves: what they stand on is asked of the caller.
 
+mod reports;
 mod restore;
 mod set_back;
 mod settle;
@@ -25,7 +26,7 @@ use super::saga::{Automation, Event, Illegal, Saga};
 use crate::config::PolicyConfig;
 use crate::model::{
     Actor, Command, Delta, Effect, EntityId, Incident, IncidentId, Labels, Lane, Phase, Plan,
-    PlanId, PlanState, Record, Refusal, Runbook, StepEvent, StepEventKind, Time,
+    PlanId, PlanState, Record, Refusal, Runbook, Time,
 };
 
 /// Most plans ever made by the engine itself for one incident: a diagnosis that keeps changing its
@@ -65,7 +66,7 @@ pub struct World<'a> {
 }
 
 /// All plans and the rules they obey.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plans {
     policy: PolicyConfig,
     runbooks: Vec<Runbook>,
@@ -293,7 +294,7 @@ impl Plans {
         let named = match what {
             Command::Approve { plan, .. }
             | Command::Reject { plan, .. }
-            | Command::RollBack { plan }
+            | Command::RollBack { plan, .. }
             | Command::Settle { plan, .. } => {
                 let known = self.get(*plan).ok_or(Refusal::NoPlan { plan: *plan })?;
                 govern::role_allows(by, what, Some(known))?;
@@ -313,8 +314,8 @@ impl Plans {
                 by: &by.name,
                 reason,
             },
-            Command::RollBack { .. } => {
-                govern::may_run_at_all(&self.policy, self.stopped)?;
+            Command::RollBack { plan, digest } => {
+                self.may_roll_back(now, by, *plan, digest.as_deref())?;
                 Event::RollBackAsked { by: &by.name }
             }
             Command::Settle { outcome, .. } => Event::Settled { outcome },
@@ -369,9 +370,36 @@ impl Plans {
                 why: reason.into(),
             });
         }
-        let acting = self.live.iter().filter_map(|other| self.get(*other));
-        let acting = acting.filter(|other| govern::acts(&other.state));
-        govern::may_approve(&self.policy, plan, by, digest, now, acting)
+        govern::may_approve(&self.policy, plan, by, digest, now, self.acting())
+    }
+
+    /// Checks the wish to undo. Stopping what runs needs nothing but the switch; undoing what is over
+    /// is a start like any other.
+    fn may_roll_back(
+        &self,
+        now: Time,
+        by: &Actor,
+        id: PlanId,
+        digest: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let saga = self.sagas.get(&id).ok_or(Refusal::NoPlan { plan: id })?;
+        if saga.plan().runs_unheard().is_some() {
+            // It only stops: what follows is held back by the switch itself.
+            return Ok(());
+        }
+        govern::may_run_at_all(&self.policy, self.stopped)?;
+        if !saga.may_be_undone() {
+            // Acting, or nothing to undo: the saga says so in its own words.
+            return Ok(());
+        }
+        let asked: Vec<&str> = saga.undoers(now).map(|given| &*given.by).collect();
+        govern::may_undo(&self.policy, saga.plan(), by, digest, &asked, self.acting())
+    }
+
+    /// Plans that act on the world now, or may.
+    fn acting(&self) -> impl Iterator<Item = &Plan> {
+        let live = self.live.iter().filter_map(|id| self.get(*id));
+        live.filter(|plan| govern::acts(&plan.state))
     }
 
     /// Proposes what a person chose.
@@ -426,24 +454,6 @@ impl Plans {
         if on {
             for id in self.live.clone() {
                 self.handle(now, id, &Event::Halted, effects);
-            }
-        }
-    }
-
-    /// Takes an executor's report. It is recorded before anything follows from it.
-    pub fn on_step(&mut self, now: Time, event: &StepEvent, effects: &mut Vec<Effect>) {
-        let id = event.run.plan;
-        if !self.sagas.contains_key(&id) {
-            self.stale_reports += 1;
-            return;
-        }
-        effects.push(Effect::Record(Record::Result {
-            event: event.clone(),
-        }));
-        if let StepEventKind::Finished(outcome) = &event.kind {
-            let run = event.run;
-            if !self.handle(now, id, &Event::Finished { run, outcome }, effects) {
-                self.stale_reports += 1;
             }
         }
     }
@@ -548,6 +558,12 @@ impl Plans {
                 plan.approvals_needed
             ),
             Event::Rejected { reason, .. } => format!("rejected by {}: {reason}", by.name),
+            Event::RollBackAsked { .. } if plan.state.is_final() => format!(
+                "roll back asked by {} ({} of {})",
+                by.name,
+                plan.undo_approvals.len(),
+                plan.approvals_needed
+            ),
             Event::RollBackAsked { .. } => format!("roll back asked by {}", by.name),
             Event::Settled { outcome } => format!("{} says the run in doubt {outcome}", by.name),
             _ => String::from("changed"),
@@ -611,18 +627,6 @@ impl Plans {
             lane,
             text: text.into_boxed_str(),
         });
-    }
-
-    /// Times a runbook was tried on a target, and times it helped, among the plans remembered.
-    fn record_of(&self, runbook: &str, target: &EntityId) -> (u32, u32) {
-        let ended = self.iter().filter(|plan| {
-            *plan.runbook == *runbook && plan.target == *target && plan.state.is_final()
-        });
-        ended.fold((0, 0), |(tried, worked), plan| match plan.state {
-            PlanState::Succeeded => (tried + 1, worked + 1),
-            PlanState::RolledBack { .. } | PlanState::Failed { .. } => (tried + 1, worked),
-            _ => (tried, worked),
-        })
     }
 
     /// What became of the same runbook on the same target in this incident.

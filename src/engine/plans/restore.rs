@@ -1,7 +1,7 @@
 //! Reading the journal back: plans as they were, and doubt about whatever was in flight.
 
 use super::Plans;
-use crate::engine::saga::Event;
+use crate::engine::saga::{Event, Saga};
 use crate::model::{Command, Record, StepEventKind, Time};
 
 impl Plans {
@@ -21,10 +21,16 @@ impl Plans {
                 }
             }
             Record::Result { event } => {
-                if let (StepEventKind::Finished(_), Some(saga)) =
-                    (&event.kind, self.sagas.get_mut(&event.run.plan))
-                {
-                    saga.remember_end(event.run);
+                let Some(saga) = self.sagas.get_mut(&event.run.plan) else {
+                    return;
+                };
+                match &event.kind {
+                    StepEventKind::Finished(_) => saga.remember_end(event.run),
+                    StepEventKind::Began(process) | StepEventKind::Lives(process) => {
+                        saga.remember_process(event.run, Some(process.clone()));
+                    }
+                    StepEventKind::Gone => saga.remember_process(event.run, None),
+                    StepEventKind::Output(_) => {}
                 }
             }
             Record::Decision {
@@ -32,8 +38,13 @@ impl Plans {
                 what,
                 refused: None,
             } => match what {
-                Command::KillSwitch { on } => self.stopped = *on,
-                Command::RollBack { plan } => {
+                Command::KillSwitch { on } => {
+                    self.stopped = *on;
+                    if *on {
+                        self.sagas.values_mut().for_each(Saga::remember_halt);
+                    }
+                }
+                Command::RollBack { plan, .. } => {
                     if let Some(saga) = self.sagas.get_mut(plan) {
                         saga.remember_stop(&by.name);
                     }

@@ -2,7 +2,7 @@
 
 use super::Plans;
 use crate::engine::govern;
-use crate::model::{IncidentId, Plan, PlanState, Time};
+use crate::model::{EntityId, IncidentId, Plan, PlanState, Time};
 
 /// After a plan helped, its incident's signals may take this long to ease before what they say is
 /// read as news again, in milliseconds: queues drain, rates over minutes look back.
@@ -32,5 +32,17 @@ impl Plans {
         if plan.state == PlanState::Succeeded {
             self.helped.insert(plan.incident, now);
         }
+    }
+
+    /// Times a runbook was tried on a target, and times it helped, among the plans remembered.
+    pub(super) fn record_of(&self, runbook: &str, target: &EntityId) -> (u32, u32) {
+        let ended = self.iter().filter(|plan| {
+            *plan.runbook == *runbook && plan.target == *target && plan.state.is_final()
+        });
+        ended.fold((0, 0), |(tried, worked), plan| match plan.state {
+            PlanState::Succeeded => (tried + 1, worked + 1),
+            PlanState::RolledBack { .. } | PlanState::Failed { .. } => (tried + 1, worked),
+            _ => (tried, worked),
+        })
     }
 }

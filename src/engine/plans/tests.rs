@@ -4,7 +4,9 @@ use super::*;
 use crate::engine::propose::tests::{
     NOW, change_of, deploy_of, incident, labels, runbook, suspect,
 };
-use crate::model::{MatchRule, Outcome, Risk, Role, RunId, RunPhase};
+use crate::model::{
+    MatchRule, Outcome, Process, Risk, Role, RunId, RunPhase, StepEvent, StepEventKind,
+};
 
 const INCIDENT: IncidentId = IncidentId(4);
 
@@ -69,6 +71,24 @@ impl Desk {
         self.command(by, &Command::Approve { plan, digest })
     }
 
+    /// The wish to undo a plan as it was shown.
+    fn undo(&self, plan: u64) -> Command {
+        let plan = PlanId(plan);
+        let shown = self.plans.get(plan);
+        let digest = shown.map(|plan| plan.digest.to_string());
+        Command::RollBack { plan, digest }
+    }
+
+    fn report(&mut self, plan: u64, kind: StepEventKind) {
+        let run = RunId {
+            plan: PlanId(plan),
+            phase: RunPhase::Forward,
+            step: 0,
+        };
+        let event = StepEvent { run, kind };
+        self.with(|plans, _, now, effects| plans.on_step(now, &event, effects));
+    }
+
     fn tick(&mut self, ms: i64) {
         self.now = self.now.plus_ms(ms);
         self.with(|plans, world, now, effects| plans.on_tick(now, world.ground, effects));
@@ -105,6 +125,25 @@ impl Desk {
         };
         self.effects.drain(..).map(word).collect()
     }
+}
+
+fn stop(plan: u64) -> Command {
+    Command::RollBack {
+        plan: PlanId(plan),
+        digest: None,
+    }
+}
+
+/// Plans as the journal would bring them back after these effects.
+fn restored(effects: &[Effect]) -> Plans {
+    let mut plans = Plans::new(PolicyConfig::default(), vec![any("a", Risk::Medium)]);
+    for effect in effects {
+        if let Effect::Record(record) = effect {
+            plans.restore(record);
+        }
+    }
+    plans.restored();
+    plans
 }
 
 fn any(name: &str, risk: Risk) -> Runbook {
@@ -257,7 +296,7 @@ fn the_kill_switch_stops_and_a_commander_releases_it() {
         (desk.state(1), desk.words()),
         ("failed", vec!["result", "plan"])
     );
-    let undo = Command::RollBack { plan: PlanId(1) };
+    let undo = desk.undo(1);
     assert_eq!(desk.command(&noor, &undo), Err(Refusal::KillSwitch));
     let release = Command::KillSwitch { on: false };
     assert!(matches!(
@@ -325,16 +364,6 @@ fn the_journal_brings_plans_back_in_doubt() {
     let mia = person("mia", Role::Responder);
     let mut desk = desk();
     desk.approve(&mia, 1).unwrap();
-    let restored = |effects: &[Effect]| {
-        let mut plans = Plans::new(PolicyConfig::default(), Vec::new());
-        for effect in effects {
-            if let Effect::Record(record) = effect {
-                plans.restore(record);
-            }
-        }
-        plans.restored();
-        plans
-    };
     let state = |plans: &Plans| plans.get(PlanId(1)).map(|plan| plan.state.as_str());
     assert_eq!(state(&restored(&desk.effects)), Some("unknown"));
     desk.end(1, RunPhase::Forward, Outcome::Succeeded);
@@ -360,9 +389,7 @@ fn the_journal_brings_plans_back_in_doubt() {
     // Stopped by a person, then a crash: a late success must lead backwards.
     let mut stopped = self::desk();
     stopped.approve(&mia, 1).unwrap();
-    stopped
-        .command(&mia, &Command::RollBack { plan: PlanId(1) })
-        .unwrap();
+    stopped.command(&mia, &stop(1)).unwrap();
     let mut plans = restored(&stopped.effects);
     assert_eq!(state(&plans), Some("unknown"));
     stopped.plans = std::mem::replace(&mut plans, Plans::new(PolicyConfig::default(), vec![]));
@@ -439,4 +466,159 @@ fn signals_settle_after_a_plan_before_they_are_news() {
     desk.plans.follow(INCIDENT, IncidentId(5));
     assert!(!desk.plans.unsettled(INCIDENT, helped));
     assert!(desk.plans.unsettled(IncidentId(5), helped));
+}
+
+fn process() -> Process {
+    Process {
+        pid: 4_242,
+        mark: Box::from("boot/77"),
+        began: NOW,
+    }
+}
+
+#[test]
+fn a_command_that_outlives_the_daemon_is_neither_settled_nor_forgotten() {
+    let mia = person("mia", Role::Responder);
+    let mut desk = desk();
+    desk.approve(&mia, 1).unwrap();
+    desk.report(1, StepEventKind::Began(process()));
+    desk.plans = restored(&desk.effects);
+    desk.words();
+    let run = RunId {
+        plan: PlanId(1),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    let known = process();
+    let in_doubt: Vec<_> = desk.plans.in_doubt().collect();
+    assert_eq!(in_doubt, [(run, Some(&known))], "before anybody looked");
+    let why = "it did nothing".to_owned();
+    let settle = Command::Settle {
+        plan: PlanId(1),
+        outcome: Outcome::Failed { why },
+    };
+    let refused = desk.command(&mia, &settle);
+    assert!(
+        matches!(&refused, Err(Refusal::State { why, .. }) if why.contains("still runs")),
+        "{refused:?}"
+    );
+    desk.report(1, StepEventKind::Lives(process()));
+    assert!(desk.command(&mia, &settle).is_err());
+    desk.words();
+    desk.command(&mia, &stop(1)).unwrap();
+    assert_eq!(desk.words(), ["decision", "cancel"]);
+    assert_eq!(desk.state(1), "unknown", "until it has ended");
+    let mut ended = desk.plans.clone();
+
+    // It obeyed.
+    let why = "stopped on request".to_owned();
+    desk.end(1, RunPhase::Forward, Outcome::Failed { why });
+    assert_eq!(desk.state(1), "rolling back");
+    let told: Vec<String> = desk
+        .plans
+        .drain_happenings()
+        .map(|happening| happening.text.into())
+        .collect();
+    assert!(
+        told[0].contains("its command still runs (pid 4242 since "),
+        "{told:?}"
+    );
+
+    // It had just ended: a person says how, and what was asked still leads backwards.
+    std::mem::swap(&mut desk.plans, &mut ended);
+    desk.report(1, StepEventKind::Gone);
+    let settle = Command::Settle {
+        plan: PlanId(1),
+        outcome: Outcome::Succeeded,
+    };
+    desk.command(&mia, &settle).unwrap();
+    assert_eq!(desk.state(1), "rolling back");
+}
+
+#[test]
+fn the_kill_switch_is_remembered_by_what_acted_then() {
+    let mia = person("mia", Role::Responder);
+    let noor = person("noor", Role::Commander);
+    let halt = Command::KillSwitch { on: true };
+    let release = Command::KillSwitch { on: false };
+    let settle = Command::Settle {
+        plan: PlanId(1),
+        outcome: Outcome::Succeeded,
+    };
+    // The switch is turned before the crash, after it, or both times around it.
+    for (before, after) in [(true, false), (false, true), (true, true)] {
+        let mut desk = desk();
+        desk.approve(&mia, 1).unwrap();
+        if before {
+            desk.command(&mia, &halt).unwrap();
+        }
+        desk.plans = restored(&desk.effects);
+        if after {
+            desk.command(&mia, &halt).unwrap();
+            desk.plans = restored(&desk.effects);
+        }
+        desk.command(&noor, &release).unwrap();
+        desk.command(&mia, &settle).unwrap();
+        assert_eq!(desk.state(1), "rolling back", "{before} {after}");
+    }
+}
+
+#[test]
+fn what_is_over_is_undone_as_carefully_as_it_was_started() {
+    let noor = person("noor", Role::Commander);
+    let olu = person("olu", Role::Commander);
+    let policy = PolicyConfig {
+        approvals_high: 2,
+        concurrent_plans_max: 1,
+        ..PolicyConfig::default()
+    };
+    let runbooks = vec![any("a", Risk::High), any("b", Risk::High)];
+    let mut desk = Desk::new(policy, runbooks);
+    for by in [&noor, &olu] {
+        desk.approve(by, 1).unwrap();
+    }
+    desk.end(1, RunPhase::Forward, Outcome::Succeeded);
+    desk.ground = Ground::Recovered;
+    desk.tick(1_000);
+    assert_eq!(desk.state(1), "succeeded");
+    let undo = desk.undo(1);
+    let blind = desk.command(&noor, &stop(1));
+    assert!(matches!(blind, Err(Refusal::Policy { .. })), "{blind:?}");
+    let other = Command::RollBack {
+        plan: PlanId(1),
+        digest: Some("not what was shown".to_owned()),
+    };
+    let other = desk.command(&noor, &other);
+    assert!(matches!(other, Err(Refusal::Digest { .. })), "{other:?}");
+    assert_eq!(desk.command(&noor, &undo), Ok(()));
+    assert_eq!(desk.state(1), "succeeded", "one of two people");
+    let twice = desk.command(&noor, &undo);
+    assert!(
+        matches!(twice, Err(Refusal::SamePerson { .. })),
+        "{twice:?}"
+    );
+
+    // Another plan acts meanwhile.
+    desk.ground = Ground::Holds;
+    for by in [&noor, &olu] {
+        desk.approve(by, 2).unwrap();
+    }
+    assert_eq!(desk.state(2), "running");
+    let busy = desk.command(&olu, &undo);
+    assert!(matches!(busy, Err(Refusal::Policy { .. })), "{busy:?}");
+    desk.end(2, RunPhase::Forward, Outcome::Succeeded);
+    desk.ground = Ground::Recovered;
+    desk.tick(1_000);
+    assert_eq!(desk.command(&olu, &undo), Ok(()));
+    assert_eq!(desk.state(1), "rolling back");
+
+    // A wish as old as an approval would have expired does not count any more.
+    let why = "exit 1".to_owned();
+    desk.end(2, RunPhase::Rollback, Outcome::Failed { why });
+    let undo = desk.undo(2);
+    desk.end(1, RunPhase::Rollback, Outcome::Succeeded);
+    assert_eq!(desk.command(&noor, &undo), Ok(()));
+    desk.now = desk.now.plus_ms(24 * 3_600_000);
+    assert_eq!(desk.command(&olu, &undo), Ok(()));
+    assert_eq!(desk.state(2), "succeeded");
 }

@@ -218,6 +218,8 @@ pub fn plan(
         tried,
         worked,
         results: Vec::new(),
+        process: None,
+        undo_approvals: Vec::new(),
     };
     for step in &runbook.steps {
         let action = Action {

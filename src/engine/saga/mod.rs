@@ -6,8 +6,11 @@
 
 use crate::engine::set_back::SetBack;
 use crate::model::{
-    Action, Approval, Effect, Outcome, Plan, PlanState, Record, RunId, RunPhase, Time,
+    Action, Approval, Effect, Outcome, Plan, PlanState, Process, Record, RunId, RunPhase, Time,
 };
+
+mod remember;
+mod undo;
 
 #[cfg(test)]
 mod properties;
@@ -17,6 +20,9 @@ mod tests;
 /// How long after its timeout a run may stay unreported before its result counts as unknown: the
 /// executor needs a moment to kill a process group and to say so.
 pub const REPORT_GRACE_MS: i64 = 10_000;
+
+/// Why a plan stops when all automation does.
+const HALTED: &str = "stopped by the kill switch";
 
 /// What can happen to a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +55,13 @@ pub enum Event<'a> {
         run: RunId,
         /// How.
         outcome: &'a Outcome,
+    },
+    /// An executor says which process a run is, or that none of it is left.
+    Seen {
+        /// Which.
+        run: RunId,
+        /// The process, as long as it lives.
+        process: Option<&'a Process>,
     },
     /// The signals the plan is verified by are back to normal.
     Recovered,
@@ -110,8 +123,11 @@ enum Move {
     Count,
     /// Starts this run; the state follows from it.
     Start(RunId),
-    /// Asks the executor to stop the run in flight; what follows waits for its end.
+    /// Asks the executor to stop the run in flight, or the one in doubt that goes on; what follows
+    /// waits for its end.
     Stop { reason: Box<str> },
+    /// Remembers the process of a run, or that it is gone.
+    Know(Option<Process>),
     /// Waits for the signals to recover.
     Verify,
     /// The same after a restart: the window starts at the first tick.
@@ -143,30 +159,6 @@ impl Saga {
     /// The run in flight.
     pub fn in_flight(&self) -> Option<RunId> {
         self.flight.as_ref().map(|flight| flight.run)
-    }
-
-    /// Remembers, while the journal is read back, what the plan became.
-    pub fn remember_plan(&mut self, plan: Plan) {
-        // A run a person settled has no report of its own: its end is in the plan.
-        let ended = |flight: &mut Flight| plan.results.iter().any(|(run, _)| *run == flight.run);
-        self.flight.take_if(ended);
-        self.plan = plan;
-    }
-
-    /// Remembers, while the journal is read back, a run that was about to start.
-    pub fn remember_intent(&mut self, run: RunId) {
-        let silent_after = Time::from_ms(i64::MAX);
-        self.flight = Some(Flight { run, silent_after });
-    }
-
-    /// Remembers, while the journal is read back, that a run ended.
-    pub fn remember_end(&mut self, run: RunId) {
-        self.flight.take_if(|flight| flight.run == run);
-    }
-
-    /// Remembers, while the journal is read back, that somebody asked to stop it.
-    pub fn remember_stop(&mut self, by: &str) {
-        self.stopping = Some(stopped_by(by));
     }
 
     /// Follows a clock that was set back: what is waited for comes as much later from there.
@@ -230,12 +222,27 @@ impl Saga {
                 Event::Finished { run, outcome },
             ) if flying == Some(*run) => self.after(*run, outcome),
             (S::Unknown { run: doubted }, Event::Finished { run, outcome })
-                if doubted == run && **outcome != Outcome::Unknown =>
+                if doubted == run && says_how(outcome) =>
             {
                 self.after(*run, outcome)
             }
-            (S::Unknown { run }, Event::Settled { outcome }) if **outcome != Outcome::Unknown => {
+            // What still runs has not ended, whatever anybody says.
+            (S::Unknown { run }, Event::Settled { outcome })
+                if says_how(outcome) && plan.process.is_none() =>
+            {
                 self.after(*run, outcome)
+            }
+
+            // The process behind a run.
+            (
+                S::Checking { .. }
+                | S::Running { .. }
+                | S::Verifying { .. }
+                | S::RollingBack { .. },
+                Event::Seen { run, process },
+            ) if flying == Some(*run) => Move::Know(process.cloned()),
+            (S::Unknown { run: doubted }, Event::Seen { run, process }) if doubted == run => {
+                Move::Know(process.cloned())
             }
 
             // Somebody steps in.
@@ -250,11 +257,21 @@ impl Saga {
                     reason: stopped_by(by),
                 },
             },
-            (S::Succeeded | S::Failed { .. }, Event::RollBackAsked { by })
-                if self.undo_left().is_some() =>
-            {
-                Move::Undo {
-                    reason: Box::from(format!("rolled back by {by}")),
+            // It may be asked again: the first time, the process may not have listened.
+            (S::Unknown { .. }, Event::RollBackAsked { by }) if plan.process.is_some() => {
+                Move::Stop {
+                    reason: stopped_by(by),
+                }
+            }
+            (_, Event::RollBackAsked { by }) if self.may_be_undone() => {
+                if self.undoers(now).count() + 1 < plan.approvals_needed.max(1) as usize {
+                    Move::Count
+                } else {
+                    let others = self.undoers(now).map(|given| &*given.by);
+                    let names: Vec<&str> = others.chain([*by]).collect();
+                    Move::Undo {
+                        reason: Box::from(format!("rolled back by {}", names.join(" and "))),
+                    }
                 }
             }
             (
@@ -264,7 +281,10 @@ impl Saga {
                 | S::RollingBack { .. },
                 Event::Halted,
             ) if flying.is_some() => Move::Stop {
-                reason: Box::from("stopped by the kill switch"),
+                reason: Box::from(HALTED),
+            },
+            (S::Unknown { .. }, Event::Halted) => Move::Stop {
+                reason: Box::from(HALTED),
             },
 
             // The executor stays silent.
@@ -315,6 +335,7 @@ impl Saga {
         let good = *outcome == Outcome::Succeeded;
         match (run.phase, self.stopping.clone()) {
             _ if *outcome == Outcome::Unknown => doubt(run),
+            _ if !has_run(outcome) => self.not_started(run, &failed("it")),
             (RunPhase::Precondition, Some(reason)) => Move::End(PlanState::Void { reason }),
             (RunPhase::Precondition | RunPhase::Forward, None) if good => self.run_after(run),
             (RunPhase::Precondition, None) => Move::End(PlanState::Void {
@@ -341,6 +362,28 @@ impl Saga {
         }
     }
 
+    /// The end of a plan whose next run could not be started. Its undo could not be started either, so
+    /// none is tried; a person may ask for it later.
+    fn not_started(&self, run: RunId, what: &str) -> Move {
+        let ran = self
+            .plan
+            .results
+            .iter()
+            .any(|(done, outcome)| done.phase != RunPhase::Precondition && has_run(outcome));
+        let before = match (&self.plan.state, &self.stopping) {
+            (PlanState::RollingBack { reason, .. }, _) | (_, Some(reason)) => format!("{reason}; "),
+            _ => String::new(),
+        };
+        Move::End(match run.phase {
+            RunPhase::Precondition | RunPhase::Forward if !ran => PlanState::Void {
+                reason: Box::from(format!("{before}{what}; nothing ran")),
+            },
+            _ => PlanState::Failed {
+                reason: Box::from(format!("{before}{what}; ask to roll back what ran")),
+            },
+        })
+    }
+
     /// Writes into the plan what the event itself says, before the move is made.
     fn note(&mut self, now: Time, event: &Event<'_>) {
         match event {
@@ -351,8 +394,18 @@ impl Saga {
             }),
             Event::Finished { run, outcome } => self.end_run(*run, outcome),
             Event::Settled { outcome } => self.end_run(self.current_run(), outcome),
+            Event::RollBackAsked { by } if self.plan.state.is_final() => {
+                let mut given: Vec<Approval> = self.undoers(now).cloned().collect();
+                given.push(Approval {
+                    by: (*by).to_owned(),
+                    at: now,
+                    digest: self.plan.digest.clone(),
+                });
+                self.plan.undo_approvals = given;
+            }
             Event::Rejected { .. }
             | Event::RollBackAsked { .. }
+            | Event::Seen { .. }
             | Event::Recovered
             | Event::Shifted { .. }
             | Event::Halted
@@ -363,6 +416,7 @@ impl Saga {
 
     fn end_run(&mut self, run: RunId, outcome: &Outcome) {
         self.flight = None;
+        self.plan.process = None;
         self.plan.results.push((run, outcome.clone()));
     }
 
@@ -373,6 +427,7 @@ impl Saga {
             Move::Start(run) => return self.start(now, run, automation, effects),
             Move::Undo { reason } => match self.undo_left() {
                 Some(step) => {
+                    self.plan.undo_approvals.clear();
                     self.plan.state = PlanState::RollingBack { step, reason };
                     let run = self.run(RunPhase::Rollback, step);
                     return self.start(now, run, automation, effects);
@@ -381,7 +436,15 @@ impl Saga {
             },
             Move::Stop { reason } => {
                 self.stopping = Some(reason);
-                effects.extend(self.in_flight().map(|run| Effect::Cancel { run }));
+                let run = self.in_flight().or(self.unheard());
+                effects.extend(run.map(|run| Effect::Cancel { run }));
+                return;
+            }
+            Move::Know(process) => {
+                self.plan.process = process;
+                // A wish to stop it may be older than the restart.
+                let run = self.unheard().filter(|_| self.stopping.is_some());
+                effects.extend(run.map(|run| Effect::Cancel { run }));
                 return;
             }
             Move::Verify => {
@@ -401,6 +464,7 @@ impl Saga {
                 if let Some(run) = self.in_flight() {
                     effects.extend(self.forget_flight(run));
                 }
+                self.plan.process = None;
                 self.plan.state = state;
             }
         }
@@ -426,6 +490,7 @@ impl Saga {
             // The caller has set the state, which says more than the run does.
             RunPhase::Verify | RunPhase::Rollback => {}
         }
+        self.plan.process = None;
         self.flight = Some(Flight {
             run,
             silent_after: now.plus_ms(action.timeout_ms.saturating_add(REPORT_GRACE_MS)),
@@ -480,56 +545,6 @@ impl Saga {
         }
     }
 
-    /// The latest step that ran and whose undo exists and was never started. A step that failed or
-    /// timed out may have done half its work, so it is undone too.
-    fn undo_left(&self) -> Option<u32> {
-        let has = |phase, step| {
-            let run = self.run(phase, step);
-            self.plan.results.iter().any(|(done, _)| *done == run)
-        };
-        (0..self.plan.steps.len() as u32).rev().find(|&step| {
-            has(RunPhase::Forward, step)
-                && !has(RunPhase::Rollback, step)
-                && self.action(self.run(RunPhase::Rollback, step)).is_some()
-        })
-    }
-
-    /// The end of undoing: `RolledBack` only if everything that ran was undone.
-    fn undone(&self, reason: &str) -> PlanState {
-        let last = |phase, step| {
-            let run = self.run(phase, step);
-            let mut of_run = self.plan.results.iter().rev();
-            of_run
-                .find(|(done, _)| *done == run)
-                .map(|(_, outcome)| outcome)
-        };
-        let left: Vec<&str> = (0..self.plan.steps.len() as u32)
-            .filter(|&step| last(RunPhase::Forward, step).is_some())
-            .filter(|&step| last(RunPhase::Rollback, step) != Some(&Outcome::Succeeded))
-            .filter_map(|step| self.action(self.run(RunPhase::Forward, step)))
-            .map(|action| &*action.title)
-            .collect();
-        if left.is_empty() {
-            PlanState::RolledBack {
-                reason: Box::from(reason),
-            }
-        } else {
-            let left = left.join("\u{201d}, \u{201c}");
-            PlanState::Failed {
-                reason: Box::from(format!("{reason}; not undone: \u{201c}{left}\u{201d}")),
-            }
-        }
-    }
-
-    /// Why it is being undone.
-    fn undo_reason(&self) -> Box<str> {
-        match (&self.plan.state, &self.stopping) {
-            (PlanState::RollingBack { reason, .. }, _) | (_, Some(reason)) => reason.clone(),
-            // After doubt about an undo, the first reason is only in the journal.
-            _ => Box::from("it was being rolled back"),
-        }
-    }
-
     /// The run the state speaks of.
     fn current_run(&self) -> RunId {
         match &self.plan.state {
@@ -539,6 +554,19 @@ impl Saga {
             PlanState::Running { step } => self.run(RunPhase::Forward, *step),
             _ => self.run(RunPhase::Verify, 0),
         }
+    }
+
+    /// The run in doubt.
+    fn doubted(&self) -> Option<RunId> {
+        match self.plan.state {
+            PlanState::Unknown { run } => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The run in doubt, when its process still lives.
+    fn unheard(&self) -> Option<RunId> {
+        self.doubted().filter(|_| self.plan.process.is_some())
     }
 
     fn run(&self, phase: RunPhase, step: u32) -> RunId {
@@ -578,6 +606,16 @@ fn doubt(run: RunId) -> Move {
     }
 }
 
+/// Whether an outcome says how a run ended that was started.
+const fn says_how(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Unknown | Outcome::NotStarted { .. })
+}
+
+/// Whether there is anything to undo of a run with this outcome.
+const fn has_run(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::NotStarted { .. })
+}
+
 fn stopped_by(by: &str) -> Box<str> {
     Box::from(format!("stopped by {by}"))
 }
@@ -595,11 +633,14 @@ fn illegal(state: &PlanState, event: &Event<'_>) -> Illegal {
             | PlanState::Verifying { .. } => "it is being stopped already",
             _ => "nothing is left to undo",
         },
-        Event::Settled { .. } => match state {
+        Event::Settled { outcome } => match state {
+            PlanState::Unknown { .. } if says_how(outcome) => {
+                "its command still runs: wait for its end, or roll back, which stops it"
+            }
             PlanState::Unknown { .. } => "say whether it succeeded or failed",
             _ => "no run is in doubt",
         },
-        Event::Finished { .. } => "that run is not in flight",
+        Event::Finished { .. } | Event::Seen { .. } => "that run is not in flight",
         Event::Recovered
         | Event::Shifted { .. }
         | Event::Halted

@@ -16,6 +16,7 @@ enum Random {
     /// Ends the run in flight, or another one.
     EndFlying(Outcome),
     EndAny(RunPhase, u32, Outcome),
+    See(bool),
     Recover,
     Shift,
     Switch(Automation),
@@ -29,6 +30,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         2 => Just(Outcome::Failed { why: "exit 1".to_owned() }),
         1 => Just(Outcome::TimedOut),
         1 => Just(Outcome::Unknown),
+        1 => Just(Outcome::NotStarted { why: "disk full".to_owned() }),
     ]
 }
 
@@ -49,6 +51,7 @@ fn random() -> impl Strategy<Value = Random> {
         2 => outcome().prop_map(Random::Settle),
         8 => outcome().prop_map(Random::EndFlying),
         2 => (phase(), 0..4_u32, outcome()).prop_map(|(p, s, o)| Random::EndAny(p, s, o)),
+        2 => any::<bool>().prop_map(Random::See),
         2 => Just(Random::Recover),
         1 => Just(Random::Shift),
         1 => prop_oneof![Just(Automation::Allowed), Just(Automation::Stopped)].prop_map(Random::Switch),
@@ -103,6 +106,18 @@ impl Witness {
         }
     }
 
+    /// A run that the journal did not allow: it never was.
+    fn unsee(&mut self, run: RunId) {
+        self.started.remove(&run);
+        if run.phase == RunPhase::Rollback {
+            let before = self
+                .started
+                .iter()
+                .filter(|started| started.phase == run.phase);
+            self.undone_down_to = before.map(|started| started.step).min();
+        }
+    }
+
     fn see_order(&mut self, run: RunId) {
         match run.phase {
             RunPhase::Rollback => {
@@ -123,6 +138,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn the_laws_hold_whatever_happens(plan in shape(), events in prop::collection::vec(random(), 0..40)) {
+        let process = Process { pid: 7, mark: Box::from("boot/1"), began: T0 };
         let mut saga = Saga::new(plan);
         let mut witness = Witness::default();
         let mut now = T0;
@@ -142,6 +158,10 @@ proptest! {
                     let run = RunId { plan: saga.plan().id, phase: *phase, step: *step };
                     Event::Finished { run, outcome }
                 }
+                Random::See(lives) => Event::Seen {
+                    run: flying.unwrap_or_else(|| saga.current_run()),
+                    process: lives.then_some(&process),
+                },
                 Random::Recover => Event::Recovered,
                 Random::Shift => Event::Shifted { reason: "newer" },
                 Random::Switch(to) => {
@@ -157,6 +177,9 @@ proptest! {
             let before = saga.clone();
             let mut effects = Vec::new();
             let moved = saga.handle(now, &event, automation, &mut effects);
+            if let (Ok(()), Event::Finished { run, outcome: Outcome::NotStarted { .. } }) = (&moved, &event) {
+                witness.unsee(*run);
+            }
             witness.see(&effects, saga.plan(), automation);
             if moved.is_err() {
                 prop_assert_eq!(&saga, &before, "an illegal event changed something");

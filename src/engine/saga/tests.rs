@@ -42,6 +42,8 @@ pub(super) fn plan() -> Plan {
         tried: 0,
         worked: 0,
         results: Vec::new(),
+        process: None,
+        undo_approvals: Vec::new(),
     }
 }
 
@@ -424,4 +426,55 @@ fn the_kill_switch_stops_everything_in_place() {
             "failed (stopped by the kill switch; the kill switch is on: \u{201c}undo one\u{201d} was not started)",
         ]
     );
+}
+
+#[test]
+fn what_never_started_is_not_undone() {
+    let unwritten = || Outcome::NotStarted {
+        why: "disk full".to_owned(),
+    };
+    let at_two = [
+        Do::Approve("mia"),
+        Do::End(Precondition, 0, Succeeded),
+        Do::End(Forward, 0, Succeeded),
+    ];
+    let undoing = [&at_two[..], &[Do::End(Forward, 1, failed())]].concat();
+    let cases = [
+        (
+            vec![Do::Approve("mia"), Do::End(Precondition, 0, unwritten())],
+            "void (it \u{201c}look\u{201d} not started: disk full; nothing ran)",
+        ),
+        (
+            [&at_two[..2], &[Do::End(Forward, 0, unwritten())]].concat(),
+            "void (it \u{201c}one\u{201d} not started: disk full; nothing ran)",
+        ),
+        (
+            [&at_two[..], &[Do::End(Forward, 1, unwritten())]].concat(),
+            "failed (it \u{201c}two\u{201d} not started: disk full; ask to roll back what ran)",
+        ),
+        (
+            // Asked later: only what ran is undone.
+            [
+                &at_two[..],
+                &[Do::End(Forward, 1, unwritten()), Do::RollBack],
+            ]
+            .concat(),
+            "rolling back, intent undo one, run undo one",
+        ),
+        (
+            // An undo that was not started may be started later.
+            [
+                &undoing[..],
+                &[Do::End(Rollback, 1, unwritten()), Do::RollBack],
+            ]
+            .concat(),
+            "rolling back, intent undo two, run undo two",
+        ),
+    ];
+    for (doings, last) in cases {
+        assert_eq!(
+            story(plan(), &doings).last().map(String::as_str),
+            Some(last)
+        );
+    }
 }

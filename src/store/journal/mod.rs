@@ -238,6 +238,34 @@ pub fn lines(path: &Path) -> io::Result<Lines> {
     Lines::open(path)
 }
 
+/// Whether an entry fits a line.
+pub fn fits(entry: &Entry) -> bool {
+    // The number and the hash are not known yet; they are never longer than this.
+    let longest = chain::LineRef {
+        n: u64::MAX,
+        at: entry.at,
+        prev: &Head::default().hash,
+        seq: entry.seq,
+        record: &entry.record,
+    };
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, &longest).is_ok() && length.0 <= LINE_BYTES_MAX
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Moves the bytes after the last whole line into `FILE.torn-N`.
 fn move_torn(path: &Path, file: &File, scan: &chain::Scan) -> io::Result<Option<Torn>> {
     let length = file.metadata()?.len();

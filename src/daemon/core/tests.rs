@@ -1,0 +1,265 @@
+//! What happens to a decision when the journal fails in the very append that holds it.
+
+use std::sync::Mutex;
+
+use super::super::door;
+use super::*;
+use crate::api::{API_VERSION, View};
+use crate::config::{EngineConfig, parse_runbook};
+use crate::daemon::Clock;
+use crate::model::{
+    Actor, Alert, Counts, EntityId, Fingerprint, IncidentId, Labels, Plan, PlanId, PlanState, Role,
+    Signal, SourceId,
+};
+use crate::sources::signal_queue;
+
+/// Appends that work before the journal fails for good.
+type Appends = Arc<Mutex<(usize, Vec<Record>)>>;
+
+const PLAN: PlanId = PlanId(1);
+
+/// A daemon's core with an incident, a plan for it, and a journal that may fail.
+struct Bench {
+    core: Core,
+    journal: Appends,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let journal: Appends = Arc::new(Mutex::new((usize::MAX, Vec::new())));
+        let of_keeper = Arc::clone(&journal);
+        let append = move |entries: &[Entry]| {
+            let mut journal = of_keeper.lock().unwrap();
+            if journal.0 == 0 {
+                return Err("no space left".to_owned());
+            }
+            journal.0 -= 1;
+            let records = entries.iter().map(|entry| entry.record.clone());
+            journal.1.extend(records);
+            Ok(0)
+        };
+        let mut bench = Self {
+            core: core(Box::new(append)),
+            journal,
+        };
+        let labels = [("alertname", "Down"), ("service", "checkout")];
+        let labels = Labels::from_pairs(labels).expect("few and short");
+        bench.core.input(Input::Signals(Batch {
+            source: SourceId::new("alerts"),
+            signals: vec![Signal::Alert(Box::new(Alert {
+                fingerprint: Fingerprint::of(&labels),
+                labels,
+                annotations: Labels::empty(),
+                starts_at: bench.core.stamper.now(),
+                ends_at: Time::from_ms(i64::MAX),
+                generator_url: None,
+            }))],
+        }));
+        let proposed = bench.give(Command::Propose {
+            incident: IncidentId(1),
+            runbook: "fix".to_owned(),
+            target: EntityId::parse("checkout"),
+        });
+        assert_eq!(proposed, None);
+        bench
+    }
+
+    /// Gives a command in a turn of its own; why it was refused.
+    fn give(&mut self, what: Command) -> Option<Refusal> {
+        let (reply, mut answer) = oneshot::channel();
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Admin,
+        };
+        self.core.command(CommandRequest { by, what, reply });
+        self.core.finish_turn();
+        answer
+            .try_recv()
+            .expect("every command is answered")
+            .refused
+    }
+
+    fn approve(&mut self) -> Option<Refusal> {
+        let digest = self.plan().digest.to_string();
+        self.give(Command::Approve { plan: PLAN, digest })
+    }
+
+    fn plan(&self) -> &Plan {
+        self.core.engine.plan(PLAN).expect("it was proposed")
+    }
+
+    /// Lets this many appends work, and no more.
+    fn break_after(&self, appends: usize) {
+        self.journal.lock().unwrap().0 = appends;
+    }
+
+    fn mend(&mut self) {
+        self.break_after(usize::MAX);
+        for _ in 0..16 {
+            self.core.keeper.retry();
+        }
+    }
+
+    fn kept(&self, wanted: impl Fn(&Record) -> bool) -> usize {
+        let journal = self.journal.lock().unwrap();
+        journal.1.iter().filter(|record| wanted(record)).count()
+    }
+
+    /// An executor's report of the first step.
+    fn ended(&mut self, step: u32, outcome: Outcome) {
+        let run = RunId {
+            plan: PLAN,
+            phase: crate::model::RunPhase::Forward,
+            step,
+        };
+        let kind = StepEventKind::Finished(outcome);
+        self.core.input(Input::Step(StepEvent { run, kind }));
+        self.core.finish_turn();
+    }
+}
+
+fn core(append: super::super::keeper::Append) -> Core {
+    let runbook = r#"
+        name = "fix"
+        title = "fix {entity}"
+        description = "two steps"
+        risk = "low"
+        match = []
+        steps = [
+            { title = "one", argv = ["sleep", "300"], rollback = ["true"] },
+            { title = "two", argv = ["sleep", "300"], rollback = ["true"] },
+        ]
+        verify = { recover_within_s = 60 }
+    "#;
+    let runbook = parse_runbook(runbook, "fix.toml").expect("a valid runbook");
+    let (door, inbox) = door::door();
+    let (registry, signals) = signal_queue();
+    let view = View {
+        version: API_VERSION,
+        seq: 0,
+        at: Time::ZERO,
+        environment: String::new(),
+        actor: Actor {
+            name: String::new(),
+            role: Role::Viewer,
+        },
+        incidents: Default::default(),
+        entities: Default::default(),
+        counts: Counts::default(),
+        sources: Default::default(),
+        automation_stopped: false,
+        banner: String::new(),
+        mode: Mode::Live,
+    };
+    let (ledger, _) = Ledger::open(None).expect("nothing is kept");
+    Core {
+        engine: Engine::new(EngineConfig::default(), vec![runbook]),
+        stamper: Stamper::new(Clock::real(), Time::ZERO),
+        inbox,
+        signals,
+        registry,
+        keeper: Keeper::new(append),
+        recorder: None,
+        checkpoints: Checkpoints::default(),
+        executors: Executors::new(door.steps(), None, "core tests"),
+        ledger,
+        hub: Arc::new(Hub::new(view)),
+        notices: Notices::default(),
+        turn: Turn::default(),
+        source_rows: Vec::new(),
+    }
+}
+
+fn is_decision(record: &Record) -> bool {
+    matches!(record, Record::Decision { .. })
+}
+
+#[tokio::test]
+async fn a_decision_in_the_append_that_fails_has_no_effect_at_all() {
+    let mut bench = Bench::new();
+    let decisions = bench.kept(is_decision);
+    bench.break_after(0);
+    let refused = bench.approve();
+    assert!(
+        matches!(refused, Some(Refusal::NotDurable { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(bench.plan().state, PlanState::Proposed);
+    assert_eq!(bench.plan().approvals, []);
+    let note = bench.give(Command::Note {
+        incident: IncidentId(1),
+        text: "seen".to_owned(),
+    });
+    assert!(matches!(note, Some(Refusal::NotDurable { .. })), "{note:?}");
+    assert_eq!(bench.core.executors.in_flight(), 0);
+
+    // Nothing of it comes back with the journal, and the plan was not used up.
+    bench.mend();
+    assert_eq!(bench.kept(is_decision), decisions);
+    assert_eq!(bench.approve(), None);
+    assert_eq!(bench.kept(is_decision), decisions + 1);
+    assert_eq!(bench.plan().state, PlanState::Running { step: 0 });
+    assert_eq!(bench.core.executors.in_flight(), 1);
+}
+
+#[tokio::test]
+async fn a_decision_is_durable_once_before_it_acts() {
+    let mut bench = Bench::new();
+    // The decision itself is written; what follows from it is not.
+    bench.break_after(1);
+    assert_eq!(bench.approve(), None);
+    assert_eq!(bench.core.executors.in_flight(), 1, "its intent is durable");
+    bench.mend();
+    let approvals = |record: &Record| {
+        matches!(
+            record,
+            Record::Decision {
+                what: Command::Approve { .. },
+                ..
+            }
+        )
+    };
+    assert_eq!(bench.kept(approvals), 1);
+    assert_eq!(
+        bench.kept(|record| matches!(record, Record::Intent { .. })),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_could_not_be_started_is_not_undone() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.approve(), None);
+    bench.break_after(0);
+    bench.ended(0, Outcome::Succeeded);
+    let state = bench.plan().state.clone();
+    assert!(
+        matches!(&state, PlanState::Failed { reason } if reason.contains("not started")),
+        "{state:?}"
+    );
+    // The brake works all the same, and says that it is not on disk.
+    let brake = bench.give(Command::KillSwitch { on: true });
+    assert!(
+        matches!(brake, Some(Refusal::NotDurable { .. })),
+        "{brake:?}"
+    );
+    assert!(bench.core.engine.automation_stopped());
+    assert_eq!(
+        bench
+            .give(Command::KillSwitch { on: false })
+            .map(|r| matches!(r, Refusal::NotDurable { .. })),
+        Some(true)
+    );
+    assert!(
+        bench.core.engine.automation_stopped(),
+        "releasing it is no brake"
+    );
+    bench.mend();
+    assert_eq!(bench.give(Command::KillSwitch { on: false }), None);
+    let digest = Some(bench.plan().digest.to_string());
+    assert_eq!(bench.give(Command::RollBack { plan: PLAN, digest }), None);
+    assert!(matches!(
+        bench.plan().state,
+        PlanState::RollingBack { step: 0, .. }
+    ));
+}

@@ -1,0 +1,163 @@
+//! Processes of this machine, told apart from later ones that bear the same number.
+//!
+//! Read from `/proc`: where there is none, no process is ever known and none is looked after. Nothing
+//! here starts anything; the only thing it ends is a process group that it has just recognised.
+
+use std::fs;
+
+use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::model::{Process, RunId, Time};
+
+/// What of `/proc/PID/stat` is needed; fields as `proc_pid_stat(5)` numbers them.
+struct Stat {
+    /// Field 3.
+    state: char,
+    /// Field 5.
+    group: u32,
+    /// Field 22, in clock ticks since the boot.
+    began_ticks: u64,
+}
+
+/// The environment variables that name a run, as `NAME=VALUE`.
+pub(super) fn environment(run: RunId, realm: &str) -> [(&'static str, String); 4] {
+    let phase = match run.phase {
+        crate::model::RunPhase::Precondition => "precondition",
+        crate::model::RunPhase::Forward => "forward",
+        crate::model::RunPhase::Verify => "verify",
+        crate::model::RunPhase::Rollback => "rollback",
+    };
+    [
+        ("STORMGLASS_PLAN", run.plan.0.to_string()),
+        ("STORMGLASS_PHASE", phase.to_owned()),
+        ("STORMGLASS_STEP", run.step.to_string()),
+        ("STORMGLASS_REALM", realm.to_owned()),
+    ]
+}
+
+/// The process with this number, as it is now.
+pub(super) fn of(pid: u32) -> Option<Process> {
+    let stat = stat(pid)?;
+    let boot = boot()?;
+    Some(Process {
+        pid,
+        mark: format!("{boot}/{}", stat.began_ticks).into(),
+        began: began(&stat),
+    })
+}
+
+/// Whether a process still runs, or any that it left in its group. It is the same one only if it began
+/// at the same instant of the same boot.
+pub(super) fn lives(process: &Process) -> bool {
+    let Some(boot) = boot() else { return false };
+    let is_this_boot = process
+        .mark
+        .split_once('/')
+        .is_some_and(|(of, _)| *of == boot);
+    if !is_this_boot {
+        return false;
+    }
+    match stat(process.pid) {
+        Some(stat) if format!("{boot}/{}", stat.began_ticks) != *process.mark => false,
+        Some(stat) if is_alive(&stat) => true,
+        // While any of its group lives, the system gives its number to nobody else.
+        _ => pids()
+            .any(|pid| stat(pid).is_some_and(|stat| stat.group == process.pid && is_alive(&stat))),
+    }
+}
+
+/// The process that was started for a run, found by its environment: for a run whose process nobody
+/// had the time to write down. The leader of the group is the one that was started.
+pub(super) fn find(run: RunId, realm: &str) -> Option<Process> {
+    let wanted = environment(run, realm).map(|(name, value)| format!("{name}={value}"));
+    let group = pids().find_map(|pid| {
+        // Those of other users cannot be read, and are not ours.
+        let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let has = |wanted: &String| bytes.split(|b| *b == 0).any(|var| var == wanted.as_bytes());
+        let stat = stat(pid).filter(is_alive)?;
+        wanted.iter().all(has).then_some(stat.group)
+    })?;
+    of(group)
+}
+
+/// Sends a signal to the group of a process that [`lives`]; an error means that nobody of it is left,
+/// or that it belongs to another user.
+pub(super) fn signal(process: &Process, signal: Signal) -> rustix::io::Result<()> {
+    let leader = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+    match leader {
+        Some(leader) if lives(process) => kill_process_group(leader, signal),
+        _ => Err(rustix::io::Errno::SRCH),
+    }
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name, in parentheses, may hold anything; what follows the last one is plain.
+fn parse(stat: &str) -> Option<Stat> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    let began_ticks = fields.nth(16)?.parse().ok()?;
+    Some(Stat {
+        state,
+        group,
+        began_ticks,
+    })
+}
+
+/// A zombie has ended; only its parent has not asked how.
+fn is_alive(stat: &Stat) -> bool {
+    !matches!(stat.state, 'Z' | 'X' | 'x')
+}
+
+/// When it began, to the second the boot is known by.
+fn began(stat: &Stat) -> Time {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let boot_s = text
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))
+        .and_then(|seconds| seconds.trim().parse::<i64>().ok())
+        .unwrap_or(0);
+    let after_s = stat.began_ticks / clock_ticks_per_second().max(1);
+    Time::from_secs(boot_s + after_s as i64)
+}
+
+fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_pass_for_the_fields_behind_it() {
+        let tail = "S 1 77 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
+        for name in ["sh", "a b", ") Z 1 (", "x) S 9 9 9"] {
+            let stat = parse(&format!("12 ({name}) {tail}")).unwrap();
+            assert_eq!((stat.state, stat.group, stat.began_ticks), ('S', 77, 4242));
+        }
+        assert!(parse("12 (sh) S 1").is_none());
+    }
+
+    #[test]
+    fn a_number_used_again_is_another_process() {
+        let me = of(std::process::id()).unwrap();
+        assert!(lives(&me));
+        let (boot, ticks) = me.mark.split_once('/').unwrap();
+        for mark in [format!("{boot}/1{ticks}"), format!("other/{ticks}")] {
+            let mark = mark.into();
+            assert!(!lives(&Process { mark, ..me.clone() }));
+        }
+    }
+}
