@@ -159,13 +159,12 @@ pub async fn plans(common: &Common, args: &PlansArgs) -> Result<(), Failure> {
 pub async fn approve(common: &Common, args: &ApproveArgs) -> Result<(), Failure> {
     let plan = PlanId(args.id);
     let done = format!("{plan} is approved");
-    let digest = match &args.digest {
-        Some(digest) => digest.clone(),
-        None => {
-            can_be_asked(common, plan)?;
-            let known = find(client(common)?.plans().await?, plan)?;
-            shown_and_agreed(common, known, "approve exactly this").await?
-        }
+    let digest = if let Some(digest) = &args.digest {
+        digest.clone()
+    } else {
+        can_be_asked(common, plan)?;
+        let known = find(client(common)?.plans().await?, plan)?;
+        shown_and_agreed(common, known, "approve exactly this").await?
     };
     give(common, Command::Approve { plan, digest }, &done).await
 }

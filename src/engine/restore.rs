@@ -121,15 +121,15 @@ impl Remembered {
         if let Command::NameCause { incident, cause } = what {
             self.causes.insert(*incident, cause.clone());
         }
-        let id = match what {
-            Command::Acknowledge { incident }
-            | Command::Assign { incident, .. }
-            | Command::Note { incident, .. }
-            | Command::Resolve { incident }
-            | Command::Reopen { incident } => incident,
-            _ => return,
+        let (Command::Acknowledge { incident }
+        | Command::Assign { incident, .. }
+        | Command::Note { incident, .. }
+        | Command::Resolve { incident }
+        | Command::Reopen { incident }) = what
+        else {
+            return;
         };
-        let Some(incident) = self.incidents.get_mut(id) else {
+        let Some(incident) = self.incidents.get_mut(incident) else {
             return;
         };
         let was_resolved = incident.phase == Phase::Resolved;

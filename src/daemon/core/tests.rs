@@ -1,5 +1,6 @@
 //! What happens to a decision when the journal fails in the very append that holds it.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::super::door;
@@ -143,10 +144,10 @@ fn core(append: super::super::keeper::Append) -> Core {
             name: String::new(),
             role: Role::Viewer,
         },
-        incidents: Default::default(),
-        entities: Default::default(),
+        incidents: BTreeMap::default(),
+        entities: BTreeMap::default(),
         counts: Counts::default(),
-        sources: Default::default(),
+        sources: BTreeMap::default(),
         automation_stopped: false,
         banner: String::new(),
         mode: Mode::Live,

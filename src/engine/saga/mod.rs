@@ -214,13 +214,9 @@ impl Saga {
             (S::Proposed, Event::Ticked) if now >= plan.expires => Move::End(S::Expired),
 
             // A run ends: as the executor reports, or as a person settles one in doubt.
-            (
-                S::Checking { .. }
-                | S::Running { .. }
-                | S::Verifying { .. }
-                | S::RollingBack { .. },
-                Event::Finished { run, outcome },
-            ) if flying == Some(*run) => self.after(*run, outcome),
+            (state, Event::Finished { run, outcome }) if may_fly(state) && flying == Some(*run) => {
+                self.after(*run, outcome)
+            }
             (S::Unknown { run: doubted }, Event::Finished { run, outcome })
                 if doubted == run && says_how(outcome) =>
             {
@@ -234,13 +230,9 @@ impl Saga {
             }
 
             // The process behind a run.
-            (
-                S::Checking { .. }
-                | S::Running { .. }
-                | S::Verifying { .. }
-                | S::RollingBack { .. },
-                Event::Seen { run, process },
-            ) if flying == Some(*run) => Move::Know(process.cloned()),
+            (state, Event::Seen { run, process }) if may_fly(state) && flying == Some(*run) => {
+                Move::Know(process.cloned())
+            }
             (S::Unknown { run: doubted }, Event::Seen { run, process }) if doubted == run => {
                 Move::Know(process.cloned())
             }
@@ -263,24 +255,8 @@ impl Saga {
                     reason: stopped_by(by),
                 }
             }
-            (_, Event::RollBackAsked { by }) if self.may_be_undone() => {
-                if self.undoers(now).count() + 1 < plan.approvals_needed.max(1) as usize {
-                    Move::Count
-                } else {
-                    let others = self.undoers(now).map(|given| &*given.by);
-                    let names: Vec<&str> = others.chain([*by]).collect();
-                    Move::Undo {
-                        reason: Box::from(format!("rolled back by {}", names.join(" and "))),
-                    }
-                }
-            }
-            (
-                S::Checking { .. }
-                | S::Running { .. }
-                | S::Verifying { .. }
-                | S::RollingBack { .. },
-                Event::Halted,
-            ) if flying.is_some() => Move::Stop {
+            (_, Event::RollBackAsked { by }) if self.may_be_undone() => self.asked_to_undo(now, by),
+            (state, Event::Halted) if may_fly(state) && flying.is_some() => Move::Stop {
                 reason: Box::from(HALTED),
             },
             (S::Unknown { .. }, Event::Halted) => Move::Stop {
@@ -288,13 +264,7 @@ impl Saga {
             },
 
             // The executor stays silent.
-            (
-                S::Checking { .. }
-                | S::Running { .. }
-                | S::Verifying { .. }
-                | S::RollingBack { .. },
-                Event::Ticked,
-            ) if overdue => doubt(self.current_run()),
+            (state, Event::Ticked) if may_fly(state) && overdue => doubt(self.current_run()),
 
             // All steps ran: did it help?
             (S::Verifying { .. }, Event::Recovered) if flying.is_none() => {
@@ -593,6 +563,17 @@ impl Saga {
             plan: Box::new(self.plan.clone()),
         })
     }
+}
+
+/// Whether a run may be in flight in this state.
+const fn may_fly(state: &PlanState) -> bool {
+    matches!(
+        state,
+        PlanState::Checking { .. }
+            | PlanState::Running { .. }
+            | PlanState::Verifying { .. }
+            | PlanState::RollingBack { .. }
+    )
 }
 
 /// A run whose end is not known. A precondition changes nothing, so not knowing is a no; for

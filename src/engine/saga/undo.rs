@@ -1,6 +1,6 @@
 //! What of a plan can be undone, who asked for it, and what is left in the end.
 
-use super::{Saga, has_run};
+use super::{Move, Saga, has_run};
 use crate::model::{Approval, Outcome, PlanState, RunPhase, Time};
 
 impl Saga {
@@ -10,6 +10,19 @@ impl Saga {
             self.plan.state,
             PlanState::Succeeded | PlanState::Failed { .. }
         ) && self.undo_left().is_some()
+    }
+
+    /// The move when somebody asks to undo what is over: it takes as many people as its approval.
+    pub(super) fn asked_to_undo(&self, now: Time, by: &str) -> Move {
+        if self.undoers(now).count() + 1 < self.plan.approvals_needed.max(1) as usize {
+            Move::Count
+        } else {
+            let others = self.undoers(now).map(|given| &*given.by);
+            let names: Vec<&str> = others.chain([by]).collect();
+            Move::Undo {
+                reason: Box::from(format!("rolled back by {}", names.join(" and "))),
+            }
+        }
     }
 
     /// Those whose wish to undo a plan that is over still counts: no longer than an approval does.
