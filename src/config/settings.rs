@@ -148,7 +148,7 @@ pub const SETTINGS: &[Setting] = &[
         "sources.remote_write.enabled",
         Kind::Flag,
         "true",
-        "Take metrics by Prometheus remote write 1.0, at `/api/v1/write`.",
+        "Take metrics by Prometheus remote write, 1.0 and 2.0, at `/api/v1/write`.",
     ),
     row(
         "sources.otlp.enabled",

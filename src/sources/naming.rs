@@ -41,6 +41,19 @@ pub(super) fn unit_by_name(name: &str) -> Unit {
         .map_or(Unit::None, |(_, unit)| *unit)
 }
 
+/// Unit by its name in the metadata of Prometheus and OpenMetrics; by the metric's name if it says
+/// nothing known.
+pub(super) fn unit_of_word(unit: &str, name: &str) -> Unit {
+    match unit {
+        "seconds" => Unit::Seconds,
+        "milliseconds" => Unit::Milliseconds,
+        "bytes" => Unit::Bytes,
+        "ratio" => Unit::Ratio,
+        "percent" => Unit::Percent,
+        _ => unit_by_name(name),
+    }
+}
+
 /// Unit written in UCUM, as OpenTelemetry does; by the name if it says nothing known.
 pub(super) fn unit_of_ucum(unit: &str, name: &str) -> Unit {
     match unit {

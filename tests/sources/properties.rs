@@ -8,6 +8,10 @@ use proptest::prelude::*;
 use crate::harness::{Receivers, fixture};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+const WRITE_V2: (&str, &str) = (
+    "content-type",
+    "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+);
 const JSON: (&str, &str) = ("content-type", "application/json");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 const SNAPPY: (&str, &str) = ("content-encoding", "snappy");
@@ -28,6 +32,12 @@ fn cases() -> Vec<Case> {
         (
             "/api/v1/write",
             vec![PROTOBUF, SNAPPY],
+            fixture("remote_write/prometheus.snappy"),
+        ),
+        // Read as 2.0, the request of 1.0 is as good as any bytes.
+        (
+            "/api/v1/write",
+            vec![WRITE_V2, SNAPPY],
             fixture("remote_write/prometheus.snappy"),
         ),
         ("/api/v1/changes", vec![JSON], change.to_vec()),

@@ -1,4 +1,5 @@
-//! Remote write 1.0: a recorded request of Prometheus 2.42, kinds and units, refusals, limits.
+//! Remote write: a recorded request of Prometheus 2.42, requests of 2.0 as its specification draws
+//! them, kinds and units, native histograms, refusals, limits.
 
 use axum::http::StatusCode;
 use prost::Message;
@@ -29,8 +30,56 @@ struct TimeSeries {
     labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Point>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<Histogram>,
+}
+
+/// The fields of a native histogram that are used, and one that is not; the same in both versions.
+#[derive(Clone, PartialEq, Message)]
+struct Histogram {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+    #[prost(double, tag = "2")]
+    count_float: f64,
+    #[prost(double, tag = "3")]
+    sum: f64,
+    #[prost(sint64, repeated, tag = "12")]
+    positive_deltas: Vec<i64>,
+    #[prost(int32, tag = "14")]
+    reset_hint: i32,
+    #[prost(int64, tag = "15")]
+    at_ms: i64,
+}
+
+/// `io.prometheus.write.v2.Request`.
+#[derive(Clone, PartialEq, Message)]
+struct RequestV2 {
+    #[prost(string, repeated, tag = "4")]
+    symbols: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    timeseries: Vec<TimeSeriesV2>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeriesV2 {
+    #[prost(uint32, repeated, tag = "1")]
+    labels_refs: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Point>,
+    #[prost(message, repeated, tag = "3")]
+    histograms: Vec<Histogram>,
     #[prost(bytes = "vec", repeated, tag = "4")]
-    histograms: Vec<Vec<u8>>,
+    exemplars: Vec<Vec<u8>>,
+    #[prost(message, optional, tag = "5")]
+    metadata: Option<MetadataV2>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct MetadataV2 {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(uint32, tag = "4")]
+    unit_ref: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -213,19 +262,16 @@ async fn stale_markers_pass_and_other_nans_do_not() {
 async fn a_bad_series_does_not_cost_the_good_ones() {
     let mut receivers = Receivers::new();
     let long = "x".repeat(20_000);
-    let mut native = series(&[("__name__", "native")], &[]);
-    native.histograms.push(vec![0x08, 0x01]);
     let body = request(vec![
         series(&[("job", "nameless")], &[(1.0, 1), (2.0, 2)]),
         series(&[("__name__", "long"), ("l", &long)], &[(1.0, 1)]),
-        native,
         series(&[("__name__", "good"), ("empty", "")], &[(7.0, 9)]),
     ]);
     let answer = post(&receivers, body).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         answer.text(),
-        "4 series or samples refused, the first: a series has no name\n"
+        "3 series or samples refused, the first: a series has no name\n"
     );
     let good = Series::new("good", Labels::empty(), SeriesKind::Gauge, Unit::None);
     let good = Sample {
@@ -234,7 +280,7 @@ async fn a_bad_series_does_not_cost_the_good_ones() {
         value: 7.0,
     };
     assert_eq!(receivers.taken(), [Signal::Sample(good)]);
-    assert_eq!(receivers.row("remote_write").rejected, 4);
+    assert_eq!(receivers.row("remote_write").rejected, 3);
 }
 
 #[tokio::test]
@@ -290,9 +336,12 @@ async fn what_cannot_be_read_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn other_versions_and_encodings_are_named() {
-    let v2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let v3 = "application/x-protobuf;proto=io.prometheus.write.v3.Request";
     let cases = [
-        (("content-type", v2), "remote write 2.0 is not supported"),
+        (
+            ("content-type", v3),
+            "message \"io.prometheus.write.v3.Request\": taken are",
+        ),
         (
             ("content-type", "application/json"),
             "remote write is application/x-protobuf",
@@ -309,4 +358,150 @@ async fn other_versions_and_encodings_are_named() {
             answer.text()
         );
     }
+}
+
+const HEADERS_V2: &[(&str, &str)] = &[
+    (
+        "content-type",
+        "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+    ),
+    ("content-encoding", "snappy"),
+    ("x-prometheus-remote-write-version", "2.0.0"),
+];
+
+/// What an answer says was written: samples, histograms, exemplars.
+fn written(answer: &Answer) -> [&str; 3] {
+    ["samples", "histograms", "exemplars"].map(|what| {
+        let name = format!("x-prometheus-remote-write-{what}-written");
+        answer.headers[&name].to_str().expect("a number")
+    })
+}
+
+fn sample(name: &str, kind: SeriesKind, unit: Unit, value: f64, at_ms: i64) -> Signal {
+    let labels = Labels::from_pairs([("job", "shop")]).expect("short");
+    Signal::Sample(Sample {
+        series: std::sync::Arc::new(Series::new(name, labels, kind, unit)),
+        at: Time::from_ms(at_ms),
+        value,
+    })
+}
+
+#[tokio::test]
+async fn version_2_is_taken_and_says_what_was_written() {
+    let mut receivers = Receivers::new();
+    let symbols = ["", "__name__", "requests", "job", "shop", "wait", "seconds"];
+    let metadata = |kind, unit_ref| Some(MetadataV2 { kind, unit_ref });
+    let request = RequestV2 {
+        symbols: symbols.map(str::to_owned).into(),
+        timeseries: vec![
+            TimeSeriesV2 {
+                labels_refs: vec![1, 2, 3, 4],
+                samples: vec![
+                    Point {
+                        value: 1.0,
+                        at_ms: 5,
+                    },
+                    Point {
+                        value: 2.0,
+                        at_ms: 6,
+                    },
+                ],
+                metadata: metadata(1, 0),
+                exemplars: vec![vec![]],
+                ..TimeSeriesV2::default()
+            },
+            TimeSeriesV2 {
+                labels_refs: vec![3, 4, 1, 5],
+                histograms: vec![Histogram {
+                    count: 9,
+                    sum: 4.5,
+                    positive_deltas: vec![1, 2],
+                    at_ms: 7,
+                    ..Histogram::default()
+                }],
+                metadata: metadata(3, 6),
+                ..TimeSeriesV2::default()
+            },
+        ],
+    };
+    let body = compress(&request.encode_to_vec());
+    for _ in 0..2 {
+        let answer = receivers
+            .send("POST", "/api/v1/write", HEADERS_V2, body.clone())
+            .await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+        assert_eq!(written(&answer), ["2", "1", "0"]);
+        let counter = SeriesKind::Counter;
+        let expected = [
+            sample("requests", counter, Unit::None, 1.0, 5),
+            sample("requests", counter, Unit::None, 2.0, 6),
+            sample("wait_count", counter, Unit::None, 9.0, 7),
+            sample("wait_sum", counter, Unit::Seconds, 4.5, 7),
+        ];
+        assert_eq!(receivers.taken(), expected);
+    }
+    // Other symbols under the same numbers are other series.
+    let mut other = request.clone();
+    "replies".clone_into(&mut other.symbols[2]);
+    other.timeseries.truncate(1);
+    // A label without a value, and one beyond the table: refused, and said.
+    for refs in [vec![1, 2, 3], vec![1, 99]] {
+        other.timeseries.push(TimeSeriesV2 {
+            labels_refs: refs,
+            samples: vec![Point {
+                value: 1.0,
+                at_ms: 5,
+            }],
+            ..TimeSeriesV2::default()
+        });
+    }
+    let body = compress(&other.encode_to_vec());
+    let answer = receivers
+        .send("POST", "/api/v1/write", HEADERS_V2, body)
+        .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let why = "2 series or samples refused, the first: a label has a name and no value\n";
+    assert_eq!((answer.text(), written(&answer)), (why, ["2", "0", "0"]));
+    let names: Vec<_> = samples(receivers.taken())
+        .iter()
+        .map(|s| s.series.name.clone())
+        .collect();
+    assert_eq!(names, ["replies".into(), "replies".into()]);
+}
+
+#[tokio::test]
+async fn native_histograms_are_their_count_and_sum() {
+    let mut receivers = Receivers::new();
+    let mut native = series(&[("__name__", "wait_seconds"), ("job", "shop")], &[]);
+    let point = |count, count_float, sum, reset_hint, at_ms| Histogram {
+        count,
+        count_float,
+        sum,
+        positive_deltas: Vec::new(),
+        reset_hint,
+        at_ms,
+    };
+    native.histograms = vec![
+        point(3, 0.0, 1.5, 0, 1),
+        point(0, 2.5, 1.25, 3, 2),
+        point(0, 0.0, f64::from_bits(STALE_NAN), 0, 3),
+    ];
+    let answer = post(&receivers, request(vec![native])).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+    let taken = samples(receivers.taken());
+    let got: Vec<_> = taken
+        .iter()
+        .map(|s| (&*s.series.name, s.series.kind, s.value.to_bits(), s.at.ms()))
+        .collect();
+    let (count, sum) = ("wait_seconds_count", "wait_seconds_sum");
+    let (counter, gauge) = (SeriesKind::Counter, SeriesKind::Gauge);
+    let expected = [
+        (count, counter, 3.0_f64.to_bits(), 1),
+        (sum, counter, 1.5_f64.to_bits(), 1),
+        (count, gauge, 2.5_f64.to_bits(), 2),
+        (sum, gauge, 1.25_f64.to_bits(), 2),
+        (count, counter, STALE_NAN, 3),
+        (sum, counter, STALE_NAN, 3),
+    ];
+    assert_eq!(got, expected);
 }

@@ -1,0 +1,158 @@
+//! Prometheus remote write, 1.0 and 2.0: `POST /api/v1/write`, a snappy block of protobuf.
+//!
+//! The body is read in place; labels already seen are recognised by hashes. A series without a name or
+//! with labels too long is refused and counted, never the rest with it. A sender of 2.0 is told what
+//! was written, else it would take us for one that did not understand.
+
+mod points;
+mod v1;
+mod v2;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use super::SignalSender;
+use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
+use super::series::SeriesCache;
+use crate::model::SeriesKind;
+use points::Taken;
+
+/// Where metrics are taken.
+pub(super) const PATH: &str = "/api/v1/write";
+
+/// What a sender of 2.0 expects in every answer: how much of each was written.
+const WRITTEN_HEADERS: [&str; 3] = [
+    "x-prometheus-remote-write-samples-written",
+    "x-prometheus-remote-write-histograms-written",
+    "x-prometheus-remote-write-exemplars-written",
+];
+
+/// The message of 1.0, as a content type names it.
+const MESSAGE_V1: &str = "prometheus.WriteRequest";
+/// The message of 2.0.
+const MESSAGE_V2: &str = "io.prometheus.write.v2.Request";
+
+/// Which message a request carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Version {
+    #[default]
+    V1,
+    V2,
+}
+
+/// The receiver; cheap to clone.
+#[derive(Clone)]
+struct RemoteWrite {
+    sender: SignalSender,
+    limits: Limits,
+    seen: Arc<Seen>,
+}
+
+/// What senders have told so far.
+struct Seen {
+    series: SeriesCache,
+    /// Kinds announced by metadata that differ from what the name says.
+    kinds: RwLock<BTreeMap<Box<str>, SeriesKind>>,
+}
+
+/// The receiver's routes.
+pub(super) fn routes(sender: SignalSender, limits: Limits, series_max: u32) -> Router {
+    let seen = Arc::new(Seen {
+        series: SeriesCache::new(series_max),
+        kinds: RwLock::default(),
+    });
+    Router::new()
+        .route(PATH, post(receive))
+        .with_state(RemoteWrite {
+            sender,
+            limits,
+            seen,
+        })
+}
+
+async fn receive(State(receiver): State<RemoteWrite>, request: Request) -> Response {
+    let sender = receiver.sender.clone();
+    let (mut response, taken) = match take(receiver, request).await {
+        Ok(taken) => match &taken.reason {
+            None => (StatusCode::NO_CONTENT.into_response(), taken),
+            Some(reason) => {
+                let refused = taken.refused;
+                sender.reject(refused, reason);
+                let why = format!("{refused} series or samples refused, the first: {reason}\n");
+                ((StatusCode::BAD_REQUEST, why).into_response(), taken)
+            }
+        },
+        Err(refusal) => {
+            refusal.count(&sender);
+            (refusal.answer(format!("{refusal}\n")), Taken::default())
+        }
+    };
+    // Exemplars are left out: none is ever written. A sender of 1.0 ignores these headers.
+    let written = [taken.samples, taken.histograms, 0];
+    for (name, count) in WRITTEN_HEADERS.into_iter().zip(written) {
+        response.headers_mut().insert(name, count.into());
+    }
+    response
+}
+
+async fn take(write: RemoteWrite, request: Request) -> Result<Taken, Refusal> {
+    let (parts, body) = request.into_parts();
+    let version = version(&parts.headers)?;
+    let received = write.limits.read(&parts.headers, body).await?;
+    let (limits, seen, body) = (write.limits, write.seen, received.body.clone());
+    let decoder = move || seen.read(version, &limits.unsnap(&body)?);
+    let mut taken = http::decode(received.body.len(), decoder).await?;
+    if !taken.signals.is_empty() {
+        let signals = std::mem::take(&mut taken.signals);
+        write.sender.try_send(signals)?;
+    }
+    Ok(taken)
+}
+
+/// What the headers announce; what is no remote write is refused by name.
+fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
+    let content_type = http::content_type(headers);
+    if !matches!(&*content_type, "application/x-protobuf" | "") {
+        let why = format!("content type {content_type:?}: remote write is application/x-protobuf");
+        return Err(Refusal::Unsupported(why));
+    }
+    let encoding = http::content_encoding(headers);
+    if !matches!(&*encoding, "snappy" | "") {
+        let why = format!("content encoding {encoding:?}: remote write is snappy");
+        return Err(Refusal::Unsupported(why));
+    }
+    let full_type = headers.get(header::CONTENT_TYPE);
+    let full_type = full_type.and_then(|value| value.to_str().ok());
+    let mut parameters = full_type.unwrap_or_default().split(';').map(str::trim);
+    let message = parameters.find_map(|parameter| parameter.strip_prefix("proto="));
+    match message.map(|message| message.trim_matches('"')) {
+        None | Some(MESSAGE_V1) => Ok(Version::V1),
+        Some(MESSAGE_V2) => Ok(Version::V2),
+        Some(other) => {
+            let why = format!("message {other:?}: taken are {MESSAGE_V1} and {MESSAGE_V2}");
+            Err(Refusal::Unsupported(why))
+        }
+    }
+}
+
+impl Seen {
+    /// Reads a message.
+    fn read(&self, version: Version, body: &[u8]) -> Result<Taken, Refusal> {
+        let (message, read) = match version {
+            Version::V1 => (MESSAGE_V1, self.read_v1(body)),
+            Version::V2 => (MESSAGE_V2, self.read_v2(body)),
+        };
+        let taken = read.map_err(|e| Refusal::Malformed(format!("not a {message}: {e}")))?;
+        if taken.is_too_much() {
+            let why = format!("more than {SIGNALS_REQUEST_MAX} samples in one request");
+            return Err(Refusal::TooLarge(why));
+        }
+        Ok(taken)
+    }
+}
