@@ -22,7 +22,8 @@ pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{Kind, SETTINGS, Setting};
 pub use sources::{
-    HostConfig, ReceiverConfig, SourcesConfig, SyslogConfig, TailConfig, TailFrom, WhenFull,
+    HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, SyslogConfig, TailConfig, TailFrom,
+    WhenFull,
 };
 
 /// Default port of the receivers' listener.

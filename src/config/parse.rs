@@ -244,6 +244,7 @@ impl Check<'_> {
         if receivers.iter().all(|r| !r.enabled)
             && !sources.host.enabled
             && sources.tail.is_empty()
+            && sources.scrape.is_empty()
             && listens.iter().all(Option::is_none)
         {
             self.warn(

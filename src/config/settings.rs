@@ -181,6 +181,42 @@ pub const SETTINGS: &[Setting] = &[
         "Name of this host's entity. Default: the host name.",
     ),
     row(
+        "sources.scrape[].job",
+        Kind::Text,
+        "\"scrape\"",
+        "Value of the label `job`, and name of the source.",
+    ),
+    row(
+        "sources.scrape[].targets",
+        Kind::TextList,
+        "",
+        "Targets asked for their metrics: `HOST:PORT`, or a whole address if they are not at `http://HOST:PORT/metrics`.",
+    ),
+    row(
+        "sources.scrape[].interval_s",
+        Kind::Integer(1, 3_600),
+        "15",
+        "Time between two scrapes of a target, in seconds.",
+    ),
+    row(
+        "sources.scrape[].timeout_s",
+        Kind::Integer(1, 600),
+        "10",
+        "A target that has not answered by then is down, in seconds.",
+    ),
+    row(
+        "sources.scrape[].labels",
+        Kind::TextTable,
+        "{}",
+        "Labels put on every series.",
+    ),
+    row(
+        "sources.scrape[].token_file",
+        Kind::Path,
+        "",
+        "File that holds the token the targets want (`Authorization: Bearer`), read anew each time.",
+    ),
+    row(
         "sources.syslog.udp",
         Kind::AddressOrOff,
         "\"\"",
@@ -371,6 +407,7 @@ pub const SETTINGS: &[Setting] = &[
 /// Settings without which their table makes no sense.
 pub(super) const REQUIRED: &[&str] = &[
     "operators[].name",
+    "sources.scrape[].targets",
     "sources.tail[].paths",
     "dependencies[].from",
     "dependencies[].to",

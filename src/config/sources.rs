@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ pub struct SourcesConfig {
     pub changes: ReceiverConfig,
     /// This host's own telemetry.
     pub host: HostConfig,
+    /// Targets asked for their metrics.
+    pub scrape: Vec<ScrapeConfig>,
     /// Logs as syslog.
     pub syslog: SyslogConfig,
     /// Log files followed.
@@ -49,6 +52,29 @@ pub struct HostConfig {
     pub interval_s: u32,
     /// Name of this host's entity; the host name if not given.
     pub name: Option<String>,
+}
+
+/// Targets that belong together, asked for their metrics as Prometheus does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScrapeConfig {
+    /// Value of the label `job`.
+    #[serde(default = "job")]
+    pub job: String,
+    /// `HOST:PORT`, or a whole address if the metrics are not at `http://HOST:PORT/metrics`.
+    pub targets: Vec<String>,
+    /// Time between two scrapes of a target, in seconds.
+    #[serde(default = "interval_s")]
+    pub interval_s: u32,
+    /// A target that has not answered by then is down, in seconds.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: u32,
+    /// Labels put on every series.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// File that holds the token the targets want.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Logs as syslog; nothing is listened on unless an address is given.
@@ -125,6 +151,7 @@ impl Default for SourcesConfig {
             otlp: ReceiverConfig::default(),
             changes: ReceiverConfig::default(),
             host: HostConfig::default(),
+            scrape: Vec::new(),
             syslog: SyslogConfig::default(),
             tail: Vec::new(),
         }
@@ -149,6 +176,18 @@ impl Default for HostConfig {
 
 const fn yes() -> bool {
     true
+}
+
+fn job() -> String {
+    "scrape".to_owned()
+}
+
+const fn interval_s() -> u32 {
+    15
+}
+
+const fn timeout_s() -> u32 {
+    10
 }
 
 const fn line_bytes_max() -> u32 {

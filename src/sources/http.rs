@@ -171,9 +171,7 @@ impl Limits {
                 continue;
             };
             let bytes = held.len() + piece.len();
-            if bytes > self.body_bytes_max {
-                return Err(self.too_large("as sent"));
-            }
+            self.check(bytes)?;
             let wanted = bytes.div_ceil(PIECE_BYTES) - room.num_permits();
             room.merge(self.room(wanted)?);
             held.extend_from_slice(&piece);
@@ -186,6 +184,14 @@ impl Limits {
         let pieces = u32::try_from(pieces).map_err(|_| Refusal::Crowded)?;
         let room = Arc::clone(&self.bodies).try_acquire_many_owned(pieces);
         room.map_err(|_| Refusal::Crowded)
+    }
+
+    /// Refuses a body that has grown to more than is taken.
+    pub(super) fn check(&self, bytes: usize) -> Result<(), Refusal> {
+        if bytes > self.body_bytes_max {
+            return Err(self.too_large("as sent"));
+        }
+        Ok(())
     }
 
     /// Decompresses a gzip body, several members included.

@@ -24,6 +24,7 @@ mod queue;
 mod recent;
 mod remote_write;
 mod rhythm;
+mod scrape;
 mod series;
 mod syslog;
 mod tail;
@@ -75,6 +76,8 @@ pub struct Sources {
     changes: Option<SignalSender>,
     host: Option<SignalSender>,
     syslog: Option<SignalSender>,
+    /// One for each `[[sources.scrape]]`.
+    scrapes: Vec<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -108,6 +111,14 @@ impl Sources {
             }),
             syslog: syslog::place(&on.syslog)
                 .map(|place| registry.source("syslog", Rhythm::Sporadic, &place)),
+            scrapes: on
+                .scrape
+                .iter()
+                .map(|scrape| {
+                    let place = scrape.targets.join(", ");
+                    registry.source(&scrape::name(scrape), Rhythm::Regular, &place)
+                })
+                .collect(),
             tails: on
                 .tail
                 .iter()
@@ -192,6 +203,11 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     if let Some(sender) = sources.host.clone() {
         let clock = Arc::clone(&sources.clock);
         tasks.spawn(host::watch(host.clone(), sender, clock));
+    }
+    for (scrape, sender) in config.sources.scrape.iter().zip(&sources.scrapes) {
+        let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
+        let scraping = scrape::scrape(scrape.clone(), limits, sender.clone(), clock);
+        tasks.spawn(scraping);
     }
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);

@@ -7,4 +7,5 @@
 mod harness;
 mod opentelemetry;
 mod prometheus;
+mod scrape;
 mod syslog;

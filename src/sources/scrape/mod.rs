@@ -1,0 +1,404 @@
+//! Scraping: asks targets for their metrics, as Prometheus does, in its text format or OpenMetrics.
+//!
+//! Each target has a rhythm and a task of its own. One that does not answer is told as `up 0`, and its
+//! series end. Handing over waits while the engine is behind: the next scrape is late, none is queued.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+use super::http::{self, Limits};
+use super::recent::Recent;
+use super::{Clock, SignalSender};
+use crate::config::ScrapeConfig;
+use crate::model::{Labels, Sample, Series, SeriesId, SeriesKind, Signal, Time, Unit};
+use text::{Families, Format};
+
+/// What we understand, the better first.
+const ACCEPTED: &str =
+    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+/// What says a text is OpenMetrics.
+const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
+/// Most samples of one scrape; a target with more is refused whole, by name.
+const SAMPLES_MAX: usize = 100_000;
+/// Where metrics are when a target does not say.
+const PATH: &str = "/metrics";
+/// What Prometheus calls a label of the target that another of ours hides.
+const EXPORTED: &str = "exported_";
+/// Prometheus' marker of the end of a series.
+const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
+
+/// Name of the source that a section of the config becomes.
+pub(super) fn name(config: &ScrapeConfig) -> String {
+    format!("scrape {}", config.job)
+}
+
+/// Scrapes all targets of a section until the future is dropped.
+pub(super) async fn scrape(
+    config: ScrapeConfig,
+    limits: Limits,
+    sender: SignalSender,
+    clock: Clock,
+) {
+    let config = Arc::new(config);
+    let mut tasks = JoinSet::new();
+    for target in &config.targets {
+        match Target::new(&config, target, limits.clone()) {
+            Ok(target) => {
+                tasks.spawn(target.run(sender.clone(), clock.clone()));
+            }
+            Err(why) => sender.fail(&format!("target {target:?}: {why}")),
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// One target.
+struct Target {
+    config: Arc<ScrapeConfig>,
+    client: reqwest::Client,
+    url: reqwest::Url,
+    limits: Limits,
+    book: Book,
+}
+
+/// What is known of a target's series.
+struct Book {
+    /// Put on every series: job, instance and what the config says.
+    labels: Vec<(String, String)>,
+    series: Recent<u128, Arc<Series>>,
+    /// Series of the scrape before, which end when they are missing in the next one.
+    before: BTreeMap<SeriesId, Arc<Series>>,
+}
+
+/// An answer as it came.
+struct Answer {
+    body: Vec<u8>,
+    format: Format,
+    is_gzip: bool,
+}
+
+impl Target {
+    fn new(config: &Arc<ScrapeConfig>, target: &str, limits: Limits) -> Result<Self, String> {
+        let with_scheme = if target.contains("://") {
+            target.to_owned()
+        } else {
+            format!("http://{target}")
+        };
+        let mut url = reqwest::Url::parse(&with_scheme).map_err(|error| error.to_string())?;
+        if url.path() == "/" {
+            url.set_path(PATH);
+        }
+        let host = url.host_str().ok_or("it names no host")?;
+        let port = url.port_or_known_default();
+        let instance = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // A second call finds the provider installed; that is what it wants.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(config.timeout_s.into()))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let own = [("job", config.job.clone()), ("instance", instance)];
+        let own = own
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        let given = config.labels.clone().into_iter();
+        Ok(Self {
+            config: Arc::clone(config),
+            client,
+            url,
+            limits,
+            book: Book {
+                labels: own.chain(given).collect(),
+                series: Recent::new(2 * SAMPLES_MAX),
+                before: BTreeMap::new(),
+            },
+        })
+    }
+
+    async fn run(mut self, sender: SignalSender, clock: Clock) {
+        let period = Duration::from_secs(self.config.interval_s.into());
+        // Targets are spread over the interval, always in the same way.
+        let spread = xxh3_64(self.url.as_str().as_bytes()) % period.as_millis().max(1) as u64;
+        let mut interval = interval_at(Instant::now() + Duration::from_millis(spread), period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let at = clock();
+            let asked = Instant::now();
+            let answer = self.ask().await;
+            let limits = self.limits.clone();
+            let mut book = self.book;
+            // A long text is read on a thread of its own.
+            let bytes = answer.as_ref().map_or(0, |answer| answer.body.len());
+            let read = http::decode(bytes, move || {
+                let read = answer.and_then(|answer| book.read(&answer, &limits, at));
+                let (mut signals, why) = match read {
+                    Ok(signals) => (signals, None),
+                    Err(why) => (book.end(at), Some(why)),
+                };
+                book.add_own(&mut signals, at, why.is_none(), asked.elapsed());
+                Ok((book, signals, why))
+            });
+            let Ok((book, signals, why)) = read.await else {
+                return sender.fail("reading metrics failed; restart to try again");
+            };
+            self.book = book;
+            if let Some(why) = why {
+                sender.reject(1, &format!("{}: {why}", self.url));
+            }
+            if sender.send(signals).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Asks the target; its answer is read no further than the limit.
+    async fn ask(&self) -> Result<Answer, String> {
+        let mut request = self
+            .client
+            .get(self.url.clone())
+            .header(ACCEPT, ACCEPTED)
+            .header(ACCEPT_ENCODING, "gzip");
+        if let Some(file) = &self.config.token_file {
+            request = request.bearer_auth(token(file).await?);
+        }
+        let mut response = request.send().await.map_err(in_full)?;
+        if !response.status().is_success() {
+            return Err(format!("it answers {}", response.status()));
+        }
+        let header = |name| response.headers().get(name).map(HeaderValue::as_bytes);
+        let is_gzip = header(CONTENT_ENCODING).is_some_and(|value| value == b"gzip");
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        let format = if content_type.starts_with(OPENMETRICS_TYPE.as_bytes()) {
+            Format::OpenMetrics
+        } else {
+            Format::Text
+        };
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(in_full)? {
+            let bytes = body.len() + piece.len();
+            self.limits.check(bytes).map_err(|e| e.to_string())?;
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer {
+            body,
+            format,
+            is_gzip,
+        })
+    }
+}
+
+impl Book {
+    /// Reads an answer: its samples, and the ends of series that are no longer among them.
+    fn read(&mut self, answer: &Answer, limits: &Limits, at: Time) -> Result<Vec<Signal>, String> {
+        let unzipped;
+        let plain = if answer.is_gzip {
+            unzipped = limits.gunzip(&answer.body).map_err(|e| e.to_string())?;
+            &unzipped
+        } else {
+            &answer.body
+        };
+        let text = std::str::from_utf8(plain).map_err(|_| "its text is not UTF-8")?;
+        let mut signals = Vec::new();
+        let mut current = BTreeMap::new();
+        text::read(text, answer.format, |sample, families| {
+            let series = self.series(&sample, families)?;
+            current.insert(series.id, Arc::clone(&series));
+            if current.len() > SAMPLES_MAX || signals.len() > SAMPLES_MAX {
+                return Err(format!("more than {SAMPLES_MAX} samples"));
+            }
+            let is_marker = sample.value.to_bits() == STALE_NAN;
+            // Values that are no numbers say nothing, but their series is there.
+            if !sample.value.is_nan() || is_marker {
+                let at = sample.at_ms.map_or(at, Time::from_ms);
+                signals.push(point(series, at, sample.value));
+            }
+            Ok(())
+        })?;
+        let before = std::mem::replace(&mut self.before, current);
+        let ended = before.into_iter();
+        let ended = ended.filter(|(id, _)| !self.before.contains_key(id));
+        signals.extend(ended.map(|(_, series)| point(series, at, f64::from_bits(STALE_NAN))));
+        Ok(signals)
+    }
+
+    /// Ends all series: the target did not answer.
+    fn end(&mut self, at: Time) -> Vec<Signal> {
+        let ended = std::mem::take(&mut self.before).into_values();
+        ended
+            .map(|series| point(series, at, f64::from_bits(STALE_NAN)))
+            .collect()
+    }
+
+    /// What Prometheus adds of its own: whether the target answered, how fast, and with how much.
+    fn add_own(&mut self, signals: &mut Vec<Signal>, at: Time, is_up: bool, took: Duration) {
+        let samples = if is_up { self.before.len() } else { 0 };
+        let own = [
+            ("up", Unit::None, f64::from(u8::from(is_up))),
+            ("scrape_duration_seconds", Unit::Seconds, took.as_secs_f64()),
+            ("scrape_samples_scraped", Unit::None, samples as f64),
+        ];
+        for (name, unit, value) in own {
+            let labels = self.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+            // They were read from the config; what is too long for a label is left out of all series.
+            let labels = Labels::from_pairs(labels).unwrap_or_default();
+            let series = Series::new(name, labels, SeriesKind::Gauge, unit);
+            signals.push(point(Arc::new(series), at, value));
+        }
+    }
+
+    /// The series of a sample, known by the bytes of its name and labels.
+    fn series(
+        &mut self,
+        sample: &text::Sample<'_>,
+        families: &Families<'_>,
+    ) -> Result<Arc<Series>, String> {
+        let (kind, unit) = families.of(sample.name);
+        // A type that is declared anew makes another series of it.
+        let key = xxh3_128_with_seed(sample.series.as_bytes(), kind as u64);
+        if let Some(series) = self.series.get(&key) {
+            return Ok(Arc::clone(series));
+        }
+        let (name, labels) = text::labels(sample.series)?;
+        if name.is_empty() {
+            return Err("a series has no name".to_owned());
+        }
+        let own = |label: &str| self.labels.iter().any(|(name, _)| name == label);
+        let labels: Vec<(String, &str)> = labels
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(label, value)| {
+                let hidden = if own(label) { EXPORTED } else { "" };
+                (format!("{hidden}{label}"), &**value)
+            })
+            .collect();
+        let theirs = labels.iter().map(|(n, v)| (n.as_str(), *v));
+        let ours = self.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let labels = Labels::from_pairs(theirs.chain(ours)).map_err(|e| e.to_string())?;
+        let series = Arc::new(Series::new(&name, labels, kind, unit));
+        self.series.put(key, Arc::clone(&series));
+        Ok(series)
+    }
+}
+
+fn point(series: Arc<Series>, at: Time, value: f64) -> Signal {
+    Signal::Sample(Sample { series, at, value })
+}
+
+/// An error with everything that led to it, and without the address, which stands beside it.
+fn in_full(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The token a target wants, read anew each time: others renew it.
+async fn token(file: &PathBuf) -> Result<String, String> {
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.map_err(|error| format!("`token_file` {}: {error}", file.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> Book {
+        let labels = [("job", "shop"), ("instance", "h:1")];
+        Book {
+            labels: labels.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            series: Recent::new(10),
+            before: BTreeMap::new(),
+        }
+    }
+
+    fn read(book: &mut Book, text: &str) -> Result<Vec<(String, bool, i64)>, String> {
+        let answer = Answer {
+            body: text.as_bytes().to_vec(),
+            format: Format::Text,
+            is_gzip: false,
+        };
+        let signals = book.read(&answer, &Limits::new(1_024, 1), Time::from_ms(7))?;
+        Ok(told(signals))
+    }
+
+    /// Series, whether it ended, and when.
+    fn told(signals: Vec<Signal>) -> Vec<(String, bool, i64)> {
+        let samples = signals.into_iter().map(|signal| match signal {
+            Signal::Sample(sample) => sample,
+            other => panic!("not a sample: {other:?}"),
+        });
+        samples
+            .map(|s| {
+                let series = format!("{} {:?}", s.series.name, s.series.labels);
+                (series, s.value.is_nan(), s.at.ms())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn series_carry_their_target_and_end_when_they_are_missing() {
+        let mut book = book();
+        let a = r#"a {"exported_job": "theirs", "instance": "h:1", "job": "shop"}"#.to_owned();
+        let b = r#"b {"instance": "h:1", "job": "shop"}"#.to_owned();
+        let both = "a{job=\"theirs\",empty=\"\"} 1\nb 2 5\nc NaN\n";
+        let expected = vec![(a.clone(), false, 7), (b.clone(), false, 5)];
+        assert_eq!(read(&mut book, both), Ok(expected));
+        let c = b.replace("b {", "c {");
+        let first = vec![(a.clone(), false, 7), (b, true, 7), (c, true, 7)];
+        let mut got = read(&mut book, "a{job=\"theirs\"} 1\n").unwrap();
+        got[1..].sort();
+        assert_eq!(got, first);
+        assert_eq!(told(book.end(Time::from_ms(9))), [(a, true, 9)]);
+        assert_eq!(told(book.end(Time::from_ms(9))), []);
+    }
+
+    #[test]
+    fn what_cannot_be_read_changes_nothing() {
+        let mut book = book();
+        read(&mut book, "a 1\n").unwrap();
+        let long = format!("a{{b=\"{}\"}} 1\n", "x".repeat(20_000));
+        for (text, why) in [
+            ("a 1\n{} 1\n", "line 2: a series has no name"),
+            ("a 1\nb\n", "line 2: a sample has no value"),
+            (
+                &long,
+                "line 1: value of label \"b\" is 20000 bytes: at most 16383",
+            ),
+        ] {
+            assert_eq!(read(&mut book, text), Err(why.to_owned()));
+            assert_eq!(book.before.len(), 1);
+        }
+        let zeros = Answer {
+            body: {
+                let mut zip =
+                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                std::io::Write::write_all(&mut zip, &[b' '; 5_000]).unwrap();
+                zip.finish().unwrap()
+            },
+            format: Format::Text,
+            is_gzip: true,
+        };
+        let bomb = book.read(&zeros, &Limits::new(1_024, 1), Time::ZERO);
+        assert!(
+            bomb.unwrap_err()
+                .contains("longer than 1024 bytes after gzip")
+        );
+    }
+}
