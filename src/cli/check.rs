@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Common;
+use super::catalogue::with_catalogue;
 use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
 use super::serve::runbooks;
@@ -17,12 +18,15 @@ struct Checked {
     otlp_listen: Option<String>,
     environment: String,
     runbooks: usize,
+    /// Entities that catalogues gave.
+    catalogue: usize,
     warnings: Vec<String>,
 }
 
 pub fn run(common: &Common) -> Result<(), Failure> {
     let place = Place::find(common)?;
     let runbooks = runbooks(&place.config)?.len();
+    let (_, catalogue) = with_catalogue(place.config.clone())?;
     let checked = Checked {
         file: place.file.as_ref().map(|path| path.display().to_string()),
         data_dir: place.data_dir.display().to_string(),
@@ -31,6 +35,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         otlp_listen: place.config.otlp_listen.map(|address| address.to_string()),
         environment: place.config.environment.clone(),
         runbooks,
+        catalogue,
         warnings: place.warnings.into_iter().map(|w| w.0).collect(),
     };
     if common.json {
@@ -47,6 +52,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         ("daemon", checked.daemon),
         ("receivers", checked.listen),
         ("runbooks", checked.runbooks.to_string()),
+        ("catalogue", checked.catalogue.to_string()),
         ("OTLP besides", checked.otlp_listen.unwrap_or_else(nowhere)),
     ];
     let mut text = String::new();

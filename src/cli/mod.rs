@@ -5,6 +5,7 @@
 
 mod act;
 mod audit;
+mod catalogue;
 mod check;
 mod console;
 mod demo;

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
+use super::catalogue::with_catalogue;
 use super::output::Failure;
 use super::place::Place;
 use crate::config::{Config, shipped_runbooks, with_own};
@@ -48,9 +49,10 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
 
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
+    let (config, _) = with_catalogue(place.config.clone())?;
     let options = DaemonOptions {
-        runbooks: runbooks(&place.config)?,
-        config: place.config.clone(),
+        runbooks: runbooks(&config)?,
+        config,
         clock: Clock::real(),
         socket: place.socket()?.to_owned(),
         data_dir: Some(place.data_dir.clone()),

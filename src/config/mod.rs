@@ -4,6 +4,7 @@
 //! in the table of `settings` is an error that names the nearest one, with file and line.
 
 mod access;
+mod catalogue;
 mod engine;
 mod parse;
 pub mod reference;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use access::{OperatorConfig, TlsConfig};
+pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
@@ -48,6 +50,8 @@ pub struct Config {
     pub otlp_listen: Option<SocketAddr>,
     /// A team's own runbooks, beside the built-in ones.
     pub runbooks_dir: Option<PathBuf>,
+    /// Backstage catalogues: files, and folders searched for `catalog-info.yaml`.
+    pub catalogue: Vec<PathBuf>,
     /// Name or path of the theme; the console chooses by the terminal if not given.
     pub theme: Option<String>,
     /// Name or path of the keymap.
@@ -118,6 +122,7 @@ impl Default for Config {
             listen: SocketAddr::new(loopback, LISTEN_PORT),
             otlp_listen: Some(SocketAddr::new(loopback, OTLP_PORT)),
             runbooks_dir: None,
+            catalogue: Vec::new(),
             theme: None,
             keymap: None,
             operators: Vec::new(),

@@ -78,6 +78,12 @@ pub const SETTINGS: &[Setting] = &[
         "A directory of your own runbooks (`*.toml`), besides the built-in ones. The same name replaces a built-in one.",
     ),
     row(
+        "catalogue",
+        Kind::TextList,
+        "",
+        "Backstage catalogues: files, and directories searched for `catalog-info.yaml` below them. Components and resources bring owners, links and dependencies; `[[entities]]` goes before them.",
+    ),
+    row(
         "theme",
         Kind::Text,
         "",

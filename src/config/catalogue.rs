@@ -1,0 +1,418 @@
+//! Backstage catalogue files: components and resources become entities and dependencies.
+//!
+//! It never reads a file; whoever does passes the text and the name to blame. What the config file says
+//! of an entity goes before what a catalogue says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{DeclaredEdge, DeclaredEntity, EngineConfig};
+use crate::model::{EntityId, EntityKind};
+
+/// Most documents of one file; a catalogue of thousands is split into files, each beside its code.
+const DOCUMENTS_MAX: usize = 1_000;
+/// The annotation with other names of an entity, separated by commas.
+const ALIASES: &str = "stormglass/aliases";
+/// The name that Kubernetes' telemetry has for an entity.
+const KUBERNETES_ID: &str = "backstage.io/kubernetes-id";
+/// The least important tier.
+const TIER_MAX: u8 = 4;
+
+/// Why a catalogue file is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CatalogueError {
+    /// It is not the YAML of a catalogue; the text says where.
+    #[error("{file}: {what}")]
+    Syntax {
+        /// Which file.
+        file: String,
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// It has more documents than anybody would write by hand.
+    #[error("{file}: more than {DOCUMENTS_MAX} documents: split it")]
+    TooLong {
+        /// Which file.
+        file: String,
+    },
+}
+
+/// What catalogue files say, gathered before it is joined with the config.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    entities: Vec<DeclaredEntity>,
+    /// Entities by what others refer to them as, `kind:name`.
+    named: BTreeMap<String, String>,
+    /// Who depends on what: an entity, and a reference that another file may explain.
+    depends: Vec<(String, String)>,
+    /// Who provides an API, by its name.
+    provides: BTreeMap<String, String>,
+    /// Who uses an API: user and name of the API.
+    consumes: Vec<(String, String)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Document {
+    #[serde(default)]
+    kind: String,
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    name: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    links: Vec<Link>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Link {
+    url: String,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    #[serde(rename = "type")]
+    kind: String,
+    owner: Option<String>,
+    depends_on: Vec<String>,
+    provides_apis: Vec<String>,
+    consumes_apis: Vec<String>,
+}
+
+impl Catalogue {
+    /// Takes the text of one file, which may hold several documents; `file` is the name used in messages.
+    /// Documents that are neither a component nor a resource are left out: people, systems and APIs are
+    /// not watched. Returns how many were taken.
+    pub fn add(&mut self, text: &str, file: &str) -> Result<usize, CatalogueError> {
+        let documents: Vec<Document> =
+            serde_saphyr::from_multiple(text).map_err(|error| CatalogueError::Syntax {
+                file: file.to_owned(),
+                what: error.to_string().trim().replace('\n', "; "),
+            })?;
+        if documents.len() > DOCUMENTS_MAX {
+            let file = file.to_owned();
+            return Err(CatalogueError::TooLong { file });
+        }
+        let taken = documents.iter().filter(|document| self.take(document));
+        Ok(taken.count())
+    }
+
+    fn take(&mut self, document: &Document) -> bool {
+        let Some(id) = id_of(&document.kind, &document.spec.kind, &document.metadata.name) else {
+            return false;
+        };
+        let name = id.as_str().to_owned();
+        let spec = &document.spec;
+        let own = format!("{}:{}", document.kind, document.metadata.name);
+        self.named.insert(reference(&own), name.clone());
+        let callees = spec.depends_on.iter().map(|to| reference(to));
+        self.depends.extend(callees.map(|to| (name.clone(), to)));
+        let api = |reference: &String| bare(reference).to_owned();
+        let provided = spec.provides_apis.iter().map(api);
+        self.provides
+            .extend(provided.map(|api| (api, name.clone())));
+        let consumed = spec.consumes_apis.iter().map(api);
+        self.consumes
+            .extend(consumed.map(|api| (name.clone(), api)));
+        self.entities.push(declared(name, document));
+        true
+    }
+
+    /// Joins what the files say with what the config says. An entity that the config declares, under this
+    /// name or as an alias, is the config's; so is one that an earlier file declared.
+    pub fn join(self, config: &mut EngineConfig) {
+        let names = |entity: &DeclaredEntity| -> Vec<EntityId> {
+            let all = std::iter::once(&entity.name).chain(&entity.aliases);
+            all.map(|name| EntityId::parse(name)).collect()
+        };
+        let mut known: BTreeSet<EntityId> = config.entities.iter().flat_map(names).collect();
+        for mut entity in self.entities {
+            if !known.insert(EntityId::parse(&entity.name)) {
+                continue;
+            }
+            entity
+                .aliases
+                .retain(|alias| known.insert(EntityId::parse(alias)));
+            config.entities.push(entity);
+        }
+        let named = &self.named;
+        let depends = self.depends.into_iter().filter_map(|(from, to)| {
+            let to = named.get(&to).cloned().or_else(|| outside(&to))?;
+            Some(DeclaredEdge { from, to })
+        });
+        let consumes = self.consumes.into_iter().filter_map(|(from, api)| {
+            let to = self.provides.get(&api)?.clone();
+            Some(DeclaredEdge { from, to })
+        });
+        for edge in depends.chain(consumes) {
+            if edge.from != edge.to && !config.dependencies.contains(&edge) {
+                config.dependencies.push(edge);
+            }
+        }
+    }
+}
+
+fn declared(name: String, document: &Document) -> DeclaredEntity {
+    let Metadata {
+        labels,
+        annotations,
+        links,
+        ..
+    } = &document.metadata;
+    let written = annotations.get(ALIASES).into_iter();
+    let aliases = written
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .chain(annotations.get(KUBERNETES_ID).map(String::as_str));
+    let mut known = BTreeSet::from([EntityId::parse(&name)]);
+    let is_news = |alias: &&str| !alias.is_empty() && known.insert(EntityId::parse(alias));
+    let aliases = aliases.filter(is_news).map(str::to_owned).collect();
+    let link = |link: &Link| {
+        let what = link.kind.as_ref().or(link.title.as_ref());
+        (
+            what.map_or("page", String::as_str).to_lowercase(),
+            link.url.clone(),
+        )
+    };
+    DeclaredEntity {
+        aliases,
+        owner: document.spec.owner.as_deref().map(bare).map(str::to_owned),
+        tier: labels.get("tier").and_then(|tier| tier_of(tier)),
+        links: links.iter().map(link).collect(),
+        labels: labels.clone(),
+        name,
+    }
+}
+
+/// The entity that a document of this kind and type describes; `None` for what is not watched.
+fn id_of(kind: &str, of_type: &str, name: &str) -> Option<EntityId> {
+    let kind = match kind.to_ascii_lowercase().as_str() {
+        "component" => EntityKind::Service,
+        "resource" => match of_type {
+            "database" | "db" => EntityKind::Database,
+            "queue" | "topic" | "kafka-topic" | "message-queue" => EntityKind::Queue,
+            "host" | "server" | "vm" | "virtual-machine" => EntityKind::Host,
+            _ => EntityKind::External,
+        },
+        _ => return None,
+    };
+    Some(EntityId::new(kind, name))
+}
+
+/// A reference as others write it, whatever its namespace: `kind:name` in lower case.
+fn reference(text: &str) -> String {
+    let kind = text.split_once(':').map_or("component", |(kind, _)| kind);
+    format!("{kind}:{}", bare(text)).to_lowercase()
+}
+
+/// The entity of a reference that no file explains; `None` for what is not watched.
+fn outside(reference: &str) -> Option<String> {
+    let (kind, name) = reference.split_once(':')?;
+    Some(id_of(kind, "", name)?.as_str().to_owned())
+}
+
+/// The name of a reference without kind and namespace: `group:default/money` is `money`.
+fn bare(reference: &str) -> &str {
+    let name = reference.rsplit_once(':').map_or(reference, |(_, n)| n);
+    name.rsplit_once('/').map_or(name, |(_, n)| n)
+}
+
+/// `1`, `tier-1` and `tier1` are 1.
+fn tier_of(text: &str) -> Option<u8> {
+    let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let tier = digits.parse().ok()?;
+    (1..=TIER_MAX).contains(&tier).then_some(tier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str = "\
+apiVersion: backstage.io/v1alpha1
+kind: Component
+metadata:
+  name: checkout
+  labels: { tier: tier-1 }
+  annotations:
+    backstage.io/kubernetes-id: checkout-svc
+    stormglass/aliases: co, host/checkout-1, checkout
+  links:
+    - { url: https://wiki.example/checkout, title: Runbook }
+    - { url: https://grafana.example/d/1, type: dashboard }
+spec:
+  type: service
+  lifecycle: production
+  owner: group:default/shop
+  dependsOn: [resource:default/orders-db, component:payments, system:shop]
+  consumesApis: [pay-api]
+---
+apiVersion: backstage.io/v1alpha1
+kind: Resource
+metadata: { name: orders-db }
+spec: { type: database, owner: dba }
+---
+apiVersion: backstage.io/v1alpha1
+kind: Group
+metadata: { name: shop }
+spec: { type: team, children: [] }
+";
+    const PAY: &str = "\
+kind: Component
+metadata: { name: payments }
+spec: { type: service, owner: money, providesApis: [api:default/pay-api] }
+";
+
+    fn edge(from: &str, to: &str) -> DeclaredEdge {
+        DeclaredEdge {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }
+    }
+
+    #[test]
+    fn components_and_resources_become_entities_and_dependencies() {
+        let mut catalogue = Catalogue::default();
+        assert_eq!(catalogue.add(SHOP, "shop.yaml"), Ok(2));
+        assert_eq!(catalogue.add(PAY, "pay.yaml"), Ok(1));
+        let mut config = EngineConfig::default();
+        catalogue.join(&mut config);
+        let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let owned = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
+            pairs.iter().map(owned).collect()
+        };
+        assert_eq!(
+            config.entities[0],
+            DeclaredEntity {
+                name: "service/checkout".to_owned(),
+                aliases: ["co", "host/checkout-1", "checkout-svc"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                owner: Some("shop".to_owned()),
+                tier: Some(1),
+                links: texts(&[
+                    ("dashboard", "https://grafana.example/d/1"),
+                    ("runbook", "https://wiki.example/checkout"),
+                ]),
+                labels: texts(&[("tier", "tier-1")]),
+            }
+        );
+        let others: Vec<_> = config.entities[1..]
+            .iter()
+            .map(|e| (&*e.name, e.owner.as_deref()))
+            .collect();
+        assert_eq!(
+            others,
+            [
+                ("database/orders-db", Some("dba")),
+                ("service/payments", Some("money"))
+            ]
+        );
+        // The API of payments is one more way to say the same.
+        assert_eq!(
+            config.dependencies,
+            [
+                edge("service/checkout", "database/orders-db"),
+                edge("service/checkout", "service/payments"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_config_goes_before_the_catalogue() {
+        let own = DeclaredEntity {
+            name: "checkout".to_owned(),
+            aliases: vec!["pay".to_owned()],
+            owner: Some("us".to_owned()),
+            ..DeclaredEntity::default()
+        };
+        let mut config = EngineConfig {
+            entities: vec![own.clone()],
+            ..EngineConfig::default()
+        };
+        let mut catalogue = Catalogue::default();
+        catalogue.add(SHOP, "shop.yaml").unwrap();
+        let twice =
+            "kind: Component\nmetadata: { name: cart, annotations: { stormglass/aliases: pay } }";
+        catalogue.add(twice, "cart.yaml").unwrap();
+        catalogue.join(&mut config);
+        let seen: Vec<_> = config
+            .entities
+            .iter()
+            .map(|e| (&*e.name, e.aliases.len()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("checkout", 1),
+                ("database/orders-db", 0),
+                ("service/cart", 0)
+            ]
+        );
+        assert_eq!(config.entities[0], own);
+    }
+
+    #[test]
+    fn what_is_no_catalogue_is_refused_with_its_place() {
+        let cases = [
+            ("kind: [", "it.yaml: "),
+            ("kind: Component\nspec: {}\n", "it.yaml: "),
+            ("kind: Component\nmetadata: { name: [1] }\n", "it.yaml: "),
+        ];
+        for (text, begins) in cases {
+            let error = Catalogue::default()
+                .add(text, "it.yaml")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with(begins) && error.contains("line"),
+                "{text:?}: {error}"
+            );
+        }
+        // Ten names that each stand for ten of the one before would be ten thousand million.
+        let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..10 {
+            let names = vec![format!("*a{}", level - 1); 10].join(",");
+            bomb += &format!("a{level}: &a{level} [{names}]\n");
+        }
+        bomb += "kind: *a9\nmetadata: { name: x }\n";
+        assert!(Catalogue::default().add(&bomb, "it.yaml").is_err());
+    }
+
+    #[test]
+    fn references_lose_kind_and_namespace() {
+        let cases = [
+            ("cart", "component:cart"),
+            ("component:cart", "component:cart"),
+            ("Component:default/Cart", "component:cart"),
+            ("resource:eu/orders-db", "resource:orders-db"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(reference(text), expected, "{text}");
+        }
+        let tiers = [
+            ("1", Some(1)),
+            ("tier-2", Some(2)),
+            ("Tier4", Some(4)),
+            ("9", None),
+            ("gold", None),
+        ];
+        for (text, expected) in tiers {
+            assert_eq!(tier_of(text), expected, "{text}");
+        }
+    }
+}
