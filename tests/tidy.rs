@@ -92,19 +92,21 @@ impl Source {
 }
 
 /// The lines of `text` that are neither comments nor part of an item marked `#[cfg(test)]`, with their
-/// numbers from 1. Such an item ends, as rustfmt has it, with a brace or a semicolon as deep as it began.
+/// numbers from 1. Such an item ends, as rustfmt has it, with a lone brace as deep as it began, or with a
+/// semicolon before any brace.
 fn outside_tests(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut marked: Option<usize> = None;
+    let mut is_braced = false;
     text.lines().enumerate().filter_map(move |(i, line)| {
         let depth = line.len() - line.trim_start().len();
-        if line.trim() == "#[cfg(test)]" {
-            marked = Some(depth);
+        if marked.is_none() && line.trim() == "#[cfg(test)]" {
+            (marked, is_braced) = (Some(depth), false);
             return None;
         }
         if let Some(begun) = marked {
-            let ends =
-                depth == begun && (line.ends_with(';') || line.trim_start().starts_with('}'));
-            if ends {
+            is_braced |= line.ends_with('{');
+            let closes = depth == begun && line.trim() == "}";
+            if closes || (!is_braced && line.ends_with(';')) {
                 marked = None;
             }
             return None;
@@ -416,11 +418,14 @@ fn b() {}
     fn c() {}
 #[cfg(test)]
 mod inline {
+    const TEXT: &str = \"
+not code;
+\";
     hidden();
 }
 fn d() {}";
     let seen: Vec<_> = outside_tests(code).map(|(number, _)| number).collect();
-    assert_eq!(seen, [1, 5, 10, 15]);
+    assert_eq!(seen, [1, 5, 10, 18]);
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Catalogue {
         let documents: Vec<Document> =
             serde_saphyr::from_multiple(text).map_err(|error| CatalogueError::Syntax {
                 file: file.to_owned(),
-                what: error.to_string().trim().replace('\n', "; "),
+                what: first_line(&error.to_string()),
             })?;
         if documents.len() > DOCUMENTS_MAX {
             let file = file.to_owned();
@@ -164,6 +164,12 @@ impl Catalogue {
             }
         }
     }
+}
+
+/// What is wrong and where, without the picture of it.
+fn first_line(message: &str) -> String {
+    let line = message.trim().lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
 }
 
 fn declared(name: String, document: &Document) -> DeclaredEntity {
