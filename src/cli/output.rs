@@ -70,11 +70,6 @@ impl Failure {
         Self { message, code: 2 }
     }
 
-    /// What went wrong.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     /// Prints it and gives the exit code.
     pub fn report(&self) -> ExitCode {
         for line in self.message.lines() {

@@ -149,9 +149,9 @@ impl Catalogue {
                 .retain(|alias| known.insert(EntityId::parse(alias)));
             config.entities.push(entity);
         }
-        let named = &self.named;
+        let explained = &self.named;
         let depends = self.depends.into_iter().filter_map(|(from, to)| {
-            let to = named.get(&to).cloned().or_else(|| outside(&to))?;
+            let to = explained.get(&to).cloned().or_else(|| outside(&to))?;
             Some(DeclaredEdge { from, to })
         });
         let consumes = self.consumes.into_iter().filter_map(|(from, api)| {
@@ -393,7 +393,16 @@ spec: { type: service, owner: money, providesApis: [api:default/pay-api] }
         let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..10 {
             let names = vec![format!("*a{}", level - 1); 10].join(",");
-            bomb += &format!("a{level}: &a{level} [{names}]\n");
+            bomb += &[
+                "a",
+                &level.to_string(),
+                ": &a",
+                &level.to_string(),
+                " [",
+                &names,
+                "]\n",
+            ]
+            .concat();
         }
         bomb += "kind: *a9\nmetadata: { name: x }\n";
         assert!(Catalogue::default().add(&bomb, "it.yaml").is_err());
