@@ -347,6 +347,7 @@ async fn operators_reach_the_api_over_tls_with_their_token_and_role() {
     let (cert, key) = certificate();
     let operator = |name: &str, role| OperatorConfig {
         name: name.to_owned(),
+        uid: None,
         role,
         token_file: Some(file(name, &format!("a long token of {name}\n"))),
         token_env: None,
@@ -416,6 +417,7 @@ async fn what_would_expose_the_api_keeps_the_daemon_from_starting() {
     let none = refused(&|config| {
         config.operators = vec![OperatorConfig {
             name: "mia".to_owned(),
+            uid: None,
             role: Role::Viewer,
             token_file: Some(PathBuf::from("/nowhere/token")),
             token_env: None,

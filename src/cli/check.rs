@@ -7,6 +7,8 @@ use super::catalogue::with_catalogue;
 use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
 use super::serve::runbooks;
+use crate::config::Config;
+use crate::tui::{Keymap, Theme};
 
 /// What `check --json` prints.
 #[derive(Debug, Serialize)]
@@ -27,6 +29,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
     let place = Place::find(common)?;
     let runbooks = runbooks(&place.config)?.len();
     let (_, catalogue) = with_catalogue(place.config.clone())?;
+    looks(&place.config)?;
     let checked = Checked {
         file: place.file.as_ref().map(|path| path.display().to_string()),
         data_dir: place.data_dir.display().to_string(),
@@ -64,4 +67,15 @@ pub fn run(common: &Common) -> Result<(), Failure> {
     }
     line(&mut text, "the config is right");
     print(&text)
+}
+
+/// Whether the theme and the keymap can be read: names are checked with the file, what paths hold is not.
+fn looks(config: &Config) -> Result<(), Failure> {
+    if let Some(theme) = &config.theme {
+        Theme::load(theme).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    if let Some(keymap) = &config.keymap {
+        Keymap::load(keymap).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    Ok(())
 }

@@ -12,6 +12,9 @@ use crate::model::Role;
 pub struct OperatorConfig {
     /// Name in the journal; on the socket, the user of this machine.
     pub name: String,
+    /// Number of their user on this machine; goes before the name.
+    #[serde(default)]
+    pub uid: Option<u32>,
     /// What they may do.
     #[serde(default = "viewer")]
     pub role: Role,

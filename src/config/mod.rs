@@ -22,7 +22,7 @@ pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
-pub use settings::{Kind, SETTINGS, Setting};
+pub use settings::{KEYMAPS, Kind, SETTINGS, Setting, THEMES, is_path};
 pub use sources::{
     HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, SyslogConfig, TailConfig, TailFrom,
     WhenFull,

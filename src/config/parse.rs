@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::REQUIRED;
-use super::{Config, Kind, SETTINGS, Setting};
+use super::{Config, Kind, SETTINGS, Setting, is_path};
 use crate::model::EntityId;
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
@@ -137,8 +137,10 @@ impl Check<'_> {
 
     fn value(&mut self, setting: &Setting, value: &Spanned<DeValue<'_>>) {
         let fits = match (setting.kind, value.get_ref()) {
-            (Kind::Text | Kind::Path, DeValue::String(_)) | (Kind::Flag, DeValue::Boolean(_)) => {
-                true
+            (Kind::Text, DeValue::String(_)) | (Kind::Flag, DeValue::Boolean(_)) => true,
+            (Kind::Path, DeValue::String(text)) => !text.trim().is_empty(),
+            (Kind::Named(names), DeValue::String(text)) => {
+                names.contains(&&**text) || is_path(text)
             }
             (Kind::Address, DeValue::String(text)) => text.parse::<SocketAddr>().is_ok(),
             (Kind::AddressOrOff, DeValue::String(text)) => {
@@ -160,8 +162,16 @@ impl Check<'_> {
         if !fits {
             let got = self.text.get(value.span()).unwrap_or_default();
             let got: String = got.chars().take(GOT_CHARS_MAX).collect();
+            let hint = match (setting.kind, value.get_ref()) {
+                (Kind::Named(names) | Kind::Choice(names), DeValue::String(text)) => {
+                    let known = names.iter().map(|name| ((*name).to_owned(), *name));
+                    most_like(text, known)
+                        .map_or_else(String::new, |near| format!(": did you mean \"{near}\"?"))
+                }
+                _ => String::new(),
+            };
             let why = format!(
-                "`{}` must be {}, not {got}",
+                "`{}` must be {}, not {got}{hint}",
                 written(setting.path),
                 setting.kind.words()
             );
@@ -323,19 +333,20 @@ impl Check<'_> {
 
 /// The known name most like `name`: in the same section first, else anywhere, written in full.
 fn nearest(section: &str, name: &str) -> Option<String> {
-    let best = |candidates: Vec<(String, &str)>| {
-        candidates
-            .into_iter()
-            .map(|(shown, compared)| (strsim::jaro_winkler(compared, name), shown))
-            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, shown)| shown)
-    };
     let here = names_in(section).into_iter().map(|n| (n.to_owned(), n));
-    best(here.collect()).or_else(|| {
+    most_like(name, here).or_else(|| {
         let anywhere = SETTINGS.iter().map(|s| (written(s.path), s.name()));
-        best(anywhere.collect())
+        most_like(name, anywhere)
     })
+}
+
+/// Of known names, as they are shown and as they are compared, the one most like `name`.
+fn most_like<'a>(name: &str, known: impl Iterator<Item = (String, &'a str)>) -> Option<String> {
+    known
+        .map(|(shown, compared)| (strsim::jaro_winkler(compared, name), shown))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, shown)| shown)
 }
 
 /// Settings and sections directly below a section, each once.

@@ -31,12 +31,34 @@ pub enum Kind {
     Flag,
     /// A whole number within bounds, both included.
     Integer(i64, i64),
+    /// One of the names shipped, or the path of a file.
+    Named(&'static [&'static str]),
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A list of texts, at least one.
     TextList,
     /// A table of texts.
     TextTable,
+}
+
+/// Themes shipped.
+pub const THEMES: &[&str] = &[
+    "dark",
+    "light",
+    "mono",
+    "high-contrast",
+    "red-green",
+    "blue-yellow",
+];
+/// Keymaps shipped.
+pub const KEYMAPS: &[&str] = &["default", "vim", "emacs"];
+
+/// Whether the name of a theme or keymap is the path of a file rather than one that is shipped.
+pub fn is_path(name: &str) -> bool {
+    name.contains('/')
+        || std::path::Path::new(name)
+            .extension()
+            .is_some_and(|end| end == "toml")
 }
 
 /// Every setting, in the order of the reference.
@@ -85,13 +107,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "theme",
-        Kind::Text,
+        Kind::Named(THEMES),
         "",
         "Name of a theme, or path of one. Default: chosen by what the terminal can show.",
     ),
     row(
         "keymap",
-        Kind::Text,
+        Kind::Named(KEYMAPS),
         "",
         "Name of a keymap, or path of one.",
     ),
@@ -100,6 +122,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         "",
         "A person who may use the API: their name in the journal. On the socket it is a user of this machine.",
+    ),
+    row(
+        "operators[].uid",
+        Kind::Integer(0, 4_294_967_295),
+        "",
+        "Number of their user on this machine, which the socket vouches for: goes before the name, also for users that `/etc/passwd` does not list.",
     ),
     row(
         "operators[].role",
@@ -455,6 +483,9 @@ impl Kind {
             Self::AddressOrOff => "an address, \"IP:PORT\", or \"\" for none".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Named(names) => {
+                format!("one of \"{}\", or the path of a file", names.join("\", \""))
+            }
             Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::TextList => "a list of texts, at least one".to_owned(),
             Self::TextTable => "a table of texts".to_owned(),

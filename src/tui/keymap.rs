@@ -112,7 +112,7 @@ impl Keymap {
 
     /// A keymap by its name, or by the path of its file.
     pub fn load(name: &str) -> Result<Self, KeymapError> {
-        if !super::is_path(name) {
+        if !crate::config::is_path(name) {
             return Self::shipped(name);
         }
         let text = std::fs::read_to_string(name).map_err(|error| KeymapError::File {
@@ -293,6 +293,7 @@ mod tests {
 
     #[test]
     fn every_shipped_keymap_binds_every_action_without_conflict() {
+        assert_eq!(Keymap::names().collect::<Vec<_>>(), crate::config::KEYMAPS);
         for name in Keymap::names() {
             let keymap = Keymap::shipped(name).unwrap();
             for row in &ACTIONS {

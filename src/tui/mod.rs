@@ -42,11 +42,3 @@ pub use state::{Overlay, Screen, State, Tab};
 pub use theme::{Role, Theme, ThemeError};
 pub use update::{Effects, Event, TerminalOp, Urgency, update};
 pub use view::draw;
-
-/// Whether the name of a theme or keymap is the path of a file rather than one that is shipped.
-fn is_path(name: &str) -> bool {
-    name.contains('/')
-        || std::path::Path::new(name)
-            .extension()
-            .is_some_and(|end| end == "toml")
-}

@@ -223,7 +223,7 @@ impl Theme {
 
     /// A theme by its name, or by the path of its file.
     pub fn load(name: &str) -> Result<Self, ThemeError> {
-        if !super::is_path(name) {
+        if !crate::config::is_path(name) {
             return Self::shipped(name);
         }
         let text = std::fs::read_to_string(name).map_err(|error| ThemeError::File {
@@ -360,6 +360,7 @@ mod tests {
 
     #[test]
     fn every_shipped_theme_parses_under_its_name() {
+        assert_eq!(Theme::names().collect::<Vec<_>>(), crate::config::THEMES);
         for name in Theme::names() {
             assert_eq!(Theme::shipped(name).unwrap().name(), name);
         }

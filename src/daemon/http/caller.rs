@@ -20,8 +20,10 @@ const TOKEN_BYTES_MIN: usize = 16;
 /// A person who may use the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// Name in the journal, and of the user on the socket.
+    /// Name in the journal; of the user on the socket, unless their number is given.
     name: String,
+    /// Number of the user on the socket.
+    uid: Option<u32>,
     /// What they may do.
     role: Role,
     /// SHA-256 of their token for the listener, if they have one.
@@ -73,9 +75,19 @@ impl Operator {
         }
         Ok(Self {
             name: config.name.clone(),
+            uid: config.uid,
             role: config.role,
             token_sha256: token.map(|(_, token)| Sha256::digest(token.trim()).into()),
         })
+    }
+}
+
+impl Operator {
+    fn actor(&self) -> Actor {
+        Actor {
+            name: self.name.clone(),
+            role: self.role,
+        }
     }
 }
 
@@ -95,12 +107,18 @@ impl Callers {
         Ok(Peer::Local(self.user(stream.peer_cred()?.uid())))
     }
 
-    /// A user of this machine: an operator of that name has their role. Of the others, the owner of
-    /// the socket and root may do everything, since they could anyway; whoever else was let in looks.
+    /// A user of this machine, whose number the operating system vouches for: an operator of that
+    /// number, or without one of that name, has their role. Of the others, the owner of the socket and
+    /// root may do everything, since they could anyway; whoever else was let in looks.
     fn user(&self, uid: u32) -> Actor {
+        let mut operators = self.operators.iter();
+        if let Some(operator) = operators.find(|o| o.uid == Some(uid)) {
+            return operator.actor();
+        }
         let known = self.users.get(&uid).cloned();
         let name = known.unwrap_or_else(|| format!("uid-{uid}"));
-        let listed = self.operators.iter().find(|o| o.name == name);
+        let mut by_name = self.operators.iter().filter(|o| o.uid.is_none());
+        let listed = by_name.find(|o| o.name == name);
         let role = match listed {
             Some(operator) => operator.role,
             None if uid == 0 || uid == self.owner => Role::Admin,
@@ -135,10 +153,7 @@ impl Callers {
                 found
             }
         });
-        matching.map(|operator| Actor {
-            name: operator.name.clone(),
-            role: operator.role,
-        })
+        matching.map(Operator::actor)
     }
 }
 
@@ -175,6 +190,7 @@ mod tests {
     fn operator(name: &str, role: Role, token: Option<&str>) -> Operator {
         Operator {
             name: name.to_owned(),
+            uid: None,
             role,
             token_sha256: token.map(|token| Sha256::digest(token).into()),
         }
@@ -222,6 +238,26 @@ mod tests {
             ]
         );
         assert_eq!(callers.user(7).name, "uid-7");
+        // A number goes before any name, and the name of another operator is not borrowed.
+        let noor = Operator {
+            uid: Some(7),
+            ..operator("noor", Role::Commander, None)
+        };
+        let max = Operator {
+            uid: Some(2_000),
+            ..operator("max", Role::Admin, None)
+        };
+        let operators = Arc::new(vec![operator("mia", Role::Responder, None), noor, max]);
+        let callers = Callers {
+            operators,
+            ..callers
+        };
+        let actor = |uid| {
+            let actor = callers.user(uid);
+            (actor.name, actor.role)
+        };
+        assert_eq!(actor(7), ("noor".to_owned(), Role::Commander));
+        assert_eq!(actor(1001), ("max".to_owned(), Role::Viewer));
     }
 
     #[test]
@@ -232,6 +268,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             Operator::read(&OperatorConfig {
                 name: "mia".to_owned(),
+                uid: None,
                 role: Role::Responder,
                 token_file: Some(path.clone()),
                 token_env: None,
@@ -245,6 +282,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let missing = Operator::read(&OperatorConfig {
             name: "mia".to_owned(),
+            uid: None,
             role: Role::Viewer,
             token_file: Some(path.clone()),
             token_env: Some("TOKEN".to_owned()),
