@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use fixture::{CHECKOUT, Console};
 use ratatui::style::{Modifier, Style};
 use stormglass::api::WatchMessage;
-use stormglass::model::{Mode, Plan, PlanId, PlanState, Risk, RunId, RunPhase};
-use stormglass::tui::{Role, Theme, Update};
+use stormglass::model::{Diagnosis, Mode, Plan, PlanId, PlanState, Risk, RunId, RunPhase};
+use stormglass::tui::{Request, Role, Theme, Update};
 
-/// The two sizes everybody has: a bare terminal, and a large screen.
-const SIZES: [(u16, u16); 2] = [(80, 24), (200, 60)];
+/// A bare terminal, a laptop, a large screen and a wall.
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (300, 80)];
 
 /// The text of a screen, and under it the styled stretches of each line, by name of the role.
 fn shot(console: &Console) -> String {
@@ -69,11 +69,30 @@ fn role_of(theme: &Theme, style: Style) -> String {
     }
 }
 
-/// Takes a snapshot of a view at both sizes in colour, and at the small one in mono.
+/// Takes snapshots of a view at every size, in colour and in mono.
 fn snapshot(name: &str, prepare: impl Fn(&mut Console)) {
-    for (columns, lines) in SIZES {
+    snapshots(name, &SIZES, Console::live, prepare);
+}
+
+/// The same of a console that was told nothing but the view.
+fn snapshot_before_details(name: &str, prepare: impl Fn(&mut Console)) {
+    let begin = |columns, lines, theme: &str| {
+        let mut console = Console::blank(columns, lines, theme);
+        snap_view(&mut console, |_| {});
+        console
+    };
+    snapshots(name, &SIZES, begin, prepare);
+}
+
+fn snapshots(
+    name: &str,
+    sizes: &[(u16, u16)],
+    begin: impl Fn(u16, u16, &str) -> Console,
+    prepare: impl Fn(&mut Console),
+) {
+    for (columns, lines) in sizes.iter().copied() {
         for theme in ["dark", "mono"] {
-            let mut console = Console::live(columns, lines, theme);
+            let mut console = begin(columns, lines, theme);
             prepare(&mut console);
             insta::assert_snapshot!(format!("{name}_{columns}x{lines}_{theme}"), shot(&console));
             if columns == SIZES[0].0 && theme == "dark" {
@@ -89,7 +108,16 @@ const SAID_BY: [(Role, &[&str]); 6] = [
     (
         Role::Crit,
         &[
-            "P1", "NEW", "open", "bad", "FATAL", "FAILED", "fires", "high", "failed",
+            "P1",
+            "NEW",
+            "open",
+            "bad",
+            "FATAL",
+            "FAILED",
+            "fires",
+            "high",
+            "failed",
+            "cannot be read",
         ],
     ),
     (Role::High, &["P2", "ERROR", "error", "- "]),
@@ -338,6 +366,72 @@ fn loading_empty_stale_and_error() {
                 "The database was damaged and is being rebuilt from the journal.".to_owned();
         });
     });
+}
+
+#[test]
+fn what_is_on_its_way_or_cannot_be_had() {
+    snapshot_before_details("detail_loading", |console| console.press("enter"));
+    snapshot_before_details("detail_error", |console| {
+        console.press("enter");
+        fail(console, Request::Detail(CHECKOUT));
+    });
+    snapshot_before_details("panels_loading", |console| {
+        console.told(Update::Detail(Box::new(fixture::detail())));
+        console.press("enter 4");
+    });
+    snapshot_before_details("panels_error", |console| {
+        console.told(Update::Detail(Box::new(fixture::detail())));
+        console.press("enter 4");
+        let entity = None;
+        let incident = CHECKOUT;
+        fail(console, Request::Panels { incident, entity });
+    });
+    snapshot("alerts_loading", |console| console.press("g a"));
+    snapshot("alerts_error", |console| {
+        console.press("g a");
+        fail(console, Request::Alerts { after: None });
+    });
+}
+
+fn fail(console: &mut Console, request: Request) {
+    console.told(Update::Failed {
+        request: Box::new(request),
+        why: "the daemon answered 503 Service Unavailable".to_owned(),
+    });
+}
+
+/// Each pane with nothing in it; on larger screens they stand side by side.
+#[test]
+fn panes_with_nothing_in_them() {
+    let bare = |console: &mut Console| {
+        let mut detail = fixture::detail();
+        let incident = &mut detail.incident;
+        incident.diagnosis = Diagnosis::default();
+        incident.grouping.clear();
+        incident.path_nodes.clear();
+        incident.path_edges.clear();
+        incident.timeline.clear();
+        detail.plans.clear();
+        snap_view(console, |view| {
+            let row = view.incidents.get_mut(&CHECKOUT).expect("in the fixture");
+            (row.suspect, row.plan) = (None, None);
+        });
+        console.told(Update::Detail(Box::new(detail)));
+        console.told(Update::Panels {
+            incident: CHECKOUT,
+            entity: None,
+            panels: Box::default(),
+        });
+        console.press("enter");
+    };
+    for key in ["1", "2", "3", "4", "5", "6", "7"] {
+        let name = format!("bare_{key}");
+        snapshots(&name, &SIZES[..1], Console::live, |console| {
+            bare(console);
+            console.press(key);
+        });
+    }
+    snapshots("bare", &SIZES[1..], Console::live, bare);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::model::{
     TraceView,
 };
 
-pub use narrative::narrative;
+pub use narrative::{WriteTime, narrative};
 pub use view::{Gap, View};
 
 /// Version of the wire format; a console refuses a daemon of another one.

@@ -12,15 +12,22 @@ const UNKNOWN_CONFIDENCE: f32 = 0.3;
 /// Plans told one by one; the rest are counted.
 const PLANS_TOLD_MAX: usize = 4;
 
+/// Writes instants as they are written around the words.
+pub type WriteTime<'a> = &'a dyn Fn(Time) -> String;
+
 /// The sentences, in the order a person asks.
-pub fn narrative(incident: &Incident, plans: &[Plan]) -> Vec<String> {
-    let mut told = vec![what(incident), impact(incident), cause(incident)];
+pub fn narrative(incident: &Incident, plans: &[Plan], clock: WriteTime<'_>) -> Vec<String> {
+    let mut told = vec![
+        what(incident, clock),
+        impact(incident),
+        cause(incident, clock),
+    ];
     told.extend(incident.diagnosis.similar.first().map(seen_before));
     told.extend(tried(plans));
     told
 }
 
-fn what(incident: &Incident) -> String {
+fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
     let noticed_s = incident.opened.since(incident.began) / 1_000;
     let began = clock(incident.began);
     let state = match (incident.phase, incident.mitigated, incident.resolved) {
@@ -56,7 +63,7 @@ fn impact(incident: &Incident) -> String {
     )
 }
 
-fn cause(incident: &Incident) -> String {
+fn cause(incident: &Incident, clock: WriteTime<'_>) -> String {
     let diagnosis = &incident.diagnosis;
     if let Some(cause) = &incident.cause {
         return format!(
@@ -74,7 +81,7 @@ fn cause(incident: &Incident) -> String {
                 .unwrap_or_default();
             format!(
                 "The likely cause is {} ({:.0} %){why}.",
-                suspect(first),
+                suspect(first, clock),
                 first.confidence * 100.0
             )
         }
@@ -114,7 +121,7 @@ fn seen_before(past: &Similar) -> String {
 }
 
 /// A suspect with what about it is suspected.
-fn suspect(hypothesis: &Hypothesis) -> String {
+fn suspect(hypothesis: &Hypothesis, clock: WriteTime<'_>) -> String {
     let name = hypothesis.suspect.name();
     match &hypothesis.cause {
         SuspectKind::Change { title, at, .. } => {
@@ -176,17 +183,16 @@ fn sentence(text: &str) -> String {
     format!("{text}{stop}")
 }
 
-/// Hours and minutes, UTC.
-fn clock(at: Time) -> String {
-    at.to_utc().format("%H:%M").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{
         Done, EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole, TrueCause,
     };
+
+    fn clock(at: Time) -> String {
+        at.to_utc().format("%H:%M").to_string()
+    }
 
     fn incident() -> Incident {
         let (began, opened) = (Time::from_secs(43_200), Time::from_secs(43_215));
@@ -242,7 +248,7 @@ mod tests {
             }],
         }];
         assert_eq!(
-            narrative(&found, &[])[2..4],
+            narrative(&found, &[], &clock)[2..4],
             [
                 "The cause was payments, as mia found.",
                 "It looks like #2 (84 % alike), which payments caused; then this helped: raise the pool.",
@@ -289,7 +295,7 @@ mod tests {
                 cause.to_owned(),
                 "Nothing was tried.".to_owned(),
             ];
-            assert_eq!(narrative(&incident, &[]), expected);
+            assert_eq!(narrative(&incident, &[], &clock), expected);
         }
     }
 }

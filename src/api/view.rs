@@ -51,6 +51,24 @@ pub struct Gap {
 }
 
 impl View {
+    /// What a console holds of an environment in which nothing is known yet.
+    pub fn empty(environment: &str, actor: Actor, at: Time) -> Self {
+        Self {
+            version: super::API_VERSION,
+            seq: 0,
+            at,
+            environment: environment.to_owned(),
+            actor,
+            incidents: BTreeMap::new(),
+            entities: BTreeMap::new(),
+            counts: Counts::default(),
+            sources: BTreeMap::new(),
+            automation_stopped: false,
+            mode: Mode::Live,
+            banner: String::new(),
+        }
+    }
+
     /// Applies one message of deltas. On a gap nothing is changed.
     pub fn apply(&mut self, seq: u64, at: Time, deltas: &[Delta]) -> Result<(), Gap> {
         if seq != self.seq + 1 {
@@ -98,22 +116,13 @@ mod tests {
     use crate::model::Role;
 
     fn view() -> View {
+        let mia = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
         View {
-            version: super::super::API_VERSION,
             seq: 7,
-            at: Time::ZERO,
-            environment: "test".to_owned(),
-            actor: Actor {
-                name: "mia".to_owned(),
-                role: Role::Responder,
-            },
-            incidents: BTreeMap::new(),
-            entities: BTreeMap::new(),
-            counts: Counts::default(),
-            sources: BTreeMap::new(),
-            automation_stopped: false,
-            mode: Mode::Live,
-            banner: String::new(),
+            ..View::empty("test", mia, Time::ZERO)
         }
     }
 

@@ -39,7 +39,7 @@ pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
 
 fn page(detail: &IncidentDetail, now: Time) -> String {
     let mut text = head(&detail.incident, now);
-    let told = narrative(&detail.incident, &detail.plans);
+    let told = narrative(&detail.incident, &detail.plans, &|at| clock(at, now));
     section(&mut text, "In words", told.iter(), |words| safe(words));
     suspects(&mut text, &detail.incident, now);
     section(&mut text, "Plans", detail.plans.iter(), |plan| {

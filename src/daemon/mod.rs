@@ -15,7 +15,6 @@ mod notices;
 mod paths;
 mod replay;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -33,7 +32,7 @@ pub use door::{Door, EngineStopped};
 pub use paths::{default_data_dir, default_socket};
 pub use replay::{Replay, Replayed};
 
-use crate::api::{API_VERSION, View};
+use crate::api::View;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::executors::{Executors, SimHandle, SimRequest};
@@ -448,25 +447,20 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// What consoles see before the first input: what the engine restored.
 fn first_view(engine: &Engine, config: &Config, notices: &Notices, at: Time) -> View {
+    // Each console gets its own.
+    let nobody = Actor {
+        name: String::new(),
+        role: Role::Viewer,
+    };
     View {
-        version: API_VERSION,
-        seq: 0,
-        at,
-        environment: config.environment.clone(),
-        // Each console gets its own.
-        actor: Actor {
-            name: String::new(),
-            role: Role::Viewer,
-        },
         incidents: engine.incident_rows().map(|row| (row.id, row)).collect(),
         entities: engine
             .entities()
             .map(|(id, health)| (id.clone(), health))
             .collect(),
         counts: engine.counts(),
-        sources: BTreeMap::new(),
         automation_stopped: engine.automation_stopped(),
-        mode: Mode::Live,
         banner: notices.banner(),
+        ..View::empty(&config.environment, nobody, at)
     }
 }

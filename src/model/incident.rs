@@ -207,6 +207,15 @@ impl Phase {
 }
 
 impl Lane {
+    /// All lanes, in the order they are drawn.
+    pub const ALL: [Self; 5] = [
+        Self::Change,
+        Self::Anomaly,
+        Self::Alert,
+        Self::Person,
+        Self::Automation,
+    ];
+
     /// The word shown.
     pub const fn as_str(self) -> &'static str {
         match self {

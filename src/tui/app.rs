@@ -18,7 +18,7 @@ use crate::model::Time;
 use super::format::Clock;
 use super::key::Key;
 use super::keymap::{Keymap, KeymapError};
-use super::link::Link;
+use super::link::{Link, Update};
 use super::paint::Look;
 use super::screen::ScreenWriter;
 use super::session::Session;
@@ -37,6 +37,8 @@ const SLOW_FRAME_MS: i64 = 500;
 const TICK_MS: i64 = 1_000;
 /// Updates taken before keys are looked at again.
 const DRAIN_MAX: usize = 64;
+/// News held back until the next frame for them; what is more goes into the state at once.
+const NEWS_MAX: usize = 512;
 
 /// How to start a console.
 #[derive(Clone, Debug)]
@@ -118,6 +120,8 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
         },
         urgency: Urgency::None,
         drawn_at: Time::ZERO,
+        news: Vec::new(),
+        news_at: Time::ZERO,
         quit: false,
         state,
         link,
@@ -203,6 +207,10 @@ struct App {
     frame_ms: i64,
     urgency: Urgency,
     drawn_at: Time,
+    /// What the world said since the last frame for news. The echo of a key does not wait for it and
+    /// does not carry it: on a slow link a key costs what it changes, whatever storm is raging.
+    news: Vec<Update>,
+    news_at: Time,
     quit: bool,
 }
 
@@ -242,9 +250,7 @@ impl App {
                     Some(event) => self.typed(event?, terminal)?,
                     None => break,
                 },
-                Some(told) = self.link.updates.recv() => {
-                    self.feed(Event::Update(told), terminal)?;
-                }
+                Some(told) = self.link.updates.recv() => self.told(told, terminal)?,
                 () = tokio::time::sleep(sleep) => self.feed(Event::Tick, terminal)?,
             }
             self.drain(&mut input, terminal).await?;
@@ -252,6 +258,9 @@ impl App {
                 return Err(TuiError::Panicked);
             }
             if self.must_draw() {
+                self.draw(terminal)?;
+            }
+            if self.take_news(terminal)? && self.must_draw() {
                 self.draw(terminal)?;
             }
         }
@@ -271,9 +280,35 @@ impl App {
             let Ok(told) = self.link.updates.try_recv() else {
                 break;
             };
-            self.feed(Event::Update(told), terminal)?;
+            self.told(told, terminal)?;
         }
         Ok(())
+    }
+
+    /// An answer that somebody waits for goes into the state at once, news with the next frame.
+    fn told(&mut self, told: Update, terminal: &mut Terminal) -> Result<(), TuiError> {
+        if self.state.is_news(&told) && self.news.len() < NEWS_MAX {
+            self.news.push(told);
+            return Ok(());
+        }
+        // What came before it is taken before it.
+        for news in std::mem::take(&mut self.news) {
+            self.feed(Event::Update(news), terminal)?;
+        }
+        self.feed(Event::Update(told), terminal)
+    }
+
+    /// Takes what was held back, when it is time for a frame; whether there was something.
+    fn take_news(&mut self, terminal: &mut Terminal) -> Result<bool, TuiError> {
+        let now = self.wall.now();
+        if self.news.is_empty() || now.since(self.news_at) < self.frame_ms {
+            return Ok(false);
+        }
+        self.news_at = now;
+        for news in std::mem::take(&mut self.news) {
+            self.feed(Event::Update(news), terminal)?;
+        }
+        Ok(true)
     }
 
     fn typed(&mut self, event: TerminalEvent, terminal: &mut Terminal) -> Result<(), TuiError> {
@@ -308,7 +343,7 @@ impl App {
             if let Err(error) = self.link.requests.try_send(request) {
                 let request = Box::new(error.into_inner());
                 let why = "too many requests are waiting for the daemon".to_owned();
-                let failed = super::link::Update::Failed { request, why };
+                let failed = Update::Failed { request, why };
                 update(&mut self.state, self.wall.now(), Event::Update(failed));
             }
         }
@@ -362,11 +397,16 @@ impl App {
             Urgency::None => TICK_MS,
             _ => self.drawn_at.plus_ms(self.frame_ms).since(now),
         };
+        let news = if self.news.is_empty() {
+            TICK_MS
+        } else {
+            self.news_at.plus_ms(self.frame_ms).since(now)
+        };
         let deadline = self
             .state
             .deadline()
             .map_or(TICK_MS, |deadline| deadline.since(now));
-        frame.min(deadline).clamp(1, TICK_MS)
+        frame.min(news).min(deadline).clamp(1, TICK_MS)
     }
 
     /// Remembers that the operator has seen everything up to now. A file that cannot be written costs

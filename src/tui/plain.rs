@@ -217,11 +217,9 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::API_VERSION;
     use crate::model::{
-        Actor, Counts, Delta, EntityId, EntityKind, IncidentId, PlanId, Role, Severity, Time,
+        Actor, Delta, EntityId, EntityKind, IncidentId, PlanId, Role, Severity, Time,
     };
-    use std::collections::BTreeMap;
 
     const CLOCK: Clock = Clock {
         offset_minutes: 0,
@@ -248,22 +246,13 @@ mod tests {
     }
 
     fn snapshot() -> Update {
+        let mia = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
         Update::Watch(WatchMessage::Snapshot(Box::new(View {
-            version: API_VERSION,
             seq: 1,
-            at: Time::from_secs(0),
-            environment: "prod".to_owned(),
-            actor: Actor {
-                name: "mia".to_owned(),
-                role: Role::Responder,
-            },
-            incidents: BTreeMap::new(),
-            entities: BTreeMap::new(),
-            counts: Counts::default(),
-            sources: BTreeMap::new(),
-            automation_stopped: false,
-            mode: crate::model::Mode::Live,
-            banner: String::new(),
+            ..View::empty("prod", mia, Time::from_secs(0))
         })))
     }
 

@@ -233,6 +233,7 @@ pub(super) fn refresh(state: &mut State) {
 fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
     let alerts = &mut state.alerts;
     alerts.in_flight = false;
+    alerts.failed = None;
     match &mut alerts.page {
         Some(held) if appends => {
             held.items.extend(page.items);
@@ -252,7 +253,9 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
         }
         Request::Alerts { .. } => {
             state.alerts.in_flight = false;
-            state.tell(Role::Crit, &format!("Alerts cannot be read: {why}"));
+            let text = format!("Alerts cannot be read: {why}");
+            state.tell(Role::Crit, &text);
+            state.alerts.failed = Some(why);
         }
         Request::Runbooks { .. } => {
             state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));

@@ -15,14 +15,6 @@ const LANE_HEIGHT: f64 = 26.0;
 /// Room left of a drawing for names.
 const LEFT: f64 = 90.0;
 
-const LANES: [Lane; 5] = [
-    Lane::Change,
-    Lane::Anomaly,
-    Lane::Alert,
-    Lane::Person,
-    Lane::Automation,
-];
-
 /// Readable on paper and on a dark screen; shapes and words say what colours say.
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #5b6570; --page: #ffffff; --rule: #d5dae0;
@@ -275,14 +267,14 @@ fn draw_lanes(out: &mut String, entries: &[TimelineEntry]) {
         return;
     };
     let across = Across::new(from, to);
-    let height = LANE_HEIGHT * LANES.len() as f64;
+    let height = LANE_HEIGHT * Lane::ALL.len() as f64;
     put(
         out,
         format_args!(
             "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"timeline\">\n"
         ),
     );
-    for (place, lane) in LANES.iter().enumerate() {
+    for (place, lane) in Lane::ALL.iter().enumerate() {
         let y = LANE_HEIGHT * (place as f64 + 0.5);
         put(
             out,

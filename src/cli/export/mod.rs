@@ -116,7 +116,8 @@ impl Document<'_> {
     }
 
     fn narrative(&self) -> Vec<String> {
-        let told = narrative(&self.detail.incident, &self.detail.plans);
+        let utc = |at: Time| at.to_utc().format("%H:%M UTC").to_string();
+        let told = narrative(&self.detail.incident, &self.detail.plans, &utc);
         told.iter().map(|sentence| clean(sentence)).collect()
     }
 }

@@ -7,13 +7,14 @@ mod details;
 mod list;
 mod overlay;
 
-use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View};
+use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View, WatchMessage};
 use crate::model::{IncidentId, IncidentRow, Mode, Phase, Plan, PlanState, SafeText, Time};
 
 use super::filter::Filter;
 use super::format::Clock;
 use super::key::Key;
 use super::keymap::Keymap;
+use super::link::Update;
 use super::paint::Look;
 use super::session::Session;
 use super::theme::Role;
@@ -117,6 +118,8 @@ pub struct Alerts {
     pub cursor: Cursor,
     /// Whether a page is on its way.
     pub in_flight: bool,
+    /// Why the last page could not be had, if so.
+    pub failed: Option<String>,
 }
 
 /// A line for the operator above the footer.
@@ -472,6 +475,16 @@ impl State {
         self.tell(Role::Info, &text);
         if let Some(notice) = &mut self.notice {
             notice.until = self.now.plus_ms(LOOKED_NOTICE_MS);
+        }
+    }
+
+    /// Whether an update only says that the world moved on, so that nobody waits for it.
+    pub fn is_news(&self, told: &Update) -> bool {
+        match told {
+            Update::Watch(message) => !matches!(message, WatchMessage::Snapshot(_)),
+            Update::Detail(detail) => self.details.get(detail.incident.id).is_some(),
+            Update::Panels { incident, .. } => self.details.panels(*incident).is_some(),
+            _ => false,
         }
     }
 

@@ -21,7 +21,7 @@ pub(in crate::tui) fn rows(state: &State) -> Vec<&AlertRow> {
 /// Draws the view.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(page) = &state.alerts.page else {
-        return canvas.row(0, &Row::new().put(Role::Muted, " Fetching..."));
+        return super::missing(state.alerts.failed.as_deref(), canvas);
     };
     let rows = rows(state);
     let held = page.items.len() as u64;

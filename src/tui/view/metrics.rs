@@ -8,7 +8,7 @@ use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout as Split, Rect};
 
 /// Cells of the columns of the list: the entity, the value now, the band.
 const ENTITY: usize = 13;
@@ -20,6 +20,8 @@ const TITLE: usize = 26;
 const SPARK: usize = 12;
 /// Cells of the labels left of the large chart.
 const AXIS: usize = 8;
+/// Lines of a chart when several share the pane.
+const CHART_ROWS: u16 = 12;
 /// Lines below which only the list is drawn.
 const LARGE_MIN: usize = 8;
 
@@ -55,7 +57,17 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
             height: area.height - small as u16,
             ..area
         };
-        large(state, &charts[at], &mut canvas.part(below));
+        stacked(state, &charts[at..], &mut canvas.part(below));
+    }
+}
+
+/// The chart under the cursor, and below it those that follow, as many as are still readable.
+fn stacked(state: &State, charts: &[Chart], canvas: &mut Canvas<'_>) {
+    let area = canvas.area();
+    let fits = usize::from(area.height / CHART_ROWS).clamp(1, charts.len().max(1));
+    let areas = Split::vertical(vec![Constraint::Fill(1); fits]).split(area);
+    for (chart, area) in charts.iter().zip(areas.iter()) {
+        large(state, chart, &mut canvas.part(*area));
     }
 }
 

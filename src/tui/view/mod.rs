@@ -21,9 +21,10 @@ mod why;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
 
-use super::paint::{Canvas, Row};
+use super::paint::{Canvas, Row, wrap};
 use super::state::{Layout, Screen, State, Tab};
 use super::theme::Role;
+use crate::model::SafeText;
 
 pub(super) use alerts::rows as alert_rows;
 pub(super) use chrome::hints;
@@ -219,23 +220,31 @@ fn column(state: &State, canvas: &mut Canvas<'_>, area: Rect, panes: &[Option<Ta
 fn pane(state: &State, tab: Tab, canvas: &mut Canvas<'_>, focused: bool) {
     let Some(id) = state.looked_at() else { return };
     let Some(detail) = state.detail() else {
-        let row = match state.details.failure(id) {
-            Some(why) => Row::new().put(Role::Warn, format!(" Cannot be fetched: {why}")),
-            None => Row::new().put(Role::Muted, " Fetching..."),
-        };
-        return canvas.row(0, &row);
+        return missing(state.details.failure(id), canvas);
     };
     if tab.needs_panels() && state.panels().is_none() {
-        return canvas.row(0, &Row::new().put(Role::Muted, " Fetching..."));
+        return missing(state.details.failure(id), canvas);
     }
     match tab {
         Tab::Timeline => timeline::draw(state, &detail.incident, canvas, focused),
-        Tab::Why => why::draw(state, &detail.incident, canvas),
+        Tab::Why => why::draw(state, detail, canvas),
         Tab::Path => path::draw(state, &detail.incident, canvas, focused),
         Tab::Metrics => metrics::draw(state, canvas, focused),
         Tab::Logs => logs::draw(state, canvas, focused),
         Tab::Traces => traces::draw(state, canvas, focused),
         Tab::Actions => actions::draw(state, detail, canvas, focused),
+    }
+}
+
+/// What is on its way, or why it cannot be had.
+fn missing(why: Option<&str>, canvas: &mut Canvas<'_>) {
+    let Some(why) = why else {
+        return canvas.row(0, &Row::new().put(Role::Muted, " Fetching..."));
+    };
+    let text = SafeText::new(&format!("Cannot be fetched: {why}. Trying again."));
+    let lines = wrap(&text, canvas.width().saturating_sub(2));
+    for (y, line) in lines.into_iter().enumerate() {
+        canvas.row(y, &Row::new().put(Role::Body, " ").put(Role::Warn, line));
     }
 }
 

@@ -14,14 +14,6 @@ const NAME: usize = 12;
 /// Shortest time shown, in milliseconds.
 const SPAN_MS_MIN: i64 = 60_000;
 
-const LANES: [Lane; 5] = [
-    Lane::Change,
-    Lane::Anomaly,
-    Lane::Alert,
-    Lane::Person,
-    Lane::Automation,
-];
-
 /// Draws the strip.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(detail) = state.detail() else { return };
@@ -37,7 +29,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         0,
         &heading(state, first, first.plus_ms(span_ms), canvas.width()),
     );
-    for (line, lane) in LANES.into_iter().enumerate() {
+    for (line, lane) in Lane::ALL.into_iter().enumerate() {
         let (mark, role) = glyph::lane(lane);
         canvas.row(
             line + 1,

@@ -1,7 +1,8 @@
-//! Suspects, with the evidence for and against each, what could not be seen, and why the signals are
+//! The incident in words; its suspects, with the evidence for and against each, what could not be seen, and why the signals are
 //! one incident. The machine says *suspect*; only a person says *confirmed*.
 
-use crate::model::{Hypothesis, Incident, SafeText, SuspectRole};
+use crate::api::{IncidentDetail, narrative};
+use crate::model::{Hypothesis, SafeText, SuspectRole};
 use crate::tui::chart;
 use crate::tui::explain::{bullet, section};
 use crate::tui::paint::{Canvas, Row, wrap};
@@ -16,8 +17,8 @@ const INDENT: usize = 4;
 const BAR: usize = 10;
 
 /// Draws the pane: a text that scrolls.
-pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>) {
-    let rows = rows(state, incident, canvas.width());
+pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'_>) {
+    let rows = rows(state, detail, canvas.width());
     let room = super::dialogs::room(rows.len(), canvas.height());
     let window = state.cursor(Tab::Why).scroll(rows.len(), room);
     for (y, i) in window.clone().enumerate() {
@@ -26,8 +27,15 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>) 
     super::dialogs::more_below(canvas, window.end, rows.len());
 }
 
-fn rows(state: &State, incident: &Incident, width: usize) -> Vec<Row> {
+fn rows(state: &State, detail: &IncidentDetail, width: usize) -> Vec<Row> {
+    let incident = &detail.incident;
     let mut rows = Vec::new();
+    for sentence in narrative(incident, &detail.plans, &|at| state.clock.minute(at)) {
+        let lines = wrap(&SafeText::new(&sentence), width.saturating_sub(2));
+        let lines = lines.into_iter();
+        rows.extend(lines.map(|line| Row::new().put(Role::Body, " ").put(Role::Body, line)));
+    }
+    rows.push(Row::new());
     let hypotheses = &incident.diagnosis.hypotheses;
     if hypotheses.is_empty() {
         let text = " Unknown: the evidence does not point at one cause.";
@@ -46,7 +54,9 @@ fn rows(state: &State, incident: &Incident, width: usize) -> Vec<Row> {
             indented(&mut rows, Role::Blind, text, width);
         }
     }
-    section(&mut rows, " Why these signals are one incident");
+    if !incident.grouping.is_empty() {
+        section(&mut rows, " Why these signals are one incident");
+    }
     for text in &incident.grouping {
         indented(&mut rows, Role::Body, text, width);
     }
