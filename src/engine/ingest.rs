@@ -18,6 +18,8 @@ use crate::model::{
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
 const CERTAIN: f32 = 12.0;
+/// Score of an entity that tells nothing, for a reason nobody knows yet.
+const UNSURE: f32 = 7.0;
 
 impl Engine {
     /// Takes a batch apart.
@@ -193,21 +195,14 @@ impl Engine {
                 let entity = self.intake.row(series).entity;
                 let name = self.entities.id(entity).name();
                 let text = format!("{name} does not answer since {}", explain::clock(since));
-                self.observe_absence(Key::Series(series), entity, "up", since, text);
+                self.observe_absence(Key::Series(series), entity, "up", since, text, true);
             }
             Silence::Up(series, at) => self.findings.end(Key::Series(series), at),
-            Silence::Gone(entity, since) => {
-                let name = self.entities.id(entity).name();
-                let text = format!("{name} reports nothing since {}", explain::clock(since));
-                self.observe_absence(
-                    Key::Entity(entity, Check::Absence),
-                    entity,
-                    "all metrics",
-                    since,
-                    text,
-                );
+            Silence::Gone(entity, since) => self.note_gone(entity, since, None),
+            Silence::Back(entity, at) => {
+                self.findings.end(Key::Entity(entity, Check::Absence), at);
+                self.entities.set_health(entity, crate::model::Health::Ok);
             }
-            Silence::Back(entity, at) => self.findings.end(Key::Entity(entity, Check::Absence), at),
             Silence::Blind(source, since) => self.note_blind(source, since),
             Silence::Seeing(source, at) => {
                 self.findings.end(Key::Source(source), at);
@@ -238,16 +233,21 @@ impl Engine {
             .set_health(entity, crate::model::Health::Blind);
     }
 
-    fn observe_absence(
+    /// Something that should speak does not; `pages` when that is more than a gap.
+    pub(super) fn observe_absence(
         &mut self,
         key: Key,
         entity: EntityIx,
         subject: &str,
         since: Time,
         text: String,
+        pages: bool,
     ) {
         let mut seen = absence(key, entity, subject, since, text);
         seen.at = self.now;
+        seen.pages = pages;
+        // What is sure is surer than what may be a gap, so that its words replace the other's.
+        seen.score = if pages { CERTAIN } else { UNSURE };
         self.observe(seen);
     }
 

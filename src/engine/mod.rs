@@ -19,6 +19,7 @@ mod entities;
 mod explain;
 mod feedback;
 mod findings;
+mod gone;
 pub mod govern;
 mod history;
 mod ingest;
@@ -194,6 +195,7 @@ impl Engine {
         for silence in self.silence.tick(&mut self.intake, self.now) {
             self.note_silence(silence);
         }
+        self.confirm_losses();
         let mut from_logs = Vec::new();
         self.logs.tick(self.now, &mut from_logs);
         for found in from_logs {

@@ -247,6 +247,11 @@ impl SilenceWatch {
         });
     }
 
+    /// Entities that report nothing any more.
+    pub fn gone(&self) -> impl Iterator<Item = EntityIx> {
+        self.gone.iter().copied()
+    }
+
     /// Whether everything an entity reported stopped.
     pub fn is_gone(&self, entity: EntityIx) -> bool {
         self.gone.contains(&entity)

@@ -42,6 +42,8 @@ pub struct Sum {
     pub is_suffering: bool,
     /// It is gone: it answers no more, or tells nothing.
     pub is_lost: bool,
+    /// It tells nothing, and whether it is gone nobody knows.
+    pub is_blind: bool,
     /// More work than usual arrives.
     pub is_busier: bool,
     /// Any change in the work offered.
@@ -185,7 +187,13 @@ impl Sum {
                     sum.is_busier |= finding.direction == Direction::Up;
                 }
                 role => {
-                    sum.is_lost |= finding.check == Check::Absence && finding.pages;
+                    let is_absent = finding.check == Check::Absence;
+                    sum.is_lost |= is_absent && finding.pages;
+                    if is_absent && !finding.pages {
+                        // What we are blind on is not known to suffer.
+                        sum.is_blind = true;
+                        continue;
+                    }
                     sum.is_suffering |=
                         role != MetricRole::Saturation && is_harmful(role, finding.direction);
                     sum.is_harmed |= is_harmful(role, finding.direction)

@@ -660,6 +660,8 @@ impl Correlator {
                         && condition.alerts_firing > 0
                 {
                     Health::Bad
+                } else if condition.sum.is_blind {
+                    Health::Blind
                 } else {
                     Health::Odd
                 }

@@ -111,6 +111,11 @@ impl LogWatch {
         over
     }
 
+    /// Time of an entity's latest line.
+    pub(in crate::engine) fn last_seen(&self, entity: &EntityId) -> Option<Time> {
+        self.entities.get(entity).map(|logs| logs.last_seen)
+    }
+
     /// The entities that log.
     pub(in crate::engine) fn entities(&self) -> impl Iterator<Item = &EntityId> {
         self.entities.keys()

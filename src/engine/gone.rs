@@ -1,0 +1,194 @@
+//! An entity that tells nothing any more: is it gone, or are we blind on it?
+//!
+//! A scrape that stopped, an agent that restarts and a machine that died look alike from here. What
+//! tells them apart is everybody else: those who call it, an alert about it, or its own logs. Until
+//! then the silence informs, in one line, and wakes nobody. It never stays so for long: being blind
+//! on something for a quarter of an hour is trouble of its own.
+
+use super::Engine;
+use super::entities::EntityIx;
+use super::explain;
+use super::findings::Key;
+use crate::model::{Check, Time};
+
+/// Trouble next door counts if it began no longer before the silence than this, in milliseconds.
+const TROUBLE_BEFORE_MS: i64 = 2 * 60_000;
+/// A silence of this length is an incident whatever the neighbours say, in milliseconds.
+const BLIND_MS_MAX: i64 = 15 * 60_000;
+/// An entity whose logs went on this long after its last metric lives, in milliseconds.
+const LIVES_MS: i64 = 60_000;
+
+impl Engine {
+    /// Looks again at every entity that tells nothing: what confirms a loss makes it page.
+    pub(super) fn confirm_losses(&mut self) {
+        let unsure: Vec<(EntityIx, Time)> = self
+            .silence
+            .gone()
+            .filter_map(|entity| {
+                let state = self.findings.of_key(Key::Entity(entity, Check::Absence))?;
+                (!state.finding.pages).then_some((entity, state.finding.since))
+            })
+            .collect();
+        for (entity, since) in unsure {
+            if let Some(why) = self.why_lost(entity, since) {
+                self.note_gone(entity, since, Some(&why));
+            }
+        }
+    }
+
+    /// Notes that an entity tells nothing since `since`; `why` says what makes that a loss.
+    pub(super) fn note_gone(&mut self, entity: EntityIx, since: Time, why: Option<&str>) {
+        let name = self.entities.id(entity).name();
+        let clock = explain::clock(since);
+        let text = match why {
+            Some(why) => format!("{name} reports nothing since {clock}, and {why}"),
+            None => format!("{name} reports nothing since {clock}: we are blind on it"),
+        };
+        let key = Key::Entity(entity, Check::Absence);
+        self.observe_absence(key, entity, "all metrics", since, text, why.is_some());
+    }
+
+    fn why_lost(&self, entity: EntityIx, since: Time) -> Option<String> {
+        let conditions = self.correlator.conditions();
+        if conditions.get(entity).is_some_and(|c| c.is_alerting()) {
+            return Some("an alert about it fires".to_owned());
+        }
+        let suffers = |caller: &&EntityIx| {
+            conditions.get(**caller).is_some_and(|condition| {
+                condition.onset >= since.plus_ms(-TROUBLE_BEFORE_MS)
+                    && (condition.sum.is_harmed || condition.is_alerting())
+            })
+        };
+        if let Some(caller) = self.topology.callers(entity).iter().find(suffers) {
+            let caller = self.entities.id(*caller).name();
+            return Some(format!("{caller}, which depends on it, is in trouble"));
+        }
+        let last_line = self.logs.last_seen(self.entities.id(entity));
+        let lives = last_line.is_some_and(|at| at.since(since) > LIVES_MS);
+        let is_long = self.now.since(since) > BLIND_MS_MAX && !lives;
+        is_long.then(|| "nothing says that it is alive".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{DeclaredEdge, EngineConfig};
+    use crate::model::{
+        Batch, Input, Labels, LogLine, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Unit,
+    };
+
+    const START_S: i64 = 1_768_392_000;
+    /// When `cart` falls silent.
+    const SILENT_S: i64 = 3_600;
+
+    /// What else happens.
+    #[derive(Clone, Copy, Default)]
+    struct World {
+        caller_fails: bool,
+        logs_go_on: bool,
+    }
+
+    /// The shop calls the cart, which falls silent; the times at which an incident was open, in minutes
+    /// after that, and what is said of the cart.
+    fn opened(world: World, minutes: i64) -> (Option<i64>, String) {
+        let edge = DeclaredEdge {
+            from: "shop".to_owned(),
+            to: "cart".to_owned(),
+        };
+        let config = EngineConfig {
+            dependencies: vec![edge],
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(config, Vec::new());
+        let mut opened = None;
+        let mut text = String::new();
+        for s in (0..SILENT_S + minutes * 60).step_by(10) {
+            let at = Time::from_secs(START_S + s);
+            let labels = |service: &str| Labels::from_pairs([("service", service)]).unwrap();
+            let sample = |service: &str, name: &str, value: f64| {
+                let series = Series::new(name, labels(service), SeriesKind::Gauge, Unit::None);
+                let series = Arc::new(series);
+                Signal::Sample(Sample { series, at, value })
+            };
+            let noise = ((s / 10 * 7_919) % 13) as f64;
+            let is_silent = s >= SILENT_S;
+            let errors = if is_silent && world.caller_fails {
+                50.0
+            } else {
+                1.0 + 0.02 * noise
+            };
+            let mut signals = vec![
+                sample("shop", "requests_failed", errors),
+                sample("shop", "requests_in_progress", 10.0 + 0.1 * noise),
+            ];
+            if !is_silent {
+                signals.push(sample("cart", "requests_in_progress", 5.0 + 0.1 * noise));
+                signals.push(sample("cart", "memory_bytes", 1e9 + 1e6 * noise));
+            }
+            if !is_silent || world.logs_go_on {
+                signals.push(Signal::Log(Box::new(LogLine {
+                    at,
+                    labels: labels("cart"),
+                    level: None,
+                    text: "served".into(),
+                    trace: None,
+                    span: None,
+                })));
+            }
+            let source = SourceId::new("test");
+            for input in [Input::Signals(Batch { source, signals }), Input::Tick] {
+                engine.step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+            }
+            let about_cart = |row: &crate::model::IncidentRow| {
+                let held = engine.correlator.book.get(row.id);
+                held.is_some_and(|held| {
+                    let mut findings = held.incident.findings.iter();
+                    findings.any(|f| f.check == Check::Absence)
+                })
+            };
+            if opened.is_none() && engine.incident_rows().any(|row| about_cart(&row)) {
+                opened = Some((s - SILENT_S) / 60);
+            }
+            let cart = engine.entities.find(&crate::model::EntityId::parse("cart"));
+            let key = cart.map(|cart| Key::Entity(cart, Check::Absence));
+            if let Some(state) = key.and_then(|key| engine.findings.of_key(key)) {
+                text = state.finding.text.to_string();
+            }
+        }
+        (opened, text)
+    }
+
+    #[test]
+    fn a_gap_informs_and_wakes_nobody() {
+        let (opened, text) = opened(World::default(), 10);
+        assert_eq!(opened, None);
+        assert!(text.ends_with("we are blind on it"), "{text}");
+    }
+
+    #[test]
+    fn a_caller_in_trouble_makes_it_a_loss() {
+        let world = World {
+            caller_fails: true,
+            ..World::default()
+        };
+        let (opened, text) = opened(world, 10);
+        assert!(
+            opened.is_some_and(|minutes| minutes <= 2),
+            "{opened:?} {text}"
+        );
+        assert!(text.contains("shop, which depends on it"), "{text}");
+    }
+
+    #[test]
+    fn nobody_stays_blind_for_long_unless_something_else_speaks() {
+        assert_eq!(opened(World::default(), 25).0, Some(15));
+        let world = World {
+            logs_go_on: true,
+            ..World::default()
+        };
+        assert_eq!(opened(world, 25).0, None, "its logs go on");
+    }
+}
