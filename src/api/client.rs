@@ -17,7 +17,7 @@ use super::{
     API_VERSION, AlertPage, AuditPage, CommandReply, ErrorBody, HEARTBEAT_MS, IncidentDetail,
     IncidentPage, Panels, RunbookRow, View, WatchMessage, path,
 };
-use crate::model::{Command, EntityId, Feedback, Fingerprint, IncidentId, Plan};
+use crate::model::{Command, EntityId, Feedback, Fingerprint, IncidentId, Plan, Time, WhyAnswer};
 
 /// Longest answer to anything but `watch`, in milliseconds.
 const ANSWER_MS_MAX: u64 = 10_000;
@@ -319,6 +319,13 @@ impl Client {
     /// What people said of findings, and the bars that follow from it.
     pub async fn feedback(&self) -> Result<Feedback, ClientError> {
         self.get(path::FEEDBACK, &[]).await
+    }
+
+    /// Why a series did, or did not, make a finding at `at`, or now.
+    pub async fn why(&self, series: &str, at: Option<Time>) -> Result<WhyAnswer, ClientError> {
+        let mut pairs = vec![("series", series.to_owned())];
+        pairs.extend(at.map(|at| ("at", at.to_rfc3339())));
+        self.get(path::WHY, &pairs).await
     }
 
     /// A page of the journal, newest last.

@@ -47,6 +47,9 @@ pub mod path {
     /// `GET`: [`super::Feedback`](crate::model::Feedback): what people said of findings, and the bars
     /// that follow from it. A finding is marked by the command `mark`.
     pub const FEEDBACK: &str = "/api/v1/feedback";
+    /// `GET`: [`super::WhyAnswer`](crate::model::WhyAnswer): why a series did or did not make a finding;
+    /// `?series=…&at=RFC3339`.
+    pub const WHY: &str = "/api/v1/why";
     /// `GET`: the journal, newest last; `?after=LINE&limit=N`.
     pub const AUDIT: &str = "/api/v1/audit";
 }

@@ -23,6 +23,7 @@ mod scratch;
 mod serve;
 mod shell;
 mod show;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,6 +101,8 @@ enum Cmd {
     Resolve(act::IncidentArgs),
     /// Declare an incident not over
     Reopen(act::IncidentArgs),
+    /// Say why a series did, or did not, make a finding
+    Why(why::WhyArgs),
     /// Say that a finding is noise or useful: noise raises the bar for its like
     Mark(feedback::MarkArgs),
     /// List what was said of findings, and the bars it raised
@@ -177,6 +180,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Note(args) => act::note(common, args).await,
         Cmd::Resolve(args) => act::resolve(common, &args).await,
         Cmd::Reopen(args) => act::reopen(common, &args).await,
+        Cmd::Why(args) => why::run(common, &args).await,
         Cmd::Mark(args) => feedback::mark(common, &args).await,
         Cmd::Labels => feedback::labels(common).await,
         Cmd::Cause(args) => act::cause(common, &args).await,

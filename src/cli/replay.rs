@@ -2,7 +2,7 @@
 //! nothing can be decided in it now.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -84,7 +84,7 @@ pub async fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
     show(common, args, recording, speed).await
 }
 
-fn moment(text: &str) -> Result<Time, String> {
+pub(super) fn moment(text: &str) -> Result<Time, String> {
     Time::parse_rfc3339(text).ok_or_else(|| "must be like 2026-11-21T03:00:00Z".to_owned())
 }
 
@@ -92,6 +92,26 @@ fn moment(text: &str) -> Result<Time, String> {
 fn engine(recording: &Recording) -> Engine {
     let header = recording.header();
     Engine::new(header.engine.clone(), header.runbooks.clone())
+}
+
+/// An engine as it was at a time of a recording.
+pub(super) fn engine_at(file: &Path, at: Time) -> Result<Engine, Failure> {
+    let mut recording = Recording::open(file, None)?;
+    let mut engine = engine(&recording);
+    let mut effects = Vec::new();
+    'read: while let Some(frame) = recording.next_frame()? {
+        if frame.restarted {
+            engine = self::engine(&recording);
+        }
+        for stamped in &frame.inputs {
+            if stamped.at > at {
+                break 'read;
+            }
+            engine.step(stamped, &mut effects);
+            effects.clear();
+        }
+    }
+    Ok(engine)
 }
 
 /// Every effect, one JSON object a line, then a summary.

@@ -63,7 +63,10 @@ fn page(detail: &IncidentDetail, now: Time) -> String {
             safe(finding.entity.as_str()),
             safe(&finding.text),
             finding.id.0
-        )
+        ) + &finding
+            .explain
+            .as_ref()
+            .map_or_else(String::new, |why| format!("\n      {}", safe(&why.unusual)))
     });
     section(
         &mut text,

@@ -3,7 +3,7 @@
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
 use super::diagnose::words;
-use crate::model::{Band, Time, Unit};
+use crate::model::{Band, Explanation, Time, Unit};
 
 /// Endings that name a unit or kind and say nothing to a reader.
 const SILENT_ENDINGS: [&str; 8] = [
@@ -50,6 +50,82 @@ pub fn band(band: Band, unit: Unit) -> String {
     match (low.rsplit_once(' '), high.rsplit_once(' ')) {
         (Some((number, a)), Some((_, b))) if a == b => format!("{number}–{high}"),
         _ => format!("{low}–{high}"),
+    }
+}
+
+/// What stands behind a finding of windows rather than of a series.
+pub fn rarity(score: f32) -> Explanation {
+    let unusual = match score {
+        score if score >= 9.0 => {
+            "never, by chance, in thousands of years of ordinary minutes".into()
+        }
+        score if score >= 1.0 => format!(
+            "one ordinary window in {} looks like this by chance",
+            thousands(10_f64.powf(f64::from(score)))
+        ),
+        _ => "this happens on ordinary days".to_owned(),
+    };
+    Explanation {
+        unusual: unusual.into(),
+        ..Explanation::default()
+    }
+}
+
+/// What is known of how unusual a point of a series is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rarity {
+    /// When.
+    pub at: Time,
+    /// Deviation from the baseline, in scales, signed.
+    pub deviation: f32,
+    /// The largest deviation before, at this hour of this kind of day.
+    pub record: f32,
+    /// How long the baseline has learned, in milliseconds.
+    pub age_ms: i64,
+    /// Of so many values of late …
+    pub of: u16,
+    /// … as many lay as far off.
+    pub as_far: u16,
+}
+
+/// `higher than on any working day around 14:00 in 12 days`, from what the baseline keeps.
+pub fn unusual(rarity: &Rarity) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let way = if rarity.deviation > 0.0 {
+        "higher"
+    } else {
+        "lower"
+    };
+    let days = rarity.age_ms / DAY_MS;
+    let rank = match rarity.as_far {
+        0 => format!(
+            "further from normal than any of the last {} values",
+            rarity.of
+        ),
+        n => format!(
+            "{n} of the last {} values were as far from normal",
+            rarity.of
+        ),
+    };
+    if days < 2 || rarity.deviation.abs() < rarity.record {
+        return rank;
+    }
+    let utc = rarity.at.to_utc();
+    let kind = match utc.format("%u").to_string().as_str() {
+        "6" | "7" => "weekend day",
+        _ => "working day",
+    };
+    let hour = utc.format("%H:00");
+    format!(
+        "{way}, against what is expected, than on any {kind} around {hour} in {days} days; {rank}"
+    )
+}
+
+fn thousands(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{:.0} million", v / 1e6),
+        v if v >= 1e3 => format!("{:.0} thousand", v / 1e3),
+        v => format!("{v:.0}"),
     }
 }
 

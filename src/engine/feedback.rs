@@ -257,6 +257,7 @@ mod tests {
             score,
             pages: true,
             text: String::new(),
+            explain: None,
         }
     }
 

@@ -10,8 +10,8 @@ use super::entities::EntityIx;
 use super::intake::{SeriesIx, SourceIx};
 use super::set_back::SetBack;
 use crate::model::{
-    Band, Check, Direction, EntityId, Finding, FindingId, IncidentId, MetricRole, SeriesId, Time,
-    Unit,
+    Band, Check, Direction, EntityId, Explanation, Finding, FindingId, IncidentId, MetricRole,
+    SeriesId, Time, Unit,
 };
 
 /// Most findings open at once; later ones are counted, not kept.
@@ -69,6 +69,8 @@ pub struct Observation {
     pub pages: bool,
     /// The sentence shown.
     pub text: String,
+    /// What stands behind it.
+    pub explain: Option<Box<Explanation>>,
 }
 
 /// A finding with where it is.
@@ -240,6 +242,7 @@ impl FindingState {
                 score: seen.score,
                 pages: seen.pages,
                 text: seen.text.into_boxed_str(),
+                explain: seen.explain,
             },
         }
     }
@@ -260,6 +263,9 @@ impl FindingState {
         finding.direction = seen.direction;
         finding.score = seen.score;
         finding.text = seen.text.into_boxed_str();
+        if seen.explain.is_some() {
+            finding.explain = seen.explain;
+        }
         true
     }
 }
@@ -290,6 +296,7 @@ mod tests {
             score,
             pages,
             text: format!("score {score}"),
+            explain: None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! on something for a quarter of an hour is trouble of its own.
 
 use super::Engine;
+use super::correlate::Condition;
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
@@ -50,7 +51,7 @@ impl Engine {
 
     fn why_lost(&self, entity: EntityIx, since: Time) -> Option<String> {
         let conditions = self.correlator.conditions();
-        if conditions.get(entity).is_some_and(|c| c.is_alerting()) {
+        if conditions.get(entity).is_some_and(Condition::is_alerting) {
             return Some("an alert about it fires".to_owned());
         }
         let suffers = |caller: &&EntityIx| {

@@ -1,16 +1,16 @@
 //! The recent past of one series, small enough to keep for two hundred thousand of them.
 //!
 //! ```text
-//! | coarse: 40 means of 8 points | recent: 48 points |     10 bytes a point, oldest first
+//! | coarse: 40 means of 8 points | recent: 48 points |     12 bytes a point, oldest first
 //! ```
 //!
 //! A point holds its value as `f32`, the band as the upper halves of two `f32` (three digits, enough
-//! to draw), and the distance to the point before it. Never grows once full.
+//! to draw), the distance to the point before it, and the evidence it ended, in quarters. Never grows once full.
 
 use serde::{Deserialize, Serialize};
 
 use super::set_back::SetBack;
-use crate::model::Time;
+use crate::model::{Band, Time};
 
 /// Points kept as they were.
 const RECENT_MAX: usize = 48;
@@ -18,6 +18,8 @@ const RECENT_MAX: usize = 48;
 const COARSE_MAX: usize = 40;
 /// Points in one mean.
 const COARSE_POINTS: u32 = 8;
+/// Steps evidence is kept in.
+const EVIDENCE_STEPS: f32 = 4.0;
 /// Unit of the distance between points, in milliseconds.
 const TICK_MS: i64 = 100;
 
@@ -32,6 +34,20 @@ pub struct Point {
     pub low: f32,
     /// Upper end of what was expected.
     pub high: f32,
+    /// Evidence of the run it was part of; the highest of several.
+    pub evidence: f32,
+    /// How long it stands for, in milliseconds.
+    pub span_ms: i64,
+}
+
+impl Point {
+    /// What was expected.
+    pub fn band(&self) -> Band {
+        Band {
+            low: f64::from(self.low),
+            high: f64::from(self.high),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -41,6 +57,8 @@ struct Packed {
     high: u16,
     /// Ticks since the point before.
     gap: u16,
+    /// Evidence, in quarters.
+    evidence: u8,
 }
 
 /// A ring of points, oldest overwritten.
@@ -60,6 +78,8 @@ pub struct History {
     coarse_last: Time,
     sum: f32,
     count: u32,
+    /// Highest evidence of the points summed.
+    evidence: u8,
 }
 
 impl Ring {
@@ -98,26 +118,29 @@ impl History {
     }
 
     /// Adds a point; times ascend.
-    pub fn push(&mut self, at: Time, value: f64, low: f64, high: f64) {
+    pub fn push(&mut self, at: Time, value: f64, expected: Band, evidence: f32) {
         let point = Packed {
             value: value as f32,
-            low: upper_half(low),
-            high: upper_half(high),
+            low: upper_half(expected.low),
+            high: upper_half(expected.high),
             gap: gap_ticks(at, self.last),
+            evidence: (evidence * EVIDENCE_STEPS).clamp(0.0, 255.0) as u8,
         };
         self.recent.push(point, RECENT_MAX);
         self.last = at;
         self.sum += point.value;
+        self.evidence = self.evidence.max(point.evidence);
         self.count += 1;
         if self.count == COARSE_POINTS {
             let mean = Packed {
                 value: self.sum / COARSE_POINTS as f32,
                 gap: gap_ticks(at, self.coarse_last),
+                evidence: self.evidence,
                 ..point
             };
             self.coarse.push(mean, COARSE_MAX);
             self.coarse_last = at;
-            (self.sum, self.count) = (0.0, 0);
+            (self.sum, self.count, self.evidence) = (0.0, 0, 0);
         }
     }
 
@@ -145,6 +168,8 @@ fn walk(ring: &Ring, last: Time) -> impl Iterator<Item = Point> {
             value: packed.value,
             low: widened(packed.low),
             high: widened(packed.high),
+            evidence: f32::from(packed.evidence) / EVIDENCE_STEPS,
+            span_ms: i64::from(packed.gap) * TICK_MS,
         };
         at = at.plus_ms(-i64::from(packed.gap) * TICK_MS);
         point
@@ -180,8 +205,11 @@ mod tests {
             history.push(
                 Time::from_secs(10_000 + 5 * i),
                 i as f64,
-                i as f64 - 1.0,
-                i as f64 + 1.0,
+                Band {
+                    low: i as f64 - 1.0,
+                    high: i as f64 + 1.0,
+                },
+                2.5,
             );
         }
         let points = history.points();
@@ -191,6 +219,7 @@ mod tests {
             (last.at, last.value),
             (Time::from_secs(10_000 + 5 * 999), 999.0)
         );
+        assert!(points.iter().all(|p| (p.evidence - 2.5).abs() < 0.01));
         assert!((last.low - 998.0).abs() < 5.0 && (last.high - 1_000.0).abs() < 5.0);
         let span_ms = last.at.since(points[0].at);
         assert_eq!(

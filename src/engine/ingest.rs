@@ -73,10 +73,12 @@ impl Engine {
 
     fn take_value(&mut self, value: Reading) {
         if value.is_up {
-            self.intake
-                .row_mut(value.series)
-                .history
-                .push(value.at, value.value, 1.0, 1.0);
+            const ANSWERS: Band = Band {
+                low: 1.0,
+                high: 1.0,
+            };
+            let history = &mut self.intake.row_mut(value.series).history;
+            history.push(value.at, value.value, ANSWERS, 0.0);
             if let Some(silence) = self
                 .silence
                 .on_up(value.series, value.at, value.value >= 1.0)
@@ -299,6 +301,7 @@ impl Engine {
             score: found.score,
             pages: found.pages,
             text: found.text.into_string(),
+            explain: Some(Box::new(explain::rarity(found.score))),
         });
     }
 
@@ -376,6 +379,7 @@ impl Engine {
                         seen,
                         direction: Direction::Up,
                         score: score as f32,
+                        explain: Some(Box::new(explain::rarity(score as f32))),
                         pages: true,
                     });
                 }
@@ -406,5 +410,6 @@ fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String)
         score: CERTAIN,
         pages: true,
         text,
+        explain: None,
     }
 }

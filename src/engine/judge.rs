@@ -7,18 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
-use super::detect::{Excursion, SeriesDetector, Transition, Verdict};
+use super::detect::{
+    AGREE_SCORE, CHECKS, CheckRow, Excursion, Peak, SeriesDetector, Transition, Verdict,
+};
 use super::entities::EntityIx;
-use super::explain;
+use super::explain::{self, Rarity};
 use super::findings::{Key, Observation};
 use super::intake::{Intake, Reading, SeriesIx, SeriesRow};
 use super::set_back::SetBack;
-use crate::model::{Band, Check, Direction, MetricRole, Time, Unit};
+use crate::model::{Band, Check, Direction, Explanation, MetricRole, Time, Unit};
 
 /// Odd series of one entity weighed together at most: more say nothing new.
 const VOICES_MAX: usize = 64;
 /// What an odd series said counts for its entity this long, in milliseconds.
 const HEARD_MS: i64 = 180_000;
+
+/// Steps in which scores are kept.
+const SCORE_STEPS: f32 = 10.0;
 
 /// Slower than the upper end of the usual by less than this factor wakes nobody.
 const SLOWER_MIN: f64 = 1.3;
@@ -34,6 +39,8 @@ pub struct Judge {
     excursion: Excursion,
     /// What it said last, while it is odd.
     voice: Option<(Time, Voice)>,
+    /// What each check said of the latest value, in tenths.
+    scores: [u8; CHECKS.len()],
 }
 
 /// Series that are odd now, by entity.
@@ -46,7 +53,19 @@ impl Judge {
     /// Judges a value; `None` when the detector refuses it.
     fn observe(&mut self, role: MetricRole, at: Time, value: f64) -> Option<(Verdict, Transition)> {
         let verdict = self.detector.observe(at, value).ok()?;
+        let before = self.excursion.peak().map(|p| (p.worst_at, p.deviation));
         let transition = self.excursion.next(at, &verdict);
+        match (transition, before) {
+            (Transition::Opened, _) => {
+                let rarity = self.detector.rarity(at, verdict.deviation, verdict.streak);
+                self.excursion.note_rarity(rarity);
+            }
+            (Transition::Closed, Some((worst_at, deviation))) => {
+                self.detector.note_past(worst_at, deviation);
+            }
+            _ => {}
+        }
+        self.scores = verdict.scores.map(packed);
         self.voice = self
             .excursion
             .peak()
@@ -74,6 +93,17 @@ impl Judge {
         self.excursion.peak().is_some()
     }
 
+    /// What is known of the series.
+    pub fn detector(&self) -> &SeriesDetector {
+        &self.detector
+    }
+
+    /// What each check said of the latest value; `None` before the first.
+    pub fn scores(&self) -> Option<[f32; CHECKS.len()]> {
+        let scores = self.scores.map(|score| f32::from(score) / SCORE_STEPS);
+        (self.samples() > 0).then_some(scores)
+    }
+
     /// Samples it learned from.
     pub fn samples(&self) -> u32 {
         self.detector.samples()
@@ -82,6 +112,34 @@ impl Judge {
     /// What is expected at `at`.
     pub fn band(&self, at: Time) -> Band {
         self.detector.band(at)
+    }
+}
+
+fn packed(score: f32) -> u8 {
+    (score * SCORE_STEPS).clamp(0.0, 255.0) as u8
+}
+
+/// What stands behind the finding of a series.
+fn explanation(row: &SeriesRow, peak: &Peak) -> Explanation {
+    let rarity = Rarity {
+        at: peak.worst_at,
+        deviation: peak.deviation,
+        record: peak.rarity.record,
+        age_ms: peak.rarity.age_ms,
+        of: peak.rarity.of,
+        as_far: peak.rarity.as_far,
+    };
+    let checks = || CHECKS.iter().zip(peak.scores);
+    let titles = |agrees: bool| {
+        let is_of = |(_, score): &(&CheckRow, f32)| (*score >= AGREE_SCORE) == agrees;
+        let title = |(check, _): (&CheckRow, f32)| Box::from(check.title);
+        checks().filter(is_of).map(title).collect()
+    };
+    Explanation {
+        unusual: explain::unusual(&rarity).into(),
+        agreed: titles(true),
+        disagreed: titles(false),
+        baseline: Some(Engine::baseline_of(row)),
     }
 }
 
@@ -118,7 +176,7 @@ impl Engine {
             return;
         };
         row.history
-            .push(at, value, verdict.expected.low, verdict.expected.high);
+            .push(at, value, verdict.expected, verdict.evidence);
         let entity = row.entity;
         match transition {
             Transition::Quiet => {}
@@ -163,6 +221,7 @@ impl Engine {
             score: peak.evidence,
             pages,
             text: String::new(),
+            explain: None,
         };
         let is_news = self.findings.of_key(seen.key).is_none_or(|state| {
             state.finding.score < seen.score || (pages && !state.finding.pages)
@@ -175,7 +234,12 @@ impl Engine {
                 seen.unit,
                 seen.since,
             );
-            self.observe(Observation { text, ..seen });
+            let explain = Some(Box::new(explanation(row, peak)));
+            self.observe(Observation {
+                text,
+                explain,
+                ..seen
+            });
         }
     }
 

@@ -40,6 +40,7 @@ mod set_back;
 mod silence;
 mod topology;
 mod traces;
+mod why;
 
 use crate::config::EngineConfig;
 use crate::model::{

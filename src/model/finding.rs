@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, MetricRole, SeriesId, Time, Unit};
+use super::{EntityId, Explanation, MetricRole, SeriesId, Time, Unit};
 
 /// Identity of a finding; counts up from 1 in the order of first sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +115,9 @@ pub struct Finding {
     pub pages: bool,
     /// The sentence shown: what was expected, what was seen, untrusted.
     pub text: Box<str>,
+    /// What stands behind it.
+    #[serde(default)]
+    pub explain: Option<Box<Explanation>>,
 }
 
 impl Severity {

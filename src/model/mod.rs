@@ -10,6 +10,7 @@ mod command;
 mod delta;
 mod effect;
 mod entity;
+mod explanation;
 mod feedback;
 mod finding;
 mod hypothesis;
@@ -38,6 +39,7 @@ pub use delta::{
 };
 pub use effect::{Effect, Notification};
 pub use entity::{Entity, EntityId, EntityKind};
+pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer};
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use hypothesis::{Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};

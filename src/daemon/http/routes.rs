@@ -25,7 +25,8 @@ use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
 use crate::engine::Engine;
 use crate::model::{
-    Actor, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan, Runbook,
+    Actor, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan, Runbook, Time,
+    WhyAnswer,
 };
 
 /// Largest command, in bytes: a long note.
@@ -98,6 +99,13 @@ struct AlertParams {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WhyParams {
+    series: String,
+    at: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct AuditParams {
     after: Option<u64>,
     limit: Option<usize>,
@@ -127,6 +135,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
         .route(path::FEEDBACK, get(feedback))
+        .route(path::WHY, get(why))
         .route(path::COMMANDS, post(command))
         .route(path::AUDIT, get(audit))
         .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
@@ -305,6 +314,24 @@ async fn runbooks(
         None => engine.runbooks().iter().map(row).collect(),
     });
     Ok(Json(rows.await?))
+}
+
+async fn why(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<WhyParams>, QueryRejection>,
+) -> Answer<WhyAnswer> {
+    let Query(WhyParams { series, at }) = params?;
+    let at = match at.as_deref().map(Time::parse_rfc3339) {
+        None => None,
+        Some(Some(at)) => Some(at),
+        Some(None) => {
+            let message = "`at` must be like 2026-11-21T03:00:00Z";
+            return Err(ApiError::bad_request(message));
+        }
+    };
+    let answer = api.door.query(move |engine| engine.why(&series, at));
+    Ok(Json(answer.await?))
 }
 
 async fn feedback(State(api): State<Api>, _: Caller) -> Answer<Feedback> {

@@ -31,7 +31,7 @@ use crate::model::{
 
 use book::AlertNews;
 pub use book::{Book, Held, RESOLVED_MAX};
-pub use condition::Conditions;
+pub use condition::{Condition, Conditions};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
 use stages::{Candidate, Place, STAGES, Scene};

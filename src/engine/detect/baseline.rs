@@ -40,6 +40,10 @@ const DEVIATION_TO_SCALE: f32 = 1.25;
 const SCALE_SHARE_MIN: f32 = 1e-3;
 /// Spread assumed at least, absolutely.
 const SCALE_MIN: f32 = 1e-6;
+/// Steps in which the largest deviations are kept, in one scale.
+const RECORD_STEPS: f32 = 4.0;
+/// Deviations beyond this say no more, in scales.
+pub(super) const DEVIATION_MAX: f32 = 40.0;
 /// What a sample teaches while a fault is suspected, as a share of what it would teach.
 const DOUBT_SHARE: f32 = 0.5;
 /// After a change of cadence the spread is learned anew from as many samples.
@@ -61,6 +65,8 @@ pub(super) struct Baseline {
     hours: [[f32; HOURS]; 2],
     /// How often each hour was seen, in strides; 0 is never.
     seen: [[u8; HOURS]; 2],
+    /// Largest deviation at each hour outside of excursions, in steps of [`RECORD_STEPS`].
+    records: [[u8; HOURS]; 2],
 }
 
 /// A value to judge and to learn.
@@ -76,6 +82,8 @@ pub(super) struct Point {
     pub(super) interval_s: f32,
     /// Whether a fault is suspected: then it teaches little.
     pub(super) doubtful: bool,
+    /// Whether it counts among the largest deviations so far: one of an excursion does once it is over.
+    pub(super) counts: bool,
 }
 
 /// One value against the baseline.
@@ -129,6 +137,9 @@ impl Baseline {
             level_scale: (self.level_error * DEVIATION_TO_SCALE).max(least),
         };
         self.learn(point, phase, season, &residual);
+        if point.counts {
+            self.note_record(phase, residual.z);
+        }
         residual
     }
 
@@ -146,6 +157,28 @@ impl Baseline {
     /// The first sample came at `to_ms` at the latest.
     pub(super) fn set_back(&mut self, to_ms: i64) {
         self.first_ms = self.first_ms.min(to_ms);
+    }
+
+    /// The largest deviation so far at this hour of this kind of day, in scales.
+    pub(super) fn record(&self, at_ms: i64) -> f32 {
+        let phase = Phase::of(at_ms);
+        f32::from(self.records[phase.profile][phase.nearest()]) / RECORD_STEPS
+    }
+
+    /// An excursion is over: how far it went is known from now on.
+    pub(super) fn note_past(&mut self, at_ms: i64, deviation: f32) {
+        self.note_record(Phase::of(at_ms), deviation);
+    }
+
+    fn note_record(&mut self, phase: Phase, deviation: f32) {
+        let record = &mut self.records[phase.profile][phase.nearest()];
+        let steps = (deviation.abs().min(DEVIATION_MAX) * RECORD_STEPS) as u8;
+        *record = (*record).max(steps);
+    }
+
+    /// When the first sample came, in milliseconds.
+    pub(super) fn first_ms(&self) -> i64 {
+        self.first_ms
     }
 
     /// Whether the daily season is in use.
@@ -272,6 +305,11 @@ fn least_scale(magnitude: f32) -> f32 {
 }
 
 impl Phase {
+    /// The hour it lies in.
+    fn nearest(self) -> usize {
+        self.hours[usize::from(self.share >= 0.5)]
+    }
+
     fn of(at_ms: i64) -> Self {
         // The epoch was a Thursday; days 0 and 6 are Sunday and Saturday, in UTC.
         let day = (at_ms.div_euclid(DAY_MS) + 4).rem_euclid(7);

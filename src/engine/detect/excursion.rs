@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Verdict;
+use super::{CHECKS, Rarity, Verdict};
 use crate::model::{Band, Check, Direction, Time};
 
 /// Evidence that opens an excursion: a false-alarm rate of 10⁻⁶ a sample.
@@ -40,6 +40,12 @@ pub struct Peak {
     pub direction: Direction,
     /// Deviation there, in scales.
     pub deviation: f32,
+    /// What each check said there.
+    pub scores: [f32; CHECKS.len()],
+    /// When the worst point was.
+    pub worst_at: Time,
+    /// How unusual the first odd point was.
+    pub rarity: Rarity,
 }
 
 /// What a verdict did to the excursion.
@@ -88,6 +94,7 @@ impl Excursion {
                 let is_wider = now.high - now.low > peak.expected.high - peak.expected.low;
                 **peak = Peak {
                     since: peak.since,
+                    rarity: peak.rarity,
                     evidence: peak.evidence.max(verdict.evidence),
                     expected: if is_wider { peak.expected } else { now },
                     ..Peak::of(at, verdict)
@@ -102,6 +109,13 @@ impl Excursion {
         if let Some(peak) = &mut self.peak {
             peak.since = peak.since.min(to);
             peak.last_seen = peak.last_seen.min(to);
+        }
+    }
+
+    /// Notes how unusual it was when it opened.
+    pub fn note_rarity(&mut self, rarity: Rarity) {
+        if let Some(peak) = &mut self.peak {
+            peak.rarity = rarity;
         }
     }
 
@@ -122,6 +136,9 @@ impl Peak {
             seen: verdict.seen,
             direction: verdict.direction,
             deviation: verdict.deviation,
+            scores: verdict.scores,
+            worst_at: at,
+            rarity: Rarity::default(),
         }
     }
 

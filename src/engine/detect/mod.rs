@@ -26,12 +26,14 @@ use thiserror::Error;
 pub use alarms::ALARM_SCORE;
 pub use excursion::{Excursion, OPEN_EVIDENCE, Peak, Transition};
 pub use joint::{Call, Joint, Voice};
-pub use series::SeriesDetector;
+pub use series::{Rarity, SeriesDetector};
 
 use crate::model::{Band, Check, Direction, Time};
 
 /// A check agrees from this score on: one sample in a hundred.
-const AGREE_SCORE: f32 = 2.0;
+pub const AGREE_SCORE: f32 = 2.0;
+/// Version of the checks: counts up when the same values are judged otherwise.
+pub const DETECTOR_VERSION: u32 = 2;
 /// One row of the table of checks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CheckRow {

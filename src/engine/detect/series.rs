@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::alarms::PointAlarms;
-use super::baseline::{Baseline, Point, Residual};
+use super::baseline::{Baseline, DEVIATION_MAX, Point, Residual};
 use super::cadence::{Cadence, INTERVAL_S_MIN, Pace};
 use super::change::Changes;
 use super::evidence::Evidence;
@@ -21,8 +21,6 @@ const WARM_UP_SAMPLES: u32 = 20;
 const MATURE_SAMPLES: u32 = 120;
 /// Age before a baseline may page, in milliseconds.
 const MATURE_AGE_MS: i64 = 30 * 60_000;
-/// Deviations beyond this say no more, in scales.
-const DEVIATION_MAX: f32 = 40.0;
 /// Deviations in the short mean are clipped here, so that it takes several samples to move it.
 const SHORT_MEAN_CLIP: f32 = 6.0;
 /// Weight of a sample in the short mean of deviations: about 5 samples.
@@ -73,6 +71,19 @@ pub struct SeriesDetector {
     shapes: [Shapes; 2],
 }
 
+/// How unusual a deviation is, by what is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rarity {
+    /// The largest deviation before at this hour of this kind of day, in scales.
+    pub record: f32,
+    /// How long the baseline has learned, in milliseconds.
+    pub age_ms: i64,
+    /// Of so many values of late …
+    pub of: u16,
+    /// … as many lay as far off.
+    pub as_far: u16,
+}
+
 impl Default for SeriesDetector {
     fn default() -> Self {
         Self::new()
@@ -118,6 +129,7 @@ impl SeriesDetector {
             magnitude: self.magnitude(),
             interval_s: self.cadence.interval_s().max(INTERVAL_S_MIN),
             doubtful: self.evidence_last >= DOUBT_EVIDENCE,
+            counts: self.evidence_last <= 0.0 && self.count > WARM_UP_SAMPLES,
         });
         if residual.switched {
             // Deviations from another predictor are distributed otherwise.
@@ -152,6 +164,29 @@ impl SeriesDetector {
         } else {
             Maturity::Mature
         }
+    }
+
+    /// How unusual a deviation at `at` is: by what is kept of the hour, and by the latest values.
+    /// The samples of its own run, `streak` of them, do not count.
+    pub fn rarity(&self, at: Time, deviation: f32, streak: u16) -> Rarity {
+        let (as_far, of) = self.tails[SPIKE].as_far(deviation.abs());
+        let as_far = as_far.saturating_sub(streak.saturating_sub(1));
+        Rarity {
+            record: self.baseline.record(at.ms()),
+            age_ms: self.baseline.age_ms(at.ms()),
+            as_far,
+            of,
+        }
+    }
+
+    /// An excursion is over; how far it went is no record any more.
+    pub fn note_past(&mut self, at: Time, deviation: f32) {
+        self.baseline.note_past(at.ms(), deviation);
+    }
+
+    /// When the first sample came.
+    pub fn since(&self) -> Time {
+        Time::from_ms(self.baseline.first_ms())
     }
 
     /// When the series counts as silent unless a sample comes first.

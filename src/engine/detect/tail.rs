@@ -70,6 +70,14 @@ impl Tail {
         if over > 0.0 { TAIL_SCORE + over } else { 0.0 }
     }
 
+    /// How many of the latest values were at least as large as one just learned, itself aside, and how
+    /// many there were.
+    pub(super) fn as_far(&self, value: f32) -> (u16, u16) {
+        let bin = bin(value);
+        let as_far = self.above(bin) + self.bins[bin].saturating_sub(1);
+        (as_far, self.count)
+    }
+
     /// The largest value that is still nothing special.
     pub(super) fn usual_max(&self) -> f32 {
         self.quantile + 2.0 * self.excess

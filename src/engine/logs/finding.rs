@@ -74,6 +74,7 @@ impl LogFinding {
             score: self.score,
             pages: self.pages,
             text: self.text,
+            explain: None,
         }
     }
 }

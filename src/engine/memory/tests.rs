@@ -33,6 +33,7 @@ fn incident(id: u64, odd: &[(&str, &str)]) -> Incident {
         score: 9.0,
         pages: true,
         text: Box::from("odd"),
+        explain: None,
     };
     let mut incident = Incident::opened(IncidentId(id), EntityId::parse(odd[0].0), at, at);
     incident.phase = Phase::Resolved;

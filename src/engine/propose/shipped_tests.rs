@@ -97,6 +97,7 @@ fn trouble(case: &Case) -> Incident {
         score: 9.0,
         pages: true,
         text: Box::from("9, expected 0 to 1"),
+        explain: None,
     });
     trouble
 }

@@ -1,0 +1,89 @@
+//! Why a series did, or did not, make a finding: now or at a time, from the daemon or a recording.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Common;
+use super::output::{Failure, Table, print, print_json, safe};
+use super::place::client;
+use super::replay;
+use crate::model::{Time, Why, WhyAnswer};
+
+/// `stormglass why`
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// The series: its id, its metric, or entity and metric; label values may follow
+    #[arg(required = true, value_name = "SERIES")]
+    series: Vec<String>,
+    /// At this time, like 2026-11-21T03:00:00Z; default: now
+    #[arg(long, value_parser = replay::moment)]
+    at: Option<Time>,
+    /// Ask a recording, or the folder of the flight recorder, instead of the daemon
+    #[arg(long, value_name = "FILE", requires = "at")]
+    recording: Option<PathBuf>,
+}
+
+pub async fn run(common: &Common, args: &WhyArgs) -> Result<(), Failure> {
+    let query = args.series.join(" ");
+    let answer = match (&args.recording, args.at) {
+        (Some(file), Some(at)) => replay::engine_at(file, at)?.why(&query, Some(at)),
+        _ => client(common)?.why(&query, args.at).await?,
+    };
+    if common.json {
+        return print_json(&answer);
+    }
+    match answer {
+        WhyAnswer::One(why) => print(&page(&why)),
+        WhyAnswer::Several(names) => {
+            let names: Vec<String> = names
+                .iter()
+                .map(|name| format!("  {}", safe(name)))
+                .collect();
+            let names = names.join("\n");
+            print(&format!(
+                "several series are meant; name one by its number:\n{names}\n"
+            ))
+        }
+        WhyAnswer::Unknown => Err(Failure::new(format!("no series is called {query:?}"))),
+    }
+}
+
+fn page(why: &Why) -> String {
+    let because: Vec<String> = why
+        .because
+        .iter()
+        .map(|text| format!("- {}", safe(text)))
+        .collect();
+    let baseline = &why.baseline;
+    let season = if baseline.is_seasonal {
+        "with a daily season"
+    } else {
+        "without a season"
+    };
+    let checks = if why.checks.is_empty() {
+        String::new()
+    } else {
+        let mut table = Table::new(["CHECK", "SCORE", "ODD FROM"]);
+        for check in &why.checks {
+            let number = |value: f32| format!("{value:.1}");
+            table.row([
+                check.title.to_string(),
+                number(check.score),
+                number(check.bar),
+            ]);
+        }
+        format!("\n{}", table.render())
+    };
+    format!(
+        "{} on {} at {}\n\n{}\n\nbaseline: {}, {} values since {}, {season}, checks of version {}\n{checks}",
+        safe(&why.name),
+        safe(why.entity.as_str()),
+        why.at,
+        because.join("\n"),
+        baseline.maturity,
+        baseline.samples,
+        baseline.since,
+        baseline.checks
+    )
+}

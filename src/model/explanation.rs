@@ -1,0 +1,95 @@
+//! Why something was told, or was not: how unusual it was, who agreed, and against which baseline.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Band, EntityId, FindingId, Labels, MetricRole, SeriesId, Time, Unit};
+
+/// What stands behind a finding.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// How unusual it is, in plain words.
+    pub unusual: Box<str>,
+    /// Titles of the checks that call it odd.
+    pub agreed: Vec<Box<str>>,
+    /// Titles of the checks that do not.
+    pub disagreed: Vec<Box<str>>,
+    /// What it was compared with; `None` where nothing is learned.
+    pub baseline: Option<BaselineVersion>,
+}
+
+/// Which baseline judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaselineVersion {
+    /// Version of the checks: another one may judge the same values otherwise.
+    pub checks: u32,
+    /// Values it learned from.
+    pub samples: u32,
+    /// Since when.
+    pub since: Time,
+    /// `warming`, `learning` or `mature`.
+    pub maturity: Box<str>,
+    /// Whether it expects another value at each hour of working days and weekends.
+    pub is_seasonal: bool,
+}
+
+/// What one check says of a value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckOpinion {
+    /// Its title.
+    pub title: Box<str>,
+    /// −log10 of the chance of this on an ordinary day.
+    pub score: f32,
+    /// From this score on it calls the value odd.
+    pub bar: f32,
+}
+
+/// Why a series did, or did not, make a finding at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// The series.
+    pub series: SeriesId,
+    /// Its metric, untrusted.
+    pub name: Box<str>,
+    /// Its labels, untrusted.
+    pub labels: Labels,
+    /// The entity it is about.
+    pub entity: EntityId,
+    /// What it says of the entity.
+    pub role: MetricRole,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// The time asked about, as far as it is kept: that of the point answered for.
+    pub at: Time,
+    /// Times before this one are no longer kept here; a recording still has them.
+    pub kept_from: Time,
+    /// What was seen; `None` when there was no point.
+    pub seen: Option<f64>,
+    /// What was expected.
+    pub expected: Band,
+    /// The finding it made, if it made one.
+    pub finding: Option<FindingId>,
+    /// Evidence of the run the point was part of, −log10 of its chance.
+    pub evidence: f32,
+    /// Evidence needed to be told, raised bar included.
+    pub needed: f32,
+    /// By how much people raised the bar.
+    pub raised_by: f32,
+    /// What each check said; only of the latest point.
+    pub checks: Vec<CheckOpinion>,
+    /// The baseline that judged.
+    pub baseline: BaselineVersion,
+    /// The answer, sentence by sentence; untrusted.
+    pub because: Vec<Box<str>>,
+}
+
+/// Answer to a question about a series: its story, or the series that could be meant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyAnswer {
+    /// Exactly one series is meant.
+    One(Box<Why>),
+    /// Several could be; each with what to ask instead.
+    Several(Vec<Box<str>>),
+    /// None is.
+    Unknown,
+}
