@@ -124,6 +124,24 @@ fn the_journal_keeps_decisions_and_names_the_line_that_was_changed() {
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
     assert_eq!(verified.status.code(), Some(1));
     assert!(said.contains("line 1 was changed"), "{said}");
+    // Without the note of its end, a shortened one cannot be told from a whole one.
+    let first: String = text.split_inclusive('\n').take(1).collect();
+    std::fs::write(&journal, first).unwrap();
+    let note = dir.join("data/journal.jsonl.head");
+    let head = std::fs::read_to_string(&note).unwrap();
+    std::fs::remove_file(&note).unwrap();
+    for (args, why) in [
+        (&["audit", "verify"][..], "journal.jsonl.head is missing"),
+        (
+            &["audit", "verify", "--head", head.trim()],
+            "line 2 was cut off",
+        ),
+    ] {
+        let verified = program(&dir).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert_eq!(verified.status.code(), Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
     assert_eq!(served.stop(), 0);
 }
 

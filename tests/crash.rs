@@ -197,9 +197,10 @@ impl Life {
         );
         let lines = journal::lines(store.journal_path()).unwrap();
         let last = lines.map(|line| line.unwrap().unwrap()).last();
-        let notes = opened.records.iter().filter_map(decision).count() as u64;
+        let records = || store.records().unwrap().map(Result::unwrap);
+        let notes = records().filter_map(|record| decision(&record)).count() as u64;
         let mut engine = Engine::new(EngineConfig::default(), vec![runbook()]);
-        engine.restore(&opened.records);
+        engine.restore(records());
         Self {
             engine,
             ran: OpenOptions::new()

@@ -10,7 +10,7 @@ use super::place::{Place, client};
 use crate::api::AuditEntry;
 use crate::model::{Opinion, Record, StepEventKind, command_line};
 use crate::store::JOURNAL_FILE;
-use crate::store::journal;
+use crate::store::journal::{self, Head};
 
 /// Lines printed when nothing else is asked for: the latest.
 const LINES: usize = 50;
@@ -37,23 +37,32 @@ enum AuditCmd {
     Verify {
         /// A journal elsewhere; no daemon is needed
         file: Option<PathBuf>,
+        /// Where it ended when you last looked, as `journal.jsonl.head` said then
+        #[arg(long, value_name = "LINES HASH")]
+        head: Option<String>,
     },
 }
 
 pub async fn run(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
     match &args.what {
-        Some(AuditCmd::Verify { file }) => verify(common, file.clone()),
+        Some(AuditCmd::Verify { file, head }) => verify(common, file.clone(), head.as_deref()),
         None => lines(common, args).await,
     }
 }
 
-fn verify(common: &Common, file: Option<PathBuf>) -> Result<(), Failure> {
+fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<(), Failure> {
     let path = match file {
         Some(path) => path,
         None => Place::find(common)?.data_dir.join(JOURNAL_FILE),
     };
+    let head = match head {
+        Some(text) => Some(Head::parse(text).ok_or_else(|| {
+            Failure::usage("--head: write it as it stands in journal.jsonl.head: LINES HASH")
+        })?),
+        None => None,
+    };
     let name = path.display();
-    let checked = journal::verify(&path, None)
+    let checked = journal::verify(&path, head.as_ref())
         .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
     match checked {
         Err(broken) => {
@@ -62,16 +71,21 @@ fn verify(common: &Common, file: Option<PathBuf>) -> Result<(), Failure> {
             }
             Err(Failure::new(format!("{name}: {broken}")))
         }
-        Ok(verified) if common.json => print_json(&verified),
         Ok(verified) => {
-            let end = if verified.end_checked {
-                ""
-            } else {
-                "; its end could not be checked, the note beside it is missing"
-            };
+            if common.json {
+                print_json(&verified)?;
+            }
             let lines = verified.lines;
+            if !verified.end_checked {
+                return Err(Failure::new(format!(
+                    "{name}: {lines} lines, each as it was written; but {name}.head is missing, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
+                )));
+            }
+            if common.json {
+                return Ok(());
+            }
             print(&format!(
-                "{name}: {lines} lines, all as they were written{end}\n"
+                "{name}: {lines} lines, all as they were written\n"
             ))
         }
     }

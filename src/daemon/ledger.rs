@@ -1,11 +1,12 @@
 //! The store as the daemon uses it: appended to by the engine's thread, read by the API beside it.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::{AuditEntry, IncidentDetail};
-use crate::model::IncidentId;
+use crate::model::{IncidentId, Record};
 use crate::store::journal::{self, Entry, JournalError};
 use crate::store::{Opened, Store, StoreError};
 
@@ -57,6 +58,14 @@ impl Ledger {
         }
     }
 
+    /// Every record, oldest first, as it is read.
+    pub(super) fn records(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<Record>>>> {
+        Ok(match self.lock() {
+            Some(store) => Box::new(store.records()?),
+            None => Box::new(std::iter::empty()),
+        })
+    }
+
     /// At most `limit` lines after line `after`, or the last ones, and how many there are in all.
     pub(super) async fn read(
         &self,
@@ -81,13 +90,17 @@ impl Ledger {
         };
         let failed = |error: std::io::Error| format!("{}: {error}", path.display());
         let after = after.unwrap_or_else(|| total.saturating_sub(limit as u64));
+        let begins = self.lock().map_or(0, |store| store.before(after));
         let mut entries = Vec::new();
-        for line in journal::lines(&path).map_err(failed)? {
+        for line in journal::lines_from(&path, begins).map_err(failed)? {
+            if entries.len() >= limit {
+                break;
+            }
             // A damaged line is for `audit verify` to name.
             let Ok(line) = line.map_err(failed)? else {
                 continue;
             };
-            if line.n > after && entries.len() < limit {
+            if line.n > after {
                 entries.push(AuditEntry {
                     line: line.n,
                     at: line.at,

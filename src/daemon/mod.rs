@@ -373,7 +373,10 @@ fn recover(
     let mut engine = Engine::new(config.engine.clone(), runbooks);
     let mut banners = opened.banners;
     banners.extend(data_dir.and_then(|folder| checkpoints::restore(&mut engine, folder)));
-    engine.restore(&opened.records);
+    restore(&mut engine, &ledger).map_err(|source| {
+        let path = data_dir.map_or_else(PathBuf::new, Path::to_owned);
+        StoreError::Folder { path, source }
+    })?;
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
     let _ = notices.set(Origin::Recovery, &banners.join(" "));
@@ -382,6 +385,20 @@ fn recover(
         ledger,
         notices,
     })
+}
+
+/// Feeds the journal to a fresh engine, as far as it can be read.
+fn restore(engine: &mut Engine, ledger: &Ledger) -> std::io::Result<()> {
+    let mut read = Ok(());
+    let records = ledger.records()?.map_while(|record| match record {
+        Ok(record) => Some(record),
+        Err(error) => {
+            read = Err(error);
+            None
+        }
+    });
+    engine.restore(records);
+    read
 }
 
 /// Starts the recorder, if anything is to be recorded and there is a place for it.

@@ -40,8 +40,8 @@ pub struct Store {
 /// What opening found.
 #[derive(Debug, Default)]
 pub struct Opened {
-    /// Every record of the journal, oldest first: feed them to the engine.
-    pub records: Vec<Record>,
+    /// Lines of the journal: feed [`Store::records`] to the engine.
+    pub lines: u64,
     /// What the operator must know, a sentence each; empty when all is well.
     pub banners: Vec<String>,
 }
@@ -75,9 +75,9 @@ impl Store {
         let (journal, found) = Journal::open(&path)?;
         let mut opened = Opened::default();
         opened.tell_journal(&path, &found);
-        opened.read(&path).map_err(fail)?;
+        opened.lines = journal.head().lines;
         let db = match Db::open(&folder.join(DB_FOLDER)) {
-            Ok((db, found)) => opened.take_db(db, &found, &path, journal.head()),
+            Ok((db, found)) => opened.take_db(db, &found, &journal),
             Err(error) => {
                 opened.tell(format!("{error}: history is not kept beyond the journal"));
                 None
@@ -110,6 +110,17 @@ impl Store {
             self.db = None;
         }
         Ok(())
+    }
+
+    /// Every record, oldest first, as it is read: a journal of any length takes no memory. Lines that
+    /// cannot be read were told when it was opened.
+    pub fn records(&self) -> io::Result<impl Iterator<Item = io::Result<Record>> + use<>> {
+        records_from(self.journal.path(), 0)
+    }
+
+    /// Where to read for the lines after line `after`: see [`Journal::before`].
+    pub fn before(&self, after: u64) -> u64 {
+        self.journal.before(after)
     }
 
     /// The journal's file, for reading: a reader needs no lock.
@@ -150,6 +161,12 @@ impl Opened {
                 torn.moved_to.display()
             ));
         }
+        if found.end_unknown {
+            self.tell(format!(
+                "{}.head is missing: whether lines of the journal were cut off cannot be told",
+                path.display()
+            ));
+        }
         if let Some(broken) = &found.broken {
             self.tell(format!(
                 "{}: {broken}: somebody or something altered the journal",
@@ -158,61 +175,30 @@ impl Opened {
         }
     }
 
-    fn read(&mut self, path: &Path) -> io::Result<()> {
-        for line in journal::lines(path)? {
-            if let Ok(line) = line? {
-                self.records.push(line.record);
-            }
-        }
-        Ok(())
-    }
-
     /// Compares the database with the journal, and fills a fresh one from it.
-    fn take_db(&mut self, db: Db, found: &Found, path: &Path, head: &Head) -> Option<Db> {
+    fn take_db(&mut self, db: Db, found: &Found, journal: &Journal) -> Option<Db> {
+        let (path, head) = (journal.path(), journal.head());
         match found {
             Found::Whole => self.compare_heads(&db, path, head),
-            Found::Missing if self.records.is_empty() => {}
+            Found::Missing if head.lines == 0 => {}
             Found::Missing => self.tell(format!(
                 "the database was missing: rebuilt from {} records of the journal",
-                self.records.len()
+                head.lines
             )),
             Found::Damaged { moved_to, why } => self.tell(format!(
                 "the database was damaged ({why}): rebuilt from {} records of the journal, the \
                  damaged one is now {}",
-                self.records.len(),
+                head.lines,
                 moved_to.display()
             )),
         }
-        // Also when it is whole: after a crash it may lag behind the journal.
-        let filled = match db.head() {
-            Ok(Some(noted)) if noted == *head => Ok(()),
-            _ => self
-                .last_words()
-                .try_for_each(|record| db.keep(record))
-                .and_then(|()| db.put_head(head))
-                .and_then(|()| db.flush()),
-        };
-        match filled {
+        match fill(&db, journal) {
             Ok(()) => Some(db),
             Err(error) => {
                 self.tell(format!("{error}: history is not kept beyond the journal"));
                 None
             }
         }
-    }
-
-    /// The last record of each incident and plan: what their rows say.
-    fn last_words(&self) -> impl Iterator<Item = &Record> {
-        let mut last: BTreeMap<(bool, u64), &Record> = BTreeMap::new();
-        for record in &self.records {
-            let row = match record {
-                Record::Incident { incident } => (false, incident.id.0),
-                Record::Plan { plan } => (true, plan.id.0),
-                _ => continue,
-            };
-            last.insert(row, record);
-        }
-        last.into_values()
     }
 
     /// The end noted in the database must be in the journal.
@@ -232,6 +218,52 @@ impl Opened {
             ));
         }
     }
+}
+
+/// Puts into the database what it does not know yet: also a whole one may lag behind after a crash.
+fn fill(db: &Db, journal: &Journal) -> Result<(), DbError> {
+    let head = journal.head();
+    let known = match db.head()? {
+        Some(noted) if noted == *head => return Ok(()),
+        // One that contradicts the journal was told; what the journal says counts.
+        Some(noted) if noted.lines < head.lines => journal.before(noted.lines),
+        _ => 0,
+    };
+    // Of an incident or a plan only the last word is written, and only its place is held.
+    let mut last: BTreeMap<(bool, u64), u64> = BTreeMap::new();
+    for (place, record) in (0..).zip(records_from(journal.path(), known)?) {
+        if let Some(row) = row_of(&record?) {
+            last.insert(row, place);
+        }
+    }
+    for (place, record) in (0..).zip(records_from(journal.path(), known)?) {
+        let record = record?;
+        if row_of(&record).is_some_and(|row| last.get(&row) == Some(&place)) {
+            db.keep(&record)?;
+        }
+    }
+    db.put_head(head)?;
+    db.flush()
+}
+
+/// The row of the database that a record changes.
+fn row_of(record: &Record) -> Option<(bool, u64)> {
+    match record {
+        Record::Incident { incident } => Some((false, incident.id.0)),
+        Record::Plan { plan } => Some((true, plan.id.0)),
+        _ => None,
+    }
+}
+
+fn records_from(
+    path: &Path,
+    begins: u64,
+) -> io::Result<impl Iterator<Item = io::Result<Record>> + use<>> {
+    let lines = journal::lines_from(path, begins)?;
+    Ok(lines.filter_map(|line| match line {
+        Ok(line) => line.ok().map(|line| Ok(line.record)),
+        Err(error) => Some(Err(error)),
+    }))
 }
 
 /// Makes the folder if it is missing, and closes it to other users: it holds log lines and commands.

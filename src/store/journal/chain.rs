@@ -3,13 +3,14 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::index::Index;
 use super::{Head, LINE_BYTES_MAX, Line, head};
 use crate::model::{Record, Time};
 
@@ -80,6 +81,8 @@ pub(super) struct Scan {
     /// Bytes up to and with the last whole line; what follows is torn.
     pub good_bytes: u64,
     pub broken: Option<Broken>,
+    /// Where its lines begin.
+    pub index: Index,
     /// Bytes and head before the first break.
     before_break: Option<(u64, Head)>,
     /// What was noted beside it.
@@ -125,7 +128,7 @@ pub(super) fn genesis() -> String {
 
 /// Reads a journal once and checks every link.
 pub(super) fn scan(path: &Path, noted: Option<Head>) -> io::Result<Scan> {
-    let mut lines = Lines::open(path)?;
+    let mut lines = Lines::open(path, 0)?;
     let mut check = Check::new(noted);
     while lines.read_raw()? {
         match lines.raw.strip_suffix(b"\n") {
@@ -174,6 +177,7 @@ impl Check {
                 head: Head::default(),
                 good_bytes: 0,
                 broken: None,
+                index: Index::default(),
                 before_break: None,
                 noted,
             },
@@ -202,6 +206,7 @@ impl Check {
             // Behind a gap, numbers go on as they were written.
             here.lines = here.lines.max(line.n);
         }
+        self.scan.index.take(here.lines, self.scan.good_bytes);
         self.scan.head = here;
         self.scan.good_bytes += bytes.len() as u64 + 1;
     }
@@ -276,9 +281,11 @@ impl Check {
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, begins: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(begins))?;
         Ok(Self {
-            reader: BufReader::new(File::open(path)?),
+            reader: BufReader::new(file),
             raw: Vec::new(),
             position: 0,
         })

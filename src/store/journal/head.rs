@@ -36,6 +36,19 @@ impl Default for Head {
     }
 }
 
+impl Head {
+    /// Reads it as `FILE.head` says it: `LINES HASH`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (lines, hash) = text.trim().split_once(' ')?;
+        let is_hash = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hash.then_some(())?;
+        Some(Self {
+            lines: lines.parse().ok()?,
+            hash: hash.to_owned(),
+        })
+    }
+}
+
 /// `FILE.head`, open.
 #[derive(Debug)]
 pub(super) struct HeadFile(File);
@@ -52,7 +65,7 @@ impl HeadFile {
     pub fn read(&self) -> Option<Head> {
         let mut bytes = [0; FILE_BYTES];
         self.0.read_exact_at(&mut bytes, 0).ok()?;
-        parse(std::str::from_utf8(&bytes).ok()?)
+        Head::parse(std::str::from_utf8(&bytes).ok()?)
     }
 
     /// Notes the end.
@@ -64,17 +77,7 @@ impl HeadFile {
 
 /// What is noted beside the journal at `path`.
 pub(super) fn read_beside(path: &Path) -> Option<Head> {
-    parse(&std::fs::read_to_string(beside(path)).ok()?)
-}
-
-fn parse(text: &str) -> Option<Head> {
-    let (lines, hash) = text.trim_end().split_once(' ')?;
-    let is_hash = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    is_hash.then_some(())?;
-    Some(Head {
-        lines: lines.parse().ok()?,
-        hash: hash.to_owned(),
-    })
+    Head::parse(&std::fs::read_to_string(beside(path)).ok()?)
 }
 
 fn beside(path: &Path) -> PathBuf {

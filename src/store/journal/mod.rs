@@ -9,6 +9,7 @@
 
 mod chain;
 mod head;
+mod index;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -61,6 +62,8 @@ pub struct Journal {
     file: File,
     head: Head,
     head_file: head::HeadFile,
+    /// Where its lines begin.
+    index: index::Index,
     /// Bytes of the file that are known to be durable.
     durable_bytes: u64,
     /// A write failed: the end of the file is not known until it was cut back.
@@ -75,6 +78,9 @@ pub struct Opened {
     /// The first line that is not what was written, if any. The journal goes on behind its last
     /// line, and `audit verify` keeps naming this one.
     pub broken: Option<Broken>,
+    /// There are lines, and the note of the end beside them is gone: whether later ones were cut off
+    /// cannot be told.
+    pub end_unknown: bool,
 }
 
 /// See [`Opened::torn`].
@@ -137,22 +143,35 @@ impl Journal {
         }
         let head_file = head::HeadFile::open(path).map_err(fail)?;
         let expected = head_file.read();
-        let scan = chain::scan(path, expected)
+        let end_is_noted = expected.is_some();
+        let mut scan = chain::scan(path, expected)
             .map_err(fail)?
             .without_torn_lines();
+        scan.index.cut(scan.good_bytes);
         let torn = move_torn(path, &file, &scan).map_err(fail)?;
         // The name of a new file is durable only when its folder is.
         sync_folder(path).map_err(fail)?;
+        if scan.head.lines == 0 {
+            // From the first line on, a missing note is suspicious.
+            head_file.write(&scan.head).map_err(fail)?;
+        }
+        let end_unknown = !end_is_noted && scan.head.lines > 0;
         let journal = Self {
             path: path.to_owned(),
             file,
             head: scan.head,
             head_file,
+            index: scan.index,
             durable_bytes: scan.good_bytes,
             doubtful: false,
         };
         let broken = scan.broken;
-        Ok((journal, Opened { torn, broken }))
+        let opened = Opened {
+            torn,
+            broken,
+            end_unknown,
+        };
+        Ok((journal, opened))
     }
 
     /// Appends entries and returns when they are durable: one write and one sync for all of them.
@@ -165,6 +184,7 @@ impl Journal {
             self.cut_back()?;
         }
         let (bytes, head) = self.lines_of(entries)?;
+        let first = self.head.lines;
         self.doubtful = true;
         let mut file = &self.file;
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
@@ -175,7 +195,12 @@ impl Journal {
             return Err(error);
         }
         self.doubtful = false;
-        self.durable_bytes += bytes.len() as u64;
+        let mut begins = self.durable_bytes;
+        for (n, line) in (first + 1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            self.index.take(n, begins);
+            begins += line.len() as u64;
+        }
+        self.durable_bytes = begins;
         self.head = head;
         // The journal is the authority: a head that lags behind is caught up at the next append.
         if let Err(error) = self.head_file.write(&self.head) {
@@ -187,6 +212,12 @@ impl Journal {
     /// The number of lines and the hash of the last one.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The byte of the file at which to begin reading for the lines after line `after`: at most a few
+    /// hundred lines before them.
+    pub fn before(&self, after: u64) -> u64 {
+        self.index.before(after)
     }
 
     /// Where it is.
@@ -235,7 +266,12 @@ impl Journal {
 
 /// Reads a journal from its first line; a line that cannot be read is an error item, and reading goes on.
 pub fn lines(path: &Path) -> io::Result<Lines> {
-    Lines::open(path)
+    lines_from(path, 0)
+}
+
+/// The same from a line on that begins at this byte, as [`Journal::before`] gives it.
+pub fn lines_from(path: &Path, begins: u64) -> io::Result<Lines> {
+    Lines::open(path, begins)
 }
 
 /// Whether an entry fits a line.

@@ -267,11 +267,18 @@ fn a_lagging_or_missing_head_is_caught_up() {
     let (mut journal, _) = Journal::open(&kept.path()).unwrap();
     journal.append(&[entry(4)]).unwrap();
     drop(journal);
-    for lagging in [&at_three[..], b"", b"not a head"] {
+    for (lagging, end_unknown) in [(&at_three[..], false), (b"", true), (b"not a head", true)] {
         fs::write(&head, lagging).unwrap();
         let (journal, opened) = Journal::open(&kept.path()).unwrap();
-        assert_eq!((journal.head().lines, opened), (4, Opened::default()));
+        let expected = Opened {
+            end_unknown,
+            ..Opened::default()
+        };
+        assert_eq!((journal.head().lines, opened), (4, expected));
     }
+    fs::remove_file(&head).unwrap();
+    let (_, opened) = Journal::open(&kept.path()).unwrap();
+    assert!(opened.end_unknown, "a cut would go unnoticed");
     fs::remove_file(&head).unwrap();
     let unchecked = verify(&kept.path(), None).unwrap().unwrap();
     assert!(!unchecked.end_checked);
@@ -312,4 +319,30 @@ fn a_full_disk_is_told_and_recovered_from() {
     (&journal.file).write_all(b"{\"n\":3,").unwrap();
     journal.append(&[entry(3)]).unwrap();
     assert_eq!(kept.verify(), Ok(3));
+}
+
+#[test]
+fn what_follows_a_line_is_read_without_what_was_before() {
+    let kept = Kept::new(2);
+    let (mut journal, _) = Journal::open(&kept.path()).unwrap();
+    for batch in 0..10 {
+        let entries: Vec<Entry> = (0..100).map(|i| entry((batch + i) % 7)).collect();
+        journal.append(&entries).unwrap();
+    }
+    let check = |journal: &Journal| {
+        for after in [0, 1, 300, 998, 1_001, 1_002] {
+            let lines = lines_from(&kept.path(), journal.before(after)).unwrap();
+            let numbers: Vec<u64> = lines.map(|line| line.unwrap().unwrap().n).collect();
+            assert!(
+                numbers[0] <= after + 1 && after < numbers[0] + 512,
+                "{}",
+                numbers[0]
+            );
+            let wanted = numbers.iter().filter(|n| **n > after);
+            assert!(wanted.copied().eq(after + 1..=1_002), "after {after}");
+        }
+    };
+    check(&journal);
+    drop(journal);
+    check(&Journal::open(&kept.path()).unwrap().0);
 }
