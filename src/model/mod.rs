@@ -19,6 +19,7 @@ mod input;
 mod labels;
 pub mod logjoin;
 pub mod mask;
+mod matcher;
 mod panel;
 mod past;
 mod plan;
@@ -49,6 +50,7 @@ pub use incident::{
 };
 pub use input::{Input, Outcome, Process, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
+pub use matcher::{Matcher, Operator};
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{

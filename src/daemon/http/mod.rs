@@ -3,6 +3,7 @@
 //!
 //! Nothing here decides: handlers translate between HTTP and the engine's door, the hub and the store.
 
+mod alertmanager;
 mod answer;
 mod caller;
 mod routes;

@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
+use super::alertmanager::alertmanager_routes;
 use super::answer::{Answer, ApiError};
 use super::caller::{Callers, Peer};
 use crate::api::{
@@ -49,7 +50,7 @@ const FINAL_PLANS_MAX: usize = 50;
 /// What handlers reach.
 #[derive(Clone, Debug)]
 pub struct Api {
-    door: Door,
+    pub(super) door: Door,
     hub: Arc<Hub>,
     ledger: Ledger,
     callers: Callers,
@@ -57,7 +58,7 @@ pub struct Api {
 }
 
 /// The person behind a request; a request without one is refused.
-struct Caller(Actor);
+pub(super) struct Caller(pub(super) Actor);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,7 +124,7 @@ impl Api {
     }
 }
 
-/// Everything below `/api/v1`, for whoever the connection or the token says they are.
+/// Everything below `/api/v1`, and what Alertmanager's clients read below `/api/v2`, for whoever the connection or the token says they are.
 pub fn api_routes(api: Api) -> Router {
     Router::new()
         .route(path::VIEW, get(view))
@@ -138,6 +139,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::WHY, get(why))
         .route(path::COMMANDS, post(command))
         .route(path::AUDIT, get(audit))
+        .merge(alertmanager_routes())
         .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
         .with_state(api)
         .fallback(nothing_here)

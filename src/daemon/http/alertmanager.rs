@@ -1,0 +1,218 @@
+//! Alertmanager's API v2 for those who read: alerts, groups, receivers, for `amtool` and its like.
+//!
+//! An alert is held by its labels; of its annotations the summary is kept. A group is an incident.
+//! Answers are written page by page, so that a storm of alerts is never in memory as text.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::answer::ApiError;
+use super::routes::{Api, Caller};
+use crate::model::{AlertRow, Fingerprint, IncidentId, Matcher};
+
+/// Alerts asked of the engine at once.
+const PAGE_ALERTS: usize = 1_000;
+/// Most incidents in the answer for groups; the newest.
+const GROUPS_MAX: usize = 1_000;
+/// Most alerts of one group.
+const GROUP_ALERTS_MAX: usize = 1_000;
+/// Most matchers of a request.
+const MATCHERS_MAX: usize = 64;
+/// The one receiver there is: people.
+const RECEIVER: &str = "stormglass";
+
+/// What a request wants to see.
+#[derive(Debug, Default)]
+struct Wanted {
+    matchers: Vec<Matcher>,
+    /// Neither silenced nor inhibited.
+    hides_active: bool,
+    /// Not for us.
+    other_receiver: bool,
+}
+
+/// The routes; who asks needs to be known, as everywhere in the API.
+pub fn alertmanager_routes() -> Router<Api> {
+    Router::new()
+        .route("/api/v2/alerts", get(alerts))
+        .route("/api/v2/alerts/groups", get(groups))
+        .route("/api/v2/receivers", get(receivers))
+        .route("/api/v2/silences", get(silences).post(no_silences))
+        .route("/api/v2/silence/{id}", get(no_silence).delete(no_silences))
+}
+
+async fn alerts(
+    State(api): State<Api>,
+    _: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let wanted = Wanted::read(query.as_deref()).map_err(ApiError::bad_request)?;
+    let start = Pages {
+        api,
+        wanted,
+        after: None,
+        is_first: true,
+        is_done: false,
+    };
+    let pages = futures_util::stream::unfold(start, |mut pages| async move {
+        let text = pages.next().await?;
+        Some((Ok::<_, Infallible>(text), pages))
+    });
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    Ok((kind, Body::from_stream(pages)).into_response())
+}
+
+/// The alerts as text, page by page.
+struct Pages {
+    api: Api,
+    wanted: Wanted,
+    /// What the last page ended with.
+    after: Option<Fingerprint>,
+    is_first: bool,
+    is_done: bool,
+}
+
+impl Pages {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.is_done {
+            return None;
+        }
+        let after = self.after;
+        let rows = self
+            .api
+            .door
+            .query(move |engine| engine.alerts(after, PAGE_ALERTS, None));
+        // The engine has stopped: the list ends in the middle, which no reader takes for a whole one.
+        let rows = rows.await.ok()?;
+        let mut text = String::new();
+        for row in rows.iter().filter(|row| self.wanted.fits(row)) {
+            text.push(if std::mem::take(&mut self.is_first) {
+                '['
+            } else {
+                ','
+            });
+            text.push_str(&alert(row).to_string());
+        }
+        self.after = rows.last().map(|row| row.fingerprint);
+        if rows.len() < PAGE_ALERTS {
+            self.is_done = true;
+            text.push_str(if self.is_first { "[]\n" } else { "]\n" });
+        }
+        Some(text.into())
+    }
+}
+
+async fn groups(
+    State(api): State<Api>,
+    _: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let wanted = Wanted::read(query.as_deref()).map_err(ApiError::bad_request)?;
+    let mut left: VecDeque<IncidentId> = api
+        .door
+        .query(|engine| {
+            let with_alerts = engine.incident_rows().filter(|row| row.alerts > 0);
+            with_alerts.map(|row| row.id).collect()
+        })
+        .await?;
+    // The newest are those that somebody works on.
+    left.drain(..left.len().saturating_sub(GROUPS_MAX));
+    let mut groups = Vec::new();
+    for id in left {
+        let rows = api
+            .door
+            .query(move |engine| engine.alerts(None, GROUP_ALERTS_MAX, Some(id)));
+        let rows = rows.await?;
+        let alerts: Vec<Value> = rows
+            .iter()
+            .filter(|row| wanted.fits(row))
+            .map(alert)
+            .collect();
+        if !alerts.is_empty() {
+            groups.push(json!({
+                "labels": { "incident": id.to_string() },
+                "receiver": { "name": RECEIVER },
+                "alerts": alerts,
+            }));
+        }
+    }
+    Ok(Json(groups))
+}
+
+async fn receivers(_: State<Api>, _: Caller) -> Json<Value> {
+    Json(json!([{ "name": RECEIVER }]))
+}
+
+/// There are none, because none can be made.
+async fn silences(_: State<Api>, _: Caller) -> Json<Value> {
+    Json(json!([]))
+}
+
+async fn no_silence(_: State<Api>, _: Caller) -> ApiError {
+    ApiError::not_found("there are no silences here yet")
+}
+
+async fn no_silences(_: State<Api>, _: Caller) -> ApiError {
+    let why = "silences are not taken yet: silence in Alertmanager, or acknowledge the incident";
+    ApiError::new(StatusCode::NOT_IMPLEMENTED, why)
+}
+
+impl Wanted {
+    /// Reads `filter=…&active=false&receiver=…`; what we do not know is ignored, as Alertmanager does.
+    fn read(query: Option<&str>) -> Result<Self, String> {
+        let mut wanted = Self::default();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "filter" => wanted.matchers.extend(Matcher::parse_all(&value)?),
+                "active" => wanted.hides_active = value == "false",
+                "receiver" => {
+                    let receiver = Matcher::new("receiver", crate::model::Operator::Like, &value)?;
+                    let ours = crate::model::Labels::from_pairs([("receiver", RECEIVER)]);
+                    wanted.other_receiver = !receiver.fits(&ours.unwrap_or_default());
+                }
+                _ => {}
+            }
+            if wanted.matchers.len() > MATCHERS_MAX {
+                return Err(format!("more than {MATCHERS_MAX} matchers"));
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn fits(&self, row: &AlertRow) -> bool {
+        let is_shown = row.firing && !self.hides_active && !self.other_receiver;
+        is_shown
+            && self
+                .matchers
+                .iter()
+                .all(|matcher| matcher.fits(&row.labels))
+    }
+}
+
+/// An alert as `gettableAlert`.
+fn alert(row: &AlertRow) -> Value {
+    let mut annotations = json!({});
+    if !row.summary.is_empty() {
+        annotations["summary"] = json!(row.summary);
+    }
+    let starts_at = row.starts_at.to_rfc3339();
+    json!({
+        "annotations": annotations,
+        "endsAt": row.ends_at.to_rfc3339(),
+        "fingerprint": row.fingerprint.to_string(),
+        "labels": row.labels,
+        "receivers": [{ "name": RECEIVER }],
+        "startsAt": starts_at,
+        "status": { "inhibitedBy": [], "silencedBy": [], "state": "active" },
+        // When it was last sent is not kept.
+        "updatedAt": starts_at,
+    })
+}
