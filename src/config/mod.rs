@@ -24,8 +24,8 @@ pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{KEYMAPS, Kind, SETTINGS, Setting, THEMES, is_path};
 pub use sources::{
-    HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, SyslogConfig, TailConfig, TailFrom,
-    WhenFull,
+    ForgeConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, SyslogConfig,
+    TailConfig, TailFrom, WhenFull,
 };
 
 /// Default port of the receivers' listener.

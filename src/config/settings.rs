@@ -197,6 +197,48 @@ pub const SETTINGS: &[Setting] = &[
         "Take changes from pipelines, at `/api/v1/changes`.",
     ),
     row(
+        "sources.notifications.enabled",
+        Kind::Flag,
+        "true",
+        "Take what Alertmanager and Grafana notify by webhook, at `/webhook/alerts`.",
+    ),
+    row(
+        "sources.notifications.hold_s",
+        Kind::Integer(60, 604_800),
+        "21600",
+        "How long an alert fires that nobody resolves, in seconds: longer than until it is notified again.",
+    ),
+    row(
+        "sources.pagerduty.enabled",
+        Kind::Flag,
+        "true",
+        "Take events of PagerDuty's Events API v2, alerts and changes, at `/v2/enqueue` and `/v2/change/enqueue`.",
+    ),
+    row(
+        "sources.pagerduty.hold_s",
+        Kind::Integer(60, 604_800),
+        "21600",
+        "How long an alert fires that nobody resolves, in seconds: longer than until it is notified again.",
+    ),
+    row(
+        "sources.github.secret_file",
+        Kind::Path,
+        "",
+        "File with the secret of GitHub's webhook, on one line: deployments and releases are taken at `/webhook/github` if the signature fits.",
+    ),
+    row(
+        "sources.gitlab.secret_file",
+        Kind::Path,
+        "",
+        "File with the secret of GitLab's webhook, on one line: deployments and releases are taken at `/webhook/gitlab` if the token fits.",
+    ),
+    row(
+        "sources.gitea.secret_file",
+        Kind::Path,
+        "",
+        "File with the secret of Gitea's webhook, on one line: deployments and releases are taken at `/webhook/gitea` if the signature fits.",
+    ),
+    row(
         "sources.host.enabled",
         Kind::Flag,
         "true",

@@ -24,6 +24,16 @@ pub struct SourcesConfig {
     pub otlp: ReceiverConfig,
     /// Changes pushed by pipelines.
     pub changes: ReceiverConfig,
+    /// Alerts that Alertmanager and Grafana notify.
+    pub notifications: HookConfig,
+    /// Alerts and changes sent as PagerDuty's events.
+    pub pagerduty: HookConfig,
+    /// Deployments and releases told by GitHub.
+    pub github: ForgeConfig,
+    /// The same of GitLab.
+    pub gitlab: ForgeConfig,
+    /// The same of Gitea.
+    pub gitea: ForgeConfig,
     /// This host's own telemetry.
     pub host: HostConfig,
     /// Targets asked for their metrics.
@@ -40,6 +50,24 @@ pub struct SourcesConfig {
 pub struct ReceiverConfig {
     /// Whether requests are taken; off answers 404.
     pub enabled: bool,
+}
+
+/// A source that is told when alerts begin, and not always when they end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HookConfig {
+    /// Whether requests are taken; off answers 404.
+    pub enabled: bool,
+    /// How long an alert fires that nobody resolves, in seconds.
+    pub hold_s: u32,
+}
+
+/// A forge that tells what it deploys; off without a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForgeConfig {
+    /// File that holds the secret of the webhook.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// This host's own telemetry.
@@ -150,6 +178,11 @@ impl Default for SourcesConfig {
             remote_write: ReceiverConfig::default(),
             otlp: ReceiverConfig::default(),
             changes: ReceiverConfig::default(),
+            notifications: HookConfig::default(),
+            pagerduty: HookConfig::default(),
+            github: ForgeConfig::default(),
+            gitlab: ForgeConfig::default(),
+            gitea: ForgeConfig::default(),
             host: HostConfig::default(),
             scrape: Vec::new(),
             syslog: SyslogConfig::default(),
@@ -161,6 +194,16 @@ impl Default for SourcesConfig {
 impl Default for ReceiverConfig {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+impl Default for HookConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            // Senders notify again every four hours unless told otherwise.
+            hold_s: 6 * 3_600,
+        }
     }
 }
 

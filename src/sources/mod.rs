@@ -30,6 +30,7 @@ mod syslog;
 mod tail;
 mod tls;
 mod udp;
+mod webhook;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::model::Time;
+use webhook::{Forge, ForgeKind, Hook};
 
 pub use listen::{ListenError, bind};
 pub use queue::{
@@ -74,6 +76,10 @@ pub struct Sources {
     remote_write: Option<SignalSender>,
     otlp: Option<SignalSender>,
     changes: Option<SignalSender>,
+    notifications: Option<SignalSender>,
+    pagerduty: Option<SignalSender>,
+    /// Those whose secret is known.
+    forges: Vec<(Forge, SignalSender)>,
     host: Option<SignalSender>,
     syslog: Option<SignalSender>,
     /// One for each `[[sources.scrape]]`.
@@ -105,6 +111,19 @@ impl Sources {
                 Rhythm::Sporadic,
                 changes::PATH,
             ),
+            notifications: receiver(
+                on.notifications.enabled,
+                "notifications",
+                Rhythm::Sporadic,
+                webhook::NOTIFICATION_PATH,
+            ),
+            pagerduty: receiver(
+                on.pagerduty.enabled,
+                "pagerduty",
+                Rhythm::Sporadic,
+                webhook::PAGERDUTY_PATH,
+            ),
+            forges: forges(&config, registry),
             host: on.host.enabled.then(|| {
                 let place = format!("this host, {}", host::name(&on.host));
                 registry.source("host", Rhythm::Regular, &place)
@@ -143,8 +162,21 @@ impl Sources {
 
     /// What cannot work while the main listener cannot.
     fn receivers(&self) -> Vec<SignalSender> {
-        let receivers = [&self.alerts, &self.remote_write, &self.otlp, &self.changes];
-        receivers.into_iter().flatten().cloned().collect()
+        let receivers = [
+            &self.alerts,
+            &self.remote_write,
+            &self.otlp,
+            &self.changes,
+            &self.notifications,
+            &self.pagerduty,
+        ];
+        let forges = self.forges.iter().map(|(_, sender)| sender);
+        receivers
+            .into_iter()
+            .flatten()
+            .chain(forges)
+            .cloned()
+            .collect()
     }
 }
 
@@ -170,7 +202,59 @@ pub fn router(sources: &Sources) -> Router {
         let clock = Arc::clone(&sources.clock);
         router = router.merge(changes::routes(sender, limits.clone(), clock));
     }
+    router.merge(webhooks(sources))
+}
+
+/// The part of the router that takes what other tools notify.
+fn webhooks(sources: &Sources) -> Router {
+    let on = &sources.config.sources;
+    let hook = |sender| Hook {
+        sender,
+        limits: sources.limits.clone(),
+        clock: Arc::clone(&sources.clock),
+    };
+    let mut router = Router::new();
+    if let Some(sender) = sources.notifications.clone() {
+        let hold_ms = i64::from(on.notifications.hold_s) * 1_000;
+        router = router.merge(webhook::notification_routes(hook(sender), hold_ms));
+    }
+    if let Some(sender) = sources.pagerduty.clone() {
+        let hold_ms = i64::from(on.pagerduty.hold_s) * 1_000;
+        router = router.merge(webhook::pagerduty_routes(hook(sender), hold_ms));
+    }
+    for (forge, sender) in sources.forges.clone() {
+        router = router.merge(forge.routes(hook(sender)));
+    }
     router
+}
+
+/// Forges that the config gives a secret for. One whose secret cannot be read is shown as failed.
+fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSender)> {
+    let on = &config.sources;
+    let kinds = [
+        (ForgeKind::GitHub, &on.github),
+        (ForgeKind::GitLab, &on.gitlab),
+        (ForgeKind::Gitea, &on.gitea),
+    ];
+    let given = kinds
+        .into_iter()
+        .filter(|(_, forge)| forge.secret_file.is_some());
+    given
+        .filter_map(|(kind, forge)| {
+            let place = format!("http://{}{}", config.listen, kind.path());
+            let sender = registry.source(kind.name(), Rhythm::Sporadic, &place);
+            match Forge::new(kind, forge) {
+                Ok(forge) => Some((forge?, sender)),
+                Err(error) => {
+                    sender.fail(&format!(
+                        "[sources.{}] {error}; restart to try again",
+                        kind.name()
+                    ));
+                    None
+                }
+            }
+        })
+        .collect()
 }
 
 /// Runs every source until the future is dropped. With `tls`, every listener speaks nothing else.

@@ -4,6 +4,7 @@
 //! A peer that is not installed is skipped, loudly; with `STORMGLASS_REQUIRE_PEERS=1` it is a
 //! failure. These tests run on real time: the peers do.
 
+mod alertmanager;
 mod harness;
 mod opentelemetry;
 mod prometheus;

@@ -8,3 +8,4 @@ mod properties;
 mod remote_write;
 mod sockets;
 mod syslog;
+mod webhooks;

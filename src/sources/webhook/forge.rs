@@ -1,0 +1,385 @@
+//! Deployments and releases told by GitHub, GitLab and Gitea, as changes.
+//!
+//! Nothing unsigned is read: GitHub and Gitea sign the body (HMAC-SHA256), GitLab sends the secret
+//! itself; both are compared in constant time. A delivery that was taken once is not taken again.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use ring::hmac;
+use serde_json::{Value, json};
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Hook, head, instant};
+use crate::config::ForgeConfig;
+use crate::model::{Change, ChangeKind, EntityId, EntityKind, Labels, Signal, Time};
+use crate::sources::http::Refusal;
+use crate::sources::recent::Recent;
+
+/// Shorter secrets are guessed, in bytes.
+const SECRET_BYTES_MIN: usize = 16;
+/// Deliveries remembered, to drop those that come again.
+const DELIVERIES_REMEMBERED_MAX: usize = 20_000;
+/// Longest title of a change, in bytes.
+const TITLE_BYTES_MAX: usize = 512;
+/// Longest version shown, in bytes.
+const VERSION_BYTES_MAX: usize = 64;
+/// Characters of a commit that are shown.
+const COMMIT_CHARS: usize = 12;
+
+/// Which of them sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sources) enum ForgeKind {
+    /// GitHub and its enterprise server.
+    GitHub,
+    /// GitLab.
+    GitLab,
+    /// Gitea and Forgejo.
+    Gitea,
+}
+
+/// A forge whose webhooks are taken.
+#[derive(Clone)]
+pub(in crate::sources) struct Forge {
+    kind: ForgeKind,
+    secret: Arc<hmac::Key>,
+    /// What the secret itself becomes under its own key: compared instead of it.
+    secret_tag: Arc<hmac::Tag>,
+    taken: Arc<Mutex<Recent<u128, ()>>>,
+}
+
+/// Why a forge cannot be listened to.
+#[derive(Debug, Error)]
+#[error("`secret_file` {path}: {why}")]
+pub(in crate::sources) struct SecretError {
+    path: String,
+    why: String,
+}
+
+#[derive(Clone)]
+struct Receiver {
+    forge: Forge,
+    hook: Hook,
+}
+
+impl ForgeKind {
+    /// Name of its source, and of its section in the config.
+    pub(in crate::sources) const fn name(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Gitea => "gitea",
+        }
+    }
+
+    /// Where its webhooks are taken.
+    pub(in crate::sources) const fn path(self) -> &'static str {
+        match self {
+            Self::GitHub => "/webhook/github",
+            Self::GitLab => "/webhook/gitlab",
+            Self::Gitea => "/webhook/gitea",
+        }
+    }
+
+    /// Headers with the kind of event, the id of the delivery, and the proof.
+    const fn headers(self) -> [&'static str; 3] {
+        match self {
+            Self::GitHub => ["x-github-event", "x-github-delivery", "x-hub-signature-256"],
+            Self::GitLab => ["x-gitlab-event", "x-gitlab-event-uuid", "x-gitlab-token"],
+            Self::Gitea => ["x-gitea-event", "x-gitea-delivery", "x-gitea-signature"],
+        }
+    }
+}
+
+impl Forge {
+    /// Reads the secret that both sides know; `None` when the config names none.
+    pub(in crate::sources) fn new(
+        kind: ForgeKind,
+        config: &ForgeConfig,
+    ) -> Result<Option<Self>, SecretError> {
+        let Some(path) = &config.secret_file else {
+            return Ok(None);
+        };
+        let failed = |path: &Path, why: String| SecretError {
+            path: path.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| failed(path, e.to_string()))?;
+        let secret = text.trim();
+        if secret.len() < SECRET_BYTES_MIN {
+            let why = format!(
+                "shorter than {SECRET_BYTES_MIN} bytes: `openssl rand -hex 32` makes a good one"
+            );
+            return Err(failed(path, why));
+        }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        Ok(Some(Self {
+            kind,
+            secret_tag: Arc::new(hmac::sign(&key, secret.as_bytes())),
+            secret: Arc::new(key),
+            taken: Arc::new(Mutex::new(Recent::new(DELIVERIES_REMEMBERED_MAX))),
+        }))
+    }
+
+    /// The receiver's routes.
+    pub(in crate::sources) fn routes(self, hook: Hook) -> Router {
+        let path = self.kind.path();
+        let state = Receiver { forge: self, hook };
+        Router::new().route(path, post(receive)).with_state(state)
+    }
+
+    /// Whether the sender knows the secret.
+    fn is_proven(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+        let [_, _, proof] = self.kind.headers();
+        let Some(proof) = headers.get(proof).and_then(|value| value.to_str().ok()) else {
+            return false;
+        };
+        match self.kind {
+            ForgeKind::GitLab => {
+                let tag = self.secret_tag.as_ref().as_ref();
+                hmac::verify(&self.secret, proof.as_bytes(), tag).is_ok()
+            }
+            ForgeKind::GitHub | ForgeKind::Gitea => {
+                let hex = proof.strip_prefix("sha256=").unwrap_or(proof);
+                unhex(hex).is_some_and(|tag| hmac::verify(&self.secret, body, &tag).is_ok())
+            }
+        }
+    }
+
+    /// Whether a delivery comes for the first time. One without an id is known by its body.
+    fn is_new(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+        let [_, delivery, _] = self.kind.headers();
+        let id = headers.get(delivery).map_or(body, |value| value.as_bytes());
+        let key = xxh3_128(id);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.get(&key).is_some() {
+            return false;
+        }
+        taken.put(key, ());
+        true
+    }
+
+    /// The change an event tells; `None` for one that tells none.
+    fn change(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Time,
+    ) -> Result<Option<Change>, String> {
+        let [event, _, _] = self.kind.headers();
+        let event = headers.get(event).and_then(|value| value.to_str().ok());
+        let event = event.unwrap_or_default();
+        match (self.kind, event) {
+            (ForgeKind::GitHub, "deployment_status") => deployment_of_github(&parse(body)?, now),
+            (ForgeKind::GitLab, "Deployment Hook") => deployment_of_gitlab(&parse(body)?, now),
+            (ForgeKind::GitLab, "Release Hook") => release_of_gitlab(&parse(body)?, now),
+            (ForgeKind::GitHub | ForgeKind::Gitea, "release") => {
+                release(self.kind, &parse(body)?, now)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
+    let Receiver { forge, hook } = receiver;
+    let mut is_unproven = false;
+    let mut is_replayed = false;
+    let taken = hook
+        .take(request, |headers, body, now| {
+            if !forge.is_proven(headers, body) {
+                is_unproven = true;
+                let why = "the signature or token does not fit the secret".to_owned();
+                return Err(Refusal::Malformed(why));
+            }
+            let change = forge
+                .change(headers, body, now)
+                .map_err(Refusal::Malformed)?;
+            if !forge.is_new(headers, body) {
+                is_replayed = true;
+                return Ok(Vec::new());
+            }
+            Ok(change
+                .map(|change| Signal::Change(Box::new(change)))
+                .into_iter()
+                .collect())
+        })
+        .await;
+    match taken {
+        Ok(count) => {
+            if is_replayed {
+                hook.sender.reject(1, "a delivery came a second time");
+            }
+            Json(json!({ "taken": count })).into_response()
+        }
+        Err(refusal) if is_unproven => {
+            let why = Json(json!({ "error": refusal.to_string() }));
+            (StatusCode::UNAUTHORIZED, why).into_response()
+        }
+        Err(refusal) => refusal.answer(Json(json!({ "error": refusal.to_string() }))),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))
+}
+
+/// A text in an event, by its path.
+fn text<'a>(event: &'a Value, pointer: &str) -> Option<&'a str> {
+    event
+        .pointer(pointer)?
+        .as_str()
+        .filter(|text| !text.is_empty())
+}
+
+/// Like [`text`], of something the event must have.
+fn needed<'a>(event: &'a Value, pointer: &str) -> Result<&'a str, String> {
+    text(event, pointer).ok_or_else(|| format!("{pointer} is missing"))
+}
+
+fn number(event: &Value, pointer: &str) -> Result<u64, String> {
+    let number = event.pointer(pointer).and_then(Value::as_u64);
+    number.ok_or_else(|| format!("{pointer} is missing"))
+}
+
+/// What is told of a change.
+#[derive(Default)]
+struct Told<'a> {
+    id: String,
+    service: &'a str,
+    version: Option<&'a str>,
+    environment: Option<&'a str>,
+    by: Option<&'a str>,
+    at: Option<Time>,
+    labels: Vec<(&'a str, &'a str)>,
+}
+
+impl Told<'_> {
+    fn into_change(self, now: Time) -> Result<Change, String> {
+        let shown = self.version.map(|version| head(version, VERSION_BYTES_MAX));
+        let place = self.environment.map(|name| format!(" to {name}"));
+        let title = format!(
+            "{} {}{}",
+            self.service,
+            shown.unwrap_or_default(),
+            place.unwrap_or_default()
+        );
+        let environment = self.environment.map(|name| ("environment", name));
+        let labels = self.labels.into_iter().chain(environment);
+        Ok(Change {
+            id: self.id.into(),
+            at: self.at.unwrap_or(now),
+            kind: ChangeKind::Deploy,
+            entity: EntityId::new(EntityKind::Service, self.service),
+            title: head(&title, TITLE_BYTES_MAX).into(),
+            version: shown.map(Box::from),
+            previous_version: None,
+            by: self.by.map(Box::from),
+            labels: Labels::from_pairs(labels).map_err(|e| e.to_string())?,
+        })
+    }
+}
+
+/// A deployment counts once it succeeded: until then the old version serves.
+fn deployment_of_github(event: &Value, now: Time) -> Result<Option<Change>, String> {
+    if needed(event, "/deployment_status/state")? != "success" {
+        return Ok(None);
+    }
+    let told = Told {
+        id: format!("github-deployment-{}", number(event, "/deployment/id")?),
+        service: needed(event, "/repository/name")?,
+        version: text(event, "/deployment/sha").map(|sha| head(sha, COMMIT_CHARS)),
+        environment: text(event, "/deployment/environment"),
+        by: text(event, "/deployment/creator/login"),
+        at: instant("created_at", text(event, "/deployment_status/created_at"))?,
+        labels: labels(
+            event,
+            &[
+                ("ref", "/deployment/ref"),
+                ("url", "/deployment_status/target_url"),
+            ],
+        ),
+    };
+    told.into_change(now).map(Some)
+}
+
+fn deployment_of_gitlab(event: &Value, now: Time) -> Result<Option<Change>, String> {
+    if needed(event, "/status")? != "success" {
+        return Ok(None);
+    }
+    let told = Told {
+        id: format!("gitlab-deployment-{}", number(event, "/deployment_id")?),
+        service: needed(event, "/project/name")?,
+        version: text(event, "/short_sha"),
+        environment: text(event, "/environment"),
+        by: text(event, "/user/username"),
+        // Its time is written in a form of its own ("2021-04-28 21:50:00 +0200").
+        at: text(event, "/status_changed_at").and_then(gitlab_time),
+        labels: labels(event, &[("ref", "/ref"), ("url", "/deployable_url")]),
+    };
+    told.into_change(now).map(Some)
+}
+
+fn release_of_gitlab(event: &Value, now: Time) -> Result<Option<Change>, String> {
+    if needed(event, "/action")? != "create" {
+        return Ok(None);
+    }
+    let told = Told {
+        id: format!("gitlab-release-{}", number(event, "/id")?),
+        service: needed(event, "/project/name")?,
+        version: text(event, "/tag"),
+        at: text(event, "/released_at").and_then(gitlab_time),
+        labels: labels(event, &[("url", "/url")]),
+        ..Told::default()
+    };
+    told.into_change(now).map(Some)
+}
+
+/// GitHub and Gitea tell releases alike.
+fn release(kind: ForgeKind, event: &Value, now: Time) -> Result<Option<Change>, String> {
+    if needed(event, "/action")? != "published" {
+        return Ok(None);
+    }
+    let told = Told {
+        id: format!("{}-release-{}", kind.name(), number(event, "/release/id")?),
+        service: needed(event, "/repository/name")?,
+        version: text(event, "/release/tag_name"),
+        environment: None,
+        by: text(event, "/release/author/login"),
+        at: instant("published_at", text(event, "/release/published_at"))?,
+        labels: labels(event, &[("url", "/release/html_url")]),
+    };
+    told.into_change(now).map(Some)
+}
+
+fn labels<'a>(event: &'a Value, named: &[(&'a str, &str)]) -> Vec<(&'a str, &'a str)> {
+    let pairs = named.iter();
+    pairs
+        .filter_map(|(name, pointer)| Some((*name, text(event, pointer)?)))
+        .collect()
+}
+
+/// `2021-04-28 21:50:00 +0200`, or RFC 3339.
+fn gitlab_time(text: &str) -> Option<Time> {
+    let own = chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S %z");
+    let own = own.ok().map(|at| Time::from_ms(at.timestamp_millis()));
+    own.or_else(|| Time::parse_rfc3339(text))
+}
+
+/// Bytes written as hex digits.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}

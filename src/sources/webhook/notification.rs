@@ -1,0 +1,126 @@
+//! Webhooks of Alertmanager (version 4) and of Grafana, which has the same shape and more.
+//!
+//! An alert that is missing from a notification is not resolved by that: notifications are cut
+//! (`max_alerts`) and grouped. What a notification says it left out is counted as lost.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Hook, instant};
+use crate::model::{Alert, Fingerprint, Labels, Signal, Time};
+use crate::sources::http::Refusal;
+
+/// Where notifications are taken.
+pub(super) const PATH: &str = "/webhook/alerts";
+
+/// A notification. Fields that we do not need are whatever the sender's version makes of them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notification {
+    alerts: Vec<Sent>,
+    #[serde(default)]
+    truncated_alerts: u64,
+}
+
+/// An alert of a notification.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    status: Option<String>,
+    labels: BTreeMap<String, String>,
+    annotations: Option<BTreeMap<String, String>>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    #[serde(rename = "generatorURL")]
+    generator_url: Option<Box<str>>,
+}
+
+#[derive(Clone)]
+struct Receiver {
+    hook: Hook,
+    /// How long an alert fires that nobody resolves: longer than until it is notified again.
+    hold_ms: i64,
+}
+
+pub(super) fn routes(hook: Hook, hold_ms: i64) -> Router {
+    Router::new()
+        .route(PATH, post(receive))
+        .with_state(Receiver { hook, hold_ms })
+}
+
+async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
+    let mut left_out = 0;
+    let taken = receiver
+        .hook
+        .take(request, |_, body, now| {
+            let (signals, truncated) = read(body, now, receiver.hold_ms)?;
+            left_out = truncated;
+            Ok(signals)
+        })
+        .await;
+    match taken {
+        Ok(count) => {
+            if left_out > 0 {
+                let why = format!("a notification left out {left_out} alerts (`max_alerts`)");
+                receiver.hook.sender.lose(left_out, &why);
+            }
+            Json(json!({ "taken": count })).into_response()
+        }
+        Err(refusal) => refusal.answer(Json(json!({ "error": refusal.to_string() }))),
+    }
+}
+
+/// The alerts of a notification, and how many it says it left out.
+fn read(body: &[u8], now: Time, hold_ms: i64) -> Result<(Vec<Signal>, u64), Refusal> {
+    let sent: Notification = serde_json::from_slice(body).map_err(|e| {
+        Refusal::Malformed(format!(
+            "not a notification of Alertmanager or Grafana: {e}"
+        ))
+    })?;
+    let alerts = sent.alerts.into_iter().enumerate();
+    let signals = alerts.map(|(i, sent)| {
+        let alert = alert(sent, now, hold_ms);
+        let alert = alert.map_err(|why| Refusal::Malformed(format!("alert {i}: {why}")))?;
+        Ok(Signal::Alert(Box::new(alert)))
+    });
+    Ok((
+        signals.collect::<Result<_, Refusal>>()?,
+        sent.truncated_alerts,
+    ))
+}
+
+fn alert(sent: Sent, now: Time, hold_ms: i64) -> Result<Alert, String> {
+    let labels = pack(&sent.labels)?;
+    if labels.is_empty() {
+        return Err("at least one label with a value is needed".to_owned());
+    }
+    let starts_at = instant("startsAt", sent.starts_at.as_deref())?.unwrap_or(now);
+    let ended = instant("endsAt", sent.ends_at.as_deref())?;
+    let ends_at = match sent.status.as_deref() {
+        // The status decides; the end is when it says so, or now.
+        Some("resolved") => ended.unwrap_or(now).min(now),
+        Some("firing") | None => ended
+            .filter(|end| *end > now)
+            .unwrap_or(now.plus_ms(hold_ms)),
+        Some(other) => return Err(format!("status {other:?} is neither firing nor resolved")),
+    };
+    Ok(Alert {
+        fingerprint: Fingerprint::of(&labels),
+        labels,
+        annotations: pack(&sent.annotations.unwrap_or_default())?,
+        starts_at: starts_at.min(ends_at),
+        ends_at,
+        generator_url: sent.generator_url.filter(|url| !url.is_empty()),
+    })
+}
+
+fn pack(pairs: &BTreeMap<String, String>) -> Result<Labels, String> {
+    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+    Labels::from_pairs(pairs.map(|(n, v)| (n.as_str(), v.as_str()))).map_err(|e| e.to_string())
+}

@@ -1,0 +1,225 @@
+//! A real `amtool` adds alerts and asks for them, with an operator's token; and a real Alertmanager
+//! notifies us by its webhook and as if we were PagerDuty.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Peer, Receiver, free_port, missing, write};
+
+/// The token of the operator that `amtool` acts for.
+const TOKEN: &str = "a-token-of-some-length";
+
+/// Runs `amtool`; what it prints, or why it fails.
+async fn amtool(receiver: &Receiver, args: &[&str]) -> Result<String, String> {
+    let mut command = Command::new("amtool");
+    command
+        .arg(format!("--alertmanager.url=http://{}", receiver.address()))
+        .arg(format!(
+            "--http.config.file={}",
+            receiver.dir.path().join("http.yml").display()
+        ))
+        .args(args);
+    let run = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = run.expect("no panic").map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Names of the alerts in JSON that `amtool` prints, in order.
+fn names(json: &str) -> Vec<String> {
+    let alerts: Vec<Value> = serde_json::from_str(json).expect("amtool prints JSON");
+    let name = |alert: &Value| alert["labels"]["alertname"].as_str().map(str::to_owned);
+    let mut names: Vec<String> = alerts.iter().filter_map(name).collect();
+    names.sort();
+    names
+}
+
+async fn receiver() -> Receiver {
+    let secrets = tempfile::tempdir().expect("a directory for the token");
+    write(secrets.path(), "token", TOKEN);
+    let token = secrets.path().join("token");
+    let receiver = Receiver::with(&format!(
+        "[[operators]]\nname = \"mia\"\nrole = \"responder\"\ntoken_file = {token:?}\n"
+    ))
+    .await;
+    let config = format!("authorization: {{ type: Bearer, credentials: {TOKEN} }}\n");
+    write(receiver.dir.path(), "http.yml", &config);
+    receiver
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_amtool_adds_and_reads_alerts() {
+    if Command::new("amtool").arg("--version").output().is_err() {
+        return missing("amtool", "apt-get install prometheus-alertmanager");
+    }
+    let receiver = receiver().await;
+    for (name, service) in [
+        ("SlowCheckout", "checkout"),
+        ("SlowCart", "cart"),
+        ("DiskFull", "cart"),
+    ] {
+        let labels = [
+            format!("alertname={name}"),
+            format!("service={service}"),
+            "severity=critical".to_owned(),
+        ];
+        let summary = "--annotation=summary=it is slow, isn't it";
+        let added = amtool(
+            &receiver,
+            &["alert", "add", &labels[0], &labels[1], &labels[2], summary],
+        )
+        .await;
+        assert_eq!(added, Ok(String::new()), "{name}");
+    }
+    receiver
+        .wait_for("three alerts", |engine| {
+            (engine.counts().alerts_firing == 3).then_some(())
+        })
+        .await;
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&[], &["DiskFull", "SlowCart", "SlowCheckout"]),
+        (&["alertname=DiskFull"], &["DiskFull"]),
+        (&["alertname=~Slow.*", "service!=cart"], &["SlowCheckout"]),
+        (&["service!~c.*"], &[]),
+        (
+            &["--receiver=stormglass", "service=checkout"],
+            &["SlowCheckout"],
+        ),
+        (&["--receiver=pager"], &[]),
+    ];
+    for (args, expected) in cases {
+        let args = [&["alert", "query", "-o", "json"], args].concat();
+        let printed = amtool(&receiver, &args)
+            .await
+            .expect("amtool understands us");
+        assert_eq!(names(&printed), expected, "{args:?}");
+    }
+    let simple = amtool(&receiver, &["alert", "query", "alertname=DiskFull"]).await;
+    let simple = simple.expect("amtool understands us");
+    assert!(
+        simple.contains("it is slow, isn't it") && simple.contains("active"),
+        "{simple}"
+    );
+    let shown = amtool(&receiver, &["cluster", "show"])
+        .await
+        .expect("amtool understands us");
+    assert!(shown.contains("disabled"), "{shown}");
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reads_alerts_without_a_token() {
+    let receiver = receiver().await;
+    // Another test may have installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::new();
+    for path in ["alerts", "alerts/groups", "receivers", "silences"] {
+        let url = format!("http://{}/api/v2/{path}", receiver.address());
+        let answer = http.get(&url).send().await.expect("it answers");
+        assert_eq!(answer.status(), 401, "{path}");
+        let answer = http.get(&url).bearer_auth(TOKEN).send().await;
+        assert_eq!(
+            answer
+                .expect("it answers")
+                .text()
+                .await
+                .expect("text")
+                .trim(),
+            match path {
+                "receivers" => "[{\"name\":\"stormglass\"}]",
+                _ => "[]",
+            }
+        );
+    }
+    receiver.stop().await;
+}
+
+/// An Alertmanager that notifies us in two ways.
+fn alertmanager(receiver: &Receiver, port: u16) -> Option<Peer> {
+    let dir = receiver.dir.path();
+    let us = receiver.address();
+    write(
+        dir,
+        "am.yml",
+        &format!(
+            "route: {{ receiver: us, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1m }}\n\
+             receivers:\n\
+             - name: us\n\
+             \x20 webhook_configs: [{{ url: 'http://{us}/webhook/alerts', send_resolved: true }}]\n\
+             \x20 pagerduty_configs: [{{ url: 'http://{us}/v2/enqueue', routing_key: '0123456789abcdef0123456789abcdef' }}]\n"
+        ),
+    );
+    let child = Command::new("prometheus-alertmanager")
+        .arg(format!("--config.file={}", dir.join("am.yml").display()))
+        .arg(format!("--storage.path={}", dir.join("am").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg("--cluster.listen-address=")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    child.ok().map(Peer)
+}
+
+/// Adds the one alert to the Alertmanager at `port`, until it is up to take it.
+async fn add_alert(port: u16, ends: &[&str]) {
+    for _ in 0..100 {
+        let added = Command::new("amtool")
+            .arg(format!("--alertmanager.url=http://127.0.0.1:{port}"))
+            .args([
+                "alert",
+                "add",
+                "alertname=PoolFull",
+                "service=checkout",
+                "severity=critical",
+            ])
+            .args(["--annotation=summary=no connection is free"])
+            .args(ends)
+            .output()
+            .expect("amtool runs");
+        if added.status.success() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the Alertmanager takes no alert");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_alertmanager_notifies_us() {
+    if Command::new("amtool").arg("--version").output().is_err() {
+        return missing("amtool", "apt-get install prometheus-alertmanager");
+    }
+    let port = free_port();
+    let receiver = Receiver::start().await;
+    let Some(_peer) = alertmanager(&receiver, port) else {
+        return missing(
+            "prometheus-alertmanager",
+            "apt-get install prometheus-alertmanager",
+        );
+    };
+    add_alert(port, &[]).await;
+    let incident = receiver
+        .wait_for("the alert in both shapes", |engine| {
+            let mut rows = engine.incident_rows();
+            let row = rows.find(|row| row.entity.to_string() == "service/checkout");
+            row.filter(|_| engine.counts().alerts_firing == 2)
+        })
+        .await;
+    assert_eq!(incident.alerts, 2, "one incident of both: {incident:?}");
+    let ended = stormglass::daemon::Clock::real().now().to_rfc3339();
+    add_alert(port, &[&format!("--end={ended}")]).await;
+    receiver
+        .wait_for("the end of both", |engine| {
+            (engine.counts().alerts_firing == 0).then_some(())
+        })
+        .await;
+    for name in ["notifications", "pagerduty"] {
+        let row = receiver.source(name);
+        assert_eq!((row.rejected, row.dropped), (0, 0), "{row:?}");
+    }
+    receiver.stop().await;
+}

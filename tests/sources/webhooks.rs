@@ -1,0 +1,428 @@
+//! Notifications of other tools, as they send them: what becomes of each, and what is refused.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use stormglass::model::{Alert, Change, ChangeKind, EntityId, Fingerprint, Labels, Signal, Time};
+
+use crate::harness::{Answer, NOW, Receivers};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+/// How long an alert is held that nobody resolves, by default.
+const HOLD_MS: i64 = 6 * 3_600_000;
+
+/// As Alertmanager 0.25 sends it; cut to one firing and one resolved alert.
+pub const NOTIFICATION: &str = r#"{"receiver":"hook","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"InstanceDown","instance":"127.0.0.1:19999","service":"checkout","severity":"critical"},"annotations":{"summary":"127.0.0.1:19999 of job dead down"},"startsAt":"2026-11-20T15:22:11.087Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://vm:19090/graph?g0.tab=1","fingerprint":"757d65bc88e32a06"},{"status":"resolved","labels":{"alertname":"DiskFull"},"annotations":{},"startsAt":"2026-11-20T15:10:00Z","endsAt":"2026-11-20T15:20:00Z","generatorURL":"","fingerprint":"1b821551d31d953a"}],"groupLabels":{"alertname":"InstanceDown"},"commonLabels":{},"commonAnnotations":{},"externalURL":"http://vm:19093","version":"4","groupKey":"{}","truncatedAlerts":3}"#;
+
+/// As Alertmanager 0.25 pages.
+pub const PAGERDUTY_EVENT: &str = r#"{"routing_key":"0123456789abcdef0123456789abcdef","dedup_key":"d8a205d1","event_action":"trigger","payload":{"summary":"[FIRING:1] InstanceDown dead (lab)","source":"Alertmanager","severity":"error","custom_details":{"firing":"Labels:\n - alertname = InstanceDown\n - instance = 127.0.0.1:19999\n - service = checkout\n - severity = critical\nAnnotations:\n - summary = down\nSource: http://vm\nLabels:\n - alertname = Other\n","num_firing":"2","num_resolved":"0","resolved":""}},"client":"Alertmanager","client_url":"http://vm:19093/#/alerts?receiver=pd"}"#;
+
+async fn post(receivers: &Receivers, path: &str, body: impl Into<axum::body::Body>) -> Answer {
+    receivers.send("POST", path, JSON, body).await
+}
+
+fn at(text: &str) -> Time {
+    Time::parse_rfc3339(text).expect("a time")
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).expect("short")
+}
+
+#[tokio::test]
+async fn notifications_of_alertmanager_and_grafana_are_taken() {
+    let mut receivers = Receivers::new();
+    let answer = post(&receivers, "/webhook/alerts", NOTIFICATION).await;
+    assert_eq!(
+        (answer.status, answer.text()),
+        (StatusCode::OK, "{\"taken\":2}")
+    );
+    let firing = labels(&[
+        ("alertname", "InstanceDown"),
+        ("instance", "127.0.0.1:19999"),
+        ("service", "checkout"),
+        ("severity", "critical"),
+    ]);
+    let resolved = labels(&[("alertname", "DiskFull")]);
+    let expected = [
+        Alert {
+            fingerprint: Fingerprint::of(&firing),
+            labels: firing,
+            annotations: labels(&[("summary", "127.0.0.1:19999 of job dead down")]),
+            starts_at: at("2026-11-20T15:22:11.087Z"),
+            ends_at: NOW.plus_ms(HOLD_MS),
+            generator_url: Some("http://vm:19090/graph?g0.tab=1".into()),
+        },
+        Alert {
+            fingerprint: Fingerprint::of(&resolved),
+            labels: resolved,
+            annotations: Labels::empty(),
+            starts_at: at("2026-11-20T15:10:00Z"),
+            ends_at: at("2026-11-20T15:20:00Z"),
+            generator_url: None,
+        },
+    ];
+    assert_eq!(
+        receivers.taken(),
+        expected.map(|alert| Signal::Alert(Box::new(alert)))
+    );
+    let row = receivers.row("notifications");
+    assert_eq!(
+        (row.taken, row.dropped),
+        (2, 3),
+        "what it left out is counted"
+    );
+
+    // Grafana: the same skeleton, and a good deal more.
+    let grafana = r#"{"receiver":"x","status":"firing","orgId":1,"version":"1","title":"t","state":"alerting","message":"m","truncatedAlerts":0,"alerts":[{"status":"firing","labels":{"alertname":"High"},"annotations":null,"startsAt":"2026-11-20T15:22:11Z","endsAt":"0001-01-01T00:00:00Z","values":{"A":1.5},"silenceURL":"s","dashboardURL":"d","panelURL":"","imageURL":null}]}"#;
+    assert_eq!(
+        post(&receivers, "/webhook/alerts", grafana).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(receivers.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn pagerduty_events_begin_and_end_alerts() {
+    let mut receivers = Receivers::new();
+    let answer = post(&receivers, "/v2/enqueue", PAGERDUTY_EVENT).await;
+    let said: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let success =
+        json!({"status": "success", "message": "Event processed", "dedup_key": "d8a205d1"});
+    assert_eq!((answer.status, said), (StatusCode::ACCEPTED, success));
+    let expected = Alert {
+        fingerprint: Fingerprint::of(&labels(&[("dedup_key", "d8a205d1")])),
+        labels: labels(&[
+            ("alertname", "InstanceDown"),
+            ("instance", "127.0.0.1:19999"),
+            ("service", "checkout"),
+            ("severity", "critical"),
+        ]),
+        annotations: labels(&[("summary", "[FIRING:1] InstanceDown dead (lab)")]),
+        starts_at: NOW,
+        ends_at: NOW.plus_ms(HOLD_MS),
+        generator_url: Some("http://vm:19093/#/alerts?receiver=pd".into()),
+    };
+    let fingerprint = expected.fingerprint;
+    assert_eq!(receivers.taken(), [Signal::Alert(Box::new(expected))]);
+    let resolve = r#"{"routing_key":"x","dedup_key":"d8a205d1","event_action":"resolve"}"#;
+    assert_eq!(
+        post(&receivers, "/v2/enqueue", resolve).await.status,
+        StatusCode::ACCEPTED
+    );
+    match receivers.taken().as_slice() {
+        [Signal::Alert(alert)] => {
+            assert_eq!((alert.fingerprint, alert.ends_at), (fingerprint, NOW));
+        }
+        other => panic!("not one alert: {other:?}"),
+    }
+    let acknowledge = resolve.replace("resolve", "acknowledge");
+    assert_eq!(
+        post(&receivers, "/v2/enqueue", acknowledge).await.status,
+        StatusCode::ACCEPTED
+    );
+    assert_eq!(receivers.taken(), []);
+    // Without a key, the same trouble is the same alert.
+    let keyless = r#"{"routing_key":"x","event_action":"trigger","payload":{"summary":"disk full","source":"db-1","severity":"critical","component":"postgres","class":"disk"}}"#;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        post(&receivers, "/v2/enqueue", keyless).await;
+        seen.extend(receivers.taken().into_iter().map(|signal| match signal {
+            Signal::Alert(alert) => (alert.fingerprint, alert.labels),
+            other => panic!("not an alert: {other:?}"),
+        }));
+    }
+    let named = labels(&[
+        ("alertname", "disk"),
+        ("instance", "db-1"),
+        ("service", "postgres"),
+        ("severity", "critical"),
+    ]);
+    assert_eq!(
+        (seen.len(), seen[0] == seen[1], &seen[0].1),
+        (2, true, &named)
+    );
+}
+
+#[tokio::test]
+async fn pagerduty_changes_are_changes() {
+    let mut receivers = Receivers::new();
+    let body = r#"{"routing_key":"x","payload":{"summary":"Build Success: checkout v812","timestamp":"2026-11-20T15:20:00.000Z","source":"ci-1","custom_details":{"service":"checkout","version":"v812","build_state":"passed"}},"links":[{"href":"https://ci/1"}]}"#;
+    for _ in 0..2 {
+        let answer = post(&receivers, "/v2/change/enqueue", body).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+        match receivers.taken().as_slice() {
+            [Signal::Change(change)] => {
+                let expected = Change {
+                    id: change.id.clone(),
+                    at: at("2026-11-20T15:20:00Z"),
+                    kind: ChangeKind::Other,
+                    entity: EntityId::parse("service/checkout"),
+                    title: "Build Success: checkout v812".into(),
+                    version: Some("v812".into()),
+                    previous_version: None,
+                    by: None,
+                    labels: labels(&[("service", "checkout"), ("version", "v812")]),
+                };
+                assert_eq!(
+                    (&**change, &*change.id),
+                    (&expected, "pagerduty-2fac843baa1082e6")
+                );
+            }
+            other => panic!("not one change: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_notification_is_refused_with_its_reason() {
+    let cases = [
+        (
+            "/webhook/alerts",
+            "[]",
+            "not a notification of Alertmanager or Grafana",
+        ),
+        (
+            "/webhook/alerts",
+            r#"{"alerts":[{"labels":{}}]}"#,
+            "alert 0: at least one label",
+        ),
+        (
+            "/webhook/alerts",
+            r#"{"alerts":[{"status":"odd","labels":{"a":"1"}}]}"#,
+            "alert 0: status \"odd\" is neither firing nor resolved",
+        ),
+        (
+            "/v2/enqueue",
+            "{}",
+            "not an event: missing field `event_action`",
+        ),
+        (
+            "/v2/enqueue",
+            r#"{"event_action":"resolve"}"#,
+            "\"resolve\" needs a dedup_key",
+        ),
+        (
+            "/v2/enqueue",
+            r#"{"event_action":"trigger","payload":{"summary":"a","source":"b"}}"#,
+            "payload.severity \"\" is none of critical, error, warning, info",
+        ),
+        (
+            "/v2/enqueue",
+            r#"{"event_action":"trigger","payload":{"source":"b","severity":"info"}}"#,
+            "payload.summary is needed",
+        ),
+        (
+            "/v2/change/enqueue",
+            r#"{"payload":{"summary":"a"}}"#,
+            "payload.source, or custom_details.service",
+        ),
+    ];
+    let receivers = Receivers::new();
+    for (path, body, reason) in cases {
+        let answer = post(&receivers, path, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        let text = answer.text().replace("\\\"", "\"");
+        assert!(text.contains(reason), "{text} lacks {reason}");
+    }
+    let row = receivers.row("pagerduty");
+    assert_eq!(row.rejected, 5);
+    let off = "[sources]\nnotifications.enabled = false\npagerduty.enabled = false\n";
+    let off = Receivers::with(off);
+    for path in ["/webhook/alerts", "/v2/enqueue", "/webhook/github"] {
+        assert_eq!(
+            post(&off, path, "{}").await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+}
+
+const SECRET: &str = "It's a Secret to Everybody";
+
+fn forges() -> (Receivers, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory for the secret");
+    let file = dir.path().join("secret");
+    std::fs::write(&file, format!("{SECRET}\n")).expect("it is writable");
+    let sections = ["github", "gitlab", "gitea"];
+    let sections = sections.map(|name| format!("[sources.{name}]\nsecret_file = {file:?}\n"));
+    (Receivers::with(&sections.concat()), dir)
+}
+
+fn signature(body: &str) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+    let tag = ring::hmac::sign(&key, body.as_bytes());
+    tag.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Sends an event as a forge does, proven; gives the changes it became.
+async fn tell(
+    receivers: &mut Receivers,
+    forge: &str,
+    event: &str,
+    delivery: &str,
+    body: &str,
+) -> Vec<Change> {
+    let signed = signature(body);
+    let (names, proof) = match forge {
+        "github" => (
+            ["x-github-event", "x-github-delivery", "x-hub-signature-256"],
+            format!("sha256={signed}"),
+        ),
+        "gitlab" => (
+            ["x-gitlab-event", "x-gitlab-event-uuid", "x-gitlab-token"],
+            SECRET.to_owned(),
+        ),
+        _ => (
+            ["x-gitea-event", "x-gitea-delivery", "x-gitea-signature"],
+            signed,
+        ),
+    };
+    let headers = [
+        (names[0], event),
+        (names[1], delivery),
+        (names[2], proof.as_str()),
+    ];
+    let path = format!("/webhook/{forge}");
+    let answer = receivers
+        .send("POST", &path, &headers, body.to_owned())
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let changes = receivers.taken().into_iter().map(|signal| match signal {
+        Signal::Change(change) => *change,
+        other => panic!("not a change: {other:?}"),
+    });
+    changes.collect()
+}
+
+#[tokio::test]
+async fn deployments_and_releases_of_forges_are_changes_once() {
+    let github = r#"{"action":"created","deployment_status":{"state":"success","created_at":"2026-11-20T15:20:00Z","target_url":"https://ci/1"},"deployment":{"id":42,"sha":"4f1d2c9aa0b1c2d3e4f5","ref":"main","environment":"production","creator":{"login":"mia"}},"repository":{"name":"checkout","full_name":"shop/checkout"}}"#;
+    let gitlab = r#"{"object_kind":"deployment","status":"success","status_changed_at":"2026-11-20 16:20:00 +0100","deployment_id":7,"environment":"staging","project":{"name":"cart"},"short_sha":"279484c0","user":{"username":"max"},"ref":"main","deployable_url":"https://gl/7"}"#;
+    let gitea = r#"{"action":"published","release":{"id":3,"tag_name":"v1.2.0","html_url":"https://tea/3","author":{"login":"kim"},"published_at":"2026-11-20T15:20:00Z"},"repository":{"name":"search"}}"#;
+    let expected =
+        |id: &str, service: &str, title: &str, version: &str, by: &str, pairs: &[(&str, &str)]| {
+            Change {
+                id: id.into(),
+                at: at("2026-11-20T15:20:00Z"),
+                kind: ChangeKind::Deploy,
+                entity: EntityId::parse(&format!("service/{service}")),
+                title: title.into(),
+                version: Some(version.into()),
+                previous_version: None,
+                by: Some(by.into()),
+                labels: labels(pairs),
+            }
+        };
+    let cases = [
+        (
+            ["github", "deployment_status", github],
+            expected(
+                "github-deployment-42",
+                "checkout",
+                "checkout 4f1d2c9aa0b1 to production",
+                "4f1d2c9aa0b1",
+                "mia",
+                &[
+                    ("environment", "production"),
+                    ("ref", "main"),
+                    ("url", "https://ci/1"),
+                ],
+            ),
+        ),
+        (
+            ["gitlab", "Deployment Hook", gitlab],
+            expected(
+                "gitlab-deployment-7",
+                "cart",
+                "cart 279484c0 to staging",
+                "279484c0",
+                "max",
+                &[
+                    ("environment", "staging"),
+                    ("ref", "main"),
+                    ("url", "https://gl/7"),
+                ],
+            ),
+        ),
+        (
+            ["gitea", "release", gitea],
+            expected(
+                "gitea-release-3",
+                "search",
+                "search v1.2.0",
+                "v1.2.0",
+                "kim",
+                &[("url", "https://tea/3")],
+            ),
+        ),
+    ];
+    let (mut receivers, _dir) = forges();
+    for ([forge, event, body], change) in cases {
+        assert_eq!(
+            tell(&mut receivers, forge, event, "d-1", body).await,
+            [change],
+            "{forge}"
+        );
+        assert_eq!(
+            tell(&mut receivers, forge, event, "d-1", body).await,
+            [],
+            "{forge}: a replay"
+        );
+        assert_eq!(receivers.row(forge).rejected, 1, "{forge}: counted");
+        // What is no change is taken and says nothing.
+        assert_eq!(
+            tell(&mut receivers, forge, "ping", "d-2", "{}").await,
+            [],
+            "{forge}"
+        );
+    }
+    let pending = github.replace("\"success\"", "\"in_progress\"");
+    let told = tell(
+        &mut receivers,
+        "github",
+        "deployment_status",
+        "d-3",
+        &pending,
+    )
+    .await;
+    assert_eq!(told, [], "the old version still serves");
+}
+
+#[tokio::test]
+async fn nothing_unproven_is_read() {
+    let (mut receivers, _dir) = forges();
+    // The example of GitHub's own documentation.
+    let proof = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    let headers = [("x-hub-signature-256", proof), ("x-github-event", "ping")];
+    let answer = receivers
+        .send("POST", "/webhook/github", &headers, "Hello, World!")
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let short = &proof[..proof.len() - 2];
+    let cases: [(&str, Vec<(&str, &str)>); 7] = [
+        ("github", vec![]),
+        ("github", vec![("x-hub-signature-256", "sha256=")]),
+        ("github", vec![("x-hub-signature-256", short)]),
+        ("github", vec![("x-hub-signature-256", "sha256=zz")]),
+        ("gitlab", vec![("x-gitlab-token", "wrong")]),
+        ("gitlab", vec![]),
+        ("gitea", vec![("x-gitea-signature", "00")]),
+    ];
+    for (forge, headers) in cases {
+        let path = format!("/webhook/{forge}");
+        let answer = receivers
+            .send("POST", &path, &headers, "Hello, World?")
+            .await;
+        assert_eq!(
+            answer.status,
+            StatusCode::UNAUTHORIZED,
+            "{forge} {headers:?}"
+        );
+        assert_eq!(receivers.taken(), []);
+    }
+    assert_eq!(receivers.row("github").rejected, 4);
+}
