@@ -24,8 +24,8 @@ pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{KEYMAPS, Kind, SETTINGS, Setting, THEMES, is_path};
 pub use sources::{
-    ForgeConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, SyslogConfig,
-    TailConfig, TailFrom, WhenFull,
+    ForgeConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, StatsdConfig,
+    SyslogConfig, TailConfig, TailFrom, WhenFull,
 };
 
 /// Default port of the receivers' listener.
@@ -104,6 +104,7 @@ impl Config {
             ("otlp_listen", self.otlp_listen.filter(|_| is_open)),
             ("sources.syslog.udp", syslog.udp),
             ("sources.syslog.tcp", syslog.tcp),
+            ("sources.statsd.udp", self.sources.statsd.udp),
         ];
         listeners
             .into_iter()

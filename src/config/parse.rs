@@ -244,18 +244,23 @@ impl Check<'_> {
         }
         let sources = &config.sources;
         let receivers = [
-            &sources.alerts,
-            &sources.remote_write,
-            &sources.otlp,
-            &sources.changes,
+            sources.alerts.enabled,
+            sources.remote_write.enabled,
+            sources.otlp.enabled,
+            sources.changes.enabled,
+            sources.loki.enabled,
+            sources.notifications.enabled,
+            sources.pagerduty.enabled,
+            sources.host.enabled,
         ];
         let syslog = &sources.syslog;
-        let listens = [syslog.udp, syslog.tcp, syslog.tls];
-        if receivers.iter().all(|r| !r.enabled)
-            && !sources.host.enabled
+        let listens = [syslog.udp, syslog.tcp, syslog.tls, sources.statsd.udp];
+        let forges = [&sources.github, &sources.gitlab, &sources.gitea];
+        if !receivers.contains(&true)
             && sources.tail.is_empty()
             && sources.scrape.is_empty()
             && listens.iter().all(Option::is_none)
+            && forges.iter().all(|forge| forge.secret_file.is_none())
         {
             self.warn(
                 &span_of(root, "sources"),

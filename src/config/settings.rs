@@ -197,6 +197,12 @@ pub const SETTINGS: &[Setting] = &[
         "Take changes from pipelines, at `/api/v1/changes`.",
     ),
     row(
+        "sources.loki.enabled",
+        Kind::Flag,
+        "true",
+        "Take logs as Loki does, at `/loki/api/v1/push`.",
+    ),
+    row(
         "sources.notifications.enabled",
         Kind::Flag,
         "true",
@@ -315,6 +321,18 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Choice(&["block", "drop"]),
         "\"block\"",
         "What a stream does while the engine is behind: wait, so that the sender keeps what it has, or drop and count.",
+    ),
+    row(
+        "sources.statsd.udp",
+        Kind::AddressOrOff,
+        "\"\"",
+        "Take StatsD and DogStatsD datagrams here. What finds no room is lost and counted.",
+    ),
+    row(
+        "sources.statsd.flush_s",
+        Kind::Integer(1, 300),
+        "10",
+        "Time over which metrics are put together before they are handed over, in seconds.",
     ),
     row(
         "sources.tail[].paths",

@@ -24,6 +24,8 @@ pub struct SourcesConfig {
     pub otlp: ReceiverConfig,
     /// Changes pushed by pipelines.
     pub changes: ReceiverConfig,
+    /// Logs pushed as to Loki.
+    pub loki: ReceiverConfig,
     /// Alerts that Alertmanager and Grafana notify.
     pub notifications: HookConfig,
     /// Alerts and changes sent as PagerDuty's events.
@@ -40,6 +42,8 @@ pub struct SourcesConfig {
     pub scrape: Vec<ScrapeConfig>,
     /// Logs as syslog.
     pub syslog: SyslogConfig,
+    /// Metrics as StatsD.
+    pub statsd: StatsdConfig,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -122,6 +126,17 @@ pub struct SyslogConfig {
     pub when_full: WhenFull,
 }
 
+/// Metrics as StatsD and DogStatsD; nothing is listened on unless an address is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatsdConfig {
+    /// Where datagrams are taken; empty in the file for nowhere.
+    #[serde(with = "super::address_or_off")]
+    pub udp: Option<SocketAddr>,
+    /// Time over which metrics are put together, in seconds.
+    pub flush_s: u32,
+}
+
 /// What a source does that can choose while the engine is behind and the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -178,6 +193,7 @@ impl Default for SourcesConfig {
             remote_write: ReceiverConfig::default(),
             otlp: ReceiverConfig::default(),
             changes: ReceiverConfig::default(),
+            loki: ReceiverConfig::default(),
             notifications: HookConfig::default(),
             pagerduty: HookConfig::default(),
             github: ForgeConfig::default(),
@@ -186,6 +202,7 @@ impl Default for SourcesConfig {
             host: HostConfig::default(),
             scrape: Vec::new(),
             syslog: SyslogConfig::default(),
+            statsd: StatsdConfig::default(),
             tail: Vec::new(),
         }
     }
@@ -194,6 +211,15 @@ impl Default for SourcesConfig {
 impl Default for ReceiverConfig {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+impl Default for StatsdConfig {
+    fn default() -> Self {
+        Self {
+            udp: None,
+            flush_s: 10,
+        }
     }
 }
 

@@ -16,10 +16,10 @@ mod finding;
 mod hypothesis;
 mod incident;
 mod input;
+mod label_filter;
 mod labels;
 pub mod logjoin;
 pub mod mask;
-mod matcher;
 mod panel;
 mod past;
 mod plan;
@@ -49,8 +49,8 @@ pub use incident::{
     TimelineEntry,
 };
 pub use input::{Input, Outcome, Process, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
+pub use label_filter::{FilterSign, LabelFilter};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
-pub use matcher::{Matcher, Operator};
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{

@@ -18,6 +18,7 @@ mod connections;
 mod host;
 mod http;
 mod listen;
+mod loki;
 mod naming;
 mod otlp;
 mod queue;
@@ -26,6 +27,7 @@ mod remote_write;
 mod rhythm;
 mod scrape;
 mod series;
+mod statsd;
 mod syslog;
 mod tail;
 mod tls;
@@ -76,12 +78,14 @@ pub struct Sources {
     remote_write: Option<SignalSender>,
     otlp: Option<SignalSender>,
     changes: Option<SignalSender>,
+    loki: Option<SignalSender>,
     notifications: Option<SignalSender>,
     pagerduty: Option<SignalSender>,
     /// Those whose secret is known.
     forges: Vec<(Forge, SignalSender)>,
     host: Option<SignalSender>,
     syslog: Option<SignalSender>,
+    statsd: Option<SignalSender>,
     /// One for each `[[sources.scrape]]`.
     scrapes: Vec<SignalSender>,
     /// One for each `[[sources.tail]]`.
@@ -111,6 +115,7 @@ impl Sources {
                 Rhythm::Sporadic,
                 changes::PATH,
             ),
+            loki: receiver(on.loki.enabled, "loki", Rhythm::Sporadic, loki::PATH),
             notifications: receiver(
                 on.notifications.enabled,
                 "notifications",
@@ -130,6 +135,9 @@ impl Sources {
             }),
             syslog: syslog::place(&on.syslog)
                 .map(|place| registry.source("syslog", Rhythm::Sporadic, &place)),
+            statsd: on.statsd.udp.map(|address| {
+                registry.source("statsd", Rhythm::Regular, &format!("udp {address}"))
+            }),
             scrapes: on
                 .scrape
                 .iter()
@@ -167,6 +175,7 @@ impl Sources {
             &self.remote_write,
             &self.otlp,
             &self.changes,
+            &self.loki,
             &self.notifications,
             &self.pagerduty,
         ];
@@ -201,6 +210,9 @@ pub fn router(sources: &Sources) -> Router {
     if let Some(sender) = sources.changes.clone() {
         let clock = Arc::clone(&sources.clock);
         router = router.merge(changes::routes(sender, limits.clone(), clock));
+    }
+    if let Some(sender) = sources.loki.clone() {
+        router = router.merge(loki::routes(sender, limits.clone()));
     }
     router.merge(webhooks(sources))
 }
@@ -273,6 +285,12 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     if let Some(sender) = sources.syslog.clone() {
         let (syslog, clock) = (config.sources.syslog.clone(), Arc::clone(&sources.clock));
         tasks.spawn(syslog::receive(syslog, tls.clone(), sender, clock));
+    }
+    if let (Some(address), Some(sender)) = (config.sources.statsd.udp, sources.statsd.clone()) {
+        let clock = Arc::clone(&sources.clock);
+        let reader = statsd::Aggregator::new(config.sources.statsd.flush_s);
+        let name = "sources.statsd.udp";
+        tasks.spawn(udp::receive(address, name, sender, clock, reader));
     }
     if let (Some(address), Some(sender)) = (config.otlp_listener(), sources.otlp.clone()) {
         let routes = otlp_router(sources, sender.clone());

@@ -18,8 +18,8 @@ const DATAGRAM_BYTES_MAX: usize = 65_536;
 const BATCH_DATAGRAMS_MAX: usize = 1_024;
 /// Room asked of the system for datagrams that wait, in bytes; it may give less.
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
-/// Time between two looks at what the system dropped, in seconds.
-const DROPS_EVERY_S: u64 = 5;
+/// Time between two looks at what the system dropped, and at what was put together, in seconds.
+const LOOK_EVERY_S: u64 = 1;
 /// Where the system counts what it dropped.
 const PROC_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
 
@@ -33,6 +33,11 @@ pub(super) trait ReadDatagram {
         now: Time,
         signals: &mut Vec<Signal>,
     ) -> Result<(), String>;
+
+    /// The passing of a second: gives what was put together meanwhile.
+    fn tick(&mut self, _now: Time) -> Vec<Signal> {
+        Vec::new()
+    }
 }
 
 /// Receives until the future is dropped, binding again and again until that works.
@@ -59,7 +64,7 @@ pub(super) async fn receive(
     // A smaller room only means that bursts are dropped earlier, which is counted.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, WAITING_BYTES);
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-    let mut look = tokio::time::interval(Duration::from_secs(DROPS_EVERY_S));
+    let mut look = tokio::time::interval(Duration::from_secs(LOOK_EVERY_S));
     let mut dropped_before = 0;
     loop {
         tokio::select! {
@@ -75,6 +80,9 @@ pub(super) async fn receive(
                 tokio::task::yield_now().await;
             }
             _ = look.tick() => {
+                let signals = reader.tick(clock());
+                // Counted as lost by the queue.
+                let _ = sender.send_or_lose(signals);
                 let dropped = socket.local_addr().map_or(0, drops);
                 if dropped > dropped_before {
                     let why = "the system dropped datagrams: they came faster than they were read";

@@ -43,7 +43,8 @@ async fn receiver() -> Receiver {
     write(secrets.path(), "token", TOKEN);
     let token = secrets.path().join("token");
     let receiver = Receiver::with(&format!(
-        "[[operators]]\nname = \"mia\"\nrole = \"responder\"\ntoken_file = {token:?}\n"
+        "[[operators]]\nname = \"mia\"\nrole = \"responder\"\ntoken_file = \"{}\"\n",
+        token.display()
     ))
     .await;
     let config = format!("authorization: {{ type: Bearer, credentials: {TOKEN} }}\n");

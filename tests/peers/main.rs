@@ -6,7 +6,9 @@
 
 mod alertmanager;
 mod harness;
+mod loki;
 mod opentelemetry;
 mod prometheus;
 mod scrape;
+mod statsd;
 mod syslog;

@@ -40,10 +40,9 @@ for provider in providers:
     provider.shutdown()
 "#;
 
-/// A Python that has the SDK, if there is one.
-fn python() -> Option<String> {
+/// A Python in which `probe` runs, if there is one.
+pub fn python(probe: &str) -> Option<String> {
     let python = std::env::var("STORMGLASS_OTEL_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let probe = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http";
     let found = Command::new(&python).args(["-c", probe]).output();
     found
         .is_ok_and(|output| output.status.success())
@@ -52,7 +51,8 @@ fn python() -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_of_a_real_sdk_draw_the_topology() {
-    let Some(python) = python() else {
+    let probe = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http";
+    let Some(python) = python(probe) else {
         let hint = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, and name \
                     that Python in STORMGLASS_OTEL_PYTHON";
         return missing("the OpenTelemetry SDK for Python", hint);

@@ -3,6 +3,7 @@
 mod alerts;
 mod changes;
 mod harness;
+mod loki;
 mod otlp;
 mod properties;
 mod remote_write;

@@ -42,6 +42,16 @@ fn cases() -> Vec<Case> {
         ),
         ("/api/v1/changes", vec![JSON], change.to_vec()),
         (
+            "/loki/api/v1/push",
+            vec![JSON],
+            crate::loki::PUSH.as_bytes().to_vec(),
+        ),
+        (
+            "/loki/api/v1/push",
+            vec![PROTOBUF],
+            crate::loki::protobuf("{app=\"cart\"}", &[("a line", &[("a", "b")])]),
+        ),
+        (
             "/webhook/alerts",
             vec![JSON],
             crate::webhooks::NOTIFICATION.as_bytes().to_vec(),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::answer::ApiError;
 use super::routes::{Api, Caller};
-use crate::model::{AlertRow, Fingerprint, IncidentId, Matcher};
+use crate::model::{AlertRow, Fingerprint, IncidentId, LabelFilter};
 
 /// Alerts asked of the engine at once.
 const PAGE_ALERTS: usize = 1_000;
@@ -32,7 +32,7 @@ const RECEIVER: &str = "stormglass";
 /// What a request wants to see.
 #[derive(Debug, Default)]
 struct Wanted {
-    matchers: Vec<Matcher>,
+    matchers: Vec<LabelFilter>,
     /// Neither silenced nor inhibited.
     hides_active: bool,
     /// Not for us.
@@ -171,10 +171,11 @@ impl Wanted {
         let mut wanted = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
-                "filter" => wanted.matchers.extend(Matcher::parse_all(&value)?),
+                "filter" => wanted.matchers.extend(LabelFilter::parse_all(&value)?),
                 "active" => wanted.hides_active = value == "false",
                 "receiver" => {
-                    let receiver = Matcher::new("receiver", crate::model::Operator::Like, &value)?;
+                    let receiver =
+                        LabelFilter::new("receiver", crate::model::FilterSign::Like, &value)?;
                     let ours = crate::model::Labels::from_pairs([("receiver", RECEIVER)]);
                     wanted.other_receiver = !receiver.fits(&ours.unwrap_or_default());
                 }

@@ -1,4 +1,4 @@
-//! Matchers over labels, as Alertmanager writes them: `alertname="HighLatency"`, `instance=~"web-.*"`.
+//! Filters over labels, written as Alertmanager writes matchers: `alertname="HighLatency"`, `instance=~"web-.*"`.
 //!
 //! A regular expression matches the whole value, and its memory is bounded. A label that is absent has
 //! the empty value.
@@ -14,20 +14,20 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Longest matcher read, in bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Operators, those of two characters first.
-const OPERATORS: [(&str, Operator); 4] = [
-    ("=~", Operator::Like),
-    ("!~", Operator::Unlike),
-    ("!=", Operator::Differs),
-    ("=", Operator::Is),
+const OPERATORS: [(&str, FilterSign); 4] = [
+    ("=~", FilterSign::Like),
+    ("!~", FilterSign::Unlike),
+    ("!=", FilterSign::Differs),
+    ("=", FilterSign::Is),
 ];
 
 /// One condition on one label.
 #[derive(Clone, Debug)]
-pub struct Matcher {
+pub struct LabelFilter {
     /// The label.
     pub name: String,
     /// How it is compared.
-    pub operator: Operator,
+    pub operator: FilterSign,
     /// With what: a text, or a regular expression.
     pub value: String,
     regex: Option<Regex>,
@@ -35,7 +35,7 @@ pub struct Matcher {
 
 /// How a label is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
+pub enum FilterSign {
     /// `=`
     Is,
     /// `!=`
@@ -46,15 +46,15 @@ pub enum Operator {
     Unlike,
 }
 
-impl Matcher {
+impl LabelFilter {
     /// Makes a matcher; on an error, what is wrong with it.
-    pub fn new(name: &str, operator: Operator, value: &str) -> Result<Self, String> {
+    pub fn new(name: &str, operator: FilterSign, value: &str) -> Result<Self, String> {
         if name.is_empty() {
             return Err("a matcher names no label".to_owned());
         }
         let regex = match operator {
-            Operator::Is | Operator::Differs => None,
-            Operator::Like | Operator::Unlike => {
+            FilterSign::Is | FilterSign::Differs => None,
+            FilterSign::Like | FilterSign::Unlike => {
                 let whole = format!("^(?s:{value})$");
                 let regex = RegexBuilder::new(&whole)
                     .size_limit(REGEX_BYTES_MAX)
@@ -119,10 +119,10 @@ impl Matcher {
                 .is_some_and(|regex| regex.is_match(value))
         };
         match self.operator {
-            Operator::Is => value == self.value,
-            Operator::Differs => value != self.value,
-            Operator::Like => is_like(),
-            Operator::Unlike => !is_like(),
+            FilterSign::Is => value == self.value,
+            FilterSign::Differs => value != self.value,
+            FilterSign::Like => is_like(),
+            FilterSign::Unlike => !is_like(),
         }
     }
 }
@@ -151,13 +151,13 @@ fn value(text: &str) -> Result<(String, &str), String> {
     Err("a value in quotes has no end".to_owned())
 }
 
-impl PartialEq for Matcher {
+impl PartialEq for LabelFilter {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, self.operator, &self.value) == (&other.name, other.operator, &other.value)
     }
 }
 
-impl fmt::Display for Matcher {
+impl fmt::Display for LabelFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = OPERATORS
             .iter()
@@ -201,7 +201,7 @@ mod tests {
             ("{}", true),
         ];
         for (text, fits) in cases {
-            let matchers = Matcher::parse_all(text).unwrap();
+            let matchers = LabelFilter::parse_all(text).unwrap();
             assert_eq!(matchers.iter().all(|m| m.fits(&labels)), fits, "{text}");
         }
     }
@@ -222,12 +222,12 @@ mod tests {
             ),
         ];
         for (text, why) in cases {
-            assert_eq!(Matcher::parse_all(text), Err(why.to_owned()), "{text}");
+            assert_eq!(LabelFilter::parse_all(text), Err(why.to_owned()), "{text}");
         }
-        let bad = Matcher::parse_all("a=~\"(\"").unwrap_err();
+        let bad = LabelFilter::parse_all("a=~\"(\"").unwrap_err();
         assert!(bad.starts_with("\"(\" is no regular expression"), "{bad}");
         assert!(
-            Matcher::parse_all("a=~\"(x{1000}){1000}\"").is_err(),
+            LabelFilter::parse_all("a=~\"(x{1000}){1000}\"").is_err(),
             "bounded"
         );
     }
@@ -235,13 +235,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(name in "[a-z_]{1,9}", value in "\\PC{0,20}|[\\\\\"\n,{}=]{0,9}") {
-            let matcher = Matcher::new(&name, Operator::Is, &value).unwrap();
-            prop_assert_eq!(Matcher::parse_all(&matcher.to_string()), Ok(vec![matcher]));
+            let matcher = LabelFilter::new(&name, FilterSign::Is, &value).unwrap();
+            prop_assert_eq!(LabelFilter::parse_all(&matcher.to_string()), Ok(vec![matcher]));
         }
 
         #[test]
         fn any_text_is_read_or_refused(text in "(\\PC|[\"{}=~!\\\\,]){0,60}") {
-            let _ = Matcher::parse_all(&text);
+            let _ = LabelFilter::parse_all(&text);
         }
     }
 }
