@@ -296,6 +296,17 @@ fn page(plan: &Plan, now: Time) -> String {
         "tried {} times on this target, helped {}",
         plan.tried, plan.worked
     ));
+    for past in &plan.before {
+        let why = past.why.as_deref().map(|why| format!(": {}", safe(why)));
+        line(format!(
+            "  {} {} on {}, {}{}",
+            clock(past.at, now),
+            past.plan,
+            safe(past.target.as_str()),
+            past.ended,
+            why.unwrap_or_default()
+        ));
+    }
     for why in &plan.because {
         line(format!("  because {}", safe(why)));
     }

@@ -1,6 +1,7 @@
 //! Everything about one incident, on one page.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::Common;
 use super::output::{
@@ -30,11 +31,20 @@ pub struct ShowArgs {
 pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
     let client = client(common)?;
     let detail = client.incident(IncidentId(args.id)).await?;
-    if common.json {
-        return print_json(&detail);
-    }
     let now = client.view().await?.at;
+    if common.json {
+        return print_json(&told(&detail)?);
+    }
     print(&page(&detail, now))
+}
+
+/// The incident as the API gives it, with the summary in plain words beside it.
+fn told(detail: &IncidentDetail) -> Result<Value, Failure> {
+    let unreadable = |error: serde_json::Error| Failure::new(error.to_string());
+    let mut whole = serde_json::to_value(detail).map_err(unreadable)?;
+    let words = narrative(&detail.incident, &detail.plans, &|at| at.to_string());
+    whole["narrative"] = serde_json::to_value(words).map_err(unreadable)?;
+    Ok(whole)
 }
 
 fn page(detail: &IncidentDetail, now: Time) -> String {

@@ -1,7 +1,9 @@
 //! What every console holds: the view, kept by folding deltas, and one outbox per console.
 //!
 //! Publishing never waits for a console. An outbox that overflows is emptied, and its console gets a
-//! fresh snapshot instead; so a slow console costs one view, however long it sleeps.
+//! fresh snapshot instead; so a slow console costs one view, however long it sleeps. There are two
+//! views: one is read, the other is brought up to date and takes its place, so that nobody copies or
+//! serialises a view while the publisher waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,6 +27,9 @@ const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// The view and those who watch it.
 #[derive(Debug)]
 pub(super) struct Hub {
+    /// Held for the length of a publication, by its publisher alone. Taken before `state`.
+    spare: Mutex<Spare>,
+    /// Held for moments only.
     state: Mutex<State>,
     now_ms: AtomicI64,
     closing: watch::Sender<bool>,
@@ -58,9 +63,17 @@ enum Row {
 
 #[derive(Debug)]
 struct State {
-    view: View,
+    view: Arc<View>,
     outboxes: BTreeMap<u64, Outbox>,
     next_id: u64,
+}
+
+/// The view that nobody is given any more, one publication behind.
+#[derive(Debug)]
+struct Spare {
+    view: Arc<View>,
+    /// What it lacks.
+    behind: Option<(u64, Time, Vec<Delta>)>,
 }
 
 #[derive(Debug)]
@@ -87,8 +100,12 @@ impl Hub {
     pub(super) fn new(view: View) -> Self {
         Self {
             now_ms: AtomicI64::new(view.at.ms()),
+            spare: Mutex::new(Spare {
+                view: Arc::new(view.clone()),
+                behind: None,
+            }),
             state: Mutex::new(State {
-                view,
+                view: Arc::new(view),
                 outboxes: BTreeMap::new(),
                 next_id: 0,
             }),
@@ -111,12 +128,18 @@ impl Hub {
         if deltas.is_empty() {
             return;
         }
-        let mut state = self.lock();
-        let seq = state.view.seq + 1;
-        state
-            .view
-            .apply(seq, at, deltas)
+        // A publisher that panicked leaves a spare that is valid, if behind: `View::apply` changes rows.
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::clone(&self.lock().view);
+        let seq = current.seq + 1;
+        spare.catch_up(&current);
+        drop(current);
+        let next = Arc::make_mut(&mut spare.view);
+        next.apply(seq, at, deltas)
             .expect("the number after the last one leaves no gap");
+        spare.behind = Some((seq, at, deltas.to_vec()));
+        let mut state = self.lock();
+        std::mem::swap(&mut state.view, &mut spare.view);
         if state.outboxes.values().all(|outbox| outbox.stale) {
             return;
         }
@@ -128,7 +151,8 @@ impl Hub {
 
     /// The view as `actor` gets it.
     pub(super) fn snapshot(&self, actor: &Actor) -> View {
-        self.lock().snapshot(actor)
+        let view = Arc::clone(&self.lock().view);
+        seen_by(&view, actor)
     }
 
     pub(super) fn attach(self: &Arc<Self>, actor: Actor) -> Console {
@@ -198,8 +222,9 @@ impl Console {
                 return Some(line);
             }
             outbox.stale = false;
-            state.snapshot(&self.actor)
+            Arc::clone(&state.view)
         };
+        let view = seen_by(&view, &self.actor);
         Some(line_of(&WatchMessage::Snapshot(Box::new(view))))
     }
 }
@@ -210,12 +235,26 @@ impl Drop for Console {
     }
 }
 
-impl State {
-    fn snapshot(&self, actor: &Actor) -> View {
-        View {
-            actor: actor.clone(),
-            ..self.view.clone()
+impl Spare {
+    /// Brings it to where the current view is: by what it lacks, or as a copy when somebody still reads it.
+    fn catch_up(&mut self, current: &Arc<View>) {
+        let behind = self.behind.take();
+        let is_current = match (Arc::get_mut(&mut self.view), behind) {
+            (Some(view), None) => view.seq == current.seq,
+            (Some(view), Some((seq, at, deltas))) => view.apply(seq, at, &deltas).is_ok(),
+            (None, _) => false,
+        };
+        if !is_current {
+            self.view = Arc::new(View::clone(current));
         }
+    }
+}
+
+/// The view as `actor` gets it.
+fn seen_by(view: &View, actor: &Actor) -> View {
+    View {
+        actor: actor.clone(),
+        ..view.clone()
     }
 }
 
@@ -366,6 +405,30 @@ mod tests {
         hub.publish(Time::ZERO, &[Delta::Banner("x".repeat(OUTBOX_BYTES_MAX))]);
         assert_eq!(drain(&console, &mut held), 1);
         assert_eq!(held, Some(hub.snapshot(&mia())));
+    }
+
+    #[test]
+    fn a_reader_keeps_what_it_reads_and_both_views_stay_alike() {
+        let hub = hub();
+        let mut readers = Vec::new();
+        let mut expected = View::clone(&hub.lock().view);
+        for n in 1..=20_u64 {
+            let deltas = [counts(n), Delta::Banner(format!("banner {n}"))];
+            let at = Time::from_ms(n as i64);
+            hub.publish(at, &deltas);
+            expected.apply(n, at, &deltas).unwrap();
+            assert_eq!(*hub.lock().view, expected);
+            // Some read for long, some not at all.
+            if n % 3 == 0 {
+                readers.push((n, Arc::clone(&hub.lock().view)));
+            }
+            if n % 7 == 0 {
+                readers.remove(0);
+            }
+        }
+        for (n, view) in readers {
+            assert_eq!((view.seq, &*view.banner), (n, &*format!("banner {n}")));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use super::propose;
 use crate::config::PolicyConfig;
 use crate::model::{
     Actor, Change, ChangeKind, Check, Command, Incident, Phase, Plan, PlanState, Refusal, Risk,
-    Role, Time,
+    Role, Runbook, Time,
 };
 
 /// What the engine sees around a plan when it asks [`ground`].
@@ -99,14 +99,15 @@ pub const fn role_for(risk: Risk) -> Role {
     }
 }
 
-/// People who must approve a plan of this risk; never fewer than one, whatever the config says.
-pub fn approvals_for(policy: &PolicyConfig, risk: Risk) -> u32 {
-    let people = match risk {
+/// People who must approve a plan of this runbook: as many as policy asks for its risk, more if it says
+/// so itself, and never fewer than one, whatever the config says.
+pub fn approvals_for(policy: &PolicyConfig, runbook: &Runbook) -> u32 {
+    let people = match runbook.risk {
         Risk::Low => policy.approvals_low,
         Risk::Medium => policy.approvals_medium,
         Risk::High => policy.approvals_high,
     };
-    people.max(1)
+    people.max(runbook.approvals.unwrap_or(1)).max(1)
 }
 
 /// Whether `by` may give this command on `plan` (`None` for those that name no plan).

@@ -447,6 +447,7 @@ impl Engine {
             + self.topology.refused()
             + self.traces.refused()
             + self.findings.refused()
+            + self.plans.stale_reports()
     }
 }
 

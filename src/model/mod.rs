@@ -54,8 +54,8 @@ pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{
-    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, Plan, PlanId, PlanState, Risk, Suspicion,
-    Verification,
+    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState, Risk,
+    Suspicion, Verification,
 };
 pub use record::Record;
 pub use runbook::{

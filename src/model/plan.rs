@@ -141,6 +141,21 @@ pub enum PlanState {
     },
 }
 
+/// How a plan of the same runbook went before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRun {
+    /// Which.
+    pub plan: PlanId,
+    /// What it acted upon.
+    pub target: EntityId,
+    /// When it was approved.
+    pub at: Time,
+    /// How it ended: `succeeded`, `rolled back` or `failed`.
+    pub ended: Box<str>,
+    /// Why, unless it succeeded.
+    pub why: Option<Box<str>>,
+}
+
 /// A plan: what would run, how it is verified and undone, and who agreed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -185,6 +200,9 @@ pub struct Plan {
     pub tried: u32,
     /// See `tried`.
     pub worked: u32,
+    /// How its runbook went the last times, on any target, newest first.
+    #[serde(default)]
+    pub before: Vec<PastRun>,
     /// Results so far, oldest first.
     pub results: Vec<(RunId, Outcome)>,
     /// The process of the run in flight or in doubt, as long as it is not known to have ended.

@@ -22,6 +22,9 @@ pub struct Runbook {
     pub description: String,
     /// How dangerous it is.
     pub risk: Risk,
+    /// People who must approve it, when policy asks for fewer.
+    #[serde(default)]
+    pub approvals: Option<u32>,
     /// Fits if any rule fits.
     #[serde(rename = "match", default)]
     pub rules: Vec<MatchRule>,

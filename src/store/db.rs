@@ -23,8 +23,6 @@ const VERSION: u8 = 1;
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// How often sled writes by itself, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
-/// Most incidents one call gives.
-pub const PAGE_MAX: usize = 1_000;
 
 const KEY_HEAD: &str = "journal_head";
 const KEY_VERSION: &str = "version";
@@ -160,20 +158,6 @@ impl Db {
     /// A plan as it was last recorded.
     pub fn plan(&self, id: PlanId) -> Result<Option<Plan>, DbError> {
         get(&self.plans, id.0)
-    }
-
-    /// Incidents before `before`, newest first, at most `limit` and [`PAGE_MAX`].
-    pub fn incidents(
-        &self,
-        before: Option<IncidentId>,
-        limit: usize,
-    ) -> Result<Vec<Incident>, DbError> {
-        let end = key(before.map_or(u64::MAX, |id| id.0));
-        let newest_first = self.incidents.range(..end).rev();
-        newest_first
-            .take(limit.min(PAGE_MAX))
-            .map(|row| Ok(serde_json::from_slice(&row?.1)?))
-            .collect()
     }
 
     /// Notes the end of the journal, a second witness to its `.head` file.

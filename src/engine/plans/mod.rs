@@ -81,8 +81,6 @@ pub struct Plans {
     happenings: Vec<Happening>,
     /// Reports of runs that are not in flight or not known.
     stale_reports: u64,
-    /// Candidates that fit and could not become a plan.
-    not_rendered: u64,
 }
 
 impl Plans {
@@ -99,7 +97,6 @@ impl Plans {
             stopped: false,
             happenings: Vec::new(),
             stale_reports: 0,
-            not_rendered: 0,
         }
     }
 
@@ -154,11 +151,6 @@ impl Plans {
         self.stale_reports
     }
 
-    /// Runbooks that fitted and could not be rendered, since the start.
-    pub fn not_rendered(&self) -> u64 {
-        self.not_rendered
-    }
-
     /// What happened since the last call, in order.
     pub fn drain_happenings(&mut self) -> impl Iterator<Item = Happening> {
         std::mem::take(&mut self.happenings).into_iter()
@@ -184,12 +176,7 @@ impl Plans {
         {
             return;
         }
-        let Revision {
-            withdrawn,
-            fresh,
-            not_rendered,
-        } = self.revise(now, incident, world);
-        self.not_rendered += not_rendered;
+        let Revision { withdrawn, fresh } = self.revise(now, incident, world);
         for id in withdrawn {
             let reason = "the diagnosis changed and another runbook fits better";
             self.handle(now, id, &Event::Shifted { reason }, effects);
@@ -205,7 +192,6 @@ impl Plans {
         let around = surroundings(world, &record);
         let mut wanted: Vec<(&str, &EntityId)> = Vec::new();
         let mut fresh = Vec::new();
-        let mut not_rendered = 0;
         let candidates = propose::candidates(&self.runbooks, incident, around);
         for candidate in &candidates {
             if wanted.len() == PROPOSALS_PER_INCIDENT_MAX {
@@ -218,13 +204,13 @@ impl Plans {
                 Had::Never => {
                     let id = PlanId(self.last_id + 1 + fresh.len() as u64);
                     match propose::plan(id, now, &self.policy, incident, candidate, around) {
-                        Ok(plan) => {
+                        Ok(mut plan) => {
                             wanted.push(here);
+                            plan.before = self.before(&plan.runbook);
                             fresh.push(plan);
                         }
-                        Err(RenderError::NoValue { .. } | RenderError::Unsafe { .. }) => {
-                            not_rendered += 1;
-                        }
+                        // Whoever chooses a runbook is told why it cannot be rendered.
+                        Err(RenderError::NoValue { .. } | RenderError::Unsafe { .. }) => {}
                     }
                 }
             }
@@ -237,11 +223,7 @@ impl Plans {
         };
         let withdrawn = self.of_incident(incident.id).filter(unwanted);
         let withdrawn = withdrawn.map(|plan| plan.id).collect();
-        Revision {
-            withdrawn,
-            fresh,
-            not_rendered,
-        }
+        Revision { withdrawn, fresh }
     }
 
     /// Whether this command is about plans or automation, and goes to [`Plans::on_command`].
@@ -443,8 +425,10 @@ impl Plans {
         let record = |runbook: &str, target: &EntityId| self.record_of(runbook, target);
         let around = surroundings(world, &record);
         let id = PlanId(self.last_id + 1);
-        propose::plan(id, now, &self.policy, of, &candidate, around)
-            .map_err(|error| refused(error.to_string()))
+        let mut plan = propose::plan(id, now, &self.policy, of, &candidate, around)
+            .map_err(|error| refused(error.to_string()))?;
+        plan.before = self.before(&plan.runbook);
+        Ok(plan)
     }
 
     /// Turns the kill switch.
@@ -648,7 +632,6 @@ impl Plans {
 struct Revision {
     withdrawn: Vec<PlanId>,
     fresh: Vec<Plan>,
-    not_rendered: u64,
 }
 
 /// See [`Plans::had`].

@@ -2,11 +2,14 @@
 
 use super::Plans;
 use crate::engine::govern;
-use crate::model::{EntityId, IncidentId, Plan, PlanState, Time};
+use crate::engine::saga::Saga;
+use crate::model::{EntityId, IncidentId, PastRun, Plan, PlanState, Time};
 
 /// After a plan helped, its incident's signals may take this long to ease before what they say is
 /// read as news again, in milliseconds: queues drain, rates over minutes look back.
 pub const SETTLE_MS: i64 = 2 * 60_000;
+/// Earlier runs of a runbook told with a plan.
+const BEFORE_MAX: usize = 5;
 
 impl Plans {
     /// Whether an incident's signals are in motion because of a plan: one acts, or has just helped.
@@ -45,4 +48,30 @@ impl Plans {
             _ => (tried, worked),
         })
     }
+
+    /// How a runbook went the last times, among the plans remembered, newest first.
+    pub(super) fn before(&self, runbook: &str) -> Vec<PastRun> {
+        let of_runbook = self.sagas.values().rev().map(Saga::plan);
+        of_runbook
+            .filter(|plan| *plan.runbook == *runbook)
+            .filter_map(past_run)
+            .take(BEFORE_MAX)
+            .collect()
+    }
+}
+
+/// A plan that ran and ended.
+fn past_run(plan: &Plan) -> Option<PastRun> {
+    let why = match &plan.state {
+        PlanState::Succeeded => None,
+        PlanState::RolledBack { reason } | PlanState::Failed { reason } => Some(reason.clone()),
+        _ => return None,
+    };
+    Some(PastRun {
+        plan: plan.id,
+        target: plan.target.clone(),
+        at: plan.approvals.last().map_or(plan.created, |last| last.at),
+        ended: plan.state.as_str().into(),
+        why,
+    })
 }

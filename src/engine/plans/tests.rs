@@ -622,3 +622,37 @@ fn what_is_over_is_undone_as_carefully_as_it_was_started() {
     assert_eq!(desk.command(&olu, &undo), Ok(()));
     assert_eq!(desk.state(2), "succeeded");
 }
+
+#[test]
+fn a_runbook_may_ask_for_more_people_and_tells_how_it_went() {
+    let two = Runbook {
+        approvals: Some(2),
+        ..any("a", Risk::Low)
+    };
+    let mut desk = Desk::new(PolicyConfig::default(), vec![two]);
+    let mia = person("mia", Role::Responder);
+    let noor = person("noor", Role::Responder);
+    desk.approve(&mia, 1).unwrap();
+    assert_eq!(desk.state(1), "proposed");
+    desk.approve(&noor, 1).unwrap();
+    assert_eq!(desk.state(1), "running");
+    let approved = desk.now;
+    desk.end(1, RunPhase::Forward, Outcome::TimedOut);
+    desk.end(1, RunPhase::Rollback, Outcome::Succeeded);
+    assert_eq!(desk.state(1), "rolled back");
+    let again = Command::Propose {
+        incident: INCIDENT,
+        runbook: "a".to_owned(),
+        target: EntityId::parse("cart"),
+    };
+    desk.command(&mia, &again).unwrap();
+    let plan = desk.plans.get(PlanId(2)).expect("it was proposed");
+    let before: Vec<_> = plan
+        .before
+        .iter()
+        .map(|past| (past.plan, past.at, &*past.ended))
+        .collect();
+    assert_eq!(before, [(PlanId(1), approved, "rolled back")]);
+    let why = plan.before[0].why.as_deref().unwrap_or_default();
+    assert!(why.contains("timed out"), "{why}");
+}

@@ -21,6 +21,7 @@ pub(in crate::engine) fn runbook(name: &str, rule: MatchRule) -> Runbook {
         title: "Roll {entity} back to {previous}".to_owned(),
         description: "Takes the latest deploy back.".to_owned(),
         risk: Risk::Medium,
+        approvals: None,
         rules: vec![rule],
         parameters: BTreeMap::from([
             ("previous".to_owned(), parameter("change.previous_version")),

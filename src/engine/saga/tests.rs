@@ -41,6 +41,7 @@ pub(super) fn plan() -> Plan {
         state: PlanState::Proposed,
         tried: 0,
         worked: 0,
+        before: Vec::new(),
         results: Vec::new(),
         process: None,
         undo_approvals: Vec::new(),
