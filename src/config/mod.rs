@@ -24,8 +24,9 @@ pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{KEYMAPS, Kind, SETTINGS, Setting, THEMES, is_path};
 pub use sources::{
-    ForgeConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig, SourcesConfig, StatsdConfig,
-    SyslogConfig, TailConfig, TailFrom, WhenFull,
+    ForgeConfig, HeartbeatConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig,
+    SourcesConfig, StatsdConfig, SyslogConfig, TailConfig, TailFrom, WebhookConfig, WebhookKind,
+    WhenFull,
 };
 
 /// Default port of the receivers' listener.

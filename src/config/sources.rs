@@ -30,6 +30,8 @@ pub struct SourcesConfig {
     pub notifications: HookConfig,
     /// Alerts and changes sent as PagerDuty's events.
     pub pagerduty: HookConfig,
+    /// JSON of any shape, by a mapping.
+    pub webhook: Vec<WebhookConfig>,
     /// Deployments and releases told by GitHub.
     pub github: ForgeConfig,
     /// The same of GitLab.
@@ -38,6 +40,8 @@ pub struct SourcesConfig {
     pub gitea: ForgeConfig,
     /// This host's own telemetry.
     pub host: HostConfig,
+    /// Jobs that say they are well.
+    pub heartbeat: Vec<HeartbeatConfig>,
     /// Targets asked for their metrics.
     pub scrape: Vec<ScrapeConfig>,
     /// Logs as syslog.
@@ -66,6 +70,55 @@ pub struct HookConfig {
     pub hold_s: u32,
 }
 
+/// JSON of any shape: where in it an alert or a change stands. What begins with a slash is a JSON
+/// pointer, anything else is meant as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Last part of its path, and name of the source.
+    pub name: String,
+    /// What its items are.
+    #[serde(default)]
+    pub kind: WebhookKind,
+    /// Where the list of items is; the whole body if not given.
+    #[serde(default)]
+    pub items: Option<String>,
+    /// What an item is known by.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// One line about it.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What says whether an alert is over …
+    #[serde(default)]
+    pub status: Option<String>,
+    /// … which it is with one of these words.
+    #[serde(default = "resolved")]
+    pub resolved: Vec<String>,
+    /// When it began or happened.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// The version a change led to.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// How long an alert fires that nobody resolves, in seconds.
+    #[serde(default = "hold_s")]
+    pub hold_s: u32,
+}
+
+/// What the items of a mapped webhook are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookKind {
+    /// Alerts.
+    #[default]
+    Alert,
+    /// Changes.
+    Change,
+}
+
 /// A forge that tells what it deploys; off without a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -84,6 +137,25 @@ pub struct HostConfig {
     pub interval_s: u32,
     /// Name of this host's entity; the host name if not given.
     pub name: Option<String>,
+}
+
+/// A job that says it is well, and whose silence is an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatConfig {
+    /// Last part of its path, and name of the source.
+    pub name: String,
+    /// Time between two beats, in seconds.
+    pub every_s: u32,
+    /// How much later than that one may be, in seconds.
+    #[serde(default = "grace_s")]
+    pub grace_s: u32,
+    /// Severity of the alert.
+    #[serde(default = "severity")]
+    pub severity: String,
+    /// Labels of the alert.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Targets that belong together, asked for their metrics as Prometheus does.
@@ -196,10 +268,12 @@ impl Default for SourcesConfig {
             loki: ReceiverConfig::default(),
             notifications: HookConfig::default(),
             pagerduty: HookConfig::default(),
+            webhook: Vec::new(),
             github: ForgeConfig::default(),
             gitlab: ForgeConfig::default(),
             gitea: ForgeConfig::default(),
             host: HostConfig::default(),
+            heartbeat: Vec::new(),
             scrape: Vec::new(),
             syslog: SyslogConfig::default(),
             statsd: StatsdConfig::default(),
@@ -227,8 +301,7 @@ impl Default for HookConfig {
     fn default() -> Self {
         Self {
             enabled: true,
-            // Senders notify again every four hours unless told otherwise.
-            hold_s: 6 * 3_600,
+            hold_s: hold_s(),
         }
     }
 }
@@ -245,6 +318,23 @@ impl Default for HostConfig {
 
 const fn yes() -> bool {
     true
+}
+
+/// Senders notify again every four hours unless told otherwise.
+const fn hold_s() -> u32 {
+    6 * 3_600
+}
+
+fn resolved() -> Vec<String> {
+    ["resolved", "ok"].map(str::to_owned).into()
+}
+
+const fn grace_s() -> u32 {
+    60
+}
+
+fn severity() -> String {
+    "critical".to_owned()
 }
 
 fn job() -> String {

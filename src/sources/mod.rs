@@ -15,6 +15,7 @@ mod alerts;
 mod backoff;
 mod changes;
 mod connections;
+mod heartbeat;
 mod host;
 mod http;
 mod listen;
@@ -45,6 +46,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::model::Time;
+use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
 
 pub use listen::{ListenError, bind};
@@ -81,6 +83,10 @@ pub struct Sources {
     loki: Option<SignalSender>,
     notifications: Option<SignalSender>,
     pagerduty: Option<SignalSender>,
+    /// One for each `[[sources.heartbeat]]`.
+    heartbeats: Vec<Heartbeat>,
+    /// One for each `[[sources.webhook]]`.
+    mapped: Vec<SignalSender>,
     /// Those whose secret is known.
     forges: Vec<(Forge, SignalSender)>,
     host: Option<SignalSender>,
@@ -95,7 +101,7 @@ pub struct Sources {
 impl Sources {
     /// Registers the sources of the config.
     pub fn new(config: Arc<Config>, registry: &SourceRegistry, clock: Clock) -> Self {
-        let on = &config.sources;
+        let (on, listen) = (&config.sources, config.listen);
         let receiver = |enabled: bool, name, rhythm, path| {
             let place = format!("http://{}{path}", config.listen);
             enabled.then(|| registry.source(name, rhythm, &place))
@@ -128,6 +134,26 @@ impl Sources {
                 Rhythm::Sporadic,
                 webhook::PAGERDUTY_PATH,
             ),
+            heartbeats: on
+                .heartbeat
+                .iter()
+                .map(|config| {
+                    let place = format!("http://{listen}{}", heartbeat::path(config));
+                    let name = heartbeat::name(config);
+                    let sender = registry.source(&name, Rhythm::Sporadic, &place);
+                    Heartbeat::new(config.clone(), sender, clock())
+                })
+                .collect(),
+            mapped: on
+                .webhook
+                .iter()
+                .map(|webhook| {
+                    let name = format!("webhook {}", webhook.name);
+                    let path = webhook::mapped::path(webhook);
+                    let place = format!("http://{}{path}", config.listen);
+                    registry.source(&name, Rhythm::Sporadic, &place)
+                })
+                .collect(),
             forges: forges(&config, registry),
             host: on.host.enabled.then(|| {
                 let place = format!("this host, {}", host::name(&on.host));
@@ -180,6 +206,7 @@ impl Sources {
             &self.pagerduty,
         ];
         let forges = self.forges.iter().map(|(_, sender)| sender);
+        let forges = forges.chain(&self.mapped);
         receivers
             .into_iter()
             .flatten()
@@ -214,6 +241,10 @@ pub fn router(sources: &Sources) -> Router {
     if let Some(sender) = sources.loki.clone() {
         router = router.merge(loki::routes(sender, limits.clone()));
     }
+    if !sources.heartbeats.is_empty() {
+        let clock = Arc::clone(&sources.clock);
+        router = router.merge(heartbeat::routes(sources.heartbeats.clone(), clock));
+    }
     router.merge(webhooks(sources))
 }
 
@@ -233,6 +264,12 @@ fn webhooks(sources: &Sources) -> Router {
     if let Some(sender) = sources.pagerduty.clone() {
         let hold_ms = i64::from(on.pagerduty.hold_s) * 1_000;
         router = router.merge(webhook::pagerduty_routes(hook(sender), hold_ms));
+    }
+    let mapped = on.webhook.iter().zip(&sources.mapped);
+    let mapped = mapped.map(|(webhook, sender)| (hook(sender.clone()), webhook.clone()));
+    let mapped: Vec<_> = mapped.collect();
+    if !mapped.is_empty() {
+        router = router.merge(webhook::mapped::routes(mapped));
     }
     for (forge, sender) in sources.forges.clone() {
         router = router.merge(forge.routes(hook(sender)));
@@ -305,6 +342,9 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     if let Some(sender) = sources.host.clone() {
         let clock = Arc::clone(&sources.clock);
         tasks.spawn(host::watch(host.clone(), sender, clock));
+    }
+    for heartbeat in sources.heartbeats.clone() {
+        tasks.spawn(heartbeat.watch(Arc::clone(&sources.clock)));
     }
     for (scrape, sender) in config.sources.scrape.iter().zip(&sources.scrapes) {
         let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));

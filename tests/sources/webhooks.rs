@@ -427,3 +427,145 @@ async fn nothing_unproven_is_read() {
     }
     assert_eq!(receivers.row("github").rejected, 4);
 }
+
+const MAPPED: &str = r#"
+[[sources.webhook]]
+name = "zabbix"
+items = "/events"
+id = "/eventid"
+title = "/name"
+status = "/state"
+at = "/clock"
+labels = { alertname = "/name", host = "/host/name", team = "ops", missing = "/not/there" }
+
+[[sources.webhook]]
+name = "events"
+kind = "change"
+id = "/id"
+version = "/data/version"
+at = "/time"
+labels = { service = "/data/app", by = "/data/who" }
+"#;
+
+#[tokio::test]
+async fn json_of_any_shape_becomes_alerts_by_its_mapping() {
+    let mut receivers = Receivers::with(MAPPED);
+    let path = "/webhook/in/zabbix";
+    let body = r#"{"events":[
+        {"eventid":17,"name":"Disk full","host":{"name":"db-1"},"state":"PROBLEM","clock":"1795188000"},
+        {"eventid":17,"state":"OK","name":"Disk full"},
+        {"eventid":18,"clock":"tomorrow","name":"x"}]}"#;
+    let answer = post(&receivers, path, body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let said: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let expected = json!({"taken": 2, "refused": 1, "error": "\"tomorrow\" (`at`) is no time"});
+    assert_eq!(said, expected);
+    let fingerprint = Fingerprint::of(&labels(&[("webhook", "zabbix"), ("id", "17")]));
+    let annotations = labels(&[("summary", "Disk full")]);
+    let named = [
+        ("alertname", "Disk full"),
+        ("host", "db-1"),
+        ("team", "ops"),
+    ];
+    let begun = Alert {
+        fingerprint,
+        labels: labels(&named),
+        annotations: annotations.clone(),
+        starts_at: Time::from_ms(1_795_188_000_000),
+        ends_at: NOW.plus_ms(HOLD_MS),
+        generator_url: None,
+    };
+    let over = Alert {
+        labels: labels(&[("alertname", "Disk full"), ("team", "ops")]),
+        starts_at: NOW,
+        ends_at: NOW,
+        ..begun.clone()
+    };
+    let expected = [begun, over].map(|alert| Signal::Alert(Box::new(alert)));
+    assert_eq!(receivers.taken(), expected);
+    let row = receivers.row("webhook zabbix");
+    assert_eq!((row.taken, row.rejected), (2, 1));
+    for (path, body, status, why) in [
+        (path, "{}", 400, "there is nothing at /events (`items`)"),
+        (path, "x", 400, "not JSON"),
+        (
+            "/webhook/in/nobody",
+            "{}",
+            404,
+            "no [[sources.webhook]] is named \\\"nobody\\\"",
+        ),
+    ] {
+        let answer = post(&receivers, path, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{why}");
+        assert!(answer.text().contains(why), "{} lacks {why}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn cloud_events_are_the_same_in_every_mode() {
+    let mut receivers = Receivers::with(MAPPED);
+    let expected = Change {
+        id: "events-a-1".into(),
+        at: at("2026-11-20T15:20:00Z"),
+        kind: ChangeKind::Deploy,
+        entity: EntityId::parse("service/cart"),
+        title: "cart v8".into(),
+        version: Some("v8".into()),
+        previous_version: None,
+        by: Some("mia".into()),
+        labels: labels(&[("by", "mia"), ("service", "cart")]),
+    };
+    let data = r#"{"app":"cart","version":"v8","who":"mia"}"#;
+    let event = format!(
+        r#"{{"specversion":"1.0","id":"a-1","type":"deploy","source":"ci","time":"2026-11-20T15:20:00Z","data":{data}}}"#
+    );
+    let binary = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "a-1"),
+        ("ce-type", "deploy"),
+        ("ce-source", "ci"),
+        ("ce-time", "2026-11-20T15:20:00Z"),
+    ];
+    let structured = [(
+        "content-type",
+        "application/cloudevents+json; charset=utf-8",
+    )];
+    let batch = [("content-type", "application/cloudevents-batch+json")];
+    let modes: [(&[(&str, &str)], String); 3] = [
+        (&binary, data.to_owned()),
+        (&structured, event.clone()),
+        (&batch, format!("[{event}]")),
+    ];
+    for (headers, body) in modes {
+        let answer = receivers
+            .send("POST", "/webhook/in/events", headers, body)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(
+            receivers.taken(),
+            [Signal::Change(Box::new(expected.clone()))]
+        );
+    }
+    let answer = receivers
+        .send("POST", "/webhook/in/events", &batch, event)
+        .await;
+    assert!(answer.text().contains("a batch of CloudEvents is a list"));
+}
+
+#[tokio::test]
+async fn a_beat_is_heard_and_counts_as_well() {
+    let config = "[[sources.heartbeat]]\nname = \"backup\"\nevery_s = 60\n";
+    let mut receivers = Receivers::with(config);
+    for method in ["POST", "GET"] {
+        let answer = receivers.send(method, "/heartbeat/backup", &[], "").await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{method}");
+        match receivers.taken().as_slice() {
+            [Signal::Alert(alert)] => assert!(!alert.is_firing(NOW)),
+            other => panic!("not one alert: {other:?}"),
+        }
+    }
+    let answer = receivers.send("POST", "/heartbeat/nobody", &[], "").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.text().contains("no [[sources.heartbeat]] is named"));
+}

@@ -1,9 +1,10 @@
 //! Notifications that other tools send about alerts and changes, each in its own shape: Alertmanager
-//! and Grafana, PagerDuty's events, GitHub, GitLab and Gitea.
+//! and Grafana, PagerDuty's events, GitHub, GitLab and Gitea; and JSON of any shape, by a mapping.
 //!
 //! A request is taken whole or not at all. A resend changes nothing.
 
 mod forge;
+pub(super) mod mapped;
 mod notification;
 mod pagerduty;
 
