@@ -10,8 +10,8 @@ use stormglass::config::{Config, OperatorConfig, TlsConfig};
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use stormglass::engine::CHECKPOINT_VERSION;
 use stormglass::model::{
-    Command, IncidentId, Labels, LogLine, Phase, Record, Role, Sample, Series, SeriesKind, Signal,
-    SourceHealth, Time, Unit,
+    Command, IncidentId, Labels, LogLine, Phase, Record, Refusal, Role, Sample, Series, SeriesKind,
+    Signal, SourceHealth, Time, Unit,
 };
 use stormglass::sources::Rhythm;
 use tempfile::TempDir;
@@ -221,6 +221,23 @@ async fn two_consoles_see_each_others_decisions_within_a_second() {
     assert_eq!(my_view.incidents, your_view.incidents);
     let detail = f.client.incident(id).await.unwrap();
     assert_eq!(detail.incident.owner, Some(my_view.actor.name));
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_may_ask_to_be_a_viewer_and_is_held_to_it() {
+    let f = fixture().await;
+    let wall = f.client.clone().as_viewer();
+    assert_eq!(wall.view().await.unwrap().actor.role, Role::Viewer);
+    let reply = wall
+        .command(&Command::KillSwitch { on: true })
+        .await
+        .unwrap();
+    assert!(
+        matches!(reply.refused, Some(Refusal::Role { .. })),
+        "{reply:?}"
+    );
+    assert!(!f.client.view().await.unwrap().automation_stopped);
     f.daemon.stop().await.unwrap();
 }
 

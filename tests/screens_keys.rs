@@ -662,3 +662,40 @@ fn nothing_is_decided_in_a_replay() {
     }
     assert_eq!(console.requests, []);
 }
+
+#[test]
+fn actions_work_on_the_marks() {
+    let commands = |keys: &str| {
+        let mut console = console();
+        console.press(keys);
+        assert!(console.state.list.marks.is_empty(), "{keys}");
+        console.commands()
+    };
+    let incidents = [IncidentId(4811), IncidentId(4819)];
+    assert_eq!(
+        commands("down space space A o l e enter"),
+        incidents.map(|incident| Command::Assign {
+            incident,
+            to: "ole".to_owned(),
+        })
+    );
+    assert_eq!(
+        commands("down space space x wait tab enter"),
+        incidents.map(|incident| Command::Resolve { incident })
+    );
+}
+
+#[test]
+fn a_theme_is_looked_at_before_it_is_taken() {
+    let mut console = console();
+    let worn = |console: &Console| console.state.look.theme.name().to_owned();
+    console.press(": l i g h");
+    assert_eq!(worn(&console), "light");
+    console.press("backspace backspace backspace backspace");
+    assert_eq!(worn(&console), "dark", "nothing is chosen any more");
+    console.press("l i g h esc");
+    assert_eq!(worn(&console), "dark", "Esc goes back");
+    console.press(": l i g h enter");
+    assert_eq!(worn(&console), "light");
+    assert!(console.state.overlay.is_none());
+}

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::{
     API_VERSION, AlertPage, AuditPage, CommandReply, ErrorBody, HEARTBEAT_MS, IncidentDetail,
-    IncidentPage, Panels, RunbookRow, View, WatchMessage, path,
+    IncidentPage, Panels, ROLE_HEADER, RunbookRow, View, WatchMessage, path,
 };
 use crate::model::{Command, EntityId, Feedback, Fingerprint, IncidentId, Plan, Time, WhyAnswer};
 
@@ -51,6 +51,8 @@ pub struct Client {
     base: Url,
     token: Option<String>,
     address: Address,
+    /// Whether it asks to be taken for a viewer.
+    viewer: bool,
 }
 
 /// Which incidents to list.
@@ -216,7 +218,17 @@ impl Client {
             base,
             token,
             address,
+            viewer: false,
         })
+    }
+
+    /// The same client with no more rights than a viewer has, whoever runs it.
+    #[must_use]
+    pub fn as_viewer(self) -> Self {
+        Self {
+            viewer: true,
+            ..self
+        }
     }
 
     /// Where it connects.
@@ -371,7 +383,10 @@ impl Client {
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
         }
-        let request = self.http.request(method, url);
+        let mut request = self.http.request(method, url);
+        if self.viewer {
+            request = request.header(ROLE_HEADER, "viewer");
+        }
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

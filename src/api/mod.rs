@@ -23,6 +23,9 @@ pub const API_VERSION: u32 = 2;
 /// An idle watch says that it is alive this often, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 5_000;
 
+/// A request with this header set to `viewer` may look and nothing else, whoever sends it.
+pub const ROLE_HEADER: &str = "stormglass-role";
+
 /// Paths of the API, below the socket or listener.
 pub mod path {
     /// `GET`: the whole [`super::View`].

@@ -11,6 +11,7 @@ use super::{Common, serve};
 use crate::api::client::{Address, Client, ClientError};
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::tui::wall::WallOptions;
 use crate::tui::{self, TuiOptions};
 
 /// When the operator last looked, below the user's state directory.
@@ -75,6 +76,29 @@ pub struct AttachArgs {
     look: LookArgs,
 }
 
+/// `stormglass wall`
+#[derive(Debug, Args)]
+pub struct WallArgs {
+    /// A socket or https://HOST:PORT; the local daemon's socket without it
+    #[arg(value_name = "ADDR")]
+    address: Option<String>,
+    /// Show free text and names of people too
+    #[arg(long)]
+    text: bool,
+    /// Hours in which only what is bad is shown, in local time
+    #[arg(long, value_name = "HH-HH", value_parser = hours)]
+    quiet: Option<(u8, u8)>,
+    /// Theme by name or path
+    #[arg(long, value_name = "NAME")]
+    theme: Option<String>,
+    /// Only ASCII on the screen
+    #[arg(long)]
+    ascii: bool,
+    /// Times in UTC
+    #[arg(long)]
+    utc: bool,
+}
+
 /// Opens a console on a daemon that runs already.
 pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
     let common = Common {
@@ -85,6 +109,37 @@ pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
     // A daemon that does not answer is told of before the screen is taken, where it can be read.
     Client::new(place.address.clone())?.view().await?;
     open(place.address.clone(), &place.config, &args.look).await
+}
+
+/// Opens the wall on a daemon that runs already.
+pub async fn wall(common: &Common, args: WallArgs) -> Result<(), Failure> {
+    let common = Common {
+        socket: args.address.or_else(|| common.socket.clone()),
+        ..common.clone()
+    };
+    let place = Place::find(&common)?;
+    Client::new(place.address.clone())?.view().await?;
+    let options = TuiOptions {
+        theme: args.theme.or_else(|| place.config.theme.clone()),
+        ascii: args.ascii.then_some(true),
+        utc: args.utc,
+        ..TuiOptions::new(place.address.clone())
+    };
+    let shown = WallOptions {
+        text: args.text,
+        quiet: args.quiet,
+    };
+    let ended = tui::wall::run(options, shown).await;
+    ended.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Reads hours like `22-07`.
+fn hours(text: &str) -> Result<(u8, u8), String> {
+    let hour = |text: &str| text.parse().ok().filter(|hour| *hour < 24);
+    text.split_once('-')
+        .and_then(|(from, to)| Some((hour(from)?, hour(to)?)))
+        .filter(|(from, to)| from != to)
+        .ok_or_else(|| "must be two hours of the day, like 22-07".to_owned())
 }
 
 /// `stormglass` without a command: attaches if a daemon answers, else brings its own.

@@ -12,6 +12,7 @@ mod demo;
 mod eval;
 mod export;
 mod feedback;
+mod init;
 mod keys;
 mod list;
 mod output;
@@ -81,6 +82,8 @@ enum Cmd {
     Demo(demo::DemoArgs),
     /// Open a console on a daemon
     Attach(console::AttachArgs),
+    /// Show the state of everything on a large screen, read-only
+    Wall(console::WallArgs),
     /// Run engine, receivers, store and API without a screen
     Serve,
     /// Print what a console is told: a snapshot, then changes, one JSON object a line
@@ -139,6 +142,8 @@ enum Cmd {
     Completions(shell::CompletionsArgs),
     /// Print the manual page, for man -l -
     Man,
+    /// Look at what this machine has, ask, and write a commented config
+    Init(init::InitArgs),
     /// Check the config and say what would be used
     Check,
     /// Run a public benchmark through the engine and score it by its own rule
@@ -169,6 +174,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     };
     match command {
         Cmd::Attach(args) => console::attach(common, args).await,
+        Cmd::Wall(args) => console::wall(common, args).await,
         Cmd::Demo(args) => demo::run(common, &args).await,
         Cmd::Serve => serve::run(common).await,
         Cmd::Watch => list::watch(common).await,
@@ -199,6 +205,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Keys(args) => keys::run(common, &args),
         Cmd::Completions(args) => shell::completions(&args),
         Cmd::Man => shell::man(),
+        Cmd::Init(args) => init::run(common, &args),
         Cmd::Check => check::run(common),
         Cmd::Eval(args) => eval::run(common, &args),
     }

@@ -101,11 +101,16 @@ pub fn address(text: &str, common: &Common) -> Result<Address, Failure> {
     Ok(address)
 }
 
+/// Where the config is looked for when it is not named.
+pub fn default_config_file() -> Option<PathBuf> {
+    Some(BaseDirs::new()?.config_dir().join(CONFIG_FILE))
+}
+
 fn config_file(common: &Common) -> Option<PathBuf> {
-    common.config.clone().or_else(|| {
-        let path = BaseDirs::new()?.config_dir().join(CONFIG_FILE);
-        path.exists().then_some(path)
-    })
+    common
+        .config
+        .clone()
+        .or_else(|| default_config_file().filter(|path| path.exists()))
 }
 
 fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {

@@ -327,6 +327,7 @@ fn boxes(state: &mut State, action: Action) {
         Action::Palette => Overlay::Palette {
             field: Field::default(),
             cursor: Cursor::default(),
+            before: Box::new(state.look.theme.clone()),
         },
         Action::Help => Overlay::Help {
             field: Field::default(),
@@ -393,7 +394,7 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
             state.list.marks.clear();
         }
         Action::Assign => {
-            let question = Question::Assign(incident);
+            let question = Question::Assign(marked_or(state, incident));
             let field = Field::default();
             lay_over(state, Overlay::Prompt { question, field });
         }
@@ -401,8 +402,16 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
             let area = Box::default();
             lay_over(state, Overlay::Note { incident, area });
         }
-        Action::Resolve => confirm(state, Confirm::Resolve(incident)),
-        Action::Reopen => effects.command(Command::Reopen { incident }),
+        Action::Resolve => {
+            let incidents = marked_or(state, incident);
+            confirm(state, Confirm::Resolve(incidents));
+        }
+        Action::Reopen => {
+            for incident in marked_or(state, incident) {
+                effects.command(Command::Reopen { incident });
+            }
+            state.list.marks.clear();
+        }
         Action::Propose => {
             let Some(target) = state.row(incident).map(dialog::target) else {
                 return;
@@ -430,8 +439,9 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
     }
 }
 
+/// What an action is about: the rows marked, where they can be seen, else the one chosen.
 fn marked_or(state: &State, incident: IncidentId) -> Vec<IncidentId> {
-    if state.list.marks.is_empty() {
+    if state.list.marks.is_empty() || state.place.screen != Screen::Incidents {
         vec![incident]
     } else {
         state.list.marks.iter().copied().collect()

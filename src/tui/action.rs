@@ -150,7 +150,7 @@ pub const ACTIONS: [ActionRow; 60] = [
     row(A::Palette, "palette", "palette", "Find any action by name and do it", View),
     row(A::Help, "help", "keys", "The keys, searchable", View),
     row(A::Why, "why", "why", "Why this row is here, and why it is grouped", View),
-    row(A::Mark, "mark", "mark", "Mark a row; a acknowledges all marked", View),
+    row(A::Mark, "mark", "mark", "Mark a row; a, A, x and X act on all marked", View),
     row(A::MarkRange, "mark-range", "range", "Mark from the last mark to here", View),
     row(A::Sort, "sort", "sort", "Sort by the next column", View),
     row(A::Reverse, "reverse", "reverse", "Reverse the order", View),

@@ -134,7 +134,8 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     result
 }
 
-fn look(options: &TuiOptions) -> Result<Look, ThemeError> {
+/// How everything looks: as asked for, or as the terminal says.
+pub(super) fn look(options: &TuiOptions) -> Result<Look, ThemeError> {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let name = match &options.theme {
         Some(name) => name.as_str(),
@@ -169,13 +170,14 @@ fn terminal_is_ascii() -> bool {
 }
 
 /// Wall-clock time that never goes back while the console runs.
-struct WallClock {
+pub(super) struct WallClock {
     started: Instant,
     started_at: Time,
 }
 
 impl WallClock {
-    fn start() -> Self {
+    /// Begins to count.
+    pub(super) fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             started: Instant::now(),
@@ -183,7 +185,8 @@ impl WallClock {
         }
     }
 
-    fn now(&self) -> Time {
+    /// The time.
+    pub(super) fn now(&self) -> Time {
         self.started_at
             .plus_ms(self.started.elapsed().as_millis() as i64)
     }

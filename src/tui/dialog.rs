@@ -19,7 +19,7 @@ use super::route::Route;
 use super::state::{
     Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, outcomes,
 };
-use super::theme::Role;
+use super::theme::{Role, Theme};
 use super::update::{Effects, refresh};
 
 /// Longest note, in bytes.
@@ -37,41 +37,47 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
         return;
     };
     if key.is_ctrl('c') {
+        if let Overlay::Palette { before, .. } = overlay {
+            state.look.theme = *before;
+        }
         return;
     }
     let key = leaving(state, key);
     let then = match &mut overlay {
         Overlay::Filter { field } => in_filter(state, field, key),
-        Overlay::Palette { field, cursor } => {
-            let rows = palette_rows(field.text());
-            let chosen = rows.get(cursor.at(rows.len())).copied();
+        Overlay::Palette {
+            field,
+            cursor,
+            before,
+        } => {
+            let chosen = palette_row(field, cursor);
             if let (KeyCode::Enter, None, Some(route)) =
-                (key.code, chosen, Route::parse(field.text()))
+                (key.code, &chosen, Route::parse(field.text()))
             {
                 if !route.go(state, effects) {
                     state.tell(Role::Warn, "There is no such incident.");
                 }
                 return;
             }
-            in_palette(state, (field, cursor), chosen, key, effects)
+            let then = in_palette(state, (field, cursor), chosen, key, effects);
+            preview(state, (field, cursor), before, &then, key);
+            then
         }
         Overlay::Help { field, cursor } => {
             let rows = help::rows(state, field.text());
-            let chosen = match rows.get(cursor.at(rows.len())) {
-                Some(HelpRow::Key(action)) => Some(*action),
-                _ => None,
-            };
+            let at = cursor.at(rows.len());
+            let chosen = rows.into_iter().nth(at);
             in_palette(state, (field, cursor), chosen, key, effects)
         }
         Overlay::Why { cursor, .. } => in_text(state, cursor, key),
         Overlay::Note { incident, area } => in_note(*incident, area, key, effects),
-        Overlay::Prompt { question, field } => in_prompt(state, *question, field, key, effects),
+        Overlay::Prompt { question, field } => in_prompt(state, question, field, key, effects),
         Overlay::Approval(approval) => in_approval(state, approval, key, effects),
         Overlay::Confirm {
             what,
             guard,
             choice,
-        } => in_confirm(state, *what, guard, choice, key, effects),
+        } => in_confirm(state, what, guard, choice, key, effects),
         Overlay::Settle {
             plan,
             guard,
@@ -158,8 +164,8 @@ fn set_filter(state: &mut State, filter: Filter) {
     }
 }
 
-/// Actions that fit what was typed, the best first; all in the order of the table when nothing was.
-pub(super) fn palette_rows(typed: &str) -> Vec<Action> {
+/// What fits what was typed, the best first; all actions in the order of the table when nothing was.
+pub(super) fn palette_rows(typed: &str) -> Vec<HelpRow> {
     let typed = typed.to_lowercase();
     let mut fits: Vec<(usize, Action)> = ACTIONS
         .iter()
@@ -174,24 +180,63 @@ pub(super) fn palette_rows(typed: &str) -> Vec<Action> {
         // Among equal fits the shorter name is the nearer one.
         fits.sort_by_key(|(cost, action)| (*cost, action.row().name.len()));
     }
-    fits.into_iter().map(|(_, action)| action).collect()
+    let actions = fits.into_iter().map(|(_, action)| HelpRow::Key(action));
+    // Themes have names of their own; among all actions they would only be in the way.
+    let themes = Theme::names().filter(|name| {
+        !typed.is_empty() && (format!("theme {name}").contains(&typed) || typed == "themes")
+    });
+    actions.chain(themes.map(HelpRow::Theme)).collect()
+}
+
+fn palette_row(field: &Field, cursor: &Cursor) -> Option<HelpRow> {
+    let rows = palette_rows(field.text());
+    let at = cursor.at(rows.len());
+    rows.into_iter().nth(at)
+}
+
+/// Shows the theme under the cursor, and the one before when there is none or the palette is left.
+fn preview(
+    state: &mut State,
+    (field, cursor): (&Field, &Cursor),
+    before: &Theme,
+    then: &Then,
+    key: Key,
+) {
+    let here = palette_row(field, cursor);
+    match (then, here) {
+        // What Enter did stays, be it the theme or an action.
+        (Then::Close, _) if key.code == KeyCode::Enter => {}
+        (Then::Stay, Some(HelpRow::Theme(name))) => wear(state, name),
+        _ => state.look.theme.clone_from(before),
+    }
+}
+
+fn wear(state: &mut State, name: &str) {
+    // Those that are shipped can be read; a test sees to it.
+    if let Ok(theme) = Theme::shipped(name) {
+        state.look.theme = theme;
+    }
 }
 
 fn in_palette(
     state: &mut State,
     (field, cursor): (&mut Field, &mut Cursor),
-    chosen: Option<Action>,
+    chosen: Option<HelpRow>,
     key: Key,
     effects: &mut Effects,
 ) -> Then {
     match key.code {
         KeyCode::Esc => return Then::Close,
         KeyCode::Enter => {
-            // On a word there is nothing to do but read it.
-            let Some(action) = chosen else {
-                return Then::Stay;
-            };
-            act::perform(state, action, effects);
+            match chosen {
+                Some(HelpRow::Key(action)) => act::perform(state, action, effects),
+                Some(HelpRow::Theme(name)) => {
+                    wear(state, name);
+                    state.tell(Role::Muted, &format!("Theme: {name}"));
+                }
+                // On a word there is nothing to do but read it.
+                _ => return Then::Stay,
+            }
             return Then::Close;
         }
         _ if choosing(cursor, key) => {}
@@ -234,7 +279,7 @@ fn in_text(state: &State, cursor: &mut Cursor, key: Key) -> Then {
 
 fn in_prompt(
     state: &mut State,
-    question: Question,
+    question: &Question,
     field: &mut Field,
     key: Key,
     effects: &mut Effects,
@@ -252,16 +297,19 @@ fn in_prompt(
         state.tell(Role::Warn, "Type something, or Esc to leave.");
         return Then::Stay;
     }
-    effects.command(match question {
-        Question::Reject(plan) => Command::Reject {
-            plan,
+    match question {
+        Question::Reject(plan) => effects.command(Command::Reject {
+            plan: *plan,
             reason: answer,
-        },
-        Question::Assign(incident) => Command::Assign {
-            incident,
-            to: answer,
-        },
-    });
+        }),
+        Question::Assign(incidents) => {
+            for incident in incidents.iter().copied() {
+                let to = answer.clone();
+                effects.command(Command::Assign { incident, to });
+            }
+            state.list.marks.clear();
+        }
+    }
     Then::Close
 }
 
@@ -295,8 +343,8 @@ fn in_note(
 }
 
 fn in_confirm(
-    state: &State,
-    what: Confirm,
+    state: &mut State,
+    what: &Confirm,
     guard: &mut Guard,
     choice: &mut Choice,
     key: Key,
@@ -311,7 +359,7 @@ fn in_confirm(
         Button::Press if !guard.believes(state.now) => Then::Stay,
         Button::Press => {
             if *choice == Choice::Proceed {
-                effects.command(confirmed(state, what));
+                confirmed(state, what, effects);
             }
             Then::Close
         }
@@ -438,15 +486,20 @@ fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) ->
     Then::Close
 }
 
-fn confirmed(state: &State, what: Confirm) -> Command {
+fn confirmed(state: &mut State, what: &Confirm, effects: &mut Effects) {
     match what {
-        Confirm::KillSwitch { on } => Command::KillSwitch { on },
+        Confirm::KillSwitch { on } => effects.command(Command::KillSwitch { on: *on }),
         Confirm::RollBack(plan) => {
-            let shown = state.details.plan(plan);
+            let (plan, shown) = (*plan, state.details.plan(*plan));
             let digest = shown.map(|plan| plan.digest.to_string());
-            Command::RollBack { plan, digest }
+            effects.command(Command::RollBack { plan, digest });
         }
-        Confirm::Resolve(incident) => Command::Resolve { incident },
+        Confirm::Resolve(incidents) => {
+            for incident in incidents.iter().copied() {
+                effects.command(Command::Resolve { incident });
+            }
+            state.list.marks.clear();
+        }
     }
 }
 

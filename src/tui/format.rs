@@ -29,6 +29,11 @@ impl Clock {
         format!("{hours:02}:{minutes:02}{}", self.suffix())
     }
 
+    /// The hour of the day, as shown.
+    pub fn hour(self, at: Time) -> u8 {
+        self.parts(at).0 as u8
+    }
+
     /// `12:04:31`, with a `Z` when it is UTC.
     pub fn second(self, at: Time) -> String {
         let (hours, minutes, seconds) = self.parts(at);

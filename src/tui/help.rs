@@ -17,6 +17,8 @@ pub(super) enum HelpRow {
     Word(&'static str, &'static str),
     /// Something to do.
     Key(Action),
+    /// A theme to change to.
+    Theme(&'static str),
 }
 
 /// A word and its meaning.
@@ -57,7 +59,7 @@ const EVERYWHERE: [Word; 12] = [
 ];
 
 const INCIDENTS: [Word; 11] = [
-    ("+", "marked with Space; a acknowledges all marked"),
+    ("+", "marked with Space; a, A, x and X act on all marked"),
     (
         "*",
         "changed since you last looked; opening it takes it away",
@@ -230,7 +232,9 @@ pub(super) fn rows(state: &State, typed: &str) -> Vec<HelpRow> {
         let fits = |(word, meaning): &&Word| {
             word.to_lowercase().contains(&typed) || meaning.to_lowercase().contains(&typed)
         };
-        let keys = palette_rows(&typed).into_iter().map(HelpRow::Key);
+        let keys = palette_rows(&typed).into_iter();
+        // Help is read, not tried on.
+        let keys = keys.filter(|row| matches!(row, HelpRow::Key(_)));
         let mut words: Vec<HelpRow> = Vec::new();
         for found in every_word().filter(fits).map(word) {
             if !words.contains(&found) {

@@ -29,6 +29,7 @@ mod theme;
 mod transport;
 mod update;
 mod view;
+pub mod wall;
 
 pub use action::{ACTIONS, Action, ActionRow, Scope};
 pub use app::{TuiError, TuiOptions, run};
@@ -41,4 +42,4 @@ pub use screen::ScreenWriter;
 pub use state::{Overlay, Screen, State, Tab};
 pub use theme::{Role, Theme, ThemeError};
 pub use update::{Effects, Event, TerminalOp, Urgency, update};
-pub use view::draw;
+pub use view::{draw, draw_wall};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 use tokio::net::UnixStream;
 
 use super::answer::ApiError;
+use crate::api::ROLE_HEADER;
 use crate::config::OperatorConfig;
 use crate::model::{Actor, Role};
 
@@ -129,6 +130,21 @@ impl Callers {
 
     /// The person behind a request.
     pub fn actor(&self, peer: &Peer, headers: &HeaderMap) -> Result<Actor, ApiError> {
+        let actor = self.known(peer, headers)?;
+        match headers.get(ROLE_HEADER).map(HeaderValue::as_bytes) {
+            None => Ok(actor),
+            Some(b"viewer") => Ok(Actor {
+                role: Role::Viewer,
+                ..actor
+            }),
+            Some(_) => {
+                let message = format!("`{ROLE_HEADER}` can only be `viewer`");
+                Err(ApiError::bad_request(message))
+            }
+        }
+    }
+
+    fn known(&self, peer: &Peer, headers: &HeaderMap) -> Result<Actor, ApiError> {
         match peer {
             Peer::Local(actor) => Ok(actor.clone()),
             Peer::Remote => self.operator(headers).ok_or_else(|| {

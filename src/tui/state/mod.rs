@@ -22,7 +22,7 @@ use super::theme::Role;
 pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
-pub use overlay::{Approval, Choice, Confirm, Guard, Overlay, Question, outcomes};
+pub use overlay::{Approval, Choice, Confirm, Guard, Overlay, Question, outcomes, together};
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
 /// and a slow link.

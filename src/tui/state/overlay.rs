@@ -7,6 +7,7 @@ use crate::model::{IncidentId, Outcome, Plan, PlanId, Risk, RunId, SafeText, Tim
 use super::cursor::Cursor;
 use crate::tui::field::Field;
 use crate::tui::paint::Row;
+use crate::tui::theme::Theme;
 
 /// Approving keys are ignored until no key was pressed for this long: a held key, a burst of pasted
 /// keys and fingers still in flight when the dialog opened cannot approve.
@@ -22,12 +23,14 @@ pub enum Overlay {
         /// What is typed.
         field: Field,
     },
-    /// Choosing an action by name.
+    /// Choosing an action or a theme by name.
     Palette {
         /// What is typed.
         field: Field,
         /// The row chosen.
         cursor: Cursor,
+        /// The theme before: one under the cursor is looked at, not yet taken.
+        before: Box<Theme>,
     },
     /// Reading the keys.
     Help {
@@ -93,16 +96,16 @@ pub enum Overlay {
 }
 
 /// A question answered with a line of text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Why is the plan rejected?
     Reject(PlanId),
-    /// Who takes the incident?
-    Assign(IncidentId),
+    /// Who takes the incidents?
+    Assign(Vec<IncidentId>),
 }
 
 /// Something to say yes or no to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Confirm {
     /// Stop (or allow) all automation.
     KillSwitch {
@@ -111,8 +114,8 @@ pub enum Confirm {
     },
     /// Undo a plan.
     RollBack(PlanId),
-    /// Declare an incident over.
-    Resolve(IncidentId),
+    /// Declare incidents over.
+    Resolve(Vec<IncidentId>),
 }
 
 /// A button of a dialog. Dialogs open on `Cancel`.
@@ -220,6 +223,14 @@ pub fn outcomes() -> [(&'static str, Outcome); 2] {
             },
         ),
     ]
+}
+
+/// Incidents as a phrase.
+pub fn together(incidents: &[IncidentId]) -> String {
+    match incidents {
+        [one] => one.to_string(),
+        many => format!("{} incidents", many.len()),
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn header(state: &State, width: usize) -> Row {
 }
 
 /// What cannot be seen, and what may not run.
-fn warnings(view: &View) -> Row {
+pub(super) fn warnings(view: &View) -> Row {
     let blind = view
         .sources
         .values()
@@ -232,6 +232,14 @@ pub(super) fn notice(state: &State, canvas: &mut Canvas<'_>) {
 /// A word or two for the footer. Keys that decide about a plan say which one.
 fn hint(state: &State, action: Action) -> String {
     let word = action.row().hint;
+    let marked = state.list.marks.len();
+    let on_marks = matches!(
+        action,
+        Action::Acknowledge | Action::Assign | Action::Resolve
+    );
+    if on_marks && marked > 0 && state.place.screen == Screen::Incidents {
+        return format!("{word} {marked} marked");
+    }
     let Some(plan) = state.plan() else {
         return word.to_owned();
     };

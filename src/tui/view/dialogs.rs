@@ -12,7 +12,7 @@ use crate::tui::field::Field;
 use crate::tui::help::{self, HelpRow};
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::route::Route;
-use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outcomes};
+use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outcomes, together};
 use crate::tui::theme::Role;
 
 /// Widest dialog, in cells.
@@ -36,11 +36,8 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             let hint = "substring  !not  ~fuzzy  key:value   Enter keeps";
             bottom_line(canvas, "/", field, hint);
         }
-        Overlay::Palette { field, cursor } => {
-            let rows: Vec<HelpRow> = palette_rows(field.text())
-                .into_iter()
-                .map(HelpRow::Key)
-                .collect();
+        Overlay::Palette { field, cursor, .. } => {
+            let rows = palette_rows(field.text());
             let here = Route::here(state);
             let title = format!("Do what? Enter does it, Esc leaves. You are at: {here}");
             palette(state, canvas, (field, cursor), &rows, &title);
@@ -75,13 +72,13 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
                 let lead = format!("Reject {plan}, because: ");
                 bottom_line_owned(canvas, &lead, field, "Enter rejects, Esc leaves");
             }
-            Question::Assign(incident) => {
-                let lead = format!("Give {incident} to: ");
+            Question::Assign(incidents) => {
+                let lead = format!("Give {} to: ", together(incidents));
                 bottom_line_owned(canvas, &lead, field, "Enter assigns, Esc leaves");
             }
         },
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
-        Overlay::Confirm { what, choice, .. } => confirm(state, *what, *choice, canvas),
+        Overlay::Confirm { what, choice, .. } => confirm(state, what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
         Overlay::Runbooks {
             incident,
@@ -223,6 +220,7 @@ fn palette(
                 .put(Role::Body, " ")
                 .put(Role::Body, meaning),
             HelpRow::Key(action) => palette_row(state, action, i == at),
+            HelpRow::Theme(name) => theme_row(name, i == at),
         };
         inner.row(y + 1, &row);
     }
@@ -243,6 +241,16 @@ fn palette_row(state: &State, action: Action, here: bool) -> Row {
     }
 }
 
+fn theme_row(name: &'static str, here: bool) -> Row {
+    let role = if here { Role::Selection } else { Role::Title };
+    super::cursor_mark(here, true)
+        .column(Role::Muted, "theme", HELP_KEYS)
+        .put(Role::Body, " ")
+        .column(role, name, HELP_NAME)
+        .put(Role::Body, " ")
+        .put(Role::Body, "Shown at once; Enter keeps it, Esc goes back")
+}
+
 /// Both buttons, `Cancel` first.
 pub(super) fn buttons(choice: Choice, yes: &str, live: bool) -> Row {
     let (cancel, proceed) = match choice {
@@ -259,7 +267,7 @@ pub(super) fn buttons(choice: Choice, yes: &str, live: bool) -> Row {
         .put(proceed, " ]")
 }
 
-fn confirm(state: &State, what: Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
+fn confirm(state: &State, what: &Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
     let (title, text, yes): (String, String, &'static str) = match what {
         Confirm::KillSwitch { on: true } => (
             "Stop all automation?".to_owned(),
@@ -272,7 +280,7 @@ fn confirm(state: &State, what: Confirm, choice: Choice, canvas: &mut Canvas<'_>
             "Allow automation",
         ),
         Confirm::RollBack(plan) => {
-            let undo = state.details.plan(plan).map_or(0, |plan| {
+            let undo = state.details.plan(*plan).map_or(0, |plan| {
                 plan.rollback.iter().filter(|undo| undo.is_some()).count()
             });
             (
@@ -281,9 +289,9 @@ fn confirm(state: &State, what: Confirm, choice: Choice, canvas: &mut Canvas<'_>
                 "Roll back",
             )
         }
-        Confirm::Resolve(incident) => (
-            format!("Declare {incident} over?"),
-            "Signals that still last will be kept with it and will not open it again by themselves.".to_owned(),
+        Confirm::Resolve(incidents) => (
+            format!("Declare {} over?", together(incidents)),
+            "Signals that still last will be kept and will not open it again by themselves.".to_owned(),
             "Declare over",
         ),
     };

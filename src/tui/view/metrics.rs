@@ -175,7 +175,8 @@ fn last(values: &[f32]) -> Option<f32> {
     values.iter().rev().copied().find(|value| value.is_finite())
 }
 
-fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
+/// Draws one chart with its title and axes.
+pub(super) fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
     let (width, height) = (canvas.width(), canvas.height());
     if height < 4 || width < AXIS + 4 {
         return;

@@ -16,6 +16,7 @@ mod sources;
 mod strip;
 mod timeline;
 mod traces;
+mod wall;
 mod why;
 
 use ratatui::buffer::Buffer;
@@ -33,6 +34,8 @@ pub(super) use dialogs::HELP_WORD;
 pub(super) use headline::summary;
 pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
+pub use wall::draw_wall;
+pub(super) use wall::worst;
 
 /// Rows of the incident list above the preview on a small screen, with its title.
 const LIST_ROWS_MAX: u16 = 8;

@@ -1,0 +1,363 @@
+//! The wall: the state of everything for a screen at which nobody sits. It pages and never scrolls, moves
+//! nothing but its clock, and covers itself with a banner once what it shows is old: a frozen screen
+//! must not look healthy. No free text and no names of people unless they were allowed.
+
+use std::cmp::Reverse;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout as Split, Rect};
+
+use crate::api::View;
+use crate::model::{EntityId, Health, IncidentRow, Phase, Severity};
+use crate::tui::format;
+use crate::tui::glyph;
+use crate::tui::paint::{Canvas, Row};
+use crate::tui::state::State;
+use crate::tui::theme::Role;
+use crate::tui::wall::Wall;
+
+/// Incidents in large rows.
+pub(in crate::tui) const WORST_MAX: usize = 5;
+/// What is older than this is covered, in milliseconds.
+const COVER_MS: i64 = 30_000;
+/// A page of services stays this long, in milliseconds.
+const PAGE_MS: i64 = 15_000;
+/// Cells of a service.
+const SERVICE: usize = 26;
+/// Lines from which digits are large, and their lines and cells.
+const LARGE_MIN: u16 = 36;
+const DIGIT_ROWS: u16 = 5;
+const DIGIT_CELLS: usize = 3;
+/// Lines below which an incident has no chart, and cells left of it.
+const CHART_MIN: usize = 5;
+const WORDS: usize = 56;
+/// Lines of an incident at most, and without a chart.
+const INCIDENT_ROWS: [u16; 2] = [9, 2];
+
+/// Dots of the digits and of a colon, line by line.
+const DIGITS: [[&str; 5]; 11] = [
+    ["###", "# #", "# #", "# #", "###"],
+    [" # ", "## ", " # ", " # ", "###"],
+    ["###", "  #", "###", "#  ", "###"],
+    ["###", "  #", "###", "  #", "###"],
+    ["# #", "# #", "###", "  #", "  #"],
+    ["###", "#  ", "###", "  #", "###"],
+    ["###", "#  ", "###", "# #", "###"],
+    ["###", "  #", "  #", "  #", "  #"],
+    ["###", "# #", "###", "# #", "###"],
+    ["###", "# #", "###", "  #", "###"],
+    ["   ", " # ", "   ", " # ", "   "],
+];
+
+/// Draws everything.
+pub fn draw_wall(wall: &Wall, buf: &mut Buffer) {
+    let state = &wall.state;
+    let mut canvas = Canvas::new(buf, &state.look);
+    match (state.feed.view.as_ref(), old_ms(state)) {
+        (_, Some(ms)) => cover(state, ms, &mut canvas),
+        (None, None) => canvas.row(1, &Row::new().put(Role::Muted, " Connecting...")),
+        (Some(view), None) => board(wall, view, &mut canvas),
+    }
+    if state.look.ascii {
+        canvas.reduce_to_ascii();
+    }
+}
+
+/// How old everything is, when that is too old to be shown.
+fn old_ms(state: &State) -> Option<i64> {
+    let ms = state.now.since(state.feed.heard);
+    (ms > COVER_MS).then_some(ms)
+}
+
+/// Over the whole screen: what was here is old.
+fn cover(state: &State, ms: i64, canvas: &mut Canvas<'_>) {
+    let age = format::age(ms);
+    let why = match &state.feed.lost {
+        Some(why) => Row::new().put(Role::Banner, why),
+        None => Row::new().put(Role::Banner, "the daemon is silent"),
+    };
+    let lines = [
+        Row::new().put(Role::Banner, format!("STALE: nothing was heard for {age}")),
+        why,
+        Row::new().put(Role::Banner, "What was here is old and is not shown."),
+    ];
+    let (width, height) = (canvas.width(), canvas.height());
+    for y in 0..height {
+        canvas.tint(0, y, width, Role::Banner);
+    }
+    let top = height.saturating_sub(lines.len()) / 2;
+    for (y, row) in lines.into_iter().enumerate() {
+        let row = row.fit(width);
+        let x = width.saturating_sub(row.width()) / 2;
+        canvas.row_at(x, top + y, &row);
+    }
+}
+
+fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
+    let area = canvas.area();
+    let large = area.height >= LARGE_MIN;
+    let worst = worst(wall, view);
+    let rows = INCIDENT_ROWS[usize::from(!large)];
+    let [head, line, services, incidents, foot] = Split::vertical([
+        Constraint::Length(if large { DIGIT_ROWS + 3 } else { 1 }),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Max(1 + rows * worst.len().max(1) as u16),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    if large {
+        digits(wall, view, &mut canvas.part(head));
+    } else {
+        let head = &mut canvas.part(head);
+        head.row(
+            0,
+            &counts(view)
+                .put(Role::Header, "  ")
+                .put(Role::Header, clock(&wall.state)),
+        );
+    }
+    canvas.part(line).row(0, &freshness(wall, view));
+    grid(wall, view, &mut canvas.part(services));
+    list(wall, &worst, &mut canvas.part(incidents));
+    let words = if wall.text {
+        " Read-only. q leaves."
+    } else {
+        " Read-only, without names of people and free text (--text shows them). q leaves."
+    };
+    canvas
+        .part(foot)
+        .row(0, &Row::new().put(Role::Muted, words));
+}
+
+fn counts(view: &View) -> Row {
+    let mut row = Row::new().put(Role::Body, " ");
+    for (at, count) in view.counts.open_by_priority.iter().enumerate() {
+        row.push(priority_role(at), format!("P{}:{count}  ", at + 1));
+    }
+    row
+}
+
+const fn priority_role(at: usize) -> Role {
+    [Role::Crit, Role::High, Role::Warn, Role::Info][at]
+}
+
+/// UTC: those who look at it may sit anywhere.
+fn clock(state: &State) -> String {
+    state.now.to_utc().format("%H:%M:%S UTC").to_string()
+}
+
+/// Counts and clock in large digits, with a word over each.
+fn digits(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
+    let mut x = 2;
+    for (at, count) in view.counts.open_by_priority.iter().enumerate() {
+        let role = if *count == 0 {
+            Role::Muted
+        } else {
+            priority_role(at)
+        };
+        let words = Row::new().put(role, format!("P{} open", at + 1));
+        canvas.row_at(x, 1, &words);
+        let cells = number(canvas, x, 2, &count.to_string(), role);
+        x += cells.max(words.width()) + 6;
+    }
+    let text = wall.state.now.to_utc().format("%H:%M:%S").to_string();
+    let cells = text.len() * (DIGIT_CELLS + 1);
+    let x = canvas.width().saturating_sub(cells + 2);
+    canvas.row_at(x, 1, &Row::new().put(Role::Muted, "UTC"));
+    number(canvas, x, 2, &text, Role::Header);
+}
+
+/// Draws digits and colons; the cells they take.
+fn number(canvas: &mut Canvas<'_>, x: usize, y: usize, text: &str, role: Role) -> usize {
+    let dot = glyph::BAR[0].chars().next().unwrap_or('#');
+    for (place, c) in text.chars().enumerate() {
+        let at = c
+            .to_digit(10)
+            .map_or(DIGITS.len() - 1, |digit| digit as usize);
+        for (line, dots) in DIGITS[at].iter().enumerate() {
+            for (column, _) in dots.chars().enumerate().filter(|(_, c)| *c == '#') {
+                let left = x + place * (DIGIT_CELLS + 1) + column;
+                canvas.dot(left, y + line, role, dot);
+            }
+        }
+    }
+    text.len() * (DIGIT_CELLS + 1)
+}
+
+/// Where, how old, what is blind, what may not run.
+fn freshness(wall: &Wall, view: &View) -> Row {
+    let state = &wall.state;
+    let age = format::age(state.now.since(state.feed.heard).max(0));
+    let row = Row::new()
+        .put(Role::Body, " ")
+        .put(Role::Title, view.environment.clone())
+        .put(Role::Body, "  ");
+    let row = match &state.feed.lost {
+        Some(_) => row.put(Role::Stale, format!(" LOST {age} ")),
+        None => row.put(Role::Ok, format!("heard {age} ago")),
+    };
+    let row = row.join(super::chrome::warnings(view));
+    match wall.quiet_now() {
+        Some((from, to)) => row.put(
+            Role::Info,
+            format!("  quiet hours {from:02}-{to:02}: only P1 and P2, and services that are bad"),
+        ),
+        None => row,
+    }
+}
+
+/// Services, the worst first, page by page.
+fn grid(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
+    let quiet = wall.quiet_now().is_some();
+    let mut services: Vec<(&EntityId, Health)> = view
+        .entities
+        .iter()
+        .map(|(id, health)| (id, *health))
+        .filter(|(_, health)| !quiet || matches!(health, Health::Bad | Health::Blind))
+        .collect();
+    services.sort_by_key(|(_, health)| badness(*health));
+    let columns = (canvas.width() / SERVICE).max(1);
+    let room = columns * canvas.height().saturating_sub(1);
+    if room == 0 {
+        return;
+    }
+    let pages = services.len().div_ceil(room).max(1);
+    let page = (wall.state.now.ms() / PAGE_MS).unsigned_abs() as usize % pages;
+    let heading = format!(
+        " {}, the worst first{}",
+        format::counted(services.len() as u64, "entity", "entities"),
+        if pages > 1 {
+            format!("; page {} of {pages}", page + 1)
+        } else {
+            String::new()
+        }
+    );
+    canvas.row(0, &Row::new().put(Role::Muted, heading));
+    for (at, (id, health)) in services
+        .into_iter()
+        .skip(page * room)
+        .take(room)
+        .enumerate()
+    {
+        let (mark, word, role) = glyph::health(health);
+        let row = Row::new()
+            .put(role, mark)
+            .put(role, " ")
+            .column(role, word, 6)
+            .column(Role::Body, id, SERVICE - 10);
+        canvas.row_at(1 + at % columns * SERVICE, 1 + at / columns, &row);
+    }
+}
+
+const fn badness(health: Health) -> u8 {
+    match health {
+        Health::Bad => 0,
+        Health::Blind => 1,
+        Health::Odd => 2,
+        Health::Ok => 3,
+    }
+}
+
+/// The worst incidents that are not over, the oldest first among equals.
+pub(in crate::tui) fn worst<'a>(wall: &Wall, view: &'a View) -> Vec<&'a IncidentRow> {
+    let quiet = wall.quiet_now().is_some();
+    let mut rows: Vec<&IncidentRow> = view
+        .incidents
+        .values()
+        .filter(|row| row.phase != Phase::Resolved)
+        .filter(|row| !quiet || row.severity >= Severity::Error)
+        .collect();
+    rows.sort_by_key(|row| (Reverse(row.severity), row.began));
+    rows.truncate(WORST_MAX);
+    rows
+}
+
+fn list(wall: &Wall, worst: &[&IncidentRow], canvas: &mut Canvas<'_>) {
+    if worst.is_empty() {
+        let text = " No incident is open.";
+        return canvas.row(0, &Row::new().put(Role::Ok, text));
+    }
+    canvas.row(
+        0,
+        &Row::new().put(Role::Muted, " Incidents, the worst first"),
+    );
+    let area = canvas.area();
+    let below = Rect {
+        y: area.y + 1,
+        height: area.height.saturating_sub(1),
+        ..area
+    };
+    let areas = Split::vertical(vec![Constraint::Fill(1); worst.len()]).split(below);
+    for (row, area) in worst.iter().zip(areas.iter()) {
+        incident(wall, row, &mut canvas.part(*area));
+    }
+}
+
+/// An incident: what, how long, who is suspected; beside it the most unusual chart.
+fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
+    let state = &wall.state;
+    let (mark, priority, role) = glyph::severity(row.severity);
+    let (phase, phase_role) = glyph::phase(row.phase);
+    let age = format::age(state.engine_now().since(row.began));
+    let line = Row::new()
+        .put(Role::Body, " ")
+        .put(role, priority)
+        .put(role, mark)
+        .put(Role::Body, " ")
+        .put(Role::Title, row.id.to_string())
+        .put(Role::Body, " ")
+        .put(Role::Title, &row.entity)
+        .put(Role::Body, format!("  {age} "))
+        .put(phase_role, phase);
+    let line = match (&row.owner, wall.text) {
+        (Some(owner), true) => line.put(Role::Person, format!("  {owner}")),
+        (Some(_), false) => line.put(Role::Muted, "  taken"),
+        (None, _) => line.put(Role::Warn, "  nobody has it"),
+    };
+    canvas.row(0, &line);
+    let mut words = Vec::new();
+    if wall.text {
+        words.push(Row::new().put(Role::Body, super::summary(row)));
+    }
+    if let Some((suspect, confidence)) = &row.suspect {
+        words.push(
+            Row::new()
+                .put(Role::Muted, "suspect ")
+                .put(Role::Suspect, suspect)
+                .put(Role::Body, format!(" {confidence:.2}")),
+        );
+    }
+    let reach = format!(
+        "{}, {}, {}",
+        format::counted(row.entities.into(), "entity", "entities"),
+        format::counted(row.alerts.into(), "alert", "alerts"),
+        format::counted(row.findings.into(), "finding", "findings"),
+    );
+    words.push(Row::new().put(Role::Muted, reach));
+    for (y, words) in words.into_iter().enumerate() {
+        canvas.row(1 + y, &Row::new().put(Role::Body, "   ").join(words));
+    }
+    let chart = state.details.panels(row.id).and_then(|p| p.charts.first());
+    let (width, height) = (canvas.width(), canvas.height());
+    if let Some(chart) = chart.filter(|_| height >= CHART_MIN && width > 2 * WORDS) {
+        let area = canvas.area();
+        let right = Rect {
+            x: area.x + WORDS as u16,
+            width: area.width - WORDS as u16,
+            height: area.height - 1,
+            ..area
+        };
+        let mut part = canvas.part(right);
+        part.clear();
+        if wall.text {
+            return super::metrics::large(state, chart, &mut part);
+        }
+        // What a change is called was written by somebody.
+        let mut plain = chart.clone();
+        for mark in &mut plain.marks {
+            mark.text = mark.lane.as_str().into();
+        }
+        super::metrics::large(state, &plain, &mut part);
+    }
+}

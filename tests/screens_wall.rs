@@ -1,0 +1,94 @@
+//! What the wall shows: snapshots at several sizes, and what it must not show.
+
+mod fixture;
+
+use fixture::Console;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use stormglass::model::{Health, Mode};
+use stormglass::tui::wall::{Wall, WallOptions};
+use stormglass::tui::{Event, Update, draw_wall, update};
+
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (300, 80)];
+
+fn wall(columns: u16, lines: u16, theme: &str, shown: WallOptions) -> Wall {
+    Wall::new(Console::live(columns, lines, theme).state, shown)
+}
+
+fn text(wall: &Wall) -> String {
+    let (columns, lines) = wall.state.size;
+    let mut buffer = Buffer::empty(Rect::new(0, 0, columns, lines));
+    draw_wall(wall, &mut buffer);
+    fixture::text_of(&buffer)
+}
+
+#[test]
+fn the_wall() {
+    for (columns, lines) in SIZES {
+        for theme in ["dark", "mono"] {
+            let name = format!("wall_{columns}x{lines}_{theme}");
+            let wall = wall(columns, lines, theme, WallOptions::default());
+            insta::assert_snapshot!(name, text(&wall));
+        }
+    }
+    let shown = WallOptions {
+        text: true,
+        quiet: Some((12, 14)),
+    };
+    insta::assert_snapshot!(
+        "wall_text_quiet_200x60",
+        text(&wall(200, 60, "dark", shown))
+    );
+}
+
+#[test]
+fn names_of_people_and_free_text_are_shown_only_when_allowed() {
+    let shown = |text| WallOptions { text, quiet: None };
+    let closed = text(&wall(200, 60, "dark", shown(false)));
+    let open = text(&wall(200, 60, "dark", shown(true)));
+    for words in ["mia", "ole", "p99 latency 4.2s"] {
+        assert!(!closed.contains(words), "{words} in\n{closed}");
+        assert!(open.contains(words), "{words} not in\n{open}");
+    }
+}
+
+#[test]
+fn what_is_old_is_covered() {
+    let mut wall = wall(120, 40, "dark", WallOptions::default());
+    let lost = Update::Lost {
+        why: "connection refused".to_owned(),
+    };
+    let heard = wall.state.now;
+    update(&mut wall.state, heard.plus_ms(29_000), Event::Update(lost));
+    assert!(text(&wall).contains("LOST"));
+    update(&mut wall.state, heard.plus_ms(31_000), Event::Tick);
+    let covered = text(&wall);
+    assert!(
+        covered.contains("STALE: nothing was heard for 30s"),
+        "{covered}"
+    );
+    assert!(!covered.contains("checkout"), "{covered}");
+}
+
+#[test]
+fn many_services_are_paged_the_worst_first() {
+    let mut wall = wall(80, 24, "dark", WallOptions::default());
+    let mut view = fixture::view();
+    view.mode = Mode::Live;
+    for at in 0..200 {
+        let health = if at == 150 { Health::Bad } else { Health::Ok };
+        view.entities
+            .insert(fixture::service(&format!("s{at:03}")), health);
+    }
+    wall.state.feed.view = Some(view);
+    let first = wall.state.now.ms() / 15_000 * 15_000;
+    let mut seen = std::collections::BTreeSet::new();
+    for page in 0..100 {
+        let now = stormglass::model::Time::from_ms(first + page * 15_000);
+        wall.state.now = now;
+        wall.state.feed.heard = now;
+        let shown = text(&wall);
+        seen.extend((0..200).filter(|at| shown.contains(&format!("s{at:03}"))));
+    }
+    assert_eq!(seen.len(), 200);
+}
