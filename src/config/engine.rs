@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::SloConfig;
+
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,6 +24,8 @@ pub struct EngineConfig {
     pub dependencies: Vec<DeclaredEdge>,
     /// What the team knows of its entities: the catalogue.
     pub entities: Vec<DeclaredEntity>,
+    /// Objectives whose budget is watched.
+    pub slo: Vec<SloConfig>,
     /// Who must agree to what.
     pub policy: PolicyConfig,
 }
@@ -82,6 +86,7 @@ impl Default for EngineConfig {
             resolve_after_s: 300,
             dependencies: Vec::new(),
             entities: Vec::new(),
+            slo: Vec::new(),
             policy: PolicyConfig::default(),
         }
     }

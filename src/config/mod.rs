@@ -10,6 +10,7 @@ mod parse;
 pub mod reference;
 mod runbook;
 mod settings;
+mod slo;
 mod sources;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +24,7 @@ pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{KEYMAPS, Kind, SETTINGS, Setting, THEMES, is_path};
+pub use slo::SloConfig;
 pub use sources::{
     ForgeConfig, HeartbeatConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig,
     SourcesConfig, StatsdConfig, SyslogConfig, TailConfig, TailFrom, WebhookConfig, WebhookKind,

@@ -58,15 +58,17 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
     Ok((config, warnings.collect()))
 }
 
-/// The file as written: `[[dependencies]]` and `[[entities]]` are at the top level there, and in the
+/// The file as written: `[[dependencies]]`, `[[entities]]` and `[[slo]]` are at the top level there, and in the
 /// engine's settings here.
 fn build(text: &str) -> Result<Config, toml::de::Error> {
     let mut root: toml::Table = toml::from_str(text)?;
     let dependencies = declared(&mut root, "dependencies")?;
     let entities = declared(&mut root, "entities")?;
+    let slo = declared(&mut root, "slo")?;
     let mut config = Config::deserialize(toml::Value::Table(root))?;
     config.engine.dependencies = dependencies;
     config.engine.entities = entities;
+    config.engine.slo = slo;
     Ok(config)
 }
 
@@ -274,6 +276,15 @@ impl Check<'_> {
             } else if config.engine.dependencies[..i].contains(edge) {
                 let what = format!("`{}` to `{}` is declared twice", edge.from, edge.to);
                 self.warn(&nth_span(root, "dependencies", i), &what);
+            }
+        }
+        for (i, slo) in config.engine.slo.iter().enumerate() {
+            if slo.budget().is_none() {
+                let why = format!(
+                    "`objective` is {:?}: say what percentage of requests must succeed, such as \"99.9\"",
+                    slo.objective
+                );
+                self.error(&nth_span(root, "slo", i), &why);
             }
         }
         self.one_meaning(config, root);

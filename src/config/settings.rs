@@ -592,6 +592,31 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Labels that its telemetry lacks and runbooks ask for, such as `{ patroni_candidate = \"db2\" }`.",
     ),
+    row(
+        "slo[].name",
+        Kind::Text,
+        "",
+        "An objective: what it is called.",
+    ),
+    row(
+        "slo[].entity",
+        Kind::Text,
+        "",
+        "What it is about: `kind/name`, or a bare service name.",
+    ),
+    row(
+        "slo[].objective",
+        Kind::Text,
+        "",
+        "Percentage of requests that must succeed over 30 days, such as `\"99.9\"`. Told when 2 % of the budget is gone in an hour, 5 % in 6 hours, 10 % in a day or in 3 days.",
+    ),
+    row(
+        "slo[].failed",
+        Kind::Text,
+        "",
+        "Counter of failed requests; all series of the entity with this name count.",
+    ),
+    row("slo[].total", Kind::Text, "", "Counter of all requests."),
 ];
 
 /// Settings without which their table makes no sense.
@@ -606,6 +631,11 @@ pub(super) const REQUIRED: &[&str] = &[
     "dependencies[].from",
     "dependencies[].to",
     "entities[].name",
+    "slo[].name",
+    "slo[].entity",
+    "slo[].objective",
+    "slo[].failed",
+    "slo[].total",
 ];
 
 const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {

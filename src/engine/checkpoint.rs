@@ -17,6 +17,7 @@ use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
 use super::refusals::Refusals;
 use super::silence::SilenceWatch;
+use super::slo::Minutes;
 use super::topology::{SavedTopology, Topology};
 use super::traces::{Flow, Reason, SavedTraces, TraceTables, Traces};
 use crate::model::{EntityId, FindingId, Provenance, Time, TraceId};
@@ -80,6 +81,7 @@ type Rest = (
     SavedRest,
     SavedTraces,
     u64,
+    Vec<(String, Minutes)>,
 );
 
 /// The parts put together again.
@@ -176,6 +178,7 @@ impl Engine {
             self.logs.saved_rest(),
             self.traces.saved_rest(),
             self.entities.refused(),
+            self.slos.saved(),
         );
         encode(Tag::Rest, &rest)
     }
@@ -210,6 +213,7 @@ impl Engine {
             log_rest,
             trace_rest,
             entities_refused,
+            slos,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -246,6 +250,7 @@ impl Engine {
         self.seen_logs = seen_logs;
         (self.entities, self.traces, self.silence) = (entities, traces, silence);
         self.silence.mend(&self.intake);
+        self.slos.restore(slos);
         (self.changes, self.refusals) = (changes, refusals);
         Some(())
     }

@@ -30,6 +30,8 @@ pub enum Key {
     Entity(EntityIx, Check),
     /// A source.
     Source(SourceIx),
+    /// An objective, by its place in the config, and whether its budget burns fast enough to page.
+    Slo(u16, bool),
 }
 
 /// What a producer saw.
@@ -138,7 +140,7 @@ impl Findings {
                     mark(from);
                     mark(to);
                 }
-                Key::Series(_) | Key::Source(_) => {}
+                Key::Series(_) | Key::Source(_) | Key::Slo(..) => {}
             }
         }
         self.held.values().for_each(|state| mark(state.sick));

@@ -87,6 +87,7 @@ impl Engine {
             }
             return;
         }
+        self.count_for_slos(&value);
         self.judge(value);
     }
 

@@ -130,6 +130,8 @@ pub struct Reading {
     pub value: f64,
     /// Whether it is a scrape's own verdict rather than a measurement.
     pub is_up: bool,
+    /// Time since the point before, in milliseconds.
+    pub step_ms: u32,
 }
 
 /// At most two values come of one sample: a rate, and the mean its `_sum` waited for.
@@ -219,6 +221,7 @@ impl Intake {
                 at,
                 value,
                 is_up,
+                step_ms: u32::try_from(step_ms).unwrap_or(u32::MAX),
             })
         };
         match row.derive {
@@ -261,6 +264,7 @@ impl Intake {
             at,
             value: pair.sum_increase / pair.count_increase,
             is_up: false,
+            step_ms: 0,
         })
     }
 

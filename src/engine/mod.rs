@@ -38,6 +38,7 @@ mod roles;
 pub mod saga;
 mod set_back;
 mod silence;
+mod slo;
 mod topology;
 mod traces;
 mod why;
@@ -62,6 +63,7 @@ use plans::Plans;
 use pressure::Pressure;
 use refusals::Refusals;
 use silence::SilenceWatch;
+use slo::Slos;
 use topology::Topology;
 use traces::Traces;
 
@@ -93,6 +95,7 @@ pub struct Engine {
     intake: Intake,
     odd: Odd,
     silence: SilenceWatch,
+    slos: Slos,
     logs: LogWatch,
     seen_logs: bool,
     traces: Traces,
@@ -131,6 +134,7 @@ impl Engine {
             topology.see(from, to, Provenance::Declared, Time::ZERO);
         }
         Self {
+            slos: Slos::new(&config.slo),
             plans: Plans::new(config.policy.clone(), runbooks),
             config,
             now: Time::ZERO,
@@ -197,6 +201,7 @@ impl Engine {
             self.note_silence(silence);
         }
         self.confirm_losses();
+        self.judge_slos();
         let mut from_logs = Vec::new();
         self.logs.tick(self.now, &mut from_logs);
         for found in from_logs {

@@ -82,6 +82,7 @@ impl Engine {
         let (entity, is_counted) = (row.entity, row.is_judged());
         self.odd.remove(entity, series);
         self.findings.end(Key::Series(series), self.now);
+        self.slos.forget(row.series.id.0);
         self.intake.retire(series);
         if is_counted {
             self.entities.drop_series(entity);

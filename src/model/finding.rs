@@ -57,6 +57,8 @@ pub enum Check {
     TraceDuration,
     /// A source that should speak and does not.
     BlindSource,
+    /// The budget of a declared objective burns too fast.
+    BurnRate,
 }
 
 /// Which way something moved.
@@ -169,6 +171,7 @@ impl Check {
                 | Self::TraceRate
                 | Self::TraceErrors
                 | Self::TraceDuration
+                | Self::BurnRate
         )
     }
 }
