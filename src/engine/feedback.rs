@@ -1,5 +1,5 @@
 //! What people say of findings raises the bar of the check that made them: for the same thing by much,
-//! for the same thing elsewhere by less, never beyond a limit, and never for good.
+//! for the same thing elsewhere by less, and never beyond a limit.
 //!
 //! Labels live in the journal; the bars follow from the labels that stand, so that taking one back
 //! undoes exactly what it did.
@@ -81,7 +81,9 @@ impl Opinions {
             None => return,
         };
         let check = family(label.check);
-        for entity in [Some(label.entity.clone()), None] {
+        // Every entity that is silent is silent about "all metrics": one is no peer of another.
+        let peers = (check != Check::Absence).then_some(None);
+        for entity in std::iter::once(Some(label.entity.clone())).chain(peers) {
             let scope = (check, label.subject.clone(), entity);
             let noise = self.noise.entry(scope.clone()).or_default();
             *noise += vote;
@@ -290,6 +292,22 @@ mod tests {
             "they balance"
         );
         assert_eq!(opinions.all().held_back, 2);
+    }
+
+    #[test]
+    fn silence_has_no_peers() {
+        let mut opinions = Opinions::default();
+        for (finding, entity) in [(1, "cart-1"), (2, "cart-2"), (3, "cart-3")] {
+            opinions.put(Label {
+                check: Check::Absence,
+                subject: "all metrics".into(),
+                ..label(finding, entity, Some(Opinion::Noise))
+            });
+        }
+        let raised = |entity: &str| {
+            opinions.raised_by(Check::Absence, "all metrics", &EntityId::parse(entity))
+        };
+        assert_eq!((raised("cart-1"), raised("shop")), (OWN_STEP, 0.0));
     }
 
     #[test]

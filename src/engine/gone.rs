@@ -16,20 +16,20 @@ use crate::model::{Check, Time};
 const TROUBLE_BEFORE_MS: i64 = 2 * 60_000;
 /// A silence of this length is an incident whatever the neighbours say, in milliseconds.
 const BLIND_MS_MAX: i64 = 15 * 60_000;
-/// An entity whose logs went on this long after its last metric lives, in milliseconds.
+/// An entity whose logs went on this long after its last metric lives, in milliseconds …
 const LIVES_MS: i64 = 60_000;
+/// … as long as its last line is no older than this, in milliseconds.
+const LOGS_SILENT_MS_MAX: i64 = 5 * 60_000;
 
 impl Engine {
     /// Looks again at every entity that tells nothing: what confirms a loss makes it page.
     pub(super) fn confirm_losses(&mut self) {
-        let unsure: Vec<(EntityIx, Time)> = self
-            .silence
-            .gone()
-            .filter_map(|entity| {
-                let state = self.findings.of_key(Key::Entity(entity, Check::Absence))?;
-                (!state.finding.pages).then_some((entity, state.finding.since))
-            })
-            .collect();
+        // Also where the silence was not told: what people called noise may still be a loss.
+        let is_unsure = |(entity, _): &(EntityIx, Time)| {
+            let told = self.findings.of_key(Key::Entity(*entity, Check::Absence));
+            !told.is_some_and(|state| state.finding.pages)
+        };
+        let unsure: Vec<(EntityIx, Time)> = self.silence.gone().filter(is_unsure).collect();
         for (entity, since) in unsure {
             if let Some(why) = self.why_lost(entity, since) {
                 self.note_gone(entity, since, Some(&why));
@@ -65,7 +65,9 @@ impl Engine {
             return Some(format!("{caller}, which depends on it, is in trouble"));
         }
         let last_line = self.logs.last_seen(self.entities.id(entity));
-        let lives = last_line.is_some_and(|at| at.since(since) > LIVES_MS);
+        let lives = last_line.is_some_and(|at| {
+            at.since(since) > LIVES_MS && self.now.since(at) <= LOGS_SILENT_MS_MAX
+        });
         let is_long = self.now.since(since) > BLIND_MS_MAX && !lives;
         is_long.then(|| "nothing says that it is alive".to_owned())
     }
@@ -89,7 +91,8 @@ mod tests {
     #[derive(Clone, Copy, Default)]
     struct World {
         caller_fails: bool,
-        logs_go_on: bool,
+        /// How long its logs go on, in seconds.
+        logs_s: i64,
     }
 
     /// The shop calls the cart, which falls silent; the times at which an incident was open, in minutes
@@ -129,7 +132,7 @@ mod tests {
                 signals.push(sample("cart", "requests_in_progress", 5.0 + 0.1 * noise));
                 signals.push(sample("cart", "memory_bytes", 1e9 + 1e6 * noise));
             }
-            if !is_silent || world.logs_go_on {
+            if s < SILENT_S + world.logs_s {
                 signals.push(Signal::Log(Box::new(LogLine {
                     at,
                     labels: labels("cart"),
@@ -186,10 +189,15 @@ mod tests {
     #[test]
     fn nobody_stays_blind_for_long_unless_something_else_speaks() {
         assert_eq!(opened(World::default(), 25).0, Some(15));
-        let world = World {
-            logs_go_on: true,
+        let logging = |logs_s| World {
+            logs_s,
             ..World::default()
         };
-        assert_eq!(opened(world, 25).0, None, "its logs go on");
+        assert_eq!(opened(logging(3_600), 25).0, None, "its logs go on");
+        assert_eq!(
+            opened(logging(120), 25).0,
+            Some(15),
+            "they went on a little"
+        );
     }
 }

@@ -101,8 +101,11 @@ impl Remembered {
             | Record::ClockSetBack { .. }
             | Record::Plan { .. }
             | Record::Intent { .. }
-            | Record::Label { .. }
             | Record::Result { .. } => {}
+            // A finding of no incident is named by its label only; its number is taken.
+            Record::Label { label } => {
+                self.last_finding = self.last_finding.max(label.finding.0);
+            }
         }
     }
 

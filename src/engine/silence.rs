@@ -71,7 +71,7 @@ pub struct SilenceWatch {
     silent: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
     /// Told again after a restart, as is blindness.
     #[serde(skip)]
-    gone: BTreeSet<EntityIx>,
+    gone: BTreeMap<EntityIx, Time>,
     next_part: usize,
     /// When the engine itself last came back from a pause: nobody was heard before.
     resumed: Time,
@@ -152,9 +152,8 @@ impl SilenceWatch {
         if silent.is_empty() {
             self.silent.remove(&entity);
         }
-        self.gone
-            .remove(&entity)
-            .then_some(Silence::Back(entity, at))
+        self.gone.remove(&entity)?;
+        Some(Silence::Back(entity, at))
     }
 
     /// The engine itself was not there for a while: nobody was silent, nobody was heard.
@@ -170,6 +169,9 @@ impl SilenceWatch {
         self.resume(back.to);
         for source in &mut self.sources {
             back.past(&mut source.newest);
+        }
+        for since in self.gone.values_mut() {
+            back.past(since);
         }
         for (since, _) in self.down.values_mut() {
             back.past(since);
@@ -217,8 +219,11 @@ impl SilenceWatch {
             .iter()
             .filter(|ix| intake.row(**ix).is_judged())
             .count();
-        let is_gone = judged >= 2 && silent.len() >= judged && self.gone.insert(entity);
-        is_gone.then_some(Silence::Gone(entity, last_at))
+        if judged < 2 || silent.len() < judged || self.gone.contains_key(&entity) {
+            return None;
+        }
+        self.gone.insert(entity, last_at);
+        Some(Silence::Gone(entity, last_at))
     }
 
     /// Forgets a series that is silent for good; whether its entity counted as gone.
@@ -229,10 +234,10 @@ impl SilenceWatch {
             silent.remove(&series);
             if silent.is_empty() {
                 self.silent.remove(&entity);
-                return self.gone.remove(&entity);
+                return self.gone.remove(&entity).is_some();
             }
         }
-        self.gone.contains(&entity)
+        self.gone.contains_key(&entity)
     }
 
     /// Forgets series whose places were given to others while a checkpoint was taken.
@@ -247,14 +252,14 @@ impl SilenceWatch {
         });
     }
 
-    /// Entities that report nothing any more.
-    pub fn gone(&self) -> impl Iterator<Item = EntityIx> {
-        self.gone.iter().copied()
+    /// Entities that report nothing any more, each with the time of its last point.
+    pub fn gone(&self) -> impl Iterator<Item = (EntityIx, Time)> {
+        self.gone.iter().map(|(entity, since)| (*entity, *since))
     }
 
     /// Whether everything an entity reported stopped.
     pub fn is_gone(&self, entity: EntityIx) -> bool {
-        self.gone.contains(&entity)
+        self.gone.contains_key(&entity)
     }
 
     /// Newest event time of a source's samples, no later than they came.
@@ -300,7 +305,7 @@ impl SilenceWatch {
             .map(|(since, _)| *since)
             .min();
         let gone = || {
-            self.gone.contains(&entity).then(|| {
+            self.gone.contains_key(&entity).then(|| {
                 intake
                     .of_entity(entity)
                     .iter()

@@ -30,13 +30,15 @@ impl Engine {
             .filter(|(_, row)| row.is_judged() && self.is_meant(row, &words))
             .map(|(ix, _)| ix)
             .collect();
-        found.sort_unstable_by_key(|ix| self.name_of(*ix));
+        // In order of arrival: to name all of them in order of name would take the engine's time.
+        found.truncate(SEVERAL_MAX);
         match found[..] {
             [] => WhyAnswer::Unknown,
             [one] => WhyAnswer::One(Box::new(self.why_series(one, at))),
             _ => {
-                let names = found.into_iter().take(SEVERAL_MAX);
-                WhyAnswer::Several(names.map(|ix| self.name_of(ix).into()).collect())
+                let mut names: Vec<_> = found.iter().map(|ix| self.name_of(*ix).into()).collect();
+                names.sort_unstable();
+                WhyAnswer::Several(names)
             }
         }
     }
