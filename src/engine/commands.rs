@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::alerts::Alerts;
 use super::changes::Changes;
-use super::correlate::{Correlator, Event, next_phase};
+use super::correlate::{Correlator, Event, Hearing, next_phase};
 use super::entities::Entities;
 use super::govern::{self, Ground, Scene};
 use super::intake::Intake;
 use super::plans::{Plans, World};
 use crate::model::{
     Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Input, Labels,
-    LabelsBuilder, Lane, Plan, Record, Refusal, Runbook, Stamped, StepEvent, Time, TrueCause,
+    LabelsBuilder, Lane, Plan, PlanState, Record, Refusal, Runbook, Stamped, StepEvent, Time,
+    TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -76,6 +77,12 @@ impl Around<'_> {
     fn ground(&self, plan: &Plan) -> Ground {
         let watch = self.entities.find(&plan.verify.watch);
         let home = self.correlator.home(plan.incident);
+        let held = self.correlator.book.get(home);
+        let is_waiting = held.is_some_and(|held| held.hearing == Hearing::Waiting);
+        if is_waiting && plan.state != PlanState::Proposed {
+            // Nobody had the time to say whether it helped.
+            return Ground::Holds;
+        }
         let alerts_firing_on_watch = watch
             .and_then(|ix| self.correlator.conditions().get(ix))
             .filter(|condition| condition.incident == Some(home))

@@ -50,6 +50,11 @@ impl Engine {
             .book
             .resume_after(IncidentId(remembered.last));
         for incident in remembered.incidents.into_values() {
+            if let Some(kept) = incident.merged_into {
+                self.correlator.restore_merged(incident.id, kept);
+                self.plans.follow(incident.id, kept);
+                continue;
+            }
             self.remember_past(&incident);
             self.restore_incident(incident);
         }
@@ -60,7 +65,7 @@ impl Engine {
     }
 
     fn remember_past(&mut self, incident: &Incident) {
-        if incident.phase == Phase::Resolved {
+        if incident.phase == Phase::Resolved && incident.merged_into.is_none() {
             let plans = self.plans.of_incident(incident.id);
             self.memory.note(incident, plans);
         }
@@ -200,4 +205,135 @@ fn tell(incident: &mut Incident, text: &str) {
         entity: None,
         text: text.into(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::engine::correlate::UNHEARD_MS;
+    use crate::model::{
+        Alert, Batch, Effect, Fingerprint, Input, Labels, Signal, SourceId, Stamped, Time,
+    };
+
+    const START: Time = Time::from_secs(1_768_392_000);
+
+    /// An engine, its clock and its journal.
+    struct Life {
+        engine: Engine,
+        now: Time,
+        journal: Vec<Record>,
+    }
+
+    impl Life {
+        fn begin() -> Self {
+            Self {
+                engine: Engine::new(EngineConfig::default(), Vec::new()),
+                now: START,
+                journal: Vec::new(),
+            }
+        }
+
+        /// Ends, and begins again from the journal alone a minute later.
+        fn restart(&mut self) {
+            self.engine = Engine::new(EngineConfig::default(), Vec::new());
+            self.engine.restore(&self.journal);
+            self.now = self.now.plus_ms(60_000);
+        }
+
+        fn step(&mut self, input: Input) {
+            let at = self.now;
+            let mut effects = Vec::new();
+            let stamped = Stamped { seq: 1, at, input };
+            self.engine.step(&stamped, &mut effects);
+            let records = effects.into_iter().filter_map(|effect| match effect {
+                Effect::Record(record) => Some(record),
+                _ => None,
+            });
+            self.journal.extend(records);
+        }
+
+        fn alert(&mut self) {
+            let pairs = [
+                ("alertname", "Down"),
+                ("service", "cart"),
+                ("severity", "critical"),
+            ];
+            let labels = Labels::from_pairs(pairs).unwrap();
+            let alert = Alert {
+                fingerprint: Fingerprint::of(&labels),
+                labels,
+                annotations: Labels::empty(),
+                starts_at: START,
+                ends_at: self.now.plus_ms(3_600_000),
+                generator_url: None,
+            };
+            let signals = vec![Signal::Alert(Box::new(alert))];
+            let source = SourceId::new("alerts");
+            self.step(Input::Signals(Batch { source, signals }));
+        }
+
+        fn ticks(&mut self, seconds: i64) {
+            for _ in 0..seconds {
+                self.now = self.now.plus_ms(1_000);
+                self.step(Input::Tick);
+            }
+        }
+
+        fn only(&self) -> &Incident {
+            let mut rows = self.engine.incident_rows();
+            let row = rows.next().expect("it was opened");
+            assert!(rows.next().is_none(), "it is the only one");
+            self.engine.incident(row.id).expect("it has a row")
+        }
+
+        fn says(&self, text: &str) -> usize {
+            let timeline = self.only().timeline.iter();
+            timeline.filter(|entry| entry.text.contains(text)).count()
+        }
+    }
+
+    #[test]
+    fn a_restart_is_no_recovery() {
+        let mut life = Life::begin();
+        life.alert();
+        life.ticks(10);
+        assert_eq!(life.only().phase, Phase::Open);
+        life.restart();
+        life.ticks(UNHEARD_MS / 1_000 - 1);
+        assert_eq!(life.only().phase, Phase::Open, "nobody said it is over");
+        // Its sender speaks in time: it is the same alert, counted and told once.
+        life.alert();
+        life.ticks(UNHEARD_MS / 1_000);
+        assert_eq!(life.only().phase, Phase::Open);
+        assert_eq!(life.only().impact.alerts_total, 1);
+        assert_eq!(life.says("fires"), 1);
+        // Another restart, and nobody speaks: it ends, and says why.
+        life.restart();
+        life.ticks(UNHEARD_MS / 1_000 + 60);
+        assert_eq!(life.only().phase, Phase::Mitigated);
+        assert_eq!(life.says("nothing was heard of it since the restart"), 1);
+        assert_eq!(life.says("back to normal"), 0);
+    }
+
+    #[test]
+    fn what_was_merged_stays_merged() {
+        let opened = |id: u64, entity: &str| {
+            let at = START.plus_ms(id as i64);
+            Incident::opened(IncidentId(id), EntityId::parse(entity), at, at)
+        };
+        let merged = Incident {
+            phase: Phase::Resolved,
+            merged_into: Some(IncidentId(1)),
+            ..opened(2, "shop")
+        };
+        let journal = [opened(1, "cart"), merged].map(|incident| Record::Incident {
+            incident: Box::new(incident),
+        });
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        engine.restore(&journal);
+        let rows: Vec<_> = engine.incident_rows().map(|row| row.id.0).collect();
+        assert_eq!(rows, [1]);
+        assert_eq!(engine.correlator.home(IncidentId(2)), IncidentId(1));
+    }
 }

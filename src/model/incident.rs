@@ -141,6 +141,9 @@ pub struct Incident {
     /// What caused it, as a person found.
     #[serde(default)]
     pub cause: Option<TrueCause>,
+    /// The incident it turned out to be part of; it is nothing of its own any more.
+    #[serde(default)]
+    pub merged_into: Option<IncidentId>,
     /// How far it reaches.
     pub impact: Impact,
     /// Why these signals are one incident, one sentence a stage, untrusted.
@@ -180,6 +183,7 @@ impl Incident {
             resolved: None,
             owner: None,
             cause: None,
+            merged_into: None,
             impact: Impact::default(),
             grouping: Vec::new(),
             findings: Vec::new(),

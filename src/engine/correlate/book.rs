@@ -47,8 +47,22 @@ pub struct Held {
     pub plan: Option<(PlanId, Box<str>)>,
     /// Worst severity of its alerts.
     pub alert_severity: Option<Severity>,
+    /// Whether its signals were heard since the start.
+    pub hearing: Hearing,
     alerts_firing: u32,
     findings_open: BTreeSet<FindingId>,
+}
+
+/// What is known of the signals an incident had before a restart. Signals are not in the journal, and
+/// silence is no health: senders are given their time to speak again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// They are known.
+    Heard,
+    /// They may still be abnormal: nobody had the time to say.
+    Waiting,
+    /// They had their time, and said nothing.
+    Silent,
 }
 
 /// What is to be done about an incident before the step ends, or on a later tick.
@@ -91,6 +105,9 @@ impl Book {
         let mut held = Held::new(incident, root, joined);
         held.members = members;
         held.quiet_since = Some(joined);
+        if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {
+            held.hearing = Hearing::Waiting;
+        }
         self.held.insert(held.incident.id, held);
     }
 
@@ -133,7 +150,7 @@ impl Book {
     pub fn undiagnosed(&self, now: Time, every_ms: i64, is_tick: bool) -> Vec<IncidentId> {
         let is_due = |held: &Held| {
             held.pending.diagnosis
-                && held.is_noisy()
+                && held.has_signals()
                 && match held.diagnosed {
                     None => true,
                     Some(at) => is_tick && now.since(at) >= every_ms,
@@ -269,6 +286,7 @@ impl Held {
             summed: None,
             plan: None,
             alert_severity: None,
+            hearing: Hearing::Heard,
             alerts_firing: 0,
             findings_open: BTreeSet::new(),
         }
@@ -279,8 +297,13 @@ impl Held {
         self.incident.phase != Phase::Resolved
     }
 
-    /// Whether any of its signals is abnormal now.
+    /// Whether any of its signals is abnormal now, or may still be since before a restart.
     pub fn is_noisy(&self) -> bool {
+        self.has_signals() || self.hearing == Hearing::Waiting
+    }
+
+    /// Whether any of its signals is known to be abnormal now.
+    pub fn has_signals(&self) -> bool {
         self.alerts_firing > 0 || !self.findings_open.is_empty()
     }
 
@@ -394,7 +417,9 @@ impl Held {
     /// Adds an alert that fires.
     pub fn put_alert(&mut self, fingerprint: Fingerprint, alert: AlertNews<'_>, now: Time) {
         let incident = &mut self.incident;
-        if alert.is_new {
+        // After a restart senders tell again what is counted already.
+        let is_told = self.hearing == Hearing::Waiting && incident.alerts.contains(&fingerprint);
+        if alert.is_new && !is_told {
             incident.impact.alerts_total += 1;
             if incident.alerts.len() < ALERTS_MAX {
                 incident.alerts.push(fingerprint);
@@ -407,6 +432,9 @@ impl Held {
         self.alert_severity = self.alert_severity.max(Some(alert.severity));
         self.alerts_firing += 1;
         self.incident.impact.alerts_firing = self.alerts_firing;
+        if is_told {
+            return;
+        }
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
             let text = format!("{} fires: {}", alert.name, alert.summary);
             self.tell(alert.since, Lane::Alert, Some(alert.entity), &text);

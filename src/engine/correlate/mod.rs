@@ -30,7 +30,7 @@ use crate::model::{
 };
 
 use book::AlertNews;
-pub use book::{Book, Held, RESOLVED_MAX};
+pub use book::{Book, Hearing, Held, RESOLVED_MAX};
 pub use condition::{Condition, Conditions};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
@@ -72,6 +72,9 @@ pub struct World<'a> {
     pub resolve_after_ms: i64,
 }
 
+/// Senders are given this long after a restart to tell what is still abnormal, in milliseconds: as long
+/// as an alert is believed whose sender gives no end.
+pub const UNHEARD_MS: i64 = 5 * 60_000;
 /// Merged incidents remembered: plans made for them live on for hours at most.
 const MERGED_MAX: usize = 1_000;
 
@@ -95,6 +98,8 @@ pub struct Correlator {
     rejoined: Time,
     /// The incident each merged one is part of.
     merged: BTreeMap<IncidentId, IncidentId>,
+    /// The first tick after a restart that brought incidents back.
+    restarted: Option<Time>,
     /// Those merged since the last look.
     merges: Vec<(IncidentId, IncidentId)>,
 }
@@ -527,6 +532,7 @@ impl Correlator {
         let Some(mut gone) = self.book.remove(merged) else {
             return;
         };
+        gone.incident.merged_into = Some(kept);
         gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
         self.book.say_farewell(&gone);
         for member in &gone.members {
@@ -569,8 +575,48 @@ impl Correlator {
         std::mem::take(&mut self.merges)
     }
 
+    /// Takes from the journal that an incident is part of another.
+    pub fn restore_merged(&mut self, merged: IncidentId, kept: IncidentId) {
+        self.merged.insert(merged, kept);
+        while self.merged.len() > MERGED_MAX {
+            self.merged.pop_first();
+        }
+    }
+
+    /// Gives senders their time after a restart before silence is taken for an end.
+    fn wait_for_senders(&mut self, now: Time) {
+        let is_waiting = |held: &Held| held.hearing == Hearing::Waiting;
+        let waiting: Vec<IncidentId> = self
+            .book
+            .iter()
+            .filter(|(_, held)| is_waiting(held))
+            .map(|(id, _)| id)
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let is_first = self.restarted.is_none();
+        let waited_ms = now.since(*self.restarted.get_or_insert(now));
+        for id in waiting {
+            if is_first && let Some(held) = self.book.get_mut(id) {
+                let text = "restarted: its signals count as abnormal until their senders had time to speak";
+                held.tell(now, Lane::Automation, None, text);
+            }
+            if waited_ms >= UNHEARD_MS
+                && let Some(held) = self.book.peek_mut(id)
+            {
+                held.hearing = if held.has_signals() {
+                    Hearing::Heard
+                } else {
+                    Hearing::Silent
+                };
+            }
+        }
+    }
+
     /// The passing of time: phases, old incidents.
     pub fn tick(&mut self, world: &mut World<'_>) {
+        self.wait_for_senders(world.now);
         let due: Vec<IncidentId> = self
             .book
             .iter()
@@ -601,6 +647,9 @@ impl Correlator {
             _ => return,
         };
         let why = match event {
+            Event::Quiet if held.hearing == Hearing::Silent => {
+                "nothing was heard of it since the restart".to_owned()
+            }
             Event::Quiet => "all signals are back to normal".to_owned(),
             _ => format!("quiet for {}", words::duration(quiet_ms)),
         };
@@ -634,7 +683,7 @@ impl Correlator {
             topology: world.topology,
             conditions: &self.conditions,
         };
-        let Some(held) = self.book.peek_mut(id).filter(|held| held.is_noisy()) else {
+        let Some(held) = self.book.peek_mut(id).filter(|held| held.has_signals()) else {
             return;
         };
         let target = impact::target(held, &sight);

@@ -21,6 +21,7 @@ impl Correlator {
         });
         self.settling = earlier.collect();
         back.past(&mut self.rejoined);
+        back.past_if(&mut self.restarted);
     }
 }
 

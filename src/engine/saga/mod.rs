@@ -4,6 +4,7 @@
 //! that was not recorded as an intent before, never starts the same run twice, and never guesses the
 //! result of a run it did not hear of: that plan is `Unknown` until a person says.
 
+use crate::engine::correlate::UNHEARD_MS;
 use crate::engine::set_back::SetBack;
 use crate::model::{
     Action, Approval, Effect, Outcome, Plan, PlanState, Process, Record, RunId, RunPhase, Time,
@@ -267,13 +268,16 @@ impl Saga {
             (state, Event::Ticked) if may_fly(state) && overdue => doubt(self.current_run()),
 
             // All steps ran: did it help?
+            // What was not watched for a while says nothing yet.
+            (S::Verifying { .. }, Event::Ticked | Event::Recovered) if self.verify_anew => {
+                Move::Verify
+            }
             (S::Verifying { .. }, Event::Recovered) if flying.is_none() => {
                 match plan.verify.check {
                     Some(_) => Move::Start(self.run(RunPhase::Verify, 0)),
                     None => Move::End(S::Succeeded),
                 }
             }
-            (S::Verifying { .. }, Event::Ticked) if self.verify_anew => Move::Verify,
             (S::Verifying { until }, Event::Ticked) if flying.is_none() && now >= *until => {
                 Move::Undo {
                     reason: Box::from(format!(
@@ -418,8 +422,10 @@ impl Saga {
                 return;
             }
             Move::Verify => {
-                self.verify_anew = false;
-                let until = now.plus_ms(self.plan.verify.recover_within_ms);
+                let mut until = now.plus_ms(self.plan.verify.recover_within_ms);
+                if std::mem::take(&mut self.verify_anew) {
+                    until = until.plus_ms(UNHEARD_MS);
+                }
                 self.plan.state = PlanState::Verifying { until };
             }
             Move::VerifyAnew => {

@@ -393,6 +393,10 @@ fn verification_starts_anew_after_a_restart() {
     };
     let doings = [Do::Restart, Do::After(50_000_000), Do::After(299_999)];
     let told = ["", "verifying", "verifying: it changes nothing now"];
+    assert_eq!(story(verifying.clone(), &doings), told);
+    // Nor is silence a success: the first look after it only begins the wait.
+    let doings = [Do::Restart, Do::Recover, Do::Recover];
+    let told = ["", "verifying", "verifying, intent probe, run probe"];
     assert_eq!(story(verifying, &doings), told);
 }
 
