@@ -13,6 +13,7 @@ mod impact;
 mod phase;
 mod places;
 mod rejoin;
+mod restarted;
 mod set_back;
 mod stages;
 
@@ -25,15 +26,14 @@ use super::entities::{Entities, EntityIx};
 use super::explain;
 use super::findings::Findings;
 use super::topology::Topology;
-use crate::model::{
-    FindingId, Fingerprint, Health, Incident, IncidentId, Lane, Phase, Severity, Time,
-};
+use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time};
 
 use book::AlertNews;
 pub use book::{Book, Hearing, Held, RESOLVED_MAX};
 pub use condition::{Condition, Conditions};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
+pub use restarted::UNHEARD_MS;
 use stages::{Candidate, Place, STAGES, Scene};
 
 /// A finding must last this long before it opens an incident, so that what explains it can be seen
@@ -72,9 +72,6 @@ pub struct World<'a> {
     pub resolve_after_ms: i64,
 }
 
-/// Senders are given this long after a restart to tell what is still abnormal, in milliseconds: as long
-/// as an alert is believed whose sender gives no end.
-pub const UNHEARD_MS: i64 = 5 * 60_000;
 /// Merged incidents remembered: plans made for them live on for hours at most.
 const MERGED_MAX: usize = 1_000;
 
@@ -108,14 +105,6 @@ impl Correlator {
     /// Conditions by entity.
     pub fn conditions(&self) -> &Conditions {
         &self.conditions
-    }
-
-    /// Puts back an incident from the journal; its entities find it again when they are sick.
-    pub fn restore(&mut self, incident: Incident, members: BTreeSet<EntityIx>, root: EntityIx) {
-        for member in &members {
-            self.last_incident.insert(*member, incident.id);
-        }
-        self.book.restore(incident, members, root);
     }
 
     /// How many entities each stage placed, in order of the stages.
@@ -573,45 +562,6 @@ impl Correlator {
     /// Incidents merged since the last call, each with the one it is part of now.
     pub fn take_merges(&mut self) -> Vec<(IncidentId, IncidentId)> {
         std::mem::take(&mut self.merges)
-    }
-
-    /// Takes from the journal that an incident is part of another.
-    pub fn restore_merged(&mut self, merged: IncidentId, kept: IncidentId) {
-        self.merged.insert(merged, kept);
-        while self.merged.len() > MERGED_MAX {
-            self.merged.pop_first();
-        }
-    }
-
-    /// Gives senders their time after a restart before silence is taken for an end.
-    fn wait_for_senders(&mut self, now: Time) {
-        let is_waiting = |held: &Held| held.hearing == Hearing::Waiting;
-        let waiting: Vec<IncidentId> = self
-            .book
-            .iter()
-            .filter(|(_, held)| is_waiting(held))
-            .map(|(id, _)| id)
-            .collect();
-        if waiting.is_empty() {
-            return;
-        }
-        let is_first = self.restarted.is_none();
-        let waited_ms = now.since(*self.restarted.get_or_insert(now));
-        for id in waiting {
-            if is_first && let Some(held) = self.book.get_mut(id) {
-                let text = "restarted: its signals count as abnormal until their senders had time to speak";
-                held.tell(now, Lane::Automation, None, text);
-            }
-            if waited_ms >= UNHEARD_MS
-                && let Some(held) = self.book.peek_mut(id)
-            {
-                held.hearing = if held.has_signals() {
-                    Hearing::Heard
-                } else {
-                    Hearing::Silent
-                };
-            }
-        }
     }
 
     /// The passing of time: phases, old incidents.
