@@ -5,8 +5,8 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, WatchMessage};
 use stormglass::model::{
-    CHOSEN_BY_A_PERSON, Command, Delta, IncidentId, Mode, Outcome, PlanId, PlanState, Refusal,
-    Risk, Role, RunId, RunPhase,
+    CHOSEN_BY_A_PERSON, Command, Delta, IncidentId, Mode, Outcome, PastRun, PlanId, PlanState,
+    Refusal, Risk, Role, RunId, RunPhase,
 };
 use stormglass::tui::{
     ACTIONS, Event, Keymap, Overlay, Request, Screen, ScreenWriter, Tab, TerminalOp, Update, draw,
@@ -698,4 +698,22 @@ fn a_theme_is_looked_at_before_it_is_taken() {
     console.press(": l i g h enter");
     assert_eq!(worn(&console), "light");
     assert!(console.state.overlay.is_none());
+}
+
+#[test]
+fn the_dialog_says_how_it_went_the_last_times() {
+    let mut console = Console::live(200, 60, "dark");
+    let mut detail = fixture::detail();
+    detail.plans[0].before = vec![PastRun {
+        plan: PlanId(1),
+        target: fixture::service("search"),
+        at: fixture::at(-50, 0),
+        ended: "rolled back".into(),
+        why: Some("search did not recover".into()),
+    }];
+    console.told(Update::Detail(Box::new(detail)));
+    console.press("Y");
+    let screen = console.screen();
+    let words = "1h ago plan 1 on search: rolled back, search did not recover";
+    assert!(screen.contains(words), "{screen}");
 }

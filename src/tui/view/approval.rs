@@ -4,8 +4,8 @@
 use ratatui::layout::Rect;
 
 use crate::model::{
-    Action, Diagnosis, ExecutorKind, Hypothesis, Incident, Phase, Plan, PlanState, Role as Rank,
-    SafeText, Time, command_line,
+    Action, Diagnosis, ExecutorKind, Hypothesis, Incident, PastRun, Phase, Plan, PlanState,
+    Role as Rank, SafeText, Time, command_line,
 };
 use crate::tui::action::Action as Key;
 use crate::tui::explain::{bullet, section};
@@ -20,6 +20,8 @@ use super::headline::{expiry, risk};
 /// Hex digits of the digest shown; the whole is bound.
 const DIGEST_SHOWN: usize = 12;
 
+/// Earlier runs shown, the newest.
+const BEFORE_SHOWN_MAX: usize = 3;
 /// Sentences of evidence shown, for and against each.
 const EVIDENCE_SHOWN_MAX: usize = 2;
 /// A confidence lower by this much is said to be less sure.
@@ -124,6 +126,10 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     section(&mut rows, "What it takes");
     bullet(&mut rows, Role::Body, &needs(plan), width);
     bullet(&mut rows, Role::Body, &record(plan), width);
+    for past in plan.before.iter().take(BEFORE_SHOWN_MAX) {
+        let (role, text) = went(state, past);
+        bullet(&mut rows, role, &text, width);
+    }
     let runbook = format!("made by runbook {}", plan.runbook);
     bullet(&mut rows, Role::Muted, &runbook, width);
     let age = format::age(state.engine_now().since(plan.created));
@@ -268,6 +274,19 @@ pub(super) fn record(plan: &Plan) -> String {
             plan.target.name(),
             plan.worked
         ),
+    }
+}
+
+/// How an earlier plan of the same runbook went.
+fn went(state: &State, past: &PastRun) -> (Role, String) {
+    let age = format::age(state.engine_now().since(past.at));
+    let (plan, target, ended) = (past.plan, past.target.name(), &past.ended);
+    match &past.why {
+        None => (Role::Ok, format!("{age} ago {plan} on {target} {ended}")),
+        Some(why) => {
+            let text = format!("{age} ago {plan} on {target}: {ended}, {why}");
+            (Role::Warn, text)
+        }
     }
 }
 
