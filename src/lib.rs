@@ -11,6 +11,7 @@ pub mod engine;
 pub mod eval;
 pub mod executors;
 pub mod model;
+pub mod notify;
 pub mod sim;
 pub mod sources;
 pub mod store;

@@ -6,6 +6,8 @@
 mod access;
 mod catalogue;
 mod engine;
+mod kind;
+mod notify;
 mod parse;
 pub mod reference;
 mod runbook;
@@ -21,9 +23,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use access::{OperatorConfig, TlsConfig};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
+pub use kind::{KEYMAPS, Kind, THEMES, is_path};
+pub use notify::NotifyConfig;
 pub use parse::{ConfigError, Warning, parse};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
-pub use settings::{KEYMAPS, Kind, SETTINGS, Setting, THEMES, is_path};
+pub use settings::{SETTINGS, Setting};
 pub use slo::SloConfig;
 pub use sources::{
     ForgeConfig, HeartbeatConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig,
@@ -61,6 +65,8 @@ pub struct Config {
     pub keymap: Option<String>,
     /// People who may use the API.
     pub operators: Vec<OperatorConfig>,
+    /// Who is told of incidents.
+    pub notify: Vec<NotifyConfig>,
     /// The listeners' certificate.
     pub tls: TlsConfig,
     /// Telemetry in.
@@ -130,6 +136,7 @@ impl Default for Config {
             theme: None,
             keymap: None,
             operators: Vec::new(),
+            notify: Vec::new(),
             tls: TlsConfig::default(),
             sources: SourcesConfig::default(),
             recorder: RecorderConfig::default(),

@@ -3,6 +3,8 @@
 //! It is the only list. It checks every key of a file, names the nearest one for a typo, and makes
 //! `docs/config.md`; a test keeps it in step with the defaults of [`super::Config`].
 
+use super::kind::{KEYMAPS, Kind, THEMES};
+
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -14,51 +16,6 @@ pub struct Setting {
     pub default: &'static str,
     /// What it does, in one or two sentences.
     pub doc: &'static str,
-}
-
-/// What a setting takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any text.
-    Text,
-    /// A path.
-    Path,
-    /// `IP:PORT`.
-    Address,
-    /// `IP:PORT`, or empty for off.
-    AddressOrOff,
-    /// `true` or `false`.
-    Flag,
-    /// A whole number within bounds, both included.
-    Integer(i64, i64),
-    /// One of the names shipped, or the path of a file.
-    Named(&'static [&'static str]),
-    /// One of a few words.
-    Choice(&'static [&'static str]),
-    /// A list of texts, at least one.
-    TextList,
-    /// A table of texts.
-    TextTable,
-}
-
-/// Themes shipped.
-pub const THEMES: &[&str] = &[
-    "dark",
-    "light",
-    "mono",
-    "high-contrast",
-    "red-green",
-    "blue-yellow",
-];
-/// Keymaps shipped.
-pub const KEYMAPS: &[&str] = &["default", "vim", "emacs"];
-
-/// Whether the name of a theme or keymap is the path of a file rather than one that is shipped.
-pub fn is_path(name: &str) -> bool {
-    name.contains('/')
-        || std::path::Path::new(name)
-            .extension()
-            .is_some_and(|end| end == "toml")
 }
 
 /// Every setting, in the order of the reference.
@@ -146,6 +103,42 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         "",
         "Environment variable that holds their token instead.",
+    ),
+    row(
+        "notify[].name",
+        Kind::Text,
+        "",
+        "A receiver of notifications: an incident is bad, worse, or over. Its name in messages.",
+    ),
+    row(
+        "notify[].url",
+        Kind::Text,
+        "",
+        "Where a JSON object is posted to, again and again until it is taken.",
+    ),
+    row(
+        "notify[].url_env",
+        Kind::Text,
+        "",
+        "Environment variable that holds the address instead, as it may be a secret.",
+    ),
+    row(
+        "notify[].token_file",
+        Kind::Path,
+        "",
+        "File that holds a bearer token for it.",
+    ),
+    row(
+        "notify[].token_env",
+        Kind::Text,
+        "",
+        "Environment variable that holds the token instead.",
+    ),
+    row(
+        "notify[].severity",
+        Kind::Choice(&["error", "critical"]),
+        "\"error\"",
+        "Milder incidents are not told.",
     ),
     row(
         "tls.cert_file",
@@ -624,6 +617,7 @@ pub(super) const REQUIRED: &[&str] = &[
     "operators[].name",
     "sources.heartbeat[].name",
     "sources.heartbeat[].every_s",
+    "notify[].name",
     "sources.scrape[].targets",
     "sources.webhook[].name",
     "sources.webhook[].labels",
@@ -660,25 +654,5 @@ impl Setting {
         self.path
             .rsplit_once('.')
             .map_or(self.path, |(_, name)| name)
-    }
-}
-
-impl Kind {
-    /// What it takes, in words.
-    pub fn words(self) -> String {
-        match self {
-            Self::Text => "text".to_owned(),
-            Self::Path => "a path".to_owned(),
-            Self::Address => "an address, \"IP:PORT\"".to_owned(),
-            Self::AddressOrOff => "an address, \"IP:PORT\", or \"\" for none".to_owned(),
-            Self::Flag => "true or false".to_owned(),
-            Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
-            Self::Named(names) => {
-                format!("one of \"{}\", or the path of a file", names.join("\", \""))
-            }
-            Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
-            Self::TextList => "a list of texts, at least one".to_owned(),
-            Self::TextTable => "a table of texts".to_owned(),
-        }
     }
 }

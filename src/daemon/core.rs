@@ -20,9 +20,10 @@ use crate::api::CommandReply;
 use crate::engine::Engine;
 use crate::executors::Executors;
 use crate::model::{
-    Action, Batch, Command, Delta, Effect, Input, Mode, Outcome, Record, Refusal, RunId, SourceRow,
-    Stamped, StepEvent, StepEventKind, Time,
+    Action, Batch, Command, Delta, Effect, Input, Mode, Notification, Outcome, Record, Refusal,
+    RunId, SourceRow, Stamped, StepEvent, StepEventKind, Time,
 };
+use crate::notify::Notifier;
 use crate::sources::{SignalQueue, SourceRegistry};
 use crate::store::journal::Entry;
 use crate::store::recorder::Recorder;
@@ -61,6 +62,8 @@ pub(super) struct Core {
     pub(super) recorder: Option<Recorder>,
     pub(super) checkpoints: Checkpoints,
     pub(super) executors: Executors,
+    /// `None` when nobody is to be told.
+    pub(super) notifier: Option<Notifier>,
     pub(super) ledger: Ledger,
     pub(super) hub: Arc<Hub>,
     pub(super) notices: Notices,
@@ -75,6 +78,7 @@ pub(super) struct Turn {
     records: Vec<Entry>,
     pub(super) runs: Vec<PendingRun>,
     pub(super) deltas: DeltaBuffer,
+    notes: Vec<(Time, Notification)>,
     replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
 }
 
@@ -110,6 +114,9 @@ impl Core {
         self.take_the_rest();
         self.finish_turn();
         self.checkpoints.finish(&self.engine, self.stamper.at());
+        if let Some(notifier) = self.notifier {
+            notifier.stop().await;
+        }
         self.ledger.flush();
     }
 
@@ -228,6 +235,7 @@ impl Core {
             }
             self.note_keeper();
             self.note_recorder();
+            self.note_notifier();
             self.note_sources();
         }
     }
@@ -319,12 +327,7 @@ impl Core {
                 Effect::Changed(delta) => turn.deltas.push(delta),
                 Effect::Run { run, action } => turn.runs.push(PendingRun::Start(run, action)),
                 Effect::Cancel { run } => turn.runs.push(PendingRun::Cancel(run)),
-                Effect::Notify(note) => tracing::info!(
-                    incident = %note.incident,
-                    severity = note.severity.as_str(),
-                    "{}",
-                    crate::model::SafeText::new(&note.text)
-                ),
+                Effect::Notify(note) => turn.notes.push((stamped.at, note)),
             }
         }
         if let Some(recorder) = &self.recorder {
@@ -336,11 +339,28 @@ impl Core {
     pub(super) fn finish_turn(&mut self) {
         // Whether it worked is shown; every reply says whether its own decision is durable.
         let _ = self.commit(&[]);
+        self.tell_people();
         let deltas = self.turn.deltas.take();
         self.hub.publish(self.stamper.at(), &deltas);
         for (reply, answer) in self.turn.replies.drain(..) {
             // Whoever asked may have gone.
             let _ = reply.send(answer);
+        }
+    }
+
+    /// Tells people, and the log.
+    fn tell_people(&mut self) {
+        for (at, note) in self.turn.notes.drain(..) {
+            tracing::info!(
+                incident = %note.incident,
+                severity = note.severity.as_str(),
+                event = ?note.event,
+                "{}",
+                crate::model::SafeText::new(&note.text)
+            );
+            if let Some(notifier) = &self.notifier {
+                notifier.tell(at, &note);
+            }
         }
     }
 
@@ -386,6 +406,18 @@ impl Core {
 
     fn note_keeper(&mut self) {
         if let Some(delta) = self.notices.set(Origin::Journal, &self.keeper.notice()) {
+            self.turn.deltas.push(delta);
+        }
+    }
+
+    /// Says how many messages to people were given up.
+    fn note_notifier(&mut self) {
+        let lost = self.notifier.as_ref().map_or(0, Notifier::lost);
+        let text = match lost {
+            0 => String::new(),
+            lost => format!("{lost} notifications were refused or given up: see the log"),
+        };
+        if let Some(delta) = self.notices.set(Origin::Notify, &text) {
             self.turn.deltas.push(delta);
         }
     }

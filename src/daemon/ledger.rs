@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::{AuditEntry, IncidentDetail};
 use crate::model::{IncidentId, Record};
+use crate::store::db::Outbox;
 use crate::store::journal::{self, Entry, JournalError};
 use crate::store::{Opened, Store, StoreError};
 
@@ -49,6 +50,11 @@ impl Ledger {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Where messages to people are kept while they wait, if anything is kept.
+    pub(super) fn outbox(&self) -> Option<Outbox> {
+        self.lock()?.db()?.outbox().ok()
     }
 
     /// Returns when the database has caught up with the journal.

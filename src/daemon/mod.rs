@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Mode, Role, Runbook, Time};
+use crate::notify::Notifier;
 use crate::sources::{
     self, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError, signal_queue,
 };
@@ -146,6 +147,9 @@ pub enum DaemonError {
         /// What is wrong.
         why: String,
     },
+    /// A receiver of notifications cannot work.
+    #[error("{0}")]
+    Notify(String),
     /// A thread of the daemon cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -205,6 +209,11 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     view.mode = mode;
     let hub = Arc::new(Hub::new(view));
     let append = ledger.clone();
+    let notifier = match past {
+        Past::None => Some(notifier(&config, &ledger)?),
+        // What is simulated or long over is nobody's phone call.
+        Past::History(_) | Past::Recorded(_) => None,
+    };
     let realm = realm(data_dir.as_deref());
     let core = Core {
         stamper: Stamper::new(clock.clone(), engine.now()),
@@ -216,6 +225,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         recorder,
         checkpoints,
         executors: Executors::new(door.steps(), simulator.map(SimHandle::new), &realm),
+        notifier,
         ledger: ledger.clone(),
         hub: Arc::clone(&hub),
         notices,
@@ -317,6 +327,12 @@ impl Daemon {
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Starts telling people.
+fn notifier(config: &Config, ledger: &Ledger) -> Result<Notifier, DaemonError> {
+    Notifier::start(&config.notify, &config.environment, ledger.outbox())
+        .map_err(DaemonError::Notify)
 }
 
 /// What the runs of this daemon are known by after a restart: where it keeps what it keeps.

@@ -18,6 +18,8 @@ pub(super) enum Origin {
     Exposed,
     /// The recorder cannot keep up, or cannot write.
     Recorder,
+    /// People could not be told.
+    Notify,
     /// What was learned cannot be kept.
     Checkpoint,
     /// The engine itself has something to say.

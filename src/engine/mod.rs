@@ -39,6 +39,7 @@ pub mod saga;
 mod set_back;
 mod silence;
 mod slo;
+mod tell;
 mod topology;
 mod traces;
 mod why;
@@ -46,8 +47,8 @@ mod why;
 use crate::config::EngineConfig;
 use crate::model::{
     Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident,
-    IncidentId, IncidentRow, Input, Notification, Plan, PlanId, Process, Provenance, Record, RunId,
-    Runbook, Severity, Stamped, Time,
+    IncidentId, IncidentRow, Input, Plan, PlanId, Process, Provenance, Record, RunId, Runbook,
+    Stamped, Time,
 };
 use alerts::Alerts;
 use changes::Changes;
@@ -64,6 +65,7 @@ use pressure::Pressure;
 use refusals::Refusals;
 use silence::SilenceWatch;
 use slo::Slos;
+use tell::Told;
 use topology::Topology;
 use traces::Traces;
 
@@ -104,6 +106,7 @@ pub struct Engine {
     findings: Findings,
     opinions: Opinions,
     correlator: Correlator,
+    told: Told,
     /// Incidents that are over.
     memory: Memory,
     plans: Plans,
@@ -152,6 +155,7 @@ impl Engine {
             findings: Findings::default(),
             opinions: Opinions::default(),
             correlator: Correlator::default(),
+            told: Told::default(),
             memory: Memory::default(),
             refusals: Refusals::default(),
             pressure: Pressure::default(),
@@ -302,6 +306,7 @@ impl Engine {
             effects.push(Effect::Changed(Delta::EntityGone(id)));
         }
         for id in self.correlator.book.take_gone() {
+            self.told.forget(id);
             effects.push(Effect::Changed(Delta::IncidentGone(id)));
         }
         for (id, _) in changed {
@@ -309,13 +314,8 @@ impl Engine {
                 continue;
             };
             effects.push(Effect::Changed(Delta::Incident(held.row())));
-            if held.incident.revision == 1 && held.incident.severity >= Severity::Error {
-                effects.push(Effect::Notify(Notification {
-                    incident: id,
-                    severity: held.incident.severity,
-                    text: held.incident.title.clone(),
-                }));
-            }
+            let news = self.told.news(&held.incident);
+            effects.extend(news.map(Effect::Notify));
         }
         self.publish_counts(is_tick, any_changed, effects);
     }

@@ -56,6 +56,7 @@ impl Engine {
                 continue;
             }
             self.remember_past(&incident);
+            self.told.restore(&incident);
             self.restore_incident(incident);
         }
         // Also of incidents that had left the book when somebody found out.

@@ -28,11 +28,25 @@ pub enum Effect {
     Notify(Notification),
 }
 
+/// What happened to an incident that people should be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifyEvent {
+    /// It is bad, for the first time or again.
+    Opened,
+    /// It is worse than they were told.
+    Raised,
+    /// It is over.
+    Resolved,
+}
+
 /// Something people should be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     /// Which incident.
     pub incident: IncidentId,
+    /// What happened to it.
+    pub event: NotifyEvent,
     /// How bad.
     pub severity: Severity,
     /// One line, untrusted.

@@ -38,7 +38,7 @@ pub use command::{Actor, Command, Refusal, Role};
 pub use delta::{
     Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, SourceHealth, SourceRow,
 };
-pub use effect::{Effect, Notification};
+pub use effect::{Effect, Notification, NotifyEvent};
 pub use entity::{Entity, EntityId, EntityKind};
 pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer};
 pub use feedback::{Bar, Feedback, Label, Opinion};

@@ -35,6 +35,37 @@ pub struct Db {
     plans: sled::Tree,
 }
 
+/// Messages to people that wait, by number; cheap to clone. What cannot be kept is logged: it is sent
+/// all the same.
+#[derive(Clone, Debug)]
+pub struct Outbox(sled::Tree);
+
+impl Outbox {
+    /// Keeps a message durably.
+    pub fn put(&self, id: u64, message: &[u8]) {
+        let kept = self.0.insert(id.to_be_bytes(), message);
+        if let Err(error) = kept.and_then(|_| self.0.flush()) {
+            tracing::warn!(%error, "a message to people would not outlive a restart");
+        }
+    }
+
+    /// Forgets a message; at worst it is sent once more after a restart.
+    pub fn remove(&self, id: u64) {
+        if let Err(error) = self.0.remove(id.to_be_bytes()) {
+            tracing::warn!(%error, "a message to people may be sent once more");
+        }
+    }
+
+    /// Every message, by number.
+    pub fn all(&self) -> impl Iterator<Item = (u64, Vec<u8>)> + use<> {
+        self.0.iter().filter_map(|row| {
+            let (key, message) = row.ok()?;
+            let id = u64::from_be_bytes(key.as_ref().try_into().ok()?);
+            Some((id, message.to_vec()))
+        })
+    }
+}
+
 /// How the database was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -158,6 +189,11 @@ impl Db {
     /// A plan as it was last recorded.
     pub fn plan(&self, id: PlanId) -> Result<Option<Plan>, DbError> {
         get(&self.plans, id.0)
+    }
+
+    /// Messages to people that wait.
+    pub fn outbox(&self) -> Result<Outbox, DbError> {
+        Ok(Outbox(self.sled.open_tree("outbox")?))
     }
 
     /// Notes the end of the journal, a second witness to its `.head` file.

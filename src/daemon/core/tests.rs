@@ -163,6 +163,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         recorder: None,
         checkpoints: Checkpoints::default(),
         executors: Executors::new(door.steps(), None, "core tests"),
+        notifier: None,
         ledger,
         hub: Arc::new(Hub::new(view)),
         notices: Notices::default(),

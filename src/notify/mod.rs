@@ -1,0 +1,267 @@
+//! People out: what they should be told, delivered at least once.
+//!
+//! A message is kept in an outbox before it is sent and until its receiver took it; a receiver that
+//! does not answer is tried again, ever more rarely, also after a restart. It never holds up the engine,
+//! never decides what is worth telling, and never writes a secret anywhere.
+
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::NotifyConfig;
+use crate::model::{IncidentId, Notification, NotifyEvent, Severity, Time};
+use crate::store::db::Outbox as Kept;
+use webhook::{Sent, Webhook};
+
+/// Messages that wait for all receivers together; beyond it the oldest go, and are counted.
+const WAITING_MAX: usize = 1_000;
+/// Least time between two messages to one receiver: a storm must not become one for them.
+const PACE: Duration = Duration::from_secs(1);
+/// First pause after a failure; each is twice the one before.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// A message to one receiver, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// Name of the receiver.
+    pub to: String,
+    /// What it is told.
+    pub message: Message,
+}
+
+/// What a receiver is told, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Counts up; the same when a message is sent again, so that a receiver can tell.
+    pub id: u64,
+    /// What happened.
+    pub event: NotifyEvent,
+    /// Which incident.
+    pub incident: IncidentId,
+    /// How bad.
+    pub severity: Severity,
+    /// One line, untrusted.
+    pub text: String,
+    /// What is watched.
+    pub environment: String,
+    /// When, as RFC 3339.
+    pub at: String,
+}
+
+/// How fast letters go out.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    between: Duration,
+    pause: Duration,
+}
+
+/// Takes notifications and delivers them in the background; dropping it stops that, and what waits is
+/// sent by the next one on the same outbox.
+#[derive(Debug)]
+pub struct Notifier {
+    channels: Vec<(String, Severity)>,
+    environment: String,
+    outbox: Arc<Outbox>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What waits, and where it is kept.
+#[derive(Debug)]
+struct Outbox {
+    waiting: Mutex<Waiting>,
+    /// `None` keeps nothing.
+    kept: Option<Kept>,
+    news: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    letters: BTreeMap<u64, Letter>,
+    last_id: u64,
+    /// Letters given up, since the start.
+    lost: u64,
+}
+
+impl Notifier {
+    /// Starts one task for each receiver. On an error, which setting is wrong and why.
+    pub fn start(
+        configs: &[NotifyConfig],
+        environment: &str,
+        kept: Option<Kept>,
+    ) -> Result<Self, String> {
+        let pace = Pace {
+            between: PACE,
+            pause: PAUSE,
+        };
+        Self::start_at(pace, configs, environment, kept)
+    }
+
+    fn start_at(
+        pace: Pace,
+        configs: &[NotifyConfig],
+        environment: &str,
+        kept: Option<Kept>,
+    ) -> Result<Self, String> {
+        let mut hooks = Vec::new();
+        for config in configs {
+            let hook = Webhook::new(config);
+            hooks.push(hook.map_err(|why| format!("[[notify]] {}: {why}", config.name))?);
+        }
+        let outbox = Arc::new(Outbox::open(kept, configs));
+        let tasks = configs.iter().zip(hooks).map(|(config, hook)| {
+            let (outbox, name) = (Arc::clone(&outbox), config.name.clone());
+            tokio::spawn(async move { outbox.deliver(&name, &hook, pace).await })
+        });
+        Ok(Self {
+            channels: configs
+                .iter()
+                .map(|config| (config.name.clone(), config.severity))
+                .collect(),
+            environment: environment.to_owned(),
+            tasks: tasks.collect(),
+            outbox,
+        })
+    }
+
+    /// Puts a notification into the outbox, for each receiver that wants it.
+    pub fn tell(&self, at: Time, note: &Notification) {
+        for (name, least) in &self.channels {
+            if note.severity >= *least {
+                self.outbox.put(name, &self.environment, at, note);
+            }
+        }
+    }
+
+    /// Stops, and returns when nothing holds the outbox any more.
+    pub async fn stop(mut self) {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            // It was stopped, not done: that is no news.
+            let _ = task.await;
+        }
+    }
+
+    /// Letters given up, because too many waited or their receiver refused them.
+    pub fn lost(&self) -> u64 {
+        self.outbox.lock().lost
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Outbox {
+    fn open(kept: Option<Kept>, configs: &[NotifyConfig]) -> Self {
+        let mut waiting = Waiting::default();
+        for (id, bytes) in kept.iter().flat_map(Kept::all) {
+            waiting.last_id = waiting.last_id.max(id);
+            let letter = serde_json::from_slice::<Letter>(&bytes).ok();
+            match letter.filter(|letter| configs.iter().any(|c| c.name == letter.to)) {
+                Some(letter) => {
+                    waiting.letters.insert(id, letter);
+                }
+                // Nobody of that name is told any more.
+                None => kept.iter().for_each(|kept| kept.remove(id)),
+            }
+        }
+        Self {
+            waiting: Mutex::new(waiting),
+            kept,
+            news: watch::Sender::new(()),
+        }
+    }
+
+    fn put(&self, to: &str, environment: &str, at: Time, note: &Notification) {
+        let mut waiting = self.lock();
+        waiting.last_id += 1;
+        let id = waiting.last_id;
+        let letter = Letter {
+            to: to.to_owned(),
+            message: Message {
+                id,
+                event: note.event,
+                incident: note.incident,
+                severity: note.severity,
+                text: note.text.to_string(),
+                environment: environment.to_owned(),
+                at: at.to_string(),
+            },
+        };
+        if let (Some(kept), Ok(bytes)) = (&self.kept, serde_json::to_vec(&letter)) {
+            kept.put(id, &bytes);
+        }
+        waiting.letters.insert(id, letter);
+        while waiting.letters.len() > WAITING_MAX {
+            let Some((oldest, letter)) = waiting.letters.pop_first() else {
+                break;
+            };
+            waiting.lost += 1;
+            self.kept.iter().for_each(|kept| kept.remove(oldest));
+            tracing::error!(to = letter.to, "a notification is given up: too many wait");
+        }
+        drop(waiting);
+        self.news.send_replace(());
+    }
+
+    fn first_for(&self, name: &str) -> Option<Letter> {
+        let waiting = self.lock();
+        let mut letters = waiting.letters.values();
+        letters.find(|letter| letter.to == name).cloned()
+    }
+
+    fn done(&self, id: u64, was_refused: bool) {
+        let mut waiting = self.lock();
+        waiting.letters.remove(&id);
+        waiting.lost += u64::from(was_refused);
+        self.kept.iter().for_each(|kept| kept.remove(id));
+    }
+
+    /// Sends one receiver's letters in order, until the task is ended.
+    async fn deliver(&self, name: &str, hook: &Webhook, pace: Pace) {
+        let mut news = self.news.subscribe();
+        let mut pause = pace.pause;
+        loop {
+            let Some(letter) = self.first_for(name) else {
+                // The sender lives as long as the outbox does.
+                let _ = news.changed().await;
+                continue;
+            };
+            match hook.send(&letter.message).await {
+                Sent::Taken => {
+                    self.done(letter.message.id, false);
+                    pause = pace.pause;
+                    tokio::time::sleep(pace.between).await;
+                }
+                Sent::Refused(why) => {
+                    tracing::error!(to = name, "a notification is refused for good: {why}");
+                    self.done(letter.message.id, true);
+                    tokio::time::sleep(pace.between).await;
+                }
+                Sent::Failed(why) => {
+                    tracing::warn!(to = name, "a notification waits: {why}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing below can leave it half changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,159 @@
+//! A real receiver that fails, refuses and comes back.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::store::db::Db;
+
+/// Far beyond what a delivery on this machine takes: reached only when something hangs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+type Told = (String, String, serde_json::Value);
+
+#[derive(Clone)]
+struct Receiver {
+    answers: Arc<AtomicU16>,
+    told: mpsc::UnboundedSender<Told>,
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+    let header = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let message = serde_json::from_str(&body).unwrap();
+    let told = (header("authorization"), header("idempotency-key"), message);
+    receiver.told.send(told).unwrap();
+    StatusCode::from_u16(receiver.answers.load(Ordering::Relaxed)).unwrap()
+}
+
+fn note(incident: u64, event: NotifyEvent) -> Notification {
+    Notification {
+        incident: IncidentId(incident),
+        event,
+        severity: Severity::Critical,
+        text: "checkout is down".into(),
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "a secret\n").unwrap();
+    let answers = Arc::new(AtomicU16::new(503));
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let receiver = Receiver {
+        answers: Arc::clone(&answers),
+        told,
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let routes = Router::new()
+        .route("/hook", post(take))
+        .with_state(receiver);
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let config = NotifyConfig {
+        name: "pager".to_owned(),
+        url: Some(format!("http://{at}/hook")),
+        url_env: None,
+        token_file: Some(token),
+        token_env: None,
+        severity: Severity::Error,
+    };
+    let db = folder.path().join("db");
+    let start = |db: &Db| {
+        let pace = Pace {
+            between: Duration::ZERO,
+            pause: Duration::from_millis(1),
+        };
+        let configs = std::slice::from_ref(&config);
+        Notifier::start_at(pace, configs, "prod", Some(db.outbox().unwrap())).unwrap()
+    };
+    let mut next = async || {
+        let told = tokio::time::timeout(PATIENCE, heard.recv()).await;
+        told.expect("it is told").expect("the receiver lives")
+    };
+    let (kept, _) = Db::open(&db).unwrap();
+    let notifier = start(&kept);
+    let mild = Notification {
+        severity: Severity::Info,
+        ..note(9, NotifyEvent::Opened)
+    };
+    notifier.tell(Time::ZERO, &mild);
+    notifier.tell(
+        Time::from_secs(1_700_000_000),
+        &note(7, NotifyEvent::Opened),
+    );
+    let first = next().await;
+    assert_eq!((&*first.0, &*first.1), ("Bearer a secret", "1"));
+    let expected = serde_json::json!({
+        "id": 1, "event": "opened", "incident": 7, "severity": "critical",
+        "text": "checkout is down", "environment": "prod", "at": Time::from_secs(1_700_000_000).to_string(),
+    });
+    assert_eq!(first.2, expected);
+    assert_eq!(next().await.2, expected, "it failed, so it is sent again");
+    notifier.stop().await;
+    drop(kept);
+
+    // The next daemon sends what waited, in order, with the same numbers.
+    let (kept, _) = Db::open(&db).unwrap();
+    let notifier = start(&kept);
+    notifier.tell(Time::ZERO, &note(7, NotifyEvent::Resolved));
+    answers.store(200, Ordering::Relaxed);
+    let second = loop {
+        let told = next().await;
+        if told.1 == "2" {
+            break told.2;
+        }
+        assert_eq!(told.1, "1", "in order");
+    };
+    assert_eq!(second["event"], "resolved");
+
+    // What is refused for good is given up, counted, and does not hold up the others.
+    answers.store(404, Ordering::Relaxed);
+    notifier.tell(Time::ZERO, &note(8, NotifyEvent::Opened));
+    assert_eq!(next().await.1, "3");
+    let given_up = async {
+        while notifier.lost() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up).await.unwrap();
+    assert_eq!(kept.outbox().unwrap().all().count(), 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_cannot_work_is_refused_with_its_name() {
+    let config = |url: Option<&str>, url_env: Option<&str>| NotifyConfig {
+        name: "pager".to_owned(),
+        url: url.map(str::to_owned),
+        url_env: url_env.map(str::to_owned),
+        token_file: None,
+        token_env: None,
+        severity: Severity::Error,
+    };
+    for (config, why) in [
+        (
+            config(None, None),
+            "[[notify]] pager: give `url` or `url_env`",
+        ),
+        (
+            config(Some("ftp://x"), None),
+            "[[notify]] pager: `url` must begin with http",
+        ),
+        (
+            config(None, Some("NO_SUCH_VARIABLE_HERE")),
+            "[[notify]] pager: `url_env` NO_SUCH",
+        ),
+    ] {
+        let refused = Notifier::start(&[config], "prod", None).unwrap_err();
+        assert!(refused.starts_with(why), "{refused}");
+    }
+}

@@ -1,0 +1,93 @@
+//! A receiver that takes JSON over HTTP.
+
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+
+use super::Message;
+use crate::config::NotifyConfig;
+
+/// How long a receiver may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where to, and with which secret; neither is ever printed, as the address may be one too.
+pub(super) struct Webhook {
+    client: Client,
+    url: String,
+    token: Option<String>,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// It was taken.
+    Taken,
+    /// It will never be taken.
+    Refused(String),
+    /// It may be taken later.
+    Failed(String),
+}
+
+impl Webhook {
+    pub fn new(config: &NotifyConfig) -> Result<Self, String> {
+        // Somebody else in this process may have chosen one; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = match (&config.url, &config.url_env) {
+            (Some(url), None) => url.clone(),
+            (None, Some(variable)) => variable_named("url_env", variable)?,
+            _ => return Err("give `url` or `url_env`".to_owned()),
+        };
+        let parsed = reqwest::Url::parse(&url).map_err(|error| format!("`url`: {error}"))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err("`url` must begin with http:// or https://".to_owned());
+        }
+        let token = match (&config.token_file, &config.token_env) {
+            (None, None) => None,
+            (Some(file), None) => {
+                let text = std::fs::read_to_string(file);
+                Some(text.map_err(|error| format!("`token_file` {}: {error}", file.display()))?)
+            }
+            (None, Some(variable)) => Some(variable_named("token_env", variable)?),
+            (Some(_), Some(_)) => return Err("give `token_file` or `token_env`".to_owned()),
+        };
+        let client = Client::builder().timeout(TIMEOUT).build();
+        Ok(Self {
+            client: client.map_err(|error| error.to_string())?,
+            url,
+            token: token.map(|token| token.trim().to_owned()),
+        })
+    }
+
+    pub async fn send(&self, message: &Message) -> Sent {
+        let mut request = self
+            .client
+            .post(&self.url)
+            .header("idempotency-key", message.id)
+            .json(message);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        match request.send().await {
+            // The address may hold a secret.
+            Err(error) => Sent::Failed(error.without_url().to_string()),
+            Ok(answer) => match answer.status() {
+                status if status.is_success() => Sent::Taken,
+                status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
+                    Sent::Failed(status.to_string())
+                }
+                status if status.is_client_error() => Sent::Refused(status.to_string()),
+                status => Sent::Failed(status.to_string()),
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").finish_non_exhaustive()
+    }
+}
+
+fn variable_named(setting: &str, variable: &str) -> Result<String, String> {
+    std::env::var(variable).map_err(|error| format!("`{setting}` {variable}: {error}"))
+}
