@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::output::Failure;
 use crate::config::{Catalogue, Config};
 
 /// How deep a folder is searched: repositories keep the file near their root.
@@ -18,65 +17,86 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// What Backstage calls the file.
 const NAMES: [&str; 2] = ["catalog-info.yaml", "catalog-info.yml"];
 
-/// The config with what its catalogues say, and how many entities they gave.
-pub(super) fn with_catalogue(mut config: Config) -> Result<(Config, usize), Failure> {
+/// What catalogues gave, and what of them could not be used.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Entities taken.
+    pub entities: usize,
+    /// What could not be read or understood, one sentence each. Other teams write these files: the
+    /// rest is used without them.
+    pub refused: Vec<String>,
+}
+
+/// The config with what its catalogues say.
+pub(super) fn with_catalogue(mut config: Config) -> (Config, Taken) {
     let mut catalogue = Catalogue::default();
-    let mut taken = 0;
+    let mut taken = Taken::default();
     for named in &config.catalogue {
-        for file in files(named)? {
-            let shown = file.display().to_string();
-            let text = read(&file).map_err(|error| unreadable(&file, &error))?;
-            taken += catalogue
-                .add(&text, &shown)
-                .map_err(|error| Failure::usage(error.to_string()))?;
+        for file in files(named, &mut taken.refused) {
+            let added = read(&file)
+                .map_err(|error| unreadable(&file, &error))
+                .and_then(|text| {
+                    let shown = file.display().to_string();
+                    catalogue.add(&text, &shown).map_err(|e| e.to_string())
+                });
+            match added {
+                Ok(entities) => taken.entities += entities,
+                Err(why) => taken.refused.push(why),
+            }
         }
     }
     catalogue.join(&mut config.engine);
-    Ok((config, taken))
+    (config, taken)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
+fn unreadable(path: &Path, error: &io::Error) -> String {
     let path = path.display();
-    Failure::usage(format!("cannot read {path} (`catalogue`): {error}"))
+    format!("cannot read {path} (`catalogue`): {error}")
 }
 
 /// The file itself, or the catalogue files below a folder, in order of path.
-fn files(named: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let about = fs::metadata(named).map_err(|error| unreadable(named, &error))?;
-    if !about.is_dir() {
-        return Ok(vec![named.to_owned()]);
+fn files(named: &Path, refused: &mut Vec<String>) -> Vec<PathBuf> {
+    match fs::metadata(named) {
+        Ok(about) if about.is_dir() => {}
+        Ok(_) => return vec![named.to_owned()],
+        Err(error) => {
+            refused.push(unreadable(named, &error));
+            return Vec::new();
+        }
     }
     let mut found = Vec::new();
     let mut folders = vec![(named.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
-        let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
-            let kind = entry
-                .file_type()
-                .map_err(|error| unreadable(&entry.path(), &error))?;
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                refused.push(unreadable(&folder, &error));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
             if kind.is_dir() && depth < DEPTH_MAX {
                 folders.push((entry.path(), depth + 1));
             } else if kind.is_file() && NAMES.iter().any(|name| entry.file_name() == *name) {
                 found.push(entry.path());
             }
         }
-        if found.len() > FILES_MAX {
-            let named = named.display();
-            return Err(Failure::usage(format!(
-                "more than {FILES_MAX} catalogue files below {named} (`catalogue`): name fewer folders"
-            )));
-        }
     }
+    let shown = named.display();
     if found.is_empty() {
-        let named = named.display();
-        return Err(Failure::usage(format!(
-            "no {} below {named} (`catalogue`)",
-            NAMES[0]
-        )));
+        refused.push(format!("no {} below {shown} (`catalogue`)", NAMES[0]));
+    }
+    if found.len() > FILES_MAX {
+        refused.push(format!(
+            "more than {FILES_MAX} catalogue files below {shown} (`catalogue`): the rest is left out"
+        ));
     }
     found.sort();
-    Ok(found)
+    found.truncate(FILES_MAX);
+    found
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -120,21 +140,25 @@ mod tests {
             let entities = config.engine.entities.iter();
             entities.map(|entity| entity.name.clone()).collect()
         };
-        let (read, taken) = with_catalogue(config(folder.path())).unwrap();
+        let (read, taken) = with_catalogue(config(folder.path()));
         assert_eq!(names(&read), ["service/cart", "service/search"]);
-        assert_eq!(taken, 2);
-        let (read, _) = with_catalogue(config(&folder.path().join("cart/other.yaml"))).unwrap();
+        assert_eq!((taken.entities, taken.refused), (2, Vec::new()));
+        let (read, _) = with_catalogue(config(&folder.path().join("cart/other.yaml")));
         assert_eq!(names(&read), ["service/left-out"]);
+
+        // One bad file costs itself only.
+        fs::write(folder.path().join("cart/catalog-info.yaml"), "kind: [").unwrap();
+        let (read, taken) = with_catalogue(config(folder.path()));
+        assert_eq!(names(&read), ["service/search"]);
+        assert_eq!(taken.refused.len(), 1);
+        assert!(taken.refused[0].contains("catalog-info.yaml: line 1"));
     }
 
     #[test]
     fn what_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let says = |named: &Path| {
-            let failure = with_catalogue(config(named)).unwrap_err();
-            format!("{failure:?}")
-        };
-        assert!(says(folder.path()).contains("no catalog-info.yaml below "));
+        let says = |named: &Path| with_catalogue(config(named)).1.refused.join("; ");
+        assert!(says(folder.path()).starts_with("no catalog-info.yaml below "));
         assert!(says(&folder.path().join("nowhere")).contains("(`catalogue`): "));
         let huge = folder.path().join("huge.yaml");
         fs::write(&huge, " ".repeat(FILE_BYTES_MAX as usize + 1)).unwrap();

@@ -28,7 +28,10 @@ struct Checked {
 pub fn run(common: &Common) -> Result<(), Failure> {
     let place = Place::find(common)?;
     let runbooks = runbooks(&place.config)?.len();
-    let (_, catalogue) = with_catalogue(place.config.clone())?;
+    let (_, taken) = with_catalogue(place.config.clone());
+    if !taken.refused.is_empty() {
+        return Err(Failure::usage(taken.refused.join("\n")));
+    }
     looks(&place.config)?;
     let checked = Checked {
         file: place.file.as_ref().map(|path| path.display().to_string()),
@@ -38,7 +41,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         otlp_listen: place.config.otlp_listen.map(|address| address.to_string()),
         environment: place.config.environment.clone(),
         runbooks,
-        catalogue,
+        catalogue: taken.entities,
         warnings: place.warnings.into_iter().map(|w| w.0).collect(),
     };
     if common.json {

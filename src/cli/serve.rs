@@ -49,7 +49,10 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
 
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
-    let (config, _) = with_catalogue(place.config.clone())?;
+    let (config, taken) = with_catalogue(place.config.clone());
+    for refused in &taken.refused {
+        tracing::warn!("{refused}");
+    }
     let options = DaemonOptions {
         runbooks: runbooks(&config)?,
         config,

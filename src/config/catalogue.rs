@@ -119,9 +119,9 @@ impl Catalogue {
         let spec = &document.spec;
         let own = format!("{}:{}", document.kind, document.metadata.name);
         self.named.insert(reference(&own), name.clone());
-        let callees = spec.depends_on.iter().map(|to| reference(to));
+        let callees = spec.depends_on.iter().cloned();
         self.depends.extend(callees.map(|to| (name.clone(), to)));
-        let api = |reference: &String| bare(reference).to_owned();
+        let api = |reference: &String| bare(reference).to_lowercase();
         let provided = spec.provides_apis.iter().map(api);
         self.provides
             .extend(provided.map(|api| (api, name.clone())));
@@ -151,15 +151,19 @@ impl Catalogue {
         }
         let explained = &self.named;
         let depends = self.depends.into_iter().filter_map(|(from, to)| {
-            let to = explained.get(&to).cloned().or_else(|| outside(&to))?;
+            let known = explained.get(&reference(&to)).cloned();
+            let to = known.or_else(|| outside(&to))?;
             Some(DeclaredEdge { from, to })
         });
         let consumes = self.consumes.into_iter().filter_map(|(from, api)| {
             let to = self.provides.get(&api)?.clone();
             Some(DeclaredEdge { from, to })
         });
+        let pair = |edge: &DeclaredEdge| (edge.from.clone(), edge.to.clone());
+        let mut declared: BTreeSet<(String, String)> =
+            config.dependencies.iter().map(pair).collect();
         for edge in depends.chain(consumes) {
-            if edge.from != edge.to && !config.dependencies.contains(&edge) {
+            if edge.from != edge.to && declared.insert(pair(&edge)) {
                 config.dependencies.push(edge);
             }
         }
@@ -227,8 +231,10 @@ fn reference(text: &str) -> String {
 
 /// The entity of a reference that no file explains; `None` for what is not watched.
 fn outside(reference: &str) -> Option<String> {
-    let (kind, name) = reference.split_once(':')?;
-    Some(id_of(kind, "", name)?.as_str().to_owned())
+    let kind = reference
+        .split_once(':')
+        .map_or("component", |(kind, _)| kind);
+    Some(id_of(kind, "", bare(reference))?.as_str().to_owned())
 }
 
 /// The name of a reference without kind and namespace: `group:default/money` is `money`.
@@ -280,7 +286,7 @@ spec: { type: team, children: [] }
     const PAY: &str = "\
 kind: Component
 metadata: { name: payments }
-spec: { type: service, owner: money, providesApis: [api:default/pay-api] }
+spec: { type: service, owner: money, providesApis: [api:default/Pay-API], dependsOn: [Ledger] }
 ";
 
     fn edge(from: &str, to: &str) -> DeclaredEdge {
@@ -334,6 +340,7 @@ spec: { type: service, owner: money, providesApis: [api:default/pay-api] }
             [
                 edge("service/checkout", "database/orders-db"),
                 edge("service/checkout", "service/payments"),
+                edge("service/payments", "service/Ledger"),
             ]
         );
     }
