@@ -262,6 +262,8 @@ async fn a_decision_outlives_the_daemon_and_a_damaged_database() {
         "{}",
         view.banner
     );
+    // The engine answers only after it has recorded its start.
+    f.client.incident(id).await.unwrap();
     let journal = f.client.audit(None, 100).await.unwrap();
     let starts = journal.items.iter();
     let starts = starts.filter(|entry| matches!(entry.record, Record::Started { .. }));
