@@ -7,9 +7,12 @@ use super::alerts::Alerts;
 use super::changes::Changes;
 use super::correlate::{Correlator, Event, Hearing, next_phase};
 use super::entities::Entities;
+use super::findings::Findings;
 use super::govern::{self, Ground, Scene};
 use super::intake::Intake;
 use super::plans::{Plans, World};
+use super::recovery::{self, Recovery, Sight};
+use super::topology::Topology;
 use crate::model::{
     Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Input, Labels,
     LabelsBuilder, Lane, Plan, PlanState, Record, Refusal, Runbook, Stamped, StepEvent, Time,
@@ -28,6 +31,8 @@ struct Around<'a> {
     changes: &'a Changes,
     alerts: &'a Alerts,
     intake: &'a Intake,
+    topology: &'a Topology,
+    findings: &'a Findings,
     now: Time,
 }
 
@@ -74,8 +79,17 @@ impl Around<'_> {
             .cloned()
     }
 
+    fn sight(&self) -> Sight<'_> {
+        Sight {
+            correlator: self.correlator,
+            entities: self.entities,
+            topology: self.topology,
+            findings: self.findings,
+            intake: self.intake,
+        }
+    }
+
     fn ground(&self, plan: &Plan) -> Ground {
-        let watch = self.entities.find(&plan.verify.watch);
         let home = self.correlator.home(plan.incident);
         let held = self.correlator.book.get(home);
         let is_waiting = held.is_some_and(|held| held.hearing == Hearing::Waiting);
@@ -83,10 +97,10 @@ impl Around<'_> {
             // Nobody had the time to say whether it helped.
             return Ground::Holds;
         }
-        let alerts_firing_on_watch = watch
-            .and_then(|ix| self.correlator.conditions().get(ix))
-            .filter(|condition| condition.incident == Some(home))
-            .map_or(0, |condition| condition.alerts_firing);
+        let recovery = match plan.state {
+            PlanState::Proposed => Recovery::default(),
+            _ => recovery::look(plan, home, self.sight()),
+        };
         let newest = self
             .entities
             .find(&plan.target)
@@ -95,7 +109,7 @@ impl Around<'_> {
             plan,
             Scene {
                 incident: self.incident(plan.incident),
-                alerts_firing_on_watch,
+                recovery: &recovery,
                 newest_change: newest,
             },
         )
@@ -142,6 +156,8 @@ impl Engine {
             changes: &self.changes,
             alerts: &self.alerts,
             intake: &self.intake,
+            topology: &self.topology,
+            findings: &self.findings,
             now: self.now,
         };
         let plans = &mut self.plans;
@@ -161,6 +177,8 @@ impl Engine {
             changes: &self.changes,
             alerts: &self.alerts,
             intake: &self.intake,
+            topology: &self.topology,
+            findings: &self.findings,
             now: self.now,
         };
         let rendered = |runbook: &Runbook| {
@@ -196,6 +214,8 @@ impl Engine {
             changes: &self.changes,
             alerts: &self.alerts,
             intake: &self.intake,
+            topology: &self.topology,
+            findings: &self.findings,
             now,
         };
         let mut plans = self.plans.clone();

@@ -3,10 +3,11 @@
 //! Everything here is a question with a typed answer; nothing here changes anything.
 
 use super::propose;
+use super::recovery::Recovery;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Actor, Change, ChangeKind, Check, Command, Incident, Phase, Plan, PlanState, Refusal, Risk,
-    Role, Runbook, Time,
+    Actor, Change, ChangeKind, Command, Incident, Phase, Plan, PlanState, Refusal, Risk, Role,
+    Runbook, Time,
 };
 
 /// What the engine sees around a plan when it asks [`ground`].
@@ -14,8 +15,8 @@ use crate::model::{
 pub struct Scene<'a> {
     /// The plan's incident; `None` when it is no longer known.
     pub incident: Option<&'a Incident>,
-    /// Alerts of the incident that fire on the watched entity.
-    pub alerts_firing_on_watch: u32,
+    /// How the signals are that the plan is verified by; asked once it has acted.
+    pub recovery: &'a Recovery,
     /// The newest change of the plan's target.
     pub newest_change: Option<&'a Change>,
 }
@@ -25,8 +26,10 @@ pub struct Scene<'a> {
 pub enum Ground {
     /// Yes.
     Holds,
-    /// The signals it is verified by are back to normal.
-    Recovered,
+    /// It has acted, and this place still hurts.
+    Hurts(Box<str>),
+    /// The signals it is verified by are back to normal; what hurts for another reason, in words.
+    Recovered(Option<Box<str>>),
     /// No, for this reason: the plan is void if nothing ran yet.
     Shifted(Box<str>),
 }
@@ -34,8 +37,8 @@ pub enum Ground {
 /// Looks at the ground a plan stands on.
 ///
 /// A waiting plan loses its ground when its incident is over or calms down by itself, or when its
-/// target is changed after the plan was made. A plan under verification has helped when the entity
-/// that hurt has no open paging finding but news in its log, and no firing alert.
+/// target is changed after the plan was made. A plan under verification has helped when the signals of
+/// its own incident say so, see [`super::recovery`].
 pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
     let calm = match scene.incident {
         None => Some("its incident is no longer known"),
@@ -48,11 +51,10 @@ pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
     if !matches!(plan.state, PlanState::Proposed) {
         // What was acted upon is judged by its signals alone: that somebody closed the incident, or that
         // it is forgotten, heals nothing.
-        let hurts = scene.incident.is_none() || watch_hurts(plan, scene);
-        return if hurts {
-            Ground::Holds
-        } else {
-            Ground::Recovered
+        return match (scene.incident, &scene.recovery.hurting) {
+            (None, _) => Ground::Holds,
+            (Some(_), Some(place)) => Ground::Hurts(place.clone()),
+            (Some(_), None) => Ground::Recovered(scene.recovery.excused.clone()),
         };
     }
     if let Some(reason) = calm {
@@ -69,18 +71,6 @@ pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
         }
         _ => Ground::Holds,
     }
-}
-
-fn watch_hurts(plan: &Plan, scene: Scene<'_>) -> bool {
-    let finding_open = scene.incident.is_some_and(|incident| {
-        let mut of_watch = incident
-            .findings
-            .iter()
-            .filter(|f| f.entity == plan.verify.watch);
-        // A new log line is news of what happened, no measure of what still does.
-        of_watch.any(|f| f.pages && f.is_open() && f.check != Check::NewTemplate)
-    });
-    finding_open || scene.alerts_firing_on_watch > 0
 }
 
 /// Changes after which a plan made before them no longer says what it will do.

@@ -31,6 +31,7 @@ mod panels;
 pub mod plans;
 mod pressure;
 pub mod propose;
+mod recovery;
 mod refusals;
 mod restore;
 mod retire;

@@ -457,7 +457,10 @@ impl Plans {
             };
             let event = match &stands_on {
                 Ground::Holds => Event::Ticked,
-                Ground::Recovered => Event::Recovered,
+                Ground::Hurts(place) => Event::Hurts { place },
+                Ground::Recovered(excused) => Event::Recovered {
+                    but: excused.as_deref(),
+                },
                 Ground::Shifted(_) if self.helped.contains_key(&plan.incident) => Event::Shifted {
                     reason: "another plan helped",
                 },
@@ -575,8 +578,13 @@ impl Plans {
             return false;
         }
         let plan = saga.plan().clone();
-        if plan.state != before {
-            let text = format!("{id} {}: {}", told(&plan), plan.title);
+        let excused = match event {
+            Event::Recovered { but } => *but,
+            _ => None,
+        };
+        if plan.state != before || excused.is_some() {
+            let but = excused.map_or_else(String::new, |but| format!("; {but}"));
+            let text = format!("{id} {}: {}{but}", told(&plan), plan.title);
             self.happen(&plan, Lane::Automation, text);
         }
         self.note_helped(now, &plan);

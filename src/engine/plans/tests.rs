@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::propose::tests::{
     NOW, change_of, deploy_of, incident, labels, runbook, suspect,
 };
+use crate::engine::recovery::Recovery;
 use crate::model::{
     MatchRule, Outcome, Process, Risk, Role, RunId, RunPhase, StepEvent, StepEventKind,
 };
@@ -110,6 +111,12 @@ impl Desk {
         plan.map_or("forgotten", |plan| plan.state.as_str())
     }
 
+    /// What happened to plans since the last call.
+    fn happenings(&mut self) -> Vec<String> {
+        let happened = self.plans.drain_happenings();
+        happened.map(|happening| happening.text.into()).collect()
+    }
+
     /// The effects since the last call, each as one word.
     fn words(&mut self) -> Vec<&'static str> {
         let word = |effect: Effect| match effect {
@@ -168,7 +175,7 @@ fn an_approved_plan_is_recorded_before_it_runs() {
     assert_eq!(desk.words(), ["result", "plan"]);
     desk.tick(1_000);
     assert_eq!((desk.state(1), desk.words()), ("verifying", vec![]));
-    desk.ground = Ground::Recovered;
+    desk.ground = Ground::Recovered(None);
     desk.tick(1_000);
     assert_eq!((desk.state(1), desk.words()), ("succeeded", vec!["plan"]));
     let told: Vec<String> = desk
@@ -368,7 +375,7 @@ fn the_journal_brings_plans_back_in_doubt() {
     assert_eq!(state(&restored(&desk.effects)), Some("unknown"));
     desk.end(1, RunPhase::Forward, Outcome::Succeeded);
     assert_eq!(state(&restored(&desk.effects)), Some("verifying"));
-    desk.ground = Ground::Recovered;
+    desk.ground = Ground::Recovered(None);
     desk.tick(1_000);
     let plans = restored(&desk.effects);
     assert_eq!(plans.get(PlanId(1)), desk.plans.get(PlanId(1)));
@@ -425,22 +432,62 @@ fn only_its_signals_verify_a_plan() {
         phase: Phase::Resolved,
         ..desk.incident.clone()
     };
+    let calm = Recovery::default();
+    let hurting = Recovery {
+        hurting: Some(Box::from("service/cart")),
+        ..Recovery::default()
+    };
+    let elsewhere = Recovery {
+        excused: Some(Box::from("service/gateway still hurts, which #4 explains")),
+        ..Recovery::default()
+    };
+    let hurts = Ground::Hurts(Box::from("service/cart"));
     let cases = [
-        (Some(&desk.incident), 0, Ground::Recovered),
-        (Some(&desk.incident), 1, Ground::Holds),
-        // Somebody closed it while its alert fires.
-        (Some(&resolved), 1, Ground::Holds),
+        (Some(&desk.incident), &calm, Ground::Recovered(None)),
+        (Some(&desk.incident), &hurting, hurts.clone()),
+        (
+            Some(&desk.incident),
+            &elsewhere,
+            Ground::Recovered(elsewhere.excused.clone()),
+        ),
+        // Somebody closed it while it hurts.
+        (Some(&resolved), &hurting, hurts),
         // It is not known any more.
-        (None, 0, Ground::Holds),
+        (None, &calm, Ground::Holds),
     ];
-    for (incident, alerts_firing_on_watch, expected) in cases {
+    for (incident, recovery, expected) in cases {
         let scene = govern::Scene {
             incident,
-            alerts_firing_on_watch,
+            recovery,
             newest_change: None,
         };
         assert_eq!(govern::ground(plan, scene), expected);
     }
+}
+
+#[test]
+fn what_hurts_or_is_excused_is_told() {
+    let mut desk = verifying();
+    desk.happenings();
+    desk.ground = Ground::Recovered(Some(Box::from("gateway still hurts, which #4 explains")));
+    desk.tick(1_000);
+    assert_eq!(desk.state(1), "succeeded");
+    let told = desk.happenings();
+    assert!(
+        told.iter()
+            .any(|text| text.ends_with("; gateway still hurts, which #4 explains")),
+        "{told:?}"
+    );
+
+    let mut desk = verifying();
+    desk.ground = Ground::Hurts(Box::from("service/cart"));
+    desk.tick(600_000);
+    let told = desk.happenings();
+    assert!(
+        told.iter()
+            .any(|text| text.contains("service/cart did not recover within 120 s")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -449,7 +496,7 @@ fn signals_settle_after_a_plan_before_they_are_news() {
     assert!(!desk.plans.unsettled(INCIDENT, desk.now));
     desk = verifying();
     assert!(desk.plans.unsettled(INCIDENT, desk.now));
-    desk.ground = Ground::Recovered;
+    desk.ground = Ground::Recovered(None);
     desk.tick(1_000);
     assert_eq!(desk.state(1), "succeeded");
     let helped = desk.now;

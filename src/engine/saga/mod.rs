@@ -65,7 +65,15 @@ pub enum Event<'a> {
         process: Option<&'a Process>,
     },
     /// The signals the plan is verified by are back to normal.
-    Recovered,
+    Recovered {
+        /// What still hurts for another reason, in words.
+        but: Option<&'a str>,
+    },
+    /// They are not.
+    Hurts {
+        /// The place that still hurts.
+        place: &'a str,
+    },
     /// What the plan was proposed for is no longer so.
     Shifted {
         /// How.
@@ -269,23 +277,17 @@ impl Saga {
 
             // All steps ran: did it help?
             // What was not watched for a while says nothing yet.
-            (S::Verifying { .. }, Event::Ticked | Event::Recovered) if self.verify_anew => {
+            (S::Verifying { .. }, Event::Ticked | Event::Recovered { .. }) if self.verify_anew => {
                 Move::Verify
             }
-            (S::Verifying { .. }, Event::Recovered) if flying.is_none() => {
+            (S::Verifying { .. }, Event::Recovered { .. }) if flying.is_none() => {
                 match plan.verify.check {
                     Some(_) => Move::Start(self.run(RunPhase::Verify, 0)),
                     None => Move::End(S::Succeeded),
                 }
             }
             (S::Verifying { until }, Event::Ticked) if flying.is_none() && now >= *until => {
-                Move::Undo {
-                    reason: Box::from(format!(
-                        "{} did not recover within {} s",
-                        plan.verify.watch,
-                        plan.verify.recover_within_ms / 1_000
-                    )),
-                }
+                self.undo_unrecovered(&plan.verify.watch.to_string())
             }
 
             // A crash: what was started and not heard of is in doubt.
@@ -298,6 +300,15 @@ impl Saga {
             },
             (state, event) => return Err(illegal(state, event)),
         })
+    }
+
+    fn undo_unrecovered(&self, place: &str) -> Move {
+        Move::Undo {
+            reason: Box::from(format!(
+                "{place} did not recover within {} s",
+                self.plan.verify.recover_within_ms / 1_000
+            )),
+        }
     }
 
     /// The move after `run` ended with `outcome`.
@@ -380,7 +391,8 @@ impl Saga {
             Event::Rejected { .. }
             | Event::RollBackAsked { .. }
             | Event::Seen { .. }
-            | Event::Recovered
+            | Event::Recovered { .. }
+            | Event::Hurts { .. }
             | Event::Shifted { .. }
             | Event::Halted
             | Event::Ticked
@@ -628,7 +640,8 @@ fn illegal(state: &PlanState, event: &Event<'_>) -> Illegal {
             _ => "no run is in doubt",
         },
         Event::Finished { .. } | Event::Seen { .. } => "that run is not in flight",
-        Event::Recovered
+        Event::Recovered { .. }
+        | Event::Hurts { .. }
         | Event::Shifted { .. }
         | Event::Halted
         | Event::Ticked

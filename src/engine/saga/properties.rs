@@ -162,7 +162,7 @@ proptest! {
                     run: flying.unwrap_or_else(|| saga.current_run()),
                     process: lives.then_some(&process),
                 },
-                Random::Recover => Event::Recovered,
+                Random::Recover => Event::Recovered { but: None },
                 Random::Shift => Event::Shifted { reason: "newer" },
                 Random::Switch(to) => {
                     automation = *to;

@@ -92,7 +92,7 @@ fn story(plan: Plan, doings: &[Do]) -> Vec<String> {
                 },
                 outcome,
             },
-            Do::Recover => Event::Recovered,
+            Do::Recover => Event::Recovered { but: None },
             Do::Shift => Event::Shifted { reason: "newer" },
             Do::Halt => {
                 automation = Automation::Stopped;
