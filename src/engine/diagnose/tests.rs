@@ -447,3 +447,50 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn a_change_counts_by_when_it_came() {
+    // Seconds after the onset of payments, which may be off by ten: what is said, and on which side.
+    let cases = [
+        (-120, "deploy v812 2 min before onset", true),
+        (
+            2,
+            "deploy v812 within the scrape interval of the onset",
+            true,
+        ),
+        (
+            10,
+            "deploy v812 within the scrape interval of the onset",
+            true,
+        ),
+        (40, "deploy v812 came 40 s after it began", false),
+    ];
+    for (after_s, said, speaks_for) in cases {
+        let mut case = slow_payments();
+        subject(&mut case, "payments").onset = Some(Onset {
+            at: NOON,
+            uncertainty_ms: 10_000,
+        });
+        case.changes.push(Change {
+            at: NOON.plus_ms(after_s * 1_000),
+            ..change("payments", 0)
+        });
+        let diagnosis = diagnose(&case);
+        let payments = diagnosis
+            .hypotheses
+            .iter()
+            .find(|h| h.suspect.name() == "payments")
+            .expect("payments is a suspect");
+        let side = if speaks_for {
+            &payments.evidence_for
+        } else {
+            &payments.evidence_against
+        };
+        assert!(
+            side.iter().any(|e| &*e.text == said),
+            "{after_s}: {payments:?}"
+        );
+        let is_change = matches!(payments.cause, crate::model::SuspectKind::Change { .. });
+        assert_eq!(is_change, speaks_for, "{after_s}");
+    }
+}

@@ -209,7 +209,15 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
                 words::column(column, worst, subject.onset),
             ))
         }
-        ClueKind::Change(change) => for_it(words::change(&case.changes[change], case.began)),
+        ClueKind::Change(change) => {
+            let onset = subject.onset.map_or(case.began, |onset| onset.at);
+            for_it(words::change(&case.changes[change], onset))
+        }
+        ClueKind::ChangeLater(change, lag_ms) => Some((
+            true,
+            strength,
+            words::change_later(&case.changes[change], lag_ms),
+        )),
         ClueKind::Saturated(column) => {
             let column = &subject.columns[column];
             for_it(words::saturated(

@@ -27,6 +27,8 @@ pub enum ClueKind {
     Metric(usize),
     /// A change shortly before the onset.
     Change(usize),
+    /// A change that came clearly after the onset, by this many milliseconds.
+    ChangeLater(usize, i64),
     /// A resource out of its range.
     Resource(usize),
     /// A resource at its limit.
@@ -128,8 +130,12 @@ const TRAFFIC_Z: f64 = 3.0;
 const TRAFFIC_RATIO: f64 = 1.3;
 /// A change loses its weight by a factor e in this time before the onset.
 const CHANGE_FADE_MS: f64 = 10.0 * 60_000.0;
-/// A change up to this much after the first odd point still counts: clocks and windows are coarse.
+/// Where an onset is not known better, it may be off by this much: clocks and windows are coarse.
 const CHANGE_AFTER_MS: i64 = 60_000;
+/// What changed only after it had begun did not set it off.
+const CHANGE_LATER_LOG_ODDS: f64 = -0.4;
+/// Changes this long after an onset are told as too late, in milliseconds; later ones are other stories.
+const CHANGE_LATER_MS: i64 = 10 * 60_000;
 /// Lateness at which "odd only after the target" counts fully.
 const LATE_FULL_MS: f64 = 120_000.0;
 /// Prior of a subject below the target at which no blame rests.
@@ -458,6 +464,7 @@ fn recency(at: Time, onset: Time, after_ms: i64) -> f64 {
 }
 
 fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
+    let mut later: Vec<(SubjectIx, Clue)> = Vec::new();
     for (at, change) in case.changes.iter().enumerate() {
         let Some(subject) = case.find(&change.entity) else {
             continue;
@@ -469,8 +476,10 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             ChangeKind::Rollback => 0.5,
         };
         let onset = onset_of(case, &case.subjects[subject]);
-        let log_odds = CHANGE_LOG_ODDS * kind_weight * recency(change.at, onset, CHANGE_AFTER_MS);
+        let off_ms = uncertainty_ms(&case.subjects[subject]);
+        let log_odds = CHANGE_LOG_ODDS * kind_weight * recency(change.at, onset, off_ms);
         if log_odds < 0.1 {
+            later.extend(came_later(case, at, subject));
             continue;
         }
         // Several changes do not add up: the likeliest one counts.
@@ -487,6 +496,41 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             None => clues[subject].push(clue),
         }
     }
+    // A change that came too late says nothing where another one came in time.
+    for (subject, clue) in later {
+        let known = clues[subject]
+            .iter()
+            .any(|clue| matches!(clue.kind, ClueKind::Change(_) | ClueKind::ChangeLater(..)));
+        if !known {
+            clues[subject].push(clue);
+        }
+    }
+}
+
+/// How far the onset of a subject may be off.
+fn uncertainty_ms(subject: &Subject) -> i64 {
+    subject
+        .onset
+        .map_or(CHANGE_AFTER_MS, |onset| onset.uncertainty_ms)
+}
+
+/// A change to a subject that was odd before it. What people do about an incident (scaling, rolling
+/// back) is no evidence at all.
+fn came_later(case: &Case, at: usize, subject: SubjectIx) -> Option<(SubjectIx, Clue)> {
+    let change = &case.changes[at];
+    let onset = case.subjects[subject].onset?;
+    let lag_ms = change.at.since(onset.at);
+    let sets_off = matches!(
+        change.kind,
+        ChangeKind::Deploy | ChangeKind::Config | ChangeKind::Flag
+    );
+    (sets_off && lag_ms > onset.uncertainty_ms && lag_ms <= CHANGE_LATER_MS).then_some((
+        subject,
+        Clue {
+            kind: ClueKind::ChangeLater(at, lag_ms),
+            log_odds: CHANGE_LATER_LOG_ODDS,
+        },
+    ))
 }
 
 /// Who was odd first, and who only after the target.

@@ -118,16 +118,30 @@ pub fn saturated(column: &Column, worst: f64, limit: f64, since: Option<Onset>) 
     text
 }
 
-/// `deploy checkout v812 2 min before onset`.
+/// `deploy checkout v812 2 min before onset`. What looks later than the onset is within the time between
+/// two samples, else it would not be told as a reason.
 pub fn change(change: &Change, onset: Time) -> String {
     let lag_ms = onset.since(change.at);
-    let when = if lag_ms >= 0 { "before" } else { "after" };
+    let what = named(change);
+    if lag_ms >= 0 {
+        format!("{what} {} before onset", duration(lag_ms))
+    } else {
+        format!("{what} within the scrape interval of the onset")
+    }
+}
+
+/// `deploy checkout v812 came 3 min after it began`.
+pub fn change_later(change: &Change, lag_ms: i64) -> String {
+    format!("{} came {} after it began", named(change), duration(lag_ms))
+}
+
+fn named(change: &Change) -> String {
     let kind = change.kind.as_str();
     let title = clipped(&change.title);
     if title.to_lowercase().contains(kind) {
-        format!("{title} {} {when} onset", duration(lag_ms))
+        title
     } else {
-        format!("{kind} {title} {} {when} onset", duration(lag_ms))
+        format!("{kind} {title}")
     }
 }
 
