@@ -314,6 +314,12 @@ impl Alerts {
         self.table.get(&fingerprint)
     }
 
+    /// Whether an alert counts as firing: it does, or it goes on and off.
+    pub fn counts_as_firing(&self, fingerprint: Fingerprint) -> bool {
+        let fires = |held: &AlertState| held.firing;
+        self.flapping.contains(&fingerprint) || self.get(fingerprint).is_some_and(fires)
+    }
+
     /// Alerts firing.
     pub fn firing(&self) -> u64 {
         self.firing

@@ -176,6 +176,8 @@ impl Engine {
             findings: &mut self.findings,
             alerts: &mut self.alerts,
             changes: &self.changes,
+            intake: &self.intake,
+            settling: &self.settling,
             resolve_after_ms: i64::from(self.config.resolve_after_s) * 1_000,
         };
         act(&mut self.correlator, &mut world)

@@ -45,6 +45,8 @@ mod topology;
 mod traces;
 mod why;
 
+use std::collections::BTreeSet;
+
 use crate::config::EngineConfig;
 use crate::model::{
     Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident,
@@ -111,6 +113,8 @@ pub struct Engine {
     /// Incidents that are over.
     memory: Memory,
     plans: Plans,
+    /// Incidents whose signals are in motion because of a plan, as of the last tick.
+    settling: BTreeSet<IncidentId>,
     refusals: Refusals,
     pressure: Pressure,
     signals: u64,
@@ -158,6 +162,7 @@ impl Engine {
             correlator: Correlator::default(),
             told: Told::default(),
             memory: Memory::default(),
+            settling: BTreeSet::new(),
             refusals: Refusals::default(),
             pressure: Pressure::default(),
             signals: 0,
@@ -216,6 +221,8 @@ impl Engine {
             self.note_calls(judged);
         }
         self.correlate();
+        let unsettled = self.plans.all_unsettled(self.now);
+        self.settling = unsettled.map(|id| self.correlator.home(id)).collect();
         self.with_correlator(Correlator::tick);
         self.tick_plans(effects);
         if self.now.since(self.housekept) >= HOUSEKEEPING_MS {

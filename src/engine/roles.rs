@@ -177,6 +177,14 @@ pub fn missed_name(name: &str) -> Option<String> {
     })
 }
 
+/// Whether a resource is spent by work and free again at once, as processors are: full, it says how
+/// much work there is. Pools, disks and memory fill for reasons of their own.
+pub fn is_spent_by_work(name: &str) -> bool {
+    ["cpu", "gpu", "processor", "load1", "load5", "load_average"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
 /// Whether the values are percentiles: they do not add up along calls.
 pub fn is_percentile(series: &Series) -> bool {
     const PARTS: [&str; 9] = [

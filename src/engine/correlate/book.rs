@@ -15,6 +15,10 @@ use crate::model::{
 const FINDINGS_MAX: usize = 200;
 /// Fingerprints kept on one incident; all of them can be paged through.
 const ALERTS_MAX: usize = 200;
+/// Reasons why its signals are one, kept on one incident; the rest are counted.
+const REASONS_MAX: usize = 200;
+/// Plans listed on one incident; older ones are counted.
+const PLANS_MAX: usize = 100;
 /// Alerts told one by one in a timeline; a storm is told by its count.
 const ALERTS_TOLD_MAX: u32 = 40;
 /// Resolved incidents stay in view this long, in milliseconds …
@@ -49,6 +53,8 @@ pub struct Held {
     pub alert_severity: Option<Severity>,
     /// Whether its signals were heard since the start.
     pub hearing: Hearing,
+    /// Reasons and plans for which there was no room.
+    pub untold: u64,
     alerts_firing: u32,
     findings_open: BTreeSet<FindingId>,
 }
@@ -287,6 +293,7 @@ impl Held {
             plan: None,
             alert_severity: None,
             hearing: Hearing::Heard,
+            untold: 0,
             alerts_firing: 0,
             findings_open: BTreeSet::new(),
         }
@@ -363,8 +370,10 @@ impl Held {
 
     /// Writes down why its signals are one incident.
     pub fn note_reason(&mut self, why: &str) {
-        if self.incident.grouping.len() < FINDINGS_MAX {
+        if self.incident.grouping.len() < REASONS_MAX {
             self.incident.grouping.push(why.into());
+        } else {
+            self.untold += 1;
         }
     }
 
@@ -454,6 +463,34 @@ impl Held {
         }
     }
 
+    /// Members that are another incident's from now on.
+    pub fn leave(&mut self, members: &BTreeSet<EntityIx>) {
+        self.members.retain(|member| !members.contains(member));
+        self.incident.impact.entities = self.members.len() as u32;
+        self.pending.diagnosis = true;
+        self.pending.summary = true;
+    }
+
+    /// Findings that are another incident's from now on.
+    pub fn give_findings(&mut self, given: &[FindingId]) {
+        let incident = &mut self.incident;
+        incident
+            .findings
+            .retain(|finding| !given.contains(&finding.id));
+        let held = given.iter().filter(|id| self.findings_open.remove(id));
+        incident.impact.findings_total -= (held.count() as u32).min(incident.impact.findings_total);
+        incident.impact.findings_open = self.findings_open.len() as u32;
+    }
+
+    /// An alert that is another incident's from now on; whether it counted as firing.
+    pub fn give_alert(&mut self, fingerprint: Fingerprint, counted: bool) {
+        let incident = &mut self.incident;
+        incident.alerts.retain(|held| *held != fingerprint);
+        incident.impact.alerts_total = incident.impact.alerts_total.saturating_sub(1);
+        self.alerts_firing = self.alerts_firing.saturating_sub(u32::from(counted));
+        incident.impact.alerts_firing = self.alerts_firing;
+    }
+
     /// Takes in everything another incident holds.
     pub fn absorb(&mut self, other: Held) {
         let Incident {
@@ -479,12 +516,21 @@ impl Held {
         incident.findings.extend(findings);
         incident.findings.sort_by_key(|finding| finding.id);
         incident.findings.truncate(FINDINGS_MAX);
-        incident.grouping.extend(grouping);
+        // What was made for either goes on, the newest first where there is no room for all.
         incident.plans.extend(plans);
+        incident.plans.sort_unstable();
+        incident.plans.dedup();
+        let excess = incident.plans.len().saturating_sub(PLANS_MAX);
+        incident.plans.drain(..excess);
+        self.untold += excess as u64;
         incident.timeline_dropped += timeline_dropped;
+        for reason in grouping {
+            self.note_reason(&reason);
+        }
         for entry in timeline {
             self.tell(entry.at, entry.lane, entry.entity, &entry.text);
         }
+        self.untold += other.untold;
         self.members.extend(other.members);
         self.findings_open.extend(other.findings_open);
         self.alerts_firing += other.alerts_firing;
@@ -494,9 +540,7 @@ impl Held {
         impact.alerts_firing = self.alerts_firing;
         impact.findings_open = self.findings_open.len() as u32;
         self.pending.diagnosis = true;
-        self.incident
-            .grouping
-            .push(format!("{id} turned out to be part of it").into());
+        self.note_reason(&format!("{id} turned out to be part of it"));
     }
 
     /// The row consoles hold.

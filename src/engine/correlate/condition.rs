@@ -94,6 +94,13 @@ impl Conditions {
         self.of.get(&entity)
     }
 
+    /// Every condition, by entity.
+    pub fn iter(&self) -> impl Iterator<Item = (EntityIx, &Condition)> {
+        self.of
+            .iter()
+            .map(|(entity, condition)| (*entity, condition))
+    }
+
     /// The condition of an entity, to change.
     pub fn get_mut(&mut self, entity: EntityIx) -> Option<&mut Condition> {
         self.of.get_mut(&entity)

@@ -8,13 +8,16 @@
 //! by the text of telemetry.
 
 mod book;
+mod causes;
 mod condition;
 mod impact;
+mod merge;
 mod phase;
 mod places;
 mod rejoin;
 mod restarted;
 mod set_back;
+mod split;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,11 +28,13 @@ use super::diagnose::words;
 use super::entities::{Entities, EntityIx};
 use super::explain;
 use super::findings::Findings;
+use super::intake::Intake;
 use super::topology::Topology;
 use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time};
 
 use book::AlertNews;
 pub use book::{Book, Hearing, Held, RESOLVED_MAX};
+use causes::{Evidence, OwnCause};
 pub use condition::{Condition, Conditions};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
@@ -43,8 +48,6 @@ const SETTLE_MS: i64 = 10_000;
 const QUIET_MS: i64 = 15_000;
 /// A new signal joins an incident of its entity if the last one joined within this, in milliseconds.
 const SAME_INCIDENT_MS: i64 = 30 * 60_000;
-/// An entity that explains this many members of an incident, and most of them, is its cause.
-const EXPLAINED_MIN: usize = 3;
 /// This many incidents opened within …
 const STORM_INCIDENTS: usize = 50;
 /// … this long make a storm, in milliseconds.
@@ -68,6 +71,10 @@ pub struct World<'a> {
     pub alerts: &'a mut Alerts,
     /// The changes.
     pub changes: &'a Changes,
+    /// The series.
+    pub intake: &'a Intake,
+    /// Incidents whose signals are in motion because of a plan: they are not split.
+    pub settling: &'a BTreeSet<IncidentId>,
     /// An incident is over after being quiet this long, in milliseconds.
     pub resolve_after_ms: i64,
 }
@@ -93,6 +100,10 @@ pub struct Correlator {
     placed_by: [u64; STAGES.len()],
     /// When young incidents were last looked at again.
     rejoined: Time,
+    /// Entities with a cause of their own, as of the last look.
+    causes: BTreeMap<EntityIx, OwnCause>,
+    /// Incidents split because they had two causes.
+    splits: u64,
     /// The incident each merged one is part of.
     merged: BTreeMap<IncidentId, IncidentId>,
     /// The first tick after a restart that brought incidents back.
@@ -350,15 +361,8 @@ impl Correlator {
     ) -> Option<IncidentId> {
         let storm = self.storm(world.now);
         let scene = Scene {
-            conditions: &self.conditions,
-            book: &self.book,
-            entities: world.entities,
-            topology: world.topology,
-            changes: world.changes,
-            by_alert_name: &self.by_alert_name,
-            but: None,
             storm,
-            now: world.now,
+            ..self.scene(world)
         };
         let candidate = Candidate {
             entity,
@@ -372,6 +376,34 @@ impl Correlator {
             .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
         self.placed_by[stage] += 1;
         Some(self.join(entity, &place, world))
+    }
+
+    /// What the stages look at.
+    fn scene<'a>(&'a self, world: &'a World<'_>) -> Scene<'a> {
+        Scene {
+            causes: &self.causes,
+            conditions: &self.conditions,
+            book: &self.book,
+            entities: world.entities,
+            topology: world.topology,
+            changes: world.changes,
+            by_alert_name: &self.by_alert_name,
+            but: None,
+            storm: None,
+            now: world.now,
+        }
+    }
+
+    /// What tells whether an entity has a cause of its own.
+    fn evidence<'a>(&'a self, world: &'a World<'_>) -> Evidence<'a> {
+        Evidence {
+            conditions: &self.conditions,
+            findings: world.findings,
+            entities: world.entities,
+            topology: world.topology,
+            changes: world.changes,
+            intake: world.intake,
+        }
     }
 
     fn join(&mut self, entity: EntityIx, place: &Place, world: &World<'_>) -> IncidentId {
@@ -472,83 +504,6 @@ impl Correlator {
             .then(|| self.opened.get(STORM_INCIDENTS - 1))
             .flatten()
             .map(|(_, incident)| *incident)
-    }
-
-    /// Pulls in incidents whose root `entity` explains.
-    fn absorb(&mut self, entity: EntityIx, incident: IncidentId, world: &mut World<'_>) {
-        let scene = Scene {
-            conditions: &self.conditions,
-            book: &self.book,
-            entities: world.entities,
-            topology: world.topology,
-            changes: world.changes,
-            by_alert_name: &self.by_alert_name,
-            but: None,
-            storm: None,
-            now: world.now,
-        };
-        let others: BTreeSet<IncidentId> = world
-            .topology
-            .callers(entity)
-            .iter()
-            .filter(|caller| scene.explains(entity, **caller))
-            .filter_map(|caller| {
-                let other = self.conditions.get(*caller)?.incident?;
-                let held = self.book.get(other)?;
-                let explained = explained_members(held, entity, world.topology);
-                let is_cause = held.root == *caller
-                    || explained >= EXPLAINED_MIN
-                        && 2 * explained > held.members.len()
-                        && !self.conditions.is_lost(held.root);
-                (other != incident && held.is_open() && is_cause).then_some(other)
-            })
-            .collect();
-        let mut incident = incident;
-        for other in others {
-            let (kept, merged) = (incident.min(other), incident.max(other));
-            self.merge(kept, merged, entity, world);
-            incident = kept;
-        }
-    }
-
-    fn merge(
-        &mut self,
-        kept: IncidentId,
-        merged: IncidentId,
-        root: EntityIx,
-        world: &mut World<'_>,
-    ) {
-        let Some(mut gone) = self.book.remove(merged) else {
-            return;
-        };
-        gone.incident.merged_into = Some(kept);
-        gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
-        self.book.say_farewell(&gone);
-        for member in &gone.members {
-            self.last_incident.insert(*member, kept);
-            if let Some(condition) = self.conditions.get_mut(*member) {
-                condition.incident = Some(kept);
-                for finding in &condition.findings {
-                    world.findings.attach(*finding, kept);
-                }
-            }
-        }
-        let alerts: Vec<Fingerprint> = world.alerts.of_incident(merged, None).collect();
-        for fingerprint in alerts {
-            world.alerts.attach(fingerprint, kept);
-        }
-        if let Some(held) = self.book.get_mut(kept) {
-            held.absorb(gone);
-            held.root = root;
-            let text = format!("{merged} was merged in: one cause explains both");
-            held.tell(world.now, Lane::Automation, None, &text);
-        }
-        self.book.record(kept);
-        self.merged.insert(merged, kept);
-        while self.merged.len() > MERGED_MAX {
-            self.merged.pop_first();
-        }
-        self.merges.push((merged, kept));
     }
 
     /// The incident this one is part of now; itself if it was never merged.
@@ -672,15 +627,6 @@ impl Correlator {
         }
         world.entities.set_health(entity, health);
     }
-}
-
-/// Members of an incident that depend on `entity` directly.
-fn explained_members(held: &Held, entity: EntityIx, topology: &Topology) -> usize {
-    topology
-        .callers(entity)
-        .iter()
-        .filter(|caller| held.members.contains(caller))
-        .count()
 }
 
 /// A signal is abnormal: a mitigated incident is not.

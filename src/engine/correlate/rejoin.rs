@@ -21,6 +21,8 @@ impl Correlator {
             return;
         }
         self.rejoined = world.now;
+        self.causes = self.evidence(world).causes();
+        self.split(world);
         let young: Vec<(IncidentId, EntityIx)> = self
             .book
             .young(world.now.plus_ms(-YOUNG_MS))
@@ -47,15 +49,8 @@ impl Correlator {
     fn place_again(&mut self, id: IncidentId, root: EntityIx, world: &World<'_>) -> Option<Place> {
         self.book.get(id)?;
         let scene = Scene {
-            conditions: &self.conditions,
-            book: &self.book,
-            entities: world.entities,
-            topology: world.topology,
-            changes: world.changes,
-            by_alert_name: &self.by_alert_name,
             but: Some(id),
-            storm: None,
-            now: world.now,
+            ..self.scene(world)
         };
         let candidate = Candidate {
             entity: root,

@@ -3,7 +3,10 @@
 //! Each stage looks at the entity, its neighbours and the incidents that are open, and gives a
 //! reason in words. Nothing here changes anything.
 
+use std::collections::BTreeMap;
+
 use super::book::{Book, Held};
+use super::causes::OwnCause;
 use super::condition::{Condition, Conditions};
 use crate::engine::changes::Changes;
 use crate::engine::entities::{Entities, EntityIx};
@@ -26,6 +29,8 @@ pub const REOPEN_MS: i64 = 10 * 60_000;
 
 /// What the stages look at.
 pub struct Scene<'a> {
+    /// Entities with a cause of their own.
+    pub causes: &'a BTreeMap<EntityIx, OwnCause>,
     /// Conditions by entity.
     pub conditions: &'a Conditions,
     /// The incidents.
@@ -37,7 +42,7 @@ pub struct Scene<'a> {
     /// The changes.
     pub changes: &'a Changes,
     /// The latest incident of an alert's name.
-    pub by_alert_name: &'a std::collections::BTreeMap<Box<str>, (IncidentId, Time)>,
+    pub by_alert_name: &'a BTreeMap<Box<str>, (IncidentId, Time)>,
     /// The incident that the candidate is the root of, which is no answer.
     pub but: Option<IncidentId>,
     /// Opened in the last minute, by alerts of entities nobody measures.
@@ -175,9 +180,9 @@ impl Scene<'_> {
         })
     }
 
-    /// Two things that went away are two causes, whatever they hurt together.
-    fn are_both_lost(&self, one: EntityIx, other: EntityIx) -> bool {
-        self.conditions.is_lost(one) && self.conditions.is_lost(other)
+    /// Whether the cause of its trouble is in the entity itself: then no other one explains it.
+    pub fn has_own_cause(&self, entity: EntityIx) -> bool {
+        self.causes.contains_key(&entity)
     }
 
     /// Whether the root of `held` got more work than usual.
@@ -216,7 +221,8 @@ fn came_back(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
 /// Something it depends on is sick, and was before it.
 fn sick_dependency(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     let condition = candidate.condition;
-    if !condition.sum.is_harmed && !condition.is_alerting() {
+    if !condition.sum.is_harmed && !condition.is_alerting() || scene.has_own_cause(candidate.entity)
+    {
         return None;
     }
     let callees = scene.sick_callees(candidate.entity);
@@ -240,6 +246,7 @@ fn sick_dependency(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place
 /// It is sick, and so is what depends on it, with nothing else to explain that.
 fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     let entity = candidate.entity;
+    let has_own_cause = scene.has_own_cause(entity);
     let mut direct: Vec<EntityIx> = scene.topology.callers(entity).to_vec();
     for &caller in scene.topology.callers(entity) {
         if !scene.entities.has_series(caller) {
@@ -251,7 +258,7 @@ fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place>
         .filter(|caller| scene.explains(entity, *caller))
         .filter_map(|caller| Some((caller, scene.open_of(caller)?)))
         .filter(|(caller, held)| *caller == held.root || !scene.is_explained_within(*caller, held))
-        .filter(|(caller, held)| *caller == held.root || !scene.are_both_lost(entity, held.root))
+        .filter(|(_, held)| !scene.has_own_cause(held.root) || !has_own_cause)
         .min_by_key(|(caller, held)| (held.incident.id, *caller))?;
     Some(Place {
         incident: held.incident.id,
@@ -267,7 +274,7 @@ fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place>
 /// Its work changed because a caller is sick: retries, misses, or calls that no longer come.
 fn work_from_sick_caller(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     let sum = candidate.condition.sum;
-    if !sum.work_changed || sum.is_lost {
+    if !sum.work_changed || sum.is_lost || scene.has_own_cause(candidate.entity) {
         return None;
     }
     let (caller, held) = scene
@@ -296,7 +303,7 @@ fn work_from_sick_caller(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option
 /// It is busier since something else that its callers use fell sick: misses of a cache, a failover.
 fn work_another_took(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     let sum = candidate.condition.sum;
-    if !sum.is_busier || sum.is_lost {
+    if !sum.is_busier || sum.is_lost || scene.has_own_cause(candidate.entity) {
         return None;
     }
     let onset = candidate.condition.onset;

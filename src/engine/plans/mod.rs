@@ -17,6 +17,7 @@ mod reports;
 mod restore;
 mod set_back;
 mod settle;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ use crate::model::{
     Actor, Command, Delta, Effect, EntityId, Incident, IncidentId, Labels, Lane, Phase, Plan,
     PlanId, PlanState, Record, Refusal, Runbook, Time,
 };
+use words::told;
 
 /// Most plans ever made by the engine itself for one incident: a diagnosis that keeps changing its
 /// mind must not fill the journal. People may still propose.
@@ -660,29 +662,6 @@ fn surroundings<'s, 'w: 's>(
         labels: world.labels,
         change: world.change,
         record,
-    }
-}
-
-/// A plan's state as the end of a sentence.
-fn told(plan: &Plan) -> String {
-    let word = plan.state.as_str();
-    match &plan.state {
-        PlanState::RollingBack { reason, .. }
-        | PlanState::RolledBack { reason }
-        | PlanState::Failed { reason }
-        | PlanState::Void { reason } => format!("{word}, {reason}"),
-        PlanState::Checking { step } => {
-            format!("{word} {} of {}", step + 1, plan.preconditions.len())
-        }
-        PlanState::Running { step } => format!("{word} step {} of {}", step + 1, plan.steps.len()),
-        PlanState::Unknown { .. } => {
-            "does not know how its last run ended: a person must say".to_owned()
-        }
-        PlanState::Proposed
-        | PlanState::Verifying { .. }
-        | PlanState::Succeeded
-        | PlanState::Rejected { .. }
-        | PlanState::Expired => word.to_owned(),
     }
 }
 

@@ -20,6 +20,17 @@ impl Plans {
             || self.of_incident(id).any(|plan| govern::acts(&plan.state))
     }
 
+    /// Every incident that is [`Self::unsettled`].
+    pub fn all_unsettled(&self, now: Time) -> impl Iterator<Item = IncidentId> {
+        let acting = self.live.iter().filter_map(|id| self.get(*id));
+        let acting = acting.filter(|plan| govern::acts(&plan.state));
+        let helped = self.helped.iter();
+        let helped = helped.filter(move |(_, at)| now.since(**at) < SETTLE_MS);
+        acting
+            .map(|plan| plan.incident)
+            .chain(helped.map(|(incident, _)| *incident))
+    }
+
     /// An incident became part of another; its plans stand on that one from now on.
     pub fn follow(&mut self, merged: IncidentId, kept: IncidentId) {
         let plans = self.by_incident.remove(&merged).unwrap_or_default();

@@ -625,7 +625,7 @@ fn what_is_over_is_undone_as_carefully_as_it_was_started() {
         desk.approve(by, 1).unwrap();
     }
     desk.end(1, RunPhase::Forward, Outcome::Succeeded);
-    desk.ground = Ground::Recovered;
+    desk.ground = Ground::Recovered(None);
     desk.tick(1_000);
     assert_eq!(desk.state(1), "succeeded");
     let undo = desk.undo(1);
@@ -654,7 +654,7 @@ fn what_is_over_is_undone_as_carefully_as_it_was_started() {
     let busy = desk.command(&olu, &undo);
     assert!(matches!(busy, Err(Refusal::Policy { .. })), "{busy:?}");
     desk.end(2, RunPhase::Forward, Outcome::Succeeded);
-    desk.ground = Ground::Recovered;
+    desk.ground = Ground::Recovered(None);
     desk.tick(1_000);
     assert_eq!(desk.command(&olu, &undo), Ok(()));
     assert_eq!(desk.state(1), "rolling back");

@@ -286,6 +286,11 @@ impl Saga {
                     None => Move::End(S::Succeeded),
                 }
             }
+            (S::Verifying { until }, Event::Hurts { place })
+                if flying.is_none() && !self.verify_anew && now >= *until =>
+            {
+                self.undo_unrecovered(place)
+            }
             (S::Verifying { until }, Event::Ticked) if flying.is_none() && now >= *until => {
                 self.undo_unrecovered(&plan.verify.watch.to_string())
             }

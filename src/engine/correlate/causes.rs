@@ -1,0 +1,424 @@
+//! Is there a cause in this entity itself? What it depends on and the work it gets explain most
+//! trouble; what they leave over is a cause of its own.
+//!
+//! Two entities that each have one are two incidents, however much of the harm they share. Reads
+//! findings and the recent past of series; must never look at names, and changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::condition::{Condition, Conditions};
+use super::stages::ONSET_SLACK_MS;
+use crate::engine::changes::Changes;
+use crate::engine::diagnose::words;
+use crate::engine::entities::{Entities, EntityIx};
+use crate::engine::explain;
+use crate::engine::findings::Findings;
+use crate::engine::history::Point;
+use crate::engine::intake::{Intake, SeriesRow};
+use crate::engine::judge::is_harmful;
+use crate::engine::roles;
+use crate::engine::topology::Topology;
+use crate::model::{Change, ChangeKind, Check, Direction, Finding, MetricRole, Time, Unit};
+
+/// Onsets are read off samples: a cause may look this much later than its effect, in milliseconds.
+const SLACK_MS: i64 = 15_000;
+/// A change shows within this long, in milliseconds.
+const CHANGE_SHOWS_MS: i64 = 2 * 60_000;
+/// A resource may fill this much more than work and waiting ask for.
+const RESOURCE_SLACK: f64 = 1.3;
+/// Waiting in a queue grows with about this power of the load.
+const LOAD_POWER: f64 = 6.0;
+/// Work this much above its usual is more work.
+const BUSIER: f64 = 1.1;
+/// A resource at this share of its limit is full.
+const FULL: f64 = 0.95;
+/// Points from before the trouble that tell what was usual, at least.
+const BEFORE_MIN: usize = 6;
+/// Series of one entity looked at.
+const SERIES_MAX: usize = 40;
+/// Sick entities searched for causes in one round.
+const SEARCHED_MAX: usize = 2_000;
+/// Sick entities searched for others with the same resource.
+const PEERS_SEARCHED_MAX: usize = 400;
+/// This many others that wait as long and have room show that waiting does not fill it …
+const PEERS_MIN: u32 = 3;
+/// … where as long is at least this share …
+const PEER_WAIT_SHARE: f64 = 0.5;
+/// … of at most this many times the usual.
+const PEER_WAIT_MAX: f64 = 10.0;
+
+/// A cause found in an entity itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCause {
+    /// When it began.
+    pub since: Time,
+    /// Why it is one, in words.
+    pub why: String,
+    /// The change that set it off: one rolled out to several entities is one cause.
+    pub change: Option<Box<str>>,
+    /// Whether it is seen in the entity, and not only that nothing else explains it: what would may be
+    /// noticed later.
+    pub is_proven: bool,
+}
+
+/// What is read.
+#[derive(Clone, Copy)]
+pub struct Evidence<'a> {
+    /// Conditions by entity.
+    pub conditions: &'a Conditions,
+    /// The findings.
+    pub findings: &'a Findings,
+    /// The entities.
+    pub entities: &'a Entities,
+    /// The dependencies.
+    pub topology: &'a Topology,
+    /// The changes.
+    pub changes: &'a Changes,
+    /// The series, with their recent past.
+    pub intake: &'a Intake,
+}
+
+impl<'a> Evidence<'a> {
+    /// Every entity with a cause of its own, among those on which something is odd.
+    pub fn causes(&self) -> BTreeMap<EntityIx, OwnCause> {
+        self.conditions
+            .iter()
+            .filter(|(_, condition)| !condition.findings.is_empty())
+            .take(SEARCHED_MAX)
+            .filter_map(|(entity, _)| Some((entity, self.own_cause(entity)?)))
+            .collect()
+    }
+
+    /// The cause in `entity` itself, if there is one.
+    fn own_cause(&self, entity: EntityIx) -> Option<OwnCause> {
+        let condition = self.conditions.get(entity)?;
+        if condition.findings.is_empty() {
+            return None;
+        }
+        self.loss(entity, condition)
+            .or_else(|| self.change(entity, condition))
+            .or_else(|| self.resource(entity, condition))
+            .or_else(|| self.harm(entity, condition))
+    }
+
+    fn name(&self, entity: EntityIx) -> &str {
+        self.entities.id(entity).name()
+    }
+
+    fn findings_of(&self, condition: &'a Condition) -> impl Iterator<Item = &'a Finding> {
+        let findings = self.findings;
+        condition
+            .findings
+            .iter()
+            .filter_map(move |id| Some(&findings.get(*id)?.finding))
+    }
+
+    /// Findings that say it hurts, loud enough to wake somebody.
+    fn loud(&self, condition: &'a Condition) -> impl Iterator<Item = &'a Finding> {
+        let alerting = condition.is_alerting();
+        self.findings_of(condition)
+            .filter(move |f| (f.pages || alerting) && is_harmful(f.role, f.direction))
+    }
+
+    /// It is gone, and what it runs on is not.
+    fn loss(&self, entity: EntityIx, condition: &'a Condition) -> Option<OwnCause> {
+        let lost_below = |callee: &&EntityIx| self.conditions.is_lost(**callee);
+        if !condition.sum.is_lost || self.topology.callees(entity).iter().any(|c| lost_below(&c)) {
+            return None;
+        }
+        let gone = self
+            .findings_of(condition)
+            .filter(|f| f.check == Check::Absence && f.pages)
+            .min_by_key(|f| f.since)?;
+        Some(OwnCause {
+            since: gone.since,
+            why: format!(
+                "{} is gone since {}",
+                self.name(entity),
+                explain::clock(gone.since)
+            ),
+            change: None,
+            is_proven: true,
+        })
+    }
+
+    /// It was changed right before it began to hurt.
+    fn change(&self, entity: EntityIx, condition: &'a Condition) -> Option<OwnCause> {
+        let sets_off = |change: &&Change| {
+            matches!(
+                change.kind,
+                ChangeKind::Deploy | ChangeKind::Config | ChangeKind::Flag
+            )
+        };
+        let (change, finding) = self
+            .loud(condition)
+            .filter_map(|finding| {
+                let from = finding.since.plus_ms(-CHANGE_SHOWS_MS);
+                let to = finding.since.plus_ms(SLACK_MS);
+                let change = self
+                    .changes
+                    .between(entity, from, to)
+                    .filter(sets_off)
+                    .last()?;
+                Some((change, finding))
+            })
+            .min_by_key(|(change, finding)| (change.at, finding.since))?;
+        Some(OwnCause {
+            since: change.at,
+            why: format!(
+                "{} was changed ({}) {} before {} was odd",
+                self.name(entity),
+                change.title,
+                words::duration(finding.since.since(change.at).max(0)),
+                explain::subject(&finding.subject),
+            ),
+            change: Some(change.id.clone()),
+            is_proven: true,
+        })
+    }
+
+    /// A resource of it ran out, and neither more work nor a slow dependency fills it that much.
+    fn resource(&self, entity: EntityIx, condition: &'a Condition) -> Option<OwnCause> {
+        if !condition.sum.pages && !condition.is_alerting() {
+            return None;
+        }
+        let full = self
+            .findings_of(condition)
+            .filter(|f| f.role == MetricRole::Saturation && f.direction == Direction::Up)
+            .filter(|finding| self.fills_by_itself(entity, finding))
+            .min_by_key(|f| f.since)?;
+        Some(OwnCause {
+            since: full.since,
+            why: format!(
+                "{} of {} ran out since {}, which neither its work nor its dependencies explain",
+                explain::subject(&full.subject),
+                self.name(entity),
+                explain::clock(full.since)
+            ),
+            change: None,
+            is_proven: true,
+        })
+    }
+
+    /// Whether a resource was full before work or waiting could have filled it.
+    fn fills_by_itself(&self, entity: EntityIx, finding: &Finding) -> bool {
+        let Some(row) = self.series_of(entity, finding) else {
+            return false;
+        };
+        if roles::is_spent_by_work(&row.series.name) {
+            return false;
+        }
+        let points = row.history.points();
+        let limit = match row.unit {
+            Unit::Ratio => 1.0,
+            Unit::Percent => 100.0,
+            _ => return false,
+        };
+        let full = points
+            .iter()
+            .find(|point| point.at >= finding.since && f64::from(point.value) >= FULL * limit);
+        let (Some(full), Some(usual)) = (full, usual(&points, finding.since)) else {
+            return false;
+        };
+        let lift = f64::from(full.value) / usual;
+        let work = self.work(entity, finding.since, full.at);
+        if lift <= RESOURCE_SLACK * work {
+            return false;
+        }
+        let wait = self.wait(entity, finding.since, full.at);
+        lift > RESOURCE_SLACK * work * wait
+            || self.peers_have_room(row, finding.since, full.at, wait)
+    }
+
+    /// Whether most others that have the same resource, and wait as long, are not full.
+    fn peers_have_room(&self, row: &SeriesRow, since: Time, until: Time, wait: f64) -> bool {
+        let mut peers = 0;
+        let mut full = 0;
+        for (entity, condition) in self.conditions.iter().take(PEERS_SEARCHED_MAX) {
+            if entity == row.entity || !condition.is_active() {
+                continue;
+            }
+            let series = self.intake.of_entity(entity).iter().take(SERIES_MAX);
+            let mut series = series.map(|ix| self.intake.row(*ix));
+            let Some(same) = series.find(|other| other.series.name == row.series.name) else {
+                continue;
+            };
+            if self.wait(entity, since, until) < PEER_WAIT_SHARE * wait.min(PEER_WAIT_MAX) {
+                continue;
+            }
+            peers += 1;
+            let limit = if row.unit == Unit::Percent {
+                100.0
+            } else {
+                1.0
+            };
+            let points = same.history.points();
+            let mut since = points.iter().filter(|point| point.at >= since);
+            full += u32::from(since.any(|point| f64::from(point.value) >= FULL * limit));
+        }
+        peers >= PEERS_MIN && 2 * full < peers
+    }
+
+    /// It hurts, nothing it depends on does, and it has no more work than it can take.
+    fn harm(&self, entity: EntityIx, condition: &'a Condition) -> Option<OwnCause> {
+        let felt = |f: &&Finding| {
+            matches!(
+                f.role,
+                MetricRole::Latency | MetricRole::Errors | MetricRole::Availability
+            ) && f.check.is_metric()
+        };
+        let first = self.loud(condition).filter(felt).min_by_key(|f| f.since)?;
+        let last = self.loud(condition).filter(felt).map(|f| f.since).max()?;
+        if self.hurt_below(entity, last) {
+            return None;
+        }
+        let work = self.work(entity, first.since, Time::from_ms(i64::MAX));
+        let is_overloaded = work >= BUSIER && self.is_full(entity, condition);
+        if is_overloaded {
+            return None;
+        }
+        let unexplained = self.loud(condition).filter(felt).any(|f| {
+            f.role != MetricRole::Latency
+                || self
+                    .lift_of_finding(entity, f)
+                    .is_none_or(|lift| lift > work.max(1.0).powf(LOAD_POWER))
+        });
+        unexplained.then(|| OwnCause {
+            since: first.since,
+            why: format!(
+                "{} hurts by itself since {}: what it depends on does not, and its work is as usual",
+                self.name(entity),
+                explain::clock(first.since)
+            ),
+            change: None,
+            is_proven: false,
+        })
+    }
+
+    /// Whether a resource of it is at its limit.
+    fn is_full(&self, entity: EntityIx, condition: &'a Condition) -> bool {
+        self.findings_of(condition)
+            .filter(|f| f.role == MetricRole::Saturation && f.direction == Direction::Up)
+            .filter_map(|finding| Some((finding, self.series_of(entity, finding)?)))
+            .any(|(finding, row)| {
+                let limit = match row.unit {
+                    Unit::Ratio => 1.0,
+                    Unit::Percent => 100.0,
+                    _ => return false,
+                };
+                let points = row.history.points();
+                let mut since = points.iter().filter(|point| point.at >= finding.since);
+                since.any(|point| f64::from(point.value) >= FULL * limit)
+            })
+    }
+
+    /// Whether something it depends on hurt by `at`, seen through what nobody measures.
+    fn hurt_below(&self, entity: EntityIx, at: Time) -> bool {
+        self.below(entity).into_iter().any(|callee| {
+            self.conditions
+                .hurts(callee, self.entities)
+                .is_some_and(|c| c.onset <= at.plus_ms(ONSET_SLACK_MS))
+        })
+    }
+
+    /// What it depends on, and what that depends on where nobody measures it.
+    fn below(&self, entity: EntityIx) -> BTreeSet<EntityIx> {
+        let mut found = BTreeSet::new();
+        for &callee in self.topology.callees(entity) {
+            found.insert(callee);
+            if !self.entities.has_series(callee) {
+                found.extend(self.topology.callees(callee));
+            }
+        }
+        found
+    }
+
+    /// How many times its usual work an entity got at most, from shortly before `since` to `until`; 1
+    /// when unknown.
+    fn work(&self, entity: EntityIx, since: Time, until: Time) -> f64 {
+        self.intake
+            .of_entity(entity)
+            .iter()
+            .take(SERIES_MAX)
+            .map(|ix| self.intake.row(*ix))
+            .filter(|row| row.role == MetricRole::Traffic && row.is_judged())
+            .filter_map(|row| lift(&row.history.points(), since, until))
+            .max_by(f64::total_cmp)
+            .unwrap_or(1.0)
+            .max(1.0)
+    }
+
+    /// How many times as long it waits for what it depends on that fell sick shortly before `since`.
+    fn wait(&self, entity: EntityIx, since: Time, until: Time) -> f64 {
+        let mut wait = 1.0_f64;
+        for callee in self.below(entity) {
+            let Some(condition) = self.conditions.get(callee) else {
+                continue;
+            };
+            for finding in self.findings_of(condition) {
+                if finding.since > until.plus_ms(SLACK_MS) {
+                    continue;
+                }
+                if finding.check == Check::Absence {
+                    return f64::INFINITY;
+                }
+                if finding.role == MetricRole::Latency && finding.direction == Direction::Up {
+                    let told = finding.seen / finding.expected.high.max(f64::MIN_POSITIVE);
+                    let row = self.series_of(callee, finding);
+                    let seen = row.and_then(|row| {
+                        lift(&row.history.points(), since.min(finding.since), until)
+                    });
+                    wait = wait.max(seen.unwrap_or(told));
+                }
+            }
+        }
+        wait
+    }
+
+    /// The series of a finding.
+    fn series_of(&self, entity: EntityIx, finding: &Finding) -> Option<&'a SeriesRow> {
+        let id = finding.series?;
+        let intake = self.intake;
+        intake
+            .of_entity(entity)
+            .iter()
+            .map(|ix| intake.row(*ix))
+            .find(|row| row.series.id == id)
+    }
+
+    /// The worst of a finding's series over what was usual before.
+    fn lift_of_finding(&self, entity: EntityIx, finding: &Finding) -> Option<f64> {
+        let points = self.series_of(entity, finding)?.history.points();
+        lift(&points, finding.since, Time::from_ms(i64::MAX))
+    }
+}
+
+/// The highest value from shortly before `since` to `until`, over what was usual before; spikes of
+/// single points aside.
+fn lift(points: &[Point], since: Time, until: Time) -> Option<f64> {
+    let usual = usual(points, since)?;
+    let within: Vec<f64> = points
+        .iter()
+        .filter(|point| point.at >= since.plus_ms(-SLACK_MS) && point.at <= until)
+        .map(|point| f64::from(point.value))
+        .collect();
+    let mut highest = within.clone();
+    highest.sort_by(|a, b| b.total_cmp(a));
+    // The third highest of a long stretch, the highest of a short one.
+    let at = (within.len() / 8).min(2);
+    highest.get(at).map(|value| value / usual)
+}
+
+/// The median before `since`.
+fn usual(points: &[Point], since: Time) -> Option<f64> {
+    let split = points.partition_point(|point| point.at < since.plus_ms(-SLACK_MS));
+    let mut before: Vec<f64> = points[..split].iter().map(|p| f64::from(p.value)).collect();
+    if before.len() < BEFORE_MIN {
+        return None;
+    }
+    before.sort_by(f64::total_cmp);
+    before
+        .get(before.len() / 2)
+        .copied()
+        .filter(|usual| *usual > 0.0)
+}

@@ -1,0 +1,90 @@
+//! Two incidents that turn out to have one cause become one: the older.
+
+use std::collections::BTreeSet;
+
+use super::book::Held;
+use super::phase::Event;
+use super::{Correlator, MERGED_MAX, World};
+use crate::engine::entities::EntityIx;
+use crate::engine::topology::Topology;
+use crate::model::{Fingerprint, IncidentId, Lane};
+
+/// An entity that explains this many members of an incident, and most of them, is its cause.
+const EXPLAINED_MIN: usize = 3;
+
+impl Correlator {
+    /// Pulls in incidents whose root `entity` explains.
+    pub(super) fn absorb(&mut self, entity: EntityIx, incident: IncidentId, world: &mut World<'_>) {
+        let scene = self.scene(world);
+        let others: BTreeSet<IncidentId> = world
+            .topology
+            .callers(entity)
+            .iter()
+            .filter(|caller| scene.explains(entity, **caller))
+            .filter_map(|caller| {
+                let other = self.conditions.get(*caller)?.incident?;
+                let held = self.book.get(other)?;
+                let explained = explained_members(held, entity, world.topology);
+                let is_cause = held.root == *caller
+                    || explained >= EXPLAINED_MIN && 2 * explained > held.members.len();
+                let merges = other != incident && held.is_open() && is_cause;
+                (merges && !scene.has_own_cause(held.root)).then_some(other)
+            })
+            .collect();
+        let mut incident = incident;
+        for other in others {
+            let (kept, merged) = (incident.min(other), incident.max(other));
+            self.merge(kept, merged, entity, world);
+            incident = kept;
+        }
+    }
+
+    pub(super) fn merge(
+        &mut self,
+        kept: IncidentId,
+        merged: IncidentId,
+        root: EntityIx,
+        world: &mut World<'_>,
+    ) {
+        let Some(mut gone) = self.book.remove(merged) else {
+            return;
+        };
+        gone.incident.merged_into = Some(kept);
+        gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
+        self.book.say_farewell(&gone);
+        for member in &gone.members {
+            self.last_incident.insert(*member, kept);
+            if let Some(condition) = self.conditions.get_mut(*member) {
+                condition.incident = Some(kept);
+                for finding in &condition.findings {
+                    world.findings.attach(*finding, kept);
+                }
+            }
+        }
+        let alerts: Vec<Fingerprint> = world.alerts.of_incident(merged, None).collect();
+        for fingerprint in alerts {
+            world.alerts.attach(fingerprint, kept);
+        }
+        if let Some(held) = self.book.get_mut(kept) {
+            held.absorb(gone);
+            held.root = root;
+            let text = format!("{merged} was merged in: one cause explains both");
+            held.tell(world.now, Lane::Automation, None, &text);
+        }
+        self.book.record(kept);
+        self.merged.insert(merged, kept);
+        while self.merged.len() > MERGED_MAX {
+            self.merged.pop_first();
+        }
+        self.merges.push((merged, kept));
+    }
+}
+
+/// Members of an incident that depend on `entity` directly.
+fn explained_members(held: &Held, entity: EntityIx, topology: &Topology) -> usize {
+    topology
+        .callers(entity)
+        .iter()
+        .filter(|caller| held.members.contains(caller))
+        .count()
+}

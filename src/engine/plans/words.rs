@@ -1,0 +1,26 @@
+//! What happened to a plan, in words for its incident's timeline.
+
+use crate::model::{Plan, PlanState};
+
+/// A plan's state as the end of a sentence.
+pub(super) fn told(plan: &Plan) -> String {
+    let word = plan.state.as_str();
+    match &plan.state {
+        PlanState::RollingBack { reason, .. }
+        | PlanState::RolledBack { reason }
+        | PlanState::Failed { reason }
+        | PlanState::Void { reason } => format!("{word}, {reason}"),
+        PlanState::Checking { step } => {
+            format!("{word} {} of {}", step + 1, plan.preconditions.len())
+        }
+        PlanState::Running { step } => format!("{word} step {} of {}", step + 1, plan.steps.len()),
+        PlanState::Unknown { .. } => {
+            "does not know how its last run ended: a person must say".to_owned()
+        }
+        PlanState::Proposed
+        | PlanState::Verifying { .. }
+        | PlanState::Succeeded
+        | PlanState::Rejected { .. }
+        | PlanState::Expired => word.to_owned(),
+    }
+}
