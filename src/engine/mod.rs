@@ -470,3 +470,42 @@ fn is_better(incident: &Incident, fresh: &Diagnosis, now: Time) -> bool {
     let sure = |diagnosis: &Diagnosis| diagnosis.hypotheses.first().map_or(0.0, |h| h.confidence);
     now.since(incident.opened) < FRESH_MS || sure(fresh) >= sure(&incident.diagnosis)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::propose::tests::{NOW, deploy_of, incident, suspect};
+
+    #[test]
+    fn an_old_diagnosis_only_gives_way_to_a_surer_one() {
+        let held = |confidence| Incident {
+            opened: NOW,
+            ..incident(vec![suspect("cart", deploy_of("cart"), confidence)])
+        };
+        let fresh = |confidence| held(confidence).diagnosis;
+        let nothing = Diagnosis::default();
+        let (young, old) = (NOW.plus_ms(FRESH_MS - 1), NOW.plus_ms(FRESH_MS));
+        let cases = [
+            ("fresh signals always count", 0.9, fresh(0.2), young, true),
+            (
+                "they may also say nothing",
+                0.9,
+                nothing.clone(),
+                young,
+                true,
+            ),
+            ("faded ones do not unlearn", 0.9, fresh(0.2), old, false),
+            ("nor forget", 0.9, nothing.clone(), old, false),
+            ("as sure is newer", 0.5, fresh(0.5), old, true),
+            ("surer", 0.5, fresh(0.8), old, true),
+        ];
+        for (name, before, now_said, at, expected) in cases {
+            assert_eq!(is_better(&held(before), &now_said, at), expected, "{name}");
+        }
+        let unknown = Incident {
+            opened: NOW,
+            ..incident(Vec::new())
+        };
+        assert!(is_better(&unknown, &nothing, old), "nothing for nothing");
+    }
+}

@@ -19,6 +19,8 @@ mod restarted;
 mod set_back;
 mod split;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

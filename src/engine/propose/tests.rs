@@ -127,6 +127,17 @@ fn render(runbook: &Runbook, of_entity: &[(&str, &str)]) -> Result<Plan, RenderE
     )
 }
 
+/// A plan for `target`, verified by the gateway.
+pub(in crate::engine) fn planned(target: &str) -> Plan {
+    let rule = MatchRule::default();
+    let plan = render(&runbook("back", rule), &[("k8s.namespace.name", "shop")]);
+    Plan {
+        target: EntityId::parse(target),
+        state: PlanState::Verifying { until: NOW },
+        ..plan.expect("it renders")
+    }
+}
+
 #[test]
 fn fills_one_argument_at_a_time() {
     let rule = MatchRule {

@@ -1,0 +1,361 @@
+//! The correlator on small towns: findings in, incidents and their reasons out.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::engine::findings::{Key, Observation};
+use crate::engine::recovery;
+use crate::model::{
+    Band, Change, ChangeKind, Check, Direction, EntityId, Labels, MetricRole, Provenance, Unit,
+};
+
+/// Noon of some day.
+const NOON: Time = Time::from_secs(1_768_392_000);
+
+/// A town of services, with what correlation reads and writes.
+pub struct Town {
+    now: Time,
+    entities: Entities,
+    topology: Topology,
+    findings: Findings,
+    alerts: Alerts,
+    changes: Changes,
+    intake: Intake,
+    settling: BTreeSet<IncidentId>,
+    correlator: Correlator,
+}
+
+impl Town {
+    /// Services that depend on each other, all of which measure themselves.
+    fn new(calls: &[(&str, &str)]) -> Self {
+        let mut town = Self {
+            now: NOON,
+            entities: Entities::default(),
+            topology: Topology::default(),
+            findings: Findings::default(),
+            alerts: Alerts::default(),
+            changes: Changes::default(),
+            intake: Intake::default(),
+            settling: BTreeSet::new(),
+            correlator: Correlator::default(),
+        };
+        for (from, to) in calls {
+            let (from, to) = (town.place(from), town.place(to));
+            town.topology.see(from, to, Provenance::Declared, NOON);
+        }
+        town
+    }
+
+    fn place(&mut self, name: &str) -> EntityIx {
+        let ix = self.entities.intern(&EntityId::parse(name));
+        if !self.entities.has_series(ix) {
+            self.entities.add_series(ix, &Labels::empty());
+        }
+        ix
+    }
+
+    fn with<R>(&mut self, act: impl FnOnce(&mut Correlator, &mut World<'_>) -> R) -> R {
+        let mut world = World {
+            now: self.now,
+            entities: &mut self.entities,
+            topology: &self.topology,
+            findings: &mut self.findings,
+            alerts: &mut self.alerts,
+            changes: &self.changes,
+            intake: &self.intake,
+            settling: &self.settling,
+            resolve_after_ms: 300_000,
+        };
+        act(&mut self.correlator, &mut world)
+    }
+
+    /// Something is odd on a service since `since_s` after noon.
+    fn odd(&mut self, name: &str, role: MetricRole, pages: bool, since_s: i64) {
+        let entity = self.place(name);
+        let (check, direction) = match role {
+            MetricRole::Availability => (Check::Absence, Direction::Down),
+            _ => (Check::LevelShift, Direction::Up),
+        };
+        let ids = &self.entities;
+        self.findings.note(
+            Observation {
+                key: Key::Edge(entity, EntityIx(role as u32), check),
+                entity,
+                callee: None,
+                sick: entity,
+                check,
+                series: None,
+                subject: "p99".into(),
+                role,
+                unit: Unit::Seconds,
+                since: NOON.plus_ms(since_s * 1_000),
+                at: self.now,
+                expected: Band {
+                    low: 0.0,
+                    high: 1.0,
+                },
+                seen: 9.0,
+                direction,
+                score: 8.0,
+                pages,
+                text: format!("{name} is odd"),
+                explain: None,
+            },
+            |ix| ids.id(ix).clone(),
+        );
+        self.look();
+    }
+
+    /// What was odd on a service is over.
+    fn well(&mut self, name: &str, role: MetricRole) {
+        let entity = self.place(name);
+        let check = match role {
+            MetricRole::Availability => Check::Absence,
+            _ => Check::LevelShift,
+        };
+        let key = Key::Edge(entity, EntityIx(role as u32), check);
+        self.findings.end(key, self.now);
+        self.look();
+    }
+
+    fn look(&mut self) {
+        for id in self.findings.take_changed() {
+            self.with(|correlator, world| correlator.on_finding(id, world));
+        }
+        self.with(Correlator::settle);
+    }
+
+    /// Lets time pass to `at_s` after noon, a second at a time.
+    fn until(&mut self, at_s: i64) {
+        while self.now < NOON.plus_ms(at_s * 1_000) {
+            self.now = self.now.plus_ms(1_000);
+            self.with(Correlator::settle);
+            self.with(Correlator::tick);
+        }
+    }
+
+    fn deploy(&mut self, name: &str, at_s: i64) {
+        let entity = self.place(name);
+        let change = Change {
+            id: format!("{name}-1").into(),
+            at: NOON.plus_ms(at_s * 1_000),
+            kind: ChangeKind::Deploy,
+            entity: EntityId::parse(name),
+            title: format!("{name} v2").into(),
+            version: None,
+            previous_version: None,
+            by: None,
+            labels: Labels::empty(),
+        };
+        self.changes.take(entity, &change);
+    }
+
+    /// Open incidents: number, root, members in order of name.
+    fn incidents(&self) -> Vec<(u64, &str, Vec<&str>)> {
+        let name = |ix: EntityIx| self.entities.id(ix).name();
+        self.correlator
+            .book
+            .iter()
+            .filter(|(_, held)| held.is_open())
+            .map(|(id, held)| {
+                let mut members: Vec<&str> = held.members.iter().map(|ix| name(*ix)).collect();
+                members.sort_unstable();
+                (id.0, name(held.root), members)
+            })
+            .collect()
+    }
+
+    fn reasons(&self, id: u64) -> Vec<String> {
+        let held = self.correlator.book.get(IncidentId(id));
+        let reasons = held.map(|held| held.incident.grouping.clone());
+        reasons.into_iter().flatten().map(String::from).collect()
+    }
+}
+
+use MetricRole::{Availability, Errors, Latency};
+
+#[test]
+fn a_cause_seen_last_joins_two_young_incidents() {
+    // Two callers of one store open an incident each; the store is seen a minute later.
+    let mut town = Town::new(&[("a", "store"), ("b", "store")]);
+    town.odd("a", Latency, true, 0);
+    town.odd("b", Latency, true, 20);
+    town.until(40);
+    assert_eq!(
+        town.incidents(),
+        [(1, "a", vec!["a"]), (2, "b", vec!["b"])],
+        "nothing explains them yet"
+    );
+    town.odd("store", Latency, true, 5);
+    town.until(60);
+    assert_eq!(town.incidents(), [(1, "store", vec!["a", "b", "store"])]);
+    let home = town.correlator.home(IncidentId(2));
+    assert_eq!(home, IncidentId(1), "plans of the merged one find it");
+}
+
+#[test]
+fn what_hurts_only_a_little_explains_once_it_belongs() {
+    // The store suffers without paging; that hurts its callers only when it is part of an incident.
+    let mut town = Town::new(&[("a", "store"), ("b", "store")]);
+    town.odd("store", Latency, false, 0);
+    let store = town.place("store");
+    let hurts = |town: &Town| {
+        let conditions = town.correlator.conditions();
+        conditions.hurts(store, &town.entities).is_some()
+    };
+    assert!(!hurts(&town));
+    assert_eq!(town.incidents(), []);
+    town.odd("store", Errors, true, 2);
+    town.until(20);
+    town.well("store", Errors);
+    assert!(hurts(&town), "it belongs to an incident and still suffers");
+    town.odd("a", Latency, true, 10);
+    town.until(30);
+    assert_eq!(town.incidents(), [(1, "store", vec!["a", "store"])]);
+    assert_eq!(
+        town.reasons(1),
+        [
+            "opened by store at 12:00",
+            "a depends on store, sick since 12:00"
+        ]
+    );
+}
+
+#[test]
+fn two_things_that_are_gone_become_two_incidents() {
+    // node-2 goes a minute after node-1, and one service calls into both.
+    let mut town = Town::new(&[
+        ("web", "x"),
+        ("web", "y"),
+        ("x", "host/node-1"),
+        ("x2", "host/node-1"),
+        ("y", "host/node-2"),
+    ]);
+    town.odd("x", Errors, true, 2);
+    town.odd("x2", Errors, true, 2);
+    town.odd("web", Errors, true, 3);
+    town.odd("host/node-1", Availability, true, 0);
+    town.until(60);
+    town.odd("y", Errors, true, 61);
+    town.odd("host/node-2", Availability, true, 60);
+    town.until(140);
+    assert_eq!(
+        town.incidents(),
+        [
+            (1, "node-1", vec!["node-1", "web", "x", "x2"]),
+            (2, "node-2", vec!["node-2", "y"]),
+        ]
+    );
+}
+
+#[test]
+fn a_second_cause_splits_an_incident_and_is_told() {
+    // pay is hurt by the lost node like everybody; then a deploy breaks it as well.
+    let mut town = Town::new(&[
+        ("web", "shop"),
+        ("web", "pay"),
+        ("shop", "host/node-1"),
+        ("pay", "host/node-1"),
+        ("bills", "pay"),
+    ]);
+    town.odd("shop", Errors, true, 2);
+    town.odd("pay", Latency, true, 2);
+    town.odd("web", Errors, true, 3);
+    town.odd("host/node-1", Availability, true, 0);
+    town.until(30);
+    assert_eq!(
+        town.incidents(),
+        [(1, "node-1", vec!["node-1", "pay", "shop", "web"])]
+    );
+    town.deploy("pay", 55);
+    town.until(60);
+    town.odd("pay", Errors, true, 57);
+    town.odd("bills", Errors, true, 58);
+    town.until(90);
+    assert_eq!(
+        town.incidents(),
+        [
+            (1, "node-1", vec!["node-1", "shop", "web"]),
+            (2, "pay", vec!["bills", "pay"]),
+        ]
+    );
+    let why = "pay was changed (pay v2) 2 s before p99 was odd";
+    assert_eq!(town.reasons(2), [why, "bills fits pay better"]);
+    assert!(
+        town.reasons(1)
+            .last()
+            .is_some_and(|told| told.ends_with(&format!("are #2 now: {why}"))),
+        "{:?}",
+        town.reasons(1)
+    );
+    // Each counts its own.
+    let of = |id| {
+        let held = town.correlator.book.get(IncidentId(id));
+        let impact = held.map(|held| held.incident.impact);
+        impact.map(|i| (i.entities, i.findings_open, i.findings_total))
+    };
+    assert_eq!((of(1), of(2)), (Some((3, 3, 3)), Some((2, 3, 3))));
+    assert_eq!(town.correlator.splits(), 1);
+
+    // What a plan acts upon is left alone.
+    town.settling.insert(IncidentId(1));
+}
+
+#[test]
+fn one_change_rolled_out_to_two_services_is_one_cause() {
+    let mut town = Town::new(&[("web", "a"), ("web", "b"), ("a", "b")]);
+    town.deploy("a", 0);
+    let change = Change {
+        entity: EntityId::parse("b"),
+        ..town
+            .changes
+            .between(town.entities.intern(&EntityId::parse("a")), NOON, NOON)
+            .next()
+            .expect("it was deployed")
+            .clone()
+    };
+    let b = town.place("b");
+    town.changes.take(b, &change);
+    town.odd("b", Errors, true, 2);
+    town.odd("a", Errors, true, 3);
+    town.odd("web", Errors, true, 4);
+    town.until(120);
+    assert_eq!(town.incidents().len(), 1, "{:?}", town.incidents());
+}
+
+#[test]
+fn another_incidents_cause_is_no_failure_of_a_plan() {
+    // The gateway calls both pay and search, which are two incidents.
+    let mut town = Town::new(&[("gateway", "pay"), ("gateway", "search")]);
+    town.deploy("search", 0);
+    town.odd("search", Errors, true, 1);
+    town.until(40);
+    town.deploy("pay", 38);
+    town.odd("pay", Errors, true, 40);
+    town.until(80);
+    town.odd("gateway", Errors, true, 42);
+    town.until(100);
+    let home = town
+        .incidents()
+        .iter()
+        .find(|(_, root, _)| *root == "pay")
+        .map(|(id, ..)| IncidentId(*id))
+        .expect("pay is an incident of its own");
+    let mut plan = crate::engine::propose::tests::planned("pay");
+    plan.incident = home;
+    plan.verify.watch = EntityId::parse("gateway");
+    let look = |town: &Town| {
+        let sight = recovery::Sight {
+            correlator: &town.correlator,
+            entities: &town.entities,
+            topology: &town.topology,
+            findings: &town.findings,
+            intake: &town.intake,
+        };
+        recovery::look(&plan, home, sight)
+    };
+    assert_eq!(look(&town).hurting.as_deref(), Some("service/pay"));
+    town.well("pay", Errors);
+    let after = look(&town);
+    assert_eq!(after.hurting, None, "{after:?}");
+}
