@@ -122,7 +122,8 @@ impl Correlator {
 
     /// How many entities each stage placed, in order of the stages.
     pub fn placed_by(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        STAGES.iter().map(|stage| stage.name).zip(self.placed_by)
+        let stages = STAGES.iter().map(|stage| stage.name).zip(self.placed_by);
+        stages.chain([("split off", self.splits)])
     }
 
     /// A finding is new, changed or over.

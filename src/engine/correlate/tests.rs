@@ -295,10 +295,28 @@ fn a_second_cause_splits_an_incident_and_is_told() {
         impact.map(|i| (i.entities, i.findings_open, i.findings_total))
     };
     assert_eq!((of(1), of(2)), (Some((3, 3, 3)), Some((2, 3, 3))));
-    assert_eq!(town.correlator.splits(), 1);
+    let split = town.correlator.placed_by().last();
+    assert_eq!(split, Some(("split off", 1)));
+}
 
-    // What a plan acts upon is left alone.
+#[test]
+fn what_a_plan_acts_upon_is_not_split() {
+    let mut town = Town::new(&[("web", "host/node-1"), ("web", "host/node-2")]);
+    town.odd("web", Errors, true, 2);
+    town.odd("host/node-1", Availability, true, 0);
+    town.until(20);
+    assert_eq!(town.incidents(), [(1, "node-1", vec!["node-1", "web"])]);
     town.settling.insert(IncidentId(1));
+    town.deploy("web", 25);
+    town.odd("web", Latency, true, 26);
+    town.until(60);
+    assert_eq!(town.incidents().len(), 1);
+    town.settling.clear();
+    town.until(70);
+    assert_eq!(
+        town.incidents(),
+        [(1, "node-1", vec!["node-1"]), (2, "web", vec!["web"])]
+    );
 }
 
 #[test]
