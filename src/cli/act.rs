@@ -49,6 +49,39 @@ pub struct CauseArgs {
     undo: bool,
 }
 
+/// `stormglass merge`
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Number of the incident that is part of another
+    id: u64,
+    /// Number of the other, which stays
+    into: u64,
+}
+
+/// `stormglass split`
+#[derive(Debug, Args)]
+pub struct SplitArgs {
+    /// Number of the incident
+    id: u64,
+    /// Entities that are another story, the cause first: `payments` or `host/node-1`
+    #[arg(required = true)]
+    entities: Vec<String>,
+}
+
+pub async fn merge(common: &Common, args: &MergeArgs) -> Result<(), Failure> {
+    let (incident, into) = (IncidentId(args.id), IncidentId(args.into));
+    let done = format!("{incident} is part of {into} now; `split` undoes it");
+    give(common, Command::Merge { incident, into }, &done).await
+}
+
+pub async fn split(common: &Common, args: &SplitArgs) -> Result<(), Failure> {
+    let incident = IncidentId(args.id);
+    let entities = args.entities.iter().map(|name| EntityId::parse(name));
+    let entities = entities.collect();
+    let done = format!("{incident} is split; `merge` undoes it");
+    give(common, Command::Split { incident, entities }, &done).await
+}
+
 pub async fn acknowledge(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
     let incident = IncidentId(args.id);
     let done = format!("{incident} is yours");

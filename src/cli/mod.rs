@@ -104,6 +104,10 @@ enum Cmd {
     Resolve(act::IncidentArgs),
     /// Declare an incident not over
     Reopen(act::IncidentArgs),
+    /// Say that an incident is part of another
+    Merge(act::MergeArgs),
+    /// Say that some entities of an incident are another story
+    Split(act::SplitArgs),
     /// Say why a series did, or did not, make a finding
     Why(why::WhyArgs),
     /// Say that a finding is noise or useful: noise raises the bar for its like
@@ -186,6 +190,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Note(args) => act::note(common, args).await,
         Cmd::Resolve(args) => act::resolve(common, &args).await,
         Cmd::Reopen(args) => act::reopen(common, &args).await,
+        Cmd::Merge(args) => act::merge(common, &args).await,
+        Cmd::Split(args) => act::split(common, &args).await,
         Cmd::Why(args) => why::run(common, &args).await,
         Cmd::Mark(args) => feedback::mark(common, &args).await,
         Cmd::Labels => feedback::labels(common).await,

@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::alerts::Alerts;
 use super::changes::Changes;
+<<<<<<< HEAD
 use super::correlate::{Correlator, Event, Hearing, next_phase};
 use super::entities::Entities;
+=======
+use super::correlate::{Correlator, Event, next_phase};
+use super::entities::{Entities, EntityIx};
+>>>>>>> 688787a (correlate: people merge and split incidents)
 use super::findings::Findings;
 use super::govern::{self, Ground, Scene};
 use super::intake::Intake;
@@ -276,6 +281,16 @@ impl Engine {
             Command::Assign { incident, .. } | Command::Note { incident, .. } => {
                 self.known(*incident).map(|_| ())
             }
+            Command::Merge { incident, into } => {
+                self.known(*incident)?;
+                self.known(*into)?;
+                self.correlator.may_merge(*incident, *into)
+            }
+            Command::Split { incident, entities } => {
+                self.known(*incident)?;
+                let members = self.places(entities);
+                self.correlator.may_split(*incident, &members)
+            }
             Command::NameCause { incident, .. } => {
                 let id = self.correlator.home(*incident);
                 // An incident that left the book is still remembered.
@@ -292,6 +307,14 @@ impl Engine {
             | Command::Mark { .. }
             | Command::KillSwitch { .. } => Ok(()),
         }
+    }
+
+    /// The places of entities that are known.
+    fn places(&self, entities: &[EntityId]) -> Vec<EntityIx> {
+        entities
+            .iter()
+            .filter_map(|id| self.entities.find(id))
+            .collect()
     }
 
     /// Commands about incidents; those about plans went elsewhere.
@@ -329,6 +352,17 @@ impl Engine {
                     Event::Reopen { owned },
                     &format!("reopened by {}", by.name),
                 )?;
+            }
+            Command::Merge { incident, into } => {
+                self.with_correlator(|correlator, world| {
+                    correlator.merge_by_hand(*incident, *into, &by.name, world);
+                });
+            }
+            Command::Split { incident, entities } => {
+                let members = self.places(entities);
+                self.with_correlator(|correlator, world| {
+                    correlator.split_by_hand(*incident, &members, &by.name, world);
+                });
             }
             Command::NameCause { incident, cause } => {
                 self.name_cause(by, *incident, cause.as_ref())?;

@@ -114,6 +114,8 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         | Command::Mark { .. }
         | Command::Resolve { .. }
         | Command::Reopen { .. }
+        | Command::Merge { .. }
+        | Command::Split { .. }
         | Command::NameCause { .. }
         | Command::Propose { .. }
         | Command::Reject { .. }

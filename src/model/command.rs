@@ -68,6 +68,20 @@ pub enum Command {
         /// Where the cause was; `None` takes back what was said.
         cause: Option<EntityId>,
     },
+    /// Say that an incident is part of another.
+    Merge {
+        /// Which; it becomes part of the other.
+        incident: IncidentId,
+        /// The one that stays.
+        into: IncidentId,
+    },
+    /// Say that some entities of an incident are another story: they become one of their own.
+    Split {
+        /// Which.
+        incident: IncidentId,
+        /// Whose findings and alerts go; the first is taken for the cause.
+        entities: Vec<EntityId>,
+    },
     /// Render a runbook for an incident although the engine did not propose it.
     Propose {
         /// Which.
@@ -129,6 +143,11 @@ impl Command {
             Self::Note { incident, text } => format!("note on {incident}: {text}"),
             Self::Resolve { incident } => format!("declare {incident} over"),
             Self::Reopen { incident } => format!("reopen {incident}"),
+            Self::Merge { incident, into } => format!("merge {incident} into {into}"),
+            Self::Split { incident, entities } => {
+                let names: Vec<&str> = entities.iter().map(EntityId::name).collect();
+                format!("split {} from {incident}", names.join(", "))
+            }
             Self::Propose {
                 incident,
                 runbook,

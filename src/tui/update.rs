@@ -323,6 +323,8 @@ fn done(command: &Command) -> String {
         }
         Command::Resolve { incident } => format!("{incident} is declared over."),
         Command::Reopen { incident } => format!("{incident} is open again."),
+        Command::Merge { incident, into } => format!("{incident} is part of {into} now."),
+        Command::Split { incident, .. } => format!("{incident} is split."),
         Command::NameCause { incident, .. } => format!("The cause of {incident} is kept."),
         Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
         Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),

@@ -38,14 +38,6 @@ const BEFORE_MIN: usize = 6;
 const SERIES_MAX: usize = 40;
 /// Sick entities searched for causes in one round.
 const SEARCHED_MAX: usize = 2_000;
-/// Sick entities searched for others with the same resource.
-const PEERS_SEARCHED_MAX: usize = 400;
-/// This many others that wait as long and have room show that waiting does not fill it …
-const PEERS_MIN: u32 = 3;
-/// … where as long is at least this share …
-const PEER_WAIT_SHARE: f64 = 0.5;
-/// … of at most this many times the usual.
-const PEER_WAIT_MAX: f64 = 10.0;
 
 /// A cause found in an entity itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,42 +213,12 @@ impl<'a> Evidence<'a> {
             return false;
         };
         let lift = f64::from(full.value) / usual;
-        let work = self.work(entity, finding.since, full.at);
-        if lift <= RESOURCE_SLACK * work {
-            return false;
-        }
-        let wait = self.wait(entity, finding.since, full.at);
-        lift > RESOURCE_SLACK * work * wait
-            || self.peers_have_room(row, finding.since, full.at, wait)
-    }
-
-    /// Whether most others that have the same resource, and wait as long, are not full.
-    fn peers_have_room(&self, row: &SeriesRow, since: Time, until: Time, wait: f64) -> bool {
-        let mut peers = 0;
-        let mut full = 0;
-        for (entity, condition) in self.conditions.iter().take(PEERS_SEARCHED_MAX) {
-            if entity == row.entity || !condition.is_active() {
-                continue;
-            }
-            let series = self.intake.of_entity(entity).iter().take(SERIES_MAX);
-            let mut series = series.map(|ix| self.intake.row(*ix));
-            let Some(same) = series.find(|other| other.series.name == row.series.name) else {
-                continue;
-            };
-            if self.wait(entity, since, until) < PEER_WAIT_SHARE * wait.min(PEER_WAIT_MAX) {
-                continue;
-            }
-            peers += 1;
-            let limit = if row.unit == Unit::Percent {
-                100.0
-            } else {
-                1.0
-            };
-            let points = same.history.points();
-            let mut since = points.iter().filter(|point| point.at >= since);
-            full += u32::from(since.any(|point| f64::from(point.value) >= FULL * limit));
-        }
-        peers >= PEERS_MIN && 2 * full < peers
+        let ever = Time::from_ms(i64::MAX);
+        let wait = self.wait(entity, finding.since, ever);
+        // Where it waits for nobody, only the work until it was full can have filled it: what failed
+        // then is tried again, which is more work.
+        let until = if wait < RESOURCE_SLACK { full.at } else { ever };
+        lift > RESOURCE_SLACK * self.work(entity, finding.since, until) * wait
     }
 
     /// It hurts, nothing it depends on does, and it has no more work than it can take.
@@ -273,15 +235,18 @@ impl<'a> Evidence<'a> {
             return None;
         }
         let work = self.work(entity, first.since, Time::from_ms(i64::MAX));
-        let is_overloaded = work >= BUSIER && self.is_full(entity, condition);
-        if is_overloaded {
+        let strained = self
+            .findings_of(condition)
+            .any(|f| f.role == MetricRole::Saturation && f.direction == Direction::Up);
+        if work >= BUSIER && self.is_full(entity, condition) {
             return None;
         }
-        let unexplained = self.loud(condition).filter(felt).any(|f| {
-            f.role != MetricRole::Latency
-                || self
-                    .lift_of_finding(entity, f)
-                    .is_none_or(|lift| lift > work.max(1.0).powf(LOAD_POWER))
+        let unexplained = self.loud(condition).filter(felt).any(|f| match f.role {
+            MetricRole::Latency => self
+                .lift_of_finding(entity, f)
+                .is_none_or(|lift| lift > work.powf(LOAD_POWER)),
+            // Who is overloaded fails, before its resources are quite at their limits.
+            _ => work < BUSIER || !strained,
         });
         unexplained.then(|| OwnCause {
             since: first.since,

@@ -33,6 +33,9 @@ impl Correlator {
             .collect();
         let mut incident = incident;
         for other in others {
+            if self.are_apart(incident, other) {
+                continue;
+            }
             let (kept, merged) = (incident.min(other), incident.max(other));
             self.merge(kept, merged, entity, world);
             incident = kept;

@@ -8,6 +8,7 @@
 //! by the text of telemetry.
 
 mod book;
+mod by_hand;
 mod causes;
 mod condition;
 mod impact;
@@ -104,6 +105,8 @@ pub struct Correlator {
     rejoined: Time,
     /// Entities with a cause of their own, as of the last look.
     causes: BTreeMap<EntityIx, OwnCause>,
+    /// Incidents that a person told apart, each pair with the older first.
+    apart: BTreeSet<(IncidentId, IncidentId)>,
     /// Incidents split because they had two causes.
     splits: u64,
     /// The incident each merged one is part of.

@@ -33,6 +33,9 @@ impl Correlator {
             let Some(place) = self.place_again(id, root, world) else {
                 continue;
             };
+            if self.are_apart(id, place.incident) {
+                continue;
+            }
             let Some(other) = self.book.get(place.incident) else {
                 continue;
             };

@@ -48,7 +48,8 @@ impl Correlator {
         let young: Vec<IncidentId> = self
             .book
             .young(world.now.plus_ms(-YOUNG_MS))
-            .filter(|held| held.members.len() > 1 && !world.settling.contains(&held.incident.id))
+            .filter(|held| held.members.len() > 1 && !held.is_pinned)
+            .filter(|held| !world.settling.contains(&held.incident.id))
             .take(INCIDENTS_MAX)
             .map(|held| held.incident.id)
             .collect();

@@ -377,3 +377,36 @@ fn another_incidents_cause_is_no_failure_of_a_plan() {
     let after = look(&town);
     assert_eq!(after.hurting, None, "{after:?}");
 }
+
+#[test]
+fn a_persons_word_stands_and_can_be_taken_back() {
+    let mut town = Town::new(&[("a", "store"), ("b", "store")]);
+    town.odd("a", Latency, true, 0);
+    town.odd("b", Latency, true, 20);
+    town.until(40);
+    let (one, two) = (IncidentId(1), IncidentId(2));
+    assert!(town.correlator.may_merge(one, one).is_err());
+    assert!(town.correlator.may_merge(one, IncidentId(9)).is_err());
+    assert_eq!(town.correlator.may_merge(two, one), Ok(()));
+    town.with(|correlator, world| correlator.merge_by_hand(two, one, "mia", world));
+    town.until(60);
+    assert_eq!(town.incidents(), [(1, "a", vec!["a", "b"])]);
+    assert!(town.correlator.may_merge(two, one).is_err(), "it is gone");
+
+    let (a, b) = (town.place("a"), town.place("b"));
+    assert!(town.correlator.may_split(one, &[]).is_err());
+    assert!(town.correlator.may_split(one, &[a, b]).is_err(), "all");
+    let store = town.place("store");
+    assert!(
+        town.correlator.may_split(one, &[store]).is_err(),
+        "no member"
+    );
+    assert_eq!(town.correlator.may_split(one, &[b]), Ok(()));
+    town.with(|correlator, world| correlator.split_by_hand(one, &[b], "mia", world));
+    assert_eq!(town.incidents(), [(1, "a", vec!["a"]), (3, "b", vec!["b"])]);
+    assert_eq!(town.reasons(3), ["mia says that it is another story"]);
+    // What explains both is seen now, and does not merge what a person told apart.
+    town.odd("store", Latency, true, 5);
+    town.until(120);
+    assert_eq!(town.incidents().len(), 2, "{:?}", town.incidents());
+}

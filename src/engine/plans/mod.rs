@@ -243,6 +243,8 @@ impl Plans {
             | Command::Mark { .. }
             | Command::Resolve { .. }
             | Command::Reopen { .. }
+            | Command::Merge { .. }
+            | Command::Split { .. }
             | Command::NameCause { .. } => false,
         }
     }
@@ -318,6 +320,8 @@ impl Plans {
             | Command::Mark { .. }
             | Command::Resolve { .. }
             | Command::Reopen { .. }
+            | Command::Merge { .. }
+            | Command::Split { .. }
             | Command::NameCause { .. } => {
                 return Err(Refusal::Policy {
                     why: "this is not about a plan".to_owned(),

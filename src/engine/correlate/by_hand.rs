@@ -1,0 +1,119 @@
+//! What people know better: two incidents are one, or one is two.
+//!
+//! A person's word stands: what they merged is not split again by itself, and what they split is not
+//! merged. Each undoes the other.
+
+use std::collections::BTreeSet;
+
+use super::{Correlator, World};
+use crate::engine::entities::EntityIx;
+use crate::model::{IncidentId, Lane, Refusal};
+
+/// Pairs that people told apart, remembered; the oldest are forgotten.
+pub const APART_MAX: usize = 1_000;
+
+impl Correlator {
+    /// Whether a person may make `incident` part of `into`.
+    pub fn may_merge(&self, incident: IncidentId, into: IncidentId) -> Result<(), Refusal> {
+        if incident == into {
+            return Err(refused(incident, "it cannot be part of itself"));
+        }
+        [incident, into]
+            .into_iter()
+            .try_for_each(|id| self.is_open(id))
+    }
+
+    /// Whether a person may make these members of an incident one of their own.
+    pub fn may_split(&self, incident: IncidentId, members: &[EntityIx]) -> Result<(), Refusal> {
+        self.is_open(incident)?;
+        let Some(held) = self.book.get(incident) else {
+            return Err(Refusal::NoIncident { incident });
+        };
+        let going: BTreeSet<&EntityIx> = members.iter().collect();
+        if going.is_empty() || !going.iter().all(|member| held.members.contains(member)) {
+            return Err(refused(incident, "not all of these entities are in it"));
+        }
+        if going.len() == held.members.len() {
+            return Err(refused(incident, "nothing of it would be left"));
+        }
+        Ok(())
+    }
+
+    fn is_open(&self, incident: IncidentId) -> Result<(), Refusal> {
+        match self.book.get(incident) {
+            None => Err(Refusal::NoIncident { incident }),
+            Some(held) if held.is_open() => Ok(()),
+            Some(_) => Err(refused(incident, "only open incidents are merged or split")),
+        }
+    }
+
+    /// Makes `incident` part of `into` because a person says so; see [`Self::may_merge`].
+    pub fn merge_by_hand(
+        &mut self,
+        incident: IncidentId,
+        into: IncidentId,
+        by: &str,
+        world: &mut World<'_>,
+    ) {
+        let Some(root) = self.book.get(into).map(|held| held.root) else {
+            return;
+        };
+        if let Some(held) = self.book.get_mut(into) {
+            held.is_pinned = true;
+            held.note_reason(&format!("{by} says that {incident} is part of it"));
+            let text = format!("{by} merged {incident} into it");
+            held.tell(world.now, Lane::Person, None, &text);
+        }
+        self.merge(into, incident, root, world);
+        self.apart.remove(&pair(incident, into));
+    }
+
+    /// Makes members of an incident one of their own because a person says so; see
+    /// [`Self::may_split`].
+    pub fn split_by_hand(
+        &mut self,
+        incident: IncidentId,
+        members: &[EntityIx],
+        by: &str,
+        world: &mut World<'_>,
+    ) {
+        let Some(&root) = members.first() else { return };
+        let going: BTreeSet<EntityIx> = members.iter().copied().collect();
+        let why = format!("{by} says that it is another story");
+        let Some(id) = self.split_off(incident, root, &going, &why, world) else {
+            return;
+        };
+        for id in [incident, id] {
+            if let Some(held) = self.book.get_mut(id) {
+                held.is_pinned = true;
+                if going.contains(&held.root)
+                    && held.incident.id == incident
+                    && let Some(left) = held.members.first()
+                {
+                    held.root = *left;
+                }
+            }
+        }
+        self.apart.insert(pair(incident, id));
+        while self.apart.len() > APART_MAX {
+            self.apart.pop_first();
+        }
+    }
+
+    /// Whether a person told two incidents apart.
+    pub(super) fn are_apart(&self, one: IncidentId, other: IncidentId) -> bool {
+        self.apart.contains(&pair(one, other))
+    }
+}
+
+fn pair(one: IncidentId, other: IncidentId) -> (IncidentId, IncidentId) {
+    (one.min(other), one.max(other))
+}
+
+fn refused(incident: IncidentId, why: &str) -> Refusal {
+    Refusal::State {
+        what: format!("incident {incident}"),
+        state: "as it is".to_owned(),
+        why: why.to_owned(),
+    }
+}
