@@ -18,7 +18,9 @@ use crate::engine::intake::{Intake, SeriesRow};
 use crate::engine::judge::is_harmful;
 use crate::engine::roles;
 use crate::engine::topology::Topology;
-use crate::model::{Change, ChangeKind, Check, Direction, Finding, MetricRole, Time, Unit};
+use crate::model::{
+    Change, ChangeKind, Check, Direction, EntityKind, Finding, MetricRole, Time, Unit,
+};
 
 /// Onsets are read off samples: a cause may look this much later than its effect, in milliseconds.
 const SLACK_MS: i64 = 15_000;
@@ -221,7 +223,8 @@ impl<'a> Evidence<'a> {
         lift > RESOURCE_SLACK * self.work(entity, finding.since, until) * wait
     }
 
-    /// It hurts, nothing it depends on does, and it has no more work than it can take.
+    /// It hurts and calls nobody, what it runs on does not, and it has no more work than it can take. Of
+    /// those in the middle of a cascade nobody can tell.
     fn harm(&self, entity: EntityIx, condition: &'a Condition) -> Option<OwnCause> {
         let felt = |f: &&Finding| {
             matches!(
@@ -231,7 +234,7 @@ impl<'a> Evidence<'a> {
         };
         let first = self.loud(condition).filter(felt).min_by_key(|f| f.since)?;
         let last = self.loud(condition).filter(felt).map(|f| f.since).max()?;
-        if self.hurt_below(entity, last) {
+        if self.calls_somebody(entity) || self.hurt_below(entity, last) {
             return None;
         }
         let work = self.work(entity, first.since, Time::from_ms(i64::MAX));
@@ -251,7 +254,7 @@ impl<'a> Evidence<'a> {
         unexplained.then(|| OwnCause {
             since: first.since,
             why: format!(
-                "{} hurts by itself since {}: what it depends on does not, and its work is as usual",
+                "{} hurts by itself since {}: it calls nobody, and its work does not explain it",
                 self.name(entity),
                 explain::clock(first.since)
             ),
@@ -275,6 +278,13 @@ impl<'a> Evidence<'a> {
                 let mut since = points.iter().filter(|point| point.at >= finding.since);
                 since.any(|point| f64::from(point.value) >= FULL * limit)
             })
+    }
+
+    /// Whether it depends on something that is not a machine.
+    fn calls_somebody(&self, entity: EntityIx) -> bool {
+        let callees = self.topology.callees(entity).iter();
+        let mut kinds = callees.map(|callee| self.entities.id(*callee).kind());
+        kinds.any(|kind| kind != EntityKind::Host)
     }
 
     /// Whether something it depends on hurt by `at`, seen through what nobody measures.
