@@ -5,13 +5,8 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::alerts::Alerts;
 use super::changes::Changes;
-<<<<<<< HEAD
 use super::correlate::{Correlator, Event, Hearing, next_phase};
-use super::entities::Entities;
-=======
-use super::correlate::{Correlator, Event, next_phase};
 use super::entities::{Entities, EntityIx};
->>>>>>> 688787a (correlate: people merge and split incidents)
 use super::findings::Findings;
 use super::govern::{self, Ground, Scene};
 use super::intake::Intake;

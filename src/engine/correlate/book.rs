@@ -51,13 +51,10 @@ pub struct Held {
     pub plan: Option<(PlanId, Box<str>)>,
     /// Worst severity of its alerts.
     pub alert_severity: Option<Severity>,
-<<<<<<< HEAD
     /// Whether its signals were heard since the start.
     pub hearing: Hearing,
-=======
     /// Whether a person said what belongs to it: then it is not split by itself.
     pub is_pinned: bool,
->>>>>>> 688787a (correlate: people merge and split incidents)
     /// Reasons and plans for which there was no room.
     pub untold: u64,
     alerts_firing: u32,
@@ -297,11 +294,8 @@ impl Held {
             summed: None,
             plan: None,
             alert_severity: None,
-<<<<<<< HEAD
             hearing: Hearing::Heard,
-=======
             is_pinned: false,
->>>>>>> 688787a (correlate: people merge and split incidents)
             untold: 0,
             alerts_firing: 0,
             findings_open: BTreeSet::new(),
