@@ -209,15 +209,7 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
                 words::column(column, worst, subject.onset),
             ))
         }
-        ClueKind::Change(change) => {
-            let onset = subject.onset.map_or(case.began, |onset| onset.at);
-            for_it(words::change(&case.changes[change], onset))
-        }
-        ClueKind::ChangeLater(change, lag_ms) => Some((
-            true,
-            strength,
-            words::change_later(&case.changes[change], lag_ms),
-        )),
+        ClueKind::Change(_) | ClueKind::ChangeLater(..) => change(case, subject, clue, strength),
         ClueKind::Saturated(column) => {
             let column = &subject.columns[column];
             for_it(words::saturated(
@@ -283,6 +275,27 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
             format!("its trouble is told in incident {incident}"),
         )),
         ClueKind::NothingOdd => Some((true, 0.3, "nothing odd measured on it".to_owned())),
+    }
+}
+
+/// A change in words, before the onset or too late.
+fn change(
+    case: &Case,
+    subject: &Subject,
+    clue: &Clue,
+    strength: f64,
+) -> Option<(bool, f64, String)> {
+    match clue.kind {
+        ClueKind::Change(change) => {
+            let onset = subject.onset.map_or(case.began, |onset| onset.at);
+            let text = words::change(&case.changes[change], onset);
+            Some((false, strength, text))
+        }
+        ClueKind::ChangeLater(change, lag_ms) => {
+            let text = words::change_later(&case.changes[change], lag_ms);
+            Some((true, strength, text))
+        }
+        _ => None,
     }
 }
 
