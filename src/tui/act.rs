@@ -9,7 +9,8 @@ use super::explain;
 use super::field::Field;
 use super::link::Request;
 use super::state::{
-    Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, Tab,
+    Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step, Tab,
+    has_undo,
 };
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
@@ -112,7 +113,7 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
             None
         }
         (Action::RollBack, _) if plan.runs_unheard().is_some() => None,
-        (Action::RollBack, state) if may_roll_back(state) => None,
+        (Action::RollBack, _) if may_roll_back(plan) => None,
         (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),
         (Action::Reject, _) => Some(format!("{} is {word}: too late to reject", plan.id)),
         _ => Some(format!("{} is {word}: nothing to undo", plan.id)),
@@ -120,14 +121,15 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
 }
 
 /// What `engine::saga` lets a person stop and undo; it has the last word.
-fn may_roll_back(state: &PlanState) -> bool {
-    matches!(
-        state,
-        PlanState::Checking { .. }
-            | PlanState::Running { .. }
-            | PlanState::Verifying { .. }
-            | PlanState::Succeeded
-    )
+fn may_roll_back(plan: &Plan) -> bool {
+    match plan.state {
+        PlanState::Checking { .. } | PlanState::Running { .. } | PlanState::Verifying { .. } => {
+            true
+        }
+        // A step that failed may have done half its work.
+        PlanState::Succeeded | PlanState::Failed { .. } => has_undo(plan),
+        _ => false,
+    }
 }
 
 fn already_approved(state: &State, plan: &Plan) -> Option<String> {
@@ -467,7 +469,11 @@ fn on_plan(state: &mut State, action: Action) {
             let field = Field::default();
             lay_over(state, Overlay::Prompt { question, field });
         }
-        Action::RollBack => confirm(state, Confirm::RollBack(id)),
+        Action::RollBack => {
+            let Some(plan) = state.plan() else { return };
+            let dialog = Approval::new(Deed::RollBack, plan.clone(), state.now);
+            lay_over(state, Overlay::Approval(dialog));
+        }
         _ => {}
     }
 }
@@ -495,7 +501,7 @@ fn open_plan(state: &mut State) {
             guard: Guard::new(state.now),
             cursor: Cursor::default(),
         },
-        _ => Overlay::Approval(Approval::new(plan.clone(), state.now)),
+        _ => Overlay::Approval(Approval::new(Deed::Approve, plan.clone(), state.now)),
     };
     lay_over(state, overlay);
 }

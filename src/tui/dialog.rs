@@ -6,7 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use tui_textarea::TextArea;
 
 use crate::api::RunbookRow;
-use crate::model::{Command, EntityId, IncidentId, IncidentRow, PlanId, PlanState, SafeText};
+use crate::model::{Command, EntityId, IncidentId, IncidentRow, PlanId, SafeText};
 
 use super::act;
 use super::action::{ACTIONS, Action};
@@ -17,13 +17,17 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::route::Route;
 use super::state::{
-    Approval, Choice, Confirm, Cursor, Guard, Overlay, Question, Screen, State, Step, outcomes,
+    Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step,
+    outcomes,
 };
 use super::theme::{Role, Theme};
 use super::update::{Effects, refresh};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 8_000;
+
+/// Said when Enter pressed the button a dialog opens on, which does nothing.
+const CANCELLED: &str = "Cancelled: nothing was done. Tab goes to the other button.";
 
 /// What becomes of the overlay after a key.
 enum Then {
@@ -358,8 +362,9 @@ fn in_confirm(
         }
         Button::Press if !guard.believes(state.now) => Then::Stay,
         Button::Press => {
-            if *choice == Choice::Proceed {
-                confirmed(state, what, effects);
+            match choice {
+                Choice::Proceed => confirmed(state, what, effects),
+                Choice::Cancel => state.tell(Role::Muted, CANCELLED),
             }
             Then::Close
         }
@@ -423,7 +428,7 @@ fn in_approval(
     effects: &mut Effects,
 ) -> Then {
     approval.told = "";
-    let typing = approval.wants_name() && approval.plan.state == PlanState::Proposed;
+    let typing = approval.wants_name() && approval.is_live();
     let is_text = key.typed().is_some() || key.code == KeyCode::Backspace;
     if typing && is_text {
         approval.guard.saw_key(state.now);
@@ -435,15 +440,22 @@ fn in_approval(
         approval.cursor.step(step);
         return Then::Stay;
     }
-    let is_yes = state.keymap.lookup(&[key]) == Lookup::Action(Action::Approve);
+    let says_yes = match approval.deed {
+        Deed::Approve => Action::Approve,
+        Deed::RollBack => Action::RollBack,
+    };
+    let is_yes = state.keymap.lookup(&[key]) == Lookup::Action(says_yes);
     match button(state, key, &mut approval.choice) {
         Button::Leave => Then::Close,
-        Button::Press if approval.plan.state != PlanState::Proposed => Then::Close,
+        Button::Press if !approval.is_live() => Then::Close,
         Button::Press if !approval.guard.believes(state.now) => {
             approval.told = "Too quick: read it, then press again.";
             Then::Stay
         }
-        Button::Press if approval.choice == Choice::Cancel => Then::Close,
+        Button::Press if approval.choice == Choice::Cancel => {
+            state.tell(Role::Muted, CANCELLED);
+            Then::Close
+        }
         Button::Press => approve(state, approval, effects),
         Button::Other if is_yes => {
             if !approval.guard.believes(state.now) {
@@ -461,39 +473,42 @@ fn in_approval(
 
 /// Says yes to exactly what was shown.
 fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) -> Then {
-    if approval.plan.state != PlanState::Proposed {
+    if !approval.is_live() {
         return Then::Close;
     }
     if !approval.name_is_right() {
         approval.told = "High risk: type the target's name first.";
         return Then::Stay;
     }
-    if !approval.plan.can_be_shown() {
-        approval.told = "What it runs is too long to be shown: approve it by its digest.";
+    // What cannot be read is stopped all the same.
+    if !approval.is_brake() && !approval.plan.can_be_shown() {
+        approval.told = "What it runs is too long to be shown: decide it by its digest.";
         return Then::Stay;
     }
     let now = state.details.plan(approval.plan.id);
-    if now.is_some_and(|now| now.digest != approval.plan.digest || now.state != PlanState::Proposed)
-    {
+    if now.is_some_and(|now| approval.is_outdated(now)) {
         approval.told = "The plan has changed since it was shown: close and read it again.";
         return Then::Stay;
     }
-    effects.command(Command::Approve {
-        plan: approval.plan.id,
-        digest: approval.plan.digest.to_string(),
-    });
-    state.tell(Role::Muted, "Approving...");
+    let plan = approval.plan.id;
+    let digest = approval.plan.digest.to_string();
+    match approval.deed {
+        Deed::Approve => {
+            effects.command(Command::Approve { plan, digest });
+            state.tell(Role::Muted, "Approving...");
+        }
+        Deed::RollBack => {
+            let digest = Some(digest);
+            effects.command(Command::RollBack { plan, digest });
+            state.tell(Role::Muted, "Rolling back...");
+        }
+    }
     Then::Close
 }
 
 fn confirmed(state: &mut State, what: &Confirm, effects: &mut Effects) {
     match what {
         Confirm::KillSwitch { on } => effects.command(Command::KillSwitch { on: *on }),
-        Confirm::RollBack(plan) => {
-            let (plan, shown) = (*plan, state.details.plan(*plan));
-            let digest = shown.map(|plan| plan.digest.to_string());
-            effects.command(Command::RollBack { plan, digest });
-        }
         Confirm::Resolve(incidents) => {
             for incident in incidents.iter().copied() {
                 effects.command(Command::Resolve { incident });

@@ -6,9 +6,10 @@ mod cursor;
 mod details;
 mod list;
 mod overlay;
+mod plans;
 
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View, WatchMessage};
-use crate::model::{IncidentId, IncidentRow, Mode, Phase, Plan, PlanState, SafeText, Time};
+use crate::model::{IncidentId, IncidentRow, Mode, Phase, Plan, SafeText, Time};
 
 use super::filter::Filter;
 use super::format::Clock;
@@ -22,7 +23,8 @@ use super::theme::Role;
 pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
-pub use overlay::{Approval, Choice, Confirm, Guard, Overlay, Question, outcomes, together};
+pub use overlay::{Approval, Choice, Confirm, Deed, Guard, Overlay, Question, outcomes, together};
+pub use plans::{Ending, by_urgency, did_not_help, ending, has_undo, headline, healed_by, to_undo};
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
 /// and a slow link.
@@ -382,30 +384,33 @@ impl State {
         let detail = self.details.get(self.chosen()?)?;
         if self.place.tab == Tab::Actions && matches!(self.place.screen, Screen::Incident(_)) {
             let at = self.cursor(Tab::Actions).at(detail.plans.len());
-            return by_urgency(&detail.plans).get(at).copied();
+            return by_urgency(detail).get(at).copied();
         }
-        headline(&detail.plans)
+        headline(detail)
     }
 
-    /// Takes an incident's details. The cursor stays on its plan when their order changes; on the
-    /// first row it stays there, where the next thing to do is.
+    /// Takes an incident's details. The cursor stays on its plan when their order changes. On the first
+    /// row it stays there, where the next thing to do is, unless the plan there is under way: nobody
+    /// finds another plan under the cursor the moment their own has ended.
     pub fn take_detail(&mut self, detail: Box<IncidentDetail>) {
         let at = self.cursor(Tab::Actions).at(usize::MAX);
         let here = self.looked_at() == Some(detail.incident.id);
-        let held = self
-            .details
-            .get(detail.incident.id)
-            .filter(|_| here && at > 0);
-        let kept = held.and_then(|held| {
-            let chosen = by_urgency(&held.plans).get(at)?.id;
-            by_urgency(&detail.plans)
+        let focused =
+            self.place.tab == Tab::Actions && matches!(self.place.screen, Screen::Incident(_));
+        let held = self.details.get(detail.incident.id).filter(|_| here);
+        let chosen = held
+            .and_then(|held| by_urgency(held).get(at).copied())
+            .filter(|plan| at > 0 || (focused && plans::is_under_way(plan)))
+            .map(|plan| plan.id);
+        let kept = chosen.and_then(|chosen| {
+            by_urgency(&detail)
                 .iter()
                 .position(|plan| plan.id == chosen)
         });
         let ended = self
             .details
             .get(detail.incident.id)
-            .and_then(|held| just_ended(&held.plans, &detail.plans));
+            .and_then(|held| plans::just_ended(&held.plans, &detail.plans));
         if let Some((role, text)) = ended {
             self.tell(role, &text);
         }
@@ -499,61 +504,4 @@ fn cursors() -> [Cursor; Tab::ALL.len()] {
     let mut cursors: [Cursor; Tab::ALL.len()] = Default::default();
     cursors[Tab::Timeline as usize] = Cursor::at_end();
     cursors
-}
-
-/// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
-pub fn headline(plans: &[Plan]) -> Option<&Plan> {
-    by_urgency(plans).first().copied()
-}
-
-/// Plans in the order a person needs them: in doubt, running, waiting, tried, and at the end those
-/// that never ran. Among several that wait, what a person chose comes first, the newest before the
-/// others, then the engine's first, which is its best; among those that are over, the last matters.
-pub fn by_urgency(plans: &[Plan]) -> Vec<&Plan> {
-    let mut ordered: Vec<(u8, isize, &Plan)> = plans
-        .iter()
-        .enumerate()
-        .map(|(at, plan)| match plan.state {
-            PlanState::Unknown { .. } => (0, at as isize, plan),
-            PlanState::Proposed if plan.is_chosen() => (2, -(at as isize), plan),
-            PlanState::Proposed => (3, at as isize, plan),
-            _ if plan.state.has_run() => (4, -(at as isize), plan),
-            PlanState::Rejected { .. } => (5, -(at as isize), plan),
-            _ if plan.state.is_final() => (6, -(at as isize), plan),
-            _ => (1, at as isize, plan),
-        })
-        .collect();
-    ordered.sort_by_key(|(urgency, at, _)| (*urgency, *at));
-    ordered.into_iter().map(|(_, _, plan)| plan).collect()
-}
-
-/// What became of a plan that was under way when the console last looked.
-fn just_ended(before: &[Plan], after: &[Plan]) -> Option<(Role, String)> {
-    let was = |id| before.iter().find(|plan| plan.id == id);
-    let mut ended = after.iter().filter(|plan| {
-        plan.state.has_run() && was(plan.id).is_some_and(|was| !was.state.has_run())
-    });
-    let plan = ended.next_back()?;
-    Some(match &plan.state {
-        PlanState::RolledBack { reason } => (
-            Role::Warn,
-            format!("{} did not help and was rolled back: {reason}", plan.id),
-        ),
-        PlanState::Failed { reason } => (Role::Crit, format!("{} FAILED: {reason}", plan.id)),
-        _ => {
-            let watched = plan.verify.watch.name();
-            let text = format!("{} helped: {watched} is back to normal, verified.", plan.id);
-            (Role::Ok, text)
-        }
-    })
-}
-
-/// The plan that was tried last and did not help, until another one does.
-pub fn did_not_help(plans: &[Plan]) -> Option<&Plan> {
-    let approved = |plan: &&Plan| plan.approvals.last().map(|approval| approval.at);
-    let last = plans
-        .iter()
-        .filter(|plan| plan.state.has_run())
-        .max_by_key(approved)?;
-    (last.state != PlanState::Succeeded).then_some(last)
 }

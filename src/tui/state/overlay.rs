@@ -2,7 +2,7 @@
 
 use tui_textarea::TextArea;
 
-use crate::model::{IncidentId, Outcome, Plan, PlanId, Risk, RunId, SafeText, Time};
+use crate::model::{IncidentId, Outcome, Plan, PlanId, PlanState, Risk, RunId, SafeText, Time};
 
 use super::cursor::Cursor;
 use crate::tui::field::Field;
@@ -62,7 +62,7 @@ pub enum Overlay {
         /// What is typed.
         field: Field,
     },
-    /// Reading a plan in order to approve it.
+    /// Reading a plan in order to approve or to undo it.
     Approval(Approval),
     /// Saying yes or no to something.
     Confirm {
@@ -112,8 +112,6 @@ pub enum Confirm {
         /// Whether it will be stopped.
         on: bool,
     },
-    /// Undo a plan.
-    RollBack(PlanId),
     /// Declare incidents over.
     Resolve(Vec<IncidentId>),
 }
@@ -135,9 +133,20 @@ pub struct Guard {
     last_key: Time,
 }
 
-/// The approval dialog.
+/// What is said yes to in the dialog of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// That it runs.
+    Approve,
+    /// That it is stopped if it runs, and what it did is undone.
+    RollBack,
+}
+
+/// The dialog of a plan: to approve it, or to undo it.
 #[derive(Debug)]
 pub struct Approval {
+    /// What is said yes to.
+    pub deed: Deed,
     /// The plan as it was shown: what is approved is its digest, never that of a later one.
     pub plan: Box<Plan>,
     /// Guards against accidents.
@@ -190,8 +199,9 @@ impl Guard {
 
 impl Approval {
     /// Opens on `Cancel`.
-    pub fn new(plan: Plan, now: Time) -> Self {
+    pub fn new(deed: Deed, plan: Plan, now: Time) -> Self {
         Self {
+            deed,
             plan: Box::new(plan),
             guard: Guard::new(now),
             choice: Choice::Cancel,
@@ -201,9 +211,30 @@ impl Approval {
         }
     }
 
-    /// Whether the target's name must be typed.
+    /// Whether there is something to say yes to, rather than only to read.
+    pub fn is_live(&self) -> bool {
+        self.deed == Deed::RollBack || self.plan.state == PlanState::Proposed
+    }
+
+    /// Whether the plan runs, so that undoing it is first of all an emergency brake.
+    pub fn is_brake(&self) -> bool {
+        self.deed == Deed::RollBack && !self.plan.state.is_final()
+    }
+
+    /// Whether the target's name must be typed. A brake is not held up by typing.
     pub fn wants_name(&self) -> bool {
-        self.plan.risk == Risk::High
+        self.plan.risk == Risk::High && !self.is_brake()
+    }
+
+    /// Whether the plan, as it is `now`, is no longer what was shown: another content, or, where what was
+    /// to be decided depends on it, another state.
+    pub fn is_outdated(&self, now: &Plan) -> bool {
+        let moved = match self.deed {
+            Deed::Approve => now.state != PlanState::Proposed,
+            // What was to be stopped has ended meanwhile: undoing it is another question.
+            Deed::RollBack => now.state.is_final() != self.plan.state.is_final(),
+        };
+        moved || now.digest != self.plan.digest
     }
 
     /// Whether the target's name was typed, or need not be.

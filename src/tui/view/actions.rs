@@ -23,7 +23,7 @@ const LABEL: usize = 9;
 
 /// Draws the pane.
 pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'_>, focused: bool) {
-    let plans = by_urgency(&detail.plans);
+    let plans = by_urgency(detail);
     if plans.is_empty() {
         let keys = state.keymap.keys(Key::Propose).unwrap_or_default();
         let text = format!(" No plan fits. {keys} chooses a runbook by hand.");
@@ -181,7 +181,10 @@ fn step(
         | (PlanState::RollingBack { step, .. }, RunPhase::Rollback) => *step as usize == at,
         _ => false,
     };
-    let title = action.title.strip_prefix("undo: ").unwrap_or(&action.title);
+    let (word, title) = match action.title.strip_prefix("undo: ") {
+        Some(deed) => ("undo of", deed),
+        None => (word, &*action.title),
+    };
     labelled(rows, word, Role::Body, title, width);
     let prompt = match action.executor {
         ExecutorKind::Command => "$",

@@ -4,14 +4,14 @@
 use ratatui::layout::Rect;
 
 use crate::model::{
-    Action, Diagnosis, ExecutorKind, Hypothesis, Incident, PastRun, Phase, Plan, PlanState,
+    Action, Approval as Given, Diagnosis, ExecutorKind, Hypothesis, Incident, PastRun, Phase, Plan,
     Role as Rank, SafeText, Time, command_line,
 };
 use crate::tui::action::Action as Key;
 use crate::tui::explain::{bullet, section};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Approval, State};
+use crate::tui::state::{Approval, Deed, State, to_undo};
 use crate::tui::theme::Role;
 
 use super::dialogs::{WIDTH_MAX, boxed, buttons, more_below, room, typed};
@@ -32,16 +32,19 @@ const LEAD_MIN: f32 = 0.5;
 /// Draws the dialog.
 pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     let plan = &dialog.plan;
-    let proposed = plan.state == PlanState::Proposed;
-    let verb = if proposed { "Approve" } else { "Read" };
+    let live = dialog.is_live();
+    let verb = match dialog.deed {
+        _ if !live => "Read",
+        Deed::Approve => "Approve",
+        Deed::RollBack => "Roll back",
+    };
     let title = SafeText::new(&format!("{verb} {}: {}", plan.id, plan.title));
     let width = usize::from(canvas.area().width.saturating_sub(6).min(WIDTH_MAX - 4));
-    let body = text(state, plan, width);
-    let fixed = if dialog.wants_name() && proposed {
-        3
-    } else {
-        2
+    let body = match dialog.deed {
+        Deed::Approve => text(state, plan, width),
+        Deed::RollBack => undo_text(state, dialog, width),
     };
+    let fixed = if dialog.wants_name() && live { 3 } else { 2 };
     let mut inner = boxed(canvas, &title, (body.len() + fixed) as u16);
     let height = inner.height();
     let shown = height.saturating_sub(fixed);
@@ -56,7 +59,7 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     }
     more_below(&mut part, window.end, body.len());
     inner.row(shown, &Row::new().put(Role::Warn, dialog.told));
-    if !proposed {
+    if !live {
         let row = Row::new()
             .put(Role::Body, " It is ")
             .put(Role::Title, plan.state.as_str())
@@ -68,13 +71,20 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
             .put(Role::Danger, " HIGH RISK ")
             .put(Role::Body, " type ")
             .put(Role::Title, &plan.target)
-            .put(Role::Body, " to approve: ")
+            .put(
+                Role::Body,
+                if dialog.deed == Deed::Approve {
+                    " to approve: "
+                } else {
+                    " to undo it: "
+                },
+            )
             .join(typed(&dialog.typed));
         inner.row(height.saturating_sub(2), &row);
     }
     let row = buttons(
         dialog.choice,
-        &format!("Approve {}", plan.id),
+        &format!("{verb} {}", plan.id),
         dialog.name_is_right(),
     );
     inner.row(
@@ -85,14 +95,64 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
 
 /// Which key says yes: the one that opened the dialog, unless it would be a letter of the name typed.
 fn how(state: &State, dialog: &Approval) -> Row {
-    let again = state.keymap.keys(Key::Approve);
-    match again.filter(|_| !dialog.wants_name()) {
+    let (key, again, then) = match dialog.deed {
+        Deed::Approve => (
+            Key::Approve,
+            " again approves it",
+            "then Tab and Enter approve, Esc leaves",
+        ),
+        Deed::RollBack => (
+            Key::RollBack,
+            " again rolls it back",
+            "then Tab and Enter roll it back, Esc leaves",
+        ),
+    };
+    match state.keymap.keys(key).filter(|_| !dialog.wants_name()) {
         Some(keys) => Row::new()
             .put(Role::Key, keys)
-            .put(Role::Body, " again approves it")
+            .put(Role::Body, again)
             .put(Role::Muted, ", Esc leaves"),
-        None => Row::new().put(Role::Muted, "then Tab and Enter approve, Esc leaves"),
+        None => Row::new().put(Role::Muted, then),
     }
+}
+
+/// Everything a person must know before taking a plan back.
+fn undo_text(state: &State, dialog: &Approval, width: usize) -> Vec<Row> {
+    let plan = &dialog.plan;
+    let mut rows = vec![whereabouts(state, plan)];
+    section(&mut rows, "What will be undone, exactly, last step first");
+    if dialog.is_brake() {
+        let text = "it is stopped first; a step in flight may be half done and is undone too";
+        bullet(&mut rows, Role::Warn, text, width);
+    }
+    let mut any = false;
+    for at in to_undo(plan) {
+        any = true;
+        if let Some(step) = plan.rollback.get(at).and_then(Option::as_ref) {
+            action(&mut rows, "undo", step, width);
+        } else {
+            let done = plan.steps.get(at).map_or("", |step| &*step.title);
+            let text = format!("step {} has no undo and stays done: {done}", at + 1);
+            bullet(&mut rows, Role::Warn, &text, width);
+        }
+    }
+    if !any {
+        bullet(&mut rows, Role::Body, "no step ran yet", width);
+    }
+    section(&mut rows, "What it did");
+    for (at, step) in plan.steps.iter().enumerate() {
+        let ran = to_undo(plan).any(|ran| ran == at);
+        action(&mut rows, if ran { "ran" } else { "not run" }, step, width);
+    }
+    section(&mut rows, "What it takes");
+    if dialog.is_brake() {
+        bullet(&mut rows, Role::Body, "stopping takes one person", width);
+    } else {
+        let text = people(plan.approvals_needed, &plan.undo_approvals);
+        bullet(&mut rows, Role::Body, &text, width);
+    }
+    bound(&mut rows, plan, width);
+    rows
 }
 
 /// Everything a person must know before saying yes. The command comes first.
@@ -137,11 +197,16 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     for reason in &plan.because {
         bullet(&mut rows, Role::Muted, reason, width);
     }
+    bound(&mut rows, plan, width);
+    rows
+}
+
+/// What a yes is bound to.
+fn bound(rows: &mut Vec<Row>, plan: &Plan, width: usize) {
     rows.push(Row::new());
     let digest: String = plan.digest.chars().take(DIGEST_SHOWN).collect();
-    let bound = format!("your yes binds digest {digest}: exactly the above, nothing else");
-    bullet(&mut rows, Role::Muted, &bound, width);
-    rows
+    let text = format!("your yes binds digest {digest}: exactly the above, nothing else");
+    bullet(rows, Role::Muted, &text, width);
 }
 
 /// What is suspected and what hurts at this moment.
@@ -291,6 +356,10 @@ fn went(state: &State, past: &PastRun) -> (Role, String) {
 }
 
 fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
+    whereabouts(state, plan).put(Role::Warn, expiry(plan, state.engine_now()))
+}
+
+fn whereabouts(state: &State, plan: &Plan) -> Row {
     let environment = state
         .feed
         .view
@@ -303,7 +372,6 @@ fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
         .put(Role::Danger, format!(" {environment} "))
         .put(Role::Body, "  ")
         .join(risk(plan))
-        .put(Role::Warn, expiry(plan, state.engine_now()))
 }
 
 fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize) {
@@ -311,8 +379,11 @@ fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize
         ExecutorKind::Command => "",
         ExecutorKind::Sim => "  (simulated system)",
     };
-    // The word says it already.
-    let title = action.title.strip_prefix("undo: ").unwrap_or(&action.title);
+    // The undo of a step carries the title of the step: it must not read as if that were done.
+    let (word, title) = match action.title.strip_prefix("undo: ") {
+        Some(deed) => ("undo of", deed),
+        None => (word, &*action.title),
+    };
     rows.push(
         Row::new()
             .put(Role::Muted, "- ")
@@ -348,21 +419,25 @@ fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {
 }
 
 fn needs(plan: &Plan) -> String {
-    let by: Vec<&str> = plan.approvals.iter().map(|a| a.by.as_str()).collect();
-    let needed = plan.approvals_needed;
-    let people = if needed == 1 {
-        "1 approval".to_owned()
-    } else {
-        format!("{needed} approvals by different people")
-    };
-    let given = if by.is_empty() {
-        "none given yet".to_owned()
-    } else {
-        format!("given by {}", by.join(", "))
-    };
     let rank = match plan.risk {
         crate::model::Risk::High => Rank::Commander,
         _ => Rank::Responder,
     };
-    format!("{people}, {given}; role {rank:?}").to_lowercase()
+    let people = people(plan.approvals_needed, &plan.approvals);
+    format!("{people}; role {rank:?}").to_lowercase()
+}
+
+/// How many people must agree, and who did.
+fn people(needed: u32, given: &[Given]) -> String {
+    let by: Vec<&str> = given.iter().map(|given| given.by.as_str()).collect();
+    let people = if needed <= 1 {
+        "1 approval".to_owned()
+    } else {
+        format!("{needed} approvals by different people")
+    };
+    if by.is_empty() {
+        format!("{people}, none given yet")
+    } else {
+        format!("{people}, given by {}", by.join(", "))
+    }
 }

@@ -78,7 +78,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             }
         },
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
-        Overlay::Confirm { what, choice, .. } => confirm(state, what, *choice, canvas),
+        Overlay::Confirm { what, choice, .. } => confirm(what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
         Overlay::Runbooks {
             incident,
@@ -267,7 +267,7 @@ pub(super) fn buttons(choice: Choice, yes: &str, live: bool) -> Row {
         .put(proceed, " ]")
 }
 
-fn confirm(state: &State, what: &Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
+fn confirm(what: &Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
     let (title, text, yes): (String, String, &'static str) = match what {
         Confirm::KillSwitch { on: true } => (
             "Stop all automation?".to_owned(),
@@ -279,16 +279,6 @@ fn confirm(state: &State, what: &Confirm, choice: Choice, canvas: &mut Canvas<'_
             "Approved plans may run again.".to_owned(),
             "Allow automation",
         ),
-        Confirm::RollBack(plan) => {
-            let undo = state.details.plan(*plan).map_or(0, |plan| {
-                plan.rollback.iter().filter(|undo| undo.is_some()).count()
-            });
-            (
-                format!("Roll back {plan}?"),
-                format!("It is stopped, and what it did is undone, last step first; {undo} of its steps have an undo."),
-                "Roll back",
-            )
-        }
         Confirm::Resolve(incidents) => (
             format!("Declare {} over?", together(incidents)),
             "Signals that still last will be kept and will not open it again by themselves.".to_owned(),

@@ -3,17 +3,19 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SuspectKind, Time};
+use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
 use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
-use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{State, did_not_help, headline};
+use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::state::{Ending, State, did_not_help, ending, headline, healed_by};
 use crate::tui::theme::Role;
 
-/// Lines taken, and with what was tried in vain.
+/// Lines taken without what was tried in vain, and the most that takes.
 const ROWS: u16 = 4;
-const ROWS_TRIED: u16 = ROWS + 1;
+const TRIED_ROWS_MAX: usize = 3;
+/// Cells of the word that begins a line.
+const LEAD: usize = 10;
 /// Widths from which severity and phase are spelled out.
 const WORDY: usize = 76;
 const NARROW: usize = 66;
@@ -22,12 +24,10 @@ const NO_SUSPECT: f32 = 0.05;
 /// Confidence below which a suspect is called a guess.
 const GUESS: f32 = 0.3;
 
-/// Lines it takes: one more when a plan did not help.
-pub(super) fn rows(state: &State) -> u16 {
-    match tried(state) {
-        Some(_) => ROWS_TRIED,
-        None => ROWS,
-    }
+/// Lines it takes on this width: more when a plan did not help, for the whole reason.
+pub(super) fn rows(state: &State, width: u16) -> u16 {
+    let tried = tried(state).map_or(0, |plan| in_vain(plan, width.into()).len());
+    ROWS + tried as u16
 }
 
 /// The plan whose failure must not go unseen: the last one tried, while the incident lasts.
@@ -52,35 +52,36 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     canvas.row(2, &cause(state, row, detail, width));
     let mut y = 3;
     if let Some(plan) = tried(state) {
-        canvas.row(y, &in_vain(plan));
-        y += 1;
+        for line in in_vain(plan, width) {
+            canvas.row(y, &line);
+            y += 1;
+        }
     }
     canvas.row(y, &next(state, row, detail, width));
 }
 
 /// What was tried, that it did not help, and why not.
-fn in_vain(plan: &Plan) -> Row {
-    let (words, reason) = match &plan.state {
-        // What a person took back is not a failure of the plan.
-        PlanState::RolledBack { reason } if by_hand(reason) => (" was ", &**reason),
-        PlanState::RolledBack { reason } => (" did not help: rolled back, because ", &**reason),
-        PlanState::Failed { reason } => (" FAILED and is not undone: ", &**reason),
-        _ => (" did not help", ""),
+fn in_vain(plan: &Plan, width: usize) -> Vec<Row> {
+    let (role, words, reason) = match ending(plan) {
+        Some(Ending::ByHand(how)) => (Role::Warn, "was", how),
+        Some(Ending::DidNotHelp(reason)) => {
+            (Role::Warn, "did not help: rolled back, because", reason)
+        }
+        Some(Ending::Failed(reason)) => (Role::Crit, "FAILED and is not undone:", reason),
+        None => (Role::Warn, "did not help", ""),
     };
-    let role = match plan.state {
-        PlanState::Failed { .. } => Role::Crit,
-        _ => Role::Warn,
-    };
-    Row::new()
-        .put(Role::Muted, " tried    ")
-        .put(role, plan.id.to_string())
-        .put(role, words)
-        .put(Role::Body, reason.to_owned())
-}
-
-/// Whether a plan ended because somebody wanted it to.
-fn by_hand(reason: &str) -> bool {
-    reason.starts_with("rolled back by ") || reason.starts_with("stopped by ")
+    let said = format!("{} {words}", plan.id);
+    let text = SafeText::new(&format!("{said} {reason}"));
+    let lines = wrap(&text, width.saturating_sub(LEAD)).into_iter();
+    let rows = lines.take(TRIED_ROWS_MAX).enumerate().map(|(at, line)| {
+        let lead = if at == 0 { " tried" } else { "" };
+        let row = Row::new().column(Role::Muted, lead, LEAD);
+        match line.as_str().strip_prefix(&said) {
+            Some(rest) if at == 0 => row.put(role, said.clone()).put(Role::Body, rest.to_owned()),
+            _ => row.put(Role::Body, line),
+        }
+    });
+    rows.collect()
 }
 
 fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
@@ -203,14 +204,21 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
 
 fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
     let line = Row::new().put(Role::Muted, " next     ");
-    let Some(plan) = detail.and_then(|detail| headline(&detail.plans)) else {
+    let Some((detail, plan)) = detail.and_then(|detail| Some((detail, headline(detail)?))) else {
         return without_plan(state, row, line, false);
     };
     match &plan.state {
         PlanState::Proposed => {
-            let line = key(state, line, Action::Approve, "approves ")
+            // The key acts on the plan under the cursor, which may be another.
+            let acts = state.plan().is_none_or(|acted| acted.id == plan.id);
+            let line = if acts {
+                key(state, line, Action::Approve, "approves ")
+            } else {
+                line
+            };
+            let line = line
                 .put(Role::Title, plan.id.to_string())
-                .put(Role::Body, ": ");
+                .put(Role::Body, if acts { ": " } else { " waits: " });
             // The risk is never what is cut.
             let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
             let room = width.saturating_sub(line.width() + risk.width());
@@ -224,7 +232,16 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             .put(Role::Danger, plan.title.to_string()),
         // What is over is not the next thing; what a person can do comes first. That a plan never ran
         // is no news, and what did not help stands above.
-        PlanState::Succeeded => without_plan(state, row, line, true).join(last(row, plan)),
+        PlanState::Succeeded => {
+            let is_open = matches!(row.phase, Phase::Open | Phase::Acknowledged);
+            let calm = healed_by(detail).is_some();
+            let line = if calm && is_open {
+                line.put(Role::Ok, "nothing while it stays calm")
+            } else {
+                without_plan(state, row, line, true)
+            };
+            line.join(last(calm, plan))
+        }
         _ if plan.state.is_final() => without_plan(state, row, line, true),
         _ => {
             let (role, words) = standing(state, plan);
@@ -235,11 +252,13 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     }
 }
 
-/// The plan that helped last. While the incident lasts, that it was verified is not the whole truth.
-fn last(row: &IncidentRow, plan: &Plan) -> Row {
-    let (role, words) = match row.phase {
-        Phase::Open | Phase::Acknowledged => (Role::Warn, " was verified, yet it hurts: "),
-        Phase::Mitigated | Phase::Resolved => (Role::Ok, " worked, verified: "),
+/// The plan that helped last. While what it healed hurts again, that it was verified is not the whole
+/// truth.
+fn last(calm: bool, plan: &Plan) -> Row {
+    let (role, words) = if calm {
+        (Role::Ok, " worked, verified: ")
+    } else {
+        (Role::Warn, " was verified, yet it hurts: ")
     };
     Row::new()
         .put(Role::Muted, "; ")

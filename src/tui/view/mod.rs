@@ -101,7 +101,11 @@ fn tiny(state: &State, canvas: &mut Canvas<'_>) {
     let [note, rest, head] = Split::vertical([
         Constraint::Length(1),
         Constraint::Fill(1),
-        Constraint::Length(if headlined { headline::rows(state) } else { 0 }),
+        Constraint::Length(if headlined {
+            headline::rows(state, canvas.area().width)
+        } else {
+            0
+        }),
     ])
     .areas(canvas.area());
     let text = " 80x24 or more shows panes beside the list; Enter opens one.";
@@ -117,7 +121,7 @@ fn preview(state: &State, canvas: &mut Canvas<'_>) {
     let rows = state.list.order().len() as u16 + 1;
     let [top, head, tabs, rest] = Split::vertical([
         Constraint::Length(rows.min(LIST_ROWS_MAX)),
-        Constraint::Length(headline::rows(state)),
+        Constraint::Length(headline::rows(state, canvas.area().width)),
         Constraint::Length(1),
         Constraint::Fill(1),
     ])
@@ -131,7 +135,7 @@ fn preview(state: &State, canvas: &mut Canvas<'_>) {
 /// One incident, one pane at a time.
 fn page(state: &State, canvas: &mut Canvas<'_>) {
     let [head, tabs, rest] = Split::vertical([
-        Constraint::Length(headline::rows(state)),
+        Constraint::Length(headline::rows(state, canvas.area().width)),
         Constraint::Length(1),
         Constraint::Fill(1),
     ])
@@ -151,7 +155,7 @@ fn dual(state: &State, canvas: &mut Canvas<'_>) {
     };
     column(state, canvas, left, &[None, Some(Tab::Path), Some(third)]);
     let [head, rest] = Split::vertical([
-        Constraint::Length(headline::rows(state) + 1),
+        Constraint::Length(headline::rows(state, right.width) + 1),
         Constraint::Fill(1),
     ])
     .areas(right);
@@ -171,7 +175,7 @@ fn triple(state: &State, canvas: &mut Canvas<'_>) {
         &[None, Some(Tab::Path), Some(Tab::Logs)],
     );
     let [head, under] = Split::vertical([
-        Constraint::Length(headline::rows(state) + 1),
+        Constraint::Length(headline::rows(state, middle.width) + 1),
         Constraint::Fill(1),
     ])
     .areas(middle);

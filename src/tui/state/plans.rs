@@ -1,0 +1,165 @@
+//! What a person needs to know of an incident's plans: which one is next, what became of the last,
+//! what of one can be taken back. It never decides: the engine has the last word.
+
+use crate::api::IncidentDetail;
+use crate::model::{Check, Outcome, Phase, Plan, PlanState, RunPhase, Time};
+use crate::tui::theme::Role;
+
+/// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
+pub fn headline(detail: &IncidentDetail) -> Option<&Plan> {
+    by_urgency(detail).first().copied()
+}
+
+/// Plans in the order a person needs them: in doubt, running, waiting, tried, and at the end those
+/// that never ran. Among several that wait, what a person chose comes first, the newest before the
+/// others, then the engine's first, which is its best. Among those that ran, the last approved
+/// matters. What waits for what is healed already comes after that which healed it.
+pub fn by_urgency(detail: &IncidentDetail) -> Vec<&Plan> {
+    let healed = healed_by(detail);
+    let offered = |plan: &Plan| healed.is_none_or(|healer| is_offered(detail, healer, plan));
+    let mut ordered: Vec<(u8, i64, &Plan)> = detail
+        .plans
+        .iter()
+        .enumerate()
+        .map(|(at, plan)| {
+            let at = at as i64;
+            match plan.state {
+                PlanState::Unknown { .. } => (0, at, plan),
+                PlanState::Proposed if !offered(plan) => (5, at, plan),
+                PlanState::Proposed if plan.is_chosen() => (2, -at, plan),
+                PlanState::Proposed => (3, at, plan),
+                _ if plan.state.has_run() => (4, 0, plan),
+                PlanState::Rejected { .. } => (6, -at, plan),
+                _ if plan.state.is_final() => (7, -at, plan),
+                _ => (1, at, plan),
+            }
+        })
+        .collect();
+    // The sort is stable, so of two approved at once the later one must come first.
+    ordered.reverse();
+    ordered.sort_by_key(|(urgency, at, plan)| {
+        let tried = if *urgency == 4 { approved(plan) } else { None };
+        (*urgency, *at, std::cmp::Reverse(tried))
+    });
+    ordered.into_iter().map(|(_, _, plan)| plan).collect()
+}
+
+/// The plan that was tried last and worked, as long as what it had to heal is calm.
+pub fn healed_by(detail: &IncidentDetail) -> Option<&Plan> {
+    let last = last_tried(&detail.plans)?;
+    (last.state == PlanState::Succeeded && !hurts(detail, last)).then_some(last)
+}
+
+/// The plan that was tried last and did not help, until another one does.
+pub fn did_not_help(plans: &[Plan]) -> Option<&Plan> {
+    last_tried(plans).filter(|last| last.state != PlanState::Succeeded)
+}
+
+/// How a plan that did not stay ended, as told in the headline, in notices and of runbooks.
+pub enum Ending<'a> {
+    /// Somebody stopped it or took it back: no failure of the plan. The words follow "was".
+    ByHand(&'a str),
+    /// It was undone by itself.
+    DidNotHelp(&'a str),
+    /// It failed, and something of it is left.
+    Failed(&'a str),
+}
+
+/// How it ended, when it did not stay.
+pub fn ending(plan: &Plan) -> Option<Ending<'_>> {
+    match &plan.state {
+        PlanState::RolledBack { reason } if by_hand(reason) => Some(Ending::ByHand(reason)),
+        PlanState::RolledBack { reason } => Some(Ending::DidNotHelp(reason)),
+        PlanState::Failed { reason } => Some(Ending::Failed(reason)),
+        _ => None,
+    }
+}
+
+/// What became of a plan that was under way when the console last looked.
+pub(super) fn just_ended(before: &[Plan], after: &[Plan]) -> Option<(Role, String)> {
+    let was = |id| before.iter().find(|plan| plan.id == id);
+    let mut ended = after.iter().filter(|plan| {
+        plan.state.has_run() && was(plan.id).is_some_and(|was| !was.state.has_run())
+    });
+    let plan = ended.next_back()?;
+    let id = plan.id;
+    Some(match ending(plan) {
+        Some(Ending::ByHand(how)) => (Role::Info, format!("{id} was {how}, and undone.")),
+        Some(Ending::DidNotHelp(reason)) => (
+            Role::Warn,
+            format!("{id} did not help and was rolled back: {reason}"),
+        ),
+        Some(Ending::Failed(reason)) => (Role::Crit, format!("{id} FAILED: {reason}")),
+        None => {
+            let watched = plan.verify.watch.name();
+            let text = format!("{id} helped: {watched} is back to normal, verified.");
+            (Role::Ok, text)
+        }
+    })
+}
+
+/// Whether a plan acts on the world now or waits for what its steps did.
+pub(super) fn is_under_way(plan: &Plan) -> bool {
+    !plan.state.is_final() && plan.state != PlanState::Proposed
+}
+
+/// The steps of a plan that ran, or may have, and were not undone yet: the last first.
+pub fn to_undo(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
+    let ran = |phase, step: usize| {
+        plan.results.iter().any(|(run, outcome)| {
+            run.phase == phase
+                && run.step as usize == step
+                && !matches!(outcome, Outcome::NotStarted { .. })
+        })
+    };
+    let in_flight = match plan.state {
+        PlanState::Running { step } => Some(step as usize),
+        PlanState::Unknown { run } if run.phase == RunPhase::Forward => Some(run.step as usize),
+        _ => None,
+    };
+    (0..plan.steps.len()).rev().filter(move |step| {
+        (ran(RunPhase::Forward, *step) || in_flight == Some(*step))
+            && !ran(RunPhase::Rollback, *step)
+    })
+}
+
+/// Whether anything of a plan that is over can still be taken back.
+pub fn has_undo(plan: &Plan) -> bool {
+    to_undo(plan).any(|step| plan.rollback.get(step).is_some_and(Option::is_some))
+}
+
+fn last_tried(plans: &[Plan]) -> Option<&Plan> {
+    let ran = plans.iter().filter(|plan| plan.state.has_run());
+    ran.max_by_key(|plan| approved(plan))
+}
+
+fn approved(plan: &Plan) -> Option<Time> {
+    plan.approvals.last().map(|approval| approval.at)
+}
+
+/// Whether a waiting plan is the next thing to do although `healer` worked: a person chose it since,
+/// or what it is for hurts.
+fn is_offered(detail: &IncidentDetail, healer: &Plan, plan: &Plan) -> bool {
+    let chosen_since = plan.is_chosen() && Some(plan.created) > approved(healer);
+    chosen_since || hurts(detail, plan)
+}
+
+/// Whether what a plan is to heal is known to hurt now, as the engine judges a plan under verification.
+fn hurts(detail: &IncidentDetail, plan: &Plan) -> bool {
+    let incident = &detail.incident;
+    if matches!(incident.phase, Phase::Mitigated | Phase::Resolved) {
+        return false;
+    }
+    let mut findings = incident.findings.iter();
+    findings.any(|finding| {
+        finding.entity == plan.verify.watch
+            && finding.pages
+            && finding.is_open()
+            && finding.check != Check::NewTemplate
+    })
+}
+
+/// Whether a plan ended because somebody wanted it to.
+fn by_hand(reason: &str) -> bool {
+    reason.starts_with("rolled back by ") || reason.starts_with("stopped by ")
+}

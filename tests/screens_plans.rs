@@ -1,0 +1,271 @@
+//! Plans on screen from approval to end: what is next, what became of one, how one is taken back.
+
+mod fixture;
+
+use fixture::{CHECKOUT, Console};
+use stormglass::api::IncidentDetail;
+use stormglass::model::{
+    Approval, CHOSEN_BY_A_PERSON, Command, Outcome, Plan, PlanId, PlanState, Risk, RunId, RunPhase,
+};
+use stormglass::tui::Update;
+
+fn console() -> Console {
+    Console::live(80, 24, "dark")
+}
+
+/// Plan 1, 2 and 3 wait.
+fn three_plans() -> IncidentDetail {
+    let mut detail = fixture::detail();
+    let plan = fixture::plan();
+    let title = |id| format!("Title {id}").into();
+    detail.plans = (1..=3)
+        .map(|id| Plan {
+            id: PlanId(id),
+            title: title(id),
+            ..plan.clone()
+        })
+        .collect();
+    detail
+}
+
+fn tell(console: &mut Console, detail: &IncidentDetail) {
+    console.told(Update::Detail(Box::new(detail.clone())));
+    console.screen();
+}
+
+fn approved(plan: &mut Plan, minute: i64, state: PlanState) {
+    plan.approvals = vec![Approval {
+        by: "mia".to_owned(),
+        at: fixture::at(minute, 0),
+        digest: plan.digest.clone(),
+    }];
+    plan.state = state;
+}
+
+fn rolled_back(reason: &str) -> PlanState {
+    PlanState::RolledBack {
+        reason: reason.into(),
+    }
+}
+
+fn result(plan: &Plan, outcome: Outcome) -> (RunId, Outcome) {
+    let run = RunId {
+        plan: plan.id,
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    (run, outcome)
+}
+
+fn chosen(console: &Console) -> Option<PlanId> {
+    console.state.plan().map(|plan| plan.id)
+}
+
+/// Ends the findings of the entity that hurt.
+fn calm(detail: &mut IncidentDetail) {
+    for finding in &mut detail.incident.findings {
+        finding.ended = Some(fixture::now());
+    }
+}
+
+#[test]
+fn after_the_right_fix_nothing_is_offered_and_the_cursor_stays() {
+    let mut console = console();
+    let mut detail = three_plans();
+    approved(&mut detail.plans[2], 5, rolled_back("no recovery in time"));
+    let until = fixture::now();
+    approved(&mut detail.plans[0], 7, PlanState::Verifying { until });
+    tell(&mut console, &detail);
+    console.press("enter 7");
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+    detail.plans[0].state = PlanState::Succeeded;
+    calm(&mut detail);
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+    let screen = console.screen();
+    assert!(
+        screen.contains("plan 1 worked, verified: Title 1"),
+        "{screen}"
+    );
+    assert!(!screen.contains("approves plan 2"), "{screen}");
+    console.press("Y wait Y");
+    assert_eq!(console.commands(), []);
+    // What becomes void or is forgotten brings the old failure nowhere near the first row.
+    detail.plans[1].state = PlanState::Void {
+        reason: "calm".into(),
+    };
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+    console.press("esc");
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+}
+
+#[test]
+fn what_hurts_again_or_a_person_chose_since_is_offered_after_a_success() {
+    let mut detail = three_plans();
+    approved(&mut detail.plans[0], 7, PlanState::Succeeded);
+    let mut console = console();
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(2)), "it hurts");
+    calm(&mut detail);
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)), "it is calm");
+    detail.plans[2].because = vec![CHOSEN_BY_A_PERSON.into()];
+    detail.plans[2].created = fixture::at(9, 0);
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(3)), "chosen since");
+}
+
+#[test]
+fn a_plan_that_failed_under_the_cursor_stays_there_and_no_key_is_promised() {
+    let mut console = console();
+    let mut detail = three_plans();
+    let until = fixture::now();
+    approved(&mut detail.plans[2], 7, PlanState::Verifying { until });
+    tell(&mut console, &detail);
+    console.press("enter 7");
+    let reason =
+        "search, which is three hops away and was never named before, did not recover in 5m";
+    detail.plans[2].state = rolled_back(reason);
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(3)));
+    let screen = console.screen();
+    assert!(screen.contains("plan 1 waits: Title 1"), "{screen}");
+    let flat: Vec<&str> = screen.split_whitespace().collect();
+    let whole = format!("plan 3 did not help: rolled back, because {reason}");
+    assert!(
+        flat.join(" ").contains(&whole),
+        "the reason is cut: {screen}"
+    );
+}
+
+#[test]
+fn a_plan_stopped_by_a_person_did_not_fail() {
+    for (reason, words) in [
+        ("stopped by mia", "plan 3 was stopped by mia, and undone."),
+        (
+            "rolled back by mia",
+            "plan 3 was rolled back by mia, and undone.",
+        ),
+        (
+            "no recovery",
+            "plan 3 did not help and was rolled back: no recovery",
+        ),
+    ] {
+        let mut console = console();
+        let mut detail = three_plans();
+        approved(&mut detail.plans[2], 7, PlanState::Running { step: 0 });
+        tell(&mut console, &detail);
+        detail.plans[2].state = rolled_back(reason);
+        tell(&mut console, &detail);
+        let notice = console.state.notice.as_ref().map(|n| n.text.to_string());
+        assert_eq!(notice.as_deref(), Some(words));
+    }
+}
+
+/// Presses keys on an incident whose one plan ran and is in this state.
+fn undoing(risk: Risk, state: PlanState, keys: &str) -> Console {
+    let mut console = Console::live(100, 40, "dark");
+    let mut detail = fixture::detail();
+    let plan = &mut detail.plans[0];
+    plan.risk = risk;
+    plan.results = vec![result(plan, Outcome::Succeeded)];
+    if let Some(Some(undo)) = plan.rollback.first_mut() {
+        undo.title = "undo: Roll back".into();
+    }
+    plan.state = state;
+    tell(&mut console, &detail);
+    console.press(keys);
+    console
+}
+
+fn roll_back() -> Command {
+    Command::RollBack {
+        plan: PlanId(3),
+        digest: Some(fixture::plan().digest.to_string()),
+    }
+}
+
+#[test]
+fn a_plan_is_undone_only_after_its_undo_was_shown() {
+    let console = undoing(Risk::Medium, PlanState::Succeeded, "U");
+    let screen = console.screen();
+    for words in [
+        "Roll back plan 3",
+        "undo of: Roll back",
+        "$ kubectl rollout undo deployment/checkout --to-revision=812",
+        "your yes binds digest 9f2c41d07be3",
+        "[ Cancel ]",
+    ] {
+        assert!(screen.contains(words), "{words} is missing from\n{screen}");
+    }
+    assert_eq!(console.commands(), []);
+    let failed = || PlanState::Failed {
+        reason: "exit 1".into(),
+    };
+    let running = || PlanState::Running { step: 0 };
+    let cases = [
+        (Risk::Medium, PlanState::Succeeded, "U wait U", true),
+        (Risk::Medium, PlanState::Succeeded, "U U", false),
+        (Risk::Medium, PlanState::Succeeded, "U wait enter", false),
+        (Risk::Medium, failed(), "U wait tab enter", true),
+        (Risk::High, PlanState::Succeeded, "U wait tab enter", false),
+        (
+            Risk::High,
+            PlanState::Succeeded,
+            "U c h e c k o u t wait tab enter",
+            true,
+        ),
+        (Risk::High, running(), "U wait U", true),
+        (
+            Risk::Medium,
+            rolled_back("stopped by mia"),
+            "U wait U",
+            false,
+        ),
+    ];
+    for (risk, state, keys, does) in cases {
+        let expected = if does { vec![roll_back()] } else { vec![] };
+        let commands = undoing(risk, state.clone(), keys).commands();
+        assert_eq!(commands, expected, "{risk:?} {state:?} {keys}");
+    }
+}
+
+#[test]
+fn an_undo_binds_what_was_shown() {
+    let mut changed = fixture::detail();
+    changed.plans[0].state = PlanState::Succeeded;
+    changed.plans[0].digest = "another".into();
+    let mut ended = fixture::detail();
+    ended.plans[0].state = PlanState::Succeeded;
+    for (state, after) in [
+        (PlanState::Succeeded, changed),
+        (PlanState::Running { step: 0 }, ended),
+    ] {
+        let mut console = undoing(Risk::Medium, state, "U wait");
+        tell(&mut console, &after);
+        console.press("U");
+        assert_eq!(console.commands(), []);
+        let screen = console.screen();
+        assert!(screen.contains("The plan has changed"), "{screen}");
+    }
+}
+
+#[test]
+fn enter_on_cancel_says_that_nothing_was_done() {
+    for keys in ["x wait enter", "Y wait enter", "! wait enter"] {
+        let mut console = console();
+        console.press(keys);
+        let screen = console.screen();
+        assert!(
+            screen.contains("Cancelled: nothing was done"),
+            "{keys}\n{screen}"
+        );
+    }
+    let mut console = console();
+    console.press("x wait tab enter");
+    assert_eq!(
+        console.commands(),
+        [Command::Resolve { incident: CHECKOUT }]
+    );
+}
