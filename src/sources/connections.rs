@@ -19,8 +19,9 @@ use tokio::time::Instant;
 pub(super) const CONNECTIONS_MAX: usize = 1_024;
 /// Most connections of one peer: half of all, so that no peer alone can fill a listener.
 pub(super) const PEER_CONNECTIONS_MAX: usize = 512;
-/// A connection whose body is on its way for longer than this may be closed for a newcomer, in seconds.
-const ARRIVING_S_MIN: u64 = 5;
+/// A connection of whose body nothing came for longer than this may be closed for a newcomer, in
+/// milliseconds: longer than a packet takes to be sent again.
+const STALLED_MS_MIN: u64 = 500;
 
 /// All open connections of a listener; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +53,7 @@ struct Open {
 enum Activity {
     /// Accepted, and not a whole request head since.
     Silent(Instant),
-    /// A request's head is there, its body is on its way.
+    /// A request's head is there, its body is on its way; the last of it came then.
     Arriving(Instant),
     /// We work on the answer, or send it.
     Answering,
@@ -145,8 +146,8 @@ impl Activity {
         match self {
             Self::Silent(since) | Self::Idle(since) => Some((0, since)),
             Self::Arriving(since) => {
-                let is_slow = now.duration_since(since) >= Duration::from_secs(ARRIVING_S_MIN);
-                is_slow.then_some((1, since))
+                let is_stalled = now.duration_since(since) >= Duration::from_millis(STALLED_MS_MIN);
+                is_stalled.then_some((1, since))
             }
             Self::Answering => None,
         }
@@ -167,6 +168,11 @@ impl Connection {
     /// Notes that the peer of a one-way connection said something.
     pub(super) fn heard(&self) {
         self.open.set(Activity::Idle(Instant::now()));
+    }
+
+    /// Notes that what the peer of a one-way connection said is not handed over yet.
+    pub(super) fn busy(&self) {
+        self.open.set(Activity::Answering);
     }
 
     /// Notes that a request's head is there; its body must be read through what this gives.
@@ -203,6 +209,14 @@ impl Open {
         *lock(&self.activity) = activity;
     }
 
+    /// A piece of a body came.
+    fn has_grown(&self) {
+        let mut activity = lock(&self.activity);
+        if let Activity::Arriving(since) = &mut *activity {
+            *since = Instant::now();
+        }
+    }
+
     /// All of a body is there, or nobody wants the rest.
     fn has_arrived(&self) {
         let mut activity = lock(&self.activity);
@@ -223,6 +237,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for ArrivingBody<B> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
             self.open.has_arrived();
+        } else if polled.is_ready() {
+            self.open.has_grown();
         }
         polled
     }
@@ -327,9 +343,45 @@ mod tests {
         // A body that dawdles holds its place for a moment only.
         let bodies: Vec<_> = busy.iter().map(|c| c.asked(Body::from("x"))).collect();
         assert!(all.admit(peer(1)).is_none());
-        tokio::time::advance(Duration::from_secs(ARRIVING_S_MIN)).await;
+        tokio::time::advance(Duration::from_millis(STALLED_MS_MIN)).await;
         assert!(all.admit(peer(1)).is_some());
         drop(bodies);
         assert!(!busy.last().unwrap().is_silent());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_sent_bodies_that_are_renewed_keep_nobody_out() {
+        let all = Connections::default();
+        let mut half_sent = std::collections::VecDeque::new();
+        // All places taken within four seconds, and each given up and taken again after that.
+        for n in 0..4 * PEER_CONNECTIONS_MAX {
+            if half_sent.len() == PEER_CONNECTIONS_MAX {
+                half_sent.pop_front();
+            }
+            let connection = all.admit(peer(1)).expect("the longest stalled gives way");
+            let body = connection.asked(Body::from("x"));
+            half_sent.push_back((connection, body));
+            tokio::time::advance(Duration::from_millis(8)).await;
+            if n % 40 == 0 {
+                let good = all.admit(peer(1)).expect("a good sender is let in");
+                assert!(!is_closed(&good));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_to_hand_over_is_not_closed() {
+        let all = Connections::default();
+        let streams: Vec<_> = (0..PEER_CONNECTIONS_MAX)
+            .map(|_| all.admit(peer(1)).unwrap())
+            .collect();
+        for stream in &streams {
+            stream.busy();
+        }
+        later().await;
+        assert!(all.admit(peer(1)).is_none());
+        streams[3].heard();
+        assert!(all.admit(peer(1)).is_some());
+        assert!(is_closed(&streams[3]));
     }
 }

@@ -83,6 +83,14 @@ pub(super) struct Received {
     _room: OwnedSemaphorePermit,
 }
 
+/// A body after decompression, and the room it takes beside the one as sent.
+#[derive(Debug)]
+pub(super) struct Plain {
+    bytes: Vec<u8>,
+    /// Given back when it was decoded.
+    _room: OwnedSemaphorePermit,
+}
+
 /// A body as it arrives, and the room it takes.
 struct Arrived {
     body: Bytes,
@@ -194,22 +202,30 @@ impl Limits {
         Ok(())
     }
 
-    /// Decompresses a gzip body, several members included.
-    pub(super) fn gunzip(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let mut plain = Vec::new();
+    /// Decompresses a gzip body, several members included, as far as there is room for it.
+    pub(super) fn gunzip(&self, body: &[u8]) -> Result<Plain, Refusal> {
+        let mut bytes = Vec::new();
+        let mut room = self.room(0)?;
         let limit = self.body_bytes_max as u64;
-        flate2::read::MultiGzDecoder::new(body)
-            .take(limit + 1)
-            .read_to_end(&mut plain)
-            .map_err(|e| Refusal::Malformed(format!("the body is not gzip: {e}")))?;
-        if plain.len() as u64 > limit {
-            return Err(self.too_large("after gzip"));
+        let mut decoder = flate2::read::MultiGzDecoder::new(body).take(limit + 1);
+        loop {
+            let before = bytes.len();
+            let mut step = decoder.by_ref().take(AHEAD_BYTES_MAX as u64);
+            let read = step.read_to_end(&mut bytes);
+            read.map_err(|e| Refusal::Malformed(format!("the body is not gzip: {e}")))?;
+            if bytes.len() as u64 > limit {
+                return Err(self.too_large("after gzip"));
+            }
+            if bytes.len() == before {
+                return Ok(Plain { bytes, _room: room });
+            }
+            let wanted = bytes.len().div_ceil(PIECE_BYTES) - room.num_permits();
+            room.merge(self.room(wanted)?);
         }
-        Ok(plain)
     }
 
-    /// Decompresses a snappy block.
-    pub(super) fn unsnap(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    /// Decompresses a snappy block, if there is room for it.
+    pub(super) fn unsnap(&self, body: &[u8]) -> Result<Plain, Refusal> {
         let malformed = |e| Refusal::Malformed(format!("the body is not a snappy block: {e}"));
         let length = snap::raw::decompress_len(body).map_err(malformed)?;
         if length > self.body_bytes_max {
@@ -221,9 +237,11 @@ impl Limits {
             let why = format!("the snappy block says {length} bytes, more than it can hold");
             return Err(Refusal::Malformed(why));
         }
-        snap::raw::Decoder::new()
+        let room = self.room(length.div_ceil(PIECE_BYTES))?;
+        let bytes = snap::raw::Decoder::new()
             .decompress_vec(body)
-            .map_err(malformed)
+            .map_err(malformed)?;
+        Ok(Plain { bytes, _room: room })
     }
 
     fn too_large(&self, when: &str) -> Refusal {
@@ -231,6 +249,14 @@ impl Limits {
         Refusal::TooLarge(format!(
             "the body is longer than {limit} bytes {when} (`sources.body_bytes_max`)"
         ))
+    }
+}
+
+impl std::ops::Deref for Plain {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -284,12 +310,31 @@ mod tests {
     fn decompression_stops_at_the_limit() {
         let limits = Limits::new(1_000, 1);
         let snappy = |plain: &[u8]| snap::raw::Encoder::new().compress_vec(plain).unwrap();
-        assert_eq!(limits.gunzip(&gzip(&[7; 1_000])), Ok(vec![7; 1_000]));
-        assert_eq!(limits.unsnap(&snappy(&[7; 1_000])), Ok(vec![7; 1_000]));
+        for plain in [
+            limits.gunzip(&gzip(&[7; 1_000])),
+            limits.unsnap(&snappy(&[7; 1_000])),
+        ] {
+            assert_eq!(plain.as_deref(), Ok(&[7; 1_000][..]));
+        }
         let bomb = vec![0; 50_000_000];
         for refused in [limits.gunzip(&gzip(&bomb)), limits.unsnap(&snappy(&bomb))] {
             assert!(matches!(refused, Err(Refusal::TooLarge(_))), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn what_is_decompressed_takes_room_as_well() {
+        let limits = Limits::new(BODIES_BYTES_MIN, 8);
+        let plain = vec![7; BODIES_BYTES_MIN as usize / 2];
+        let sent = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+        let room = 2 * BODIES_MAX as usize;
+        let held: Vec<_> = (0..room).map(|_| limits.unsnap(&sent).unwrap()).collect();
+        let refused = [limits.unsnap(&sent), limits.gunzip(&gzip(&plain[..2_048]))];
+        for refused in refused {
+            assert_eq!(refused.err(), Some(Refusal::Crowded));
+        }
+        drop(held);
+        assert!(limits.unsnap(&sent).is_ok());
     }
 
     #[test]

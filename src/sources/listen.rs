@@ -20,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use super::SignalSender;
 use super::backoff::Backoff;
 use super::connections::{Connection, Connections};
 use super::tls::Tls;
+use super::{Rhythm, SignalSender, SourceRegistry};
 
 /// A connection without a whole request head for this long is closed, in seconds: longer than the
 /// minute between pushes of many senders.
@@ -34,6 +34,9 @@ const FIRST_HEAD_S_MAX: u64 = 10;
 
 /// Rest after a failed accept, in milliseconds: the usual reason is too many open files.
 const ACCEPT_REST_MS: u64 = 100;
+
+/// Name of the source that counts refused connections.
+const CROWD: &str = "connections";
 
 /// Why nothing listens.
 #[derive(Debug, Error)]
@@ -82,6 +85,7 @@ pub(super) async fn listen(
     router: Router,
     tls: Option<Tls>,
     sources: Vec<SignalSender>,
+    registry: SourceRegistry,
 ) {
     let mut backoff = Backoff::new();
     loop {
@@ -90,7 +94,7 @@ pub(super) async fn listen(
                 for source in &sources {
                     source.recovered();
                 }
-                return serve(listener, router, tls).await;
+                return serve(listener, router, tls, registry).await;
             }
             Err(error) => {
                 let why = error.to_string();
@@ -103,8 +107,14 @@ pub(super) async fn listen(
     }
 }
 
-/// Accepts connections forever; dropping the future closes them all.
-pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>) {
+/// Accepts connections forever; dropping the future closes them all. Those refused are counted by a
+/// source of their own, which is there from the first one on.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Tls>,
+    registry: SourceRegistry,
+) {
     let all = Connections::default();
     let mut connections = JoinSet::new();
     loop {
@@ -115,7 +125,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
             continue;
         };
         let Some(connection) = all.admit(peer.ip().to_canonical()) else {
-            tracing::debug!(%peer, "refused: all connections wait for answers");
+            let place = listener.local_addr();
+            let place = place.map_or_else(|_| String::new(), |at| format!("http://{at}"));
+            let crowd = registry.source(CROWD, Rhythm::Sporadic, &place);
+            crowd.send_back(1, &refused(peer));
             continue;
         };
         // An answer is one small write: waiting to fill a packet would only delay it.
@@ -135,6 +148,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
             }
         });
     }
+}
+
+/// Why a connection is not taken.
+pub(super) fn refused(peer: SocketAddr) -> String {
+    let peer = peer.ip().to_canonical();
+    format!("a connection of {peer} was refused: all those open are at work")
 }
 
 /// Serves one connection to its end.

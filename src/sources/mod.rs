@@ -73,6 +73,7 @@ pub struct Listeners {
 pub struct Sources {
     config: Arc<Config>,
     clock: Clock,
+    registry: SourceRegistry,
     /// Where sources keep what they need after a restart; `None` keeps nothing.
     data_dir: Option<PathBuf>,
     limits: http::Limits,
@@ -182,6 +183,7 @@ impl Sources {
                 .collect(),
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
             clock,
+            registry: registry.clone(),
             data_dir: None,
             config,
         }
@@ -311,12 +313,19 @@ fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSende
 pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, beside: Router) {
     let mut tasks = JoinSet::new();
     let config = &sources.config;
+    let registry = sources.registry.clone();
     let routes = router(sources).merge(beside);
     if let Some(listener) = listeners.main {
-        tasks.spawn(listen::serve(listener, routes, tls.clone()));
+        tasks.spawn(listen::serve(
+            listener,
+            routes,
+            tls.clone(),
+            registry.clone(),
+        ));
     } else {
         let (address, receivers) = (config.listen, sources.receivers());
-        let listening = listen::listen(address, "listen", routes, tls.clone(), receivers);
+        let (tls, registry) = (tls.clone(), registry.clone());
+        let listening = listen::listen(address, "listen", routes, tls, receivers, registry);
         tasks.spawn(listening);
     }
     if let Some(sender) = sources.syslog.clone() {
@@ -332,9 +341,10 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     if let (Some(address), Some(sender)) = (config.otlp_listener(), sources.otlp.clone()) {
         let routes = otlp_router(sources, sender.clone());
         if let Some(listener) = listeners.otlp {
-            tasks.spawn(listen::serve(listener, routes, tls));
+            tasks.spawn(listen::serve(listener, routes, tls, registry));
         } else {
-            let listening = listen::listen(address, "otlp_listen", routes, tls, vec![sender]);
+            let listening =
+                listen::listen(address, "otlp_listen", routes, tls, vec![sender], registry);
             tasks.spawn(listening);
         }
     }

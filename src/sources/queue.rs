@@ -286,6 +286,8 @@ impl SourceState {
 
     fn row(&self, now: Time) -> SourceRow {
         let mut heard = lock(&self.heard);
+        // The clock was set back: silence is counted from now, not from a time still to come.
+        heard.last_seen = heard.last_seen.map(|seen| seen.min(now));
         if let Some(why) = heard.fresh_refusal.take() {
             heard.last_refusal = Some(LastRefusal { at: now, why });
         }
@@ -428,9 +430,12 @@ mod tests {
         }
         assert_eq!(health(129), [SourceHealth::Live, SourceHealth::Live]);
         assert_eq!(health(200), [SourceHealth::Live, SourceHealth::Blind]);
+        // A clock set back by an hour hides a silent source for as long as any other silence.
+        assert_eq!(health(-3_600), [SourceHealth::Live, SourceHealth::Live]);
+        assert_eq!(health(-3_400), [SourceHealth::Live, SourceHealth::Blind]);
         sporadic.fail("port 9093 is in use");
-        assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Live]);
+        assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Blind]);
         sporadic.recovered();
-        assert_eq!(health(62), [SourceHealth::Live, SourceHealth::Live]);
+        assert_eq!(health(62), [SourceHealth::Live, SourceHealth::Blind]);
     }
 }

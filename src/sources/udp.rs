@@ -4,6 +4,7 @@
 //! the system had to drop before we came to read it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -83,7 +84,7 @@ pub(super) async fn receive(
                 let signals = reader.tick(clock());
                 // Counted as lost by the queue.
                 let _ = sender.send_or_lose(signals);
-                let dropped = socket.local_addr().map_or(0, drops);
+                let dropped = drops(socket.as_fd());
                 if dropped > dropped_before {
                     let why = "the system dropped datagrams: they came faster than they were read";
                     sender.lose(dropped - dropped_before, why);
@@ -116,23 +117,26 @@ fn batch(
     signals
 }
 
-/// Datagrams that the system dropped at this address since the socket was opened.
-fn drops(address: SocketAddr) -> u64 {
+/// Datagrams that the system dropped at this socket since it was opened.
+fn drops(socket: BorrowedFd<'_>) -> u64 {
+    let Ok(stat) = rustix::fs::fstat(socket) else {
+        return 0;
+    };
     let tables = PROC_TABLES.iter();
-    let texts = tables.filter_map(|table| std::fs::read_to_string(table).ok());
-    texts.map(|text| drops_of_port(&text, address.port())).sum()
+    let mut texts = tables.filter_map(|table| std::fs::read_to_string(table).ok());
+    let found = texts.find_map(|text| drops_of_inode(&text, stat.st_ino));
+    found.unwrap_or(0)
 }
 
-/// `sl local_address rem_address st tx_queue:rx_queue … drops`: an address ends in its port, in hex.
-fn drops_of_port(table: &str, port: u16) -> u64 {
-    let suffix = format!(":{port:04X}");
-    let rows = table.lines().skip(1).filter_map(|line| {
+/// `sl local_address rem_address st tx_queue:rx_queue … inode ref pointer drops`: others may have a
+/// socket on the same port, but none with the same inode.
+fn drops_of_inode(table: &str, inode: u64) -> Option<u64> {
+    table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
-        let is_ours = fields.nth(1)?.ends_with(&suffix);
+        let is_ours = fields.nth(9)?.parse() == Ok(inode);
         let drops = fields.last()?.parse::<u64>().ok()?;
         is_ours.then_some(drops)
-    });
-    rows.sum()
+    })
 }
 
 #[cfg(test)]
@@ -143,10 +147,15 @@ mod tests {
     fn drops_are_read_from_the_systems_table() {
         let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
              112: 0100007F:0202 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 17\n\
-             113: 0100007F:1FBD 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1235 2 0000000000000000 3\n";
-        assert_eq!(drops_of_port(table, 514), 17);
-        assert_eq!(drops_of_port(table, 8_125), 3);
-        assert_eq!(drops_of_port(table, 9), 0);
-        assert_eq!(drops_of_port("garbage\n\u{0}", 9), 0);
+             113: 0200007F:0202 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1235 2 0000000000000000 3\n";
+        // Both have port 514, each at an address of its own.
+        assert_eq!(drops_of_inode(table, 1_234), Some(17));
+        assert_eq!(drops_of_inode(table, 1_235), Some(3));
+        assert_eq!(drops_of_inode(table, 9), None);
+        assert_eq!(drops_of_inode("garbage\n\u{0}", 9), None);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let inode = rustix::fs::fstat(&socket).unwrap().st_ino;
+        let table = std::fs::read_to_string(PROC_TABLES[0]).unwrap();
+        assert_eq!(drops_of_inode(&table, inode), Some(0), "the system's own");
     }
 }

@@ -149,6 +149,9 @@ impl Seen {
             Version::V2 => (MESSAGE_V2, self.read_v2(body)),
         };
         let taken = read.map_err(|e| Refusal::Malformed(format!("not a {message}: {e}")))?;
+        if let Some(why) = taken.too_much {
+            return Err(Refusal::TooLarge(why));
+        }
         if taken.is_too_much() {
             let why = format!("more than {SIGNALS_REQUEST_MAX} samples in one request");
             return Err(Refusal::TooLarge(why));

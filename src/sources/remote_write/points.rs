@@ -17,6 +17,9 @@ const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
 /// A histogram that goes up and down, by its reset hint.
 const RESET_HINT_GAUGE: u64 = 3;
 
+/// Most labels of a series that are looked at: far more than anybody can use.
+pub(super) const LABELS_SENT_MAX: usize = 1_024;
+
 /// What a body held.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -28,6 +31,8 @@ pub(super) struct Taken {
     pub(super) samples: u64,
     /// Native histograms that were taken.
     pub(super) histograms: u64,
+    /// Why the whole request is refused: something in it has no end.
+    pub(super) too_much: Option<String>,
 }
 
 /// Which series of a metric a value belongs to.
@@ -176,12 +181,17 @@ impl<'a, F: FnMut(Part) -> Result<Arc<Series>, String>> Points<'a, F> {
     }
 
     pub(super) fn refuse(&mut self, why: &str) {
-        self.taken.refused += 1;
-        self.taken.reason.get_or_insert_with(|| why.to_owned());
+        self.taken.refuse(why);
     }
 }
 
 impl Taken {
+    /// Counts a series or sample that is not taken.
+    pub(super) fn refuse(&mut self, why: &str) {
+        self.refused += 1;
+        self.reason.get_or_insert_with(|| why.to_owned());
+    }
+
     /// Whether the request holds more than may be taken of one.
     pub(super) fn is_too_much(&self) -> bool {
         self.signals.len() > SIGNALS_REQUEST_MAX
@@ -201,12 +211,17 @@ impl Taken {
     }
 }
 
-/// Reads a length-delimited list of numbers, or a single one.
-pub(super) fn numbers(field: u32, value: Value<'_>, into: &mut Vec<u64>) -> Result<(), WireError> {
+/// Reads a length-delimited list of numbers, or a single one; stops at the first beyond `max`.
+pub(super) fn numbers(
+    field: u32,
+    value: Value<'_>,
+    into: &mut Vec<u64>,
+    max: usize,
+) -> Result<(), WireError> {
     match value {
         Value::Bytes(packed) => {
             let mut packed = Fields::of(packed);
-            while !packed.rest().is_empty() {
+            while !packed.rest().is_empty() && into.len() <= max {
                 into.push(packed.varint()?);
             }
         }

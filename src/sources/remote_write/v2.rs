@@ -6,10 +6,16 @@
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::Seen;
-use super::points::{Points, Taken, numbers};
+use super::points::{LABELS_SENT_MAX, Points, Taken, numbers};
 use crate::model::{SeriesKind, Unit};
 use crate::sources::naming::{kind_by_name, unit_of_word};
 use crate::sources::wire::{Fields, Value, WireError};
+
+/// Most symbols of one request: each takes sixteen times the room of the shortest as sent. A request of
+/// Prometheus holds some thousands.
+const SYMBOLS_MAX: usize = 262_144;
+/// Most references of one series: two for each label.
+const REFS_MAX: usize = 2 * LABELS_SENT_MAX;
 
 /// A symbol and its hash.
 type Symbol<'a> = (&'a str, u128);
@@ -32,8 +38,11 @@ struct Scratch {
 impl Seen {
     /// Reads an `io.prometheus.write.v2.Request`: symbols (4), then series (5).
     pub(super) fn read_v2(&self, body: &[u8]) -> Result<Taken, WireError> {
-        let symbols = symbols(body)?;
         let mut taken = Taken::default();
+        let Some(symbols) = symbols(body)? else {
+            taken.too_much = Some(format!("more than {SYMBOLS_MAX} symbols in one request"));
+            return Ok(taken);
+        };
         let mut scratch = Scratch::default();
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
@@ -61,9 +70,13 @@ impl Seen {
         let mut fields = Fields::of(message);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => numbers(1, value, &mut scratch.refs)?,
+                1 => numbers(1, value, &mut scratch.refs, REFS_MAX)?,
                 5 => metadata = Metadata::read(value)?,
                 _ => {}
+            }
+            if scratch.refs.len() > REFS_MAX {
+                taken.refuse(&format!("a series has more than {LABELS_SENT_MAX} labels"));
+                return Ok(());
             }
         }
         scratch.key.clear();
@@ -118,16 +131,20 @@ impl Metadata {
     }
 }
 
-fn symbols(body: &[u8]) -> Result<Vec<Symbol<'_>>, WireError> {
+/// The table of a request; `None` if it is longer than we take.
+fn symbols(body: &[u8]) -> Result<Option<Vec<Symbol<'_>>>, WireError> {
     let mut symbols = Vec::new();
     let mut fields = Fields::of(body);
     while let Some((number, value)) = fields.next()? {
         if number == 4 {
+            if symbols.len() == SYMBOLS_MAX {
+                return Ok(None);
+            }
             let text = value.text(4)?;
             symbols.push((text, xxh3_128(text.as_bytes())));
         }
     }
-    Ok(symbols)
+    Ok(Some(symbols))
 }
 
 fn symbol<'a, 's>(symbols: &'s [Symbol<'a>], at: u64) -> Option<&'s Symbol<'a>> {
@@ -147,4 +164,42 @@ fn pairs<'a>(
         [name, value] => Ok((text(*name)?, text(*value)?)),
         _ => Err("a label has a name and no value".to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::RwLock;
+
+    use super::*;
+    use crate::sources::series::SeriesCache;
+
+    fn seen() -> Seen {
+        Seen {
+            series: SeriesCache::new(10),
+            kinds: RwLock::default(),
+        }
+    }
+
+    #[test]
+    fn a_table_or_a_series_without_end_is_refused() {
+        let empty_symbols = [0x22, 0x00].repeat(SYMBOLS_MAX + 1);
+        let taken = seen().read_v2(&empty_symbols).unwrap();
+        let why = "more than 262144 symbols in one request";
+        assert_eq!(taken.too_much.as_deref(), Some(why));
+        let all = seen().read_v2(&empty_symbols[2..]).unwrap();
+        assert_eq!(all.too_much, None);
+
+        // A series of packed references, all to symbol 0: key 5, then key 1 within.
+        let refs = vec![0; REFS_MAX + 2];
+        let varint = |n: usize| [(n % 128 + 128) as u8, (n / 128) as u8];
+        let mut series = vec![0x0a];
+        series.extend(varint(refs.len()));
+        series.extend(refs);
+        let mut body = vec![0x2a];
+        body.extend(varint(series.len()));
+        body.extend(series);
+        let taken = seen().read_v2(&body).unwrap();
+        let why = "a series has more than 1024 labels";
+        assert_eq!((taken.refused, taken.reason.as_deref()), (1, Some(why)));
+    }
 }

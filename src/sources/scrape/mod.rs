@@ -203,7 +203,7 @@ impl Book {
     /// Reads an answer: its samples, and the ends of series that are no longer among them.
     fn read(&mut self, answer: &Answer, limits: &Limits, at: Time) -> Result<Vec<Signal>, String> {
         let unzipped;
-        let plain = if answer.is_gzip {
+        let plain: &[u8] = if answer.is_gzip {
             unzipped = limits.gunzip(&answer.body).map_err(|e| e.to_string())?;
             &unzipped
         } else {
@@ -218,9 +218,9 @@ impl Book {
             if current.len() > SAMPLES_MAX || signals.len() > SAMPLES_MAX {
                 return Err(format!("more than {SAMPLES_MAX} samples"));
             }
-            let is_marker = sample.value.to_bits() == STALE_NAN;
-            // Values that are no numbers say nothing, but their series is there.
-            if !sample.value.is_nan() || is_marker {
+            // Values that are no numbers say nothing, but their series is there. A text cannot hold
+            // the marker of an end.
+            if !sample.value.is_nan() {
                 let at = sample.at_ms.map_or(at, Time::from_ms);
                 signals.push(point(series, at, sample.value));
             }

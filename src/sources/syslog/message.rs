@@ -23,22 +23,24 @@ const GUESS_MS_MAX: i64 = 26 * 3_600_000;
 const NAMELESS: &str = "syslog";
 /// Names under which structured data carries a trace.
 const TRACE_PARAMS: [&str; 4] = ["traceId", "trace_id", "traceid", "trace-id"];
+/// Length of the id of a trace, in hex digits.
+const TRACE_DIGITS: usize = 32;
 
 /// Reads the messages of one listener or connection.
 #[derive(Debug)]
 pub(super) struct Reader {
     labels: Recent<u64, Labels>,
-    /// The zone of times that name none.
-    zone: FixedOffset,
+    /// The zone of times that name none; this machine's if not given.
+    zone: Option<FixedOffset>,
 }
 
 impl Reader {
     /// Times without a zone are taken to be in the zone of this machine.
     pub(super) fn new() -> Self {
-        Self::in_zone(*Local::now().offset())
+        Self::in_zone(None)
     }
 
-    fn in_zone(zone: FixedOffset) -> Self {
+    fn in_zone(zone: Option<FixedOffset>) -> Self {
         Self {
             labels: Recent::new(LABELS_REMEMBERED_MAX),
             zone,
@@ -77,7 +79,7 @@ impl Reader {
         }
         let today = local(now, self.zone)?;
         let year = |date: IncompleteDate| nearest_year(date, &today);
-        let zone = Some(self.zone);
+        let zone = Some(*today.offset());
         let parsed = parse_message_with_year_exact_tz(text, year, zone, Variant::Either);
         let mut message = parsed.ok().filter(|message| message.severity.is_some())?;
         // A guessed year may lie a month ahead for a sender whose clock is wrong.
@@ -121,8 +123,16 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text != "-"
 }
 
-fn local(now: Time, zone: FixedOffset) -> Option<DateTime<FixedOffset>> {
-    zone.timestamp_millis_opt(now.ms()).single()
+/// The time of day where times name no zone. A machine's own zone is asked anew each time: its offset
+/// changes twice a year.
+fn local(now: Time, zone: Option<FixedOffset>) -> Option<DateTime<FixedOffset>> {
+    match zone {
+        Some(zone) => zone.timestamp_millis_opt(now.ms()).single(),
+        None => {
+            let here = Local.timestamp_millis_opt(now.ms()).single()?;
+            Some(here.fixed_offset())
+        }
+    }
 }
 
 /// The year that brings a date nearest to today: December's messages are read in January too.
@@ -151,7 +161,10 @@ fn trace(message: &Message<&str>) -> Option<TraceId> {
     let elements = message.structured_data.iter();
     let mut params = elements.flat_map(|element| &element.params);
     let (_, id) = params.find(|(name, _)| TRACE_PARAMS.contains(name))?;
-    u128::from_str_radix(id, 16).ok().map(TraceId)
+    // The parser would take a sign, and shorter ids are those of another format.
+    let is_id = id.len() == TRACE_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let id = u128::from_str_radix(id, 16).ok().filter(|_| is_id)?;
+    Some(TraceId(id))
 }
 
 #[cfg(test)]
@@ -171,7 +184,7 @@ mod tests {
 
     fn read(raw: &[u8], now: &str) -> Option<LogLine> {
         let zone = FixedOffset::east_opt(3_600).unwrap();
-        match Reader::in_zone(zone).read(raw, PEER, time(now)) {
+        match Reader::in_zone(Some(zone)).read(raw, PEER, time(now)) {
             Some(Signal::Log(line)) => Some(*line),
             other => {
                 assert_eq!(other, None);
@@ -269,6 +282,32 @@ mod tests {
             "<13>1 2026-11-20T15:22:15Z a b - - - \u{feff} ",
         ] {
             assert_eq!(read(empty.as_bytes(), NOW), None, "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn only_32_hex_digits_are_a_trace() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let signed = format!("+{}", &id[1..]);
+        for (sent, expected) in [
+            (id, Some(TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736))),
+            ("+ff", None),
+            ("ff", None),
+            (&*signed, None),
+            ("4bf92f3577b34da6a3ce929d0e0e47360", None),
+        ] {
+            let text = format!("<13>1 - n app - - [m@1 traceId=\"{sent}\"] x");
+            let line = read(text.as_bytes(), NOW).expect("there is text");
+            assert_eq!(line.trace, expected, "{sent}");
+        }
+    }
+
+    #[test]
+    fn the_zone_of_this_machine_is_the_one_of_the_moment() {
+        for at in ["2026-01-15T12:00:00Z", "2026-07-15T12:00:00Z"] {
+            let here = Local.timestamp_millis_opt(time(at).ms()).single().unwrap();
+            let today = local(time(at), None).unwrap();
+            assert_eq!(today.offset(), here.fixed_offset().offset());
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
 use super::connections::{Connection, Connections};
-use super::listen::bind;
+use super::listen::{bind, refused};
 use super::tls::Tls;
 use super::udp::{self, ReadDatagram};
 use super::{Clock, SendError, SignalSender};
@@ -124,8 +124,10 @@ impl Listener {
                 tokio::time::sleep(Duration::from_millis(ACCEPT_REST_MS)).await;
                 continue;
             };
+            let address = peer;
             let peer = peer.ip().to_canonical();
             let Some(connection) = all.admit(peer) else {
+                self.sender.send_back(1, &refused(address));
                 continue;
             };
             let this = self.clone();
@@ -177,7 +179,6 @@ impl Listener {
         loop {
             // A connection that breaks is the sender's to open again.
             let length = stream.read(&mut chunk).await.unwrap_or(0);
-            connection.heard();
             let now = (self.clock)();
             let mut piece = Piece::default();
             let mut take = |raw: &[u8], is_cut: bool| {
@@ -192,9 +193,12 @@ impl Listener {
                 self.sender
                     .reject(1, &format!("{peer} broke off within a message"));
             }
+            // While it waits for room, what it brought would be lost with it.
+            connection.busy();
             if self.hand_over(piece).await.is_err() || length == 0 {
                 return;
             }
+            connection.heard();
         }
     }
 

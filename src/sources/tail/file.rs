@@ -1,7 +1,7 @@
 //! One file, followed: new lines, rotation, truncation, lines of bounded length.
 //!
-//! Every call of [`Follower::read`] does a bounded amount of work and never waits. A rotated file is
-//! read to its end before the new one is begun.
+//! Every call of [`Follower::read`] does a bounded amount of work and never waits. That another file has
+//! its path is told once its own end is reached; it never goes over to that one by itself.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -47,6 +47,8 @@ pub(super) enum Turn {
     Idle,
     /// Something was read, or the file was begun anew; there may be more.
     Read,
+    /// Nothing new, and another file has the path.
+    Rotated,
     /// The path is gone, and nothing has taken its place.
     Gone,
 }
@@ -138,12 +140,29 @@ impl Follower {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Turn::Gone),
             Err(error) => Err(error),
             Ok(there) if id_of(&there) == self.id => Ok(Turn::Idle),
-            Ok(_) => {
-                self.end_line(take);
-                *self = Self::open(&self.path, Begin::Start, self.line_bytes_max)?;
-                Ok(Turn::Read)
-            }
+            Ok(_) => Ok(Turn::Rotated),
         }
+    }
+
+    /// Which file it is.
+    pub(super) const fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// What the system says of the file, whatever it is called by now.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
+    /// How the file begins; `None` for an empty one.
+    pub(super) fn head(&self) -> io::Result<Option<Head>> {
+        let head = head_of(&self.file, HEAD_BYTES_MAX)?;
+        Ok((head != Head::default()).then_some(head))
+    }
+
+    /// How the file at a path begins; `None` for an empty one.
+    pub(super) fn head_at(path: &Path) -> io::Result<Option<Head>> {
+        Self::open(path, Begin::Start, 0)?.head()
     }
 
     /// Gives the line that has no end, because none will come.
@@ -309,12 +328,13 @@ mod tests {
         let rotated = folder.path().join("a.log.1");
         std::fs::rename(&path, &rotated).unwrap();
         assert_eq!(read(&mut follower), (Turn::Gone, lines(&[])));
-        append(&rotated, "2\nunended");
+        append(&rotated, "2\nunen");
         append(&path, "3\n");
         assert_eq!(read(&mut follower), (Turn::Read, lines(&["2"])));
+        assert_eq!(read(&mut follower), (Turn::Rotated, lines(&[])));
+        // Whoever writes still has the old one open.
+        append(&rotated, "ded\n");
         assert_eq!(read(&mut follower), (Turn::Read, lines(&["unended"])));
-        assert_eq!(read(&mut follower), (Turn::Read, lines(&["3"])));
-        assert_eq!(read(&mut follower), (Turn::Idle, lines(&[])));
     }
 
     #[test]

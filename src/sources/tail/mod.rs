@@ -1,13 +1,15 @@
 //! Log files, followed through rotation and truncation; patterns pick up files as they appear.
 //!
 //! Reading waits while the engine is behind, so that nothing is lost that the file still holds. Files
-//! take turns, so that a busy one never keeps the others waiting. How far each was handed over is kept
-//! over a restart; what was rotated away in between and cannot be found is counted.
+//! take turns, so that a busy one never keeps the others waiting. A rotated file is read beside the new
+//! one while its writer may still hold it. How far each was handed over is kept over a restart; what
+//! was rotated away in between and cannot be found is counted.
 
 mod file;
 mod glob;
 mod place;
 mod resume;
+mod rotated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,6 +23,7 @@ use crate::model::{Labels, LogLine, Signal, Time};
 use file::{Begin, Follower, Line, Turn};
 use place::{Place, Places};
 use resume::Earlier;
+use rotated::{ROTATED_MAX, Rotated, base_of, between};
 
 /// Rest between two looks at the files, in milliseconds.
 const POLL_MS: u64 = 250;
@@ -37,6 +40,9 @@ const POLLS_PER_EVENT_MAX: u32 = 4;
 /// Looks that a vanished file is kept open, for writers that still hold it: half a minute.
 const POLLS_GONE_MAX: u32 = 120;
 
+/// Scans that the place in a file is kept which cannot be opened: a minute.
+const SCANS_UNOPENED_MAX: u64 = 12;
+
 /// Most events handed over at once.
 const EVENTS_PER_BATCH_MAX: usize = 8_192;
 
@@ -49,6 +55,8 @@ struct Tail {
     config: TailConfig,
     host: String,
     files: BTreeMap<PathBuf, Followed>,
+    /// Files that had these paths before, the longest kept first.
+    rotated: Vec<Rotated>,
     /// The file that had its turn last; the next look begins behind it.
     served: Option<PathBuf>,
     polls: u64,
@@ -56,7 +64,7 @@ struct Tail {
     unopened: Option<String>,
     /// `None` when nothing is kept.
     places: Option<Places>,
-    /// Where an earlier run was, until the first scan.
+    /// Where an earlier run was, until all of it is gone on with or given up.
     earlier: Option<Earlier>,
     /// What the last look found is in the queue.
     is_handed_over: bool,
@@ -64,6 +72,8 @@ struct Tail {
     handed_over: Option<BTreeMap<PathBuf, Place>>,
     /// The same as of the last write, which is what the next one writes.
     settled: Option<BTreeMap<PathBuf, Place>>,
+    /// What is on the disk, so that the same is not written again.
+    written: Option<BTreeMap<PathBuf, Place>>,
     written_at: Time,
     /// What was missed while we were away, to be counted by the next look.
     missed: Vec<String>,
@@ -153,6 +163,7 @@ impl Tail {
             config,
             host,
             files: BTreeMap::new(),
+            rotated: Vec::new(),
             served: None,
             polls: 0,
             unopened: None,
@@ -160,6 +171,7 @@ impl Tail {
             is_handed_over: false,
             handed_over: left.clone(),
             settled: left.clone(),
+            written: left.clone(),
             earlier: left.map(Earlier::new),
             written_at: Time::ZERO,
             missed,
@@ -171,23 +183,28 @@ impl Tail {
         let mut look = Look::default();
         self.note_places();
         if self.polls.is_multiple_of(POLLS_PER_SCAN) {
-            self.scan();
+            self.scan(now);
         }
-        look.missed = std::mem::take(&mut self.missed);
         look.problem.clone_from(&self.unopened);
         self.polls += 1;
-        let mut lost = Vec::new();
+        let unfinished = self.look_at_rotated(now, &mut look);
+        let (mut lost, mut rotated) = (Vec::new(), Vec::new());
         for path in self.turns() {
             if look.signals.len() >= EVENTS_PER_BATCH_MAX {
                 look.more = true;
                 break;
             }
+            // What came before it is read first.
+            if unfinished.contains(&path) {
+                continue;
+            }
             let Some(followed) = self.files.get_mut(&path) else {
                 continue;
             };
             match followed.look(self.config.multiline, now, &mut look) {
-                Ok(true) => {}
-                Ok(false) => lost.push(path.clone()),
+                Ok(Turn::Rotated) => rotated.push(path.clone()),
+                Ok(Turn::Gone) if followed.polls_gone >= POLLS_GONE_MAX => lost.push(path.clone()),
+                Ok(_) => {}
                 Err(error) => {
                     look.problem = Some(format!("cannot read {}: {error}", path.display()));
                     lost.push(path.clone());
@@ -200,6 +217,13 @@ impl Tail {
                 followed.close(self.config.multiline, now, &mut look);
             }
         }
+        for path in rotated {
+            look.more = true;
+            if let Err(error) = self.rotate(&path, now) {
+                look.problem = Some(format!("cannot open {}: {error}", path.display()));
+            }
+        }
+        look.missed = std::mem::take(&mut self.missed);
         if now.since(self.written_at) >= PLACES_EVERY_MS {
             self.written_at = now;
             self.write_settled(&mut look);
@@ -219,8 +243,96 @@ impl Tail {
         behind.chain(before).cloned().collect()
     }
 
+    /// Reads what late writers added to rotated files; gives the paths of those not read to their end.
+    fn look_at_rotated(&mut self, now: Time, look: &mut Look) -> BTreeSet<PathBuf> {
+        let multiline = self.config.multiline;
+        let mut unfinished = BTreeSet::new();
+        let mut index = 0;
+        while let Some(rotated) = self.rotated.get_mut(index) {
+            let has_room = look.signals.len() < EVENTS_PER_BATCH_MAX;
+            if !has_room || unfinished.contains(&rotated.base) {
+                look.more |= !has_room;
+                if !rotated.is_caught_up {
+                    unfinished.insert(rotated.base.clone());
+                }
+                index += 1;
+                continue;
+            }
+            let turn = rotated.followed.look(multiline, now, look);
+            // One that cannot be read any more is as good as gone, and that is told.
+            let is_kept = match turn {
+                Ok(turn) => rotated.looked(turn == Turn::Read, now),
+                Err(error) => {
+                    let path = rotated.base.display();
+                    look.problem = Some(format!("cannot read what {path} was: {error}"));
+                    false
+                }
+            };
+            if !is_kept {
+                let closed = self.rotated.remove(index);
+                closed.followed.close(multiline, now, look);
+                continue;
+            }
+            if !rotated.is_caught_up {
+                unfinished.insert(rotated.base.clone());
+            }
+            index += 1;
+        }
+        unfinished
+    }
+
+    /// Goes over to the file that has a path now. The one before is kept beside it, and so are those
+    /// that came and went in between.
+    fn rotate(&mut self, path: &Path, now: Time) -> io::Result<()> {
+        let line_bytes_max = self.config.line_bytes_max as usize;
+        let Some(old) = self.files.get(path) else {
+            return Ok(());
+        };
+        let followed = self
+            .files
+            .values()
+            .chain(self.rotated.iter().map(|r| &r.followed));
+        let known = followed.map(|followed| followed.follower.id()).collect();
+        let between = between(path, &old.follower, &known)?;
+        let new = Follower::open(path, Begin::Start, line_bytes_max)?;
+        let labels = old.labels.clone();
+        let new = Followed::new(new, labels.clone());
+        self.missed.extend(between.missed);
+        if let Some(old) = self.files.insert(path.to_owned(), new) {
+            self.keep(Rotated::new(path.to_owned(), between.old_name, old, now));
+        }
+        for name in between.files {
+            match Follower::open(&name, Begin::Start, line_bytes_max) {
+                Ok(follower) => {
+                    let followed = Followed::new(follower, labels.clone());
+                    self.keep(Rotated::new(path.to_owned(), Some(name), followed, now));
+                }
+                Err(error) => {
+                    let why = format!("cannot open {}: {error}; it is missed", name.display());
+                    self.missed.push(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, rotated: Rotated) {
+        if self.rotated.len() >= ROTATED_MAX {
+            let given_up = self.rotated.remove(0);
+            if !given_up.is_caught_up {
+                let path = given_up.base.display();
+                let why = format!(
+                    "more than {ROTATED_MAX} rotated files: {path} was not read to its end"
+                );
+                self.missed.push(why);
+            }
+        }
+        self.rotated.push(rotated);
+    }
+
     /// Opens files that match and are not followed yet.
-    fn scan(&mut self) {
+    fn scan(&mut self, now: Time) {
+        let mut unopened = BTreeSet::new();
         self.unopened = None;
         let is_first = self.polls == 0;
         let matching: BTreeSet<PathBuf> = self
@@ -245,12 +357,40 @@ impl Tail {
                 Err(error) => {
                     let why = format!("cannot open {}: {error}", path.display());
                     self.unopened = Some(why);
+                    unopened.insert(path.clone());
                 }
             }
         }
-        // What is not found by now will not be: later files are begun at their start.
+        self.resume_rotated(&matching, now);
+        // What is not found by now will not be; what cannot be opened may be in a moment.
         if let Some(earlier) = self.earlier.take() {
-            self.missed.extend(earlier.missed());
+            if self.polls >= SCANS_UNOPENED_MAX * POLLS_PER_SCAN {
+                unopened.clear();
+            }
+            let (waiting, missed) = earlier.settle(&unopened);
+            self.earlier = waiting;
+            self.missed.extend(missed);
+        }
+    }
+
+    /// Goes on in files that were rotated shortly before the earlier run ended.
+    fn resume_rotated(&mut self, matching: &BTreeSet<PathBuf>, now: Time) {
+        let line_bytes_max = self.config.line_bytes_max as usize;
+        let found = self.earlier.as_ref().map(|e| e.rotated(matching));
+        for (name, (found, place)) in found.unwrap_or_default() {
+            // One that is followed under a name of its own is no business of this one.
+            if matching.contains(&found) {
+                continue;
+            }
+            let base = base_of(&name, matching.iter()).unwrap_or(&name);
+            let resumed = Follower::resume(base, &found, &place, line_bytes_max);
+            if let Ok(Some(follower)) = resumed {
+                let followed = Followed::new(follower, labels(&self.config, &self.host, base));
+                self.keep(Rotated::new(base.clone(), Some(found), followed, now));
+                if let Some(earlier) = &mut self.earlier {
+                    earlier.take_up(place);
+                }
+            }
         }
     }
 
@@ -282,8 +422,15 @@ impl Tail {
             return;
         }
         let places = self.handed_over.get_or_insert_default();
-        places.retain(|path, _| self.files.contains_key(path));
-        for (path, followed) in &mut self.files {
+        let names = self.rotated.iter().filter_map(|r| r.name.as_ref());
+        let names: BTreeSet<&PathBuf> = self.files.keys().chain(names).collect();
+        places.retain(|path, _| names.contains(path));
+        // Where we were in files that cannot be opened for now.
+        let waiting = self.earlier.iter().flat_map(Earlier::places);
+        places.extend(waiting.map(|(path, place)| (path.clone(), *place)));
+        let rotated = self.rotated.iter_mut();
+        let rotated = rotated.filter_map(|r| Some((r.name.as_ref()?, &mut r.followed)));
+        for (path, followed) in self.files.iter_mut().chain(rotated) {
             if !std::mem::take(&mut followed.is_read) {
                 continue;
             }
@@ -297,10 +444,15 @@ impl Tail {
     /// Writes what was handed over one period ago.
     fn write_settled(&mut self, look: &mut Look) {
         if let (Some(places), Some(settled)) = (&self.places, &self.settled)
-            && let Err(error) = places.write(settled)
+            && self.written != self.settled
         {
-            let path = places.path().display();
-            look.problem = Some(format!("cannot write {path}: {error}"));
+            match places.write(settled) {
+                Ok(()) => self.written.clone_from(&self.settled),
+                Err(error) => {
+                    let path = places.path().display();
+                    look.problem = Some(format!("cannot write {path}: {error}"));
+                }
+            }
         }
         self.settled.clone_from(&self.handed_over);
     }
@@ -311,6 +463,7 @@ impl Drop for Tail {
     fn drop(&mut self) {
         self.note_places();
         if let (Some(places), Some(handed_over)) = (&self.places, &self.handed_over)
+            && self.written != self.handed_over
             && let Err(error) = places.write(handed_over)
         {
             let path = places.path().display();
@@ -333,8 +486,8 @@ impl Followed {
         }
     }
 
-    /// Reads what was added; `false` once the file is gone for good.
-    fn look(&mut self, multiline: bool, now: Time, look: &mut Look) -> io::Result<bool> {
+    /// Reads what was added.
+    fn look(&mut self, multiline: bool, now: Time, look: &mut Look) -> io::Result<Turn> {
         let (held_from, joiner) = (&mut self.held_from, &mut self.joiner);
         let mut taker = Taker {
             labels: &self.labels,
@@ -349,7 +502,9 @@ impl Followed {
                 self.is_read = true;
                 (self.polls_idle, self.polls_gone) = (0, 0);
             }
-            Turn::Idle => (self.polls_idle, self.polls_gone) = (self.polls_idle + 1, 0),
+            Turn::Idle | Turn::Rotated => {
+                (self.polls_idle, self.polls_gone) = (self.polls_idle + 1, 0)
+            }
             Turn::Gone => {
                 self.polls_idle += 1;
                 self.polls_gone += 1;
@@ -358,7 +513,7 @@ impl Followed {
         if self.polls_idle >= POLLS_PER_EVENT_MAX {
             self.flush(now, look);
         }
-        Ok(self.polls_gone < POLLS_GONE_MAX)
+        Ok(turn)
     }
 
     /// Gives what is held of a file that will not come back.

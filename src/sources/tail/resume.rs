@@ -50,16 +50,38 @@ impl Earlier {
         self.taken_up.insert(place.id);
     }
 
-    /// What nobody can read any more, file by file.
-    pub(super) fn missed(self) -> impl Iterator<Item = String> {
+    /// Where we were in files that had another name before and are called otherwise by now: each
+    /// with the name it had when that was noted.
+    pub(super) fn rotated(&self, matching: &BTreeSet<PathBuf>) -> Vec<(PathBuf, Found)> {
+        let apart = self.by_path.iter();
+        let apart = apart.filter(|(name, place)| {
+            !matching.contains(*name) && !self.taken_up.contains(&place.id)
+        });
+        apart
+            .filter_map(|(name, place)| Some((name.clone(), (renamed(name, place.id)?, *place))))
+            .collect()
+    }
+
+    /// Places that are not gone on with yet.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&PathBuf, &Place)> {
+        self.by_path.iter()
+    }
+
+    /// Splits what is left into files of `waiting`, for a later scan, and what nobody can read any
+    /// more, file by file.
+    pub(super) fn settle(self, waiting: &BTreeSet<PathBuf>) -> (Option<Self>, Vec<String>) {
         let left = self.by_path.into_iter();
-        left.filter(move |(_, place)| !self.taken_up.contains(&place.id))
-            .map(|(path, place)| {
-                let (path, offset) = (path.display(), place.offset);
-                format!(
-                    "{path} was rotated away or emptied while nobody read it: whatever followed byte {offset} is missed"
-                )
-            })
+        let left = left.filter(|(_, place)| !self.taken_up.contains(&place.id));
+        let (waiting, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            left.partition(|(path, _)| waiting.contains(path));
+        let missed = gone.into_iter().map(|(path, place)| {
+            let (path, offset) = (path.display(), place.offset);
+            format!(
+                "{path} was rotated away or emptied while nobody read it: whatever followed byte {offset} is missed"
+            )
+        });
+        let missed = missed.collect();
+        ((!waiting.is_empty()).then(|| Self::new(waiting)), missed)
     }
 }
 
@@ -72,4 +94,35 @@ fn renamed(path: &Path, id: FileId) -> Option<PathBuf> {
         .filter(|entry| entry.ino() == id.inode)
         .find(|entry| entry.metadata().is_ok_and(|there| id_of(&there) == id))
         .map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::place::Head;
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_keeps_its_place_and_others_are_missed() {
+        let place = |inode| Place {
+            id: FileId { device: 1, inode },
+            head: Head::default(),
+            offset: 10 * inode,
+        };
+        let by_path = [("/a.log", 1), ("/b.log", 2), ("/c.log", 3)];
+        let by_path = by_path.map(|(path, inode)| (PathBuf::from(path), place(inode)));
+        let mut earlier = Earlier::new(BTreeMap::from(by_path));
+        earlier.take_up(place(1));
+        let unopened = BTreeSet::from([PathBuf::from("/b.log")]);
+        let (waiting, missed) = earlier.settle(&unopened);
+        let why = "/c.log was rotated away or emptied while nobody read it: whatever followed byte 30 is missed";
+        assert_eq!(missed, [why]);
+        let waiting = waiting.expect("one waits");
+        let kept: Vec<_> = waiting.places().collect();
+        assert_eq!(kept, [(&PathBuf::from("/b.log"), &place(2))]);
+        let (waiting, missed) = waiting.settle(&BTreeSet::new());
+        assert!(
+            waiting.is_none() && missed.len() == 1,
+            "given up in the end"
+        );
+    }
 }

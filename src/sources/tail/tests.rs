@@ -209,3 +209,109 @@ fn a_crash_repeats_lines_and_loses_none() {
     let look = settle(&mut again);
     assert_eq!(texts(&look), [("a", "one\n  at held back"), ("a", "two")]);
 }
+
+/// Every line that is to be read by `at_s`, in order.
+fn lines_by(tail: &mut Tail, at_s: i64) -> Vec<String> {
+    let mut lines = Vec::new();
+    for _ in 0..8 {
+        let look = tail.look(Time::from_secs(at_s));
+        assert_eq!(look.missed, Vec::<String>::new());
+        lines.extend(texts(&look).into_iter().map(|(_, text)| text.to_owned()));
+        tail.is_handed_over = true;
+    }
+    lines
+}
+
+#[test]
+fn what_is_written_to_a_rotated_file_later_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let rotated = folder.path().join("a.log.1");
+    append(&path, "");
+    let mut tail = kept(folder.path(), false);
+    lines_by(&mut tail, 7);
+    append(&path, "before\n");
+    assert_eq!(lines_by(&mut tail, 8), ["before"]);
+    // logrotate's `create`: the writer is told later.
+    fs::rename(&path, &rotated).unwrap();
+    append(&path, "");
+    assert_eq!(lines_by(&mut tail, 9), Vec::<String>::new());
+    append(&rotated, "late\n");
+    append(&path, "after\n");
+    assert_eq!(lines_by(&mut tail, 10), ["late", "after"]);
+    // A stop and a start in between lose nothing and repeat nothing.
+    drop(tail);
+    append(&rotated, "later\n");
+    let mut tail = kept(folder.path(), false);
+    assert_eq!(lines_by(&mut tail, 11), ["later"]);
+    append(&rotated, "latest\n");
+    assert_eq!(lines_by(&mut tail, 45), ["latest"]);
+    lines_by(&mut tail, 60);
+    assert_eq!(tail.rotated.len(), 0, "closed once it is quiet");
+}
+
+#[test]
+fn rotations_between_two_looks_lose_nothing() {
+    for is_stopped in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        append(&path, "0\n");
+        let mut tail = kept(folder.path(), false);
+        lines_by(&mut tail, 7);
+        if is_stopped {
+            drop(tail);
+            tail = kept(folder.path(), false);
+        }
+        for (n, to) in ["a.log.3", "a.log.2", "a.log.1"].iter().enumerate() {
+            append(&path, &format!("{}\n", n + 1));
+            fs::rename(&path, folder.path().join(to)).unwrap();
+            // The clock of a file system ticks some hundred times a second.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        append(&path, "4\n");
+        // A copy of what was read is no file in between.
+        fs::copy(
+            folder.path().join("a.log.3"),
+            folder.path().join("a.log.bak"),
+        )
+        .unwrap();
+        assert_eq!(lines_by(&mut tail, 8), ["1", "2", "3", "4"], "{is_stopped}");
+    }
+}
+
+#[test]
+fn rotations_that_were_compressed_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    append(&path, "0\n");
+    let mut tail = kept(folder.path(), false);
+    lines_by(&mut tail, 7);
+    fs::rename(&path, folder.path().join("a.log.2")).unwrap();
+    append(&folder.path().join("a.log.1.gz"), "not text");
+    append(&path, "2\n");
+    let (lines, missed) = all(&mut tail);
+    assert_eq!(lines, ["2"]);
+    assert!(
+        missed.len() == 1 && missed[0].contains("a.log was rotated 1 more times and compressed"),
+        "{missed:?}"
+    );
+}
+
+#[test]
+fn places_that_did_not_change_are_not_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    append(&folder.path().join("a.log"), "one\n");
+    let mut tail = kept(folder.path(), false);
+    for at_s in [10, 20, 30] {
+        lines_by(&mut tail, at_s);
+    }
+    let places = tail.places.as_ref().unwrap().path().to_owned();
+    fs::remove_file(&places).unwrap();
+    lines_by(&mut tail, 40);
+    assert!(!places.exists());
+    append(&folder.path().join("a.log"), "two\n");
+    for at_s in [50, 60, 70] {
+        lines_by(&mut tail, at_s);
+    }
+    assert!(places.exists());
+}
