@@ -303,8 +303,8 @@ impl Tail {
         }
         for name in between.files {
             match Follower::open(&name, Begin::Start, line_bytes_max) {
-                Ok(follower) => {
-                    let followed = Followed::new(follower, labels.clone());
+                Ok(file) => {
+                    let followed = Followed::new(file, labels.clone());
                     self.keep(Rotated::new(path.to_owned(), Some(name), followed, now));
                 }
                 Err(error) => {
