@@ -126,13 +126,11 @@ fn is_name(text: &str) -> bool {
 /// The time of day where times name no zone. A machine's own zone is asked anew each time: its offset
 /// changes twice a year.
 fn local(now: Time, zone: Option<FixedOffset>) -> Option<DateTime<FixedOffset>> {
-    match zone {
-        Some(zone) => zone.timestamp_millis_opt(now.ms()).single(),
-        None => {
-            let here = Local.timestamp_millis_opt(now.ms()).single()?;
-            Some(here.fixed_offset())
-        }
+    if let Some(zone) = zone {
+        return zone.timestamp_millis_opt(now.ms()).single();
     }
+    let here = Local.timestamp_millis_opt(now.ms()).single()?;
+    Some(here.fixed_offset())
 }
 
 /// The year that brings a date nearest to today: December's messages are read in January too.

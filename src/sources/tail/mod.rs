@@ -503,7 +503,7 @@ impl Followed {
                 (self.polls_idle, self.polls_gone) = (0, 0);
             }
             Turn::Idle | Turn::Rotated => {
-                (self.polls_idle, self.polls_gone) = (self.polls_idle + 1, 0)
+                (self.polls_idle, self.polls_gone) = (self.polls_idle + 1, 0);
             }
             Turn::Gone => {
                 self.polls_idle += 1;
