@@ -215,6 +215,7 @@ fn answers_and_refusals_are_told() {
     let reply = |refused| CommandReply {
         command: command.clone(),
         refused,
+        notice: None,
     };
     console.told(Update::Replied(reply(None)));
     assert!(console.screen().contains("You have #4821."));

@@ -146,13 +146,16 @@ pub struct RunbookRow {
     pub refused: Option<String>,
 }
 
-/// The answer to a command: durable when it arrives.
+/// The answer to a command: durable when it arrives, unless a notice says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandReply {
     /// What was asked.
     pub command: Command,
     /// Why not, if it was refused.
     pub refused: Option<Refusal>,
+    /// What must be known of one that was obeyed: a brake works also when it cannot be written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// The body of every error answer.

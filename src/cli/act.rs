@@ -133,6 +133,12 @@ pub(super) async fn give(common: &Common, command: Command, done: &str) -> Resul
     match reply.refused {
         Some(refusal) => Err(Failure::new(format!("refused: {refusal}"))),
         None if common.json => Ok(()),
-        None => print(&format!("{}\n", super::output::safe(done))),
+        None => {
+            let notice = reply.notice.as_deref();
+            print(&format!(
+                "{}\n",
+                super::output::safe(notice.unwrap_or(done))
+            ))
+        }
     }
 }

@@ -139,15 +139,21 @@ impl Stamper {
         }
     }
 
-    /// Goes on from an input that was stamped before, as a recording holds it.
+    /// Goes on from an input that was stamped before: as a recording holds it, or ahead of time.
     pub(super) fn relive(&mut self, stamped: &Stamped) {
         self.seq = stamped.seq;
         self.at = stamped.at;
     }
 
-    /// Takes back the last stamp, of an input that was not fed after all.
-    pub(super) fn take_back(&mut self) {
-        self.seq -= 1;
+    /// The stamp an input would get now. Its number is given to another one unless [`Stamper::relive`]
+    /// counts it before anything else is stamped: no number is ever given twice.
+    pub(super) fn ahead(&mut self, input: Input) -> Stamped {
+        let now = self.follow();
+        Stamped {
+            seq: self.seq + 1,
+            at: self.at.max(now),
+            input,
+        }
     }
 
     /// The next tick that is due, if one is.

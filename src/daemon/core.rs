@@ -16,12 +16,13 @@ use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::notices::{Notices, Origin};
 use super::replay::Replay;
+use super::stop_mark::StopMark;
 use crate::api::CommandReply;
 use crate::engine::Engine;
 use crate::executors::Executors;
 use crate::model::{
-    Action, Batch, Command, Delta, Effect, Input, Mode, Notification, Outcome, Record, Refusal,
-    RunId, SourceRow, Stamped, StepEvent, StepEventKind, Time,
+    Action, Actor, Batch, Command, Delta, Effect, Input, Mode, Notification, Outcome, PlanState,
+    Record, Refusal, Role, RunId, SourceRow, Stamped, StepEvent, StepEventKind, Time,
 };
 use crate::notify::Notifier;
 use crate::sources::{SignalQueue, SourceRegistry};
@@ -35,6 +36,12 @@ const TURN_MS_MAX: u64 = 10;
 /// Ticks made up for between two looks at everything else: a clock that is faster than the engine
 /// must not keep people waiting.
 const TICKS_PER_LOOK_MAX: u32 = 16;
+
+/// Who the journal says gave a command that the daemon gives itself.
+const DAEMON_NAME: &str = "stormglass";
+/// Said of a run that was told to stop while the journal fails.
+const RUN_STOPPED_UNWRITTEN: &str =
+    "the run is told to stop; it is not written down yet and a crash would forget it";
 
 /// Telemetry of the past, fed before anything live: what was told at each time, in order.
 pub type History = Box<dyn Iterator<Item = (Time, Vec<Batch>)> + Send>;
@@ -67,6 +74,7 @@ pub(super) struct Core {
     pub(super) ledger: Ledger,
     pub(super) hub: Arc<Hub>,
     pub(super) notices: Notices,
+    pub(super) stop_mark: StopMark,
     pub(super) turn: Turn,
     pub(super) source_rows: Vec<SourceRow>,
 }
@@ -93,6 +101,7 @@ impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
     pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         self.record_start();
+        self.honour_mark();
         self.look_after_orphans();
         match past {
             Past::None => {}
@@ -242,28 +251,74 @@ impl Core {
 
     /// A decision is durable before it acts: what the engine would decide is written down first, and
     /// fed to it only then. One that cannot be written down is refused, and nothing has changed; but
-    /// a brake works also then, and its record waits with the others.
+    /// a brake works also then, its record waits with the others, and the answer says so.
     fn command(&mut self, request: CommandRequest) {
         let CommandRequest { by, what, reply } = request;
-        let stamped = self.stamper.stamp(Input::Command {
-            by,
+        let input = |what: &Command| Input::Command {
+            by: by.clone(),
             what: what.clone(),
-        });
-        let decided = self.rehearse(&stamped);
-        let durable = self.commit(&decided);
-        if durable.is_err() && !self.only_stops(&what) {
-            self.stamper.take_back();
-        } else {
-            self.step_decided(stamped, durable.is_ok().then_some(&decided));
-        }
-        let refused = match durable {
-            Ok(()) => decision(&decided, &what),
-            Err(why) => Some(Refusal::NotDurable { why }),
         };
-        let command = what;
-        self.turn
-            .replies
-            .push((reply, CommandReply { command, refused }));
+        let stamped = self.stamper.ahead(input(&what));
+        let decided = self.rehearse(&stamped);
+        let (refused, notice) = match self.commit(&decided) {
+            Ok(()) => {
+                self.stamper.relive(&stamped);
+                self.step_decided(stamped, Some(&decided));
+                let refused = decision(&decided, &what);
+                if refused.is_none() && matches!(what, Command::KillSwitch { .. }) {
+                    self.stop_mark.clear();
+                    self.note_stop();
+                }
+                (refused, None)
+            }
+            Err(_) if self.only_stops(&what) => {
+                // What could not be started was told to the engine meanwhile, under the next numbers.
+                let stamped = self.stamper.stamp(input(&what));
+                let decided = self.rehearse(&stamped);
+                self.step_decided(stamped, None);
+                let refused = decision(&decided, &what);
+                let notice = refused.is_none().then(|| self.not_written(&what));
+                (refused, notice)
+            }
+            Err(why) => (Some(Refusal::NotDurable { why }), None),
+        };
+        let answer = CommandReply {
+            command: what,
+            refused,
+            notice,
+        };
+        self.turn.replies.push((reply, answer));
+    }
+
+    /// What to say of a brake that works and is not in the journal yet; a stop of everything is marked
+    /// elsewhere, where a full disk does not matter.
+    fn not_written(&mut self, brake: &Command) -> String {
+        if !matches!(brake, Command::KillSwitch { .. }) {
+            return RUN_STOPPED_UNWRITTEN.to_owned();
+        }
+        let notice = self.stop_mark.set();
+        self.note_stop();
+        notice
+    }
+
+    /// An earlier daemon stopped all automation and could not write it down: it stays stopped.
+    fn honour_mark(&mut self) {
+        if self.stop_mark.found() && !self.engine.automation_stopped() {
+            let by = Actor {
+                name: DAEMON_NAME.to_owned(),
+                role: Role::Admin,
+            };
+            let what = Command::KillSwitch { on: true };
+            self.input(Input::Command { by, what });
+        }
+        self.note_stop();
+        self.finish_turn();
+    }
+
+    fn note_stop(&mut self) {
+        if let Some(delta) = self.notices.set(Origin::Stop, self.stop_mark.notice()) {
+            self.turn.deltas.push(delta);
+        }
     }
 
     /// The records the engine will make of a command, as far as they decide anything.
@@ -287,14 +342,19 @@ impl Core {
     }
 
     /// Whether a command can only stop what runs: a brake must work also when it cannot be written
-    /// down yet. Undoing what is over is no brake: it starts something.
+    /// down yet. Undoing is one while something runs, known or unheard; otherwise it starts something.
     fn only_stops(&self, command: &Command) -> bool {
         match command {
             Command::KillSwitch { on } => *on,
-            Command::RollBack { plan, .. } => self
-                .engine
-                .plan(*plan)
-                .is_some_and(|plan| !plan.state.is_final()),
+            Command::RollBack { plan, .. } => self.engine.plan(*plan).is_some_and(|plan| {
+                matches!(
+                    plan.state,
+                    PlanState::Checking { .. }
+                        | PlanState::Running { .. }
+                        | PlanState::RollingBack { .. }
+                        | PlanState::Unknown { .. }
+                )
+            }),
             _ => false,
         }
     }
@@ -339,6 +399,10 @@ impl Core {
     pub(super) fn finish_turn(&mut self) {
         // Whether it worked is shown; every reply says whether its own decision is durable.
         let _ = self.commit(&[]);
+        if self.stop_mark.found() && self.keeper.holds_nothing_back() {
+            self.stop_mark.written();
+            self.note_stop();
+        }
         self.tell_people();
         let deltas = self.turn.deltas.take();
         self.hub.publish(self.stamper.at(), &deltas);

@@ -120,6 +120,11 @@ impl Keeper {
         self.backlog.extend(records.into_iter().take(room));
     }
 
+    /// Whether all that happened is in the journal.
+    pub(super) fn holds_nothing_back(&self) -> bool {
+        self.failing.is_none() && self.backlog.is_empty() && self.lost == 0
+    }
+
     /// What the operator must know; empty when all is well.
     pub(super) fn notice(&self) -> String {
         let lost = match self.lost {

@@ -14,6 +14,7 @@ mod ledger;
 mod notices;
 mod paths;
 mod replay;
+mod stop_mark;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -51,6 +52,7 @@ use hub::Hub;
 use keeper::Keeper;
 use ledger::Ledger;
 use notices::{Notices, Origin};
+use stop_mark::StopMark;
 
 /// Name of the engine's thread, for debuggers and `top -H`.
 const ENGINE_THREAD: &str = "engine";
@@ -215,6 +217,11 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         Past::History(_) | Past::Recorded(_) => None,
     };
     let realm = realm(data_dir.as_deref());
+    let stop_mark = match (&past, &data_dir) {
+        (Past::None, Some(_)) => StopMark::beside(&socket),
+        // What is not kept needs no mark, and the mark of a daemon that is must stay.
+        _ => StopMark::default(),
+    };
     let core = Core {
         stamper: Stamper::new(clock.clone(), engine.now()),
         engine,
@@ -229,6 +236,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         ledger: ledger.clone(),
         hub: Arc::clone(&hub),
         notices,
+        stop_mark,
         turn: Turn::default(),
         source_rows: Vec::new(),
     };

@@ -12,6 +12,8 @@ const SEPARATOR: &str = " · ";
 pub(super) enum Origin {
     /// The journal cannot be written.
     Journal,
+    /// All automation is stopped, and the journal does not say so by itself.
+    Stop,
     /// What was found when the store was opened.
     Recovery,
     /// Telemetry travels in the clear.

@@ -167,5 +167,6 @@ fn refuse(request: CommandRequest) {
     let _ = reply.send(CommandReply {
         command: what,
         refused: Some(Refusal::Replay),
+        notice: None,
     });
 }

@@ -163,9 +163,10 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
         }
         Update::Replied(reply) => {
             effects.urgency = Urgency::Now;
-            match reply.refused {
-                Some(refusal) => state.tell(Role::Crit, &format!("Refused: {refusal}")),
-                None => state.tell(Role::Ok, &done(&reply.command)),
+            match (reply.refused, &reply.notice) {
+                (Some(refusal), _) => state.tell(Role::Crit, &format!("Refused: {refusal}")),
+                (None, Some(notice)) => state.tell(Role::Warn, notice),
+                (None, None) => state.tell(Role::Ok, &done(&reply.command)),
             }
         }
         Update::Failed { request, why } => failed(state, &request, why, effects),

@@ -67,6 +67,10 @@ impl Bench {
 
     /// Gives a command in a turn of its own; why it was refused.
     fn give(&mut self, what: Command) -> Option<Refusal> {
+        self.answer(what).refused
+    }
+
+    fn answer(&mut self, what: Command) -> CommandReply {
         let (reply, mut answer) = oneshot::channel();
         let by = Actor {
             name: "mia".to_owned(),
@@ -74,10 +78,7 @@ impl Bench {
         };
         self.core.command(CommandRequest { by, what, reply });
         self.core.finish_turn();
-        answer
-            .try_recv()
-            .expect("every command is answered")
-            .refused
+        answer.try_recv().expect("every command is answered")
     }
 
     fn approve(&mut self) -> Option<Refusal> {
@@ -167,6 +168,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         ledger,
         hub: Arc::new(Hub::new(view)),
         notices: Notices::default(),
+        stop_mark: StopMark::default(),
         turn: Turn::default(),
         source_rows: Vec::new(),
     }
@@ -240,11 +242,10 @@ async fn a_step_that_could_not_be_started_is_not_undone() {
         "{state:?}"
     );
     // The brake works all the same, and says that it is not on disk.
-    let brake = bench.give(Command::KillSwitch { on: true });
-    assert!(
-        matches!(brake, Some(Refusal::NotDurable { .. })),
-        "{brake:?}"
-    );
+    let brake = bench.answer(Command::KillSwitch { on: true });
+    assert_eq!(brake.refused, None);
+    let notice = brake.notice.unwrap_or_default();
+    assert!(notice.contains("not written down yet"), "{notice}");
     assert!(bench.core.engine.automation_stopped());
     assert_eq!(
         bench
@@ -264,4 +265,87 @@ async fn a_step_that_could_not_be_started_is_not_undone() {
         bench.plan().state,
         PlanState::RollingBack { step: 0, .. }
     ));
+}
+
+#[tokio::test]
+async fn undoing_is_a_brake_only_while_something_runs() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.approve(), None);
+    bench.break_after(0);
+    let digest = Some(bench.plan().digest.to_string());
+    let undo = Command::RollBack { plan: PLAN, digest };
+    let stopped = bench.answer(undo.clone());
+    assert_eq!(stopped.refused, None);
+    assert_eq!(stopped.notice.as_deref(), Some(RUN_STOPPED_UNWRITTEN));
+
+    let mut bench = Bench::new();
+    assert_eq!(bench.approve(), None);
+    bench.ended(0, Outcome::Succeeded);
+    bench.ended(1, Outcome::Succeeded);
+    let verifying = bench.plan().state.clone();
+    assert!(
+        matches!(verifying, PlanState::Verifying { .. }),
+        "{verifying:?}"
+    );
+    bench.break_after(0);
+    let refused = bench.give(undo);
+    assert!(
+        matches!(refused, Some(Refusal::NotDurable { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(bench.plan().state, verifying);
+}
+
+#[tokio::test]
+async fn a_stop_that_cannot_be_written_down_outlives_a_crash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("stormglass.sock");
+    let mut bench = Bench::new();
+    bench.core.stop_mark = StopMark::beside(&socket);
+    bench.break_after(0);
+    assert_eq!(bench.give(Command::KillSwitch { on: true }), None);
+    assert!(bench.core.notices.banner().contains("not written down"));
+    drop(bench);
+
+    // Nothing of it is in the journal of the next one.
+    let mut bench = Bench::new();
+    bench.core.stop_mark = StopMark::beside(&socket);
+    bench.core.honour_mark();
+    assert!(bench.core.engine.automation_stopped());
+    assert!(bench.core.notices.banner().contains("stopped"));
+    let halts = |record: &Record| {
+        matches!(
+            record,
+            Record::Decision {
+                what: Command::KillSwitch { on: true },
+                ..
+            }
+        )
+    };
+    assert_eq!(bench.kept(halts), 1, "now it is written down");
+    assert_eq!(bench.give(Command::KillSwitch { on: false }), None);
+    assert_eq!(bench.core.notices.banner(), "");
+    assert!(!StopMark::beside(&socket).found());
+}
+
+#[tokio::test]
+async fn no_number_is_given_twice_when_the_append_of_a_decision_fails() {
+    let mut bench = Bench::new();
+    let action = bench.plan().steps[0].clone();
+    let run = RunId {
+        plan: PLAN,
+        phase: crate::model::RunPhase::Forward,
+        step: 0,
+    };
+    bench.core.turn.runs.push(PendingRun::Start(run, action));
+    bench.break_after(0);
+    let before = bench.core.stamper.stamp(Input::Tick).seq;
+    let note = Command::Note {
+        incident: IncidentId(1),
+        text: "seen".to_owned(),
+    };
+    assert!(bench.give(note).is_some());
+    // The run was refused under the number that the note would have had; the note has none.
+    let after = bench.core.stamper.stamp(Input::Tick).seq;
+    assert_eq!(after, before + 2);
 }
