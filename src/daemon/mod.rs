@@ -217,11 +217,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         Past::History(_) | Past::Recorded(_) => None,
     };
     let realm = realm(data_dir.as_deref());
-    let stop_mark = match (&past, &data_dir) {
-        (Past::None, Some(_)) => StopMark::beside(&socket),
-        // What is not kept needs no mark, and the mark of a daemon that is must stay.
-        _ => StopMark::default(),
-    };
+    let keeps = data_dir.is_some() && matches!(past, Past::None);
     let core = Core {
         stamper: Stamper::new(clock.clone(), engine.now()),
         engine,
@@ -236,7 +232,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         ledger: ledger.clone(),
         hub: Arc::clone(&hub),
         notices,
-        stop_mark,
+        stop_mark: StopMark::of(&socket, keeps),
         turn: Turn::default(),
         source_rows: Vec::new(),
     };

@@ -21,6 +21,16 @@ pub(super) struct StopMark {
 }
 
 impl StopMark {
+    /// What a daemon keeps that way: what is not kept at all needs no mark, and the mark of another
+    /// daemon must stay.
+    pub(super) fn of(socket: &Path, keeps: bool) -> Self {
+        if keeps {
+            Self::beside(socket)
+        } else {
+            Self::default()
+        }
+    }
+
     /// The mark of the daemon with this socket, as an earlier one left it.
     pub(super) fn beside(socket: &Path) -> Self {
         let mut name = OsString::from(socket);

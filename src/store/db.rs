@@ -24,6 +24,9 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// How often sled writes by itself, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
 
+/// What sled says when another process has the database; it has no kind of its own for that.
+const SLED_LOCKED: &str = "could not acquire lock";
+
 const KEY_HEAD: &str = "journal_head";
 const KEY_VERSION: &str = "version";
 
@@ -91,6 +94,9 @@ pub enum DbError {
     /// A value is not what this version writes.
     #[error("database: a value cannot be read: {0}")]
     Value(#[from] serde_json::Error),
+    /// Another process has it open; it is whole, as far as is known.
+    #[error("database: in use by another daemon")]
+    InUse,
     /// It could not be set aside.
     #[error("database: {0}")]
     Io(#[from] std::io::Error),
@@ -105,6 +111,8 @@ impl Db {
         }
         match Self::recover(folder) {
             Ok(db) => Ok((db, Found::Whole)),
+            // What somebody else writes to is not damaged, and must stay where it is.
+            Err(why) if why.contains(SLED_LOCKED) => Err(DbError::InUse),
             Err(why) => {
                 let moved_to = set_aside(folder)?;
                 Ok((Self::make(folder)?, Found::Damaged { moved_to, why }))

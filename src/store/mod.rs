@@ -10,6 +10,7 @@ pub mod journal;
 pub mod recorder;
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ const HEAD_EVERY_APPENDS: u32 = 64;
 /// Journal and database of one daemon.
 #[derive(Debug)]
 pub struct Store {
+    /// The folder itself, locked: unlike the files in it, it is not replaced by a careless hand.
+    _folder: File,
     journal: Journal,
     /// `None` when it cannot be used: deciding goes on without it.
     db: Option<Db>,
@@ -71,6 +74,7 @@ impl Store {
             StoreError::Folder { path, source }
         };
         keep_private(folder).map_err(fail)?;
+        let locked = lock_folder(folder)?;
         let path = folder.join(JOURNAL_FILE);
         let (journal, found) = Journal::open(&path)?;
         let mut opened = Opened::default();
@@ -78,12 +82,14 @@ impl Store {
         opened.lines = journal.head().lines;
         let db = match Db::open(&folder.join(DB_FOLDER)) {
             Ok((db, found)) => opened.take_db(db, &found, &journal),
+            Err(DbError::InUse) => return Err(in_use(folder)),
             Err(error) => {
                 opened.tell(format!("{error}: history is not kept beyond the journal"));
                 None
             }
         };
         let store = Self {
+            _folder: locked,
             journal,
             db,
             appends: 0,
@@ -264,6 +270,25 @@ fn records_from(
         Ok(line) => line.ok().map(|line| Ok(line.record)),
         Err(error) => Some(Err(error)),
     }))
+}
+
+/// Takes the folder for this process, for as long as the file is open.
+fn lock_folder(folder: &Path) -> Result<File, StoreError> {
+    let fail = |source| {
+        let path = folder.to_owned();
+        StoreError::Folder { path, source }
+    };
+    let file = File::open(folder).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(in_use(folder)),
+        Err(TryLockError::Error(source)) => Err(fail(source)),
+    }
+}
+
+fn in_use(folder: &Path) -> StoreError {
+    let path = folder.to_owned();
+    JournalError::InUse { path }.into()
 }
 
 /// Makes the folder if it is missing, and closes it to other users: it holds log lines and commands.

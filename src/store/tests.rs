@@ -150,3 +150,23 @@ fn a_second_daemon_is_refused() {
         Err(StoreError::Journal(JournalError::InUse { .. }))
     ));
 }
+
+#[test]
+fn a_second_daemon_is_refused_also_when_the_journal_was_deleted() {
+    let folder = kept();
+    let mut held = Store::open(folder.path()).unwrap().0;
+    for name in ["journal.jsonl", "journal.jsonl.head"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    assert!(matches!(
+        Store::open(folder.path()),
+        Err(StoreError::Journal(JournalError::InUse { .. }))
+    ));
+    assert!(matches!(
+        held.append(&[entry(3, 1)]),
+        Err(StoreError::Journal(JournalError::Replaced { .. }))
+    ));
+    let beside = Db::open(&folder.path().join(DB_FOLDER));
+    assert!(matches!(beside, Err(DbError::InUse)), "never damaged");
+    assert!(folder.path().join(DB_FOLDER).exists());
+}

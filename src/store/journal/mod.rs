@@ -11,8 +11,9 @@ mod chain;
 mod head;
 mod index;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub struct Entry {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// Device and inode of the file that was opened.
+    identity: (u64, u64),
     head: Head,
     head_file: head::HeadFile,
     /// Where its lines begin.
@@ -98,6 +101,14 @@ pub enum JournalError {
     /// Another process has it open.
     #[error("{} is in use by another daemon", path.display())]
     InUse {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The file that is open is no longer the one of that name; nothing was written.
+    #[error(
+        "{} was deleted or replaced while it was in use: put it back, or restart", path.display()
+    )]
+    Replaced {
         /// The journal.
         path: PathBuf,
     },
@@ -156,9 +167,11 @@ impl Journal {
             head_file.write(&scan.head).map_err(fail)?;
         }
         let end_unknown = !end_is_noted && scan.head.lines > 0;
+        let identity = identity(&file.metadata().map_err(fail)?);
         let journal = Self {
             path: path.to_owned(),
             file,
+            identity,
             head: scan.head,
             head_file,
             index: scan.index,
@@ -180,6 +193,7 @@ impl Journal {
         if entries.is_empty() {
             return Ok(());
         }
+        self.check_place()?;
         if self.doubtful {
             self.cut_back()?;
         }
@@ -225,6 +239,17 @@ impl Journal {
         &self.path
     }
 
+    /// What is written to a file without a name is lost with this process: nobody may be told that it
+    /// is kept.
+    fn check_place(&self) -> Result<(), JournalError> {
+        let path = &self.path;
+        match std::fs::metadata(path) {
+            Ok(found) if identity(&found) == self.identity => Ok(()),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error(path, source)),
+            Ok(_) | Err(_) => Err(JournalError::Replaced { path: path.clone() }),
+        }
+    }
+
     /// The bytes of the lines for `entries`, and the head after them.
     fn lines_of(&self, entries: &[Entry]) -> Result<(Vec<u8>, Head), JournalError> {
         let mut head = self.head.clone();
@@ -262,6 +287,11 @@ impl Journal {
         self.doubtful = false;
         Ok(())
     }
+}
+
+/// What tells a file from another one that has got its name.
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Reads a journal from its first line; a line that cannot be read is an error item, and reading goes on.

@@ -346,3 +346,23 @@ fn what_follows_a_line_is_read_without_what_was_before() {
     drop(journal);
     check(&Journal::open(&kept.path()).unwrap().0);
 }
+
+#[test]
+fn nothing_is_written_to_a_journal_that_was_deleted_or_replaced() {
+    let kept = Kept::new(2);
+    let aside = kept.folder.path().join("aside");
+    let (mut journal, _) = Journal::open(&kept.path()).unwrap();
+    let mut refused = || {
+        matches!(
+            journal.append(&[entry(3)]),
+            Err(JournalError::Replaced { .. })
+        )
+    };
+    fs::rename(kept.path(), &aside).unwrap();
+    assert!(refused(), "deleted");
+    fs::copy(&aside, kept.path()).unwrap();
+    assert!(refused(), "replaced by a copy");
+    fs::rename(&aside, kept.path()).unwrap();
+    journal.append(&[entry(3)]).unwrap();
+    assert_eq!(kept.verify(), Ok(3));
+}
