@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console};
-use stormglass::api::IncidentDetail;
+use stormglass::api::{IncidentDetail, WatchMessage};
 use stormglass::model::{
     Approval, CHOSEN_BY_A_PERSON, Command, Outcome, Plan, PlanId, PlanState, Risk, RunId, RunPhase,
 };
@@ -267,5 +267,96 @@ fn enter_on_cancel_says_that_nothing_was_done() {
     assert_eq!(
         console.commands(),
         [Command::Resolve { incident: CHECKOUT }]
+    );
+}
+
+#[test]
+fn runbooks_come_by_fit_then_risk_and_say_what_was_tried_in_vain() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    let row = |name: &str, risk| stormglass::api::RunbookRow {
+        name: name.to_owned(),
+        title: format!("Do {name}"),
+        description: String::new(),
+        risk,
+        refused: None,
+    };
+    let mut tried = fixture::plan();
+    tried.runbook = "b-tried".into();
+    approved(&mut tried, 5, rolled_back("no recovery"));
+    detail.plans = vec![tried, fixture::plan()];
+    tell(&mut console, &detail);
+    console.press("p");
+    console.told(Update::Runbooks {
+        incident: CHECKOUT,
+        rows: vec![
+            row("a-dangerous", Risk::High),
+            row("b-tried", Risk::Low),
+            row("c-small", Risk::Low),
+            row("rollback-deployment", Risk::Medium),
+        ],
+    });
+    let screen = console.screen();
+    let at = |name: &str| screen.lines().position(|line| line.contains(name));
+    let order = ["rollback-deployment", "c-small", "a-dangerous", "b-tried"].map(at);
+    assert!(
+        order.is_sorted() && order[0].is_some(),
+        "{order:?}\n{screen}"
+    );
+    assert!(
+        screen.contains("tried, did not help: Do b-tried"),
+        "{screen}"
+    );
+    console.press("enter");
+    assert!(matches!(
+        console.commands().as_slice(),
+        [Command::Propose { runbook, .. }] if runbook == "rollback-deployment"
+    ));
+}
+
+#[test]
+fn a_view_of_no_incident_says_so() {
+    for (view, words) in [
+        ("incident 77", "There is no such incident: #77."),
+        ("nonsense", "There is no view \"nonsense\"."),
+    ] {
+        let mut console = Console::blank(80, 24, "dark");
+        console.state.go_first = Some(view.to_owned());
+        let view = Box::new(fixture::view());
+        console.told(Update::Watch(WatchMessage::Snapshot(view)));
+        let notice = console.state.notice.as_ref().map(|n| n.text.to_string());
+        assert_eq!(notice.as_deref(), Some(words));
+    }
+}
+
+#[test]
+fn alerts_come_by_urgency_then_newest() {
+    let mut console = console();
+    console.press("g a");
+    let mut page = fixture::alerts();
+    let mut row = page.items[1].clone();
+    let mut next = |id, name: &str, minute, firing| {
+        row.fingerprint = stormglass::model::Fingerprint(id);
+        row.labels = stormglass::model::Labels::from_pairs([("alertname", name)]).expect("short");
+        row.starts_at = fixture::at(minute, 0);
+        row.firing = firing;
+        row.clone()
+    };
+    page.items.insert(0, next(8, "Over", 9, false));
+    page.items.insert(0, next(9, "Newer", 8, true));
+    console.told(Update::Alerts { after: None, page });
+    let screen = console.screen();
+    let at = |name: &str| screen.lines().position(|line| line.contains(name));
+    let order = [
+        "AGE STATE INC",
+        "CheckoutLatency",
+        "Newer",
+        "GatewayErrors",
+        "Over",
+    ]
+    .map(at);
+    assert!(
+        order.is_sorted() && order[0].is_some(),
+        "{order:?}\n{screen}"
     );
 }

@@ -15,8 +15,8 @@ use super::recovery::{self, Recovery, Sight};
 use super::topology::Topology;
 use crate::model::{
     Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Input, Labels,
-    LabelsBuilder, Lane, Plan, PlanState, Record, Refusal, Runbook, Stamped, StepEvent, Time,
-    TrueCause,
+    LabelsBuilder, Lane, Phase, Plan, PlanState, Record, Refusal, Runbook, Stamped, StepEvent,
+    Time, TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -415,7 +415,8 @@ impl Engine {
     }
 
     fn may_turn(&self, id: IncidentId, event: Event) -> Result<(), Refusal> {
-        let phase = self.known(id)?.phase;
+        let held = self.known(id)?;
+        let phase = held.phase;
         if next_phase(phase, event).is_some() {
             return Ok(());
         }
@@ -423,11 +424,16 @@ impl Engine {
             what: format!("incident {id}"),
             state: phase.as_str().to_owned(),
             why: match event {
-                Event::Acknowledge => "only an open incident can be taken; assign it instead",
-                Event::Reopen { .. } => "only a resolved incident can be reopened",
-                _ => "it is over already",
-            }
-            .to_owned(),
+                Event::Acknowledge => match (phase, &held.owner) {
+                    (Phase::Acknowledged, Some(owner)) => {
+                        format!("{owner} has taken it; assign it to take it over")
+                    }
+                    (Phase::Acknowledged, None) => "assign it to somebody instead".to_owned(),
+                    _ => "only an open incident can be taken; assign it instead".to_owned(),
+                },
+                Event::Reopen { .. } => "only a resolved incident can be reopened".to_owned(),
+                _ => "it is over already".to_owned(),
+            },
         })
     }
 

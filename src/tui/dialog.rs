@@ -17,8 +17,8 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::route::Route;
 use super::state::{
-    Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step,
-    outcomes,
+    Approval, Choice, Confirm, Cursor, Deed, Fit, Guard, Overlay, Question, Screen, State, Step,
+    fit, outcomes,
 };
 use super::theme::{Role, Theme};
 use super::update::{Effects, refresh};
@@ -59,7 +59,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
                 (key.code, &chosen, Route::parse(field.text()))
             {
                 if !route.go(state, effects) {
-                    state.tell(Role::Warn, "There is no such incident.");
+                    state.tell(Role::Warn, &route.is_nowhere());
                 }
                 return;
             }
@@ -528,8 +528,8 @@ fn in_runbooks(
     match key.code {
         KeyCode::Esc => return Then::Close,
         KeyCode::Enter => {
-            let rows = runbook_rows(state, field.text());
-            let Some(row) = rows.get(cursor.at(rows.len())) else {
+            let rows = runbook_rows(state, incident, field.text());
+            let Some((_, row)) = rows.get(cursor.at(rows.len())) else {
                 return Then::Stay;
             };
             let name = row.name.clone();
@@ -569,11 +569,17 @@ fn choosing(cursor: &mut Cursor, key: Key) -> bool {
     true
 }
 
-/// Runbooks that have what was typed in them; those that cannot be used come last.
-pub(super) fn runbook_rows<'a>(state: &'a State, typed: &str) -> Vec<&'a RunbookRow> {
+/// Runbooks that have what was typed in them, and what this incident's plans say of them: the likeliest
+/// first, then those of lower risk. Those that cannot be used come last.
+pub(super) fn runbook_rows<'a>(
+    state: &'a State,
+    incident: IncidentId,
+    typed: &str,
+) -> Vec<(Fit, &'a RunbookRow)> {
+    let plans = state.details.get(incident).map_or(&[][..], |d| &d.plans);
     let rows = state.runbooks.as_ref().map_or(&[][..], |(_, rows)| rows);
     let typed = typed.to_lowercase();
-    let mut fits: Vec<(bool, usize, &RunbookRow)> = rows
+    let mut fits: Vec<(bool, usize, Fit, &RunbookRow)> = rows
         .iter()
         .filter_map(|row| {
             let text = format!("{} {}", row.title, row.description).to_lowercase();
@@ -581,11 +587,13 @@ pub(super) fn runbook_rows<'a>(state: &'a State, typed: &str) -> Vec<&'a Runbook
             let cost = filter::score(&typed, &row.name)
                 .or_else(|| text.find(&typed).map(|at| 1_000 + at))?;
             let cost = if typed.is_empty() { 0 } else { cost };
-            Some((row.refused.is_some(), cost, row))
+            Some((row.refused.is_some(), cost, fit(plans, &row.name), row))
         })
         .collect();
-    fits.sort_by_key(|(refused, cost, _)| (*refused, *cost));
-    fits.into_iter().map(|(_, _, row)| row).collect()
+    fits.sort_by_key(|(refused, cost, fit, row)| (*refused, *cost, *fit, row.risk));
+    fits.into_iter()
+        .map(|(_, _, fit, row)| (fit, row))
+        .collect()
 }
 
 /// What a runbook chosen by hand acts upon: the first suspect, or else what hurts.

@@ -86,6 +86,14 @@ impl Route {
         }
     }
 
+    /// Why one cannot go there, in words.
+    pub(super) fn is_nowhere(&self) -> String {
+        match self.screen {
+            Screen::Incident(id) => format!("There is no such incident: {id}."),
+            _ => format!("There is no view {self}."),
+        }
+    }
+
     /// Goes there; `false` when there is no such incident.
     pub(super) fn go(&self, state: &mut State, effects: &mut Effects) -> bool {
         let filter = Filter::parse(&self.filter);

@@ -217,10 +217,13 @@ fn begin(state: &mut State, effects: &mut Effects) {
     if let Some(looked) = environment.and_then(|name| state.session.looked(&name)) {
         state.since_looked(looked);
     }
-    if let Some(text) = state.go_first.take()
-        && !Route::parse(&text).is_some_and(|route| route.go(state, effects))
-    {
-        state.tell(Role::Warn, &format!("There is no view {text:?}."));
+    let Some(text) = state.go_first.take() else {
+        return;
+    };
+    match Route::parse(&text) {
+        Some(route) if route.go(state, effects) => {}
+        Some(route) => state.tell(Role::Warn, &route.is_nowhere()),
+        None => state.tell(Role::Warn, &format!("There is no view {text:?}.")),
     }
 }
 
@@ -232,6 +235,8 @@ pub(super) fn refresh(state: &mut State) {
 }
 
 fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
+    let chosen = super::explain::alert_here(state).map(|row| row.fingerprint);
+    let chosen = chosen.filter(|_| appends);
     let alerts = &mut state.alerts;
     alerts.in_flight = false;
     alerts.failed = None;
@@ -242,6 +247,14 @@ fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
             held.total = page.total;
         }
         _ => alerts.page = Some(page),
+    }
+    // Rows are sorted by urgency, so that what has come may stand above the row chosen.
+    let moved = chosen.and_then(|chosen| {
+        let rows = super::view::alert_rows(state);
+        rows.iter().position(|row| row.fingerprint == chosen)
+    });
+    if let Some(at) = moved {
+        state.alerts.cursor.set(at);
     }
 }
 

@@ -24,7 +24,9 @@ pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
 pub use overlay::{Approval, Choice, Confirm, Deed, Guard, Overlay, Question, outcomes, together};
-pub use plans::{Ending, by_urgency, did_not_help, ending, has_undo, headline, healed_by, to_undo};
+pub use plans::{
+    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
+};
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
 /// and a slow link.

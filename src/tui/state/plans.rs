@@ -75,6 +75,31 @@ pub fn ending(plan: &Plan) -> Option<Ending<'_>> {
     }
 }
 
+/// How much a runbook is worth trying, by this incident's plans: lower is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// The engine proposed it, or it helped.
+    Proposed,
+    /// Nothing is known of it here.
+    Open,
+    /// It was tried and did not help.
+    TriedInVain,
+}
+
+/// How much a runbook is worth trying on an incident with these plans.
+pub fn fit(plans: &[Plan], runbook: &str) -> Fit {
+    let mut of_it = plans.iter().filter(|plan| *plan.runbook == *runbook);
+    let last = of_it
+        .clone()
+        .filter(|plan| plan.state.has_run())
+        .max_by_key(|plan| approved(plan));
+    match last.and_then(ending) {
+        Some(Ending::DidNotHelp(_) | Ending::Failed(_)) => Fit::TriedInVain,
+        _ if of_it.any(|plan| !plan.is_chosen()) => Fit::Proposed,
+        _ => Fit::Open,
+    }
+}
+
 /// What became of a plan that was under way when the console last looked.
 pub(super) fn just_ended(before: &[Plan], after: &[Plan]) -> Option<(Role, String)> {
     let was = |id| before.iter().find(|plan| plan.id == id);

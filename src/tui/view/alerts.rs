@@ -1,5 +1,7 @@
 //! Alerts raised by other systems' rules, page by page: the console never holds all of them.
 
+use std::cmp::Reverse;
+
 use crate::model::AlertRow;
 use crate::tui::format;
 use crate::tui::glyph;
@@ -7,15 +9,25 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
-/// The alerts shown, after the filter.
+/// Cells of the columns.
+const ALERT: usize = 20;
+const SERVICE: usize = 12;
+const AGE: usize = 5;
+const STATE: usize = 6;
+const INCIDENT: usize = 6;
+/// Cells right of the summary, with the blank after the age.
+const RIGHT: usize = AGE + 1 + STATE + INCIDENT;
+
+/// The alerts shown, after the filter: what fires before what is over, the worst first, then the newest.
 pub(in crate::tui) fn rows(state: &State) -> Vec<&AlertRow> {
     let alerts = &state.alerts;
-    alerts.page.as_ref().map_or_else(Vec::new, |page| {
-        page.items
-            .iter()
-            .filter(|row| alerts.filter.alert(row))
-            .collect()
-    })
+    let items = alerts.page.iter().flat_map(|page| &page.items);
+    let mut rows: Vec<&AlertRow> = items.filter(|row| alerts.filter.alert(row)).collect();
+    rows.sort_by_key(|row| {
+        let newest = Reverse(row.starts_at);
+        (!row.firing, Reverse(row.severity), newest, row.fingerprint)
+    });
+    rows
 }
 
 /// Draws the view.
@@ -34,11 +46,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     } else {
         String::new()
     };
-    let heading = format!(
-        "    S  ALERT                SERVICE      SUMMARY  ({} shown{rest})",
-        rows.len()
-    );
-    canvas.row(0, &Row::new().put(Role::Muted, heading));
+    let shown = format!("SUMMARY  ({} shown{rest})", rows.len());
+    canvas.row(0, &heading(shown, canvas.width()));
     if rows.is_empty() {
         let text = if page.total == 0 {
             " No alert fires."
@@ -55,6 +64,21 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
 }
 
+fn heading(summary: String, width: usize) -> Row {
+    let line = Row::new()
+        .put(Role::Muted, "  SEV ")
+        .column(Role::Muted, "ALERT", ALERT)
+        .put(Role::Muted, " ")
+        .column(Role::Muted, "SERVICE", SERVICE)
+        .put(Role::Muted, " ");
+    let room = width.saturating_sub(line.width() + RIGHT);
+    line.column(Role::Muted, summary, room)
+        .right(Role::Muted, "AGE", AGE)
+        .put(Role::Muted, " ")
+        .column(Role::Muted, "STATE", STATE)
+        .column(Role::Muted, "INC", INCIDENT)
+}
+
 fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
     let (mark, priority, severity) = glyph::severity(row.severity);
     let name_role = if here { Role::Selection } else { Role::Body };
@@ -64,11 +88,11 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
         .put(severity, priority)
         .put(severity, mark)
         .put(Role::Body, " ")
-        .column(name_role, name.to_owned(), 20)
+        .column(name_role, name.to_owned(), ALERT)
         .put(name_role, " ")
-        .column(Role::Title, &row.entity, 12)
+        .column(Role::Title, &row.entity, SERVICE)
         .put(Role::Body, " ");
-    let summary = width.saturating_sub(line.width() + 18);
+    let summary = width.saturating_sub(line.width() + RIGHT);
     let age = format::age(state.engine_now().since(row.starts_at));
     let (word, role) = if row.firing {
         ("fires", Role::Crit)
@@ -79,8 +103,8 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
         .incident
         .map_or_else(|| "-".to_owned(), |id| id.to_string());
     line.column(Role::Body, row.summary.to_string(), summary)
-        .right(Role::Body, age, 5)
+        .right(Role::Body, age, AGE)
         .put(Role::Body, " ")
-        .column(role, word, 6)
-        .column(Role::Muted, incident, 6)
+        .column(role, word, STATE)
+        .column(Role::Muted, incident, INCIDENT)
 }

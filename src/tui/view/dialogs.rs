@@ -12,7 +12,9 @@ use crate::tui::field::Field;
 use crate::tui::help::{self, HelpRow};
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::route::Route;
-use crate::tui::state::{Choice, Confirm, Cursor, Overlay, Question, State, outcomes, together};
+use crate::tui::state::{
+    Choice, Confirm, Cursor, Fit, Overlay, Question, State, outcomes, together,
+};
 use crate::tui::theme::Role;
 
 /// Widest dialog, in cells.
@@ -360,7 +362,7 @@ fn runbooks(
     if state.runbooks.is_none() {
         return inner.row(1, &Row::new().put(Role::Muted, " Fetching..."));
     }
-    let rows = runbook_rows(state, field.text());
+    let rows = runbook_rows(state, incident, field.text());
     if rows.is_empty() {
         return inner.row(
             1,
@@ -375,9 +377,9 @@ fn runbooks(
         inner.row(y + 1, &runbook(rows[i], i == at));
     }
     // The whole of what the row under the cursor cuts.
-    let (role, words) = match &rows[at].refused {
+    let (role, words) = match &rows[at].1.refused {
         Some(why) => (Role::Warn, format!("not here: {why}")),
-        None => (Role::Body, rows[at].description.clone()),
+        None => (Role::Body, rows[at].1.description.clone()),
     };
     let lines = wrap(&SafeText::new(&words), width.saturating_sub(2));
     for (y, line) in lines.into_iter().take(REASON_ROWS).enumerate() {
@@ -386,7 +388,7 @@ fn runbooks(
     }
 }
 
-fn runbook(row: &RunbookRow, here: bool) -> Row {
+fn runbook((fit, row): (Fit, &RunbookRow), here: bool) -> Row {
     let role = match (here, &row.refused) {
         (true, _) => Role::Selection,
         (false, None) => Role::Title,
@@ -398,6 +400,9 @@ fn runbook(row: &RunbookRow, here: bool) -> Row {
         .column(Role::Muted, row.risk.as_str(), RUNBOOK_RISK);
     match &row.refused {
         Some(why) => line.put(Role::Muted, format!("not here: {why}")),
+        None if fit == Fit::TriedInVain => line
+            .put(Role::Warn, "tried, did not help: ")
+            .put(Role::Body, row.title.clone()),
         None => line.put(Role::Body, row.title.clone()),
     }
 }

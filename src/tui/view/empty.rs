@@ -1,6 +1,8 @@
 //! What the console watches when nothing is wrong, and the lines of config that would show it more:
 //! quiet is not the same as healthy.
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::api::View;
 use crate::model::{Mode, SafeText, SourceHealth};
 use crate::tui::format;
@@ -17,6 +19,10 @@ struct Sender {
     line: fn(&str) -> String,
 }
 
+/// Where a command may be broken when it is too long for the screen.
+const BREAK: char = '\u{1f}';
+/// What a shell needs at the end of a line to go on with the next.
+const GOES_ON: &str = " \\";
 /// Cells before a line to copy.
 const INDENT: usize = 5;
 
@@ -39,7 +45,10 @@ const SENDERS: [Sender; 4] = [
         source: "changes",
         who: "Deploys: at the end of the pipeline",
         line: |url| {
-            format!("curl -d '{{\"kind\":\"deploy\",\"service\":\"S\",\"version\":\"V\"}}' {url}")
+            let body = "{\"kind\":\"deploy\",\"service\":\"S\",\"version\":\"V\"}";
+            // The scheme is what curl takes without one; so it fits on two lines of a small screen.
+            let url = url.strip_prefix("http://").unwrap_or(url);
+            format!("curl {url}{BREAK}-H content-type:application/json{BREAK}-d '{body}'")
         },
     },
     Sender {
@@ -131,15 +140,39 @@ fn watched(view: &View) -> String {
     )
 }
 
+/// A line to copy, which works as it is shown: whole if it fits, else broken where a shell goes on after
+/// a backslash. What has no such place is wrapped.
+fn pasted(line: &str, width: usize) -> Vec<SafeText> {
+    let whole = SafeText::new(&line.replace(BREAK, " "));
+    if whole.as_str().width() <= width || !line.contains(BREAK) {
+        return wrap(&whole, width);
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for part in line.split(BREAK) {
+        match lines.last_mut() {
+            Some(last) if last.width() + 1 + part.width() + GOES_ON.len() <= width => {
+                last.push(' ');
+                last.push_str(part);
+            }
+            Some(last) => {
+                last.push_str(GOES_ON);
+                lines.push(part.to_owned());
+            }
+            None => lines.push(part.to_owned()),
+        }
+    }
+    lines.iter().map(|line| SafeText::new(line)).collect()
+}
+
 /// For receivers that were never spoken to, what would make somebody speak; as many as there is room for.
 fn more(view: &View, room: usize, width: usize) -> Vec<Row> {
     let lines = SENDERS.iter().filter_map(|sender| {
         let row = view.sources.get(sender.source)?;
         let silent = row.health == SourceHealth::Waiting && row.taken == 0;
         silent.then(|| {
-            let line = SafeText::new(&(sender.line)(&row.detail));
+            let line = (sender.line)(&row.detail);
             let who = Row::new().pad_to(INDENT - 2).put(Role::Muted, sender.who);
-            let written = wrap(&line, width.saturating_sub(INDENT))
+            let written = pasted(&line, width.saturating_sub(INDENT))
                 .into_iter()
                 .map(|line| Row::new().pad_to(INDENT).put(Role::Title, line));
             std::iter::once(who).chain(written).collect::<Vec<_>>()
@@ -158,4 +191,39 @@ fn more(view: &View, room: usize, width: usize) -> Vec<Row> {
     let head = " It would show more with a line each (docs/sources.md has them all):";
     let head = [Row::new(), Row::new().put(Role::Title, head)];
     head.into_iter().chain(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_works_as_it_is_shown() {
+        let changes = SENDERS.iter().find(|sender| sender.source == "changes");
+        let line = changes.expect("a sender of changes").line;
+        let line = line("http://127.0.0.1:9797/api/v1/changes");
+        let shown = |width| {
+            pasted(&line, width)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        let curl = "curl 127.0.0.1:9797/api/v1/changes";
+        let (json, body) = (
+            "-H content-type:application/json",
+            r#"-d '{"kind":"deploy","service":"S","version":"V"}'"#,
+        );
+        let cases: [(usize, Vec<String>); 3] = [
+            (200, vec![format!("{curl} {json} {body}")]),
+            (75, vec![format!("{curl} {json} \\"), body.to_owned()]),
+            (
+                60,
+                vec![format!("{curl} \\"), format!("{json} \\"), body.to_owned()],
+            ),
+        ];
+        for (width, expected) in cases {
+            let shown: Vec<String> = shown(width);
+            assert_eq!(shown, expected, "{width}");
+        }
+    }
 }
