@@ -169,6 +169,9 @@ fn words(record: &Record) -> (String, String) {
                     )
                 }
                 StepEventKind::Gone => "ended while nobody listened".to_owned(),
+                StepEventKind::NotKnown => {
+                    "may still run after a restart: that cannot be found out".to_owned()
+                }
             };
             ("executor".to_owned(), format!("{} {what}", event.run))
         }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -29,6 +30,9 @@ pub struct RecordArgs {
     #[arg(long)]
     redact: bool,
 }
+
+/// What writing itself may take, in milliseconds.
+const WRITING_MS: i64 = 250;
 
 /// A moment, as people say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,7 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
     if from > to {
         return Err(Failure::usage("--from must not be later than --to"));
     }
+    await_written(to, now);
     // Random keys of the standard library are the salt; nobody keeps it.
     let salt = args.redact.then(|| RandomState::new().hash_one(()));
     let cut = recorder::cut(&folder, (from, to), &args.out, salt)?;
@@ -91,6 +96,15 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
         done.file.display(),
         done.bytes
     ))
+}
+
+/// A running daemon writes what it records a moment later; a window up to now waits for that.
+fn await_written(to: Time, now: Time) {
+    let flush_ms = recorder::FLUSH_EVERY.as_millis() as i64 + WRITING_MS;
+    let left_ms = to.min(now).plus_ms(flush_ms).since(now);
+    if let Ok(left_ms) = u64::try_from(left_ms) {
+        std::thread::sleep(Duration::from_millis(left_ms));
+    }
 }
 
 impl When {

@@ -18,7 +18,7 @@ use super::notices::{Notices, Origin};
 use super::replay::Replay;
 use super::stop_mark::StopMark;
 use crate::api::CommandReply;
-use crate::engine::Engine;
+use crate::engine::{CLOCK_BACK_MS_MAX, Engine};
 use crate::executors::Executors;
 use crate::model::{
     Action, Actor, Batch, Command, Delta, Effect, Input, Mode, Notification, Outcome, PlanState,
@@ -258,7 +258,12 @@ impl Core {
             by: by.clone(),
             what: what.clone(),
         };
-        let stamped = self.stamper.ahead(input(&what));
+        let mut stamped = self.stamper.ahead(input(&what));
+        if self.engine.now().since(stamped.at) > CLOCK_BACK_MS_MAX {
+            // The engine follows the clock first: what that voids must not be approved any more.
+            self.input(Input::Tick);
+            stamped = self.stamper.ahead(input(&what));
+        }
         let decided = self.rehearse(&stamped);
         let (refused, notice) = match self.commit(&decided) {
             Ok(()) => {
@@ -346,15 +351,16 @@ impl Core {
     fn only_stops(&self, command: &Command) -> bool {
         match command {
             Command::KillSwitch { on } => *on,
-            Command::RollBack { plan, .. } => self.engine.plan(*plan).is_some_and(|plan| {
-                matches!(
-                    plan.state,
-                    PlanState::Checking { .. }
+            Command::RollBack { plan, .. } => {
+                self.engine
+                    .plan(*plan)
+                    .is_some_and(|plan| match plan.state {
+                        PlanState::Checking { .. }
                         | PlanState::Running { .. }
-                        | PlanState::RollingBack { .. }
-                        | PlanState::Unknown { .. }
-                )
-            }),
+                        | PlanState::RollingBack { .. } => true,
+                        _ => plan.runs_unheard().is_some(),
+                    })
+            }
             _ => false,
         }
     }

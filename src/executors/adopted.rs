@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use super::command::KILL_AFTER;
 use super::process;
@@ -17,37 +17,34 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After this long, a process that was killed and lives is said to be out of reach.
 const DEATH_WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits for the end of an adopted run, or stops it; reports which.
+/// Waits for the end of an adopted run, or stops it, as often as that is asked; reports which.
 pub(super) async fn watch(
     run: RunId,
     process: &Process,
-    cancelled: oneshot::Receiver<()>,
+    cancelled: &Notify,
     reports: &mpsc::Sender<StepEvent>,
 ) {
-    let stopped = tokio::select! {
-        () = gone(process) => false,
-        Ok(()) = cancelled => stop(process).await,
+    let kind = loop {
+        let asked = tokio::select! {
+            () = gone(process) => false,
+            () = cancelled.notified() => true,
+        };
+        if !asked {
+            break StepEventKind::Gone;
+        }
+        if stop(process).await {
+            let why = "stopped on request".to_owned();
+            break StepEventKind::Finished(Outcome::Failed { why });
+        }
+        if process::lives(process) {
+            let text = format!("pid {} does not end: stop it by hand", process.pid);
+            let kind = StepEventKind::Output(text);
+            // The receiver is gone only when the daemon ends.
+            let _ = reports.send(StepEvent { run, kind }).await;
+        }
     };
-    let kind = if stopped {
-        let why = "stopped on request".to_owned();
-        StepEventKind::Finished(Outcome::Failed { why })
-    } else {
-        gone_or_told(run, process, reports).await;
-        StepEventKind::Gone
-    };
-    // The receiver is gone only when the daemon ends.
+    // The same.
     let _ = reports.send(StepEvent { run, kind }).await;
-}
-
-/// Waits for the end of one that could not be stopped, and says that it could not.
-async fn gone_or_told(run: RunId, process: &Process, reports: &mpsc::Sender<StepEvent>) {
-    if !process::lives(process) {
-        return;
-    }
-    let text = format!("pid {} does not end: stop it by hand", process.pid);
-    let kind = StepEventKind::Output(text);
-    let _ = reports.send(StepEvent { run, kind }).await;
-    gone(process).await;
 }
 
 async fn gone(process: &Process) {

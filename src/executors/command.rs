@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::process;
@@ -40,7 +40,7 @@ pub(super) async fn perform(
     run: RunId,
     action: &Action,
     realm: &str,
-    cancelled: oneshot::Receiver<()>,
+    cancelled: &Notify,
     reports: mpsc::Sender<StepEvent>,
 ) -> Outcome {
     let mut child = match command(run, action, realm).and_then(|mut command| command.spawn()) {
@@ -65,7 +65,7 @@ pub(super) async fn perform(
     let ended = tokio::select! {
         status = child.wait() => Ended::ByItself(status),
         () = tokio::time::sleep(timeout) => Ended::TimedOut,
-        Ok(()) = cancelled => Ended::Stopped,
+        () = cancelled.notified() => Ended::Stopped,
     };
     if !matches!(ended, Ended::ByItself(_)) {
         group.end(&mut child).await;

@@ -11,11 +11,13 @@ mod sim;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use crate::model::{
     Action, ExecutorKind, Outcome, PlanId, Process, RunId, StepEvent, StepEventKind,
 };
+
+use process::Found;
 
 pub use command::{LINE_BYTES_MAX, LINES_MAX, find_program};
 pub use sim::{SimHandle, SimRequest};
@@ -40,7 +42,7 @@ struct Runs {
     started: BTreeSet<RunId>,
     /// Plans up to this one are forgotten.
     forgotten: Option<PlanId>,
-    cancel: BTreeMap<RunId, oneshot::Sender<()>>,
+    cancel: BTreeMap<RunId, Arc<Notify>>,
 }
 
 impl Executors {
@@ -58,8 +60,8 @@ impl Executors {
     /// Starts a run and returns at once. Must be called within a tokio runtime.
     /// The last report of a run is always `Finished`.
     pub fn run(&self, run: RunId, action: Action) {
-        let (cancel, cancelled) = oneshot::channel();
-        if !self.lock().begin(run, cancel) {
+        let cancelled = Arc::new(Notify::new());
+        if !self.lock().begin(run, Arc::clone(&cancelled)) {
             tracing::error!(?run, "refused to run the same action a second time");
             return;
         }
@@ -68,9 +70,9 @@ impl Executors {
             let outcome = match (action.executor, &this.sim) {
                 (ExecutorKind::Command, _) => {
                     let reports = this.reports.clone();
-                    command::perform(run, &action, &this.realm, cancelled, reports).await
+                    command::perform(run, &action, &this.realm, &cancelled, reports).await
                 }
-                (ExecutorKind::Sim, Some(sim)) => sim.perform(run, &action, cancelled).await,
+                (ExecutorKind::Sim, Some(sim)) => sim.perform(run, &action, &cancelled).await,
                 (ExecutorKind::Sim, None) => Outcome::Failed {
                     why: "there is no simulator here".to_owned(),
                 },
@@ -84,36 +86,43 @@ impl Executors {
     }
 
     /// Looks after a run of an earlier daemon: tells at once whether it goes on, and later when it ends
-    /// or was stopped. `known` is its process, if somebody wrote it down. It is never started again.
+    /// or was stopped, or that this cannot be found out. `known` is its process, if somebody wrote it down. It is never started again.
     /// Must be called within a tokio runtime.
     pub fn adopt(&self, run: RunId, known: Option<&Process>) -> StepEvent {
-        let lives = known.filter(|process| process::lives(process)).cloned();
-        let found = lives.or_else(|| process::find(run, &self.realm));
-        let (cancel, cancelled) = oneshot::channel();
+        let found = match known.map(process::look) {
+            Some(found @ (Found::Lives(_) | Found::NotKnown)) => found,
+            Some(Found::Gone) | None => process::find(run, &self.realm),
+        };
         let kind = match found {
-            Some(process) if self.lock().begin(run, cancel) => {
-                let this = self.clone();
-                let watched = process.clone();
-                tokio::spawn(async move {
-                    adopted::watch(run, &watched, cancelled, &this.reports).await;
-                    this.lock().cancel.remove(&run);
-                });
+            Found::Lives(process) => {
+                self.watch(run, process.clone());
                 StepEventKind::Lives(process)
             }
-            Some(process) => StepEventKind::Lives(process),
-            None => {
-                self.lock().started.insert(run);
-                StepEventKind::Gone
-            }
+            Found::Gone => StepEventKind::Gone,
+            Found::NotKnown => StepEventKind::NotKnown,
         };
+        self.lock().started.insert(run);
         StepEvent { run, kind }
     }
 
-    /// Asks a run to stop; its end is reported as any other. Does nothing when it is not running.
+    /// Waits for the end of a run that was not started here, unless somebody does already.
+    fn watch(&self, run: RunId, process: Process) {
+        let cancelled = Arc::new(Notify::new());
+        if !self.lock().begin(run, Arc::clone(&cancelled)) {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            adopted::watch(run, &process, &cancelled, &this.reports).await;
+            this.lock().cancel.remove(&run);
+        });
+    }
+
+    /// Asks a run to stop, as often as wanted; its end is reported as any other. Does nothing when it
+    /// is not running.
     pub fn cancel(&self, run: RunId) {
-        if let Some(cancel) = self.lock().cancel.remove(&run) {
-            // The receiver is gone when the run has just ended by itself.
-            let _ = cancel.send(());
+        if let Some(cancel) = self.lock().cancel.get(&run) {
+            cancel.notify_one();
         }
     }
 
@@ -130,7 +139,7 @@ impl Executors {
 
 impl Runs {
     /// Notes a run as started; `false` when it was before or may have been.
-    fn begin(&mut self, run: RunId, cancel: oneshot::Sender<()>) -> bool {
+    fn begin(&mut self, run: RunId, cancel: Arc<Notify>) -> bool {
         if self.forgotten.is_some_and(|last| run.plan <= last) || !self.started.insert(run) {
             return false;
         }

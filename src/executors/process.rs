@@ -20,6 +20,17 @@ struct Stat {
     began_ticks: u64,
 }
 
+/// What can be said of the process of a run that nobody listens to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It goes on, or its group does.
+    Lives(Process),
+    /// Nothing of it is left.
+    Gone,
+    /// This machine does not tell, or something of it is left that cannot be recognised again.
+    NotKnown,
+}
+
 /// The environment variables that name a run, as `NAME=VALUE`.
 pub(super) fn environment(run: RunId, realm: &str) -> [(&'static str, String); 4] {
     let phase = match run.phase {
@@ -47,6 +58,18 @@ pub(super) fn of(pid: u32) -> Option<Process> {
     })
 }
 
+/// Whether a process still runs, as far as this machine tells.
+pub(super) fn look(process: &Process) -> Found {
+    if boot().is_none() || stat(std::process::id()).is_none() {
+        return Found::NotKnown;
+    }
+    if lives(process) {
+        Found::Lives(process.clone())
+    } else {
+        Found::Gone
+    }
+}
+
 /// Whether a process still runs, or any that it left in its group. It is the same one only if it began
 /// at the same instant of the same boot.
 pub(super) fn lives(process: &Process) -> bool {
@@ -69,7 +92,10 @@ pub(super) fn lives(process: &Process) -> bool {
 
 /// The process that was started for a run, found by its environment: for a run whose process nobody
 /// had the time to write down. The leader of the group is the one that was started.
-pub(super) fn find(run: RunId, realm: &str) -> Option<Process> {
+pub(super) fn find(run: RunId, realm: &str) -> Found {
+    if boot().is_none() || stat(std::process::id()).is_none() {
+        return Found::NotKnown;
+    }
     let wanted = environment(run, realm).map(|(name, value)| format!("{name}={value}"));
     let group = pids().find_map(|pid| {
         // Those of other users cannot be read, and are not ours.
@@ -77,8 +103,13 @@ pub(super) fn find(run: RunId, realm: &str) -> Option<Process> {
         let has = |wanted: &String| bytes.split(|b| *b == 0).any(|var| var == wanted.as_bytes());
         let stat = stat(pid).filter(is_alive)?;
         wanted.iter().all(has).then_some(stat.group)
-    })?;
-    of(group)
+    });
+    match group.map(of) {
+        Some(Some(leader)) => Found::Lives(leader),
+        // The leader has ended and left others behind: its number alone proves nothing later on.
+        Some(None) => Found::NotKnown,
+        None => Found::Gone,
+    }
 }
 
 /// Sends a signal to the group of a process that [`lives`]; an error means that nobody of it is left,

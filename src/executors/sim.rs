@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::model::{Action, Outcome, RunId};
 
@@ -28,12 +28,7 @@ impl SimHandle {
     }
 
     /// Asks and waits for the answer, the timeout or the wish to stop.
-    pub(super) async fn perform(
-        &self,
-        run: RunId,
-        action: &Action,
-        cancelled: oneshot::Receiver<()>,
-    ) -> Outcome {
+    pub(super) async fn perform(&self, run: RunId, action: &Action, cancelled: &Notify) -> Outcome {
         let (reply, answer) = oneshot::channel();
         let request = SimRequest {
             run,
@@ -50,7 +45,7 @@ impl SimHandle {
             // The request was taken: without an answer nobody knows what it did.
             outcome = answer => outcome.unwrap_or(Outcome::Unknown),
             () = tokio::time::sleep(timeout) => Outcome::TimedOut,
-            Ok(()) = cancelled => Outcome::Unknown,
+            () = cancelled.notified() => Outcome::Unknown,
         }
     }
 }

@@ -236,12 +236,12 @@ fn forgetting_old_runs_never_allows_a_repetition() {
         step: 0,
     };
     for plan in 0..(RUNS_REMEMBERED_MAX as u64 + 10) {
-        assert!(runs.begin(run(plan), oneshot::channel().0));
+        assert!(runs.begin(run(plan), Arc::default()));
         runs.cancel.clear();
     }
     assert_eq!(runs.started.len(), RUNS_REMEMBERED_MAX);
     for plan in [0, 9, 10, RUNS_REMEMBERED_MAX as u64 + 9] {
-        assert!(!runs.begin(run(plan), oneshot::channel().0), "plan {plan}");
+        assert!(!runs.begin(run(plan), Arc::default()), "plan {plan}");
     }
 }
 
@@ -302,4 +302,39 @@ async fn an_orphan_is_found_watched_and_stopped_but_never_started_again() {
     let stopped = StepEventKind::Finished(failed("stopped on request"));
     assert_eq!(next().await, event(2, stopped));
     child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_outlives_its_leader_is_not_said_to_have_ended() {
+    let (reports, _heard) = mpsc::channel(4);
+    let realm = format!("leaderless of {}", std::process::id());
+    let executors = Executors::new(reports, None, &realm);
+    // The leader ends at once and is waited for; what it left in its group goes on.
+    let mut leader = orphan(run_id(0), &realm, "sleep 300 & echo $!");
+    let group = leader.id();
+    leader.wait().unwrap();
+    assert_eq!(
+        executors.adopt(run_id(0), None).kind,
+        StepEventKind::NotKnown
+    );
+    let group = i32::try_from(group)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let group = group.expect("a process has a number");
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn an_adopted_run_is_asked_to_stop_as_often_as_wanted() {
+    let (reports, _heard) = mpsc::channel(4);
+    let executors = Executors::new(reports, None, REALM);
+    let cancelled = Arc::new(Notify::new());
+    let first = executors.lock().begin(run_id(77), Arc::clone(&cancelled));
+    assert!(first);
+    for _ in 0..2 {
+        executors.cancel(run_id(77));
+        let asked = tokio::time::timeout(PATIENCE, cancelled.notified()).await;
+        asked.expect("each wish is heard");
+        assert_eq!(executors.in_flight(), 1, "it goes on until it has ended");
+    }
 }

@@ -117,6 +117,8 @@ pub enum StepEventKind {
     Lives(Process),
     /// After a restart: no process of it lives any more, and nobody heard how it ended.
     Gone,
+    /// After a restart: whether anything of it still lives cannot be found out.
+    NotKnown,
 }
 
 impl RunPhase {

@@ -349,3 +349,26 @@ async fn no_number_is_given_twice_when_the_append_of_a_decision_fails() {
     let after = bench.core.stamper.stamp(Input::Tick).seq;
     assert_eq!(after, before + 2);
 }
+
+#[tokio::test]
+async fn what_a_clock_that_was_set_back_voids_is_not_written_down_as_approved() {
+    let mut bench = Bench::new();
+    let now = bench.core.stamper.at();
+    let before = now.plus_ms(-3_600_000);
+    bench.core.stamper = Stamper::new(Clock::scaled(before, 1e-9), now);
+    let refused = bench.approve();
+    let approved = |record: &Record| {
+        matches!(
+            record,
+            Record::Decision {
+                what: Command::Approve { .. },
+                refused: None,
+                ..
+            }
+        )
+    };
+    // The answer, the journal and the plan agree.
+    let counts = (usize::from(refused.is_none()), bench.kept(approved));
+    let approvals = bench.plan().approvals.len();
+    assert_eq!(counts, (approvals, approvals), "{:?}", bench.plan().state);
+}

@@ -26,6 +26,8 @@ impl Plans {
                 Event::Seen { run, process }
             }
             StepEventKind::Gone => Event::Seen { run, process: None },
+            // What was known of it stays as it is.
+            StepEventKind::NotKnown => return self.tell_of_process(id, &event.kind),
         };
         if self.handle(now, id, &says, effects) {
             self.tell_of_process(id, &event.kind);
@@ -42,6 +44,9 @@ impl Plans {
                 process.pid, process.began
             ),
             StepEventKind::Gone => format!("{id}: its command ended, and nobody heard how"),
+            StepEventKind::NotKnown => format!(
+                "{id}: whether its command still runs cannot be found out: look before settling it"
+            ),
             _ => return,
         };
         if let Some(plan) = self.get(id).cloned() {

@@ -30,7 +30,7 @@ impl Plans {
                         saga.remember_process(event.run, Some(process.clone()));
                     }
                     StepEventKind::Gone => saga.remember_process(event.run, None),
-                    StepEventKind::Output(_) => {}
+                    StepEventKind::Output(_) | StepEventKind::NotKnown => {}
                 }
             }
             Record::Decision {

@@ -15,6 +15,8 @@ use crate::model::{Stamped, Time};
 pub struct Recording {
     waiting: VecDeque<PathBuf>,
     reader: SegmentReader,
+    /// Read, and not yet handed out.
+    ready: VecDeque<Frame>,
     seq: u64,
     missing: u64,
     torn_bytes: u64,
@@ -62,6 +64,7 @@ impl Recording {
         Ok(Self {
             waiting,
             reader: SegmentReader::open(&first)?,
+            ready: VecDeque::new(),
             seq: 0,
             missing: 0,
             torn_bytes: 0,
@@ -86,8 +89,12 @@ impl Recording {
     /// The next inputs; `None` at the end.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, RecordingError> {
         loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Ok(Some(frame));
+            }
             if let Some(inputs) = self.reader.next_frame()? {
-                return Ok(Some(self.number(inputs)));
+                self.number(inputs);
+                continue;
             }
             let Some(next) = self.waiting.pop_front() else {
                 return Ok(None);
@@ -97,19 +104,23 @@ impl Recording {
         }
     }
 
-    /// Numbers count up by one while a daemon runs, and begin anew with the next.
-    fn number(&mut self, inputs: Vec<Stamped>) -> Frame {
-        let restarted = inputs.first().is_some_and(|first| first.seq <= self.seq);
-        if restarted {
-            self.seq = 0;
-        }
-        for stamped in &inputs {
-            if self.seq > 0 {
-                self.missing += stamped.seq.saturating_sub(self.seq + 1);
+    /// Numbers count up by one while a daemon runs, and begin anew with the next: also in the middle of
+    /// what was cut in one piece.
+    fn number(&mut self, inputs: Vec<Stamped>) {
+        let mut frame = Frame::default();
+        for stamped in inputs {
+            if stamped.seq <= self.seq {
+                if !frame.inputs.is_empty() {
+                    self.ready.push_back(std::mem::take(&mut frame));
+                }
+                frame.restarted = true;
+            } else if self.seq > 0 {
+                self.missing += stamped.seq - self.seq - 1;
             }
             self.seq = stamped.seq;
+            frame.inputs.push(stamped);
         }
-        Frame { inputs, restarted }
+        self.ready.push_back(frame);
     }
 }
 

@@ -30,8 +30,8 @@ use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time};
 pub const RECORDER_FOLDER: &str = "recorder";
 /// Ending of a segment's name.
 pub const SEGMENT_ENDING: &str = "sgrec";
-/// What a crash may lose, in real time.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// What a crash may lose, and what is not yet there to be cut, in real time.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// A frame is written early when it is this large in memory, in bytes.
 const FRAME_BYTES: usize = 4 << 20;
 /// A segment covers at most this much engine time, in milliseconds.

@@ -263,6 +263,25 @@ fn a_cut_has_the_window_and_a_redacted_one_no_names() {
     }
 }
 
+#[test]
+fn restarts_are_seen_in_the_middle_of_what_was_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("three.sgrec");
+    let seqs = [1, 2, 3, 1, 2, 1];
+    let inputs: Vec<Stamped> = (100..)
+        .zip(seqs)
+        .map(|(at_s, seq)| stamped(seq, at_s, Vec::new()))
+        .collect();
+    std::fs::write(&path, write(&inputs, inputs.len())).expect("a place for it");
+    let mut recording = Recording::open(&path, None).expect("a good recording");
+    let mut frames = Vec::new();
+    while let Some(frame) = recording.next_frame().expect("a good recording") {
+        frames.push((frame.restarted, frame.inputs.len()));
+    }
+    assert_eq!(frames, [(false, 1), (false, 2), (true, 2), (true, 1)]);
+    assert_eq!(recording.missing(), 0);
+}
+
 proptest! {
     #[test]
     fn any_values_come_back(
