@@ -266,6 +266,7 @@ impl Engine {
     /// Whether a command about an incident would be obeyed.
     fn may(&self, by: &Actor, what: &Command) -> Result<(), Refusal> {
         govern::role_allows(by, what, None)?;
+        govern::says_enough(what)?;
         match what {
             Command::Acknowledge { incident } => self.may_turn(*incident, Event::Acknowledge),
             Command::Resolve { incident } => self.may_turn(*incident, Event::Resolve),

@@ -132,6 +132,25 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
     })
 }
 
+/// Whether a command says what the journal will be asked for: to whom, what, why.
+pub fn says_enough(what: &Command) -> Result<(), Refusal> {
+    let (name, text) = match what {
+        Command::Assign { to, .. } => ("the name", to.as_str()),
+        Command::Note { text, .. } => ("the note", text.as_str()),
+        Command::Reject { reason, .. } => ("the reason", reason.as_str()),
+        Command::NameCause {
+            cause: Some(cause), ..
+        } => ("the entity", cause.name()),
+        _ => return Ok(()),
+    };
+    if !text.trim().is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::Empty {
+        what: name.to_owned(),
+    })
+}
+
 /// Whether this approval counts, and whether the plan may start if it is the last one needed.
 /// `acting` are the other plans that act now.
 pub fn may_approve<'a>(
@@ -246,4 +265,45 @@ pub const fn acts(state: &PlanState) -> bool {
             | PlanState::RollingBack { .. }
             | PlanState::Unknown { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EntityId, IncidentId, PlanId};
+
+    #[test]
+    fn empty_words_are_refused() {
+        let incident = IncidentId(1);
+        let (to, text) = ("ole".to_owned(), String::new());
+        let (plan, reason) = (PlanId(1), "\n".to_owned());
+        let named = |name: &str| Command::NameCause {
+            incident,
+            cause: Some(EntityId::parse(name)),
+        };
+        let nobody = Command::Assign {
+            incident,
+            to: " ".to_owned(),
+        };
+        let taken_back = Command::NameCause {
+            incident,
+            cause: None,
+        };
+        let cases = [
+            (nobody, Some("the name")),
+            (Command::Assign { incident, to }, None),
+            (Command::Note { incident, text }, Some("the note")),
+            (Command::Reject { plan, reason }, Some("the reason")),
+            (named(""), Some("the entity")),
+            (named("cart"), None),
+            (taken_back, None),
+            (Command::Resolve { incident }, None),
+        ];
+        for (what, expected) in cases {
+            let expected = expected.map(|what| Refusal::Empty {
+                what: what.to_owned(),
+            });
+            assert_eq!(says_enough(&what).err(), expected, "{what:?}");
+        }
+    }
 }

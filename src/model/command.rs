@@ -178,6 +178,12 @@ pub enum Refusal {
     /// It is long over.
     #[error("this is a replay: nothing can be decided in it")]
     Replay,
+    /// A name or a text that was needed is empty.
+    #[error("{what} is empty: say it, so that the journal tells who and why")]
+    Empty {
+        /// What was left out.
+        what: String,
+    },
     /// There is no such incident.
     #[error("there is no incident {incident}")]
     NoIncident {

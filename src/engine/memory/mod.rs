@@ -171,7 +171,9 @@ impl Memory {
     pub fn hit_rates(&self) -> Vec<HitRate> {
         let mut rates: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
         for past in self.past.values() {
-            if let (Some(cause), Some((suspect, kind))) = (&past.cause, past.suspects.first()) {
+            if let (Some(cause), Some((suspect, kind))) = (&past.cause, past.suspects.first())
+                && *kind != SuspectKind::Unknown.as_str()
+            {
                 let rate = rates.entry(kind).or_default();
                 rate.0 += u32::from(suspect == cause);
                 rate.1 += 1;

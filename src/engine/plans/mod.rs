@@ -277,6 +277,7 @@ impl Plans {
         world: World<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
+        govern::says_enough(what)?;
         let named = match what {
             Command::Approve { plan, .. }
             | Command::Reject { plan, .. }
