@@ -453,16 +453,8 @@ fn a_change_counts_by_when_it_came() {
     // Seconds after the onset of payments, which may be off by ten: what is said, and on which side.
     let cases = [
         (-120, "deploy v812 2 min before onset", true),
-        (
-            2,
-            "deploy v812 within the scrape interval of the onset",
-            true,
-        ),
-        (
-            10,
-            "deploy v812 within the scrape interval of the onset",
-            true,
-        ),
+        (2, "deploy v812 as it began, as far as can be told", true),
+        (10, "deploy v812 as it began, as far as can be told", true),
         (40, "deploy v812 came 40 s after it began", false),
     ];
     for (after_s, said, speaks_for) in cases {

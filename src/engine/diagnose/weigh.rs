@@ -130,6 +130,8 @@ const TRAFFIC_Z: f64 = 3.0;
 const TRAFFIC_RATIO: f64 = 1.3;
 /// A change loses its weight by a factor e in this time before the onset.
 const CHANGE_FADE_MS: f64 = 10.0 * 60_000.0;
+/// A deploy is told when it is through, and works from its first instance on, in milliseconds.
+const CHANGE_TOLD_MS: i64 = 30_000;
 /// Where an onset is not known better, it may be off by this much: clocks and windows are coarse.
 const CHANGE_AFTER_MS: i64 = 60_000;
 /// What changed only after it had begun did not set it off.
@@ -507,11 +509,11 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
     }
 }
 
-/// How far the onset of a subject may be off.
+/// How much later than the onset of a subject a change may be told and still have set it off.
 fn uncertainty_ms(subject: &Subject) -> i64 {
-    subject
-        .onset
-        .map_or(CHANGE_AFTER_MS, |onset| onset.uncertainty_ms)
+    subject.onset.map_or(CHANGE_AFTER_MS, |onset| {
+        onset.uncertainty_ms.max(CHANGE_TOLD_MS)
+    })
 }
 
 /// A change to a subject that was odd before it. What people do about an incident (scaling, rolling
@@ -524,13 +526,14 @@ fn came_later(case: &Case, at: usize, subject: SubjectIx) -> Option<(SubjectIx, 
         change.kind,
         ChangeKind::Deploy | ChangeKind::Config | ChangeKind::Flag
     );
-    (sets_off && lag_ms > onset.uncertainty_ms && lag_ms <= CHANGE_LATER_MS).then_some((
-        subject,
-        Clue {
-            kind: ClueKind::ChangeLater(at, lag_ms),
-            log_odds: CHANGE_LATER_LOG_ODDS,
-        },
-    ))
+    (sets_off && lag_ms > uncertainty_ms(&case.subjects[subject]) && lag_ms <= CHANGE_LATER_MS)
+        .then_some((
+            subject,
+            Clue {
+                kind: ClueKind::ChangeLater(at, lag_ms),
+                log_odds: CHANGE_LATER_LOG_ODDS,
+            },
+        ))
 }
 
 /// Who was odd first, and who only after the target.

@@ -126,7 +126,7 @@ pub fn change(change: &Change, onset: Time) -> String {
     if lag_ms >= 0 {
         format!("{what} {} before onset", duration(lag_ms))
     } else {
-        format!("{what} within the scrape interval of the onset")
+        format!("{what} as it began, as far as can be told")
     }
 }
 
