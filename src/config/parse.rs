@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::REQUIRED;
-use super::{Config, Kind, SETTINGS, Setting, is_path};
+use super::{Config, Kind, SETTINGS, ScrapeConfig, Setting, is_path};
 use crate::model::EntityId;
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
@@ -287,7 +287,19 @@ impl Check<'_> {
                 self.error(&nth_span(root, "slo", i), &why);
             }
         }
+        self.targets(config, root);
         self.one_meaning(config, root);
+    }
+
+    /// What cannot be scraped is told now, not by a source that never works.
+    fn targets(&mut self, config: &Config, root: &DeTable<'_>) {
+        for (i, scrape) in config.sources.scrape.iter().enumerate() {
+            for (j, target) in scrape.targets.iter().enumerate() {
+                if let Err(why) = ScrapeConfig::url(target) {
+                    self.error(&target_span(root, i, j), &why);
+                }
+            }
+        }
     }
 
     /// A name that means two entities would make the order of the file decide.
@@ -417,6 +429,20 @@ fn span_of(root: &DeTable<'_>, path: &str) -> Range<usize> {
 fn nth_span(root: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {
     match root.get(list).map(Spanned::get_ref) {
         Some(DeValue::Array(items)) => items.get(index).map_or(0..0, Spanned::span),
+        _ => 0..0,
+    }
+}
+
+/// Where a target of a `[[sources.scrape]]` stands.
+fn target_span(root: &DeTable<'_>, scrape: usize, target: usize) -> Range<usize> {
+    let Some(DeValue::Table(sources)) = root.get("sources").map(Spanned::get_ref) else {
+        return 0..0;
+    };
+    let Some(DeValue::Array(scrapes)) = sources.get("scrape").map(Spanned::get_ref) else {
+        return 0..0;
+    };
+    match scrapes.get(scrape).map(Spanned::get_ref) {
+        Some(DeValue::Table(table)) => nth_span(table, "targets", target),
         _ => 0..0,
     }
 }

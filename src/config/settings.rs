@@ -493,7 +493,7 @@ pub const SETTINGS: &[Setting] = &[
         "engine.clock_skew_s_max",
         Kind::Integer(1, 604_800),
         "3600",
-        "Signals further than this from the clock, in either direction, are refused, in seconds.",
+        "Samples further than this from the clock, in either direction, are refused and counted, and so are changes further ahead of it, in seconds.",
     ),
     row(
         "engine.resolve_after_s",

@@ -254,6 +254,50 @@ pub enum TailFrom {
     End,
 }
 
+impl ScrapeConfig {
+    /// The whole address of a target; else why it is none. The reason never repeats a password.
+    pub fn url(target: &str) -> Result<reqwest::Url, String> {
+        let is_whole = target.contains("://");
+        let text = if is_whole {
+            target.to_owned()
+        } else {
+            format!("http://{target}")
+        };
+        // Before anything is repeated: what stands in front of an `@` is shown nowhere.
+        if target.contains('@') {
+            return Err(
+                "a target names user or password, or holds an `@`: write the secret to a file and name it by `token_file`"
+                    .to_owned(),
+            );
+        }
+        let mut url = reqwest::Url::parse(&text)
+            .map_err(|error| format!("target {target:?} is no address: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(format!(
+                "target {target:?} is no address: write HOST:PORT, or http:// or https:// and more"
+            ));
+        }
+        // The port of HTTP is left out of a parsed address, so that the text is asked.
+        let host = target.split(['/', '?', '#']).next().unwrap_or_default();
+        if !is_whole
+            && host
+                .rsplit_once(':')
+                .is_none_or(|(_, port)| port.parse::<u16>().is_err())
+        {
+            return Err(format!(
+                "target {target:?} names no port: write HOST:PORT, or a whole address"
+            ));
+        }
+        if url.path() == "/" {
+            url.set_path(Self::PATH);
+        }
+        Ok(url)
+    }
+
+    /// Where metrics are when a target does not say.
+    const PATH: &str = "/metrics";
+}
+
 impl Default for SourcesConfig {
     fn default() -> Self {
         Self {

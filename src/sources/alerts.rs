@@ -14,7 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::http::{self, Limits, Refusal};
@@ -27,6 +28,9 @@ const ALERTS_REQUEST_MAX: usize = 65_536;
 
 /// Most labels or annotations of one alert.
 const PAIRS_MAX: usize = 128;
+
+/// What is said of an alert with more.
+const TOO_MANY_PAIRS: &str = "more than 128 labels or annotations";
 
 /// Annotation sets remembered, to hold one copy of those that repeat.
 const ANNOTATIONS_REMEMBERED_MAX: usize = 8_192;
@@ -74,15 +78,17 @@ struct Sent<'a> {
     generator_url: Option<Text<'a>>,
 }
 
-/// A JSON string.
-struct Text<'a>(Cow<'a, str>);
+/// A JSON string; `None` for any other value, which costs its alert and not those beside it.
+struct Text<'a>(Option<Cow<'a, str>>);
 
-/// A JSON object of strings, in the order sent.
-#[derive(Default)]
-struct Pairs<'a>(Vec<(Text<'a>, Text<'a>)>);
+/// A JSON object of strings, in the order sent; otherwise why it is none.
+struct Pairs<'a>(Result<Vec<(Text<'a>, Text<'a>)>, &'static str>);
+
+/// An item of the list; `None` for what is no object.
+struct Item<'a>(Option<Sent<'a>>);
 
 /// A JSON array of alerts, bounded.
-struct SentAlerts<'a>(Vec<Sent<'a>>);
+struct SentAlerts<'a>(Vec<Item<'a>>);
 
 /// The receiver's routes.
 pub(super) fn routes(
@@ -119,7 +125,8 @@ impl Alerts {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         for (i, alert) in sent.0.iter().enumerate() {
-            match self.alert(alert, now, &mut builder, &mut remembered) {
+            let alert = alert.0.as_ref().ok_or_else(|| "not an object".to_owned());
+            match alert.and_then(|sent| self.alert(sent, now, &mut builder, &mut remembered)) {
                 Ok(alert) => taken.signals.push(Signal::Alert(Box::new(alert))),
                 Err(reason) => {
                     taken.refused += 1;
@@ -158,7 +165,8 @@ impl Alerts {
         if ends_at_or_timeout < starts_at {
             return Err("endsAt is before startsAt".to_owned());
         }
-        let url = sent.generator_url.as_ref().map(|url| &*url.0);
+        let url = sent.generator_url.as_ref();
+        let url = url.map(|url| url.text("generatorURL")).transpose()?;
         Ok(Alert {
             fingerprint: Fingerprint::of(&labels),
             labels,
@@ -173,17 +181,40 @@ impl Alerts {
 impl Pairs<'_> {
     /// Packs the pairs. Empty values are as good as absent, as in Alertmanager.
     fn build<'a>(&'a self, builder: &mut LabelsBuilder<'a>) -> Result<Labels, String> {
-        for (name, value) in self.0.iter().filter(|(_, value)| !value.0.is_empty()) {
-            builder.add(&name.0, &value.0);
+        let pairs = self.0.as_ref().map_err(|why| (*why).to_owned())?;
+        // Before the builder is begun, which is used again for the next alert.
+        for (name, value) in pairs {
+            value.text(name.text("a name")?)?;
+        }
+        for (name, value) in pairs {
+            if let (Some(name), Some(value)) =
+                (&name.0, value.0.as_deref().filter(|v| !v.is_empty()))
+            {
+                builder.add(name, value);
+            }
         }
         builder.build().map_err(|e| e.to_string())
+    }
+}
+
+impl Text<'_> {
+    /// What it says, if it is a text; `name` is whose value it is.
+    fn text(&self, name: &str) -> Result<&str, String> {
+        let text = self.0.as_deref();
+        text.ok_or_else(|| format!("the value of {name:?} is not a text"))
+    }
+}
+
+impl Default for Pairs<'_> {
+    fn default() -> Self {
+        Self(Ok(Vec::new()))
     }
 }
 
 /// An instant as sent; absent, empty and the zero time of Go mean none.
 fn instant(name: &str, text: Option<&Text<'_>>) -> Result<Option<Time>, String> {
     const GO_ZERO: &str = "0001-01-01T00:00:00";
-    match text.map(|t| &*t.0) {
+    match text.map(|text| text.text(name)).transpose()? {
         None | Some("") => Ok(None),
         Some(zero) if zero.starts_with(GO_ZERO) => Ok(None),
         Some(text) => Time::parse_rfc3339(text)
@@ -245,8 +276,8 @@ async fn status() -> Response {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrowed;
-        impl<'de> Visitor<'de> for Borrowed {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
             type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -254,23 +285,52 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+                Ok(Text(Some(Cow::Borrowed(text))))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+                Ok(Text(Some(Cow::Owned(text.to_owned()))))
             }
 
             fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text)))
+                Ok(Text(Some(Cow::Owned(text))))
+            }
+
+            fn visit_unit<E>(self) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Text<'de>, A::Error> {
+                skip_seq(seq).map(|()| Text(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text<'de>, A::Error> {
+                skip_map(map).map(|()| Text(None))
             }
         }
-        deserializer.deserialize_str(Borrowed)
+        deserializer.deserialize_any(Any)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NO_OBJECT: &str = "labels and annotations are objects of texts";
         struct Object;
         impl<'de> Visitor<'de> for Object {
             type Value = Pairs<'de>;
@@ -283,20 +343,103 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
                 Ok(Pairs::default())
             }
 
+            fn visit_str<E>(self, _: &str) -> Result<Pairs<'de>, E> {
+                Ok(Pairs(Err(NO_OBJECT)))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Pairs(Err(NO_OBJECT)))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Pairs(Err(NO_OBJECT)))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Pairs(Err(NO_OBJECT)))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Pairs(Err(NO_OBJECT)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Pairs<'de>, A::Error> {
+                skip_seq(seq).map(|()| Pairs(Err(NO_OBJECT)))
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     if pairs.len() == PAIRS_MAX {
-                        let why = format!("more than {PAIRS_MAX} labels or annotations");
-                        return Err(serde::de::Error::custom(why));
+                        skip_map(map)?;
+                        return Ok(Pairs(Err(TOO_MANY_PAIRS)));
                     }
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(Pairs(Ok(pairs)))
             }
         }
         deserializer.deserialize_any(Object)
     }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Item<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an alert")
+            }
+
+            fn visit_unit<E>(self) -> Result<Item<'de>, E> {
+                Ok(Item(None))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Item<'de>, E> {
+                Ok(Item(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Item(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Item(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Item(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Item(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Item<'de>, A::Error> {
+                skip_seq(seq).map(|()| Item(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<'de>, A::Error> {
+                let alert = Sent::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Item(Some(alert)))
+            }
+        }
+        deserializer.deserialize_any(Object)
+    }
+}
+
+/// Reads past what cannot be used.
+fn skip_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
+    while seq.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// The same of an object.
+fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for SentAlerts<'a> {

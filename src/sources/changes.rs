@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -82,7 +82,11 @@ async fn receive(State(changes): State<Changes>, request: Request) -> Response {
     let taken = async {
         let received = changes.limits.read(&parts.headers, body).await?;
         let content_type = http::content_type(&parts.headers);
-        if !matches!(&*content_type, "application/json" | "") {
+        // `curl -d` names the type of a form. A page in a browser could send that without asking,
+        // and then names its origin.
+        let is_form = content_type == "application/x-www-form-urlencoded"
+            && !parts.headers.contains_key(header::ORIGIN);
+        if !is_form && !matches!(&*content_type, "application/json" | "") {
             let why = format!("content type {content_type:?}: changes are application/json");
             return Err(Refusal::Unsupported(why));
         }

@@ -93,6 +93,8 @@ struct Heard {
     /// Where it listens, reads or connects.
     detail: String,
     failure: Option<String>,
+    /// Whether signals do not take the failure back: they say themselves that it does not work.
+    is_standing: bool,
     last_seen: Option<Time>,
     gaps: Gaps,
     last_refusal: Option<LastRefusal>,
@@ -219,7 +221,22 @@ impl SignalSender {
 
     /// The source cannot work, and why. The next signals it delivers take this back.
     pub fn fail(&self, why: &str) {
-        lock(&self.source.heard).failure = Some(why.to_owned());
+        let mut heard = lock(&self.source.heard);
+        heard.failure = Some(why.to_owned());
+        heard.is_standing = false;
+    }
+
+    /// The source cannot work, although it delivers signals that say so. Only [`Self::recovered`]
+    /// takes this back.
+    pub fn fail_standing(&self, why: &str) {
+        let mut heard = lock(&self.source.heard);
+        heard.failure = Some(why.to_owned());
+        heard.is_standing = true;
+    }
+
+    /// Says anew where it listens, reads or connects, and what of that does not work.
+    pub fn describe(&self, detail: &str) {
+        detail.clone_into(&mut lock(&self.source.heard).detail);
     }
 
     /// The source works again, although it has nothing to deliver yet.
@@ -276,7 +293,9 @@ impl SourceState {
         if let Some(before) = heard.last_seen.replace(now) {
             heard.gaps.add(now.since(before));
         }
-        heard.failure = None;
+        if !heard.is_standing {
+            heard.failure = None;
+        }
     }
 
     fn note(&self, why: &str) {
@@ -433,6 +452,11 @@ mod tests {
         // A clock set back by an hour hides a silent source for as long as any other silence.
         assert_eq!(health(-3_600), [SourceHealth::Live, SourceHealth::Live]);
         assert_eq!(health(-3_400), [SourceHealth::Live, SourceHealth::Blind]);
+        sporadic.fail_standing("no target answers");
+        sporadic.try_send(lines(1)).unwrap();
+        let batch = queue.recv().await.unwrap();
+        batch.take(Time::from_secs(60));
+        assert_eq!(health(61)[0], SourceHealth::Failed, "its signals say so");
         sporadic.fail("port 9093 is in use");
         assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Blind]);
         sporadic.recovered();

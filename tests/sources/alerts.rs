@@ -117,7 +117,7 @@ async fn what_cannot_be_read_is_refused_with_its_reason() {
     let cases: [(&[u8], &str); 11] = [
         (b"", "not a list of alerts: EOF"),
         (b"{}", "not a list of alerts: invalid type: map, expected an array of alerts"),
-        (b"[{\"labels\":{\"a\":1}}]", "invalid type: integer `1`, expected a text"),
+        (b"[{\"labels\":{\"a\":1}}]", "alert 0: the value of \"a\" is not a text"),
         (b"[{\"labels\":{\"a\":\"\xff\"}}]", "invalid unicode code point"),
         (b"[{}]", "alert 0: at least one label with a value is needed"),
         (
@@ -131,7 +131,7 @@ async fn what_cannot_be_read_is_refused_with_its_reason() {
         (too_many.as_bytes(), "more than 65536 alerts in one request"),
         (wide.as_bytes(), "more than 128 labels or annotations"),
         (long.as_bytes(), "value of label \"a\" is 20000 bytes: at most 16383"),
-        (deep.as_bytes(), "invalid type: sequence"),
+        (deep.as_bytes(), "recursion limit exceeded"),
     ];
     let mut receivers = Receivers::new();
     for (i, (body, reason)) in cases.into_iter().enumerate() {
@@ -160,6 +160,28 @@ async fn an_invalid_alert_does_not_cost_the_valid_ones_beside_it() {
     let past = at("2026-11-20T15:00:00Z");
     assert_eq!(receivers.taken(), [alert(&[("a", "1")], past, past)]);
     assert_eq!(receivers.row("alerts").rejected, 7);
+}
+
+#[tokio::test]
+async fn an_alert_of_another_shape_does_not_cost_the_valid_ones_beside_it() {
+    let past = at("2026-11-20T15:00:00Z");
+    for bad in [
+        r#"{"labels":{"alertname":5}}"#,
+        r#"{"labels":["a"]}"#,
+        r#"{"labels":{"a":"b"},"startsAt":{"x":[1]}}"#,
+        r#"{"labels":{"a":"b","c":{"d":[null,{"e":1.5}]}}}"#,
+        "5",
+        "null",
+        "[[]]",
+        r#""text""#,
+    ] {
+        let mut receivers = Receivers::new();
+        let good = r#"{"labels":{"a":"1"},"endsAt":"2026-11-20T15:00:00Z"}"#;
+        let answer = post(&receivers, format!("[{bad},{good}]")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}");
+        assert_eq!(receivers.taken(), [alert(&[("a", "1")], past, past)]);
+        assert_eq!(receivers.row("alerts").rejected, 1, "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,31 @@ async fn a_resend_without_id_has_the_same_id_and_another_change_has_not() {
 }
 
 #[tokio::test]
+async fn what_curl_sends_is_taken_and_what_a_page_sends_is_not() {
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let cases: [(&[(&str, &str)], StatusCode); 4] = [
+        (&[form], StatusCode::OK),
+        (&[], StatusCode::OK),
+        (
+            &[form, ("origin", "https://evil.example")],
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
+        (
+            &[("content-type", "text/plain")],
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
+    ];
+    for (headers, status) in cases {
+        let receivers = Receivers::new();
+        let body = r#"{"service":"checkout"}"#;
+        let answer = receivers
+            .send("POST", "/api/v1/changes", headers, body)
+            .await;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn mistakes_are_named() {
     let long = format!(r#"{{"service":"a","title":"{}"}}"#, "x".repeat(5_000));
     let many = format!("[{}]", vec![r#"{"service":"a"}"#; 1_001].join(","));

@@ -7,7 +7,7 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -29,8 +29,6 @@ const ACCEPTED: &str =
 const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
 /// Most samples of one scrape; a target with more is refused whole, by name.
 const SAMPLES_MAX: usize = 100_000;
-/// Where metrics are when a target does not say.
-const PATH: &str = "/metrics";
 /// What Prometheus calls a label of the target that another of ours hides.
 const EXPORTED: &str = "exported_";
 /// Prometheus' marker of the end of a series.
@@ -50,15 +48,60 @@ pub(super) async fn scrape(
 ) {
     let config = Arc::new(config);
     let mut tasks = JoinSet::new();
-    for target in &config.targets {
+    let state = Arc::new(Down::new(&config, sender.clone()));
+    for (index, target) in config.targets.iter().enumerate() {
         match Target::new(&config, target, limits.clone()) {
             Ok(target) => {
-                tasks.spawn(target.run(sender.clone(), clock.clone()));
+                let (sender, clock, state) = (sender.clone(), clock.clone(), Arc::clone(&state));
+                tasks.spawn(target.run(index, sender, clock, state));
             }
-            Err(why) => sender.fail(&format!("target {target:?}: {why}")),
+            Err(why) => state.note(index, Some(why)),
         }
     }
     while tasks.join_next().await.is_some() {}
+}
+
+/// Which targets of a section are down, for its row: all of them make it fail, some of them are named.
+struct Down {
+    sender: SignalSender,
+    targets: Vec<String>,
+    /// Why, by the target's place in the config.
+    reasons: Mutex<BTreeMap<usize, String>>,
+}
+
+impl Down {
+    fn new(config: &ScrapeConfig, sender: SignalSender) -> Self {
+        Self {
+            sender,
+            targets: config.targets.clone(),
+            reasons: Mutex::default(),
+        }
+    }
+
+    /// Notes how a target was found: `None` for well.
+    fn note(&self, index: usize, why: Option<String>) {
+        // What is behind this lock is valid after any panic: each write is a single one.
+        let mut down = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = match why {
+            Some(why) => down.insert(index, why),
+            None => down.remove(&index),
+        };
+        let all = self.targets.join(", ");
+        let Some((first, why)) = down.first_key_value() else {
+            self.sender.describe(&all);
+            return self.sender.recovered();
+        };
+        let first = self.targets.get(*first).map_or("", String::as_str);
+        let (count, total) = (down.len(), self.targets.len());
+        if count == total {
+            let why = format!("no target answers, the first: {first}: {why}");
+            self.sender.fail_standing(&why);
+        } else {
+            let state = format!("{count} of {total} targets are down, the first: {first}: {why}");
+            self.sender.describe(&state);
+            self.sender.recovered();
+        }
+    }
 }
 
 /// One target.
@@ -88,15 +131,7 @@ struct Answer {
 
 impl Target {
     fn new(config: &Arc<ScrapeConfig>, target: &str, limits: Limits) -> Result<Self, String> {
-        let with_scheme = if target.contains("://") {
-            target.to_owned()
-        } else {
-            format!("http://{target}")
-        };
-        let mut url = reqwest::Url::parse(&with_scheme).map_err(|error| error.to_string())?;
-        if url.path() == "/" {
-            url.set_path(PATH);
-        }
+        let url = ScrapeConfig::url(target)?;
         let host = url.host_str().ok_or("it names no host")?;
         let port = url.port_or_known_default();
         let instance = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -126,7 +161,7 @@ impl Target {
         })
     }
 
-    async fn run(mut self, sender: SignalSender, clock: Clock) {
+    async fn run(mut self, index: usize, sender: SignalSender, clock: Clock, state: Arc<Down>) {
         let period = Duration::from_secs(self.config.interval_s.into());
         // Targets are spread over the interval, always in the same way.
         let spread = xxh3_64(self.url.as_str().as_bytes()) % period.as_millis().max(1) as u64;
@@ -154,9 +189,10 @@ impl Target {
                 return sender.fail("reading metrics failed; restart to try again");
             };
             self.book = book;
-            if let Some(why) = why {
+            if let Some(why) = &why {
                 sender.reject(1, &format!("{}: {why}", self.url));
             }
+            state.note(index, why);
             if sender.send(signals).await.is_err() {
                 return;
             }
@@ -350,6 +386,50 @@ mod tests {
                 (series, s.value.is_nan(), s.at.ms())
             })
             .collect()
+    }
+
+    #[test]
+    fn targets_that_are_down_are_seen_beside_those_that_answer() {
+        use crate::model::SourceHealth;
+        let (registry, _queue) = crate::sources::signal_queue();
+        let config = toml::from_str("targets = [\"a:1\", \"b:1\"]").unwrap();
+        let sender = registry.source("scrape", crate::sources::Rhythm::Regular, "a:1, b:1");
+        let down = Down::new(&config, sender);
+        let told = |index, why: Option<&str>| {
+            down.note(index, why.map(str::to_owned));
+            let row = registry.rows(Time::ZERO).remove(0);
+            (row.health == SourceHealth::Failed, row.detail)
+        };
+        let cases = [
+            (
+                0,
+                Some("refused"),
+                false,
+                "1 of 2 targets are down, the first: a:1: refused",
+            ),
+            (
+                1,
+                None,
+                false,
+                "1 of 2 targets are down, the first: a:1: refused",
+            ),
+            (
+                1,
+                Some("404"),
+                true,
+                "no target answers, the first: a:1: refused",
+            ),
+            (
+                0,
+                None,
+                false,
+                "1 of 2 targets are down, the first: b:1: 404",
+            ),
+            (1, None, false, "a:1, b:1"),
+        ];
+        for (index, why, is_failed, detail) in cases {
+            assert_eq!(told(index, why), (is_failed, detail.to_owned()));
+        }
     }
 
     #[test]
