@@ -38,7 +38,7 @@ pub enum Ground {
 ///
 /// A waiting plan loses its ground when its incident is over or calms down by itself, or when its
 /// target is changed after the plan was made. A plan under verification has helped when the signals of
-/// its own incident say so, see [`super::recovery`].
+/// its own incident say so, see `engine::recovery`.
 pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
     let calm = match scene.incident {
         None => Some("its incident is no longer known"),
