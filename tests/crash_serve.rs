@@ -294,6 +294,13 @@ impl Served {
                 plan: plan.id,
                 digest: plan.digest.to_string(),
             },
+            // After a kill it is verified for minutes, until its signals had time to be heard again.
+            (Some(plan), _) if matches!(plan.state, PlanState::Verifying { .. }) => {
+                Command::RollBack {
+                    plan: plan.id,
+                    digest: None,
+                }
+            }
             (Some(plan), _) if matches!(plan.state, PlanState::Unknown { .. }) => Command::Settle {
                 plan: plan.id,
                 outcome: Outcome::Succeeded,
