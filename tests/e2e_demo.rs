@@ -13,8 +13,7 @@ const AGAIN: Duration = Duration::from_millis(700);
 /// From the start of the demo to the moment the approved plan has run.
 fn approved() -> Session {
     let mut demo = Session::start(&["demo", "bad-deploy", "--seed", "1"]);
-    demo.shows("Watching");
-    demo.shows("Y approve: ");
+    demo.shows("Y approve plan 1");
     demo.press("\r2");
     demo.shows("trigger");
     let suspect = demo.text();
