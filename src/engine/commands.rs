@@ -442,7 +442,7 @@ impl Engine {
         if let Some(held) = self.correlator.book.get_mut(id) {
             change(&mut held.incident);
         }
-        self.correlator.book.record(id);
+        self.correlator.book.record_later(id);
     }
 
     fn tell(&mut self, id: IncidentId, text: &str) {
@@ -450,7 +450,7 @@ impl Engine {
         if let Some(held) = self.correlator.book.get_mut(id) {
             held.tell(now, Lane::Person, None, text);
         }
-        self.correlator.book.record(id);
+        self.correlator.book.record_later(id);
     }
 
     /// An executor reports.

@@ -283,6 +283,9 @@ impl Engine {
                 incident: Box::new(incident),
             }));
         }
+        if is_tick {
+            self.correlator.book.record_due(self.now);
+        }
         let changed = self.correlator.book.take_changed(self.now);
         let any_changed = !changed.is_empty();
         for (id, to_record) in &changed {

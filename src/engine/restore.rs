@@ -318,6 +318,38 @@ mod tests {
     }
 
     #[test]
+    fn notes_do_not_write_the_incident_again_and_are_kept_all_the_same() {
+        let mut life = Life::begin();
+        life.alert();
+        life.ticks(120);
+        let incident = life.only().id;
+        let recorded = |life: &Life| {
+            let journal = life.journal.iter();
+            journal
+                .filter(|record| matches!(record, Record::Incident { .. }))
+                .count()
+        };
+        let before = recorded(&life);
+        let note = |life: &mut Life, n: usize| {
+            let by = Actor {
+                name: "mia".to_owned(),
+                role: crate::model::Role::Responder,
+            };
+            let text = format!("note {n}.");
+            let what = Command::Note { incident, text };
+            life.step(Input::Command { by, what });
+        };
+        (0..50).for_each(|n| note(&mut life, n));
+        assert_eq!(recorded(&life), before);
+        life.ticks(60);
+        assert_eq!(recorded(&life), before + 1, "once for all of them");
+        note(&mut life, 50);
+        life.restart();
+        let told: Vec<usize> = (0..51).map(|n| life.says(&format!("note {n}."))).collect();
+        assert_eq!(told, [1; 51]);
+    }
+
+    #[test]
     fn what_was_merged_stays_merged() {
         let opened = |id: u64, entity: &str| {
             let at = START.plus_ms(id as i64);

@@ -26,6 +26,9 @@ const KEPT_RESOLVED_MS: i64 = 2 * 3_600_000;
 /// … and at most this many.
 pub const RESOLVED_MAX: usize = 200;
 
+/// An incident that only people wrote to is recorded no more often than this, in milliseconds.
+const RECORD_LATER_MS: i64 = 60_000;
+
 /// One incident with its bookkeeping.
 #[derive(Debug)]
 pub struct Held {
@@ -45,6 +48,8 @@ pub struct Held {
     pub diagnosed: Option<Time>,
     /// What is to be done about it.
     pub pending: Pending,
+    /// When the journal last got it.
+    pub recorded: Time,
     /// When its severity, title and place were last read.
     pub summed: Option<Time>,
     /// The plan that matters most, and its state in a word.
@@ -82,6 +87,8 @@ pub struct Pending {
     pub summary: bool,
     /// The journal is to keep it as it is.
     pub record: bool,
+    /// The same, but it need not be at once.
+    pub record_later: bool,
 }
 
 /// All incidents in view.
@@ -151,6 +158,25 @@ impl Book {
     pub fn record(&mut self, id: IncidentId) {
         if let Some(held) = self.get_mut(id) {
             held.pending.record = true;
+        }
+    }
+
+    /// The same, but before long: what a person said is in the journal as the decision it was, and the
+    /// whole incident with each of them would be many times as much.
+    pub fn record_later(&mut self, id: IncidentId) {
+        if let Some(held) = self.get_mut(id) {
+            held.pending.record_later = true;
+        }
+    }
+
+    /// Has those recorded that waited long enough.
+    pub fn record_due(&mut self, now: Time) {
+        for (id, held) in &mut self.held {
+            let waited_ms = now.since(held.recorded).abs();
+            if held.pending.record_later && waited_ms >= RECORD_LATER_MS {
+                held.pending.record = true;
+                self.changed.insert(*id);
+            }
         }
     }
 
@@ -231,7 +257,12 @@ impl Book {
                 let held = self.held.get_mut(&id)?;
                 held.incident.revision += 1;
                 held.incident.updated = now;
-                Some((id, std::mem::take(&mut held.pending.record)))
+                let to_record = std::mem::take(&mut held.pending.record);
+                if to_record {
+                    held.pending.record_later = false;
+                    held.recorded = now;
+                }
+                Some((id, to_record))
             })
             .collect()
     }
@@ -283,6 +314,7 @@ impl Held {
             root,
             members: BTreeSet::new(),
             joined: now,
+            recorded: now,
             quiet_since: None,
             by_person: false,
             diagnosed: None,
@@ -290,6 +322,7 @@ impl Held {
                 diagnosis: true,
                 summary: true,
                 record: false,
+                record_later: false,
             },
             summed: None,
             plan: None,
