@@ -160,6 +160,7 @@ async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<()
 fn signals(stamped: &Stamped) -> u64 {
     match &stamped.input {
         Input::Signals(batch) => batch.signals.len() as u64,
+        Input::Recalled(recalled) => (recalled.alerts.len() + recalled.changes.len()) as u64,
         Input::Tick | Input::Command { .. } | Input::Step(_) => 0,
     }
 }

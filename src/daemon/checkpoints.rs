@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel}
 use std::thread::JoinHandle;
 
 use crate::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine};
-use crate::model::Time;
-use crate::store::checkpoint::{self, CheckpointFileError, CheckpointWriter};
+use crate::model::{FiringAlert, Time};
+use crate::store::checkpoint::{self, Checkpoint, CheckpointFileError, CheckpointWriter};
 
 /// Engine time between two checkpoints, in milliseconds.
 const EVERY_MS: i64 = 5 * 60_000;
@@ -164,23 +164,25 @@ fn told(outcome: Result<u64, CheckpointFileError>) -> String {
     }
 }
 
-/// Gives a fresh engine what an earlier run learned; what the operator must know when that failed.
-pub(super) fn restore(engine: &mut Engine, folder: &Path) -> Option<String> {
-    let why = match checkpoint::read(folder) {
-        Ok(None) => return None,
-        Ok(Some(checkpoint)) => {
-            let parts = checkpoint.parts.iter().map(Vec::as_slice);
-            match engine.restore_checkpoint(checkpoint.version, parts) {
-                Ok(()) => {
-                    tracing::info!(at = %checkpoint.at, "baselines are those of before");
-                    return None;
-                }
-                Err(error) => error.to_string(),
-            }
-        }
-        Err(error) => error.to_string(),
+/// A checkpoint that was taken back.
+pub(super) struct Restored {
+    /// When it was begun.
+    pub(super) at: Time,
+    /// The alerts that fired then.
+    pub(super) alerts: Vec<FiringAlert>,
+}
+
+/// Gives a fresh engine what an earlier run learned; an error says what the operator must know.
+pub(super) fn restore(engine: &mut Engine, folder: &Path) -> Result<Option<Restored>, String> {
+    let unusable =
+        |why: String| format!("the checkpoint cannot be used ({why}): baselines warm up again");
+    let read = checkpoint::read(folder).map_err(|error| unusable(error.to_string()))?;
+    let Some(Checkpoint { version, at, parts }) = read else {
+        return Ok(None);
     };
-    Some(format!(
-        "the checkpoint cannot be used ({why}): baselines warm up again"
-    ))
+    let parts = parts.iter().map(Vec::as_slice);
+    let alerts = engine.restore_checkpoint(version, parts);
+    let alerts = alerts.map_err(|error| unusable(error.to_string()))?;
+    tracing::info!(%at, "baselines are those of before");
+    Ok(Some(Restored { at, alerts }))
 }

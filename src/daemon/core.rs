@@ -77,6 +77,8 @@ pub(super) struct Core {
     pub(super) stop_mark: StopMark,
     pub(super) turn: Turn,
     pub(super) source_rows: Vec<SourceRow>,
+    /// What senders told before a restart, until it is fed.
+    pub(super) recalled: Vec<Input>,
 }
 
 /// What one turn has gathered and not yet performed.
@@ -101,6 +103,7 @@ impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
     pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         self.record_start();
+        self.take_recalled();
         self.honour_mark();
         self.look_after_orphans();
         match past {
@@ -138,6 +141,13 @@ impl Core {
             record: Record::Started { version, at },
         });
         self.finish_turn();
+    }
+
+    fn take_recalled(&mut self) {
+        for input in std::mem::take(&mut self.recalled) {
+            self.input(input);
+            self.finish_turn();
+        }
     }
 
     /// Commands that an earlier daemon started may go on without it: the engine is told which do

@@ -13,6 +13,7 @@ mod keeper;
 mod ledger;
 mod notices;
 mod paths;
+mod recall;
 mod replay;
 mod stop_mark;
 
@@ -37,7 +38,7 @@ use crate::api::View;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::executors::{Executors, SimHandle, SimRequest};
-use crate::model::{Actor, Delta, Mode, Role, Runbook, Time};
+use crate::model::{Actor, Delta, Input, Mode, Role, Runbook, Time};
 use crate::notify::Notifier;
 use crate::sources::{
     self, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError, signal_queue,
@@ -165,6 +166,8 @@ struct Recovered {
     engine: Engine,
     ledger: Ledger,
     notices: Notices,
+    /// What senders told before, to be fed first.
+    recalled: Vec<Input>,
 }
 
 /// Starts everything and returns once the API answers.
@@ -199,7 +202,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         engine,
         ledger,
         mut notices,
-    } = recover(&config, runbooks, data_dir.as_deref())?;
+        recalled,
+    } = recover(&config, runbooks, data_dir.as_deref(), clock.now())?;
     if is_live {
         // Nobody watches yet: the first view carries it.
         let _ = notices.set(Origin::Exposed, &exposed(&config));
@@ -235,6 +239,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         stop_mark: StopMark::of(&socket, keeps),
         turn: Turn::default(),
         source_rows: Vec::new(),
+        recalled,
     };
     let (stop, stopping) = watch::channel(false);
     let engine_ended = spawn_engine(core, past, stopping.clone(), Arc::clone(&hub))?;
@@ -388,15 +393,29 @@ fn recover(
     config: &Config,
     runbooks: Vec<Runbook>,
     data_dir: Option<&Path>,
+    now: Time,
 ) -> Result<Recovered, DaemonError> {
     let (ledger, opened) = Ledger::open(data_dir)?;
     let mut engine = Engine::new(config.engine.clone(), runbooks);
     let mut banners = opened.banners;
-    banners.extend(data_dir.and_then(|folder| checkpoints::restore(&mut engine, folder)));
+    let restored = data_dir.map(|folder| checkpoints::restore(&mut engine, folder));
+    let restored = match restored {
+        Some(Err(banner)) => {
+            banners.push(banner);
+            None
+        }
+        Some(Ok(restored)) => restored,
+        None => None,
+    };
     restore(&mut engine, &ledger).map_err(|source| {
         let path = data_dir.map_or_else(PathBuf::new, Path::to_owned);
         StoreError::Folder { path, source }
     })?;
+    let recorded = data_dir.map(|folder| folder.join(RECORDER_FOLDER));
+    let (recalled, unknown) = recorded.map_or_else(Default::default, |folder| {
+        recall::recall(restored, &folder, &config.engine, now)
+    });
+    banners.extend(unknown);
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
     let _ = notices.set(Origin::Recovery, &banners.join(" "));
@@ -404,6 +423,7 @@ fn recover(
         engine,
         ledger,
         notices,
+        recalled,
     })
 }
 

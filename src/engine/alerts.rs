@@ -123,6 +123,11 @@ impl AlertState {
         self.labels.get("alertname").unwrap_or("unnamed alert")
     }
 
+    /// When it came, or came again after an end.
+    pub fn came(&self) -> Time {
+        self.changed_at
+    }
+
     /// Whether it goes on and off too often to be told each time.
     fn is_flapping(&self, now: Time) -> bool {
         self.changes >= FLAPS_MAX && now.since(self.changed_at) <= FLAP_GAP_MS

@@ -1,7 +1,8 @@
-//! What the engine has learned, taken out in parts and put back: baselines, templates, dependencies.
+//! What the engine has learned, taken out in parts and put back: baselines, templates, dependencies; and
+//! the alerts that fire.
 //!
 //! A checkpoint holds what only time can teach and nothing that was decided: incidents, plans and
-//! approvals come from the journal, and what was odd is noticed again. Parts are bounded, so that
+//! approvals come from the journal, and what was odd is noticed again. Of alerts it holds what was told. Parts are bounded, so that
 //! whoever asks between two inputs is not kept long; entities come last, because everything before
 //! refers to them by position, and a position is not given to another while a checkpoint is written.
 
@@ -20,11 +21,11 @@ use super::silence::SilenceWatch;
 use super::slo::Minutes;
 use super::topology::{SavedTopology, Topology};
 use super::traces::{Flow, Reason, SavedTraces, TraceTables, Traces};
-use crate::model::{EntityId, FindingId, Provenance, Time, TraceId};
+use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Time, TraceId};
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 6;
+pub const CHECKPOINT_VERSION: u32 = 7;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -34,6 +35,8 @@ const LOGS_PER_PART: usize = 16;
 const ROWS_PER_PART: usize = 2_048;
 /// Example traces in one part; each has at most 400 spans.
 const EXEMPLARS_PER_PART: usize = 32;
+/// Firing alerts in one part.
+const ALERTS_PER_PART: usize = 2_048;
 
 /// How far the writing of a checkpoint has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +54,7 @@ enum Stage {
     Flows(Option<Flow>),
     Waiting(Option<TraceId>),
     Exemplars(Option<(EntityIx, Reason)>),
+    Alerts(Option<Fingerprint>),
     Rest,
     Entities(usize),
     Done,
@@ -67,6 +71,7 @@ enum Tag {
     Exemplars = 5,
     Rest = 6,
     Entities = 7,
+    Alerts = 8,
 }
 
 /// Everything that is small.
@@ -92,6 +97,7 @@ struct Parts {
     traces: TraceTables,
     rest: Option<Rest>,
     entities: Vec<EntityRow>,
+    alerts: Vec<FiringAlert>,
 }
 
 /// Why a checkpoint was not taken.
@@ -140,7 +146,14 @@ impl Engine {
                 Stage::Exemplars(after) => {
                     let rows = self.traces.saved_exemplars(after, EXEMPLARS_PER_PART);
                     let on = rows.last().map(|(key, _)| Stage::Exemplars(Some(**key)));
-                    (part(Tag::Exemplars, &rows), on.unwrap_or(Stage::Rest))
+                    let next = on.unwrap_or(Stage::Alerts(None));
+                    (part(Tag::Exemplars, &rows), next)
+                }
+                Stage::Alerts(after) => {
+                    let rows = self.firing_alerts(after, ALERTS_PER_PART);
+                    let last = rows.last().map(|held| held.alert.fingerprint);
+                    let on = last.map(|last| Stage::Alerts(Some(last)));
+                    (part(Tag::Alerts, &rows), on.unwrap_or(Stage::Rest))
                 }
                 Stage::Rest => (Some(self.rest(cursor.series)), Stage::Entities(0)),
                 Stage::Entities(from) => {
@@ -184,12 +197,13 @@ impl Engine {
     }
 
     /// Puts back what the parts of a checkpoint of `version` hold. Call on a fresh engine, before
-    /// [`Engine::restore`]; on an error nothing was taken.
+    /// [`Engine::restore`]; on an error nothing was taken. The alerts that fired then are no knowledge:
+    /// they are returned, to be fed with [`crate::model::Input::Recalled`] and what came after them.
     pub fn restore_checkpoint<'a>(
         &mut self,
         version: u32,
         parts: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<Vec<FiringAlert>, CheckpointError> {
         if version != CHECKPOINT_VERSION {
             return Err(CheckpointError::Version(version));
         }
@@ -197,7 +211,9 @@ impl Engine {
         for (n, part) in parts.into_iter().enumerate() {
             whole.take(part).ok_or(CheckpointError::Part(n))?;
         }
-        self.put_back(whole).ok_or(CheckpointError::Torn)
+        let alerts = std::mem::take(&mut whole.alerts);
+        self.put_back(whole).ok_or(CheckpointError::Torn)?;
+        Ok(alerts)
     }
 
     /// Builds every table anew before the first is replaced.
@@ -270,6 +286,7 @@ impl Parts {
             }
             tag if tag == Tag::Rest as u8 => self.rest = Some(decode(bytes)?),
             tag if tag == Tag::Entities as u8 => self.entities.append(&mut decode(bytes)?),
+            tag if tag == Tag::Alerts as u8 => self.alerts.append(&mut decode(bytes)?),
             _ => return None,
         }
         Some(())
@@ -300,8 +317,8 @@ mod tests {
     use super::*;
     use crate::config::EngineConfig;
     use crate::model::{
-        Batch, Change, ChangeKind, Input, Labels, LogLine, Sample, Series, SeriesKind, Signal,
-        SourceId, Span, SpanId, SpanKind, Stamped, Unit,
+        Alert, Batch, Change, ChangeKind, Input, Labels, LogLine, Recalled, Sample, Series,
+        SeriesKind, Signal, SourceId, Span, SpanId, SpanKind, Stamped, Unit,
     };
 
     /// An engine that has learned a little of everything.
@@ -354,6 +371,14 @@ mod tests {
                 by: Some(Box::from("mia")),
                 labels: labels(),
             })),
+            Signal::Alert(Box::new(Alert {
+                fingerprint: Fingerprint::of(&labels()),
+                labels: labels(),
+                annotations: Labels::from_pairs([("description", "is slow")]).unwrap(),
+                starts_at: at,
+                ends_at: at.plus_ms(60_000),
+                generator_url: Some(Box::from("http://rules/7")),
+            })),
         ];
         let source = SourceId(Arc::from("test"));
         let batch = Input::Signals(Batch { source, signals });
@@ -399,7 +424,12 @@ mod tests {
         let whole = parts(&engine);
         let mut again = Engine::new(EngineConfig::default(), Vec::new());
         let back = whole.iter().map(Vec::as_slice);
-        assert_eq!(again.restore_checkpoint(CHECKPOINT_VERSION, back), Ok(()));
+        let alerts = again.restore_checkpoint(CHECKPOINT_VERSION, back).unwrap();
+        assert_eq!(alerts, engine.firing_alerts(None, usize::MAX));
+        again.take_recalled(&Recalled {
+            alerts,
+            ..Recalled::default()
+        });
         assert_eq!(parts(&again), whole);
     }
 
@@ -452,11 +482,12 @@ mod tests {
             json(serde_json::to_value(&engine.changes)),
             json(serde_json::to_value(&engine.refusals)),
             json(serde_json::to_value(engine.entities.saved_rows(0, 1))),
+            json(serde_json::to_value(engine.firing_alerts(None, 1))),
         ];
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (6, "1e7a360309e3d5ae".to_owned()),
+            (7, "2a5857a0fb8f4433".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -93,14 +93,14 @@ impl Around<'_> {
         let home = self.correlator.home(plan.incident);
         let held = self.correlator.book.get(home);
         let is_waiting = held.is_some_and(|held| held.hearing == Hearing::Waiting);
-        if is_waiting && plan.state != PlanState::Proposed {
-            // Nobody had the time to say whether it helped.
-            return Ground::Holds;
-        }
         let recovery = match plan.state {
             PlanState::Proposed => Recovery::default(),
             _ => recovery::look(plan, home, self.sight()),
         };
+        if is_waiting && plan.state != PlanState::Proposed && recovery.hurting.is_none() {
+            // Nobody had the time to say whether it helped; only harm can be known already.
+            return Ground::Holds;
+        }
         let newest = self
             .entities
             .find(&plan.target)

@@ -133,27 +133,33 @@ impl Engine {
     }
 
     fn take_alert(&mut self, alert: &Alert) {
-        let id = entities::resolve(&alert.labels).map_or_else(
-            || EntityId::new(EntityKind::External, alert.name()),
-            |resolved| resolved.entity,
-        );
-        let timeout_ms = i64::from(self.config.alert_resolve_timeout_s) * 1_000;
-        let (times, corrected) = Times::of(alert, self.now, timeout_ms);
-        let entity = self.entities.intern(&id);
-        self.entities.learn_labels(entity, &alert.labels);
-        let alerts_max = self.config.alerts_max as usize;
-        let change = self.alerts.take(alert, times, entity, self.now, alerts_max);
+        let (times, corrected) = Times::of(alert, self.now, self.alert_timeout_ms());
+        let change = self.put_alert(alert, times, self.now);
         // A resend repeats what was corrected already.
         if let (AlertChange::Fired(_), Some(corrected)) = (change, corrected) {
             self.refusals.correct(corrected);
         }
+    }
+
+    /// How long an alert is believed whose sender gives no end, in milliseconds.
+    pub(super) fn alert_timeout_ms(&self) -> i64 {
+        i64::from(self.config.alert_resolve_timeout_s) * 1_000
+    }
+
+    /// Puts an alert that came at `came` into the table, and what that changes to the incidents.
+    pub(super) fn put_alert(&mut self, alert: &Alert, times: Times, came: Time) -> AlertChange {
+        let entity = self.entities.intern(&Self::subject_of(alert));
+        self.entities.learn_labels(entity, &alert.labels);
+        let alerts_max = self.config.alerts_max as usize;
+        let change = self.alerts.take(alert, times, entity, came, alerts_max);
         if change == AlertChange::Refused {
             self.refusals.add(Refused::AlertsMax);
         }
         self.with_correlator(|correlator, world| correlator.on_alert(change, world));
+        change
     }
 
-    fn take_change(&mut self, change: &Change) {
+    pub(super) fn take_change(&mut self, change: &Change) {
         // A change of the far future would never be forgotten, and one of the past explains nothing.
         let skew_ms_max = i64::from(self.config.clock_skew_s_max) * 1_000;
         if change.at.since(self.now) > skew_ms_max {

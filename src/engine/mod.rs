@@ -31,6 +31,7 @@ mod panels;
 pub mod plans;
 mod pressure;
 pub mod propose;
+mod recalled;
 mod recovery;
 mod refusals;
 mod restore;
@@ -183,6 +184,7 @@ impl Engine {
             Input::Signals(batch) => self.take_batch(batch),
             Input::Command { by, what } => self.on_command(by, what, effects),
             Input::Step(event) => self.on_step_event(event, effects),
+            Input::Recalled(recalled) => self.take_recalled(recalled),
             Input::Tick => self.tick(effects),
         }
         self.correlate();

@@ -214,7 +214,7 @@ mod tests {
     use crate::config::EngineConfig;
     use crate::engine::correlate::UNHEARD_MS;
     use crate::model::{
-        Alert, Batch, Effect, Fingerprint, Input, Labels, Signal, SourceId, Stamped, Time,
+        Alert, Batch, Effect, Fingerprint, Input, Labels, Recalled, Signal, SourceId, Stamped, Time,
     };
 
     const START: Time = Time::from_secs(1_768_392_000);
@@ -240,6 +240,17 @@ mod tests {
             self.engine = Engine::new(EngineConfig::default(), Vec::new());
             self.engine.restore(&self.journal);
             self.now = self.now.plus_ms(60_000);
+        }
+
+        /// Ends, and begins again from the journal and what fired, as the daemon does.
+        fn restart_with_alerts(&mut self) {
+            let alerts = self.engine.firing_alerts(None, usize::MAX);
+            self.restart();
+            let recalled = Recalled {
+                alerts,
+                ..Recalled::default()
+            };
+            self.step(Input::Recalled(Box::new(recalled)));
         }
 
         fn step(&mut self, input: Input) {
@@ -347,6 +358,38 @@ mod tests {
         life.restart();
         let told: Vec<usize> = (0..51).map(|n| life.says(&format!("note {n}."))).collect();
         assert_eq!(told, [1; 51]);
+    }
+
+    #[test]
+    fn an_alert_that_fires_still_fires_after_a_restart() {
+        let mut life = Life::begin();
+        life.alert();
+        life.ticks(10);
+        let told = |life: &Life| -> Vec<_> {
+            let mut rows = life.engine.firing_alerts(None, usize::MAX);
+            rows.iter_mut()
+                .for_each(|held| held.alert.ends_at = Time::ZERO);
+            rows
+        };
+        let before = told(&life);
+        for _ in 0..2 {
+            life.restart_with_alerts();
+            // Nobody speaks: its sender repeats it every hour.
+            life.ticks(UNHEARD_MS / 1_000 + 120);
+            assert_eq!(life.only().phase, Phase::Open);
+            assert_eq!(life.only().impact.alerts_firing, 1);
+            assert_eq!(life.only().impact.alerts_total, 1);
+            assert_eq!(life.says("fires"), 1);
+            assert_eq!(told(&life), before, "when it came is not forgotten");
+        }
+        assert_eq!(life.engine.corrections().count(), 0);
+        // Its end comes as it was told, an hour after it was sent.
+        life.ticks(3_600);
+        assert_eq!(life.only().phase, Phase::Resolved);
+        assert_eq!(life.says("nothing was heard of it since the restart"), 0);
+        // What ended while nobody listened waits for its sender instead.
+        life.restart_with_alerts();
+        assert_eq!(life.engine.alerts_held(), 0);
     }
 
     #[test]

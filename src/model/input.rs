@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Batch, Command, PlanId, Time};
+use super::{Actor, Alert, Batch, Change, Command, PlanId, Time};
 
 /// One input. `at` is set once by `daemon::clock` and does not decrease, unless the clock is set back; `seq` counts up by one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,32 @@ pub enum Input {
     },
     /// An executor reports.
     Step(StepEvent),
+    /// After a restart, before anything else: what was told before it and no journal keeps.
+    Recalled(Box<Recalled>),
     /// Time passed; at least one a second of engine time.
     Tick,
+}
+
+/// What senders told before a restart and need not tell again: most repeat an alert only now and then,
+/// and a deploy never.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// Alerts whose end was not heard of.
+    pub alerts: Vec<FiringAlert>,
+    /// Changes, oldest first.
+    pub changes: Vec<Change>,
+    /// When anything was last heard before the restart, if that is known.
+    #[serde(default)]
+    pub heard: Option<Time>,
+}
+
+/// An alert that fires, and since when it was known to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FiringAlert {
+    /// The alert; its end is always given.
+    pub alert: Alert,
+    /// When it came, or came again after an end.
+    pub came: Time,
 }
 
 /// Which part of a plan a run belongs to.

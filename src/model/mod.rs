@@ -48,7 +48,10 @@ pub use incident::{
     Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, TIMELINE_ENTRIES_MAX,
     TimelineEntry,
 };
-pub use input::{Input, Outcome, Process, RunId, RunPhase, Stamped, StepEvent, StepEventKind};
+pub use input::{
+    FiringAlert, Input, Outcome, Process, Recalled, RunId, RunPhase, Stamped, StepEvent,
+    StepEventKind,
+};
 pub use label_filter::{FilterSign, LabelFilter};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
 pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};

@@ -98,7 +98,7 @@ pub enum PlanState {
     },
     /// All steps ran; waiting to see whether it helped.
     Verifying {
-        /// When waiting ends.
+        /// When it is over for what is seen; after a restart, what cannot be seen yet is waited for longer.
         until: Time,
     },
     /// Undoing; `step` is in flight, counting down.

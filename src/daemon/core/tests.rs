@@ -171,6 +171,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         stop_mark: StopMark::default(),
         turn: Turn::default(),
         source_rows: Vec::new(),
+        recalled: Vec::new(),
     }
 }
 

@@ -463,7 +463,9 @@ impl Held {
     pub fn put_alert(&mut self, fingerprint: Fingerprint, alert: AlertNews<'_>, now: Time) {
         let incident = &mut self.incident;
         // After a restart senders tell again what is counted already.
-        let is_told = self.hearing == Hearing::Waiting && incident.alerts.contains(&fingerprint);
+        let is_told = self.hearing == Hearing::Waiting
+            && (incident.alerts.contains(&fingerprint)
+                || incident.alerts.len() >= ALERTS_MAX && alert.came <= self.recorded);
         if alert.is_new && !is_told {
             incident.impact.alerts_total += 1;
             if incident.alerts.len() < ALERTS_MAX {
@@ -620,4 +622,6 @@ pub struct AlertNews<'a> {
     pub severity: Severity,
     /// When it began.
     pub since: Time,
+    /// When it came.
+    pub came: Time,
 }

@@ -222,6 +222,7 @@ impl Correlator {
                     entity: entity.clone(),
                     severity: alert.severity,
                     since: alert.starts_at,
+                    came: alert.came(),
                 };
                 held.put_alert(fingerprint, news, world.now);
                 if !counts {

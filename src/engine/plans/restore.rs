@@ -59,6 +59,12 @@ impl Plans {
         }
     }
 
+    /// The restart was so short that nothing was missed: windows of verification go on for what is seen
+    /// to hurt.
+    pub fn were_watched(&mut self) {
+        self.sagas.values_mut().for_each(Saga::was_watched);
+    }
+
     /// The journal ends here: every plan that acted is in doubt. What was in doubt before stays so.
     pub fn restored(&mut self) {
         // Nothing of this is recorded again: reading the same journal gives the same doubt.

@@ -116,6 +116,11 @@ pub struct Saga {
     /// Verification was interrupted by a restart: its window starts anew at the first tick, because
     /// signals nobody watched say nothing about the fix.
     verify_anew: bool,
+    /// The restart that interrupted it was so short that nothing was missed.
+    watched: bool,
+    /// So long silence is no harm: the end of the window, and after a restart more, because nobody had
+    /// the time to speak. What is seen to hurt counts from the end of the window.
+    silent_until: Time,
 }
 
 /// A run that was started and has not been heard of.
@@ -157,6 +162,8 @@ impl Saga {
             flight: None,
             stopping: None,
             verify_anew: false,
+            watched: false,
+            silent_until: Time::ZERO,
         }
     }
 
@@ -177,6 +184,7 @@ impl Saga {
         }
         if let PlanState::Verifying { until } = &mut self.plan.state {
             back.due(until);
+            back.due(&mut self.silent_until);
         }
     }
 
@@ -287,11 +295,13 @@ impl Saga {
                 }
             }
             (S::Verifying { until }, Event::Hurts { place })
-                if flying.is_none() && !self.verify_anew && now >= *until =>
+                if flying.is_none() && now >= *until && (self.watched || !self.verify_anew) =>
             {
                 self.undo_unrecovered(place)
             }
-            (S::Verifying { until }, Event::Ticked) if flying.is_none() && now >= *until => {
+            (S::Verifying { .. }, Event::Ticked)
+                if flying.is_none() && now >= self.silent_until =>
+            {
                 self.undo_unrecovered(&plan.verify.watch.to_string())
             }
 
@@ -439,10 +449,14 @@ impl Saga {
                 return;
             }
             Move::Verify => {
-                let mut until = now.plus_ms(self.plan.verify.recover_within_ms);
-                if std::mem::take(&mut self.verify_anew) {
-                    until = until.plus_ms(UNHEARD_MS);
-                }
+                let window = now.plus_ms(self.plan.verify.recover_within_ms);
+                let is_anew = std::mem::take(&mut self.verify_anew);
+                let patience_ms = if is_anew { UNHEARD_MS } else { 0 };
+                self.silent_until = window.plus_ms(patience_ms);
+                let until = match self.plan.state {
+                    PlanState::Verifying { until } if is_anew && self.watched => until,
+                    _ => window,
+                };
                 self.plan.state = PlanState::Verifying { until };
             }
             Move::VerifyAnew => {

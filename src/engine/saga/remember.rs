@@ -39,6 +39,11 @@ impl Saga {
         }
     }
 
+    /// Remembers that the restart was so short that nothing was missed.
+    pub fn was_watched(&mut self) {
+        self.watched = self.verify_anew;
+    }
+
     /// Remembers, while the journal is read back, that the kill switch was turned on.
     pub fn remember_halt(&mut self) {
         if self.in_flight().or(self.doubted()).is_some() {

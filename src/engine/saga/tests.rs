@@ -394,6 +394,47 @@ fn verification_starts_anew_after_a_restart() {
     let doings = [Do::Restart, Do::After(50_000_000), Do::After(299_999)];
     let told = ["", "verifying", "verifying: it changes nothing now"];
     assert_eq!(story(verifying.clone(), &doings), told);
+    // What is seen to hurt is not waited for that much longer.
+    let mut hurts = Saga::new(verifying.clone());
+    let mut hurt = |at_ms: i64, event: Event<'_>| {
+        let mut effects = Vec::new();
+        let now = T0.plus_ms(at_ms);
+        let moved = hurts.handle(now, &event, Automation::Allowed, &mut effects);
+        (moved.is_ok(), tell(&effects))
+    };
+    let place = "gateway";
+    assert!(hurt(0, Event::Restarted).0);
+    assert!(
+        !hurt(10, Event::Hurts { place }).0,
+        "nothing was watched yet"
+    );
+    assert_eq!(hurt(10, Event::Ticked), (true, "verifying".to_owned()));
+    assert!(
+        !hurt(300_009, Event::Hurts { place }).0,
+        "it has its window"
+    );
+    assert_eq!(
+        hurt(300_010, Event::Hurts { place }),
+        (
+            true,
+            "rolled back (gateway did not recover within 300 s)".to_owned()
+        )
+    );
+    // After a short one, it has the window that it had.
+    let mut hurts = Saga::new(verifying.clone());
+    let mut effects = Vec::new();
+    for (at_ms, event, moves) in [
+        (0, Event::Restarted, true),
+        (0, Event::Hurts { place }, false),
+        (0, Event::Ticked, true),
+        (0, Event::Hurts { place }, false),
+        (1, Event::Hurts { place }, true),
+    ] {
+        let now = T0.plus_ms(at_ms);
+        let moved = hurts.handle(now, &event, Automation::Allowed, &mut effects);
+        assert_eq!(moved.is_ok(), moves, "{event:?} after {at_ms} ms");
+        hurts.was_watched();
+    }
     // Nor is silence a success: the first look after it only begins the wait.
     let doings = [Do::Restart, Do::Recover, Do::Recover];
     let told = ["", "verifying", "verifying, intent probe, run probe"];

@@ -156,7 +156,7 @@ impl Encoder {
         let op = match &stamped.input {
             Input::Tick => OP_TICK,
             Input::Signals(_) => OP_SIGNALS,
-            Input::Command { .. } | Input::Step(_) => OP_JSON,
+            Input::Command { .. } | Input::Step(_) | Input::Recalled(_) => OP_JSON,
         };
         let ops = &mut self.columns[OPS];
         ops.push(op);
@@ -172,7 +172,7 @@ impl Encoder {
                 put_varint(ops, batch.signals.len() as u64);
                 self.signals(&batch.signals);
             }
-            rare @ (Input::Command { .. } | Input::Step(_)) => {
+            rare @ (Input::Command { .. } | Input::Step(_) | Input::Recalled(_)) => {
                 put_json(&mut self.columns[JSON], rare);
             }
         }

@@ -367,6 +367,7 @@ impl Current {
 fn signals(stamped: &Stamped) -> u64 {
     match &stamped.input {
         Input::Signals(batch) => 1 + batch.signals.len() as u64,
+        Input::Recalled(recalled) => 1 + recalled.alerts.len() as u64,
         Input::Tick | Input::Command { .. } | Input::Step(_) => 1,
     }
 }

@@ -12,8 +12,8 @@ use super::segment::Header;
 use crate::config::{DeclaredEdge, EngineConfig};
 use crate::model::mask::{MASK, mask_secrets};
 use crate::model::{
-    Alert, Batch, Change, EntityId, Fingerprint, Input, Labels, LabelsBuilder, Sample, Series,
-    SeriesId, Signal, Stamped,
+    Alert, Batch, Change, EntityId, Fingerprint, FiringAlert, Input, Labels, LabelsBuilder,
+    Recalled, Sample, Series, SeriesId, Signal, Stamped,
 };
 
 /// Labels whose values say nothing of anybody, and are needed to read the rest.
@@ -64,9 +64,24 @@ impl Redactor {
                 source,
                 signals: signals.into_iter().map(|s| self.signal(s)).collect(),
             }),
+            Input::Recalled(recalled) => Input::Recalled(Box::new(self.recalled(*recalled))),
             Input::Command { .. } | Input::Step(_) => return None,
         };
         Some(Stamped { seq, at, input })
+    }
+
+    fn recalled(&self, recalled: Recalled) -> Recalled {
+        let alert = |held: FiringAlert| FiringAlert {
+            alert: self.alert(&held.alert),
+            came: held.came,
+        };
+        Recalled {
+            alerts: recalled.alerts.into_iter().map(alert).collect(),
+            changes: (recalled.changes.into_iter())
+                .map(|change| self.change(change))
+                .collect(),
+            heard: recalled.heard,
+        }
     }
 
     fn signal(&mut self, signal: Signal) -> Signal {

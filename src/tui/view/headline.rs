@@ -336,6 +336,10 @@ pub(super) fn standing(state: &State, plan: &Plan) -> (Role, String) {
             (Role::Automation, words)
         }
         PlanState::Running { step } => (Role::Automation, of("runs step", *step, plan.steps.len())),
+        PlanState::Verifying { until } if *until < state.engine_now() => {
+            let words = "ran; verifying once its signals are heard again";
+            (Role::Automation, words.to_owned())
+        }
         PlanState::Verifying { until } => {
             let until = state.clock.second(*until);
             (Role::Automation, format!("ran; verifying until {until}"))

@@ -1,0 +1,254 @@
+//! What senders told before a restart and need not tell again: alerts that fire, and changes.
+//!
+//! The checkpoint has the alerts of its time; what came after it is in the recorder, all but the last
+//! second before a crash. Both together are one more input of the engine, recorded like any other, so
+//! that a replay of the recording takes the same. An alert whose end was heard of is never taken back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use super::checkpoints::Restored;
+use crate::config::EngineConfig;
+use crate::model::{
+    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, Stamped, Time,
+};
+use crate::store::recorder::Recording;
+
+/// Without a checkpoint, so much of the recording is read, in milliseconds.
+const UNCHECKED_MS: i64 = 60 * 60_000;
+/// The latest changes taken back; older ones are in the checkpoint.
+const CHANGES_MAX: usize = 1_000;
+/// Alerts in one input: bounds a step of the engine.
+const ALERTS_PER_INPUT: usize = 1_000;
+
+/// What was told and is not over, as far as it was read.
+#[derive(Debug)]
+struct Memory {
+    alerts: BTreeMap<Fingerprint, FiringAlert>,
+    changes: VecDeque<Change>,
+    alerts_max: usize,
+    timeout_ms: i64,
+    /// Time of the last input that was recorded.
+    heard: Option<Time>,
+    /// What there was no room for.
+    left_out: u64,
+}
+
+/// What was told up to `now` by the checkpoint and the recording in `folder`, as inputs; and what the
+/// operator must know.
+pub(super) fn recall(
+    restored: Option<Restored>,
+    folder: &Path,
+    config: &EngineConfig,
+    now: Time,
+) -> (Vec<Input>, Option<String>) {
+    let (from, alerts) = match restored {
+        Some(restored) => (restored.at, restored.alerts),
+        None => (now.plus_ms(-UNCHECKED_MS), Vec::new()),
+    };
+    let mut memory = Memory {
+        alerts: BTreeMap::new(),
+        changes: VecDeque::new(),
+        alerts_max: config.alerts_max as usize,
+        timeout_ms: i64::from(config.alert_resolve_timeout_s) * 1_000,
+        heard: None,
+        left_out: 0,
+    };
+    memory.take_firing(alerts);
+    let read = memory.read(folder, from);
+    let notice = match (read, memory.left_out) {
+        (Err(why), _) => Some(format!(
+            "alerts and changes told shortly before the restart are not known ({why}): their senders have to repeat them"
+        )),
+        (Ok(()), 0) => None,
+        (Ok(()), count) => Some(format!(
+            "{count} alerts and changes of before the restart are not known: there is no room for them"
+        )),
+    };
+    (memory.into_inputs(), notice)
+}
+
+impl Memory {
+    /// Reads what was recorded since `from`.
+    fn read(&mut self, folder: &Path, from: Time) -> Result<(), String> {
+        // An empty folder, or none: nothing was recorded.
+        let is_recorded = std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
+        if !is_recorded {
+            return Ok(());
+        }
+        let mut recording =
+            Recording::open(folder, Some(from)).map_err(|error| error.to_string())?;
+        while let Some(frame) = recording.next_frame().map_err(|error| error.to_string())? {
+            for stamped in frame.inputs {
+                if stamped.at >= from {
+                    self.take(stamped);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, stamped: Stamped) {
+        let Stamped { at, input, .. } = stamped;
+        self.heard = Some(at);
+        match input {
+            Input::Signals(batch) => {
+                for signal in batch.signals {
+                    match signal {
+                        Signal::Alert(alert) => self.take_alert(*alert, at),
+                        Signal::Change(change) => self.take_change(*change),
+                        Signal::Sample(_) | Signal::Log(_) | Signal::Span(_) => {}
+                    }
+                }
+            }
+            Input::Recalled(recalled) => {
+                self.take_firing(recalled.alerts);
+                recalled
+                    .changes
+                    .into_iter()
+                    .for_each(|c| self.take_change(c));
+            }
+            Input::Command { .. } | Input::Step(_) | Input::Tick => {}
+        }
+    }
+
+    /// As the engine's own table takes it: a resend moves the end, and one that has passed ends it.
+    fn take_alert(&mut self, mut alert: Alert, at: Time) {
+        if alert.ends_at == Time::ZERO {
+            alert.ends_at = at.plus_ms(self.timeout_ms);
+        }
+        let id = alert.fingerprint;
+        if alert.ends_at <= at {
+            self.alerts.remove(&id);
+            return;
+        }
+        match self.alerts.get_mut(&id) {
+            Some(held) if held.alert.ends_at > at => held.alert.ends_at = alert.ends_at,
+            _ => self.put(FiringAlert { alert, came: at }),
+        }
+    }
+
+    fn take_firing(&mut self, alerts: Vec<FiringAlert>) {
+        for held in alerts {
+            self.put(held);
+        }
+    }
+
+    fn put(&mut self, held: FiringAlert) {
+        let id = held.alert.fingerprint;
+        if self.alerts.len() >= self.alerts_max && !self.alerts.contains_key(&id) {
+            self.left_out += 1;
+            return;
+        }
+        self.alerts.insert(id, held);
+    }
+
+    fn take_change(&mut self, change: Change) {
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+            self.left_out += 1;
+        }
+        self.changes.push_back(change);
+    }
+
+    fn into_inputs(self) -> Vec<Input> {
+        let mut alerts = self.alerts.into_values();
+        let mut changes: Vec<Change> = self.changes.into();
+        let mut inputs = Vec::new();
+        loop {
+            let recalled = Recalled {
+                alerts: alerts.by_ref().take(ALERTS_PER_INPUT).collect(),
+                // With the first: what an alert explains is looked for when it is placed.
+                changes: std::mem::take(&mut changes),
+                heard: self.heard.filter(|_| inputs.is_empty()),
+            };
+            if recalled == Recalled::default() {
+                return inputs;
+            }
+            inputs.push(Input::Recalled(Box::new(recalled)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Batch, ChangeKind, EntityId, Labels, SourceId};
+
+    fn alert(name: &str, ends_s: i64) -> Alert {
+        let labels = Labels::from_pairs([("alertname", name)]).unwrap();
+        Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: Time::from_secs(5),
+            ends_at: Time::from_secs(ends_s),
+            generator_url: None,
+        }
+    }
+
+    fn change(id: &str) -> Signal {
+        Signal::Change(Box::new(Change {
+            id: id.into(),
+            at: Time::from_secs(5),
+            kind: ChangeKind::Deploy,
+            entity: EntityId::parse("cart"),
+            title: id.into(),
+            version: None,
+            previous_version: None,
+            by: None,
+            labels: Labels::empty(),
+        }))
+    }
+
+    fn told(at_s: i64, signals: Vec<Signal>) -> Stamped {
+        let source = SourceId::new("alerts");
+        let input = Input::Signals(Batch { source, signals });
+        let at = Time::from_secs(at_s);
+        Stamped { seq: 1, at, input }
+    }
+
+    #[test]
+    fn what_was_not_ended_is_taken_back_with_its_first_time_and_last_end() {
+        let fires = |name, ends_s| Signal::Alert(Box::new(alert(name, ends_s)));
+        let mut memory = Memory {
+            alerts: BTreeMap::new(),
+            changes: VecDeque::new(),
+            alerts_max: 3,
+            timeout_ms: 300_000,
+            heard: None,
+            left_out: 0,
+        };
+        let held = FiringAlert {
+            alert: alert("of the checkpoint", 900),
+            came: Time::from_secs(7),
+        };
+        memory.take_firing(vec![held.clone()]);
+        memory.take(told(10, vec![fires("resent", 100), fires("ended", 100)]));
+        memory.take(told(20, vec![fires("resent", 200), fires("ended", 20)]));
+        memory.take(told(30, vec![fires("without an end", 0), change("v2")]));
+        memory.take(told(40, vec![fires("too many", 100)]));
+        assert_eq!(memory.left_out, 1);
+        let inputs = memory.into_inputs();
+        let [Input::Recalled(recalled)] = &*inputs else {
+            panic!("{inputs:?}");
+        };
+        let mut said: Vec<_> = recalled
+            .alerts
+            .iter()
+            .map(|held| {
+                let ends_s = held.alert.ends_at.ms() / 1_000;
+                (held.alert.name(), held.came.ms() / 1_000, ends_s)
+            })
+            .collect();
+        said.sort_unstable();
+        let expected = [
+            ("of the checkpoint", 7, 900),
+            ("resent", 10, 200),
+            ("without an end", 30, 330),
+        ];
+        assert_eq!(said, expected);
+        assert_eq!(recalled.changes.len(), 1);
+        assert_eq!(recalled.heard, Some(Time::from_secs(40)));
+    }
+}

@@ -1,0 +1,69 @@
+//! What senders told before a restart: alerts that fire, handed out to be kept and taken back as they were.
+//!
+//! An alert taken back is neither sent again nor new: it keeps the time at which it came, and the end it
+//! was given. One whose end has passed meanwhile is not taken back, and not over either: its sender could
+//! not be heard, so the incident waits as `correlate::restarted` says.
+
+use super::alerts::{AlertState, Times};
+use super::entities;
+use super::{Engine, PAUSE_MS};
+use crate::model::{Alert, EntityId, EntityKind, Fingerprint, FiringAlert, Labels, Recalled, Time};
+
+impl Engine {
+    /// Alerts that fire, in order of fingerprint, at most `count` after `after`.
+    pub(super) fn firing_alerts(
+        &self,
+        after: Option<Fingerprint>,
+        count: usize,
+    ) -> Vec<FiringAlert> {
+        let firing = self.alerts.iter(after).filter(|(_, held)| held.firing);
+        let rows = firing.take(count);
+        rows.map(|(id, held)| as_it_came(id, held)).collect()
+    }
+
+    /// Takes back what was told before a restart.
+    pub(super) fn take_recalled(&mut self, recalled: &Recalled) {
+        let away_ms = recalled.heard.map(|heard| self.now.since(heard));
+        if away_ms.is_some_and(|ms| ms.abs() <= PAUSE_MS) {
+            self.plans.were_watched();
+        }
+        for change in &recalled.changes {
+            self.take_change(change);
+        }
+        for held in &recalled.alerts {
+            if held.alert.ends_at > self.now {
+                self.take_back(&held.alert, held.came.min(self.now));
+            }
+        }
+    }
+
+    fn take_back(&mut self, alert: &Alert, came: Time) {
+        // What was not believed of it was counted when it came.
+        let (times, _) = Times::of(alert, came, self.alert_timeout_ms());
+        self.put_alert(alert, times, came);
+    }
+
+    /// The entity an alert is about.
+    pub(super) fn subject_of(alert: &Alert) -> EntityId {
+        entities::resolve(&alert.labels).map_or_else(
+            || EntityId::new(EntityKind::External, alert.name()),
+            |resolved| resolved.entity,
+        )
+    }
+}
+
+/// An alert that would be held as this one is, had it been sent when this one came.
+fn as_it_came(fingerprint: Fingerprint, held: &AlertState) -> FiringAlert {
+    let summary = Labels::from_pairs([("summary", &*held.summary)]);
+    FiringAlert {
+        alert: Alert {
+            fingerprint,
+            labels: held.labels.clone(),
+            annotations: summary.unwrap_or_else(|_| Labels::empty()),
+            starts_at: held.starts_at,
+            ends_at: held.ends_at,
+            generator_url: None,
+        },
+        came: held.came(),
+    }
+}
