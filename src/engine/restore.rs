@@ -367,8 +367,9 @@ mod tests {
         life.ticks(10);
         let told = |life: &Life| -> Vec<_> {
             let mut rows = life.engine.firing_alerts(None, usize::MAX);
-            rows.iter_mut()
-                .for_each(|held| held.alert.ends_at = Time::ZERO);
+            for held in &mut rows {
+                held.alert.ends_at = Time::ZERO;
+            }
             rows
         };
         let before = told(&life);

@@ -86,9 +86,18 @@ pub struct Pending {
     /// Severity, title and place may have changed.
     pub summary: bool,
     /// The journal is to keep it as it is.
-    pub record: bool,
-    /// The same, but it need not be at once.
-    pub record_later: bool,
+    pub record: Due,
+}
+
+/// Whether the journal is to keep an incident as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// It has it.
+    No,
+    /// Before long.
+    Later,
+    /// At the end of the step.
+    Now,
 }
 
 /// All incidents in view.
@@ -157,7 +166,7 @@ impl Book {
     /// The journal is to keep the incident as it is at the end of the step.
     pub fn record(&mut self, id: IncidentId) {
         if let Some(held) = self.get_mut(id) {
-            held.pending.record = true;
+            held.pending.record = Due::Now;
         }
     }
 
@@ -165,7 +174,7 @@ impl Book {
     /// whole incident with each of them would be many times as much.
     pub fn record_later(&mut self, id: IncidentId) {
         if let Some(held) = self.get_mut(id) {
-            held.pending.record_later = true;
+            held.pending.record = held.pending.record.max(Due::Later);
         }
     }
 
@@ -173,8 +182,8 @@ impl Book {
     pub fn record_due(&mut self, now: Time) {
         for (id, held) in &mut self.held {
             let waited_ms = now.since(held.recorded).abs();
-            if held.pending.record_later && waited_ms >= RECORD_LATER_MS {
-                held.pending.record = true;
+            if held.pending.record == Due::Later && waited_ms >= RECORD_LATER_MS {
+                held.pending.record = Due::Now;
                 self.changed.insert(*id);
             }
         }
@@ -257,9 +266,9 @@ impl Book {
                 let held = self.held.get_mut(&id)?;
                 held.incident.revision += 1;
                 held.incident.updated = now;
-                let to_record = std::mem::take(&mut held.pending.record);
+                let to_record = held.pending.record == Due::Now;
                 if to_record {
-                    held.pending.record_later = false;
+                    held.pending.record = Due::No;
                     held.recorded = now;
                 }
                 Some((id, to_record))
@@ -321,8 +330,7 @@ impl Held {
             pending: Pending {
                 diagnosis: true,
                 summary: true,
-                record: false,
-                record_later: false,
+                record: Due::No,
             },
             summed: None,
             plan: None,
@@ -370,7 +378,7 @@ impl Held {
             _ => Lane::Automation,
         };
         self.tell(now, lane, None, why);
-        self.pending.record = true;
+        self.pending.record = Due::Now;
         true
     }
 
