@@ -137,6 +137,20 @@ impl<'a> Value<'a> {
         std::str::from_utf8(self.bytes(field)?).map_err(|_| WireError::Utf8)
     }
 
+    /// A message of a name (1) and a text (2): `prometheus.Label`, and what Loki calls a pair.
+    pub(super) fn pair(self, field: u32) -> Result<(&'a str, &'a str), WireError> {
+        let (mut name, mut text) = ("", "");
+        let mut fields = self.fields(field)?;
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => name = value.text(1)?,
+                2 => text = value.text(2)?,
+                _ => {}
+            }
+        }
+        Ok((name, text))
+    }
+
     /// An unsigned number, enum or flag.
     pub(super) fn uint(self, field: u32) -> Result<u64, WireError> {
         match self {

@@ -47,7 +47,7 @@ fn entry(value: Value<'_>) -> Result<Entry<'_>, WireError> {
         match number {
             1 => entry.at_ns = instant(value)?,
             2 => entry.text = value.text(2)?,
-            3 => entry.metadata.push(pair(value)?),
+            3 => entry.metadata.push(value.pair(3)?),
             _ => {}
         }
     }
@@ -66,19 +66,6 @@ fn instant(value: Value<'_>) -> Result<i64, WireError> {
         }
     }
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
-}
-
-fn pair(value: Value<'_>) -> Result<(&str, &str), WireError> {
-    let (mut name, mut text) = ("", "");
-    let mut fields = value.fields(3)?;
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => name = value.text(1)?,
-            2 => text = value.text(2)?,
-            _ => {}
-        }
-    }
-    Ok((name, text))
 }
 
 /// Reads `{app="cart", env="prod"}`, which is written like matchers that only say `=`.

@@ -107,22 +107,8 @@ fn pairs(labels: &[u8]) -> impl Iterator<Item = Result<(&str, &str), String>> {
     std::iter::from_fn(move || {
         let read = fields.next().transpose()?;
         Some(
-            read.and_then(|(_, value)| label(value))
+            read.and_then(|(_, value)| value.pair(1))
                 .map_err(|e| e.to_string()),
         )
     })
-}
-
-/// Reads a `prometheus.Label`: name (1) and value (2).
-fn label(value: Value<'_>) -> Result<(&str, &str), WireError> {
-    let (mut name, mut text) = ("", "");
-    let mut fields = value.fields(1)?;
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => name = value.text(1)?,
-            2 => text = value.text(2)?,
-            _ => {}
-        }
-    }
-    Ok((name, text))
 }
