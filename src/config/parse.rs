@@ -261,6 +261,7 @@ impl Check<'_> {
         if !receivers.contains(&true)
             && sources.tail.is_empty()
             && sources.scrape.is_empty()
+            && sources.promql.is_empty()
             && listens.iter().all(Option::is_none)
             && forges.iter().all(|forge| forge.secret_file.is_none())
         {
@@ -298,6 +299,15 @@ impl Check<'_> {
                 if let Err(why) = ScrapeConfig::url(target) {
                     self.error(&target_span(root, i, j), &why);
                 }
+            }
+        }
+        for (i, promql) in config.sources.promql.iter().enumerate() {
+            let at = section_span(root, "promql", i);
+            if let Err(why) = promql.url() {
+                self.error(&at, &why);
+            }
+            if promql.queries().next().is_none() {
+                self.error(&at, "nothing to ask for: give `select` or `named`");
             }
         }
     }
@@ -429,6 +439,14 @@ fn span_of(root: &DeTable<'_>, path: &str) -> Range<usize> {
 fn nth_span(root: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {
     match root.get(list).map(Spanned::get_ref) {
         Some(DeValue::Array(items)) => items.get(index).map_or(0..0, Spanned::span),
+        _ => 0..0,
+    }
+}
+
+/// Where a `[[sources.NAME]]` stands.
+fn section_span(root: &DeTable<'_>, name: &str, index: usize) -> Range<usize> {
+    match root.get("sources").map(Spanned::get_ref) {
+        Some(DeValue::Table(sources)) => nth_span(sources, name, index),
         _ => 0..0,
     }
 }

@@ -1,4 +1,4 @@
-//! The table of all settings: what the file may say, what each means, and within which bounds.
+//! Flat table: all settings, what the file may say, what each means, and within which bounds.
 //!
 //! It is the only list. It checks every key of a file, names the nearest one for a typo, and makes
 //! `docs/config.md`; a test keeps it in step with the defaults of [`super::Config`].
@@ -388,6 +388,72 @@ pub const SETTINGS: &[Setting] = &[
         "File that holds the token the targets want (`Authorization: Bearer`), read anew each time.",
     ),
     row(
+        "sources.promql[].name",
+        Kind::Text,
+        "\"prometheus\"",
+        "Name of the source, `promql NAME`.",
+    ),
+    row(
+        "sources.promql[].url",
+        Kind::Text,
+        "",
+        "Address of a Prometheus, VictoriaMetrics or what answers like one, without `/api/v1`.",
+    ),
+    row(
+        "sources.promql[].select",
+        Kind::TextList,
+        "",
+        "Selectors such as `{job=\"shop\"}`: series keep their names.",
+    ),
+    row(
+        "sources.promql[].named",
+        Kind::TextTable,
+        "{}",
+        "Expressions whose series have no name, by the name they get.",
+    ),
+    row(
+        "sources.promql[].interval_s",
+        Kind::Integer(1, 3_600),
+        "30",
+        "Time between two points of a series, past and present, and between two questions, in seconds.",
+    ),
+    row(
+        "sources.promql[].delay_s",
+        Kind::Integer(0, 3_600),
+        "30",
+        "How long after a point's time it is asked for, in seconds. VictoriaMetrics shows nothing younger than 30 s.",
+    ),
+    row(
+        "sources.promql[].timeout_s",
+        Kind::Integer(1, 600),
+        "30",
+        "An answer that is not there by then is given up and asked for again, in seconds.",
+    ),
+    row(
+        "sources.promql[].history_days",
+        Kind::Integer(0, 90),
+        "14",
+        "How much of the past is learned from at the start, in days; what was learned before is not learned again.",
+    ),
+    row(
+        "sources.promql[].warms",
+        Kind::Text,
+        "",
+        "Source that pushes the same series, such as `remote_write`: only the past is asked for then.",
+    ),
+    row(
+        "sources.promql[].labels",
+        Kind::TextTable,
+        "{}",
+        "Labels put on every series.",
+    ),
+    row(
+        "sources.promql[].token_file",
+        Kind::Path,
+        "",
+        "File that holds the token the server wants (`Authorization: Bearer`), read anew each time.",
+    ),
+    row(
         "sources.syslog.udp",
         Kind::AddressOrOff,
         "\"\"",
@@ -619,6 +685,7 @@ pub(super) const REQUIRED: &[&str] = &[
     "sources.heartbeat[].every_s",
     "notify[].name",
     "sources.scrape[].targets",
+    "sources.promql[].url",
     "sources.webhook[].name",
     "sources.webhook[].labels",
     "sources.tail[].paths",

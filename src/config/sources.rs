@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::pulls::PromqlConfig;
+
 /// Settings of the sources, `[sources]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +46,8 @@ pub struct SourcesConfig {
     pub heartbeat: Vec<HeartbeatConfig>,
     /// Targets asked for their metrics.
     pub scrape: Vec<ScrapeConfig>,
+    /// Series asked for by PromQL.
+    pub promql: Vec<PromqlConfig>,
     /// Logs as syslog.
     pub syslog: SyslogConfig,
     /// Metrics as StatsD.
@@ -319,6 +323,7 @@ impl Default for SourcesConfig {
             host: HostConfig::default(),
             heartbeat: Vec::new(),
             scrape: Vec::new(),
+            promql: Vec::new(),
             syslog: SyslogConfig::default(),
             statsd: StatsdConfig::default(),
             tail: Vec::new(),

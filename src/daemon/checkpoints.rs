@@ -83,6 +83,11 @@ impl Checkpoints {
         }
     }
 
+    /// The next one is due now.
+    pub(super) fn hasten(&mut self) {
+        self.due = Some(Time::ZERO);
+    }
+
     /// Takes a whole one, exact as of the last input, and waits until it is durable.
     pub(super) fn finish(self, engine: &Engine, now: Time) {
         let Some(writer) = self.writer else { return };

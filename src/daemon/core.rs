@@ -13,6 +13,7 @@ use super::clock::Stamper;
 use super::door::{CommandRequest, Inbox};
 use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
+use super::learn::Learning;
 use super::ledger::Ledger;
 use super::notices::{Notices, Origin};
 use super::replay::Replay;
@@ -50,6 +51,8 @@ pub type History = Box<dyn Iterator<Item = (Time, Vec<Batch>)> + Send>;
 pub(super) enum Past {
     /// Nothing.
     None,
+    /// What to learn from; then the present.
+    Learning(Box<Learning>),
     /// Telemetry of the past; then the present.
     History(History),
     /// A recording, and nothing after it.
@@ -103,11 +106,20 @@ impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
     pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         self.record_start();
+        let past = match past {
+            Past::Learning(learning) => {
+                if !self.learn(*learning, &mut stop).await {
+                    return;
+                }
+                Past::None
+            }
+            past => past,
+        };
         self.take_recalled();
         self.honour_mark();
         self.look_after_orphans();
         match past {
-            Past::None => {}
+            Past::None | Past::Learning(_) => {}
             Past::History(history) => {
                 for (at, batches) in history {
                     if *stop.borrow() {
@@ -255,7 +267,7 @@ impl Core {
             self.note_keeper();
             self.note_recorder();
             self.note_notifier();
-            self.note_sources();
+            self.note_sources(self.stamper.at());
         }
     }
 
@@ -521,8 +533,7 @@ impl Core {
     }
 
     /// Shows the sources that changed since the last look.
-    fn note_sources(&mut self) {
-        let at = self.stamper.at();
+    pub(super) fn note_sources(&mut self, at: Time) {
         self.hub.set_now(at);
         let rows = self.registry.rows(at);
         for row in &rows {

@@ -10,6 +10,7 @@ mod door;
 mod http;
 mod hub;
 mod keeper;
+mod learn;
 mod ledger;
 mod notices;
 mod paths;
@@ -51,6 +52,7 @@ use core::{Core, Past, Turn};
 use http::{Api, Callers, Operator, api_routes, bind_socket, check_socket, serve};
 use hub::Hub;
 use keeper::Keeper;
+use learn::{Learning, Scholar};
 use ledger::Ledger;
 use notices::{Notices, Origin};
 use stop_mark::StopMark;
@@ -189,14 +191,19 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let is_live = listeners.main.is_some();
     let (door, inbox) = door::door();
     let (registry, signals) = signal_queue();
+    let config = Arc::new(config);
+    let sources = is_live.then(|| sources_of(&config, &registry, &clock, data_dir.as_deref()));
     let (past, simulator) = match telemetry {
-        Telemetry::Live => (Past::None, None),
+        Telemetry::Live => (
+            learning(&config, sources.as_ref(), data_dir.as_deref()),
+            None,
+        ),
         Telemetry::Simulated { history, simulator } => (Past::History(history), Some(simulator)),
         Telemetry::Recorded(replay) => (Past::Recorded(replay), None),
     };
     let mode = match past {
         Past::None => Mode::Live,
-        Past::History(_) | Past::Recorded(_) => Mode::Learning,
+        Past::Learning(_) | Past::History(_) | Past::Recorded(_) => Mode::Learning,
     };
     let Recovered {
         engine,
@@ -216,12 +223,12 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let hub = Arc::new(Hub::new(view));
     let append = ledger.clone();
     let notifier = match past {
-        Past::None => Some(notifier(&config, &ledger)?),
+        Past::None | Past::Learning(_) => Some(notifier(&config, &ledger)?),
         // What is simulated or long over is nobody's phone call.
         Past::History(_) | Past::Recorded(_) => None,
     };
     let realm = realm(data_dir.as_deref());
-    let keeps = data_dir.is_some() && matches!(past, Past::None);
+    let keeps = data_dir.is_some() && matches!(past, Past::None | Past::Learning(_));
     let core = Core {
         stamper: Stamper::new(clock.clone(), engine.now()),
         engine,
@@ -248,17 +255,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let api = api_routes(api);
     let [listen, otlp_listen] = [&listeners.main, &listeners.otlp]
         .map(|listener| listener.as_ref().and_then(|l| l.local_addr().ok()));
-    let receivers = is_live.then(|| {
-        let now: sources::Clock = Arc::new(move || clock.now());
-        // Whoever may send in the clear may not decide: the API has its socket.
-        let is_exposed = config.exposed_listeners().any(|(name, _)| name == "listen");
-        let beside = if is_exposed {
-            Router::new()
-        } else {
-            api.clone()
-        };
-        let sources = Sources::new(Arc::new(config), &registry, now);
-        let sources = sources.kept_in(data_dir.as_deref());
+    let receivers = sources.map(|sources| {
+        let beside = beside_receivers(&config, &api);
         tokio::spawn(async move { sources::run(&sources, listeners, tls, beside).await })
     });
     let api_socket = serve(socket_listener, api, callers, stopping);
@@ -336,6 +334,41 @@ impl Daemon {
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
+}
+
+/// The sources of the config, by the daemon's clock.
+fn sources_of(
+    config: &Arc<Config>,
+    registry: &SourceRegistry,
+    clock: &Clock,
+    data_dir: Option<&Path>,
+) -> Sources {
+    let clock = clock.clone();
+    let now: sources::Clock = Arc::new(move || clock.now());
+    Sources::new(Arc::clone(config), registry, now).kept_in(data_dir)
+}
+
+/// What the main listener serves besides receivers. Whoever may send in the clear may not decide: the
+/// API has its socket.
+fn beside_receivers(config: &Config, api: &Router) -> Router {
+    let is_exposed = config.exposed_listeners().any(|(name, _)| name == "listen");
+    if is_exposed {
+        Router::new()
+    } else {
+        api.clone()
+    }
+}
+
+/// What is to be learned before the present, if any source knows a past that was not learned from.
+fn learning(config: &Config, sources: Option<&Sources>, data_dir: Option<&Path>) -> Past {
+    let Some(sources) = sources.filter(|_| !config.sources.promql.is_empty()) else {
+        return Past::None;
+    };
+    let scholar = Scholar::new(config, data_dir);
+    let history = sources.history(scholar.until());
+    history.map_or(Past::None, |history| {
+        Past::Learning(Box::new(Learning { history, scholar }))
+    })
 }
 
 /// Starts telling people.

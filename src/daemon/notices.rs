@@ -16,6 +16,8 @@ pub(super) enum Origin {
     Stop,
     /// What was found when the store was opened.
     Recovery,
+    /// History is learned from.
+    Learning,
     /// Telemetry travels in the clear.
     Exposed,
     /// The recorder cannot keep up, or cannot write.

@@ -178,6 +178,9 @@ pub enum Refusal {
     /// It is long over.
     #[error("this is a replay: nothing can be decided in it")]
     Replay,
+    /// The past is gone through first.
+    #[error("baselines are being learned from history: decide again when that is done")]
+    Learning,
     /// A name or a text that was needed is empty.
     #[error("{what} is empty: say it, so that the journal tells who and why")]
     Empty {

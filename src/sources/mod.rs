@@ -14,6 +14,7 @@
 mod alerts;
 mod backoff;
 mod changes;
+mod client;
 mod connections;
 mod heartbeat;
 mod host;
@@ -22,6 +23,7 @@ mod listen;
 mod loki;
 mod naming;
 mod otlp;
+mod promql;
 mod queue;
 mod recent;
 mod remote_write;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -50,6 +53,7 @@ use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
 
 pub use listen::{ListenError, bind};
+pub use promql::{History, Learnt};
 pub use queue::{
     QueuedBatch, Rhythm, SIGNALS_QUEUED_MAX, SendError, SignalQueue, SignalSender, SourceRegistry,
     signal_queue,
@@ -95,6 +99,8 @@ pub struct Sources {
     statsd: Option<SignalSender>,
     /// One for each `[[sources.scrape]]`.
     scrapes: Vec<SignalSender>,
+    /// One for each `[[sources.promql]]`, and where its present begins.
+    promqls: Vec<(SignalSender, watch::Sender<Option<Time>>)>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -173,6 +179,15 @@ impl Sources {
                     registry.source(&scrape::name(scrape), Rhythm::Regular, &place)
                 })
                 .collect(),
+            promqls: on
+                .promql
+                .iter()
+                .map(|promql| {
+                    let sender =
+                        registry.source(&promql::name(promql), Rhythm::Regular, &promql.url);
+                    (sender, watch::Sender::new(Some(clock())))
+                })
+                .collect(),
             tails: on
                 .tail
                 .iter()
@@ -194,6 +209,15 @@ impl Sources {
     pub fn kept_in(mut self, data_dir: Option<&Path>) -> Self {
         self.data_dir = data_dir.map(Path::to_owned);
         self
+    }
+
+    /// What servers that are asked by PromQL know of the past after `learned_until`. The present of these
+    /// sources begins once that is dropped.
+    pub fn history(&self, learned_until: Time) -> Option<History> {
+        let sections = self.config.sources.promql.iter().zip(&self.promqls);
+        let sections =
+            sections.map(|(config, (sender, begins))| (config, sender.clone(), begins.clone()));
+        History::new(sections.collect(), learned_until, Arc::clone(&self.clock))
     }
 
     /// What cannot work while the main listener cannot.
@@ -360,6 +384,18 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
         let scraping = scrape::scrape(scrape.clone(), limits, sender.clone(), clock);
         tasks.spawn(scraping);
+    }
+    let late_ms_max = i64::from(config.engine.clock_skew_s_max) * 1_000;
+    for (promql, (sender, begins)) in config.sources.promql.iter().zip(&sources.promqls) {
+        let (begins, clock) = (begins.subscribe(), Arc::clone(&sources.clock));
+        let sender = sender.clone();
+        tasks.spawn(promql::pull(
+            promql.clone(),
+            begins,
+            late_ms_max,
+            sender,
+            clock,
+        ));
     }
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);

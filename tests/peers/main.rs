@@ -9,6 +9,7 @@ mod harness;
 mod loki;
 mod opentelemetry;
 mod prometheus;
+mod promql;
 mod scrape;
 mod statsd;
 mod syslog;

@@ -6,7 +6,6 @@
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+use super::client::{http_client, in_full, token};
 use super::http::{self, Limits};
 use super::recent::Recent;
 use super::{Clock, SignalSender};
@@ -135,14 +135,7 @@ impl Target {
         let host = url.host_str().ok_or("it names no host")?;
         let port = url.port_or_known_default();
         let instance = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        // A second call finds the provider installed; that is what it wants.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(config.timeout_s.into()))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| error.to_string())?;
+        let client = http_client(config.timeout_s)?;
         let own = [("job", config.job.clone()), ("instance", instance)];
         let own = own
             .into_iter()
@@ -330,25 +323,6 @@ impl Book {
 
 fn point(series: Arc<Series>, at: Time, value: f64) -> Signal {
     Signal::Sample(Sample { series, at, value })
-}
-
-/// An error with everything that led to it, and without the address, which stands beside it.
-fn in_full(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// The token a target wants, read anew each time: others renew it.
-async fn token(file: &PathBuf) -> Result<String, String> {
-    let text = tokio::fs::read_to_string(file).await;
-    let text = text.map_err(|error| format!("`token_file` {}: {error}", file.display()))?;
-    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]
