@@ -541,6 +541,38 @@ fn a_cursor_move_costs_few_bytes() {
     }
 }
 
+/// A list longer than its pane scrolls, which a terminal does by itself.
+#[test]
+fn a_move_that_scrolls_costs_few_bytes() {
+    const BYTES_MAX: usize = 250;
+    let mut console = console();
+    let mut page = fixture::alerts();
+    for at in 10..90 {
+        let mut alert = page.items[at % 2].clone();
+        alert.fingerprint = stormglass::model::Fingerprint(at as u64);
+        alert.starts_at = alert.starts_at.plus_ms(at as i64 * 1_000);
+        alert.summary = format!("{at} of 90 in a summary of the usual length").into();
+        page.items.push(alert);
+    }
+    console.press("g a");
+    console.told(Update::Alerts { after: None, page });
+    let mut writer = ScreenWriter::new(80, 24);
+    let mut terminal = vt100::Parser::new(24, 80, 0);
+    for at in 0..60 {
+        let bytes = writer.frame(|buf| draw(&console.state, buf)).to_owned();
+        terminal.process(bytes.as_bytes());
+        assert!(
+            at == 0 || bytes.len() <= BYTES_MAX,
+            "{at}: {} bytes",
+            bytes.len()
+        );
+        console.press(if at < 40 { "j" } else { "k" });
+    }
+    terminal.process(writer.frame(|buf| draw(&console.state, buf)).as_bytes());
+    let shown: Vec<String> = terminal.screen().rows(0, 80).collect();
+    assert_eq!(shown.join("\n").trim_end(), console.screen().trim_end());
+}
+
 #[test]
 fn a_view_is_a_string_that_can_be_typed() {
     let cases = [

@@ -33,6 +33,9 @@ use super::view::draw;
 const FRAME_MS: i64 = 250;
 /// The same over a slow link.
 const SLOW_FRAME_MS: i64 = 500;
+/// News wait this long after the echo of a key, so that a key costs one small write although a storm
+/// is raging, and a key that follows is not behind a frame of news.
+const AFTER_KEY_MS: i64 = 60;
 /// The clock on the screen is looked at this often, in milliseconds.
 const TICK_MS: i64 = 1_000;
 /// Updates taken before keys are looked at again.
@@ -122,6 +125,8 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
         drawn_at: Time::ZERO,
         news: Vec::new(),
         news_at: Time::ZERO,
+        news_since: Time::ZERO,
+        echoed_at: Time::ZERO,
         quit: false,
         state,
         link,
@@ -214,6 +219,10 @@ struct App {
     /// does not carry it: on a slow link a key costs what it changes, whatever storm is raging.
     news: Vec<Update>,
     news_at: Time,
+    /// When the first of those held back came.
+    news_since: Time,
+    /// When a key was last answered.
+    echoed_at: Time,
     quit: bool,
 }
 
@@ -256,10 +265,15 @@ impl App {
                 Some(told) = self.link.updates.recv() => self.told(told, terminal)?,
                 () = tokio::time::sleep(sleep) => self.feed(Event::Tick, terminal)?,
             }
-            self.drain(&mut input, terminal).await?;
+            self.drain_keys(&mut input, terminal).await?;
             if !terminal.is_ours() {
                 return Err(TuiError::Panicked);
             }
+            // What a key changed is drawn by itself, before anything else that waits.
+            if self.must_draw() {
+                self.draw(terminal)?;
+            }
+            self.drain_told(terminal)?;
             if self.must_draw() {
                 self.draw(terminal)?;
             }
@@ -270,8 +284,8 @@ impl App {
         Ok(())
     }
 
-    /// Takes what is already there, so that a burst costs one frame.
-    async fn drain(
+    /// Takes the keys that are already there, so that a burst costs one frame.
+    async fn drain_keys(
         &mut self,
         input: &mut EventStream,
         terminal: &mut Terminal,
@@ -279,6 +293,11 @@ impl App {
         while let Some(event) = ready_now(input).await {
             self.typed(event?, terminal)?;
         }
+        Ok(())
+    }
+
+    /// Takes what the transport has already told.
+    fn drain_told(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
         for _ in 0..DRAIN_MAX {
             let Ok(told) = self.link.updates.try_recv() else {
                 break;
@@ -291,6 +310,9 @@ impl App {
     /// An answer that somebody waits for goes into the state at once, news with the next frame.
     fn told(&mut self, told: Update, terminal: &mut Terminal) -> Result<(), TuiError> {
         if self.state.is_news(&told) && self.news.len() < NEWS_MAX {
+            if self.news.is_empty() {
+                self.news_since = self.wall.now();
+            }
             self.news.push(told);
             return Ok(());
         }
@@ -304,7 +326,7 @@ impl App {
     /// Takes what was held back, when it is time for a frame; whether there was something.
     fn take_news(&mut self, terminal: &mut Terminal) -> Result<bool, TuiError> {
         let now = self.wall.now();
-        if self.news.is_empty() || now.since(self.news_at) < self.frame_ms {
+        if self.news.is_empty() || now < self.news_due() {
             return Ok(false);
         }
         self.news_at = now;
@@ -314,7 +336,17 @@ impl App {
         Ok(true)
     }
 
+    /// When news are drawn: a frame after the last ones, and not on the heels of a key; but no key that is
+    /// held down keeps them away.
+    fn news_due(&self) -> Time {
+        let frame = self.news_at.plus_ms(self.frame_ms);
+        let calm = self.echoed_at.plus_ms(AFTER_KEY_MS);
+        let latest = self.news_since.plus_ms(2 * self.frame_ms);
+        frame.max(calm.min(latest))
+    }
+
     fn typed(&mut self, event: TerminalEvent, terminal: &mut Terminal) -> Result<(), TuiError> {
+        self.echoed_at = self.wall.now();
         let event = match event {
             TerminalEvent::Key(key) => match Key::from_event(key) {
                 Some(key) => Event::Key(key),
@@ -403,7 +435,7 @@ impl App {
         let news = if self.news.is_empty() {
             TICK_MS
         } else {
-            self.news_at.plus_ms(self.frame_ms).since(now)
+            self.news_due().since(now)
         };
         let deadline = self
             .state

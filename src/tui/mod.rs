@@ -22,6 +22,7 @@ mod paint;
 pub mod plain;
 mod route;
 mod screen;
+mod scroll;
 mod session;
 mod state;
 mod terminal;

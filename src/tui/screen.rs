@@ -1,7 +1,8 @@
 //! Puts cells on the terminal: only those that changed, in as few bytes as they need, with exactly
 //! one write a frame, wrapped in a synchronized update.
 //!
-//! Nothing changed means nothing written. The cursor of the terminal stays hidden.
+//! Nothing changed means nothing written. The cursor of the terminal stays hidden. Lines that only moved
+//! are moved by the terminal.
 
 use std::fmt::Write as _;
 
@@ -9,6 +10,8 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
+
+use super::scroll;
 
 /// Begins and ends a synchronized update (DEC 2026): terminals that know it show the frame at once.
 const SYNC: [&str; 2] = ["\x1b[?2026h", "\x1b[?2026l"];
@@ -86,6 +89,12 @@ impl ScreenWriter {
             self.text.push_str("\x1b[0m\x1b[2J");
         }
         let before = self.text.len();
+        if !self.fresh
+            && let Some(shift) = scroll::find(&self.shown, &self.next)
+        {
+            shift.write(&mut self.text);
+            shift.apply(&mut self.shown);
+        }
         self.changes();
         if self.text.len() == before && !self.fresh {
             self.text.clear();
@@ -301,6 +310,33 @@ mod tests {
             buf.set_string(10, 5, "13m", Style::new());
         });
         assert_eq!(bytes, "\x1b[?2026h\x1b[6;12H3\x1b[?2026l");
+    }
+
+    #[test]
+    fn a_list_that_scrolls_costs_a_row() {
+        let draw = |first: usize| {
+            move |buf: &mut Buffer| {
+                for y in 0..20_u16 {
+                    let row = format!(
+                        "row {:>3} with a title of usual length",
+                        first + usize::from(y)
+                    );
+                    buf.set_string(0, y + 2, row, Style::new());
+                }
+            }
+        };
+        let mut writer = ScreenWriter::new(80, 24);
+        let mut terminal = vt100::Parser::new(24, 80, 0);
+        terminal.process(writer.frame(draw(0)).as_bytes());
+        for first in [1, 0, 10, 3] {
+            let frame = writer.frame(draw(first)).to_owned();
+            terminal.process(frame.as_bytes());
+            let mut once = ScreenWriter::new(80, 24);
+            let mut whole = vt100::Parser::new(24, 80, 0);
+            whole.process(once.frame(draw(first)).as_bytes());
+            assert_eq!(terminal.screen().contents(), whole.screen().contents());
+            assert!(first > 1 || frame.len() < 120, "{} bytes", frame.len());
+        }
     }
 
     proptest! {

@@ -99,7 +99,9 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
             effects.urgency = Urgency::Now;
         }
         Event::Update(update) => take(state, update, &mut effects),
-        Event::Tick => effects.urgency = Urgency::Soon,
+        // Ages follow the engine's time, which comes with what is told. By itself only this moves.
+        Event::Tick if state.feed.stale_ms(at).is_some() => effects.urgency = Urgency::Soon,
+        Event::Tick => {}
     }
     if state.list.settle(at) | state.expire_notice() {
         effects.urgency = Urgency::Now;
