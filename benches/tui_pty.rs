@@ -59,9 +59,11 @@ struct Console {
 struct Output {
     bytes: usize,
     reads: usize,
+    /// Bytes of the last frame.
+    last: usize,
 }
 
-/// Answers to keys: times, and the first read and everything that followed each, in ascending order.
+/// Answers to keys: times, the bytes of the frame that answered, and of it and everything that followed each, in ascending order.
 struct Answers {
     times: Vec<Duration>,
     firsts: Vec<usize>,
@@ -119,8 +121,16 @@ impl Console {
         {
             came.bytes += chunk.len();
             came.reads += 1;
-            self.screen.process(&chunk);
-            if wanted(&self.screen.screen().contents()) {
+            // One read may hold two frames, of news and of a key: each is looked at by itself.
+            let mut seen = false;
+            for frame in frames(&chunk) {
+                self.screen.process(frame);
+                if !seen {
+                    came.last = frame.len();
+                    seen = wanted(&self.screen.screen().contents());
+                }
+            }
+            if seen {
                 return (Some(at), came);
             }
         }
@@ -158,7 +168,7 @@ impl Console {
             answers
                 .times
                 .push(seen.map_or(GLYPH_MAX, |seen| seen - pressed));
-            answers.firsts.push(first.bytes);
+            answers.firsts.push(first.last);
             answers
                 .totals
                 .push(first.bytes + self.listen(BETWEEN).bytes);
@@ -270,6 +280,22 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What was read, cut after each synchronized update.
+fn frames(chunk: &[u8]) -> Vec<&[u8]> {
+    const END: &[u8] = b"\x1b[?2026l";
+    let mut frames = Vec::new();
+    let mut rest = chunk;
+    while let Some(at) = rest.windows(END.len()).position(|bytes| bytes == END) {
+        let (frame, tail) = rest.split_at(at + END.len());
+        frames.push(frame);
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        frames.push(rest);
+    }
+    frames
 }
 
 fn alerts(from: u64) -> String {

@@ -124,7 +124,9 @@ const SAID_BY: [(Role, &[&str]); 6] = [
     (Role::Blind, &["BLIND", "blind", "no traces"]),
     (
         Role::Stale,
-        &["STALE", "LOST", "FROZEN", "LEARNING", "REPLAY"],
+        &[
+            "STALE", "LOST", "FROZEN", "LEARNING", "REPLAY", "AS OF", "As of",
+        ],
     ),
     (
         Role::Danger,
@@ -213,6 +215,40 @@ fn tabs() {
             console.press(key);
         });
     }
+}
+
+/// The past of an incident, parts of its timeline, the path in layers, what is said of it.
+#[test]
+fn the_past_and_the_whole() {
+    snapshot("travel", |console| {
+        console.press_and_look("enter 1 g g j t right")
+    });
+    snapshot("travel_metrics", |console| {
+        console.press_and_look("enter 4 t right")
+    });
+    snapshot("travel_why", |console| console.press_and_look("enter 2 t"));
+    snapshot("timeline_range", |console| {
+        console.press_and_look("enter 1 g g j m v j j j v")
+    });
+    snapshot("path_whole", |console| {
+        console.press_and_look("enter 3 = j")
+    });
+    snapshot("path_explained", |console| {
+        console.press_and_look("enter 3 j w")
+    });
+    snapshot("cause", |console| console.press_and_look("g c j"));
+    snapshot("split", |console| {
+        console.press_and_look("g x space j j space")
+    });
+    snapshot("merge", |console| console.press_and_look("g m 4 8"));
+    snapshot("metric_explained", |console| {
+        console.press_and_look("enter 4 w");
+        console.told(fixture::why());
+    });
+    snapshot("seen_before", |console| {
+        console.told(Update::Detail(Box::new(fixture::seen_before())));
+        console.press_and_look("enter 2 G");
+    });
 }
 
 #[test]

@@ -188,6 +188,14 @@ fn no_view_lets_hostile_text_through() {
             "enter 3 w",
             "enter 5 w",
             "enter 7 w",
+            "enter 1 t left",
+            "enter 2 t",
+            "enter 4 t",
+            "enter 3 =",
+            "g c",
+            "g x",
+            "g m",
+            "u",
         ] {
             let mut console = poisoned(columns, lines);
             console.screen();

@@ -5,8 +5,8 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, WatchMessage};
 use stormglass::model::{
-    CHOSEN_BY_A_PERSON, Command, Delta, IncidentId, Mode, Outcome, PastRun, PlanId, PlanState,
-    Refusal, Risk, Role, RunId, RunPhase,
+    CHOSEN_BY_A_PERSON, Command, Delta, FindingId, IncidentId, Mode, Opinion, Outcome, PastRun,
+    PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
 };
 use stormglass::tui::{
     ACTIONS, Event, Keymap, Overlay, Request, Screen, ScreenWriter, Tab, TerminalOp, Update, draw,
@@ -749,4 +749,126 @@ fn the_dialog_says_how_it_went_the_last_times() {
     let screen = console.screen();
     let words = "1h ago plan 1 on search: rolled back, search did not recover";
     assert!(screen.contains(words), "{screen}");
+}
+
+#[test]
+fn what_is_thought_of_an_incident_is_said_from_the_console() {
+    let incident = CHECKOUT;
+    let entity = |name| fixture::service(name);
+    let mark = |opinion| Command::Mark {
+        finding: FindingId(1),
+        opinion: Some(opinion),
+    };
+    let cases = [
+        ("enter 1 g g j d", mark(Opinion::Noise)),
+        ("enter 3 u", mark(Opinion::Useful)),
+        (
+            "g c enter",
+            Command::NameCause {
+                incident,
+                cause: Some(entity("checkout")),
+            },
+        ),
+        (
+            "g x j space j space enter",
+            Command::Split {
+                incident,
+                entities: vec![fixture::database("pg-main"), entity("gateway")],
+            },
+        ),
+        (
+            "g m 4 8 1 9 enter",
+            Command::Merge {
+                incident,
+                into: IncidentId(4819),
+            },
+        ),
+    ];
+    for (keys, expected) in cases {
+        let mut console = console();
+        console.press_and_look(keys);
+        assert_eq!(console.commands(), [expected], "{keys}");
+    }
+    for keys in ["enter 1 g g d", "g x enter", "g m 9 9 enter", "g c esc"] {
+        let mut console = console();
+        console.press_and_look(keys);
+        assert_eq!(console.commands(), [], "{keys}");
+    }
+}
+
+/// The same key again takes back what was said.
+#[test]
+fn an_opinion_is_taken_back() {
+    let mut console = console();
+    console.press("enter 3 u");
+    let command = console.commands()[0].clone();
+    console.told(Update::Replied(CommandReply {
+        command,
+        refused: None,
+        notice: None,
+    }));
+    assert!(console.screen().contains("Useful: p99 latency"));
+    console.press("u");
+    let taken = Command::Mark {
+        finding: FindingId(1),
+        opinion: None,
+    };
+    assert_eq!(console.commands()[1..], [taken]);
+}
+
+#[test]
+fn the_past_is_looked_at_and_left() {
+    let shows = |console: &Console, words: &str| console.screen().contains(words);
+    let mut console = console();
+    console.press_and_look("enter 1 g g j t");
+    assert!(shows(&console, "AS OF 12:03:00"));
+    assert!(!shows(&console, "pool in use 100%"), "it comes 20 s later");
+    console.press_and_look("right");
+    assert!(shows(&console, "AS OF 12:03:20") && shows(&console, "pool in use 100%"));
+    console.press_and_look("3");
+    assert!(shows(&console, "gateway") && shows(&console, "ok"));
+    // Nothing is decided in the past.
+    console.press_and_look("Y a");
+    assert_eq!(console.commands(), []);
+    assert!(shows(&console, "comes back to now"));
+    console.press_and_look(", left");
+    assert!(shows(&console, "AS OF 12:03:00"));
+    // What comes meanwhile does not bring the present back.
+    console.told(Update::Detail(Box::new(fixture::detail())));
+    assert!(shows(&console, "AS OF 12:03:00"));
+    console.press_and_look("t");
+    assert!(shows(&console, "LIVE"));
+    console.press_and_look("t esc");
+    assert!(shows(&console, "LIVE") && shows(&console, "Path"));
+    console.press_and_look("t q");
+    assert!(
+        shows(&console, "LIVE"),
+        "leaving the incident leaves its past"
+    );
+}
+
+#[test]
+fn a_part_of_the_timeline_is_shown_and_all_of_it_again() {
+    let entries = |console: &Console| {
+        let screen = console.screen();
+        let rows = screen
+            .lines()
+            .map(|line| line.trim_start_matches([' ', '\u{25b8}']));
+        rows.filter(|row| row.starts_with("12:")).count()
+    };
+    let mut console = console();
+    console.press_and_look("enter 1 g g j");
+    let all = entries(&console);
+    console.press_and_look("v j j v");
+    assert_eq!(entries(&console), 3);
+    console.press_and_look("esc");
+    assert_eq!(entries(&console), all);
+    console.press_and_look("g g > > >");
+    let near = entries(&console);
+    assert!(near < all, "{near}");
+    console.press_and_look("< < <");
+    assert_eq!(entries(&console), all);
+    console.press_and_look("m j j ' y");
+    let copied = format!("{:?}", console.terminal.last());
+    assert!(copied.contains("deploy v812"), "{copied}");
 }

@@ -66,6 +66,8 @@ fn calm(detail: &mut IncidentDetail) {
     for finding in &mut detail.incident.findings {
         finding.ended = Some(fixture::now());
     }
+    detail.incident.impact.findings_open = 0;
+    detail.incident.impact.alerts_firing = 0;
 }
 
 #[test]
@@ -98,6 +100,23 @@ fn after_the_right_fix_nothing_is_offered_and_the_cursor_stays() {
     assert_eq!(chosen(&console), Some(PlanId(1)));
     console.press("esc");
     assert_eq!(chosen(&console), Some(PlanId(1)));
+}
+
+/// What the plan watched is calm, and something else is not: that it worked is not all there is to say.
+#[test]
+fn what_still_lasts_after_a_success_is_said() {
+    let mut console = console();
+    let mut detail = three_plans();
+    approved(&mut detail.plans[0], 7, PlanState::Succeeded);
+    calm(&mut detail);
+    detail.incident.impact.alerts_firing = 2;
+    tell(&mut console, &detail);
+    let screen = console.screen();
+    let words = "watch: 2 alerts still fire; plan 1 worked, verified";
+    assert!(screen.contains(words), "{screen}");
+    detail.incident.impact.alerts_firing = 0;
+    tell(&mut console, &detail);
+    assert!(console.screen().contains("nothing while it stays calm"));
 }
 
 #[test]

@@ -16,6 +16,17 @@ pub enum Provenance {
     Declared,
 }
 
+impl Provenance {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inferred => "inferred",
+            Self::Traced => "traced",
+            Self::Declared => "declared",
+        }
+    }
+}
+
 /// `from` depends on `to`: it calls it, reads from it or runs on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {

@@ -1,12 +1,16 @@
 //! Performs actions, and says why one cannot be performed.
 
 use crate::api::View;
-use crate::model::{Command, IncidentId, Lane, Mode, Phase, Plan, PlanState, Role as Rank};
+use crate::model::{
+    Command, IncidentId, Lane, Mode, Opinion, Phase, Plan, PlanState, Role as Rank,
+};
 
 use super::action::{Action, Scope};
 use super::dialog;
+use super::entities::{Entities, Purpose};
 use super::explain;
 use super::field::Field;
+use super::lanes::{self, Jump};
 use super::link::Request;
 use super::state::{
     Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step, Tab,
@@ -49,6 +53,10 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
     }
     if !matches!(scope, Scope::Incident | Scope::Plan) {
         return None;
+    }
+    if state.travel.is_some() {
+        let back = state.keymap.keys(Action::Travel).unwrap_or_default();
+        return Some(format!("you look at the past; {back} comes back to now"));
     }
     let Some(view) = view else {
         return Some("not connected yet".to_owned());
@@ -150,9 +158,11 @@ fn go(state: &mut State, action: Action, effects: &mut Effects) {
         Action::HalfUp => step(state, Step::Half(-1)),
         Action::PageDown => step(state, Step::Page(1)),
         Action::PageUp => step(state, Step::Page(-1)),
+        Action::Left if state.travel.is_some() => state.travel_by(false),
+        Action::Right if state.travel.is_some() => state.travel_by(true),
         Action::Left | Action::PreviousPane => turn(state, -1),
         Action::Right | Action::NextPane => turn(state, 1),
-        Action::Open => enter(state),
+        Action::Open => enter(state, effects),
         Action::Back => back(state),
         Action::Quit => quit(state, effects),
         Action::Leave => effects.terminal.push(TerminalOp::Quit),
@@ -200,7 +210,7 @@ fn turn(state: &mut State, delta: isize) {
     }
 }
 
-fn enter(state: &mut State) {
+fn enter(state: &mut State, effects: &mut Effects) {
     match state.place.screen {
         Screen::Incidents => {
             if let Some(id) = state.list.selected() {
@@ -212,14 +222,27 @@ fn enter(state: &mut State) {
             let incident = explain::alert_here(state).and_then(|alert| alert.incident);
             match incident {
                 Some(id) if state.row(id).is_some() => open(state, id, state.place.tab),
-                _ => explain::open(state),
+                _ => explain::open(state, effects),
             }
         }
-        _ => explain::open(state),
+        _ => explain::open(state, effects),
     }
 }
 
 fn back(state: &mut State) {
+    let on_timeline = matches!(state.place.screen, Screen::Incident(_))
+        && state.place.tab == Tab::Timeline
+        && state.place.find.is_empty();
+    if state.travel.take().is_some() {
+        return;
+    }
+    if on_timeline && (state.lanes.range.is_some() || state.lanes.from.is_some()) {
+        lanes::show_all(state);
+        return;
+    }
+    if std::mem::take(&mut state.whole) {
+        return;
+    }
     let filter = match state.place.screen {
         Screen::Alerts => &mut state.alerts.filter,
         Screen::Incident(_) => &mut state.place.find,
@@ -258,12 +281,23 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
             fetch_alerts(state, true, effects);
         }
         Action::Sources => state.place.go(Screen::Sources, state.place.tab),
-        Action::Filter | Action::Palette | Action::Help | Action::Why => boxes(state, action),
+        Action::Why => explain::open(state, effects),
+        Action::Filter | Action::Palette | Action::Help => boxes(state, action),
         Action::Mark => {
             state.list.toggle_mark();
             step(state, Step::Rows(1));
         }
+        Action::MarkRange if matches!(state.place.screen, Screen::Incident(_)) => {
+            lanes::range(state);
+        }
         Action::MarkRange => state.list.mark_range(),
+        Action::Travel | Action::Earlier | Action::Later => lanes::travel(state, action),
+        Action::ZoomIn => lanes::zoom(state, lanes::Zoom::In),
+        Action::ZoomOut => lanes::zoom(state, lanes::Zoom::Out),
+        Action::Bookmark => lanes::bookmark(state),
+        Action::NextBookmark => lanes::next(state, lanes::Jump::Bookmark, true),
+        Action::Follow => lanes::next(state, lanes::Jump::SameEntity, true),
+        Action::Whole => state.whole = !state.whole,
         Action::Sort => {
             state.list.sort = state.list.sort.next();
             refresh(state);
@@ -273,12 +307,19 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
             refresh(state);
         }
         Action::Freeze => freeze(state),
-        Action::NextAnomaly => jump(state, Jump::Lane(Lane::Anomaly), true),
-        Action::PreviousAnomaly => jump(state, Jump::Lane(Lane::Anomaly), false),
-        Action::NextChange => jump(state, Jump::Lane(Lane::Change), true),
-        Action::PreviousChange => jump(state, Jump::Lane(Lane::Change), false),
-        Action::NextMatch => jump(state, Jump::Match, true),
-        Action::PreviousMatch => jump(state, Jump::Match, false),
+        Action::NextAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), true),
+        Action::PreviousAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), false),
+        Action::NextChange => lanes::next(state, Jump::Lane(Lane::Change), true),
+        Action::PreviousChange => lanes::next(state, Jump::Lane(Lane::Change), false),
+        Action::NextMatch | Action::PreviousMatch => {
+            let forward = action == Action::NextMatch;
+            match state.place.screen {
+                Screen::Incidents | Screen::Alerts => {
+                    step(state, Step::Rows(if forward { 1 } else { -1 }));
+                }
+                _ => lanes::next(state, Jump::Match, forward),
+            }
+        }
         Action::Utc => state.clock.utc = !state.clock.utc,
         Action::Theme => {
             state.look.theme = state.look.theme.next();
@@ -331,11 +372,10 @@ fn boxes(state: &mut State, action: Action) {
             cursor: Cursor::default(),
             before: Box::new(state.look.theme.clone()),
         },
-        Action::Help => Overlay::Help {
+        _ => Overlay::Help {
             field: Field::default(),
             cursor: Cursor::default(),
         },
-        _ => return explain::open(state),
     };
     lay_over(state, overlay);
 }
@@ -348,40 +388,6 @@ fn freeze(state: &mut State) {
         None => feed.view.clone().map(Box::new),
     };
     refresh(state);
-}
-
-#[derive(Clone, Copy)]
-enum Jump {
-    Lane(Lane),
-    Match,
-}
-
-/// Moves the cursor of the timeline to the next entry of a kind, wrapping around.
-fn jump(state: &mut State, to: Jump, forward: bool) {
-    if let (Jump::Match, Screen::Incidents | Screen::Alerts) = (to, state.place.screen) {
-        return step(state, Step::Rows(if forward { 1 } else { -1 }));
-    }
-    let Some(detail) = state.detail() else { return };
-    let entries = &detail.incident.timeline;
-    let from = state.cursor(Tab::Timeline).at(entries.len());
-    let wanted = |at: &usize| match to {
-        Jump::Lane(lane) => entries[*at].lane == lane,
-        Jump::Match => !state.place.find.is_empty() && state.place.find.line(&entries[*at].text),
-    };
-    let found = if forward {
-        (from + 1..entries.len()).chain(0..from).find(wanted)
-    } else {
-        let after = (from + 1..entries.len()).rev();
-        (0..from).rev().chain(after).find(wanted)
-    };
-    let Some(at) = found else {
-        state.tell(Role::Muted, "No other one.");
-        return;
-    };
-    state.cursor_mut(Tab::Timeline).set(at);
-    if let Some(id) = state.chosen() {
-        open(state, id, Tab::Timeline);
-    }
 }
 
 fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
@@ -414,6 +420,15 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
             }
             state.list.marks.clear();
         }
+        Action::Useful => mark(state, Opinion::Useful, effects),
+        Action::Noise => mark(state, Opinion::Noise, effects),
+        Action::Cause => choose_entities(state, incident, Purpose::Cause),
+        Action::Split => choose_entities(state, incident, Purpose::Split),
+        Action::Merge => {
+            let question = Question::Merge(marked_or(state, incident));
+            let field = Field::default();
+            lay_over(state, Overlay::Prompt { question, field });
+        }
         Action::Propose => {
             let Some(target) = state.row(incident).map(dialog::target) else {
                 return;
@@ -439,6 +454,26 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
         }
         _ => {}
     }
+}
+
+/// Says what a person thinks of what the row under the cursor shows; the same again takes it back.
+fn mark(state: &mut State, opinion: Opinion, effects: &mut Effects) {
+    let Some(finding) = explain::finding_here(state).map(|finding| finding.id) else {
+        let text =
+            "Nothing was noticed on this row: go to an anomaly on the timeline, or a metric.";
+        return state.tell(Role::Muted, text);
+    };
+    let said = state.opinions.get(&finding).copied();
+    let opinion = (said != Some(opinion)).then_some(opinion);
+    effects.command(Command::Mark { finding, opinion });
+}
+
+fn choose_entities(state: &mut State, incident: IncidentId, purpose: Purpose) {
+    let Some(detail) = state.details.get(incident) else {
+        return state.tell(Role::Muted, "It is being fetched.");
+    };
+    let list = Entities::of(purpose, &detail.incident);
+    lay_over(state, Overlay::Entities(list));
 }
 
 /// What an action is about: the rows marked, where they can be seen, else the one chosen.

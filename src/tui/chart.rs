@@ -13,14 +13,15 @@ const DOTS: (usize, usize) = (2, 4);
 const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
 /// A grid of dots.
-struct Dots {
+pub(super) struct Dots {
     width: usize,
     height: usize,
     bits: Vec<u32>,
 }
 
 impl Dots {
-    fn new(cells_wide: usize, cells_high: usize) -> Self {
+    /// An empty grid of so many cells.
+    pub(super) fn new(cells_wide: usize, cells_high: usize) -> Self {
         Self {
             width: cells_wide,
             height: cells_high,
@@ -37,7 +38,8 @@ impl Dots {
         }
     }
 
-    fn at(&self, column: usize, row: usize) -> u32 {
+    /// The dots of a cell, as the offset of its braille pattern.
+    pub(super) fn at(&self, column: usize, row: usize) -> u32 {
         self.bits[row * self.width + column]
     }
 }
@@ -88,8 +90,8 @@ fn points(len: usize, columns: usize, x: usize) -> std::ops::Range<usize> {
     from.min(len)..to.min(len)
 }
 
-/// Draws a chart's line, band and marks onto the whole canvas.
-pub(super) fn draw(chart: &Chart, scale: Scale, canvas: &mut Canvas<'_>) {
+/// Draws a chart's line, band and marks onto the whole canvas; what was odd is over since `until`, if it is.
+pub(super) fn draw(chart: &Chart, until: Option<Time>, scale: Scale, canvas: &mut Canvas<'_>) {
     let (columns, rows) = (canvas.width(), canvas.height());
     if columns == 0 || rows == 0 || chart.values.is_empty() {
         return;
@@ -97,12 +99,13 @@ pub(super) fn draw(chart: &Chart, scale: Scale, canvas: &mut Canvas<'_>) {
     let (mut line, mut band) = (Dots::new(columns, rows), Dots::new(columns, rows));
     plot(chart, scale, &mut line, &mut band);
     let abnormal = abnormal_column(chart, columns);
+    let over = until.map_or(columns, |until| column_of(chart, until, columns));
     for column in 0..columns {
         for row in 0..rows {
             let (on_line, in_band) = (line.at(column, row), band.at(column, row));
             let role = if on_line == 0 {
                 Role::Band
-            } else if abnormal.is_some_and(|from| column >= from) {
+            } else if abnormal.is_some_and(|from| (from..=over).contains(&column)) {
                 Role::Anomaly
             } else {
                 Role::Line
@@ -155,7 +158,7 @@ fn plot(chart: &Chart, scale: Scale, line: &mut Dots, band: &mut Dots) {
 }
 
 /// A line from one dot to another that is not left of it, without holes.
-fn join(line: &mut Dots, (x0, y0): (usize, usize), (x1, y1): (usize, usize)) {
+pub(super) fn join(line: &mut Dots, (x0, y0): (usize, usize), (x1, y1): (usize, usize)) {
     let span = x1.saturating_sub(x0).max(1) as f32;
     let height = |x: usize| {
         let share = x.saturating_sub(x0) as f32 / span;

@@ -88,6 +88,13 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             cursor,
             ..
         } => in_settle(state, *plan, guard, cursor, key, effects),
+        Overlay::Entities(list) => {
+            if list.key(state, key, effects) {
+                Then::Close
+            } else {
+                Then::Stay
+            }
+        }
         Overlay::Runbooks {
             incident,
             field,
@@ -253,7 +260,7 @@ fn in_palette(
 }
 
 /// The way a key moves, by the operator's keymap.
-fn step_of(state: &State, key: Key) -> Option<Step> {
+pub(super) fn step_of(state: &State, key: Key) -> Option<Step> {
     let Lookup::Action(action) = state.keymap.lookup(&[key]) else {
         return None;
     };
@@ -306,6 +313,20 @@ fn in_prompt(
             plan: *plan,
             reason: answer,
         }),
+        Question::Merge(incidents) => {
+            let number = answer.trim_start_matches('#').parse().map(IncidentId);
+            let Some(into) = number.ok().filter(|id| state.row(*id).is_some()) else {
+                state.tell(
+                    Role::Warn,
+                    &format!("There is no incident {answer:?} here."),
+                );
+                return Then::Stay;
+            };
+            for incident in incidents.iter().copied().filter(|id| *id != into) {
+                effects.command(Command::Merge { incident, into });
+            }
+            state.list.marks.clear();
+        }
         Question::Assign(incidents) => {
             for incident in incidents.iter().copied() {
                 let to = answer.clone();

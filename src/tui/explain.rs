@@ -1,12 +1,19 @@
 //! `w`: why the row under the cursor is here. Builds the rows of the explanation from what the
 //! console already holds; every sentence comes from the engine.
 
-use crate::model::{AlertRow, EntityId, Finding, IncidentId, Plan, SafeText, command_line};
+use std::collections::BTreeSet;
 
+use crate::model::{
+    AlertRow, Chart, EntityId, Finding, Incident, IncidentId, PathEdge, Plan, SafeText, SeriesId,
+    WhyAnswer, command_line,
+};
+
+use super::format::Clock;
+use super::link::Request;
 use super::paint::{Ink, Row, wrap};
 use super::state::{Cursor, Overlay, Screen, State, Tab};
 use super::theme::Role;
-use super::update::lay_over;
+use super::update::{Effects, lay_over};
 
 /// Widest explanation, in cells: longer lines are hard to read.
 const WIDTH_MAX: usize = 92;
@@ -16,23 +23,125 @@ const MARGIN: usize = 8;
 const FINDINGS_MAX: usize = 20;
 
 /// Lays the explanation of the row under the cursor over the screen, or says that there is none.
-pub(super) fn open(state: &mut State) {
-    let width = usize::from(state.size.0)
-        .saturating_sub(MARGIN)
-        .min(WIDTH_MAX);
+///
+/// Of a metric the daemon is asked too: why it is told of, or why it is not.
+pub(super) fn open(state: &mut State, effects: &mut Effects) {
+    let width = width(state);
     let Some((title, rows)) = explain(state, width) else {
         state.tell(Role::Muted, "Nothing to explain here.");
         return;
     };
+    let asked = chart_here(state).map(|chart| chart.series);
+    if let Some(series) = asked {
+        effects.requests.push(Request::Why { series, at: None });
+    }
     let cursor = Cursor::default();
     lay_over(
         state,
         Overlay::Why {
             title,
             rows,
+            asked,
             cursor,
         },
     );
+}
+
+/// Puts the daemon's answer about a series below what is already told, if it is still looked at.
+pub(super) fn answered(state: &mut State, of: SeriesId, answer: &WhyAnswer) {
+    let width = width(state);
+    let clock = state.clock;
+    let Some(Overlay::Why { rows, asked, .. }) = &mut state.overlay else {
+        return;
+    };
+    if asked.take_if(|asked| *asked == of).is_some() {
+        judgement(rows, clock, answer, width);
+    }
+}
+
+fn width(state: &State) -> usize {
+    usize::from(state.size.0)
+        .saturating_sub(MARGIN)
+        .min(WIDTH_MAX)
+}
+
+/// Why a series is, or is not, told of now, and what judged it.
+fn judgement(rows: &mut Vec<Row>, clock: Clock, answer: &WhyAnswer, width: usize) {
+    section(rows, "Why it is told of, or is not");
+    let WhyAnswer::One(why) = answer else {
+        let text = "The engine no longer keeps this series.";
+        return bullet(rows, Role::Muted, text, width);
+    };
+    for sentence in &why.because {
+        bullet(rows, Role::Body, sentence, width);
+    }
+    for check in &why.checks {
+        let (role, words) = if check.score >= check.bar {
+            (Role::Anomaly, "odd")
+        } else {
+            (Role::Muted, "not odd")
+        };
+        let text = format!(
+            "{}: {words}, {:.1}; odd from {:.1}",
+            check.title, check.score, check.bar
+        );
+        bullet(rows, role, &text, width);
+    }
+    let baseline = &why.baseline;
+    let season = if baseline.is_seasonal {
+        "each hour of the day has its own"
+    } else {
+        "the same at every hour"
+    };
+    let text = format!(
+        "baseline {}: {} values since {}, {season}",
+        baseline.maturity,
+        baseline.samples,
+        clock.minute(baseline.since)
+    );
+    bullet(rows, Role::Muted, &text, width);
+}
+
+/// The chart under the cursor of the metrics pane, when that has the keys.
+fn chart_here(state: &State) -> Option<&Chart> {
+    if state.place.tab != Tab::Metrics || !matches!(state.place.screen, Screen::Incident(_)) {
+        return None;
+    }
+    let charts = &state.panels()?.charts;
+    charts.get(state.cursor(Tab::Metrics).at(charts.len()))
+}
+
+/// What was noticed on the row under the cursor: of several findings the first that is told.
+pub(super) fn finding_here(state: &State) -> Option<&Finding> {
+    let Screen::Incident(_) = state.place.screen else {
+        return None;
+    };
+    let incident = &state.detail()?.incident;
+    let at = |len| state.cursor(state.place.tab).at(len);
+    let is_meant: Box<dyn Fn(&Finding) -> bool> = match state.place.tab {
+        Tab::Timeline => {
+            let entries = super::view::timeline_entries(state, incident);
+            let entry = *entries.get(at(entries.len()))?;
+            let (text, since) = (&entry.text, entry.at);
+            Box::new(move |f| f.since == since && (f.text == *text || text.contains(&*f.text)))
+        }
+        Tab::Metrics => {
+            let series = chart_here(state)?.series;
+            Box::new(move |f| f.series == Some(series))
+        }
+        Tab::Logs => {
+            let groups = super::view::log_rows(state);
+            let group = *groups.get(at(groups.len()))?;
+            Box::new(move |f| f.entity == group.entity && f.subject == group.template)
+        }
+        Tab::Path => {
+            let rows = super::view::path_rows(incident);
+            let entity = rows.get(at(rows.len()))?.entity.clone();
+            Box::new(move |f| f.entity == entity)
+        }
+        Tab::Why | Tab::Traces | Tab::Actions => return None,
+    };
+    incident.findings.iter().find(|finding| is_meant(finding))
 }
 
 fn explain(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
@@ -68,7 +177,7 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
     };
     let (title, found) = match state.place.tab {
         Tab::Timeline => {
-            let timeline = &detail.incident.timeline;
+            let timeline = super::view::timeline_entries(state, &detail.incident);
             let entry = timeline.get(at(timeline.len()))?;
             let found = entry.entity.as_ref().map(&of_entity).unwrap_or_default();
             (entry.text.to_string(), found)
@@ -76,7 +185,8 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
         Tab::Path => {
             let rows = super::view::path_rows(&detail.incident);
             let entity = rows.get(at(rows.len()))?.entity.clone();
-            (entity.name().to_owned(), of_entity(&entity))
+            let found = of_entity(&entity);
+            return Some(dependents(state, &detail.incident, &entity, &found, width));
         }
         Tab::Metrics => {
             let charts = &state.panels()?.charts;
@@ -101,7 +211,8 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
         Tab::Why | Tab::Traces => return incident(state, id, width),
     };
     let mut rows = Vec::new();
-    if found.is_empty() {
+    // Of a metric the engine itself says why not.
+    if found.is_empty() && state.place.tab != Tab::Metrics {
         bullet(
             &mut rows,
             Role::Muted,
@@ -114,6 +225,92 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
     }
     findings(&mut rows, state, &found, width);
     Some((SafeText::new(&format!("Why: {title}")), rows))
+}
+
+/// What depends on an entity, directly and through others, whom it calls, and what was noticed of it.
+fn dependents(
+    state: &State,
+    incident: &Incident,
+    entity: &EntityId,
+    found: &[Finding],
+    width: usize,
+) -> (SafeText, Vec<Row>) {
+    let mut rows = Vec::new();
+    callers(&mut rows, state, incident, entity, width);
+    section(&mut rows, "What it depends on");
+    let name = |ix: u32| incident.path_nodes.get(ix as usize).map(|n| &n.entity);
+    let mut none = true;
+    for edge in &incident.path_edges {
+        if let (true, Some(callee)) = (name(edge.from) == Some(entity), name(edge.to)) {
+            none = false;
+            let text = format!("{}: {}", callee.name(), known(state, edge));
+            bullet(&mut rows, Role::Body, &text, width);
+        }
+    }
+    if none {
+        bullet(&mut rows, Role::Muted, "nothing that is known", width);
+    }
+    if let Some(node) = incident.path_nodes.iter().find(|n| &n.entity == entity) {
+        let tier = node.tier.map(|tier| format!("tier {tier}"));
+        let owner = node.owner.as_ref().map(|owner| format!("owned by {owner}"));
+        let links = node.links.iter().map(|(what, at)| format!("{what}: {at}"));
+        let facts: Vec<String> = owner.into_iter().chain(tier).chain(links).collect();
+        if !facts.is_empty() {
+            section(&mut rows, "Whose it is");
+        }
+        for fact in &facts {
+            bullet(&mut rows, Role::Body, fact, width);
+        }
+    }
+    section(&mut rows, "What was noticed of it");
+    if found.is_empty() {
+        bullet(&mut rows, Role::Muted, "nothing", width);
+    }
+    findings(&mut rows, state, found, width);
+    (SafeText::new(entity.name()), rows)
+}
+
+/// Who calls an entity, and who calls those.
+fn callers(
+    rows: &mut Vec<Row>,
+    state: &State,
+    incident: &Incident,
+    entity: &EntityId,
+    width: usize,
+) {
+    let name = |ix: u32| incident.path_nodes.get(ix as usize).map(|n| &n.entity);
+    let of = |ix: u32| name(ix) == Some(entity);
+    section(rows, "What depends on it");
+    let mut reached: BTreeSet<u32> = BTreeSet::new();
+    for edge in incident.path_edges.iter().filter(|edge| of(edge.to)) {
+        if let Some(caller) = name(edge.from).filter(|_| reached.insert(edge.from)) {
+            let text = format!("{} calls it: {}", caller.name(), known(state, edge));
+            bullet(rows, Role::Body, &text, width);
+        }
+    }
+    let direct = reached.clone();
+    // Each round adds those who call somebody reached before; there are no more rounds than nodes.
+    for _ in &incident.path_nodes {
+        let edges = incident.path_edges.iter();
+        let more = edges.filter(|edge| reached.contains(&edge.to) && !of(edge.from));
+        let more: Vec<u32> = more.map(|edge| edge.from).collect();
+        reached.extend(more);
+    }
+    let through = reached.difference(&direct).filter_map(|ix| name(*ix));
+    let through: Vec<&str> = through.map(EntityId::name).collect();
+    if !through.is_empty() {
+        let text = format!("through them: {}", through.join(", "));
+        bullet(rows, Role::Body, &text, width);
+    }
+    if reached.is_empty() {
+        bullet(rows, Role::Muted, "nobody that is known", width);
+    }
+}
+
+/// How a call is known, and how old that is.
+fn known(state: &State, edge: &PathEdge) -> String {
+    let age = super::format::age(state.engine_now().since(edge.last_seen));
+    format!("{}, last confirmed {age} ago", edge.provenance.as_str())
 }
 
 fn because(plan: &Plan, width: usize) -> (SafeText, Vec<Row>) {
@@ -231,7 +428,7 @@ fn pane_text(state: &State) -> Option<String> {
     let at = |len| state.cursor(state.place.tab).at(len);
     Some(match state.place.tab {
         Tab::Timeline => {
-            let timeline = &detail.incident.timeline;
+            let timeline = super::view::timeline_entries(state, &detail.incident);
             let entry = timeline.get(at(timeline.len()))?;
             format!("{} {} {}", entry.at, entry.lane.as_str(), entry.text)
         }

@@ -25,7 +25,7 @@ pub(super) enum HelpRow {
 type Word = (&'static str, &'static str);
 
 /// Words on every screen.
-const EVERYWHERE: [Word; 12] = [
+const EVERYWHERE: [Word; 13] = [
     (
         "INC 3 open",
         "incidents that are not over; P1:1 counts each severity",
@@ -42,6 +42,10 @@ const EVERYWHERE: [Word; 12] = [
     (
         "REPLAY 12:04:10",
         "a recording: nothing can be decided in it",
+    ),
+    (
+        "AS OF 12:03:20",
+        "the past of this incident; t comes back to now",
     ),
     (
         "STALE, LOST",
@@ -93,7 +97,7 @@ const INCIDENTS: [Word; 11] = [
     ),
 ];
 
-const TIMELINE: [Word; 5] = [
+const TIMELINE: [Word; 8] = [
     (
         "change",
         "somebody deployed, configured or scaled something",
@@ -105,9 +109,18 @@ const TIMELINE: [Word; 5] = [
     ),
     ("person", "what an operator did or wrote"),
     ("automation", "what the engine and the plans did"),
+    (
+        "v on the lanes",
+        "where the entry under the cursor is in time",
+    ),
+    ("4 of 9", "only a part of the time is shown; Esc shows all"),
+    (
+        "+",
+        "an entry you marked with m; ' goes from one to the next",
+    ),
 ];
 
-const WHY: [Word; 6] = [
+const WHY: [Word; 8] = [
     ("+ 0.90", "speaks for the suspect, and how strongly"),
     ("- 0.30", "speaks against it, and how strongly"),
     ("trigger", "what set the incident off"),
@@ -120,12 +133,20 @@ const WHY: [Word; 6] = [
         "suffers from the suspect, and is not the cause",
     ),
     (
+        "84 % alike",
+        "a past incident with the same signs, and what helped",
+    ),
+    (
+        "change: 5 of 6",
+        "how often such a first suspect was the cause",
+    ),
+    (
         "Could not be seen",
         "what is missing that would have settled doubts",
     ),
 ];
 
-const PATH: [Word; 7] = [
+const PATH: [Word; 8] = [
     (
         "callers below",
         "an indented line calls the one above: may be hurt by it",
@@ -135,6 +156,10 @@ const PATH: [Word; 7] = [
     ("CAUSE", "confidence that it is the cause"),
     ("traced 5m", "the call was seen in traces, last so long ago"),
     ("declared", "the config says so"),
+    (
+        "left to right",
+        "on a large pane: each calls those right of it",
+    ),
     ("inferred", "guessed from signals that move together"),
 ];
 

@@ -6,7 +6,7 @@
 use tokio::sync::mpsc;
 
 use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
-use crate::model::{Command, EntityId, IncidentId};
+use crate::model::{Command, EntityId, IncidentId, SeriesId, Time, WhyAnswer};
 
 /// Updates waiting for the console; when full the transport waits, and the daemon's outbox for this
 /// console overflows into a fresh snapshot.
@@ -39,6 +39,13 @@ pub enum Request {
         incident: IncidentId,
         /// The entity to act upon.
         target: EntityId,
+    },
+    /// Why a series did, or did not, make a finding.
+    Why {
+        /// Which series.
+        series: SeriesId,
+        /// At this time; now without it.
+        at: Option<Time>,
     },
     /// Something to do; answered by [`Update::Replied`].
     Command(Command),
@@ -78,6 +85,13 @@ pub enum Update {
         incident: IncidentId,
         /// What was asked for.
         rows: Vec<RunbookRow>,
+    },
+    /// Answer to [`Request::Why`].
+    Why {
+        /// Which series.
+        series: SeriesId,
+        /// What was asked for.
+        answer: Box<WhyAnswer>,
     },
     /// Answer to [`Request::Command`].
     Replied(CommandReply),

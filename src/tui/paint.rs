@@ -271,6 +271,26 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// Adds dots to a cell of braille, or begins one; other text stays.
+    pub fn braille(&mut self, x: usize, y: usize, role: Role, dots: u32) {
+        if x >= self.width() || y >= self.height() {
+            return;
+        }
+        let position = (self.area.x + x as u16, self.area.y + y as u16);
+        let Some(cell) = self.buf.cell_mut(position) else {
+            return;
+        };
+        let shown = cell.symbol().chars().next().map_or(0, u32::from);
+        let before = match shown.checked_sub(glyph::BRAILLE) {
+            Some(dots) if dots < 256 => dots,
+            _ if cell.symbol() == " " => 0,
+            _ => return,
+        };
+        if let Some(glyph) = char::from_u32(glyph::BRAILLE + (before | dots)) {
+            cell.set_char(glyph).set_style(self.look.theme.style(role));
+        }
+    }
+
     /// Lays a role over cells that are already drawn.
     pub fn tint(&mut self, x: usize, y: usize, width: usize, role: Role) {
         let rect = Rect::new(

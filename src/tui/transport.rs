@@ -99,6 +99,10 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
             incident: *incident,
             rows: client.runbooks(Some((*incident, target))).await?,
         },
+        Request::Why { series, at } => Update::Why {
+            series: *series,
+            answer: Box::new(client.why(&series.0.to_string(), *at).await?),
+        },
         Request::Command(command) => Update::Replied(client.command(command).await?),
     })
 }

@@ -1,10 +1,11 @@
 //! Events in, state changed, effects out. The only place that changes the state.
 
 use crate::api::WatchMessage;
-use crate::model::{Command, IncidentId, Phase, SafeText, Time};
+use crate::model::{Command, IncidentId, Opinion, Phase, SafeText, Time};
 
 use super::act;
 use super::dialog;
+use super::explain;
 use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
@@ -107,6 +108,7 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
         effects.urgency = Urgency::Now;
     }
     state.rest_cursors();
+    settle_travel(state);
     fetch(state, &mut effects);
     effects
 }
@@ -163,12 +165,20 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             effects.urgency = Urgency::Now;
             state.runbooks = Some((incident, rows));
         }
+        Update::Why { series, answer } => {
+            effects.urgency = Urgency::Now;
+            explain::answered(state, series, &answer);
+        }
         Update::Replied(reply) => {
             effects.urgency = Urgency::Now;
             match (reply.refused, &reply.notice) {
                 (Some(refusal), _) => state.tell(Role::Crit, &format!("Refused: {refusal}")),
                 (None, Some(notice)) => state.tell(Role::Warn, notice),
-                (None, None) => state.tell(Role::Ok, &done(&reply.command)),
+                (None, None) => {
+                    let text = done(state, &reply.command);
+                    state.tell(Role::Ok, &text);
+                    remember(state, &reply.command);
+                }
             }
         }
         Update::Failed { request, why } => failed(state, &request, why, effects),
@@ -237,7 +247,7 @@ pub(super) fn refresh(state: &mut State) {
 }
 
 fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
-    let chosen = super::explain::alert_here(state).map(|row| row.fingerprint);
+    let chosen = explain::alert_here(state).map(|row| row.fingerprint);
     let chosen = chosen.filter(|_| appends);
     let alerts = &mut state.alerts;
     alerts.in_flight = false;
@@ -273,11 +283,27 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
             state.tell(Role::Crit, &text);
             state.alerts.failed = Some(why);
         }
+        Request::Why { .. } => {
+            state.tell(Role::Crit, &format!("The engine did not answer: {why}"));
+        }
         Request::Runbooks { .. } => {
             state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));
         }
         _ => state.details.fail(request, why, state.now),
     }
+}
+
+/// Leaving an incident leaves its past; while it is looked at, what is newly known of it counts.
+fn settle_travel(state: &mut State) {
+    let Some(travel) = &state.travel else { return };
+    if state.place.screen == Screen::Incident(travel.incident) {
+        if state.details.is_fresh() {
+            state.travel_to(travel.at);
+        }
+    } else {
+        state.travel = None;
+    }
+    state.details.seen();
 }
 
 /// Asks for whatever the screen needs and the console does not hold.
@@ -327,15 +353,31 @@ pub(super) fn lay_over(state: &mut State, overlay: Overlay) {
     state.overlay = Some(overlay);
 }
 
+/// Keeps what the same key would take back.
+fn remember(state: &mut State, command: &Command) {
+    if let Command::Mark { finding, opinion } = command {
+        match opinion {
+            Some(opinion) => state.opinions.insert(*finding, *opinion),
+            None => state.opinions.remove(finding),
+        };
+    }
+}
+
 /// What a command did, as a sentence.
-fn done(command: &Command) -> String {
+fn done(state: &State, command: &Command) -> String {
     match command {
         Command::Acknowledge { incident } => format!("You have {incident}."),
         Command::Assign { incident, to } => format!("{incident} is given to {to}."),
         Command::Note { incident, .. } => format!("Noted on {incident}."),
         Command::Mark { finding, opinion } => {
-            let opinion = opinion.map_or("no longer judged", crate::model::Opinion::as_str);
-            format!("Finding {} is {opinion}.", finding.0)
+            let about = state.details.finding(*finding);
+            let about =
+                about.map_or_else(|| format!("finding {}", finding.0), |f| f.text.to_string());
+            match opinion {
+                Some(Opinion::Noise) => format!("Noise: {about}. It takes more to tell it again."),
+                Some(Opinion::Useful) => format!("Useful: {about}."),
+                None => format!("No longer judged: {about}."),
+            }
         }
         Command::Resolve { incident } => format!("{incident} is declared over."),
         Command::Reopen { incident } => format!("{incident} is open again."),

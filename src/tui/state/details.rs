@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{IncidentDetail, Panels};
-use crate::model::{EntityId, IncidentId, Plan, PlanId, Time};
+use crate::model::{EntityId, Finding, FindingId, IncidentId, Plan, PlanId, Time};
 use crate::tui::link::Request;
 
 /// Incidents kept in detail; the one looked at longest ago makes room.
@@ -20,6 +20,7 @@ const RETRY_MS: i64 = 2_000;
 #[derive(Debug, Default)]
 pub struct Details {
     held: BTreeMap<IncidentId, Held>,
+    fresh: bool,
 }
 
 #[derive(Debug, Default)]
@@ -82,12 +83,32 @@ impl Details {
             .find(|plan| plan.id == id)
     }
 
+    /// A finding of any incident held.
+    pub fn finding(&self, id: FindingId) -> Option<&Finding> {
+        self.held
+            .values()
+            .filter_map(|held| held.detail.as_deref())
+            .flat_map(|detail| &detail.incident.findings)
+            .find(|finding| finding.id == id)
+    }
+
     /// Takes an answer.
     pub fn put(&mut self, detail: Box<IncidentDetail>) {
         let held = self.held.entry(detail.incident.id).or_default();
         held.detail_due.in_flight = false;
         held.failed = None;
         held.detail = Some(detail);
+        self.fresh = true;
+    }
+
+    /// Whether something came since [`Self::seen`].
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Notes that what came was taken account of.
+    pub fn seen(&mut self) {
+        self.fresh = false;
     }
 
     /// Takes an answer.
@@ -96,6 +117,7 @@ impl Details {
         held.panels_due.in_flight = false;
         held.panels_of = entity;
         held.panels = Some(panels);
+        self.fresh = true;
     }
 
     /// Takes the failure of a request.

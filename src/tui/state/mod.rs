@@ -7,9 +7,14 @@ mod details;
 mod list;
 mod overlay;
 mod plans;
+mod travel;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View, WatchMessage};
-use crate::model::{IncidentId, IncidentRow, Mode, Phase, Plan, SafeText, Time};
+use crate::model::{
+    FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
+};
 
 use super::filter::Filter;
 use super::format::Clock;
@@ -27,6 +32,7 @@ pub use overlay::{Approval, Choice, Confirm, Deed, Guard, Overlay, Question, out
 pub use plans::{
     Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
 };
+pub use travel::{STEP_MS, Travel};
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
 /// and a slow link.
@@ -126,6 +132,17 @@ pub struct Alerts {
     pub failed: Option<String>,
 }
 
+/// What is shown of the timeline.
+#[derive(Clone, Debug, Default)]
+pub struct Lanes {
+    /// Only this time; everything without it.
+    pub range: Option<(Time, Time)>,
+    /// Where a range was begun.
+    pub from: Option<Time>,
+    /// Entries marked: when, and what they say.
+    pub bookmarks: BTreeSet<(IncidentId, Time, Box<str>)>,
+}
+
 /// A line for the operator above the footer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -155,6 +172,14 @@ pub struct State {
     pub alerts: Alerts,
     /// The row chosen among sources.
     pub sources: Cursor,
+    /// The moment of its past an incident is looked at in, if not now.
+    pub travel: Option<Travel>,
+    /// What is shown of the timeline, and entries marked on it.
+    pub lanes: Lanes,
+    /// Whether the pane with the keys has the whole screen.
+    pub whole: bool,
+    /// What this operator said of findings since the console began.
+    pub opinions: BTreeMap<FindingId, Opinion>,
     /// Runbooks, as last asked for, and for which incident.
     pub runbooks: Option<(IncidentId, Vec<RunbookRow>)>,
     /// What has the keys, if not the screen.
@@ -308,6 +333,10 @@ impl State {
             cursors_of: None,
             alerts: Alerts::default(),
             sources: Cursor::default(),
+            travel: None,
+            lanes: Lanes::default(),
+            whole: false,
+            opinions: BTreeMap::new(),
             runbooks: None,
             overlay: None,
             notice: None,
@@ -330,6 +359,9 @@ impl State {
 
     /// Engine time of what is drawn.
     pub fn engine_now(&self) -> Time {
+        if let Some(travel) = &self.travel {
+            return travel.at;
+        }
         self.feed.shown().map_or(self.now, |view| view.at)
     }
 
@@ -362,12 +394,63 @@ impl State {
 
     /// The incident drawn, in detail, when it has arrived.
     pub fn detail(&self) -> Option<&IncidentDetail> {
-        self.details.get(self.looked_at()?)
+        let id = self.looked_at()?;
+        match self.travelled(id) {
+            Some(travel) => Some(travel.detail()),
+            None => self.details.get(id),
+        }
+    }
+
+    /// The past in which an incident is looked at.
+    fn travelled(&self, id: IncidentId) -> Option<&Travel> {
+        self.travel.as_ref().filter(|travel| travel.incident == id)
+    }
+
+    /// A row as it is drawn above the panes: of the present, or of the past looked at.
+    pub fn headline_row(&self, id: IncidentId) -> Option<&IncidentRow> {
+        let then = self.travelled(id).and_then(Travel::row);
+        then.or_else(|| self.row(id))
+    }
+
+    /// Looks at the incident on screen as it was at a moment, as far as one can go.
+    pub fn travel_to(&mut self, at: Time) {
+        let Some(id) = self.chosen() else { return };
+        let Some(detail) = self.details.get(id) else {
+            return;
+        };
+        let present = self.feed.shown().map_or(self.now, |view| view.at);
+        let (first, last) = travel::extent(&detail.incident, present);
+        let at = at.clamp(first, last);
+        let travel = Travel::to(at, detail, self.details.panels(id), self.row(id));
+        self.travel = Some(travel);
+    }
+
+    /// To the next moment at which something happened, or the previous one.
+    pub fn travel_by(&mut self, forward: bool) {
+        let Some(travel) = &self.travel else { return };
+        let Some(detail) = self.details.get(travel.incident) else {
+            return;
+        };
+        let (at, moments) = (travel.at, travel::moments(&detail.incident));
+        let to = if forward {
+            moments.into_iter().find(|moment| *moment > at)
+        } else {
+            moments.into_iter().rfind(|moment| *moment < at)
+        };
+        match to {
+            Some(to) => self.travel_to(to),
+            None if forward => self.travel = None,
+            None => self.tell(Role::Muted, "Nothing is told of before this."),
+        }
     }
 
     /// Its charts, logs and traces, when they have arrived.
     pub fn panels(&self) -> Option<&Panels> {
-        self.details.panels(self.looked_at()?)
+        let id = self.looked_at()?;
+        match self.travelled(id) {
+            Some(travel) => travel.panels(),
+            None => self.details.panels(id),
+        }
     }
 
     /// Whether a pane is on screen.
@@ -383,7 +466,11 @@ impl State {
     /// The plan that keys act on: the one under the cursor of the actions pane when that has the
     /// keys, else the most urgent one. The actions pane marks it, and the footer names it.
     pub fn plan(&self) -> Option<&Plan> {
-        let detail = self.details.get(self.chosen()?)?;
+        let id = self.chosen()?;
+        let detail = match self.travelled(id) {
+            Some(travel) => travel.detail(),
+            None => self.details.get(id)?,
+        };
         if self.place.tab == Tab::Actions && matches!(self.place.screen, Screen::Incident(_)) {
             let at = self.cursor(Tab::Actions).at(detail.plans.len());
             return by_urgency(detail).get(at).copied();
@@ -428,6 +515,7 @@ impl State {
         if looked_at.is_some() && looked_at != self.cursors_of {
             self.cursors = cursors();
             self.cursors_of = looked_at;
+            (self.lanes.range, self.lanes.from) = (None, None);
         }
     }
 

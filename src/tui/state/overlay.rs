@@ -2,9 +2,12 @@
 
 use tui_textarea::TextArea;
 
-use crate::model::{IncidentId, Outcome, Plan, PlanId, PlanState, Risk, RunId, SafeText, Time};
+use crate::model::{
+    IncidentId, Outcome, Plan, PlanId, PlanState, Risk, RunId, SafeText, SeriesId, Time,
+};
 
 use super::cursor::Cursor;
+use crate::tui::entities::Entities;
 use crate::tui::field::Field;
 use crate::tui::paint::Row;
 use crate::tui::theme::Theme;
@@ -45,6 +48,8 @@ pub enum Overlay {
         title: SafeText,
         /// The explanation.
         rows: Vec<Row>,
+        /// The series whose judgement was asked for and goes below, until it has come.
+        asked: Option<SeriesId>,
         /// The first line shown.
         cursor: Cursor,
     },
@@ -84,6 +89,8 @@ pub enum Overlay {
         /// The row chosen.
         cursor: Cursor,
     },
+    /// Choosing among the entities of an incident.
+    Entities(Entities),
     /// Choosing a runbook to render.
     Runbooks {
         /// For which incident.
@@ -102,6 +109,8 @@ pub enum Question {
     Reject(PlanId),
     /// Who takes the incidents?
     Assign(Vec<IncidentId>),
+    /// Which incident are they part of?
+    Merge(Vec<IncidentId>),
 }
 
 /// Something to say yes or no to.

@@ -9,7 +9,7 @@ use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Overlay, Screen, State, Tab};
+use crate::tui::state::{Layout, Overlay, Screen, State, Tab};
 use crate::tui::theme::Role;
 
 /// Lines of the longest notice.
@@ -70,6 +70,13 @@ pub(super) fn warnings(view: &View) -> Row {
 }
 
 fn freshness(state: &State, row: Row) -> Row {
+    if let (Some(travel), Some(view)) = (&state.travel, state.feed.shown()) {
+        let (then, ago) = (state.clock.second(travel.at), view.at.since(travel.at));
+        return row.put(
+            Role::Stale,
+            format!(" AS OF {then}, {} ago ", format::age(ago)),
+        );
+    }
     let clock = state.clock.minute(state.engine_now());
     if state.feed.frozen.is_some() {
         let text = format!(" FROZEN {clock}, {} new ", state.feed.missed);
@@ -182,6 +189,7 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         Action::Propose => !plans,
         Action::Open | Action::Why => on_row,
         Action::Sources => !on_row,
+        Action::Whole => matches!(state.layout(), Layout::Dual | Layout::Triple),
         _ => true,
     };
     for action in hints(state).iter().filter(live).filter(wanted) {
@@ -231,6 +239,15 @@ pub(super) fn notice(state: &State, canvas: &mut Canvas<'_>) {
 
 /// A word or two for the footer. Keys that decide about a plan say which one.
 fn hint(state: &State, action: Action) -> String {
+    if state.travel.is_some() {
+        let word = match action {
+            Action::Left => "event before",
+            Action::Right => "event after",
+            Action::Travel => "back to now",
+            _ => action.row().hint,
+        };
+        return word.to_owned();
+    }
     let word = action.row().hint;
     let marked = state.list.marks.len();
     let on_marks = matches!(
@@ -254,6 +271,18 @@ fn hint(state: &State, action: Action) -> String {
 pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
     if state.feed.shown().is_none() {
         return &[Action::Help, Action::Quit];
+    }
+    if state.travel.is_some() {
+        return &[
+            Action::Left,
+            Action::Right,
+            Action::Earlier,
+            Action::Later,
+            Action::Travel,
+            Action::NextPane,
+            Action::Why,
+            Action::Help,
+        ];
     }
     match (state.place.screen, state.place.tab) {
         (Screen::Incidents, _) => &[
@@ -283,7 +312,20 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Acknowledge,
             Action::Why,
             Action::NextAnomaly,
-            Action::NextChange,
+            Action::ZoomIn,
+            Action::Travel,
+            Action::Note,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Incident(_), Tab::Path | Tab::Metrics) => &[
+            Action::Approve,
+            Action::Propose,
+            Action::Acknowledge,
+            Action::Why,
+            Action::Noise,
+            Action::Whole,
+            Action::Travel,
             Action::Note,
             Action::Back,
             Action::Help,

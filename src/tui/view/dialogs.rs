@@ -53,6 +53,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             title,
             rows,
             cursor,
+            ..
         } => {
             let mut inner = boxed(canvas, title, rows.len() as u16);
             let window = cursor.scroll(rows.len(), room(rows.len(), inner.height()));
@@ -74,6 +75,10 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
                 let lead = format!("Reject {plan}, because: ");
                 bottom_line_owned(canvas, &lead, field, "Enter rejects, Esc leaves");
             }
+            Question::Merge(incidents) => {
+                let lead = format!("Make {} part of incident number: ", together(incidents));
+                bottom_line_owned(canvas, &lead, field, "Enter merges, Esc leaves");
+            }
             Question::Assign(incidents) => {
                 let lead = format!("Give {} to: ", together(incidents));
                 bottom_line_owned(canvas, &lead, field, "Enter assigns, Esc leaves");
@@ -82,6 +87,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
         Overlay::Confirm { what, choice, .. } => confirm(what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
+        Overlay::Entities(list) => list.draw(canvas),
         Overlay::Runbooks {
             incident,
             field,
@@ -143,7 +149,11 @@ pub(super) fn typed(field: &Field) -> Row {
 }
 
 /// A titled box in the middle, high enough for `rows`; what lies under it recedes.
-pub(super) fn boxed<'a>(canvas: &'a mut Canvas<'_>, title: &SafeText, rows: u16) -> Canvas<'a> {
+pub(in crate::tui) fn boxed<'a>(
+    canvas: &'a mut Canvas<'_>,
+    title: &SafeText,
+    rows: u16,
+) -> Canvas<'a> {
     canvas.recede();
     let area = canvas.area();
     let width = if area.width <= WIDTH_MAX + 4 {

@@ -39,7 +39,7 @@ fn tried(state: &State) -> Option<&Plan> {
 
 /// Draws the lines.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
-    let Some(row) = state.looked_at().and_then(|id| state.row(id)) else {
+    let Some(row) = state.looked_at().and_then(|id| state.headline_row(id)) else {
         return;
     };
     let detail = state.detail();
@@ -235,7 +235,10 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         PlanState::Succeeded => {
             let is_open = matches!(row.phase, Phase::Open | Phase::Acknowledged);
             let calm = healed_by(detail).is_some();
-            let line = if calm && is_open {
+            let lasts = still_lasts(detail);
+            let line = if calm && is_open && !lasts.is_empty() {
+                line.put(Role::Warn, format!("watch: {lasts}"))
+            } else if calm && is_open {
                 line.put(Role::Ok, "nothing while it stays calm")
             } else {
                 without_plan(state, row, line, true)
@@ -250,6 +253,27 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 .put(Role::Title, plan.title.to_string())
         }
     }
+}
+
+/// What of an incident is not over, in few words: others' rules first; empty when all of it is.
+fn still_lasts(detail: &IncidentDetail) -> String {
+    let impact = &detail.incident.impact;
+    let told = [
+        (
+            impact.alerts_firing,
+            "alert still fires",
+            "alerts still fire",
+        ),
+        (
+            impact.findings_open,
+            "finding still lasts",
+            "findings still last",
+        ),
+    ];
+    let told = told.into_iter().find(|(count, ..)| *count > 0);
+    told.map_or_else(String::new, |(count, one, many)| {
+        format::counted(count.into(), one, many)
+    })
 }
 
 /// The plan that helped last. While what it healed hurts again, that it was verified is not the whole

@@ -106,7 +106,8 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
             .put(Role::Body, " ")
             .column(Role::Automation, word.to_owned(), PLAN);
     }
-    let age = format::age(state.engine_now().since(row.began));
+    let now = state.feed.shown().map_or(state.now, |view| view.at);
+    let age = format::age(now.since(row.began));
     let mut line = line.put(Role::Body, " ").right(Role::Body, age, AGE);
     if owner_cells(width) > 0 {
         line = line.put(Role::Body, " ").column(Role::Muted, owner, OWNER);

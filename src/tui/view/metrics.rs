@@ -1,7 +1,7 @@
 //! Metrics: the chart under the cursor large, over its band, with changes as marks; the others as
 //! small multiples.
 
-use crate::model::{Band, Chart, Lane};
+use crate::model::{Band, Chart, Finding, Lane, MetricRole, Time};
 use crate::tui::chart::{self, Scale};
 use crate::tui::format;
 use crate::tui::glyph;
@@ -47,7 +47,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
         .window(charts.len(), small.saturating_sub(1))
         .enumerate()
     {
-        let row = small_multiple(&charts[i], i == at, focused, canvas.width());
+        let row = small_multiple(&judged(state, &charts[i]), i == at, focused, canvas.width());
         canvas.row(1 + y, &row);
     }
     if height >= LARGE_MIN {
@@ -67,7 +67,8 @@ fn stacked(state: &State, charts: &[Chart], canvas: &mut Canvas<'_>) {
     let fits = usize::from(area.height / CHART_ROWS).clamp(1, charts.len().max(1));
     let areas = Split::vertical(vec![Constraint::Fill(1); fits]).split(area);
     for (chart, area) in charts.iter().zip(areas.iter()) {
-        large(state, chart, &mut canvas.part(*area));
+        let judged = judged(state, chart);
+        plot(state, &judged, &mut canvas.part(*area));
     }
 }
 
@@ -109,8 +110,43 @@ impl Columns {
     }
 }
 
-fn small_multiple(chart: &Chart, here: bool, focused: bool, width: usize) -> Row {
-    let role = abnormal_role(chart);
+/// A chart with what was expected of it when it became odd.
+struct Judged {
+    /// Its band stays as it was just before the onset while it was odd: the baseline goes on learning, and
+    /// would soon call the trouble normal.
+    chart: Chart,
+    /// Since when it is as expected again, if it was odd before.
+    until: Option<Time>,
+}
+
+/// Looks up when a chart became odd in this incident, also when it no longer is.
+fn judged(state: &State, chart: &Chart) -> Judged {
+    let findings = state.detail().map_or(&[][..], |d| &d.incident.findings);
+    let of_chart = || findings.iter().filter(|f| f.series == Some(chart.series));
+    let first = of_chart().map(|f| f.since).min();
+    let lasts = chart.abnormal_since.is_some() || of_chart().any(Finding::is_open);
+    let until = of_chart().filter_map(|f| f.ended).max().filter(|_| !lasts);
+    let mut chart = chart.clone();
+    chart.abnormal_since = first.or(chart.abnormal_since);
+    if let Some(since) = chart.abnormal_since {
+        let onset = chart.times.partition_point(|at| *at < since);
+        let over = until.map_or(chart.times.len(), |until| {
+            chart.times.partition_point(|at| *at <= until)
+        });
+        for band in [&mut chart.low, &mut chart.high] {
+            let before = onset.checked_sub(1).and_then(|at| band.get(at).copied());
+            let odd = band.get_mut(onset..over.max(onset)).unwrap_or_default();
+            if let Some(before) = before.filter(|value| value.is_finite()) {
+                odd.fill(before);
+            }
+        }
+    }
+    Judged { chart, until }
+}
+
+fn small_multiple(judged: &Judged, here: bool, focused: bool, width: usize) -> Row {
+    let Judged { chart, until } = judged;
+    let role = abnormal_role(judged);
     let columns = Columns::of(width);
     let value = last(&chart.values).map_or_else(
         || "none".to_owned(),
@@ -118,7 +154,7 @@ fn small_multiple(chart: &Chart, here: bool, focused: bool, width: usize) -> Row
     );
     let spark = chart::trend(chart, columns.spark.saturating_sub(1));
     // The mark says in a glyph what the colour of the sparkline says.
-    let mark = if chart.abnormal_since.is_some() {
+    let mark = if chart.abnormal_since.is_some() && until.is_none() {
         glyph::lane(Lane::Anomaly).0
     } else {
         " "
@@ -145,8 +181,8 @@ fn name(chart: &Chart) -> String {
     rest.unwrap_or(&chart.title).to_owned()
 }
 
-fn abnormal_role(chart: &Chart) -> Role {
-    if chart.abnormal_since.is_some() {
+fn abnormal_role(judged: &Judged) -> Role {
+    if judged.chart.abnormal_since.is_some() && judged.until.is_none() {
         Role::Anomaly
     } else {
         Role::Line
@@ -171,17 +207,37 @@ fn band_text(chart: &Chart) -> String {
     }
 }
 
+/// Whether the latest value lies outside its band, or says of something that it does not work at all.
+fn is_outside(chart: &Chart) -> bool {
+    let (Some(value), Some(low), Some(high)) =
+        (chart.values.last(), chart.low.last(), chart.high.last())
+    else {
+        return false;
+    };
+    let dead = chart.role == MetricRole::Availability && *value <= 0.0;
+    dead || *value < *low || *value > *high
+}
+
 fn last(values: &[f32]) -> Option<f32> {
     values.iter().rev().copied().find(|value| value.is_finite())
 }
 
-/// Draws one chart with its title and axes.
+/// Draws one chart with its title and axes, of whichever incident.
 pub(super) fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
+    let judged = Judged {
+        chart: chart.clone(),
+        until: None,
+    };
+    plot(state, &judged, canvas);
+}
+
+fn plot(state: &State, judged: &Judged, canvas: &mut Canvas<'_>) {
+    let chart = &judged.chart;
     let (width, height) = (canvas.width(), canvas.height());
     if height < 4 || width < AXIS + 4 {
         return;
     }
-    let titles = title(state, chart, width);
+    let titles = title(state, judged, width);
     for (y, row) in titles.iter().enumerate() {
         canvas.row(y, row);
     }
@@ -198,30 +254,37 @@ pub(super) fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
     canvas.row(top, &label(scale.high));
     canvas.row(top + plot_rows.saturating_sub(1), &label(scale.low));
     let area = canvas.area();
-    let plot = Rect {
+    let area = Rect {
         x: area.x + AXIS as u16,
         y: area.y + top as u16,
         width: area.width - AXIS as u16,
         height: plot_rows as u16,
     };
-    chart::draw(chart, scale, &mut canvas.part(plot));
+    chart::draw(chart, judged.until, scale, &mut canvas.part(area));
     canvas.row(height - 1, &axis(state, chart, width));
 }
 
 /// What it shows, since when it is odd, and what was expected where the list has no room to say it;
 /// on two lines when one is too short.
-fn title(state: &State, chart: &Chart, width: usize) -> Vec<Row> {
+fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
+    let Judged { chart, until } = judged;
     let row = Row::new()
         .put(Role::Body, " ")
         .put(Role::Title, &chart.entity)
         .put(Role::Body, " ")
         .put(Role::Body, name(chart));
-    let (role, words) = match chart.abnormal_since {
-        Some(since) => (
-            Role::Anomaly,
-            format!("odd since {}", state.clock.second(since)),
-        ),
-        None => (Role::Ok, "as expected".to_owned()),
+    let clock = |at| state.clock.second(at);
+    let (role, words) = match (chart.abnormal_since, until) {
+        (Some(since), None) => (Role::Anomaly, format!("odd since {}", clock(since))),
+        (Some(since), Some(until)) => {
+            let words = format!("was odd from {} to {}", clock(since), clock(*until));
+            (Role::Ok, words)
+        }
+        (None, _) if is_outside(chart) => {
+            let words = "outside what was expected, and not told of: w says why";
+            (Role::Warn, words.to_owned())
+        }
+        (None, _) => (Role::Ok, "as expected".to_owned()),
     };
     let mut judged = Row::new().put(role, words);
     if !Columns::of(width).band {

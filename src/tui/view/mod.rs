@@ -7,6 +7,7 @@ mod approval;
 mod chrome;
 mod dialogs;
 mod empty;
+mod graph;
 mod headline;
 mod list;
 mod logs;
@@ -31,9 +32,11 @@ pub(super) use alerts::rows as alert_rows;
 pub(super) use chrome::hints;
 #[cfg(test)]
 pub(super) use dialogs::HELP_WORD;
+pub(super) use dialogs::boxed;
 pub(super) use headline::summary;
 pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
+pub(super) use timeline::entries as timeline_entries;
 pub use wall::draw_wall;
 pub(super) use wall::worst;
 
@@ -86,6 +89,7 @@ fn draw_body(state: &State, canvas: &mut Canvas<'_>) {
         (Screen::Incidents, _) if state.list.order().is_empty() => list::draw(state, canvas),
         (Screen::Incidents, Layout::Single) => preview(state, canvas),
         (Screen::Incident(_), Layout::Single) => page(state, canvas),
+        (Screen::Incident(_), _) if state.whole => page(state, canvas),
         (_, Layout::Dual) => dual(state, canvas),
         (_, Layout::Triple) => triple(state, canvas),
     }
@@ -256,7 +260,7 @@ fn missing(why: Option<&str>, canvas: &mut Canvas<'_>) {
 }
 
 /// What stands before a row: the cursor when it is on it and the pane has the keys.
-fn cursor_mark(here: bool, focused: bool) -> Row {
+pub(super) fn cursor_mark(here: bool, focused: bool) -> Row {
     match (here, focused) {
         (true, true) => Row::new().put(Role::Focus, super::glyph::CURSOR),
         _ => Row::new().put(Role::Body, " "),

@@ -1,5 +1,6 @@
 //! Who depends on the suspects, as a tree of few nodes: the cause at the top, those hurt below it.
-//! Each line says how the edge is known and how old that knowledge is.
+//! Each line says how the edge is known and how old that knowledge is. Large panes get a layered drawing
+//! instead.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
 
 /// Most nodes drawn; the rest are counted.
-const NODES_MAX: usize = 15;
+pub(super) const NODES_MAX: usize = 15;
 /// Cells of the tree and the name, by the room there is.
 const NAME: usize = 30;
 const NAME_NARROW: usize = 20;
@@ -21,8 +22,10 @@ const CAUSE: usize = 6;
 const SINCE: usize = 10;
 /// Width below which the tree gets the fewer cells.
 const NARROW: usize = 90;
+/// Width of a terminal from which the path is drawn in layers, where the pane is large enough.
+const GRAPH_COLUMNS_MIN: u16 = 120;
 /// Suspicion below which it would read 0.00 and says nothing.
-const SUSPICION_MIN: f32 = 0.005;
+pub(super) const SUSPICION_MIN: f32 = 0.005;
 
 /// One line of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,13 @@ pub(in crate::tui) struct PathRow {
     node: usize,
     depth: usize,
     edge: Option<usize>,
+}
+
+impl PathRow {
+    /// Its place among the nodes of the path.
+    pub(super) fn node(&self) -> usize {
+        self.node
+    }
 }
 
 /// The tree: suspects first, each followed by those who depend on it; then what is touched besides.
@@ -90,6 +100,12 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     if rows.is_empty() {
         let text = " No dependencies are known: no traces, and none are declared.";
         return canvas.row(0, &Row::new().put(Role::Muted, text));
+    }
+    if state.size.0 >= GRAPH_COLUMNS_MIN && super::graph::fits(incident, &rows, canvas) {
+        let cursor = state.cursor(Tab::Path);
+        let at = cursor.at(rows.len());
+        cursor.window(rows.len(), rows.len());
+        return super::graph::draw(state, incident, &rows, at, canvas);
     }
     let hidden = incident.path_nodes.len().saturating_sub(rows.len());
     let note = usize::from(hidden > 0);
@@ -168,7 +184,7 @@ fn node(
     }
 }
 
-fn provenance(state: &State, edge: &PathEdge, room: usize) -> Row {
+pub(super) fn provenance(state: &State, edge: &PathEdge, room: usize) -> Row {
     let (word, role) = match edge.provenance {
         Provenance::Inferred => ("inferred", Role::Warn),
         Provenance::Traced => ("traced", Role::Muted),

@@ -4,31 +4,50 @@
 use crate::model::{Lane, Time};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::State;
+use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
 
 /// Lines taken: a heading and five lanes.
 pub(super) const ROWS: u16 = 6;
 /// Cells of the name of a lane.
 const NAME: usize = 12;
+/// Where the entry under the cursor is.
+const HERE: char = 'v';
 /// Shortest time shown, in milliseconds.
 const SPAN_MS_MIN: i64 = 60_000;
 
 /// Draws the strip.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(detail) = state.detail() else { return };
-    let entries = &detail.incident.timeline;
+    let entries = super::timeline::entries(state, &detail.incident);
     let columns = canvas.width().saturating_sub(NAME + 2);
-    let first = entries.first().map_or(detail.incident.began, |e| e.at);
+    let all = &detail.incident.timeline;
+    let first = all.first().map_or(detail.incident.began, |e| e.at);
     let last = detail.incident.resolved.unwrap_or(state.engine_now());
-    let span_ms = last.since(first).max(SPAN_MS_MIN);
+    let (first, span_ms) = match state.lanes.range {
+        Some((from, to)) => (from, to.since(from).max(1)),
+        None => (first, last.since(first).max(SPAN_MS_MIN)),
+    };
+    let here = entries.get(state.cursor(Tab::Timeline).at(entries.len()));
     let column = |at: Time| {
         (at.since(first).clamp(0, span_ms) * (columns.max(1) as i64 - 1) / span_ms) as usize
     };
     canvas.row(
         0,
-        &heading(state, first, first.plus_ms(span_ms), canvas.width()),
+        &heading(
+            state,
+            first,
+            first.plus_ms(span_ms),
+            (entries.len(), all.len()),
+            canvas.width(),
+        ),
     );
+    // Never over the times at the ends.
+    let from = state.clock.second(first).len() + 1;
+    let last = columns.saturating_sub(from + 1);
+    if let Some(here) = here.filter(|here| (from..last).contains(&column(here.at))) {
+        canvas.dot(NAME + column(here.at), 0, Role::Focus, HERE);
+    }
     for (line, lane) in Lane::ALL.into_iter().enumerate() {
         let (mark, role) = glyph::lane(lane);
         canvas.row(
@@ -53,10 +72,15 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
 }
 
-fn heading(state: &State, first: Time, last: Time, width: usize) -> Row {
+fn heading(state: &State, first: Time, last: Time, shown: (usize, usize), width: usize) -> Row {
     let (from, to) = (state.clock.second(first), state.clock.second(last));
+    let words = if shown.0 < shown.1 {
+        format!(" {} of {}", shown.0, shown.1)
+    } else {
+        " Lanes".to_owned()
+    };
     Row::new()
-        .put(Role::Title, " Lanes")
+        .put(Role::Title, words)
         .pad_to(NAME)
         .put(Role::Muted, from)
         .pad_to(width.saturating_sub(to.len() + 2))

@@ -1,9 +1,11 @@
 //! What happened, in order. Only the rows on screen are built.
 
+use ratatui::layout::Rect;
+
 use crate::model::{Incident, SafeText, TimelineEntry};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{State, Tab};
+use crate::tui::state::{Layout, State, Tab};
 use crate::tui::theme::Role;
 
 /// Most lines for the whole text of an entry; more would hide the others.
@@ -11,9 +13,38 @@ const WHOLE_ROWS_MAX: usize = 3;
 /// Cells of the name of an entity.
 const ENTITY: usize = 12;
 
+/// Lines of a pane from which the lanes stand above the entries.
+const LANES_MIN: usize = 16;
+
+/// The entries shown: those in the range chosen, or all.
+pub(in crate::tui) fn entries<'a>(state: &State, incident: &'a Incident) -> Vec<&'a TimelineEntry> {
+    let all = incident.timeline.iter();
+    match state.lanes.range {
+        Some((from, to)) => all.filter(|e| (from..=to).contains(&e.at)).collect(),
+        None => all.collect(),
+    }
+}
+
 /// Draws the pane.
 pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, focused: bool) {
-    let entries = &incident.timeline;
+    let entries = entries(state, incident);
+    let lanes = focused && canvas.height() >= LANES_MIN && state.layout() != Layout::Triple;
+    let area = canvas.area();
+    let top = if lanes { super::strip::ROWS } else { 0 };
+    if lanes {
+        super::strip::draw(
+            state,
+            &mut canvas.part(Rect {
+                height: top,
+                ..area
+            }),
+        );
+    }
+    let canvas = &mut canvas.part(Rect {
+        y: area.y + top,
+        height: area.height - top,
+        ..area
+    });
     if entries.is_empty() {
         return canvas.row(0, &Row::new().put(Role::Muted, " Nothing yet."));
     }
@@ -21,14 +52,14 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     let cursor = state.cursor(Tab::Timeline);
     let at = cursor.at(entries.len());
     let whole = if focused {
-        whole(state, &entries[at], canvas.width())
+        whole(state, entries[at], canvas.width())
     } else {
         Vec::new()
     };
     let listed = canvas.height().saturating_sub(dropped + whole.len());
     let mut y = 0;
     for i in cursor.window(entries.len(), listed) {
-        canvas.row(y, &entry(state, &entries[i], i == at, focused));
+        canvas.row(y, &entry(state, entries[i], i == at, focused));
         y += 1;
     }
     let below = canvas.height().saturating_sub(whole.len());
@@ -56,10 +87,11 @@ fn whole(state: &State, at: &TimelineEntry, width: usize) -> Vec<Row> {
 fn entry(state: &State, entry: &TimelineEntry, here: bool, focused: bool) -> Row {
     let (mark, role) = glyph::lane(entry.lane);
     let find = &state.place.find;
+    let marked = super::super::lanes::is_marked(state, entry);
     let matches = !find.is_empty() && find.line(&entry.text);
     let row = super::cursor_mark(here, focused)
         .put(Role::Muted, state.clock.second(entry.at))
-        .put(Role::Body, " ")
+        .put(Role::Key, if marked { glyph::MARK } else { " " })
         .put(role, mark)
         .put(role, " ")
         .column(role, entry.lane.as_str(), 10)

@@ -2,9 +2,10 @@
 //! one incident. The machine says *suspect*; only a person says *confirmed*.
 
 use crate::api::{IncidentDetail, narrative};
-use crate::model::{Hypothesis, SafeText, SuspectRole};
+use crate::model::{Hypothesis, Incident, SafeText, SuspectRole};
 use crate::tui::chart;
 use crate::tui::explain::{bullet, section};
+use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
@@ -13,6 +14,8 @@ use super::headline::cause_words;
 
 /// Cells before a sentence.
 const INDENT: usize = 4;
+/// Past incidents told; the likest come first.
+const SIMILAR_MAX: usize = 3;
 /// Cells of the bar of confidence.
 const BAR: usize = 10;
 
@@ -30,6 +33,12 @@ pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'
 fn rows(state: &State, detail: &IncidentDetail, width: usize) -> Vec<Row> {
     let incident = &detail.incident;
     let mut rows = Vec::new();
+    if let Some(travel) = &state.travel {
+        let then = state.clock.second(travel.at);
+        let text = format!("As of {then}. How sure it was then is not kept: confidence is of now.");
+        bullet(&mut rows, Role::Stale, &text, width);
+        rows.push(Row::new());
+    }
     for sentence in narrative(incident, &detail.plans, &|at| state.clock.minute(at)) {
         let lines = wrap(&SafeText::new(&sentence), width.saturating_sub(2));
         let lines = lines.into_iter();
@@ -48,6 +57,7 @@ fn rows(state: &State, detail: &IncidentDetail, width: usize) -> Vec<Row> {
     for (at, hypothesis) in hypotheses.iter().enumerate() {
         suspect(&mut rows, state, at, hypothesis, width);
     }
+    seen_before(&mut rows, state, incident, width);
     if !incident.diagnosis.not_seen.is_empty() {
         section(&mut rows, " Could not be seen");
         for text in &incident.diagnosis.not_seen {
@@ -61,6 +71,54 @@ fn rows(state: &State, detail: &IncidentDetail, width: usize) -> Vec<Row> {
         indented(&mut rows, Role::Body, text, width);
     }
     rows
+}
+
+/// Past incidents that looked alike with what came of them, and how often such a first suspect was right.
+fn seen_before(rows: &mut Vec<Row>, state: &State, incident: &Incident, width: usize) {
+    let diagnosis = &incident.diagnosis;
+    if !diagnosis.similar.is_empty() {
+        section(rows, " Looked like this before");
+    }
+    for past in diagnosis.similar.iter().take(SIMILAR_MAX) {
+        let age = format::age(state.engine_now().since(past.began));
+        let cause = past.cause.as_ref().map_or_else(
+            || "nobody said what caused it".to_owned(),
+            |cause| format!("caused by {}", cause.name()),
+        );
+        let (id, alike) = (past.incident, past.likeness * 100.0);
+        let text = format!(
+            "{id}, {age} ago, {alike:.0} % alike: {}; {cause}",
+            past.title
+        );
+        indented(rows, Role::Body, &text, width);
+        for done in &past.done {
+            let (role, word) = if done.helped {
+                (Role::Ok, "helped")
+            } else {
+                (Role::Warn, "did not help")
+            };
+            let text = format!("{word}: {} ({})", done.title, done.target.name());
+            indented(rows, role, &text, width);
+        }
+    }
+    let first = diagnosis.hypotheses.first().map(|h| h.cause.as_str());
+    let rates = diagnosis.hit_rates.iter().filter(|rate| rate.of > 0);
+    let (own, others): (Vec<_>, Vec<_>) = rates.partition(|rate| first == Some(&*rate.kind));
+    if !own.is_empty() || !others.is_empty() {
+        section(
+            rows,
+            " How often the first suspect was the cause, where somebody named it",
+        );
+    }
+    for rate in own.iter().chain(&others) {
+        let text = format!(
+            "{}: {} of {}",
+            rate.kind.replace('_', " "),
+            rate.right,
+            rate.of
+        );
+        indented(rows, Role::Body, &text, width);
+    }
 }
 
 /// A sentence under a heading, in line with the evidence.
