@@ -221,24 +221,24 @@ fn tabs() {
 #[test]
 fn the_past_and_the_whole() {
     snapshot("travel", |console| {
-        console.press_and_look("enter 1 g g j t right")
+        console.press_and_look("enter 1 g g j t right");
     });
     snapshot("travel_metrics", |console| {
-        console.press_and_look("enter 4 t right")
+        console.press_and_look("enter 4 t right");
     });
     snapshot("travel_why", |console| console.press_and_look("enter 2 t"));
     snapshot("timeline_range", |console| {
-        console.press_and_look("enter 1 g g j m v j j j v")
+        console.press_and_look("enter 1 g g j m v j j j v");
     });
     snapshot("path_whole", |console| {
-        console.press_and_look("enter 3 = j")
+        console.press_and_look("enter 3 = j");
     });
     snapshot("path_explained", |console| {
-        console.press_and_look("enter 3 j w")
+        console.press_and_look("enter 3 j w");
     });
     snapshot("cause", |console| console.press_and_look("g c j"));
     snapshot("split", |console| {
-        console.press_and_look("g x space j j space")
+        console.press_and_look("g x space j j space");
     });
     snapshot("merge", |console| console.press_and_look("g m 4 8"));
     snapshot("metric_explained", |console| {

@@ -311,6 +311,20 @@ impl Client {
         self.get(path::ALERTS, &pairs).await
     }
 
+    /// A page of alerts, the most urgent of all first; `after` is `next` of the page before.
+    pub async fn alerts_by_urgency(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<AlertPage, ClientError> {
+        let mut pairs = vec![
+            ("limit", limit.to_string()),
+            ("order", "urgency".to_owned()),
+        ];
+        pairs.extend(after.map(|after| ("after", after.to_owned())));
+        self.get(path::ALERTS, &pairs).await
+    }
+
     /// Plans that are not final, and the latest final ones.
     pub async fn plans(&self) -> Result<Vec<Plan>, ClientError> {
         self.get(path::PLANS, &[]).await

@@ -38,7 +38,8 @@ pub mod path {
     pub const INCIDENT: &str = "/api/v1/incidents/{id}";
     /// `GET`: [`super::Panels`] of an incident; `?entity=…` narrows.
     pub const PANELS: &str = "/api/v1/incidents/{id}/panels";
-    /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`.
+    /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`, or with
+    /// `order=urgency` what fires first, the worst, the newest: then `after` is `next` of the page before.
     pub const ALERTS: &str = "/api/v1/alerts";
     /// `GET`: all plans that are not final, and the latest final ones.
     pub const PLANS: &str = "/api/v1/plans";

@@ -9,8 +9,8 @@ use super::findings::Key;
 use super::intake::SeriesIx;
 use super::traces::Reason;
 use crate::model::{
-    AlertRow, Chart, ChartMark, EntityId, Fingerprint, IncidentId, Lane, LogGroup, TimelineEntry,
-    TraceView,
+    AlertPlace, AlertRow, Chart, ChartMark, EntityId, Fingerprint, IncidentId, Lane, LogGroup,
+    TimelineEntry, TraceView,
 };
 
 /// Entities of an incident looked through for charts, logs and traces.
@@ -46,6 +46,27 @@ impl Engine {
                 .filter_map(|(fingerprint, _)| row(fingerprint))
                 .collect(),
         }
+    }
+
+    /// Alerts after the place `after`, the most urgent first, at most `limit`.
+    pub fn alerts_by_urgency(&self, after: Option<AlertPlace>, limit: usize) -> Vec<AlertRow> {
+        let mut places: Vec<AlertPlace> = self
+            .alerts
+            .iter(None)
+            .map(|(id, state)| AlertPlace::of(state.firing, state.severity, state.starts_at, id))
+            .filter(|place| after.is_none_or(|after| *place > after))
+            .collect();
+        if places.len() > limit {
+            // All of a storm need not be in order for its first page.
+            places.select_nth_unstable(limit);
+            places.truncate(limit);
+        }
+        places.sort_unstable();
+        let row = |place: &AlertPlace| {
+            let entity = |ix| self.entities.id(ix).clone();
+            self.alerts.row(place.fingerprint(), entity)
+        };
+        places.iter().filter_map(row).collect()
     }
 
     /// Charts of the series behind an incident, the most unusual first, at most `limit`; of one

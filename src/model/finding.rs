@@ -123,6 +123,9 @@ pub struct Finding {
 }
 
 impl Severity {
+    /// All, the mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
     /// The word shown and accepted.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -54,7 +54,7 @@ pub use input::{
 };
 pub use label_filter::{FilterSign, LabelFilter};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
-pub use panel::{AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
+pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{
     Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState, Risk,

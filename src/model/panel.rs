@@ -1,5 +1,8 @@
 //! What somebody looks at: charts, log groups, traces and alert rows, asked for when on screen.
 
+use std::cmp::Reverse;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -106,6 +109,73 @@ pub struct TraceView {
     pub spans: Vec<SpanRow>,
 }
 
+/// Where an alert stands among all, the most urgent first: what fires before what is over, the worst, then
+/// the newest. Smaller is earlier; written as text it is the key of the next page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AlertPlace {
+    over: bool,
+    severity: Reverse<Severity>,
+    starts_at: Reverse<Time>,
+    fingerprint: Fingerprint,
+}
+
+impl AlertPlace {
+    /// The place of an alert.
+    pub const fn of(
+        firing: bool,
+        severity: Severity,
+        starts_at: Time,
+        fingerprint: Fingerprint,
+    ) -> Self {
+        Self {
+            over: !firing,
+            severity: Reverse(severity),
+            starts_at: Reverse(starts_at),
+            fingerprint,
+        }
+    }
+
+    /// Which alert it is the place of.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Reads what [`fmt::Display`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, '.');
+        let firing = match parts.next()? {
+            "0" => true,
+            "1" => false,
+            _ => return None,
+        };
+        let word = parts.next()?;
+        let severity = Severity::ALL.into_iter().find(|s| s.as_str() == word)?;
+        let starts_at = Time::from_ms(parts.next()?.parse().ok()?);
+        let fingerprint = u64::from_str_radix(parts.next()?, 16).ok()?;
+        Some(Self::of(
+            firing,
+            severity,
+            starts_at,
+            Fingerprint(fingerprint),
+        ))
+    }
+}
+
+impl fmt::Display for AlertPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (over, severity) = (u8::from(self.over), self.severity.0.as_str());
+        let (ms, fingerprint) = (self.starts_at.0.ms(), self.fingerprint.0);
+        write!(f, "{over}.{severity}.{ms}.{fingerprint:016x}")
+    }
+}
+
+impl AlertRow {
+    /// Where it stands among all.
+    pub const fn place(&self) -> AlertPlace {
+        AlertPlace::of(self.firing, self.severity, self.starts_at, self.fingerprint)
+    }
+}
+
 /// An alert as a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertRow {
@@ -127,4 +197,37 @@ pub struct AlertRow {
     pub firing: bool,
     /// The incident it belongs to.
     pub incident: Option<IncidentId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_in_order_of_urgency_and_round_trip() {
+        let at = Time::from_secs;
+        let place =
+            |firing, severity, s, n| AlertPlace::of(firing, severity, at(s), Fingerprint(n));
+        let ordered = [
+            place(true, Severity::Critical, 90, 7),
+            place(true, Severity::Critical, 30, 3),
+            place(true, Severity::Critical, 30, 4),
+            place(true, Severity::Info, 99, 1),
+            place(false, Severity::Critical, 99, 2),
+        ];
+        assert!(ordered.is_sorted());
+        for place in ordered {
+            assert_eq!(AlertPlace::parse(&place.to_string()), Some(place));
+        }
+        for text in [
+            "",
+            "2.critical.1.0",
+            "0.bad.1.0",
+            "0.info.x.0",
+            "0.info.1.zz",
+            "0.info.1",
+        ] {
+            assert_eq!(AlertPlace::parse(text), None, "{text}");
+        }
+    }
 }

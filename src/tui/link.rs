@@ -30,7 +30,7 @@ pub enum Request {
     },
     /// A page of alerts.
     Alerts {
-        /// After this fingerprint, as the previous page said.
+        /// After this place, as the previous page said.
         after: Option<String>,
     },
     /// The runbooks loaded, and which of them cannot be chosen for an incident and a target.

@@ -7,7 +7,6 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use crate::api::client::{Client, ClientError};
-use crate::model::Fingerprint;
 
 use super::link::{FarEnd, Request, Update};
 
@@ -92,7 +91,7 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
         Request::Alerts { after } => Update::Alerts {
             after: after.clone(),
             page: client
-                .alerts(None, after.as_deref().and_then(fingerprint), PAGE_ALERTS)
+                .alerts_by_urgency(after.as_deref(), PAGE_ALERTS)
                 .await?,
         },
         Request::Runbooks { incident, target } => Update::Runbooks {
@@ -105,8 +104,4 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
         },
         Request::Command(command) => Update::Replied(client.command(command).await?),
     })
-}
-
-fn fingerprint(hex: &str) -> Option<Fingerprint> {
-    u64::from_str_radix(hex, 16).ok().map(Fingerprint)
 }

@@ -26,8 +26,8 @@ use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
 use crate::engine::Engine;
 use crate::model::{
-    Actor, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan, Runbook, Time,
-    WhyAnswer,
+    Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan, Runbook,
+    Time, WhyAnswer,
 };
 
 /// Largest command, in bytes: a long note.
@@ -94,8 +94,17 @@ struct RunbookParams {
 #[serde(deny_unknown_fields)]
 struct AlertParams {
     incident: Option<u64>,
+    order: Option<AlertOrder>,
     after: Option<String>,
     limit: Option<usize>,
+}
+
+/// In which order alerts come.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AlertOrder {
+    /// The most urgent first.
+    Urgency,
 }
 
 #[derive(Deserialize)]
@@ -236,6 +245,9 @@ async fn alerts(
     params: Result<Query<AlertParams>, QueryRejection>,
 ) -> Answer<AlertPage> {
     let Query(params) = params?;
+    if params.order.is_some() {
+        return alerts_by_urgency(&api, params).await;
+    }
     let after = match params
         .after
         .as_deref()
@@ -264,6 +276,30 @@ async fn alerts(
         .await?;
     Ok(Json(page(rows.into_iter(), total, params.limit, |row| {
         row.fingerprint.to_string()
+    })))
+}
+
+async fn alerts_by_urgency(api: &Api, params: AlertParams) -> Answer<AlertPage> {
+    if params.incident.is_some() {
+        let message = "`order` and `incident` do not go together";
+        return Err(ApiError::bad_request(message));
+    }
+    let after = match params.after.as_deref().map(AlertPlace::parse) {
+        None => None,
+        Some(Some(after)) => Some(after),
+        Some(None) => {
+            let message = "`after` must be what `next` of the page before said";
+            return Err(ApiError::bad_request(message));
+        }
+    };
+    let wanted = items(params.limit);
+    let rows = api.door.query(move |engine| {
+        let rows = engine.alerts_by_urgency(after, wanted + 1);
+        (rows, engine.counts().alerts_firing)
+    });
+    let (rows, total) = rows.await?;
+    Ok(Json(page(rows.into_iter(), total, params.limit, |row| {
+        row.place().to_string()
     })))
 }
 

@@ -1,7 +1,5 @@
 //! Alerts raised by other systems' rules, page by page: the console never holds all of them.
 
-use std::cmp::Reverse;
-
 use crate::model::AlertRow;
 use crate::tui::format;
 use crate::tui::glyph;
@@ -23,10 +21,8 @@ pub(in crate::tui) fn rows(state: &State) -> Vec<&AlertRow> {
     let alerts = &state.alerts;
     let items = alerts.page.iter().flat_map(|page| &page.items);
     let mut rows: Vec<&AlertRow> = items.filter(|row| alerts.filter.alert(row)).collect();
-    rows.sort_by_key(|row| {
-        let newest = Reverse(row.starts_at);
-        (!row.firing, Reverse(row.severity), newest, row.fingerprint)
-    });
+    // Pages come in this order; what changed since stands where it belongs now.
+    rows.sort_by_key(|row| row.place());
     rows
 }
 
