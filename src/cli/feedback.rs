@@ -21,6 +21,13 @@ pub struct MarkArgs {
     undo: bool,
 }
 
+/// `stormglass accept`
+#[derive(Debug, Args)]
+pub struct AcceptArgs {
+    /// Number of the finding, as `show` prints it
+    finding: u64,
+}
+
 /// An opinion as it is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Word {
@@ -39,6 +46,12 @@ pub async fn mark(common: &Common, args: &MarkArgs) -> Result<(), Failure> {
     let word = opinion.map_or("no longer judged", Opinion::as_str);
     let done = format!("finding {} is {word}", args.finding);
     give(common, Command::Mark { finding, opinion }, &done).await
+}
+
+pub async fn accept(common: &Common, args: &AcceptArgs) -> Result<(), Failure> {
+    let finding = FindingId(args.finding);
+    let done = format!("finding {} is normal from now on", args.finding);
+    give(common, Command::Accept { finding }, &done).await
 }
 
 pub async fn labels(common: &Common) -> Result<(), Failure> {

@@ -112,6 +112,8 @@ enum Cmd {
     Why(why::WhyArgs),
     /// Say that a finding is noise or useful: noise raises the bar for its like
     Mark(feedback::MarkArgs),
+    /// Say that the level a metric has moved to is normal now
+    Accept(feedback::AcceptArgs),
     /// List what was said of findings, and the bars it raised
     Labels,
     /// Say what caused an incident, also long after it is over: later suspects are weighed by it
@@ -194,6 +196,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Split(args) => act::split(common, &args).await,
         Cmd::Why(args) => why::run(common, &args).await,
         Cmd::Mark(args) => feedback::mark(common, &args).await,
+        Cmd::Accept(args) => feedback::accept(common, &args).await,
         Cmd::Labels => feedback::labels(common).await,
         Cmd::Cause(args) => act::cause(common, &args).await,
         Cmd::Plans(args) => plan::plans(common, &args).await,

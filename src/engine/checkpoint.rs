@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::Engine;
 use super::changes::Changes;
 use super::entities::{EntityIx, EntityRow};
+use super::forecast::Forecasts;
 use super::intake::{Intake, Pair, SeriesIx, SeriesRow};
 use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
@@ -25,7 +26,7 @@ use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Ti
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 7;
+pub const CHECKPOINT_VERSION: u32 = 8;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -87,6 +88,7 @@ type Rest = (
     SavedTraces,
     u64,
     Vec<(String, Minutes)>,
+    Forecasts,
 );
 
 /// The parts put together again.
@@ -192,6 +194,7 @@ impl Engine {
             self.traces.saved_rest(),
             self.entities.refused(),
             self.slos.saved(),
+            &self.forecasts,
         );
         encode(Tag::Rest, &rest)
     }
@@ -230,6 +233,7 @@ impl Engine {
             trace_rest,
             entities_refused,
             slos,
+            forecasts,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -267,6 +271,7 @@ impl Engine {
         (self.entities, self.traces, self.silence) = (entities, traces, silence);
         self.silence.mend(&self.intake);
         self.slos.restore(slos);
+        self.forecasts = forecasts;
         (self.changes, self.refusals) = (changes, refusals);
         Some(())
     }
@@ -481,13 +486,14 @@ mod tests {
             json(serde_json::to_value(&engine.silence)),
             json(serde_json::to_value(&engine.changes)),
             json(serde_json::to_value(&engine.refusals)),
+            json(serde_json::to_value(&engine.forecasts)),
             json(serde_json::to_value(engine.entities.saved_rows(0, 1))),
             json(serde_json::to_value(engine.firing_alerts(None, 1))),
         ];
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (7, "2a5857a0fb8f4433".to_owned()),
+            (8, "a9045ab9868e08af".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -295,6 +295,7 @@ impl Engine {
                 }
                 self.known(id).map(|_| ())
             }
+            Command::Accept { finding } => self.may_accept(*finding).map(|_| ()),
             Command::Propose { .. }
             | Command::Approve { .. }
             | Command::Reject { .. }
@@ -363,6 +364,7 @@ impl Engine {
             Command::NameCause { incident, cause } => {
                 self.name_cause(by, *incident, cause.as_ref())?;
             }
+            Command::Accept { finding } => self.accept(by, *finding)?,
             Command::Propose { .. }
             | Command::Approve { .. }
             | Command::Reject { .. }

@@ -201,6 +201,15 @@ fn alone(entity: EntityId) -> Resolved {
     Resolved { entity, host: None }
 }
 
+/// Which of several of an entity called `name` a series is about, if its labels say so.
+pub fn instance<'a>(labels: &'a Labels, name: &str) -> Option<&'a str> {
+    let of = |label| labels.get(label).filter(|value| !value.is_empty());
+    let named = ["pod", "instance", "target", "addr"]
+        .into_iter()
+        .find_map(of)?;
+    (without_port(named) != name).then_some(named)
+}
+
 /// Prometheus calls every target `job` and `instance`; for exporters of machines the instance counts.
 fn of_job(job: &str, labels: &Labels, host: Option<EntityId>) -> Resolved {
     let bare = job.rsplit('/').next().unwrap_or(job);

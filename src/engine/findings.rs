@@ -30,6 +30,8 @@ pub enum Key {
     Entity(EntityIx, Check),
     /// A source.
     Source(SourceIx),
+    /// A resource that runs out.
+    Limit(SeriesIx),
     /// An objective, by its place in the config, and whether its budget burns fast enough to page.
     Slo(u16, bool),
 }
@@ -131,6 +133,20 @@ impl Findings {
         }
     }
 
+    /// Ends the finding of a key because what lasted is normal now, as `text` says.
+    pub fn accept(&mut self, key: Key, at: Time, text: String) {
+        if let Some(state) = self.open.get(&key).and_then(|id| self.held.get_mut(id)) {
+            state.finding.accepted = Some(text.into_boxed_str());
+        }
+        self.end(key, at);
+    }
+
+    /// What an open finding is about.
+    pub fn key_of(&self, id: FindingId) -> Option<Key> {
+        let mut open = self.open.iter();
+        open.find(|(_, open)| **open == id).map(|(key, _)| *key)
+    }
+
     /// Tells every entity it refers to.
     pub fn entities(&self, mark: &mut impl FnMut(EntityIx)) {
         for key in self.open.keys() {
@@ -140,7 +156,7 @@ impl Findings {
                     mark(from);
                     mark(to);
                 }
-                Key::Series(_) | Key::Source(_) | Key::Slo(..) => {}
+                Key::Series(_) | Key::Limit(_) | Key::Source(_) | Key::Slo(..) => {}
             }
         }
         self.held.values().for_each(|state| mark(state.sick));
@@ -245,18 +261,19 @@ impl FindingState {
                 pages: seen.pages,
                 text: seen.text.into_boxed_str(),
                 explain: seen.explain,
+                accepted: None,
             },
         }
     }
 
-    /// Takes in another observation; the worst point is the one shown. Whether anything a person
-    /// would notice changed.
+    /// Takes in another observation; the worst point is the one shown, and of what runs out the latest.
+    /// Whether anything a person would notice changed.
     fn update(&mut self, seen: Observation) -> bool {
         let finding = &mut self.finding;
         finding.last_seen = finding.last_seen.max(seen.at);
         let pages_now = seen.pages && !finding.pages;
         finding.pages |= seen.pages;
-        if seen.score <= finding.score {
+        if seen.score <= finding.score && !matches!(seen.key, Key::Limit(_)) {
             return pages_now;
         }
         finding.check = seen.check;

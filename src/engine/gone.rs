@@ -200,4 +200,49 @@ mod tests {
             "they went on a little"
         );
     }
+
+    /// What is told of a target of the cart after its answers, one each 15 s, and whether that pages.
+    fn answered(name: &str, answers: impl IntoIterator<Item = f64>) -> Option<(String, bool)> {
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        for (n, value) in (0..).zip(answers) {
+            let at = Time::from_secs(START_S + 15 * n);
+            let labels = [("service", "cart"), ("instance", "cart-2:9090")];
+            let labels = Labels::from_pairs(labels).unwrap();
+            let series = Arc::new(Series::new(name, labels, SeriesKind::Gauge, Unit::None));
+            let signals = vec![Signal::Sample(Sample { series, at, value })];
+            let source = SourceId::new("test");
+            for input in [Input::Signals(Batch { source, signals }), Input::Tick] {
+                engine.step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+            }
+        }
+        let key = Key::Series(crate::engine::intake::SeriesIx(0));
+        let finding = &engine.findings.of_key(key)?.finding;
+        assert_eq!(finding.check, Check::Absence);
+        Some((finding.text.to_string(), finding.pages))
+    }
+
+    #[test]
+    fn an_instance_that_answers_no_more_is_lost() {
+        let lost = Some((
+            "cart lost the instance cart-2:9090: no answer since 12:10".to_owned(),
+            true,
+        ));
+        for name in ["up", "redis_up", "worker_alive"] {
+            let goes = |down| [1.0; 40].into_iter().chain(std::iter::repeat_n(0.0, down));
+            assert_eq!(answered(name, goes(1)), None, "{name}: one scrape may fail");
+            assert_eq!(answered(name, goes(2)), lost, "{name}");
+            assert_eq!(answered(name, goes(2_000)), lost, "{name}: it stays so");
+            let back = goes(20).chain([1.0]);
+            assert_eq!(answered(name, back), None, "{name}: it is back");
+        }
+        let never = Some((
+            "cart-2:9090 has not answered once since 12:00".to_owned(),
+            false,
+        ));
+        assert_eq!(answered("up", [0.0; 9]), None);
+        assert_eq!(answered("up", [0.0; 10]), never);
+        // A count under such a name is no verdict.
+        let counts = (0..60).map(|n| f64::from(n % 3));
+        assert_eq!(answered("jobs_up", counts), None);
+    }
 }

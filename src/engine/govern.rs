@@ -112,6 +112,7 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         | Command::Assign { .. }
         | Command::Note { .. }
         | Command::Mark { .. }
+        | Command::Accept { .. }
         | Command::Resolve { .. }
         | Command::Reopen { .. }
         | Command::Merge { .. }

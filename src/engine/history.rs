@@ -150,6 +150,11 @@ impl History {
         back.past(&mut self.coarse_last);
     }
 
+    /// The newest value.
+    pub fn latest(&self) -> Option<f32> {
+        self.recent.newest_first().next().map(|point| point.value)
+    }
+
     /// Everything kept, oldest first; means only of times before the recent points.
     pub fn points(&self) -> Vec<Point> {
         let mut points: Vec<Point> = walk(&self.recent, self.last).collect();

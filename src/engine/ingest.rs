@@ -6,7 +6,7 @@ use super::correlate::World;
 use super::entities::{self, EntityIx};
 use super::explain;
 use super::findings::{Key, Observation};
-use super::intake::{Catalogue, Limits, Reading, SourceIx};
+use super::intake::{Catalogue, Limits, Reading, SeriesIx, SourceIx};
 use super::logs::{self, LogFinding};
 use super::refusals::Refused;
 use super::silence::Silence;
@@ -202,12 +202,8 @@ impl Engine {
     /// What silence says becomes a finding, or ends one.
     pub(super) fn note_silence(&mut self, silence: Silence) {
         match silence {
-            Silence::Down(series, since) => {
-                let entity = self.intake.row(series).entity;
-                let name = self.entities.id(entity).name();
-                let text = format!("{name} does not answer since {}", explain::clock(since));
-                self.observe_absence(Key::Series(series), entity, "up", since, text, true);
-            }
+            Silence::Down(series, since) => self.note_lost(series, since),
+            Silence::Never(series, since) => self.note_never_up(series, since),
             Silence::Up(series, at) => self.findings.end(Key::Series(series), at),
             Silence::Gone(entity, since) => self.note_gone(entity, since, None),
             Silence::Back(entity, at) => {
@@ -221,6 +217,34 @@ impl Engine {
                 self.entities.set_health(entity, crate::model::Health::Ok);
             }
         }
+    }
+
+    /// What answered once does not any more: a lost instance, or a lost entity.
+    fn note_lost(&mut self, series: SeriesIx, since: Time) {
+        let row = self.intake.row(series);
+        let (entity, subject) = (row.entity, row.series.name.clone());
+        let name = self.entities.id(entity).name();
+        let clock = explain::clock(since);
+        let text = match entities::instance(&row.series.labels, name) {
+            Some(instance) => {
+                format!("{name} lost the instance {instance}: no answer since {clock}")
+            }
+            None => format!("{name} is lost: it does not answer since {clock}"),
+        };
+        self.observe_absence(Key::Series(series), entity, &subject, since, text, true);
+    }
+
+    /// What never answered may be down, or wrongly configured: that informs.
+    fn note_never_up(&mut self, series: SeriesIx, since: Time) {
+        let row = self.intake.row(series);
+        let (entity, subject) = (row.entity, row.series.name.clone());
+        let name = self.entities.id(entity).name();
+        let which = entities::instance(&row.series.labels, name).unwrap_or(name);
+        let text = format!(
+            "{which} has not answered once since {}",
+            explain::clock(since)
+        );
+        self.observe_absence(Key::Series(series), entity, &subject, since, text, false);
     }
 
     fn source_entity(&mut self, source: SourceIx) -> EntityIx {

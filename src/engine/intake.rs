@@ -226,7 +226,11 @@ impl Intake {
         };
         match row.derive {
             Derive::Gauge => [value(raw, false), None],
-            Derive::Up => [value(raw, true), None],
+            Derive::Up if is_verdict(raw) => [value(raw, true), None],
+            Derive::Up => {
+                row.derive = Derive::Gauge;
+                [value(raw, false), None]
+            }
             Derive::Held | Derive::Retired => [None, None],
             _ if is_first => [None, None],
             Derive::PerSecond => [value(raw * 1_000.0 / step_ms as f64, false), None],
@@ -434,6 +438,14 @@ impl Intake {
         Some(&self.row(*self.index.get(&id.0)?).series.labels)
     }
 
+    /// The latest value of the gauge called `name` with the same labels as `beside`.
+    pub fn latest_beside(&self, name: &str, beside: &Series) -> Option<f64> {
+        let series = Series::new(name, beside.labels.clone(), SeriesKind::Gauge, Unit::None);
+        let row = self.row(*self.index.get(&series.id.0)?);
+        let is_told = row.series.kind == SeriesKind::Gauge && row.raw.is_finite();
+        is_told.then_some(row.raw)
+    }
+
     /// One series.
     pub fn row(&self, ix: SeriesIx) -> &SeriesRow {
         &self.rows[ix.0 as usize]
@@ -509,6 +521,13 @@ impl SeriesRow {
 /// Growth of a counter; one that fell was reset and grew from zero.
 fn increase(before: f64, now: f64) -> f64 {
     if now >= before { now - before } else { now }
+}
+
+/// Whether a value says that something lives, or that it does not.
+fn is_verdict(raw: f64) -> bool {
+    [0.0, 1.0]
+        .iter()
+        .any(|verdict| raw.total_cmp(verdict).is_eq())
 }
 
 fn derive_of(series: &Series) -> Derive {

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, CheckRow, Excursion, Peak, SeriesDetector, Transition, Verdict,
+    AGREE_SCORE, CHECKS, CheckRow, Excursion, Hold, Peak, SeriesDetector, Transition, Verdict,
 };
+use super::diagnose::words;
 use super::entities::EntityIx;
 use super::explain::{self, Rarity};
 use super::findings::{Key, Observation};
 use super::intake::{Intake, Reading, SeriesIx, SeriesRow};
 use super::set_back::SetBack;
-use crate::model::{Band, Check, Direction, Explanation, MetricRole, Time, Unit};
+use crate::model::{
+    Actor, Band, Check, Direction, Explanation, FindingId, MetricRole, Refusal, Time, Unit,
+};
 
 /// Odd series of one entity weighed together at most: more say nothing new.
 const VOICES_MAX: usize = 64;
@@ -37,6 +40,8 @@ const NEARLY_FULL: f64 = 0.8;
 pub struct Judge {
     detector: SeriesDetector,
     excursion: Excursion,
+    /// What was normal before it became odd. On the heap, as the excursion's peak is.
+    hold: Option<Box<Hold>>,
     /// What it said last, while it is odd.
     voice: Option<(Time, Voice)>,
     /// What each check said of the latest value, in tenths.
@@ -52,16 +57,28 @@ pub struct Odd {
 impl Judge {
     /// Judges a value; `None` when the detector refuses it.
     fn observe(&mut self, role: MetricRole, at: Time, value: f64) -> Option<(Verdict, Transition)> {
-        let verdict = self.detector.observe(at, value).ok()?;
+        let learning = self.detector.observe(at, value).ok()?;
+        // Once it is odd, what was normal before judges: what is being learned is the fault.
+        let verdict = match &mut self.hold {
+            Some(hold) => hold.judge(at, &learning),
+            None => learning,
+        };
         let before = self.excursion.peak().map(|p| (p.worst_at, p.deviation));
-        let transition = self.excursion.next(at, &verdict);
+        let mut transition = self.excursion.next(at, &verdict);
         match (transition, before) {
             (Transition::Opened, _) => {
                 let rarity = self.detector.rarity(at, verdict.deviation, verdict.streak);
                 self.excursion.note_rarity(rarity);
+                self.hold = Some(Box::new(self.detector.hold(at)));
             }
             (Transition::Closed, Some((worst_at, deviation))) => {
+                if let Some(hold) = self.hold.take() {
+                    self.detector.recover(*hold);
+                }
                 self.detector.note_past(worst_at, deviation);
+            }
+            _ if self.hold.as_ref().is_some_and(|hold| hold.until() <= at) => {
+                transition = self.accept();
             }
             _ => {}
         }
@@ -73,10 +90,22 @@ impl Judge {
         Some((verdict, transition))
     }
 
+    /// What lasts is normal from now on: because it lasted, or because somebody says so.
+    fn accept(&mut self) -> Transition {
+        if let Some(hold) = self.hold.take() {
+            self.detector.accept(*hold);
+        }
+        self.voice = None;
+        self.excursion.accept()
+    }
+
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         self.detector.set_back(back.to);
         self.excursion.set_back(back.to);
+        if let Some(hold) = &mut self.hold {
+            hold.set_back(back.to);
+        }
         if let Some((heard, _)) = &mut self.voice {
             back.past(heard);
         }
@@ -85,6 +114,7 @@ impl Judge {
     /// Nothing more is heard of it: whatever was odd is over.
     pub fn end(&mut self) {
         self.excursion = Excursion::default();
+        self.hold = None;
         self.voice = None;
     }
 
@@ -109,9 +139,12 @@ impl Judge {
         self.detector.samples()
     }
 
-    /// What is expected at `at`.
+    /// What is expected at `at`; while the series is odd, by what was normal before.
     pub fn band(&self, at: Time) -> Band {
-        self.detector.band(at)
+        match &self.hold {
+            Some(hold) => hold.band(at),
+            None => self.detector.band(at),
+        }
     }
 }
 
@@ -184,12 +217,67 @@ impl Engine {
                 self.odd.remove(entity, series);
                 self.findings.end(Key::Series(series), at);
             }
+            Transition::Accepted => {
+                self.odd.remove(entity, series);
+                self.tell_accepted(series, at, None);
+            }
             Transition::Opened => {
                 self.odd.of.entry(entity).or_default().insert(series);
                 self.tell_of_series(series, at);
             }
             Transition::Worsened | Transition::Continues => self.tell_of_series(series, at),
         }
+    }
+
+    /// A person says that what lasts is normal now.
+    pub(super) fn accept(&mut self, by: &Actor, id: FindingId) -> Result<(), Refusal> {
+        let series = self.may_accept(id)?;
+        let row = self.intake.row_mut(series);
+        row.judge.accept();
+        let entity = row.entity;
+        self.odd.remove(entity, series);
+        self.tell_accepted(series, self.now, Some(&by.name));
+        Ok(())
+    }
+
+    /// The series whose level a person may call normal: one that is odd now.
+    pub(super) fn may_accept(&self, id: FindingId) -> Result<SeriesIx, Refusal> {
+        let refused = |state: &str, why: &str| Refusal::State {
+            what: format!("finding {}", id.0),
+            state: state.to_owned(),
+            why: why.to_owned(),
+        };
+        let finding = self.finding(id).ok_or(Refusal::NoFinding { finding: id })?;
+        if !finding.is_open() {
+            return Err(refused("over", "there is nothing left to get used to"));
+        }
+        match self.findings.key_of(id) {
+            Some(Key::Series(series)) if self.intake.row(series).judge.is_odd() => Ok(series),
+            _ => Err(refused(
+                "no level",
+                "only a metric's new level can become normal; mark the finding noise instead",
+            )),
+        }
+    }
+
+    /// The finding of a series is over because what lasted is normal now: no recovery.
+    fn tell_accepted(&mut self, series: SeriesIx, at: Time, by: Option<&str>) {
+        let key = Key::Series(series);
+        let Some(state) = self.findings.of_key(key) else {
+            return;
+        };
+        let row = self.intake.row(series);
+        let value = row.history.latest().map_or(state.finding.seen, f64::from);
+        let how = match by {
+            Some(name) => format!("by {name}"),
+            None => format!("after {}", words::duration(at.since(state.finding.since))),
+        };
+        let text = format!(
+            "new normal accepted {how}: {} {}",
+            explain::subject(&row.series.name),
+            words::value(value, row.unit)
+        );
+        self.findings.accept(key, at, text);
     }
 
     /// The finding of an odd series, as it is now.
@@ -300,5 +388,194 @@ impl Odd {
                 self.of.remove(&entity);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::model::{
+        Batch, Command, Input, Labels, Phase, Role, Sample, Series, SeriesKind, Signal, SourceId,
+        Stamped,
+    };
+
+    /// A Tuesday, 12:00.
+    const START_S: i64 = 1_767_700_800;
+    /// Seconds between samples.
+    const STEP_S: i64 = 30;
+
+    /// A service with one latency, and the engine that watches it.
+    struct Bench {
+        engine: Engine,
+        now: Time,
+        dice: u64,
+    }
+
+    impl Bench {
+        /// Has watched the service for so many hours.
+        fn after_hours(hours: i64) -> Self {
+            let engine = Engine::new(EngineConfig::default(), Vec::new());
+            let now = Time::from_secs(START_S - hours * 3_600);
+            let mut bench = Self {
+                engine,
+                now,
+                dice: 7,
+            };
+            bench.minutes(hours * 60, 0.2);
+            bench
+        }
+
+        /// So many minutes of a mean latency.
+        fn minutes(&mut self, minutes: i64, mean: f64) {
+            for _ in 0..minutes * 60 / STEP_S {
+                self.dice = self
+                    .dice
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let noise = (self.dice >> 33) as f64 / f64::from(1_u32 << 31) - 0.5;
+                let labels = Labels::from_pairs([("service", "cart")]).unwrap();
+                let name = "request_duration_p99_seconds";
+                let series = Series::new(name, labels, SeriesKind::Gauge, Unit::Seconds);
+                let sample = Sample {
+                    series: Arc::new(series),
+                    at: self.now,
+                    value: mean * (1.0 + 0.2 * noise),
+                };
+                let signals = vec![Signal::Sample(sample)];
+                let source = SourceId::new("test");
+                self.step(Input::Signals(Batch { source, signals }));
+                self.step(Input::Tick);
+                self.now = self.now.plus_ms(STEP_S * 1_000);
+            }
+        }
+
+        fn step(&mut self, input: Input) {
+            let at = self.now;
+            self.engine
+                .step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+        }
+
+        /// The only incident: its phase, its open findings, and whether its timeline says `text`.
+        fn incident(&self, text: &str) -> (Phase, u32, bool) {
+            let mut rows = self.engine.incident_rows();
+            let row = rows.next().expect("there is an incident");
+            assert_eq!(rows.next().map(|row| row.id), None, "there is only one");
+            let incident = self.engine.incident(row.id).unwrap();
+            let says = incident
+                .timeline
+                .iter()
+                .any(|line| line.text.contains(text));
+            (incident.phase, incident.impact.findings_open, says)
+        }
+
+        fn why(&self) -> crate::model::Why {
+            match self.engine.why("request_duration_p99_seconds", None) {
+                crate::model::WhyAnswer::One(why) => *why,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_that_lasts_stays_a_fault_and_teaches_nothing() {
+        let mut bench = Bench::after_hours(30);
+        let before = bench.why().expected;
+        bench.minutes(4 * 60, 1.0);
+        assert_eq!(bench.incident("back to normal"), (Phase::Open, 1, false));
+        let why = bench.why();
+        assert!(why.evidence >= why.needed, "{why:?}");
+        // What was expected is what was expected before, to the last point drawn.
+        assert!(
+            (why.expected.high / before.high - 1.0).abs() < 0.1,
+            "{why:?}"
+        );
+        // Back where it was it is over within minutes, and the old normal is nothing odd.
+        bench.minutes(10, 0.2);
+        let (phase, open, told) = bench.incident("back to normal");
+        assert_eq!((open, told), (0, true), "{phase:?}");
+        bench.minutes(60, 0.2);
+        assert_eq!(bench.engine.findings.open_count(), 0);
+        let after = bench.why().expected;
+        assert!((after.high / before.high - 1.0).abs() < 0.2, "{after:?}");
+    }
+
+    #[test]
+    fn a_level_that_lasts_for_hours_is_the_new_normal_and_no_recovery() {
+        let mut bench = Bench::after_hours(30);
+        bench.minutes(6 * 60 + 5, 1.0);
+        let (phase, open, told) = bench.incident("new normal accepted after 6");
+        assert_eq!((phase, open, told), (Phase::Mitigated, 0, true));
+        assert!(!bench.incident("back to normal").2);
+        assert!(bench.incident("accepted as the new normal").2);
+        bench.minutes(60, 1.0);
+        assert_eq!(bench.engine.findings.open_count(), 0, "{:?}", bench.why());
+        let now = bench.why().expected;
+        assert!(now.low > 0.5 && now.low < 1.0 && now.high > 1.0, "{now:?}");
+    }
+
+    #[test]
+    fn a_person_says_that_it_is_normal_now() {
+        let mut bench = Bench::after_hours(30);
+        bench.minutes(20, 1.0);
+        let finding = bench.engine.findings.last_id();
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
+        let what = Command::Accept { finding };
+        bench.step(Input::Command {
+            by: by.clone(),
+            what,
+        });
+        bench.minutes(2, 1.0);
+        let told = "new normal accepted by mia: request duration p99 ";
+        assert_eq!(bench.incident(told), (Phase::Mitigated, 0, true));
+        let refused = |id| {
+            bench
+                .engine
+                .may_accept(id)
+                .map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!(
+            refused(finding),
+            Err("finding 1 is over: there is nothing left to get used to".to_owned())
+        );
+        assert_eq!(
+            refused(FindingId(9)),
+            Err("there is no finding 9".to_owned())
+        );
+        bench.minutes(3 * 60, 1.0);
+        assert_eq!(bench.engine.findings.open_count(), 0, "{:?}", bench.why());
+        // A fault at the new level is a fault.
+        bench.minutes(20, 5.0);
+        assert_eq!(bench.engine.findings.open_count(), 1);
+    }
+
+    #[test]
+    fn a_young_baseline_claims_no_more_time_than_it_has_learned() {
+        let mut bench = Bench::after_hours(4);
+        bench.minutes(3 * 60 + 50, 1.0);
+        assert_eq!(bench.engine.findings.open_count(), 1);
+        bench.minutes(60, 1.0);
+        assert_eq!(bench.engine.findings.open_count(), 0);
+    }
+
+    #[test]
+    fn what_is_held_is_small_and_only_there_while_it_is_needed() {
+        assert!(size_of::<Hold>() <= 640, "{}", size_of::<Hold>());
+        assert!(size_of::<Judge>() <= 1_600, "{}", size_of::<Judge>());
+        let mut bench = Bench::after_hours(4);
+        let held = |bench: &Bench| {
+            let judge = &bench.engine.intake.row(SeriesIx(0)).judge;
+            judge.hold.is_some()
+        };
+        assert!(!held(&bench));
+        bench.minutes(10, 1.0);
+        assert!(held(&bench));
+        bench.minutes(15, 0.2);
+        assert!(!held(&bench));
     }
 }

@@ -19,6 +19,7 @@ mod entities;
 mod explain;
 mod feedback;
 mod findings;
+mod forecast;
 mod gone;
 pub mod govern;
 mod history;
@@ -60,6 +61,7 @@ use correlate::Correlator;
 use entities::Entities;
 use feedback::Opinions;
 use findings::Findings;
+use forecast::Forecasts;
 use intake::Intake;
 use judge::Odd;
 use logs::LogWatch;
@@ -102,6 +104,7 @@ pub struct Engine {
     odd: Odd,
     silence: SilenceWatch,
     slos: Slos,
+    forecasts: Forecasts,
     logs: LogWatch,
     seen_logs: bool,
     traces: Traces,
@@ -144,6 +147,7 @@ impl Engine {
         }
         Self {
             slos: Slos::new(&config.slo),
+            forecasts: Forecasts::default(),
             plans: Plans::new(config.policy.clone(), runbooks),
             config,
             now: Time::ZERO,
@@ -214,6 +218,7 @@ impl Engine {
         }
         self.confirm_losses();
         self.judge_slos();
+        self.forecast();
         let mut from_logs = Vec::new();
         self.logs.tick(self.now, &mut from_logs);
         for found in from_logs {

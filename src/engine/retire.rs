@@ -84,6 +84,7 @@ impl Engine {
         self.findings.end(Key::Series(series), self.now);
         self.slos.forget(row.series.id.0);
         self.intake.retire(series);
+        self.forget_forecast(series);
         if is_counted {
             self.entities.drop_series(entity);
         }

@@ -161,12 +161,26 @@ pub fn role_of(series: &Series) -> MetricRole {
     }
 }
 
-/// Whether this is a scrape's own verdict: 1 the target answers, 0 it does not.
+/// Names beside `…_up` of verdicts on whether something lives.
+const VERDICTS: [&str; 4] = ["up", "probe_success", "is_up", "alive"];
+/// Words that make something else of an `_up` after them: `scale_up`, `catch_up`.
+const UP_TO_SOMETHING: [&str; 12] = [
+    "scale", "scaled", "scaling", "catch", "follow", "warm", "back", "backed", "rolled", "clean",
+    "look", "step",
+];
+
+/// Whether this is a verdict on whether something lives, as a scrape's own `up` and those of exporters
+/// on what they look after (`redis_up`): 1 it answers, 0 it does not. A series of this name that ever has
+/// another value is none.
 pub fn is_up(name: &str) -> bool {
-    matches!(
-        name,
-        "up" | "probe_success" | "pg_up" | "redis_up" | "mysql_up"
-    )
+    if VERDICTS.contains(&name) {
+        return true;
+    }
+    let Some(stem) = name.strip_suffix("_up").or(name.strip_suffix("_alive")) else {
+        return false;
+    };
+    let word = stem.rsplit('_').next().unwrap_or(stem);
+    !UP_TO_SOMETHING.contains(&word)
 }
 
 /// The name of the share that a taker of work misses, when the name is of the share it takes.
@@ -261,6 +275,22 @@ mod tests {
             let series = Series::new(name, labels, kind, Unit::None);
             assert_eq!(role_of(&series), role, "{name} {code}");
         }
+        let verdicts = [
+            "up",
+            "redis_up",
+            "my_service_up",
+            "probe_success",
+            "worker_alive",
+        ];
+        assert!(verdicts.iter().all(|name| is_up(name)));
+        let others = [
+            "scale_up",
+            "jobs_scaled_up",
+            "messages_to_catch_up",
+            "uptime",
+            "group",
+        ];
+        assert!(!others.iter().any(|name| is_up(name)));
         let missed = [
             "redis_hit_ratio",
             "hit_rate",

@@ -13,6 +13,8 @@ use crate::model::{SourceId, Time};
 
 /// Failed scrapes in a row until a target counts as down.
 const DOWN_SCRAPES: u32 = 2;
+/// Failed scrapes in a row until a target that never answered is told of.
+const NEVER_SCRAPES: u32 = 10;
 /// A series is silent after this many of its intervals …
 const SILENT_INTERVALS: i64 = 5;
 /// … and at least this long, in milliseconds.
@@ -33,6 +35,8 @@ const BLIND_MS_MIN: i64 = 60_000;
 pub enum Silence {
     /// A target's scrapes fail since.
     Down(SeriesIx, Time),
+    /// They failed ever since it is watched, from then on.
+    Never(SeriesIx, Time),
     /// They succeed again.
     Up(SeriesIx, Time),
     /// Everything an entity reported stopped; its last point.
@@ -137,12 +141,14 @@ impl SilenceWatch {
             let (_, scrapes) = self.down.remove(&series)?;
             return (scrapes >= DOWN_SCRAPES).then_some(Silence::Up(series, at));
         }
-        if !self.answered.contains(&series) {
-            return None;
-        }
+        let has_answered = self.answered.contains(&series);
         let (since, scrapes) = self.down.entry(series).or_insert((at, 0));
         *scrapes = scrapes.saturating_add(1);
-        (*scrapes >= DOWN_SCRAPES).then_some(Silence::Down(series, *since))
+        match *scrapes {
+            DOWN_SCRAPES.. if has_answered => Some(Silence::Down(series, *since)),
+            NEVER_SCRAPES.. => Some(Silence::Never(series, *since)),
+            _ => None,
+        }
     }
 
     /// A series that was silent has a point again.
@@ -300,6 +306,7 @@ impl SilenceWatch {
         let down = intake
             .of_entity(entity)
             .iter()
+            .filter(|ix| self.answered.contains(ix))
             .filter_map(|ix| self.down.get(ix))
             .filter(|(_, scrapes)| *scrapes >= DOWN_SCRAPES)
             .map(|(since, _)| *since)

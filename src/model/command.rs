@@ -127,6 +127,11 @@ pub enum Command {
         /// What you think; nothing takes back what was said.
         opinion: Option<Opinion>,
     },
+    /// Say that the level a metric has moved to is normal now: its finding ends without recovery.
+    Accept {
+        /// Which.
+        finding: FindingId,
+    },
     /// Stop or allow all automation.
     KillSwitch {
         /// Whether automation is stopped.
@@ -161,6 +166,7 @@ impl Command {
                 let opinion = opinion.map_or("not judged", Opinion::as_str);
                 format!("mark finding {} as {opinion}", finding.0)
             }
+            Self::Accept { finding } => format!("accept finding {} as normal", finding.0),
             Self::NameCause { incident, cause } => match cause {
                 Some(cause) => format!("name {} as the cause of {incident}", cause.name()),
                 None => format!("take back the cause of {incident}"),

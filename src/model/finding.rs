@@ -120,6 +120,9 @@ pub struct Finding {
     /// What stands behind it.
     #[serde(default)]
     pub explain: Option<Box<Explanation>>,
+    /// It ended without recovery: the level that lasted counts as normal, and why, untrusted.
+    #[serde(default)]
+    pub accepted: Option<Box<str>>,
 }
 
 impl Severity {

@@ -379,6 +379,7 @@ fn done(state: &State, command: &Command) -> String {
                 None => format!("No longer judged: {about}."),
             }
         }
+        Command::Accept { finding } => format!("Finding {} is normal from now on.", finding.0),
         Command::Resolve { incident } => format!("{incident} is declared over."),
         Command::Reopen { incident } => format!("{incident} is open again."),
         Command::Merge { incident, into } => format!("{incident} is part of {into} now."),

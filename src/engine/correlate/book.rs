@@ -421,6 +421,11 @@ impl Held {
         }
     }
 
+    /// Whether some of it ended without recovery: its level is the new normal.
+    pub fn has_accepted(&self) -> bool {
+        self.incident.findings.iter().any(|f| f.accepted.is_some())
+    }
+
     /// Adds a finding, or takes over how it is now.
     pub fn put_finding(&mut self, finding: &Finding, now: Time) {
         let incident = &mut self.incident;
@@ -461,8 +466,10 @@ impl Held {
         self.pending.summary = true;
         if is_open {
             self.findings_open.insert(finding.id);
-        } else {
-            self.findings_open.remove(&finding.id);
+        } else if self.findings_open.remove(&finding.id)
+            && let (Some(accepted), Some(at)) = (&finding.accepted, finding.ended)
+        {
+            self.tell(at, Lane::Automation, Some(finding.entity.clone()), accepted);
         }
         self.incident.impact.findings_open = self.findings_open.len() as u32;
     }

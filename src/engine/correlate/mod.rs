@@ -562,6 +562,9 @@ impl Correlator {
             Event::Quiet if held.hearing == Hearing::Silent => {
                 "nothing was heard of it since the restart".to_owned()
             }
+            Event::Quiet if held.has_accepted() => {
+                "what has not recovered is accepted as the new normal".to_owned()
+            }
             Event::Quiet => "all signals are back to normal".to_owned(),
             _ => format!("quiet for {}", words::duration(quiet_ms)),
         };

@@ -196,6 +196,15 @@ impl Baseline {
         self.level
     }
 
+    /// Moves by `height` as a whole, with a spread of at least `scatter` around it: the hours keep their
+    /// differences.
+    pub(super) fn shift(&mut self, height: f32, scatter: f32) {
+        self.level += height;
+        self.offset += height;
+        self.level_error = self.level_error.max(scatter);
+        self.season_error = self.season_error.max(scatter);
+    }
+
     /// Learns the spread anew: samples come at another pace, so they average over another time.
     pub(super) fn relearn_spread(&mut self) {
         self.spread_count = self.spread_count.min(RELEARN_FROM);

@@ -33,6 +33,17 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Adds the surprise of one sample and returns the evidence so far, as −log10 p.
     pub(super) fn step(&mut self, at: Time, surprise: f32, direction: Direction) -> f32 {
+        self.add(at, surprise, direction);
+        self.tail.score_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
+    }
+
+    /// The same, without learning how the sum is distributed: a fault is no guide to that.
+    pub(super) fn step_held(&mut self, at: Time, surprise: f32, direction: Direction) -> f32 {
+        self.add(at, surprise, direction);
+        self.tail.rate_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
+    }
+
+    fn add(&mut self, at: Time, surprise: f32, direction: Direction) {
         let down = direction == Direction::Down;
         let surprising = surprise > SURPRISE_REFERENCE;
         if surprising && down != self.down {
@@ -51,7 +62,6 @@ impl Evidence {
             self.sum *= CALM_KEEPS;
         }
         self.sum = (self.sum + gain).clamp(0.0, SUM_MAX);
-        self.tail.score_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
     }
 
     /// Forgets how the sum used to be distributed: under another predictor it is no guide.

@@ -59,8 +59,10 @@ pub enum Transition {
     Continues,
     /// It goes on, worse than before: the finding is to be updated.
     Worsened,
-    /// It is over.
+    /// It is over: the values are where they were expected before it.
     Closed,
+    /// It lasts, and is normal from now on.
+    Accepted,
 }
 
 impl Excursion {
@@ -102,6 +104,12 @@ impl Excursion {
                 Transition::Worsened
             }
         }
+    }
+
+    /// What lasts is normal from now on.
+    pub fn accept(&mut self) -> Transition {
+        self.peak = None;
+        Transition::Accepted
     }
 
     /// The clock was set back to `to`: nothing odd was seen later.

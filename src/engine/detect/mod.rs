@@ -2,7 +2,8 @@
 //!
 //! [`SeriesDetector::observe`] learns what is normal, asks every check of [`CHECKS`], calibrates each
 //! by the series' own past, and says how odd the sample is, since when, and against which band.
-//! [`Excursion`] turns verdicts into a finding's life; [`joint`] weighs the series of one entity.
+//! [`Excursion`] turns verdicts into a finding's life, while [`Hold`] keeps what was normal before it;
+//! [`joint`] weighs the series of one entity.
 //! Nothing here looks ahead, knows a range in advance, allocates per sample or reads a clock.
 
 mod alarms;
@@ -13,6 +14,7 @@ mod evidence;
 mod excursion;
 mod extreme;
 mod familiar;
+mod hold;
 pub mod joint;
 mod series;
 mod shape;
@@ -25,6 +27,7 @@ use thiserror::Error;
 
 pub use alarms::ALARM_SCORE;
 pub use excursion::{Excursion, OPEN_EVIDENCE, Peak, Transition};
+pub use hold::{HOLD_MS_MAX, HOLD_MS_MIN, Hold};
 pub use joint::{Call, Joint, Voice};
 pub use series::{Rarity, SeriesDetector};
 
@@ -33,7 +36,7 @@ use crate::model::{Band, Check, Direction, Time};
 /// A check agrees from this score on: one sample in a hundred.
 pub const AGREE_SCORE: f32 = 2.0;
 /// Version of the checks: counts up when the same values are judged otherwise.
-pub const DETECTOR_VERSION: u32 = 2;
+pub const DETECTOR_VERSION: u32 = 3;
 /// One row of the table of checks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CheckRow {

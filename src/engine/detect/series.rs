@@ -10,6 +10,7 @@ use super::cadence::{Cadence, INTERVAL_S_MIN, Pace};
 use super::change::Changes;
 use super::evidence::Evidence;
 use super::extreme::Extremes;
+use super::hold::Hold;
 use super::shape::Shapes;
 use super::tail::Tail;
 use super::{AGREE_SCORE, CHECKS, Maturity, Refused, Verdict, mean_weight};
@@ -40,7 +41,7 @@ const VALUE_MAX: f64 = 1e30;
 /// A value still for as many times its longest usual run is certainly a flat line.
 const FLAT_RUNS: f32 = 40.0;
 
-const SPIKE: usize = 0;
+pub(super) const SPIKE: usize = 0;
 const SHIFT: usize = 1;
 const RANGE: usize = 2;
 const QUANTILE: usize = 3;
@@ -69,6 +70,15 @@ pub struct SeriesDetector {
     baseline: Baseline,
     tails: [Tail; CALIBRATED],
     shapes: [Shapes; 2],
+}
+
+/// What turns values relative to the first one into values of the series.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sill {
+    /// The first value.
+    origin: f64,
+    /// The lowest of late, relative to it.
+    low: f32,
 }
 
 /// How unusual a deviation is, by what is kept.
@@ -122,7 +132,7 @@ impl SeriesDetector {
         }
         self.count = self.count.saturating_add(1);
         self.follow(pace);
-        let x = (value - self.origin).clamp(-VALUE_MAX, VALUE_MAX) as f32;
+        let x = self.sill().relative(value);
         let residual = self.baseline.step(&Point {
             at_ms: at.ms(),
             x,
@@ -144,7 +154,30 @@ impl SeriesDetector {
     /// What is expected at `at`, for a chart.
     pub fn band(&self, at: Time) -> Band {
         let (expected, scale) = self.baseline.expect(at.ms(), self.magnitude());
-        self.band_around(expected, scale)
+        self.sill().band(expected, scale, &self.tails[SPIKE])
+    }
+
+    /// Sets aside what is normal as of `at`, because it is no longer so.
+    pub fn hold(&self, at: Time) -> Hold {
+        Hold::new(
+            at,
+            self.sill(),
+            &self.baseline,
+            &self.tails[SPIKE],
+            &self.evidence,
+        )
+    }
+
+    /// It is over: what was normal before is normal again, and the fault has taught nothing.
+    pub fn recover(&mut self, hold: Hold) {
+        (self.baseline, self.tails[SPIKE], self.evidence) = hold.recovered();
+    }
+
+    /// What lasted is normal from now on.
+    pub fn accept(&mut self, hold: Hold) {
+        (self.baseline, self.tails[SPIKE]) = hold.accepted();
+        self.evidence = Evidence::default();
+        self.evidence_last = 0.0;
     }
 
     /// The clock was set back to `to`: samples go on from there, one interval after the last.
@@ -286,7 +319,9 @@ impl SeriesDetector {
             since: self.evidence.since(),
             scores,
             check: best_explanation(&scores, self.evidence.streak()),
-            expected: self.band_around(residual.expected, residual.scale),
+            expected: self
+                .sill()
+                .band(residual.expected, residual.scale, &self.tails[SPIKE]),
             seen,
             direction,
             deviation: residual.z.clamp(-DEVIATION_MAX, DEVIATION_MAX),
@@ -295,21 +330,35 @@ impl SeriesDetector {
     }
 
     fn magnitude(&self) -> f32 {
-        (self.origin + f64::from(self.baseline.level()))
-            .abs()
-            .min(VALUE_MAX) as f32
+        self.sill().magnitude(self.baseline.level())
+    }
+
+    fn sill(&self) -> Sill {
+        Sill {
+            origin: self.origin,
+            low: self.extremes.low(),
+        }
+    }
+}
+
+impl Sill {
+    /// A value, relative to the first one.
+    pub(super) fn relative(self, value: f64) -> f32 {
+        (value - self.origin).clamp(-VALUE_MAX, VALUE_MAX) as f32
+    }
+
+    /// How large the values of a series at `level` are.
+    pub(super) fn magnitude(self, level: f32) -> f32 {
+        (self.origin + f64::from(level)).abs().min(VALUE_MAX) as f32
     }
 
     /// The band covers what the tail of deviations calls usual, and stays positive for a series that
     /// never was negative.
-    fn band_around(&self, expected: f32, scale: f32) -> Band {
-        let half = scale
-            * self.tails[SPIKE]
-                .usual_max()
-                .clamp(BAND_SCALES_MIN, DEVIATION_MAX);
+    pub(super) fn band(self, expected: f32, scale: f32, tail: &Tail) -> Band {
+        let half = scale * tail.usual_max().clamp(BAND_SCALES_MIN, DEVIATION_MAX);
         let low = self.origin + f64::from(expected - half);
         let high = self.origin + f64::from(expected + half);
-        let lowest = self.origin + f64::from(self.extremes.low());
+        let lowest = self.origin + f64::from(self.low);
         // Extremes are kept relative to the origin in single precision: zero comes back as nearly zero.
         let rounding = (self.origin.abs() + f64::from(half)) * f64::from(f32::EPSILON) * 4.0;
         Band {
@@ -324,7 +373,7 @@ impl SeriesDetector {
 }
 
 /// A run of surprises is a shift, a surprise alone a spike; without either, the loudest check names it.
-fn best_explanation(scores: &[f32; CHECKS.len()], streak: u16) -> Check {
+pub(super) fn best_explanation(scores: &[f32; CHECKS.len()], streak: u16) -> Check {
     const SHIFT_STREAK: u16 = 3;
     if streak >= SHIFT_STREAK {
         return Check::LevelShift;

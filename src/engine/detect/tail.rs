@@ -48,6 +48,13 @@ impl Default for Tail {
 impl Tail {
     /// −log10 of the chance of a value as large as `value`, then learns it.
     pub(super) fn score(&mut self, value: f32) -> f32 {
+        let score = self.rate(value);
+        self.learn(value, bin(value));
+        score
+    }
+
+    /// The same, without learning it.
+    pub(super) fn rate(&self, value: f32) -> f32 {
         let bin = bin(value);
         let rank = f32::from(self.above(bin)) + 0.5 * f32::from(self.bins[bin]) + 0.5;
         let by_rank = log10(f32::from(self.count) + 1.0) - log10(rank);
@@ -57,16 +64,21 @@ impl Tail {
             by_rank.min(TAIL_SCORE)
         };
         let limit = log10(f32::from(self.count) + 2.0) + EXTRAPOLATION;
-        self.learn(value, bin);
         (0.5 * (by_rank + by_tail)).clamp(0.0, limit)
     }
 
     /// −log10 of the chance of `value` by the exponential tail alone, with a mean excess of at
     /// least `excess_min` and at most `excess_max`, then learns it. Not limited by the count.
     pub(super) fn score_tail(&mut self, value: f32, excess_min: f32, excess_max: f32) -> f32 {
+        let score = self.rate_tail(value, excess_min, excess_max);
+        self.learn(value, bin(value));
+        score
+    }
+
+    /// The same, without learning it.
+    pub(super) fn rate_tail(&self, value: f32, excess_min: f32, excess_max: f32) -> f32 {
         let excess = self.excess.clamp(excess_min, excess_max);
         let over = (value - self.quantile.min(excess_max)) / (excess * std::f32::consts::LN_10);
-        self.learn(value, bin(value));
         if over > 0.0 { TAIL_SCORE + over } else { 0.0 }
     }
 

@@ -75,6 +75,7 @@ impl LogFinding {
             pages: self.pages,
             text: self.text,
             explain: None,
+            accepted: None,
         }
     }
 }

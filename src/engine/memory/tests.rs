@@ -34,6 +34,7 @@ fn incident(id: u64, odd: &[(&str, &str)]) -> Incident {
         pages: true,
         text: Box::from("odd"),
         explain: None,
+        accepted: None,
     };
     let mut incident = Incident::opened(IncidentId(id), EntityId::parse(odd[0].0), at, at);
     incident.phase = Phase::Resolved;

@@ -241,6 +241,7 @@ impl Plans {
             | Command::Assign { .. }
             | Command::Note { .. }
             | Command::Mark { .. }
+            | Command::Accept { .. }
             | Command::Resolve { .. }
             | Command::Reopen { .. }
             | Command::Merge { .. }
@@ -319,6 +320,7 @@ impl Plans {
             | Command::Assign { .. }
             | Command::Note { .. }
             | Command::Mark { .. }
+            | Command::Accept { .. }
             | Command::Resolve { .. }
             | Command::Reopen { .. }
             | Command::Merge { .. }

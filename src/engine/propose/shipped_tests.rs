@@ -98,6 +98,7 @@ fn trouble(case: &Case) -> Incident {
         pages: true,
         text: Box::from("9, expected 0 to 1"),
         explain: None,
+        accepted: None,
     });
     trouble
 }
