@@ -161,6 +161,7 @@ fn view_of(engine: &Engine) -> View {
             .collect(),
         counts: engine.counts(),
         sources: BTreeMap::new(),
+        silences: engine.silences().map(|s| (s.id, s.clone())).collect(),
         automation_stopped: engine.automation_stopped(),
         mode: stormglass::model::Mode::Live,
         banner: String::new(),

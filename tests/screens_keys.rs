@@ -216,6 +216,7 @@ fn answers_and_refusals_are_told() {
         command: command.clone(),
         refused,
         notice: None,
+        silence: None,
     };
     console.told(Update::Replied(reply(None)));
     assert!(console.screen().contains("You have #4821."));

@@ -17,7 +17,10 @@ use super::{
     API_VERSION, AlertPage, AuditPage, CommandReply, ErrorBody, HEARTBEAT_MS, IncidentDetail,
     IncidentPage, Panels, ROLE_HEADER, RunbookRow, View, WatchMessage, path,
 };
-use crate::model::{Command, EntityId, Feedback, Fingerprint, IncidentId, Plan, Time, WhyAnswer};
+use crate::model::{
+    Command, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, MaintenanceRow, Plan,
+    Silence, SilencePreview, StageRow, Time, WhyAnswer,
+};
 
 /// Longest answer to anything but `watch`, in milliseconds.
 const ANSWER_MS_MAX: u64 = 10_000;
@@ -340,6 +343,30 @@ impl Client {
             vec![("incident", id.0.to_string()), ("entity", entity)]
         });
         self.get(path::RUNBOOKS, &pairs).await
+    }
+
+    /// All silences, those over of late included.
+    pub async fn silences(&self) -> Result<Vec<Silence>, ClientError> {
+        self.get(path::SILENCES, &[]).await
+    }
+
+    /// What matchers would hide now, and would have hidden in the last week.
+    pub async fn preview_silence(
+        &self,
+        matchers: &[LabelFilter],
+    ) -> Result<SilencePreview, ClientError> {
+        let pairs: Vec<_> = matchers.iter().map(|m| ("match", m.to_string())).collect();
+        self.get(path::SILENCE_PREVIEW, &pairs).await
+    }
+
+    /// Maintenance windows of the config.
+    pub async fn maintenance(&self) -> Result<Vec<MaintenanceRow>, ClientError> {
+        self.get(path::MAINTENANCE, &[]).await
+    }
+
+    /// The stages signals go through, with what each did.
+    pub async fn stages(&self) -> Result<Vec<StageRow>, ClientError> {
+        self.get(path::STAGES, &[]).await
     }
 
     /// What people said of findings, and the bars that follow from it.

@@ -10,8 +10,8 @@ mod view;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AlertRow, Chart, Command, Incident, IncidentRow, LogGroup, Plan, Record, Refusal, Time,
-    TraceView,
+    AlertRow, Chart, Command, Incident, IncidentRow, LogGroup, Plan, Record, Refusal, SilenceId,
+    Time, TraceView,
 };
 
 pub use narrative::{WriteTime, narrative};
@@ -54,6 +54,16 @@ pub mod path {
     /// `GET`: [`super::WhyAnswer`](crate::model::WhyAnswer): why a series did or did not make a finding;
     /// `?series=…&at=RFC3339`.
     pub const WHY: &str = "/api/v1/why";
+    /// `GET`: all [`super::Silence`](crate::model::Silence)s, those over of late included. One is made,
+    /// changed and ended by the commands `silence` and `expire`.
+    pub const SILENCES: &str = "/api/v1/silences";
+    /// `GET`: a [`super::SilencePreview`](crate::model::SilencePreview): what matchers would hide now, and
+    /// would have hidden in the last week; `?match=service="cart"&match=…`.
+    pub const SILENCE_PREVIEW: &str = "/api/v1/silences/preview";
+    /// `GET`: maintenance windows of the config as [`super::MaintenanceRow`](crate::model::MaintenanceRow)s.
+    pub const MAINTENANCE: &str = "/api/v1/maintenance";
+    /// `GET`: the stages signals go through as [`super::StageRow`](crate::model::StageRow)s, in order.
+    pub const STAGES: &str = "/api/v1/stages";
     /// `GET`: the journal, newest last; `?after=LINE&limit=N`.
     pub const AUDIT: &str = "/api/v1/audit";
 }
@@ -157,6 +167,9 @@ pub struct CommandReply {
     /// What must be known of one that was obeyed: a brake works also when it cannot be written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// The silence that was made, changed or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<SilenceId>,
 }
 
 /// The body of every error answer.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::{
-    Actor, Counts, Delta, EntityId, Health, IncidentId, IncidentRow, Mode, SourceRow, Time,
+    Actor, Counts, Delta, EntityId, Health, IncidentId, IncidentRow, Mode, Silence, SilenceId,
+    SourceRow, Time,
 };
 
 /// Everything a console needs for its first screen. Bounded by open incidents and known entities,
@@ -31,6 +32,9 @@ pub struct View {
     pub counts: Counts,
     /// Sources by name.
     pub sources: BTreeMap<String, SourceRow>,
+    /// Silences, those over of late included. Bounded by the engine.
+    #[serde(default)]
+    pub silences: BTreeMap<SilenceId, Silence>,
     /// Whether the kill switch is on.
     pub automation_stopped: bool,
     /// Whether this is the present.
@@ -63,6 +67,7 @@ impl View {
             entities: BTreeMap::new(),
             counts: Counts::default(),
             sources: BTreeMap::new(),
+            silences: BTreeMap::new(),
             automation_stopped: false,
             mode: Mode::Live,
             banner: String::new(),
@@ -102,6 +107,12 @@ impl View {
             Delta::Counts(counts) => self.counts = *counts,
             Delta::Source(row) => {
                 self.sources.insert(row.name.clone(), row.clone());
+            }
+            Delta::Silence(silence) => {
+                self.silences.insert(silence.id, (**silence).clone());
+            }
+            Delta::SilenceGone(id) => {
+                self.silences.remove(id);
             }
             Delta::Automation { stopped } => self.automation_stopped = *stopped,
             Delta::Mode(mode) => self.mode = *mode,

@@ -139,6 +139,12 @@ fn words(record: &Record) -> (String, String) {
             );
             (label.by.clone(), what)
         }
+        Record::Silence { silence } => {
+            let (id, kind, matchers) =
+                (silence.id.0, silence.kind.as_str(), silence.matchers_text());
+            let what = format!("{kind} {id} until {}: {matchers}", silence.ends_at);
+            (engine(), what)
+        }
         Record::Decision { by, what, refused } => {
             let outcome = refused
                 .as_ref()

@@ -4,12 +4,13 @@ use clap::Args;
 
 use super::Common;
 use super::output::{
-    Failure, Style, Table, age, incident_number, line, print, print_json, priority, safe, styled,
+    Failure, Style, Table, age, clock, incident_number, line, print, print_json, priority, safe,
+    styled,
 };
 use super::place::client;
 use crate::api::client::IncidentQuery;
 use crate::api::{Page, WatchMessage};
-use crate::model::{AlertRow, Fingerprint, IncidentId, IncidentRow, Phase, Time};
+use crate::model::{AlertRow, Fingerprint, HeldBack, IncidentId, IncidentRow, Phase, Time};
 
 /// Alerts on one page.
 const ALERTS_PAGE: usize = 200;
@@ -33,6 +34,9 @@ pub struct AlertsArgs {
     /// Only those of this incident
     #[arg(long, value_name = "ID", value_parser = incident_number)]
     incident: Option<u64>,
+    /// Only those held back
+    #[arg(long)]
+    held: bool,
     /// At most this many
     #[arg(long, default_value_t = ALERTS_PAGE)]
     limit: usize,
@@ -119,7 +123,8 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
         let wanted = args.limit.saturating_sub(rows.len()).clamp(1, ALERTS_PAGE);
         let Page { items, next, total } = client.alerts(incident, after, wanted).await?;
         after = items.last().map(|row| row.fingerprint);
-        rows.extend(items);
+        let is_wanted = |row: &AlertRow| !args.held || row.held.is_some();
+        rows.extend(items.into_iter().filter(is_wanted));
         if next.is_none() || rows.len() >= args.limit {
             break total;
         }
@@ -130,7 +135,15 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
     let now = client.view().await?.at;
     let mut table = Table::new(["ALERT", "P", "STATE", "WHERE", "AGE", "INCIDENT", "WHAT"]);
     for row in &rows {
-        let state = if row.firing { "firing" } else { "resolved" };
+        let state = match &row.held {
+            Some(held) => held.stage.as_str(),
+            None if row.firing => "firing",
+            None => "resolved",
+        };
+        let what = row.held.as_ref().map_or_else(
+            || safe(&row.summary),
+            |held| format!("{} [{}]", safe(&row.summary), held_words(held, now)),
+        );
         table.row([
             safe(row.labels.get("alertname").unwrap_or("unnamed alert")),
             priority(row.severity),
@@ -138,11 +151,11 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
             safe(row.entity.as_str()),
             age(row.starts_at, now),
             row.incident.map_or_else(dash, |id| id.to_string()),
-            safe(&row.summary),
+            what,
         ]);
     }
     let mut text = table.render();
-    if (rows.len() as u64) < total {
+    if (rows.len() as u64) < total && !args.held {
         let shown = rows.len();
         line(
             &mut text,
@@ -150,6 +163,14 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
         );
     }
     print(&text)
+}
+
+/// Why an alert is held back, and until when.
+pub(super) fn held_words(held: &HeldBack, now: Time) -> String {
+    let until = held.until.map_or_else(String::new, |until| {
+        format!(", until {}", clock(until, now))
+    });
+    format!("{}{until}", safe(&held.why))
 }
 
 /// Lists runbooks.

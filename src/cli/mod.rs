@@ -24,6 +24,7 @@ mod scratch;
 mod serve;
 mod shell;
 mod show;
+mod silence;
 mod why;
 
 use std::path::PathBuf;
@@ -136,6 +137,12 @@ enum Cmd {
     Runbooks,
     /// List alerts
     Alerts(list::AlertsArgs),
+    /// Hold alerts back, list what is held back, or look at what that hides
+    Silence(silence::SilenceArgs),
+    /// Open, close and list maintenance windows
+    Maintenance(silence::MaintenanceArgs),
+    /// List the stages that signals go through, with what each did
+    Stages,
     /// Print the journal, or verify that nobody has changed it
     Audit(audit::AuditArgs),
     /// See a recording again: on a console, or as what the engine concluded, one JSON object a line
@@ -208,6 +215,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Automation(args) => plan::automation(common, &args).await,
         Cmd::Runbooks => list::runbooks(common).await,
         Cmd::Alerts(args) => list::alerts(common, &args).await,
+        Cmd::Silence(args) => silence::silence(common, &args).await,
+        Cmd::Maintenance(args) => silence::maintenance(common, &args).await,
+        Cmd::Stages => silence::stages(common).await,
         Cmd::Audit(args) => audit::run(common, &args).await,
         Cmd::Replay(args) => replay::run(common, &args).await,
         Cmd::Record(args) => record::run(common, &args),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::SloConfig;
+use super::{InhibitConfig, MaintenanceConfig, SloConfig};
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,12 +20,22 @@ pub struct EngineConfig {
     pub clock_skew_s_max: u32,
     /// An incident whose signals are all back to normal is resolved after this long, in seconds.
     pub resolve_after_s: u32,
+    /// A silence may last this long, in hours.
+    pub silence_hours_max: u32,
+    /// People are warned this long before a silence ends that still holds something back, in seconds.
+    pub silence_warn_s: u32,
+    /// Whether alerts that usually clear by themselves are given the time to.
+    pub wait_for_transients: bool,
     /// Edges known without seeing a trace.
     pub dependencies: Vec<DeclaredEdge>,
     /// What the team knows of its entities: the catalogue.
     pub entities: Vec<DeclaredEntity>,
     /// Objectives whose budget is watched.
     pub slo: Vec<SloConfig>,
+    /// When nobody wants to hear of what.
+    pub maintenance: Vec<MaintenanceConfig>,
+    /// Which alerts speak for which.
+    pub inhibit: Vec<InhibitConfig>,
     /// Who must agree to what.
     pub policy: PolicyConfig,
 }
@@ -84,9 +94,14 @@ impl Default for EngineConfig {
             alert_resolve_timeout_s: 300,
             clock_skew_s_max: 3_600,
             resolve_after_s: 300,
+            silence_hours_max: 168,
+            silence_warn_s: 600,
+            wait_for_transients: true,
             dependencies: Vec::new(),
             entities: Vec::new(),
             slo: Vec::new(),
+            maintenance: Vec::new(),
+            inhibit: Vec::new(),
             policy: PolicyConfig::default(),
         }
     }

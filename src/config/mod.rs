@@ -6,6 +6,7 @@
 mod access;
 mod catalogue;
 mod engine;
+mod hold;
 mod kind;
 mod notify;
 mod parse;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use access::{OperatorConfig, TlsConfig};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
+pub use hold::{InhibitConfig, MaintenanceConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use notify::NotifyConfig;
 pub use parse::{ConfigError, Warning, parse};
@@ -75,8 +77,8 @@ pub struct Config {
     pub sources: SourcesConfig,
     /// The flight recorder.
     pub recorder: RecorderConfig,
-    /// The engine. In the file, its `dependencies` and `entities` are `[[dependencies]]` and
-    /// `[[entities]]` at the top level.
+    /// The engine. In the file, its `dependencies`, `entities`, `slo`, `maintenance` and `inhibit` are
+    /// lists at the top level, such as `[[entities]]`.
     pub engine: EngineConfig,
 }
 

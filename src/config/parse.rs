@@ -58,17 +58,21 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
     Ok((config, warnings.collect()))
 }
 
-/// The file as written: `[[dependencies]]`, `[[entities]]` and `[[slo]]` are at the top level there, and in the
-/// engine's settings here.
+/// The file as written: `[[dependencies]]`, `[[entities]]`, `[[slo]]`, `[[maintenance]]` and `[[inhibit]]` are at
+/// the top level there, and in the engine's settings here.
 fn build(text: &str) -> Result<Config, toml::de::Error> {
     let mut root: toml::Table = toml::from_str(text)?;
     let dependencies = declared(&mut root, "dependencies")?;
     let entities = declared(&mut root, "entities")?;
     let slo = declared(&mut root, "slo")?;
+    let maintenance = declared(&mut root, "maintenance")?;
+    let inhibit = declared(&mut root, "inhibit")?;
     let mut config = Config::deserialize(toml::Value::Table(root))?;
     config.engine.dependencies = dependencies;
     config.engine.entities = entities;
     config.engine.slo = slo;
+    config.engine.maintenance = maintenance;
+    config.engine.inhibit = inhibit;
     Ok(config)
 }
 
@@ -288,8 +292,25 @@ impl Check<'_> {
                 self.error(&nth_span(root, "slo", i), &why);
             }
         }
+        self.held_back(config, root);
         self.targets(config, root);
         self.one_meaning(config, root);
+    }
+
+    /// Windows that never open and rules that never apply are mistakes.
+    fn held_back(&mut self, config: &Config, root: &DeTable<'_>) {
+        for (i, window) in config.engine.maintenance.iter().enumerate() {
+            let wrong = [window.matchers().err(), window.schedule().err()];
+            for why in wrong.into_iter().flatten() {
+                self.error(&nth_span(root, "maintenance", i), &why);
+            }
+        }
+        for (i, rule) in config.engine.inhibit.iter().enumerate() {
+            let wrong = [rule.sources().err(), rule.targets().err()];
+            for why in wrong.into_iter().flatten() {
+                self.error(&nth_span(root, "inhibit", i), &why);
+            }
+        }
     }
 
     /// What cannot be scraped is told now, not by a source that never works.

@@ -568,6 +568,24 @@ pub const SETTINGS: &[Setting] = &[
         "An incident whose signals are all back to normal is resolved after this long, in seconds.",
     ),
     row(
+        "engine.silence_hours_max",
+        Kind::Integer(1, 8_760),
+        "168",
+        "A silence, or a maintenance window opened by hand, may last this long, in hours.",
+    ),
+    row(
+        "engine.silence_warn_s",
+        Kind::Integer(0, 86_400),
+        "600",
+        "People are warned this long before a silence ends that still holds something back, in seconds.",
+    ),
+    row(
+        "engine.wait_for_transients",
+        Kind::Flag,
+        "true",
+        "Give alerts that usually clear by themselves the time to. Never one that is critical or little known; what waits is shown and counted.",
+    ),
+    row(
         "engine.policy.allow_run",
         Kind::Flag,
         "true",
@@ -676,6 +694,84 @@ pub const SETTINGS: &[Setting] = &[
         "Counter of failed requests; all series of the entity with this name count.",
     ),
     row("slo[].total", Kind::Text, "", "Counter of all requests."),
+    row(
+        "maintenance[].name",
+        Kind::Text,
+        "",
+        "A maintenance window: alerts that fit are held back while it is open. Its name, shown.",
+    ),
+    row(
+        "maintenance[].matchers",
+        Kind::TextList,
+        "",
+        "Matchers as Alertmanager writes them, such as `[\"service=db\", \"env=~\\\"prod.*\\\"\"]`; all must fit an alert's labels.",
+    ),
+    row(
+        "maintenance[].reason",
+        Kind::Text,
+        "",
+        "Why, shown beside what it holds back.",
+    ),
+    row(
+        "maintenance[].from",
+        Kind::Text,
+        "",
+        "When it opens, once: `2026-11-22T01:00:00+01:00`.",
+    ),
+    row(
+        "maintenance[].until",
+        Kind::Text,
+        "",
+        "When it closes, once.",
+    ),
+    row(
+        "maintenance[].days",
+        Kind::TextList,
+        "",
+        "Days on which it opens every week: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`. Default: every day.",
+    ),
+    row(
+        "maintenance[].at",
+        Kind::Text,
+        "",
+        "Time of day at which it opens, `02:30`. One that the clock is put forward over is an hour later.",
+    ),
+    row(
+        "maintenance[].minutes",
+        Kind::Integer(1, 7 * 24 * 60),
+        "",
+        "How long it is open then.",
+    ),
+    row(
+        "maintenance[].time_zone",
+        Kind::Text,
+        "\"UTC\"",
+        "Where that is the time of day, such as `Europe/Berlin`; its summer time is followed.",
+    ),
+    row(
+        "inhibit[].name",
+        Kind::Text,
+        "",
+        "A rule of inhibition: alerts that fit `target` are held back while one fires that fits `source`. Its name, shown.",
+    ),
+    row(
+        "inhibit[].source",
+        Kind::TextList,
+        "",
+        "Matchers of the alerts that speak for others.",
+    ),
+    row(
+        "inhibit[].target",
+        Kind::TextList,
+        "",
+        "Matchers of the alerts that need not be told besides. An alert that is both does not hold back its own kind.",
+    ),
+    row(
+        "inhibit[].equal",
+        Kind::TextList,
+        "",
+        "Labels in which both must agree; one that both lack agrees.",
+    ),
 ];
 
 /// Settings without which their table makes no sense.
@@ -697,6 +793,11 @@ pub(super) const REQUIRED: &[&str] = &[
     "slo[].objective",
     "slo[].failed",
     "slo[].total",
+    "maintenance[].name",
+    "maintenance[].matchers",
+    "inhibit[].name",
+    "inhibit[].source",
+    "inhibit[].target",
 ];
 
 const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {

@@ -309,8 +309,13 @@ impl Core {
             }
             Err(why) => (Some(Refusal::NotDurable { why }), None),
         };
+        let silence = decided.iter().find_map(|entry| match &entry.record {
+            Record::Silence { silence } if refused.is_none() => Some(silence.id),
+            _ => None,
+        });
         let answer = CommandReply {
             command: what,
+            silence,
             refused,
             notice,
         };

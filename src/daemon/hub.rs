@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use crate::api::{HEARTBEAT_MS, View, WatchMessage};
-use crate::model::{Actor, Delta, EntityId, IncidentId, Time};
+use crate::model::{Actor, Delta, EntityId, IncidentId, SilenceId, Time};
 
 /// Messages an outbox holds before its console is sent a snapshot instead.
 const OUTBOX_MESSAGES_MAX: usize = 256;
@@ -56,6 +56,7 @@ enum Row {
     Entity(EntityId),
     Counts,
     Source(String),
+    Silence(SilenceId),
     Automation,
     Mode,
     Banner,
@@ -283,6 +284,8 @@ impl DeltaBuffer {
             Delta::EntityGone(id) => Row::Entity(id.clone()),
             Delta::Counts(_) => Row::Counts,
             Delta::Source(row) => Row::Source(row.name.clone()),
+            Delta::Silence(silence) => Row::Silence(silence.id),
+            Delta::SilenceGone(id) => Row::Silence(*id),
             Delta::Automation { .. } => Row::Automation,
             Delta::Mode(_) => Row::Mode,
             Delta::Banner(_) => Row::Banner,
@@ -326,6 +329,7 @@ mod tests {
             entities: BTreeMap::new(),
             counts: Counts::default(),
             sources: BTreeMap::new(),
+            silences: BTreeMap::new(),
             automation_stopped: false,
             mode: crate::model::Mode::Live,
             banner: String::new(),

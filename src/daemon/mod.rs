@@ -549,6 +549,7 @@ fn first_view(engine: &Engine, config: &Config, notices: &Notices, at: Time) -> 
             .map(|(id, health)| (id.clone(), health))
             .collect(),
         counts: engine.counts(),
+        silences: engine.silences().map(|s| (s.id, s.clone())).collect(),
         automation_stopped: engine.automation_stopped(),
         banner: notices.banner(),
         ..View::empty(&config.environment, nobody, at)

@@ -168,5 +168,6 @@ fn refuse(request: CommandRequest) {
         command: what,
         refused: Some(Refusal::Replay),
         notice: None,
+        silence: None,
     });
 }

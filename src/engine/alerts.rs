@@ -45,6 +45,8 @@ pub struct AlertState {
     pub firing: bool,
     /// The incident it belongs to.
     pub incident: Option<IncidentId>,
+    /// Whether it is held back, so that its incident does not count it.
+    is_held: bool,
     /// When it last changed between firing and resolved, and how often in quick succession.
     changed_at: Time,
     changes: u8,
@@ -77,6 +79,9 @@ pub struct Alerts {
     /// Alerts that go on and off; told once, and once when it ends.
     flapping: BTreeSet<Fingerprint>,
     firing: u64,
+    /// Sent again since the start, and begun to flap.
+    resent: u64,
+    flapped: u64,
 }
 
 /// The times of an alert as far as they are believed.
@@ -197,6 +202,7 @@ impl Alerts {
             ends_at,
             firing: true,
             incident: None,
+            is_held: false,
             changed_at: now,
             changes: 1,
         };
@@ -209,10 +215,14 @@ impl Alerts {
         match (was, is) {
             (false, true) => self.firing += 1,
             (true, false) => self.firing -= 1,
-            _ => return AlertChange::Resent,
+            _ => {
+                self.resent += 1;
+                return AlertChange::Resent;
+            }
         }
         if flaps {
             return if self.flapping.insert(fingerprint) {
+                self.flapped += 1;
                 AlertChange::Flapping(fingerprint)
             } else {
                 AlertChange::Resent
@@ -319,10 +329,37 @@ impl Alerts {
         self.table.get(&fingerprint)
     }
 
-    /// Whether an alert counts as firing: it does, or it goes on and off.
-    pub fn counts_as_firing(&self, fingerprint: Fingerprint) -> bool {
+    /// Whether an alert fires, or goes on and off, held back or not.
+    pub fn fires(&self, fingerprint: Fingerprint) -> bool {
         let fires = |held: &AlertState| held.firing;
         self.flapping.contains(&fingerprint) || self.get(fingerprint).is_some_and(fires)
+    }
+
+    /// Whether its incident counts an alert as firing: it fires, and is not held back.
+    pub fn counts_as_firing(&self, fingerprint: Fingerprint) -> bool {
+        self.fires(fingerprint) && !self.get(fingerprint).is_some_and(|held| held.is_held)
+    }
+
+    /// Marks an alert as held back, or not.
+    pub fn hold(&mut self, fingerprint: Fingerprint, is_held: bool) {
+        if let Some(held) = self.table.get_mut(&fingerprint) {
+            held.is_held = is_held;
+        }
+    }
+
+    /// Alerts sent again since the start, with nothing new.
+    pub fn resent(&self) -> u64 {
+        self.resent
+    }
+
+    /// Alerts that began to go on and off since the start.
+    pub fn flapped(&self) -> u64 {
+        self.flapped
+    }
+
+    /// Alerts that go on and off now.
+    pub fn flapping(&self) -> usize {
+        self.flapping.len()
     }
 
     /// Alerts firing.
@@ -380,6 +417,7 @@ impl Alerts {
             ends_at: state.ends_at,
             firing: state.firing,
             incident: state.incident,
+            held: None,
         })
     }
 }

@@ -14,6 +14,7 @@ use super::Engine;
 use super::changes::Changes;
 use super::entities::{EntityIx, EntityRow};
 use super::forecast::Forecasts;
+use super::hold::{Habit, Habits};
 use super::intake::{Intake, Pair, SeriesIx, SeriesRow};
 use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
@@ -26,7 +27,7 @@ use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Ti
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 8;
+pub const CHECKPOINT_VERSION: u32 = 9;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -56,6 +57,7 @@ enum Stage {
     Waiting(Option<TraceId>),
     Exemplars(Option<(EntityIx, Reason)>),
     Alerts(Option<Fingerprint>),
+    Habits(Option<Fingerprint>),
     Rest,
     Entities(usize),
     Done,
@@ -73,6 +75,7 @@ enum Tag {
     Rest = 6,
     Entities = 7,
     Alerts = 8,
+    Habits = 9,
 }
 
 /// Everything that is small.
@@ -89,6 +92,7 @@ type Rest = (
     u64,
     Vec<(String, Minutes)>,
     Forecasts,
+    Option<Time>,
 );
 
 /// The parts put together again.
@@ -97,6 +101,7 @@ struct Parts {
     series: Vec<SeriesRow>,
     logs: Vec<(EntityId, EntityLogs)>,
     traces: TraceTables,
+    habits: Vec<(Fingerprint, Habit)>,
     rest: Option<Rest>,
     entities: Vec<EntityRow>,
     alerts: Vec<FiringAlert>,
@@ -155,7 +160,12 @@ impl Engine {
                     let rows = self.firing_alerts(after, ALERTS_PER_PART);
                     let last = rows.last().map(|held| held.alert.fingerprint);
                     let on = last.map(|last| Stage::Alerts(Some(last)));
-                    (part(Tag::Alerts, &rows), on.unwrap_or(Stage::Rest))
+                    (part(Tag::Alerts, &rows), on.unwrap_or(Stage::Habits(None)))
+                }
+                Stage::Habits(after) => {
+                    let rows = self.holds.habits().saved(after, ROWS_PER_PART);
+                    let on = rows.last().map(|(key, _)| Stage::Habits(Some(**key)));
+                    (part(Tag::Habits, &rows), on.unwrap_or(Stage::Rest))
                 }
                 Stage::Rest => (Some(self.rest(cursor.series)), Stage::Entities(0)),
                 Stage::Entities(from) => {
@@ -195,6 +205,7 @@ impl Engine {
             self.entities.refused(),
             self.slos.saved(),
             &self.forecasts,
+            self.holds.habits().began(),
         );
         encode(Tag::Rest, &rest)
     }
@@ -234,6 +245,7 @@ impl Engine {
             entities_refused,
             slos,
             forecasts,
+            habits_began,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -272,6 +284,8 @@ impl Engine {
         self.silence.mend(&self.intake);
         self.slos.restore(slos);
         self.forecasts = forecasts;
+        self.holds
+            .restore_habits(Habits::restored(parts.habits, habits_began));
         (self.changes, self.refusals) = (changes, refusals);
         Some(())
     }
@@ -289,6 +303,7 @@ impl Parts {
             tag if tag == Tag::Exemplars as u8 => {
                 self.traces.exemplars.append(&mut decode(bytes)?);
             }
+            tag if tag == Tag::Habits as u8 => self.habits.append(&mut decode(bytes)?),
             tag if tag == Tag::Rest as u8 => self.rest = Some(decode(bytes)?),
             tag if tag == Tag::Entities as u8 => self.entities.append(&mut decode(bytes)?),
             tag if tag == Tag::Alerts as u8 => self.alerts.append(&mut decode(bytes)?),
@@ -489,11 +504,12 @@ mod tests {
             json(serde_json::to_value(&engine.forecasts)),
             json(serde_json::to_value(engine.entities.saved_rows(0, 1))),
             json(serde_json::to_value(engine.firing_alerts(None, 1))),
+            json(serde_json::to_value(engine.holds.habits().saved(None, 1))),
         ];
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (8, "a9045ab9868e08af".to_owned()),
+            (9, "0000".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -15,8 +15,8 @@ use super::recovery::{self, Recovery, Sight};
 use super::topology::Topology;
 use crate::model::{
     Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Input, Labels,
-    LabelsBuilder, Lane, Phase, Plan, PlanState, Record, Refusal, Runbook, Stamped, StepEvent,
-    Time, TrueCause,
+    LabelsBuilder, Lane, Phase, Plan, PlanState, Record, Refusal, Runbook, Silence, Stamped,
+    StepEvent, Time, TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -138,6 +138,11 @@ pub(super) fn cut_note(text: &str) -> &str {
     &text[..text.floor_char_boundary(NOTE_BYTES_MAX)]
 }
 
+fn silence_record(silence: Silence) -> Record {
+    let silence = Box::new(silence);
+    Record::Silence { silence }
+}
+
 /// The record of a decision.
 fn decision(by: &Actor, what: &Command, refused: Option<Refusal>) -> Record {
     Record::Decision {
@@ -232,20 +237,50 @@ impl Engine {
     /// The same for commands that are not about plans.
     fn rehearse_own(&self, now: Time, by: &Actor, what: &Command) -> Vec<Record> {
         let allowed = self.may(by, what);
-        let (label, answer) = match (allowed, what) {
-            (Ok(()), Command::Mark { finding, opinion }) => {
-                match self.label(now, by, *finding, *opinion) {
-                    Ok(label) => (Some(label), Ok(())),
-                    Err(refusal) => (None, Err(refusal)),
-                }
+        let decided = allowed.and_then(|()| match what {
+            Command::Mark { finding, opinion } => {
+                let label = self.label(now, by, *finding, *opinion)?;
+                let label = Box::new(label);
+                Ok(Some(Record::Label { label }))
             }
-            (answer, _) => (None, answer),
-        };
-        let label = label.map(|label| Record::Label {
-            label: Box::new(label),
+            _ => Ok(self.decided_silence(now, by, what)?.map(silence_record)),
         });
-        let decision = decision(by, what, answer.err());
-        label.into_iter().chain([decision]).collect()
+        let (record, refused) = match decided {
+            Ok(record) => (record, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let decision = decision(by, what, refused);
+        record.into_iter().chain([decision]).collect()
+    }
+
+    /// The silence that a command makes, changes or ends, as it is then.
+    fn decided_silence(
+        &self,
+        now: Time,
+        by: &Actor,
+        what: &Command,
+    ) -> Result<Option<Silence>, Refusal> {
+        match what {
+            Command::Silence { spec, twin } => {
+                self.draft_silence(now, by, spec, twin.as_ref()).map(Some)
+            }
+            Command::Expire { silence } => self.draft_expiry(now, *silence).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Puts a silence in force, or ends one.
+    fn decide_silence(
+        &mut self,
+        by: &Actor,
+        what: &Command,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        if let Some(silence) = self.decided_silence(self.now, by, what)? {
+            effects.push(Effect::Record(silence_record(silence.clone())));
+            self.put_silence(silence);
+        }
+        Ok(())
     }
 
     /// A person asks for something.
@@ -258,6 +293,9 @@ impl Engine {
         }
         let answer = self.may(by, what).and_then(|()| match what {
             Command::Mark { finding, opinion } => self.mark(by, *finding, *opinion, effects),
+            Command::Silence { .. } | Command::Expire { .. } => {
+                self.decide_silence(by, what, effects)
+            }
             _ => self.decide(by, what),
         });
         effects.push(Effect::Record(decision(by, what, answer.err())));
@@ -302,6 +340,8 @@ impl Engine {
             | Command::RollBack { .. }
             | Command::Settle { .. }
             | Command::Mark { .. }
+            | Command::Silence { .. }
+            | Command::Expire { .. }
             | Command::KillSwitch { .. } => Ok(()),
         }
     }
@@ -371,6 +411,8 @@ impl Engine {
             | Command::RollBack { .. }
             | Command::Settle { .. }
             | Command::Mark { .. }
+            | Command::Silence { .. }
+            | Command::Expire { .. }
             | Command::KillSwitch { .. } => {}
         }
         Ok(())

@@ -121,6 +121,8 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         | Command::Propose { .. }
         | Command::Reject { .. }
         | Command::RollBack { .. }
+        | Command::Silence { .. }
+        | Command::Expire { .. }
         | Command::KillSwitch { on: true } => Role::Responder,
     };
     if by.role >= needed {
@@ -139,6 +141,7 @@ pub fn says_enough(what: &Command) -> Result<(), Refusal> {
         Command::Assign { to, .. } => ("the name", to.as_str()),
         Command::Note { text, .. } => ("the note", text.as_str()),
         Command::Reject { reason, .. } => ("the reason", reason.as_str()),
+        Command::Silence { spec, .. } => ("the reason", spec.reason.as_str()),
         Command::NameCause {
             cause: Some(cause), ..
         } => ("the entity", cause.name()),

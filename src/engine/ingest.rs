@@ -155,7 +155,7 @@ impl Engine {
         if change == AlertChange::Refused {
             self.refusals.add(Refused::AlertsMax);
         }
-        self.with_correlator(|correlator, world| correlator.on_alert(change, world));
+        self.alert_changed(change);
         change
     }
 
@@ -196,6 +196,7 @@ impl Engine {
         if !self.opinions.admit(&mut seen, entity) {
             return;
         }
+        seen.pages = seen.pages && self.may_page(seen.sick);
         self.findings.note(seen, |ix| entities.id(ix).clone());
     }
 

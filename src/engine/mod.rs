@@ -1,7 +1,7 @@
 //! The pure core: [`Engine::step`] turns one stamped input into effects.
 //!
 //! In the order a signal meets them: `intake` (which series and entity), `detect`, `logs`, `traces` and
-//! `silence` (is this odd), `findings` (one for each odd thing), `correlate` (incidents), `case` and
+//! `silence` (is this odd), `findings` (one for each odd thing), `hold` (is it told now), `correlate` (incidents), `case` and
 //! `diagnose` (why), `plans` (what to do about it).
 //!
 //! It never does I/O, reads a clock, starts a thread or draws randomness, and it never iterates a
@@ -23,6 +23,7 @@ mod forecast;
 mod gone;
 pub mod govern;
 mod history;
+mod hold;
 mod ingest;
 mod intake;
 mod judge;
@@ -55,13 +56,14 @@ use crate::model::{
     IncidentId, IncidentRow, Input, Plan, PlanId, Process, Provenance, Record, RunId, Runbook,
     Stamped, Time,
 };
-use alerts::Alerts;
+use alerts::{AlertChange, Alerts};
 use changes::Changes;
 use correlate::Correlator;
 use entities::Entities;
 use feedback::Opinions;
 use findings::Findings;
 use forecast::Forecasts;
+use hold::Holds;
 use intake::Intake;
 use judge::Odd;
 use logs::LogWatch;
@@ -109,6 +111,7 @@ pub struct Engine {
     seen_logs: bool,
     traces: Traces,
     alerts: Alerts,
+    holds: Holds,
     changes: Changes,
     findings: Findings,
     opinions: Opinions,
@@ -149,6 +152,7 @@ impl Engine {
             slos: Slos::new(&config.slo),
             forecasts: Forecasts::default(),
             plans: Plans::new(config.policy.clone(), runbooks),
+            holds: Holds::new(&config),
             config,
             now: Time::ZERO,
             seq: 0,
@@ -205,14 +209,15 @@ impl Engine {
             self.logs.skip_to(self.now);
         }
         for fingerprint in self.alerts.expire(self.now) {
-            let over = alerts::AlertChange::Resolved(fingerprint);
-            self.with_correlator(|correlator, world| correlator.on_alert(over, world));
+            self.alert_changed(AlertChange::Resolved(fingerprint));
         }
         for (fingerprint, firing) in self.alerts.settle(self.now) {
-            self.with_correlator(|correlator, world| {
-                correlator.on_alert_settled(fingerprint, firing, world);
-            });
+            // One that goes on and off counts as firing already.
+            if !firing {
+                self.alert_changed(AlertChange::Resolved(fingerprint));
+            }
         }
+        self.tick_holds(effects);
         for silence in self.silence.tick(&mut self.intake, self.now) {
             self.note_silence(silence);
         }
@@ -335,6 +340,7 @@ impl Engine {
             let news = self.told.news(&held.incident);
             effects.extend(news.map(Effect::Notify));
         }
+        self.publish_silences(effects);
         self.publish_counts(is_tick, any_changed, effects);
     }
 
@@ -344,6 +350,7 @@ impl Engine {
         }
         let mut counts = Counts {
             alerts_firing: self.alerts.firing(),
+            alerts_held: self.holds.len(),
             findings_open: self.findings.open_count() as u64,
             entities: self.entities.len() as u64,
             series: self.intake.len() as u64,

@@ -29,8 +29,11 @@ impl Engine {
         incident: Option<IncidentId>,
     ) -> Vec<AlertRow> {
         let row = |fingerprint| {
-            self.alerts
-                .row(fingerprint, |ix| self.entities.id(ix).clone())
+            let row = self
+                .alerts
+                .row(fingerprint, |ix| self.entities.id(ix).clone())?;
+            let held = self.holds.told(fingerprint).map(Box::new);
+            Some(AlertRow { held, ..row })
         };
         match incident {
             Some(id) => self

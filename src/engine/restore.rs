@@ -38,6 +38,9 @@ impl Engine {
             if let Record::Label { label } = record {
                 self.opinions.put((**label).clone());
             }
+            if let Record::Silence { silence } = record {
+                self.restore_silence(silence);
+            }
             for incident in remembered.excess() {
                 self.remember_past(&incident);
             }
@@ -105,6 +108,7 @@ impl Remembered {
             Record::Decision { .. }
             | Record::Started { .. }
             | Record::ClockSetBack { .. }
+            | Record::Silence { .. }
             | Record::Plan { .. }
             | Record::Intent { .. }
             | Record::Result { .. } => {}

@@ -69,6 +69,7 @@ impl Engine {
         self.traces.set_back(back);
         self.topology.set_back(back);
         self.alerts.set_back(back);
+        self.holds.set_back(back);
         self.changes.set_back(back);
         self.findings.set_back(back);
         self.correlator.set_back(back);

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{EntityId, FindingId, IncidentId, Opinion, Outcome, PlanId, Time};
+use super::{
+    EntityId, FindingId, IncidentId, Opinion, Outcome, PlanId, SilenceId, SilenceKind, SilenceSpec,
+    SilenceTwin, Time,
+};
 
 /// What a person may do, each role including the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -137,6 +140,19 @@ pub enum Command {
         /// Whether automation is stopped.
         on: bool,
     },
+    /// Hold alerts back, or change what is held back.
+    Silence {
+        /// What, until when, and why.
+        spec: Box<SilenceSpec>,
+        /// The same in an Alertmanager: said by the daemon, which keeps both in step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        twin: Option<SilenceTwin>,
+    },
+    /// Hold nothing back by a silence any more.
+    Expire {
+        /// Which.
+        silence: SilenceId,
+    },
 }
 
 impl Command {
@@ -173,6 +189,16 @@ impl Command {
             },
             Self::KillSwitch { on: true } => "stop all automation".to_owned(),
             Self::KillSwitch { on: false } => "allow automation again".to_owned(),
+            Self::Silence { spec, .. } => {
+                let matchers: Vec<String> = spec.matchers.iter().map(ToString::to_string).collect();
+                let verb = match spec.kind {
+                    SilenceKind::Silence => "silence",
+                    SilenceKind::Maintenance => "open maintenance for",
+                };
+                let (until, reason) = (spec.ends_at, &spec.reason);
+                format!("{verb} {} until {until}: {reason}", matchers.join(", "))
+            }
+            Self::Expire { silence } => format!("end {silence}"),
         }
     }
 }
@@ -204,6 +230,18 @@ pub enum Refusal {
     NoFinding {
         /// The one asked for.
         finding: FindingId,
+    },
+    /// There is no such silence, or it is long over.
+    #[error("there is no {silence}")]
+    NoSilence {
+        /// The one asked for.
+        silence: SilenceId,
+    },
+    /// A silence that would hide too much, or nothing.
+    #[error("cannot silence: {why}")]
+    Silence {
+        /// What is wrong with it.
+        why: String,
     },
     /// There is no such plan.
     #[error("there is no {plan}")]

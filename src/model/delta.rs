@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Phase, PlanId, Severity, Time};
+use super::{EntityId, IncidentId, Phase, PlanId, Severity, Silence, SilenceId, Time};
 
 /// One change to what consoles hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub enum Delta {
     Counts(Counts),
     /// A source's state changed.
     Source(SourceRow),
+    /// A silence is new or changed.
+    Silence(Box<Silence>),
+    /// A silence left the view: it is long over.
+    SilenceGone(SilenceId),
     /// The kill switch was turned.
     Automation {
         /// Whether automation is stopped.
@@ -113,6 +117,9 @@ pub struct Counts {
     pub open_by_priority: [u32; 4],
     /// Alerts firing.
     pub alerts_firing: u64,
+    /// Of these, held back from incidents and people.
+    #[serde(default)]
+    pub alerts_held: u64,
     /// Findings open.
     pub findings_open: u64,
     /// Entities known.

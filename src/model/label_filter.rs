@@ -1,11 +1,13 @@
 //! Filters over labels, written as Alertmanager writes matchers: `alertname="HighLatency"`, `instance=~"web-.*"`.
 //!
 //! A regular expression matches the whole value, and its memory is bounded. A label that is absent has
-//! the empty value.
+//! the empty value. On the wire a filter is the text that people write.
 
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Labels;
 
@@ -112,7 +114,15 @@ impl LabelFilter {
 
     /// Whether labels fit.
     pub fn fits(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.name).unwrap_or_default();
+        self.fits_value(labels.get(&self.name).unwrap_or_default())
+    }
+
+    /// Whether it fits labels that do not have its own: one that does narrows nothing down.
+    pub fn fits_nothing_said(&self) -> bool {
+        self.fits_value("")
+    }
+
+    fn fits_value(&self, value: &str) -> bool {
         let is_like = || {
             self.regex
                 .as_ref()
@@ -154,6 +164,25 @@ fn value(text: &str) -> Result<(String, &str), String> {
 impl PartialEq for LabelFilter {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, self.operator, &self.value) == (&other.name, other.operator, &other.value)
+    }
+}
+
+impl Eq for LabelFilter {}
+
+impl Serialize for LabelFilter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut read = Self::parse_all(&text).map_err(D::Error::custom)?;
+        match (read.pop(), read.is_empty()) {
+            (Some(one), true) => Ok(one),
+            _ => Err(D::Error::custom(format!("{text:?} is not one matcher"))),
+        }
     }
 }
 
@@ -237,6 +266,15 @@ mod tests {
         fn what_is_written_is_read_again(name in "[a-z_]{1,9}", value in "\\PC{0,20}|[\\\\\"\n,{}=]{0,9}") {
             let matcher = LabelFilter::new(&name, FilterSign::Is, &value).unwrap();
             prop_assert_eq!(LabelFilter::parse_all(&matcher.to_string()), Ok(vec![matcher]));
+        }
+
+        #[test]
+        fn what_is_sent_is_received(sign in 0..4_usize, value in "[a-z.*+|\\\\d\"]{0,12}") {
+            let sign = OPERATORS[sign].1;
+            if let Ok(matcher) = LabelFilter::new("a", sign, &value) {
+                let json = serde_json::to_string(&matcher).unwrap();
+                prop_assert_eq!(serde_json::from_str::<LabelFilter>(&json).unwrap(), matcher);
+            }
         }
 
         #[test]

@@ -27,6 +27,7 @@ mod record;
 mod runbook;
 mod safe_text;
 mod signal;
+mod silence;
 mod time;
 mod topology;
 mod words;
@@ -69,6 +70,10 @@ pub use safe_text::SafeText;
 pub use signal::{
     Batch, LogLevel, LogLine, MetricRole, Sample, Series, SeriesId, SeriesKind, Signal, SourceId,
     Span, SpanId, SpanKind, TraceId, Unit,
+};
+pub use silence::{
+    HeldBack, HoldStage, MaintenanceRow, SILENCE_MATCHERS_MAX, Silence, SilenceId, SilenceKind,
+    SilencePreview, SilenceSpec, SilenceState, SilenceTwin, StageRow,
 };
 pub use time::Time;
 pub use topology::{Edge, Provenance};

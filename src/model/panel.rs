@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EntityId, Fingerprint, IncidentId, Labels, Lane, LogLevel, MetricRole, SeriesId, Severity,
-    SpanKind, Time, TraceId, Unit,
+    EntityId, Fingerprint, HeldBack, IncidentId, Labels, Lane, LogLevel, MetricRole, SeriesId,
+    Severity, SpanKind, Time, TraceId, Unit,
 };
 
 /// A metric over its baseline band. The vectors have the same length, oldest first.
@@ -197,6 +197,9 @@ pub struct AlertRow {
     pub firing: bool,
     /// The incident it belongs to.
     pub incident: Option<IncidentId>,
+    /// Why it is held back from incidents and people, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Box<HeldBack>>,
 }
 
 #[cfg(test)]

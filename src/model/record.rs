@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Command, Incident, Label, Plan, Refusal, RunId, StepEvent, Time};
+use super::{Actor, Command, Incident, Label, Plan, Refusal, RunId, Silence, StepEvent, Time};
 
 /// One fact for the journal. The engine emits it before the effect it justifies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,11 @@ pub enum Record {
     Label {
         /// What was said of what.
         label: Box<Label>,
+    },
+    /// A silence was made, changed or ended, as it was then.
+    Silence {
+        /// The silence.
+        silence: Box<Silence>,
     },
     /// A command, accepted or refused.
     Decision {

@@ -183,6 +183,7 @@ impl Db {
             Record::Started { .. }
             | Record::ClockSetBack { .. }
             | Record::Label { .. }
+            | Record::Silence { .. }
             | Record::Decision { .. }
             | Record::Intent { .. }
             | Record::Result { .. } => Ok(()),

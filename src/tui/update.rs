@@ -390,6 +390,8 @@ fn done(state: &State, command: &Command) -> String {
         Command::Reject { plan, .. } => format!("{plan} is rejected."),
         Command::RollBack { plan, .. } => format!("{plan} is being rolled back."),
         Command::Settle { plan, .. } => format!("{plan} goes on."),
+        Command::Silence { spec, .. } => format!("Silenced until {}.", spec.ends_at),
+        Command::Expire { silence } => format!("{silence} is over."),
         Command::KillSwitch { on: true } => "All automation is stopped.".to_owned(),
         Command::KillSwitch { on: false } => "Automation is allowed again.".to_owned(),
     }

@@ -113,6 +113,76 @@ async fn a_real_amtool_adds_and_reads_alerts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_real_amtool_silences() {
+    if Command::new("amtool").arg("--version").output().is_err() {
+        return missing("amtool", "apt-get install prometheus-alertmanager");
+    }
+    let receiver = receiver().await;
+    for service in ["cart", "checkout"] {
+        let service = format!("service={service}");
+        let args = [
+            "alert",
+            "add",
+            "alertname=Slow",
+            &service,
+            "severity=critical",
+        ];
+        amtool(&receiver, &args).await.expect("it is taken");
+    }
+    let args = [
+        "silence",
+        "add",
+        "--duration=2h",
+        "--comment=a deploy",
+        "service=~\"cart|basket\"",
+        "severity!=info",
+    ];
+    let id = amtool(&receiver, &args).await.expect("it is taken");
+    assert_eq!(id.trim(), "00000000-0000-4000-8000-000000000001");
+    let refused = amtool(&receiver, &["silence", "add", "--comment=x", "service=~.*"]).await;
+    assert!(refused.is_err(), "it would hide everything: {refused:?}");
+    receiver
+        .wait_for("the silence", |engine| {
+            (engine.counts().alerts_held == 1).then_some(())
+        })
+        .await;
+    let hidden = amtool(&receiver, &["alert", "query", "-o", "json", "--silenced"]).await;
+    let hidden = hidden.expect("amtool understands us");
+    assert!(
+        hidden.contains("\"silencedBy\":[\"00000000-0000-4000-8000-000000000001\"]"),
+        "{hidden}"
+    );
+    let shown = amtool(&receiver, &["alert", "query", "-o", "json", "--active"]).await;
+    let shown = shown.expect("amtool understands us");
+    assert!(
+        shown.contains("checkout") && !shown.contains("cart"),
+        "{shown}"
+    );
+    for (args, found) in [
+        (&["silence", "query"][..], true),
+        (&["silence", "query", "service=~\"cart.*\""][..], true),
+        (&["silence", "query", "service=payments"][..], false),
+        (&["silence", "query", "--expired"][..], false),
+    ] {
+        let listed = amtool(&receiver, args)
+            .await
+            .expect("amtool understands us");
+        assert_eq!(listed.contains("a deploy"), found, "{args:?}: {listed}");
+    }
+    let expired = amtool(&receiver, &["silence", "expire", id.trim()]).await;
+    assert_eq!(expired, Ok(String::new()));
+    receiver
+        .wait_for("the end of the silence", |engine| {
+            let told = engine.incident_rows().count() == 2;
+            (engine.counts().alerts_held == 0 && told).then_some(())
+        })
+        .await;
+    let again = amtool(&receiver, &["silence", "expire", id.trim()]).await;
+    assert!(again.is_err(), "it is over: {again:?}");
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_reads_alerts_without_a_token() {
     let receiver = receiver().await;
     // Another test may have installed it.

@@ -149,6 +149,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         entities: BTreeMap::default(),
         counts: Counts::default(),
         sources: BTreeMap::default(),
+        silences: BTreeMap::default(),
         automation_stopped: false,
         banner: String::new(),
         mode: Mode::Live,

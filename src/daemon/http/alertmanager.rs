@@ -1,4 +1,5 @@
-//! Alertmanager's API v2 for those who read: alerts, groups, receivers, for `amtool` and its like.
+//! Alertmanager's API v2 for those who read: alerts, groups, receivers, for `amtool` and its like;
+//! silences are beside it.
 //!
 //! An alert is held by its labels; of its annotations the summary is kept. A group is an incident.
 //! Answers are written page by page, so that a storm of alerts is never in memory as text.
@@ -8,7 +9,7 @@ use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::answer::ApiError;
 use super::routes::{Api, Caller};
-use crate::model::{AlertRow, Fingerprint, IncidentId, LabelFilter};
+use crate::model::{AlertRow, Fingerprint, HoldStage, IncidentId, LabelFilter, Silence};
 
 /// Alerts asked of the engine at once.
 const PAGE_ALERTS: usize = 1_000;
@@ -35,6 +36,9 @@ struct Wanted {
     matchers: Vec<LabelFilter>,
     /// Neither silenced nor inhibited.
     hides_active: bool,
+    /// Silenced, or in maintenance.
+    hides_silenced: bool,
+    hides_inhibited: bool,
     /// Not for us.
     other_receiver: bool,
 }
@@ -45,8 +49,6 @@ pub fn alertmanager_routes() -> Router<Api> {
         .route("/api/v2/alerts", get(alerts))
         .route("/api/v2/alerts/groups", get(groups))
         .route("/api/v2/receivers", get(receivers))
-        .route("/api/v2/silences", get(silences).post(no_silences))
-        .route("/api/v2/silence/{id}", get(no_silence).delete(no_silences))
 }
 
 async fn alerts(
@@ -151,20 +153,6 @@ async fn receivers(_: State<Api>, _: Caller) -> Json<Value> {
     Json(json!([{ "name": RECEIVER }]))
 }
 
-/// There are none, because none can be made.
-async fn silences(_: State<Api>, _: Caller) -> Json<Value> {
-    Json(json!([]))
-}
-
-async fn no_silence(_: State<Api>, _: Caller) -> ApiError {
-    ApiError::not_found("there are no silences here yet")
-}
-
-async fn no_silences(_: State<Api>, _: Caller) -> ApiError {
-    let why = "silences are not taken yet: silence in Alertmanager, or acknowledge the incident";
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, why)
-}
-
 impl Wanted {
     /// Reads `filter=…&active=false&receiver=…`; what we do not know is ignored, as Alertmanager does.
     fn read(query: Option<&str>) -> Result<Self, String> {
@@ -173,6 +161,8 @@ impl Wanted {
             match &*name {
                 "filter" => wanted.matchers.extend(LabelFilter::parse_all(&value)?),
                 "active" => wanted.hides_active = value == "false",
+                "silenced" => wanted.hides_silenced = value == "false",
+                "inhibited" => wanted.hides_inhibited = value == "false",
                 "receiver" => {
                     let receiver =
                         LabelFilter::new("receiver", crate::model::FilterSign::Like, &value)?;
@@ -189,13 +179,35 @@ impl Wanted {
     }
 
     fn fits(&self, row: &AlertRow) -> bool {
-        let is_shown = row.firing && !self.hides_active && !self.other_receiver;
-        is_shown
+        let is_hidden = match row.held.as_ref().map(|held| held.stage) {
+            None | Some(HoldStage::Transience) => self.hides_active,
+            Some(HoldStage::Silence | HoldStage::Maintenance) => self.hides_silenced,
+            Some(HoldStage::Inhibition) => self.hides_inhibited,
+        };
+        row.firing
+            && !is_hidden
+            && !self.other_receiver
             && self
                 .matchers
                 .iter()
                 .all(|matcher| matcher.fits(&row.labels))
     }
+}
+
+/// Whether an alert is told, and what holds it back if not.
+fn status(row: &AlertRow) -> Value {
+    let held = row.held.as_deref();
+    let silenced = held.and_then(|held| held.silence).map(Silence::uuid);
+    let inhibited = held.and_then(|held| held.inhibited_by);
+    let is_window = held.is_some_and(|held| held.stage == HoldStage::Maintenance);
+    let muted = held.filter(|_| is_window && silenced.is_none());
+    let is_told = silenced.is_none() && inhibited.is_none() && muted.is_none();
+    json!({
+        "inhibitedBy": inhibited.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "mutedBy": muted.iter().map(|held| &held.by).collect::<Vec<_>>(),
+        "silencedBy": silenced.iter().collect::<Vec<_>>(),
+        "state": if is_told { "active" } else { "suppressed" },
+    })
 }
 
 /// An alert as `gettableAlert`.
@@ -212,7 +224,7 @@ fn alert(row: &AlertRow) -> Value {
         "labels": row.labels,
         "receivers": [{ "name": RECEIVER }],
         "startsAt": starts_at,
-        "status": { "inhibitedBy": [], "silencedBy": [], "state": "active" },
+        "status": status(row),
         // When it was last sent is not kept.
         "updatedAt": starts_at,
     })

@@ -8,6 +8,7 @@ mod answer;
 mod caller;
 mod routes;
 mod serve;
+mod silences;
 mod socket;
 
 pub(super) use caller::{Callers, Operator};

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::alertmanager::alertmanager_routes;
 use super::answer::{Answer, ApiError};
 use super::caller::{Callers, Peer};
+use super::silences::{alertmanager_silence_routes, silence_routes};
 use crate::api::{
     AlertPage, AuditPage, CommandReply, IncidentDetail, IncidentPage, Page, Panels, RunbookRow,
     View, path,
@@ -149,6 +150,8 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::COMMANDS, post(command))
         .route(path::AUDIT, get(audit))
         .merge(alertmanager_routes())
+        .merge(silence_routes())
+        .merge(alertmanager_silence_routes())
         .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
         .with_state(api)
         .fallback(nothing_here)

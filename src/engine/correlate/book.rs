@@ -358,6 +358,11 @@ impl Held {
         self.alerts_firing > 0 || !self.findings_open.is_empty()
     }
 
+    /// Whether so many alerts are all that is known to be abnormal.
+    pub fn has_only_alerts(&self, alerts: u32) -> bool {
+        self.alerts_firing == alerts && self.findings_open.is_empty()
+    }
+
     /// Moves to another phase if the move is legal; whether it did.
     pub fn turn(&mut self, event: Event, now: Time, why: &str) -> bool {
         let Some(next) = phase::next(self.incident.phase, event) else {
@@ -505,12 +510,12 @@ impl Held {
         }
     }
 
-    /// An alert of it is over.
-    pub fn end_alert(&mut self, name: &str, entity: EntityId, at: Time) {
+    /// An alert of it is over, or no longer counts; `text` says which and why.
+    pub fn end_alert(&mut self, text: &str, entity: EntityId, at: Time) {
         self.alerts_firing = self.alerts_firing.saturating_sub(1);
         self.incident.impact.alerts_firing = self.alerts_firing;
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
-            self.tell(at, Lane::Alert, Some(entity), &format!("{name} resolved"));
+            self.tell(at, Lane::Alert, Some(entity), text);
         } else {
             self.incident.timeline_dropped += 1;
         }

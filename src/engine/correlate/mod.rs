@@ -125,8 +125,14 @@ impl Correlator {
 
     /// How many entities each stage placed, in order of the stages.
     pub fn placed_by(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let stages = STAGES.iter().map(|stage| stage.name).zip(self.placed_by);
-        stages.chain([("split off", self.splits)])
+        self.stages().map(|(name, _, total)| (name, total))
+    }
+
+    /// The stages that place entities, in order: name, what they ask, and how many each placed.
+    pub fn stages(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let stages = STAGES.iter().zip(self.placed_by);
+        let stages = stages.map(|(stage, total)| (stage.name, stage.what, total));
+        stages.chain([("split off", "has a cause of its own", self.splits)])
     }
 
     /// A finding is new, changed or over.
@@ -269,12 +275,31 @@ impl Correlator {
         };
         let entity = alert.entity;
         if let Some(held) = alert.incident.and_then(|id| self.book.get_mut(id)) {
-            held.end_alert(
-                alert.name(),
-                world.entities.id(entity).clone(),
-                alert.ends_at,
-            );
+            let text = format!("{} resolved", alert.name());
+            held.end_alert(&text, world.entities.id(entity).clone(), alert.ends_at);
         }
+        self.alert_no_longer_counts(entity, world);
+    }
+
+    /// An alert that fires is held back from now on; `why` says by what.
+    pub fn on_alert_withheld(
+        &mut self,
+        fingerprint: Fingerprint,
+        why: &str,
+        world: &mut World<'_>,
+    ) {
+        let Some(alert) = world.alerts.get(fingerprint) else {
+            return;
+        };
+        let entity = alert.entity;
+        if let Some(held) = alert.incident.and_then(|id| self.book.get_mut(id)) {
+            let text = format!("{} {why}", alert.name());
+            held.end_alert(&text, world.entities.id(entity).clone(), world.now);
+        }
+        self.alert_no_longer_counts(entity, world);
+    }
+
+    fn alert_no_longer_counts(&mut self, entity: EntityIx, world: &mut World<'_>) {
         if let Some(condition) = self.conditions.get_mut(entity) {
             condition.alerts_firing = condition.alerts_firing.saturating_sub(1);
         }
@@ -306,18 +331,6 @@ impl Correlator {
                 condition.alerts_firing += 1;
             }
             self.attach_alert(incident, fingerprint, world);
-        }
-    }
-
-    /// A flapping alert stays one way again.
-    pub fn on_alert_settled(
-        &mut self,
-        fingerprint: Fingerprint,
-        firing: bool,
-        world: &mut World<'_>,
-    ) {
-        if !firing {
-            self.alert_resolved(fingerprint, world);
         }
     }
 
@@ -562,6 +575,9 @@ impl Correlator {
             Event::Quiet if held.hearing == Hearing::Silent => {
                 "nothing was heard of it since the restart".to_owned()
             }
+            Event::Quiet if fires_held_back(id, world.alerts) => {
+                "what still fires is held back".to_owned()
+            }
             Event::Quiet if held.has_accepted() => {
                 "what has not recovered is accepted as the new normal".to_owned()
             }
@@ -637,6 +653,12 @@ impl Correlator {
         }
         world.entities.set_health(entity, health);
     }
+}
+
+/// Whether an alert of an incident fires without being counted.
+fn fires_held_back(id: IncidentId, alerts: &Alerts) -> bool {
+    let mut of_incident = alerts.of_incident(id, None);
+    of_incident.any(|alert| alerts.fires(alert) && !alerts.counts_as_firing(alert))
 }
 
 /// A signal is abnormal: a mitigated incident is not.

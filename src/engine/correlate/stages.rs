@@ -79,6 +79,8 @@ pub struct Place {
 pub struct Stage {
     /// Its name, for counters.
     pub name: &'static str,
+    /// What it finds, in words.
+    pub what: &'static str,
     /// Whether it is also asked later, for the roots of young incidents: causes are often seen last.
     pub is_asked_again: bool,
     /// Its question.
@@ -89,46 +91,55 @@ pub struct Stage {
 pub const STAGES: [Stage; 9] = [
     Stage {
         name: "came back",
+        what: "it was in an incident that ended lately",
         is_asked_again: false,
         place: came_back,
     },
     Stage {
         name: "sick dependency",
+        what: "something it depends on was sick before it",
         is_asked_again: true,
         place: sick_dependency,
     },
     Stage {
         name: "sick dependent",
+        what: "something that depends on it is sick, with nothing else to explain that",
         is_asked_again: true,
         place: sick_dependent,
     },
     Stage {
         name: "work from a sick caller",
+        what: "a sick caller changed the work it gets",
         is_asked_again: true,
         place: work_from_sick_caller,
     },
     Stage {
         name: "work another used to take",
+        what: "something that its callers use as well fell sick, and it got that work",
         is_asked_again: true,
         place: work_another_took,
     },
     Stage {
         name: "same moment",
+        what: "another fell sick with it, and both use a thing that may be why",
         is_asked_again: false,
         place: same_moment,
     },
     Stage {
         name: "same change",
+        what: "the same change reached another that is sick",
         is_asked_again: false,
         place: same_change,
     },
     Stage {
         name: "same alert elsewhere",
+        what: "the same alert fires on another that is known by alerts alone",
         is_asked_again: false,
         place: same_alert,
     },
     Stage {
         name: "storm",
+        what: "so much opens at once that only time is left to group by",
         is_asked_again: false,
         place: storm,
     },

@@ -246,7 +246,9 @@ impl Plans {
             | Command::Reopen { .. }
             | Command::Merge { .. }
             | Command::Split { .. }
-            | Command::NameCause { .. } => false,
+            | Command::NameCause { .. }
+            | Command::Silence { .. }
+            | Command::Expire { .. } => false,
         }
     }
 
@@ -325,7 +327,9 @@ impl Plans {
             | Command::Reopen { .. }
             | Command::Merge { .. }
             | Command::Split { .. }
-            | Command::NameCause { .. } => {
+            | Command::NameCause { .. }
+            | Command::Silence { .. }
+            | Command::Expire { .. } => {
                 return Err(Refusal::Policy {
                     why: "this is not about a plan".to_owned(),
                 });

@@ -55,6 +55,7 @@ impl Plans {
             | Record::Started { .. }
             | Record::ClockSetBack { .. }
             | Record::Label { .. }
+            | Record::Silence { .. }
             | Record::Incident { .. } => {}
         }
     }

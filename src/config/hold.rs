@@ -1,0 +1,262 @@
+//! What the team declared of alerts that need not be told: maintenance windows and inhibition.
+
+use chrono::{NaiveTime, Weekday};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{LabelFilter, Time};
+
+/// Days of the week as they are written.
+const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Mon),
+    ("tue", Weekday::Tue),
+    ("wed", Weekday::Wed),
+    ("thu", Weekday::Thu),
+    ("fri", Weekday::Fri),
+    ("sat", Weekday::Sat),
+    ("sun", Weekday::Sun),
+];
+
+/// A maintenance window, `[[maintenance]]`: once (`from`, `until`), or every week (`days`, `at`, `minutes`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaintenanceConfig {
+    /// Its name, shown.
+    pub name: String,
+    /// Why, shown.
+    pub reason: String,
+    /// Matchers; all must fit.
+    pub matchers: Vec<String>,
+    /// When it opens, once, as RFC 3339.
+    pub from: Option<String>,
+    /// When it closes, once, as RFC 3339.
+    pub until: Option<String>,
+    /// Days of the week on which it opens; every day if none are given.
+    pub days: Vec<String>,
+    /// Time of day at which it opens, `HH:MM`.
+    pub at: Option<String>,
+    /// How long it is open.
+    pub minutes: Option<u32>,
+    /// Where that is the time of day.
+    pub time_zone: String,
+}
+
+/// A rule of inhibition, `[[inhibit]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InhibitConfig {
+    /// Its name, shown.
+    pub name: String,
+    /// Matchers of alerts that speak for others.
+    pub source: Vec<String>,
+    /// Matchers of alerts that need not be told while a source fires.
+    pub target: Vec<String>,
+    /// Labels in which both must agree.
+    pub equal: Vec<String>,
+}
+
+/// When a window is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Once.
+    Once {
+        /// From then.
+        from: Time,
+        /// Until then.
+        until: Time,
+    },
+    /// Every week.
+    Weekly {
+        /// On these days.
+        days: Vec<Weekday>,
+        /// At this time of day.
+        at: NaiveTime,
+        /// For so long.
+        minutes: u32,
+        /// Where.
+        zone: Tz,
+    },
+}
+
+impl Default for MaintenanceConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            reason: String::new(),
+            matchers: Vec::new(),
+            from: None,
+            until: None,
+            days: Vec::new(),
+            at: None,
+            minutes: None,
+            time_zone: "UTC".to_owned(),
+        }
+    }
+}
+
+impl MaintenanceConfig {
+    /// Its matchers, or what is wrong with them.
+    pub fn matchers(&self) -> Result<Vec<LabelFilter>, String> {
+        matchers("matchers", &self.matchers)
+    }
+
+    /// When it is open, or what is wrong with that.
+    pub fn schedule(&self) -> Result<Schedule, String> {
+        let is_weekly = !self.days.is_empty() || self.at.is_some() || self.minutes.is_some();
+        match (&self.from, &self.until, &self.at, self.minutes) {
+            (Some(from), Some(until), None, None) if !is_weekly => {
+                let (from, until) = (instant("from", from)?, instant("until", until)?);
+                if until <= from {
+                    return Err("`until` is not after `from`".to_owned());
+                }
+                Ok(Schedule::Once { from, until })
+            }
+            (None, None, Some(at), Some(minutes)) => Ok(Schedule::Weekly {
+                days: self.weekdays()?,
+                at: NaiveTime::parse_from_str(at, "%H:%M")
+                    .map_err(|_| format!("`at` is {at:?}: write a time of day, such as \"02:30\""))?,
+                minutes,
+                zone: self.time_zone.parse().map_err(|_| {
+                    let zone = &self.time_zone;
+                    format!("`time_zone` is {zone:?}: write one such as \"Europe/Berlin\"")
+                })?,
+            }),
+            _ => Err(
+                "give `from` and `until` for once, or `at` and `minutes`, and `days`, for every week"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn weekdays(&self) -> Result<Vec<Weekday>, String> {
+        if self.days.is_empty() {
+            return Ok(DAYS.iter().map(|(_, day)| *day).collect());
+        }
+        let each = self.days.iter().map(|word| {
+            let found = DAYS.iter().find(|(name, _)| name == word);
+            found.map(|(_, day)| *day).ok_or_else(|| {
+                let known: Vec<&str> = DAYS.iter().map(|(name, _)| *name).collect();
+                format!("`days` holds {word:?}: known are {}", known.join(", "))
+            })
+        });
+        each.collect()
+    }
+}
+
+impl InhibitConfig {
+    /// Matchers of those that speak, or what is wrong with them.
+    pub fn sources(&self) -> Result<Vec<LabelFilter>, String> {
+        matchers("source", &self.source)
+    }
+
+    /// Matchers of those that need not be told, or what is wrong with them.
+    pub fn targets(&self) -> Result<Vec<LabelFilter>, String> {
+        matchers("target", &self.target)
+    }
+}
+
+fn matchers(setting: &str, texts: &[String]) -> Result<Vec<LabelFilter>, String> {
+    let mut all = Vec::new();
+    for text in texts {
+        let read = LabelFilter::parse_all(text).map_err(|why| format!("`{setting}`: {why}"))?;
+        all.extend(read);
+    }
+    if all.iter().all(LabelFilter::fits_nothing_said) {
+        return Err(format!(
+            "`{setting}` fits every alert: give a matcher that demands a value"
+        ));
+    }
+    Ok(all)
+}
+
+fn instant(setting: &str, text: &str) -> Result<Time, String> {
+    Time::parse_rfc3339(text).ok_or_else(|| {
+        format!("`{setting}` is {text:?}: write an instant such as \"2026-11-22T01:00:00+01:00\"")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weekly() -> MaintenanceConfig {
+        MaintenanceConfig {
+            name: "backup".to_owned(),
+            matchers: vec!["service=db".to_owned()],
+            days: vec!["sat".to_owned()],
+            at: Some("02:00".to_owned()),
+            minutes: Some(60),
+            time_zone: "Europe/Berlin".to_owned(),
+            ..MaintenanceConfig::default()
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_window_is_told() {
+        let text = |text: &str| Some(text.to_owned());
+        let (from, until) = (text("2026-11-22T01:00:00Z"), text("2026-11-22T00:00:00Z"));
+        let which =
+            "give `from` and `until` for once, or `at` and `minutes`, and `days`, for every week";
+        let cases = [
+            (weekly(), None),
+            (
+                MaintenanceConfig {
+                    at: None,
+                    ..weekly()
+                },
+                Some(which),
+            ),
+            (
+                MaintenanceConfig {
+                    from: from.clone(),
+                    until: until.clone(),
+                    ..weekly()
+                },
+                Some(which),
+            ),
+            (
+                MaintenanceConfig {
+                    at: text("2 am"),
+                    ..weekly()
+                },
+                Some("`at` is \"2 am\": write a time of day, such as \"02:30\""),
+            ),
+            (
+                MaintenanceConfig {
+                    time_zone: "Mars".to_owned(),
+                    ..weekly()
+                },
+                Some("`time_zone` is \"Mars\": write one such as \"Europe/Berlin\""),
+            ),
+            (
+                MaintenanceConfig {
+                    days: vec!["Saturday".to_owned()],
+                    ..weekly()
+                },
+                Some("`days` holds \"Saturday\": known are mon, tue, wed, thu, fri, sat, sun"),
+            ),
+            (
+                MaintenanceConfig {
+                    from,
+                    until,
+                    days: Vec::new(),
+                    at: None,
+                    minutes: None,
+                    ..weekly()
+                },
+                Some("`until` is not after `from`"),
+            ),
+        ];
+        for (config, why) in cases {
+            assert_eq!(config.schedule().err().as_deref(), why, "{config:?}");
+        }
+        let everything = MaintenanceConfig {
+            matchers: vec!["service=~\".*\"".to_owned()],
+            ..weekly()
+        };
+        assert_eq!(
+            everything.matchers(),
+            Err("`matchers` fits every alert: give a matcher that demands a value".to_owned())
+        );
+    }
+}

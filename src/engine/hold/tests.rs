@@ -1,0 +1,444 @@
+//! Alerts held back and told late, as a person sees it: the table, the incidents and what is said.
+
+use crate::config::{EngineConfig, InhibitConfig, MaintenanceConfig};
+use crate::engine::Engine;
+use crate::model::{
+    Actor, Alert, AlertRow, Batch, Command, Effect, Fingerprint, HoldStage, Input, LabelFilter,
+    Labels, Phase, Record, Refusal, Role, Severity, Signal, SilenceId, SilenceKind, SilencePreview,
+    SilenceSpec, SilenceState, SourceId, Stamped, Time,
+};
+
+/// A Wednesday, 12:00 UTC.
+const START: Time = Time::from_secs(1_768_392_000);
+
+/// An engine, its clock and its journal.
+struct Bench {
+    engine: Engine,
+    config: EngineConfig,
+    now: Time,
+    journal: Vec<Record>,
+}
+
+impl Bench {
+    fn new(config: EngineConfig) -> Self {
+        Self {
+            engine: Engine::new(config.clone(), Vec::new()),
+            config,
+            now: START,
+            journal: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut effects = Vec::new();
+        let at = self.now;
+        self.engine
+            .step(&Stamped { seq: 1, at, input }, &mut effects);
+        self.journal
+            .extend(effects.into_iter().filter_map(|effect| match effect {
+                Effect::Record(record) => Some(record),
+                _ => None,
+            }));
+    }
+
+    /// So many seconds, a tick each.
+    fn pass(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.now = self.now.plus_ms(1_000);
+            self.step(Input::Tick);
+        }
+    }
+
+    /// Sends an alert `name@service/severity` that fires, or is over.
+    fn alert(&mut self, text: &str, fires: bool) {
+        let (name, rest) = text.split_once('@').unwrap();
+        let (service, severity) = rest.split_once('/').unwrap();
+        let labels = [
+            ("alertname", name),
+            ("service", service),
+            ("severity", severity),
+        ];
+        let labels = Labels::from_pairs(labels).unwrap();
+        let alert = Signal::Alert(Box::new(Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: self.now,
+            ends_at: if fires {
+                self.now.plus_ms(24 * 3_600_000)
+            } else {
+                self.now
+            },
+            generator_url: None,
+        }));
+        let source = SourceId::new("test");
+        let signals = vec![alert];
+        self.step(Input::Signals(Batch { source, signals }));
+    }
+
+    fn fire(&mut self, text: &str) {
+        self.alert(text, true);
+    }
+
+    fn end(&mut self, text: &str) {
+        self.alert(text, false);
+    }
+
+    /// Mia gives a command; the refusal, if it is one. What was rehearsed is what happened.
+    fn give(&mut self, what: Command) -> Option<Refusal> {
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
+        let input = Input::Command { by, what };
+        let (seq, at) = (1, self.now);
+        let rehearsed = self.engine.rehearse(&Stamped {
+            seq,
+            at,
+            input: input.clone(),
+        });
+        let before = self.journal.len();
+        self.step(input);
+        assert!(
+            self.journal[before..].starts_with(&rehearsed),
+            "{rehearsed:?}"
+        );
+        rehearsed.into_iter().find_map(|record| match record {
+            Record::Decision { refused, .. } => refused,
+            _ => None,
+        })
+    }
+
+    fn silence(&mut self, matchers: &str, minutes: i64) -> Option<Refusal> {
+        let spec = self.spec(matchers, minutes);
+        self.give(Command::Silence {
+            spec: Box::new(spec),
+            twin: None,
+        })
+    }
+
+    fn spec(&self, matchers: &str, minutes: i64) -> SilenceSpec {
+        SilenceSpec {
+            id: None,
+            kind: SilenceKind::Silence,
+            matchers: LabelFilter::parse_all(matchers).unwrap(),
+            starts_at: None,
+            ends_at: self.now.plus_ms(minutes * 60_000),
+            until_resolved: false,
+            reason: "a deploy".to_owned(),
+        }
+    }
+
+    /// Names of the alerts held back, with the stage.
+    fn held(&self) -> Vec<(String, HoldStage)> {
+        let rows = self.engine.alerts(None, 100, None).into_iter();
+        let name = |row: &AlertRow| row.labels.get("alertname").unwrap_or_default().to_owned();
+        let mut held: Vec<_> = rows
+            .filter_map(|row| Some((name(&row), row.held.as_ref()?.stage)))
+            .collect();
+        held.sort();
+        held
+    }
+
+    /// Open incidents: what they are about, and their alerts that fire.
+    fn open(&self) -> Vec<(String, u32)> {
+        let rows = self.engine.incident_rows();
+        rows.filter(|row| row.phase != Phase::Resolved)
+            .map(|row| {
+                let firing = self.engine.incident(row.id).unwrap().impact.alerts_firing;
+                (row.entity.name().to_owned(), firing)
+            })
+            .collect()
+    }
+
+    /// Whether some timeline says so.
+    fn says(&self, text: &str) -> bool {
+        let rows = self.engine.incident_rows();
+        let mut incidents = rows.filter_map(|row| self.engine.incident(row.id));
+        incidents.any(|incident| incident.timeline.iter().any(|e| e.text.contains(text)))
+    }
+
+    fn stage(&self, name: &str) -> (u64, Option<u64>, Option<u64>) {
+        let rows = self.engine.stages();
+        let row = rows.iter().find(|row| &*row.name == name).unwrap();
+        (row.total, row.now, row.told_late)
+    }
+}
+
+fn named(names: &[&str], stage: HoldStage) -> Vec<(String, HoldStage)> {
+    names
+        .iter()
+        .map(|name| ((*name).to_owned(), stage))
+        .collect()
+}
+
+#[test]
+fn what_is_silenced_opens_nothing_and_is_told_when_the_silence_ends() {
+    let mut bench = Bench::new(EngineConfig::default());
+    assert_eq!(bench.silence("service=cart", 10), None);
+    bench.fire("SlowCart@cart/critical");
+    bench.fire("SlowPay@pay/critical");
+    bench.pass(1);
+    assert_eq!(bench.open(), [("pay".to_owned(), 1)]);
+    assert_eq!(bench.held(), named(&["SlowCart"], HoldStage::Silence));
+    assert_eq!(bench.engine.counts().alerts_held, 1);
+    let held = bench.engine.alerts(None, 100, None);
+    let held = held.iter().find_map(|row| row.held.as_deref()).unwrap();
+    assert_eq!(&*held.why, "silence 1 of mia: a deploy");
+    bench.pass(599);
+    assert_eq!(bench.held(), []);
+    assert_eq!(
+        bench.open(),
+        [("pay".to_owned(), 1), ("cart".to_owned(), 1)]
+    );
+    assert!(bench.says("SlowCart still fires: silence 1 of mia: a deploy; it was held back since"));
+    assert_eq!(bench.stage("silences"), (1, Some(0), Some(1)));
+    let silence = bench.engine.silence(SilenceId(1)).unwrap();
+    assert_eq!(
+        (silence.state, silence.hides, silence.hidden_total),
+        (SilenceState::Expired, 0, 1)
+    );
+}
+
+#[test]
+fn a_silence_hides_what_fires_already_until_it_is_ended_by_hand() {
+    let mut bench = Bench::new(EngineConfig::default());
+    bench.fire("SlowCart@cart/critical");
+    bench.pass(1);
+    assert_eq!(bench.open(), [("cart".to_owned(), 1)]);
+    bench.silence("alertname=~\"Slow.*\"", 60);
+    assert_eq!(bench.open(), [("cart".to_owned(), 0)]);
+    assert!(
+        bench.says("SlowCart is silenced until "),
+        "the incident says so"
+    );
+    bench.pass(20);
+    assert!(
+        bench.says("what still fires is held back"),
+        "it did not get well"
+    );
+    assert_eq!(
+        bench.give(Command::Expire {
+            silence: SilenceId(1)
+        }),
+        None
+    );
+    assert_eq!(bench.open(), [("cart".to_owned(), 1)]);
+    assert_eq!(
+        bench
+            .give(Command::Expire {
+                silence: SilenceId(1)
+            })
+            .map(|why| why.to_string()),
+        Some("silence 1 is expired: make a new one".to_owned())
+    );
+    bench.end("SlowCart@cart/critical");
+    assert_eq!(bench.open(), [("cart".to_owned(), 0)]);
+}
+
+#[test]
+fn until_resolved_ends_with_what_it_hides() {
+    let mut bench = Bench::new(EngineConfig::default());
+    bench.fire("SlowCart@cart/warning");
+    let spec = SilenceSpec {
+        until_resolved: true,
+        ..bench.spec("service=cart", 600)
+    };
+    let (spec, twin) = (Box::new(spec), None);
+    bench.give(Command::Silence { spec, twin });
+    bench.fire("FullCart@cart/warning");
+    let state = |bench: &Bench| bench.engine.silence(SilenceId(1)).unwrap().state;
+    bench.end("SlowCart@cart/warning");
+    bench.pass(1);
+    assert_eq!(state(&bench), SilenceState::Active);
+    bench.end("FullCart@cart/warning");
+    bench.pass(1);
+    assert_eq!(state(&bench), SilenceState::Expired);
+    let ended = |record: &Record| matches!(record, Record::Silence { silence } if silence.state == SilenceState::Expired);
+    assert_eq!(bench.journal.iter().filter(|r| ended(r)).count(), 1);
+    bench.fire("SlowCart@cart/warning");
+    assert_eq!(bench.held(), [], "it is over");
+}
+
+#[test]
+fn a_preview_looks_at_now_and_back() {
+    let mut bench = Bench::new(EngineConfig::default());
+    for text in [
+        "SlowCart@cart/critical",
+        "SlowCart@cart/warning",
+        "SlowPay@pay/critical",
+    ] {
+        bench.fire(text);
+        bench.pass(2);
+        bench.end(text);
+        bench.pass(2);
+    }
+    bench.fire("SlowCart@cart/critical");
+    bench.fire("FullCart@cart/warning");
+    let matchers = LabelFilter::parse_all("service=cart").unwrap();
+    let expected = SilencePreview {
+        now: vec![(Severity::Critical, 1), (Severity::Warning, 1)],
+        past: vec![(Severity::Critical, 2), (Severity::Warning, 2)],
+        looked_back_ms: 12_000,
+        names: vec!["FullCart".into(), "SlowCart".into()],
+        incidents: 1,
+    };
+    let mut preview = bench.engine.preview_silence(&matchers);
+    preview.names.sort();
+    assert_eq!(preview, expected);
+}
+
+#[test]
+fn silences_outlive_a_restart() {
+    let mut bench = Bench::new(EngineConfig::default());
+    bench.silence("service=cart", 60);
+    bench.silence("service=pay", 60);
+    bench.give(Command::Expire {
+        silence: SilenceId(2),
+    });
+    bench.engine = Engine::new(bench.config.clone(), Vec::new());
+    bench.engine.restore(&bench.journal);
+    bench.fire("SlowCart@cart/critical");
+    bench.fire("SlowPay@pay/critical");
+    bench.pass(1);
+    assert_eq!(bench.held(), named(&["SlowCart"], HoldStage::Silence));
+    bench.silence("service=shop", 60);
+    assert!(
+        bench.engine.silence(SilenceId(3)).is_some(),
+        "numbers go on"
+    );
+}
+
+#[test]
+fn windows_hold_back_while_they_are_open() {
+    let mut bench = Bench::new(EngineConfig {
+        maintenance: vec![MaintenanceConfig {
+            name: "noon".to_owned(),
+            reason: "a move".to_owned(),
+            matchers: vec!["service=cart".to_owned()],
+            at: Some("12:01".to_owned()),
+            minutes: Some(2),
+            ..MaintenanceConfig::default()
+        }],
+        ..EngineConfig::default()
+    });
+    bench.fire("SlowCart@cart/critical");
+    bench.pass(1);
+    assert_eq!(bench.open(), [("cart".to_owned(), 1)]);
+    bench.pass(59);
+    assert_eq!(bench.held(), named(&["SlowCart"], HoldStage::Maintenance));
+    bench.silence("service=cart", 1);
+    bench.pass(119);
+    assert_eq!(
+        bench.held(),
+        named(&["SlowCart"], HoldStage::Maintenance),
+        "the first stage holds"
+    );
+    bench.pass(1);
+    assert_eq!(bench.held(), []);
+    assert!(bench.says("SlowCart still fires: maintenance window noon held it back since 12:01"));
+    assert_eq!(bench.engine.maintenance()[0].held_total, 1);
+}
+
+#[test]
+fn what_another_alert_says_is_held_back() {
+    let mut bench = Bench::new(EngineConfig {
+        inhibit: vec![InhibitConfig {
+            name: "down".to_owned(),
+            source: vec!["alertname=Down".to_owned()],
+            target: vec![
+                "alertname!=Down".to_owned(),
+                "severity=~\"warning|critical\"".to_owned(),
+            ],
+            equal: vec!["service".to_owned()],
+        }],
+        ..EngineConfig::default()
+    });
+    bench.fire("SlowCart@cart/critical");
+    bench.fire("Down@cart/critical");
+    bench.fire("FullCart@cart/warning");
+    bench.fire("SlowPay@pay/warning");
+    assert_eq!(
+        bench.held(),
+        named(&["FullCart", "SlowCart"], HoldStage::Inhibition)
+    );
+    bench.end("SlowCart@cart/critical");
+    bench.end("Down@cart/critical");
+    assert_eq!(bench.held(), []);
+    assert!(bench.says("FullCart still fires: what spoke for it since 12:00"));
+}
+
+/// An engine to which an alert came and went alone for hours.
+fn used_to(text: &str) -> Bench {
+    let mut bench = Bench::new(EngineConfig {
+        resolve_after_s: 1,
+        ..EngineConfig::default()
+    });
+    for _ in 0..10 {
+        bench.fire(text);
+        bench.pass(240);
+        bench.end(text);
+        bench.pass(600);
+    }
+    bench
+}
+
+#[test]
+fn what_usually_clears_alone_is_given_the_time_to() {
+    let mut bench = used_to("Flaky@cart/warning");
+    assert_eq!(bench.stage("transience").1, Some(0));
+    let opened = bench.engine.incident_rows().count();
+    bench.fire("Flaky@cart/warning");
+    bench.pass(200);
+    assert_eq!(bench.held(), named(&["Flaky"], HoldStage::Transience));
+    let rows = bench.engine.alerts(None, 1, None);
+    assert_eq!(
+        &*rows[0].held.as_ref().unwrap().why,
+        "cleared alone 10 of 10 times, median 4 min"
+    );
+    bench.end("Flaky@cart/warning");
+    bench.pass(600);
+    assert_eq!(
+        bench.engine.incident_rows().count(),
+        opened,
+        "nobody was bothered"
+    );
+    bench.fire("Flaky@cart/warning");
+    bench.pass(241);
+    assert_eq!(bench.held(), []);
+    assert!(bench.says(
+        "Flaky did not clear by itself this time (cleared alone 11 of 11 times, median 4 min)"
+    ));
+    assert_eq!(bench.open().len(), 1);
+}
+
+#[test]
+fn nothing_waits_that_is_critical_or_confirmed() {
+    let mut bench = used_to("Flaky@cart/critical");
+    bench.fire("Flaky@cart/critical");
+    assert_eq!(bench.held(), []);
+    let mut bench = used_to("Flaky@cart/warning");
+    bench.fire("Flaky@cart/warning");
+    assert_eq!(bench.held(), named(&["Flaky"], HoldStage::Transience));
+    bench.fire("Other@cart/warning");
+    bench.pass(1);
+    assert_eq!(bench.held(), [], "something else is odd there");
+    assert_eq!(bench.open(), [("cart".to_owned(), 2)]);
+}
+
+#[test]
+fn stages_are_listed_in_order() {
+    let bench = Bench::new(EngineConfig::default());
+    let stages = bench.engine.stages();
+    let names: Vec<&str> = stages.iter().take(7).map(|row| &*row.name).collect();
+    let expected = [
+        "deduplicate",
+        "maintenance",
+        "silences",
+        "inhibition",
+        "flapping",
+        "transience",
+        "came back",
+    ];
+    assert_eq!(names, expected);
+}
