@@ -226,6 +226,7 @@ fn refuse(request: CommandRequest) {
         command: what,
         refused: Some(Refusal::Learning),
         notice: None,
+        silence: None,
     });
 }
 
