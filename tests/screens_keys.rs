@@ -807,6 +807,7 @@ fn an_opinion_is_taken_back() {
         command,
         refused: None,
         notice: None,
+        silence: None,
     }));
     assert!(console.screen().contains("Useful: p99 latency"));
     console.press("u");

@@ -256,40 +256,40 @@ fn flat(matchers: &[Matchers]) -> Vec<LabelFilter> {
 
 /// What is hidden now and in hindsight, in a few lines.
 fn preview_text(preview: &SilencePreview) -> String {
-    let counted = |alerts: &[(Severity, u32)], one: &str, many: &str| {
+    let counted = |alerts: &[(Severity, u32)]| {
         let total: u32 = alerts.iter().map(|(_, count)| count).sum();
-        let critical = alerts
-            .iter()
-            .find(|(severity, _)| *severity == Severity::Critical);
-        let critical =
-            critical.map_or_else(String::new, |(_, count)| format!(", {count} critical"));
-        format!("{total} {}{critical}", if total == 1 { one } else { many })
+        let critical = critical(alerts).map_or_else(String::new, |n| format!(", {n} critical"));
+        format!(
+            "{total} {}{critical}",
+            if total == 1 { "alert" } else { "alerts" }
+        )
     };
-    let mut text = format!("now it hides {}", counted(&preview.now, "alert", "alerts"));
+    let mut lines = vec![format!("now it hides {}", counted(&preview.now))];
     match preview.incidents {
         0 => {}
-        1 => text.push_str(", and with them all that is known of 1 open incident"),
-        many => text.push_str(&format!(
-            ", and with them all that is known of {many} open incidents"
+        1 => lines.push("and with that all that is known of 1 open incident".to_owned()),
+        many => lines.push(format!(
+            "and with that all that is known of {many} open incidents"
         )),
     }
-    text.push_str(&format!(
-        "\nin the last {} it would have hidden {}",
-        span(preview.looked_back_ms),
-        counted(&preview.past, "alert", "alerts")
-    ));
-    let past_critical = preview
-        .past
-        .iter()
-        .find(|(severity, _)| *severity == Severity::Critical);
-    if let Some((_, count)) = past_critical {
-        text.push_str(&format!("\nWARNING: hides {count} past criticals"));
+    let back = span(preview.looked_back_ms);
+    let past = counted(&preview.past);
+    lines.push(format!("in the last {back} it would have hidden {past}"));
+    if let Some(count) = critical(&preview.past) {
+        lines.push(format!("WARNING: hides {count} past criticals"));
     }
     if !preview.names.is_empty() {
         let names: Vec<String> = preview.names.iter().map(|name| safe(name)).collect();
-        text.push_str(&format!("\nalerts: {}", names.join(", ")));
+        lines.push(format!("alerts: {}", names.join(", ")));
     }
-    text
+    lines.join("\n")
+}
+
+/// How many alerts are critical, if any are.
+fn critical(alerts: &[(Severity, u32)]) -> Option<u32> {
+    let of =
+        |(severity, count): &(Severity, u32)| (*severity == Severity::Critical).then_some(*count);
+    alerts.iter().find_map(of)
 }
 
 /// A length of time, coarsely: `45s`, `12m`, `3h`, `4d`.
@@ -436,7 +436,8 @@ mod tests {
             names: vec!["SlowCart".into()],
             incidents: 1,
         };
-        let expected = "now it hides 1 alert, and with them all that is known of 1 open incident\n\
+        let expected = "now it hides 1 alert\n\
+                        and with that all that is known of 1 open incident\n\
                         in the last 7d it would have hidden 40 alerts, 2 critical\n\
                         WARNING: hides 2 past criticals\n\
                         alerts: SlowCart";

@@ -34,11 +34,8 @@ const RECEIVER: &str = "stormglass";
 #[derive(Debug, Default)]
 struct Wanted {
     matchers: Vec<LabelFilter>,
-    /// Neither silenced nor inhibited.
-    hides_active: bool,
-    /// Silenced, or in maintenance.
-    hides_silenced: bool,
-    hides_inhibited: bool,
+    /// States that are not asked for, as their parameters are called.
+    hides: Vec<&'static str>,
     /// Not for us.
     other_receiver: bool,
 }
@@ -160,9 +157,9 @@ impl Wanted {
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "filter" => wanted.matchers.extend(LabelFilter::parse_all(&value)?),
-                "active" => wanted.hides_active = value == "false",
-                "silenced" => wanted.hides_silenced = value == "false",
-                "inhibited" => wanted.hides_inhibited = value == "false",
+                "active" if value == "false" => wanted.hides.push("active"),
+                "silenced" if value == "false" => wanted.hides.push("silenced"),
+                "inhibited" if value == "false" => wanted.hides.push("inhibited"),
                 "receiver" => {
                     let receiver =
                         LabelFilter::new("receiver", crate::model::FilterSign::Like, &value)?;
@@ -179,13 +176,13 @@ impl Wanted {
     }
 
     fn fits(&self, row: &AlertRow) -> bool {
-        let is_hidden = match row.held.as_ref().map(|held| held.stage) {
-            None | Some(HoldStage::Transience) => self.hides_active,
-            Some(HoldStage::Silence | HoldStage::Maintenance) => self.hides_silenced,
-            Some(HoldStage::Inhibition) => self.hides_inhibited,
+        let state = match row.held.as_ref().map(|held| held.stage) {
+            None | Some(HoldStage::Transience) => "active",
+            Some(HoldStage::Silence | HoldStage::Maintenance) => "silenced",
+            Some(HoldStage::Inhibition) => "inhibited",
         };
         row.firing
-            && !is_hidden
+            && !self.hides.contains(&state)
             && !self.other_receiver
             && self
                 .matchers

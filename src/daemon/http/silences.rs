@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, ApiError};
 use super::routes::{Api, Caller};
 use crate::api::path;
+use crate::engine::Engine;
 use crate::model::{
     Actor, Command, FilterSign, LabelFilter, Labels, MaintenanceRow, Refusal, SILENCE_MATCHERS_MAX,
     Silence, SilenceId, SilenceKind, SilencePreview, SilenceSpec, SilenceState, StageRow, Time,
@@ -95,12 +96,12 @@ async fn preview(
 }
 
 async fn maintenance(State(api): State<Api>, _: Caller) -> Answer<Vec<MaintenanceRow>> {
-    let rows = api.door.query(|engine| engine.maintenance());
+    let rows = api.door.query(Engine::maintenance);
     Ok(Json(rows.await?))
 }
 
 async fn stages(State(api): State<Api>, _: Caller) -> Answer<Vec<StageRow>> {
-    Ok(Json(api.door.query(|engine| engine.stages()).await?))
+    Ok(Json(api.door.query(Engine::stages).await?))
 }
 
 async fn am_silences(

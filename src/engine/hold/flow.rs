@@ -187,7 +187,9 @@ impl Engine {
             .filter(|(alert, state)| fits(alert, &state.labels))
             .map(|(alert, _)| alert)
             .collect();
-        alerts.into_iter().for_each(|alert| self.look_again(alert));
+        for alert in alerts {
+            self.look_again(alert);
+        }
     }
 
     fn ask_about(&mut self, holder: Holder) {
@@ -214,7 +216,9 @@ impl Engine {
         }
         let waiting: Vec<Fingerprint> =
             self.holds.waiting.iter().map(|(_, alert)| *alert).collect();
-        waiting.into_iter().for_each(|alert| self.look_again(alert));
+        for alert in waiting {
+            self.look_again(alert);
+        }
         while let Some(id) = self.holds.spent.pop_first() {
             if self
                 .holds

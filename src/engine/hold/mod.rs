@@ -67,69 +67,68 @@ struct Subject<'a> {
     may_wait: bool,
 }
 
+/// What holds an alert back, and until when at the latest, if that is known.
+type Answer = (Holder, Option<Time>);
+
 /// One stage.
 struct Stage {
-    stage: HoldStage,
+    kind: HoldStage,
     name: &'static str,
     what: &'static str,
     /// What holds an alert back at a time, and until when if that is known.
-    ask: fn(&Holds, Subject<'_>, Time) -> Option<(Holder, Option<Time>)>,
+    ask: fn(&Holds, Subject<'_>, Time) -> Option<Answer>,
 }
 
 /// The stages, in order; the first that answers holds the alert.
 const STAGES: [Stage; 4] = [
     Stage {
-        stage: HoldStage::Maintenance,
+        kind: HoldStage::Maintenance,
         name: "maintenance",
         what: "held back while a maintenance window is open for it",
         ask: maintenance,
     },
     Stage {
-        stage: HoldStage::Silence,
+        kind: HoldStage::Silence,
         name: "silences",
         what: "held back while somebody silenced it",
         ask: silence,
     },
     Stage {
-        stage: HoldStage::Inhibition,
+        kind: HoldStage::Inhibition,
         name: "inhibition",
         what: "held back while an alert fires that says it already",
         ask: inhibition,
     },
     Stage {
-        stage: HoldStage::Transience,
+        kind: HoldStage::Transience,
         name: "transience",
         what: "given the time in which it usually clears by itself",
         ask: transience,
     },
 ];
 
-fn maintenance(holds: &Holds, subject: Subject<'_>, now: Time) -> Option<(Holder, Option<Time>)> {
+fn maintenance(holds: &Holds, subject: Subject<'_>, now: Time) -> Option<Answer> {
     if let Some(open) = holds.windows.covering(subject.labels, now) {
         return Some((Holder::Window(open.place), Some(open.until)));
     }
     silenced(holds, subject, SilenceKind::Maintenance)
 }
 
-fn silence(holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<(Holder, Option<Time>)> {
+fn silence(holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<Answer> {
     silenced(holds, subject, SilenceKind::Silence)
 }
 
-fn silenced(
-    holds: &Holds,
-    subject: Subject<'_>,
-    kind: SilenceKind,
-) -> Option<(Holder, Option<Time>)> {
+fn silenced(holds: &Holds, subject: Subject<'_>, kind: SilenceKind) -> Option<Answer> {
     let silence = holds.silences.covering(subject.labels, kind)?;
     Some((Holder::Silence(silence.id), Some(silence.ends_at)))
 }
 
-fn inhibition(holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<(Holder, Option<Time>)> {
+fn inhibition(holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<Answer> {
     holds.inhibition.holder(subject.alert)?;
     Some((Holder::Inhibition, None))
 }
 
-fn transience(holds: &Holds, subject: Subject<'_>, now: Time) -> Option<(Holder, Option<Time>)> {
+fn transience(holds: &Holds, subject: Subject<'_>, now: Time) -> Option<Answer> {
     if !subject.may_wait || !holds.waits || holds.waiting.len() > WAITING_MAX {
         return None;
     }
@@ -180,7 +179,7 @@ impl Holds {
         STAGES.iter().find_map(|stage| {
             let (holder, until) = (stage.ask)(self, subject, now)?;
             Some(Hold {
-                stage: stage.stage,
+                stage: stage.kind,
                 holder,
                 since: now,
                 until,
@@ -357,7 +356,7 @@ impl Holds {
                 now: Some(tally.now),
                 told_late: Some(tally.told_late),
             };
-            (stage.stage, row)
+            (stage.kind, row)
         })
     }
 }
