@@ -245,6 +245,14 @@ fn the_past_and_the_whole() {
         console.press_and_look("enter 4 w");
         console.told(fixture::why());
     });
+    snapshot("desk", |console| {
+        console.told(Update::Detail(Box::new(fixture::coordinated())));
+        console.press_and_look("enter g d j j j j j");
+    });
+    snapshot("desk_status", |console| {
+        console.told(Update::Detail(Box::new(fixture::coordinated())));
+        console.press_and_look("g d G enter");
+    });
     snapshot("seen_before", |console| {
         console.told(Update::Detail(Box::new(fixture::seen_before())));
         console.press_and_look("enter 2 G");

@@ -81,6 +81,14 @@ fn poisoned(columns: u16, lines: u16) -> Console {
         Box::new(view),
     )));
     let mut detail = fixture::detail();
+    detail.incident.coordination = fixture::coordinated().incident.coordination;
+    for task in &mut detail.incident.coordination.tasks {
+        *task = poison(task);
+    }
+    for who in detail.incident.coordination.duties.values_mut() {
+        HOSTILE.clone_into(who);
+    }
+    detail.incident.coordination.status = poison(&detail.incident.coordination.status);
     detail.incident.timeline = poison(&detail.incident.timeline);
     detail.incident.diagnosis.hypotheses = poison(&detail.incident.diagnosis.hypotheses);
     detail.incident.diagnosis.not_seen = poison(&detail.incident.diagnosis.not_seen);
@@ -195,6 +203,8 @@ fn no_view_lets_hostile_text_through() {
             "g c",
             "g x",
             "g m",
+            "g d",
+            "g d G enter",
             "u",
         ] {
             let mut console = poisoned(columns, lines);

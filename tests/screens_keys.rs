@@ -5,8 +5,8 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, WatchMessage};
 use stormglass::model::{
-    CHOSEN_BY_A_PERSON, Command, Delta, FindingId, IncidentId, Mode, Opinion, Outcome, PastRun,
-    PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
+    CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, IncidentId, Mode, Opinion,
+    Outcome, PastRun, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
 };
 use stormglass::tui::{
     ACTIONS, Event, Keymap, Overlay, Request, Screen, ScreenWriter, Tab, TerminalOp, Update, draw,
@@ -873,4 +873,96 @@ fn a_part_of_the_timeline_is_shown_and_all_of_it_again() {
     console.press_and_look("m j j ' y");
     let copied = format!("{:?}", console.terminal.last());
     assert!(copied.contains("deploy v812"), "{copied}");
+}
+
+#[test]
+fn who_does_what_is_arranged_from_the_console() {
+    let incident = CHECKOUT;
+    let duty = Duty::Commander;
+    let who = |who: &str| Some(who.to_owned());
+    let cases = [
+        // Whoever opens it takes the duty; another name is typed over it.
+        (
+            "g d enter enter",
+            Coordinate::Duty {
+                duty,
+                who: who("mia"),
+            },
+        ),
+        (
+            "g d enter ctrl-u o l e enter",
+            Coordinate::Duty {
+                duty,
+                who: who("ole"),
+            },
+        ),
+        (
+            "g d enter ctrl-u enter",
+            Coordinate::Duty { duty, who: None },
+        ),
+        (
+            "g d j j j j enter",
+            Coordinate::Done {
+                task: 1,
+                done: false,
+            },
+        ),
+        (
+            "g d j j j j j enter",
+            Coordinate::Done {
+                task: 2,
+                done: true,
+            },
+        ),
+        (
+            "g d G k enter c a l l space @ m i a space i n space 5 m enter",
+            Coordinate::Task {
+                text: "call".to_owned(),
+                owner: who("mia"),
+                due_ms: Some(300_000),
+            },
+        ),
+    ];
+    for (keys, act) in cases {
+        let mut console = console();
+        let mut detail = fixture::coordinated();
+        if keys.starts_with("g d enter") {
+            detail = fixture::detail();
+        }
+        console.told(Update::Detail(Box::new(detail)));
+        console.press_and_look(keys);
+        let expected = Command::Coordinate { incident, act };
+        assert_eq!(console.commands(), [expected], "{keys}");
+        assert!(console.state.overlay.is_some(), "{keys}");
+    }
+}
+
+#[test]
+fn a_status_update_begins_with_a_draft_and_says_when_it_is_due() {
+    let mut console = console();
+    console.told(Update::Detail(Box::new(fixture::coordinated())));
+    assert!(
+        console
+            .screen()
+            .contains("status update DUE, 1 task overdue")
+    );
+    console.press_and_look("g d G enter");
+    assert!(
+        console
+            .screen()
+            .contains("The likely cause is the change deploy v812")
+    );
+    console.type_text("Hello. ");
+    console.press("enter");
+    let [
+        Command::Coordinate {
+            act: Coordinate::Status { text },
+            ..
+        },
+    ] = &console.commands()[..]
+    else {
+        panic!("{:?}", console.commands());
+    };
+    assert!(text.starts_with("Hello. p99 latency"), "{text}");
+    assert!(text.contains("Next update by 12:43 UTC."), "{text}");
 }

@@ -1,11 +1,13 @@
-//! What people do with an incident: take, give, note, resolve, reopen.
+//! What people do with an incident: take, give, note, resolve, reopen, and who does what meanwhile.
 
 use clap::Args;
 
 use super::Common;
-use super::output::{Failure, incident_number, print, print_json};
+use super::output::{Failure, incident_number, print, print_json, safe};
 use super::place::client;
-use crate::model::{Command, EntityId, IncidentId};
+use crate::api::narrative;
+use crate::model::mask::mask_secrets;
+use crate::model::{Command, Coordinate, Duty, EntityId, IncidentId, Time};
 
 /// A command about one incident.
 #[derive(Debug, Args)]
@@ -66,6 +68,83 @@ pub struct SplitArgs {
     /// Entities that are another story, the cause first: `payments` or `host/node-1`
     #[arg(required = true)]
     entities: Vec<String>,
+}
+
+/// `stormglass duty`
+#[derive(Debug, Args)]
+pub struct DutyArgs {
+    /// Number of the incident
+    #[arg(value_parser = incident_number)]
+    id: u64,
+    /// Which: commander, operations, communications or scribe
+    #[arg(value_parser = duty_named)]
+    duty: Duty,
+    /// Who has it now; nobody without it
+    who: Option<String>,
+}
+
+/// `stormglass task`
+#[derive(Debug, Args)]
+pub struct TaskArgs {
+    /// Number of the incident
+    #[arg(value_parser = incident_number)]
+    id: u64,
+    /// What is to be done: `call the vendor @mia in 15m`
+    #[arg(required_unless_present_any = ["done", "undo"])]
+    text: Vec<String>,
+    /// This task is done
+    #[arg(long, value_name = "TASK", conflicts_with = "text")]
+    done: Option<u32>,
+    /// This task is not done after all
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["text", "done"])]
+    undo: Option<u32>,
+}
+
+/// `stormglass status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Number of the incident
+    #[arg(value_parser = incident_number)]
+    id: u64,
+    /// What those outside were told; without it a draft is printed
+    text: Vec<String>,
+}
+
+fn duty_named(word: &str) -> Result<Duty, String> {
+    let named = Duty::ALL.into_iter().find(|duty| duty.as_str() == word);
+    named.ok_or_else(|| "must be commander, operations, communications or scribe".to_owned())
+}
+
+pub async fn duty(common: &Common, args: DutyArgs) -> Result<(), Failure> {
+    let (duty, who) = (args.duty, args.who);
+    coordinate(common, args.id, Coordinate::Duty { duty, who }).await
+}
+
+pub async fn task(common: &Common, args: &TaskArgs) -> Result<(), Failure> {
+    let act = match (args.done, args.undo) {
+        (Some(task), _) => Coordinate::Done { task, done: true },
+        (None, Some(task)) => Coordinate::Done { task, done: false },
+        (None, None) => Coordinate::task(&args.text.join(" ")),
+    };
+    coordinate(common, args.id, act).await
+}
+
+pub async fn status(common: &Common, args: &StatusArgs) -> Result<(), Failure> {
+    if !args.text.is_empty() {
+        let text = args.text.join(" ");
+        return coordinate(common, args.id, Coordinate::Status { text }).await;
+    }
+    let detail = client(common)?.incident(IncidentId(args.id)).await?;
+    let utc = |at: Time| at.to_utc().format("%H:%M UTC").to_string();
+    let told = narrative(&detail.incident, &detail.plans, &utc);
+    let lines: Vec<String> = told.iter().map(|text| safe(&mask_secrets(text))).collect();
+    print(&format!("{}\n", lines.join("\n")))
+}
+
+async fn coordinate(common: &Common, id: u64, act: Coordinate) -> Result<(), Failure> {
+    let incident = IncidentId(id);
+    let done = format!("done: {} on {incident}", act.phrase());
+    give(common, Command::Coordinate { incident, act }, &done).await
 }
 
 pub async fn merge(common: &Common, args: &MergeArgs) -> Result<(), Failure> {

@@ -101,6 +101,12 @@ enum Cmd {
     Assign(act::AssignArgs),
     /// Write something down on an incident
     Note(act::NoteArgs),
+    /// Say who commands, operates, communicates or writes down
+    Duty(act::DutyArgs),
+    /// Give somebody something to do on an incident, or call it done
+    Task(act::TaskArgs),
+    /// Say what those outside were told; print a draft
+    Status(act::StatusArgs),
     /// Declare an incident over
     Resolve(act::IncidentArgs),
     /// Declare an incident not over
@@ -197,6 +203,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Ack(args) => act::acknowledge(common, &args).await,
         Cmd::Assign(args) => act::assign(common, args).await,
         Cmd::Note(args) => act::note(common, args).await,
+        Cmd::Duty(args) => act::duty(common, args).await,
+        Cmd::Task(args) => act::task(common, &args).await,
+        Cmd::Status(args) => act::status(common, &args).await,
         Cmd::Resolve(args) => act::resolve(common, &args).await,
         Cmd::Reopen(args) => act::reopen(common, &args).await,
         Cmd::Merge(args) => act::merge(common, &args).await,

@@ -14,9 +14,9 @@ use super::plans::{Plans, World};
 use super::recovery::{self, Recovery, Sight};
 use super::topology::Topology;
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Effect, EntityId, Incident, IncidentId, Input, Labels,
-    LabelsBuilder, Lane, Phase, Plan, PlanState, Record, Refusal, Runbook, Silence, Stamped,
-    StepEvent, Time, TrueCause,
+    Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId, Incident,
+    IncidentId, Input, Labels, LabelsBuilder, Lane, Phase, Plan, PlanState, Record, Refusal,
+    Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
 };
 
 /// Longest note kept, in bytes.
@@ -315,6 +315,9 @@ impl Engine {
             Command::Assign { incident, .. } | Command::Note { incident, .. } => {
                 self.known(*incident).map(|_| ())
             }
+            Command::Coordinate { incident, act } => {
+                self.coordinated(by, *incident, act).map(|_| ())
+            }
             Command::Merge { incident, into } => {
                 self.known(*incident)?;
                 self.known(*into)?;
@@ -390,6 +393,11 @@ impl Engine {
                     &format!("reopened by {}", by.name),
                 )?;
             }
+            Command::Coordinate { incident, act } => {
+                let (coordination, line) = self.coordinated(by, *incident, act)?;
+                self.tell(*incident, &line);
+                self.write(*incident, |incident| incident.coordination = coordination);
+            }
             Command::Merge { incident, into } => {
                 self.with_correlator(|correlator, world| {
                     correlator.merge_by_hand(*incident, *into, &by.name, world);
@@ -416,6 +424,25 @@ impl Engine {
             | Command::KillSwitch { .. } => {}
         }
         Ok(())
+    }
+
+    /// How people work together on an incident after a change, and its line in the timeline.
+    fn coordinated(
+        &self,
+        by: &Actor,
+        id: IncidentId,
+        act: &Coordinate,
+    ) -> Result<(Coordination, String), Refusal> {
+        let incident = self.known(id)?;
+        let mut coordination = incident.coordination.clone();
+        match coordination.apply(self.now, &by.name, act) {
+            Ok(line) => Ok((coordination, line)),
+            Err(why) => Err(Refusal::State {
+                what: id.to_string(),
+                state: incident.phase.as_str().to_owned(),
+                why,
+            }),
+        }
     }
 
     /// A person says what it was, or takes that back. An incident that left the book is still remembered.

@@ -6,8 +6,8 @@ use super::propose;
 use super::recovery::Recovery;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Incident, Phase, Plan, PlanState, Refusal, Risk, Role,
-    Runbook, Time,
+    Actor, Change, ChangeKind, Command, Coordinate, Incident, Phase, Plan, PlanState, Refusal,
+    Risk, Role, Runbook, Time,
 };
 
 /// What the engine sees around a plan when it asks [`ground`].
@@ -117,6 +117,7 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         | Command::Reopen { .. }
         | Command::Merge { .. }
         | Command::Split { .. }
+        | Command::Coordinate { .. }
         | Command::NameCause { .. }
         | Command::Propose { .. }
         | Command::Reject { .. }
@@ -140,6 +141,12 @@ pub fn says_enough(what: &Command) -> Result<(), Refusal> {
     let (name, text) = match what {
         Command::Assign { to, .. } => ("the name", to.as_str()),
         Command::Note { text, .. } => ("the note", text.as_str()),
+        Command::Coordinate { act, .. } => match act {
+            Coordinate::Duty { who: Some(who), .. } => ("the name", who.as_str()),
+            Coordinate::Task { text, .. } => ("the task", text.as_str()),
+            Coordinate::Status { text } => ("the status update", text.as_str()),
+            Coordinate::Duty { who: None, .. } | Coordinate::Done { .. } => return Ok(()),
+        },
         Command::Reject { reason, .. } => ("the reason", reason.as_str()),
         Command::Silence { spec, .. } => ("the reason", spec.reason.as_str()),
         Command::NameCause {
@@ -289,6 +296,7 @@ mod tests {
             incident,
             to: " ".to_owned(),
         };
+        let coordinate = |act| Command::Coordinate { incident, act };
         let taken_back = Command::NameCause {
             incident,
             cause: None,
@@ -302,6 +310,8 @@ mod tests {
             (named("cart"), None),
             (taken_back, None),
             (Command::Resolve { incident }, None),
+            (coordinate(Coordinate::task("@mia in 5m")), Some("the task")),
+            (coordinate(Coordinate::task("call @mia")), None),
         ];
         for (what, expected) in cases {
             let expected = expected.map(|what| Refusal::Empty {

@@ -137,6 +137,7 @@ impl Remembered {
         let (Command::Acknowledge { incident }
         | Command::Assign { incident, .. }
         | Command::Note { incident, .. }
+        | Command::Coordinate { incident, .. }
         | Command::Resolve { incident }
         | Command::Reopen { incident }) = what
         else {
@@ -158,6 +159,13 @@ impl Remembered {
             }
             Command::Note { text, .. } => {
                 tell(incident, &format!("{}: {}", by.name, cut_note(text)));
+                None
+            }
+            Command::Coordinate { act, .. } => {
+                // What cannot be made was refused, and changed nothing.
+                if let Ok(line) = incident.coordination.apply(at, &by.name, act) {
+                    tell(incident, &line);
+                }
                 None
             }
             Command::Resolve { .. } => {
@@ -218,7 +226,8 @@ mod tests {
     use crate::config::EngineConfig;
     use crate::engine::correlate::UNHEARD_MS;
     use crate::model::{
-        Alert, Batch, Effect, Fingerprint, Input, Labels, Recalled, Signal, SourceId, Stamped, Time,
+        Alert, Batch, Coordinate, Duty, Effect, Fingerprint, Input, Labels, Recalled, Refusal,
+        Signal, SourceId, Stamped, Time,
     };
 
     const START: Time = Time::from_secs(1_768_392_000);
@@ -362,6 +371,42 @@ mod tests {
         life.restart();
         let told: Vec<usize> = (0..51).map(|n| life.says(&format!("note {n}."))).collect();
         assert_eq!(told, [1; 51]);
+    }
+
+    #[test]
+    fn who_does_what_outlives_a_restart_and_what_cannot_be_is_refused() {
+        let mut life = Life::begin();
+        life.alert();
+        life.ticks(10);
+        let incident = life.only().id;
+        let arrange = |life: &mut Life, act: Coordinate| {
+            let by = Actor {
+                name: "mia".to_owned(),
+                role: crate::model::Role::Responder,
+            };
+            let what = Command::Coordinate { incident, act };
+            life.step(Input::Command { by, what });
+        };
+        let (duty, who) = (Duty::Scribe, Some("ole".to_owned()));
+        arrange(&mut life, Coordinate::Duty { duty, who });
+        arrange(&mut life, Coordinate::task("call the vendor @mia in 15m"));
+        let (task, done) = (9, true);
+        arrange(&mut life, Coordinate::Done { task, done });
+        let refused = life.journal.iter().filter(|record| {
+            matches!(record, Record::Decision { refused: Some(Refusal::State { why, .. }), .. }
+                if why == "there is no task 9")
+        });
+        assert_eq!(refused.count(), 1);
+        let before = life.only().coordination.clone();
+        assert_eq!(before.duties[&duty], "ole");
+        assert_eq!(before.tasks.len(), 1);
+        for _ in 0..2 {
+            life.restart();
+            let after = &life.only().coordination;
+            assert_eq!((&after.duties, after.tasks.len()), (&before.duties, 1));
+            assert_eq!(life.says("task 1 for mia: call the vendor"), 1);
+            life.ticks(120);
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    EntityId, FindingId, IncidentId, Opinion, Outcome, PlanId, SilenceId, SilenceKind, SilenceSpec,
-    SilenceTwin, Time,
+    Coordinate, EntityId, FindingId, IncidentId, Opinion, Outcome, PlanId, SilenceId, SilenceKind,
+    SilenceSpec, SilenceTwin, Time,
 };
 
 /// What a person may do, each role including the ones before it.
@@ -84,6 +84,13 @@ pub enum Command {
         incident: IncidentId,
         /// Whose findings and alerts go; the first is taken for the cause.
         entities: Vec<EntityId>,
+    },
+    /// Arrange who does what on an incident, and say what those outside were told.
+    Coordinate {
+        /// Which.
+        incident: IncidentId,
+        /// What changes.
+        act: Coordinate,
     },
     /// Render a runbook for an incident although the engine did not propose it.
     Propose {
@@ -169,6 +176,7 @@ impl Command {
                 let names: Vec<&str> = entities.iter().map(EntityId::name).collect();
                 format!("split {} from {incident}", names.join(", "))
             }
+            Self::Coordinate { incident, act } => format!("{} on {incident}", act.phrase()),
             Self::Propose {
                 incident,
                 runbook,

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance, Severity, Time,
-    TrueCause,
+    Coordination, Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance, Severity,
+    Time, TrueCause,
 };
 
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
@@ -144,6 +144,9 @@ pub struct Incident {
     /// The incident it turned out to be part of; it is nothing of its own any more.
     #[serde(default)]
     pub merged_into: Option<IncidentId>,
+    /// Who does what, and what those outside were told.
+    #[serde(default, skip_serializing_if = "Coordination::is_empty")]
+    pub coordination: Coordination,
     /// How far it reaches.
     pub impact: Impact,
     /// Why these signals are one incident, one sentence a stage, untrusted.
@@ -184,6 +187,7 @@ impl Incident {
             owner: None,
             cause: None,
             merged_into: None,
+            coordination: Coordination::default(),
             impact: Impact::default(),
             grouping: Vec::new(),
             findings: Vec::new(),

@@ -7,6 +7,7 @@ mod alert;
 mod argv;
 mod change;
 mod command;
+mod coordination;
 mod delta;
 mod effect;
 mod entity;
@@ -36,6 +37,9 @@ pub use alert::{Alert, Fingerprint};
 pub use argv::{ARGV_SHOWN_CHARS_MAX, ArgvShown, shown_argv};
 pub use change::{Change, ChangeKind};
 pub use command::{Actor, Command, Refusal, Role};
+pub use coordination::{
+    Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task,
+};
 pub use delta::{
     Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, SourceHealth, SourceRow,
 };

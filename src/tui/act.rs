@@ -6,6 +6,7 @@ use crate::model::{
 };
 
 use super::action::{Action, Scope};
+use super::desk::Desk;
 use super::dialog;
 use super::entities::{Entities, Purpose};
 use super::explain;
@@ -14,7 +15,7 @@ use super::lanes::{self, Jump};
 use super::link::Request;
 use super::state::{
     Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step, Tab,
-    has_undo,
+    Writing, has_undo,
 };
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
@@ -408,7 +409,15 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
         }
         Action::Note => {
             let area = Box::default();
-            lay_over(state, Overlay::Note { incident, area });
+            let writing = Writing::Note;
+            lay_over(
+                state,
+                Overlay::Note {
+                    incident,
+                    area,
+                    writing,
+                },
+            );
         }
         Action::Resolve => {
             let incidents = marked_or(state, incident);
@@ -424,6 +433,10 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Noise => mark(state, Opinion::Noise, effects),
         Action::Cause => choose_entities(state, incident, Purpose::Cause),
         Action::Split => choose_entities(state, incident, Purpose::Split),
+        Action::Desk if state.details.get(incident).is_some() => {
+            lay_over(state, Overlay::Desk(Desk::new(incident)));
+        }
+        Action::Desk => state.tell(Role::Muted, "It is being fetched."),
         Action::Merge => {
             let question = Question::Merge(marked_or(state, incident));
             let field = Field::default();

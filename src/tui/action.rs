@@ -75,6 +75,7 @@ pub enum Action {
     Cause,
     Merge,
     Split,
+    Desk,
     Approve,
     Reject,
     RollBack,
@@ -130,7 +131,7 @@ use Scope::{Incident, Move, Plan, View};
 
 /// Every action, in the order of the enum.
 #[rustfmt::skip]
-pub const ACTIONS: [ActionRow; 74] = [
+pub const ACTIONS: [ActionRow; 75] = [
     row(A::Down, "down", "move", "Next row", Move),
     row(A::Up, "up", "move", "Previous row", Move),
     row(A::Top, "top", "top", "First row", Move),
@@ -201,6 +202,7 @@ pub const ACTIONS: [ActionRow; 74] = [
     row(A::Cause, "cause", "cause", "Say what caused the incident", Incident),
     row(A::Merge, "merge", "merge", "Make the incident part of another", Incident),
     row(A::Split, "split", "split", "Make some of it an incident of its own", Incident),
+    row(A::Desk, "desk", "desk", "Who does what, tasks, status updates", Incident),
     row(A::Approve, "approve", "approve", "Read the plan, then approve or settle it", Plan),
     row(A::Reject, "reject", "reject", "Say no to the plan, with a reason", Plan),
     row(A::RollBack, "roll-back", "undo", "Stop the running plan and undo what it did", Plan),

@@ -6,7 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use tui_textarea::TextArea;
 
 use crate::api::RunbookRow;
-use crate::model::{Command, EntityId, IncidentId, IncidentRow, PlanId, SafeText};
+use crate::model::{Command, Coordinate, EntityId, IncidentId, IncidentRow, PlanId, SafeText};
 
 use super::act;
 use super::action::{ACTIONS, Action};
@@ -18,7 +18,7 @@ use super::keymap::Lookup;
 use super::route::Route;
 use super::state::{
     Approval, Choice, Confirm, Cursor, Deed, Fit, Guard, Overlay, Question, Screen, State, Step,
-    fit, outcomes,
+    Writing, fit, outcomes,
 };
 use super::theme::{Role, Theme};
 use super::update::{Effects, refresh};
@@ -74,7 +74,18 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             in_palette(state, (field, cursor), chosen, key, effects)
         }
         Overlay::Why { cursor, .. } => in_text(state, cursor, key),
-        Overlay::Note { incident, area } => in_note(*incident, area, key, effects),
+        Overlay::Note {
+            incident,
+            area,
+            writing,
+        } => in_note(*incident, area, *writing, key, effects),
+        Overlay::Desk(desk) => {
+            if desk.key(state, key, effects) {
+                Then::Close
+            } else {
+                Then::Stay
+            }
+        }
         Overlay::Prompt { question, field } => in_prompt(state, question, field, key, effects),
         Overlay::Approval(approval) => in_approval(state, approval, key, effects),
         Overlay::Confirm {
@@ -144,6 +155,7 @@ pub(super) fn paste(state: &mut State, text: &str) {
             safe.truncate(room);
             area.insert_str(safe);
         }
+        Some(Overlay::Desk(desk)) => desk.paste(text),
         Some(Overlay::Approval(approval)) => {
             approval.told = "Pasted text cannot approve: type it.";
         }
@@ -341,6 +353,7 @@ fn in_prompt(
 fn in_note(
     incident: IncidentId,
     area: &mut TextArea<'static>,
+    writing: Writing,
     key: Key,
     effects: &mut Effects,
 ) -> Then {
@@ -349,7 +362,13 @@ fn in_note(
         KeyCode::Enter if key.modifiers.is_empty() => {
             let text = area.lines().join("\n").trim().to_owned();
             if !text.is_empty() {
-                effects.command(Command::Note { incident, text });
+                effects.command(match writing {
+                    Writing::Note => Command::Note { incident, text },
+                    Writing::Status => Command::Coordinate {
+                        incident,
+                        act: Coordinate::Status { text },
+                    },
+                });
             }
             Then::Close
         }

@@ -385,6 +385,7 @@ fn done(state: &State, command: &Command) -> String {
         Command::Merge { incident, into } => format!("{incident} is part of {into} now."),
         Command::Split { incident, .. } => format!("{incident} is split."),
         Command::NameCause { incident, .. } => format!("The cause of {incident} is kept."),
+        Command::Coordinate { incident, act } => format!("Done: {} on {incident}.", act.phrase()),
         Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
         Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),
         Command::Reject { plan, .. } => format!("{plan} is rejected."),

@@ -111,6 +111,24 @@ impl Document<'_> {
         facts.extend(moments.filter_map(|(name, at)| Some((name, at?.to_rfc3339()))));
         let owner = incident.owner.as_deref().map_or("nobody".to_owned(), clean);
         facts.push(("Owner", owner));
+        let coordination = &incident.coordination;
+        for (duty, who) in &coordination.duties {
+            facts.push((duty.title(), clean(who)));
+        }
+        for task in &coordination.tasks {
+            let owner = task.owner.as_deref().unwrap_or("nobody");
+            let state = match (task.done, task.due) {
+                (Some(at), _) => format!("done {}", at.to_rfc3339()),
+                (None, Some(due)) => format!("due {}", due.to_rfc3339()),
+                (None, None) => "open".to_owned(),
+            };
+            let text = format!("{} {}, {owner}, {state}", task.id, task.text);
+            facts.push(("Task", clean(&text)));
+        }
+        if let Some(last) = &coordination.status {
+            let text = format!("{} by {}: {}", last.at.to_rfc3339(), last.by, last.text);
+            facts.push(("Status update", clean(&text)));
+        }
         facts.push(("Written", self.now.to_rfc3339()));
         facts
     }

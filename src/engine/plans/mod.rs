@@ -246,6 +246,7 @@ impl Plans {
             | Command::Reopen { .. }
             | Command::Merge { .. }
             | Command::Split { .. }
+            | Command::Coordinate { .. }
             | Command::NameCause { .. }
             | Command::Silence { .. }
             | Command::Expire { .. } => false,
@@ -327,6 +328,7 @@ impl Plans {
             | Command::Reopen { .. }
             | Command::Merge { .. }
             | Command::Split { .. }
+            | Command::Coordinate { .. }
             | Command::NameCause { .. }
             | Command::Silence { .. }
             | Command::Expire { .. } => {

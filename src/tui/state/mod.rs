@@ -28,7 +28,9 @@ use super::theme::Role;
 pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
-pub use overlay::{Approval, Choice, Confirm, Deed, Guard, Overlay, Question, outcomes, together};
+pub use overlay::{
+    Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
+};
 pub use plans::{
     Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
 };

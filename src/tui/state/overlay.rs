@@ -7,6 +7,7 @@ use crate::model::{
 };
 
 use super::cursor::Cursor;
+use crate::tui::desk::Desk;
 use crate::tui::entities::Entities;
 use crate::tui::field::Field;
 use crate::tui::paint::Row;
@@ -59,6 +60,8 @@ pub enum Overlay {
         incident: IncidentId,
         /// What is written.
         area: Box<TextArea<'static>>,
+        /// What becomes of it.
+        writing: Writing,
     },
     /// Answering a question with a line of text.
     Prompt {
@@ -89,6 +92,8 @@ pub enum Overlay {
         /// The row chosen.
         cursor: Cursor,
     },
+    /// Arranging who does what.
+    Desk(Desk),
     /// Choosing among the entities of an incident.
     Entities(Entities),
     /// Choosing a runbook to render.
@@ -100,6 +105,15 @@ pub enum Overlay {
         /// The row chosen.
         cursor: Cursor,
     },
+}
+
+/// What a longer text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// A note on the timeline.
+    Note,
+    /// What those outside are told.
+    Status,
 }
 
 /// A question answered with a line of text.

@@ -13,7 +13,7 @@ use crate::tui::help::{self, HelpRow};
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::route::Route;
 use crate::tui::state::{
-    Choice, Confirm, Cursor, Fit, Overlay, Question, State, outcomes, together,
+    Choice, Confirm, Cursor, Fit, Overlay, Question, State, Writing, outcomes, together,
 };
 use crate::tui::theme::Role;
 
@@ -62,11 +62,20 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             }
             more_below(&mut inner, window.end, rows.len());
         }
-        Overlay::Note { incident, area } => {
-            let title = SafeText::new(&format!(
-                "Note on {incident}: Enter saves, Alt-Enter breaks the line, Esc leaves"
-            ));
-            let mut inner = boxed(canvas, &title, 8);
+        Overlay::Note {
+            incident,
+            area,
+            writing,
+        } => {
+            let (what, rows) = match writing {
+                Writing::Note => (format!("Note on {incident}: Enter saves"), 8),
+                Writing::Status => (
+                    format!("Status update on {incident}, a draft: Enter keeps it as told"),
+                    16,
+                ),
+            };
+            let title = SafeText::new(&format!("{what}, Alt-Enter breaks the line, Esc leaves"));
+            let mut inner = boxed(canvas, &title, rows);
             let (rect, buf) = inner.lend();
             area.as_ref().render(rect, buf);
         }
@@ -87,6 +96,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
         Overlay::Confirm { what, choice, .. } => confirm(what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
+        Overlay::Desk(desk) => desk.draw(state, canvas),
         Overlay::Entities(list) => list.draw(canvas),
         Overlay::Runbooks {
             incident,
@@ -137,7 +147,7 @@ fn bottom_line_owned(canvas: &mut Canvas<'_>, lead: &str, field: &Field, hint: &
 }
 
 /// A field with its cursor.
-pub(super) fn typed(field: &Field) -> Row {
+pub(in crate::tui) fn typed(field: &Field) -> Row {
     let [before, under, after] = field.parts();
     let row = Row::new().put(Role::Body, before);
     let row = if under.as_str().is_empty() {

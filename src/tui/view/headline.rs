@@ -5,6 +5,7 @@
 use crate::api::IncidentDetail;
 use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
 use crate::tui::action::Action;
+use crate::tui::desk;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
@@ -48,7 +49,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let title = Row::new()
         .put(Role::Body, " ")
         .put(Role::Title, summary(row));
-    canvas.row(1, &title);
+    canvas.row(1, &with_pressing(state, row, title, width));
     canvas.row(2, &cause(state, row, detail, width));
     let mut y = 3;
     if let Some(plan) = tried(state) {
@@ -58,6 +59,24 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         }
     }
     canvas.row(y, &next(state, row, detail, width));
+}
+
+/// What people have to do for others, at the right of a line: a status update, tasks. It is never cut.
+fn with_pressing(state: &State, row: &IncidentRow, line: Row, width: usize) -> Row {
+    let lasts = row.phase != Phase::Resolved;
+    let words = state
+        .detail()
+        .filter(|_| lasts)
+        .map_or_else(String::new, |detail| {
+            desk::pressing(&detail.incident.coordination, state.engine_now())
+        });
+    if words.is_empty() {
+        return line;
+    }
+    let words = Row::new().put(Role::Warn, words);
+    let room = width.saturating_sub(words.width() + 1);
+    let line = line.fit(room.saturating_sub(1)).pad_to(room);
+    line.join(words)
 }
 
 /// What was tried, that it did not help, and why not.

@@ -32,7 +32,7 @@ pub(super) use alerts::rows as alert_rows;
 pub(super) use chrome::hints;
 #[cfg(test)]
 pub(super) use dialogs::HELP_WORD;
-pub(super) use dialogs::boxed;
+pub(super) use dialogs::{boxed, typed};
 pub(super) use headline::summary;
 pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
