@@ -277,7 +277,7 @@ fn daemon(dir: &Path) -> Daemon {
     let config = dir.join("c.toml");
     std::fs::write(
         &config,
-        "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\n[sources.host]\nenabled = false\n",
+        "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\n[sources.host]\nenabled = false\n",
     )
     .unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_stormglass"))

@@ -229,7 +229,8 @@ impl Daemon {
         };
         let (listen, otlp) = (free(), free());
         let config = dir.join("config.toml");
-        let text = format!("listen = \"{listen}\"\notlp_listen = \"{otlp}\"\n");
+        let text =
+            format!("listen = \"{listen}\"\notlp_listen = \"{otlp}\"\notlp_grpc_listen = \"\"\n");
         std::fs::write(&config, text).unwrap();
         let socket = dir.join("s.sock");
         let mut child = Command::new(PROGRAM)

@@ -30,6 +30,7 @@ fn options(socket: PathBuf) -> DaemonOptions {
         environment: "test".to_owned(),
         listen: "127.0.0.1:0".parse().unwrap(),
         otlp_listen: None,
+        otlp_grpc_listen: None,
         ..Config::default()
     };
     config.sources.host.enabled = false;

@@ -30,7 +30,7 @@ fn write_config(dir: &Path, more: &str) {
     let socket = dir.join("s.sock").display().to_string();
     let data = dir.join("data").display().to_string();
     let text = format!(
-        "socket = \"{socket}\"\ndata_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\notlp_listen = \"\"\n{more}\n[sources.host]\nenabled = false\n"
+        "socket = \"{socket}\"\ndata_dir = \"{data}\"\nlisten = \"127.0.0.1:0\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\n{more}\n[sources.host]\nenabled = false\n"
     );
     std::fs::write(dir.join("c.toml"), text).unwrap();
 }

@@ -182,7 +182,7 @@ fn configure(home: &Path) {
     let at = |name: &str| home.join(name).display().to_string();
     let config = format!(
         "socket = \"{}\"\ndata_dir = \"{}\"\nrunbooks_dir = \"{}\"\nlisten = \"127.0.0.1:0\"\n\
-         otlp_listen = \"\"\n[sources.host]\nenabled = false\n",
+         otlp_listen = \"\"\notlp_grpc_listen = \"\"\n[sources.host]\nenabled = false\n",
         at("s.sock"),
         at("data"),
         at("runbooks"),

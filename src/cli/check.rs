@@ -18,6 +18,7 @@ struct Checked {
     daemon: String,
     listen: String,
     otlp_listen: Option<String>,
+    otlp_grpc_listen: Option<String>,
     environment: String,
     runbooks: usize,
     /// Entities that catalogues gave.
@@ -39,6 +40,10 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         daemon: place.address.to_string(),
         listen: place.config.listen.to_string(),
         otlp_listen: place.config.otlp_listen.map(|address| address.to_string()),
+        otlp_grpc_listen: place
+            .config
+            .grpc_listener()
+            .map(|address| address.to_string()),
         environment: place.config.environment.clone(),
         runbooks,
         catalogue: taken.entities,
@@ -60,6 +65,10 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         ("runbooks", checked.runbooks.to_string()),
         ("catalogue", checked.catalogue.to_string()),
         ("OTLP besides", checked.otlp_listen.unwrap_or_else(nowhere)),
+        (
+            "OTLP by gRPC",
+            checked.otlp_grpc_listen.unwrap_or_else(nowhere),
+        ),
     ];
     let mut text = String::new();
     for (name, value) in rows {

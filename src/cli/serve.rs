@@ -31,6 +31,7 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
         socket = %daemon.socket().display(),
         listen = %shown(daemon.listen()),
         otlp_listen = %shown(daemon.otlp_listen()),
+        otlp_grpc_listen = %shown(daemon.otlp_grpc_listen()),
         data = %place.data_dir.display(),
         "ready"
     );

@@ -43,6 +43,8 @@ pub use sources::{
 pub const LISTEN_PORT: u16 = 9797;
 /// Default port of OTLP over HTTP, as the OpenTelemetry specification sets it.
 pub const OTLP_PORT: u16 = 4318;
+/// Default port of OTLP over gRPC, as the OpenTelemetry specification sets it.
+pub const OTLP_GRPC_PORT: u16 = 4317;
 
 /// Everything Stormglass may be told. The default is what runs without a config file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub struct Config {
     /// Where OpenTelemetry senders expect a receiver besides; empty in the file for nowhere.
     #[serde(with = "address_or_off")]
     pub otlp_listen: Option<SocketAddr>,
+    /// Where OpenTelemetry senders expect gRPC; empty in the file for nowhere.
+    #[serde(with = "address_or_off")]
+    pub otlp_grpc_listen: Option<SocketAddr>,
     /// A team's own runbooks, beside the built-in ones.
     pub runbooks_dir: Option<PathBuf>,
     /// Backstage catalogues: files, and folders searched for `catalog-info.yaml`.
@@ -108,6 +113,11 @@ impl Config {
         address.filter(|address| *address != self.listen)
     }
 
+    /// Where OTLP over gRPC is taken, if it is taken at all.
+    pub fn grpc_listener(&self) -> Option<SocketAddr> {
+        self.otlp_grpc_listen.filter(|_| self.sources.otlp.enabled)
+    }
+
     /// Listeners that others can reach although nothing there would be secret: setting and address.
     pub fn exposed_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let is_open = !self.tls.is_on();
@@ -115,6 +125,10 @@ impl Config {
         let listeners = [
             ("listen", Some(self.listen).filter(|_| is_open)),
             ("otlp_listen", self.otlp_listen.filter(|_| is_open)),
+            (
+                "otlp_grpc_listen",
+                self.otlp_grpc_listen.filter(|_| is_open),
+            ),
             ("sources.syslog.udp", syslog.udp),
             ("sources.syslog.tcp", syslog.tcp),
             ("sources.statsd.udp", self.sources.statsd.udp),
@@ -135,6 +149,7 @@ impl Default for Config {
             socket: None,
             listen: SocketAddr::new(loopback, LISTEN_PORT),
             otlp_listen: Some(SocketAddr::new(loopback, OTLP_PORT)),
+            otlp_grpc_listen: Some(SocketAddr::new(loopback, OTLP_GRPC_PORT)),
             runbooks_dir: None,
             catalogue: Vec::new(),
             theme: None,

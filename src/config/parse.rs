@@ -233,6 +233,7 @@ impl Check<'_> {
         for (name, address) in [
             ("listen", Some(config.listen)),
             ("otlp_listen", config.otlp_listen),
+            ("otlp_grpc_listen", config.otlp_grpc_listen),
         ] {
             // Without TLS it has been said already.
             let address = address.filter(|a| !a.ip().is_loopback() && config.tls.is_on());
@@ -241,6 +242,17 @@ impl Check<'_> {
                     "`{name}` is {address}: everyone who can reach it may send telemetry; 127.0.0.1 keeps it on this machine"
                 );
                 self.warn(&span_of(root, name), &what);
+            }
+        }
+        for (other, setting) in [
+            (Some(config.listen), "listen"),
+            (config.otlp_listen, "otlp_listen"),
+        ] {
+            if config.otlp_grpc_listen.is_some() && config.otlp_grpc_listen == other {
+                let why = format!(
+                    "`otlp_grpc_listen` is the same as `{setting}`: gRPC needs an address of its own"
+                );
+                self.error(&span_of(root, "otlp_grpc_listen"), &why);
             }
         }
         if config.otlp_listen == Some(config.listen) {

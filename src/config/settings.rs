@@ -51,6 +51,12 @@ pub const SETTINGS: &[Setting] = &[
         "A second address for OTLP over HTTP, the one that OpenTelemetry SDKs use by default. Empty for none.",
     ),
     row(
+        "otlp_grpc_listen",
+        Kind::AddressOrOff,
+        "\"127.0.0.1:4317\"",
+        "Where OTLP over gRPC is taken, the address that OpenTelemetry SDKs use by default. Empty for none.",
+    ),
+    row(
         "runbooks_dir",
         Kind::Path,
         "",

@@ -99,6 +99,7 @@ pub struct Daemon {
     socket: PathBuf,
     listen: Option<SocketAddr>,
     otlp_listen: Option<SocketAddr>,
+    otlp_grpc_listen: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     hub: Arc<Hub>,
     api_socket: http::Listening,
@@ -253,8 +254,9 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
 
     let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
     let api = api_routes(api);
-    let [listen, otlp_listen] = [&listeners.main, &listeners.otlp]
-        .map(|listener| listener.as_ref().and_then(|l| l.local_addr().ok()));
+    let [listen, otlp_listen, otlp_grpc_listen] =
+        [&listeners.main, &listeners.otlp, &listeners.grpc]
+            .map(|listener| listener.as_ref().and_then(|l| l.local_addr().ok()));
     let receivers = sources.map(|sources| {
         let beside = beside_receivers(&config, &api);
         tokio::spawn(async move { sources::run(&sources, listeners, tls, beside).await })
@@ -266,6 +268,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         socket,
         listen,
         otlp_listen,
+        otlp_grpc_listen,
         stop,
         hub,
         api_socket,
@@ -298,6 +301,11 @@ impl Daemon {
     /// Where OTLP is taken besides, if that could be bound at once.
     pub fn otlp_listen(&self) -> Option<SocketAddr> {
         self.otlp_listen
+    }
+
+    /// Where OTLP is taken over gRPC, if that could be bound at once.
+    pub fn otlp_grpc_listen(&self) -> Option<SocketAddr> {
+        self.otlp_grpc_listen
     }
 
     /// Waits until the engine's thread ends by itself, which it only does when it breaks.
@@ -397,15 +405,19 @@ fn access(config: &Config) -> Result<(Callers, Option<Tls>), DaemonError> {
     Ok((callers, Tls::from_config(&config.tls)?))
 }
 
-/// Binds what can be bound. The second address for OTLP is one of convenience: a collector may have
-/// it, and it is tried again later.
+/// Binds what can be bound. The addresses for OTLP are ones of convenience: a collector may have them,
+/// and they are tried again later.
 async fn bind_listeners(config: &Config) -> Result<Listeners, DaemonError> {
     let main = Some(sources::bind(config.listen, "listen").await?);
     let otlp = match config.otlp_listener() {
         Some(address) => sources::bind(address, "otlp_listen").await.ok(),
         None => None,
     };
-    Ok(Listeners { main, otlp })
+    let grpc = match config.grpc_listener() {
+        Some(address) => sources::bind(address, "otlp_grpc_listen").await.ok(),
+        None => None,
+    };
+    Ok(Listeners { main, otlp, grpc })
 }
 
 /// What everybody must know who looks: telemetry travels in the clear.

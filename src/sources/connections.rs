@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -46,7 +47,14 @@ pub(super) struct Connection {
 struct Open {
     peer: IpAddr,
     activity: Mutex<Activity>,
+    /// Calls of a connection that carries several at once.
+    calls: AtomicUsize,
     closed: Notify,
+}
+
+/// One of the calls that a connection carries at once.
+pub(super) struct Call {
+    open: Arc<Open>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +102,7 @@ impl Connections {
         let open = Arc::new(Open {
             peer,
             activity: Mutex::new(Activity::Silent(now)),
+            calls: AtomicUsize::new(0),
             closed: Notify::new(),
         });
         held.open.insert(id, Arc::clone(&open));
@@ -175,6 +184,14 @@ impl Connection {
         self.open.set(Activity::Answering);
     }
 
+    /// Notes a call that goes on until what this gives is dropped.
+    pub(super) fn call(&self) -> Call {
+        self.open.calls.fetch_add(1, Ordering::Relaxed);
+        self.open.set(Activity::Answering);
+        let open = Arc::clone(&self.open);
+        Call { open }
+    }
+
     /// Notes that a request's head is there; its body must be read through what this gives.
     pub(super) fn asked<B: HttpBody>(&self, body: B) -> ArrivingBody<B> {
         self.open.set(if body.is_end_stream() {
@@ -191,6 +208,14 @@ impl Connection {
         self.open.set(Activity::Answering);
         let open = Arc::clone(&self.open);
         LeavingBody { body, open }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.open.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.open.set(Activity::Idle(Instant::now()));
+        }
     }
 }
 
@@ -347,6 +372,21 @@ mod tests {
         assert!(all.admit(peer(1)).is_some());
         drop(bodies);
         assert!(!busy.last().unwrap().is_silent());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_several_calls_is_idle_after_the_last() {
+        let all = Connections::default();
+        let open: Vec<_> = (0..PEER_CONNECTIONS_MAX)
+            .map(|_| all.admit(peer(1)).unwrap())
+            .collect();
+        let mut calls: Vec<_> = open.iter().flat_map(|c| [c.call(), c.call()]).collect();
+        calls.remove(0);
+        later().await;
+        assert!(all.admit(peer(1)).is_none(), "the other call goes on");
+        calls.remove(0);
+        assert!(all.admit(peer(1)).is_some());
+        assert!(is_closed(&open[0]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,15 +5,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +36,30 @@ const FIRST_HEAD_S_MAX: u64 = 10;
 
 /// Rest after a failed accept, in milliseconds: the usual reason is too many open files.
 const ACCEPT_REST_MS: u64 = 100;
+
+/// Calls of one HTTP/2 connection at the same time; a sender with more waits.
+const CALLS_MAX: u32 = 64;
+
+/// Bytes of one HTTP/2 call, and of all calls of a connection, that may be on their way unread.
+const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Longest head of an HTTP/2 call, in bytes.
+const HEAD_BYTES_MAX: u32 = 16 * 1024;
+
+/// A silent HTTP/2 connection is asked whether it lives this often, in seconds …
+const PING_EVERY_S: u64 = 30;
+
+/// … and is gone when it says nothing for this long, in seconds.
+const PONG_S_MAX: u64 = 20;
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 from the first byte, as gRPC does.
+    Http2,
+}
 
 /// Name of the source that counts refused connections.
 const CROWD: &str = "connections";
@@ -83,6 +109,7 @@ pub(super) async fn listen(
     address: SocketAddr,
     setting: &'static str,
     router: Router,
+    speech: Speech,
     tls: Option<Tls>,
     sources: Vec<SignalSender>,
     registry: SourceRegistry,
@@ -94,7 +121,7 @@ pub(super) async fn listen(
                 for source in &sources {
                     source.recovered();
                 }
-                return serve(listener, router, tls, registry).await;
+                return serve(listener, router, speech, tls, registry).await;
             }
             Err(error) => {
                 let why = error.to_string();
@@ -112,9 +139,14 @@ pub(super) async fn listen(
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    speech: Speech,
     tls: Option<Tls>,
     registry: SourceRegistry,
 ) {
+    let tls = match speech {
+        Speech::Http1 => tls,
+        Speech::Http2 => tls.map(|tls| tls.http2()),
+    };
     let all = Connections::default();
     let mut connections = JoinSet::new();
     loop {
@@ -134,6 +166,7 @@ pub(super) async fn serve(
         // An answer is one small write: waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
         let (router, tls) = (router.clone(), tls.clone());
+        let connection = Arc::new(connection);
         connections.spawn(async move {
             let never_asks = async {
                 tokio::time::sleep(Duration::from_secs(FIRST_HEAD_S_MAX)).await;
@@ -142,7 +175,7 @@ pub(super) async fn serve(
                 }
             };
             tokio::select! {
-                () = converse(stream, router, tls, &connection) => {}
+                () = converse(stream, router, speech, tls, &connection) => {}
                 () = connection.closed() => {}
                 () = never_asks => {}
             }
@@ -157,15 +190,57 @@ pub(super) fn refused(peer: SocketAddr) -> String {
 }
 
 /// Serves one connection to its end.
-async fn converse(stream: TcpStream, router: Router, tls: Option<Tls>, connection: &Connection) {
-    match tls {
-        None => answer(stream, router, connection).await,
-        Some(tls) => {
-            if let Some(stream) = tls.accept(stream).await {
-                answer(stream, router, connection).await;
-            }
-        }
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    speech: Speech,
+    tls: Option<Tls>,
+    connection: &Arc<Connection>,
+) {
+    match (speech, tls) {
+        (Speech::Http1, None) => answer(stream, router, connection).await,
+        (Speech::Http2, None) => answer_calls(stream, router, connection).await,
+        (speech, Some(tls)) => match (speech, tls.accept(stream).await) {
+            (_, None) => {}
+            (Speech::Http1, Some(stream)) => answer(stream, router, connection).await,
+            (Speech::Http2, Some(stream)) => answer_calls(stream, router, connection).await,
+        },
     }
+}
+
+/// Serves calls over HTTP/2, several at once.
+async fn answer_calls(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    connection: &Arc<Connection>,
+) {
+    let connection = Arc::clone(connection);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let call = connection.call();
+        let answered = router.clone().oneshot(request.map(Body::new));
+        async move {
+            let response = answered.await?;
+            // The call ends with the last byte of its answer, or when it is given up.
+            let body = response.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &call;
+                    frame
+                })
+            });
+            Ok::<_, std::convert::Infallible>(body)
+        }
+    });
+    // As above: a connection that breaks is the sender's to open again.
+    let _ = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CALLS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .keep_alive_interval(Duration::from_secs(PING_EVERY_S))
+        .keep_alive_timeout(Duration::from_secs(PONG_S_MAX))
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn answer(

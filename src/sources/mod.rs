@@ -52,6 +52,8 @@ use crate::model::Time;
 use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
 
+use listen::Speech;
+
 pub use listen::{ListenError, bind};
 pub use promql::{History, Learnt};
 pub use queue::{
@@ -70,6 +72,8 @@ pub struct Listeners {
     pub main: Option<TcpListener>,
     /// Of `otlp_listen`.
     pub otlp: Option<TcpListener>,
+    /// Of `otlp_grpc_listen`.
+    pub grpc: Option<TcpListener>,
 }
 
 /// Every source that the config turns on; cheap to clone.
@@ -84,6 +88,8 @@ pub struct Sources {
     alerts: Option<SignalSender>,
     remote_write: Option<SignalSender>,
     otlp: Option<SignalSender>,
+    /// OTLP over gRPC, if it is taken anywhere.
+    grpc: Option<SignalSender>,
     changes: Option<SignalSender>,
     loki: Option<SignalSender>,
     notifications: Option<SignalSender>,
@@ -122,6 +128,10 @@ impl Sources {
                 remote_write::PATH,
             ),
             otlp: receiver(on.otlp.enabled, "otlp", Rhythm::Regular, otlp::PATH),
+            grpc: config.grpc_listener().map(|address| {
+                let place = format!("grpc://{address}");
+                registry.source("otlp grpc", Rhythm::Regular, &place)
+            }),
             changes: receiver(
                 on.changes.enabled,
                 "changes",
@@ -242,6 +252,12 @@ impl Sources {
     }
 }
 
+/// The calls of OTLP over gRPC, if it is taken anywhere.
+pub fn grpc_router(sources: &Sources) -> Option<Router> {
+    let sender = sources.grpc.clone()?;
+    Some(otlp::grpc_routes(otlp_receiver(sources, sender)))
+}
+
 /// The HTTP side of all receivers that the config turns on, and `/-/healthy` and `/-/ready`.
 pub fn router(sources: &Sources) -> Router {
     let limits = &sources.limits;
@@ -340,16 +356,26 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     let registry = sources.registry.clone();
     let routes = router(sources).merge(beside);
     if let Some(listener) = listeners.main {
+        let (tls, registry) = (tls.clone(), registry.clone());
         tasks.spawn(listen::serve(
             listener,
             routes,
-            tls.clone(),
-            registry.clone(),
+            Speech::Http1,
+            tls,
+            registry,
         ));
     } else {
         let (address, receivers) = (config.listen, sources.receivers());
         let (tls, registry) = (tls.clone(), registry.clone());
-        let listening = listen::listen(address, "listen", routes, tls, receivers, registry);
+        let listening = listen::listen(
+            address,
+            "listen",
+            routes,
+            Speech::Http1,
+            tls,
+            receivers,
+            registry,
+        );
         tasks.spawn(listening);
     }
     if let Some(sender) = sources.syslog.clone() {
@@ -362,16 +388,13 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         let name = "sources.statsd.udp";
         tasks.spawn(udp::receive(address, name, sender, clock, reader));
     }
-    if let (Some(address), Some(sender)) = (config.otlp_listener(), sources.otlp.clone()) {
-        let routes = otlp_router(sources, sender.clone());
-        if let Some(listener) = listeners.otlp {
-            tasks.spawn(listen::serve(listener, routes, tls, registry));
-        } else {
-            let listening =
-                listen::listen(address, "otlp_listen", routes, tls, vec![sender], registry);
-            tasks.spawn(listening);
-        }
-    }
+    listen_for_otlp(
+        sources,
+        listeners.otlp,
+        listeners.grpc,
+        tls.as_ref(),
+        &mut tasks,
+    );
     let host = &config.sources.host;
     if let Some(sender) = sources.host.clone() {
         let clock = Arc::clone(&sources.clock);
@@ -406,8 +429,53 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     while tasks.join_next().await.is_some() {}
 }
 
+/// Listens where OpenTelemetry's senders expect it besides the main listener.
+fn listen_for_otlp(
+    sources: &Sources,
+    http: Option<TcpListener>,
+    grpc: Option<TcpListener>,
+    tls: Option<&Tls>,
+    tasks: &mut JoinSet<()>,
+) {
+    let config = &sources.config;
+    let over_http = config.otlp_listener().zip(sources.otlp.clone());
+    let over_http = over_http.map(|(address, sender)| {
+        let routes = otlp_router(sources, sender.clone());
+        (address, "otlp_listen", routes, Speech::Http1, http, sender)
+    });
+    let over_grpc = config.grpc_listener().zip(sources.grpc.clone());
+    let over_grpc = over_grpc.map(|(address, sender)| {
+        let routes = otlp::grpc_routes(otlp_receiver(sources, sender.clone()));
+        (
+            address,
+            "otlp_grpc_listen",
+            routes,
+            Speech::Http2,
+            grpc,
+            sender,
+        )
+    });
+    for (address, setting, routes, speech, listener, sender) in
+        [over_http, over_grpc].into_iter().flatten()
+    {
+        let (tls, registry) = (tls.cloned(), sources.registry.clone());
+        if let Some(listener) = listener {
+            tasks.spawn(listen::serve(listener, routes, speech, tls, registry));
+        } else {
+            let senders = vec![sender];
+            let listening =
+                listen::listen(address, setting, routes, speech, tls, senders, registry);
+            tasks.spawn(listening);
+        }
+    }
+}
+
 fn otlp_router(sources: &Sources, sender: SignalSender) -> Router {
+    otlp::routes(otlp_receiver(sources, sender))
+}
+
+fn otlp_receiver(sources: &Sources, sender: SignalSender) -> otlp::Otlp {
     let clock = Arc::clone(&sources.clock);
     let series_max = sources.config.engine.series_max;
-    otlp::routes(sender, sources.limits.clone(), clock, series_max)
+    otlp::Otlp::new(sender, sources.limits.clone(), clock, series_max)
 }

@@ -77,6 +77,13 @@ impl Tls {
         Ok(Some(Self(TlsAcceptor::from(Arc::new(server)))))
     }
 
+    /// The same for connections that speak HTTP/2 and nothing else, as gRPC does.
+    pub(super) fn http2(&self) -> Self {
+        let mut server = (**self.0.config()).clone();
+        server.alpn_protocols = vec![b"h2".to_vec()];
+        Self(TlsAcceptor::from(Arc::new(server)))
+    }
+
     /// The connection, once both sides agree; `None` when they do not.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let limit = Duration::from_secs(HANDSHAKE_S_MAX);

@@ -30,9 +30,14 @@ impl Receiver {
 
     /// With more settings: sections of a config file.
     pub async fn with(sections: &str) -> Self {
+        Self::listening(sections, "").await
+    }
+
+    /// With OTLP over gRPC at an address.
+    pub async fn listening(sections: &str, grpc: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let config = format!(
-            "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\nsources.host.enabled = false\n\
+            "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\notlp_grpc_listen = \"{grpc}\"\nsources.host.enabled = false\n\
              engine.resolve_after_s = 1\n{sections}"
         );
         let (config, _) = parse(&config, "test.toml").expect("the config is valid");
@@ -53,6 +58,12 @@ impl Receiver {
     pub fn address(&self) -> String {
         let address = self.daemon.listen().expect("a live daemon listens");
         address.to_string()
+    }
+
+    /// `IP:PORT` where OTLP is taken over gRPC.
+    pub fn grpc_address(&self) -> String {
+        let address = self.daemon.otlp_grpc_listen();
+        address.expect("it was asked for").to_string()
     }
 
     /// How a source is.

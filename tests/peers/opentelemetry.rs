@@ -4,13 +4,11 @@ use std::process::Command;
 
 use stormglass::model::{EntityId, Provenance};
 
-use crate::harness::{Receiver, missing, write};
+use crate::harness::{Receiver, free_port, missing, write};
 
 /// A gateway calls checkout, checkout calls payments and asks a database.
 const SENDER: &str = r#"
 import sys
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -18,9 +16,18 @@ from opentelemetry.trace import SpanKind
 
 providers = []
 
+def span_exporter():
+    if sys.argv[2] == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        import grpc
+        compression = grpc.Compression.Gzip
+        return OTLPSpanExporter(endpoint=f"http://{sys.argv[1]}", insecure=True, compression=compression)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    return OTLPSpanExporter(endpoint=f"http://{sys.argv[1]}/v1/traces")
+
 def tracer(service):
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    exporter = OTLPSpanExporter(endpoint=f"http://{sys.argv[1]}/v1/traces")
+    exporter = span_exporter()
     provider.add_span_processor(BatchSpanProcessor(exporter))
     providers.append(provider)
     return provider.get_tracer("test")
@@ -51,18 +58,34 @@ pub fn python(probe: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_of_a_real_sdk_draw_the_topology() {
-    let probe = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http";
-    let Some(python) = python(probe) else {
-        let hint = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, and name \
-                    that Python in STORMGLASS_OTEL_PYTHON";
+    let receiver = Receiver::start().await;
+    draws_the_topology(receiver, "http").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_so_do_spans_over_grpc() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let receiver = Receiver::listening("", &address).await;
+    draws_the_topology(receiver, "grpc").await;
+}
+
+async fn draws_the_topology(receiver: Receiver, protocol: &str) {
+    let probe = format!("import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.{protocol}");
+    let Some(python) = python(&probe) else {
+        let hint = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http \
+                    opentelemetry-exporter-otlp-proto-grpc, and name that Python in \
+                    STORMGLASS_OTEL_PYTHON";
         return missing("the OpenTelemetry SDK for Python", hint);
     };
-    let receiver = Receiver::start().await;
     write(receiver.dir.path(), "send.py", SENDER);
+    let address = match protocol {
+        "grpc" => receiver.grpc_address(),
+        _ => receiver.address(),
+    };
     let mut command = Command::new(python);
     command
         .arg(receiver.dir.path().join("send.py"))
-        .arg(receiver.address());
+        .args([&address, protocol]);
     let sent = tokio::task::spawn_blocking(move || command.output()).await;
     let sent = sent.expect("no panic").expect("the sender starts");
     assert!(

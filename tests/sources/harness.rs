@@ -8,7 +8,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use stormglass::config::{Config, parse};
 use stormglass::model::{Signal, SourceRow, Time};
-use stormglass::sources::{SignalQueue, SourceRegistry, Sources, router, signal_queue};
+use stormglass::sources::{
+    SignalQueue, SourceRegistry, Sources, grpc_router, router, signal_queue,
+};
 use tower::ServiceExt;
 
 /// Now, in every test: 2026-11-20T15:22:31Z, shortly after the fixtures were recorded.
@@ -17,6 +19,7 @@ pub const NOW: Time = Time::from_ms(1_795_188_151_000);
 /// All receivers, without a socket.
 pub struct Receivers {
     router: Router,
+    grpc: Option<Router>,
     queue: SignalQueue,
     registry: SourceRegistry,
 }
@@ -42,9 +45,15 @@ impl Receivers {
         let sources = Sources::new(Arc::new(config), &registry, Arc::new(|| NOW));
         Self {
             router: router(&sources),
+            grpc: grpc_router(&sources),
             queue,
             registry,
         }
+    }
+
+    /// What takes OTLP over gRPC.
+    pub fn grpc(&self) -> Option<Router> {
+        self.grpc.clone()
     }
 
     /// Sends one request with headers such as `("content-type", "application/json")`.

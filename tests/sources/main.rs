@@ -2,6 +2,7 @@
 
 mod alerts;
 mod changes;
+mod grpc;
 mod harness;
 mod loki;
 mod otlp;

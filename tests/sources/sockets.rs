@@ -30,6 +30,7 @@ async fn listening(config: &str) -> SocketAddr {
     let listeners = Listeners {
         main: Some(main),
         otlp: None,
+        grpc: None,
     };
     tokio::spawn(async move { run(&sources, listeners, None, axum::Router::new()).await });
     tokio::spawn(async move {
@@ -41,7 +42,7 @@ async fn listening(config: &str) -> SocketAddr {
     address
 }
 
-const CONFIG: &str = "otlp_listen = \"\"\nsources.host.enabled = false\n";
+const CONFIG: &str = "otlp_listen = \"\"\notlp_grpc_listen = \"\"\nsources.host.enabled = false\n";
 
 /// Connects from one of this machine's own addresses, 127.0.0.N.
 async fn connect(to: SocketAddr, from: u8) -> TcpStream {

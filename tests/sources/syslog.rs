@@ -33,7 +33,7 @@ impl Syslog {
     fn start(config: &str, tls: Option<&str>) -> Self {
         let listen = free_port();
         let config = format!(
-            "listen = \"{listen}\"\notlp_listen = \"\"\nsources.host.enabled = false\n{config}"
+            "listen = \"{listen}\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\nsources.host.enabled = false\n{config}"
         );
         let (config, _) = parse(&config, "test.toml").expect("the config is valid");
         let tls = tls.and_then(|_| Tls::from_config(&config.tls).expect("the files are good"));

@@ -8,12 +8,18 @@ use serde_json::json;
 use super::{Taken, Telemetry};
 use crate::sources::http::{self, Refusal};
 
+/// `OK` of `google.rpc.Code`.
+pub(super) const CODE_OK: i32 = 0;
 /// `INVALID_ARGUMENT` of `google.rpc.Code`.
 const CODE_INVALID: i32 = 3;
+/// `DEADLINE_EXCEEDED` of `google.rpc.Code`.
+pub(super) const CODE_DEADLINE: i32 = 4;
 /// `RESOURCE_EXHAUSTED` of `google.rpc.Code`.
 const CODE_EXHAUSTED: i32 = 8;
+/// `UNIMPLEMENTED` of `google.rpc.Code`.
+pub(super) const CODE_UNIMPLEMENTED: i32 = 12;
 /// `UNAVAILABLE` of `google.rpc.Code`.
-const CODE_UNAVAILABLE: i32 = 14;
+pub(super) const CODE_UNAVAILABLE: i32 = 14;
 
 /// How request and answer are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,13 +78,7 @@ pub(super) fn partial(telemetry: Telemetry, format: Format, taken: &Taken) -> Re
     let rejected = i64::try_from(taken.rejected).unwrap_or(i64::MAX);
     let reason = taken.reason.clone().unwrap_or_default();
     let body = match format {
-        Format::Protobuf => {
-            let partial_success = (rejected > 0).then_some(PartialSuccess {
-                rejected,
-                error_message: reason,
-            });
-            ExportResponse { partial_success }.encode_to_vec()
-        }
+        Format::Protobuf => export_response(taken),
         Format::Json if rejected == 0 => b"{}".to_vec(),
         Format::Json => {
             let field = match telemetry {
@@ -97,13 +97,28 @@ pub(super) fn partial(telemetry: Telemetry, format: Format, taken: &Taken) -> Re
     (StatusCode::OK, headers, body).into_response()
 }
 
-/// The refusal as a `google.rpc.Status`.
-pub(super) fn refused(format: Format, refusal: &Refusal) -> Response {
-    let code = match refusal {
+/// The answer to a request that was taken, as protobuf.
+pub(super) fn export_response(taken: &Taken) -> Vec<u8> {
+    let rejected = i64::try_from(taken.rejected).unwrap_or(i64::MAX);
+    let partial_success = (rejected > 0).then(|| PartialSuccess {
+        rejected,
+        error_message: taken.reason.clone().unwrap_or_default(),
+    });
+    ExportResponse { partial_success }.encode_to_vec()
+}
+
+/// What a refusal is to gRPC.
+pub(super) const fn code(refusal: &Refusal) -> i32 {
+    match refusal {
         Refusal::Malformed(_) | Refusal::Unsupported(_) => CODE_INVALID,
         Refusal::TooLarge(_) => CODE_EXHAUSTED,
         Refusal::TooSlow | Refusal::Crowded | Refusal::Busy(_) => CODE_UNAVAILABLE,
-    };
+    }
+}
+
+/// The refusal as a `google.rpc.Status`.
+pub(super) fn refused(format: Format, refusal: &Refusal) -> Response {
+    let code = code(refusal);
     let message = refusal.to_string();
     let body = match format {
         Format::Protobuf => Status { code, message }.encode_to_vec(),

@@ -1,10 +1,12 @@
-//! OpenTelemetry over HTTP: `POST /v1/traces`, `/v1/metrics` and `/v1/logs`, protobuf or JSON.
+//! OpenTelemetry over HTTP: `POST /v1/traces`, `/v1/metrics` and `/v1/logs`, protobuf or JSON; and over
+//! gRPC, in `grpc`.
 //!
 //! The answer has the type of the request. What cannot be used is counted in `partial_success`,
 //! never the rest of the request with it; only a body that cannot be read is refused.
 
 mod answer;
 mod attributes;
+mod grpc;
 mod histogram;
 mod json;
 mod logs;
@@ -26,6 +28,8 @@ use super::{Clock, SignalSender};
 use crate::model::{Signal, Time};
 use answer::Format;
 
+pub(super) use grpc::routes as grpc_routes;
+
 /// Paths of the receiver, below which there is one for each kind of telemetry.
 pub(super) const PATH: &str = "/v1/{traces,metrics,logs}";
 
@@ -39,7 +43,7 @@ enum Telemetry {
 
 /// The receiver; cheap to clone.
 #[derive(Clone)]
-struct Otlp {
+pub(super) struct Otlp {
     sender: SignalSender,
     limits: Limits,
     clock: Clock,
@@ -65,22 +69,8 @@ enum ReadError {
     TooMany,
 }
 
-/// The receiver's routes.
-pub(super) fn routes(
-    sender: SignalSender,
-    limits: Limits,
-    clock: Clock,
-    series_max: u32,
-) -> Router {
-    let resources = Arc::new(attributes::Resources::new());
-    let receiver = Otlp {
-        traces: Arc::new(traces::Traces::new(Arc::clone(&resources))),
-        metrics: Arc::new(metrics::Metrics::new(series_max)),
-        logs: Arc::new(logs::Logs::new(resources)),
-        sender,
-        limits,
-        clock,
-    };
+/// The receiver's routes over HTTP.
+pub(super) fn routes(receiver: Otlp) -> Router {
     let route = |telemetry| {
         post(move |State(otlp): State<Otlp>, request: Request| receive(otlp, telemetry, request))
     };
@@ -129,6 +119,18 @@ fn unsupported(headers: &HeaderMap) -> Refusal {
 }
 
 impl Otlp {
+    pub(super) fn new(sender: SignalSender, limits: Limits, clock: Clock, series_max: u32) -> Self {
+        let resources = Arc::new(attributes::Resources::new());
+        Self {
+            traces: Arc::new(traces::Traces::new(Arc::clone(&resources))),
+            metrics: Arc::new(metrics::Metrics::new(series_max)),
+            logs: Arc::new(logs::Logs::new(resources)),
+            sender,
+            limits,
+            clock,
+        }
+    }
+
     fn read(
         &self,
         telemetry: Telemetry,
@@ -177,6 +179,17 @@ impl Otlp {
 }
 
 impl Telemetry {
+    const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    /// Package and name of its service in gRPC.
+    const fn service(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Traces => ("trace", "TraceService"),
+            Self::Metrics => ("metrics", "MetricsService"),
+            Self::Logs => ("logs", "LogsService"),
+        }
+    }
+
     const fn request(self) -> &'static str {
         match self {
             Self::Traces => "ExportTraceServiceRequest",
