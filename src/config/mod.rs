@@ -29,7 +29,7 @@ pub use hold::{InhibitConfig, MaintenanceConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use notify::NotifyConfig;
 pub use parse::{ConfigError, Warning, parse};
-pub use pulls::PromqlConfig;
+pub use pulls::{JournaldConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{SETTINGS, Setting};
 pub use slo::SloConfig;

@@ -278,6 +278,7 @@ impl Check<'_> {
             && sources.tail.is_empty()
             && sources.scrape.is_empty()
             && sources.promql.is_empty()
+            && !sources.journald.enabled
             && listens.iter().all(Option::is_none)
             && forges.iter().all(|forge| forge.secret_file.is_none())
         {

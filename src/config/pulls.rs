@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::sources::TailFrom;
+
 /// Series asked from a Prometheus or its like by PromQL, first of weeks past, then as they come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +57,20 @@ impl PromqlConfig {
         let named = self.named.iter();
         selected.chain(named.map(|(name, query)| (query.as_str(), Some(name.as_str()))))
     }
+}
+
+/// The systemd journal; off unless turned on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournaldConfig {
+    /// Whether the journal is followed.
+    pub enabled: bool,
+    /// Only these units; all if there are none.
+    pub units: Vec<String>,
+    /// These files instead of this machine's journal.
+    pub files: Vec<String>,
+    /// Where to begin when nothing was read before.
+    pub from: TailFrom,
 }
 
 /// A path below the address of a server; `setting` is named when that is none.

@@ -496,6 +496,30 @@ pub const SETTINGS: &[Setting] = &[
         "Time over which metrics are put together before they are handed over, in seconds.",
     ),
     row(
+        "sources.journald.enabled",
+        Kind::Flag,
+        "false",
+        "Follow the systemd journal, with `journalctl`. The user needs the group `systemd-journal` for what is not its own.",
+    ),
+    row(
+        "sources.journald.units",
+        Kind::TextList,
+        "",
+        "Only these units, such as `[\"checkout.service\"]`. Default: all.",
+    ),
+    row(
+        "sources.journald.files",
+        Kind::TextList,
+        "",
+        "Files of journals to follow instead of this machine's own.",
+    ),
+    row(
+        "sources.journald.from",
+        Kind::Choice(&["start", "end"]),
+        "\"end\"",
+        "Where to begin when nothing was read before; later starts go on where the last one was.",
+    ),
+    row(
         "sources.tail[].paths",
         Kind::TextList,
         "",

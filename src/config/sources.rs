@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::pulls::PromqlConfig;
+use super::pulls::{JournaldConfig, PromqlConfig};
 
 /// Settings of the sources, `[sources]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub struct SourcesConfig {
     pub syslog: SyslogConfig,
     /// Metrics as StatsD.
     pub statsd: StatsdConfig,
+    /// The systemd journal.
+    pub journald: JournaldConfig,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -326,6 +328,7 @@ impl Default for SourcesConfig {
             promql: Vec::new(),
             syslog: SyslogConfig::default(),
             statsd: StatsdConfig::default(),
+            journald: JournaldConfig::default(),
             tail: Vec::new(),
         }
     }

@@ -19,6 +19,7 @@ mod connections;
 mod heartbeat;
 mod host;
 mod http;
+mod journald;
 mod listen;
 mod loki;
 mod naming;
@@ -107,6 +108,7 @@ pub struct Sources {
     scrapes: Vec<SignalSender>,
     /// One for each `[[sources.promql]]`, and where its present begins.
     promqls: Vec<(SignalSender, watch::Sender<Option<Time>>)>,
+    journald: Option<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -114,7 +116,7 @@ pub struct Sources {
 impl Sources {
     /// Registers the sources of the config.
     pub fn new(config: Arc<Config>, registry: &SourceRegistry, clock: Clock) -> Self {
-        let (on, listen) = (&config.sources, config.listen);
+        let on = &config.sources;
         let receiver = |enabled: bool, name, rhythm, path| {
             let place = format!("http://{}{path}", config.listen);
             enabled.then(|| registry.source(name, rhythm, &place))
@@ -151,26 +153,8 @@ impl Sources {
                 Rhythm::Sporadic,
                 webhook::PAGERDUTY_PATH,
             ),
-            heartbeats: on
-                .heartbeat
-                .iter()
-                .map(|config| {
-                    let place = format!("http://{listen}{}", heartbeat::path(config));
-                    let name = heartbeat::name(config);
-                    let sender = registry.source(&name, Rhythm::Sporadic, &place);
-                    Heartbeat::new(config.clone(), sender, clock())
-                })
-                .collect(),
-            mapped: on
-                .webhook
-                .iter()
-                .map(|webhook| {
-                    let name = format!("webhook {}", webhook.name);
-                    let path = webhook::mapped::path(webhook);
-                    let place = format!("http://{}{path}", config.listen);
-                    registry.source(&name, Rhythm::Sporadic, &place)
-                })
-                .collect(),
+            heartbeats: heartbeats(&config, registry, &clock),
+            mapped: mapped(&config, registry),
             forges: forges(&config, registry),
             host: on.host.enabled.then(|| {
                 let place = format!("this host, {}", host::name(&on.host));
@@ -198,6 +182,13 @@ impl Sources {
                     (sender, watch::Sender::new(Some(clock())))
                 })
                 .collect(),
+            journald: on.journald.enabled.then(|| {
+                let place = match &*on.journald.files {
+                    [] => "this machine's journal".to_owned(),
+                    files => files.join(", "),
+                };
+                registry.source(journald::NAME, Rhythm::Sporadic, &place)
+            }),
             tails: on
                 .tail
                 .iter()
@@ -319,6 +310,30 @@ fn webhooks(sources: &Sources) -> Router {
     router
 }
 
+/// What is waited for, from now on.
+fn heartbeats(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Vec<Heartbeat> {
+    let declared = config.sources.heartbeat.iter();
+    let heartbeats = declared.map(|heartbeat| {
+        let place = format!("http://{}{}", config.listen, heartbeat::path(heartbeat));
+        let name = heartbeat::name(heartbeat);
+        let sender = registry.source(&name, Rhythm::Sporadic, &place);
+        Heartbeat::new(heartbeat.clone(), sender, clock())
+    });
+    heartbeats.collect()
+}
+
+/// One source for each mapping.
+fn mapped(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
+    let declared = config.sources.webhook.iter();
+    let senders = declared.map(|webhook| {
+        let name = format!("webhook {}", webhook.name);
+        let path = webhook::mapped::path(webhook);
+        let place = format!("http://{}{path}", config.listen);
+        registry.source(&name, Rhythm::Sporadic, &place)
+    });
+    senders.collect()
+}
+
 /// Forges that the config gives a secret for. One whose secret cannot be read is shown as failed.
 fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSender)> {
     let on = &config.sources;
@@ -407,6 +422,11 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
         let scraping = scrape::scrape(scrape.clone(), limits, sender.clone(), clock);
         tasks.spawn(scraping);
+    }
+    if let Some(sender) = sources.journald.clone() {
+        let (journald, data_dir) = (config.sources.journald.clone(), sources.data_dir.clone());
+        let clock = Arc::clone(&sources.clock);
+        tasks.spawn(journald::follow(journald, data_dir, sender, clock));
     }
     let late_ms_max = i64::from(config.engine.clock_skew_s_max) * 1_000;
     for (promql, (sender, begins)) in config.sources.promql.iter().zip(&sources.promqls) {

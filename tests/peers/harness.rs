@@ -33,8 +33,17 @@ impl Receiver {
         Self::listening(sections, "").await
     }
 
+    /// With a data folder that outlives it.
+    pub async fn keeping(sections: &str, data_dir: &Path) -> Self {
+        Self::build(sections, "", Some(data_dir)).await
+    }
+
     /// With OTLP over gRPC at an address.
     pub async fn listening(sections: &str, grpc: &str) -> Self {
+        Self::build(sections, grpc, None).await
+    }
+
+    async fn build(sections: &str, grpc: &str, data_dir: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let config = format!(
             "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\notlp_grpc_listen = \"{grpc}\"\nsources.host.enabled = false\n\
@@ -46,7 +55,7 @@ impl Receiver {
             runbooks: Vec::new(),
             clock: Clock::real(),
             socket: dir.path().join("s.sock"),
-            data_dir: None,
+            data_dir: data_dir.map(Path::to_owned),
             telemetry: Telemetry::Live,
         })
         .await

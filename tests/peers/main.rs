@@ -6,6 +6,7 @@
 
 mod alertmanager;
 mod harness;
+mod journald;
 mod loki;
 mod opentelemetry;
 mod prometheus;
