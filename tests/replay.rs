@@ -4,15 +4,18 @@ use std::fs;
 
 use stormglass::api::client::{Address, Client};
 use stormglass::api::{View, WatchMessage};
-use stormglass::config::{Config, demo_runbooks};
+use stormglass::config::{Config, EngineConfig, demo_runbooks};
 use stormglass::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
-use stormglass::engine::Engine;
+use stormglass::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine, Essentials};
 use stormglass::eval::drive::placed_config;
 use stormglass::model::{
-    Actor, Command, Effect, IncidentId, Input, Mode, Refusal, Role, Stamped, Time,
+    Actor, Command, Effect, FiringAlert, IncidentId, Input, Mode, Recalled, Record, Refusal, Role,
+    Stamped, Time,
 };
 use stormglass::sim::{Scenario, Sim};
-use stormglass::store::recorder::{Header, Recording, SegmentWriter};
+use stormglass::store::recorder::{
+    Beginning, Begins, Header, Learned, Recorder, RecorderOptions, Recording, SegmentWriter,
+};
 
 /// 2026-01-14T12:00:00Z.
 const START: Time = Time::from_secs(1_768_392_000);
@@ -108,6 +111,149 @@ fn with_a_decision() -> (Header, Vec<Stamped>, IncidentId) {
     let input = Input::Command { by, what };
     inputs.push(Stamped { seq, at, input });
     (header, inputs, incident)
+}
+
+/// Steps an engine as a daemon would, and keeps what a daemon keeps.
+#[derive(Default)]
+struct Life {
+    journal: Vec<Record>,
+    told: Vec<u8>,
+}
+
+impl Life {
+    fn step(&mut self, engine: &mut Engine, inputs: &[Stamped]) {
+        let mut effects = Vec::new();
+        for stamped in inputs {
+            engine.step(stamped, &mut effects);
+            for effect in effects.drain(..) {
+                serde_json::to_writer(&mut self.told, &effect).expect("memory");
+                if let Effect::Record(record) = effect {
+                    self.journal.push(record);
+                }
+            }
+        }
+    }
+
+    /// What a daemon begins from that is started now.
+    fn beginning(&self, engine: &Engine, header: &Header) -> Beginning {
+        let mut cursor = CheckpointCursor::default();
+        let parts = std::iter::from_fn(|| engine.checkpoint_part(&mut cursor)).collect();
+        let mut essentials = Essentials::default();
+        for record in &self.journal {
+            essentials.take(record.clone());
+        }
+        let (records, left_out) = essentials.finish();
+        assert_eq!(left_out, 0);
+        Beginning {
+            engine: header.engine.clone(),
+            runbooks: header.runbooks.clone(),
+            learned: Some(Learned {
+                version: CHECKPOINT_VERSION,
+                parts,
+            }),
+            records,
+            lacks: Vec::new(),
+        }
+    }
+}
+
+/// An engine as a daemon restores it: from the checkpoint and its whole journal.
+fn restored(beginning: &Beginning, journal: &[Record]) -> (Engine, Vec<FiringAlert>) {
+    let mut engine = Engine::new(beginning.engine.clone(), beginning.runbooks.clone());
+    let learned = beginning.learned.as_ref().expect("a checkpoint");
+    let parts = learned.parts.iter().map(Vec::as_slice);
+    let firing = engine.restore_checkpoint(learned.version, parts);
+    engine.restore(journal);
+    (engine, firing.expect("just written"))
+}
+
+#[test]
+fn a_recording_over_restarts_replays_byte_for_byte() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (mut engine, header, inputs) = inputs(Scenario::Storm);
+    let mut life = Life::default();
+    let mut beginning = Beginning {
+        engine: header.engine.clone(),
+        runbooks: header.runbooks.clone(),
+        ..Beginning::default()
+    };
+    let odd_from = inputs.partition_point(|stamped| stamped.at <= START.plus_ms(90_000));
+    let (before, after) = inputs.split_at(odd_from);
+    let (middle, end) = after.split_at(after.len() / 2);
+    for (run, inputs) in [before, middle, end].into_iter().enumerate() {
+        let mut recalled = Vec::new();
+        if run > 0 {
+            beginning = life.beginning(&engine, &header);
+            (engine, recalled) = restored(&beginning, &life.journal);
+        }
+        let options = RecorderOptions {
+            folder: folder.path().to_owned(),
+            bytes_max: u64::MAX,
+            header: header.clone(),
+        };
+        let recorder = Recorder::start(options, beginning.clone()).expect("a thread");
+        let mut fed = Vec::new();
+        let at = inputs.first().expect("inputs").at;
+        let mut take = |at: Time, input: Input| {
+            let seq = fed.len() as u64 + 1;
+            fed.push(Stamped { seq, at, input });
+        };
+        if run > 0 {
+            take(
+                at,
+                Input::Recalled(Box::new(Recalled {
+                    alerts: recalled,
+                    changes: Vec::new(),
+                    heard: Some(at),
+                })),
+            );
+            // Somebody writes to an incident that is older than the restart.
+            let incident = engine.incident_rows().next().expect("an incident").id;
+            let by = Actor {
+                name: "mia".to_owned(),
+                role: Role::Responder,
+            };
+            let text = format!("restart {run}");
+            let what = Command::Note { incident, text };
+            take(at, Input::Command { by, what });
+        }
+        for stamped in inputs {
+            take(stamped.at, stamped.input.clone());
+        }
+        life.step(&mut engine, &fed);
+        for stamped in fed {
+            recorder.record(stamped);
+        }
+        recorder.catch_up();
+    }
+    let refused = |record: &&Record| {
+        matches!(
+            record,
+            Record::Decision {
+                refused: Some(_),
+                ..
+            }
+        )
+    };
+    assert_eq!(life.journal.iter().find(refused), None);
+
+    let mut recording = Recording::open(folder.path(), None).expect("just written");
+    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+    let (mut again, mut begun) = (Life::default(), 0);
+    while let Some(frame) = recording.next_frame().expect("just written") {
+        if let Some(Begins::From(beginning)) = frame.begins {
+            begun += 1;
+            engine = Engine::new(beginning.engine.clone(), beginning.runbooks.clone());
+            let learned = beginning.learned.as_ref();
+            let learned = learned.map(|l| (l.version, l.parts.iter().map(Vec::as_slice)));
+            engine
+                .begin_from(learned, &beginning.records)
+                .expect("it is of this version");
+        }
+        again.step(&mut engine, &frame.inputs);
+    }
+    assert_eq!((begun, recording.missing()), (3, 0));
+    assert!(life.told == again.told, "it is told in another way");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
 use crate::engine::Engine;
 use crate::model::{Effect, Input, SafeText, Stamped, Time};
-use crate::store::recorder::Recording;
+use crate::store::recorder::{Begins, Recording};
 
 /// Fastest a console is asked to follow.
 const SPEED_MAX: f64 = 1_000.0;
@@ -65,6 +65,9 @@ struct Summary {
     missing_inputs: u64,
     torn_bytes: u64,
     restarts: u64,
+    /// What the engine knew then and does not know here, a sentence each: without any, and with no input
+    /// missing, the effects are those of then.
+    incomplete: Vec<String>,
 }
 
 pub async fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
@@ -88,20 +91,49 @@ pub(super) fn moment(text: &str) -> Result<Time, String> {
     Time::parse_rfc3339(text).ok_or_else(|| "must be like 2026-11-21T03:00:00Z".to_owned())
 }
 
-/// An engine as the one that saw the recording; it starts from nothing at each restart in it.
-fn engine(recording: &Recording) -> Engine {
+/// The engine that saw what follows, as it began; what cannot be told of that goes to `incomplete`.
+fn begun(recording: &Recording, begins: &Begins, incomplete: &mut Vec<String>) -> Engine {
     let header = recording.header();
-    Engine::new(header.engine.clone(), header.runbooks.clone())
+    let fresh = || Engine::new(header.engine.clone(), header.runbooks.clone());
+    match begins {
+        Begins::From(beginning) => {
+            let mut engine = Engine::new(beginning.engine.clone(), beginning.runbooks.clone());
+            let learned = beginning.learned.as_ref();
+            let learned = learned.map(|l| (l.version, l.parts.iter().map(Vec::as_slice)));
+            if let Err(error) = engine.begin_from(learned, &beginning.records) {
+                incomplete.push(format!(
+                    "what had been learned before a start cannot be read: {error}"
+                ));
+            }
+            incomplete.extend(beginning.lacks.iter().cloned());
+            engine
+        }
+        Begins::Unknown => {
+            incomplete.push("what the daemon knew at a start is not in the recording".to_owned());
+            fresh()
+        }
+        Begins::Earlier => {
+            incomplete.push(format!(
+                "it begins in the middle of a daemon's work: what was known from the {} inputs before is not in the recording",
+                recording.before()
+            ));
+            fresh()
+        }
+    }
 }
 
 /// An engine as it was at a time of a recording.
 pub(super) fn engine_at(file: &Path, at: Time) -> Result<Engine, Failure> {
     let mut recording = Recording::open(file, None)?;
-    let mut engine = engine(&recording);
+    let header = recording.header();
+    let mut engine = Engine::new(header.engine.clone(), header.runbooks.clone());
     let mut effects = Vec::new();
     'read: while let Some(frame) = recording.next_frame()? {
-        if frame.restarted {
-            engine = self::engine(&recording);
+        if frame.inputs.first().is_none_or(|first| first.at > at) {
+            break 'read;
+        }
+        if let Some(begins) = &frame.begins {
+            engine = begun(&recording, begins, &mut Vec::new());
         }
         for stamped in &frame.inputs {
             if stamped.at > at {
@@ -116,7 +148,8 @@ pub(super) fn engine_at(file: &Path, at: Time) -> Result<Engine, Failure> {
 
 /// Every effect, one JSON object a line, then a summary.
 async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<(), Failure> {
-    let mut engine = engine(&recording);
+    let header = recording.header();
+    let mut engine = Engine::new(header.engine.clone(), header.runbooks.clone());
     let mut summary = Summary {
         inputs: 0,
         samples: 0,
@@ -124,13 +157,14 @@ async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<()
         missing_inputs: 0,
         torn_bytes: 0,
         restarts: 0,
+        incomplete: Vec::new(),
     };
     let mut clock: Option<Clock> = None;
     let mut effects = Vec::new();
     'read: while let Some(frame) = recording.next_frame()? {
-        if frame.restarted {
-            engine = self::engine(&recording);
-            summary.restarts += 1;
+        if let Some(begins) = &frame.begins {
+            engine = begun(&recording, begins, &mut summary.incomplete);
+            summary.restarts += u64::from(summary.inputs > 0);
         }
         for stamped in &frame.inputs {
             if args.to.is_some_and(|to| stamped.at > to) {
@@ -249,9 +283,13 @@ impl Iterator for Inputs {
                     return None;
                 }
             };
-            let restarted = frame.restarted.then_some(Replayed::Restarted);
+            let mut incomplete = Vec::new();
+            let begins = frame.begins.map(|begins| {
+                let engine = begun(&self.recording, &begins, &mut incomplete);
+                Replayed::Begins(Box::new(engine), incomplete.join("; "))
+            });
             let inputs = frame.inputs.into_iter().map(Replayed::Input);
-            self.read.extend(restarted.into_iter().chain(inputs));
+            self.read.extend(begins.into_iter().chain(inputs));
         }
         let past_end = |to: Time| matches!(&self.read[0], Replayed::Input(next) if next.at > to);
         if self.to.is_some_and(past_end) {

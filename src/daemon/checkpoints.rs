@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use crate::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine};
 use crate::model::{FiringAlert, Time};
 use crate::store::checkpoint::{self, Checkpoint, CheckpointFileError, CheckpointWriter};
+use crate::store::recorder::Learned;
 
 /// Engine time between two checkpoints, in milliseconds.
 const EVERY_MS: i64 = 5 * 60_000;
@@ -175,6 +176,8 @@ pub(super) struct Restored {
     pub(super) at: Time,
     /// The alerts that fired then.
     pub(super) alerts: Vec<FiringAlert>,
+    /// All of it, as it was read.
+    pub(super) learned: Learned,
 }
 
 /// Gives a fresh engine what an earlier run learned; an error says what the operator must know.
@@ -185,9 +188,14 @@ pub(super) fn restore(engine: &mut Engine, folder: &Path) -> Result<Option<Resto
     let Some(Checkpoint { version, at, parts }) = read else {
         return Ok(None);
     };
-    let parts = parts.iter().map(Vec::as_slice);
-    let alerts = engine.restore_checkpoint(version, parts);
+    let slices = parts.iter().map(Vec::as_slice);
+    let alerts = engine.restore_checkpoint(version, slices);
     let alerts = alerts.map_err(|error| unusable(error.to_string()))?;
     tracing::info!(%at, "baselines are those of before");
-    Ok(Some(Restored { at, alerts }))
+    let learned = Learned { version, parts };
+    Ok(Some(Restored {
+        at,
+        alerts,
+        learned,
+    }))
 }

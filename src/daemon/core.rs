@@ -59,6 +59,16 @@ pub(super) enum Past {
     Recorded(Replay),
 }
 
+impl Past {
+    /// What consoles are told at first.
+    pub(super) const fn mode(&self) -> Mode {
+        match self {
+            Self::None => Mode::Live,
+            Self::Learning(_) | Self::History(_) | Self::Recorded(_) => Mode::Learning,
+        }
+    }
+}
+
 /// Everything the engine's thread owns.
 #[derive(Debug)]
 pub(super) struct Core {

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine};
 use crate::model::{Batch, Delta, Effect, Input, Mode, Refusal, Stamped, Time};
 use crate::sources::{History, Learnt};
+use crate::store::recorder::Learned;
 
 /// Time between two ticks of the past, in milliseconds: shorter than what an engine takes for a pause
 /// of its own.
@@ -180,6 +181,10 @@ impl Core {
         {
             Ok(()) => {
                 self.engine = engine;
+                if let Some(recorder) = &self.recorder {
+                    let version = CHECKPOINT_VERSION;
+                    recorder.learned(Learned { version, parts });
+                }
                 self.checkpoints.hasten();
                 String::new()
             }
@@ -216,7 +221,7 @@ async fn ask(mut history: History, tell: mpsc::Sender<(Learnt, f64)>) {
 }
 
 fn remember(engine: &mut Engine, ledger: &Ledger) -> Result<(), String> {
-    restore(engine, ledger).map_err(|error| error.to_string())
+    restore(engine, ledger, None).map_err(|error| error.to_string())
 }
 
 fn refuse(request: CommandRequest) {

@@ -37,16 +37,16 @@ pub use replay::{Replay, Replayed};
 
 use crate::api::View;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Essentials};
 use crate::executors::{Executors, SimHandle, SimRequest};
-use crate::model::{Actor, Delta, Input, Mode, Role, Runbook, Time};
+use crate::model::{Actor, Delta, Input, Role, Runbook, Time};
 use crate::notify::Notifier;
 use crate::sources::{
     self, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError, signal_queue,
 };
 use crate::store::StoreError;
-use crate::store::recorder::{Header, RECORDER_FOLDER, Recorder, RecorderOptions};
-use checkpoints::Checkpoints;
+use crate::store::recorder::{Beginning, Header, RECORDER_FOLDER, Recorder, RecorderOptions};
+use checkpoints::{Checkpoints, Restored};
 use clock::Stamper;
 use core::{Core, Past, Turn};
 use http::{Api, Callers, Operator, api_routes, bind_socket, check_socket, serve};
@@ -171,6 +171,8 @@ struct Recovered {
     notices: Notices,
     /// What senders told before, to be fed first.
     recalled: Vec<Input>,
+    /// What the engine begins from, for the recording.
+    beginning: Beginning,
 }
 
 /// Starts everything and returns once the API answers.
@@ -202,21 +204,19 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         Telemetry::Simulated { history, simulator } => (Past::History(history), Some(simulator)),
         Telemetry::Recorded(replay) => (Past::Recorded(replay), None),
     };
-    let mode = match past {
-        Past::None => Mode::Live,
-        Past::Learning(_) | Past::History(_) | Past::Recorded(_) => Mode::Learning,
-    };
+    let mode = past.mode();
     let Recovered {
         engine,
         ledger,
         mut notices,
         recalled,
+        beginning,
     } = recover(&config, runbooks, data_dir.as_deref(), clock.now())?;
     if is_live {
         // Nobody watches yet: the first view carries it.
         let _ = notices.set(Origin::Exposed, &exposed(&config));
     }
-    let recorder = recorder(&config, &engine, data_dir.as_deref())?;
+    let recorder = recorder(&config, &engine, data_dir.as_deref(), beginning)?;
     let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
     let mut view = first_view(&engine, &config, &notices, clock.now());
@@ -441,6 +441,7 @@ fn recover(
     now: Time,
 ) -> Result<Recovered, DaemonError> {
     let (ledger, opened) = Ledger::open(data_dir)?;
+    let engine_runbooks = runbooks.clone();
     let mut engine = Engine::new(config.engine.clone(), runbooks);
     let mut banners = opened.banners;
     let restored = data_dir.map(|folder| checkpoints::restore(&mut engine, folder));
@@ -452,13 +453,22 @@ fn recover(
         Some(Ok(restored)) => restored,
         None => None,
     };
-    restore(&mut engine, &ledger).map_err(|source| {
+    let mut essentials = config.recorder.enabled.then(Essentials::default);
+    restore(&mut engine, &ledger, essentials.as_mut()).map_err(|source| {
         let path = data_dir.map_or_else(PathBuf::new, Path::to_owned);
         StoreError::Folder { path, source }
     })?;
     let recorded = data_dir.map(|folder| folder.join(RECORDER_FOLDER));
+    let (learned, firing) = match restored {
+        Some(Restored {
+            at,
+            alerts,
+            learned,
+        }) => (Some(learned), Some((at, alerts))),
+        None => (None, None),
+    };
     let (recalled, unknown) = recorded.map_or_else(Default::default, |folder| {
-        recall::recall(restored, &folder, &config.engine, now)
+        recall::recall(firing, &folder, &config.engine, now)
     });
     banners.extend(unknown);
     let mut notices = Notices::default();
@@ -469,11 +479,34 @@ fn recover(
         ledger,
         notices,
         recalled,
+        beginning: Beginning {
+            learned,
+            ..beginning(config, essentials, engine_runbooks)
+        },
     })
 }
 
+/// What the engine began from, but for what it had learned.
+fn beginning(config: &Config, essentials: Option<Essentials>, runbooks: Vec<Runbook>) -> Beginning {
+    let (records, left_out) = essentials.map(Essentials::finish).unwrap_or_default();
+    let lacks = (left_out > 0).then(|| {
+        format!("{left_out} old records of the journal at a start are not in the recording")
+    });
+    Beginning {
+        engine: config.engine.clone(),
+        runbooks,
+        learned: None,
+        records,
+        lacks: lacks.into_iter().collect(),
+    }
+}
+
 /// Feeds the journal to a fresh engine, as far as it can be read.
-fn restore(engine: &mut Engine, ledger: &Ledger) -> std::io::Result<()> {
+fn restore(
+    engine: &mut Engine,
+    ledger: &Ledger,
+    mut essentials: Option<&mut Essentials>,
+) -> std::io::Result<()> {
     let mut read = Ok(());
     let records = ledger.records()?.map_while(|record| match record {
         Ok(record) => Some(record),
@@ -482,7 +515,11 @@ fn restore(engine: &mut Engine, ledger: &Ledger) -> std::io::Result<()> {
             None
         }
     });
-    engine.restore(records);
+    engine.restore(records.inspect(|record| {
+        if let Some(essentials) = &mut essentials {
+            essentials.take(record.clone());
+        }
+    }));
     read
 }
 
@@ -491,6 +528,7 @@ fn recorder(
     config: &Config,
     engine: &Engine,
     data_dir: Option<&Path>,
+    beginning: Beginning,
 ) -> Result<Option<Recorder>, DaemonError> {
     let Some(data_dir) = data_dir.filter(|_| config.recorder.enabled) else {
         return Ok(None);
@@ -507,9 +545,14 @@ fn recorder(
             runbooks: engine.runbooks().to_vec(),
         },
     };
-    Recorder::start(options)
-        .map(Some)
-        .map_err(DaemonError::Thread)
+    let recorder = Recorder::start(options, beginning).map_err(DaemonError::Thread)?;
+    // What an incident of before needs is kept as long as if there had been no restart.
+    for row in engine.incident_rows() {
+        if let Some(incident) = engine.incident(row.id) {
+            recorder.pin(incident, incident.resolved.unwrap_or(engine.now()));
+        }
+    }
+    Ok(Some(recorder))
 }
 
 /// Runs the engine on a thread of its own. A panic there is shown to every console.

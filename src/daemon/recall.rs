@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
-use super::checkpoints::Restored;
 use crate::config::EngineConfig;
 use crate::model::{
     Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, Stamped, Time,
@@ -34,18 +33,16 @@ struct Memory {
     left_out: u64,
 }
 
-/// What was told up to `now` by the checkpoint and the recording in `folder`, as inputs; and what the
+/// What was told up to `now`, as inputs: by the checkpoint, of this time and with these alerts, and by the
+/// recording in `folder`; and what the
 /// operator must know.
 pub(super) fn recall(
-    restored: Option<Restored>,
+    restored: Option<(Time, Vec<FiringAlert>)>,
     folder: &Path,
     config: &EngineConfig,
     now: Time,
 ) -> (Vec<Input>, Option<String>) {
-    let (from, alerts) = match restored {
-        Some(restored) => (restored.at, restored.alerts),
-        None => (now.plus_ms(-UNCHECKED_MS), Vec::new()),
-    };
+    let (from, alerts) = restored.unwrap_or_else(|| (now.plus_ms(-UNCHECKED_MS), Vec::new()));
     let mut memory = Memory {
         alerts: BTreeMap::new(),
         changes: VecDeque::new(),

@@ -11,9 +11,12 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::core::Core;
 use super::door::CommandRequest;
+use super::notices::Origin;
 use crate::api::CommandReply;
 use crate::engine::Engine;
-use crate::model::{Delta, Input, Mode, Refusal, SourceHealth, SourceId, SourceRow, Stamped, Time};
+use crate::model::{
+    Delta, EntityHealth, Input, Mode, Refusal, SourceHealth, SourceId, SourceRow, Stamped, Time,
+};
 
 /// Inputs taken before consoles are told and anybody is listened to.
 const INPUTS_PER_LOOK_MAX: usize = 1_000;
@@ -23,8 +26,8 @@ const ENDED_MS: u64 = 60_000;
 /// What a recording holds, in order.
 #[derive(Debug)]
 pub enum Replayed {
-    /// The daemon was started anew: the engine knows nothing.
-    Restarted,
+    /// A daemon begins with this engine; what it knew then and does not know here, in words.
+    Begins(Box<Engine>, String),
     /// An input, as it was stamped.
     Input(Stamped),
 }
@@ -91,14 +94,7 @@ impl Core {
 
     fn relive(&mut self, next: Replayed, sources: &mut Sources) {
         match next {
-            Replayed::Restarted => {
-                let gone: Vec<_> = self.engine.incident_rows().map(|row| row.id).collect();
-                for id in gone {
-                    self.turn.deltas.push(Delta::IncidentGone(id));
-                }
-                let runbooks = self.engine.runbooks().to_vec();
-                self.engine = Engine::new(self.engine.config().clone(), runbooks);
-            }
+            Replayed::Begins(engine, incomplete) => self.begin_again(*engine, &incomplete),
             Replayed::Input(stamped) => {
                 sources.note(&stamped);
                 self.stamper.relive(&stamped);
@@ -110,11 +106,38 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Another daemon goes on: consoles see what it knows, and nothing of what it does not.
+    fn begin_again(&mut self, engine: Engine, incomplete: &str) {
+        let before = std::mem::replace(&mut self.engine, engine);
+        let (engine, deltas) = (&self.engine, &mut self.turn.deltas);
+        for row in before.incident_rows() {
+            deltas.push(Delta::IncidentGone(row.id));
+        }
+        for (id, _) in before.entities() {
+            deltas.push(Delta::EntityGone(id.clone()));
+        }
+        for row in engine.incident_rows() {
+            deltas.push(Delta::Incident(row));
+        }
+        for (entity, health) in engine.entities() {
+            let entity = entity.clone();
+            deltas.push(Delta::Entity(EntityHealth { entity, health }));
+        }
+        deltas.push(Delta::Counts(engine.counts()));
+        let stopped = engine.automation_stopped();
+        deltas.push(Delta::Automation { stopped });
+        if let Some(delta) = self.notices.set(Origin::Recovery, incomplete) {
+            deltas.push(delta);
+        }
+    }
+}
+
 impl Replayed {
     /// Whether it is to be gone through now; before the part shown is all that happened before it.
     fn is_due(&self, shown: Time, showing: bool) -> bool {
         match self {
-            Self::Restarted => true,
+            Self::Begins(..) => true,
             Self::Input(stamped) if showing => stamped.at <= shown,
             Self::Input(stamped) => stamped.at < shown,
         }

@@ -16,6 +16,7 @@ mod correlate;
 pub mod detect;
 pub mod diagnose;
 mod entities;
+mod essentials;
 mod explain;
 mod feedback;
 mod findings;
@@ -78,6 +79,7 @@ use topology::Topology;
 use traces::Traces;
 
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointCursor, CheckpointError};
+pub use essentials::Essentials;
 pub use refusals::{Corrected, Refused};
 pub use set_back::CLOCK_BACK_MS_MAX;
 

@@ -4,9 +4,9 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Engine;
 use super::commands::cut_note;
 use super::correlate::{self, RESOLVED_MAX, next_phase};
+use super::{CheckpointError, Engine};
 use crate::model::{
     Actor, Command, EntityId, FindingId, Incident, IncidentId, Lane, Phase, Record,
     TIMELINE_ENTRIES_MAX, TimelineEntry,
@@ -28,6 +28,19 @@ struct Remembered {
 }
 
 impl Engine {
+    /// Gives a fresh engine all that a daemon knew when it began, as the daemon does; an error says that
+    /// what was learned cannot be read, and the rest was taken.
+    pub fn begin_from<'a, R: Borrow<Record>>(
+        &mut self,
+        learned: Option<(u32, impl IntoIterator<Item = &'a [u8]>)>,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<(), CheckpointError> {
+        let learned = learned.map(|(version, parts)| self.restore_checkpoint(version, parts));
+        self.restore(records);
+        // The alerts that fired then are the first input.
+        learned.transpose().map(|_| ())
+    }
+
     /// Rebuilds incidents and plans from the journal, oldest record first. Runs with an intent and no
     /// result become `Unknown`. Call on a fresh engine, before the first step.
     pub fn restore<R: Borrow<Record>>(&mut self, records: impl IntoIterator<Item = R>) {
@@ -41,10 +54,14 @@ impl Engine {
             if let Record::Silence { silence } = record {
                 self.restore_silence(silence);
             }
-            for incident in remembered.excess() {
+            for incident in remembered.excess(RESOLVED_HELD_MAX) {
                 self.remember_past(&incident);
             }
             self.plans.restore(record);
+        }
+        // As many as are kept, whatever the journal held besides.
+        for incident in remembered.excess(RESOLVED_MAX) {
+            self.remember_past(&incident);
         }
         self.plans.restored();
         self.findings
@@ -188,8 +205,8 @@ impl Remembered {
     }
 
     /// Resolved incidents beyond those that the engine keeps, once there are many; the journal keeps all.
-    fn excess(&mut self) -> Vec<Incident> {
-        if self.resolved <= RESOLVED_HELD_MAX {
+    fn excess(&mut self, held_max: usize) -> Vec<Incident> {
+        if self.resolved <= held_max {
             return Vec::new();
         }
         let resolved = self.incidents.values();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use super::beginning::{Assembly, Beginning, Told};
 use super::redact::Redactor;
 use super::segment::{Header, RecordingError, SegmentReader, SegmentWriter};
 use super::{FRAME_BYTES, list};
@@ -17,18 +18,32 @@ pub struct Recording {
     reader: SegmentReader,
     /// Read, and not yet handed out.
     ready: VecDeque<Frame>,
+    /// What the daemon whose inputs follow began from, while it is read.
+    begins: Option<Assembly>,
     seq: u64,
     missing: u64,
+    before: u64,
     torn_bytes: u64,
 }
 
 /// Some inputs, read together.
 #[derive(Debug, Default)]
 pub struct Frame {
-    /// The inputs.
+    /// Inputs, in order.
     pub inputs: Vec<Stamped>,
-    /// The daemon was started anew before the first of them.
-    pub restarted: bool,
+    /// The first of them is the first that a daemon took, or that is left of what it took.
+    pub begins: Option<Begins>,
+}
+
+/// A daemon began.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Begins {
+    /// From this.
+    From(Box<Beginning>),
+    /// From nobody knows what: the recording is of a time before that was told, or it was withheld.
+    Unknown,
+    /// Long before: it is in the middle of its work.
+    Earlier,
 }
 
 /// What was cut.
@@ -65,8 +80,10 @@ impl Recording {
             waiting,
             reader: SegmentReader::open(&first)?,
             ready: VecDeque::new(),
+            begins: None,
             seq: 0,
             missing: 0,
+            before: 0,
             torn_bytes: 0,
         })
     }
@@ -76,9 +93,15 @@ impl Recording {
         self.reader.header()
     }
 
-    /// Inputs that were made and are not in the recording, as far as numbers tell.
+    /// Inputs that were made and are not in the recording, as far as numbers tell, but for those before
+    /// its first.
     pub const fn missing(&self) -> u64 {
         self.missing
+    }
+
+    /// Inputs that its first daemon took before the recording begins.
+    pub const fn before(&self) -> u64 {
+        self.before
     }
 
     /// Bytes at the ends of segments that a crash left unfinished.
@@ -92,8 +115,8 @@ impl Recording {
             if let Some(frame) = self.ready.pop_front() {
                 return Ok(Some(frame));
             }
-            if let Some(inputs) = self.reader.next_frame()? {
-                self.number(inputs);
+            if let Some(told) = self.reader.next_frame()? {
+                self.take(told);
                 continue;
             }
             let Some(next) = self.waiting.pop_front() else {
@@ -104,23 +127,76 @@ impl Recording {
         }
     }
 
+    fn take(&mut self, told: Vec<Told>) {
+        let mut inputs = Vec::new();
+        for told in told {
+            match (told, &mut self.begins) {
+                (Told::Input(stamped), _) => inputs.push(stamped),
+                (Told::Begin(head), _) => {
+                    // One frame may end a daemon's inputs and begin the next one's.
+                    self.number(std::mem::take(&mut inputs));
+                    self.begins = Some(Assembly::new(*head));
+                }
+                (Told::Part(part), Some(begins)) => begins.part(part),
+                (Told::Record(record), Some(begins)) => begins.record(*record),
+                // A stray one belongs to nothing.
+                (Told::Part(_) | Told::Record(_), None) => {}
+            }
+        }
+        self.number(inputs);
+    }
+
     /// Numbers count up by one while a daemon runs, and begin anew with the next: also in the middle of
     /// what was cut in one piece.
     fn number(&mut self, inputs: Vec<Stamped>) {
         let mut frame = Frame::default();
         for stamped in inputs {
-            if stamped.seq <= self.seq {
+            if let Some(begins) = self.begins(stamped.seq) {
                 if !frame.inputs.is_empty() {
                     self.ready.push_back(std::mem::take(&mut frame));
                 }
-                frame.restarted = true;
-            } else if self.seq > 0 {
+                frame.begins = Some(begins);
+            } else {
                 self.missing += stamped.seq - self.seq - 1;
             }
             self.seq = stamped.seq;
             frame.inputs.push(stamped);
         }
-        self.ready.push_back(frame);
+        if !frame.inputs.is_empty() {
+            self.ready.push_back(frame);
+        }
+    }
+
+    /// How a daemon began whose first input has this number; `None` when it is no first one.
+    fn begins(&mut self, seq: u64) -> Option<Begins> {
+        let is_first = self.seq == 0;
+        if let Some(begins) = self.begins.take() {
+            // What was lost between the start and the first input that is there.
+            self.missing += seq - 1;
+            return Some(Begins::From(Box::new(begins.finish())));
+        }
+        if !is_first && seq > self.seq {
+            return None;
+        }
+        if is_first && seq > 1 {
+            self.before = seq - 1;
+            return Some(Begins::Earlier);
+        }
+        if !is_first {
+            self.missing += seq - 1;
+        }
+        let is_fresh = is_first && self.reader.tells_beginnings();
+        Some(if is_fresh {
+            // Nothing was told: whoever wrote it began with nothing.
+            let header = self.reader.header();
+            Begins::From(Box::new(Beginning {
+                engine: header.engine.clone(),
+                runbooks: header.runbooks.clone(),
+                ..Beginning::default()
+            }))
+        } else {
+            Begins::Unknown
+        })
     }
 }
 
@@ -151,12 +227,22 @@ pub fn cut(
     let mut writer = SegmentWriter::new(BufWriter::new(file), &header).map_err(io)?;
     let mut done = Cut::default();
     'read: while let Some(frame) = recording.next_frame()? {
+        let mut begins = frame.begins;
         for stamped in frame.inputs {
             if stamped.at > to {
                 break 'read;
             }
             if stamped.at < from {
+                // The window begins in the middle of its work.
+                begins = None;
                 continue;
+            }
+            if let Some(Begins::From(beginning)) = begins.take() {
+                let beginning = match &redactor {
+                    Some(_) => Redactor::beginning(&header, &beginning),
+                    None => *beginning,
+                };
+                writer.begin(&beginning).map_err(io)?;
             }
             let kept = match &mut redactor {
                 Some(redactor) => redactor.input(stamped),

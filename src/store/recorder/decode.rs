@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::beginning::Told;
 use super::encode::{
     BITS, COLUMNS, DECIMAL, DELTA, HAS_PARENT, HAS_PEER, HAS_SPAN, HAS_TRACE, IS_ERROR, JSON, Last,
-    MODES, OP_JSON, OP_SIGNALS, OP_TICK, OPS, PARENT_IS_LAST, RAW, SAME, SAME_TRACE, SERIES,
-    SIGNAL_JSON, SIGNAL_LOG, SIGNAL_SAMPLES, SIGNAL_SPAN, TENS, TEXT, TIMES, VALUES, kind_of,
-    level_of,
+    MODES, OP_BEGIN, OP_JSON, OP_PART, OP_RECORD, OP_SIGNALS, OP_TICK, OPS, PARENT_IS_LAST, RAW,
+    SAME, SAME_TRACE, SERIES, SIGNAL_JSON, SIGNAL_LOG, SIGNAL_SAMPLES, SIGNAL_SPAN, TENS, TEXT,
+    TIMES, VALUES, kind_of, level_of,
 };
 use super::wire::{Malformed, Reader};
 use crate::model::{
@@ -39,23 +40,27 @@ pub struct Decoder {
 struct Frame<'a>([Reader<'a>; COLUMNS]);
 
 impl Decoder {
-    /// All inputs of a frame.
-    pub fn frame(&mut self, bytes: &[u8]) -> Result<Vec<Stamped>, Malformed> {
+    /// All that a frame tells.
+    pub fn frame(&mut self, bytes: &[u8]) -> Result<Vec<Told>, Malformed> {
         let mut whole = Reader::new(bytes);
         let mut columns = [Reader::default(); COLUMNS];
         for column in &mut columns {
             *column = Reader::new(whole.bytes()?);
         }
         let mut frame = Frame(columns);
-        let mut inputs = Vec::new();
+        let mut told = Vec::new();
         while frame.0[OPS].left() > 0 {
-            inputs.push(self.input(&mut frame)?);
+            told.push(match frame.0[OPS].byte()? {
+                OP_BEGIN => Told::Begin(Box::new(frame.json()?)),
+                OP_PART => Told::Part(frame.0[TEXT].bytes()?.to_vec()),
+                OP_RECORD => Told::Record(Box::new(frame.json()?)),
+                op => Told::Input(self.input(op, &mut frame)?),
+            });
         }
-        Ok(inputs)
+        Ok(told)
     }
 
-    fn input(&mut self, frame: &mut Frame<'_>) -> Result<Stamped, Malformed> {
-        let op = frame.0[OPS].byte()?;
+    fn input(&mut self, op: u8, frame: &mut Frame<'_>) -> Result<Stamped, Malformed> {
         self.seq = self.seq.wrapping_add(frame.0[OPS].signed()? as u64);
         self.at = later(self.at, frame.0[OPS].signed()?);
         let input = match op {

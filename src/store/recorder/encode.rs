@@ -9,11 +9,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
+use super::beginning::Head;
 use super::wire::{Malformed, put_bytes, put_signed, put_varint};
 use crate::model::mask::mask_secrets;
 use crate::model::{
-    Input, LogLevel, LogLine, Sample, Series, SeriesId, Signal, SourceId, Span, SpanKind, Stamped,
-    Time,
+    Input, LogLevel, LogLine, Record, Sample, Series, SeriesId, Signal, SourceId, Span, SpanKind,
+    Stamped, Time,
 };
 
 /// Columns of a frame.
@@ -39,6 +40,10 @@ pub(super) const JSON: usize = 7;
 pub(super) const OP_TICK: u8 = 0;
 pub(super) const OP_SIGNALS: u8 = 1;
 pub(super) const OP_JSON: u8 = 2;
+/// What a daemon began from; no inputs, and without number and time.
+pub(super) const OP_BEGIN: u8 = 3;
+pub(super) const OP_PART: u8 = 4;
+pub(super) const OP_RECORD: u8 = 5;
 /// Kinds of signals.
 pub(super) const SIGNAL_SAMPLES: u8 = 0;
 pub(super) const SIGNAL_LOG: u8 = 1;
@@ -176,6 +181,24 @@ impl Encoder {
                 put_json(&mut self.columns[JSON], rare);
             }
         }
+    }
+
+    /// Puts what a daemon begins from; its parts and records follow.
+    pub fn begin(&mut self, head: &Head) {
+        self.columns[OPS].push(OP_BEGIN);
+        put_json(&mut self.columns[JSON], head);
+    }
+
+    /// Puts a part of what had been learned.
+    pub fn part(&mut self, part: &[u8]) {
+        self.columns[OPS].push(OP_PART);
+        put_bytes(&mut self.columns[TEXT], part);
+    }
+
+    /// Puts a record of the journal.
+    pub fn record(&mut self, record: &Record) {
+        self.columns[OPS].push(OP_RECORD);
+        put_json(&mut self.columns[JSON], record);
     }
 
     fn signals(&mut self, mut signals: &[Signal]) {

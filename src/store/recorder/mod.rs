@@ -4,6 +4,7 @@
 //! incident needs go last. Recording never holds up the engine: a disk that cannot follow loses
 //! telemetry from the recording, and that is counted and told; decisions are the journal's business.
 
+mod beginning;
 mod cut;
 mod decode;
 mod encode;
@@ -21,7 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use cut::{Cut, Frame, Recording, cut};
+pub use beginning::{Beginning, Learned};
+pub use cut::{Begins, Cut, Frame, Recording, cut};
 pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};
 
 use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time};
@@ -48,6 +50,8 @@ const QUEUE_SIGNALS_MAX: u64 = 2_000_000;
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// An incident keeps this much engine time before it began, and after it ended, in milliseconds.
 const PIN_MARGIN_MS: i64 = 15 * 60_000;
+/// What was learned may take this part of the budget at each start.
+const BEGINNING_SHARE: u64 = 8;
 /// Pinned incidents remembered; the oldest are let go.
 const PINS_MAX: usize = 1_000;
 
@@ -90,6 +94,7 @@ pub struct Recorder {
 enum Message {
     Input(Box<Stamped>),
     Pin(IncidentId, Pin),
+    Learned(Learned),
 }
 
 /// Engine time an incident needs; without an end it goes on.
@@ -104,6 +109,8 @@ struct Tape {
     options: RecorderOptions,
     waiting: Arc<AtomicU64>,
     status: Arc<Mutex<RecorderStatus>>,
+    /// What the daemon began from, until it is written.
+    beginning: Option<Box<Beginning>>,
     current: Option<Current>,
     pins: BTreeMap<IncidentId, Pin>,
     retry_at: Option<Instant>,
@@ -123,9 +130,10 @@ struct Listed {
 }
 
 impl Recorder {
-    /// Starts the thread. A folder that cannot be used is told by [`Recorder::status`], not here:
+    /// Starts the thread; what the daemon begins from is told before its first input. A folder that cannot be used is told by [`Recorder::status`], not here:
     /// watching is worth more than recording.
-    pub fn start(options: RecorderOptions) -> io::Result<Self> {
+    pub fn start(options: RecorderOptions, mut beginning: Beginning) -> io::Result<Self> {
+        beginning.keep_within(options.bytes_max / BEGINNING_SHARE);
         let (queue, inbox) = sync_channel(QUEUE_INPUTS_MAX);
         let status = Arc::new(Mutex::new(RecorderStatus::default()));
         let waiting = Arc::new(AtomicU64::new(0));
@@ -133,6 +141,7 @@ impl Recorder {
             options,
             waiting: Arc::clone(&waiting),
             status: Arc::clone(&status),
+            beginning: Some(Box::new(beginning)),
             current: None,
             pins: BTreeMap::new(),
             retry_at: None,
@@ -157,6 +166,14 @@ impl Recorder {
         self.waiting.fetch_add(signals, Ordering::Relaxed);
         if !self.send(Message::Input(Box::new(stamped))) {
             self.waiting.fetch_sub(signals, Ordering::Relaxed);
+            self.lose();
+        }
+    }
+
+    /// Tells what the daemon begins from instead of what it knew at its start; call it before the first
+    /// input.
+    pub fn learned(&self, learned: Learned) {
+        if !self.send(Message::Learned(learned)) {
             self.lose();
         }
     }
@@ -222,6 +239,12 @@ impl Tape {
                     self.waiting.fetch_sub(signals(&stamped), Ordering::Relaxed);
                 }
                 Ok(Message::Pin(id, pin)) => self.pin(id, pin),
+                Ok(Message::Learned(learned)) => {
+                    if let Some(beginning) = &mut self.beginning {
+                        beginning.learned = Some(learned);
+                        beginning.keep_within(self.options.bytes_max / BEGINNING_SHARE);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.close(),
             }
@@ -282,7 +305,11 @@ impl Tape {
             from,
             ..self.options.header.clone()
         };
-        let writer = SegmentWriter::new(BufWriter::new(file), &header)?;
+        let mut writer = SegmentWriter::new(BufWriter::new(file), &header)?;
+        if let Some(beginning) = &self.beginning {
+            writer.begin(beginning)?;
+            self.beginning = None;
+        }
         self.retry_at = None;
         self.tell(|status| status.failing = None);
         Ok(Current { writer, from })

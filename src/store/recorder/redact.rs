@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::beginning::Beginning;
 use super::segment::Header;
 use crate::config::{DeclaredEdge, EngineConfig};
 use crate::model::mask::{MASK, mask_secrets};
@@ -52,6 +53,20 @@ impl Redactor {
                 ..header.engine
             },
             ..header
+        }
+    }
+
+    /// What a daemon began from, as a stranger may know it: the settings of the redacted header. What it had learned and what
+    /// was decided carry names.
+    pub fn beginning(header: &Header, beginning: &Beginning) -> Beginning {
+        let mut lacks = beginning.lacks.clone();
+        if beginning.learned.is_some() || !beginning.records.is_empty() {
+            lacks.push("what a daemon knew when it started was left out to hide names".to_owned());
+        }
+        Beginning {
+            engine: header.engine.clone(),
+            lacks,
+            ..Beginning::default()
         }
     }
 

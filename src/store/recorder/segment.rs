@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::FRAME_BYTES;
+use super::beginning::{Beginning, Told};
 use super::decode::Decoder;
 use super::encode::Encoder;
 use crate::config::EngineConfig;
@@ -22,7 +24,9 @@ use crate::model::{Runbook, Stamped, Time};
 /// First bytes of every segment.
 const MAGIC: &[u8; 8] = b"STORMREC";
 /// Version of the format: changes when an older reader would misread.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest version still read: it does not tell what a daemon began from.
+const VERSION_MIN: u32 = 1;
 /// Longest header, in bytes.
 const HEADER_BYTES_MAX: usize = 16 << 20;
 /// Largest frame as it is in memory, in bytes; the encoder flushes long before.
@@ -67,7 +71,7 @@ pub enum RecordingError {
         path: PathBuf,
     },
     /// Another version wrote it.
-    #[error("{} is of format {found}; this version reads format {VERSION}", path.display())]
+    #[error("{} is of format {found}; this version reads {VERSION_MIN} to {VERSION}", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -105,6 +109,7 @@ pub struct SegmentReader {
     inflate: Decompress,
     at: u64,
     torn_bytes: u64,
+    version: u32,
 }
 
 impl<W: Write> SegmentWriter<W> {
@@ -129,6 +134,27 @@ impl<W: Write> SegmentWriter<W> {
     /// Puts an input into the frame in progress.
     pub fn put(&mut self, stamped: &Stamped) {
         self.encoder.put(stamped);
+    }
+
+    /// Puts what a daemon begins from, before its first input.
+    pub fn begin(&mut self, beginning: &Beginning) -> io::Result<()> {
+        self.encoder.begin(&beginning.head());
+        for part in beginning.learned.iter().flat_map(|l| &l.parts) {
+            self.encoder.part(part);
+            self.flush_large()?;
+        }
+        for record in &beginning.records {
+            self.encoder.record(record);
+            self.flush_large()?;
+        }
+        Ok(())
+    }
+
+    fn flush_large(&mut self) -> io::Result<()> {
+        if self.pending() >= FRAME_BYTES {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// Bytes of the frame in progress, as they are in memory.
@@ -212,7 +238,7 @@ impl SegmentReader {
         }
         let number = |bytes: &[u8]| bytes.iter().rev().fold(0u32, |n, b| n << 8 | u32::from(*b));
         let (found, len) = (number(&rest[..4]), number(&rest[4..]) as usize);
-        if found != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&found) {
             let path = path.to_owned();
             return Err(RecordingError::Version { path, found });
         }
@@ -242,6 +268,7 @@ impl SegmentReader {
             inflate: Decompress::new(false),
             at: 16 + len as u64,
             torn_bytes: 0,
+            version: found,
         })
     }
 
@@ -255,16 +282,21 @@ impl SegmentReader {
         self.torn_bytes
     }
 
-    /// The next frame's inputs; `None` at the end.
-    pub fn next_frame(&mut self) -> Result<Option<Vec<Stamped>>, RecordingError> {
+    /// Whether a start of a daemon says what it began from.
+    pub(super) const fn tells_beginnings(&self) -> bool {
+        self.version > VERSION_MIN
+    }
+
+    /// What the next frame tells; `None` at the end.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Vec<Told>>, RecordingError> {
         let Some((packed, len)) = self.packed()? else {
             return Ok(None);
         };
         let frame = self.unpack(&packed, len)?;
-        let inputs = self.decoder.frame(&frame);
-        let inputs = inputs.map_err(|error| self.damaged(error.to_string()))?;
+        let told = self.decoder.frame(&frame);
+        let told = told.map_err(|error| self.damaged(error.to_string()))?;
         self.at += (FRAME_HEAD_BYTES + packed.len()) as u64;
-        Ok(Some(inputs))
+        Ok(Some(told))
     }
 
     /// The next frame as it is on disk, and its length unpacked; `None` at the end.

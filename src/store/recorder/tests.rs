@@ -203,7 +203,8 @@ fn options(folder: &Path, bytes_max: u64) -> RecorderOptions {
 /// Twelve hours of one noisy series through the recorder's own thread.
 fn record_hours(folder: &Path, bytes_max: u64, pinned: Option<i64>) -> RecorderStatus {
     let noisy = series("noisy");
-    let recorder = Recorder::start(options(folder, bytes_max)).expect("a thread");
+    let recorder =
+        Recorder::start(options(folder, bytes_max), Beginning::default()).expect("a thread");
     if let Some(began_s) = pinned {
         let (id, margin) = (IncidentId(1), 60_000);
         let began = Time::from_secs(began_s);
@@ -263,23 +264,136 @@ fn a_cut_has_the_window_and_a_redacted_one_no_names() {
     }
 }
 
+/// What each frame begins with, in a word, and its inputs.
+fn frames(recording: &mut Recording) -> Vec<(Option<&'static str>, usize)> {
+    let mut frames = Vec::new();
+    while let Some(frame) = recording.next_frame().expect("a good recording") {
+        let begins = frame.begins.map(|begins| match begins {
+            Begins::From(beginning) if *beginning == known() => "known",
+            Begins::From(_) => "fresh",
+            Begins::Unknown => "unknown",
+            Begins::Earlier => "earlier",
+        });
+        frames.push((begins, frame.inputs.len()));
+    }
+    frames
+}
+
+/// A daemon that knew something.
+fn known() -> Beginning {
+    let at = Time::from_secs(7);
+    let version = "test".to_owned();
+    Beginning {
+        learned: Some(Learned {
+            version: 7,
+            parts: vec![vec![1, 2, 3], Vec::new(), vec![9; 300]],
+        }),
+        records: vec![crate::model::Record::Started { version, at }],
+        lacks: vec!["a thing".to_owned()],
+        ..Beginning::default()
+    }
+}
+
+fn with_numbers(from_s: i64, seqs: &[u64]) -> Vec<Stamped> {
+    let numbered = (from_s..).zip(seqs);
+    numbered
+        .map(|(at_s, seq)| stamped(*seq, at_s, Vec::new()))
+        .collect()
+}
+
 #[test]
 fn restarts_are_seen_in_the_middle_of_what_was_cut() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("three.sgrec");
-    let seqs = [1, 2, 3, 1, 2, 1];
-    let inputs: Vec<Stamped> = (100..)
-        .zip(seqs)
-        .map(|(at_s, seq)| stamped(seq, at_s, Vec::new()))
-        .collect();
+    let inputs = with_numbers(100, &[1, 2, 3, 1, 2, 1]);
     std::fs::write(&path, write(&inputs, inputs.len())).expect("a place for it");
     let mut recording = Recording::open(&path, None).expect("a good recording");
-    let mut frames = Vec::new();
-    while let Some(frame) = recording.next_frame().expect("a good recording") {
-        frames.push((frame.restarted, frame.inputs.len()));
+    assert_eq!(
+        frames(&mut recording),
+        [
+            (Some("fresh"), 1),
+            (None, 2),
+            (Some("unknown"), 2),
+            (Some("unknown"), 1)
+        ]
+    );
+    assert_eq!((recording.missing(), recording.before()), (0, 0));
+}
+
+#[test]
+fn what_a_daemon_began_from_is_told_also_in_what_is_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("recorder");
+    // The second loses its first inputs, so that numbers alone do not tell that it is another.
+    for (from_s, seqs) in [(100, &[1, 2, 3][..]), (110, &[5, 6, 8]), (120, &[1, 2])] {
+        let recorder = Recorder::start(options(&source, u64::MAX), known()).expect("a thread");
+        for stamped in with_numbers(from_s, seqs) {
+            recorder.record(stamped);
+        }
     }
-    assert_eq!(frames, [(false, 1), (false, 2), (true, 2), (true, 1)]);
-    assert_eq!(recording.missing(), 0);
+    let known_then = |inputs| (Some("known"), inputs);
+    let mut whole = Recording::open(&source, None).expect("a good recording");
+    assert_eq!(
+        frames(&mut whole),
+        [known_then(3), known_then(3), known_then(2)]
+    );
+    assert_eq!((whole.missing(), whole.before()), (5, 0));
+
+    let always = (Time::ZERO, Time::from_secs(1_000));
+    let (plain, hidden) = (folder.path().join("plain"), folder.path().join("hidden"));
+    cut(&source, always, &plain, None).expect("a good recording");
+    let mut again = Recording::open(&plain, None).expect("just cut");
+    assert_eq!(
+        frames(&mut again),
+        [known_then(3), known_then(3), known_then(2)]
+    );
+    cut(&source, always, &hidden, Some(42)).expect("a good recording");
+    let mut hidden = Recording::open(&hidden, None).expect("just cut");
+    let first = hidden.next_frame().expect("just cut").expect("inputs");
+    let Some(Begins::From(beginning)) = first.begins else {
+        panic!("{first:?}");
+    };
+    assert_eq!((beginning.learned, beginning.records), (None, Vec::new()));
+    assert_eq!(beginning.lacks.len(), 2, "{:?}", beginning.lacks);
+
+    let late = (Time::from_secs(102), Time::from_secs(1_000));
+    let tail = folder.path().join("tail");
+    cut(&plain, late, &tail, None).expect("a good recording");
+    let mut tail = Recording::open(&tail, None).expect("just cut");
+    assert_eq!(frames(&mut tail)[0], (Some("earlier"), 1));
+    assert_eq!(tail.before(), 2);
+}
+
+#[test]
+fn too_much_learned_is_left_out_and_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = options(folder.path(), 8 * known().learned_bytes() - 1);
+    let recorder = Recorder::start(small, known()).expect("a thread");
+    recorder.record(stamped(1, 1, Vec::new()));
+    drop(recorder);
+    let mut recording = Recording::open(folder.path(), None).expect("just recorded");
+    let frame = recording.next_frame().expect("good").expect("inputs");
+    let Some(Begins::From(beginning)) = frame.begins else {
+        panic!("{frame:?}");
+    };
+    assert_eq!((beginning.learned, beginning.records.len()), (None, 1));
+    assert_eq!(beginning.lacks.len(), 2, "{:?}", beginning.lacks);
+}
+
+#[test]
+fn recordings_of_version_1_are_read() {
+    let path = Path::new("tests/fixtures/recording-1.sgrec");
+    let mut recording = Recording::open(path, None).expect("an old recording");
+    let begins: Vec<_> = frames(&mut recording)
+        .into_iter()
+        .filter_map(|(begins, _)| begins)
+        .collect();
+    assert_eq!(begins, ["unknown", "unknown", "unknown"]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = fs::read(path).expect("it is there");
+    let (mut inputs, _) = read(folder.path(), &bytes).expect("an old recording");
+    inputs.truncate(mixed().len());
+    assert_eq!(text(&inputs), text(&mixed()));
 }
 
 proptest! {
