@@ -253,6 +253,21 @@ fn the_past_and_the_whole() {
         console.told(Update::Detail(Box::new(fixture::coordinated())));
         console.press_and_look("g d G enter");
     });
+    snapshot("silence", |console| {
+        console.press_and_look("z");
+        let Some(Request::Preview { matchers }) = console.requests.last().cloned() else {
+            panic!("{:?}", console.requests);
+        };
+        console.told(fixture::preview(&matchers));
+    });
+    snapshot("silences", |console| {
+        snap_view(console, |view| {
+            let silence = fixture::silence();
+            view.silences.insert(silence.id, silence);
+            view.counts.alerts_held = 4;
+        });
+        console.press_and_look("g z");
+    });
     snapshot("seen_before", |console| {
         console.told(Update::Detail(Box::new(fixture::seen_before())));
         console.press_and_look("enter 2 G");

@@ -74,6 +74,10 @@ fn poisoned(columns: u16, lines: u16) -> Console {
     for row in view.incidents.values_mut() {
         *row = poison(row);
     }
+    let mut silence = fixture::silence();
+    HOSTILE.clone_into(&mut silence.reason);
+    HOSTILE.clone_into(&mut silence.author);
+    view.silences.insert(silence.id, silence);
     for row in view.sources.values_mut() {
         *row = poison(row);
     }
@@ -204,6 +208,8 @@ fn no_view_lets_hostile_text_through() {
             "g x",
             "g m",
             "g d",
+            "z",
+            "g z",
             "g d G enter",
             "u",
         ] {

@@ -966,3 +966,62 @@ fn a_status_update_begins_with_a_draft_and_says_when_it_is_due() {
     assert!(text.starts_with("Hello. p99 latency"), "{text}");
     assert!(text.contains("Next update by 12:43 UTC."), "{text}");
 }
+
+/// Nothing is silenced without a reason, nor before it was said what that hides.
+#[test]
+fn a_silence_is_made_after_seeing_what_it_hides() {
+    let mut console = console();
+    console.press("g a");
+    console.told(Update::Alerts {
+        after: None,
+        page: fixture::alerts(),
+    });
+    console.press("z");
+    let Some(Request::Preview { matchers }) = console.requests.last().cloned() else {
+        panic!("{:?}", console.requests);
+    };
+    let words: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+    assert!(words[0].contains("CheckoutLatencyHigh") && words[1].contains("checkout"));
+    console.type_text("too loud");
+    console.press("enter");
+    assert_eq!(console.commands(), [], "not yet known what it hides");
+    console.told(fixture::preview(&matchers));
+    assert!(console.screen().contains("2 of them are critical"));
+    console.press("enter");
+    let [Command::Silence { spec, .. }] = &console.commands()[..] else {
+        panic!("{:?}", console.commands());
+    };
+    assert_eq!(
+        (&spec.matchers, spec.reason.as_str()),
+        (&matchers, "too loud")
+    );
+    assert_eq!(spec.ends_at, fixture::now().plus_ms(3_600_000));
+    // Other matchers are another silence: it is asked again, and not made meanwhile.
+    let mut console = fixture::Console::live(80, 24, "dark");
+    console.press("z up up");
+    console.told(fixture::preview(&matchers));
+    console.press("ctrl-u");
+    console.type_text("service=cart");
+    console.press("enter enter");
+    console.type_text("because");
+    console.press("enter");
+    assert_eq!(console.commands(), []);
+    assert!(matches!(
+        console.requests.last(),
+        Some(Request::Preview { .. })
+    ));
+}
+
+#[test]
+fn a_silence_is_ended_by_two_enters() {
+    let mut console = console();
+    let mut view = fixture::view();
+    let silence = fixture::silence();
+    view.silences.insert(silence.id, silence.clone());
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    console.press("g z enter j enter");
+    assert_eq!(console.commands(), []);
+    console.press("enter");
+    let silence = silence.id;
+    assert_eq!(console.commands(), [Command::Expire { silence }]);
+}

@@ -248,8 +248,8 @@ impl Coordinate {
     }
 }
 
-/// `90s`, `15m`, `2h`, `1d`.
-fn length_ms(text: &str) -> Option<i64> {
+/// Reads a length of time, in milliseconds: `90s`, `15m`, `2h`, `1d`.
+pub fn length_ms(text: &str) -> Option<i64> {
     let unit_ms = match text.chars().last()? {
         's' => 1_000,
         'm' => 60_000,

@@ -38,7 +38,7 @@ pub use argv::{ARGV_SHOWN_CHARS_MAX, ArgvShown, shown_argv};
 pub use change::{Change, ChangeKind};
 pub use command::{Actor, Command, Refusal, Role};
 pub use coordination::{
-    Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task,
+    Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
 };
 pub use delta::{
     Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, SourceHealth, SourceRow,

@@ -13,6 +13,7 @@ use super::explain;
 use super::field::Field;
 use super::lanes::{self, Jump};
 use super::link::Request;
+use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step, Tab,
     Writing, has_undo,
@@ -55,30 +56,18 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
     if !matches!(scope, Scope::Incident | Scope::Plan) {
         return None;
     }
-    if state.travel.is_some() {
-        let back = state.keymap.keys(Action::Travel).unwrap_or_default();
-        return Some(format!("you look at the past; {back} comes back to now"));
-    }
     let Some(view) = view else {
         return Some("not connected yet".to_owned());
     };
-    match view.mode {
-        Mode::Live => {}
-        Mode::Learning => {
-            return Some("still learning from history; nothing happened yet".to_owned());
-        }
-        Mode::Replay { .. } => {
-            return Some("this is a replay: nothing can be decided in it".to_owned());
-        }
+    if let Some(why) = only_reads(state, view) {
+        return Some(why);
     }
-    if view.actor.role < Rank::Responder {
-        return Some(format!(
-            "you are a viewer ({}); it takes a responder",
-            view.actor.name
-        ));
-    }
-    if action == Action::KillSwitch {
-        return None;
+    // These are about no incident, or about the alert under the cursor.
+    let on_alerts = state.place.screen == Screen::Alerts;
+    match action {
+        Action::KillSwitch | Action::Silences => return None,
+        Action::Silence if on_alerts => return None,
+        _ => {}
     }
     let Some(row) = state.chosen().and_then(|id| view.incidents.get(&id)) else {
         return Some("no incident is chosen".to_owned());
@@ -96,6 +85,30 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
         _ if scope == Scope::Plan => inert_plan(state, row.plan.is_some(), action),
         _ => None,
     }
+}
+
+/// Why nothing can be decided on this screen, whatever it is about; `None` when it can.
+pub(super) fn only_reads(state: &State, view: &View) -> Option<String> {
+    if state.travel.is_some() {
+        let back = state.keymap.keys(Action::Travel).unwrap_or_default();
+        return Some(format!("you look at the past; {back} comes back to now"));
+    }
+    match view.mode {
+        Mode::Live => {}
+        Mode::Learning => {
+            return Some("still learning from history; nothing happened yet".to_owned());
+        }
+        Mode::Replay { .. } => {
+            return Some("this is a replay: nothing can be decided in it".to_owned());
+        }
+    }
+    if view.actor.role < Rank::Responder {
+        return Some(format!(
+            "you are a viewer ({}); it takes a responder",
+            view.actor.name
+        ));
+    }
+    None
 }
 
 /// Whether what is on screen can be filtered or searched.
@@ -391,7 +404,27 @@ fn freeze(state: &mut State) {
     refresh(state);
 }
 
+/// Opens what makes a silence, for the alert or the incident under the cursor.
+fn silence(state: &mut State, effects: &mut Effects) {
+    let dialog = if state.place.screen == Screen::Alerts {
+        explain::alert_here(state).map(SilenceDialog::of_alert)
+    } else {
+        let row = state.chosen().and_then(|id| state.row(id));
+        row.map(SilenceDialog::of_incident)
+    };
+    let Some(mut dialog) = dialog else {
+        return state.tell(Role::Muted, "Nothing to silence here.");
+    };
+    dialog.ask(effects);
+    lay_over(state, Overlay::Silence(Box::new(dialog)));
+}
+
 fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
+    match action {
+        Action::Silence => return silence(state, effects),
+        Action::Silences => return lay_over(state, Overlay::Silences(Silences::default())),
+        _ => {}
+    }
     let Some(incident) = state.chosen() else {
         return;
     };

@@ -76,6 +76,8 @@ pub enum Action {
     Merge,
     Split,
     Desk,
+    Silence,
+    Silences,
     Approve,
     Reject,
     RollBack,
@@ -131,7 +133,7 @@ use Scope::{Incident, Move, Plan, View};
 
 /// Every action, in the order of the enum.
 #[rustfmt::skip]
-pub const ACTIONS: [ActionRow; 75] = [
+pub const ACTIONS: [ActionRow; 77] = [
     row(A::Down, "down", "move", "Next row", Move),
     row(A::Up, "up", "move", "Previous row", Move),
     row(A::Top, "top", "top", "First row", Move),
@@ -203,6 +205,8 @@ pub const ACTIONS: [ActionRow; 75] = [
     row(A::Merge, "merge", "merge", "Make the incident part of another", Incident),
     row(A::Split, "split", "split", "Make some of it an incident of its own", Incident),
     row(A::Desk, "desk", "desk", "Who does what, tasks, status updates", Incident),
+    row(A::Silence, "silence", "silence", "Hold alerts back, after seeing which", Incident),
+    row(A::Silences, "silences", "silences", "What is held back, and until when", Incident),
     row(A::Approve, "approve", "approve", "Read the plan, then approve or settle it", Plan),
     row(A::Reject, "reject", "reject", "Say no to the plan, with a reason", Plan),
     row(A::RollBack, "roll-back", "undo", "Stop the running plan and undo what it did", Plan),

@@ -35,6 +35,11 @@ enum Then {
     Close,
 }
 
+/// What becomes of an overlay that says whether it is done with.
+fn then(done: bool) -> Then {
+    if done { Then::Close } else { Then::Stay }
+}
+
 /// Takes a key. The overlay is taken out of the state while it decides, so that it can change both.
 pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
     let Some(mut overlay) = state.overlay.take() else {
@@ -79,13 +84,9 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             area,
             writing,
         } => in_note(*incident, area, *writing, key, effects),
-        Overlay::Desk(desk) => {
-            if desk.key(state, key, effects) {
-                Then::Close
-            } else {
-                Then::Stay
-            }
-        }
+        Overlay::Silence(dialog) => then(dialog.key(state, key, effects)),
+        Overlay::Silences(list) => then(list.key(state, key, effects)),
+        Overlay::Desk(desk) => then(desk.key(state, key, effects)),
         Overlay::Prompt { question, field } => in_prompt(state, question, field, key, effects),
         Overlay::Approval(approval) => in_approval(state, approval, key, effects),
         Overlay::Confirm {
@@ -99,13 +100,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             cursor,
             ..
         } => in_settle(state, *plan, guard, cursor, key, effects),
-        Overlay::Entities(list) => {
-            if list.key(state, key, effects) {
-                Then::Close
-            } else {
-                Then::Stay
-            }
-        }
+        Overlay::Entities(list) => then(list.key(state, key, effects)),
         Overlay::Runbooks {
             incident,
             field,
@@ -156,6 +151,7 @@ pub(super) fn paste(state: &mut State, text: &str) {
             area.insert_str(safe);
         }
         Some(Overlay::Desk(desk)) => desk.paste(text),
+        Some(Overlay::Silence(dialog)) => dialog.paste(text),
         Some(Overlay::Approval(approval)) => {
             approval.told = "Pasted text cannot approve: type it.";
         }

@@ -332,6 +332,15 @@ fn alert(alert: &AlertRow, state: &State, width: usize) -> (SafeText, Vec<Row>) 
     bullet(&mut rows, Role::Body, &incident, width);
     let since = format!("Since {}", state.clock.second(alert.starts_at));
     bullet(&mut rows, Role::Body, &since, width);
+    if let Some(held) = &alert.held {
+        section(&mut rows, "Why it is held back");
+        let until = held.until.map_or_else(String::new, |until| {
+            format!(", until {} at the latest", state.clock.minute(until))
+        });
+        let since = state.clock.minute(held.since);
+        let text = format!("{}: {}; since {since}{until}", held.by, held.why);
+        bullet(&mut rows, Role::Body, &text, width);
+    }
     section(&mut rows, "Labels");
     for (name, value) in alert.labels.iter() {
         bullet(&mut rows, Role::Muted, &format!("{name} = {value}"), width);

@@ -25,7 +25,7 @@ pub(super) enum HelpRow {
 type Word = (&'static str, &'static str);
 
 /// Words on every screen.
-const EVERYWHERE: [Word; 13] = [
+const EVERYWHERE: [Word; 14] = [
     (
         "INC 3 open",
         "incidents that are not over; P1:1 counts each severity",
@@ -58,6 +58,10 @@ const EVERYWHERE: [Word; 13] = [
     (
         "2 BLIND",
         "sources that should speak and do not; g s lists them",
+    ),
+    (
+        "3 held",
+        "alerts held back from incidents; g z lists silences",
     ),
     ("~", "cut here; w or Enter shows all of it"),
 ];
@@ -215,7 +219,8 @@ const PLANS: [Word; 11] = [
     ("!", "the kill switch: nothing starts until it is lifted"),
 ];
 
-const ALERTS: [Word; 3] = [
+const ALERTS: [Word; 4] = [
+    ("held", "silenced or said already by another; w says why"),
     ("fires, over", "what the system that raised it says"),
     ("#4821", "the incident it belongs to: Enter opens it"),
     ("shown", "alerts come page by page; the rest are counted"),

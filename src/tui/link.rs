@@ -6,7 +6,9 @@
 use tokio::sync::mpsc;
 
 use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
-use crate::model::{Command, EntityId, IncidentId, SeriesId, Time, WhyAnswer};
+use crate::model::{
+    Command, EntityId, IncidentId, LabelFilter, SeriesId, SilencePreview, Time, WhyAnswer,
+};
 
 /// Updates waiting for the console; when full the transport waits, and the daemon's outbox for this
 /// console overflows into a fresh snapshot.
@@ -46,6 +48,11 @@ pub enum Request {
         series: SeriesId,
         /// At this time; now without it.
         at: Option<Time>,
+    },
+    /// What a silence would hide.
+    Preview {
+        /// All must fit an alert's labels.
+        matchers: Vec<LabelFilter>,
     },
     /// Something to do; answered by [`Update::Replied`].
     Command(Command),
@@ -92,6 +99,13 @@ pub enum Update {
         series: SeriesId,
         /// What was asked for.
         answer: Box<WhyAnswer>,
+    },
+    /// Answer to [`Request::Preview`].
+    Preview {
+        /// As asked for.
+        matchers: Vec<LabelFilter>,
+        /// What they would hide.
+        preview: Box<SilencePreview>,
     },
     /// Answer to [`Request::Command`].
     Replied(CommandReply),

@@ -27,6 +27,7 @@ mod route;
 mod screen;
 mod scroll;
 mod session;
+mod silence;
 mod state;
 mod terminal;
 mod theme;

@@ -102,6 +102,10 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
             series: *series,
             answer: Box::new(client.why(&series.0.to_string(), *at).await?),
         },
+        Request::Preview { matchers } => Update::Preview {
+            matchers: matchers.clone(),
+            preview: Box::new(client.preview_silence(matchers).await?),
+        },
         Request::Command(command) => Update::Replied(client.command(command).await?),
     })
 }

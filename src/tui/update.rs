@@ -169,6 +169,12 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             effects.urgency = Urgency::Now;
             explain::answered(state, series, &answer);
         }
+        Update::Preview { matchers, preview } => {
+            effects.urgency = Urgency::Now;
+            if let Some(Overlay::Silence(dialog)) = &mut state.overlay {
+                dialog.answered(&matchers, *preview);
+            }
+        }
         Update::Replied(reply) => {
             effects.urgency = Urgency::Now;
             match (reply.refused, &reply.notice) {
@@ -283,7 +289,7 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
             state.tell(Role::Crit, &text);
             state.alerts.failed = Some(why);
         }
-        Request::Why { .. } => {
+        Request::Why { .. } | Request::Preview { .. } => {
             state.tell(Role::Crit, &format!("The engine did not answer: {why}"));
         }
         Request::Runbooks { .. } => {
@@ -391,7 +397,9 @@ fn done(state: &State, command: &Command) -> String {
         Command::Reject { plan, .. } => format!("{plan} is rejected."),
         Command::RollBack { plan, .. } => format!("{plan} is being rolled back."),
         Command::Settle { plan, .. } => format!("{plan} goes on."),
-        Command::Silence { spec, .. } => format!("Silenced until {}.", spec.ends_at),
+        Command::Silence { spec, .. } => {
+            format!("Silenced until {}.", state.clock.minute(spec.ends_at))
+        }
         Command::Expire { silence } => format!("{silence} is over."),
         Command::KillSwitch { on: true } => "All automation is stopped.".to_owned(),
         Command::KillSwitch { on: false } => "Automation is allowed again.".to_owned(),

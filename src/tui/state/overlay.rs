@@ -11,6 +11,7 @@ use crate::tui::desk::Desk;
 use crate::tui::entities::Entities;
 use crate::tui::field::Field;
 use crate::tui::paint::Row;
+use crate::tui::silence::{SilenceDialog, Silences};
 use crate::tui::theme::Theme;
 
 /// Approving keys are ignored until no key was pressed for this long: a held key, a burst of pasted
@@ -92,6 +93,10 @@ pub enum Overlay {
         /// The row chosen.
         cursor: Cursor,
     },
+    /// Making a silence.
+    Silence(Box<SilenceDialog>),
+    /// Reading what is silenced.
+    Silences(Silences),
     /// Arranging who does what.
     Desk(Desk),
     /// Choosing among the entities of an incident.

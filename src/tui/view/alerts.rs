@@ -90,7 +90,9 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
         .put(Role::Body, " ");
     let summary = width.saturating_sub(line.width() + RIGHT);
     let age = format::age(state.engine_now().since(row.starts_at));
-    let (word, role) = if row.firing {
+    let (word, role) = if row.held.is_some() {
+        ("held", Role::Muted)
+    } else if row.firing {
         ("fires", Role::Crit)
     } else {
         ("over", Role::Ok)

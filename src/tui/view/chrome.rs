@@ -62,6 +62,13 @@ pub(super) fn warnings(view: &View) -> Row {
         row.push(Role::Body, " ");
         row.push(Role::Blind, format!("{blind} BLIND"));
     }
+    if view.counts.alerts_held > 0 {
+        row.push(Role::Body, " ");
+        row.push(Role::Muted, format!("{} held", view.counts.alerts_held));
+    }
+    if view.silences.values().any(|silence| silence.ends_soon) {
+        row.push(Role::Warn, " a silence ends soon");
+    }
     if view.automation_stopped {
         row.push(Role::Body, " ");
         row.push(Role::Danger, "AUTOMATION STOPPED");
@@ -346,6 +353,7 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Open,
             Action::Filter,
             Action::Why,
+            Action::Silence,
             Action::Back,
             Action::Palette,
             Action::Help,

@@ -70,7 +70,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             let (what, rows) = match writing {
                 Writing::Note => (format!("Note on {incident}: Enter saves"), 8),
                 Writing::Status => (
-                    format!("Status update on {incident}, a draft: Enter keeps it as told"),
+                    format!("Status update on {incident}, a draft: Enter keeps it"),
                     16,
                 ),
             };
@@ -96,6 +96,8 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
         Overlay::Confirm { what, choice, .. } => confirm(what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
+        Overlay::Silence(dialog) => dialog.draw(canvas),
+        Overlay::Silences(list) => list.draw(state, canvas),
         Overlay::Desk(desk) => desk.draw(state, canvas),
         Overlay::Entities(list) => list.draw(canvas),
         Overlay::Runbooks {

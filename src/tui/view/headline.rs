@@ -4,6 +4,7 @@
 
 use crate::api::IncidentDetail;
 use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
+use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
 use crate::tui::format;
@@ -223,13 +224,20 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
 
 fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
     let line = Row::new().put(Role::Muted, " next     ");
+    // Where nothing can be decided no key is promised.
+    let view = state.feed.shown();
+    let reads = view.is_some_and(|view| act::only_reads(state, view).is_some());
     let Some((detail, plan)) = detail.and_then(|detail| Some((detail, headline(detail)?))) else {
-        return without_plan(state, row, line, false);
+        return if reads {
+            nobody_asks(row, line)
+        } else {
+            without_plan(state, row, line, false)
+        };
     };
     match &plan.state {
         PlanState::Proposed => {
             // The key acts on the plan under the cursor, which may be another.
-            let acts = state.plan().is_none_or(|acted| acted.id == plan.id);
+            let acts = !reads && state.plan().is_none_or(|acted| acted.id == plan.id);
             let line = if acts {
                 key(state, line, Action::Approve, "approves ")
             } else {
@@ -247,8 +255,10 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 .join(risk)
                 .join_if_fits(expiry, width)
         }
-        PlanState::Unknown { .. } => key(state, line, Action::Approve, "says what became of: ")
-            .put(Role::Danger, plan.title.to_string()),
+        PlanState::Unknown { .. } if !reads => {
+            key(state, line, Action::Approve, "says what became of: ")
+                .put(Role::Danger, plan.title.to_string())
+        }
         // What is over is not the next thing; what a person can do comes first. That a plan never ran
         // is no news, and what did not help stands above.
         PlanState::Succeeded => {
@@ -259,11 +269,14 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 line.put(Role::Warn, format!("watch: {lasts}"))
             } else if calm && is_open {
                 line.put(Role::Ok, "nothing while it stays calm")
+            } else if reads {
+                nobody_asks(row, line)
             } else {
                 without_plan(state, row, line, true)
             };
             line.join(last(calm, plan))
         }
+        _ if plan.state.is_final() && reads => nobody_asks(row, line),
         _ if plan.state.is_final() => without_plan(state, row, line, true),
         _ => {
             let (role, words) = standing(state, plan);
@@ -308,6 +321,16 @@ fn last(calm: bool, plan: &Plan) -> Row {
         .put(role, plan.id.to_string())
         .put(role, words)
         .put(Role::Title, plan.title.to_string())
+}
+
+/// Where it stands when no plan waits or runs, for those who only read.
+fn nobody_asks(row: &IncidentRow, line: Row) -> Row {
+    match row.phase {
+        Phase::Open => line.put(Role::Warn, "nobody has taken it"),
+        Phase::Acknowledged => line.put(Role::Body, "somebody has taken it"),
+        Phase::Mitigated => line.put(Role::Ok, "signals are back to normal; being watched"),
+        Phase::Resolved => line.put(Role::Ok, "nothing: it is over"),
+    }
 }
 
 /// What a person can do when no plan waits or runs; `tried` when one was there.
