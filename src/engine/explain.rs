@@ -3,6 +3,7 @@
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
 use super::diagnose::words;
+use super::traces::Durations;
 use crate::model::{Band, Explanation, Time, Unit};
 
 /// Endings that name a unit or kind and say nothing to a reader.
@@ -69,6 +70,21 @@ pub fn rarity(score: f32) -> Explanation {
         unusual: unusual.into(),
         ..Explanation::default()
     }
+}
+
+/// `slower than 99 % of its calls in the last hours: half took 82 ms at most, 99 % 240 ms`.
+pub fn slower(seen_s: f64, durations: &Durations) -> Option<String> {
+    let usual = durations.usual()?;
+    let share = durations
+        .share_quicker(seen_s)
+        .filter(|share| *share > 0.0)?;
+    let value = |seconds| words::value(seconds, Unit::Seconds);
+    Some(format!(
+        "a typical call is slower than {} of the calls of the last hours: half took {} at most, 99 % {}",
+        words::value(share, Unit::Ratio),
+        value(usual.p50),
+        value(usual.p99)
+    ))
 }
 
 /// What is known of how unusual a point of a series is.

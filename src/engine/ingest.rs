@@ -293,7 +293,10 @@ impl Engine {
         let template = found.template.map_or(0, |template| template.0);
         let key = Key::Log(entity, template, found.check);
         if let Some(ended) = found.ended {
-            self.findings.end(key, ended);
+            match found.accepted {
+                Some(text) => self.findings.accept(key, ended, text.into_string()),
+                None => self.findings.end(key, ended),
+            }
             return;
         }
         let is_error = found.level >= LogLevel::Error;
@@ -371,6 +374,11 @@ impl Engine {
             match verdict {
                 Verdict::Usual => {}
                 Verdict::Over => self.findings.end(key, judged.at),
+                Verdict::Accepted => {
+                    let before = self.findings.of_key(key).map(|state| &*state.finding.text);
+                    let text = format!("new normal accepted: {}", before.unwrap_or_default());
+                    self.findings.accept(key, judged.at, text);
+                }
                 Verdict::Odd {
                     seen,
                     low,
@@ -378,6 +386,15 @@ impl Engine {
                     score,
                 } => {
                     let expected = Band { low, high };
+                    let durations = self.traces.durations(judged.flow);
+                    let mut stands_behind = explain::rarity(score as f32);
+                    if let Some(words) = durations
+                        .filter(|_| check == Check::TraceDuration)
+                        .and_then(|durations| explain::slower(seen, durations))
+                    {
+                        stands_behind.unusual =
+                            format!("{words}; {}", stands_behind.unusual).into();
+                    }
                     let since = judged.at.plus_ms(-super::traces::WINDOW_MS);
                     let subject = match callee {
                         Some(callee) => format!(
@@ -413,7 +430,7 @@ impl Engine {
                         seen,
                         direction: Direction::Up,
                         score: score as f32,
-                        explain: Some(Box::new(explain::rarity(score as f32))),
+                        explain: Some(Box::new(stands_behind)),
                         pages: true,
                     });
                 }

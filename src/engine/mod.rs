@@ -8,6 +8,8 @@
 //! hash map: the same inputs give the same effects, byte for byte.
 
 mod alerts;
+#[cfg(test)]
+mod backfill_tests;
 mod case;
 mod changes;
 mod checkpoint;
@@ -59,7 +61,7 @@ use crate::model::{
 };
 use alerts::{AlertChange, Alerts};
 use changes::Changes;
-use correlate::Correlator;
+use correlate::{Condition, Correlator};
 use entities::Entities;
 use feedback::Opinions;
 use findings::Findings;
@@ -242,7 +244,9 @@ impl Engine {
         if self.now.since(self.housekept) >= HOUSEKEEPING_MS {
             self.housekept = self.now;
             self.changes.expire(self.now);
-            self.traces.expire(self.now);
+            let conditions = self.correlator.conditions();
+            let is_odd = |entity| conditions.get(entity).is_some_and(Condition::is_active);
+            self.traces.expire(self.now, is_odd);
             self.retire();
         }
         self.tell_of_floods(effects);

@@ -16,6 +16,8 @@ mod extreme;
 mod familiar;
 mod hold;
 pub mod joint;
+#[cfg(test)]
+mod proof;
 mod series;
 mod shape;
 mod tail;

@@ -8,6 +8,8 @@ use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_o
 use super::finding::LogFinding;
 use super::miner::TemplateId;
 use super::tail::{Baseline, chernoff};
+use crate::engine::detect::HOLD_MS_MAX;
+use crate::engine::diagnose::words;
 use crate::engine::set_back::SetBack;
 use crate::model::{Band, Check, EntityId, LogLevel, Time};
 use indexmap::IndexMap;
@@ -220,14 +222,20 @@ impl EntityLogs {
         let now = time_of(bucket + 1);
         self.windows = self.windows.saturating_add(1);
         for at in 0..self.counters.len() {
-            let Some((&template, counter)) = self.counters.get_index_mut(at) else {
+            let Some((&template, _)) = self.counters.get_index(at) else {
+                break;
+            };
+            let is_held = self.is_held(Some(TemplateId(template)));
+            let Some((_, counter)) = self.counters.get_index_mut(at) else {
                 break;
             };
             let lines = f64::from(counter.ring.window(bucket));
             let burst = burst(counter, lines);
             let silence = silence(counter, now);
-            counter.baseline.learn(lines);
-            counter.peak = (counter.peak * PEAK_KEPT).max(lines);
+            if !is_held {
+                counter.baseline.learn(lines);
+                counter.peak = (counter.peak * PEAK_KEPT).max(lines);
+            }
             let (level, last_line) = (counter.level, counter.last_seen);
             let window = Window {
                 entity,
@@ -267,7 +275,52 @@ impl EntityLogs {
             level: LogLevel::Error,
         };
         self.judge(&window, Check::LevelShift, None, errors, stats, render);
+        self.accept_what_lasts(bucket);
         self.end_old_news(now);
+    }
+
+    /// Whether something about a template, or about the share of errors, is odd now: what is seen then
+    /// teaches nothing, so that it does not become normal.
+    fn is_held(&self, template: Option<TemplateId>) -> bool {
+        self.open.iter().any(|open| {
+            open.finding.template == template
+                && open.finding.check != Check::NewTemplate
+                && open.finding.ended.is_none()
+        })
+    }
+
+    /// What has lasted for hours is normal from now on, and is learned anew; told as that, not as over.
+    fn accept_what_lasts(&mut self, bucket: i64) {
+        let now = time_of(bucket + 1);
+        for open in &mut self.open {
+            let finding = &mut open.finding;
+            let lasted_ms = now.since(finding.since);
+            if finding.check == Check::NewTemplate
+                || finding.ended.is_some()
+                || lasted_ms < HOLD_MS_MAX
+            {
+                continue;
+            }
+            let how_long = words::duration(lasted_ms);
+            let text = format!("new normal accepted after {how_long}: {}", finding.text);
+            finding.accepted = Some(text.into());
+            finding.ended = Some(now);
+            open.changed = true;
+            match finding
+                .template
+                .map(|template| self.counters.get_mut(&template.0))
+            {
+                Some(Some(counter)) => {
+                    counter.baseline = Baseline::default();
+                    counter.peak = f64::from(counter.ring.window(bucket));
+                }
+                Some(None) => {}
+                None => {
+                    let lines = f64::from(self.all.window(bucket)).max(1.0);
+                    self.error_share = f64::from(self.errors.window(bucket)) / lines;
+                }
+            }
+        }
     }
 
     /// Findings that changed since the last call.
@@ -362,6 +415,7 @@ impl EntityLogs {
             score: (weight - elsewhere - chance.log10()).max(0.0) as f32,
             pages: false,
             text: text.into(),
+            accepted: None,
         };
         self.push(finding, stats);
     }
@@ -414,14 +468,10 @@ impl EntityLogs {
         let score = chernoff(errors, expected, expected * self.error_spread);
         let share = self.error_share;
         let warm = self.windows > WARM_UP_WINDOWS;
-        let surprise = (errors - expected) * (errors - expected) / expected;
-        let weight = (1.0 / f64::from(self.windows)).max(0.002);
-        // A window teaches little when it is far out, as with every baseline.
-        let taught = (errors / lines).min(share * 2.0 + 0.05);
-        self.error_share += weight * (taught - share);
-        self.error_spread =
-            (self.error_spread + weight * (surprise.min(16.0) - self.error_spread)).max(1.0);
         let high = (expected + 3.0 * (expected * self.error_spread).sqrt()) / lines;
+        if !self.is_held(None) {
+            self.learn_error_share(lines, errors, expected);
+        }
         let odd = warm && errors >= BURST_ERRORS_MIN && errors / lines >= 2.0 * share;
         odd.then(|| Verdict {
             score,
@@ -433,6 +483,16 @@ impl EntityLogs {
                 100.0 * share
             ),
         })
+    }
+
+    fn learn_error_share(&mut self, lines: f64, errors: f64, expected: f64) {
+        let surprise = (errors - expected) * (errors - expected) / expected;
+        let weight = (1.0 / f64::from(self.windows)).max(0.002);
+        // A window teaches little when it is far out, as with every baseline.
+        let taught = (errors / lines).min(self.error_share * 2.0 + 0.05);
+        self.error_share += weight * (taught - self.error_share);
+        self.error_spread =
+            (self.error_spread + weight * (surprise.min(16.0) - self.error_spread)).max(1.0);
     }
 
     /// Open, update or end the finding of one check after one window.
@@ -458,6 +518,10 @@ impl EntityLogs {
                 if open.calm_windows >= CALM_WINDOWS && open.finding.ended.is_none() {
                     open.finding.ended = Some(window.now);
                     open.changed = true;
+                    let counter = template.and_then(|of| self.counters.get_mut(&of.0));
+                    if let Some(counter) = counter.filter(|_| check == Check::LogBurst) {
+                        counter.peak = counter.peak.max(open.finding.seen);
+                    }
                 }
             }
             (Some(verdict), None) => {
@@ -533,6 +597,7 @@ impl Verdict {
                 && check != Check::LogSilence
                 && self.score >= SCORE_PAGES,
             text: about.into(),
+            accepted: None,
             subject,
         }
     }

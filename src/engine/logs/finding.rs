@@ -36,6 +36,8 @@ pub struct LogFinding {
     pub pages: bool,
     /// The sentence shown, untrusted.
     pub text: Box<str>,
+    /// It ended because what lasted is normal now, and that sentence, untrusted.
+    pub accepted: Option<Box<str>>,
 }
 
 impl LogFinding {
@@ -75,7 +77,7 @@ impl LogFinding {
             pages: self.pages,
             text: self.text,
             explain: None,
-            accepted: None,
+            accepted: self.accepted,
         }
     }
 }

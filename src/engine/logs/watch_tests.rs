@@ -154,6 +154,46 @@ fn a_burst_of_known_errors_pages_and_ends() {
 }
 
 #[test]
+fn errors_that_last_stay_odd_for_hours_and_are_accepted_then() {
+    let mut feed = Feed::new();
+    feed.run(3_600, |_, _| {});
+    let fails = |feed: &mut Feed, s: i64| {
+        (0..2).for_each(|_| feed.line(LogLevel::Error, &format!("request {s} failed: timeout")));
+    };
+    let latest = |feed: &Feed, check: Check| {
+        let mut findings = feed.findings.iter().rev();
+        findings
+            .find(|found| found.check == check)
+            .cloned()
+            .unwrap()
+    };
+    feed.run(5 * 3_600 + 1_800, fails);
+    for check in [Check::LogBurst, Check::LevelShift] {
+        assert_eq!(latest(&feed, check).ended, None, "{check:?}");
+    }
+    feed.run(3_600, fails);
+    for check in [Check::LogBurst, Check::LevelShift] {
+        let found = latest(&feed, check);
+        let accepted = found.accepted.unwrap_or_default();
+        assert!(
+            accepted.starts_with("new normal accepted after 6"),
+            "{accepted}"
+        );
+    }
+    feed.findings.clear();
+    feed.run(3_600, fails);
+    assert_eq!(feed.said(), [], "it is normal now");
+    // Back to little is no news; the same rise again is.
+    feed.run(10 * 3_600, |_, _| {});
+    feed.run(300, fails);
+    assert!(
+        feed.said().contains(&(Check::LogBurst, true)),
+        "{:?}",
+        feed.said()
+    );
+}
+
+#[test]
 fn a_template_that_stops_is_missed() {
     let mut feed = Feed::new();
     let beat = |feed: &mut Feed, s: i64| {

@@ -27,8 +27,8 @@ const ODD_SCORE: f64 = 2.5;
 const SURE_SCORE: f64 = 8.0;
 /// A failing share never counts as lower than this: one failure in a thousand calls is life.
 const FAILING_MIN: f64 = 0.003;
-/// Odd windows in a row after which the new way counts as usual.
-const ODD_WINDOWS_MAX: u32 = 180;
+/// Odd windows in a row after which the new way is usual, and told as that: 6 hours of calls.
+const ODD_WINDOWS_MAX: u32 = 6 * 360;
 /// Quiet windows in a row that end a finding.
 const QUIET_WINDOWS: u32 = 2;
 /// Highest score told.
@@ -84,6 +84,8 @@ pub enum Verdict {
     },
     /// What was odd is over.
     Over,
+    /// What was odd lasted so long that it is usual from now on.
+    Accepted,
 }
 
 impl Window {
@@ -118,6 +120,15 @@ impl Usual {
         } else {
             (Verdict::Usual, Verdict::Usual)
         };
+        if slow == Verdict::Accepted || failing == Verdict::Accepted {
+            // What is usual is learned anew; what else was odd against the old usual is over with it.
+            *self = Self::default();
+            let end = |verdict| match verdict {
+                Verdict::Odd { .. } => Verdict::Accepted,
+                other => other,
+            };
+            return (end(slow), end(failing));
+        }
         if self.slow.teaches() && self.failing.teaches() {
             self.learn(window);
         }
@@ -208,6 +219,9 @@ impl Streak {
         if is_odd {
             self.odd += 1;
             self.quiet = 0;
+            if self.is_open && self.odd >= ODD_WINDOWS_MAX {
+                return Verdict::Accepted;
+            }
             if self.is_open || is_sure || self.odd >= 2 {
                 self.is_open = true;
                 return odd;
@@ -226,7 +240,7 @@ impl Streak {
     }
 
     fn teaches(&self) -> bool {
-        self.odd == 0 || self.odd > ODD_WINDOWS_MAX
+        self.odd == 0
     }
 }
 
@@ -300,6 +314,21 @@ mod tests {
             usual.judge(&window(&[120, 130, 125, 140], 0)).0,
             Verdict::Usual
         );
+    }
+
+    #[test]
+    fn what_lasts_stays_odd_for_hours_and_is_accepted_then() {
+        let mut usual = taught();
+        let slow = window(&[900, 1_000, 1_100, 900], 0);
+        for n in 1..ODD_WINDOWS_MAX {
+            assert!(matches!(usual.judge(&slow).0, Verdict::Odd { .. }), "{n}");
+        }
+        assert_eq!(usual.judge(&slow).0, Verdict::Accepted);
+        for _ in 0..100 {
+            assert_eq!(usual.judge(&slow).0, Verdict::Usual);
+        }
+        let slower = window(&[5_000, 5_500, 5_000, 6_000], 0);
+        assert!(matches!(usual.judge(&slower).0, Verdict::Odd { .. }));
     }
 
     #[test]

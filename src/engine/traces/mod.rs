@@ -4,6 +4,7 @@
 //! parents and children are known whatever the order of arrival. Each window of ten seconds is then
 //! judged per edge and per entity. Spans without their parent still count for their own entity.
 
+mod durations;
 mod judge;
 mod saved;
 mod tree;
@@ -18,6 +19,7 @@ use super::set_back::SetBack;
 use super::topology::Topology;
 use crate::model::{Provenance, Span, Time, TraceId};
 
+pub use durations::Durations;
 pub use judge::{Usual, Verdict, Window};
 pub use saved::{SavedTraces, TraceTables};
 pub use tree::{Part, Tree};
@@ -88,6 +90,7 @@ pub struct FlowState {
     /// The last windows that held calls, oldest first.
     recent: VecDeque<(Time, Window)>,
     usual: Usual,
+    durations: Durations,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -169,6 +172,7 @@ impl Traces {
             for (at, _) in &mut state.recent {
                 back.past(at);
             }
+            state.durations.set_back(back.to);
         }
         for held in self.exemplars.values_mut() {
             back.past(&mut held.at);
@@ -184,11 +188,13 @@ impl Traces {
                 continue;
             }
             let (slow, failing) = state.usual.judge(&window);
+            let is_usual = (slow, failing) == (Verdict::Usual, Verdict::Usual);
+            state.durations.turn(at, is_usual);
             if state.recent.len() == RECENT_MAX {
                 state.recent.pop_front();
             }
             state.recent.push_back((at, window));
-            if (slow, failing) != (Verdict::Usual, Verdict::Usual) {
+            if !is_usual {
                 judged.push(Judged {
                     flow: *flow,
                     at,
@@ -252,11 +258,9 @@ impl Traces {
             self.refused += 1;
             return;
         }
-        self.flows
-            .entry(flow)
-            .or_default()
-            .now
-            .add(duration_us, error);
+        let state = self.flows.entry(flow).or_default();
+        state.now.add(duration_us, error);
+        state.durations.add(duration_us);
     }
 
     /// Keeps a trace as the example of every entity for which it is the slowest of late, or failed.
@@ -293,10 +297,16 @@ impl Traces {
         }
     }
 
-    /// Forgets examples that are old.
-    pub fn expire(&mut self, now: Time) {
+    /// Forgets examples that are old, but for those of entities that `is_odd`: a finding keeps its
+    /// examples as long as it lasts.
+    pub fn expire(&mut self, now: Time, is_odd: impl Fn(EntityIx) -> bool) {
         self.exemplars
-            .retain(|_, held| now.since(held.at) <= 2 * EXEMPLAR_MS);
+            .retain(|(entity, _), held| now.since(held.at) <= 2 * EXEMPLAR_MS || is_odd(*entity));
+    }
+
+    /// How long the calls of a flow take.
+    pub fn durations(&self, flow: Flow) -> Option<&Durations> {
+        Some(&self.flows.get(&flow)?.durations)
     }
 
     /// Forgets flows without calls since `since`.
