@@ -26,6 +26,7 @@ mod shell;
 mod show;
 mod silence;
 mod why;
+mod why_alert;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -115,7 +116,7 @@ enum Cmd {
     Merge(act::MergeArgs),
     /// Say that some entities of an incident are another story
     Split(act::SplitArgs),
-    /// Say why a series did, or did not, make a finding
+    /// Say why a series did, or did not, make a finding; or why an alert is told or held back
     Why(why::WhyArgs),
     /// Say that a finding is noise or useful: noise raises the bar for its like
     Mark(feedback::MarkArgs),

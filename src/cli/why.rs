@@ -1,4 +1,5 @@
-//! Why a series did, or did not, make a finding: now or at a time, from the daemon or a recording.
+//! Why a series did, or did not, make a finding: now or at a time, from the daemon or a recording;
+//! `--alert` asks about an alert.
 
 use std::path::PathBuf;
 
@@ -7,15 +8,18 @@ use clap::Args;
 use super::Common;
 use super::output::{Failure, Table, print, print_json, safe};
 use super::place::client;
-use super::replay;
+use super::{replay, why_alert};
 use crate::model::{Time, Why, WhyAnswer};
 
 /// `stormglass why`
 #[derive(Debug, Args)]
 pub struct WhyArgs {
     /// The series: its id, its metric, or entity and metric; label values may follow
-    #[arg(required = true, value_name = "SERIES")]
+    #[arg(required_unless_present = "alert", value_name = "SERIES")]
     series: Vec<String>,
+    /// Explain the alerts of this name, or the one with this fingerprint, instead
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["series", "at", "recording"])]
+    alert: Option<String>,
     /// At this time, like 2026-11-21T03:00:00Z; default: now
     #[arg(long, value_parser = replay::moment)]
     at: Option<Time>,
@@ -25,6 +29,9 @@ pub struct WhyArgs {
 }
 
 pub async fn run(common: &Common, args: &WhyArgs) -> Result<(), Failure> {
+    if let Some(alert) = &args.alert {
+        return why_alert::run(common, alert).await;
+    }
     let query = args.series.join(" ");
     let answer = match (&args.recording, args.at) {
         (Some(file), Some(at)) => replay::engine_at(file, at)?.why(&query, Some(at)),

@@ -151,16 +151,25 @@ impl InhibitConfig {
 
     /// Matchers of those that need not be told, or what is wrong with them.
     pub fn targets(&self) -> Result<Vec<LabelFilter>, String> {
-        matchers("target", &self.target)
+        if self.target.is_empty() {
+            return Err("`target` is empty: give a matcher".to_owned());
+        }
+        read("target", &self.target)
     }
 }
 
-fn matchers(setting: &str, texts: &[String]) -> Result<Vec<LabelFilter>, String> {
+fn read(setting: &str, texts: &[String]) -> Result<Vec<LabelFilter>, String> {
     let mut all = Vec::new();
     for text in texts {
         let read = LabelFilter::parse_all(text).map_err(|why| format!("`{setting}`: {why}"))?;
         all.extend(read);
     }
+    Ok(all)
+}
+
+/// The same, but not for everything.
+fn matchers(setting: &str, texts: &[String]) -> Result<Vec<LabelFilter>, String> {
+    let all = read(setting, texts)?;
     if all.iter().all(LabelFilter::fits_nothing_said) {
         return Err(format!(
             "`{setting}` fits every alert: give a matcher that demands a value"

@@ -4,6 +4,7 @@
 //! in the table of `settings` is an error that names the nearest one, with file and line.
 
 mod access;
+mod alertmanagers;
 mod catalogue;
 mod engine;
 mod hold;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use access::{OperatorConfig, TlsConfig};
+pub use alertmanagers::AlertmanagerConfig;
 pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use hold::{InhibitConfig, MaintenanceConfig, Schedule};
@@ -76,6 +78,8 @@ pub struct Config {
     pub operators: Vec<OperatorConfig>,
     /// Who is told of incidents.
     pub notify: Vec<NotifyConfig>,
+    /// Alertmanagers whose silences are kept in step with ours.
+    pub alertmanagers: Vec<AlertmanagerConfig>,
     /// The listeners' certificate.
     pub tls: TlsConfig,
     /// Telemetry in.
@@ -156,6 +160,7 @@ impl Default for Config {
             keymap: None,
             operators: Vec::new(),
             notify: Vec::new(),
+            alertmanagers: Vec::new(),
             tls: TlsConfig::default(),
             sources: SourcesConfig::default(),
             recorder: RecorderConfig::default(),

@@ -306,6 +306,12 @@ impl Check<'_> {
             }
         }
         self.held_back(config, root);
+        for (i, peer) in config.alertmanagers.iter().enumerate() {
+            if !peer.url.starts_with("http://") && !peer.url.starts_with("https://") {
+                let why = "`url` must begin with http:// or https://";
+                self.error(&nth_span(root, "alertmanagers", i), why);
+            }
+        }
         self.targets(config, root);
         self.one_meaning(config, root);
     }

@@ -3,6 +3,7 @@
 //! [`start`] runs it inside any program: `serve` waits for it, the console attaches to it, the demo
 //! feeds it a simulated system. It never draws a screen and never decides what the engine decides.
 
+mod alertmanagers;
 mod checkpoints;
 mod clock;
 mod core;
@@ -104,6 +105,7 @@ pub struct Daemon {
     hub: Arc<Hub>,
     api_socket: http::Listening,
     receivers: Option<JoinHandle<()>>,
+    followers: Vec<JoinHandle<()>>,
     engine_ended: oneshot::Receiver<Result<(), String>>,
 }
 
@@ -156,6 +158,9 @@ pub enum DaemonError {
     /// A receiver of notifications cannot work.
     #[error("{0}")]
     Notify(String),
+    /// An Alertmanager cannot be followed.
+    #[error("{0}")]
+    Alertmanager(String),
     /// A thread of the daemon cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -252,6 +257,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let (stop, stopping) = watch::channel(false);
     let engine_ended = spawn_engine(core, past, stopping.clone(), Arc::clone(&hub))?;
 
+    let followers = followers(&config, is_live, &door, &registry)?;
     let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
     let api = api_routes(api);
     let [listen, otlp_listen, otlp_grpc_listen] =
@@ -273,6 +279,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         hub,
         api_socket,
         receivers,
+        followers,
         engine_ended,
     })
 }
@@ -324,6 +331,7 @@ impl Daemon {
         if let Some(receivers) = &self.receivers {
             receivers.abort();
         }
+        self.followers.iter().for_each(JoinHandle::abort);
         // Whoever listens for this has ended already, if nobody does.
         self.stop.send_replace(true);
         let ended = if self.engine_ended.is_terminated() {
@@ -377,6 +385,18 @@ fn learning(config: &Config, sources: Option<&Sources>, data_dir: Option<&Path>)
     history.map_or(Past::None, |history| {
         Past::Learning(Box::new(Learning { history, scholar }))
     })
+}
+
+/// Starts to keep silences in step with those of Alertmanagers, in the present only.
+fn followers(
+    config: &Config,
+    is_live: bool,
+    door: &Door,
+    registry: &SourceRegistry,
+) -> Result<Vec<JoinHandle<()>>, DaemonError> {
+    let all = config.alertmanagers.as_slice();
+    let followed = if is_live { all } else { &[] };
+    alertmanagers::follow(followed, door, registry).map_err(DaemonError::Alertmanager)
 }
 
 /// Starts telling people.

@@ -4,6 +4,7 @@
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use stormglass::model::{LabelFilter, Silence, SilenceKind, SilenceSpec, SilenceState};
 
 use crate::harness::{Peer, Receiver, free_port, missing, write};
 
@@ -257,6 +258,119 @@ async fn add_alert(port: u16, ends: &[&str]) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     panic!("the Alertmanager takes no alert");
+}
+
+/// The comment and the state of each silence of the Alertmanager at `port`, in order of comment.
+async fn silences_there(port: u16) -> Vec<(String, String)> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = format!("http://127.0.0.1:{port}/api/v2/silences");
+    let answer = reqwest::get(&url).await.expect("it answers");
+    let all: Vec<Value> = answer.json().await.expect("a list");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let row = |s: &Value| (text(&s["comment"]), text(&s["status"]["state"]));
+    let mut rows: Vec<_> = all.iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// Waits until the Alertmanager at `port` has these silences.
+async fn wait_for_silences(port: u16, expected: &[(&str, &str)]) {
+    let mut rows = Vec::new();
+    for _ in 0..300 {
+        rows = silences_there(port).await;
+        let seen: Vec<_> = rows.iter().map(|(c, s)| (c.as_str(), s.as_str())).collect();
+        if seen == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it has {rows:?}, not {expected:?}");
+}
+
+/// Waits until we have a silence for this reason in this state.
+async fn wait_for_ours(receiver: &Receiver, reason: &'static str, state: SilenceState) -> Silence {
+    let found = receiver.wait_for(reason, move |engine| {
+        let mut all = engine.silences();
+        all.find(|s| s.reason == reason && s.state == state && s.twins.len() == 1)
+            .cloned()
+    });
+    found.await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silences_are_kept_in_step_with_a_real_alertmanager() {
+    if Command::new("amtool").arg("--version").output().is_err() {
+        return missing("amtool", "apt-get install prometheus-alertmanager");
+    }
+    let port = free_port();
+    let receiver = Receiver::with(&format!(
+        "[[alertmanagers]]\nname = \"main\"\nurl = \"http://127.0.0.1:{port}\"\nevery_s = 1\n"
+    ))
+    .await;
+    let Some(_peer) = alertmanager(&receiver, port) else {
+        return missing(
+            "prometheus-alertmanager",
+            "apt-get install prometheus-alertmanager",
+        );
+    };
+    add_alert(port, &[]).await;
+    let there = |args: &[&str]| {
+        let output = Command::new("amtool")
+            .arg(format!("--alertmanager.url=http://127.0.0.1:{port}"))
+            .args(args)
+            .output()
+            .expect("amtool runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    // Made there, it holds back here; ended here, it is over there.
+    let id = there(&[
+        "silence",
+        "add",
+        "--author=tom",
+        "--comment=there",
+        "service=~check.*",
+    ]);
+    let ours = wait_for_ours(&receiver, "there", SilenceState::Active).await;
+    assert_eq!(
+        (ours.author.as_str(), &ours.twins[0].id),
+        ("tom (main)", &id)
+    );
+    let expire = receiver
+        .give(stormglass::model::Command::Expire { silence: ours.id })
+        .await;
+    assert_eq!(expire.refused, None);
+    wait_for_silences(port, &[("there", "expired")]).await;
+    // Made here, it is there; longer there, it is longer here; ended there, it is over here.
+    let matchers = LabelFilter::parse_all("service=checkout,severity!=info").expect("matchers");
+    let spec = SilenceSpec {
+        id: None,
+        kind: SilenceKind::Silence,
+        matchers,
+        starts_at: None,
+        ends_at: ours.starts_at.plus_ms(3_600_000),
+        until_resolved: false,
+        reason: "here".to_owned(),
+    };
+    let (spec, twin) = (Box::new(spec), None);
+    let made = receiver
+        .give(stormglass::model::Command::Silence { spec, twin })
+        .await;
+    assert_eq!(made.refused, None);
+    wait_for_silences(port, &[("here", "active"), ("there", "expired")]).await;
+    let here = wait_for_ours(&receiver, "here", SilenceState::Active).await;
+    there(&["silence", "update", "--duration=5h", &here.twins[0].id]);
+    receiver
+        .wait_for("the longer silence", move |engine| {
+            let ours = engine.silence(here.id)?;
+            (ours.ends_at > here.ends_at).then_some(())
+        })
+        .await;
+    there(&["silence", "expire", &here.twins[0].id]);
+    wait_for_ours(&receiver, "here", SilenceState::Expired).await;
+    let row = receiver.source("alertmanager main");
+    assert_eq!(row.rejected, 0, "{row:?}");
+    receiver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use stormglass::api::CommandReply;
 use stormglass::config::parse;
 use stormglass::daemon::{Clock, Daemon, DaemonOptions, Telemetry, start};
 use stormglass::engine::Engine;
-use stormglass::model::SourceRow;
+use stormglass::model::{Actor, Command, Role, SourceRow};
 use tempfile::TempDir;
 
 /// How long a peer may take to do its part.
@@ -100,6 +101,16 @@ impl Receiver {
         let state = self.daemon.door().query(describe).await;
         let state = state.expect("the engine runs");
         panic!("waited {PATIENCE:?} for {what}; the engine at the end:\n{state}");
+    }
+
+    /// Gives a command as an operator would.
+    pub async fn give(&self, what: Command) -> CommandReply {
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
+        let reply = self.daemon.door().command(by, what).await;
+        reply.expect("the engine runs")
     }
 
     pub async fn stop(self) {

@@ -14,4 +14,5 @@ mod socket;
 pub(super) use caller::{Callers, Operator};
 pub(super) use routes::{Api, api_routes};
 pub(super) use serve::{Listening, serve};
+pub(in crate::daemon) use silences::Matcher;
 pub(super) use socket::{bind_socket, check_socket};

@@ -504,6 +504,15 @@ impl Held {
         }
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
             let text = format!("{} fires: {}", alert.name, alert.summary);
+            let timeline = &self.incident.timeline;
+            if !alert.is_new
+                && timeline
+                    .iter()
+                    .any(|e| e.at == alert.since && *e.text == *text)
+            {
+                // It was held back meanwhile, and never stopped.
+                return;
+            }
             self.tell(alert.since, Lane::Alert, Some(alert.entity), &text);
         } else {
             self.incident.timeline_dropped += 1;

@@ -376,9 +376,13 @@ impl Engine {
             }
         }
         let fits = |labels: &Labels| all_fit(matchers, labels);
-        for (labels, severity, times) in self.holds.habits.past(fits, self.now) {
-            *past.entry(severity).or_default() += times;
+        for (alert, labels, severity, times) in self.holds.habits.past(fits, self.now) {
             name(labels);
+            // What fires is of now, since whenever it does.
+            let over = times.saturating_sub(u32::from(self.alerts.fires(alert)));
+            if over > 0 {
+                *past.entry(severity).or_default() += over;
+            }
         }
         let is_all_of = |(id, alerts): &(&IncidentId, &u32)| {
             let held = self.correlator.book.get(**id);

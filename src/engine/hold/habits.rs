@@ -179,13 +179,13 @@ impl Habits {
         &'a self,
         fits: impl Fn(&Labels) -> bool + 'a,
         now: Time,
-    ) -> impl Iterator<Item = (&'a Labels, Severity, u32)> + 'a {
+    ) -> impl Iterator<Item = (Fingerprint, &'a Labels, Severity, u32)> + 'a {
         let today = day_of(now);
         self.of
-            .values()
-            .map(move |habit| (habit, habit.fired_since(today)))
-            .filter(move |(habit, times)| *times > 0 && fits(&habit.labels))
-            .map(|(habit, times)| (&habit.labels, habit.severity, times))
+            .iter()
+            .map(move |(alert, habit)| (alert, habit, habit.fired_since(today)))
+            .filter(move |(_, habit, times)| *times > 0 && fits(&habit.labels))
+            .map(|(alert, habit, times)| (*alert, &habit.labels, habit.severity, times))
     }
 
     /// How far back [`Self::past`] looks, in milliseconds.
@@ -341,7 +341,7 @@ mod tests {
         }
         let times = |habits: &Habits, now| {
             let past = habits.past(|labels| labels.get("alertname") == Some("Flaky"), now);
-            past.map(|(_, severity, times)| (severity, times))
+            past.map(|(_, _, severity, times)| (severity, times))
                 .collect::<Vec<_>>()
         };
         let critical = |times| vec![(Severity::Critical, times)];

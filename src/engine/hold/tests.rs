@@ -278,7 +278,7 @@ fn a_preview_looks_at_now_and_back() {
     let matchers = LabelFilter::parse_all("service=cart").unwrap();
     let expected = SilencePreview {
         now: vec![(Severity::Critical, 1), (Severity::Warning, 1)],
-        past: vec![(Severity::Critical, 2), (Severity::Warning, 2)],
+        past: vec![(Severity::Critical, 1), (Severity::Warning, 1)],
         looked_back_ms: 12_000,
         names: vec!["FullCart".into(), "SlowCart".into()],
         incidents: 1,

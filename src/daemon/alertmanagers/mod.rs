@@ -1,0 +1,261 @@
+//! Keeps our silences and those of Alertmanagers in step, through their API.
+//!
+//! It asks every few seconds, decides by [`plan`] alone, and changes ours by commands like anybody
+//! else's, so that they are in the journal. One that does not answer is shown as a source that failed;
+//! nothing of ours ends because of it.
+
+mod plan;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use tokio::task::JoinHandle;
+
+use super::Door;
+use super::http::Matcher;
+use crate::config::AlertmanagerConfig;
+use crate::model::{Actor, Command, LabelFilter, Role, SafeText, Silence, Time};
+use crate::sources::{Rhythm, SignalSender, SourceRegistry};
+use plan::{Errand, Theirs, body, link, plan, spec_of};
+
+/// How long an Alertmanager may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest list of silences read, in bytes.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Most things done in one round; the next one goes on.
+const ERRANDS_MAX: usize = 200;
+/// Silences that cannot be taken, each told once; beyond it they are told again.
+const REFUSED_MAX: usize = 1_000;
+
+/// One Alertmanager.
+struct Follower {
+    config: AlertmanagerConfig,
+    http: Client,
+    door: Door,
+    source: SignalSender,
+    /// Theirs that we cannot take, told already.
+    refused: BTreeSet<String>,
+}
+
+/// A silence on the wire.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Gettable {
+    id: String,
+    status: Status,
+    updated_at: String,
+    matchers: Vec<Matcher>,
+    starts_at: String,
+    ends_at: String,
+    #[serde(default)]
+    created_by: String,
+    #[serde(default)]
+    comment: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    #[serde(rename = "silenceID")]
+    id: String,
+}
+
+/// Starts following each; abort the tasks to stop.
+pub(super) fn follow(
+    config: &[AlertmanagerConfig],
+    door: &Door,
+    registry: &SourceRegistry,
+) -> Result<Vec<JoinHandle<()>>, String> {
+    let each = config.iter().map(|config| {
+        // Somebody else in this process may have chosen one; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder().timeout(TIMEOUT).build();
+        let http = http.map_err(|error| format!("[[alertmanagers]] {}: {error}", config.name))?;
+        let name = format!("alertmanager {}", config.name);
+        let follower = Follower {
+            config: config.clone(),
+            http,
+            door: door.clone(),
+            source: registry.source(&name, Rhythm::Regular, &config.url),
+            refused: BTreeSet::new(),
+        };
+        Ok(tokio::spawn(follower.run()))
+    });
+    each.collect()
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let every = Duration::from_secs(u64::from(self.config.every_s.max(1)));
+        loop {
+            match self.round().await {
+                Ok(()) => {
+                    self.source.recovered();
+                    // That it answers is what it says; there is room, or the next round says it.
+                    let _ = self.source.try_send(Vec::new());
+                }
+                Err(why) => self.source.fail(&why),
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// Compares once, and does what must be done.
+    async fn round(&mut self) -> Result<(), String> {
+        let theirs = self.theirs().await?;
+        let ours = self
+            .door
+            .query(|engine| engine.silences().cloned().collect::<Vec<_>>());
+        let ours = ours.await.map_err(|error| error.to_string())?;
+        let errands = plan(&self.config.name, self.config.push, &theirs, &ours);
+        for errand in errands.into_iter().take(ERRANDS_MAX) {
+            self.run_errand(errand).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_errand(&mut self, errand: Errand) -> Result<(), String> {
+        match errand {
+            Errand::Command { author, what } => self.give(&author, what).await,
+            Errand::Delete(id) => {
+                let answer = self
+                    .request(Method::DELETE, &format!("silence/{id}"))
+                    .send()
+                    .await;
+                let status = answer.map_err(told)?.status();
+                // Somebody else may have ended it meanwhile.
+                let is_done = status.is_success() || status == StatusCode::NOT_FOUND;
+                is_done
+                    .then_some(())
+                    .ok_or_else(|| format!("it answers {status} to an end"))
+            }
+            Errand::Post { silence, id } => {
+                let made = self.post(&silence, id.as_deref()).await?;
+                if id.as_deref() == Some(&made) {
+                    return Ok(());
+                }
+                let author = silence.author.clone();
+                self.give(&author, link(&self.config.name, &made, spec_of(&silence)))
+                    .await
+            }
+        }
+    }
+
+    async fn post(&self, silence: &Silence, id: Option<&str>) -> Result<String, String> {
+        let request = self
+            .request(Method::POST, "silences")
+            .json(&body(silence, id));
+        let answer = request.send().await.map_err(told)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let why = answer.text().await.unwrap_or_default();
+            let why: String = SafeText::new(&why).to_string().chars().take(200).collect();
+            return Err(format!("it answers {status} to {}: {why}", silence.id));
+        }
+        let made: Made = answer.json().await.map_err(told)?;
+        Ok(made.id)
+    }
+
+    /// Gives a command in the name of whoever did it there. What the engine refuses is told once.
+    async fn give(&mut self, author: &str, what: Command) -> Result<(), String> {
+        let by = Actor {
+            name: match author {
+                "" => format!("alertmanager {}", self.config.name),
+                author => format!("{author} ({})", self.config.name),
+            },
+            role: Role::Responder,
+        };
+        let about = what.phrase();
+        let reply = self.door.command(by, what).await;
+        let refused = reply.map_err(|error| error.to_string())?.refused;
+        if let Some(refusal) = refused {
+            self.refuse(&about, &refusal.to_string());
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, what: &str, why: &str) {
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.clear();
+        }
+        if self.refused.insert(what.to_owned()) {
+            self.source.reject(1, &format!("{what}: {why}"));
+        }
+    }
+
+    async fn theirs(&mut self) -> Result<Vec<Theirs>, String> {
+        let mut answer = self
+            .request(Method::GET, "silences")
+            .send()
+            .await
+            .map_err(told)?;
+        if !answer.status().is_success() {
+            return Err(format!("it answers {}", answer.status()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(told)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_BYTES_MAX {
+                return Err(format!("its list is longer than {ANSWER_BYTES_MAX} bytes"));
+            }
+        }
+        let all: Vec<Gettable> = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("its list cannot be read: {error}"))?;
+        let mut theirs = Vec::new();
+        for silence in all {
+            let id = silence.id.clone();
+            match silence.read() {
+                Ok(read) => theirs.push(read),
+                Err(why) => self.refuse(&format!("silence {id}"), &why),
+            }
+        }
+        Ok(theirs)
+    }
+
+    fn request(&self, method: Method, what: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}/api/v2/{what}", self.config.url.trim_end_matches('/'));
+        let request = self.http.request(method, url);
+        // Read anew each time, as it may be replaced.
+        let token = self.config.token_file.as_ref();
+        let token = token.and_then(|file| std::fs::read_to_string(file).ok());
+        match token {
+            Some(token) => request.bearer_auth(token.trim()),
+            None => request,
+        }
+    }
+}
+
+impl Gettable {
+    fn read(self) -> Result<Theirs, String> {
+        let instant =
+            |text: &str| Time::parse_rfc3339(text).ok_or_else(|| format!("{text:?} is no instant"));
+        let matchers: Result<Vec<LabelFilter>, String> =
+            self.matchers.iter().map(Matcher::read).collect();
+        Ok(Theirs {
+            is_over: self.status.state == "expired",
+            updated: instant(&self.updated_at)?,
+            starts_at: instant(&self.starts_at)?,
+            ends_at: instant(&self.ends_at)?,
+            matchers: matchers?,
+            author: self.created_by,
+            reason: self.comment,
+            id: self.id,
+        })
+    }
+}
+
+/// What failed, without the address, which may hold a secret.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(&error) {
+        text = format!("{text}: {cause}");
+    }
+    text
+}
