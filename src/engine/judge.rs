@@ -139,6 +139,11 @@ impl Judge {
         self.detector.samples()
     }
 
+    /// While the series is odd: until when what was normal before it judges.
+    pub fn held_until(&self) -> Option<Time> {
+        self.hold.as_ref().map(|hold| hold.until())
+    }
+
     /// What is expected at `at`; while the series is odd, by what was normal before.
     pub fn band(&self, at: Time) -> Band {
         match &self.hold {
@@ -487,6 +492,11 @@ mod tests {
         assert_eq!(bench.incident("back to normal"), (Phase::Open, 1, false));
         let why = bench.why();
         assert!(why.evidence >= why.needed, "{why:?}");
+        let held = "what was normal before it became odd judges until 18:0";
+        assert!(
+            why.because.iter().any(|text| text.starts_with(held)),
+            "{why:?}"
+        );
         // What was expected is what was expected before, to the last point drawn.
         assert!(
             (why.expected.high / before.high - 1.0).abs() < 0.1,

@@ -123,6 +123,13 @@ impl Engine {
             because: Vec::new(),
         };
         why.because = because(&why, asked).into_iter().map(Into::into).collect();
+        if let Some(until) = row.judge.held_until() {
+            let text = format!(
+                "what was normal before it became odd judges until {}; then, or when somebody accepts it, the new level is normal",
+                explain::clock(until)
+            );
+            why.because.push(text.into());
+        }
         why
     }
 
