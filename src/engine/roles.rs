@@ -199,6 +199,14 @@ pub fn is_spent_by_work(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
+/// Whether a resource keeps what is put into it, as disks do, however long the work takes: waiting for
+/// somebody fills pools and queues, and no disk.
+pub fn is_kept(name: &str) -> bool {
+    ["disk", "filesystem", "storage", "volume", "inode"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
 /// Whether the values are percentiles: they do not add up along calls.
 pub fn is_percentile(series: &Series) -> bool {
     const PARTS: [&str; 9] = [

@@ -38,6 +38,8 @@ const FULL: f64 = 0.95;
 const BEFORE_MIN: usize = 6;
 /// Series of one entity looked at.
 const SERIES_MAX: usize = 40;
+/// What would explain a cause away may be noticed this long after it, in milliseconds.
+const UNPROVEN_MS: i64 = 60_000;
 /// Sick entities searched for causes in one round.
 const SEARCHED_MAX: usize = 2_000;
 
@@ -53,6 +55,15 @@ pub struct OwnCause {
     /// Whether it is seen in the entity, and not only that nothing else explains it: what would may be
     /// noticed later.
     pub is_proven: bool,
+    /// Engine time since which it has been one at every look.
+    pub noticed: Time,
+}
+
+impl OwnCause {
+    /// Whether it is proven, or has gone unexplained long enough.
+    pub fn is_sure(&self, now: Time) -> bool {
+        self.is_proven || now.since(self.noticed) >= UNPROVEN_MS
+    }
 }
 
 /// What is read.
@@ -70,6 +81,8 @@ pub struct Evidence<'a> {
     pub changes: &'a Changes,
     /// The series, with their recent past.
     pub intake: &'a Intake,
+    /// Engine time.
+    pub now: Time,
 }
 
 impl<'a> Evidence<'a> {
@@ -133,6 +146,7 @@ impl<'a> Evidence<'a> {
             ),
             change: None,
             is_proven: true,
+            noticed: self.now,
         })
     }
 
@@ -168,6 +182,7 @@ impl<'a> Evidence<'a> {
             ),
             change: Some(change.id.clone()),
             is_proven: true,
+            noticed: self.now,
         })
     }
 
@@ -191,6 +206,7 @@ impl<'a> Evidence<'a> {
             ),
             change: None,
             is_proven: true,
+            noticed: self.now,
         })
     }
 
@@ -215,12 +231,16 @@ impl<'a> Evidence<'a> {
             return false;
         };
         let lift = f64::from(full.value) / usual;
-        let ever = Time::from_ms(i64::MAX);
-        let wait = self.wait(entity, finding.since, ever);
-        // Where it waits for nobody, only the work until it was full can have filled it: what failed
-        // then is tried again, which is more work.
-        let until = if wait < RESOURCE_SLACK { full.at } else { ever };
-        lift > RESOURCE_SLACK * self.work(entity, finding.since, until) * wait
+        if roles::is_kept(&row.series.name) {
+            return lift > RESOURCE_SLACK;
+        }
+        // Only what was until it was full can have filled it: what fails then is tried again, which is
+        // more work.
+        let (work, wait) = (
+            self.work(entity, finding.since, full.at),
+            self.wait(entity, finding.since, full.at),
+        );
+        lift > RESOURCE_SLACK * work * wait
     }
 
     /// It hurts and calls nobody, what it runs on does not, and it has no more work than it can take. Of
@@ -260,6 +280,7 @@ impl<'a> Evidence<'a> {
             ),
             change: None,
             is_proven: false,
+            noticed: self.now,
         })
     }
 
@@ -297,7 +318,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// What it depends on, and what that depends on where nobody measures it.
-    fn below(&self, entity: EntityIx) -> BTreeSet<EntityIx> {
+    pub fn below(&self, entity: EntityIx) -> BTreeSet<EntityIx> {
         let mut found = BTreeSet::new();
         for &callee in self.topology.callees(entity) {
             found.insert(callee);
@@ -323,29 +344,22 @@ impl<'a> Evidence<'a> {
             .max(1.0)
     }
 
-    /// How many times as long it waits for what it depends on that fell sick shortly before `since`.
+    /// How many times as long it waits for what it depends on, at most, by `until`.
     fn wait(&self, entity: EntityIx, since: Time, until: Time) -> f64 {
         let mut wait = 1.0_f64;
         for callee in self.below(entity) {
-            let Some(condition) = self.conditions.get(callee) else {
-                continue;
-            };
-            for finding in self.findings_of(condition) {
-                if finding.since > until.plus_ms(SLACK_MS) {
-                    continue;
-                }
-                if finding.check == Check::Absence {
-                    return f64::INFINITY;
-                }
-                if finding.role == MetricRole::Latency && finding.direction == Direction::Up {
-                    let told = finding.seen / finding.expected.high.max(f64::MIN_POSITIVE);
-                    let row = self.series_of(callee, finding);
-                    let seen = row.and_then(|row| {
-                        lift(&row.history.points(), since.min(finding.since), until)
-                    });
-                    wait = wait.max(seen.unwrap_or(told));
-                }
+            if self.conditions.is_lost(callee) {
+                return f64::INFINITY;
             }
+            let latencies = self
+                .intake
+                .of_entity(callee)
+                .iter()
+                .take(SERIES_MAX)
+                .map(|ix| self.intake.row(*ix))
+                .filter(|row| row.role == MetricRole::Latency && row.is_judged())
+                .filter_map(|row| lift(&row.history.points(), since, until));
+            wait = latencies.fold(wait, f64::max);
         }
         wait
     }
@@ -384,8 +398,8 @@ fn lift(points: &[Point], since: Time, until: Time) -> Option<f64> {
     highest.get(at).map(|value| value / usual)
 }
 
-/// The median before `since`.
-fn usual(points: &[Point], since: Time) -> Option<f64> {
+/// The median before `since`; `None` where that is 0 or hardly known.
+pub fn usual(points: &[Point], since: Time) -> Option<f64> {
     let split = points.partition_point(|point| point.at < since.plus_ms(-SLACK_MS));
     let mut before: Vec<f64> = points[..split].iter().map(|p| f64::from(p.value)).collect();
     if before.len() < BEFORE_MIN {

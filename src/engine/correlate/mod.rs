@@ -18,6 +18,7 @@ mod places;
 mod rejoin;
 mod restarted;
 mod set_back;
+mod shares;
 mod split;
 mod stages;
 #[cfg(test)]
@@ -423,6 +424,7 @@ impl Correlator {
             topology: world.topology,
             changes: world.changes,
             intake: world.intake,
+            now: world.now,
         }
     }
 

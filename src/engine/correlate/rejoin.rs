@@ -2,6 +2,7 @@
 //!
 //! Never splits, and never looks at more than a bounded number of incidents.
 
+use super::condition::Condition;
 use super::stages::{Candidate, Place, STAGES, Scene};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
@@ -21,8 +22,9 @@ impl Correlator {
             return;
         }
         self.rejoined = world.now;
-        self.causes = self.evidence(world).causes();
+        self.find_causes(world);
         self.split(world);
+        self.change_over(world);
         let young: Vec<(IncidentId, EntityIx)> = self
             .book
             .young(world.now.plus_ms(-YOUNG_MS))
@@ -45,6 +47,22 @@ impl Correlator {
                 held.note_reason(&place.why);
             }
             self.merge(kept, merged, cause, world);
+        }
+    }
+
+    /// Who has a cause of its own now. One that was proven stays one while anything is odd: a full disk
+    /// that was emptied is still why the rest is sick.
+    fn find_causes(&mut self, world: &World<'_>) {
+        let known = std::mem::take(&mut self.causes);
+        self.causes = self.evidence(world).causes();
+        for (entity, cause) in known {
+            let is_active = self
+                .conditions
+                .get(entity)
+                .is_some_and(Condition::is_active);
+            if cause.is_proven && is_active {
+                self.causes.entry(entity).or_insert(cause);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{AlertNews, Held};
 use super::causes::{Evidence, OwnCause};
+use super::shares::{Shares, shares};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
 use crate::model::{FindingId, Fingerprint, IncidentId, Lane};
@@ -29,8 +30,12 @@ const DOWN_COST: f64 = 2.5;
 const LAG_MS: f64 = 10_000.0;
 /// Time costs at most this much: cascades are slow.
 const LAG_COST_MAX: f64 = 6.0;
-/// What would explain a cause away may be noticed this long after it, in milliseconds.
-const UNPROVEN_MS: i64 = 60_000;
+/// A cause that explains less of a member's harm than this explains nothing.
+const SHARE_MIN: f64 = 0.1;
+/// A member changes over to a cause that explains this much of its harm …
+const MOVE_SHARE_MIN: f64 = 0.5;
+/// … and as many times as much as the cause it is counted to.
+const MOVE_TIMES_MIN: f64 = 3.0;
 /// What fell sick this much before a cause began is not its doing, in milliseconds.
 const EARLIER_MS: i64 = 30_000;
 
@@ -83,7 +88,7 @@ impl Correlator {
             let Some(cause) = self.causes.get(&member).cloned() else {
                 continue;
             };
-            if !cause.is_proven && world.now.since(cause.since) < UNPROVEN_MS {
+            if !cause.is_sure(world.now) {
                 continue;
             }
             let is_known = cause.change.is_some()
@@ -111,14 +116,30 @@ impl Correlator {
             .position(|part| part.root == held.root)
             .unwrap_or(0);
         let roots: BTreeSet<EntityIx> = parts.iter().map(|part| part.root).collect();
+        let in_order: Vec<EntityIx> = parts.iter().map(|part| part.root).collect();
+        let shares = shares(
+            &in_order,
+            &held.members,
+            parts[0].cause.since,
+            world.now,
+            evidence,
+        );
         for &member in held.members.iter().filter(|member| !roots.contains(member)) {
-            let cheapest = costs
+            let near = costs
                 .iter()
                 .enumerate()
                 .filter_map(|(at, costs)| Some((at, *costs.get(&member)?)))
                 .min_by(|a, b| a.1.total_cmp(&b.1))
-                .map_or(home, |(at, _)| at);
-            parts[cheapest].members.insert(member);
+                .map(|(at, _)| at);
+            let owed = shares
+                .get(&member)
+                .into_iter()
+                .flatten()
+                .enumerate()
+                .filter(|(at, share)| **share >= SHARE_MIN && costs[*at].contains_key(&member))
+                .max_by(|a, b| a.1.total_cmp(b.1))
+                .map(|(at, _)| at);
+            parts[owed.or(near).unwrap_or(home)].members.insert(member);
         }
         Some(parts)
     }
@@ -146,24 +167,131 @@ impl Correlator {
             };
             self.become_member(member, id, &reason, world);
         }
-        let findings = self.move_findings(from, id, members, world);
-        let alerts = self.move_alerts(from, id, members, world);
         let split = |other: IncidentId| format!("split from {other}: {why}");
+        let text = self.hand_over(from, id, members, why, world);
         if let Some(held) = self.book.get_mut(id) {
             held.tell(now, Lane::Automation, None, &split(from));
         }
         if let Some(held) = self.book.get_mut(from) {
-            held.leave(members);
-            let text = format!(
-                "{} of {names} entities, {findings} findings and {alerts} alerts are {id} now: {why}",
-                members.len()
-            );
+            let text = format!("{} of {names} entities, {text}", members.len());
             held.tell(now, Lane::Automation, None, &text);
             held.note_reason(&text);
         }
         self.book.record(from);
         self.book.record(id);
         Some(id)
+    }
+
+    /// Members whose harm another young incident's cause explains go there: whoever fell sick before
+    /// that cause was seen was counted to another. An incident without a cause of its own that is mostly
+    /// explained so is part of the other one.
+    pub(super) fn change_over(&mut self, world: &mut World<'_>) {
+        let mut homes: Vec<(EntityIx, IncidentId)> = Vec::new();
+        let mut members: BTreeSet<EntityIx> = BTreeSet::new();
+        let mut began = world.now;
+        let young = self.book.young(world.now.plus_ms(-YOUNG_MS));
+        for held in young
+            .filter(|held| held.is_open() && !held.is_pinned)
+            .filter(|held| !world.settling.contains(&held.incident.id))
+            .take(INCIDENTS_MAX)
+        {
+            members.extend(held.members.iter().take(MEMBERS_MAX));
+            let cause = self.causes.get(&held.root);
+            if let Some(cause) = cause.filter(|cause| cause.is_sure(world.now))
+                && homes.len() < ROOTS_MAX
+            {
+                homes.push((held.root, held.incident.id));
+                began = began.min(cause.since);
+            }
+        }
+        if homes.is_empty() {
+            return;
+        }
+        let roots: Vec<EntityIx> = homes.iter().map(|(root, _)| *root).collect();
+        let shares = shares(&roots, &members, began, world.now, self.evidence(world));
+        for ((from, to), moved) in self.misplaced(&homes, &shares) {
+            if self.are_apart(from, to) {
+                continue;
+            }
+            let (Some(source), Some(target)) = (self.book.get(from), self.book.get(to)) else {
+                continue;
+            };
+            let (size, root) = (source.members.len(), target.root);
+            let why = format!("{} explains them better", world.entities.id(root).name());
+            if homes.iter().any(|(_, id)| *id == from) {
+                self.move_over(from, to, &moved, &why, world);
+            } else if 2 * moved.len() > size && !source.is_pinned {
+                let (kept, merged) = (from.min(to), from.max(to));
+                self.merge(kept, merged, root, world);
+            }
+        }
+    }
+
+    fn move_over(
+        &mut self,
+        from: IncidentId,
+        to: IncidentId,
+        moved: &BTreeSet<EntityIx>,
+        why: &str,
+        world: &mut World<'_>,
+    ) {
+        for &member in moved {
+            self.become_member(member, to, why, world);
+        }
+        let text = self.hand_over(from, to, moved, why, world);
+        if let Some(held) = self.book.get_mut(from) {
+            held.note_reason(&format!("{} entities, {text}", moved.len()));
+        }
+        self.book.record(from);
+        self.book.record(to);
+    }
+
+    /// Members that owe their harm to the cause of another incident, by where they are and belong.
+    fn misplaced(
+        &self,
+        homes: &[(EntityIx, IncidentId)],
+        shares: &Shares,
+    ) -> BTreeMap<(IncidentId, IncidentId), BTreeSet<EntityIx>> {
+        let mut misplaced: BTreeMap<(IncidentId, IncidentId), BTreeSet<EntityIx>> = BTreeMap::new();
+        for (member, shares) in shares {
+            let condition = self.conditions.get(*member);
+            let Some((condition, from)) = condition.and_then(|c| Some((c, c.incident?))) else {
+                continue;
+            };
+            let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+            let Some((best, share)) = best else {
+                continue;
+            };
+            let (root, to) = homes[best];
+            let at_home = homes.iter().position(|(_, id)| *id == from);
+            let owed_at_home = at_home.map_or(0.0, |home| shares[home]);
+            let cause = self.causes.get(&root);
+            let is_later =
+                cause.is_some_and(|cause| condition.onset.since(cause.since) >= -EARLIER_MS);
+            let is_surer = *share >= MOVE_SHARE_MIN && *share >= MOVE_TIMES_MIN * owed_at_home;
+            let is_root = homes.iter().any(|(root, _)| root == member);
+            if to != from && is_later && is_surer && !is_root {
+                misplaced.entry((from, to)).or_default().insert(*member);
+            }
+        }
+        misplaced
+    }
+
+    /// Findings and alerts of members go with them; says so.
+    fn hand_over(
+        &mut self,
+        from: IncidentId,
+        to: IncidentId,
+        members: &BTreeSet<EntityIx>,
+        why: &str,
+        world: &mut World<'_>,
+    ) -> String {
+        let findings = self.move_findings(from, to, members, world);
+        let alerts = self.move_alerts(from, to, members, world);
+        if let Some(held) = self.book.get_mut(from) {
+            held.leave(members);
+        }
+        format!("{findings} findings and {alerts} alerts are {to} now: {why}")
     }
 
     /// Findings that last go with their entities; how many.

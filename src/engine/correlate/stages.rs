@@ -193,7 +193,9 @@ impl Scene<'_> {
 
     /// Whether the cause of its trouble is in the entity itself: then no other one explains it.
     pub fn has_own_cause(&self, entity: EntityIx) -> bool {
-        self.causes.contains_key(&entity)
+        self.causes
+            .get(&entity)
+            .is_some_and(|cause| cause.is_sure(self.now))
     }
 
     /// Whether the root of `held` got more work than usual.

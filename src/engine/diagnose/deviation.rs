@@ -266,7 +266,7 @@ impl Column {
 }
 
 /// Factor from a unit to seconds or shares.
-fn base_units(unit: Unit) -> f64 {
+pub fn base_units(unit: Unit) -> f64 {
     match unit {
         Unit::Milliseconds => 0.001,
         Unit::Percent => 0.01,
