@@ -114,7 +114,9 @@ fn steps_of(
         .collect();
     let sum: f64 = steps.iter().map(|(_, share)| share).sum();
     if sum > 1.0 {
-        steps.iter_mut().for_each(|(_, share)| *share /= sum);
+        for (_, share) in &mut steps {
+            *share /= sum;
+        }
     }
     // What was lost hurts nobody by its numbers: it accounts for what nobody else does.
     let rest = (1.0 - sum).max(0.0) / lost.len().max(1) as f64;
