@@ -18,8 +18,8 @@ use super::{
     IncidentPage, Panels, ROLE_HEADER, RunbookRow, View, WatchMessage, path,
 };
 use crate::model::{
-    Command, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, MaintenanceRow, Plan,
-    Silence, SilencePreview, StageRow, Time, WhyAnswer,
+    Command, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, Ledger, MaintenanceRow,
+    Plan, Silence, SilencePreview, StageRow, Time, WhyAnswer,
 };
 
 /// Longest answer to anything but `watch`, in milliseconds.
@@ -372,6 +372,11 @@ impl Client {
     /// What people said of findings, and the bars that follow from it.
     pub async fn feedback(&self) -> Result<Feedback, ClientError> {
         self.get(path::FEEDBACK, &[]).await
+    }
+
+    /// Who should speak, and does.
+    pub async fn ledger(&self) -> Result<Ledger, ClientError> {
+        self.get(path::LEDGER, &[]).await
     }
 
     /// Why a series did, or did not, make a finding at `at`, or now.

@@ -64,6 +64,8 @@ pub mod path {
     pub const MAINTENANCE: &str = "/api/v1/maintenance";
     /// `GET`: the stages signals go through as [`super::StageRow`](crate::model::StageRow)s, in order.
     pub const STAGES: &str = "/api/v1/stages";
+    /// `GET`: [`super::Ledger`](crate::model::Ledger): who should speak, and does.
+    pub const LEDGER: &str = "/api/v1/ledger";
     /// `GET`: the journal, newest last; `?after=LINE&limit=N`.
     pub const AUDIT: &str = "/api/v1/audit";
 }

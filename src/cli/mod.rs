@@ -9,6 +9,7 @@ mod catalogue;
 mod check;
 mod console;
 mod demo;
+mod doctor;
 mod eval;
 mod export;
 mod feedback;
@@ -166,6 +167,8 @@ enum Cmd {
     Init(init::InitArgs),
     /// Check the config and say what would be used
     Check,
+    /// Say what works and what does not: sources, commands, terminal; and what to do about it
+    Doctor,
     /// Run a public benchmark through the engine and score it by its own rule
     Eval(eval::EvalArgs),
 }
@@ -236,6 +239,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Man => shell::man(),
         Cmd::Init(args) => init::run(common, &args),
         Cmd::Check => check::run(common),
+        Cmd::Doctor => doctor::run(common).await,
         Cmd::Eval(args) => eval::run(common, &args),
     }
 }

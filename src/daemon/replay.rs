@@ -15,7 +15,8 @@ use super::notices::Origin;
 use crate::api::CommandReply;
 use crate::engine::Engine;
 use crate::model::{
-    Delta, EntityHealth, Input, Mode, Refusal, SourceHealth, SourceId, SourceRow, Stamped, Time,
+    Delta, EntityHealth, Input, Mode, Pace, Refusal, SourceHealth, SourceId, SourceRow, Stamped,
+    Time,
 };
 
 /// Inputs taken before consoles are told and anybody is listened to.
@@ -162,6 +163,7 @@ impl Sources {
                 dropped: 0,
                 refused: 0,
                 last_refusal: None,
+                pace: Pace::default(),
             });
         row.last_seen = Some(stamped.at);
         row.taken += batch.signals.len() as u64;

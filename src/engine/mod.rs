@@ -30,6 +30,7 @@ mod hold;
 mod ingest;
 mod intake;
 mod judge;
+mod ledger;
 pub mod logs;
 mod memory;
 mod panels;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Phase, PlanId, Severity, Silence, SilenceId, Time};
+use super::{EntityId, IncidentId, Pace, Phase, PlanId, Severity, Silence, SilenceId, Time};
 
 /// One change to what consoles hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,6 +179,9 @@ pub struct SourceRow {
     /// The last thing that was rejected, dropped or sent back.
     #[serde(default)]
     pub last_refusal: Option<LastRefusal>,
+    /// How it usually speaks.
+    #[serde(default)]
+    pub pace: Pace,
 }
 
 /// Something a source could not take.

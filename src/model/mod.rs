@@ -19,6 +19,7 @@ mod incident;
 mod input;
 mod label_filter;
 mod labels;
+mod ledger;
 pub mod logjoin;
 pub mod mask;
 mod panel;
@@ -59,6 +60,7 @@ pub use input::{
 };
 pub use label_filter::{FilterSign, LabelFilter};
 pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
+pub use ledger::{Count, EntityLedger, LEDGER_ENTITIES_MAX, Ledger, Pace, SourceLedger};
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{

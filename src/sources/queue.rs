@@ -13,7 +13,8 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
 use super::rhythm::Gaps;
-use crate::model::{Batch, LastRefusal, Signal, SourceHealth, SourceId, SourceRow, Time};
+use super::rhythm::Rate;
+use crate::model::{Batch, LastRefusal, Pace, Signal, SourceHealth, SourceId, SourceRow, Time};
 
 /// Most signals waiting for the engine; at some 200 bytes each this is some 25 MiB.
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
@@ -23,6 +24,8 @@ const BATCHES_QUEUED_MAX: usize = 4_096;
 const BLIND_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.
 const BLIND_AFTER_MS_MIN: i64 = 60_000;
+/// What the latest batch weighs in how old data is: one part of this many.
+const LAG_WEIGHT: i64 = 4;
 /// Longest reason kept of what was not taken, in characters.
 const WHY_CHARS_MAX: usize = 200;
 
@@ -97,6 +100,11 @@ struct Heard {
     is_standing: bool,
     last_seen: Option<Time>,
     gaps: Gaps,
+    rate: Rate,
+    /// How old data is when it comes, in milliseconds, the latest weighing most.
+    lag_ms: Option<i64>,
+    /// Silences so long that it counted as blind.
+    blind_gaps: u64,
     last_refusal: Option<LastRefusal>,
     /// Why something was not taken since the last look, which stamps it: sources have no clock.
     fresh_refusal: Option<Box<str>>,
@@ -281,17 +289,30 @@ impl SignalQueue {
 impl QueuedBatch {
     /// Takes the batch out, counting it as taken at `now` and giving its room back.
     pub fn take(self, now: Time) -> Batch {
-        self.source.saw(self.batch.signals.len() as u64, now);
+        let newest = self.batch.signals.last().and_then(measured_at);
+        self.source
+            .saw(self.batch.signals.len() as u64, newest, now);
         self.batch
     }
 }
 
 impl SourceState {
-    fn saw(&self, count: u64, now: Time) {
+    /// Notes a batch whose last measurement is of `newest`.
+    fn saw(&self, count: u64, newest: Option<Time>, now: Time) {
         self.taken.fetch_add(count, Ordering::Relaxed);
         let mut heard = lock(&self.heard);
         if let Some(before) = heard.last_seen.replace(now) {
-            heard.gaps.add(now.since(before));
+            let pause_ms = now.since(before);
+            if self.is_blind(&heard, pause_ms) {
+                heard.blind_gaps += 1;
+            }
+            heard.gaps.add(pause_ms);
+        }
+        heard.rate.add(count, now);
+        if let Some(newest) = newest {
+            let lag_ms = now.since(newest);
+            let before = heard.lag_ms.unwrap_or(lag_ms);
+            heard.lag_ms = Some(before.saturating_add(lag_ms.saturating_sub(before) / LAG_WEIGHT));
         }
         if !heard.is_standing {
             heard.failure = None;
@@ -326,6 +347,12 @@ impl SourceState {
             dropped: self.dropped.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             last_refusal: heard.last_refusal.clone(),
+            pace: Pace {
+                usual_ms: heard.gaps.usual_ms(),
+                per_minute: heard.rate.per_minute(),
+                lag_ms: heard.lag_ms,
+                gaps: heard.blind_gaps,
+            },
         }
     }
 
@@ -333,6 +360,19 @@ impl SourceState {
         let usual_ms = heard.gaps.usual_ms().unwrap_or(0);
         let bound_ms = usual_ms.saturating_mul(BLIND_AFTER_SILENCES);
         self.rhythm == Rhythm::Regular && silence_ms > bound_ms.max(BLIND_AFTER_MS_MIN)
+    }
+}
+
+/// When something was measured; alerts and changes tell of times that are long past by nature.
+fn measured_at(signal: &Signal) -> Option<Time> {
+    match signal {
+        Signal::Sample(sample) => Some(sample.at),
+        Signal::Log(line) => Some(line.at),
+        Signal::Span(span) => Some(
+            span.start
+                .plus_ms(i64::try_from(span.duration_us / 1_000).unwrap_or(i64::MAX)),
+        ),
+        Signal::Alert(_) | Signal::Change(_) => None,
     }
 }
 
@@ -391,6 +431,10 @@ mod tests {
                 at: now,
                 why: why.into(),
             }),
+            pace: Pace {
+                lag_ms: Some(5_000),
+                ..Pace::default()
+            },
         };
         assert_eq!(registry.rows(now), vec![row]);
         assert_eq!(sender.send_or_lose(lines(all)), Err(SendError::Full));
@@ -421,6 +465,32 @@ mod tests {
         sender.try_send(lines(1)).unwrap();
         queue.recv().await.unwrap().take(at);
         assert_eq!(registry.rows(at)[0].health, SourceHealth::Live);
+    }
+
+    #[tokio::test]
+    async fn how_a_source_usually_speaks_is_learned() {
+        let (registry, mut queue) = signal_queue();
+        let sender = registry.source("host", Rhythm::Regular, "this host");
+        let mut say = |at_s: i64| {
+            let mut signals = lines(30);
+            if let Some(Signal::Log(line)) = signals.last_mut() {
+                line.at = Time::from_ms(at_s * 1_000 - 1_500);
+            }
+            sender.try_send(signals).unwrap();
+            queue.try_recv().unwrap().take(Time::from_secs(at_s));
+            registry.rows(Time::from_secs(at_s)).remove(0).pace
+        };
+        assert_eq!((say(0).usual_ms, say(15).per_minute), (None, None));
+        let pace = (2..40).map(|n| say(n * 15)).last().unwrap();
+        assert_eq!(
+            (pace.per_minute, pace.lag_ms, pace.gaps),
+            (Some(120), Some(1_500), 0)
+        );
+        assert!(
+            (15_000..18_000).contains(&pace.usual_ms.unwrap()),
+            "{pace:?}"
+        );
+        assert_eq!(say(39 * 15 + 600).gaps, 1, "ten minutes without a word");
     }
 
     #[tokio::test]

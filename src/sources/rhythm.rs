@@ -3,6 +3,8 @@
 //! One long silence (a restart, a weekend) must not make it deaf to all later ones, as a maximum
 //! would. Bounded: a histogram with logarithmic buckets, no history.
 
+use crate::model::Time;
+
 /// Pauses shorter than this are within one delivery (several batches at once), in milliseconds.
 const PAUSE_MS_MIN: i64 = 1_000;
 /// Buckets for each doubling of the length.
@@ -13,6 +15,11 @@ const BUCKETS: usize = 80;
 const DECAY: f64 = 0.97;
 /// The part of pauses that is usual; a single one among the thirty is not.
 const USUAL_PART: f64 = 0.95;
+
+/// Length of a minute, in milliseconds.
+const MINUTE_MS: i64 = 60_000;
+/// What the latest minute weighs.
+const MINUTE_WEIGHT: f64 = 0.1;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -44,6 +51,39 @@ impl Gaps {
         })?;
         let octaves = (bucket + 1) as f64 / BUCKETS_PER_OCTAVE;
         Some((PAUSE_MS_MIN as f64 * octaves.exp2()) as i64)
+    }
+}
+
+/// How many signals come in a minute, usually: the mean of whole minutes, the older ones weighing less.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rate {
+    /// Since when, and how many since then.
+    open: Option<(Time, u64)>,
+    per_minute: Option<f64>,
+}
+
+impl Rate {
+    /// Notes signals.
+    pub(super) fn add(&mut self, count: u64, now: Time) {
+        let (since, held) = *self.open.get_or_insert((now, 0));
+        let passed_ms = now.since(since);
+        if passed_ms < MINUTE_MS {
+            self.open = Some((since, held + count));
+            // A clock that was set back begins anew.
+            if passed_ms < 0 {
+                self.open = Some((now, count));
+            }
+            return;
+        }
+        let seen = held as f64 * MINUTE_MS as f64 / passed_ms as f64;
+        let before = self.per_minute.unwrap_or(seen);
+        self.per_minute = Some(before + (seen - before) * MINUTE_WEIGHT);
+        self.open = Some((now, count));
+    }
+
+    /// `None` before the first minute is over.
+    pub(super) fn per_minute(&self) -> Option<u64> {
+        self.per_minute.map(|per_minute| per_minute.round() as u64)
     }
 }
 

@@ -27,8 +27,8 @@ use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
 use crate::engine::Engine;
 use crate::model::{
-    Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId, Phase, Plan, Runbook,
-    Time, WhyAnswer,
+    Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId,
+    Ledger as SpeakerLedger, Phase, Plan, Runbook, Time, WhyAnswer,
 };
 
 /// Largest command, in bytes: a long note.
@@ -147,6 +147,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::RUNBOOKS, get(runbooks))
         .route(path::FEEDBACK, get(feedback))
         .route(path::WHY, get(why))
+        .route(path::LEDGER, get(ledger))
         .route(path::COMMANDS, post(command))
         .route(path::AUDIT, get(audit))
         .merge(alertmanager_routes())
@@ -373,6 +374,10 @@ async fn why(
     };
     let answer = api.door.query(move |engine| engine.why(&series, at));
     Ok(Json(answer.await?))
+}
+
+async fn ledger(State(api): State<Api>, _: Caller) -> Answer<SpeakerLedger> {
+    Ok(Json(api.door.query(Engine::ledger).await?))
 }
 
 async fn feedback(State(api): State<Api>, _: Caller) -> Answer<Feedback> {

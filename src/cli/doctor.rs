@@ -1,0 +1,472 @@
+//! `doctor`: can every source, command and the terminal do what they should, and what to do if not.
+//!
+//! It asks the daemon what it sees and is blind on, and never changes anything. Exit code 1 when
+//! something does not work.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Common;
+use super::output::{Failure, Style, Table, line, print, print_json, safe, styled};
+use super::place::Place;
+use super::serve::runbooks;
+use crate::api::client::Client;
+use crate::model::{Ledger, Runbook, SourceHealth, SourceRow, Time};
+
+/// Data that is older than this when it comes is told, in milliseconds.
+const LAG_MS_MAX: i64 = 60_000;
+/// Clocks may differ by this much, in milliseconds.
+const AHEAD_MS_MAX: i64 = 5_000;
+/// Silent series of a source that are told, as a part of all of them.
+const SILENT_PART_MAX: f64 = 0.1;
+/// Entities named of a source.
+const MISSED_SHOWN_MAX: usize = 5;
+
+/// What `doctor --json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Everything that was looked at.
+    checks: Vec<Checked>,
+    /// Each source as the daemon sees it.
+    sources: Vec<SourceRow>,
+    /// What the engine knows of who should speak; `None` without a daemon.
+    ledger: Option<Ledger>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Checked {
+    /// What was looked at.
+    subject: String,
+    verdict: Verdict,
+    /// What was found, untrusted.
+    found: String,
+    /// What to do about it; empty when there is nothing to do.
+    advice: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// It works.
+    Well,
+    /// It works, and something of it is lost or odd.
+    Warning,
+    /// It does not work.
+    Broken,
+}
+
+/// Looks at everything.
+pub async fn run(common: &Common) -> Result<(), Failure> {
+    let place = Place::find(common)?;
+    let mut report = Report {
+        checks: vec![config(&place)],
+        sources: Vec::new(),
+        ledger: None,
+    };
+    report.checks.extend(commands(&runbooks(&place.config)?));
+    report.checks.push(terminal());
+    let client = Client::new(place.address.clone())?;
+    let now = match client.view().await {
+        Ok(view) => {
+            report
+                .checks
+                .push(well("daemon", &place.address.to_string()));
+            let ledger = client.ledger().await?;
+            report.sources = view.sources.into_values().collect();
+            let sources = report
+                .sources
+                .iter()
+                .map(|row| source(row, &ledger, view.at));
+            report.checks.extend(sources);
+            report.checks.extend(refusals(&ledger));
+            report.ledger = Some(ledger);
+            view.at
+        }
+        Err(error) => {
+            let advice = "start it with `stormglass serve`, or say where it is with --socket";
+            report
+                .checks
+                .push(broken("daemon", &error.to_string(), advice));
+            Time::ZERO
+        }
+    };
+    if common.json {
+        print_json(&report)?;
+    } else {
+        print(&page(&report, now))?;
+    }
+    let count = report
+        .checks
+        .iter()
+        .filter(|c| c.verdict == Verdict::Broken)
+        .count();
+    match count {
+        0 => Ok(()),
+        1 => Err(Failure::new("one thing does not work")),
+        count => Err(Failure::new(format!("{count} things do not work"))),
+    }
+}
+
+fn config(place: &Place) -> Checked {
+    let file = place.file.as_ref().map(|file| file.display().to_string());
+    let found = file.unwrap_or_else(|| "no file: defaults".to_owned());
+    match place.warnings.first() {
+        None => well("config", &found),
+        Some(warning) => warn(
+            "config",
+            &warning.0,
+            "`stormglass check` lists all warnings",
+        ),
+    }
+}
+
+/// Whether the programs that runbooks would run are there.
+fn commands(runbooks: &[Runbook]) -> Vec<Checked> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let is_there = |program: &str| {
+        Path::new(program).is_absolute() && Path::new(program).is_file()
+            || folders.iter().any(|folder| folder.join(program).is_file())
+    };
+    let mut missing: Vec<(&str, &str)> = Vec::new();
+    for runbook in runbooks {
+        let programs = runbook.steps.iter().filter_map(|step| step.argv.first());
+        // What is filled in from the incident is not known yet.
+        for program in programs.filter(|program| !program.contains('{')) {
+            if !is_there(program) && !missing.iter().any(|(known, _)| known == program) {
+                missing.push((program, &runbook.name));
+            }
+        }
+    }
+    if missing.is_empty() {
+        return vec![well(
+            "runbooks",
+            &format!("{} of them, with all their programs", runbooks.len()),
+        )];
+    }
+    let told = missing.into_iter().map(|(program, runbook)| {
+        let found = format!("{program} is not on this machine, and {runbook} runs it");
+        warn(
+            "runbooks",
+            &found,
+            "install it where the daemon runs, or leave such plans alone",
+        )
+    });
+    told.collect()
+}
+
+fn terminal() -> Checked {
+    let terminal = std::env::var("TERM").unwrap_or_default();
+    match terminal.as_str() {
+        "" | "dumb" => warn(
+            "terminal",
+            "TERM says that nothing can be drawn here",
+            "the console needs a terminal; commands with --json do not",
+        ),
+        name => well("terminal", name),
+    }
+}
+
+/// A source: does it speak, and is what it says used.
+fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
+    let subject = format!("source {}", row.name);
+    let why = row
+        .last_refusal
+        .as_ref()
+        .map_or("", |refusal| &*refusal.why);
+    let silence = row
+        .last_seen
+        .map_or_else(String::new, |seen| age(now.since(seen)));
+    match row.health {
+        SourceHealth::Failed => {
+            let advice = "it tries again by itself: put right what it says";
+            return broken(&subject, &row.detail, advice);
+        }
+        SourceHealth::Blind => {
+            let usual = row.pace.usual_ms.map_or_else(|| "a while".to_owned(), age);
+            let found = format!(
+                "silent for {silence}, usually never longer than {usual}: we are blind on it"
+            );
+            let advice = format!("see whether its sender runs and reaches {}", row.detail);
+            return broken(&subject, &found, &advice);
+        }
+        SourceHealth::Rejecting => {
+            let found = format!("nothing of what it sends can be used: {why}");
+            return broken(
+                &subject,
+                &found,
+                "set its sender right; docs/sources.md says what is taken",
+            );
+        }
+        SourceHealth::Waiting => {
+            return well(&subject, &format!("nothing came yet at {}", row.detail));
+        }
+        SourceHealth::Live => {}
+    }
+    if row.dropped > 0 {
+        let found = format!("{} signals were lost: {why}", row.dropped);
+        return warn(
+            &subject,
+            &found,
+            "let it send less, or by a way that waits (TCP instead of UDP)",
+        );
+    }
+    if let Some(lag_ms) = row.pace.lag_ms.filter(|ms| *ms > LAG_MS_MAX) {
+        let found = format!("its data is {} old when it comes", age(lag_ms));
+        return warn(
+            &subject,
+            &found,
+            "compare its clock (NTP), and look at the queue of its sender",
+        );
+    }
+    if let Some(lag_ms) = row.pace.lag_ms.filter(|ms| *ms < -AHEAD_MS_MAX) {
+        let found = format!("its clock is {} ahead of ours", age(-lag_ms));
+        return warn(&subject, &found, "set both clocks by NTP");
+    }
+    let known = ledger.sources.iter().find(|known| known.name == row.name);
+    if let Some(known) =
+        known.filter(|known| known.silent as f64 > known.series as f64 * SILENT_PART_MAX)
+    {
+        let names: Vec<String> = known
+            .missed
+            .iter()
+            .take(MISSED_SHOWN_MAX)
+            .map(|e| e.entity.to_string())
+            .collect();
+        let found = format!(
+            "{} of {} series are silent, most of {}",
+            known.silent,
+            known.series,
+            names.join(", ")
+        );
+        return warn(
+            &subject,
+            &found,
+            "see whether these are gone for good or cannot be reached",
+        );
+    }
+    if row.rejected > 0 {
+        let found = format!("{} were rejected, the last: {why}", row.rejected);
+        return warn(
+            &subject,
+            &found,
+            "set its sender right; docs/sources.md says what is taken",
+        );
+    }
+    well(
+        &subject,
+        &format!("{} taken, the last {silence} ago", row.taken),
+    )
+}
+
+/// What the engine could not use.
+fn refusals(ledger: &Ledger) -> Vec<Checked> {
+    let told = ledger.refused.iter().map(|refused| {
+        let advice = match (&*refused.what, &ledger.worst_metric) {
+            ("too many series", Some(metric)) => {
+                format!("raise `engine.series_max`, or send less of {metric}, which has most")
+            }
+            ("time too far from the clock", _) => {
+                "set the senders' clocks by NTP, or raise `engine.clock_skew_s_max`".to_owned()
+            }
+            ("labels name no entity", _) => {
+                "name a service or a host in its labels; docs/sources.md lists which".to_owned()
+            }
+            _ => {
+                "nothing, if it is little: senders repeat what was not confirmed in time".to_owned()
+            }
+        };
+        warn(
+            "engine",
+            &format!("{} refused: {}", refused.count, refused.what),
+            &advice,
+        )
+    });
+    told.collect()
+}
+
+fn page(report: &Report, now: Time) -> String {
+    let mut text = String::new();
+    if !report.sources.is_empty() {
+        let mut table = Table::new([
+            "SOURCE", "STATE", "LAST", "USUALLY", "PER MIN", "LAG", "GAPS", "TAKEN", "REJECTED",
+            "DROPPED",
+        ]);
+        for row in &report.sources {
+            let or_none = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), age);
+            table.row([
+                safe(&row.name),
+                format!("{:?}", row.health).to_lowercase(),
+                or_none(row.last_seen.map(|seen| now.since(seen))),
+                or_none(row.pace.usual_ms),
+                row.pace
+                    .per_minute
+                    .map_or_else(|| "-".to_owned(), |n| n.to_string()),
+                or_none(row.pace.lag_ms),
+                row.pace.gaps.to_string(),
+                row.taken.to_string(),
+                row.rejected.to_string(),
+                row.dropped.to_string(),
+            ]);
+        }
+        text.push_str(&table.render());
+        line(&mut text, "");
+    }
+    let mut checks: Vec<&Checked> = report.checks.iter().collect();
+    checks.sort_by_key(|check| std::cmp::Reverse(check.verdict));
+    for check in checks {
+        let (word, style) = match check.verdict {
+            Verdict::Well => ("well   ", Style::Green),
+            Verdict::Warning => ("warning", Style::Yellow),
+            Verdict::Broken => ("BROKEN ", Style::Red),
+        };
+        let found = safe(&check.found);
+        line(
+            &mut text,
+            &format!("{}  {}: {found}", styled(word, style), safe(&check.subject)),
+        );
+        if !check.advice.is_empty() {
+            line(&mut text, &format!("         {}", safe(&check.advice)));
+        }
+    }
+    text
+}
+
+/// A length of time, to two digits or so.
+fn age(ms: i64) -> String {
+    match ms {
+        ..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{} s", ms / 1_000),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
+fn well(subject: &str, found: &str) -> Checked {
+    checked(subject, Verdict::Well, found, "")
+}
+
+fn warn(subject: &str, found: &str, advice: &str) -> Checked {
+    checked(subject, Verdict::Warning, found, advice)
+}
+
+fn broken(subject: &str, found: &str, advice: &str) -> Checked {
+    checked(subject, Verdict::Broken, found, advice)
+}
+
+fn checked(subject: &str, verdict: Verdict, found: &str, advice: &str) -> Checked {
+    let [subject, found, advice] = [subject, found, advice].map(str::to_owned);
+    Checked {
+        subject,
+        verdict,
+        found,
+        advice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LastRefusal, Pace};
+
+    fn row(health: SourceHealth) -> SourceRow {
+        SourceRow {
+            name: "otlp".to_owned(),
+            health,
+            detail: "http://h:1".to_owned(),
+            last_seen: Some(Time::from_secs(100)),
+            taken: 7,
+            rejected: 0,
+            dropped: 0,
+            refused: 0,
+            last_refusal: None,
+            pace: Pace::default(),
+        }
+    }
+
+    #[test]
+    fn each_trouble_of_a_source_has_its_words_and_its_advice() {
+        let live = || row(SourceHealth::Live);
+        let pace = |lag_ms| Pace {
+            lag_ms: Some(lag_ms),
+            ..Pace::default()
+        };
+        let refusal = LastRefusal {
+            at: Time::ZERO,
+            why: "no metric".into(),
+        };
+        let cases = [
+            (live(), Verdict::Well, "7 taken"),
+            (
+                row(SourceHealth::Waiting),
+                Verdict::Well,
+                "nothing came yet",
+            ),
+            (row(SourceHealth::Failed), Verdict::Broken, "http://h:1"),
+            (
+                SourceRow {
+                    pace: Pace {
+                        usual_ms: Some(15_000),
+                        ..Pace::default()
+                    },
+                    ..row(SourceHealth::Blind)
+                },
+                Verdict::Broken,
+                "usually never longer than 15 s",
+            ),
+            (
+                SourceRow {
+                    last_refusal: Some(refusal.clone()),
+                    ..row(SourceHealth::Rejecting)
+                },
+                Verdict::Broken,
+                "no metric",
+            ),
+            (
+                SourceRow {
+                    dropped: 3,
+                    ..live()
+                },
+                Verdict::Warning,
+                "3 signals were lost",
+            ),
+            (
+                SourceRow {
+                    pace: pace(90_000),
+                    ..live()
+                },
+                Verdict::Warning,
+                "old when it comes",
+            ),
+            (
+                SourceRow {
+                    pace: pace(-9_000),
+                    ..live()
+                },
+                Verdict::Warning,
+                "ahead of ours",
+            ),
+            (
+                SourceRow {
+                    rejected: 2,
+                    last_refusal: Some(refusal),
+                    ..live()
+                },
+                Verdict::Warning,
+                "no metric",
+            ),
+        ];
+        for (row, verdict, found) in cases {
+            let checked = source(&row, &Ledger::default(), Time::from_secs(200));
+            assert_eq!(checked.verdict, verdict, "{checked:?}");
+            assert!(checked.found.contains(found), "{checked:?}");
+            assert_eq!(
+                checked.advice.is_empty(),
+                verdict == Verdict::Well,
+                "{checked:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Who should speak, and does: what the engine knows of each source's entities, for whoever asks why
+//! something cannot be seen.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EntityId, Time};
+
+/// Most entities told of each source: those that are missed most.
+pub const LEDGER_ENTITIES_MAX: usize = 20;
+
+/// How a source speaks, learned from what it said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pace {
+    /// What a pause between two deliveries is at most, usually, in milliseconds; `None` before the first.
+    pub usual_ms: Option<i64>,
+    /// Signals in a minute, usually; `None` before the first.
+    pub per_minute: Option<u64>,
+    /// How old its data is when it comes, in milliseconds; negative when its clock is ahead.
+    pub lag_ms: Option<i64>,
+    /// Silences so long that it counted as blind.
+    pub gaps: u64,
+}
+
+/// What the engine knows of who should speak.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// By name of the source.
+    pub sources: Vec<SourceLedger>,
+    /// Signals that the engine refused, by reason; reasons without any are left out.
+    pub refused: Vec<Count>,
+    /// What was said by signals and not believed.
+    pub corrected: Vec<Count>,
+    /// The metric with most series that found no place.
+    pub worst_metric: Option<String>,
+}
+
+/// How often something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// What, in words.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The series of one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLedger {
+    /// Its name.
+    pub name: String,
+    /// Entities it tells of.
+    pub entities: u64,
+    /// Their series.
+    pub series: u64,
+    /// Those of them that should speak and do not.
+    pub silent: u64,
+    /// Entities with silent series, those with most first.
+    pub missed: Vec<EntityLedger>,
+}
+
+/// The series of one entity that come from one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityLedger {
+    /// The entity.
+    pub entity: EntityId,
+    /// Event time of its newest point.
+    pub last_seen: Time,
+    /// Usual time between two points of a series, in milliseconds: the shortest of all; 0 if not known.
+    pub every_ms: u32,
+    /// Its series.
+    pub series: u64,
+    /// Those of them that should speak and do not.
+    pub silent: u64,
+}
