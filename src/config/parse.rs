@@ -236,10 +236,12 @@ impl Check<'_> {
             ("otlp_grpc_listen", config.otlp_grpc_listen),
         ] {
             // Without TLS it has been said already.
-            let address = address.filter(|a| !a.ip().is_loopback() && config.tls.is_on());
+            // A token keeps strangers out.
+            let is_open = config.tls.is_on() && config.sources.token_file.is_none();
+            let address = address.filter(|a| !a.ip().is_loopback() && is_open);
             if let Some(address) = address {
                 let what = format!(
-                    "`{name}` is {address}: everyone who can reach it may send telemetry; 127.0.0.1 keeps it on this machine"
+                    "`{name}` is {address}: everyone who can reach it may send telemetry; `sources.token_file` asks for a token, 127.0.0.1 keeps it on this machine"
                 );
                 self.warn(&span_of(root, name), &what);
             }

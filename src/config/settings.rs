@@ -190,6 +190,12 @@ pub const SETTINGS: &[Setting] = &[
         "Take telemetry without TLS on addresses that others can reach: whoever reaches them may send, and read along. The API is not served there.",
     ),
     row(
+        "sources.token_file",
+        Kind::Path,
+        "",
+        "File that holds a token which every sender over HTTP and gRPC needs (`Authorization: Bearer`). Forges prove their messages by themselves.",
+    ),
+    row(
         "sources.body_bytes_max",
         Kind::Integer(1_024, 1 << 30),
         "67108864",

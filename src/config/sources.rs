@@ -14,6 +14,8 @@ use super::pulls::{JournaldConfig, PromqlConfig};
 pub struct SourcesConfig {
     /// Whether telemetry may be taken in the clear from other machines. The API never is.
     pub insecure: bool,
+    /// File that holds the token every sender needs; none is asked for without.
+    pub token_file: Option<PathBuf>,
     /// Largest body taken from a sender, in bytes, both as sent and after decompression.
     pub body_bytes_max: u64,
     /// Requests of all senders decoded at the same time; more wait for their turn.
@@ -308,6 +310,7 @@ impl Default for SourcesConfig {
     fn default() -> Self {
         Self {
             insecure: false,
+            token_file: None,
             // What the OpenTelemetry specification sets as the default limit of a receiver.
             body_bytes_max: 64 * 1024 * 1024,
             requests_concurrent_max: 64,

@@ -43,7 +43,8 @@ use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Input, Role, Runbook, Time};
 use crate::notify::Notifier;
 use crate::sources::{
-    self, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError, signal_queue,
+    self, Guard, GuardError, ListenError, Listeners, SourceRegistry, Sources, Tls, TlsError,
+    signal_queue,
 };
 use crate::store::StoreError;
 use crate::store::recorder::{Beginning, Header, RECORDER_FOLDER, Recorder, RecorderOptions};
@@ -147,6 +148,9 @@ pub enum DaemonError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The senders' token cannot be used.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// An operator's token cannot be used.
     #[error("[[operators]] {name}: {why}")]
     Operator {
@@ -191,7 +195,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         telemetry,
     } = options;
     check_socket(&socket).await?;
-    let (callers, tls) = access(&config)?;
+    let (callers, tls, guard) = access(&config)?;
     let listeners = match &telemetry {
         Telemetry::Live => bind_listeners(&config).await?,
         Telemetry::Simulated { .. } | Telemetry::Recorded(_) => Listeners::default(),
@@ -200,7 +204,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let (door, inbox) = door::door();
     let (registry, signals) = signal_queue();
     let config = Arc::new(config);
-    let sources = is_live.then(|| sources_of(&config, &registry, &clock, data_dir.as_deref()));
+    let sources =
+        is_live.then(|| sources_of(&config, &registry, &clock, data_dir.as_deref(), guard));
     let (past, simulator) = match telemetry {
         Telemetry::Live => (
             learning(&config, sources.as_ref(), data_dir.as_deref()),
@@ -358,10 +363,13 @@ fn sources_of(
     registry: &SourceRegistry,
     clock: &Clock,
     data_dir: Option<&Path>,
+    guard: Option<Guard>,
 ) -> Sources {
     let clock = clock.clone();
     let now: sources::Clock = Arc::new(move || clock.now());
-    Sources::new(Arc::clone(config), registry, now).kept_in(data_dir)
+    Sources::new(Arc::clone(config), registry, now)
+        .kept_in(data_dir)
+        .guarded_by(guard)
 }
 
 /// What the main listener serves besides receivers. Whoever may send in the clear may not decide: the
@@ -412,7 +420,7 @@ fn realm(data_dir: Option<&Path>) -> String {
 }
 
 /// Who may come in, and how the listeners are protected.
-fn access(config: &Config) -> Result<(Callers, Option<Tls>), DaemonError> {
+fn access(config: &Config) -> Result<(Callers, Option<Tls>, Option<Guard>), DaemonError> {
     let exposed = config.exposed_listeners().next();
     if let Some((setting, address)) = exposed.filter(|_| !config.sources.insecure) {
         return Err(DaemonError::Exposed { setting, address });
@@ -422,7 +430,8 @@ fn access(config: &Config) -> Result<(Callers, Option<Tls>), DaemonError> {
         Operator::read(operator).map_err(|why| DaemonError::Operator { name, why })
     });
     let callers = Callers::new(operators.collect::<Result<_, _>>()?);
-    Ok((callers, Tls::from_config(&config.tls)?))
+    let guard = Guard::read(config.sources.token_file.as_deref())?;
+    Ok((callers, Tls::from_config(&config.tls)?, guard))
 }
 
 /// Binds what can be bound. The addresses for OTLP are ones of convenience: a collector may have them,

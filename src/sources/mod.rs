@@ -16,6 +16,7 @@ mod backoff;
 mod changes;
 mod client;
 mod connections;
+mod guard;
 mod heartbeat;
 mod host;
 mod http;
@@ -55,6 +56,7 @@ use webhook::{Forge, ForgeKind, Hook};
 
 use listen::Speech;
 
+pub use guard::{Guard, GuardError};
 pub use listen::{ListenError, bind};
 pub use promql::{History, Learnt};
 pub use queue::{
@@ -83,6 +85,8 @@ pub struct Sources {
     config: Arc<Config>,
     clock: Clock,
     registry: SourceRegistry,
+    /// What senders need over HTTP; `None` lets everybody in who can reach us.
+    guard: Option<Guard>,
     /// Where sources keep what they need after a restart; `None` keeps nothing.
     data_dir: Option<PathBuf>,
     limits: http::Limits,
@@ -200,6 +204,7 @@ impl Sources {
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
             clock,
             registry: registry.clone(),
+            guard: None,
             data_dir: None,
             config,
         }
@@ -210,6 +215,20 @@ impl Sources {
     pub fn kept_in(mut self, data_dir: Option<&Path>) -> Self {
         self.data_dir = data_dir.map(Path::to_owned);
         self
+    }
+
+    /// Asks senders over HTTP and gRPC for a token.
+    #[must_use]
+    pub fn guarded_by(mut self, guard: Option<Guard>) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    fn guarded(&self, routes: Router) -> Router {
+        match &self.guard {
+            Some(guard) => guard.before(routes, &self.registry),
+            None => routes,
+        }
     }
 
     /// What servers that are asked by PromQL know of the past after `learned_until`. The present of these
@@ -246,15 +265,13 @@ impl Sources {
 /// The calls of OTLP over gRPC, if it is taken anywhere.
 pub fn grpc_router(sources: &Sources) -> Option<Router> {
     let sender = sources.grpc.clone()?;
-    Some(otlp::grpc_routes(otlp_receiver(sources, sender)))
+    Some(sources.guarded(otlp::grpc_routes(otlp_receiver(sources, sender))))
 }
 
 /// The HTTP side of all receivers that the config turns on, and `/-/healthy` and `/-/ready`.
 pub fn router(sources: &Sources) -> Router {
     let limits = &sources.limits;
-    let mut router = Router::new()
-        .route("/-/healthy", get(|| async { "OK" }))
-        .route("/-/ready", get(|| async { "OK" }));
+    let mut router = Router::new();
     if let Some(sender) = sources.alerts.clone() {
         let timeout_ms = i64::from(sources.config.engine.alert_resolve_timeout_s) * 1_000;
         let clock = Arc::clone(&sources.clock);
@@ -278,11 +295,17 @@ pub fn router(sources: &Sources) -> Router {
         let clock = Arc::clone(&sources.clock);
         router = router.merge(heartbeat::routes(sources.heartbeats.clone(), clock));
     }
-    router.merge(webhooks(sources))
+    let (webhooks, forges) = webhooks(sources);
+    // `route_layer` would fail without a route to stand before.
+    sources
+        .guarded(router.merge(webhooks))
+        .merge(forges)
+        .route("/-/healthy", get(|| async { "OK" }))
+        .route("/-/ready", get(|| async { "OK" }))
 }
 
-/// The part of the router that takes what other tools notify.
-fn webhooks(sources: &Sources) -> Router {
+/// The part of the router that takes what other tools notify, and what forges do.
+fn webhooks(sources: &Sources) -> (Router, Router) {
     let on = &sources.config.sources;
     let hook = |sender| Hook {
         sender,
@@ -304,10 +327,11 @@ fn webhooks(sources: &Sources) -> Router {
     if !mapped.is_empty() {
         router = router.merge(webhook::mapped::routes(mapped));
     }
-    for (forge, sender) in sources.forges.clone() {
-        router = router.merge(forge.routes(hook(sender)));
-    }
-    router
+    let forges = sources.forges.clone().into_iter();
+    let forges = forges.fold(Router::new(), |router, (forge, sender)| {
+        router.merge(forge.routes(hook(sender)))
+    });
+    (router, forges)
 }
 
 /// What is waited for, from now on.
@@ -460,12 +484,12 @@ fn listen_for_otlp(
     let config = &sources.config;
     let over_http = config.otlp_listener().zip(sources.otlp.clone());
     let over_http = over_http.map(|(address, sender)| {
-        let routes = otlp_router(sources, sender.clone());
+        let routes = sources.guarded(otlp_router(sources, sender.clone()));
         (address, "otlp_listen", routes, Speech::Http1, http, sender)
     });
     let over_grpc = config.grpc_listener().zip(sources.grpc.clone());
     let over_grpc = over_grpc.map(|(address, sender)| {
-        let routes = otlp::grpc_routes(otlp_receiver(sources, sender.clone()));
+        let routes = sources.guarded(otlp::grpc_routes(otlp_receiver(sources, sender.clone())));
         (
             address,
             "otlp_grpc_listen",

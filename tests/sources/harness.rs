@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use stormglass::config::{Config, parse};
 use stormglass::model::{Signal, SourceRow, Time};
 use stormglass::sources::{
-    SignalQueue, SourceRegistry, Sources, grpc_router, router, signal_queue,
+    Guard, SignalQueue, SourceRegistry, Sources, grpc_router, router, signal_queue,
 };
 use tower::ServiceExt;
 
@@ -42,7 +42,9 @@ impl Receivers {
     pub fn with(config: &str) -> Self {
         let (config, _): (Config, _) = parse(config, "test.toml").expect("the config is valid");
         let (registry, queue) = signal_queue();
+        let guard = Guard::read(config.sources.token_file.as_deref()).expect("a token");
         let sources = Sources::new(Arc::new(config), &registry, Arc::new(|| NOW));
+        let sources = sources.guarded_by(guard);
         Self {
             router: router(&sources),
             grpc: grpc_router(&sources),

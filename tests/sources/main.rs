@@ -3,6 +3,7 @@
 mod alerts;
 mod changes;
 mod grpc;
+mod guard;
 mod harness;
 mod loki;
 mod otlp;
