@@ -1,0 +1,453 @@
+//! What real programs take of the same pre-encoded stream in the same run: `cargo bench --bench peers`.
+//!
+//! `remote_write` 1.0 over HTTP by two connections: Stormglass whole (detection and recorder on, until the
+//! engine has judged the last sample), Prometheus and VictoriaMetrics (until they have answered the last
+//! request). Then spans, syslog lines and the memory of many series, of Stormglass alone. It prints what it
+//! measured and asserts nothing: `docs/performance.md` says what was printed where.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+use stormglass::api::client::{Address, Client};
+use tempfile::TempDir;
+
+/// Series of the comparison, and of the look at memory.
+const SERIES: usize = 50_000;
+const SERIES_MANY: usize = 200_000;
+/// Samples of one request, as Prometheus sends them.
+const SAMPLES_PER_REQUEST: usize = 2_000;
+/// Points of each series, and the time between two, in milliseconds: five minutes in all.
+const ROUNDS: usize = 60;
+const ROUNDS_MANY: usize = 12;
+const STEP_MS: i64 = 5_000;
+/// Connections that send at once.
+const CONNECTIONS: usize = 2;
+const SPANS: usize = 600_000;
+const SPANS_PER_REQUEST: usize = 2_000;
+const LINES: usize = 2_000_000;
+
+/// `prometheus.WriteRequest` and what it is made of.
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    series: Vec<TimeSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Point>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Point {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    at_ms: i64,
+}
+
+/// A program under load; ended when dropped.
+struct Peer {
+    child: Child,
+    _dir: TempDir,
+}
+
+/// Stormglass with a client of its API.
+struct Stormglass {
+    peer: Peer,
+    client: Client,
+    http: u16,
+    syslog: u16,
+}
+
+fn main() {
+    // `cargo test` runs benches too, to see that they start.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONNECTIONS)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let stream = stream(SERIES, ROUNDS);
+    let samples = SERIES * ROUNDS;
+    println!("remote_write 1.0, {SERIES} series, {samples} samples, {CONNECTIONS} connections");
+    for (name, peer, url) in [prometheus(), victoria_metrics()].into_iter().flatten() {
+        ready(&url).await;
+        let took = push(&url, &stream, "snappy").await;
+        report(name, samples, took, &peer, SERIES);
+    }
+    let ours = stormglass().await;
+    let url = format!("http://127.0.0.1:{}/api/v1/write", ours.http);
+    let took = push(&url, &stream, "snappy").await;
+    println!(
+        "Stormglass answered the last request after {:.2} s",
+        took.as_secs_f64()
+    );
+    let took = took + ours.judged(samples).await;
+    report("Stormglass, end to end", samples, took, &ours.peer, SERIES);
+    drop((ours, stream));
+
+    let ours = stormglass().await;
+    let many = self::stream(SERIES_MANY, ROUNDS_MANY);
+    let url = format!("http://127.0.0.1:{}/api/v1/write", ours.http);
+    let took = push(&url, &many, "snappy").await;
+    let samples = SERIES_MANY * ROUNDS_MANY;
+    let took = took + ours.judged(samples).await;
+    report(
+        "Stormglass, many series",
+        samples,
+        took,
+        &ours.peer,
+        SERIES_MANY,
+    );
+    drop((ours, many));
+
+    let ours = stormglass().await;
+    let url = format!("http://127.0.0.1:{}/v1/traces", ours.http);
+    let took = push(&url, &spans(), "").await;
+    let took = took + ours.judged(SPANS).await;
+    report("Stormglass, spans over OTLP", SPANS, took, &ours.peer, 0);
+    drop(ours);
+
+    let ours = stormglass().await;
+    let began = Instant::now();
+    let port = ours.syslog;
+    tokio::task::spawn_blocking(move || log(port))
+        .await
+        .expect("no panic");
+    let took = began.elapsed() + ours.judged(LINES).await;
+    report(
+        "Stormglass, syslog lines over TCP",
+        LINES,
+        took,
+        &ours.peer,
+        0,
+    );
+}
+
+fn report(name: &str, count: usize, took: Duration, peer: &Peer, series: usize) {
+    let rate = count as f64 / took.as_secs_f64();
+    let kib = resident_kib(&peer.child);
+    let each = match series {
+        0 => String::new(),
+        series => format!(", {:.2} KiB a series", kib as f64 / series as f64),
+    };
+    println!(
+        "{name}: {rate:.0}/s ({:.2} s); {} MiB resident{each}",
+        took.as_secs_f64(),
+        kib / 1_024
+    );
+}
+
+/// Requests by connection, so that the points of a series stay in order.
+fn stream(series: usize, rounds: usize) -> Vec<Vec<Vec<u8>>> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let first_ms = now.as_millis() as i64 - rounds as i64 * STEP_MS;
+    let mut by_connection = vec![Vec::new(); CONNECTIONS];
+    for round in 0..rounds {
+        let at_ms = first_ms + round as i64 * STEP_MS;
+        for (n, from) in (0..series).step_by(SAMPLES_PER_REQUEST).enumerate() {
+            let one = |n| TimeSeries {
+                labels: labels(n),
+                samples: vec![Point {
+                    value: (round * 100 + (n * 7_919 + round * 31) % 97) as f64,
+                    at_ms,
+                }],
+            };
+            let until = (from + SAMPLES_PER_REQUEST).min(series);
+            let request = WriteRequest {
+                series: (from..until).map(one).collect(),
+            };
+            let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec());
+            by_connection[n % CONNECTIONS].push(body.expect("short"));
+        }
+    }
+    by_connection
+}
+
+fn labels(n: usize) -> Vec<Label> {
+    // In order of name, as Prometheus sends them: a thousand services of fifty series each.
+    let pairs = [
+        ("__name__", format!("http_requests_{}_total", n % 10)),
+        (
+            "instance",
+            format!("10.0.{}.{}:9100", n / 50 % 250, n / 12_500),
+        ),
+        ("job", format!("service-{}", n / 50)),
+        ("path", format!("/api/{}", n % 50 / 10)),
+    ];
+    let label = |(name, value): (&str, String)| Label {
+        name: name.to_owned(),
+        value,
+    };
+    pairs.into_iter().map(label).collect()
+}
+
+fn spans() -> Vec<Vec<Vec<u8>>> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let now_ns = now.as_nanos() as u64;
+    let text = |key: &str, value: String| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value)),
+        }),
+        ..KeyValue::default()
+    };
+    let mut by_connection = vec![Vec::new(); CONNECTIONS];
+    for (request, from) in (0..SPANS).step_by(SPANS_PER_REQUEST).enumerate() {
+        // Traces of four spans: a gateway and three services behind it.
+        let span = |n: usize| {
+            let trace = n as u128 / 4 + 1;
+            let parent = if n.is_multiple_of(4) {
+                Vec::new()
+            } else {
+                (n as u64 / 4 * 4 + 1).to_be_bytes().to_vec()
+            };
+            Span {
+                trace_id: trace.to_be_bytes().to_vec(),
+                span_id: (n as u64 + 1).to_be_bytes().to_vec(),
+                parent_span_id: parent,
+                name: format!("GET /{}", n % 4),
+                kind: 2,
+                start_time_unix_nano: now_ns,
+                end_time_unix_nano: now_ns + 1_000_000 + (n as u64 * 7_919) % 1_000_000,
+                ..Span::default()
+            }
+        };
+        let of_service = |service: usize| ResourceSpans {
+            resource: Some(Resource {
+                attributes: vec![text("service.name", format!("service-{service}"))],
+                ..Resource::default()
+            }),
+            scope_spans: vec![ScopeSpans {
+                spans: (from..from + SPANS_PER_REQUEST)
+                    .filter(|n| n % 4 == service)
+                    .map(span)
+                    .collect(),
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        };
+        let body = ExportTraceServiceRequest {
+            resource_spans: (0..4).map(of_service).collect(),
+        };
+        by_connection[request % CONNECTIONS].push(body.encode_to_vec());
+    }
+    by_connection
+}
+
+/// Sends syslog lines by one stream, octet-counted.
+fn log(port: u16) {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut to = std::io::BufWriter::with_capacity(1 << 20, stream);
+    for n in 0..LINES {
+        let (service, user) = (n % 20, n.wrapping_mul(7_919) % 100_000);
+        let line = format!(
+            "<14>1 - node-1 service-{service} 77 - - GET /orders/{user} answered 200 in {} ms",
+            n % 250
+        );
+        write!(to, "{} {line}", line.len()).expect("it reads");
+    }
+    to.flush().expect("it reads");
+}
+
+/// Sends all requests by as many connections; a receiver that is behind is asked again.
+async fn push(url: &str, stream: &[Vec<Vec<u8>>], encoding: &str) -> Duration {
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for bodies in stream.iter().cloned() {
+        let (url, encoding) = (url.to_owned(), encoding.to_owned());
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        tasks.spawn(async move {
+            for body in bodies {
+                let body = bytes::Bytes::from(body);
+                loop {
+                    let mut request = client
+                        .post(&url)
+                        .header("content-type", "application/x-protobuf");
+                    if !encoding.is_empty() {
+                        request = request
+                            .header("content-encoding", &encoding)
+                            .header("x-prometheus-remote-write-version", "0.1.0");
+                    }
+                    let answer = request.body(body.clone()).send().await.expect("it answers");
+                    if answer.status().is_success() {
+                        break;
+                    }
+                    assert_eq!(answer.status().as_u16(), 503, "{:?}", answer.text().await);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.expect("no panic");
+    }
+    began.elapsed()
+}
+
+fn prometheus() -> Option<(&'static str, Peer, String)> {
+    let port = free_port();
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("p.yml"), "global: {}\n").expect("writable");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let arguments = [
+        format!("--config.file={}", path("p.yml")),
+        format!("--storage.tsdb.path={}", path("tsdb")),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+        "--web.enable-remote-write-receiver".to_owned(),
+    ];
+    let peer = start("prometheus", &arguments, dir)?;
+    Some((
+        "Prometheus, storing",
+        peer,
+        format!("http://127.0.0.1:{port}/api/v1/write"),
+    ))
+}
+
+fn victoria_metrics() -> Option<(&'static str, Peer, String)> {
+    let port = free_port();
+    let dir = tempfile::tempdir().expect("a folder");
+    let arguments = [
+        format!("-storageDataPath={}", dir.path().display()),
+        format!("-httpListenAddr=127.0.0.1:{port}"),
+    ];
+    let peer = start("victoria-metrics", &arguments, dir)?;
+    Some((
+        "VictoriaMetrics, storing",
+        peer,
+        format!("http://127.0.0.1:{port}/api/v1/write"),
+    ))
+}
+
+async fn stormglass() -> Stormglass {
+    let (http, syslog) = (free_port(), free_port());
+    let dir = tempfile::tempdir().expect("a folder");
+    let socket = dir.path().join("s.sock");
+    let config = format!(
+        "listen = \"127.0.0.1:{http}\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\nsocket = \"{}\"\ndata_dir = \"{}\"\n\
+         [sources.host]\nenabled = false\n[sources.syslog]\ntcp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n",
+        socket.display(),
+        dir.path().join("data").display()
+    );
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, config).expect("writable");
+    let arguments = [
+        "--config".to_owned(),
+        file.display().to_string(),
+        "serve".to_owned(),
+    ];
+    let peer = start(&program(), &arguments, dir).expect("it was built");
+    let client = Client::new(Address::Socket(socket)).expect("a client");
+    while client.view().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Stormglass {
+        peer,
+        client,
+        http,
+        syslog,
+    }
+}
+
+impl Stormglass {
+    /// Waits until the engine has taken so many signals; gives how long that took.
+    async fn judged(&self, signals: usize) -> Duration {
+        let began = Instant::now();
+        loop {
+            let counts = self.client.view().await.expect("it answers").counts;
+            if counts.signals >= signals as u64 {
+                return began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Stormglass as built with this bench, or another build of it.
+fn program() -> String {
+    let built = env!("CARGO_BIN_EXE_stormglass");
+    std::env::var("STORMGLASS_BIN").unwrap_or_else(|_| built.to_owned())
+}
+
+fn start(program: &str, arguments: &[String], dir: TempDir) -> Option<Peer> {
+    let mut command = Command::new(program);
+    let command = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    match command.spawn() {
+        Ok(child) => Some(Peer { child, _dir: dir }),
+        Err(error) => {
+            println!("{program} is left out: {error}");
+            None
+        }
+    }
+}
+
+async fn ready(url: &str) {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    while client.get(url).send().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Prometheus answers before it has read its log.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+}
+
+fn resident_kib(child: &Child) -> u64 {
+    let path = format!("/proc/{}/status", child.id());
+    let status = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or_default()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
