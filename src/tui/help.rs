@@ -61,7 +61,7 @@ const EVERYWHERE: [Word; 14] = [
     ),
     (
         "3 held",
-        "alerts held back from incidents; g z lists silences",
+        "alerts held back; `silence ends`: soon; g z lists them",
     ),
     ("~", "cut here; w or Enter shows all of it"),
 ];

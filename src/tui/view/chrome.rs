@@ -67,7 +67,7 @@ pub(super) fn warnings(view: &View) -> Row {
         row.push(Role::Muted, format!("{} held", view.counts.alerts_held));
     }
     if view.silences.values().any(|silence| silence.ends_soon) {
-        row.push(Role::Warn, " a silence ends soon");
+        row.push(Role::Warn, " silence ends");
     }
     if view.automation_stopped {
         row.push(Role::Body, " ");

@@ -1,0 +1,186 @@
+//! Every view in every state, at every size, in colour and in mono: what is on its way, empty, old or
+//! cannot be had says so in words. At 80x24 the five screens of a view are one snapshot, to be read
+//! side by side; what each looks like elsewhere is in `screens.rs`.
+
+mod fixture;
+
+use std::fmt::Write as _;
+
+use fixture::{CHECKOUT, Console};
+use stormglass::api::{Page, Panels, View, WatchMessage};
+use stormglass::model::Diagnosis;
+use stormglass::tui::Update;
+
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (300, 80)];
+
+/// A view: its name, the keys that lead to it, what it shows when all is there, and when nothing is.
+struct Shown {
+    name: &'static str,
+    keys: &'static str,
+    live: &'static str,
+    empty: &'static str,
+}
+
+const fn shown(
+    name: &'static str,
+    keys: &'static str,
+    live: &'static str,
+    empty: &'static str,
+) -> Shown {
+    Shown {
+        name,
+        keys,
+        live,
+        empty,
+    }
+}
+
+#[rustfmt::skip]
+const VIEWS: [Shown; 10] = [
+    shown("incidents", "", "p99 latency 4.2s", "No open incident"),
+    shown("timeline", "enter 1", "CheckoutLatencyHigh fires", "Nothing yet"),
+    shown("why", "enter 2", "#1 checkout  confidence 0.78", "Unknown: the evidence"),
+    shown("path", "enter 3", "mobile-api", "No dependencies are known"),
+    shown("metrics", "enter 4", "http_request_duration_p99", "No metric of these entities"),
+    shown("logs", "enter 5", "timeout acquiring connection", "No log lines"),
+    shown("traces", "enter 6", "critical path", "No traces of these entities"),
+    shown("actions", "enter 7", "Roll back checkout to v811", "No plan fits"),
+    shown("alerts", "g a", "CheckoutLatencyHigh", "No alert fires"),
+    shown("sources", "g s", "remote_write", "No source is configured"),
+];
+
+/// What a view is in.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Loading,
+    Empty,
+    Live,
+    Stale,
+    Error,
+}
+
+const STAGES: [Stage; 5] = [
+    Stage::Loading,
+    Stage::Empty,
+    Stage::Live,
+    Stage::Stale,
+    Stage::Error,
+];
+
+fn tell_view(console: &mut Console, change: impl FnOnce(&mut View)) {
+    let mut view = fixture::view();
+    change(&mut view);
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+}
+
+fn tell_alerts(console: &mut Console, page: Page<stormglass::model::AlertRow>) {
+    console.told(Update::Alerts { after: None, page });
+}
+
+/// Nothing of the incident is known but that it is there.
+fn tell_bare(console: &mut Console) {
+    let mut detail = fixture::detail();
+    let incident = &mut detail.incident;
+    incident.diagnosis = Diagnosis::default();
+    incident.grouping.clear();
+    incident.path_nodes.clear();
+    incident.path_edges.clear();
+    incident.timeline.clear();
+    detail.plans.clear();
+    console.told(Update::Detail(Box::new(detail)));
+    console.told(Update::Panels {
+        incident: CHECKOUT,
+        entity: None,
+        panels: Box::new(Panels::default()),
+    });
+}
+
+fn console(view: &Shown, stage: Stage, (columns, lines): (u16, u16), theme: &str) -> Console {
+    let mut console = match stage {
+        Stage::Loading | Stage::Empty => Console::blank(columns, lines, theme),
+        _ => Console::live(columns, lines, theme),
+    };
+    let of_incident = view.keys.starts_with("enter");
+    match stage {
+        // Before the first word there is no view to be in.
+        Stage::Loading if !of_incident && view.name != "alerts" => return console,
+        Stage::Loading => tell_view(&mut console, |_| {}),
+        Stage::Empty => tell_view(&mut console, |told| {
+            told.sources.clear();
+            if !of_incident {
+                told.incidents.clear();
+            }
+            if let Some(row) = told.incidents.get_mut(&CHECKOUT) {
+                (row.suspect, row.plan) = (None, None);
+            }
+        }),
+        Stage::Live | Stage::Stale | Stage::Error => {}
+    }
+    console.press_and_look(view.keys);
+    match stage {
+        Stage::Loading => {}
+        Stage::Empty => {
+            tell_bare(&mut console);
+            let (items, next, total) = (Vec::new(), None, 0);
+            tell_alerts(&mut console, Page { items, next, total });
+        }
+        Stage::Live => tell_alerts(&mut console, fixture::alerts()),
+        Stage::Stale => {
+            tell_alerts(&mut console, fixture::alerts());
+            console.wait(42_000);
+        }
+        Stage::Error => {
+            tell_alerts(&mut console, fixture::alerts());
+            let why = "connection refused".to_owned();
+            console.told(Update::Lost { why });
+            console.wait(7_000);
+        }
+    }
+    console
+}
+
+/// What must be read on the screen, one of each.
+fn words(view: &Shown, stage: Stage) -> Vec<Vec<&'static str>> {
+    match stage {
+        Stage::Loading => vec![vec!["Connecting", "Fetching"]],
+        Stage::Empty => vec![vec![view.empty]],
+        Stage::Live => vec![vec![view.live], vec!["LIVE"]],
+        Stage::Stale => vec![vec![view.live], vec!["STALE"]],
+        Stage::Error => vec![vec![view.live], vec!["LOST"], vec!["Connection lost"]],
+    }
+}
+
+#[test]
+fn every_view_says_in_words_what_it_is_in() {
+    for view in &VIEWS {
+        for stage in STAGES {
+            for size in SIZES {
+                let screens =
+                    ["dark", "mono"].map(|theme| console(view, stage, size, theme).screen());
+                for words in words(view, stage) {
+                    let said = words.iter().any(|word| screens[0].contains(word));
+                    let name = view.name;
+                    assert!(
+                        said,
+                        "{name} {stage:?} {size:?}: no {words:?} in\n{}",
+                        screens[0]
+                    );
+                }
+                // Colour adds to words and takes none away.
+                assert_eq!(screens[0], screens[1], "{} {stage:?} {size:?}", view.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_five_screens_of_each_view() {
+    for view in &VIEWS {
+        let mut page = String::new();
+        for stage in STAGES {
+            let screen = console(view, stage, SIZES[0], "dark").screen();
+            let _ = writeln!(page, "==== {stage:?}\n{}", screen.trim_end());
+        }
+        insta::assert_snapshot!(format!("states_{}", view.name), page);
+    }
+}
