@@ -66,7 +66,11 @@ fn page(detail: &IncidentDetail, now: Time) -> String {
     let incident = &detail.incident;
     let findings = incident.findings.iter().take(FINDINGS_SHOWN);
     section(&mut text, "Findings", findings, |finding| {
-        let state = if finding.is_open() { "" } else { " (over)" };
+        let state = match (finding.is_open(), &finding.accepted) {
+            (true, _) => "",
+            (false, None) => " (over)",
+            (false, Some(_)) => " (accepted as normal)",
+        };
         format!(
             "{} {}: {}{state} [finding {}]",
             clock(finding.since, now),
