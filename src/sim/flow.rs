@@ -19,6 +19,8 @@ const LOAD_NOISE_DECAY_PER_S: f64 = 0.02;
 const LOAD_NOISE: f64 = 0.03;
 
 const DAY_MS: i64 = 86_400_000;
+/// 1970-01-07T12:00:00Z, noon of a Wednesday.
+const NOON_MS: i64 = 6 * DAY_MS + DAY_MS / 2;
 
 /// A node at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,6 +58,8 @@ pub struct Flow {
     swing: Vec<f64>,
     mean_rps: Vec<f64>,
     phase: Vec<f64>,
+    /// How far the clock of its users is ahead of UTC, in milliseconds.
+    users_ahead_ms: i64,
 }
 
 impl Flow {
@@ -84,7 +88,16 @@ impl Flow {
             swing: vec![0.0; count],
             mean_rps,
             phase,
+            users_ahead_ms: 0,
         }
+    }
+
+    /// Lets its users live where it is noon of a Wednesday at `at`: how busy they are decides what a
+    /// fault does to them, and a story told at night should be the one told by day.
+    #[must_use]
+    pub fn with_noon_at(mut self, at: Time) -> Self {
+        self.users_ahead_ms = NOON_MS - at.ms();
+        self
     }
 
     /// Moves to `now`, `dt_s` seconds after the last step.
@@ -119,7 +132,9 @@ impl Flow {
         for (i, node) in system.nodes.iter().enumerate() {
             self.swing[i] = keep * self.swing[i]
                 + (1.0 - keep * keep).sqrt() * LOAD_NOISE * self.noise.normal();
-            rps[i] += node.entry_rps * season(now, self.phase[i]) * self.swing[i].exp();
+            rps[i] += node.entry_rps
+                * season(now.plus_ms(self.users_ahead_ms), self.phase[i])
+                * self.swing[i].exp();
         }
         for from in 0..system.nodes.len() {
             let hits = hit_ratio_of(system, from, strains);
@@ -252,6 +267,25 @@ mod tests {
             assert!(state.utilisation < 0.85, "{}: {state:?}", node.name);
             assert!(state.rps > 1.0, "{}: {state:?}", node.name);
         }
+    }
+
+    #[test]
+    fn users_are_as_busy_at_any_start() {
+        let system = System::shop();
+        let busy = |start: Time| {
+            let mut flow = Flow::new(&system, 3).with_noon_at(start);
+            flow.step(
+                &system,
+                &[],
+                &Quirks::none(&system),
+                start.plus_ms(90_000),
+                5.0,
+            );
+            flow.states[0].rps.to_bits()
+        };
+        let noon = busy(Time::from_secs(1_768_392_000));
+        let nights = [1_768_392_000 + 36_000, 1_790_000_000, 0].map(|s| busy(Time::from_secs(s)));
+        assert_eq!(nights, [noon; 3]);
     }
 
     #[test]

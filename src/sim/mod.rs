@@ -111,7 +111,16 @@ impl Sim {
         let system = System::shop();
         let mut noise = Noise::new(seed, 9);
         let faults = scenario.faults(&system, start, &mut noise);
-        let mut sim = Self::of(system, faults, History::DEMO, Oddities::None, seed, start);
+        let flow = Flow::new(&system, seed).with_noon_at(start);
+        let mut sim = Self::flowing(
+            flow,
+            system,
+            faults,
+            History::DEMO,
+            Oddities::None,
+            seed,
+            start,
+        );
         sim.changes = history_of_deploys(&sim.system, seed, start);
         if scenario == Scenario::Storm {
             sim.with_unrelated_alerts()
@@ -129,7 +138,19 @@ impl Sim {
         seed: u64,
         start: Time,
     ) -> Self {
-        let mut flow = Flow::new(&system, seed);
+        let flow = Flow::new(&system, seed);
+        Self::flowing(flow, system, faults, history, oddities, seed, start)
+    }
+
+    fn flowing(
+        mut flow: Flow,
+        system: System,
+        faults: Vec<Fault>,
+        history: History,
+        oddities: Oddities,
+        seed: u64,
+        start: Time,
+    ) -> Self {
         let fine_from = start.plus_ms(-history.fine_ms);
         let begin = fine_from.plus_ms(-history.coarse_ms);
         let quirks = match oddities {
