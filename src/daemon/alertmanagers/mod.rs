@@ -1,6 +1,6 @@
 //! Keeps our silences and those of Alertmanagers in step, through their API.
 //!
-//! It asks every few seconds, decides by [`plan`] alone, and changes ours by commands like anybody
+//! It asks every few seconds, decides by [`plan()`] alone, and changes ours by commands like anybody
 //! else's, so that they are in the journal. One that does not answer is shown as a source that failed;
 //! nothing of ours ends because of it.
 

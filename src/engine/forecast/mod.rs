@@ -1,7 +1,7 @@
 //! When will it run out? Growth of a resource towards the limit it has, as far as it can be foreseen.
 //!
 //! Each resource is looked at once a minute, by what is kept of it. It must be half full, its growth
-//! beyond chance ([`line`]), and it is never foreseen further than a few times what was seen. Where
+//! beyond chance ([`mod@line`]), and it is never foreseen further than a few times what was seen. Where
 //! a day's season is known, only what is above it counts: a morning is no leak. What is told is an
 //! interval, and it is told anew when it has changed.
 
