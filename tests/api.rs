@@ -40,6 +40,7 @@ fn options(socket: PathBuf) -> DaemonOptions {
         clock: Clock::real(),
         data_dir: Some(socket.with_file_name("data")),
         socket,
+        warnings: Vec::new(),
         telemetry: Telemetry::Live,
     }
 }

@@ -97,7 +97,10 @@ fn a_daemon_serves_lists_refuses_and_stops() {
     let reply: Value = serde_json::from_slice(&refused.stdout).unwrap();
     assert_eq!(reply["refused"]["refused"], "no_incident");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(said, "stormglass: refused: there is no incident #7\n");
+    assert_eq!(
+        said,
+        "{\"code\":1,\"error\":\"refused: there is no incident #7\"}\n"
+    );
     assert!(served.listen.starts_with("127.0.0.1:"), "{}", served.listen);
     assert_eq!(served.stop(), 0);
 }
@@ -197,7 +200,7 @@ fn failures_have_codes_and_say_what_to_do() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        said.contains("c.toml:5") && said.contains("environment"),
+        said.contains("c.toml:6") && said.contains("environment"),
         "{said}"
     );
 }
@@ -218,5 +221,89 @@ fn shells_and_man_are_told_every_command() {
         for command in ["demo", "approve", "audit", "completions"] {
             assert!(text.contains(command), "{arguments:?}: {command}");
         }
+    }
+}
+
+#[test]
+fn failures_are_json_for_whoever_asked_for_json() {
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["--json", "incidents"], 1, "no daemon"),
+        (&["ack", "7", "--json"], 1, "no daemon"),
+        (&["--json", "ack", "x"], 2, "no incident"),
+        (&["--json", "nonsense"], 2, "nonsense"),
+    ];
+    for (args, code, says) in cases {
+        let done = program(dir.path()).args(args).output().unwrap();
+        let text = String::from_utf8(done.stderr).unwrap();
+        let told: Value = serde_json::from_str(&text).expect(&text);
+        assert_eq!(done.status.code(), Some(code), "{args:?}");
+        assert_eq!(told["code"], code, "{args:?}");
+        assert!(told["error"].as_str().unwrap().contains(says), "{told}");
+        assert!(done.stdout.is_empty(), "{args:?}");
+    }
+    write_config(dir.path(), "environment = \"\"");
+    let done = program(dir.path())
+        .args(["--json", "check"])
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&done.stderr).unwrap();
+    assert!(
+        told["error"]
+            .as_str()
+            .unwrap()
+            .contains("c.toml:6: `environment` is empty"),
+        "{told}"
+    );
+}
+
+#[test]
+fn check_lists_every_source_and_serve_says_what_it_watches() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("no-such.log").display().to_string();
+    let more = format!(
+        "[[sources.tail]]\npaths = [\"{log}\"]\n[[sources.scrape]]\ntargets = [\"127.0.0.1:9\"]\n\
+         [sources.syslog]\nudp = \"127.0.0.1:0\""
+    );
+    write_config(dir.path(), &more);
+    let done = program(dir.path())
+        .args(["--json", "check"])
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let sources: Vec<&str> = told["sources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|source| source["source"].as_str().unwrap())
+        .collect();
+    for source in ["alerts", "otlp", "changes", "scrape", "syslog", "tail"] {
+        assert!(sources.contains(&source), "{source} of {sources:?}");
+    }
+    let warning = told["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("c.toml:6: `sources.tail`"), "{warning}");
+
+    let mut child = program(dir.path())
+        .arg("serve")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    for line in lines.map(Result::unwrap) {
+        let is_ready = line.contains("ready");
+        said.push(line);
+        if is_ready {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for text in [&format!("watches tail: {log}"), "matches no file yet"] {
+        assert!(
+            said.iter().any(|line| line.contains(text)),
+            "{text} in {said:#?}"
+        );
     }
 }

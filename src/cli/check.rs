@@ -7,6 +7,7 @@ use super::catalogue::with_catalogue;
 use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
 use super::serve::runbooks;
+use super::watched::{Watched, unmatched, watched};
 use crate::config::Config;
 use crate::tui::{Keymap, Theme};
 
@@ -23,6 +24,8 @@ struct Checked {
     runbooks: usize,
     /// Entities that catalogues gave.
     catalogue: usize,
+    /// Every source that is on.
+    sources: Vec<Watched>,
     warnings: Vec<String>,
 }
 
@@ -47,7 +50,8 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         environment: place.config.environment.clone(),
         runbooks,
         catalogue: taken.entities,
-        warnings: place.warnings.into_iter().map(|w| w.0).collect(),
+        sources: watched(&place.config),
+        warnings: warnings(&place),
     };
     if common.json {
         return print_json(&checked);
@@ -74,11 +78,23 @@ pub fn run(common: &Common) -> Result<(), Failure> {
     for (name, value) in rows {
         line(&mut text, &format!("{name:<13} {value}"));
     }
+    for Watched { source, what } in &checked.sources {
+        line(
+            &mut text,
+            &format!("source        {source}: {}", safe(what)),
+        );
+    }
     for warning in &checked.warnings {
         line(&mut text, &format!("warning: {}", safe(warning)));
     }
     line(&mut text, "the config is right");
     print(&text)
+}
+
+/// What is allowed and still worth a word, of the file and of what it names.
+pub(super) fn warnings(place: &Place) -> Vec<String> {
+    let of_file = place.warnings.iter().map(|warning| warning.0.clone());
+    of_file.chain(unmatched(place)).collect()
 }
 
 /// Whether the theme and the keymap can be read: names are checked with the file, what paths hold is not.

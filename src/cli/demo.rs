@@ -118,6 +118,7 @@ async fn start(args: &DemoArgs, base: Config, scratch: &Scratch) -> Result<Daemo
                 .clone()
                 .unwrap_or_else(|| scratch.path().join("data")),
         ),
+        warnings: Vec::new(),
         telemetry: Telemetry::Simulated {
             history: Box::new(shop.clone().history(start)),
             simulator: actions,

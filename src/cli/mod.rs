@@ -26,6 +26,7 @@ mod serve;
 mod shell;
 mod show;
 mod silence;
+mod watched;
 mod why;
 mod why_alert;
 
@@ -175,7 +176,15 @@ enum Cmd {
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What the parser cannot read cannot say that it wants JSON: the word itself does.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
+            return Failure::usage(error.to_string().trim_end()).report(true);
+        }
+        Err(error) => error.exit(),
+    };
+    let as_json = cli.common.json;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -186,7 +195,7 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(as_json),
     }
 }
 

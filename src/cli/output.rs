@@ -70,8 +70,14 @@ impl Failure {
         Self { message, code: 2 }
     }
 
-    /// Prints it and gives the exit code.
-    pub fn report(&self) -> ExitCode {
+    /// Prints it on the error stream and gives the exit code; as one JSON object for whoever asked for
+    /// JSON.
+    pub fn report(&self, as_json: bool) -> ExitCode {
+        if as_json {
+            let told = serde_json::json!({ "error": self.message, "code": self.code });
+            eprintln!("{}", inert(&told.to_string()));
+            return ExitCode::from(self.code);
+        }
         for line in self.message.lines() {
             eprintln!("stormglass: {}", SafeText::new(line));
         }

@@ -221,6 +221,7 @@ async fn show(
         clock: Clock::scaled_until(from, speed, until),
         socket: scratch.path().join("stormglass.sock"),
         data_dir: None,
+        warnings: Vec::new(),
         telemetry: Telemetry::Recorded(Replay {
             inputs: Box::new(Inputs::new(recording, args.to)),
             from,

@@ -8,11 +8,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use super::catalogue::with_catalogue;
+use super::check::warnings;
 use super::output::Failure;
 use super::place::Place;
+use super::watched::{Watched, watched};
 use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
-use crate::model::Runbook;
+use crate::model::{Runbook, SafeText};
 
 /// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
 const LOG_VARIABLE: &str = "STORMGLASS_LOG";
@@ -20,8 +22,8 @@ const LOG_VARIABLE: &str = "STORMGLASS_LOG";
 pub async fn run(common: &Common) -> Result<(), Failure> {
     start_log();
     let place = Place::find(common)?;
-    for warning in &place.warnings {
-        tracing::warn!("{}", warning.0);
+    for Watched { source, what } in watched(&place.config) {
+        tracing::info!("watches {source}: {}", SafeText::new(&what));
     }
     let mut daemon = start(&place).await?;
     let shown = |address: Option<SocketAddr>| {
@@ -51,8 +53,10 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     let (config, taken) = with_catalogue(place.config.clone());
-    for refused in &taken.refused {
-        tracing::warn!("{refused}");
+    let mut odd = warnings(place);
+    odd.extend(taken.refused);
+    for what in &odd {
+        tracing::warn!("{}", SafeText::new(what));
     }
     let options = DaemonOptions {
         runbooks: runbooks(&config)?,
@@ -61,6 +65,7 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
         socket: place.socket()?.to_owned(),
         data_dir: Some(place.data_dir.clone()),
         telemetry: Telemetry::Live,
+        warnings: odd,
     };
     Ok(daemon::start(options).await?)
 }

@@ -3,6 +3,8 @@
 //! Every message says file and line, what is wrong and what would be right. It never stops at the
 //! first mistake of a file that is valid TOML: all are reported at once.
 
+mod declared;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -56,6 +58,22 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
     check.warnings.sort_by_key(|(line, _)| *line);
     let warnings = check.warnings.into_iter().map(|(_, w)| Warning(w));
     Ok((config, warnings.collect()))
+}
+
+/// The line at which the table of this number in a list like `sources.tail` begins.
+pub fn line_of(text: &str, list: &str, index: usize) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let mut table = root.get_ref();
+    let (sections, list) = list.rsplit_once('.').unwrap_or(("", list));
+    for section in sections.split('.').filter(|section| !section.is_empty()) {
+        match table.get(section)?.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ => return None,
+        }
+    }
+    let span = nth_span(table, list, index);
+    let before = text.as_bytes().get(..span.start)?;
+    Some(before.split(|byte| *byte == b'\n').count())
 }
 
 /// The file as written: `[[dependencies]]`, `[[entities]]`, `[[slo]]`, `[[maintenance]]` and `[[inhibit]]` are at
@@ -314,6 +332,7 @@ impl Check<'_> {
                 self.error(&nth_span(root, "alertmanagers", i), why);
             }
         }
+        self.names(config, root);
         self.targets(config, root);
         self.one_meaning(config, root);
     }

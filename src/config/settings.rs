@@ -625,7 +625,7 @@ pub const SETTINGS: &[Setting] = &[
         "engine.clock_skew_s_max",
         Kind::Integer(1, 604_800),
         "3600",
-        "Samples further than this from the clock, in either direction, are refused and counted, and so are changes further ahead of it, in seconds.",
+        "Samples further than this from the clock, in either direction, are refused and counted, in seconds; so are changes, log lines and spans further ahead of it, or older than two days.",
     ),
     row(
         "engine.resolve_after_s",

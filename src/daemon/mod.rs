@@ -76,6 +76,8 @@ pub struct DaemonOptions {
     pub data_dir: Option<PathBuf>,
     /// Where telemetry comes from.
     pub telemetry: Telemetry,
+    /// What is odd about the settings, a sentence each: consoles are told.
+    pub warnings: Vec<String>,
 }
 
 /// Where telemetry comes from.
@@ -193,6 +195,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         socket,
         data_dir,
         telemetry,
+        warnings,
     } = options;
     check_socket(&socket).await?;
     let (callers, tls, guard) = access(&config)?;
@@ -222,6 +225,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         recalled,
         beginning,
     } = recover(&config, runbooks, data_dir.as_deref(), clock.now())?;
+    let _ = notices.set(Origin::Config, &in_short(&warnings));
     if is_live {
         // Nobody watches yet: the first view carries it.
         let _ = notices.set(Origin::Exposed, &exposed(&config));
@@ -447,6 +451,15 @@ async fn bind_listeners(config: &Config) -> Result<Listeners, DaemonError> {
         None => None,
     };
     Ok(Listeners { main, otlp, grpc })
+}
+
+/// The first of what is odd about the settings, and how much more there is: a banner is one line.
+fn in_short(warnings: &[String]) -> String {
+    match warnings {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, more @ ..] => format!("{first} (and {} more: see `stormglass check`)", more.len()),
+    }
 }
 
 /// What everybody must know who looks: telemetry travels in the clear.

@@ -26,6 +26,8 @@ pub(super) enum Origin {
     Notify,
     /// What was learned cannot be kept.
     Checkpoint,
+    /// The settings are odd.
+    Config,
     /// The engine itself has something to say.
     Engine,
 }

@@ -11,7 +11,7 @@ use crate::model::{Change, Time};
 /// Changes kept for one entity.
 const PER_ENTITY_MAX: usize = 16;
 /// Changes are forgotten after this long, in milliseconds.
-const KEPT_MS: i64 = 2 * 24 * 3_600_000;
+pub const KEPT_MS: i64 = 2 * 24 * 3_600_000;
 
 /// The changes known.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::alerts::{AlertChange, Times};
+use super::changes;
 use super::correlate::World;
 use super::entities::{self, EntityIx};
 use super::explain;
@@ -20,6 +21,10 @@ use crate::model::{
 const CERTAIN: f32 = 12.0;
 /// Score of an entity that tells nothing, for a reason nobody knows yet.
 const UNSURE: f32 = 7.0;
+
+/// Changes, log lines and spans older than this explain nothing any more, in milliseconds: as long as a
+/// change is remembered.
+const OLD_MS_MAX: i64 = changes::KEPT_MS;
 
 impl Engine {
     /// Takes a batch apart.
@@ -92,6 +97,10 @@ impl Engine {
     }
 
     fn take_log(&mut self, line: &LogLine) {
+        if !self.is_of_our_time(line.at) {
+            self.refusals.add(Refused::Skew);
+            return;
+        }
         let Some(resolved) = entities::resolve(&line.labels) else {
             self.refusals.add(Refused::NoEntity);
             return;
@@ -104,6 +113,10 @@ impl Engine {
     }
 
     fn take_span(&mut self, span: &Span) {
+        if !self.is_of_our_time(span.start) {
+            self.refusals.add(Refused::Skew);
+            return;
+        }
         let Some(resolved) = entities::resolve(&span.resource) else {
             self.refusals.add(Refused::NoEntity);
             return;
@@ -159,13 +172,22 @@ impl Engine {
         change
     }
 
-    pub(super) fn take_change(&mut self, change: &Change) {
-        // A change of the far future would never be forgotten, and one of the past explains nothing.
-        let skew_ms_max = i64::from(self.config.clock_skew_s_max) * 1_000;
-        if change.at.since(self.now) > skew_ms_max {
+    fn take_change(&mut self, change: &Change) {
+        if !self.is_of_our_time(change.at) {
             self.refusals.add(Refused::Skew);
             return;
         }
+        self.put_change(change);
+    }
+
+    /// Whether something can have happened at `at`, and so lately that it still explains anything: a sender
+    /// whose clock is ahead by more than is believed, or who tells of years ago, is not taken.
+    fn is_of_our_time(&self, at: Time) -> bool {
+        let skew_ms_max = i64::from(self.config.clock_skew_s_max) * 1_000;
+        at.since(self.now) <= skew_ms_max && self.now.since(at) <= OLD_MS_MAX.max(skew_ms_max)
+    }
+
+    pub(super) fn put_change(&mut self, change: &Change) {
         let entity = self.entities.intern(&change.entity);
         self.changes.take(entity, change);
     }
@@ -462,5 +484,67 @@ fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String)
         pages: true,
         text,
         explain: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::model::{ChangeKind, Input, Labels, SourceId, Stamped};
+
+    #[test]
+    fn what_is_of_another_time_is_refused_and_counted() {
+        const NOW: Time = Time::from_secs(1_768_392_000);
+        const HOUR_MS: i64 = 3_600_000;
+        let labels = || Labels::from_pairs([("service", "cart")]).unwrap();
+        let log = |at| {
+            Signal::Log(Box::new(LogLine {
+                at,
+                labels: labels(),
+                level: None,
+                text: Box::from("took 12 ms"),
+                trace: None,
+                span: None,
+            }))
+        };
+        let deploy = |at| {
+            Signal::Change(Box::new(Change {
+                id: Box::from("d1"),
+                at,
+                entity: EntityId::parse("cart"),
+                kind: ChangeKind::Deploy,
+                version: None,
+                title: Box::from("second"),
+                previous_version: None,
+                by: None,
+                labels: labels(),
+            }))
+        };
+        let cases = [
+            (0, 0),
+            (HOUR_MS, 0),
+            (HOUR_MS + 1, 1),
+            (-OLD_MS_MAX, 0),
+            (-OLD_MS_MAX - 1, 1),
+            (-6 * 365 * 24 * HOUR_MS, 1),
+            (i64::MAX / 2, 1),
+        ];
+        for (off_ms, refused) in cases {
+            for signal in [log(NOW.plus_ms(off_ms)), deploy(NOW.plus_ms(off_ms))] {
+                let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+                let source = SourceId::new("test");
+                let signals = vec![signal];
+                let input = Input::Signals(Batch { source, signals });
+                let (seq, at) = (1, NOW);
+                engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+                let counted: Vec<_> = engine.refusals().collect();
+                let expected: Vec<_> = (refused > 0)
+                    .then_some((Refused::Skew, 1))
+                    .into_iter()
+                    .collect();
+                assert_eq!(counted, expected, "{off_ms} ms off");
+            }
+        }
     }
 }

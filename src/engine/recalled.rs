@@ -28,7 +28,7 @@ impl Engine {
             self.plans.were_watched();
         }
         for change in &recalled.changes {
-            self.take_change(change);
+            self.put_change(change);
         }
         for held in &recalled.alerts {
             if held.alert.ends_at > self.now {

@@ -63,6 +63,7 @@ pub use queue::{
     QueuedBatch, Rhythm, SIGNALS_QUEUED_MAX, SendError, SignalQueue, SignalSender, SourceRegistry,
     signal_queue,
 };
+pub use tail::matches_any;
 pub use tls::{Tls, TlsError};
 
 /// Reads the time. The daemon gives its own clock; tests give a fixed one.

@@ -76,6 +76,9 @@ pub fn duration(ms: i64) -> String {
     }
 }
 
+/// Numbers from here on are told by their size alone: nobody reads three hundred digits.
+const DIGITS_FROM: f64 = 1e15;
+
 /// A value with its unit: `4.2s`, `3.1%`, `1.5GiB`, `12.4k`.
 pub fn value(value: f64, unit: Unit) -> String {
     if !value.is_finite() {
@@ -144,6 +147,9 @@ fn scaled(value: f64, base: f64, suffixes: &[&str]) -> String {
 
 /// Three digits at most after the first, no trailing zeros.
 fn short(value: f64) -> String {
+    if value.abs() >= DIGITS_FROM {
+        return format!("{value:.0e}");
+    }
     let digits = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 1.0 => 1,

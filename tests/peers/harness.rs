@@ -57,6 +57,7 @@ impl Receiver {
             clock: Clock::real(),
             socket: dir.path().join("s.sock"),
             data_dir: data_dir.map(Path::to_owned),
+            warnings: Vec::new(),
             telemetry: Telemetry::Live,
         })
         .await

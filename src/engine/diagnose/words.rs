@@ -10,6 +10,8 @@ use crate::model::{Change, Time, Unit};
 
 /// Characters of a log template that are quoted.
 const TEMPLATE_CHARS_MAX: usize = 72;
+/// Numbers from here on are told by their size alone: nobody reads three hundred digits.
+const DIGITS_FROM: f64 = 1e15;
 /// Standard deviations shown as the normal range.
 const RANGE_SIGMAS: f64 = 2.0;
 
@@ -28,7 +30,7 @@ pub fn value(value: f64, unit: Unit) -> String {
 fn seconds(value: f64) -> String {
     let size = value.abs();
     if size >= 100.0 {
-        format!("{value:.0} s")
+        format!("{} s", number(value))
     } else if size >= 1.0 {
         format!("{value:.1} s")
     } else if size >= 0.001 || size == 0.0 {
@@ -52,6 +54,16 @@ fn bytes(value: f64) -> String {
 /// Three significant digits at most, without trailing zeros.
 fn number(value: f64) -> String {
     let size = value.abs();
+    if value.is_nan() {
+        return "no number".to_owned();
+    }
+    if value.is_infinite() {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("beyond {sign}{:.0e}", f64::MAX);
+    }
+    if size >= DIGITS_FROM {
+        return format!("{value:.0e}");
+    }
     let decimals = if size >= 100.0 || size == 0.0 {
         0
     } else if size >= 10.0 {
@@ -208,6 +220,12 @@ mod tests {
             (99.95, Unit::Percent, "100 %"),
             (1.25e9, Unit::Bytes, "1.25 GB"),
             (812.4, Unit::None, "812"),
+            (1e308, Unit::None, "1e308"),
+            (-1e308, Unit::Seconds, "-1e308 s"),
+            (1e308, Unit::Bytes, "1e296 TB"),
+            (1e308, Unit::Ratio, "beyond 2e308 %"),
+            (f64::NEG_INFINITY, Unit::None, "beyond -2e308"),
+            (f64::NAN, Unit::Percent, "no number %"),
         ];
         for (number, unit, text) in cases {
             assert_eq!(value(number, unit), text);

@@ -25,6 +25,11 @@ use place::{Place, Places};
 use resume::Earlier;
 use rotated::{ROTATED_MAX, Rotated, base_of, between};
 
+/// Whether any file matches a pattern now.
+pub fn matches_any(pattern: &str) -> bool {
+    !glob::files(pattern, 1).is_empty()
+}
+
 /// Rest between two looks at the files, in milliseconds.
 const POLL_MS: u64 = 250;
 
