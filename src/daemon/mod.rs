@@ -225,11 +225,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         recalled,
         beginning,
     } = recover(&config, runbooks, data_dir.as_deref(), clock.now())?;
-    let _ = notices.set(Origin::Config, &in_short(&warnings));
-    if is_live {
-        // Nobody watches yet: the first view carries it.
-        let _ = notices.set(Origin::Exposed, &exposed(&config));
-    }
+    tell_of_settings(&mut notices, &config, &warnings, is_live);
     let recorder = recorder(&config, &engine, data_dir.as_deref(), beginning)?;
     let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
@@ -451,6 +447,14 @@ async fn bind_listeners(config: &Config) -> Result<Listeners, DaemonError> {
         None => None,
     };
     Ok(Listeners { main, otlp, grpc })
+}
+
+/// What is odd about the settings. Nobody watches yet: the first view carries it.
+fn tell_of_settings(notices: &mut Notices, config: &Config, warnings: &[String], is_live: bool) {
+    let _ = notices.set(Origin::Config, &in_short(warnings));
+    if is_live {
+        let _ = notices.set(Origin::Exposed, &exposed(config));
+    }
 }
 
 /// The first of what is odd about the settings, and how much more there is: a banner is one line.
