@@ -94,6 +94,7 @@ fn of_incident(what: &Command) -> Option<IncidentId> {
         Command::Acknowledge { incident }
         | Command::Assign { incident, .. }
         | Command::Note { incident, .. }
+        | Command::Coordinate { incident, .. }
         | Command::Resolve { incident }
         | Command::Reopen { incident } => Some(*incident),
         _ => None,

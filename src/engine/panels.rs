@@ -28,13 +28,7 @@ impl Engine {
         limit: usize,
         incident: Option<IncidentId>,
     ) -> Vec<AlertRow> {
-        let row = |fingerprint| {
-            let row = self
-                .alerts
-                .row(fingerprint, |ix| self.entities.id(ix).clone())?;
-            let held = self.holds.told(fingerprint).map(Box::new);
-            Some(AlertRow { held, ..row })
-        };
+        let row = |fingerprint| self.alert_row(fingerprint);
         match incident {
             Some(id) => self
                 .alerts
@@ -65,11 +59,16 @@ impl Engine {
             places.truncate(limit);
         }
         places.sort_unstable();
-        let row = |place: &AlertPlace| {
-            let entity = |ix| self.entities.id(ix).clone();
-            self.alerts.row(place.fingerprint(), entity)
-        };
+        let row = |place: &AlertPlace| self.alert_row(place.fingerprint());
         places.iter().filter_map(row).collect()
+    }
+
+    /// One alert, with what holds it back.
+    fn alert_row(&self, fingerprint: Fingerprint) -> Option<AlertRow> {
+        let entity = |ix| self.entities.id(ix).clone();
+        let row = self.alerts.row(fingerprint, entity)?;
+        let held = self.holds.told(fingerprint).map(Box::new);
+        Some(AlertRow { held, ..row })
     }
 
     /// Charts of the series behind an incident, the most unusual first, at most `limit`; of one

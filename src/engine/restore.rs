@@ -83,6 +83,7 @@ impl Engine {
         for (incident, cause) in remembered.causes {
             self.memory.label(incident, cause.as_ref());
         }
+        self.silences_restored();
     }
 
     fn remember_past(&mut self, incident: &Incident) {

@@ -10,6 +10,8 @@ use super::{Fingerprint, LabelFilter, Severity, Time};
 
 /// Most matchers of one silence.
 pub const SILENCE_MATCHERS_MAX: usize = 32;
+/// Longest reason kept, in bytes.
+const REASON_BYTES_MAX: usize = 1_000;
 
 /// Identity of a silence; counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -195,6 +197,11 @@ pub struct StageRow {
 }
 
 impl Silence {
+    /// The part of a reason that is kept.
+    pub fn cut_reason(reason: &str) -> &str {
+        &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
+    }
+
     /// Where it is in its life at `now`.
     pub fn state_at(&self, now: Time) -> SilenceState {
         if now >= self.ends_at {

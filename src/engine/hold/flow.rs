@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::matching::all_fit;
 use super::silences::Turn;
-use super::{Bounds, End, Hold, Holder, Subject};
+use super::{Bounds, End, Hold, Holder, Subject, WAITING_MAX};
 use crate::engine::Engine;
 use crate::engine::alerts::AlertChange;
 use crate::engine::entities::EntityIx;
@@ -67,6 +67,12 @@ impl Engine {
     fn alert_is_over(&mut self, alert: Fingerprint) {
         let freed = self.holds.inhibition.over(alert);
         let hold = self.take_hold(alert);
+        // Only what is over counts as resolved, not what something else holds back from now on.
+        if let Some(Holder::Silence(id)) = hold.map(|hold| hold.holder)
+            && self.holds.silences.waits_for_nothing(id)
+        {
+            self.holds.spent.insert(id);
+        }
         let end = match hold.map(|hold| hold.holder) {
             Some(Holder::Habit) => End::Alone,
             Some(_) => End::Unseen,
@@ -216,9 +222,12 @@ impl Engine {
         }
         let waiting: Vec<Fingerprint> =
             self.holds.waiting.iter().map(|(_, alert)| *alert).collect();
+        // Decided before the first is freed, or the others would go on waiting.
+        self.holds.is_storm = waiting.len() > WAITING_MAX;
         for alert in waiting {
             self.look_again(alert);
         }
+        self.holds.is_storm = false;
         while let Some(id) = self.holds.spent.pop_first() {
             if self
                 .holds
@@ -279,9 +288,14 @@ impl Engine {
         }
     }
 
-    /// Puts back a silence that the journal holds.
+    /// Puts back a silence that the journal holds, oldest record first.
     pub(in crate::engine) fn restore_silence(&mut self, silence: &Silence) {
-        self.holds.silences.put(silence.clone());
+        self.holds.silences.restore(silence);
+    }
+
+    /// The journal is read: silences are in force.
+    pub(in crate::engine) fn silences_restored(&mut self) {
+        self.holds.silences.restored(self.now);
     }
 
     /// What consoles hold of silences otherwise since the last call.

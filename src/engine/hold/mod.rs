@@ -129,7 +129,8 @@ fn inhibition(holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<Answer>
 }
 
 fn transience(holds: &Holds, subject: Subject<'_>, now: Time) -> Option<Answer> {
-    if !subject.may_wait || !holds.waits || holds.waiting.len() > WAITING_MAX {
+    let is_storm = holds.is_storm || holds.waiting.len() > WAITING_MAX;
+    if !subject.may_wait || !holds.waits || is_storm {
         return None;
     }
     let patience = holds.habits.patience(subject.alert)?;
@@ -158,6 +159,8 @@ pub struct Holds {
     by: BTreeSet<(Holder, Fingerprint)>,
     /// Those held by their habit, by when they are told at the latest.
     waiting: BTreeSet<(Time, Fingerprint)>,
+    /// Whether too many wait, decided once for all of them.
+    is_storm: bool,
     tallies: [Tally; STAGES.len()],
     /// Silences until resolved with nothing left to wait for.
     spent: BTreeSet<SilenceId>,
@@ -189,16 +192,24 @@ impl Holds {
 
     /// Remembers that an alert is held back.
     fn put(&mut self, alert: Fingerprint, hold: Hold) {
-        self.take(alert);
+        let before = self.take(alert);
+        // What goes on to hold it, only longer or shorter, holds no other alert.
+        let is_same_stage = before.is_some_and(|before| before.stage == hold.stage);
+        let is_same_holder = before.is_some_and(|before| before.holder == hold.holder);
         self.held.insert(alert, hold);
         self.by.insert((hold.holder, alert));
         let tally = &mut self.tallies[hold.stage as usize];
-        tally.total += 1;
+        tally.total += u64::from(!is_same_stage);
         tally.now += 1;
         match hold.holder {
-            Holder::Window(place) => self.windows.note_held(place),
-            Holder::Silence(id) => self.silences.note_hidden(id),
-            Holder::Inhibition => {}
+            Holder::Window(place) if !is_same_holder => self.windows.note_held(place),
+            Holder::Silence(id) => {
+                self.silences.note_hidden(id);
+                if !is_same_holder {
+                    self.silences.count_hidden(id);
+                }
+            }
+            Holder::Window(_) | Holder::Inhibition => {}
             Holder::Habit => {
                 self.waiting
                     .insert((hold.until.unwrap_or(hold.since), alert));
@@ -213,14 +224,12 @@ impl Holds {
         let tally = &mut self.tallies[hold.stage as usize];
         tally.now = tally.now.saturating_sub(1);
         match hold.holder {
-            Holder::Silence(id) if self.silences.note_freed(id) => {
-                self.spent.insert(id);
-            }
+            Holder::Silence(id) => self.silences.note_freed(id),
             Holder::Habit => {
                 self.waiting
                     .remove(&(hold.until.unwrap_or(hold.since), alert));
             }
-            _ => {}
+            Holder::Window(_) | Holder::Inhibition => {}
         }
         Some(hold)
     }

@@ -15,10 +15,13 @@ use crate::model::{
 const SILENCES_MAX: usize = 2_000;
 /// A silence that is over is shown this long, in milliseconds.
 const KEPT_EXPIRED_MS: i64 = 24 * 3_600_000;
+/// One that a person ended, and that an Alertmanager may still have: forgotten sooner, it would be taken
+/// from there again. In milliseconds.
+const KEPT_TWINNED_MS: i64 = 30 * 24 * 3_600_000;
 /// An hour, in milliseconds.
 const HOUR_MS: i64 = 3_600_000;
-/// Longest reason kept, in bytes.
-const REASON_BYTES_MAX: usize = 1_000;
+/// Alertmanagers that one silence is in.
+const TWINS_MAX: usize = 16;
 
 /// What the config says of silences.
 #[derive(Clone, Copy, Debug)]
@@ -78,9 +81,14 @@ impl Silences {
         let mut twins = before.map_or_else(Vec::new, |silence| silence.twins.clone());
         if let Some(twin) = twin {
             twins.retain(|known| known.alertmanager != twin.alertmanager);
+            if twins.len() >= TWINS_MAX {
+                return Err(refused(format!(
+                    "it is in {TWINS_MAX} Alertmanagers already"
+                )));
+            }
             twins.push(twin.clone());
         }
-        let reason = &spec.reason[..spec.reason.floor_char_boundary(REASON_BYTES_MAX)];
+        let reason = Silence::cut_reason(&spec.reason);
         let mut silence = Silence {
             id: spec.id.unwrap_or(SilenceId(self.last + 1)),
             kind: spec.kind,
@@ -131,7 +139,7 @@ impl Silences {
         Ok(held)
     }
 
-    /// Puts a silence in force as it was decided, or read back from the journal.
+    /// Puts a silence in force as it was decided.
     pub fn put(&mut self, mut silence: Silence) {
         let id = silence.id;
         self.last = self.last.max(id.0);
@@ -146,6 +154,37 @@ impl Silences {
             self.forget(oldest);
         }
         self.reindex();
+    }
+
+    /// Takes a silence that the journal holds; [`Self::restored`] puts all of them in force at once.
+    pub fn restore(&mut self, silence: &Silence) {
+        self.last = self.last.max(silence.id.0);
+        self.held.insert(silence.id, silence.clone());
+        if self.held.len() > 2 * SILENCES_MAX {
+            self.drop_over(silence.updated);
+        }
+    }
+
+    /// The journal is read: what is long over is not taken, the rest is in force.
+    pub fn restored(&mut self, now: Time) {
+        let latest = self.held.values().map(|silence| silence.updated).max();
+        self.drop_over(latest.map_or(now, |latest| latest.max(now)));
+        self.changed = self.held.keys().copied().collect();
+        self.reindex();
+    }
+
+    /// Drops those that nobody was shown since the start and that are over for long, or too many.
+    fn drop_over(&mut self, now: Time) {
+        self.held
+            .retain(|_, silence| silence.ends_at.since(now) >= -kept_ms(silence));
+        let over = self.held.values();
+        let over = over.filter(|silence| silence.state_at(now) == SilenceState::Expired);
+        let mut over: Vec<(Time, SilenceId)> = over.map(|s| (s.ends_at, s.id)).collect();
+        over.sort_unstable();
+        let excess = self.held.len().saturating_sub(SILENCES_MAX);
+        for (_, id) in over.into_iter().take(excess) {
+            self.held.remove(&id);
+        }
     }
 
     /// Those over, with their ends.
@@ -200,19 +239,30 @@ impl Silences {
     pub fn note_hidden(&mut self, id: SilenceId) {
         if let Some(silence) = self.held.get_mut(&id) {
             silence.hides += 1;
-            silence.hidden_total += 1;
             self.changed.insert(id);
         }
     }
 
-    /// An alert is not held back by it any more; whether the silence has nothing left to wait for.
-    pub fn note_freed(&mut self, id: SilenceId) -> bool {
-        let Some(silence) = self.held.get_mut(&id) else {
-            return false;
-        };
-        silence.hides = silence.hides.saturating_sub(1);
-        self.changed.insert(id);
-        silence.until_resolved && silence.hides == 0 && silence.state == SilenceState::Active
+    /// An alert that it did not hold back before is held back by it.
+    pub fn count_hidden(&mut self, id: SilenceId) {
+        if let Some(silence) = self.held.get_mut(&id) {
+            silence.hidden_total += 1;
+        }
+    }
+
+    /// An alert is not held back by it any more.
+    pub fn note_freed(&mut self, id: SilenceId) {
+        if let Some(silence) = self.held.get_mut(&id) {
+            silence.hides = silence.hides.saturating_sub(1);
+            self.changed.insert(id);
+        }
+    }
+
+    /// Whether it ends once all is resolved, and holds nothing back any more.
+    pub fn waits_for_nothing(&self, id: SilenceId) -> bool {
+        self.held.get(&id).is_some_and(|silence| {
+            silence.until_resolved && silence.hides == 0 && silence.state == SilenceState::Active
+        })
     }
 
     /// Begins and ends what is due, and warns.
@@ -238,7 +288,7 @@ impl Silences {
                 silence.ends_soon = ends_soon;
                 self.changed.insert(silence.id);
             }
-            if state == SilenceState::Expired && left_ms < -KEPT_EXPIRED_MS {
+            if state == SilenceState::Expired && left_ms < -kept_ms(silence) {
                 forgotten.push(silence.id);
             }
         }
@@ -277,6 +327,16 @@ impl Silences {
             }
             self.changed.insert(silence.id);
         }
+    }
+}
+
+/// How long a silence that is over is kept, in milliseconds. One that ran out here ran out there as well.
+fn kept_ms(silence: &Silence) -> i64 {
+    let was_ended = silence.updated >= silence.ends_at;
+    if was_ended && !silence.twins.is_empty() {
+        KEPT_TWINNED_MS
+    } else {
+        KEPT_EXPIRED_MS
     }
 }
 
@@ -469,5 +529,60 @@ mod tests {
         let labels = Labels::from_pairs([("a", "b")]).unwrap();
         let covering = silences.covering(&labels, SilenceKind::Silence).unwrap();
         assert_eq!(covering.id, SilenceId(2));
+    }
+
+    #[test]
+    fn what_a_person_ended_is_known_while_an_alertmanager_may_have_it() {
+        let day_ms = 24 * 3_600_000;
+        for (twins, kept_days) in [(0, 1), (1, 30)] {
+            let mut silences = Silences::default();
+            let mut silence = put(&mut silences, &spec("a=b", 60));
+            silence.twins = (0..twins).map(twin).collect();
+            silences.put(silence);
+            let ended = silences.ended(SilenceId(1), NOW).unwrap();
+            silences.put(ended);
+            silences.tick(NOW.plus_ms(kept_days * day_ms), BOUNDS);
+            assert!(silences.get(SilenceId(1)).is_some(), "{twins} twins");
+            silences.tick(NOW.plus_ms(kept_days * day_ms + 1), BOUNDS);
+            assert_eq!(silences.get(SilenceId(1)), None, "{twins} twins");
+        }
+    }
+
+    fn twin(nth: usize) -> SilenceTwin {
+        SilenceTwin {
+            alertmanager: format!("am{nth}"),
+            id: "x".to_owned(),
+        }
+    }
+
+    #[test]
+    fn twins_are_bounded() {
+        let mut silences = Silences::default();
+        let mut silence = put(&mut silences, &spec("a=b", 60));
+        silence.twins = (0..TWINS_MAX).map(twin).collect();
+        silences.put(silence);
+        let again = SilenceSpec {
+            id: Some(SilenceId(1)),
+            ..spec("a=b", 60)
+        };
+        let draft = |nth| silences.draft(NOW, &mia(), &again, Some(&twin(nth)), BOUNDS);
+        assert!(draft(0).is_ok(), "one that is known changes");
+        let why = "cannot silence: it is in 16 Alertmanagers already";
+        assert_eq!(draft(TWINS_MAX).unwrap_err().to_string(), why);
+    }
+
+    #[test]
+    fn what_is_long_over_is_not_restored() {
+        let mut made = Silences::default();
+        let old = put(&mut made, &spec("a=b", 60));
+        let new = put(&mut made, &spec("c=d", 24 * 60));
+        let mut silences = Silences::default();
+        silences.restore(&old);
+        silences.restore(&new);
+        silences.restored(NOW.plus_ms(26 * 3_600_000));
+        assert_eq!(silences.iter().collect::<Vec<_>>(), [&new]);
+        let labels = Labels::from_pairs([("c", "d")]).unwrap();
+        assert!(silences.covering(&labels, SilenceKind::Silence).is_some());
+        assert_eq!(put(&mut silences, &spec("e=f", 1)).id, SilenceId(3));
     }
 }

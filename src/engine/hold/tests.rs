@@ -1,5 +1,6 @@
 //! Alerts held back and told late, as a person sees it: the table, the incidents and what is said.
 
+use super::{End, WAITING_MAX};
 use crate::config::{EngineConfig, InhibitConfig, MaintenanceConfig};
 use crate::engine::Engine;
 use crate::model::{
@@ -185,6 +186,9 @@ fn what_is_silenced_opens_nothing_and_is_told_when_the_silence_ends() {
     let held = bench.engine.alerts(None, 100, None);
     let held = held.iter().find_map(|row| row.held.as_deref()).unwrap();
     assert_eq!(&*held.why, "silence 1 of mia: a deploy");
+    let urgent = bench.engine.alerts_by_urgency(None, 100);
+    let urgent = urgent.iter().find_map(|row| row.held.as_deref());
+    assert_eq!(urgent, Some(held), "in whatever order");
     bench.pass(599);
     assert_eq!(bench.held(), []);
     assert_eq!(
@@ -258,6 +262,39 @@ fn until_resolved_ends_with_what_it_hides() {
     assert_eq!(bench.journal.iter().filter(|r| ended(r)).count(), 1);
     bench.fire("SlowCart@cart/warning");
     assert_eq!(bench.held(), [], "it is over");
+}
+
+#[test]
+fn until_resolved_goes_on_when_another_holds_its_last_alert() {
+    let mut bench = Bench::new(EngineConfig::default());
+    bench.fire("SlowCart@cart/warning");
+    let spec = SilenceSpec {
+        until_resolved: true,
+        ..bench.spec("service=cart", 60)
+    };
+    let (spec, twin) = (Box::new(spec), None);
+    bench.give(Command::Silence { spec, twin });
+    bench.silence("alertname=SlowCart", 600);
+    bench.pass(1);
+    let silence = |id| bench.engine.silence(SilenceId(id)).unwrap();
+    assert_eq!(silence(2).hides, 1, "the longer one holds it now");
+    assert_eq!(silence(1).state, SilenceState::Active);
+}
+
+#[test]
+fn what_is_held_longer_counts_once() {
+    let mut bench = Bench::new(EngineConfig::default());
+    bench.silence("service=cart", 10);
+    bench.fire("SlowCart@cart/critical");
+    let spec = SilenceSpec {
+        id: Some(SilenceId(1)),
+        ..bench.spec("service=cart", 60)
+    };
+    let (spec, twin) = (Box::new(spec), None);
+    assert_eq!(bench.give(Command::Silence { spec, twin }), None);
+    let silence = bench.engine.silence(SilenceId(1)).unwrap();
+    assert_eq!((silence.hides, silence.hidden_total), (1, 1));
+    assert_eq!(bench.stage("silences"), (1, Some(1), Some(0)));
 }
 
 #[test]
@@ -410,6 +447,32 @@ fn what_usually_clears_alone_is_given_the_time_to() {
         "Flaky did not clear by itself this time (cleared alone 11 of 11 times, median 4 min)"
     ));
     assert_eq!(bench.open().len(), 1);
+}
+
+#[test]
+fn in_a_storm_none_waits() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let names = (0..=WAITING_MAX).map(|nth| format!("s{nth}"));
+    for service in names {
+        let labels = [
+            ("alertname", "Flaky"),
+            ("service", service.as_str()),
+            ("severity", "warning"),
+        ];
+        let labels = Labels::from_pairs(labels).unwrap();
+        let alert = Fingerprint::of(&labels);
+        let habits = &mut bench.engine.holds.habits;
+        for hours in (1..=10).rev() {
+            let since = START.plus_ms(-hours * 3_600_000);
+            let over = since.plus_ms(240_000);
+            habits.fired(alert, &labels, Severity::Warning, since, over);
+            habits.ended(alert, End::Alone, over);
+        }
+        bench.fire(&format!("Flaky@{service}/warning"));
+    }
+    assert_eq!(bench.held().len(), WAITING_MAX + 1);
+    bench.pass(1);
+    assert_eq!(bench.held(), []);
 }
 
 #[test]
