@@ -12,6 +12,10 @@ use super::Time;
 pub const TASKS_MAX: usize = 50;
 /// Longest text of a task, in bytes; longer ones are refused.
 const TASK_BYTES_MAX: usize = 300;
+/// Longest name of somebody, in bytes; longer ones are refused.
+const NAME_BYTES_MAX: usize = 200;
+/// Longest status update, in bytes; longer ones are refused.
+const STATUS_BYTES_MAX: usize = 2_000;
 /// After a status update, the next is due so long after it, in milliseconds; no longer once it is over.
 pub const STATUS_EVERY_MS: i64 = 30 * 60_000;
 
@@ -155,6 +159,7 @@ impl Coordination {
 
     /// Makes a change and returns the line for the timeline, or why it cannot be made; then nothing changed.
     pub fn apply(&mut self, now: Time, by: &str, act: &Coordinate) -> Result<String, String> {
+        act.check()?;
         match act {
             Coordinate::Duty { duty, who } => {
                 // Those outside wait for the first word from the moment somebody is there to give it.
@@ -175,9 +180,6 @@ impl Coordination {
             } => {
                 if self.tasks.len() >= TASKS_MAX {
                     return Err(format!("it has {TASKS_MAX} tasks already"));
-                }
-                if text.len() > TASK_BYTES_MAX {
-                    return Err(format!("a task has at most {TASK_BYTES_MAX} bytes"));
                 }
                 let id = self.tasks.len() as u32 + 1;
                 self.tasks.push(Task {
@@ -231,6 +233,27 @@ impl Coordinate {
             owner,
             due_ms,
         }
+    }
+
+    /// Whether everything said is short enough to be kept, or why not.
+    fn check(&self) -> Result<(), String> {
+        let (what, text, name) = match self {
+            Self::Duty { who, .. } => ("", "", who.as_deref()),
+            Self::Task { text, owner, .. } => ("a task", text.as_str(), owner.as_deref()),
+            Self::Status { text } => ("a status update", text.as_str(), None),
+            Self::Done { .. } => return Ok(()),
+        };
+        let bytes_max = match self {
+            Self::Status { .. } => STATUS_BYTES_MAX,
+            _ => TASK_BYTES_MAX,
+        };
+        if text.len() > bytes_max {
+            return Err(format!("{what} has at most {bytes_max} bytes"));
+        }
+        if name.is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(format!("a name has at most {NAME_BYTES_MAX} bytes"));
+        }
+        Ok(())
     }
 
     /// What is asked for, as a phrase.
@@ -311,8 +334,32 @@ mod tests {
             .unwrap();
         assert!(!held.is_status_due(due));
         let before = held.clone();
-        let long = "x".repeat(TASK_BYTES_MAX + 1);
-        assert!(held.apply(now, "ole", &Coordinate::task(&long)).is_err());
+        let long = |bytes_max: usize| "x".repeat(bytes_max + 1);
+        let task = |text: &str, owner| Coordinate::Task {
+            text: text.to_owned(),
+            owner,
+            due_ms: None,
+        };
+        let who = Some(long(NAME_BYTES_MAX));
+        let text = long(STATUS_BYTES_MAX);
+        let refused = [
+            (
+                task(&long(TASK_BYTES_MAX), None),
+                "a task has at most 300 bytes",
+            ),
+            (task("x", who.clone()), "a name has at most 200 bytes"),
+            (
+                Coordinate::Duty { duty, who },
+                "a name has at most 200 bytes",
+            ),
+            (
+                Coordinate::Status { text },
+                "a status update has at most 2000 bytes",
+            ),
+        ];
+        for (act, why) in refused {
+            assert_eq!(held.apply(now, "ole", &act), Err(why.to_owned()));
+        }
         assert_eq!(held, before);
         let json = serde_json::to_string(&held).unwrap();
         assert_eq!(serde_json::from_str::<Coordination>(&json).unwrap(), held);
