@@ -10,8 +10,8 @@ use stormglass::config::{Config, OperatorConfig, TlsConfig};
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use stormglass::engine::CHECKPOINT_VERSION;
 use stormglass::model::{
-    Command, IncidentId, Labels, LogLine, Phase, Record, Refusal, Role, Sample, Series, SeriesKind,
-    Signal, SourceHealth, Time, Unit,
+    Command, IncidentId, LabelFilter, Labels, LogLine, Phase, Record, Refusal, Role, Sample,
+    Series, SeriesKind, Signal, SilenceKind, SilenceSpec, SilenceTwin, SourceHealth, Time, Unit,
 };
 use stormglass::sources::Rhythm;
 use tempfile::TempDir;
@@ -151,6 +151,23 @@ async fn questions_about_what_is_not_there_are_answered_so() {
     let reply = f.client.command(&command).await.unwrap();
     assert_eq!(reply.command, command);
     assert!(reply.refused.is_some());
+    let spec = SilenceSpec {
+        id: None,
+        kind: SilenceKind::Silence,
+        matchers: LabelFilter::parse_all("service=cart").unwrap(),
+        starts_at: None,
+        ends_at: Time::from_secs(32_503_680_000),
+        until_resolved: false,
+        reason: "for ever".to_owned(),
+    };
+    let twin = Some(SilenceTwin {
+        alertmanager: "main".to_owned(),
+        id: "x".to_owned(),
+    });
+    let spec = Box::new(spec);
+    let answer = f.client.command(&Command::Silence { spec, twin }).await;
+    let only_daemons = "`twin` is for the daemon to say: leave it out";
+    assert_eq!(message(answer.unwrap_err()), (400, only_daemons.to_owned()));
     f.daemon.stop().await.unwrap();
 }
 

@@ -327,7 +327,11 @@ impl Check<'_> {
         }
         self.held_back(config, root);
         for (i, peer) in config.alertmanagers.iter().enumerate() {
-            if !peer.url.starts_with("http://") && !peer.url.starts_with("https://") {
+            // Before anything is repeated: viewers are shown where a source is.
+            if peer.url.contains('@') {
+                let why = "`url` names user or password, or holds an `@`: write the secret to a file and name it by `token_file`";
+                self.error(&nth_span(root, "alertmanagers", i), why);
+            } else if !peer.url.starts_with("http://") && !peer.url.starts_with("https://") {
                 let why = "`url` must begin with http:// or https://";
                 self.error(&nth_span(root, "alertmanagers", i), why);
             }

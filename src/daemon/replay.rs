@@ -118,12 +118,18 @@ impl Core {
         for (id, _) in before.entities() {
             deltas.push(Delta::EntityGone(id.clone()));
         }
+        for silence in before.silences() {
+            deltas.push(Delta::SilenceGone(silence.id));
+        }
         for row in engine.incident_rows() {
             deltas.push(Delta::Incident(row));
         }
         for (entity, health) in engine.entities() {
             let entity = entity.clone();
             deltas.push(Delta::Entity(EntityHealth { entity, health }));
+        }
+        for silence in engine.silences() {
+            deltas.push(Delta::Silence(Box::new(silence.clone())));
         }
         deltas.push(Delta::Counts(engine.counts()));
         let stopped = engine.automation_stopped();

@@ -110,7 +110,7 @@ fn refused(status: StatusCode, body: &[u8]) -> AskError {
 }
 
 /// A client that follows nobody elsewhere.
-pub(super) fn http_client(timeout_s: u32) -> Result<reqwest::Client, String> {
+pub(crate) fn http_client(timeout_s: u32) -> Result<reqwest::Client, String> {
     // A second call finds the provider installed; that is what it wants.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -122,7 +122,7 @@ pub(super) fn http_client(timeout_s: u32) -> Result<reqwest::Client, String> {
 }
 
 /// An error with everything that led to it, and without the address, which stands beside it.
-pub(super) fn in_full(error: reqwest::Error) -> String {
+pub(crate) fn in_full(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -134,7 +134,7 @@ pub(super) fn in_full(error: reqwest::Error) -> String {
 }
 
 /// The token a server wants, read anew each time: others renew it.
-pub(super) async fn token(file: &Path) -> Result<String, String> {
+pub(crate) async fn token(file: &Path) -> Result<String, String> {
     let text = tokio::fs::read_to_string(file).await;
     let text = text.map_err(|error| format!("`token_file` {}: {error}", file.display()))?;
     Ok(text.trim().to_owned())

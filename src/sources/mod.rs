@@ -56,6 +56,7 @@ use webhook::{Forge, ForgeKind, Hook};
 
 use listen::Speech;
 
+pub(crate) use client::{http_client, in_full, token};
 pub use guard::{Guard, GuardError};
 pub use listen::{ListenError, bind};
 pub use promql::{History, Learnt};

@@ -9,20 +9,22 @@ mod plan;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 
 use super::Door;
 use super::http::Matcher;
 use crate::config::AlertmanagerConfig;
-use crate::model::{Actor, Command, LabelFilter, Role, SafeText, Silence, Time};
-use crate::sources::{Rhythm, SignalSender, SourceRegistry};
+use crate::model::{
+    Actor, Command, LabelFilter, Refusal, Role, SafeText, Silence, SilenceState, Time,
+};
+use crate::sources::{Rhythm, SignalSender, SourceRegistry, http_client, in_full, token};
 use plan::{Errand, Theirs, body, link, plan, spec_of};
 
-/// How long an Alertmanager may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest list of silences read, in bytes.
+/// How long an Alertmanager may take to answer, in seconds.
+const TIMEOUT_S: u32 = 10;
+/// Largest answer read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Most things done in one round; the next one goes on.
 const ERRANDS_MAX: usize = 200;
@@ -37,6 +39,8 @@ struct Follower {
     source: SignalSender,
     /// Theirs that we cannot take, told already.
     refused: BTreeSet<String>,
+    /// Commands that our engine would refuse again: each would be one more line of the journal.
+    hopeless: BTreeSet<String>,
 }
 
 /// A silence on the wire.
@@ -73,9 +77,7 @@ pub(super) fn follow(
     registry: &SourceRegistry,
 ) -> Result<Vec<JoinHandle<()>>, String> {
     let each = config.iter().map(|config| {
-        // Somebody else in this process may have chosen one; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().timeout(TIMEOUT).build();
+        let http = http_client(TIMEOUT_S);
         let http = http.map_err(|error| format!("[[alertmanagers]] {}: {error}", config.name))?;
         let name = format!("alertmanager {}", config.name);
         let follower = Follower {
@@ -84,6 +86,7 @@ pub(super) fn follow(
             door: door.clone(),
             source: registry.source(&name, Rhythm::Regular, &config.url),
             refused: BTreeSet::new(),
+            hopeless: BTreeSet::new(),
         };
         Ok(tokio::spawn(follower.run()))
     });
@@ -113,52 +116,70 @@ impl Follower {
             .door
             .query(|engine| engine.silences().cloned().collect::<Vec<_>>());
         let ours = ours.await.map_err(|error| error.to_string())?;
-        let errands = plan(&self.config.name, self.config.push, &theirs, &ours);
+        let mut errands = plan(&self.config.name, self.config.push, &theirs, &ours);
+        errands.retain(|errand| !self.is_hopeless(errand));
+        // One that fails must not keep the others from being done.
+        let mut first_error = Ok(());
         for errand in errands.into_iter().take(ERRANDS_MAX) {
-            self.run_errand(errand).await?;
+            let done = self.run_errand(errand).await;
+            first_error = first_error.and(done);
         }
-        Ok(())
+        first_error
+    }
+
+    fn is_hopeless(&self, errand: &Errand) -> bool {
+        matches!(errand, Errand::Command { what, .. } if self.hopeless.contains(&fingerprint(what)))
     }
 
     async fn run_errand(&mut self, errand: Errand) -> Result<(), String> {
         match errand {
             Errand::Command { author, what } => self.give(&author, what).await,
-            Errand::Delete(id) => {
-                let answer = self
-                    .request(Method::DELETE, &format!("silence/{id}"))
-                    .send()
-                    .await;
-                let status = answer.map_err(told)?.status();
-                // Somebody else may have ended it meanwhile.
-                let is_done = status.is_success() || status == StatusCode::NOT_FOUND;
-                is_done
-                    .then_some(())
-                    .ok_or_else(|| format!("it answers {status} to an end"))
-            }
+            Errand::Delete(id) => self.delete(&id).await,
             Errand::Post { silence, id } => {
                 let made = self.post(&silence, id.as_deref()).await?;
                 if id.as_deref() == Some(&made) {
                     return Ok(());
                 }
-                let author = silence.author.clone();
-                self.give(&author, link(&self.config.name, &made, spec_of(&silence)))
-                    .await
+                // Somebody may have changed it since, or ended it.
+                let id = silence.id;
+                let now = self.door.query(move |engine| engine.silence(id).cloned());
+                let now = now.await.map_err(|error| error.to_string())?;
+                match now.filter(|silence| silence.state != SilenceState::Expired) {
+                    Some(now) => {
+                        let link = link(&self.config.name, &made, spec_of(&now));
+                        self.give("", link).await
+                    }
+                    None => self.delete(&made).await,
+                }
             }
         }
     }
 
+    async fn delete(&self, id: &str) -> Result<(), String> {
+        let what = format!("silence/{id}");
+        let request = self.request(Method::DELETE, &what).await?;
+        let answer = request.send().await;
+        let status = answer.map_err(in_full)?.status();
+        // Somebody else may have ended it meanwhile.
+        let is_done = status.is_success() || status == StatusCode::NOT_FOUND;
+        is_done
+            .then_some(())
+            .ok_or_else(|| format!("it answers {status} to an end"))
+    }
+
     async fn post(&self, silence: &Silence, id: Option<&str>) -> Result<String, String> {
-        let request = self
-            .request(Method::POST, "silences")
-            .json(&body(silence, id));
-        let answer = request.send().await.map_err(told)?;
+        let request = self.request(Method::POST, "silences").await?;
+        let request = request.json(&body(silence, id));
+        let answer = request.send().await.map_err(in_full)?;
         let status = answer.status();
+        let bytes = bounded(answer).await?;
         if !status.is_success() {
-            let why = answer.text().await.unwrap_or_default();
+            let why = String::from_utf8_lossy(&bytes);
             let why: String = SafeText::new(&why).to_string().chars().take(200).collect();
             return Err(format!("it answers {status} to {}: {why}", silence.id));
         }
-        let made: Made = answer.json().await.map_err(told)?;
+        let made: Made = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("its answer cannot be read: {error}"))?;
         Ok(made.id)
     }
 
@@ -171,10 +192,17 @@ impl Follower {
             },
             role: Role::Responder,
         };
-        let about = what.phrase();
+        let (about, print) = (what.phrase(), fingerprint(&what));
         let reply = self.door.command(by, what).await;
         let refused = reply.map_err(|error| error.to_string())?.refused;
         if let Some(refusal) = refused {
+            // Others, such as a full disk, may be over by the next round.
+            if matches!(refusal, Refusal::Silence { .. } | Refusal::Empty { .. }) {
+                if self.hopeless.len() >= REFUSED_MAX {
+                    self.hopeless.clear();
+                }
+                self.hopeless.insert(print);
+            }
             self.refuse(&about, &refusal.to_string());
         }
         Ok(())
@@ -190,21 +218,12 @@ impl Follower {
     }
 
     async fn theirs(&mut self) -> Result<Vec<Theirs>, String> {
-        let mut answer = self
-            .request(Method::GET, "silences")
-            .send()
-            .await
-            .map_err(told)?;
+        let request = self.request(Method::GET, "silences").await?;
+        let answer = request.send().await.map_err(in_full)?;
         if !answer.status().is_success() {
             return Err(format!("it answers {}", answer.status()));
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(told)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > ANSWER_BYTES_MAX {
-                return Err(format!("its list is longer than {ANSWER_BYTES_MAX} bytes"));
-            }
-        }
+        let bytes = bounded(answer).await?;
         let all: Vec<Gettable> = serde_json::from_slice(&bytes)
             .map_err(|error| format!("its list cannot be read: {error}"))?;
         let mut theirs = Vec::new();
@@ -218,17 +237,33 @@ impl Follower {
         Ok(theirs)
     }
 
-    fn request(&self, method: Method, what: &str) -> reqwest::RequestBuilder {
+    async fn request(&self, method: Method, what: &str) -> Result<reqwest::RequestBuilder, String> {
         let url = format!("{}/api/v2/{what}", self.config.url.trim_end_matches('/'));
         let request = self.http.request(method, url);
-        // Read anew each time, as it may be replaced.
-        let token = self.config.token_file.as_ref();
-        let token = token.and_then(|file| std::fs::read_to_string(file).ok());
-        match token {
-            Some(token) => request.bearer_auth(token.trim()),
+        Ok(match &self.config.token_file {
+            Some(file) => request.bearer_auth(token(file).await?),
             None => request,
-        }
+        })
     }
+}
+
+/// What a command says, all of it.
+fn fingerprint(what: &Command) -> String {
+    serde_json::to_string(what).expect("a command is plain data")
+}
+
+/// An answer, read no further than its bound.
+async fn bounded(mut answer: Response) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(in_full)? {
+        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(format!(
+                "its answer is longer than {ANSWER_BYTES_MAX} bytes"
+            ));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 impl Gettable {
@@ -248,14 +283,4 @@ impl Gettable {
             id: self.id,
         })
     }
-}
-
-/// What failed, without the address, which may hold a secret.
-fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    if let Some(cause) = std::error::Error::source(&error) {
-        text = format!("{text}: {cause}");
-    }
-    text
 }

@@ -194,8 +194,9 @@ fn says_the_same(here: &Silence, there: &Theirs) -> bool {
         texts.sort();
         texts
     };
-    let is_reason =
-        here.reason == there.reason || there.reason.trim().is_empty() && here.reason == NO_REASON;
+    // As much of theirs as is kept here.
+    let is_reason = here.reason == Silence::cut_reason(&there.reason)
+        || there.reason.trim().is_empty() && here.reason == NO_REASON;
     here.ends_at == there.ends_at && is_reason && sorted(&here.matchers) == sorted(&there.matchers)
 }
 
@@ -349,6 +350,19 @@ mod tests {
         for (name, theirs, ours, expected) in cases {
             assert_eq!(plan("main", true, &theirs, &ours), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_reason_too_long_to_keep_is_the_same() {
+        let there = Theirs {
+            reason: "x".repeat(2_000),
+            ..theirs(0, 60, false)
+        };
+        let here = Silence {
+            reason: Silence::cut_reason(&there.reason).to_owned(),
+            ..ours(1, Some("x"), SilenceState::Active)
+        };
+        assert_eq!(plan("main", true, &[there], &[here]), []);
     }
 
     #[test]

@@ -390,6 +390,12 @@ async fn command(
     command: Result<Json<Command>, JsonRejection>,
 ) -> Answer<CommandReply> {
     let Json(command) = command?;
+    // What an Alertmanager has may last longer than people may silence; only the daemon says so.
+    if let Command::Silence { twin: Some(_), .. } = command {
+        return Err(ApiError::bad_request(
+            "`twin` is for the daemon to say: leave it out",
+        ));
+    }
     Ok(Json(api.door.command(actor, command).await?))
 }
 
