@@ -13,7 +13,7 @@ use super::clock::Stamper;
 use super::door::{CommandRequest, Inbox};
 use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
-use super::learn::Learning;
+use super::learn::{Ended, Learning};
 use super::ledger::Ledger;
 use super::notices::{Notices, Origin};
 use super::replay::Replay;
@@ -116,10 +116,16 @@ impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
     pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         self.record_start();
+        let mut brake = None;
         let past = match past {
+            Past::Learning(_) if self.cannot_wait() => {
+                self.skip_learning();
+                Past::None
+            }
             Past::Learning(learning) => {
-                if !self.learn(*learning, &mut stop).await {
-                    return;
+                match self.learn(*learning, &mut stop).await {
+                    Ended::Present(request) => brake = request,
+                    Ended::Stopped => return,
                 }
                 Past::None
             }
@@ -128,6 +134,10 @@ impl Core {
         self.take_recalled();
         self.honour_mark();
         self.look_after_orphans();
+        if let Some(request) = brake {
+            self.command(request);
+            self.finish_turn();
+        }
         match past {
             Past::None | Past::Learning(_) => {}
             Past::History(history) => {
@@ -170,6 +180,12 @@ impl Core {
             self.input(input);
             self.finish_turn();
         }
+    }
+
+    /// Whether an earlier daemon left behind what must be looked after before anything else.
+    fn cannot_wait(&self) -> bool {
+        let is_stopped_unwritten = self.stop_mark.found() && !self.engine.automation_stopped();
+        is_stopped_unwritten || self.engine.runs_in_doubt().next().is_some()
     }
 
     /// Commands that an earlier daemon started may go on without it: the engine is told which do
@@ -364,7 +380,7 @@ impl Core {
     }
 
     /// The records the engine will make of a command, as far as they decide anything.
-    fn rehearse(&self, stamped: &Stamped) -> Vec<Entry> {
+    pub(super) fn rehearse(&self, stamped: &Stamped) -> Vec<Entry> {
         let (at, seq) = (stamped.at, stamped.seq);
         let records = self.engine.rehearse(stamped).into_iter();
         records.map(|record| Entry { at, seq, record }).collect()
@@ -385,7 +401,7 @@ impl Core {
 
     /// Whether a command can only stop what runs: a brake must work also when it cannot be written
     /// down yet. Undoing is one while something runs, known or unheard; otherwise it starts something.
-    fn only_stops(&self, command: &Command) -> bool {
+    pub(super) fn only_stops(&self, command: &Command) -> bool {
         match command {
             Command::KillSwitch { on } => *on,
             Command::RollBack { plan, .. } => {
@@ -561,7 +577,7 @@ impl Core {
 }
 
 /// What the engine decided about `command`, from the record it made of it.
-fn decision(records: &[Entry], command: &Command) -> Option<Refusal> {
+pub(super) fn decision(records: &[Entry], command: &Command) -> Option<Refusal> {
     let decided = records.iter().find_map(|entry| match &entry.record {
         Record::Decision { what, refused, .. } if what == command => Some(refused.clone()),
         _ => None,

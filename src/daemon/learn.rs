@@ -2,15 +2,17 @@
 //!
 //! A second engine, the scholar, goes through the past; what it learned is taken over as a checkpoint
 //! is, and what it noticed or would have decided is forgotten: nobody is told of it, nothing is written
-//! down. Meanwhile consoles are answered, decisions are put off, and senders wait as with a full queue.
+//! down. Meanwhile consoles are answered, decisions are refused, and senders wait as with a full queue.
 //! What was learned when the daemon is stopped is kept, and gone on with at the next start.
+//!
+//! Never keeps a brake waiting: a command that stops something ends the learning and is obeyed.
 
 use std::path::Path;
 
 use tokio::sync::{mpsc, watch};
 
 use super::checkpoints;
-use super::core::Core;
+use super::core::{Core, decision};
 use super::door::CommandRequest;
 use super::ledger::Ledger;
 use super::notices::Origin;
@@ -33,6 +35,15 @@ const TICKED_MS_MAX: i64 = 120_000;
 pub(super) struct Learning {
     pub(super) history: History,
     pub(super) scholar: Scholar,
+}
+
+/// Why the learning ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The present begins, with a brake that did not wait for it.
+    Present(Option<CommandRequest>),
+    /// The daemon stops; what was learned is kept.
+    Stopped,
 }
 
 /// An engine that goes through the past and performs nothing.
@@ -93,12 +104,12 @@ impl Scholar {
 }
 
 impl Core {
-    /// Learns from the past, then goes on with what was learned; false when it is time to stop.
+    /// Learns from the past, then goes on with what was learned.
     pub(super) async fn learn(
         &mut self,
         learning: Learning,
         stop: &mut watch::Receiver<bool>,
-    ) -> bool {
+    ) -> Ended {
         let Learning {
             history,
             mut scholar,
@@ -106,12 +117,16 @@ impl Core {
         let (tell, mut told) = mpsc::channel(1);
         // The next chapter is asked for while this one is learned from.
         let asking = tokio::spawn(ask(history, tell));
-        let mut is_stopped = false;
+        let (mut is_stopped, mut brake) = (false, None);
         'chapters: loop {
             let (chapter, progress) = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => { is_stopped = true; break },
-                Some(request) = self.inbox.commands.recv() => { refuse(request); continue }
+                Some(request) = self.inbox.commands.recv() => {
+                    brake = self.brake(request);
+                    if brake.is_some() { break }
+                    continue
+                }
                 Some(query) = self.inbox.queries.recv() => { query(&self.engine); continue }
                 next = told.recv() => match next {
                     Some(next) => next,
@@ -124,34 +139,81 @@ impl Core {
                     break 'chapters;
                 }
                 scholar.take(at, batches);
-                self.look_after_people();
+                brake = self.look_after_people();
+                if brake.is_some() {
+                    break 'chapters;
+                }
             }
             self.tell_progress(scholar.until(), progress);
         }
         // The present begins where the past was left.
         drop(told);
+        // Nobody waits for an answer that nobody learns from.
+        asking.abort();
         let _ = asking.await;
+        let until = scholar.until();
         if is_stopped {
-            // What fires goes on firing after the next start.
-            let until = scholar.until();
+            // What fires goes on firing after the next start, and since when it did.
+            let now = self.stamper.now();
             for input in std::mem::take(&mut self.recalled) {
-                scholar.step(until, input);
+                if let Input::Recalled(recalled) = input {
+                    scholar.engine.keep_recalled(&recalled, now);
+                }
             }
-            std::mem::take(&mut self.checkpoints).finish(&scholar.engine, until);
-            return false;
+            std::mem::take(&mut self.checkpoints).finish(&scholar.engine, now);
+            return Ended::Stopped;
         }
-        tracing::info!(until = %scholar.until(), "learned from history");
-        self.take_over(scholar);
-        true
+        tracing::info!(%until, is_ended_early = brake.is_some(), "learned from history");
+        let told = brake.as_ref().map(|_| {
+            let until = until.to_rfc3339();
+            format!("a stop ended the learning from history at {until}: the rest is not learned")
+        });
+        self.take_over(scholar, told.unwrap_or_default());
+        Ended::Present(brake)
     }
 
-    /// Answers whoever asks between two steps.
-    fn look_after_people(&mut self) {
+    /// Begins the present without the past: what an earlier daemon left behind is more urgent.
+    pub(super) fn skip_learning(&mut self) {
+        let text = "history is not learned from at this start: an earlier daemon left commands or a \
+                    stop behind that could not wait";
+        self.turn.deltas.push(Delta::Mode(Mode::Live));
+        if let Some(delta) = self.notices.set(Origin::Learning, text) {
+            self.turn.deltas.push(delta);
+        }
+        self.finish_turn();
+    }
+
+    /// Answers whoever asks between two steps; gives a brake, which ends the learning.
+    fn look_after_people(&mut self) -> Option<CommandRequest> {
         while let Ok(query) = self.inbox.queries.try_recv() {
             query(&self.engine);
         }
         while let Ok(request) = self.inbox.commands.try_recv() {
-            refuse(request);
+            let brake = self.brake(request);
+            if brake.is_some() {
+                return brake;
+            }
+        }
+        None
+    }
+
+    /// Gives back a command that stops something and will be obeyed; refuses any other.
+    fn brake(&mut self, request: CommandRequest) -> Option<CommandRequest> {
+        if !self.only_stops(&request.what) {
+            refuse(request, Refusal::Learning);
+            return None;
+        }
+        let stamped = self.stamper.ahead(Input::Command {
+            by: request.by.clone(),
+            what: request.what.clone(),
+        });
+        // Who may not stop anything does not end the learning either.
+        match decision(&self.rehearse(&stamped), &request.what) {
+            None => Some(request),
+            Some(why) => {
+                refuse(request, why);
+                None
+            }
         }
     }
 
@@ -169,7 +231,8 @@ impl Core {
     }
 
     /// A fresh engine with what the scholar learned, and what the journal tells.
-    fn take_over(&mut self, scholar: Scholar) {
+    /// `told` is what people must know of how it ended.
+    fn take_over(&mut self, scholar: Scholar, told: String) {
         let runbooks = self.engine.runbooks().to_vec();
         let mut engine = Engine::new(self.engine.config().clone(), runbooks);
         let parts = scholar.parts();
@@ -186,7 +249,7 @@ impl Core {
                     recorder.learned(Learned { version, parts });
                 }
                 self.checkpoints.hasten();
-                String::new()
+                told
             }
             // It was made by this very program; if that fails, the engine goes on as it was.
             Err(why) => format!("what was learned from history cannot be used: {why}"),
@@ -224,12 +287,12 @@ fn remember(engine: &mut Engine, ledger: &Ledger) -> Result<(), String> {
     restore(engine, ledger, None).map_err(|error| error.to_string())
 }
 
-fn refuse(request: CommandRequest) {
+fn refuse(request: CommandRequest, why: Refusal) {
     let CommandRequest { what, reply, .. } = request;
     // Whoever asked may have gone.
     let _ = reply.send(CommandReply {
         command: what,
-        refused: Some(Refusal::Learning),
+        refused: Some(why),
         notice: None,
         silence: None,
     });

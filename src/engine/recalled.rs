@@ -37,6 +37,14 @@ impl Engine {
         }
     }
 
+    /// Takes back what was told before a restart into an engine that is still in the past, so that the
+    /// next start finds it in the checkpoint as it is at `at`.
+    pub fn keep_recalled(&mut self, recalled: &Recalled, at: Time) {
+        let past = std::mem::replace(&mut self.now, at);
+        self.take_recalled(recalled);
+        self.now = past;
+    }
+
     fn take_back(&mut self, alert: &Alert, came: Time) {
         // What was not believed of it was counted when it came.
         let (times, _) = Times::of(alert, came, self.alert_timeout_ms());

@@ -34,6 +34,9 @@ pub(super) enum AskError {
     /// Asked like this it never works.
     #[error("{0}")]
     Refused(String),
+    /// It could not work that out: it may be less that it can.
+    #[error("{0}")]
+    TooHard(String),
     /// The answer is longer than is taken: ask for less.
     #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
     TooLong,
@@ -104,6 +107,8 @@ fn refused(status: StatusCode, body: &[u8]) -> AskError {
         | StatusCode::FORBIDDEN
         | StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS => AskError::Passing(why),
+        // Prometheus says so of too many samples, VictoriaMetrics of most failures.
+        StatusCode::UNPROCESSABLE_ENTITY => AskError::TooHard(why),
         status if status.is_client_error() => AskError::Refused(why),
         _ => AskError::Passing(why),
     }
@@ -166,6 +171,13 @@ mod tests {
                 400,
                 " bad \n",
                 AskError::Refused("it answers 400 Bad Request: bad".to_owned()),
+            ),
+            (
+                422,
+                "too many samples",
+                AskError::TooHard(
+                    "it answers 422 Unprocessable Entity: too many samples".to_owned(),
+                ),
             ),
             (
                 302,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::super::door;
+use super::super::learn::Scholar;
 use super::*;
 use crate::api::{API_VERSION, View};
 use crate::config::{EngineConfig, parse_runbook};
@@ -373,4 +374,89 @@ async fn what_a_clock_that_was_set_back_voids_is_not_written_down_as_approved() 
     let counts = (usize::from(refused.is_none()), bench.kept(approved));
     let approvals = bench.plan().approvals.len();
     assert_eq!(counts, (approvals, approvals), "{:?}", bench.plan().state);
+}
+
+/// A past that a server promises and never tells.
+async fn endless_past() -> (Past, tokio::net::TcpListener) {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = silent.local_addr().unwrap();
+    let text = format!("[[sources.promql]]\nurl = \"http://{at}\"\nselect = [\"up\"]\n");
+    let (config, _) = crate::config::parse(&text, "it.toml").unwrap();
+    let (registry, _queue) = signal_queue();
+    let clock = Arc::new(|| Clock::real().now());
+    let config = Arc::new(config);
+    let sources = crate::sources::Sources::new(Arc::clone(&config), &registry, clock);
+    let history = sources.history(Time::ZERO).expect("days of it");
+    let scholar = Scholar::new(&config, None);
+    (
+        Past::Learning(Box::new(Learning { history, scholar })),
+        silent,
+    )
+}
+
+#[tokio::test]
+async fn a_brake_ends_learning_and_is_obeyed() {
+    let (door, inbox) = door::door();
+    let mut core = Bench::new().core;
+    core.inbox = inbox;
+    let (past, _silent) = endless_past().await;
+    let (stop, stopping) = watch::channel(false);
+    let people = async {
+        let give = |role, what| {
+            let name = "mia".to_owned();
+            door.command(Actor { name, role }, what)
+        };
+        let incident = IncidentId(1);
+        let other = give(Role::Admin, Command::Acknowledge { incident }).await;
+        assert_eq!(other.unwrap().refused, Some(Refusal::Learning));
+        let brake = Command::KillSwitch { on: true };
+        let nobody = give(Role::Viewer, brake.clone()).await.unwrap().refused;
+        assert!(
+            !matches!(nobody, None | Some(Refusal::Learning)),
+            "{nobody:?}"
+        );
+        assert_eq!(give(Role::Admin, brake).await.unwrap().refused, None);
+        let is_stopped = door.query(Engine::automation_stopped).await;
+        assert!(is_stopped.unwrap());
+        stop.send_replace(true);
+    };
+    tokio::join!(Box::pin(core.run(past, stopping)), people);
+}
+
+#[tokio::test]
+async fn who_is_stopped_while_learning_keeps_what_fires_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = Bench::new().core;
+    core.checkpoints = Checkpoints::new(Some(folder.path())).unwrap();
+    let now = core.stamper.now();
+    let labels = Labels::from_pairs([("alertname", "Down")]).unwrap();
+    let fires = crate::model::FiringAlert {
+        alert: Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::from_pairs([("summary", "down")]).unwrap(),
+            starts_at: now.plus_ms(-7_200_000),
+            ends_at: now.plus_ms(7_200_000),
+            generator_url: None,
+        },
+        came: now.plus_ms(-3_600_000),
+    };
+    core.recalled = vec![Input::Recalled(Box::new(crate::model::Recalled {
+        alerts: vec![fires.clone()],
+        ..Default::default()
+    }))];
+    let (past, _silent) = endless_past().await;
+    let (stop, stopping) = watch::channel(true);
+    Box::pin(core.run(past, stopping)).await;
+    drop(stop);
+    let mut again = Engine::new(EngineConfig::default(), Vec::new());
+    let restored = super::super::checkpoints::restore(&mut again, folder.path());
+    let restored = restored.unwrap().expect("it was written");
+    assert_eq!(restored.alerts, [fires]);
+    assert!(
+        restored.at >= now,
+        "of the time it was written at: {}",
+        restored.at
+    );
+    assert_eq!(again.now(), Time::ZERO, "nothing was learned");
 }

@@ -42,8 +42,10 @@ const WHY_BYTES_MAX: u64 = 1_024;
 const CURSOR_EVERY: Duration = Duration::from_secs(5);
 /// A child that lived this long was well; its death is no reason to wait long.
 const WELL: Duration = Duration::from_mins(1);
-/// Deaths in a row after which a cursor is given up: the journal no longer knows it.
+/// Deaths in a row over the cursor after which it is given up: the journal no longer knows it.
 const DEATHS_MAX: u32 = 4;
+/// What the program says, beside that it cannot seek, when there is nothing to seek in.
+const NO_JOURNAL: &str = "No journal files were";
 /// Longest cursor that is believed, in bytes.
 const CURSOR_BYTES_MAX: usize = 512;
 /// Where the cursor is kept, in the data folder.
@@ -76,7 +78,9 @@ pub(super) async fn follow(
             backoff = Backoff::new();
             deaths = 0;
         }
-        deaths += 1;
+        if blames_cursor(&why) {
+            deaths += 1;
+        }
         if deaths >= DEATHS_MAX && place.next.take().is_some() {
             sender.lose(
                 1,
@@ -310,6 +314,12 @@ impl Drop for Place {
     }
 }
 
+/// Whether the child says that it was the cursor. A journal that is not there is no reason to forget where
+/// we were in it.
+fn blames_cursor(why: &str) -> bool {
+    why.contains("cursor") && !why.contains(NO_JOURNAL)
+}
+
 /// Whether a text is a cursor as journals write them, and no more.
 fn is_cursor(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=;-_".contains(&byte);
@@ -322,6 +332,29 @@ mod tests {
 
     fn config(text: &str) -> JournaldConfig {
         toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn only_a_death_over_the_cursor_speaks_against_it() {
+        let cases = [
+            (
+                "journalctl ended (exit status: 1): Failed to seek to cursor: Invalid argument",
+                true,
+            ),
+            (
+                "journalctl ended (exit status: 1): No journal files were found.\nFailed to seek to cursor: Invalid argument",
+                false,
+            ),
+            (
+                "journalctl ended (exit status: 1): No journal files were opened due to insufficient permissions.",
+                false,
+            ),
+            ("journalctl ended (signal: 9 (SIGKILL)): ", false),
+            ("journalctl is not installed", false),
+        ];
+        for (why, expected) in cases {
+            assert_eq!(blames_cursor(why), expected, "{why}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -100,12 +101,13 @@ impl Book {
         Ok(())
     }
 
-    /// Reads a matrix into `steps`; series without a name get `name`. Gives how many series could not
-    /// be used, and why the first could not.
+    /// Reads a matrix into `steps`; series without a name get `name`. Gives how many series, and points
+    /// of a time that was not asked for, could not be used, and why the first could not.
     pub(super) fn read(
         &mut self,
         body: &[u8],
         name: Option<&str>,
+        asked: RangeInclusive<Time>,
         steps: &mut Steps,
     ) -> Result<(u64, Option<String>), String> {
         let matrix: Matrix<'_> = data(body)?;
@@ -115,7 +117,12 @@ impl Book {
                 Ok(series) => {
                     for (at_s, Value(value)) in row.values {
                         let at = Time::from_ms((at_s * 1_000.0).round() as i64);
-                        if value.is_finite() {
+                        if !asked.contains(&at) {
+                            refused.0 += 1;
+                            let why =
+                                || format!("a point of {} was not asked for", at.to_rfc3339());
+                            refused.1.get_or_insert_with(why);
+                        } else if value.is_finite() {
                             let series = Arc::clone(&series);
                             let sample = Sample { series, at, value };
                             steps.entry(at).or_default().push(Signal::Sample(sample));
@@ -240,6 +247,8 @@ mod tests {
         .collect()
     }
 
+    const ALL: RangeInclusive<Time> = Time::ZERO..=Time::from_ms(i64::MAX);
+
     fn book() -> Book {
         Book::new([("env".to_owned(), "prod".to_owned())].into())
     }
@@ -253,7 +262,7 @@ mod tests {
         let mut book = book();
         book.learn_kinds(kinds).unwrap();
         let mut steps = Steps::new();
-        assert_eq!(book.read(body, None, &mut steps), Ok((0, None)));
+        assert_eq!(book.read(body, None, ALL, &mut steps), Ok((0, None)));
         let a = r#"a_total {"env": "prod", "exported_env": "theirs", "job": "shop"} Counter"#;
         let odd = r#"odd {"env": "prod", "job": "shop"} Counter -1000"#;
         let expected = vec![
@@ -268,16 +277,30 @@ mod tests {
     fn what_has_no_name_gets_the_given_one_or_none() {
         let body = br#"{"status":"success","data":{"result":[{"metric":{},"values":[[1,"2"]]}]}}"#;
         let mut steps = Steps::new();
-        let (refused, why) = book().read(body, None, &mut steps).unwrap();
+        let (refused, why) = book().read(body, None, ALL, &mut steps).unwrap();
         assert_eq!(
             (refused, why.map(|w| w.contains("`named`")), steps.len()),
             (1, Some(true), 0)
         );
-        assert_eq!(book().read(body, Some("errors"), &mut steps), Ok((0, None)));
+        let read = book().read(body, Some("errors"), ALL, &mut steps);
+        assert_eq!(read, Ok((0, None)));
         assert_eq!(
             told(&steps),
             [(1_000, r#"errors {"env": "prod"} Gauge 2"#.to_owned())]
         );
+    }
+
+    #[test]
+    fn a_point_that_was_not_asked_for_is_counted_and_not_taken() {
+        let body = br#"{"status":"success","data":{"result":[{"metric":{"__name__":"a"},
+            "values":[[9.999,"1"],[10,"2"],[20,"3"],[20.001,"4"],[1e300,"5"]]}]}}"#;
+        let mut steps = Steps::new();
+        let asked = Time::from_secs(10)..=Time::from_secs(20);
+        let read = book().read(body, None, asked, &mut steps);
+        let why = "a point of 1970-01-01T00:00:09.999Z was not asked for".to_owned();
+        assert_eq!(read, Ok((3, Some(why))));
+        let times: Vec<i64> = told(&steps).into_iter().map(|(at_ms, _)| at_ms).collect();
+        assert_eq!(times, [10_000, 20_000]);
     }
 
     #[test]
@@ -302,7 +325,7 @@ mod tests {
             ),
         ];
         for (body, expected) in cases {
-            let why = book().read(body.as_bytes(), None, &mut Steps::new());
+            let why = book().read(body.as_bytes(), None, ALL, &mut Steps::new());
             assert_eq!(why, Err(expected.to_owned()));
         }
     }
@@ -310,7 +333,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_end(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = book().read(&body, None, &mut Steps::new());
+            let _ = book().read(&body, None, ALL, &mut Steps::new());
             let _ = book().learn_kinds(&body);
         }
 
@@ -318,7 +341,7 @@ mod tests {
         fn any_value_written_is_read(value: f64) {
             let body = format!(r#"{{"status":"success","data":{{"result":[{{"metric":{{}},"values":[[1,"{value}"]]}}]}}}}"#);
             let mut steps = Steps::new();
-            prop_assert!(book().read(body.as_bytes(), Some("x"), &mut steps).is_ok());
+            prop_assert!(book().read(body.as_bytes(), Some("x"), ALL, &mut steps).is_ok());
             prop_assert_eq!(steps.len(), usize::from(value.is_finite()));
         }
     }

@@ -42,7 +42,7 @@ struct Puller {
     client: Client,
     url: Url,
     book: Book,
-    /// Series that could not be used since that was last told, and why the first could not.
+    /// Series and points that could not be used since that was last told, and why the first could not.
     refused: (u64, Option<String>),
 }
 
@@ -92,13 +92,18 @@ impl Puller {
             let body = match self.ask(query, from, to).await {
                 Ok(body) => body,
                 Err(AskError::TooLong) => return Err(PullError::TooMuch),
+                // A range may be too much to work out; a point that is will be asked for again.
+                Err(AskError::TooHard(_)) if to > from => return Err(PullError::TooMuch),
+                Err(AskError::TooHard(why)) => {
+                    return Err(PullError::Passing(format!("{query}: {why}")));
+                }
                 Err(AskError::Passing(why)) => return Err(PullError::Passing(why)),
                 Err(AskError::Refused(why)) => {
                     self.refuse(1, &format!("{query}: {why}"));
                     continue;
                 }
             };
-            match self.book.read(&body, name, &mut steps) {
+            match self.book.read(&body, name, from..=to, &mut steps) {
                 Ok((0, _)) => {}
                 Ok((count, why)) => {
                     self.refuse(count, &format!("{query}: {}", why.unwrap_or_default()));
@@ -208,7 +213,7 @@ impl Live {
         if oldest > self.next {
             let missed = oldest.since(self.next) / step_ms;
             let why = format!("{missed} points of each series are too old by now to be asked for");
-            self.sender.reject(1, &why);
+            self.lose(missed.unsigned_abs(), &why);
             self.next = oldest;
         }
         let latest = self.puller.latest(now);
@@ -236,13 +241,20 @@ impl Live {
                 self.points_max = (self.points_max / 2).max(1);
             }
             Err(PullError::TooMuch) => {
-                self.fail("the answer for a single point is too long: select fewer series")
-                    .await;
+                let why = "the answer for a single point is too long: select fewer series";
+                self.lose(1, why);
+                self.fail(why).await;
                 self.next = to.plus_ms(step_ms);
             }
             Err(PullError::Passing(why)) => self.fail(&why).await,
         }
         Some(())
+    }
+
+    /// Counts points that are given up: at least one series of each expression has them.
+    fn lose(&self, points: u64, why: &str) {
+        let expressions = self.puller.config.queries().count() as u64;
+        self.sender.lose(points * expressions, why);
     }
 
     async fn fail(&mut self, why: &str) {

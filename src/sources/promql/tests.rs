@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -26,6 +26,8 @@ struct Script {
     failures: AtomicU32,
     /// Answers that would hold more points of one series than this are too long.
     points_max: AtomicI64,
+    /// Refuses these with 422 instead of answering too long.
+    is_strict: AtomicBool,
     asked: Mutex<Vec<(i64, i64)>>,
 }
 
@@ -47,6 +49,11 @@ async fn server(script: Arc<Script>) -> String {
         }
         script.asked.lock().unwrap().push((start, end));
         if (end - start) / step >= script.points_max.load(Ordering::Relaxed) {
+            if script.is_strict.load(Ordering::Relaxed) {
+                let error =
+                    r#"{"status":"error","errorType":"execution","error":"too many samples"}"#;
+                return (StatusCode::UNPROCESSABLE_ENTITY, error).into_response();
+            }
             return "x"
                 .repeat(super::super::client::ANSWER_BYTES_MAX + 1)
                 .into_response();
@@ -142,8 +149,14 @@ fn texts(at: Time, batch: &Batch) -> impl Iterator<Item = String> {
 async fn the_past_is_the_same_in_whatever_pieces_it_comes() {
     let mut told = Vec::new();
     // Limits that make it ask in long and in short pieces, and a server that fails at first.
-    for (points_max, failures) in [(10_000, 0), (77, 0), (1_000, 2)] {
+    for (points_max, failures, is_strict) in [
+        (10_000, 0, false),
+        (77, 0, false),
+        (77, 0, true),
+        (1_000, 2, false),
+    ] {
         let script = script(points_max);
+        script.is_strict.store(is_strict, Ordering::Relaxed);
         script.failures.store(failures, Ordering::Relaxed);
         let url = server(Arc::clone(&script)).await;
         let config = config(&url, "interval_s = 60\ndelay_s = 0\nhistory_days = 1\n");
@@ -234,7 +247,34 @@ async fn the_present_goes_on_where_the_past_ended_and_never_further_back_than_is
             .why
             .starts_with("110 points of each series are too old")
     );
+    assert_eq!((row.dropped, row.rejected), (110, 0));
     pulling.abort();
+}
+
+#[tokio::test]
+async fn a_single_point_that_is_given_up_is_counted_and_one_that_may_come_is_not() {
+    for (is_strict, dropped, why) in [(false, 1, "too long"), (true, 0, "too many samples")] {
+        let script = script(0);
+        script.is_strict.store(is_strict, Ordering::Relaxed);
+        let url = server(Arc::clone(&script)).await;
+        let config = config(&url, "interval_s = 60\ndelay_s = 0\n");
+        let (registry, _queue) = signal_queue();
+        let mut live = Live {
+            puller: Puller::new(&config).unwrap(),
+            sender: registry.source("promql prometheus", Rhythm::Regular, ""),
+            clock: clock(),
+            next: Time::from_secs(NOW_S - 15),
+            points_max: POINTS_MAX,
+            backoff: Backoff::new(),
+            late_ms_max: 600_000,
+        };
+        assert_eq!(live.turn().await, Some(()));
+        let row = registry.rows(clock()()).remove(0);
+        assert_eq!((row.dropped, row.rejected), (dropped, 0));
+        let given_up_ms = live.next.since(Time::from_secs(NOW_S - 15));
+        assert_eq!(given_up_ms, dropped as i64 * 60_000);
+        assert!(row.detail.contains(why), "{row:?}");
+    }
 }
 
 proptest! {
