@@ -220,7 +220,7 @@ impl Engine {
     fn column_of(&self, ix: SeriesIx, window: Rows) -> Option<Column> {
         let row = self.intake.row(ix);
         // A scrape's own verdict is told as a loss.
-        if !row.is_judged() || roles::is_up(&row.series.name) {
+        if !row.is_judged() || roles::is_up(&row.series.name, &row.series.labels) {
             return None;
         }
         let kind = ColumnKind::of(row.role);

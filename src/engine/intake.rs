@@ -536,7 +536,7 @@ fn derive_of(series: &Series) -> Derive {
         return Derive::Held;
     }
     match series.kind {
-        SeriesKind::Gauge if roles::is_up(name) => Derive::Up,
+        SeriesKind::Gauge if roles::is_up(name, &series.labels) => Derive::Up,
         SeriesKind::Gauge => Derive::Gauge,
         SeriesKind::Counter if name.ends_with("_sum") => Derive::Mean,
         SeriesKind::Counter => Derive::Rate,

@@ -142,7 +142,7 @@ pub fn is_judged(name: &str) -> bool {
 pub fn role_of(series: &Series) -> MetricRole {
     let name = series.name.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if is_up(&name) {
+    if is_up(&name, &series.labels) {
         MetricRole::Availability
     } else if has(&ERRORS) || fails_by_status(&series.labels) {
         MetricRole::Errors
@@ -164,17 +164,24 @@ pub fn role_of(series: &Series) -> MetricRole {
 /// Names beside `…_up` of verdicts on whether something lives.
 const VERDICTS: [&str; 4] = ["up", "probe_success", "is_up", "alive"];
 /// Words that make something else of an `_up` after them: `scale_up`, `catch_up`.
-const UP_TO_SOMETHING: [&str; 12] = [
+const UP_TO_SOMETHING: [&str; 13] = [
     "scale", "scaled", "scaling", "catch", "follow", "warm", "back", "backed", "rolled", "clean",
-    "look", "step",
+    "look", "step", "network",
 ];
+
+/// Labels of a part of a host: that it is up says nothing of the host, and it may go down on purpose, as
+/// the network devices of containers do.
+const PART_LABELS: [&str; 2] = ["device", "interface"];
 
 /// Whether this is a verdict on whether something lives, as a scrape's own `up` and those of exporters
 /// on what they look after (`redis_up`): 1 it answers, 0 it does not. A series of this name that ever has
 /// another value is none.
-pub fn is_up(name: &str) -> bool {
+pub fn is_up(name: &str, labels: &Labels) -> bool {
     if VERDICTS.contains(&name) {
         return true;
+    }
+    if PART_LABELS.iter().any(|part| labels.get(part).is_some()) {
+        return false;
     }
     let Some(stem) = name.strip_suffix("_up").or(name.strip_suffix("_alive")) else {
         return false;
@@ -290,15 +297,24 @@ mod tests {
             "probe_success",
             "worker_alive",
         ];
-        assert!(verdicts.iter().all(|name| is_up(name)));
+        let none = Labels::empty();
+        assert!(verdicts.iter().all(|name| is_up(name, &none)));
+        for part in ["device", "interface"] {
+            let of_part = Labels::from_pairs([(part, "docker0")]).unwrap();
+            assert!(
+                is_up("up", &of_part) && !is_up("link_up", &of_part),
+                "{part}"
+            );
+        }
         let others = [
             "scale_up",
+            "node_network_up",
             "jobs_scaled_up",
             "messages_to_catch_up",
             "uptime",
             "group",
         ];
-        assert!(!others.iter().any(|name| is_up(name)));
+        assert!(!others.iter().any(|name| is_up(name, &none)));
         let missed = [
             "redis_hit_ratio",
             "hit_rate",
