@@ -37,6 +37,8 @@ const FAR: f64 = 4.0;
 const FAR_MS_MAX: f64 = 24.0 * 3_600_000.0;
 /// What is less full than this share is not near anything.
 const FULL_MIN: f64 = 0.5;
+/// At this share of its limit it has run out, as far as a gauge that wavers can say.
+const RUN_OUT: f64 = 0.99;
 /// Pages when it is at least this full …
 const FULL_PAGES: f64 = 0.8;
 /// … and ends within this, in milliseconds.
@@ -113,6 +115,8 @@ impl Engine {
             let series = SeriesIx(at as u32);
             match self.foresee(series) {
                 Some(foreseen) => self.tell_forecast(series, &foreseen),
+                // What was told has come true: full, it grows no more, and nothing is over.
+                None if self.has_run_out(series) => {}
                 None => self.note_no_growth(series),
             }
         }
@@ -133,6 +137,19 @@ impl Engine {
         if told.calm >= CALM_LOOKS {
             self.forget_forecast(series);
         }
+    }
+
+    /// Whether a resource that still tells of itself has nothing left.
+    fn has_run_out(&self, series: SeriesIx) -> bool {
+        let row = self.intake.row(series);
+        if row.is_silent || !self.forecasts.open.contains_key(&series) {
+            return false;
+        }
+        let Some(limit) = Limit::of(row, &self.intake) else {
+            return false;
+        };
+        let latest = row.history.latest();
+        latest.is_some_and(|latest| limit.in_use(f64::from(latest)) >= RUN_OUT * limit.most)
     }
 
     /// What is foreseen of a series, if it is a resource that runs out.

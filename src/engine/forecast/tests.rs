@@ -146,6 +146,19 @@ fn limits_are_told_by_series_beside_it() {
 }
 
 #[test]
+fn full_is_not_calm() {
+    let mut bench = Bench::new(("disk_used_ratio", Unit::Ratio), None);
+    let full = |minute: f64| (0.5 + 0.0025 * minute).min(1.0);
+    bench.minutes(195, full);
+    let told = bench.told();
+    assert!(told.as_ref().is_some_and(|(_, pages)| *pages), "{told:?}");
+    bench.minutes(60, full);
+    assert!(bench.told().is_some(), "full for an hour");
+    bench.minutes(10, |_| 0.4);
+    assert_eq!(bench.told(), None, "emptied");
+}
+
+#[test]
 fn what_does_not_run_out_is_not_told() {
     type Story = fn(f64) -> f64;
     let ratio = ("disk_used_ratio", Unit::Ratio);
