@@ -342,6 +342,6 @@ mod tests {
         let keys = |text: &str| parse_sequence(text).unwrap();
         assert_eq!(keymap.lookup(&keys("g")), Lookup::Prefix);
         assert_eq!(keymap.lookup(&keys("g g")), Lookup::Action(Action::Top));
-        assert_eq!(keymap.lookup(&keys("g z")), Lookup::Nothing);
+        assert_eq!(keymap.lookup(&keys("g 9")), Lookup::Nothing);
     }
 }
