@@ -101,14 +101,16 @@ impl Executors {
             Found::Gone => StepEventKind::Gone,
             Found::NotKnown => StepEventKind::NotKnown,
         };
-        self.lock().started.insert(run);
+        let mut runs = self.lock();
+        runs.started.insert(run);
+        runs.forget_old();
         StepEvent { run, kind }
     }
 
     /// Waits for the end of a run that was not started here, unless somebody does already.
     fn watch(&self, run: RunId, process: Process) {
         let cancelled = Arc::new(Notify::new());
-        if !self.lock().begin(run, Arc::clone(&cancelled)) {
+        if !self.lock().look_after(run, Arc::clone(&cancelled)) {
             return;
         }
         let this = self.clone();
@@ -144,13 +146,27 @@ impl Runs {
             return false;
         }
         self.cancel.insert(run, cancel);
+        self.forget_old();
+        true
+    }
+
+    /// Notes a run that goes on without us; `false` when somebody looks after it already. One that was
+    /// not found at first may be found later.
+    fn look_after(&mut self, run: RunId, cancel: Arc<Notify>) -> bool {
+        if self.cancel.contains_key(&run) {
+            return false;
+        }
+        self.cancel.insert(run, cancel);
+        true
+    }
+
+    fn forget_old(&mut self) {
         while self.started.len() > RUNS_REMEMBERED_MAX {
             let Some(oldest) = self.started.pop_first() else {
                 break;
             };
             self.forgotten = Some(oldest.plan);
         }
-        true
     }
 }
 

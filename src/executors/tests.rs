@@ -284,7 +284,12 @@ async fn an_orphan_is_found_watched_and_stopped_but_never_started_again() {
     child.wait().unwrap();
     assert_eq!(next().await, event(1, StepEventKind::Gone));
 
-    // Nobody had the time to write it down, and it does not listen to the polite signal.
+    // Nobody had the time to write it down, and it does not listen to the polite signal. That it was not
+    // found at first keeps nobody from looking after it.
+    assert_eq!(
+        executors.adopt(run_id(2), None),
+        event(2, StepEventKind::Gone)
+    );
     let mut child = orphan(run_id(2), &realm, "trap '' TERM; while :; do sleep 1; done");
     let kind = loop {
         // Between fork and exec it has no name yet.

@@ -9,6 +9,8 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,10 @@ const FLUSH_EVERY_MS: u64 = 500;
 
 /// What sled says when another process has the database; it has no kind of its own for that.
 const SLED_LOCKED: &str = "could not acquire lock";
+
+/// Tries to open a database that is locked, and the pause between two: two seconds in all.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 const KEY_HEAD: &str = "journal_head";
 const KEY_VERSION: &str = "version";
@@ -148,12 +154,23 @@ impl Db {
             .unwrap_or_else(|_| Err("sled could not recover it".to_owned()))
     }
 
+    /// Whoever holds the journal is alone: a database that is locked all the same is let go of by sled's
+    /// own threads in a moment, after the last use of it was dropped.
     fn try_open(folder: &Path) -> Result<Self, sled::Error> {
-        let sled = sled::Config::new()
+        let config = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()?;
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        let is_locked = |error: &sled::Error| error.to_string().contains(SLED_LOCKED);
+        let mut opened = config.open();
+        for _ in 0..LOCK_TRIES {
+            if !opened.as_ref().is_err_and(is_locked) {
+                break;
+            }
+            thread::sleep(LOCK_PAUSE);
+            opened = config.open();
+        }
+        let sled = opened?;
         Ok(Self {
             incidents: sled.open_tree("incidents")?,
             plans: sled.open_tree("plans")?,
