@@ -101,6 +101,10 @@ fn a_daemon_serves_lists_refuses_and_stops() {
         said,
         "{\"code\":1,\"error\":\"refused: there is no incident #7\"}\n"
     );
+    let unknown = served.run(&["approve", "5"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(unknown.status.code(), Some(1), "{said}");
+    assert_eq!(said, "stormglass: there is no plan 5\n");
     assert!(served.listen.starts_with("127.0.0.1:"), "{}", served.listen);
     assert_eq!(served.stop(), 0);
 }
@@ -186,7 +190,7 @@ fn failures_have_codes_and_say_what_to_do() {
     let cases: [(&[&str], i32, &str); 4] = [
         (&["incidents"], 1, "start one with `stormglass serve`"),
         (&["incidents", "--nonsense"], 2, "--nonsense"),
-        (&["approve", "1"], 2, "give --digest"),
+        (&["approve", "1"], 1, "start one with `stormglass serve`"),
         (&["show", "seven"], 2, "seven"),
     ];
     for (args, code, part) in cases {
@@ -203,6 +207,31 @@ fn failures_have_codes_and_say_what_to_do() {
         said.contains("c.toml:6") && said.contains("environment"),
         "{said}"
     );
+}
+
+#[test]
+fn a_bad_config_keeps_no_client_from_the_daemon() {
+    let served = Served::start();
+    write_config(served.dir.path(), "enviroment = \"x\"");
+    for arguments in [
+        &["plans"][..],
+        &["audit"],
+        &["audit", "verify"],
+        &["approve", "5"],
+    ] {
+        let output = served.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let code = i32::from(arguments[0] == "approve");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains("c.toml:5"), "{arguments:?}: {said}");
+        assert!(
+            said.contains("is not used but for"),
+            "{arguments:?}: {said}"
+        );
+    }
+    // A daemon is refused all the same.
+    assert_eq!(served.run(&["serve"]).status.code(), Some(2));
+    assert_eq!(served.stop(), 0);
 }
 
 #[test]

@@ -422,7 +422,8 @@ fn loading_empty_stale_and_error() {
         snap_view(console, |view| {
             view.automation_stopped = true;
             view.banner =
-                "The database was damaged and is being rebuilt from the journal.".to_owned();
+                "database rebuilt from 23 records (was damaged); the old one is now db.damaged-1"
+                    .to_owned();
         });
     });
 }

@@ -105,7 +105,7 @@ pub async fn attach(common: &Common, args: AttachArgs) -> Result<(), Failure> {
         socket: args.address.or(args.url).or_else(|| common.socket.clone()),
         ..common.clone()
     };
-    let place = Place::find(&common)?;
+    let place = Place::find_for_client(&common)?;
     // A daemon that does not answer is told of before the screen is taken, where it can be read.
     Client::new(place.address.clone())?.view().await?;
     open(place.address.clone(), &place.config, &args.look).await
@@ -117,7 +117,7 @@ pub async fn wall(common: &Common, args: WallArgs) -> Result<(), Failure> {
         socket: args.address.or_else(|| common.socket.clone()),
         ..common.clone()
     };
-    let place = Place::find(&common)?;
+    let place = Place::find_for_client(&common)?;
     Client::new(place.address.clone())?.view().await?;
     let options = TuiOptions {
         theme: args.theme.or_else(|| place.config.theme.clone()),
@@ -144,11 +144,13 @@ fn hours(text: &str) -> Result<(u8, u8), String> {
 
 /// `stormglass` without a command: attaches if a daemon answers, else brings its own.
 pub async fn run(common: &Common, look: &LookArgs) -> Result<(), Failure> {
-    let place = Place::find(common)?;
+    let place = Place::find_for_client(common)?;
     let client = Client::new(place.address.clone())?;
     match client.view().await {
         Ok(_) => open(place.address.clone(), &place.config, look).await,
         Err(ClientError::Unreachable { .. }) if matches!(place.address, Address::Socket(_)) => {
+            // A daemon of its own needs the whole config.
+            let place = Place::find(common)?;
             let daemon = serve::start(&place).await?;
             on_own(daemon, &place.config, look).await
         }

@@ -29,7 +29,7 @@ struct KeyRow {
 pub fn run(common: &Common, args: &KeysArgs) -> Result<(), Failure> {
     let name = match &args.keymap {
         Some(name) => name.clone(),
-        None => Place::find(common)?
+        None => Place::find_for_client(common)?
             .config
             .keymap
             .unwrap_or_else(|| DEFAULT_KEYMAP.to_owned()),

@@ -70,6 +70,12 @@ impl Failure {
         Self { message, code: 2 }
     }
 
+    /// Prints it as a warning: things go on, as `but` says.
+    pub fn warn(&self, but: &str) {
+        self.report(false);
+        eprintln!("stormglass: {but}");
+    }
+
     /// Prints it on the error stream and gives the exit code; as one JSON object for whoever asked for
     /// JSON.
     pub fn report(&self, as_json: bool) -> ExitCode {

@@ -35,9 +35,38 @@ impl Place {
     pub fn find(common: &Common) -> Result<Self, Failure> {
         let file = config_file(common);
         let (config, warnings) = match &file {
-            Some(path) => read(path)?,
+            Some(path) => parse(path, &text_of(path)?)?,
             None => (Config::default(), Vec::new()),
         };
+        Self::of(common, file, config, warnings)
+    }
+
+    /// The same for a client, which needs little of the config: a mistake elsewhere in the file is told,
+    /// and does not keep anybody from the daemon that runs.
+    pub fn find_for_client(common: &Common) -> Result<Self, Failure> {
+        let file = config_file(common);
+        let config = match &file {
+            Some(path) => {
+                let text = text_of(path)?;
+                match parse(path, &text) {
+                    Ok((config, _)) => config,
+                    Err(failure) => {
+                        failure.warn("the config is not used but for socket, data, theme and keys");
+                        for_client(&text)
+                    }
+                }
+            }
+            None => Config::default(),
+        };
+        Self::of(common, file, config, Vec::new())
+    }
+
+    fn of(
+        common: &Common,
+        file: Option<PathBuf>,
+        config: Config,
+        warnings: Vec<Warning>,
+    ) -> Result<Self, Failure> {
         let data_dir = common
             .data_dir
             .clone()
@@ -77,7 +106,7 @@ impl Place {
 
 /// A client of the daemon that the options and the config name.
 pub fn client(common: &Common) -> Result<Client, Failure> {
-    Ok(Client::new(Place::find(common)?.address)?)
+    Ok(Client::new(Place::find_for_client(common)?.address)?)
 }
 
 /// An address as written, with the token of the options or the environment.
@@ -113,10 +142,26 @@ fn config_file(common: &Common) -> Option<PathBuf> {
         .or_else(|| default_config_file().filter(|path| path.exists()))
 }
 
-fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
+fn text_of(path: &Path) -> Result<String, Failure> {
     let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read the config {name}: {error}")))?;
-    config::parse(&text, &name.to_string())
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the config {name}: {error}")))
+}
+
+/// What a client needs of a config that is refused as a whole, as far as it can be read.
+fn for_client(text: &str) -> Config {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    let text_at = |key: &str| Some(table.get(key)?.as_str()?.to_owned());
+    Config {
+        socket: text_at("socket").map(PathBuf::from),
+        data_dir: text_at("data_dir").map(PathBuf::from),
+        theme: text_at("theme"),
+        keymap: text_at("keymap"),
+        ..Config::default()
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<(Config, Vec<Warning>), Failure> {
+    config::parse(text, &path.display().to_string())
         .map_err(|error| Failure::usage(error.messages.join("\n")))
 }

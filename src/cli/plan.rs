@@ -162,8 +162,9 @@ pub async fn approve(common: &Common, args: &ApproveArgs) -> Result<(), Failure>
     let digest = if let Some(digest) = &args.digest {
         digest.clone()
     } else {
-        can_be_asked(common, plan)?;
+        // That there is no such plan matters more than how it is agreed to.
         let known = find(client(common)?.plans().await?, plan)?;
+        can_be_asked(common, plan)?;
         shown_and_agreed(common, known, "approve exactly this").await?
     };
     give(common, Command::Approve { plan, digest }, &done).await
@@ -293,7 +294,7 @@ fn page(plan: &Plan, now: Time) -> String {
         clock(plan.expires, now)
     ));
     line(format!(
-        "tried {} times on this target, helped {}",
+        "tried {} times on this target before, helped {}",
         plan.tried, plan.worked
     ));
     for past in &plan.before {
@@ -321,8 +322,13 @@ fn page(plan: &Plan, now: Time) -> String {
         }
     }
     line(format!(
-        "verified by {} recovering within {} s",
+        "verified by {}{} and the incident's first suspect recovering within {} s",
         safe(plan.verify.watch.as_str()),
+        if plan.target == plan.verify.watch {
+            String::new()
+        } else {
+            format!(", {}", safe(plan.target.as_str()))
+        },
         plan.verify.recover_within_ms / 1_000
     ));
     if let Some(check) = &plan.verify.check {

@@ -10,13 +10,15 @@ use super::output::{
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
-    Hypothesis, Incident, IncidentId, PathNode, Similar, SuspectRole, Time, counted,
+    Hypothesis, Incident, IncidentId, PathNode, Similar, SuspectRole, Time, TimelineEntry, counted,
 };
 
 /// Findings printed.
 const FINDINGS_SHOWN: usize = 20;
-/// Timeline entries printed, the latest.
-const TIMELINE_SHOWN: usize = 40;
+/// Timeline entries printed: how it began …
+const TIMELINE_FIRST: usize = 15;
+/// … and the latest.
+const TIMELINE_LAST: usize = 25;
 /// Suspects printed.
 const SUSPECTS_SHOWN: usize = 5;
 
@@ -26,6 +28,9 @@ pub struct ShowArgs {
     /// Number of the incident
     #[arg(value_parser = incident_number)]
     id: u64,
+    /// The whole timeline, however long
+    #[arg(long)]
+    all: bool,
 }
 
 pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
@@ -35,7 +40,7 @@ pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
     if common.json {
         return print_json(&told(&detail)?);
     }
-    print(&page(&detail, now))
+    print(&page(&detail, now, args.all))
 }
 
 /// The incident as the API gives it, with the summary in plain words beside it.
@@ -47,7 +52,7 @@ fn told(detail: &IncidentDetail) -> Result<Value, Failure> {
     Ok(whole)
 }
 
-fn page(detail: &IncidentDetail, now: Time) -> String {
+fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     let mut text = head(&detail.incident, now);
     let told = narrative(&detail.incident, &detail.plans, &|at| clock(at, now));
     section(&mut text, "In words", told.iter(), |words| safe(words));
@@ -88,9 +93,14 @@ fn page(detail: &IncidentDetail, now: Time) -> String {
         incident.grouping.iter(),
         |why| safe(why),
     );
-    let skipped = incident.timeline.len().saturating_sub(TIMELINE_SHOWN);
-    let timeline = incident.timeline.iter().skip(skipped);
-    section(&mut text, "Timeline", timeline, |entry| {
+    let timeline = timeline(incident, now, all);
+    section(&mut text, "Timeline", timeline.iter(), String::clone);
+    text
+}
+
+/// How it began and what came last; what is left out between is said.
+fn timeline(incident: &Incident, now: Time, all: bool) -> Vec<String> {
+    let told = |entry: &TimelineEntry| {
         let entity = entry.entity.as_ref().map_or("", |e| e.as_str());
         format!(
             "{} {:<10} {} {}",
@@ -99,8 +109,24 @@ fn page(detail: &IncidentDetail, now: Time) -> String {
             safe(entity),
             safe(&entry.text)
         )
-    });
-    text
+    };
+    let mut lines: Vec<String> = incident.timeline.iter().map(told).collect();
+    let last = lines.len().saturating_sub(TIMELINE_LAST);
+    if !all && last > TIMELINE_FIRST {
+        let left_out = last - TIMELINE_FIRST;
+        let note = format!(
+            "… {} left out here: --all / --json",
+            counted(left_out as u64, "entry", "entries")
+        );
+        lines.splice(TIMELINE_FIRST..last, [note]);
+    }
+    if incident.timeline_dropped > 0 {
+        lines.push(format!(
+            "and {} that did not fit",
+            incident.timeline_dropped
+        ));
+    }
+    lines
 }
 
 fn head(incident: &Incident, now: Time) -> String {
@@ -245,5 +271,47 @@ fn section<T>(
     line(text, &format!("\n{}", styled(heading, Style::Bold)));
     for item in items {
         line(text, &format!("  {}", show(item)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EntityId, Lane};
+
+    #[test]
+    fn a_long_timeline_keeps_its_beginning_and_says_what_it_leaves_out() {
+        let at = Time::from_secs(1_768_392_000);
+        let mut incident = Incident::opened(IncidentId(1), EntityId::parse("cart"), at, at);
+        let entry = |n: usize| TimelineEntry {
+            at,
+            lane: Lane::Person,
+            entity: None,
+            text: format!("note {n}.").into(),
+        };
+        let cases = [
+            (40, 40, None),
+            (41, 41, Some("1 entry")),
+            (90, 41, Some("50 entries")),
+        ];
+        for (count, lines, left_out) in cases {
+            incident.timeline = (0..count).map(entry).collect();
+            let told = timeline(&incident, at, false);
+            assert_eq!(told.len(), lines, "{count}");
+            assert!(told[0].ends_with("note 0."), "{told:?}");
+            assert!(told[lines - 1].ends_with(&format!("note {}.", count - 1)));
+            let note = left_out.map(|n| format!("… {n} left out here: --all / --json"));
+            assert_eq!(
+                told.iter().find(|line| line.starts_with('…')),
+                note.as_ref()
+            );
+            assert_eq!(timeline(&incident, at, true).len(), count);
+        }
+        let detail = IncidentDetail {
+            incident,
+            plans: Vec::new(),
+        };
+        let json = told(&detail).unwrap()["incident"]["timeline"].to_string();
+        assert!((0..90).all(|n| json.contains(&format!("note {n}."))));
     }
 }

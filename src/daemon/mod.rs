@@ -519,7 +519,7 @@ fn recover(
     banners.extend(unknown);
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
-    let _ = notices.set(Origin::Recovery, &banners.join(" "));
+    let _ = notices.set(Origin::Recovery, &banners.join(" · "));
     Ok(Recovered {
         engine,
         ledger,

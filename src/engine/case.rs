@@ -436,7 +436,7 @@ fn share_failures(columns: &mut [Column]) {
         let mut found = columns
             .iter()
             .enumerate()
-            .filter(|(_, c)| c.kind == kind && c.unit == Unit::None)
+            .filter(|(_, c)| c.kind == kind && matches!(c.unit, Unit::None | Unit::PerSecond))
             .map(|(at, _)| at);
         found.next().filter(|_| found.next().is_none())
     };

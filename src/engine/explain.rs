@@ -48,6 +48,11 @@ pub fn band(band: Band, unit: Unit) -> String {
     if low == high {
         return low;
     }
+    if let (Some(number), true) = (low.strip_suffix("/s"), high.ends_with("/s"))
+        && !number.contains(' ')
+    {
+        return format!("{number}–{high}");
+    }
     match (low.rsplit_once(' '), high.rsplit_once(' ')) {
         (Some((number, a)), Some((_, b))) if a == b => format!("{number}–{high}"),
         _ => format!("{low}–{high}"),
@@ -178,6 +183,20 @@ mod tests {
                 band(80.0, 80.0),
                 Unit::None,
                 "http requests 12, expected 80, since 12:03",
+            ),
+            (
+                "http_requests_errors_total",
+                2.4,
+                band(0.0, 1.34),
+                Unit::PerSecond,
+                "http requests errors 2.4/s, expected 0–1.34/s, since 12:03",
+            ),
+            (
+                "network_receive_bytes_total",
+                4e6,
+                band(1e6, 2e6),
+                Unit::BytesPerSecond,
+                "network receive 4 MB/s, expected 1–2 MB/s, since 12:03",
             ),
         ];
         for (name, seen, expected, unit, text) in cases {

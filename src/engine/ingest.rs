@@ -189,7 +189,16 @@ impl Engine {
 
     pub(super) fn put_change(&mut self, change: &Change) {
         let entity = self.entities.intern(&change.entity);
-        self.changes.take(entity, change);
+        let is_first = !self.changes.seen_any();
+        let is_new = self.changes.take(entity, change);
+        self.with_correlator(|correlator, world| {
+            if is_first {
+                correlator.on_first_change();
+            }
+            if is_new {
+                correlator.on_change(entity, change, world);
+            }
+        });
     }
 
     /// Runs `act` on the correlator with the rest of the engine as its world.

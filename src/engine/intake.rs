@@ -544,11 +544,13 @@ fn derive_of(series: &Series) -> Derive {
     }
 }
 
-/// A rate of seconds is a share; other rates and means keep the unit of the series.
+/// A rate of seconds is a share, other rates are per second; means keep the unit of the series.
 fn unit_after(series: &Series, derive: Derive) -> Unit {
     match (derive, roles::unit_of(series)) {
         (Derive::Rate | Derive::PerSecond, Unit::Seconds) => Unit::Ratio,
         (Derive::Rate | Derive::PerSecond, Unit::Milliseconds) => Unit::None,
+        (Derive::Rate | Derive::PerSecond, Unit::None) => Unit::PerSecond,
+        (Derive::Rate | Derive::PerSecond, Unit::Bytes) => Unit::BytesPerSecond,
         (_, unit) => unit,
     }
 }

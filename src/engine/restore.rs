@@ -98,7 +98,13 @@ impl Engine {
     fn restore_incident(&mut self, mut incident: Incident) {
         self.now = self.now.max(incident.updated);
         let updated = incident.updated;
+        let mut onsets = BTreeMap::new();
         for finding in &mut incident.findings {
+            if finding.is_open() {
+                let entity = self.entities.intern(&finding.entity);
+                let onset = onsets.entry(entity).or_insert(finding.since);
+                *onset = finding.since.min(*onset);
+            }
             finding.ended.get_or_insert(updated);
         }
         incident.impact.findings_open = 0;
@@ -110,7 +116,7 @@ impl Engine {
             .map(|finding| self.entities.intern(&finding.entity))
             .chain([root])
             .collect();
-        self.correlator.restore(incident, members, root);
+        self.correlator.restore(incident, members, onsets, root);
     }
 }
 
@@ -244,8 +250,8 @@ mod tests {
     use crate::config::EngineConfig;
     use crate::engine::correlate::UNHEARD_MS;
     use crate::model::{
-        Alert, Batch, Coordinate, Duty, Effect, Fingerprint, Input, Labels, Recalled, Refusal,
-        Signal, SourceId, Stamped, Time,
+        Alert, Batch, Change, ChangeKind, Coordinate, Duty, Effect, Fingerprint, Input, Labels,
+        Recalled, Refusal, Signal, SourceId, Stamped, SuspectKind, Time,
     };
 
     const START: Time = Time::from_secs(1_768_392_000);
@@ -357,6 +363,71 @@ mod tests {
         assert_eq!(life.only().phase, Phase::Mitigated);
         assert_eq!(life.says("nothing was heard of it since the restart"), 1);
         assert_eq!(life.says("back to normal"), 0);
+    }
+
+    fn change(life: &mut Life, title: &str, after_s: i64) -> Change {
+        let change = Change {
+            id: title.into(),
+            at: START.plus_ms(after_s * 1_000),
+            kind: ChangeKind::Deploy,
+            entity: EntityId::parse("service/cart"),
+            title: title.into(),
+            version: None,
+            previous_version: None,
+            by: None,
+            labels: Labels::empty(),
+        };
+        let signals = vec![Signal::Change(Box::new(change.clone()))];
+        let source = SourceId::new("changes");
+        life.step(Input::Signals(Batch { source, signals }));
+        change
+    }
+
+    #[test]
+    fn changes_are_told_at_once_and_once_and_the_right_one_is_blamed() {
+        let mut life = Life::begin();
+        let before = change(&mut life, "cart v9", -2);
+        life.alert();
+        life.ticks(20);
+        // Another one, during the outage.
+        let after = change(&mut life, "cart v10", 15);
+        let told = |life: &Life| [life.says("cart v9"), life.says("cart v10")];
+        assert_eq!(told(&life), [1, 1]);
+        life.ticks(90);
+        let blamed = |life: &Life| {
+            let hypotheses = life.only().diagnosis.hypotheses.iter();
+            let causes = hypotheses.filter_map(|hypothesis| match &hypothesis.cause {
+                SuspectKind::Change { title, .. } => Some(title.to_string()),
+                _ => None,
+            });
+            causes.collect::<Vec<_>>()
+        };
+        assert_eq!(blamed(&life), ["cart v9"]);
+        life.restart();
+        let recalled = Recalled {
+            changes: vec![before, after],
+            ..Recalled::default()
+        };
+        life.step(Input::Recalled(Box::new(recalled)));
+        life.alert();
+        life.ticks(30);
+        assert_eq!(told(&life), [1, 1], "{:#?}", life.only().timeline);
+        assert_eq!(blamed(&life), ["cart v9"]);
+    }
+
+    #[test]
+    fn the_first_change_ends_that_none_are_told() {
+        let mut life = Life::begin();
+        life.alert();
+        life.ticks(30);
+        let blind = |life: &Life| {
+            let mut not_seen = life.only().diagnosis.not_seen.iter();
+            not_seen.any(|line| line.starts_with("no feed of changes"))
+        };
+        assert!(blind(&life));
+        change(&mut life, "cart v9", 25);
+        life.ticks(60);
+        assert!(!blind(&life));
     }
 
     #[test]

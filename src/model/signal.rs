@@ -87,6 +87,10 @@ pub enum Unit {
     Ratio,
     /// A share from 0 to 100.
     Percent,
+    /// So many a second.
+    PerSecond,
+    /// Bytes a second.
+    BytesPerSecond,
 }
 
 /// What a series says of its entity; decides the bad direction and how it weighs in diagnosis.

@@ -161,21 +161,20 @@ impl Opened {
     fn tell_journal(&mut self, path: &Path, found: &journal::Opened) {
         if let Some(torn) = &found.torn {
             self.tell(format!(
-                "{}: the last append did not finish; its {} bytes are now in {}",
-                path.display(),
+                "journal: the last append did not finish; its {} bytes are now in {}",
                 torn.bytes,
                 torn.moved_to.display()
             ));
         }
         if found.end_unknown {
             self.tell(format!(
-                "{}.head is missing: whether lines of the journal were cut off cannot be told",
+                "journal: whether lines were cut off cannot be told, {}.head is missing",
                 path.display()
             ));
         }
         if let Some(broken) = &found.broken {
             self.tell(format!(
-                "{}: {broken}: somebody or something altered the journal",
+                "journal: {broken} — run `stormglass audit verify` ({})",
                 path.display()
             ));
         }
@@ -188,12 +187,11 @@ impl Opened {
             Found::Whole => self.compare_heads(&db, path, head),
             Found::Missing if head.lines == 0 => {}
             Found::Missing => self.tell(format!(
-                "the database was missing: rebuilt from {} records of the journal",
+                "database rebuilt from {} records (was missing)",
                 head.lines
             )),
             Found::Damaged { moved_to, why } => self.tell(format!(
-                "the database was damaged ({why}): rebuilt from {} records of the journal, the \
-                 damaged one is now {}",
+                "database rebuilt from {} records (was damaged); the old one is now {}: {why}",
                 head.lines,
                 moved_to.display()
             )),
@@ -217,10 +215,10 @@ impl Opened {
         let missing = noted.lines > head.lines;
         if missing || (noted.lines == head.lines && noted.hash != head.hash) {
             self.tell(format!(
-                "{}: the database remembers {} lines ending in another way: the journal was cut \
-                 or replaced",
-                path.display(),
-                noted.lines
+                "journal: cut or replaced — run `stormglass audit verify`; the database remembers {} \
+                 lines ending in another way ({})",
+                noted.lines,
+                path.display()
             ));
         }
     }

@@ -64,7 +64,7 @@ fn a_missing_database_is_rebuilt_and_told() {
     let (store, opened) = Store::open(folder.path()).unwrap();
     assert_eq!(
         opened.banners,
-        ["the database was missing: rebuilt from 3 records of the journal"]
+        ["database rebuilt from 3 records (was missing)"]
     );
     assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
 }
@@ -89,7 +89,7 @@ fn a_damaged_database_is_set_aside_rebuilt_and_told() {
         assert_eq!(opened.banners.len(), 1, "{name}: {:?}", opened.banners);
         let banner = &opened.banners[0];
         assert!(
-            banner.starts_with("the database was damaged ("),
+            banner.starts_with("database rebuilt from 3 records (was damaged); "),
             "{name}: {banner}"
         );
         assert!(folder.path().join("db.damaged-1").exists(), "{name}");

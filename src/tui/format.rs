@@ -91,6 +91,8 @@ pub fn value(value: f64, unit: Unit) -> String {
         Unit::Bytes => scaled(value, 1_024.0, &["B", "KiB", "MiB", "GiB", "TiB"]),
         Unit::Ratio => format!("{}%", short(value * 100.0)),
         Unit::Percent => format!("{}%", short(value)),
+        Unit::PerSecond => self::value(value, Unit::None) + "/s",
+        Unit::BytesPerSecond => self::value(value, Unit::Bytes) + "/s",
     }
 }
 
@@ -181,6 +183,9 @@ mod tests {
             (12_400.0, Unit::None, "12.4k"),
             (0.0, Unit::None, "0"),
             (f64::NAN, Unit::None, "none"),
+            (2.4, Unit::PerSecond, "2.4/s"),
+            (f64::NAN, Unit::PerSecond, "none"),
+            (1_610_612_736.0, Unit::BytesPerSecond, "1.5GiB/s"),
         ];
         for (number, unit, expected) in cases {
             assert_eq!(value(number, unit), expected);

@@ -60,6 +60,8 @@ pub struct Held {
     pub hearing: Hearing,
     /// Whether a person said what belongs to it: then it is not split by itself.
     pub is_pinned: bool,
+    /// Since when members were odd when a restart forgot it.
+    pub onsets: BTreeMap<EntityIx, Time>,
     /// Reasons and plans for which there was no room.
     pub untold: u64,
     alerts_firing: u32,
@@ -123,11 +125,18 @@ impl Book {
     }
 
     /// Puts back an incident from the journal.
-    pub fn restore(&mut self, incident: Incident, members: BTreeSet<EntityIx>, root: EntityIx) {
+    pub fn restore(
+        &mut self,
+        incident: Incident,
+        members: BTreeSet<EntityIx>,
+        onsets: BTreeMap<EntityIx, Time>,
+        root: EntityIx,
+    ) {
         self.last_id = self.last_id.max(incident.id.0);
         let joined = incident.updated;
         let mut held = Held::new(incident, root, joined);
         held.members = members;
+        held.onsets = onsets;
         held.quiet_since = Some(joined);
         if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {
             held.hearing = Hearing::Waiting;
@@ -337,6 +346,7 @@ impl Held {
             alert_severity: None,
             hearing: Hearing::Heard,
             is_pinned: false,
+            onsets: BTreeMap::new(),
             untold: 0,
             alerts_firing: 0,
             findings_open: BTreeSet::new(),
@@ -392,7 +402,13 @@ impl Held {
         let timeline = &mut self.incident.timeline;
         if timeline.len() >= TIMELINE_ENTRIES_MAX {
             self.incident.timeline_dropped += 1;
-            return;
+            // What people wrote is worth more than one more signal of many.
+            let is_signal =
+                |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
+            match timeline.iter().rposition(is_signal) {
+                Some(last) if lane == Lane::Person => drop(timeline.remove(last)),
+                _ => return,
+            }
         }
         let place = timeline.partition_point(|entry| entry.at <= at);
         timeline.insert(
@@ -424,6 +440,13 @@ impl Held {
         } else {
             self.untold += 1;
         }
+    }
+
+    /// Since when a member was odd that is seen again for the first time since a restart.
+    pub fn onset_before_restart(&mut self, entity: EntityIx) -> Option<Time> {
+        let onset = self.onsets.remove(&entity)?;
+        // Later it is odd anew.
+        (self.hearing == Hearing::Waiting).then_some(onset)
     }
 
     /// Whether some of it ended without recovery: its level is the new normal.

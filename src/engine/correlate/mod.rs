@@ -23,6 +23,7 @@ mod split;
 mod stages;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -58,8 +59,6 @@ const STORM_INCIDENTS: usize = 50;
 const STORM_MS: i64 = 60_000;
 /// Alert names remembered for "the same alert elsewhere".
 const ALERT_NAMES_MAX: usize = 4_096;
-/// Changes to a member are told in the timeline if they came this long before the incident began.
-const CHANGES_TOLD_MS: i64 = 60 * 60_000;
 
 /// Everything correlation reads, and the tables it marks.
 pub struct World<'a> {
@@ -473,20 +472,13 @@ impl Correlator {
             return;
         };
         held.join(entity, why, world.now);
-        let began = held.incident.began;
-        for change in world
-            .changes
-            .between(entity, began.plus_ms(-CHANGES_TOLD_MS), world.now)
-        {
-            held.tell(
-                change.at,
-                Lane::Change,
-                Some(change.entity.clone()),
-                &format!("{}: {}", change.kind.as_str(), change.title),
-            );
-        }
+        told::tell_changes(held, entity, world);
         if let Some(condition) = self.conditions.get_mut(entity) {
             condition.incident = Some(incident);
+            // Seen again only after a restart, it was odd before that.
+            if let Some(onset) = held.onset_before_restart(entity) {
+                condition.onset = condition.onset.min(onset);
+            }
         }
         self.last_incident.insert(entity, incident);
     }

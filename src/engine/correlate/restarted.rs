@@ -1,7 +1,7 @@
 //! After a restart: incidents from the journal, whose signals are not in it. Silence is no health, so
 //! senders get their time to speak before anything is taken for over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Correlator, Hearing, Held, MERGED_MAX};
 use crate::engine::entities::EntityIx;
@@ -13,11 +13,17 @@ pub const UNHEARD_MS: i64 = 5 * 60_000;
 
 impl Correlator {
     /// Puts back an incident from the journal; its entities find it again when they are sick.
-    pub fn restore(&mut self, incident: Incident, members: BTreeSet<EntityIx>, root: EntityIx) {
+    pub fn restore(
+        &mut self,
+        incident: Incident,
+        members: BTreeSet<EntityIx>,
+        onsets: BTreeMap<EntityIx, Time>,
+        root: EntityIx,
+    ) {
         for member in &members {
             self.last_incident.insert(*member, incident.id);
         }
-        self.book.restore(incident, members, root);
+        self.book.restore(incident, members, onsets, root);
     }
 
     /// Takes from the journal that an incident is part of another.

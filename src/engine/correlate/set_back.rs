@@ -32,6 +32,9 @@ impl Book {
             back.past_if(&mut held.quiet_since);
             back.past_if(&mut held.diagnosed);
             back.past_if(&mut held.summed);
+            for onset in held.onsets.values_mut() {
+                back.past(onset);
+            }
             let incident = &mut held.incident;
             back.past(&mut incident.began);
             back.past(&mut incident.opened);

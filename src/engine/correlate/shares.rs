@@ -162,8 +162,8 @@ fn harm_of(entity: EntityIx, began: Time, now: Time, evidence: Evidence<'_>) -> 
     for level in lately_of(entity, MetricRole::Errors, began, now, evidence) {
         let worse = (level.lately - level.usual).max(0.0);
         let share = match level.unit {
-            Unit::None if requests > 0.0 => worse / requests,
-            Unit::None => 0.0,
+            Unit::None | Unit::PerSecond if requests > 0.0 => worse / requests,
+            Unit::None | Unit::PerSecond => 0.0,
             unit => worse * base_units(unit),
         };
         harm.failing = f64::max(harm.failing, share.min(1.0));

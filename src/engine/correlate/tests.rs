@@ -1,12 +1,13 @@
 //! The correlator on small towns: findings in, incidents and their reasons out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::engine::findings::{Key, Observation};
 use crate::engine::recovery;
 use crate::model::{
-    Band, Change, ChangeKind, Check, Direction, EntityId, Labels, MetricRole, Provenance, Unit,
+    Band, Change, ChangeKind, Check, Direction, EntityId, Incident, Labels, MetricRole, Provenance,
+    Unit,
 };
 
 /// Noon of some day.
@@ -409,4 +410,21 @@ fn a_persons_word_stands_and_can_be_taken_back() {
     town.odd("store", Latency, true, 5);
     town.until(120);
     assert_eq!(town.incidents().len(), 2, "{:?}", town.incidents());
+}
+
+#[test]
+fn what_was_odd_before_a_restart_is_odd_since_then() {
+    let mut town = Town::new(&[]);
+    let cart = town.place("cart");
+    let (began, now) = (NOON.plus_ms(-60_000), NOON);
+    let incident = Incident::opened(IncidentId(4), EntityId::parse("cart"), began, now);
+    let onsets = BTreeMap::from([(cart, began)]);
+    town.correlator
+        .restore(incident, BTreeSet::from([cart]), onsets, cart);
+    // Its detector notices anew, as if it had just begun.
+    town.odd("cart", Latency, true, 0);
+    town.until(20);
+    assert_eq!(town.incidents(), [(4, "cart", vec!["cart"])]);
+    let onset = town.correlator.conditions().get(cart).map(|c| c.onset);
+    assert_eq!(onset, Some(began));
 }

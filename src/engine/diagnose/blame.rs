@@ -281,7 +281,11 @@ fn node_harm(node: &Node<'_>, family: Family, weights: &RowWeights) -> Harm {
         let worse = ((now - reference) * sign).max(0.0);
         let per_request = match (column.kind, column.unit, requests) {
             // A count of failures rather than a share of requests.
-            (ColumnKind::Errors, Unit::None, Some(requests)) if requests > 0.0 => worse / requests,
+            (ColumnKind::Errors, Unit::None | Unit::PerSecond, Some(requests))
+                if requests > 0.0 =>
+            {
+                worse / requests
+            }
             _ => worse * column.base_units(),
         };
         z_sum +=

@@ -270,7 +270,12 @@ pub fn base_units(unit: Unit) -> f64 {
     match unit {
         Unit::Milliseconds => 0.001,
         Unit::Percent => 0.01,
-        Unit::None | Unit::Seconds | Unit::Bytes | Unit::Ratio => 1.0,
+        Unit::None
+        | Unit::Seconds
+        | Unit::Bytes
+        | Unit::Ratio
+        | Unit::PerSecond
+        | Unit::BytesPerSecond => 1.0,
     }
 }
 

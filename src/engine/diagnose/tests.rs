@@ -449,6 +449,66 @@ mod properties {
 }
 
 #[test]
+fn a_change_before_the_onset_comes_before_one_after_it() {
+    // Both lie within what the onset may be off, told in either order.
+    for order in [[-2, 20], [20, -2]] {
+        let mut case = slow_payments();
+        subject(&mut case, "payments").onset = Some(Onset {
+            at: NOON,
+            uncertainty_ms: 10_000,
+        });
+        case.changes.extend(order.map(|after_s| Change {
+            at: NOON.plus_ms(after_s * 1_000),
+            ..change("payments", 0)
+        }));
+        let diagnosis = diagnose(&case);
+        let said = diagnosis.hypotheses.iter().flat_map(|h| &h.evidence_for);
+        let deploys: Vec<&str> = said
+            .map(|evidence| &*evidence.text)
+            .filter(|text| text.contains("deploy"))
+            .collect();
+        assert_eq!(deploys, ["deploy v812 2 s before onset"], "{order:?}");
+    }
+}
+
+#[test]
+fn nothing_is_told_twice() {
+    let mut case = slow_payments();
+    let payments = subject(&mut case, "payments");
+    let twin = payments.columns[0].clone();
+    payments.columns.push(twin);
+    for hypothesis in diagnose(&case).hypotheses {
+        let said = hypothesis
+            .evidence_for
+            .iter()
+            .chain(&hypothesis.evidence_against);
+        let mut texts: Vec<&str> = said.map(|evidence| &*evidence.text).collect();
+        let all = texts.len();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), all, "{texts:?}");
+    }
+}
+
+#[test]
+fn where_no_metric_was_seen_the_symptom_is_not_weak() {
+    let mut case = slow_payments();
+    let target = case.target.expect("it has one");
+    case.subjects[target].columns.clear();
+    let not_seen = diagnose(&case).not_seen;
+    assert!(
+        not_seen
+            .iter()
+            .any(|line| line.starts_with("no metric of ")),
+        "{not_seen:?}"
+    );
+    assert!(
+        !not_seen.iter().any(|line| line.contains("0.0 standard")),
+        "{not_seen:?}"
+    );
+}
+
+#[test]
 fn a_change_counts_by_when_it_came() {
     // Seconds after the onset of payments, which may be off by ten: what is said, and on which side.
     let cases = [

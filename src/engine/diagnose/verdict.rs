@@ -155,25 +155,43 @@ fn likeliest_cause(case: &Case, subject: &Subject, clues: &[Clue]) -> SuspectKin
 fn sentences(case: &Case, at: SubjectIx, clues: &[Clue]) -> (Vec<Evidence>, Vec<Evidence>) {
     let mut speaks_for = Vec::new();
     let mut speaks_against = Vec::new();
-    for clue in clues {
+    for clue in clues.iter().filter(|clue| !is_told_better(clue, clues)) {
         let Some((against, weight, text)) = sentence(case, at, clue) else {
             continue;
         };
-        let side = if against {
+        let side: &mut Vec<Evidence> = if against {
             &mut speaks_against
         } else {
             &mut speaks_for
         };
-        side.push(Evidence {
-            text: text.into_boxed_str(),
-            weight: weight.clamp(0.0, 1.0) as f32,
-        });
+        let weight = weight.clamp(0.0, 1.0) as f32;
+        // Two series of one name may read the same.
+        match side.iter_mut().find(|said| *said.text == *text) {
+            Some(said) => said.weight = said.weight.max(weight),
+            None => side.push(Evidence {
+                text: text.into_boxed_str(),
+                weight,
+            }),
+        }
     }
     for side in [&mut speaks_for, &mut speaks_against] {
         side.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         side.truncate(SENTENCES_MAX);
     }
     (speaks_for, speaks_against)
+}
+
+/// Whether another clue says of the same metric what it means, and not only that it is odd.
+fn is_told_better(clue: &Clue, clues: &[Clue]) -> bool {
+    let ClueKind::Metric(odd) = clue.kind else {
+        return false;
+    };
+    clues.iter().any(|other| {
+        matches!(
+            other.kind,
+            ClueKind::Saturated(at) | ClueKind::Resource(at) | ClueKind::Traffic(at) if at == odd
+        )
+    })
 }
 
 /// One clue in words: whether it speaks against, its weight from 0 to 1, the sentence.
@@ -332,10 +350,17 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
     if let Some(blame) = &weighed.blame
         && blame.target_z < TARGET_HALF_Z
     {
-        lines.push(format!(
-            "the symptom is weak: {:.1} standard deviations",
-            blame.target_z
-        ));
+        let target = case.target.map(|target| &case.subjects[target]);
+        lines.push(match target {
+            Some(target) if target.columns.is_empty() => format!(
+                "no metric of {} was seen: how much it hurts is not known",
+                words::clipped(target.id.name())
+            ),
+            _ => format!(
+                "the symptom is weak: {:.1} standard deviations",
+                blame.target_z
+            ),
+        });
     }
     let young = case
         .subjects

@@ -134,6 +134,8 @@ const CHANGE_FADE_MS: f64 = 10.0 * 60_000.0;
 const CHANGE_TOLD_MS: i64 = 30_000;
 /// Where an onset is not known better, it may be off by this much: clocks and windows are coarse.
 const CHANGE_AFTER_MS: i64 = 60_000;
+/// Of several changes, one after the onset counts this share of its weight, when they are compared.
+const AFTER_SHARE: f64 = 0.5;
 /// What changed only after it had begun did not set it off.
 const CHANGE_LATER_LOG_ODDS: f64 = -0.4;
 /// Changes this long after an onset are told as too late, in milliseconds; later ones are other stories.
@@ -484,19 +486,11 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             later.extend(came_later(case, at, subject));
             continue;
         }
-        // Several changes do not add up: the likeliest one counts.
-        let known = clues[subject]
-            .iter_mut()
-            .find(|clue| matches!(clue.kind, ClueKind::Change(_)));
         let clue = Clue {
             kind: ClueKind::Change(at),
             log_odds,
         };
-        match known {
-            Some(known) if known.log_odds >= log_odds => {}
-            Some(known) => *known = clue,
-            None => clues[subject].push(clue),
-        }
+        put_likeliest(case, onset, &mut clues[subject], clue);
     }
     // A change that came too late says nothing where another one came in time.
     for (subject, clue) in later {
@@ -506,6 +500,21 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
         if !known {
             clues[subject].push(clue);
         }
+    }
+}
+
+/// Several changes do not add up: the likeliest one counts. What came before the onset comes before what
+/// only may have, as far as can be told.
+fn put_likeliest(case: &Case, onset: Time, clues: &mut Vec<Clue>, clue: Clue) {
+    let likely = |clue: &Clue| match clue.kind {
+        ClueKind::Change(at) if case.changes[at].at > onset => clue.log_odds * AFTER_SHARE,
+        _ => clue.log_odds,
+    };
+    let mut known = clues.iter_mut();
+    match known.find(|clue| matches!(clue.kind, ClueKind::Change(_))) {
+        Some(known) if likely(known) >= likely(&clue) => {}
+        Some(known) => *known = clue,
+        None => clues.push(clue),
     }
 }
 

@@ -15,7 +15,7 @@ const DIGITS_FROM: f64 = 1e15;
 /// Standard deviations shown as the normal range.
 const RANGE_SIGMAS: f64 = 2.0;
 
-/// A value with its unit: `4.2 s`, `320 ms`, `3.1 %`, `1.2 GB`, `812`.
+/// A value with its unit: `4.2 s`, `320 ms`, `3.1 %`, `1.2 GB`, `812`, `2.4/s`.
 pub fn value(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Seconds => seconds(value),
@@ -24,6 +24,8 @@ pub fn value(value: f64, unit: Unit) -> String {
         Unit::Ratio => format!("{} %", number(value * 100.0)),
         Unit::Percent => format!("{} %", number(value)),
         Unit::None => number(value),
+        Unit::PerSecond => number(value) + "/s",
+        Unit::BytesPerSecond => bytes(value) + "/s",
     }
 }
 

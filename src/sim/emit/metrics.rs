@@ -252,7 +252,7 @@ fn as_printed(unit: Unit, value: f64) -> f64 {
         Unit::Seconds => 1e6,
         Unit::Ratio => 1e5,
         Unit::Percent | Unit::Milliseconds => 1e3,
-        Unit::None | Unit::Bytes => 1.0,
+        Unit::None | Unit::Bytes | Unit::PerSecond | Unit::BytesPerSecond => 1.0,
     };
     (value * steps).round() / steps
 }

@@ -124,7 +124,7 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     undo(&mut rows, plan, width);
     labelled(
         &mut rows,
-        "before",
+        "so far",
         Role::Body,
         &approval::record(plan),
         width,

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::model::{
     Action, Approval as Given, Diagnosis, ExecutorKind, Hypothesis, Incident, PastRun, Phase, Plan,
-    Role as Rank, SafeText, Time, command_line,
+    PlanState, Role as Rank, SafeText, Time, command_line,
 };
 use crate::tui::action::Action as Key;
 use crate::tui::explain::{bullet, section};
@@ -316,13 +316,36 @@ fn hurts(incident: &Incident, now: Time) -> String {
 pub(super) fn verified(plan: &Plan) -> String {
     format!(
         "{} must be back to normal within {}",
-        plan.verify.watch.name(),
+        watched(plan),
         format::duration(plan.verify.recover_within_ms)
     )
 }
 
-/// How it went the last times, as a sentence.
+/// What is looked at to verify it.
+fn watched(plan: &Plan) -> String {
+    let felt = plan.verify.watch.name();
+    if plan.target == plan.verify.watch {
+        return format!("{felt} and the incident's first suspect");
+    }
+    let target = plan.target.name();
+    format!("{felt}, {target} and the incident's first suspect")
+}
+
+/// How it went now, and the last times, as a sentence.
 pub(super) fn record(plan: &Plan) -> String {
+    let now = match &plan.state {
+        PlanState::Succeeded => "tried now, and it worked; ",
+        PlanState::RolledBack { .. } => "tried now, did not work and was undone; ",
+        PlanState::Failed { .. } => "tried now, and it failed; ",
+        PlanState::Running { .. } | PlanState::Verifying { .. } => "being tried now; ",
+        PlanState::RollingBack { .. } => "tried now, and being undone; ",
+        PlanState::Unknown { .. } => "tried now, with an unknown end; ",
+        _ => "",
+    };
+    now.to_owned() + &record_before(plan)
+}
+
+fn record_before(plan: &Plan) -> String {
     match plan.tried {
         0 => format!("never tried on {} before", plan.target.name()),
         1 => format!(

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{EntityId, Incident, PathEdge, PathNode, Provenance};
+use crate::model::{EntityId, Incident, PathEdge, PathNode, Provenance, Time};
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
@@ -190,9 +190,12 @@ pub(super) fn provenance(state: &State, edge: &PathEdge, room: usize) -> Row {
         Provenance::Traced => ("traced", Role::Muted),
         Provenance::Declared => ("declared", Role::Muted),
     };
+    let row = Row::new().put(role, word);
+    // Read off labels or the config, it has no age.
+    if edge.last_seen == Time::ZERO {
+        return row;
+    }
     let age = format::age(state.engine_now().since(edge.last_seen));
-    Row::new()
-        .put(role, word)
-        .put(Role::Muted, format!(" {age}"))
+    row.put(Role::Muted, format!(" {age}"))
         .join_if_fits(Row::new().put(Role::Muted, " ago"), room)
 }

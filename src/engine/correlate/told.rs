@@ -1,0 +1,75 @@
+//! Changes in the timelines of incidents: those of an entity that joins, and those that come later.
+//!
+//! A change is told once, however often it is sent or an entity joins again after a restart.
+
+use super::book::Held;
+use super::{Correlator, World};
+use crate::engine::entities::EntityIx;
+use crate::model::{Change, IncidentId, Lane};
+
+/// Changes to a member are told in the timeline if they came this long before the incident began.
+const CHANGES_TOLD_MS: i64 = 60 * 60_000;
+
+impl Correlator {
+    /// A change came: open incidents it is a change of tell it at once, and are diagnosed again, as
+    /// are those whose members call what was changed.
+    pub fn on_change(&mut self, entity: EntityIx, change: &Change, world: &World<'_>) {
+        let callers = world.topology.callers(entity);
+        let concerned: Vec<(IncidentId, bool)> = self
+            .book
+            .iter()
+            .filter(|(_, held)| held.is_open())
+            .filter_map(|(id, held)| {
+                let is_member = held.members.contains(&entity);
+                let is_called = || callers.iter().any(|caller| held.members.contains(caller));
+                (is_member || is_called()).then_some((id, is_member))
+            })
+            .collect();
+        for (id, is_member) in concerned {
+            let Some(held) = self.book.get_mut(id) else {
+                continue;
+            };
+            held.pending.diagnosis = true;
+            if is_member && tell_change(held, change) {
+                self.book.record_later(id);
+            }
+        }
+    }
+
+    /// Changes are told from now on: what every open incident says of it is out of date.
+    pub fn on_first_change(&mut self) {
+        for held in self.book.all_mut().filter(|held| held.is_open()) {
+            held.pending.diagnosis = true;
+        }
+    }
+}
+
+/// Tells the changes of an entity that joins.
+pub(super) fn tell_changes(held: &mut Held, entity: EntityIx, world: &World<'_>) {
+    let from = held.incident.began.plus_ms(-CHANGES_TOLD_MS);
+    for change in world.changes.between(entity, from, world.now) {
+        tell_change(held, change);
+    }
+}
+
+/// Whether it was news.
+fn tell_change(held: &mut Held, change: &Change) -> bool {
+    if change.at < held.incident.began.plus_ms(-CHANGES_TOLD_MS) {
+        return false;
+    }
+    let text = format!("{}: {}", change.kind.as_str(), change.title);
+    let timeline = &held.incident.timeline;
+    let from = timeline.partition_point(|entry| entry.at < change.at);
+    let is_told = timeline[from..]
+        .iter()
+        .take_while(|entry| entry.at == change.at)
+        .any(|entry| {
+            entry.lane == Lane::Change
+                && entry.entity.as_ref() == Some(&change.entity)
+                && *entry.text == *text
+        });
+    if !is_told {
+        held.tell(change.at, Lane::Change, Some(change.entity.clone()), &text);
+    }
+    !is_told
+}
