@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::condition::Began;
+use super::impact::{self, Sight};
 use super::phase::{self, Event};
 use crate::engine::entities::EntityIx;
 use crate::model::{
@@ -64,6 +66,8 @@ pub struct Held {
     pub onsets: BTreeMap<EntityIx, Time>,
     /// Reasons and plans for which there was no room.
     pub untold: u64,
+    /// Most signals that paged at once since it was last quiet.
+    paging_most: usize,
     alerts_firing: u32,
     findings_open: BTreeSet<FindingId>,
 }
@@ -348,6 +352,7 @@ impl Held {
             is_pinned: false,
             onsets: BTreeMap::new(),
             untold: 0,
+            paging_most: 0,
             alerts_firing: 0,
             findings_open: BTreeSet::new(),
         }
@@ -368,6 +373,24 @@ impl Held {
         self.alerts_firing > 0 || !self.findings_open.is_empty()
     }
 
+    /// Where it stays while it calms down: who hurts last is not who was hurt most. `None` while it is as
+    /// bad as it ever was.
+    pub fn stays_at(&mut self, sight: &Sight<'_>) -> Option<EntityIx> {
+        let findings = self.incident.findings.iter();
+        let findings = findings.filter(|finding| finding.pages && finding.is_open());
+        let paging = findings.count() + self.alerts_firing as usize;
+        if paging >= self.paging_most {
+            self.paging_most = paging;
+            return None;
+        }
+        let at = sight.entities.find(&self.incident.entity)?;
+        if !self.members.contains(&at) {
+            return None;
+        }
+        let fresh = impact::target(self, sight);
+        (impact::severity(self, fresh, sight) <= self.incident.severity).then_some(at)
+    }
+
     /// Whether so many alerts are all that is known to be abnormal.
     pub fn has_only_alerts(&self, alerts: u32) -> bool {
         self.alerts_firing == alerts && self.findings_open.is_empty()
@@ -381,7 +404,10 @@ impl Held {
         let incident = &mut self.incident;
         incident.phase = next;
         match next {
-            Phase::Mitigated => incident.mitigated = Some(now),
+            Phase::Mitigated => {
+                incident.mitigated = Some(now);
+                self.paging_most = 0;
+            }
             Phase::Resolved => incident.resolved = Some(now),
             Phase::Open | Phase::Acknowledged => {
                 incident.mitigated = None;
@@ -481,7 +507,10 @@ impl Held {
         };
         if is_new {
             incident.impact.findings_total += 1;
-            incident.began = incident.began.min(finding.since);
+            let began = Began::of(finding);
+            if began.is_connected(incident.began) {
+                incident.began = incident.began.min(began.since);
+            }
             self.joined = now;
             self.tell(
                 finding.since,

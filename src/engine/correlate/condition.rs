@@ -6,7 +6,11 @@ use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::findings::{FindingState, Findings};
 use crate::engine::judge::is_harmful;
 use crate::engine::set_back::SetBack;
-use crate::model::{Check, Direction, FindingId, IncidentId, MetricRole, Severity, Time};
+use crate::model::{Check, Direction, Finding, FindingId, IncidentId, MetricRole, Severity, Time};
+
+/// What only informed and was last odd this long before is no part of how something began, in
+/// milliseconds.
+const STRAY_MS: i64 = 10 * 60_000;
 
 /// The state of one entity on which something is or was odd.
 #[derive(Debug)]
@@ -58,6 +62,46 @@ pub struct Conditions {
     of: BTreeMap<EntityIx, Condition>,
 }
 
+/// A signal, as far as it tells when something began.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    /// Its first abnormal point.
+    pub since: Time,
+    /// Until when it is known to have been odd.
+    pub until: Time,
+    /// Whether it makes somebody look.
+    pub pages: bool,
+}
+
+impl Began {
+    /// What a finding tells. A line that was never seen before is odd once, however long it is told.
+    pub fn of(finding: &Finding) -> Self {
+        let until = match finding.check {
+            Check::NewTemplate => finding.since,
+            _ => finding.last_seen,
+        };
+        Self {
+            since: finding.since,
+            until,
+            pages: finding.pages,
+        }
+    }
+
+    /// What an alert tells.
+    pub const fn alert(onset: Time) -> Self {
+        Self {
+            since: onset,
+            until: onset,
+            pages: true,
+        }
+    }
+
+    /// Whether it may be part of how something began at `onset`.
+    pub fn is_connected(self, onset: Time) -> bool {
+        self.pages || onset.since(self.until) <= STRAY_MS
+    }
+}
+
 impl Condition {
     fn new(onset: Time, noticed: Time) -> Self {
         Self {
@@ -74,6 +118,21 @@ impl Condition {
     /// Whether anything is odd now.
     pub fn is_active(&self) -> bool {
         !self.findings.is_empty() || self.alerts_firing > 0
+    }
+
+    /// Whether `signal` is the first that makes somebody look, long after all that is odd so far.
+    fn is_strayed_from(&self, signal: Began, findings: &Findings) -> bool {
+        let open = self.findings.iter().filter_map(|id| findings.get(*id));
+        let mut odd = open.map(|state| Began::of(&state.finding));
+        let is_first = signal.pages && !self.sum.pages && self.alerts_firing == 0;
+        is_first
+            && odd.all(|odd| {
+                !Began {
+                    pages: false,
+                    ..odd
+                }
+                .is_connected(signal.since)
+            })
     }
 
     /// Whether something fires that is meant to make somebody look.
@@ -106,14 +165,24 @@ impl Conditions {
         self.of.get_mut(&entity)
     }
 
-    /// A signal of `entity` that began at `since` joined. Starts anew when nothing was odd.
-    pub fn begin(&mut self, entity: EntityIx, since: Time, now: Time) -> &mut Condition {
+    /// A signal of `entity` joined. Starts anew when nothing was odd, or nothing that mattered and that
+    /// was connected in time.
+    pub fn begin(
+        &mut self,
+        entity: EntityIx,
+        signal: Began,
+        findings: &Findings,
+        now: Time,
+    ) -> &mut Condition {
+        let Began { since, .. } = signal;
         let condition = self
             .of
             .entry(entity)
             .or_insert_with(|| Condition::new(since, now));
-        if condition.is_active() {
-            condition.onset = condition.onset.min(since);
+        if condition.is_active() && !condition.is_strayed_from(signal, findings) {
+            if signal.is_connected(condition.onset) {
+                condition.onset = condition.onset.min(since);
+            }
         } else {
             condition.onset = since;
             condition.noticed = now;

@@ -40,6 +40,7 @@ use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Seve
 use book::AlertNews;
 pub use book::{Book, Hearing, Held, RESOLVED_MAX};
 use causes::{Evidence, OwnCause};
+use condition::Began;
 pub use condition::{Condition, Conditions};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
@@ -141,9 +142,10 @@ impl Correlator {
             return;
         };
         let (sick, incident, is_open) = (state.sick, state.incident, state.finding.is_open());
-        let since = state.finding.since;
+        let began = Began::of(&state.finding);
         if is_open {
-            let condition = self.conditions.begin(sick, since, world.now);
+            let conditions = &mut self.conditions;
+            let condition = conditions.begin(sick, began, world.findings, world.now);
             if !condition.findings.contains(&id) {
                 condition.findings.push(id);
             }
@@ -185,7 +187,9 @@ impl Correlator {
             return;
         };
         let (entity, severity) = (alert.entity, alert.severity);
-        let condition = self.conditions.begin(entity, alert.onset, world.now);
+        let began = Began::alert(alert.onset);
+        let conditions = &mut self.conditions;
+        let condition = conditions.begin(entity, began, world.findings, world.now);
         condition.alerts_firing += 1;
         condition.alert_severity = condition.alert_severity.max(Some(severity));
         let incident = self.incident_for(entity, Some(alert.name()), world);
@@ -611,7 +615,9 @@ impl Correlator {
         let Some(held) = self.book.peek_mut(id).filter(|held| held.has_signals()) else {
             return;
         };
-        let target = impact::target(held, &sight);
+        let target = held
+            .stays_at(&sight)
+            .unwrap_or_else(|| impact::target(held, &sight));
         let alert = world
             .alerts
             .of_incident(id, None)

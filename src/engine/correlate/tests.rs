@@ -428,3 +428,49 @@ fn what_was_odd_before_a_restart_is_odd_since_then() {
     let onset = town.correlator.conditions().get(cart).map(|c| c.onset);
     assert_eq!(onset, Some(began));
 }
+
+#[test]
+fn a_stray_of_an_hour_ago_is_no_beginning() {
+    // Something informed at noon and was not seen again; the fault comes 58 minutes later.
+    let mut town = Town::new(&[("a", "store")]);
+    town.odd("a", Latency, false, 0);
+    town.until(58 * 60);
+    town.odd("a", Errors, true, 58 * 60);
+    town.until(59 * 60);
+    let began = |town: &Town| {
+        let held = town.correlator.book.get(IncidentId(1));
+        held.map(|held| held.incident.began.since(NOON))
+    };
+    assert_eq!(began(&town), Some(58 * 60_000));
+    // What informed shortly before belongs to the story.
+    let mut town = Town::new(&[("a", "store")]);
+    town.odd("a", Latency, false, 0);
+    town.until(5 * 60);
+    town.odd("a", Errors, true, 5 * 60);
+    town.until(6 * 60);
+    assert_eq!(began(&town), Some(0));
+}
+
+#[test]
+fn what_calms_down_keeps_its_name() {
+    let mut town = Town::new(&[("gateway", "stock"), ("gateway", "pay")]);
+    town.odd("stock", Errors, true, 0);
+    town.odd("gateway", Errors, true, 1);
+    town.odd("gateway", Latency, true, 1);
+    town.until(20);
+    let name = |town: &mut Town| {
+        town.with(|correlator, world| correlator.sum_up(IncidentId(1), world));
+        let held = town.correlator.book.get(IncidentId(1));
+        held.map(|held| held.incident.entity.name().to_owned())
+    };
+    assert_eq!(name(&mut town).as_deref(), Some("gateway"));
+    // The gateway is well again before the stock is.
+    town.well("gateway", Errors);
+    town.well("gateway", Latency);
+    assert_eq!(name(&mut town).as_deref(), Some("gateway"));
+    // It gets worse again than it ever was: then it is read anew.
+    town.odd("stock", Latency, true, 21);
+    town.odd("stock", Availability, true, 21);
+    town.odd("stock", MetricRole::Saturation, true, 21);
+    assert_eq!(name(&mut town).as_deref(), Some("stock"));
+}
