@@ -280,9 +280,9 @@ impl Engine {
             if let Some(incident) = self.incident(id) {
                 self.memory.recall(incident, &mut diagnosis);
             }
-            let now = self.now;
+            let (now, helped) = (self.now, self.plans.helped_at(id));
             if let Some(held) = self.correlator.book.get_mut(id)
-                && is_better(&held.incident, &diagnosis, now)
+                && is_better(&held.incident, &diagnosis, helped, now)
             {
                 held.incident.diagnosis = diagnosis;
             }
@@ -490,15 +490,49 @@ impl Engine {
 
 /// Whether a diagnosis takes the place of the one an incident has. Fading evidence must not unlearn a
 /// cause: once the signals are no longer fresh, only a surer diagnosis does.
-fn is_better(incident: &Incident, fresh: &Diagnosis, now: Time) -> bool {
+fn is_better(incident: &Incident, fresh: &Diagnosis, helped: Option<Time>, now: Time) -> bool {
     let sure = |diagnosis: &Diagnosis| diagnosis.hypotheses.first().map_or(0.0, |h| h.confidence);
-    now.since(incident.opened) < FRESH_MS || sure(fresh) >= sure(&incident.diagnosis)
+    // After a plan helped, what is left of the signals fades as well, unless something began anew.
+    let began_anew = |helped: Time| {
+        let mut findings = incident.findings.iter();
+        findings.any(|f| f.pages && f.is_open() && f.since >= helped)
+    };
+    let began = helped.unwrap_or(incident.opened);
+    let is_fresh = now.since(began) < FRESH_MS && helped.is_none_or(began_anew);
+    is_fresh || sure(fresh) >= sure(&incident.diagnosis)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::propose::tests::{NOW, deploy_of, incident, suspect};
+
+    fn paging(since: Time) -> crate::model::Finding {
+        crate::model::Finding {
+            id: crate::model::FindingId(1),
+            entity: EntityId::parse("cart"),
+            callee: None,
+            check: crate::model::Check::LevelShift,
+            series: None,
+            subject: "p99".into(),
+            role: crate::model::MetricRole::Latency,
+            unit: crate::model::Unit::Seconds,
+            since,
+            last_seen: since,
+            ended: None,
+            expected: crate::model::Band {
+                low: 0.0,
+                high: 1.0,
+            },
+            seen: 9.0,
+            direction: crate::model::Direction::Up,
+            score: 8.0,
+            pages: true,
+            text: "cart is slow".into(),
+            explain: None,
+            accepted: None,
+        }
+    }
 
     #[test]
     fn an_old_diagnosis_only_gives_way_to_a_surer_one() {
@@ -524,12 +558,40 @@ mod tests {
             ("surer", 0.5, fresh(0.8), old, true),
         ];
         for (name, before, now_said, at, expected) in cases {
-            assert_eq!(is_better(&held(before), &now_said, at), expected, "{name}");
+            assert_eq!(
+                is_better(&held(before), &now_said, None, at),
+                expected,
+                "{name}"
+            );
         }
+        // A plan helped: the cause it mended stays the cause, until something new pages.
+        let helped = Some(NOW.plus_ms(1_000));
+        let mended = held(0.5);
+        assert!(
+            !is_better(&mended, &fresh(0.3), helped, young),
+            "half-healed"
+        );
+        assert!(is_better(&mended, &fresh(0.6), helped, young), "surer");
+        let mut again = mended;
+        let mut paging = paging(NOW);
+        again.findings = vec![paging.clone()];
+        assert!(
+            !is_better(&again, &fresh(0.3), helped, young),
+            "it began before"
+        );
+        paging.since = NOW.plus_ms(2_000);
+        again.findings = vec![paging];
+        assert!(
+            is_better(&again, &fresh(0.3), helped, young),
+            "it began anew"
+        );
         let unknown = Incident {
             opened: NOW,
             ..incident(Vec::new())
         };
-        assert!(is_better(&unknown, &nothing, old), "nothing for nothing");
+        assert!(
+            is_better(&unknown, &nothing, None, old),
+            "nothing for nothing"
+        );
     }
 }

@@ -20,6 +20,11 @@ impl Plans {
             || self.of_incident(id).any(|plan| govern::acts(&plan.state))
     }
 
+    /// When a plan last helped an incident, if one did.
+    pub fn helped_at(&self, id: IncidentId) -> Option<Time> {
+        self.helped.get(&id).copied()
+    }
+
     /// Every incident that is [`Self::unsettled`].
     pub fn all_unsettled(&self, now: Time) -> impl Iterator<Item = IncidentId> {
         let acting = self.live.iter().filter_map(|id| self.get(*id));
