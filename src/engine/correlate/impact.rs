@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::book::Held;
 use super::condition::Conditions;
+use super::held::Held;
 use crate::engine::diagnose::words;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::book::Held;
+use super::held::Held;
 use super::phase::Event;
 use super::{Correlator, MERGED_MAX, World};
 use crate::engine::entities::EntityIx;

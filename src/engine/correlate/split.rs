@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::{AlertNews, Held};
 use super::causes::{Evidence, OwnCause};
+use super::held::{AlertNews, Held};
 use super::shares::{Shares, shares};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;

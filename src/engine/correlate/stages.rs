@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::book::{Book, Held};
+use super::book::Book;
 use super::causes::OwnCause;
 use super::condition::{Condition, Conditions};
+use super::held::Held;
 use crate::engine::changes::Changes;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;

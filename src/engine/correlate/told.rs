@@ -2,7 +2,7 @@
 //!
 //! A change is told once, however often it is sent or an entity joins again after a restart.
 
-use super::book::Held;
+use super::held::Held;
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
 use crate::model::{Change, IncidentId, Lane};

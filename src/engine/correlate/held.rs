@@ -1,0 +1,475 @@
+//! One incident as it is held: what consoles see of it, and the bookkeeping behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::condition::Began;
+use super::impact::{self, Sight};
+use super::phase::{self, Event};
+use crate::engine::entities::EntityIx;
+use crate::model::{
+    EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase, PlanId,
+    Severity, TIMELINE_ENTRIES_MAX, Time, TimelineEntry,
+};
+
+const FINDINGS_MAX: usize = 200;
+/// Fingerprints kept on one incident; all of them can be paged through.
+const ALERTS_MAX: usize = 200;
+/// Reasons why its signals are one, kept on one incident; the rest are counted.
+const REASONS_MAX: usize = 200;
+/// Plans listed on one incident; older ones are counted.
+const PLANS_MAX: usize = 100;
+/// Alerts told one by one in a timeline; a storm is told by its count.
+const ALERTS_TOLD_MAX: u32 = 40;
+
+/// One incident with its bookkeeping.
+#[derive(Debug)]
+pub struct Held {
+    /// What consoles see.
+    pub incident: Incident,
+    /// The deepest entity that explains the others, as far as is known.
+    pub root: EntityIx,
+    /// Entities that belong to it.
+    pub members: BTreeSet<EntityIx>,
+    /// Engine time at which the last new signal joined.
+    pub joined: Time,
+    /// Since when nothing is odd, in engine time.
+    pub quiet_since: Option<Time>,
+    /// Whether a person declared it over.
+    pub by_person: bool,
+    /// When it was last diagnosed.
+    pub diagnosed: Option<Time>,
+    /// What is to be done about it.
+    pub pending: Pending,
+    /// When the journal last got it.
+    pub recorded: Time,
+    /// When its severity, title and place were last read.
+    pub summed: Option<Time>,
+    /// The plan that matters most, and its state in a word.
+    pub plan: Option<(PlanId, Box<str>)>,
+    /// Worst severity of its alerts.
+    pub alert_severity: Option<Severity>,
+    /// Whether its signals were heard since the start.
+    pub hearing: Hearing,
+    /// Whether a person said what belongs to it: then it is not split by itself.
+    pub is_pinned: bool,
+    /// Since when members were odd when a restart forgot it.
+    pub onsets: BTreeMap<EntityIx, Time>,
+    /// Reasons and plans for which there was no room.
+    pub untold: u64,
+    /// Most signals that paged at once since it was last quiet.
+    paging_most: usize,
+    alerts_firing: u32,
+    findings_open: BTreeSet<FindingId>,
+}
+
+/// What is known of the signals an incident had before a restart. Signals are not in the journal, and
+/// silence is no health: senders are given their time to speak again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// They are known.
+    Heard,
+    /// They may still be abnormal: nobody had the time to say.
+    Waiting,
+    /// They had their time, and said nothing.
+    Silent,
+}
+
+/// What is to be done about an incident before the step ends, or on a later tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// Something changed that diagnosis should know.
+    pub diagnosis: bool,
+    /// Severity, title and place may have changed.
+    pub summary: bool,
+    /// The journal is to keep it as it is.
+    pub record: Due,
+}
+
+/// Whether the journal is to keep an incident as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// It has it.
+    No,
+    /// Before long.
+    Later,
+    /// At the end of the step.
+    Now,
+}
+
+impl Held {
+    pub(super) fn new(incident: Incident, root: EntityIx, now: Time) -> Self {
+        Self {
+            incident,
+            root,
+            members: BTreeSet::new(),
+            joined: now,
+            recorded: now,
+            quiet_since: None,
+            by_person: false,
+            diagnosed: None,
+            pending: Pending {
+                diagnosis: true,
+                summary: true,
+                record: Due::No,
+            },
+            summed: None,
+            plan: None,
+            alert_severity: None,
+            hearing: Hearing::Heard,
+            is_pinned: false,
+            onsets: BTreeMap::new(),
+            untold: 0,
+            paging_most: 0,
+            alerts_firing: 0,
+            findings_open: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it is not over.
+    pub fn is_open(&self) -> bool {
+        self.incident.phase != Phase::Resolved
+    }
+
+    /// Whether any of its signals is abnormal now, or may still be since before a restart.
+    pub fn is_noisy(&self) -> bool {
+        self.has_signals() || self.hearing == Hearing::Waiting
+    }
+
+    /// Whether any of its signals is known to be abnormal now.
+    pub fn has_signals(&self) -> bool {
+        self.alerts_firing > 0 || !self.findings_open.is_empty()
+    }
+
+    /// Where it stays while it calms down: who hurts last is not who was hurt most. `None` while it is as
+    /// bad as it ever was.
+    pub fn stays_at(&mut self, sight: &Sight<'_>) -> Option<EntityIx> {
+        let findings = self.incident.findings.iter();
+        let findings = findings.filter(|finding| finding.pages && finding.is_open());
+        let paging = findings.count() + self.alerts_firing as usize;
+        if paging >= self.paging_most {
+            self.paging_most = paging;
+            return None;
+        }
+        let at = sight.entities.find(&self.incident.entity)?;
+        if !self.members.contains(&at) {
+            return None;
+        }
+        let fresh = impact::target(self, sight);
+        (impact::severity(self, fresh, sight) <= self.incident.severity).then_some(at)
+    }
+
+    /// Whether so many alerts are all that is known to be abnormal.
+    pub fn has_only_alerts(&self, alerts: u32) -> bool {
+        self.alerts_firing == alerts && self.findings_open.is_empty()
+    }
+
+    /// Moves to another phase if the move is legal; whether it did.
+    pub fn turn(&mut self, event: Event, now: Time, why: &str) -> bool {
+        let Some(next) = phase::next(self.incident.phase, event) else {
+            return false;
+        };
+        let incident = &mut self.incident;
+        incident.phase = next;
+        match next {
+            Phase::Mitigated => {
+                incident.mitigated = Some(now);
+                self.paging_most = 0;
+            }
+            Phase::Resolved => incident.resolved = Some(now),
+            Phase::Open | Phase::Acknowledged => {
+                incident.mitigated = None;
+                incident.resolved = None;
+            }
+        }
+        let lane = match event {
+            Event::Acknowledge | Event::Resolve => Lane::Person,
+            _ => Lane::Automation,
+        };
+        self.tell(now, lane, None, why);
+        self.pending.record = Due::Now;
+        true
+    }
+
+    /// Writes a line into the timeline, in order of time; beyond the bound it is counted.
+    pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
+        let timeline = &mut self.incident.timeline;
+        if timeline.len() >= TIMELINE_ENTRIES_MAX {
+            self.incident.timeline_dropped += 1;
+            // What people wrote is worth more than one more signal of many.
+            let is_signal =
+                |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
+            match timeline.iter().rposition(is_signal) {
+                Some(last) if lane == Lane::Person => drop(timeline.remove(last)),
+                _ => return,
+            }
+        }
+        let place = timeline.partition_point(|entry| entry.at <= at);
+        timeline.insert(
+            place,
+            TimelineEntry {
+                at,
+                lane,
+                entity,
+                text: text.into(),
+            },
+        );
+    }
+
+    /// Adds an entity, with the reason it belongs here.
+    pub fn join(&mut self, entity: EntityIx, why: &str, now: Time) {
+        if !self.members.insert(entity) {
+            return;
+        }
+        self.joined = now;
+        self.pending.diagnosis = true;
+        self.incident.impact.entities = self.members.len() as u32;
+        self.note_reason(why);
+    }
+
+    /// Writes down why its signals are one incident.
+    pub fn note_reason(&mut self, why: &str) {
+        if self.incident.grouping.len() < REASONS_MAX {
+            self.incident.grouping.push(why.into());
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Since when a member was odd that is seen again for the first time since a restart.
+    pub fn onset_before_restart(&mut self, entity: EntityIx) -> Option<Time> {
+        let onset = self.onsets.remove(&entity)?;
+        // Later it is odd anew.
+        (self.hearing == Hearing::Waiting).then_some(onset)
+    }
+
+    /// Whether some of it ended without recovery: its level is the new normal.
+    pub fn has_accepted(&self) -> bool {
+        self.incident.findings.iter().any(|f| f.accepted.is_some())
+    }
+
+    /// Adds a finding, or takes over how it is now.
+    pub fn put_finding(&mut self, finding: &Finding, now: Time) {
+        let incident = &mut self.incident;
+        let is_open = finding.is_open();
+        let place = incident
+            .findings
+            .binary_search_by_key(&finding.id, |f| f.id);
+        let is_new = match place {
+            Ok(at) => {
+                incident.findings[at].clone_from(finding);
+                false
+            }
+            Err(at) => {
+                // Beyond the bound only the open set remembers it.
+                let is_new = self
+                    .findings_open
+                    .contains(&finding.id)
+                    .then_some(())
+                    .is_none();
+                if is_new && incident.findings.len() < FINDINGS_MAX {
+                    incident.findings.insert(at, finding.clone());
+                }
+                is_new
+            }
+        };
+        if is_new {
+            incident.impact.findings_total += 1;
+            let began = Began::of(finding);
+            if began.is_connected(incident.began) {
+                incident.began = incident.began.min(began.since);
+            }
+            self.joined = now;
+            self.tell(
+                finding.since,
+                Lane::Anomaly,
+                Some(finding.entity.clone()),
+                &finding.text,
+            );
+        }
+        self.pending.diagnosis = true;
+        self.pending.summary = true;
+        if is_open {
+            self.findings_open.insert(finding.id);
+        } else if self.findings_open.remove(&finding.id)
+            && let (Some(accepted), Some(at)) = (&finding.accepted, finding.ended)
+        {
+            self.tell(at, Lane::Automation, Some(finding.entity.clone()), accepted);
+        }
+        self.incident.impact.findings_open = self.findings_open.len() as u32;
+    }
+
+    /// Adds an alert that fires.
+    pub fn put_alert(&mut self, fingerprint: Fingerprint, alert: AlertNews<'_>, now: Time) {
+        let incident = &mut self.incident;
+        // After a restart senders tell again what is counted already.
+        let is_told = self.hearing == Hearing::Waiting
+            && (incident.alerts.contains(&fingerprint)
+                || incident.alerts.len() >= ALERTS_MAX && alert.came <= self.recorded);
+        if alert.is_new && !is_told {
+            incident.impact.alerts_total += 1;
+            if incident.alerts.len() < ALERTS_MAX {
+                incident.alerts.push(fingerprint);
+            }
+            incident.began = incident.began.min(alert.since);
+            self.joined = now;
+        }
+        self.pending.diagnosis = true;
+        self.pending.summary = true;
+        self.alert_severity = self.alert_severity.max(Some(alert.severity));
+        self.alerts_firing += 1;
+        self.incident.impact.alerts_firing = self.alerts_firing;
+        if is_told {
+            return;
+        }
+        if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
+            let text = format!("{} fires: {}", alert.name, alert.summary);
+            let timeline = &self.incident.timeline;
+            if !alert.is_new
+                && timeline
+                    .iter()
+                    .any(|e| e.at == alert.since && *e.text == *text)
+            {
+                // It was held back meanwhile, and never stopped.
+                return;
+            }
+            self.tell(alert.since, Lane::Alert, Some(alert.entity), &text);
+        } else {
+            self.incident.timeline_dropped += 1;
+        }
+    }
+
+    /// An alert of it is over, or no longer counts; `text` says which and why.
+    pub fn end_alert(&mut self, text: &str, entity: EntityId, at: Time) {
+        self.alerts_firing = self.alerts_firing.saturating_sub(1);
+        self.incident.impact.alerts_firing = self.alerts_firing;
+        if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
+            self.tell(at, Lane::Alert, Some(entity), text);
+        } else {
+            self.incident.timeline_dropped += 1;
+        }
+    }
+
+    /// Members that are another incident's from now on.
+    pub fn leave(&mut self, members: &BTreeSet<EntityIx>) {
+        self.members.retain(|member| !members.contains(member));
+        self.incident.impact.entities = self.members.len() as u32;
+        self.pending.diagnosis = true;
+        self.pending.summary = true;
+    }
+
+    /// Findings that are another incident's from now on.
+    pub fn give_findings(&mut self, given: &[FindingId]) {
+        let incident = &mut self.incident;
+        incident
+            .findings
+            .retain(|finding| !given.contains(&finding.id));
+        let held = given.iter().filter(|id| self.findings_open.remove(id));
+        incident.impact.findings_total -= (held.count() as u32).min(incident.impact.findings_total);
+        incident.impact.findings_open = self.findings_open.len() as u32;
+    }
+
+    /// An alert that is another incident's from now on; whether it counted as firing.
+    pub fn give_alert(&mut self, fingerprint: Fingerprint, counted: bool) {
+        let incident = &mut self.incident;
+        incident.alerts.retain(|held| *held != fingerprint);
+        incident.impact.alerts_total = incident.impact.alerts_total.saturating_sub(1);
+        self.alerts_firing = self.alerts_firing.saturating_sub(u32::from(counted));
+        incident.impact.alerts_firing = self.alerts_firing;
+    }
+
+    /// Takes in everything another incident holds.
+    pub fn absorb(&mut self, other: Held) {
+        let Incident {
+            id,
+            began,
+            findings,
+            alerts,
+            impact,
+            owner,
+            timeline,
+            grouping,
+            timeline_dropped,
+            plans,
+            ..
+        } = other.incident;
+        let incident = &mut self.incident;
+        incident.began = incident.began.min(began);
+        incident.owner = incident.owner.take().or(owner);
+        incident.impact.alerts_total += impact.alerts_total;
+        incident.impact.findings_total += impact.findings_total;
+        let room = ALERTS_MAX.saturating_sub(incident.alerts.len());
+        incident.alerts.extend(alerts.into_iter().take(room));
+        incident.findings.extend(findings);
+        incident.findings.sort_by_key(|finding| finding.id);
+        incident.findings.truncate(FINDINGS_MAX);
+        // What was made for either goes on, the newest first where there is no room for all.
+        incident.plans.extend(plans);
+        incident.plans.sort_unstable();
+        incident.plans.dedup();
+        let excess = incident.plans.len().saturating_sub(PLANS_MAX);
+        incident.plans.drain(..excess);
+        self.untold += excess as u64;
+        incident.timeline_dropped += timeline_dropped;
+        for reason in grouping {
+            self.note_reason(&reason);
+        }
+        for entry in timeline {
+            self.tell(entry.at, entry.lane, entry.entity, &entry.text);
+        }
+        self.untold += other.untold;
+        self.members.extend(other.members);
+        self.findings_open.extend(other.findings_open);
+        self.alerts_firing += other.alerts_firing;
+        self.alert_severity = self.alert_severity.max(other.alert_severity);
+        let impact = &mut self.incident.impact;
+        impact.entities = self.members.len() as u32;
+        impact.alerts_firing = self.alerts_firing;
+        impact.findings_open = self.findings_open.len() as u32;
+        self.pending.diagnosis = true;
+        self.note_reason(&format!("{id} turned out to be part of it"));
+    }
+
+    /// The row consoles hold.
+    pub fn row(&self) -> IncidentRow {
+        let incident = &self.incident;
+        IncidentRow {
+            id: incident.id,
+            revision: incident.revision,
+            phase: incident.phase,
+            severity: incident.severity,
+            entity: incident.entity.clone(),
+            title: incident.title.clone(),
+            began: incident.began,
+            updated: incident.updated,
+            owner: incident.owner.clone(),
+            suspect: incident
+                .diagnosis
+                .hypotheses
+                .first()
+                .map(|first| (first.suspect.clone(), first.confidence)),
+            entities: incident.impact.entities,
+            alerts: incident.impact.alerts_total,
+            findings: incident.impact.findings_total,
+            plan: self.plan.clone(),
+        }
+    }
+}
+
+/// What an incident wants to know of an alert.
+#[derive(Debug)]
+pub struct AlertNews<'a> {
+    /// Whether it is the first time in this incident.
+    pub is_new: bool,
+    /// Its name.
+    pub name: &'a str,
+    /// Its summary.
+    pub summary: &'a str,
+    /// Its entity.
+    pub entity: EntityId,
+    /// Its severity.
+    pub severity: Severity,
+    /// When it began.
+    pub since: Time,
+    /// When it came.
+    pub came: Time,
+}
