@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::held::{Due, Held};
+use super::held::{Due, Hearing, Held};
 use crate::engine::entities::EntityIx;
 use crate::model::{EntityId, Incident, IncidentId, Phase, Time};
 
