@@ -223,7 +223,7 @@ fn a_bad_config_keeps_no_client_from_the_daemon() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let code = i32::from(arguments[0] == "approve");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains("c.toml:5"), "{arguments:?}: {said}");
+        assert!(said.contains("c.toml:6"), "{arguments:?}: {said}");
         assert!(
             said.contains("is not used but for"),
             "{arguments:?}: {said}"

@@ -28,6 +28,8 @@ pub struct Node<'a> {
     pub class: NodeClass,
     /// Its metrics; may be empty.
     pub columns: &'a [Column],
+    /// Whether spans show its own time and errors as always: then what it suffers comes from its callees.
+    pub is_well_inside: bool,
 }
 
 /// A dependency: `from` calls `to`.
@@ -110,6 +112,11 @@ const ROUNDS_MAX: usize = 48;
 const FLOW_MIN: f64 = 1e-6;
 /// Something always stays, so that cycles end.
 const STAY_MIN: f64 = 0.02;
+/// What stays at a node that is well inside, of what its callees leave unexplained: levels of different
+/// metrics do not add up exactly, spans do, but they may be a sample.
+const WELL_INSIDE_STAY: f64 = 0.25;
+/// Explained share at which the rest is half believed to come the same way: there may be unknown callees.
+const HALF_PASSED_ON_SHARE: f64 = 0.1;
 /// Nodes without metrics are looked through at most this deep.
 const BLIND_DEPTH_MAX: usize = 3;
 
@@ -143,11 +150,11 @@ pub fn blame(system: &System<'_>) -> Blame {
     };
     let start = state(system.target, family);
     let mut steps = scene.known_steps();
-    let known = flow(start, &steps);
+    let known = scene.flow(start, &steps);
     for (from, leap) in scene.leaps(&known, &steps) {
         steps[from].push(leap);
     }
-    let flow = flow(start, &steps);
+    let flow = scene.flow(start, &steps);
     Blame {
         scores: per_node(&flow.rest),
         through: per_node(&flow.through),
@@ -497,50 +504,6 @@ struct Flow {
     through: Vec<f64>,
 }
 
-fn stay_of(steps: &[Step]) -> f64 {
-    (1.0 - steps.iter().map(|s| s.share).sum::<f64>()).max(STAY_MIN)
-}
-
-fn flow(start: State, steps: &[Vec<Step>]) -> Flow {
-    let count = steps.len();
-    let mut rest = vec![0.0; count];
-    let mut through = vec![0.0; count];
-    let mut moving = vec![0.0; count];
-    moving[start] = 1.0;
-    for _ in 0..ROUNDS_MAX {
-        let mut next = vec![0.0; count];
-        let mut left = 0.0;
-        for from in 0..count {
-            let amount = moving[from];
-            if amount < FLOW_MIN {
-                rest[from] += amount;
-                continue;
-            }
-            through[from] += amount;
-            let split_sum: f64 = steps[from].iter().map(|s| s.split).sum();
-            let stay = if split_sum > 0.0 {
-                stay_of(&steps[from])
-            } else {
-                1.0
-            };
-            rest[from] += amount * stay;
-            for step in &steps[from] {
-                let pushed = amount * (1.0 - stay) * step.split / split_sum;
-                next[step.to] += pushed;
-                left += pushed;
-            }
-        }
-        moving = next;
-        if left < FLOW_MIN {
-            break;
-        }
-    }
-    for (rest, amount) in rest.iter_mut().zip(moving) {
-        *rest += amount;
-    }
-    Flow { rest, through }
-}
-
 fn per_node(states: &[f64]) -> Vec<f64> {
     states
         .chunks_exact(2)
@@ -564,6 +527,57 @@ fn reachable(start: NodeIx, next: &[Vec<NodeIx>]) -> Vec<bool> {
 }
 
 impl Scene<'_> {
+    /// The part of the flow through a state that stays there.
+    fn stay_of(&self, at: State, steps: &[Step]) -> f64 {
+        if steps.iter().all(|step| step.split <= 0.0) {
+            return 1.0;
+        }
+        let explained = steps.iter().map(|s| s.share).sum::<f64>();
+        let passed_on = if self.system.nodes[at / 2].is_well_inside {
+            (1.0 - WELL_INSIDE_STAY) * gate(explained, HALF_PASSED_ON_SHARE)
+        } else {
+            0.0
+        };
+        ((1.0 - explained) * (1.0 - passed_on)).max(STAY_MIN)
+    }
+
+    /// Pushes one unit from `start` until it rests.
+    fn flow(&self, start: State, steps: &[Vec<Step>]) -> Flow {
+        let count = steps.len();
+        let mut rest = vec![0.0; count];
+        let mut through = vec![0.0; count];
+        let mut moving = vec![0.0; count];
+        moving[start] = 1.0;
+        for _ in 0..ROUNDS_MAX {
+            let mut next = vec![0.0; count];
+            let mut left = 0.0;
+            for from in 0..count {
+                let amount = moving[from];
+                if amount < FLOW_MIN {
+                    rest[from] += amount;
+                    continue;
+                }
+                through[from] += amount;
+                let split_sum: f64 = steps[from].iter().map(|s| s.split).sum();
+                let stay = self.stay_of(from, &steps[from]);
+                rest[from] += amount * stay;
+                for step in &steps[from] {
+                    let pushed = amount * (1.0 - stay) * step.split / split_sum;
+                    next[step.to] += pushed;
+                    left += pushed;
+                }
+            }
+            moving = next;
+            if left < FLOW_MIN {
+                break;
+            }
+        }
+        for (rest, amount) in rest.iter_mut().zip(moving) {
+            *rest += amount;
+        }
+        Flow { rest, through }
+    }
+
     /// Leaps from where blame rests to nodes without a known path, as if an edge were missing.
     fn leaps(&self, known: &Flow, steps: &[Vec<Step>]) -> Vec<(State, Step)> {
         let count = self.system.nodes.len();
@@ -617,11 +631,7 @@ impl Scene<'_> {
                 if total <= 0.0 {
                     continue;
                 }
-                let stay = if steps[at].is_empty() {
-                    1.0
-                } else {
-                    stay_of(&steps[at])
-                };
+                let stay = self.stay_of(at, &steps[at]);
                 let scale = stay * LEAP_SHARE * total.min(1.0) / total;
                 moves.extend(found.into_iter().map(|step| {
                     (

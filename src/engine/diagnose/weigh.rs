@@ -196,6 +196,7 @@ fn system(case: &Case, target: SubjectIx) -> System<'_> {
         .map(|subject| Node {
             class: subject.class(),
             columns: &subject.columns,
+            is_well_inside: inside_normal(subject),
         })
         .collect();
     let edges = case
@@ -386,7 +387,7 @@ fn discount_inside(case: &Case, clues: &mut [Vec<Clue>]) {
         for clue in clues {
             if matches!(
                 clue.kind,
-                ClueKind::Log(_) | ClueKind::Change(_) | ClueKind::Resource(_)
+                ClueKind::Log(_) | ClueKind::Change(_) | ClueKind::Resource(_) | ClueKind::First(_)
             ) {
                 clue.log_odds *= INSIDE_NORMAL_SHARE;
             }
