@@ -55,6 +55,7 @@ pub fn run(seed: u64) -> Report {
             ),
             ("first_finding_s_worst", worst_s(&|t| t.first_finding_ms)),
             ("incident_s_worst", worst_s(&|t| t.incident_ms)),
+            ("suspect_s_worst", worst_s(&|t| t.suspect_ms)),
             ("incidents_on_quiet", quiet as f64),
             (
                 "incidents_per_fault",
@@ -73,6 +74,7 @@ fn row(run: &Conclusion) -> serde_json::Value {
         "truth": run.truth.iter().map(|t| json!({
             "entity": t.truth.entity, "rank": t.rank,
             "first_finding_ms": t.first_finding_ms, "incident_ms": t.incident_ms,
+            "suspect_ms": t.suspect_ms,
         })).collect::<Vec<_>>(),
         "incidents": run.incidents.iter().map(|i| json!({
             "title": i.title,

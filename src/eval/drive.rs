@@ -65,6 +65,9 @@ pub struct TruthRow {
     pub first_finding_ms: Option<i64>,
     /// From the fault to the first incident opened after it, in milliseconds.
     pub incident_ms: Option<i64>,
+    /// From the fault to the moment since which an incident names the entity at fault first, in
+    /// milliseconds; `None` when none does in the end.
+    pub suspect_ms: Option<i64>,
     /// Place of the entity at fault among the suspects of the incident that names it best; 1 is first.
     pub rank: Option<usize>,
 }
@@ -179,6 +182,8 @@ struct Driver {
     opened: BTreeMap<IncidentId, Time>,
     right: BTreeMap<PlanId, bool>,
     suspects: BTreeMap<IncidentId, Vec<Suspect>>,
+    /// Since when entities are named first, by their incident.
+    first_since: BTreeMap<IncidentId, (EntityId, Time)>,
     findings_open: u64,
     noticed: Vec<Time>,
     /// One for each incident: a second one would say nothing about the first.
@@ -214,6 +219,7 @@ pub fn run(
         opened: BTreeMap::new(),
         right: BTreeMap::new(),
         suspects: BTreeMap::new(),
+        first_since: BTreeMap::new(),
         findings_open: 0,
         noticed: Vec::new(),
         approved: BTreeMap::new(),
@@ -303,8 +309,14 @@ impl Driver {
                 continue;
             };
             self.opened.entry(id).or_insert(incident.opened);
-            if incident.phase < Phase::Mitigated && !incident.diagnosis.hypotheses.is_empty() {
+            if incident.phase < Phase::Mitigated
+                && let Some(first) = incident.diagnosis.hypotheses.first()
+            {
                 self.suspects.insert(id, suspects(incident));
+                let since = self.first_since.get(&id);
+                if since.is_none_or(|(entity, _)| *entity != first.suspect) {
+                    self.first_since.insert(id, (first.suspect.clone(), now));
+                }
             }
         }
         for plan in self.feed.engine.plans() {
@@ -433,7 +445,11 @@ impl Driver {
             })
             .min()
             .map(|place| place + 1);
+        let named = self.first_since.values();
+        let named = named.filter(|(entity, _)| entity.name() == truth.entity.name());
+        let named_since = named.map(|(_, since)| *since).min();
         TruthRow {
+            suspect_ms: named_since.map(|at| at.since(truth.at)),
             first_finding_ms: first_finding.map(|at| at.since(truth.at)),
             incident_ms: opened.map(|at| at.since(truth.at)),
             rank,
