@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -46,15 +46,36 @@ pub(super) struct Connection {
 #[derive(Debug)]
 struct Open {
     peer: IpAddr,
-    activity: Mutex<Activity>,
-    /// Calls of a connection that carries several at once.
-    calls: AtomicUsize,
+    state: Mutex<State>,
     closed: Notify,
 }
 
-/// One of the calls that a connection carries at once.
-pub(super) struct Call {
+#[derive(Debug)]
+struct State {
+    activity: Activity,
+    /// Calls whose bodies are on their way, of a connection that carries several at once …
+    arriving: usize,
+    /// … and those that we work on or answer.
+    answering: usize,
+}
+
+/// One of the calls that a connection carries at once; it ends when this is dropped.
+pub(super) struct Call(Arc<OneCall>);
+
+/// A call, known to who answers it and to its body.
+#[derive(Debug)]
+struct OneCall {
     open: Arc<Open>,
+    /// All of its body is there, or nobody wants the rest. Changed under the lock of the connection's state.
+    has_arrived: AtomicBool,
+}
+
+/// Whose body it is.
+#[derive(Debug)]
+enum Asked {
+    /// Of a connection that carries one request at a time.
+    Alone(Arc<Open>),
+    Call(Arc<OneCall>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +93,7 @@ enum Activity {
 /// A request's body: tells when all of it is there.
 pub(super) struct ArrivingBody<B> {
     body: B,
-    open: Arc<Open>,
+    of: Asked,
 }
 
 /// An answer's body: tells when it is sent, or given up.
@@ -101,8 +122,11 @@ impl Connections {
         held.next += 1;
         let open = Arc::new(Open {
             peer,
-            activity: Mutex::new(Activity::Silent(now)),
-            calls: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                activity: Activity::Silent(now),
+                arriving: 0,
+                answering: 0,
+            }),
             closed: Notify::new(),
         });
         held.open.insert(id, Arc::clone(&open));
@@ -184,12 +208,24 @@ impl Connection {
         self.open.set(Activity::Answering);
     }
 
-    /// Notes a call that goes on until what this gives is dropped.
-    pub(super) fn call(&self) -> Call {
-        self.open.calls.fetch_add(1, Ordering::Relaxed);
-        self.open.set(Activity::Answering);
-        let open = Arc::clone(&self.open);
-        Call { open }
+    /// Notes a call that goes on until the first of these is dropped; its body must be read through the
+    /// second.
+    pub(super) fn call<B: HttpBody>(&self, body: B) -> (Call, ArrivingBody<B>) {
+        let has_arrived = body.is_end_stream();
+        let mut state = lock(&self.open.state);
+        if has_arrived {
+            state.answering += 1;
+        } else {
+            state.arriving += 1;
+        }
+        state.judge_calls();
+        drop(state);
+        let call = Arc::new(OneCall {
+            open: Arc::clone(&self.open),
+            has_arrived: AtomicBool::new(has_arrived),
+        });
+        let of = Asked::Call(Arc::clone(&call));
+        (Call(call), ArrivingBody { body, of })
     }
 
     /// Notes that a request's head is there; its body must be read through what this gives.
@@ -199,8 +235,8 @@ impl Connection {
         } else {
             Activity::Arriving(Instant::now())
         });
-        let open = Arc::clone(&self.open);
-        ArrivingBody { body, open }
+        let of = Asked::Alone(Arc::clone(&self.open));
+        ArrivingBody { body, of }
     }
 
     /// Notes that the answer is sent once what this gives is.
@@ -213,9 +249,14 @@ impl Connection {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if self.open.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.open.set(Activity::Idle(Instant::now()));
+        let mut state = lock(&self.0.open.state);
+        // A body that outlives its call counts no more.
+        if self.0.has_arrived.swap(true, Ordering::Relaxed) {
+            state.answering -= 1;
+        } else {
+            state.arriving -= 1;
         }
+        state.judge_calls();
     }
 }
 
@@ -227,26 +268,58 @@ impl Drop for Connection {
 
 impl Open {
     fn activity(&self) -> Activity {
-        *lock(&self.activity)
+        lock(&self.state).activity
     }
 
     fn set(&self, activity: Activity) {
-        *lock(&self.activity) = activity;
+        lock(&self.state).activity = activity;
+    }
+}
+
+impl State {
+    /// What a connection that carries several calls does, from what they do: one that waits for its
+    /// answer keeps it open, half-sent ones do not.
+    fn judge_calls(&mut self) {
+        let now = Instant::now();
+        self.activity = match (self.answering, self.arriving) {
+            (0, 0) => Activity::Idle(now),
+            (0, _) => Activity::Arriving(now),
+            _ => Activity::Answering,
+        };
+    }
+}
+
+impl Asked {
+    fn open(&self) -> &Open {
+        match self {
+            Self::Alone(open) => open,
+            Self::Call(call) => &call.open,
+        }
     }
 
     /// A piece of a body came.
     fn has_grown(&self) {
-        let mut activity = lock(&self.activity);
-        if let Activity::Arriving(since) = &mut *activity {
+        if let Activity::Arriving(since) = &mut lock(&self.open().state).activity {
             *since = Instant::now();
         }
     }
 
     /// All of a body is there, or nobody wants the rest.
     fn has_arrived(&self) {
-        let mut activity = lock(&self.activity);
-        if let Activity::Arriving(_) = *activity {
-            *activity = Activity::Answering;
+        let mut state = lock(&self.open().state);
+        match self {
+            Self::Alone(_) => {
+                if let Activity::Arriving(_) = state.activity {
+                    state.activity = Activity::Answering;
+                }
+            }
+            Self::Call(call) => {
+                if !call.has_arrived.swap(true, Ordering::Relaxed) {
+                    state.arriving -= 1;
+                    state.answering += 1;
+                    state.judge_calls();
+                }
+            }
         }
     }
 }
@@ -261,9 +334,9 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for ArrivingBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.open.has_arrived();
+            self.of.has_arrived();
         } else if polled.is_ready() {
-            self.open.has_grown();
+            self.of.has_grown();
         }
         polled
     }
@@ -279,7 +352,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for ArrivingBody<B> {
 
 impl<B> Drop for ArrivingBody<B> {
     fn drop(&mut self) {
-        self.open.has_arrived();
+        self.of.has_arrived();
     }
 }
 
@@ -309,7 +382,7 @@ impl Drop for LeavingBody {
     }
 }
 
-/// What is behind these locks is valid after any panic: each write is a single assignment.
+/// What is behind these locks is valid after any panic: nothing between two writes can.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -380,13 +453,39 @@ mod tests {
         let open: Vec<_> = (0..PEER_CONNECTIONS_MAX)
             .map(|_| all.admit(peer(1)).unwrap())
             .collect();
-        let mut calls: Vec<_> = open.iter().flat_map(|c| [c.call(), c.call()]).collect();
+        let call = |c: &Connection| c.call(Body::empty()).0;
+        let mut calls: Vec<_> = open.iter().flat_map(|c| [call(c), call(c)]).collect();
         calls.remove(0);
         later().await;
         assert!(all.admit(peer(1)).is_none(), "the other call goes on");
         calls.remove(0);
         assert!(all.admit(peer(1)).is_some());
         assert!(is_closed(&open[0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_whose_bodies_do_not_come_keep_nobody_out() {
+        let all = Connections::default();
+        let open: Vec<_> = (0..PEER_CONNECTIONS_MAX)
+            .map(|_| all.admit(peer(1)).unwrap())
+            .collect();
+        let mut calls: Vec<_> = open.iter().map(|c| c.call(Body::from("x"))).collect();
+        assert!(all.admit(peer(1)).is_none(), "they have only begun");
+        later().await;
+        let newcomer = all.admit(peer(1)).expect("a stalled one gives way");
+        newcomer.busy();
+        assert!(is_closed(&open[0]));
+        // One whose body is there waits for its answer, whatever else its connection half sends.
+        let answered = open[1].call(Body::empty());
+        later().await;
+        let _newcomer = all.admit(peer(1)).expect("a stalled one gives way");
+        assert!(!is_closed(&open[1]) && is_closed(&open[2]));
+        // A body that is dropped after its call counts nothing twice.
+        drop(answered);
+        let (call, body) = calls.remove(1);
+        drop(call);
+        drop(body);
+        assert!(matches!(open[1].open.activity(), Activity::Idle(_)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -216,8 +216,10 @@ async fn answer_calls(
 ) {
     let connection = Arc::clone(connection);
     let service = service_fn(move |request: Request<Incoming>| {
-        let call = connection.call();
-        let answered = router.clone().oneshot(request.map(Body::new));
+        let (head, body) = request.into_parts();
+        let (call, body) = connection.call(body);
+        let request = Request::from_parts(head, Body::new(body));
+        let answered = router.clone().oneshot(request);
         async move {
             let response = answered.await?;
             // The call ends with the last byte of its answer, or when it is given up.
