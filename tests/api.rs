@@ -446,6 +446,16 @@ async fn what_would_expose_the_api_keeps_the_daemon_from_starting() {
         open.contains("`listen` is 0.0.0.0:0") && open.contains("`tls.cert_file`"),
         "{open}"
     );
+    let strangers = refused(&|config| {
+        config.listen = "0.0.0.0:0".parse().unwrap();
+        config.tls.cert_file = Some(PathBuf::from("c.pem"));
+        config.tls.key_file = Some(PathBuf::from("k.pem"));
+    });
+    let strangers = strangers.await;
+    assert!(
+        strangers.contains("`listen` is 0.0.0.0:0") && strangers.contains("`token_file ="),
+        "{strangers}"
+    );
     let half = refused(&|config| config.tls.cert_file = Some(PathBuf::from("c.pem"))).await;
     assert!(half.contains("belong together"), "{half}");
     let none = refused(&|config| {

@@ -30,7 +30,7 @@ pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use hold::{InhibitConfig, MaintenanceConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use notify::NotifyConfig;
-pub use parse::{ConfigError, Warning, line_of, parse};
+pub use parse::{ConfigError, Warning, line_of, parse, without_token};
 pub use pulls::{JournaldConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{SETTINGS, Setting};
@@ -122,11 +122,24 @@ impl Config {
         self.otlp_grpc_listen.filter(|_| self.sources.otlp.enabled)
     }
 
+    /// Listeners that others can reach and where everybody may send, although nobody reads along: TLS asks
+    /// for no token there, or its protocol knows none. Setting and address.
+    pub fn tokenless_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let is_asked = !self.tls.is_on() || self.sources.token_file.is_some();
+        let http = |address: Option<SocketAddr>| address.filter(|_| !is_asked);
+        beyond_loopback([
+            ("listen", http(Some(self.listen))),
+            ("otlp_listen", http(self.otlp_listen)),
+            ("otlp_grpc_listen", http(self.otlp_grpc_listen)),
+            ("sources.syslog.tls", self.sources.syslog.tls),
+        ])
+    }
+
     /// Listeners that others can reach although nothing there would be secret: setting and address.
     pub fn exposed_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let is_open = !self.tls.is_on();
         let syslog = &self.sources.syslog;
-        let listeners = [
+        beyond_loopback([
             ("listen", Some(self.listen).filter(|_| is_open)),
             ("otlp_listen", self.otlp_listen.filter(|_| is_open)),
             (
@@ -136,12 +149,18 @@ impl Config {
             ("sources.syslog.udp", syslog.udp),
             ("sources.syslog.tcp", syslog.tcp),
             ("sources.statsd.udp", self.sources.statsd.udp),
-        ];
-        listeners
-            .into_iter()
-            .filter_map(|(setting, address)| Some((setting, address?)))
-            .filter(|(_, address)| !address.ip().is_loopback())
+        ])
     }
+}
+
+/// Those of some listeners that others can reach.
+fn beyond_loopback<const N: usize>(
+    listeners: [(&'static str, Option<SocketAddr>); N],
+) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    listeners
+        .into_iter()
+        .filter_map(|(setting, address)| Some((setting, address?)))
+        .filter(|(_, address)| !address.ip().is_loopback())
 }
 
 impl Default for Config {

@@ -60,6 +60,16 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
     Ok((config, warnings.collect()))
 }
 
+/// What is wrong with a listener that others can reach and that asks for no token, and the lines that
+/// mend it.
+pub fn without_token(setting: &str) -> &'static str {
+    if setting.starts_with("sources.") {
+        "which others can reach, and syslog knows no token: listen on 127.0.0.1, or accept that by `insecure = true` under `[sources]`"
+    } else {
+        "which others can reach, and senders need no token: make one by `openssl rand -hex 32 > senders.token`, and name it by `token_file = \"senders.token\"` under `[sources]`; or listen on 127.0.0.1"
+    }
+}
+
 /// The line at which the table of this number in a list like `sources.tail` begins.
 pub fn line_of(text: &str, list: &str, index: usize) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
@@ -216,7 +226,7 @@ impl Check<'_> {
         self.error(span, &format!("unknown setting `{name}` {place}: {hint}"));
     }
 
-    /// Tokens and telemetry do not travel in the clear.
+    /// Tokens and telemetry do not travel in the clear, and strangers send nothing.
     fn exposed(&mut self, config: &Config, root: &DeTable<'_>) {
         for (name, address) in config.exposed_listeners() {
             if config.sources.insecure {
@@ -231,14 +241,20 @@ impl Check<'_> {
                 self.warn(&span_of(root, name), &what);
                 continue;
             }
-            let way_out = if name.starts_with("sources.") {
-                "listen on 127.0.0.1, or accept that by `sources.insecure = true`"
-            } else {
-                "give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
+            let lacks_token = config.sources.token_file.is_none();
+            let way_out = match name.starts_with("sources.") {
+                true => "listen on 127.0.0.1, or accept that by `sources.insecure = true`",
+                false if lacks_token => {
+                    "give `tls.cert_file`, `tls.key_file` and `sources.token_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
+                }
+                false => {
+                    "give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
+                }
             };
             let why = format!("`{name}` is {address}, which others can reach: {way_out}");
             self.error(&span_of(root, name), &why);
         }
+        self.tokenless(config, root);
         if config.sources.syslog.tls.is_some() && !config.tls.is_on() {
             let name = "sources.syslog.tls";
             let why = format!("`{name}` needs `tls.cert_file` and `tls.key_file`");
@@ -246,24 +262,23 @@ impl Check<'_> {
         }
     }
 
-    /// What is allowed and still worth a word.
-    fn odd(&mut self, config: &Config, root: &DeTable<'_>) {
-        for (name, address) in [
-            ("listen", Some(config.listen)),
-            ("otlp_listen", config.otlp_listen),
-            ("otlp_grpc_listen", config.otlp_grpc_listen),
-        ] {
-            // Without TLS it has been said already.
-            // A token keeps strangers out.
-            let is_open = config.tls.is_on() && config.sources.token_file.is_none();
-            let address = address.filter(|a| !a.ip().is_loopback() && is_open);
-            if let Some(address) = address {
+    /// Whoever can reach a listener needs a token to send there.
+    fn tokenless(&mut self, config: &Config, root: &DeTable<'_>) {
+        for (name, address) in config.tokenless_listeners() {
+            if config.sources.insecure {
                 let what = format!(
-                    "`{name}` is {address}: everyone who can reach it may send telemetry; `sources.token_file` asks for a token, 127.0.0.1 keeps it on this machine"
+                    "`{name}` is {address} without a token (`sources.insecure`): whoever can reach it may send telemetry"
                 );
                 self.warn(&span_of(root, name), &what);
+                continue;
             }
+            let why = format!("`{name}` is {address}, {}", without_token(name));
+            self.error(&span_of(root, name), &why);
         }
+    }
+
+    /// What is allowed and still worth a word.
+    fn odd(&mut self, config: &Config, root: &DeTable<'_>) {
         for (other, setting) in [
             (Some(config.listen), "listen"),
             (config.otlp_listen, "otlp_listen"),

@@ -187,13 +187,13 @@ pub const SETTINGS: &[Setting] = &[
         "sources.insecure",
         Kind::Flag,
         "false",
-        "Take telemetry without TLS on addresses that others can reach: whoever reaches them may send, and read along. The API is not served there.",
+        "Take telemetry without TLS, or without a token, on addresses that others can reach: whoever reaches them may send, and read along. Where there is no TLS the API is not served.",
     ),
     row(
         "sources.token_file",
         Kind::Path,
         "",
-        "File that holds a token which every sender over HTTP and gRPC needs (`Authorization: Bearer`). Forges prove their messages by themselves.",
+        "File that holds a token which every sender over HTTP and gRPC needs (`Authorization: Bearer`). Needed to listen on anything but loopback, unless `sources.insecure`. Forges prove their messages by themselves.",
     ),
     row(
         "sources.body_bytes_max",

@@ -147,6 +147,14 @@ pub enum DaemonError {
         /// What it says.
         address: SocketAddr,
     },
+    /// Strangers could send.
+    #[error("`{setting}` is {address}, {}", crate::config::without_token(setting))]
+    Tokenless {
+        /// The setting.
+        setting: &'static str,
+        /// What it says.
+        address: SocketAddr,
+    },
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -421,9 +429,13 @@ fn realm(data_dir: Option<&Path>) -> String {
 
 /// Who may come in, and how the listeners are protected.
 fn access(config: &Config) -> Result<(Callers, Option<Tls>, Option<Guard>), DaemonError> {
-    let exposed = config.exposed_listeners().next();
-    if let Some((setting, address)) = exposed.filter(|_| !config.sources.insecure) {
-        return Err(DaemonError::Exposed { setting, address });
+    if !config.sources.insecure {
+        if let Some((setting, address)) = config.exposed_listeners().next() {
+            return Err(DaemonError::Exposed { setting, address });
+        }
+        if let Some((setting, address)) = config.tokenless_listeners().next() {
+            return Err(DaemonError::Tokenless { setting, address });
+        }
     }
     let operators = config.operators.iter().map(|operator| {
         let name = operator.name.clone();
@@ -466,16 +478,25 @@ fn in_short(warnings: &[String]) -> String {
     }
 }
 
-/// What everybody must know who looks: telemetry travels in the clear.
+/// What everybody must know who looks: telemetry travels in the clear, or comes from anybody.
 fn exposed(config: &Config) -> String {
-    let open = config.exposed_listeners();
-    let open: Vec<_> = open.map(|(_, address)| address.to_string()).collect();
-    if open.is_empty() {
+    let clear: Vec<_> = config.exposed_listeners().collect();
+    let anybody: Vec<_> = config.tokenless_listeners().collect();
+    let said = [("in the clear", clear), ("without a token", anybody)];
+    let said: Vec<_> = said
+        .into_iter()
+        .filter(|(_, listeners)| !listeners.is_empty())
+        .map(|(how, listeners)| {
+            let addresses = listeners.iter().map(|(_, address)| address.to_string());
+            format!("{how} on {}", addresses.collect::<Vec<_>>().join(" and "))
+        })
+        .collect();
+    if said.is_empty() {
         return String::new();
     }
     format!(
-        "INSECURE: telemetry is taken in the clear on {} (`sources.insecure`)",
-        open.join(" and ")
+        "INSECURE: telemetry is taken {} (`sources.insecure`)",
+        said.join(", ")
     )
 }
 

@@ -1,7 +1,8 @@
 //! Answers of the API: JSON always, and every error says what failed and what to do.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::ErrorBody;
@@ -27,6 +28,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// What is told.
+    #[cfg(test)]
+    pub fn told(self) -> (StatusCode, String) {
+        (self.status, self.message)
+    }
+
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
@@ -35,7 +42,12 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let error = self.message;
-        (self.status, Json(ErrorBody { error })).into_response()
+        let mut answer = (self.status, Json(ErrorBody { error })).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        answer
     }
 }
 

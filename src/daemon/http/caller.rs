@@ -147,13 +147,23 @@ impl Callers {
     fn known(&self, peer: &Peer, headers: &HeaderMap) -> Result<Actor, ApiError> {
         match peer {
             Peer::Local(actor) => Ok(actor.clone()),
-            Peer::Remote => self.operator(headers).ok_or_else(|| {
-                ApiError::new(
-                    StatusCode::UNAUTHORIZED,
-                    "the API needs an operator's token here: send `Authorization: Bearer TOKEN`, or use the Unix socket on the daemon's machine",
-                )
-            }),
+            Peer::Remote => self.operator(headers).ok_or_else(|| self.stranger(headers)),
         }
+    }
+
+    /// Why somebody is not let in who came over the listener, and how to get in. Who listens on loopback is
+    /// reached by all users of the machine, also by those whom the socket would not let in.
+    fn stranger(&self, headers: &HeaderMap) -> ApiError {
+        let have_tokens = self.operators.iter().any(|o| o.token_sha256.is_some());
+        let what = if !have_tokens {
+            "reading over the listener needs an operator's token, also on loopback, and no operator has one: put one in a file (`openssl rand -hex 32 > FILE`), add `[[operators]]` with `name = \"NAME\"` and `token_file = \"FILE\"` to the config, restart, and send `Authorization: Bearer TOKEN`"
+        } else if headers.contains_key(header::AUTHORIZATION) {
+            "this is not the token of any operator: send `Authorization: Bearer TOKEN` with what is in the `token_file` or `token_env` of one of `[[operators]]`"
+        } else {
+            "reading over the listener needs an operator's token, also on loopback: send `Authorization: Bearer TOKEN` with what is in the `token_file` or `token_env` of one of `[[operators]]`"
+        };
+        let message = format!("{what}; the Unix socket on the daemon's machine needs none");
+        ApiError::new(StatusCode::UNAUTHORIZED, message)
     }
 
     fn operator(&self, headers: &HeaderMap) -> Option<Actor> {
@@ -232,6 +242,35 @@ mod tests {
         assert_eq!(actor(Some("Bearer secret")), Some(mia));
         for wrong in [None, Some("Bearer wrong"), Some("secret"), Some("Bearer ")] {
             assert_eq!(actor(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_are_told_how_to_get_in() {
+        let mia = |token| vec![operator("mia", Role::Viewer, token)];
+        for (operators, given, says) in [
+            (vec![], None, "no operator has one"),
+            (mia(None), Some("Bearer wrong"), "no operator has one"),
+            (
+                mia(Some("secret")),
+                None,
+                "also on loopback: send `Authorization: Bearer TOKEN`",
+            ),
+            (
+                mia(Some("secret")),
+                Some("Bearer wrong"),
+                "not the token of any operator",
+            ),
+        ] {
+            let given = given.map(|value: &str| (header::AUTHORIZATION, value.parse().unwrap()));
+            let headers = given.into_iter().collect();
+            let refused = Callers::new(operators).actor(&Peer::Remote, &headers);
+            let (status, why) = refused.unwrap_err().told();
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
+            assert!(
+                why.contains(says) && why.contains("`[[operators]]`"),
+                "{why}"
+            );
         }
     }
 
