@@ -38,6 +38,8 @@ pub(super) struct Follower {
     /// Bytes of the current line that were cut off.
     cut_bytes: u64,
     line_bytes_max: usize,
+    /// It was emptied since somebody asked.
+    was_emptied: bool,
 }
 
 /// What one turn found.
@@ -112,6 +114,7 @@ impl Follower {
             partial: Vec::new(),
             cut_bytes: 0,
             line_bytes_max,
+            was_emptied: false,
         }
     }
 
@@ -124,7 +127,13 @@ impl Follower {
             id: self.id,
             offset: held_from.unwrap_or(self.line_from),
             head: self.head,
+            is_over: false,
         })
+    }
+
+    /// Whether it was emptied, and begun anew, since this was asked last.
+    pub(super) fn take_emptied(&mut self) -> bool {
+        std::mem::take(&mut self.was_emptied)
     }
 
     /// Gives every whole line that was added to `take`; a bounded number at once.
@@ -184,6 +193,7 @@ impl Follower {
         self.offset = self.file.seek(SeekFrom::Start(0))?;
         self.line_from = self.offset;
         self.head = Head::default();
+        self.was_emptied = true;
         Ok(())
     }
 

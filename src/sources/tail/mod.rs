@@ -80,6 +80,8 @@ struct Tail {
     /// What is on the disk, so that the same is not written again.
     written: Option<BTreeMap<PathBuf, Place>>,
     written_at: Time,
+    /// What is on the disk would take what was read for missed: see [`Tail::correct_settled`].
+    is_urgent: bool,
     /// What was missed while we were away, to be counted by the next look.
     missed: Vec<String>,
 }
@@ -93,6 +95,8 @@ struct Followed {
     held_from: Option<u64>,
     /// Whether it was read since its place was noted.
     is_read: bool,
+    /// Whether its end was reached after its path was gone, or another file's.
+    is_over: bool,
     polls_idle: u32,
     polls_gone: u32,
 }
@@ -179,6 +183,7 @@ impl Tail {
             written: left.clone(),
             earlier: left.map(Earlier::new),
             written_at: Time::ZERO,
+            is_urgent: false,
             missed,
         }
     }
@@ -231,6 +236,9 @@ impl Tail {
         look.missed = std::mem::take(&mut self.missed);
         if now.since(self.written_at) >= PLACES_EVERY_MS {
             self.written_at = now;
+            self.write_settled(&mut look);
+            self.settled.clone_from(&self.handed_over);
+        } else if std::mem::take(&mut self.is_urgent) {
             self.write_settled(&mut look);
         }
         if self.files.is_empty() && look.problem.is_none() {
@@ -441,7 +449,36 @@ impl Tail {
             }
             // A file that cannot be read is told by the look at it.
             if let Ok(place) = followed.follower.place(followed.held_from) {
-                places.insert(path.clone(), place);
+                let is_over = followed.is_over;
+                places.insert(path.clone(), Place { is_over, ..place });
+            }
+        }
+        self.correct_settled();
+    }
+
+    /// What is written lags behind, so that a crash repeats lines rather than losing some. Of a file that is
+    /// over or was emptied meanwhile there is nothing to repeat: that is written at once, or a start
+    /// after a crash would tell that it was missed.
+    fn correct_settled(&mut self) {
+        let (mut over, mut emptied) = (BTreeSet::new(), BTreeSet::new());
+        let rotated = self.rotated.iter_mut().map(|r| &mut r.followed);
+        for followed in self.files.values_mut().chain(rotated) {
+            let id = followed.follower.id();
+            if followed.is_over {
+                over.insert(id);
+            }
+            if followed.follower.take_emptied() {
+                emptied.insert(id);
+            }
+        }
+        for place in self.settled.iter_mut().flat_map(BTreeMap::values_mut) {
+            if emptied.contains(&place.id) {
+                *place = Place::anew(place.id);
+                self.is_urgent = true;
+            }
+            if over.contains(&place.id) && !place.is_over {
+                place.is_over = true;
+                self.is_urgent = true;
             }
         }
     }
@@ -459,7 +496,6 @@ impl Tail {
                 }
             }
         }
-        self.settled.clone_from(&self.handed_over);
     }
 }
 
@@ -486,6 +522,7 @@ impl Followed {
             held_from: None,
             // So that a file that is never written to has a place as well.
             is_read: true,
+            is_over: false,
             polls_idle: 0,
             polls_gone: 0,
         }
@@ -501,6 +538,9 @@ impl Followed {
             look,
         };
         let turn = self.follower.read(&mut |line| taker.take(line))?;
+        let is_over = matches!(turn, Turn::Rotated | Turn::Gone) && self.held_from.is_none();
+        self.is_read |= is_over != self.is_over;
+        self.is_over = is_over;
         match turn {
             Turn::Read => {
                 look.more = true;

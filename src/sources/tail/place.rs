@@ -46,6 +46,22 @@ pub(super) struct Place {
     pub(super) head: Head,
     /// Where the first line begins that was not handed over.
     pub(super) offset: u64,
+    /// All of it was handed over, to its end, and nothing has its path any more, or another file has:
+    /// nothing is missed when it is gone.
+    #[serde(default)]
+    pub(super) is_over: bool,
+}
+
+impl Place {
+    /// At the beginning of a file that was emptied.
+    pub(super) const fn anew(id: FileId) -> Self {
+        Self {
+            id,
+            head: Head { bytes: 0, hash: 0 },
+            offset: 0,
+            is_over: false,
+        }
+    }
 }
 
 /// The file of places as written.
@@ -141,7 +157,13 @@ mod tests {
             hash: u64::MAX,
         };
         let offset = 1 << 40;
-        let kept = BTreeMap::from([("/var/log/a.log".into(), Place { id, head, offset })]);
+        let place = Place {
+            id,
+            head,
+            offset,
+            is_over: true,
+        };
+        let kept = BTreeMap::from([("/var/log/a.log".into(), place)]);
         places.write(&kept).unwrap();
         assert_eq!(places.read().unwrap(), Some(kept));
         let text = fs::read_to_string(places.path()).unwrap();

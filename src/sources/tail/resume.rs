@@ -68,13 +68,14 @@ impl Earlier {
     }
 
     /// Splits what is left into files of `waiting`, for a later scan, and what nobody can read any
-    /// more, file by file.
+    /// more, file by file. A file that was read to its end before it went is no loss.
     pub(super) fn settle(self, waiting: &BTreeSet<PathBuf>) -> (Option<Self>, Vec<String>) {
         let left = self.by_path.into_iter();
         let left = left.filter(|(_, place)| !self.taken_up.contains(&place.id));
         let (waiting, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             left.partition(|(path, _)| waiting.contains(path));
-        let missed = gone.into_iter().map(|(path, place)| {
+        let unread = gone.into_iter().filter(|(_, place)| !place.is_over);
+        let missed = unread.map(|(path, place)| {
             let (path, offset) = (path.display(), place.offset);
             format!(
                 "{path} was rotated away or emptied while nobody read it: whatever followed byte {offset} is missed"
@@ -107,8 +108,9 @@ mod tests {
             id: FileId { device: 1, inode },
             head: Head::default(),
             offset: 10 * inode,
+            is_over: inode == 4,
         };
-        let by_path = [("/a.log", 1), ("/b.log", 2), ("/c.log", 3)];
+        let by_path = [("/a.log", 1), ("/b.log", 2), ("/c.log", 3), ("/d.log", 4)];
         let by_path = by_path.map(|(path, inode)| (PathBuf::from(path), place(inode)));
         let mut earlier = Earlier::new(BTreeMap::from(by_path));
         earlier.take_up(place(1));

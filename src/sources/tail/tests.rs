@@ -210,6 +210,50 @@ fn a_crash_repeats_lines_and_loses_none() {
     assert_eq!(texts(&look), [("a", "one\n  at held back"), ("a", "two")]);
 }
 
+/// A process that is gone without a word leaves places behind that are some seconds old: what it had
+/// read since of a file that is gone by now is no loss, what nobody read is.
+#[test]
+fn a_crash_tells_no_loss_of_what_was_read() {
+    type Act = fn(&Path);
+    let remove: Act = |path| fs::remove_file(path).unwrap();
+    // Compressed at once: the file that was read is there under no name.
+    let rotate: Act = |path| {
+        let beside = path.with_extension("next");
+        append(&beside, "new\n");
+        fs::rename(beside, path).unwrap();
+    };
+    let empty: Act = |path| {
+        fs::write(path, "").unwrap();
+        append(path, "x\n");
+    };
+    let nothing: Act = |_| {};
+    for (what, alive, dead, is_missed, again) in [
+        ("gone", remove, nothing, false, vec![]),
+        ("rotated", rotate, nothing, false, vec!["new"]),
+        ("emptied", empty, nothing, false, vec!["x"]),
+        ("gone while dead", nothing, remove, true, vec![]),
+        ("rotated while dead", nothing, rotate, true, vec!["new"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        append(&path, "old\n");
+        let mut tail = kept(folder.path(), false);
+        append(&path, "one\n");
+        for at_s in [10, 20, 30] {
+            lines_by(&mut tail, at_s);
+        }
+        append(&path, "two\n");
+        assert_eq!(lines_by(&mut tail, 31), ["two"], "{what}");
+        alive(&path);
+        lines_by(&mut tail, 32);
+        std::mem::forget(tail);
+        dead(&path);
+        let (lines, missed) = all(&mut kept(folder.path(), false));
+        assert_eq!(lines, again, "{what}");
+        assert_eq!(!missed.is_empty(), is_missed, "{what}: {missed:?}");
+    }
+}
+
 /// Every line that is to be read by `at_s`, in order.
 fn lines_by(tail: &mut Tail, at_s: i64) -> Vec<String> {
     let mut lines = Vec::new();
