@@ -102,6 +102,8 @@ pub(super) struct Turn {
     pub(super) runs: Vec<PendingRun>,
     pub(super) deltas: DeltaBuffer,
     notes: Vec<(Time, Notification)>,
+    /// Those of them that the outbox has.
+    kept_notes: Vec<(Time, Notification)>,
     replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
 }
 
@@ -471,9 +473,20 @@ impl Core {
         }
     }
 
+    /// Puts what people must be told into the outbox. That comes before what it tells of is durable: an
+    /// incident that the journal has is told no more after a restart.
+    fn keep_notes(&mut self) {
+        let notes = std::mem::take(&mut self.turn.notes);
+        if let Some(notifier) = self.notifier.as_ref().filter(|_| !notes.is_empty()) {
+            notifier.keep(&notes);
+        }
+        self.turn.kept_notes.extend(notes);
+    }
+
     /// Tells people, and the log.
     fn tell_people(&mut self) {
-        for (at, note) in self.turn.notes.drain(..) {
+        self.keep_notes();
+        for (_, note) in self.turn.kept_notes.drain(..) {
             tracing::info!(
                 incident = %note.incident,
                 severity = note.severity.as_str(),
@@ -481,15 +494,16 @@ impl Core {
                 "{}",
                 crate::model::SafeText::new(&note.text)
             );
-            if let Some(notifier) = &self.notifier {
-                notifier.tell(at, &note);
-            }
+        }
+        if let Some(notifier) = &self.notifier {
+            notifier.send();
         }
     }
 
     /// Makes what happened in this turn durable, and with it what is about to be decided; starts what
     /// that justifies. On an error nothing of what is to be decided counts.
     fn commit(&mut self, decided: &[Entry]) -> Result<(), String> {
+        self.keep_notes();
         let happened = std::mem::take(&mut self.turn.records);
         let durable = self.keeper.keep(happened, decided);
         self.note_keeper();

@@ -1,8 +1,9 @@
 //! People out: what they should be told, delivered at least once.
 //!
-//! A message is kept in an outbox before it is sent and until its receiver took it; a receiver that
-//! does not answer is tried again, ever more rarely, also after a restart. It never holds up the engine,
-//! never decides what is worth telling, and never writes a secret anywhere.
+//! A message is kept in an outbox before what it tells of is durable, sent once that is, and kept until
+//! its receiver took it: a crash in between sends it at the next start. A receiver that does not answer
+//! is tried again, ever more rarely, also after a restart. It never decides what is worth telling, and
+//! never writes a secret anywhere.
 
 mod webhook;
 
@@ -88,6 +89,8 @@ struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     letters: BTreeMap<u64, Letter>,
+    /// Kept, and not to be sent before [`Notifier::send`].
+    held: Vec<Letter>,
     last_id: u64,
     /// Letters given up, since the start.
     lost: u64,
@@ -134,13 +137,20 @@ impl Notifier {
         })
     }
 
-    /// Puts a notification into the outbox, for each receiver that wants it.
-    pub fn tell(&self, at: Time, note: &Notification) {
-        for (name, least) in &self.channels {
-            if note.severity >= *least {
-                self.outbox.put(name, &self.environment, at, note);
-            }
-        }
+    /// Keeps notifications in the outbox, for each receiver that wants them; they go out with the next
+    /// [`Self::send`], or after the next start.
+    pub fn keep(&self, notes: &[(Time, Notification)]) {
+        let wanted = notes.iter().flat_map(|(at, note)| {
+            let channels = self.channels.iter();
+            let told = channels.filter(|(_, least)| note.severity >= *least);
+            told.map(move |(name, _)| (name.as_str(), *at, note))
+        });
+        self.outbox.keep(&self.environment, wanted);
+    }
+
+    /// Sends what was kept since the last time.
+    pub fn send(&self) {
+        self.outbox.send();
     }
 
     /// Stops, and returns when nothing holds the outbox any more.
@@ -185,26 +195,46 @@ impl Outbox {
         }
     }
 
-    fn put(&self, to: &str, environment: &str, at: Time, note: &Notification) {
+    fn keep<'a>(
+        &self,
+        environment: &str,
+        notes: impl Iterator<Item = (&'a str, Time, &'a Notification)>,
+    ) {
         let mut waiting = self.lock();
-        waiting.last_id += 1;
-        let id = waiting.last_id;
-        let letter = Letter {
-            to: to.to_owned(),
-            message: Message {
-                id,
-                event: note.event,
-                incident: note.incident,
-                severity: note.severity,
-                text: note.text.to_string(),
-                environment: environment.to_owned(),
-                at: at.to_string(),
-            },
-        };
-        if let (Some(kept), Ok(bytes)) = (&self.kept, serde_json::to_vec(&letter)) {
-            kept.put(id, &bytes);
+        let begins = waiting.held.len();
+        for (to, at, note) in notes {
+            waiting.last_id += 1;
+            let letter = Letter {
+                to: to.to_owned(),
+                message: Message {
+                    id: waiting.last_id,
+                    event: note.event,
+                    incident: note.incident,
+                    severity: note.severity,
+                    text: note.text.to_string(),
+                    environment: environment.to_owned(),
+                    at: at.to_string(),
+                },
+            };
+            waiting.held.push(letter);
         }
-        waiting.letters.insert(id, letter);
+        let new = &waiting.held[begins..];
+        if let Some(kept) = self.kept.as_ref().filter(|_| !new.is_empty()) {
+            kept.put(new.iter().filter_map(|letter| {
+                let bytes = serde_json::to_vec(letter).ok()?;
+                Some((letter.message.id, bytes))
+            }));
+        }
+    }
+
+    fn send(&self) {
+        let mut waiting = self.lock();
+        let held = std::mem::take(&mut waiting.held);
+        if held.is_empty() {
+            return;
+        }
+        let held = held.into_iter().map(|letter| (letter.message.id, letter));
+        waiting.letters.extend(held);
         while waiting.letters.len() > WAITING_MAX {
             let Some((oldest, letter)) = waiting.letters.pop_first() else {
                 break;

@@ -86,11 +86,9 @@ async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
         severity: Severity::Info,
         ..note(9, NotifyEvent::Opened)
     };
-    notifier.tell(Time::ZERO, &mild);
-    notifier.tell(
-        Time::from_secs(1_700_000_000),
-        &note(7, NotifyEvent::Opened),
-    );
+    let opened = note(7, NotifyEvent::Opened);
+    notifier.keep(&[(Time::ZERO, mild), (Time::from_secs(1_700_000_000), opened)]);
+    notifier.send();
     let first = next().await;
     assert_eq!((&*first.0, &*first.1), ("Bearer a secret", "1"));
     let expected = serde_json::json!({
@@ -99,13 +97,14 @@ async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
     });
     assert_eq!(first.2, expected);
     assert_eq!(next().await.2, expected, "it failed, so it is sent again");
+    // Kept, and the daemon ends before it was to be sent.
+    notifier.keep(&[(Time::ZERO, note(7, NotifyEvent::Resolved))]);
     notifier.stop().await;
     drop(kept);
 
     // The next daemon sends what waited, in order, with the same numbers.
     let (kept, _) = Db::open(&db).unwrap();
     let notifier = start(&kept);
-    notifier.tell(Time::ZERO, &note(7, NotifyEvent::Resolved));
     answers.store(200, Ordering::Relaxed);
     let second = loop {
         let told = next().await;
@@ -118,7 +117,8 @@ async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
 
     // What is refused for good is given up, counted, and does not hold up the others.
     answers.store(404, Ordering::Relaxed);
-    notifier.tell(Time::ZERO, &note(8, NotifyEvent::Opened));
+    notifier.keep(&[(Time::ZERO, note(8, NotifyEvent::Opened))]);
+    notifier.send();
     assert_eq!(next().await.1, "3");
     let given_up = async {
         while notifier.lost() == 0 {

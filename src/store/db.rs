@@ -50,11 +50,14 @@ pub struct Db {
 pub struct Outbox(sled::Tree);
 
 impl Outbox {
-    /// Keeps a message durably.
-    pub fn put(&self, id: u64, message: &[u8]) {
-        let kept = self.0.insert(id.to_be_bytes(), message);
-        if let Err(error) = kept.and_then(|_| self.0.flush()) {
-            tracing::warn!(%error, "a message to people would not outlive a restart");
+    /// Keeps messages durably, with one sync for all of them.
+    pub fn put(&self, messages: impl IntoIterator<Item = (u64, Vec<u8>)>) {
+        let mut kept = messages
+            .into_iter()
+            .map(|(id, message)| self.0.insert(id.to_be_bytes(), message));
+        let kept = kept.try_for_each(|kept| kept.map(drop));
+        if let Err(error) = kept.and_then(|()| self.0.flush()) {
+            tracing::warn!(%error, "messages to people would not outlive a restart");
         }
     }
 

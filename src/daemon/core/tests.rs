@@ -7,13 +7,14 @@ use super::super::door;
 use super::super::learn::Scholar;
 use super::*;
 use crate::api::{API_VERSION, View};
-use crate::config::{EngineConfig, parse_runbook};
+use crate::config::{EngineConfig, NotifyConfig, parse_runbook};
 use crate::daemon::Clock;
 use crate::model::{
     Actor, Alert, Counts, EntityId, Fingerprint, IncidentId, Labels, Plan, PlanId, PlanState, Role,
-    Signal, SourceId,
+    Severity, Signal, SourceId,
 };
 use crate::sources::signal_queue;
+use crate::store::db::Db;
 
 /// Appends that work before the journal fails for good.
 type Appends = Arc<Mutex<(usize, Vec<Record>)>>;
@@ -44,19 +45,8 @@ impl Bench {
             core: core(Box::new(append)),
             journal,
         };
-        let labels = [("alertname", "Down"), ("service", "checkout")];
-        let labels = Labels::from_pairs(labels).expect("few and short");
-        bench.core.input(Input::Signals(Batch {
-            source: SourceId::new("alerts"),
-            signals: vec![Signal::Alert(Box::new(Alert {
-                fingerprint: Fingerprint::of(&labels),
-                labels,
-                annotations: Labels::empty(),
-                starts_at: bench.core.stamper.now(),
-                ends_at: Time::from_ms(i64::MAX),
-                generator_url: None,
-            }))],
-        }));
+        let fires = firing(&bench.core, &[]);
+        bench.core.input(fires);
         let proposed = bench.give(Command::Propose {
             incident: IncidentId(1),
             runbook: "fix".to_owned(),
@@ -121,6 +111,24 @@ impl Bench {
     }
 }
 
+/// An alert on the checkout that fires from now on.
+fn firing(core: &Core, more: &[(&str, &str)]) -> Input {
+    let labels = [("alertname", "Down"), ("service", "checkout")];
+    let labels = Labels::from_pairs(labels.iter().chain(more).copied());
+    let labels = labels.expect("few and short");
+    Input::Signals(Batch {
+        source: SourceId::new("alerts"),
+        signals: vec![Signal::Alert(Box::new(Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: core.stamper.now(),
+            ends_at: Time::from_ms(i64::MAX),
+            generator_url: None,
+        }))],
+    })
+}
+
 fn core(append: super::super::keeper::Append) -> Core {
     let runbook = r#"
         name = "fix"
@@ -175,6 +183,38 @@ fn core(append: super::super::keeper::Append) -> Core {
         source_rows: Vec::new(),
         recalled: Vec::new(),
     }
+}
+
+/// A crash after the journal has an incident and before anybody was told of it must not keep it from people:
+/// at the moment an incident is written down, the outbox has what is to be said.
+#[tokio::test]
+async fn what_people_must_be_told_is_kept_before_the_journal_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (db, _) = Db::open(&folder.path().join("db")).unwrap();
+    let outbox = db.outbox().unwrap();
+    let seen: Arc<Mutex<Vec<(bool, usize)>>> = Arc::default();
+    let (of_keeper, kept) = (Arc::clone(&seen), outbox.clone());
+    let append = move |entries: &[Entry]| {
+        let opens = entries.iter().any(|entry| {
+            matches!(&entry.record, Record::Incident { incident } if incident.severity >= Severity::Error)
+        });
+        of_keeper.lock().unwrap().push((opens, kept.all().count()));
+        Ok(0)
+    };
+    let mut core = core(Box::new(append));
+    let pager = NotifyConfig {
+        name: "pager".to_owned(),
+        // Nobody listens there.
+        url: Some("http://127.0.0.1:9/".to_owned()),
+        url_env: None,
+        token_file: None,
+        token_env: None,
+        severity: Severity::Error,
+    };
+    core.notifier = Some(Notifier::start(&[pager], "test", Some(outbox)).unwrap());
+    core.input(firing(&core, &[("severity", "critical")]));
+    core.finish_turn();
+    assert_eq!(*seen.lock().unwrap(), [(true, 1)]);
 }
 
 fn is_decision(record: &Record) -> bool {
