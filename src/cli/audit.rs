@@ -81,6 +81,12 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
                     "{name}: {lines} lines, each as it was written; but {name}.head is missing, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
                 )));
             }
+            let after = verified.lines_after_noted;
+            if after > 0 {
+                return Err(Failure::new(format!(
+                    "{name}: {lines} lines, each as it was written; but {name}.head is older than the last {after}: after a crash those of its last moments, until the daemon starts; otherwise an older one was put there, and nobody can tell whether later lines were cut off: give the end as you noted it with --head"
+                )));
+            }
             if common.json {
                 return Ok(());
             }

@@ -172,6 +172,13 @@ impl Opened {
                 path.display()
             ));
         }
+        if found.lines_after_noted > 0 {
+            self.tell(format!(
+                "journal: {} lines follow the end noted in {}.head: a crash leaves those of its last moments; otherwise an older note was put there, and later lines may have been cut off — compare with the end you noted elsewhere (`stormglass audit verify --head`)",
+                found.lines_after_noted,
+                path.display()
+            ));
+        }
         if let Some(broken) = &found.broken {
             self.tell(format!(
                 "journal: {broken} — run `stormglass audit verify` ({})",

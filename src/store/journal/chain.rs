@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,11 @@ use thiserror::Error;
 use super::index::Index;
 use super::{Head, LINE_BYTES_MAX, Line, head};
 use crate::model::{Record, Time};
+
+/// Looks at the note of the end while it lags behind, and the pause between two: a second in all, longer
+/// than a disk takes for one append.
+const NOTE_TRIES: u32 = 20;
+const NOTE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Names the format; its hash is what the first line points back to. Another version of the format
 /// has another name, so that it cannot be read as this one.
@@ -71,6 +77,10 @@ pub struct Verified {
     pub hash: String,
     /// Whether its end was checked against what was noted beside it.
     pub end_checked: bool,
+    /// Lines after the end that is noted beside it: more than those of a crash's last moments mean that an
+    /// older note was put there, and that lines may have been cut off.
+    #[serde(default)]
+    pub lines_after_noted: u64,
 }
 
 /// What opening a journal finds out.
@@ -89,6 +99,14 @@ pub(super) struct Scan {
     noted: Option<Head>,
 }
 
+impl Scan {
+    /// Lines after the noted end; none when no end is noted.
+    pub(super) fn lines_after_noted(&self) -> u64 {
+        let noted = self.noted.as_ref().map(|noted| noted.lines);
+        noted.map_or(0, |noted| self.head.lines.saturating_sub(noted))
+    }
+}
+
 /// Reads a journal line by line.
 #[derive(Debug)]
 pub struct Lines {
@@ -102,14 +120,35 @@ pub struct Lines {
 pub fn verify(path: &Path, expected: Option<&Head>) -> io::Result<Result<Verified, Broken>> {
     let noted = expected.cloned().or_else(|| head::read_beside(path));
     let scan = scan(path, noted.clone())?;
+    let lines_after_noted = match expected {
+        // Whoever noted it knows that more came.
+        Some(_) => 0,
+        None => scan.lines_after_noted().min(unnoted(path, &scan.head)),
+    };
     Ok(match scan.broken {
         Some(broken) => Err(broken),
         None => Ok(Verified {
             lines: scan.head.lines,
             hash: scan.head.hash,
             end_checked: noted.is_some(),
+            lines_after_noted,
         }),
     })
+}
+
+/// Lines up to `end` that the note does not know by now: a daemon that writes meanwhile notes them in a
+/// moment.
+fn unnoted(path: &Path, end: &Head) -> u64 {
+    let mut after = 0;
+    for _ in 0..NOTE_TRIES {
+        let noted = head::read_beside(path).map_or(0, |noted| noted.lines);
+        after = end.lines.saturating_sub(noted);
+        if after == 0 {
+            break;
+        }
+        std::thread::sleep(NOTE_PAUSE);
+    }
+    after
 }
 
 /// The hash of a line's bytes, in hex.

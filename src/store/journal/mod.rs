@@ -84,6 +84,9 @@ pub struct Opened {
     /// There are lines, and the note of the end beside them is gone: whether later ones were cut off
     /// cannot be told.
     pub end_unknown: bool,
+    /// Lines after the noted end. A crash leaves those of its last moments; more, or any after a stop
+    /// in order, mean that an older note was put there, and that lines may have been cut off.
+    pub lines_after_noted: u64,
 }
 
 /// See [`Opened::torn`].
@@ -167,6 +170,7 @@ impl Journal {
             head_file.write(&scan.head).map_err(fail)?;
         }
         let end_unknown = !end_is_noted && scan.head.lines > 0;
+        let lines_after_noted = scan.lines_after_noted();
         let identity = identity(&file.metadata().map_err(fail)?);
         let journal = Self {
             path: path.to_owned(),
@@ -183,6 +187,7 @@ impl Journal {
             torn,
             broken,
             end_unknown,
+            lines_after_noted,
         };
         Ok((journal, opened))
     }

@@ -267,11 +267,16 @@ fn a_lagging_or_missing_head_is_caught_up() {
     let (mut journal, _) = Journal::open(&kept.path()).unwrap();
     journal.append(&[entry(4)]).unwrap();
     drop(journal);
-    for (lagging, end_unknown) in [(&at_three[..], false), (b"", true), (b"not a head", true)] {
+    for (lagging, end_unknown, lines_after_noted) in [
+        (&at_three[..], false, 1),
+        (b"", true, 0),
+        (b"not a head", true, 0),
+    ] {
         fs::write(&head, lagging).unwrap();
         let (journal, opened) = Journal::open(&kept.path()).unwrap();
         let expected = Opened {
             end_unknown,
+            lines_after_noted,
             ..Opened::default()
         };
         assert_eq!((journal.head().lines, opened), (4, expected));
@@ -282,6 +287,33 @@ fn a_lagging_or_missing_head_is_caught_up() {
     fs::remove_file(&head).unwrap();
     let unchecked = verify(&kept.path(), None).unwrap().unwrap();
     assert!(!unchecked.end_checked);
+}
+
+/// Whoever puts an older note there can cut the journal down to it: that it is older is seen.
+#[test]
+fn an_older_note_of_the_end_is_named() {
+    let kept = Kept::new(3);
+    let head = kept.folder.path().join("journal.head");
+    let at_three = fs::read(&head).unwrap();
+    let (mut journal, _) = Journal::open(&kept.path()).unwrap();
+    for n in 4..=9 {
+        journal.append(&[entry(n)]).unwrap();
+    }
+    drop(journal);
+    let verified = || verify(&kept.path(), None).unwrap().unwrap();
+    assert_eq!(verified().lines_after_noted, 0);
+    fs::write(&head, &at_three).unwrap();
+    assert_eq!(verified().lines_after_noted, 6);
+    // The one who put it there cuts the journal, but not down to the note.
+    kept.write(&kept.lines()[..7]);
+    assert_eq!(verified().lines_after_noted, 4);
+    let noted = Head::parse(std::str::from_utf8(&at_three).unwrap()).unwrap();
+    let by_hand = verify(&kept.path(), Some(&noted)).unwrap().unwrap();
+    assert_eq!(by_hand.lines_after_noted, 0, "whoever noted it knows");
+    let (mut journal, opened) = Journal::open(&kept.path()).unwrap();
+    assert_eq!(opened.lines_after_noted, 4);
+    journal.append(&[entry(8)]).unwrap();
+    assert_eq!(verified().lines_after_noted, 0, "it is caught up");
 }
 
 #[test]
