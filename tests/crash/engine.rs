@@ -1,10 +1,10 @@
 //! Killed at any moment (SIGKILL), nothing that was acknowledged is lost and nothing runs twice.
 //!
 //! The victim is this test itself, started as a child that is engine, store and a noting executor and
-//! nothing else, in virtual time; `crash_serve.rs` does the same to the whole daemon. What is left on
+//! nothing else, in virtual time; `serve` does the same to the whole daemon. What is left on
 //! the disk is held against what was acknowledged. The child's `main` is the ignored test [`CHILD`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,13 @@ use stormglass::config::EngineConfig;
 use stormglass::engine::Engine;
 use stormglass::model::{
     Actor, Alert, Batch, Command, Effect, EntityId, Fingerprint, IncidentId, Input, Labels,
-    Outcome, Plan, PlanState, Record, Role, RunId, RunPhase, Runbook, Signal, SourceId, Stamped,
-    StepEvent, StepEventKind, Time,
+    Outcome, Plan, PlanState, Record, Role, RunId, Runbook, Signal, SourceId, Stamped, StepEvent,
+    StepEventKind, Time,
 };
 use stormglass::store::journal::{self, Entry};
 use stormglass::store::{JOURNAL_FILE, Store};
+
+use crate::kept::{self, Random, name_of};
 
 /// How often a child is killed.
 const KILLS: u32 = 60;
@@ -30,7 +32,7 @@ const JITTER_US_MAX: u64 = 3_000;
 /// Seconds of engine time before the child decides anything.
 const SETTLE_TICKS: u32 = 120;
 /// Name of the test that is the child's program.
-const CHILD: &str = "child";
+const CHILD: &str = "engine::child";
 /// Says to the child where to work.
 const FOLDER: &str = "STORMGLASS_CRASH_FOLDER";
 /// What the child ran, one line each, written at the moment it ran.
@@ -51,18 +53,19 @@ fn no_acknowledged_decision_is_lost_and_nothing_runs_twice() {
                 .unwrap()
                 .ends_with(b"\n"),
         );
-        check_kept(folder.path(), &acknowledged);
+        kept::check(
+            &journal_of(folder.path()),
+            &folder.path().join(RAN_FILE),
+            &acknowledged,
+        );
     }
     assert!(
         acknowledged.len() > KILLS as usize,
         "the child hardly ever got to work"
     );
     let verified = journal::verify(&journal_of(folder.path()), None).unwrap();
-    let records = read_records(folder.path());
-    let ended = |state: &str| {
-        let of_state = |record: &&Record| matches!(record, Record::Plan { plan } if plan.state.as_str() == state);
-        records.iter().filter(of_state).count()
-    };
+    let records = kept::records(&journal_of(folder.path()));
+    let ended = |state| kept::plans_in(&records, state);
     println!(
         "{KILLS} kills, {} decisions acknowledged, {torn} torn appends, {verified:?}, \
          plans rolled back {}, in doubt {}",
@@ -71,60 +74,6 @@ fn no_acknowledged_decision_is_lost_and_nothing_runs_twice() {
         ended("unknown"),
     );
     assert!(ended("rolled back") > 0, "no plan ever went all the way");
-}
-
-/// Everything acknowledged is in the journal, in order; every run has an intent and ran once.
-fn check_kept(folder: &Path, acknowledged: &[String]) {
-    let whole = journal::verify(&journal_of(folder), None).unwrap();
-    assert!(whole.is_ok(), "{whole:?}");
-    let records = read_records(folder);
-    let mut kept: VecDeque<String> = records.iter().filter_map(decision).collect();
-    for decision in acknowledged {
-        // A decision that is kept and was not acknowledged in time is no loss.
-        while let Some(next) = kept.pop_front() {
-            if next == *decision {
-                break;
-            }
-            assert!(!kept.is_empty(), "lost: {decision}");
-        }
-    }
-    let intents: BTreeSet<String> = records
-        .iter()
-        .filter_map(|record| match record {
-            Record::Intent { run, .. } => Some(name_of(*run)),
-            _ => None,
-        })
-        .collect();
-    let ran = fs::read_to_string(folder.join(RAN_FILE)).unwrap_or_default();
-    let mut once = BTreeSet::new();
-    for run in ran.lines() {
-        assert!(intents.contains(run), "ran without an intent: {run}");
-        assert!(once.insert(run), "ran twice: {run}");
-    }
-}
-
-/// A run in the words of its environment variables.
-fn name_of(run: RunId) -> String {
-    let phase = match run.phase {
-        RunPhase::Precondition => "precondition",
-        RunPhase::Forward => "forward",
-        RunPhase::Verify => "verify",
-        RunPhase::Rollback => "rollback",
-    };
-    format!("{} {phase} {}", run.plan.0, run.step)
-}
-
-/// A decision in one line; a number makes each different.
-fn decision(record: &Record) -> Option<String> {
-    match record {
-        Record::Decision { what, .. } => Some(serde_json::to_string(what).unwrap()),
-        _ => None,
-    }
-}
-
-fn read_records(folder: &Path) -> Vec<Record> {
-    let lines = journal::lines(&journal_of(folder)).unwrap();
-    lines.map(|line| line.unwrap().unwrap().record).collect()
 }
 
 fn journal_of(folder: &Path) -> PathBuf {
@@ -191,14 +140,18 @@ impl Life {
     fn new(folder: &Path) -> Self {
         let (store, opened) = Store::open(folder).unwrap();
         assert!(
-            opened.banners.iter().all(|b| b.contains("did not finish")),
+            opened.banners.iter().all(|b| {
+                b.contains("did not finish") || b.contains("those of its last moments")
+            }),
             "{:?}",
             opened.banners
         );
         let lines = journal::lines(store.journal_path()).unwrap();
         let last = lines.map(|line| line.unwrap().unwrap()).last();
         let records = || store.records().unwrap().map(Result::unwrap);
-        let notes = records().filter_map(|record| decision(&record)).count() as u64;
+        let notes = records()
+            .filter(|record| matches!(record, Record::Decision { .. }))
+            .count() as u64;
         let mut engine = Engine::new(EngineConfig::default(), vec![runbook()]);
         engine.restore(records());
         Self {
@@ -347,17 +300,5 @@ fn alert(now: Time) -> Alert {
         starts_at: now,
         ends_at: now.plus_ms(86_400_000),
         generator_url: None,
-    }
-}
-
-/// A small reproducible generator (xorshift): the points of death are random, not arbitrary.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, max: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % max
     }
 }

@@ -4,20 +4,18 @@
 //! The daemon is driven over its API by a client that proposes, approves, settles and notes; plans run
 //! real commands that write down that they ran.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
 use stormglass::api::View;
 use stormglass::api::client::{Address, Client, IncidentQuery};
-use stormglass::model::{
-    Command, EntityId, IncidentId, Outcome, Phase, Plan, PlanState, Record, RunPhase,
-};
-use stormglass::store::journal;
+use stormglass::model::{Command, EntityId, IncidentId, Outcome, Phase, Plan, PlanState, Record};
 use stormglass::store::recorder::FLUSH_EVERY;
+
+use crate::kept::{self, Random};
 
 /// How often the daemon is killed.
 const KILLS: u32 = 50;
@@ -40,11 +38,8 @@ async fn a_daemon_killed_at_any_moment_loses_no_acknowledged_decision() {
             .await;
         check_kept(home.path(), &acknowledged);
     }
-    let records = read_records(home.path());
-    let in_state = |state: &str| {
-        let of_state = |record: &&Record| matches!(record, Record::Plan { plan } if plan.state.as_str() == state);
-        records.iter().filter(of_state).count()
-    };
+    let records = kept::records(&journal_of(home.path()));
+    let in_state = |state| kept::plans_in(&records, state);
     let settled = acknowledged
         .iter()
         .filter(|said| said.contains("settle"))
@@ -136,7 +131,7 @@ async fn a_command_that_outlives_a_killed_daemon_is_told_and_stopped_not_settled
     assert!(!is_alive(&pid), "it was stopped: {plan:?}");
     served.child.kill().unwrap();
     served.child.wait().unwrap();
-    let stops = read_records(home.path());
+    let stops = kept::records(&journal_of(home.path()));
     let stops = stops.iter().filter(|record| {
         matches!(
             record,
@@ -364,63 +359,17 @@ impl Served {
     }
 }
 
-/// Everything acknowledged is in the journal, in order; every command that ran has an intent, once.
+/// What is left on the disk is right.
 fn check_kept(home: &Path, acknowledged: &[String]) {
-    let whole = journal::verify(&home.join("data/journal.jsonl"), None).unwrap();
-    assert!(whole.is_ok(), "{whole:?}");
-    let records = read_records(home);
-    let decisions = records.iter().filter_map(|record| match record {
-        Record::Decision { what, .. } => Some(serde_json::to_string(what).unwrap()),
-        _ => None,
-    });
-    let mut kept: VecDeque<String> = decisions.collect();
-    for decision in acknowledged {
-        // One that is kept and was not acknowledged in time is no loss.
-        let found = std::iter::from_fn(|| kept.pop_front()).any(|next| next == *decision);
-        assert!(found, "lost: {decision}");
-    }
+    kept::check(&journal_of(home), &home.join("ran"), acknowledged);
     let set_aside = home.join("data/db.damaged-1");
     assert!(!set_aside.exists(), "a kill is no damage to the database");
-    let intents: BTreeSet<String> = records.iter().filter_map(intent).collect();
-    let mut once = BTreeSet::new();
-    for run in ran(home) {
-        assert!(intents.contains(&run), "ran without an intent: {run}");
-        assert!(once.insert(run.clone()), "ran twice: {run}");
-    }
 }
 
 fn ran(home: &Path) -> Vec<String> {
-    let text = fs::read_to_string(home.join("ran")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    kept::lines(&home.join("ran"))
 }
 
-fn read_records(home: &Path) -> Vec<Record> {
-    let lines = journal::lines(&home.join("data/journal.jsonl")).unwrap();
-    lines.map(|line| line.unwrap().unwrap().record).collect()
-}
-
-/// A run in the words of its environment variables.
-fn intent(record: &Record) -> Option<String> {
-    let Record::Intent { run, .. } = record else {
-        return None;
-    };
-    let phase = match run.phase {
-        RunPhase::Precondition => "precondition",
-        RunPhase::Forward => "forward",
-        RunPhase::Verify => "verify",
-        RunPhase::Rollback => "rollback",
-    };
-    Some(format!("{} {phase} {}", run.plan.0, run.step))
-}
-
-/// A small reproducible generator (xorshift): the points of death are random, not arbitrary.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, max: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % max
-    }
+fn journal_of(home: &Path) -> PathBuf {
+    home.join("data/journal.jsonl")
 }

@@ -1,0 +1,6 @@
+//! Killed at any moment (SIGKILL), nothing that was acknowledged is lost and nothing runs twice: the engine
+//! with its store, in virtual time, and the whole daemon.
+
+mod engine;
+mod kept;
+mod serve;
