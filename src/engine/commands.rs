@@ -169,14 +169,10 @@ impl Engine {
         around.as_world(|world| act(plans, world))
     }
 
-    /// Each runbook with the title of the plan it would become for this incident and target, or why a
-    /// person could not choose it.
-    pub fn runbooks_for(
-        &self,
-        incident: IncidentId,
-        target: &EntityId,
-    ) -> Vec<(&Runbook, Result<Box<str>, String>)> {
-        let around = Around {
+    /// The engine as plans see it, to look at. [`Self::with_plans`] cannot use it: it changes the plans
+    /// meanwhile.
+    fn around(&self, now: Time) -> Around<'_> {
+        Around {
             correlator: &self.correlator,
             entities: &self.entities,
             changes: &self.changes,
@@ -184,8 +180,18 @@ impl Engine {
             intake: &self.intake,
             topology: &self.topology,
             findings: &self.findings,
-            now: self.now,
-        };
+            now,
+        }
+    }
+
+    /// Each runbook with the title of the plan it would become for this incident and target, or why a
+    /// person could not choose it.
+    pub fn runbooks_for(
+        &self,
+        incident: IncidentId,
+        target: &EntityId,
+    ) -> Vec<(&Runbook, Result<Box<str>, String>)> {
+        let around = self.around(self.now);
         let rendered = |runbook: &Runbook| {
             let chosen = (incident, runbook.name.as_str(), target);
             let plan = around.as_world(|world| self.plans.render_chosen(self.now, chosen, world));
@@ -213,16 +219,7 @@ impl Engine {
         if !Plans::takes(what) {
             return self.rehearse_own(now, by, what);
         }
-        let around = Around {
-            correlator: &self.correlator,
-            entities: &self.entities,
-            changes: &self.changes,
-            alerts: &self.alerts,
-            intake: &self.intake,
-            topology: &self.topology,
-            findings: &self.findings,
-            now,
-        };
+        let around = self.around(now);
         let mut plans = self.plans.clone();
         let mut effects = Vec::new();
         // The answer is in the record it appended.

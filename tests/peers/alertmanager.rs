@@ -1,12 +1,13 @@
 //! A real `amtool` adds alerts and asks for them, with an operator's token; and a real Alertmanager
 //! notifies us by its webhook and as if we were PagerDuty.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use stormglass::model::{LabelFilter, Silence, SilenceKind, SilenceSpec, SilenceState};
 
-use crate::harness::{Peer, Receiver, free_port, missing, write};
+use crate::harness::{Receiver, free_port, missing, write};
+use crate::peer::{self, Peer, is_there};
 
 /// The token of the operator that `amtool` acts for.
 const TOKEN: &str = "a-token-of-some-length";
@@ -55,7 +56,7 @@ async fn receiver() -> Receiver {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_amtool_adds_and_reads_alerts() {
-    if Command::new("amtool").arg("--version").output().is_err() {
+    if !is_there("amtool") {
         return missing("amtool", "apt-get install prometheus-alertmanager");
     }
     let receiver = receiver().await;
@@ -115,7 +116,7 @@ async fn a_real_amtool_adds_and_reads_alerts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_amtool_silences() {
-    if Command::new("amtool").arg("--version").output().is_err() {
+    if !is_there("amtool") {
         return missing("amtool", "apt-get install prometheus-alertmanager");
     }
     let receiver = receiver().await;
@@ -193,6 +194,9 @@ async fn nobody_reads_alerts_without_a_token() {
         let url = format!("http://{}/api/v2/{path}", receiver.address());
         let answer = http.get(&url).send().await.expect("it answers");
         assert_eq!(answer.status(), 401, "{path}");
+        assert_eq!(answer.headers()["www-authenticate"], "Bearer", "{path}");
+        let why = answer.text().await.expect("text");
+        assert!(why.contains("`token_file`"), "{path}: {why}");
         let answer = http.get(&url).bearer_auth(TOKEN).send().await;
         assert_eq!(
             answer
@@ -212,28 +216,15 @@ async fn nobody_reads_alerts_without_a_token() {
 
 /// An Alertmanager that notifies us in two ways.
 fn alertmanager(receiver: &Receiver, port: u16) -> Option<Peer> {
-    let dir = receiver.dir.path();
     let us = receiver.address();
-    write(
-        dir,
-        "am.yml",
-        &format!(
-            "route: {{ receiver: us, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1m }}\n\
-             receivers:\n\
-             - name: us\n\
-             \x20 webhook_configs: [{{ url: 'http://{us}/webhook/alerts', send_resolved: true }}]\n\
-             \x20 pagerduty_configs: [{{ url: 'http://{us}/v2/enqueue', routing_key: '0123456789abcdef0123456789abcdef' }}]\n"
-        ),
+    let config = format!(
+        "route: {{ receiver: us, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1m }}\n\
+         receivers:\n\
+         - name: us\n\
+         \x20 webhook_configs: [{{ url: 'http://{us}/webhook/alerts', send_resolved: true }}]\n\
+         \x20 pagerduty_configs: [{{ url: 'http://{us}/v2/enqueue', routing_key: '0123456789abcdef0123456789abcdef' }}]\n"
     );
-    let child = Command::new("prometheus-alertmanager")
-        .arg(format!("--config.file={}", dir.join("am.yml").display()))
-        .arg(format!("--storage.path={}", dir.join("am").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--cluster.listen-address=")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    child.ok().map(Peer)
+    peer::alertmanager(receiver.dir.path(), port, &config)
 }
 
 /// Adds the one alert to the Alertmanager at `port`, until it is up to take it.
@@ -299,7 +290,7 @@ async fn wait_for_ours(receiver: &Receiver, reason: &'static str, state: Silence
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silences_are_kept_in_step_with_a_real_alertmanager() {
-    if Command::new("amtool").arg("--version").output().is_err() {
+    if !is_there("amtool") {
         return missing("amtool", "apt-get install prometheus-alertmanager");
     }
     let port = free_port();
@@ -375,7 +366,7 @@ async fn silences_are_kept_in_step_with_a_real_alertmanager() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_alertmanager_notifies_us() {
-    if Command::new("amtool").arg("--version").output().is_err() {
+    if !is_there("amtool") {
         return missing("amtool", "apt-get install prometheus-alertmanager");
     }
     let port = free_port();

@@ -1,7 +1,6 @@
-//! A whole daemon in this process, and peers as child processes that end with the test.
+//! A whole daemon in this process, and what tests against peers need besides.
 
 use std::path::Path;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use stormglass::api::CommandReply;
@@ -20,9 +19,6 @@ pub struct Receiver {
     /// For whatever a peer needs on disk.
     pub dir: TempDir,
 }
-
-/// A peer; killed when dropped.
-pub struct Peer(pub Child);
 
 impl Receiver {
     pub async fn start() -> Self {
@@ -130,14 +126,6 @@ fn describe(engine: &Engine) -> String {
         }
     }
     lines.join("\n")
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Says that a peer is missing; a failure where peers are required.

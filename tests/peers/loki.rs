@@ -1,11 +1,9 @@
 //! A Loki client for Python's logging pushes lines to us as it would to Loki.
 
-use std::process::Command;
-
 use stormglass::model::SourceHealth;
 
-use crate::harness::{Receiver, missing, write};
-use crate::opentelemetry::python;
+use crate::harness::{Receiver, missing};
+use crate::peer::{python, run_python};
 
 /// What an application logs.
 const SENDER: &str = r#"
@@ -28,18 +26,7 @@ async fn a_real_client_is_heard() {
         return missing("a Loki client for Python", hint);
     };
     let receiver = Receiver::start().await;
-    write(receiver.dir.path(), "send.py", SENDER);
-    let mut command = Command::new(python);
-    command
-        .arg(receiver.dir.path().join("send.py"))
-        .arg(receiver.address());
-    let sent = tokio::task::spawn_blocking(move || command.output()).await;
-    let sent = sent.expect("no panic").expect("the sender starts");
-    let said = String::from_utf8_lossy(&sent.stderr);
-    assert!(
-        sent.status.success() && !said.contains("Traceback"),
-        "{said}"
-    );
+    run_python(python, receiver.dir.path(), SENDER, &[&receiver.address()]).await;
     receiver
         .wait_for("the template of the lines", |engine| {
             (engine.counts().templates == 1).then_some(())

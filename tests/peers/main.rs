@@ -9,6 +9,7 @@ mod harness;
 mod journald;
 mod loki;
 mod opentelemetry;
+mod peer;
 mod prometheus;
 mod promql;
 mod scrape;

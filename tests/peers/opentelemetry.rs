@@ -1,10 +1,9 @@
 //! A real OpenTelemetry SDK sends the spans of three services; the topology is drawn from them.
 
-use std::process::Command;
-
 use stormglass::model::{EntityId, Provenance};
 
-use crate::harness::{Receiver, free_port, missing, write};
+use crate::harness::{Receiver, free_port, missing};
+use crate::peer::{python, run_python};
 
 /// A gateway calls checkout, checkout calls payments and asks a database.
 const SENDER: &str = r#"
@@ -47,15 +46,6 @@ for provider in providers:
     provider.shutdown()
 "#;
 
-/// A Python in which `probe` runs, if there is one.
-pub fn python(probe: &str) -> Option<String> {
-    let python = std::env::var("STORMGLASS_OTEL_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let found = Command::new(&python).args(["-c", probe]).output();
-    found
-        .is_ok_and(|output| output.status.success())
-        .then_some(python)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_of_a_real_sdk_draw_the_topology() {
     let receiver = Receiver::start().await;
@@ -77,22 +67,11 @@ async fn draws_the_topology(receiver: Receiver, protocol: &str) {
                     STORMGLASS_OTEL_PYTHON";
         return missing("the OpenTelemetry SDK for Python", hint);
     };
-    write(receiver.dir.path(), "send.py", SENDER);
     let address = match protocol {
         "grpc" => receiver.grpc_address(),
         _ => receiver.address(),
     };
-    let mut command = Command::new(python);
-    command
-        .arg(receiver.dir.path().join("send.py"))
-        .args([&address, protocol]);
-    let sent = tokio::task::spawn_blocking(move || command.output()).await;
-    let sent = sent.expect("no panic").expect("the sender starts");
-    assert!(
-        sent.status.success(),
-        "{}",
-        String::from_utf8_lossy(&sent.stderr)
-    );
+    run_python(python, receiver.dir.path(), SENDER, &[&address, protocol]).await;
 
     let expected: Vec<_> = [
         ("service/checkout", "database/orders"),

@@ -1,7 +1,6 @@
 //! A real Prometheus scrapes, writes to our remote write receiver, and fires and resolves an alert
 //! through our Alertmanager receiver.
 
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,7 +8,8 @@ use axum::Router;
 use axum::routing::get;
 use stormglass::model::{EntityId, Phase};
 
-use crate::harness::{Peer, Receiver, free_port, missing, write};
+use crate::harness::{Receiver, free_port, missing, write};
+use crate::peer::{self, Peer};
 
 /// Serves one metric, `shop_broken`, as it is set; gives its port.
 async fn target(broken: Arc<AtomicU32>) -> u16 {
@@ -31,35 +31,18 @@ fn prometheus(receiver: &Receiver, target_port: u16) -> Option<Peer> {
     let address = receiver.address();
     write(
         dir,
-        "prometheus.yml",
-        &format!(
-            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
-             rule_files: [rules.yml]\n\
-             alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: ['{address}'] }}] }}] }}\n\
-             remote_write: [{{ url: 'http://{address}/api/v1/write', queue_config: {{ batch_send_deadline: 1s }} }}]\n\
-             scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n"
-        ),
-    );
-    write(
-        dir,
         "rules.yml",
         "groups: [{ name: shop, rules: [{ alert: ShopBroken, expr: shop_broken == 1, \
          labels: { severity: critical, service: checkout }, annotations: { summary: the shop is broken } }] }]\n",
     );
-    let child = Command::new("prometheus")
-        .arg(format!(
-            "--config.file={}",
-            dir.join("prometheus.yml").display()
-        ))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            dir.join("tsdb").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{}", free_port()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    child.ok().map(Peer)
+    let config = format!(
+        "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
+         rule_files: [rules.yml]\n\
+         alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: ['{address}'] }}] }}] }}\n\
+         remote_write: [{{ url: 'http://{address}/api/v1/write', queue_config: {{ batch_send_deadline: 1s }} }}]\n\
+         scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n"
+    );
+    peer::prometheus(dir, free_port(), &config)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use stormglass::daemon::Clock;
 use stormglass::model::{SourceHealth, WhyAnswer};
 
-use crate::harness::{Peer, Receiver, free_port, missing, write};
+use crate::harness::{Receiver, free_port, missing, write};
+use crate::peer::{self, Peer, run};
 
 /// Distance of the points of the past, in seconds.
 const STEP_S: i64 = 10;
@@ -39,37 +39,18 @@ fn past(unit: Unit) -> String {
     text
 }
 
-fn run(program: &str, args: &[String]) -> Option<Child> {
-    let mut command = Command::new(program);
-    let command = command
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.spawn().ok()
-}
-
 /// A Prometheus with that past, which also scrapes itself.
 fn prometheus(dir: &Path, port: u16) -> Option<Peer> {
     write(dir, "past.txt", &format!("{}# EOF\n", past(Unit::Seconds)));
     let path = |name: &str| dir.join(name).display().to_string();
     let args = ["tsdb", "create-blocks-from", "openmetrics"].map(str::to_owned);
     let args = [&args[..], &[path("past.txt"), path("tsdb")]].concat();
-    let made = run("promtool", &args)?.wait().ok()?;
-    assert!(made.success(), "promtool makes blocks of the past");
-    write(
-        dir,
-        "prometheus.yml",
-        &format!(
-            "global: {{ scrape_interval: 1s }}\n\
-             scrape_configs: [{{ job_name: itself, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}]\n"
-        ),
+    run("promtool", &args)?;
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\n\
+         scrape_configs: [{{ job_name: itself, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}]\n"
     );
-    let args = [
-        format!("--config.file={}", path("prometheus.yml")),
-        format!("--storage.tsdb.path={}", path("tsdb")),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-    ];
-    run("prometheus", &args).map(Peer)
+    peer::prometheus(dir, port, &config)
 }
 
 /// The same as a VictoriaMetrics.
@@ -80,7 +61,7 @@ async fn victoria_metrics(dir: &Path, port: u16) -> Option<Peer> {
         "-retentionPeriod=1".to_owned(),
         format!("-selfScrapeInterval={}s", 1),
     ];
-    let peer = run("victoria-metrics", &args).map(Peer)?;
+    let peer = Peer::start("victoria-metrics", &args)?;
     let base = format!("http://127.0.0.1:{port}");
     ready(&format!("{base}/health")).await;
     let client = reqwest::Client::builder()

@@ -1,49 +1,15 @@
 //! We scrape a real Prometheus and a real Alertmanager, in whatever format each prefers; and see one go.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
 
 use stormglass::model::SourceHealth;
 
-use crate::harness::{Peer, Receiver, free_port, missing, write};
+use crate::harness::{Receiver, free_port, missing};
+use crate::peer::{alertmanager, prometheus};
 
-/// A Prometheus that scrapes nothing.
-fn prometheus(receiver: &Receiver, port: u16) -> Option<Peer> {
-    let dir = receiver.dir.path();
-    write(dir, "prometheus.yml", "global: { scrape_interval: 1s }\n");
-    let child = Command::new("prometheus")
-        .arg(format!(
-            "--config.file={}",
-            dir.join("prometheus.yml").display()
-        ))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            dir.join("tsdb").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    child.ok().map(Peer)
-}
-
-fn alertmanager(receiver: &Receiver, port: u16) -> Option<Peer> {
-    let dir = receiver.dir.path();
-    write(
-        dir,
-        "am.yml",
-        "route: { receiver: none }\nreceivers: [{ name: none }]\n",
-    );
-    let child = Command::new("prometheus-alertmanager")
-        .arg(format!("--config.file={}", dir.join("am.yml").display()))
-        .arg(format!("--storage.path={}", dir.join("am").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--cluster.listen-address=")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    child.ok().map(Peer)
-}
+/// What a Prometheus needs that scrapes nothing, and an Alertmanager that tells nobody.
+const SCRAPES_NOTHING: &str = "global: { scrape_interval: 1s }\n";
+const TELLS_NOBODY: &str = "route: { receiver: none }\nreceivers: [{ name: none }]\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_targets_are_scraped_and_missed() {
@@ -54,7 +20,9 @@ async fn real_targets_are_scraped_and_missed() {
          targets = [\"http://127.0.0.1:{second}/metrics\"]\n"
     ))
     .await;
-    let peers = prometheus(&receiver, first).zip(alertmanager(&receiver, second));
+    let dir = receiver.dir.path();
+    let alerting = alertmanager(dir, second, TELLS_NOBODY);
+    let peers = prometheus(dir, first, SCRAPES_NOTHING).zip(alerting);
     let Some((_prometheus, alertmanager)) = peers else {
         let hint = "apt-get install prometheus prometheus-alertmanager";
         return missing("prometheus or its alertmanager", hint);

@@ -1,11 +1,9 @@
 //! Datadog's own client sends metrics, an event and a service check.
 
-use std::process::Command;
-
 use stormglass::model::SourceHealth;
 
-use crate::harness::{Receiver, free_port, missing, write};
-use crate::opentelemetry::python;
+use crate::harness::{Receiver, free_port, missing};
+use crate::peer::{python, run_python};
 
 /// What an application tells.
 const SENDER: &str = r#"
@@ -34,18 +32,7 @@ async fn a_real_client_is_heard() {
     let port = free_port();
     let config = format!("[sources.statsd]\nudp = \"127.0.0.1:{port}\"\nflush_s = 1\n");
     let receiver = Receiver::with(&config).await;
-    write(receiver.dir.path(), "send.py", SENDER);
-    let mut command = Command::new(python);
-    command
-        .arg(receiver.dir.path().join("send.py"))
-        .arg(port.to_string());
-    let sent = tokio::task::spawn_blocking(move || command.output()).await;
-    let sent = sent.expect("no panic").expect("the sender starts");
-    assert!(
-        sent.status.success(),
-        "{}",
-        String::from_utf8_lossy(&sent.stderr)
-    );
+    run_python(python, receiver.dir.path(), SENDER, &[&port.to_string()]).await;
     // A count, a gauge, a set, and count, mean and quantile of a histogram and of a timer.
     receiver
         .wait_for("nine series and the service check", |engine| {

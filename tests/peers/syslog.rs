@@ -1,12 +1,13 @@
 //! A real rsyslog relays to us, and a real `logger` speaks to us directly: UDP, TCP by lines and by
 //! octet counts, RFC 5424 and RFC 3164.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use stormglass::model::{SourceHealth, SourceRow};
 
-use crate::harness::{Peer, Receiver, free_port, missing, write};
+use crate::harness::{Receiver, free_port, missing, write};
+use crate::peer::Peer;
 
 /// How long a peer may take to deliver.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,16 +103,15 @@ fn relay(receiver: &Receiver, from: u16, udp: u16, tcp: u16) -> Option<Peer> {
             work = dir.display(),
         ),
     );
-    let child = Command::new("rsyslogd")
-        .arg("-n")
-        .arg("-f")
-        .arg(dir.join("rsyslog.conf"))
-        .arg("-i")
-        .arg(dir.join("rsyslog.pid"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    child.ok().map(Peer)
+    let path = |name: &str| dir.join(name).display().to_string();
+    let args = [
+        "-n".into(),
+        "-f".into(),
+        path("rsyslog.conf"),
+        "-i".into(),
+        path("rsyslog.pid"),
+    ];
+    Peer::start("rsyslogd", &args)
 }
 
 #[tokio::test(flavor = "multi_thread")]
