@@ -293,6 +293,7 @@ impl Core {
                 self.turn.deltas.push(delta);
             }
             self.note_keeper();
+            self.note_database();
             self.note_recorder();
             self.note_notifier();
             self.note_sources(self.stamper.at());
@@ -542,7 +543,19 @@ impl Core {
     }
 
     fn note_keeper(&mut self) {
-        if let Some(delta) = self.notices.set(Origin::Journal, &self.keeper.notice()) {
+        let notice = self.keeper.notice();
+        if let Some(delta) = self.notices.set(Origin::Journal, &notice) {
+            if notice.is_empty() {
+                tracing::info!("the journal can be written again");
+            } else {
+                tracing::error!("{notice}");
+            }
+            self.turn.deltas.push(delta);
+        }
+    }
+
+    fn note_database(&mut self) {
+        if let Some(delta) = self.notices.set(Origin::Database, &self.ledger.db_off()) {
             self.turn.deltas.push(delta);
         }
     }

@@ -57,6 +57,12 @@ impl Ledger {
         self.lock()?.db()?.outbox().ok()
     }
 
+    /// Why there is no database, and what to do; empty when there is one, or nothing is kept at all.
+    pub(super) fn db_off(&self) -> String {
+        self.lock()
+            .map_or_else(String::new, |store| store.db_off().to_owned())
+    }
+
     /// Returns when the database has caught up with the journal.
     pub(super) fn flush(&self) {
         if let Some(Err(error)) = self.lock().map(|store| store.flush()) {

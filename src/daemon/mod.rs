@@ -541,6 +541,7 @@ fn recover(
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
     let _ = notices.set(Origin::Recovery, &banners.join(" · "));
+    let _ = notices.set(Origin::Database, &ledger.db_off());
     Ok(Recovered {
         engine,
         ledger,

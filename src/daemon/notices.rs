@@ -14,6 +14,8 @@ pub(super) enum Origin {
     Journal,
     /// All automation is stopped, and the journal does not say so by itself.
     Stop,
+    /// The database cannot be used.
+    Database,
     /// What was found when the store was opened.
     Recovery,
     /// History is learned from.

@@ -29,6 +29,9 @@ const FLUSH_EVERY_MS: u64 = 500;
 /// What sled says when another process has the database; it has no kind of its own for that.
 const SLED_LOCKED: &str = "could not acquire lock";
 
+/// How the name of a snapshot ends that sled has not finished.
+const SLED_UNFINISHED: &str = "generating";
+
 /// Tries to open a database that is locked, and the pause between two: two seconds in all.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -94,6 +97,14 @@ pub enum Found {
     },
 }
 
+/// Why a database that is there was not opened.
+enum Unopened {
+    /// What is wrong with it.
+    Damaged(String),
+    /// It is somebody else's problem, and stays where it is.
+    Refused(DbError),
+}
+
 /// Why the database cannot be used.
 #[derive(Debug, Error)]
 pub enum DbError {
@@ -106,6 +117,9 @@ pub enum DbError {
     /// Another process has it open; it is whole, as far as is known.
     #[error("database: in use by another daemon")]
     InUse,
+    /// The disk is full; the database is whole, as far as is known.
+    #[error("database: the disk is full")]
+    Full,
     /// It could not be set aside.
     #[error("database: {0}")]
     Io(#[from] std::io::Error),
@@ -120,9 +134,8 @@ impl Db {
         }
         match Self::recover(folder) {
             Ok(db) => Ok((db, Found::Whole)),
-            // What somebody else writes to is not damaged, and must stay where it is.
-            Err(why) if why.contains(SLED_LOCKED) => Err(DbError::InUse),
-            Err(why) => {
+            Err(Unopened::Refused(error)) => Err(error),
+            Err(Unopened::Damaged(why)) => {
                 let moved_to = set_aside(folder)?;
                 Ok((Self::make(folder)?, Found::Damaged { moved_to, why }))
             }
@@ -146,15 +159,22 @@ impl Db {
     }
 
     /// Opens what is there. sled panics on some damage instead of returning an error: both are a
-    /// reason in words here.
-    fn recover(folder: &Path) -> Result<Self, String> {
-        let open = || -> Result<Self, String> {
-            let db = Self::try_open(folder).map_err(|error| error.to_string())?;
-            db.check_version()?;
+    /// reason in words here. What somebody else writes to, or what only lacks space, is not damaged.
+    fn recover(folder: &Path) -> Result<Self, Unopened> {
+        let open = || -> Result<Self, Unopened> {
+            remove_unfinished(folder).map_err(|error| Unopened::Damaged(error.to_string()))?;
+            let db = Self::try_open(folder).map_err(|error| match &error {
+                sled::Error::Io(cause) if is_full(cause) => Unopened::Refused(DbError::Full),
+                _ if is_locked(&error) => Unopened::Refused(DbError::InUse),
+                _ => Unopened::Damaged(error.to_string()),
+            })?;
+            db.check_version().map_err(Unopened::Damaged)?;
             Ok(db)
         };
-        catch_unwind(AssertUnwindSafe(open))
-            .unwrap_or_else(|_| Err("sled could not recover it".to_owned()))
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            let why = "sled could not recover it".to_owned();
+            Err(Unopened::Damaged(why))
+        })
     }
 
     /// Whoever holds the journal is alone: a database that is locked all the same is let go of by sled's
@@ -164,7 +184,6 @@ impl Db {
             .path(folder)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let is_locked = |error: &sled::Error| error.to_string().contains(SLED_LOCKED);
         let mut opened = config.open();
         for _ in 0..LOCK_TRIES {
             if !opened.as_ref().is_err_and(is_locked) {
@@ -246,6 +265,17 @@ impl Db {
     }
 }
 
+fn is_locked(error: &sled::Error) -> bool {
+    error.to_string().contains(SLED_LOCKED)
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
 fn key(id: u64) -> [u8; 9] {
     let mut key = [VERSION; 9];
     key[1..].copy_from_slice(&id.to_be_bytes());
@@ -262,6 +292,18 @@ fn get<T: DeserializeOwned>(tree: &sled::Tree, id: u64) -> Result<Option<T>, DbE
     Ok(bytes
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()?)
+}
+
+/// Removes the beginnings of snapshots that a crash or a full disk left: sled takes the newest one for a
+/// snapshot, and the database for damaged. It removes the one before only when the next is whole.
+fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == SLED_UNFINISHED) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Renames `FOLDER` to `FOLDER.damaged-N` with the first N that is free.

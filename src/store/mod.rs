@@ -37,6 +37,8 @@ pub struct Store {
     journal: Journal,
     /// `None` when it cannot be used: deciding goes on without it.
     db: Option<Db>,
+    /// Why it cannot be used; empty when it can.
+    db_off: String,
     appends: u32,
 }
 
@@ -80,11 +82,20 @@ impl Store {
         let mut opened = Opened::default();
         opened.tell_journal(&path, &found);
         opened.lines = journal.head().lines;
+        let mut db_off = String::new();
         let db = match Db::open(&folder.join(DB_FOLDER)) {
-            Ok((db, found)) => opened.take_db(db, &found, &journal),
+            Ok((db, found)) => match opened.take_db(&db, &found, &journal) {
+                Ok(()) => Some(db),
+                Err(error) => {
+                    tracing::warn!("{}", without_db(&error));
+                    db_off = without_db(&error);
+                    None
+                }
+            },
             Err(DbError::InUse) => return Err(in_use(folder)),
             Err(error) => {
-                opened.tell(format!("{error}: history is not kept beyond the journal"));
+                tracing::warn!("{}", without_db(&error));
+                db_off = without_db(&error);
                 None
             }
         };
@@ -92,6 +103,7 @@ impl Store {
             _folder: locked,
             journal,
             db,
+            db_off,
             appends: 0,
         };
         Ok((store, opened))
@@ -112,7 +124,8 @@ impl Store {
                 _ => Ok(()),
             });
         if let Err(error) = kept {
-            tracing::error!(%error, "the database is off until the next start");
+            self.db_off = without_db(&error);
+            tracing::error!("{}", self.db_off);
             self.db = None;
         }
         Ok(())
@@ -142,6 +155,11 @@ impl Store {
     /// The database, if it can be used.
     pub fn db(&self) -> Option<&Db> {
         self.db.as_ref()
+    }
+
+    /// Why there is no database, and what to do; empty when there is one.
+    pub fn db_off(&self) -> &str {
+        &self.db_off
     }
 
     /// Returns when the database has caught up; call it when the daemon ends.
@@ -188,10 +206,10 @@ impl Opened {
     }
 
     /// Compares the database with the journal, and fills a fresh one from it.
-    fn take_db(&mut self, db: Db, found: &Found, journal: &Journal) -> Option<Db> {
+    fn take_db(&mut self, db: &Db, found: &Found, journal: &Journal) -> Result<(), DbError> {
         let (path, head) = (journal.path(), journal.head());
         match found {
-            Found::Whole => self.compare_heads(&db, path, head),
+            Found::Whole => self.compare_heads(db, path, head),
             Found::Missing if head.lines == 0 => {}
             Found::Missing => self.tell(format!(
                 "database rebuilt from {} records (was missing)",
@@ -203,13 +221,7 @@ impl Opened {
                 moved_to.display()
             )),
         }
-        match fill(&db, journal) {
-            Ok(()) => Some(db),
-            Err(error) => {
-                self.tell(format!("{error}: history is not kept beyond the journal"));
-                None
-            }
-        }
+        fill(db, journal)
     }
 
     /// The end noted in the database must be in the journal.
@@ -255,6 +267,13 @@ fn fill(db: &Db, journal: &Journal) -> Result<(), DbError> {
     }
     db.put_head(head)?;
     db.flush()
+}
+
+/// What the operator must know when there is no database.
+fn without_db(error: &DbError) -> String {
+    format!(
+        "{error}: past incidents and messages to people that wait are in memory only until the next start; decisions are safe in the journal"
+    )
 }
 
 /// The row of the database that a record changes.

@@ -69,6 +69,23 @@ fn a_missing_database_is_rebuilt_and_told() {
     assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
 }
 
+/// A crash or a full disk while sled writes a snapshot leaves its beginning.
+#[test]
+fn an_unfinished_snapshot_is_no_damage() {
+    let folder = kept();
+    let begun = folder
+        .path()
+        .join(DB_FOLDER)
+        .join("snap.00000000000FFFFF.generating");
+    for text in ["", "half a snapshot"] {
+        fs::write(&begun, text).unwrap();
+        let (store, opened) = Store::open(folder.path()).unwrap();
+        assert_eq!(opened.banners, Vec::<String>::new());
+        assert_eq!(revisions(&store), [(2, 1), (1, 2)]);
+        assert!(!begun.exists());
+    }
+}
+
 /// sled meets some of this with an error, some with a panic, and some with an empty database.
 #[test]
 fn a_damaged_database_is_set_aside_rebuilt_and_told() {

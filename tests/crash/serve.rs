@@ -84,12 +84,10 @@ async fn an_alert_that_fires_is_known_to_the_next_daemon() {
     served.send(r#", "endsAt": "2001-01-01T00:00:00Z""#).await;
     served.view_until(firing(0)).await;
     tokio::time::sleep(FLUSH_EVERY * 2).await;
-    served.child.kill().unwrap();
-    served.child.wait().unwrap();
+    served.kill();
     let mut served = Served::start(home.path());
     served.view_until(firing(0)).await;
-    served.child.kill().unwrap();
-    served.child.wait().unwrap();
+    served.kill();
 }
 
 #[tokio::test]
@@ -103,8 +101,7 @@ async fn a_command_that_outlives_a_killed_daemon_is_told_and_stopped_not_settled
     served.send_alert().await;
     let plan = served.run_until(|plan| plan.process.is_some()).await;
     let process = plan.process.expect("it has one");
-    served.child.kill().unwrap();
-    served.child.wait().unwrap();
+    served.kill();
     let pid = process.pid.to_string();
     assert!(is_alive(&pid), "the command outlives the daemon");
 
@@ -129,8 +126,7 @@ async fn a_command_that_outlives_a_killed_daemon_is_told_and_stopped_not_settled
     assert_eq!(served.client.command(&stop).await.unwrap().refused, None);
     let plan = served.run_until(|plan| plan.state.is_final()).await;
     assert!(!is_alive(&pid), "it was stopped: {plan:?}");
-    served.child.kill().unwrap();
-    served.child.wait().unwrap();
+    served.kill();
     let stops = kept::records(&journal_of(home.path()));
     let stops = stops.iter().filter(|record| {
         matches!(
@@ -173,7 +169,7 @@ fn is_alive(pid: &str) -> bool {
 }
 
 /// A daemon on a folder of its own, with one runbook whose steps note that they ran.
-fn configure(home: &Path) {
+pub fn configure(home: &Path) {
     let at = |name: &str| home.join(name).display().to_string();
     let config = format!(
         "socket = \"{}\"\ndata_dir = \"{}\"\nrunbooks_dir = \"{}\"\nlisten = \"127.0.0.1:0\"\n\
@@ -206,14 +202,14 @@ fn configure(home: &Path) {
     fs::write(home.join("runbooks/fix.toml"), runbook).unwrap();
 }
 
-struct Served {
+pub struct Served {
     child: Child,
-    client: Client,
+    pub client: Client,
     listen: String,
 }
 
 impl Served {
-    fn start(home: &Path) -> Self {
+    pub fn start(home: &Path) -> Self {
         let mut child = Process::new(env!("CARGO_BIN_EXE_stormglass"))
             .args(["--config", home.join("c.toml").to_str().unwrap(), "serve"])
             .env_clear()
@@ -247,6 +243,12 @@ impl Served {
         }
     }
 
+    /// Ends it without a word.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Decides until it is dead; what was acknowledged is added to `acknowledged`.
     async fn live(mut self, after: u64, jitter: Duration, acknowledged: &mut Vec<String>) {
         self.send_alert().await;
@@ -273,7 +275,7 @@ impl Served {
     }
 
     /// Looks until `is_so` holds.
-    async fn view_until(&self, is_so: impl Fn(&View) -> bool) -> View {
+    pub async fn view_until(&self, is_so: impl Fn(&View) -> bool) -> View {
         loop {
             let view = self.client.view().await.unwrap();
             if is_so(&view) {
@@ -301,7 +303,7 @@ impl Served {
         }
     }
 
-    async fn send_alert(&self) {
+    pub async fn send_alert(&self) {
         self.send("").await;
     }
 
@@ -370,6 +372,6 @@ fn ran(home: &Path) -> Vec<String> {
     kept::lines(&home.join("ran"))
 }
 
-fn journal_of(home: &Path) -> PathBuf {
+pub fn journal_of(home: &Path) -> PathBuf {
     home.join("data/journal.jsonl")
 }
