@@ -1,5 +1,7 @@
 //! `check`: is the config right, and what would be used.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::Common;
@@ -8,7 +10,7 @@ use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
 use super::serve::runbooks;
 use super::watched::{Watched, unmatched, watched};
-use crate::config::Config;
+use crate::config::{Config, KEYMAPS, THEMES, shipped_like};
 use crate::tui::{Keymap, Theme};
 
 /// What `check --json` prints.
@@ -100,10 +102,20 @@ pub(super) fn warnings(place: &Place) -> Vec<String> {
 /// Whether the theme and the keymap can be read: names are checked with the file, what paths hold is not.
 fn looks(config: &Config) -> Result<(), Failure> {
     if let Some(theme) = &config.theme {
-        Theme::load(theme).map_err(|error| Failure::usage(error.to_string()))?;
+        Theme::load(theme).map_err(|error| unread("theme", theme, THEMES, &error.to_string()))?;
     }
     if let Some(keymap) = &config.keymap {
-        Keymap::load(keymap).map_err(|error| Failure::usage(error.to_string()))?;
+        let load = Keymap::load(keymap);
+        load.map_err(|error| unread("keymap", keymap, KEYMAPS, &error.to_string()))?;
     }
     Ok(())
+}
+
+/// Why the file that a setting names is of no use; one that is not there may have meant a name shipped.
+fn unread(setting: &str, path: &str, shipped: &[&str], why: &str) -> Failure {
+    let near = shipped_like(path, shipped).filter(|_| !Path::new(path).exists());
+    let hint = near.map_or_else(String::new, |near| {
+        format!(": is `{setting} = \"{near}\"` meant, which is shipped?")
+    });
+    Failure::usage(format!("`{setting}` in the config: {why}{hint}"))
 }

@@ -30,7 +30,7 @@ pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use hold::{InhibitConfig, MaintenanceConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use notify::NotifyConfig;
-pub use parse::{ConfigError, Warning, line_of, parse, without_token};
+pub use parse::{ConfigError, Warning, line_of, parse, shipped_like, without_token};
 pub use pulls::{JournaldConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{SETTINGS, Setting};

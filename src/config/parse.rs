@@ -70,6 +70,13 @@ pub fn without_token(setting: &str) -> &'static str {
     }
 }
 
+/// The name of those shipped that the path of a theme or keymap may have meant.
+pub fn shipped_like(path: &str, shipped: &[&str]) -> Option<String> {
+    let stem = std::path::Path::new(path).file_stem()?.to_str()?;
+    let known = shipped.iter().map(|name| ((*name).to_owned(), *name));
+    most_like(stem, known)
+}
+
 /// The line at which the table of this number in a list like `sources.tail` begins.
 pub fn line_of(text: &str, list: &str, index: usize) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
