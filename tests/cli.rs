@@ -207,6 +207,11 @@ fn failures_have_codes_and_say_what_to_do() {
         said.contains("c.toml:6") && said.contains("environment"),
         "{said}"
     );
+    write_config(dir.path(), "theme = \"themes/drak.toml\"");
+    let output = program(dir.path()).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("`theme = \"dark\"` meant"), "{said}");
 }
 
 #[test]
