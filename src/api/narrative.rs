@@ -52,15 +52,35 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
 
 fn impact(incident: &Incident) -> String {
     let impact = &incident.impact;
+    let alerts = (impact.alerts_firing, impact.alerts_total);
+    let findings = (impact.findings_open, impact.findings_total);
+    let still = [
+        lasting(alerts, "alert", ["fires", "fire"]),
+        lasting(findings, "finding", ["lasts", "last"]),
+    ];
+    let still: Vec<String> = still.into_iter().flatten().collect();
+    let still = match still.is_empty() {
+        true => String::new(),
+        false => format!("; {}", still.join(", ")),
+    };
     format!(
-        "It reaches {}, hurts {} most, and {} of {} alerts and {} of {} findings last.",
+        "It reaches {} and hurts {} most{still}.",
         counted(impact.entities.into(), "entity", "entities"),
         incident.entity.name(),
-        impact.alerts_firing,
-        impact.alerts_total,
-        impact.findings_open,
-        impact.findings_total
     )
+}
+
+/// How many of some go on: nothing of none.
+fn lasting((now, total): (u32, u32), noun: &str, [lasts, last]: [&str; 2]) -> Option<String> {
+    Some(match (now, total) {
+        (_, 0) => return None,
+        (0, 1) => format!("its {noun} is over"),
+        (0, total) => format!("its {total} {noun}s are over"),
+        (_, 1) => format!("its {noun} still {lasts}"),
+        (now, total) if now >= total => format!("all {total} {noun}s still {last}"),
+        (1, total) => format!("1 of {total} {noun}s still {lasts}"),
+        (now, total) => format!("{now} of {total} {noun}s still {last}"),
+    })
 }
 
 fn cause(incident: &Incident, clock: WriteTime<'_>) -> String {
@@ -257,11 +277,26 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_is_said_plainly() {
+        for (now, total, said) in [
+            (0, 0, None),
+            (0, 1, Some("its alert is over")),
+            (1, 1, Some("its alert still fires")),
+            (0, 3, Some("its 3 alerts are over")),
+            (1, 3, Some("1 of 3 alerts still fires")),
+            (2, 3, Some("2 of 3 alerts still fire")),
+            (3, 3, Some("all 3 alerts still fire")),
+        ] {
+            let got = lasting((now, total), "alert", ["fires", "fire"]);
+            assert_eq!(got.as_deref(), said, "{now} of {total}");
+        }
+    }
+
+    #[test]
     fn says_what_is_known_and_no_more() {
         let began =
             "checkout: errors 14 %, expected 0–1 %. It began at 12:00 and was noticed 15 s later";
-        let reach =
-            "It reaches 1 entity, hurts checkout most, and 1 of 2 alerts and 3 of 4 findings last.";
+        let reach = "It reaches 1 entity and hurts checkout most; 1 of 2 alerts still fires, 3 of 4 findings still last.";
         let mut sure = incident();
         sure.diagnosis.hypotheses.push(suspected(0.82));
         let mut unsure = incident();
