@@ -59,9 +59,10 @@ fn impact(incident: &Incident) -> String {
         lasting(findings, "finding", ["lasts", "last"]),
     ];
     let still: Vec<String> = still.into_iter().flatten().collect();
-    let still = match still.is_empty() {
-        true => String::new(),
-        false => format!("; {}", still.join(", ")),
+    let still = if still.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", still.join(", "))
     };
     format!(
         "It reaches {} and hurts {} most{still}.",

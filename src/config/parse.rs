@@ -248,15 +248,12 @@ impl Check<'_> {
                 self.warn(&span_of(root, name), &what);
                 continue;
             }
-            let lacks_token = config.sources.token_file.is_none();
-            let way_out = match name.starts_with("sources.") {
-                true => "listen on 127.0.0.1, or accept that by `sources.insecure = true`",
-                false if lacks_token => {
-                    "give `tls.cert_file`, `tls.key_file` and `sources.token_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
-                }
-                false => {
-                    "give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
-                }
+            let way_out = if name.starts_with("sources.") {
+                "listen on 127.0.0.1, or accept that by `sources.insecure = true`"
+            } else if config.sources.token_file.is_none() {
+                "give `tls.cert_file`, `tls.key_file` and `sources.token_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
+            } else {
+                "give `tls.cert_file` and `tls.key_file`, or listen on 127.0.0.1; for telemetry alone, `sources.insecure = true` does without"
             };
             let why = format!("`{name}` is {address}, which others can reach: {way_out}");
             self.error(&span_of(root, name), &why);
