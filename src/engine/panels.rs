@@ -7,10 +7,10 @@ use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
 use super::intake::SeriesIx;
-use super::traces::Reason;
+use super::traces::{Reason, Tree};
 use crate::model::{
     AlertPlace, AlertRow, Chart, ChartMark, EntityId, Fingerprint, IncidentId, Lane, LogGroup,
-    TimelineEntry, TraceView,
+    Time, TimelineEntry, TraceId, TraceView,
 };
 
 /// Entities of an incident looked through for charts, logs and traces.
@@ -111,27 +111,28 @@ impl Engine {
         groups
     }
 
-    /// Exemplar traces of an incident, at most `limit`.
+    /// Exemplar traces of an incident, at most `limit`: those of its time before older ones.
     pub fn traces(&self, id: IncidentId, limit: usize) -> Vec<TraceView> {
+        let began = self.incident(id).map_or(Time::ZERO, |held| held.began);
         let mut seen = BTreeSet::new();
-        let mut views = Vec::new();
-        for ix in self.entities_of(id, None) {
-            for (trace, reason, tree) in self.traces.exemplars(ix) {
-                if views.len() < limit && seen.insert(trace) {
-                    let reason = match reason {
-                        Reason::Failed => "error",
-                        Reason::Slowest => "slowest",
-                    };
-                    views.push(TraceView {
-                        trace,
-                        start: tree.start(),
-                        reason: reason.into(),
-                        spans: tree.rows(|ix| self.entities.id(ix).clone()),
-                    });
-                }
+        let entities = self.entities_of(id, None).into_iter();
+        let mut found: Vec<_> = entities
+            .flat_map(|ix| self.traces.exemplars(ix))
+            .filter(|(trace, ..)| seen.insert(*trace))
+            .collect();
+        found.sort_by_key(|(.., tree)| tree.start() < began);
+        found.truncate(limit);
+        let view = |(trace, reason, tree): (TraceId, Reason, &Tree)| TraceView {
+            trace,
+            start: tree.start(),
+            reason: match reason {
+                Reason::Failed => "error",
+                Reason::Slowest => "slowest",
             }
-        }
-        views
+            .into(),
+            spans: tree.rows(|ix| self.entities.id(ix).clone()),
+        };
+        found.into_iter().map(view).collect()
     }
 
     /// The entity asked for, or those of the incident: suspects first, then the other members.
