@@ -56,9 +56,9 @@ use std::collections::BTreeSet;
 
 use crate::config::EngineConfig;
 use crate::model::{
-    Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Health, Incident,
-    IncidentId, IncidentRow, Input, Plan, PlanId, Process, Provenance, Record, RunId, Runbook,
-    Stamped, Time,
+    Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Finding, Health,
+    Incident, IncidentId, IncidentRow, Input, Plan, PlanId, Process, Provenance, Record, RunId,
+    Runbook, Stamped, Time,
 };
 use alerts::{AlertChange, Alerts};
 use changes::Changes;
@@ -280,15 +280,26 @@ impl Engine {
             if let Some(incident) = self.incident(id) {
                 self.memory.recall(incident, &mut diagnosis);
             }
-            let (now, helped) = (self.now, self.plans.helped_at(id));
+            let since = match self.plans.helped_at(id) {
+                Some(helped) => self.began_anew(id, helped),
+                None => self.incident(id).map(|incident| incident.opened),
+            };
+            let is_fresh = since.is_some_and(|since| self.now.since(since) < FRESH_MS);
             if let Some(held) = self.correlator.book.get_mut(id)
-                && is_better(&held.incident, &diagnosis, helped, now)
+                && (is_fresh || is_as_sure(&diagnosis, &held.incident.diagnosis))
             {
                 held.incident.diagnosis = diagnosis;
             }
             self.correlator.book.note_diagnosed(id, self.now);
             self.propose(id, effects);
         }
+    }
+
+    fn began_anew(&self, id: IncidentId, helped: Time) -> Option<Time> {
+        let incident = self.incident(id)?;
+        let alerts = incident.alerts.iter();
+        let alerts = alerts.filter_map(|fingerprint| self.alerts.get(*fingerprint));
+        began_anew(incident.findings.iter(), alerts, helped)
     }
 
     /// Tells the journal and the consoles what is different, each thing once.
@@ -488,44 +499,50 @@ impl Engine {
     }
 }
 
-/// Whether a diagnosis takes the place of the one an incident has. Fading evidence must not unlearn a
-/// cause: once the signals are no longer fresh, only a surer diagnosis does.
-fn is_better(incident: &Incident, fresh: &Diagnosis, helped: Option<Time>, now: Time) -> bool {
+/// Whether a diagnosis may take the place of an older one. Fading evidence must not unlearn a cause: once
+/// the signals are no longer fresh, only a diagnosis that is as sure does.
+fn is_as_sure(fresh: &Diagnosis, known: &Diagnosis) -> bool {
     let sure = |diagnosis: &Diagnosis| diagnosis.hypotheses.first().map_or(0.0, |h| h.confidence);
-    // After a plan helped, what is left of the signals fades as well, unless something began anew.
-    let began_anew = |helped: Time| {
-        let mut findings = incident.findings.iter();
-        findings.any(|f| f.pages && f.is_open() && f.since >= helped)
-    };
-    let began = helped.unwrap_or(incident.opened);
-    let is_fresh = now.since(began) < FRESH_MS && helped.is_none_or(began_anew);
-    is_fresh || sure(fresh) >= sure(&incident.diagnosis)
+    sure(fresh) >= sure(known)
+}
+
+/// When the last of an incident's signals began that page and began after `helped`: what was there
+/// before fades, and says nothing new.
+fn began_anew<'a>(
+    findings: impl Iterator<Item = &'a Finding>,
+    alerts: impl Iterator<Item = &'a alerts::AlertState>,
+    helped: Time,
+) -> Option<Time> {
+    let findings = findings.filter(|f| f.pages && f.is_open()).map(|f| f.since);
+    let alerts = alerts.filter(|a| a.firing).map(|a| a.onset);
+    findings.chain(alerts).filter(|at| *at >= helped).max()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::propose::tests::{NOW, deploy_of, incident, suspect};
+    use crate::model::{Band, Check, Direction, FindingId, MetricRole, Unit};
 
-    fn paging(since: Time) -> crate::model::Finding {
-        crate::model::Finding {
-            id: crate::model::FindingId(1),
+    fn paging(since: Time) -> Finding {
+        Finding {
+            id: FindingId(1),
             entity: EntityId::parse("cart"),
             callee: None,
-            check: crate::model::Check::LevelShift,
+            check: Check::LevelShift,
             series: None,
             subject: "p99".into(),
-            role: crate::model::MetricRole::Latency,
-            unit: crate::model::Unit::Seconds,
+            role: MetricRole::Latency,
+            unit: Unit::Seconds,
             since,
             last_seen: since,
             ended: None,
-            expected: crate::model::Band {
+            expected: Band {
                 low: 0.0,
                 high: 1.0,
             },
             seen: 9.0,
-            direction: crate::model::Direction::Up,
+            direction: Direction::Up,
             score: 8.0,
             pages: true,
             text: "cart is slow".into(),
@@ -535,63 +552,53 @@ mod tests {
     }
 
     #[test]
-    fn an_old_diagnosis_only_gives_way_to_a_surer_one() {
-        let held = |confidence| Incident {
-            opened: NOW,
-            ..incident(vec![suspect("cart", deploy_of("cart"), confidence)])
-        };
-        let fresh = |confidence| held(confidence).diagnosis;
-        let nothing = Diagnosis::default();
-        let (young, old) = (NOW.plus_ms(FRESH_MS - 1), NOW.plus_ms(FRESH_MS));
+    fn an_old_diagnosis_only_gives_way_to_one_as_sure() {
+        let sure =
+            |confidence| incident(vec![suspect("cart", deploy_of("cart"), confidence)]).diagnosis;
+        let nothing = Diagnosis::default;
         let cases = [
-            ("fresh signals always count", 0.9, fresh(0.2), young, true),
-            (
-                "they may also say nothing",
-                0.9,
-                nothing.clone(),
-                young,
-                true,
-            ),
-            ("faded ones do not unlearn", 0.9, fresh(0.2), old, false),
-            ("nor forget", 0.9, nothing.clone(), old, false),
-            ("as sure is newer", 0.5, fresh(0.5), old, true),
-            ("surer", 0.5, fresh(0.8), old, true),
+            ("faded signals do not unlearn", sure(0.2), sure(0.9), false),
+            ("nor forget", nothing(), sure(0.9), false),
+            ("as sure is newer", sure(0.5), sure(0.5), true),
+            ("surer", sure(0.8), sure(0.5), true),
+            ("nothing for nothing", nothing(), nothing(), true),
         ];
-        for (name, before, now_said, at, expected) in cases {
-            assert_eq!(
-                is_better(&held(before), &now_said, None, at),
-                expected,
-                "{name}"
-            );
+        for (name, fresh, known, expected) in cases {
+            assert_eq!(is_as_sure(&fresh, &known), expected, "{name}");
         }
-        // A plan helped: the cause it mended stays the cause, until something new pages.
-        let helped = Some(NOW.plus_ms(1_000));
-        let mended = held(0.5);
-        assert!(
-            !is_better(&mended, &fresh(0.3), helped, young),
-            "half-healed"
-        );
-        assert!(is_better(&mended, &fresh(0.6), helped, young), "surer");
-        let mut again = mended;
-        let mut paging = paging(NOW);
-        again.findings = vec![paging.clone()];
-        assert!(
-            !is_better(&again, &fresh(0.3), helped, young),
-            "it began before"
-        );
-        paging.since = NOW.plus_ms(2_000);
-        again.findings = vec![paging];
-        assert!(
-            is_better(&again, &fresh(0.3), helped, young),
-            "it began anew"
-        );
-        let unknown = Incident {
-            opened: NOW,
-            ..incident(Vec::new())
+    }
+
+    #[test]
+    fn after_a_plan_helped_only_what_pages_anew_is_news() {
+        let helped = NOW;
+        let at = |ms| helped.plus_ms(ms);
+        let ended = |finding: Finding| Finding {
+            ended: Some(at(9)),
+            ..finding
         };
-        assert!(
-            is_better(&unknown, &nothing, None, old),
-            "nothing for nothing"
-        );
+        let informing = |finding: Finding| Finding {
+            pages: false,
+            ..finding
+        };
+        let cases = [
+            ("nothing is odd", vec![], None),
+            ("it was there before", vec![paging(at(-1))], None),
+            ("it is over", vec![ended(paging(at(2)))], None),
+            ("it only informs", vec![informing(paging(at(2)))], None),
+            (
+                "it began anew",
+                vec![paging(at(-1)), paging(at(2))],
+                Some(at(2)),
+            ),
+            (
+                "the last counts",
+                vec![paging(at(7)), paging(at(2))],
+                Some(at(7)),
+            ),
+        ];
+        for (name, findings, expected) in cases {
+            let began = began_anew(findings.iter(), std::iter::empty(), helped);
+            assert_eq!(began, expected, "{name}");
+        }
     }
 }

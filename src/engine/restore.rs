@@ -8,7 +8,7 @@ use super::commands::cut_note;
 use super::correlate::{self, RESOLVED_MAX, next_phase};
 use super::{CheckpointError, Engine};
 use crate::model::{
-    Actor, Command, EntityId, FindingId, Incident, IncidentId, Lane, Phase, Record,
+    Actor, Command, EntityId, Finding, FindingId, Incident, IncidentId, Lane, Phase, Record,
     TIMELINE_ENTRIES_MAX, TimelineEntry,
 };
 
@@ -99,9 +99,17 @@ impl Engine {
         self.now = self.now.max(incident.updated);
         let updated = incident.updated;
         let mut onsets = BTreeMap::new();
+        let speak: BTreeSet<_> = incident.findings.iter().map(|f| f.entity.clone()).collect();
+        // What tells nothing of itself has its findings made by those who call it.
+        let sick = |finding: &Finding| match &finding.callee {
+            Some(callee) if !speak.contains(callee) => callee.clone(),
+            _ => finding.entity.clone(),
+        };
+        let mut members = BTreeSet::new();
         for finding in &mut incident.findings {
+            let entity = self.entities.intern(&sick(finding));
+            members.insert(entity);
             if finding.is_open() {
-                let entity = self.entities.intern(&finding.entity);
                 let onset = onsets.entry(entity).or_insert(finding.since);
                 *onset = finding.since.min(*onset);
             }
@@ -110,12 +118,7 @@ impl Engine {
         incident.impact.findings_open = 0;
         incident.impact.alerts_firing = 0;
         let root = self.entities.intern(&incident.entity);
-        let members: BTreeSet<_> = incident
-            .findings
-            .iter()
-            .map(|finding| self.entities.intern(&finding.entity))
-            .chain([root])
-            .collect();
+        members.insert(root);
         self.correlator.restore(incident, members, onsets, root);
     }
 }

@@ -182,7 +182,7 @@ struct Driver {
     opened: BTreeMap<IncidentId, Time>,
     right: BTreeMap<PlanId, bool>,
     suspects: BTreeMap<IncidentId, Vec<Suspect>>,
-    /// Since when entities are named first, by their incident.
+    /// Per incident: its first suspect, and since when it is that.
     first_since: BTreeMap<IncidentId, (EntityId, Time)>,
     findings_open: u64,
     noticed: Vec<Time>,
@@ -309,14 +309,17 @@ impl Driver {
                 continue;
             };
             self.opened.entry(id).or_insert(incident.opened);
-            if incident.phase < Phase::Mitigated
-                && let Some(first) = incident.diagnosis.hypotheses.first()
-            {
-                self.suspects.insert(id, suspects(incident));
-                let since = self.first_since.get(&id);
-                if since.is_none_or(|(entity, _)| *entity != first.suspect) {
-                    self.first_since.insert(id, (first.suspect.clone(), now));
-                }
+            if incident.phase >= Phase::Mitigated {
+                continue;
+            }
+            let Some(first) = incident.diagnosis.hypotheses.first() else {
+                self.first_since.remove(&id);
+                continue;
+            };
+            self.suspects.insert(id, suspects(incident));
+            let since = self.first_since.get(&id);
+            if since.is_none_or(|(entity, _)| *entity != first.suspect) {
+                self.first_since.insert(id, (first.suspect.clone(), now));
             }
         }
         for plan in self.feed.engine.plans() {
@@ -445,8 +448,9 @@ impl Driver {
             })
             .min()
             .map(|place| place + 1);
-        let named = self.first_since.values();
-        let named = named.filter(|(entity, _)| entity.name() == truth.entity.name());
+        let named = incidents.iter().filter_map(|i| self.first_since.get(&i.id));
+        let named =
+            named.filter(|(entity, at)| entity.name() == truth.entity.name() && *at >= truth.at);
         let named_since = named.map(|(_, since)| *since).min();
         TruthRow {
             suspect_ms: named_since.map(|at| at.since(truth.at)),

@@ -202,13 +202,6 @@ impl Conditions {
         }
     }
 
-    /// Every condition, by entity.
-    pub fn each(&self) -> impl Iterator<Item = (EntityIx, &Condition)> {
-        self.of
-            .iter()
-            .map(|(entity, condition)| (*entity, condition))
-    }
-
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         for condition in self.of.values_mut() {

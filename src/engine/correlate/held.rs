@@ -140,14 +140,21 @@ impl Held {
         self.alerts_firing > 0 || !self.findings_open.is_empty()
     }
 
-    /// Where it stays while it calms down: who hurts last is not who was hurt most. `None` while it is as
-    /// bad as it ever was.
-    pub fn stays_at(&mut self, sight: &Sight<'_>) -> Option<EntityIx> {
+    /// Notes how much of it pages now.
+    pub fn note_paging(&mut self) {
+        self.paging_most = self.paging_most.max(self.paging());
+    }
+
+    fn paging(&self) -> usize {
         let findings = self.incident.findings.iter();
         let findings = findings.filter(|finding| finding.pages && finding.is_open());
-        let paging = findings.count() + self.alerts_firing as usize;
-        if paging >= self.paging_most {
-            self.paging_most = paging;
+        findings.count() + self.alerts_firing as usize
+    }
+
+    /// Where it stays while it calms down: who hurts last is not who was hurt most. `None` while it is as
+    /// bad as it ever was.
+    pub fn stays_at(&self, sight: &Sight<'_>) -> Option<EntityIx> {
+        if self.paging() >= self.paging_most {
             return None;
         }
         let at = sight.entities.find(&self.incident.entity)?;
@@ -175,7 +182,10 @@ impl Held {
                 incident.mitigated = Some(now);
                 self.paging_most = 0;
             }
-            Phase::Resolved => incident.resolved = Some(now),
+            Phase::Resolved => {
+                incident.resolved = Some(now);
+                self.paging_most = 0;
+            }
             Phase::Open | Phase::Acknowledged => {
                 incident.mitigated = None;
                 incident.resolved = None;
@@ -261,11 +271,7 @@ impl Held {
             }
             Err(at) => {
                 // Beyond the bound only the open set remembers it.
-                let is_new = self
-                    .findings_open
-                    .contains(&finding.id)
-                    .then_some(())
-                    .is_none();
+                let is_new = !self.findings_open.contains(&finding.id);
                 if is_new && incident.findings.len() < FINDINGS_MAX {
                     incident.findings.insert(at, finding.clone());
                 }
@@ -352,6 +358,8 @@ impl Held {
     /// Members that are another incident's from now on.
     pub fn leave(&mut self, members: &BTreeSet<EntityIx>) {
         self.members.retain(|member| !members.contains(member));
+        // What left has not calmed down.
+        self.paging_most = 0;
         self.incident.impact.entities = self.members.len() as u32;
         self.pending.diagnosis = true;
         self.pending.summary = true;
@@ -418,6 +426,13 @@ impl Held {
         }
         self.untold += other.untold;
         self.members.extend(other.members);
+        for (entity, onset) in other.onsets {
+            let known = self.onsets.entry(entity).or_insert(onset);
+            *known = onset.min(*known);
+        }
+        if other.hearing == Hearing::Waiting {
+            self.hearing = Hearing::Waiting;
+        }
         self.findings_open.extend(other.findings_open);
         self.alerts_firing += other.alerts_firing;
         self.alert_severity = self.alert_severity.max(other.alert_severity);

@@ -146,9 +146,10 @@ impl Correlator {
         let (sick, incident, is_open) = (state.sick, state.incident, state.finding.is_open());
         let began = Began::of(&state.finding);
         if is_open {
-            let conditions = &mut self.conditions;
-            let condition = conditions.begin(sick, began, world.findings, world.now);
-            if !condition.findings.contains(&id) {
+            let condition = self.conditions.get(sick);
+            if !condition.is_some_and(|known| known.findings.contains(&id)) {
+                let conditions = &mut self.conditions;
+                let condition = conditions.begin(sick, began, world.findings, world.now);
                 condition.findings.push(id);
             }
         } else if let Some(condition) = self.conditions.get_mut(sick) {
@@ -617,6 +618,7 @@ impl Correlator {
         let Some(held) = self.book.peek_mut(id).filter(|held| held.has_signals()) else {
             return;
         };
+        held.note_paging();
         let target = held
             .stays_at(&sight)
             .unwrap_or_else(|| impact::target(held, &sight));

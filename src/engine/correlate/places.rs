@@ -25,6 +25,6 @@ impl Correlator {
 
 impl Conditions {
     fn entities(&self, mark: &mut impl FnMut(EntityIx)) {
-        self.each().for_each(|(entity, _)| mark(entity));
+        self.iter().for_each(|(entity, _)| mark(entity));
     }
 }

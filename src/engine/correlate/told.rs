@@ -9,6 +9,8 @@ use crate::model::{Change, IncidentId, Lane};
 
 /// Changes to a member are told in the timeline if they came this long before the incident began.
 const CHANGES_TOLD_MS: i64 = 60 * 60_000;
+/// A change of the same words this close in time is the same one, sent again with another time.
+const SAME_CHANGE_MS: i64 = 5 * 60_000;
 
 impl Correlator {
     /// A change came: open incidents it is a change of tell it at once, and are diagnosed again, as
@@ -38,8 +40,12 @@ impl Correlator {
 
     /// Changes are told from now on: what every open incident says of it is out of date.
     pub fn on_first_change(&mut self) {
-        for held in self.book.all_mut().filter(|held| held.is_open()) {
-            held.pending.diagnosis = true;
+        let open = self.book.iter().filter(|(_, held)| held.is_open());
+        let open: Vec<IncidentId> = open.map(|(id, _)| id).collect();
+        for id in open {
+            if let Some(held) = self.book.peek_mut(id) {
+                held.pending.diagnosis = true;
+            }
         }
     }
 }
@@ -58,16 +64,12 @@ fn tell_change(held: &mut Held, change: &Change) -> bool {
         return false;
     }
     let text = format!("{}: {}", change.kind.as_str(), change.title);
-    let timeline = &held.incident.timeline;
-    let from = timeline.partition_point(|entry| entry.at < change.at);
-    let is_told = timeline[from..]
-        .iter()
-        .take_while(|entry| entry.at == change.at)
-        .any(|entry| {
-            entry.lane == Lane::Change
-                && entry.entity.as_ref() == Some(&change.entity)
-                && *entry.text == *text
-        });
+    let is_told = held.incident.timeline.iter().any(|entry| {
+        entry.lane == Lane::Change
+            && entry.at.since(change.at).abs() <= SAME_CHANGE_MS
+            && entry.entity.as_ref() == Some(&change.entity)
+            && *entry.text == *text
+    });
     if !is_told {
         held.tell(change.at, Lane::Change, Some(change.entity.clone()), &text);
     }
