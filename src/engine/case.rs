@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::correlate::{Held, Sight, target};
+use super::correlate::{self, Condition, Held, Sight};
 use super::diagnose::deviation::{Column, ColumnKind, Normal};
 use super::diagnose::{
     Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, Shift, SubjectIx, TraceSign,
@@ -17,7 +17,7 @@ use super::history::Point;
 use super::intake::SeriesIx;
 use super::roles;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
-use crate::model::{Band, Check, Incident, IncidentId, MetricRole, Time, Unit};
+use crate::model::{Band, Check, EntityId, Incident, IncidentId, MetricRole, Time, Unit};
 
 /// Entities of one case at most.
 const SUBJECTS_MAX: usize = 400;
@@ -89,7 +89,10 @@ impl Engine {
             topology: &self.topology,
             conditions: self.correlator.conditions(),
         };
-        case.target = case.find(self.entities.id(target(held, &sight)));
+        let target = correlate::target(held, &sight);
+        case.target = case.find(self.entities.id(target));
+        let felt = self.correlator.conditions().get(target);
+        case.is_alerting = felt.is_some_and(Condition::is_alerting);
         excuse_victims(&mut case);
         case.changes = chosen
             .iter()
@@ -148,6 +151,25 @@ impl Engine {
         let condition = self.correlator.conditions().get(ix)?;
         let other = self.correlator.book.get(condition.incident?)?;
         (other.is_open() && other.incident.id != held.incident.id).then_some(&other.incident)
+    }
+
+    /// Suspects of an incident that another open one suspects as well, and holds: what is to be done about
+    /// them is proposed there.
+    pub(super) fn suspects_elsewhere(&self, id: IncidentId) -> Vec<EntityId> {
+        let Some(held) = self.correlator.book.get(id) else {
+            return Vec::new();
+        };
+        let suspects = held.incident.diagnosis.hypotheses.iter();
+        let suspects = suspects.map(|hypothesis| &hypothesis.suspect);
+        let is_elsewhere = |suspect: &&EntityId| {
+            let ix = self.entities.find(suspect);
+            let other = ix.and_then(|ix| self.other_story(ix, held));
+            other.is_some_and(|other| {
+                let mut known = other.diagnosis.hypotheses.iter();
+                known.any(|hypothesis| hypothesis.suspect == **suspect)
+            })
+        };
+        suspects.filter(is_elsewhere).cloned().collect()
     }
 
     /// Whether an entity belongs to another open incident that began clearly later: it cannot be why

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::alerts::Alerts;
 use super::changes::Changes;
-use super::correlate::{Correlator, Event, Hearing, next_phase};
+use super::correlate::{Correlator, Due, Event, Hearing, next_phase};
 use super::entities::{Entities, EntityIx};
 use super::findings::Findings;
 use super::govern::{self, Ground, Scene};
@@ -536,9 +536,10 @@ impl Engine {
     /// Proposes what fits an incident as it is diagnosed now.
     pub(super) fn propose(&mut self, id: IncidentId, effects: &mut Vec<Effect>) {
         let now = self.now;
+        let elsewhere = self.suspects_elsewhere(id);
         self.with_plans(|plans, world| {
             if let Some(incident) = (world.incident)(id) {
-                plans.propose(now, incident, world, effects);
+                plans.propose(now, incident, &elsewhere, world, effects);
             }
         });
     }
@@ -563,6 +564,7 @@ impl Engine {
                 Some(happening.entity),
                 &happening.text,
             );
+            held.pending.record = Due::Now;
         }
     }
 }

@@ -284,9 +284,15 @@ impl Engine {
                 Some(helped) => self.began_anew(id, helped),
                 None => self.incident(id).map(|incident| incident.opened),
             };
+            // What another incident holds explains that one; it takes no place of a cause that was mended.
+            let first = diagnosis.hypotheses.first();
+            let first = first.and_then(|hypothesis| case.find(&hypothesis.suspect));
+            let is_told_elsewhere = self.plans.helped_at(id).is_some()
+                && first.is_some_and(|at| case.subjects[at].told_in.is_some());
             let is_fresh = since.is_some_and(|since| self.now.since(since) < FRESH_MS);
             if let Some(held) = self.correlator.book.get_mut(id)
                 && (is_fresh || is_as_sure(&diagnosis, &held.incident.diagnosis))
+                && !is_told_elsewhere
             {
                 held.incident.diagnosis = diagnosis;
             }
@@ -333,7 +339,7 @@ impl Engine {
             }
             if *to_record {
                 effects.push(Effect::Record(Record::Incident {
-                    incident: Box::new(held.incident.clone()),
+                    incident: Box::new(held.to_record(&self.entities)),
                 }));
             }
         }

@@ -119,6 +119,8 @@ impl Engine {
         incident.impact.alerts_firing = 0;
         let root = self.entities.intern(&incident.entity);
         members.insert(root);
+        let recorded = incident.members.iter();
+        members.extend(recorded.map(|member| self.entities.intern(member)));
         self.correlator.restore(incident, members, onsets, root);
     }
 }
@@ -306,21 +308,27 @@ mod tests {
         }
 
         fn alert(&mut self) {
-            let pairs = [
-                ("alertname", "Down"),
-                ("service", "cart"),
-                ("severity", "critical"),
-            ];
-            let labels = Labels::from_pairs(pairs).unwrap();
-            let alert = Alert {
-                fingerprint: Fingerprint::of(&labels),
-                labels,
-                annotations: Labels::empty(),
-                starts_at: START,
-                ends_at: self.now.plus_ms(3_600_000),
-                generator_url: None,
+            self.alerts(&["cart"]);
+        }
+
+        fn alerts(&mut self, services: &[&str]) {
+            let alert = |service: &&str| {
+                let pairs = [
+                    ("alertname", "Down"),
+                    ("service", *service),
+                    ("severity", "critical"),
+                ];
+                let labels = Labels::from_pairs(pairs).unwrap();
+                Signal::Alert(Box::new(Alert {
+                    fingerprint: Fingerprint::of(&labels),
+                    labels,
+                    annotations: Labels::empty(),
+                    starts_at: START,
+                    ends_at: self.now.plus_ms(3_600_000),
+                    generator_url: None,
+                }))
             };
-            let signals = vec![Signal::Alert(Box::new(alert))];
+            let signals = services.iter().map(alert).collect();
             let source = SourceId::new("alerts");
             self.step(Input::Signals(Batch { source, signals }));
         }
@@ -532,6 +540,22 @@ mod tests {
         // What ended while nobody listened waits for its sender instead.
         life.restart_with_alerts();
         assert_eq!(life.engine.alerts_held(), 0);
+    }
+
+    #[test]
+    fn the_alerts_of_one_incident_are_one_incident_after_a_restart() {
+        let mut life = Life::begin();
+        life.alerts(&["cart", "pay"]);
+        life.ticks(10);
+        life.alerts(&["mail"]);
+        life.ticks(60);
+        assert_eq!(life.only().impact.alerts_firing, 3);
+        for _ in 0..2 {
+            life.restart_with_alerts();
+            life.ticks(UNHEARD_MS / 1_000 + 120);
+            assert_eq!(life.only().impact.alerts_firing, 3);
+            assert_eq!(life.only().phase, Phase::Open);
+        }
     }
 
     #[test]

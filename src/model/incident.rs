@@ -149,6 +149,9 @@ pub struct Incident {
     pub coordination: Coordination,
     /// How far it reaches.
     pub impact: Impact,
+    /// The entities that belong to it, as of when it was last recorded; bounded by the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<EntityId>,
     /// Why these signals are one incident, one sentence a stage, untrusted.
     pub grouping: Vec<Box<str>>,
     /// Findings, oldest first; bounded by the engine, the rest are counted in `impact`.
@@ -189,6 +192,7 @@ impl Incident {
             merged_into: None,
             coordination: Coordination::default(),
             impact: Impact::default(),
+            members: Vec::new(),
             grouping: Vec::new(),
             findings: Vec::new(),
             alerts: Vec::new(),

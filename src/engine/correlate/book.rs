@@ -13,8 +13,8 @@ const KEPT_RESOLVED_MS: i64 = 2 * 3_600_000;
 /// … and at most this many.
 pub const RESOLVED_MAX: usize = 200;
 
-/// An incident that only people wrote to is recorded no more often than this, in milliseconds.
-const RECORD_LATER_MS: i64 = 60_000;
+/// An incident that people wrote to, or that grew, is recorded no more often than this, in milliseconds.
+const RECORD_LATER_MS: i64 = 15_000;
 
 /// All incidents in view.
 #[derive(Debug, Default)]

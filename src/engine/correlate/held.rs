@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::condition::Began;
 use super::impact::{self, Sight};
 use super::phase::{self, Event};
-use crate::engine::entities::EntityIx;
+use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
     EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase, PlanId,
     Severity, TIMELINE_ENTRIES_MAX, Time, TimelineEntry,
@@ -16,6 +16,8 @@ const FINDINGS_MAX: usize = 200;
 const ALERTS_MAX: usize = 200;
 /// Reasons why its signals are one, kept on one incident; the rest are counted.
 const REASONS_MAX: usize = 200;
+/// Members recorded with one incident, by which they find it again after a restart.
+const MEMBERS_RECORDED_MAX: usize = 2_000;
 /// Plans listed on one incident; older ones are counted.
 const PLANS_MAX: usize = 100;
 /// Alerts told one by one in a timeline; a storm is told by its count.
@@ -232,6 +234,7 @@ impl Held {
         }
         self.joined = now;
         self.pending.diagnosis = true;
+        self.pending.record = self.pending.record.max(Due::Later);
         self.incident.impact.entities = self.members.len() as u32;
         self.note_reason(why);
     }
@@ -442,6 +445,13 @@ impl Held {
         impact.findings_open = self.findings_open.len() as u32;
         self.pending.diagnosis = true;
         self.note_reason(&format!("{id} turned out to be part of it"));
+    }
+
+    /// The incident as the journal keeps it.
+    pub fn to_record(&mut self, entities: &Entities) -> Incident {
+        let members = self.members.iter().take(MEMBERS_RECORDED_MAX);
+        self.incident.members = members.map(|ix| entities.id(*ix).clone()).collect();
+        self.incident.clone()
     }
 
     /// The row consoles hold.

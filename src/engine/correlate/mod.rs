@@ -43,7 +43,7 @@ use causes::{Evidence, OwnCause};
 use condition::Began;
 pub use condition::{Condition, Conditions};
 use held::AlertNews;
-pub use held::{Hearing, Held};
+pub use held::{Due, Hearing, Held};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
 pub use restarted::UNHEARD_MS;

@@ -22,6 +22,8 @@ pub struct Case {
     pub target: Option<SubjectIx>,
     /// How it hurts there, when an alert or objective says so.
     pub family: Option<Family>,
+    /// Whether an alert says that it hurts, whatever its metrics say.
+    pub is_alerting: bool,
     /// Rows of the incident's window in every column (columns with one value serve all rows).
     pub rows: usize,
     /// The entities, each once.

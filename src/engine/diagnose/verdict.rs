@@ -26,6 +26,8 @@ const SYMPTOMS_ONLY_MAX: f64 = 0.3;
 const INSIDE_ONLY_MAX: f64 = 0.9;
 /// Log odds from which a clue counts as a reason.
 const REASON_LOG_ODDS: f64 = 0.4;
+/// How far trouble is believed that an alert tells of, at least: its rule may see what we do not.
+const FELT_BY_ALERT: f64 = 0.7;
 /// The target's deviation at which its trouble is half believed.
 const TARGET_HALF_Z: f64 = 1.5;
 /// A normal taught by fewer values than this is called young.
@@ -91,6 +93,11 @@ fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
         .blame
         .as_ref()
         .map_or(1.0, |blame| gate(blame.target_z, TARGET_HALF_Z));
+    let felt = if case.is_alerting {
+        felt.max(FELT_BY_ALERT)
+    } else {
+        felt
+    };
     let confidence = (weighed.chance[at] * felt).min(limit) as f32;
     let (evidence_for, evidence_against) = sentences(case, at, clues);
     Hypothesis {
@@ -349,6 +356,7 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
     lines.extend(stale_edges(case));
     if let Some(blame) = &weighed.blame
         && blame.target_z < TARGET_HALF_Z
+        && !case.is_alerting
     {
         let target = case.target.map(|target| &case.subjects[target]);
         lines.push(match target {

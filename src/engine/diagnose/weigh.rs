@@ -134,6 +134,8 @@ const CHANGE_FADE_MS: f64 = 10.0 * 60_000.0;
 const CHANGE_TOLD_MS: i64 = 30_000;
 /// Where an onset is not known better, it may be off by this much: clocks and windows are coarse.
 const CHANGE_AFTER_MS: i64 = 60_000;
+/// What shows later than this after the rest is a later part of the story, in milliseconds.
+const SHOWS_LATE_MS: i64 = 5 * 60_000;
 /// Of several changes, one after the onset counts this share of its weight, when they are compared.
 const AFTER_SHARE: f64 = 0.5;
 /// What changed only after it had begun did not set it off.
@@ -452,8 +454,13 @@ fn surge(subject: &Subject) -> Option<usize> {
     })
 }
 
+/// When a subject began to hurt, for what may have set it off: what shows late may have begun with the
+/// rest, but not when it shows much later.
 fn onset_of(case: &Case, subject: &Subject) -> Time {
     subject.onset.map_or(case.began, |onset| {
+        if onset.at.since(case.began) > SHOWS_LATE_MS {
+            return onset.at;
+        }
         onset.at.min(case.began.plus_ms(CHANGE_AFTER_MS))
     })
 }

@@ -158,12 +158,14 @@ impl Plans {
         std::mem::take(&mut self.happenings).into_iter()
     }
 
-    /// Proposes runbooks that fit the incident as it is diagnosed now; takes back proposals nobody
-    /// approved yet that no longer are among the best. Cheap to call when nothing changed.
+    /// Proposes runbooks that fit the incident as it is diagnosed now, but not for suspects that are
+    /// `elsewhere`, in another incident's hands; takes back proposals nobody approved yet that no longer
+    /// are among the best. Cheap to call when nothing changed.
     pub fn propose(
         &mut self,
         now: Time,
         incident: &Incident,
+        elsewhere: &[EntityId],
         world: World<'_>,
         effects: &mut Vec<Effect>,
     ) {
@@ -178,7 +180,7 @@ impl Plans {
         {
             return;
         }
-        let Revision { withdrawn, fresh } = self.revise(now, incident, world);
+        let Revision { withdrawn, fresh } = self.revise(now, incident, elsewhere, world);
         for id in withdrawn {
             let reason = "the diagnosis changed and another runbook fits better";
             self.handle(now, id, &Event::Shifted { reason }, effects);
@@ -189,13 +191,20 @@ impl Plans {
     }
 
     /// Proposals to take back, and plans to propose in their place.
-    fn revise(&self, now: Time, incident: &Incident, world: World<'_>) -> Revision {
+    fn revise(
+        &self,
+        now: Time,
+        incident: &Incident,
+        elsewhere: &[EntityId],
+        world: World<'_>,
+    ) -> Revision {
         let record = |runbook: &str, target: &EntityId| self.record_of(runbook, target);
         let around = surroundings(world, &record);
         let mut wanted: Vec<(&str, &EntityId)> = Vec::new();
         let mut fresh = Vec::new();
         let candidates = propose::candidates(&self.runbooks, incident, around);
-        for candidate in &candidates {
+        let is_ours = |candidate: &&Candidate<'_>| !elsewhere.contains(candidate.target);
+        for candidate in candidates.iter().filter(is_ours) {
             if wanted.len() == PROPOSALS_PER_INCIDENT_MAX {
                 break;
             }

@@ -58,7 +58,7 @@ impl Desk {
 
     fn propose(&mut self) {
         let incident = self.incident.clone();
-        self.with(|plans, world, now, effects| plans.propose(now, &incident, world, effects));
+        self.with(|plans, world, now, effects| plans.propose(now, &incident, &[], world, effects));
     }
 
     fn command(&mut self, by: &Actor, what: &Command) -> Result<(), Refusal> {
