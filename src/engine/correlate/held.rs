@@ -164,7 +164,7 @@ impl Held {
             return None;
         }
         let fresh = impact::target(self, sight);
-        (impact::severity(self, fresh, sight) <= self.incident.severity).then_some(at)
+        (impact::severity(self, fresh, sight).0 <= self.incident.severity).then_some(at)
     }
 
     /// Whether so many alerts are all that is known to be abnormal.

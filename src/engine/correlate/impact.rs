@@ -83,8 +83,16 @@ fn below(top: EntityIx, members: &BTreeSet<EntityIx>, topology: &Topology) -> us
     seen.len()
 }
 
-/// How bad: from who is hurt and how, and from what teams' own rules say.
-pub fn severity(held: &Held, target: EntityIx, sight: &Sight<'_>) -> Severity {
+/// Trouble that is an error elsewhere is critical in this tier of the catalogue.
+const TIER_CRITICAL: u8 = 1;
+
+/// How bad: from who is hurt and how, from what teams' own rules say, and from how much depends on whom
+/// it hurts. With the reason, where that is what the team declared.
+pub fn severity(
+    held: &Held,
+    target: EntityIx,
+    sight: &Sight<'_>,
+) -> (Severity, Option<&'static str>) {
     let is_entry =
         sight.topology.callers(target).is_empty() && !sight.topology.callees(target).is_empty();
     let mut worst = held.alert_severity.unwrap_or(Severity::Info);
@@ -103,8 +111,12 @@ pub fn severity(held: &Held, target: EntityIx, sight: &Sight<'_>) -> Severity {
     if held.members.len() >= WIDESPREAD && worst >= Severity::Error {
         worst = Severity::Critical;
     }
+    let is_of_first_tier = || sight.entities.entity(target).tier == Some(TIER_CRITICAL);
+    if worst == Severity::Error && is_of_first_tier() {
+        return (Severity::Critical, Some("it is of tier 1 in the catalogue"));
+    }
     // It never becomes less bad in hindsight.
-    worst.max(held.incident.severity)
+    (worst.max(held.incident.severity), None)
 }
 
 /// One line: the worst symptom, and where.
@@ -257,4 +269,67 @@ fn way_up(from: EntityIx, to: EntityIx, topology: &Topology) -> Vec<EntityIx> {
     }
     way.reverse();
     way
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{DeclaredEntity, EngineConfig};
+    use crate::engine::Engine;
+    use crate::model::{
+        Alert, Batch, Fingerprint, Input, Labels, Severity, Signal, SourceId, Stamped, Time,
+    };
+
+    /// What an alert of this severity on `pay` becomes, and whether the timeline says why.
+    fn judged(tier: Option<u8>, severity: &str) -> (Severity, bool) {
+        let pay = DeclaredEntity {
+            name: "pay".to_owned(),
+            tier,
+            ..DeclaredEntity::default()
+        };
+        let config = EngineConfig {
+            entities: vec![pay],
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(config, Vec::new());
+        let at = Time::from_secs(1_768_392_000);
+        let labels = [
+            ("alertname", "Slow"),
+            ("service", "pay"),
+            ("severity", severity),
+        ];
+        let labels = Labels::from_pairs(labels).unwrap();
+        let alert = Signal::Alert(Box::new(Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: at,
+            ends_at: at.plus_ms(3_600_000),
+            generator_url: None,
+        }));
+        let (source, signals) = (SourceId::new("test"), vec![alert]);
+        let batch = Input::Signals(Batch { source, signals });
+        for (seq, input) in (1..).zip([batch, Input::Tick, Input::Tick]) {
+            engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+        }
+        let row = engine.incident_rows().next().unwrap();
+        let mut told = engine.incident(row.id).unwrap().timeline.iter();
+        let says = told.filter(|entry| entry.text.contains("tier 1")).count();
+        assert!(says <= 1, "told once");
+        (row.severity, says == 1)
+    }
+
+    #[test]
+    fn the_first_tier_counts_more() {
+        use Severity::{Critical, Error, Warning};
+        let cases = [
+            (None, "error", (Error, false)),
+            (Some(2), "error", (Error, false)),
+            (Some(1), "error", (Critical, true)),
+            (Some(1), "warning", (Warning, false)),
+            (Some(1), "critical", (Critical, false)),
+        ];
+        for (tier, severity, expected) in cases {
+            assert_eq!(judged(tier, severity), expected, "{tier:?} {severity}");
+        }
+    }
 }

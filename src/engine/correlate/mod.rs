@@ -628,7 +628,13 @@ impl Correlator {
             .next()
             .and_then(|fingerprint| world.alerts.get(fingerprint))
             .map(|alert| format!("{}: {}", alert.name(), alert.summary));
-        held.incident.severity = impact::severity(held, target, &sight);
+        let (severity, why) = impact::severity(held, target, &sight);
+        if let Some(why) = why.filter(|_| severity > held.incident.severity) {
+            let (place, priority) = (world.entities.id(target), severity.priority());
+            let text = format!("P{priority} because of {}: {why}", place.name());
+            held.tell(world.now, Lane::Automation, Some(place.clone()), &text);
+        }
+        held.incident.severity = severity;
         held.incident.title = impact::title(held, target, &sight, alert.as_deref());
         held.incident.entity = world.entities.id(target).clone();
         let (nodes, edges) = impact::path(held, target, &sight);
