@@ -312,7 +312,7 @@ mod tests {
             engine.step(&Stamped { seq, at, input }, &mut Vec::new());
         }
         let row = engine.incident_rows().next().unwrap();
-        let mut told = engine.incident(row.id).unwrap().timeline.iter();
+        let told = engine.incident(row.id).unwrap().timeline.iter();
         let says = told.filter(|entry| entry.text.contains("tier 1")).count();
         assert!(says <= 1, "told once");
         (row.severity, says == 1)
