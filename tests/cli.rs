@@ -6,6 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use stormglass::config::EngineConfig;
+use stormglass::model::{
+    Alert, Batch, Fingerprint, Input, Labels, Signal, SourceId, Stamped, Time,
+};
+use stormglass::store::recorder::{Header, SegmentWriter};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stormglass");
@@ -340,4 +345,114 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
             "{text} in {said:#?}"
         );
     }
+}
+
+/// A recording of five alerts, each on a service of its own, in two clusters; the last much later.
+fn recording_of_alerts(path: &Path) {
+    let start = Time::from_secs(1_768_392_000);
+    let header = Header {
+        made_by: "test".to_owned(),
+        environment: "test".to_owned(),
+        from: start,
+        redacted: false,
+        engine: EngineConfig::default(),
+        runbooks: Vec::new(),
+    };
+    let alert = |name: &str, cluster: &str, at: Time| {
+        let alertname = format!("{name} is down");
+        let labels = [
+            ("alertname", alertname.as_str()),
+            ("service", name),
+            ("cluster", cluster),
+            ("severity", "error"),
+        ];
+        let labels = Labels::from_pairs(labels).unwrap();
+        Input::Signals(Batch {
+            source: SourceId::new("test"),
+            signals: vec![Signal::Alert(Box::new(Alert {
+                fingerprint: Fingerprint::of(&labels),
+                labels,
+                annotations: Labels::empty(),
+                starts_at: at,
+                ends_at: at.plus_ms(3_600_000),
+                generator_url: None,
+            }))],
+        })
+    };
+    let told = [
+        (10, "web", "a"),
+        (20, "db", "a"),
+        (30, "cart", "b"),
+        (40, "pay", "a"),
+        (900, "mail", "a"),
+    ];
+    let mut writer = SegmentWriter::new(Vec::new(), &header).unwrap();
+    let mut seq = 0;
+    for second in 0..1_000 {
+        let at = start.plus_ms(second * 1_000);
+        let came = told.iter().filter(|(when, ..)| *when == second);
+        let came = came.map(|(_, name, cluster)| alert(name, cluster, at));
+        for input in came.chain([Input::Tick]) {
+            seq += 1;
+            writer.put(&Stamped { seq, at, input });
+        }
+    }
+    std::fs::write(path, writer.finish().unwrap()).unwrap();
+}
+
+#[test]
+fn rules_are_tried_on_what_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "[[rules]]\nname = \"one cluster\"\nsame = [\"cluster\"]\n";
+    write_config(dir.path(), &format!("{rule}enabled = false"));
+    let recording = dir.path().join("alerts.sgrec");
+    recording_of_alerts(&recording);
+    let run = |args: &[&str]| program(dir.path()).args(args).output().unwrap();
+    let recording = recording.to_str().unwrap();
+
+    let tried = run(&["--json", "rules", "try", "--recording", recording]);
+    assert!(tried.status.success(), "{tried:?}");
+    let tried: Value = serde_json::from_slice(&tried.stdout).unwrap();
+    let numbers = ["alerts", "incidents_now", "incidents_then"].map(|name| tried[name].as_u64());
+    assert_eq!(numbers, [Some(5), Some(5), Some(3)], "{tried}");
+    let [one] = &tried["differ"].as_array().unwrap()[..] else {
+        panic!("one incident differs: {tried}")
+    };
+    assert_eq!(
+        (one["alerts"].as_u64(), one["moved"].as_u64()),
+        (Some(3), Some(2))
+    );
+    assert_eq!(one["now"], serde_json::json!([[1, 1], [2, 1], [4, 1]]));
+    assert_eq!(tried["rules"][0]["times"], 2);
+    assert_eq!(tried["incomplete"], serde_json::json!([]));
+
+    // Another file, with a rule that asks for more than there is.
+    let other = dir.path().join("other.toml");
+    std::fs::write(&other, format!("{rule}at_least = 4\n")).unwrap();
+    let tried = run(&[
+        "rules",
+        "try",
+        other.to_str().unwrap(),
+        "--recording",
+        recording,
+    ]);
+    let text = String::from_utf8(tried.stdout).unwrap();
+    let expected = "5 alerts -> 5 incidents with these rules, 5 as it is now\n\
+        rule one cluster: followed 0 times (all alerts with the same cluster, within 5 min, on 4 entities or more)\n\
+        no incident differs\n";
+    assert_eq!(text.split_once('\n').unwrap().1, expected);
+
+    let listed = run(&["--json", "rules", "list"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let what = "all alerts with the same cluster, within 5 min";
+    let expected = serde_json::json!([
+        { "name": "one cluster", "enabled": false, "what": what, "followed": null }
+    ]);
+    assert_eq!(listed, expected);
+
+    write_config(dir.path(), rule);
+    let nothing = run(&["rules", "try", "--recording", recording]);
+    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+    let said = String::from_utf8(nothing.stderr).unwrap();
+    assert!(said.contains("there is nothing to try"), "{said}");
 }

@@ -21,6 +21,7 @@ mod place;
 mod plan;
 mod record;
 mod replay;
+mod rules;
 mod scratch;
 mod serve;
 mod shell;
@@ -152,6 +153,8 @@ enum Cmd {
     Maintenance(silence::MaintenanceArgs),
     /// List the stages that signals go through, with what each did
     Stages,
+    /// List the rules of correlation, or try others on what was recorded
+    Rules(rules::RulesArgs),
     /// Print the journal, or verify that nobody has changed it
     Audit(audit::AuditArgs),
     /// See a recording again: on a console, or as what the engine concluded, one JSON object a line
@@ -240,6 +243,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Silence(args) => silence::silence(common, &args).await,
         Cmd::Maintenance(args) => silence::maintenance(common, &args).await,
         Cmd::Stages => silence::stages(common).await,
+        Cmd::Rules(args) => rules::run(common, &args).await,
         Cmd::Audit(args) => audit::run(common, &args).await,
         Cmd::Replay(args) => replay::run(common, &args).await,
         Cmd::Record(args) => record::run(common, &args),

@@ -161,6 +161,11 @@ fn for_client(text: &str) -> Config {
     }
 }
 
+/// The settings of a config file that is not the one in force.
+pub fn settings_of(path: &Path) -> Result<Config, Failure> {
+    Ok(parse(path, &text_of(path)?)?.0)
+}
+
 fn parse(path: &Path, text: &str) -> Result<(Config, Vec<Warning>), Failure> {
     config::parse(text, &path.display().to_string())
         .map_err(|error| Failure::usage(error.messages.join("\n")))

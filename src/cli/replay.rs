@@ -12,7 +12,7 @@ use super::console::{self, LookArgs};
 use super::output::{Failure, print_json_line};
 use super::place::Place;
 use super::scratch::Scratch;
-use crate::config::Config;
+use crate::config::{Config, EngineConfig};
 use crate::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
 use crate::engine::Engine;
 use crate::model::{Effect, Input, SafeText, Stamped, Time};
@@ -91,13 +91,19 @@ pub(super) fn moment(text: &str) -> Result<Time, String> {
     Time::parse_rfc3339(text).ok_or_else(|| "must be like 2026-11-21T03:00:00Z".to_owned())
 }
 
-/// The engine that saw what follows, as it began; what cannot be told of that goes to `incomplete`.
-fn begun(recording: &Recording, begins: &Begins, incomplete: &mut Vec<String>) -> Engine {
+/// The engine that saw what follows, as it began, with these settings instead of its own; what cannot be
+/// told of that goes to `incomplete`.
+pub(super) fn begun(
+    recording: &Recording,
+    begins: &Begins,
+    settings: impl Fn(&EngineConfig) -> EngineConfig,
+    incomplete: &mut Vec<String>,
+) -> Engine {
     let header = recording.header();
-    let fresh = || Engine::new(header.engine.clone(), header.runbooks.clone());
+    let fresh = || Engine::new(settings(&header.engine), header.runbooks.clone());
     match begins {
         Begins::From(beginning) => {
-            let mut engine = Engine::new(beginning.engine.clone(), beginning.runbooks.clone());
+            let mut engine = Engine::new(settings(&beginning.engine), beginning.runbooks.clone());
             let learned = beginning.learned.as_ref();
             let learned = learned.map(|l| (l.version, l.parts.iter().map(Vec::as_slice)));
             if let Err(error) = engine.begin_from(learned, &beginning.records) {
@@ -133,7 +139,7 @@ pub(super) fn engine_at(file: &Path, at: Time) -> Result<Engine, Failure> {
             break 'read;
         }
         if let Some(begins) = &frame.begins {
-            engine = begun(&recording, begins, &mut Vec::new());
+            engine = begun(&recording, begins, EngineConfig::clone, &mut Vec::new());
         }
         for stamped in &frame.inputs {
             if stamped.at > at {
@@ -163,7 +169,12 @@ async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<()
     let mut effects = Vec::new();
     'read: while let Some(frame) = recording.next_frame()? {
         if let Some(begins) = &frame.begins {
-            engine = begun(&recording, begins, &mut summary.incomplete);
+            engine = begun(
+                &recording,
+                begins,
+                EngineConfig::clone,
+                &mut summary.incomplete,
+            );
             summary.restarts += u64::from(summary.inputs > 0);
         }
         for stamped in &frame.inputs {
@@ -286,7 +297,12 @@ impl Iterator for Inputs {
             };
             let mut incomplete = Vec::new();
             let begins = frame.begins.map(|begins| {
-                let engine = begun(&self.recording, &begins, &mut incomplete);
+                let engine = begun(
+                    &self.recording,
+                    &begins,
+                    EngineConfig::clone,
+                    &mut incomplete,
+                );
                 Replayed::Begins(Box::new(engine), incomplete.join("; "))
             });
             let inputs = frame.inputs.into_iter().map(Replayed::Input);

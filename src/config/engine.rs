@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{InhibitConfig, MaintenanceConfig, SloConfig};
+use super::{InhibitConfig, MaintenanceConfig, RuleConfig, SloConfig};
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct EngineConfig {
     pub maintenance: Vec<MaintenanceConfig>,
     /// Which alerts speak for which.
     pub inhibit: Vec<InhibitConfig>,
+    /// Which alerts are one incident.
+    pub rules: Vec<RuleConfig>,
     /// Who must agree to what.
     pub policy: PolicyConfig,
 }
@@ -102,6 +104,7 @@ impl Default for EngineConfig {
             slo: Vec::new(),
             maintenance: Vec::new(),
             inhibit: Vec::new(),
+            rules: Vec::new(),
             policy: PolicyConfig::default(),
         }
     }

@@ -1,4 +1,6 @@
-//! What the team declared of alerts that need not be told: maintenance windows and inhibition.
+//! What the team declared of alerts: maintenance windows, inhibition, and rules that make several one.
+
+use std::fmt::Write as _;
 
 use chrono::{NaiveTime, Weekday};
 use chrono_tz::Tz;
@@ -53,6 +55,27 @@ pub struct InhibitConfig {
     pub target: Vec<String>,
     /// Labels in which both must agree.
     pub equal: Vec<String>,
+}
+
+/// A rule of correlation, `[[rules]]`: alerts of which the team knows that they are one incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleConfig {
+    /// Its name, shown.
+    pub name: String,
+    /// Matchers of the alerts it is about; all must fit.
+    #[serde(rename = "match")]
+    pub matchers: Vec<String>,
+    /// Labels that must be there, and in which the alerts must agree.
+    pub same: Vec<String>,
+    /// How far apart their beginnings may be, in seconds.
+    pub within_s: u32,
+    /// Different entities on which one must have begun within that time; until then nothing is done.
+    pub at_least: u32,
+    /// Matchers of the alerts that come before them; none: no order is asked for.
+    pub after: Vec<String>,
+    /// Whether it is applied; `rules try` applies it all the same.
+    pub enabled: bool,
 }
 
 /// When a window is open.
@@ -143,6 +166,65 @@ impl MaintenanceConfig {
     }
 }
 
+impl Default for RuleConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            matchers: Vec::new(),
+            same: Vec::new(),
+            within_s: 300,
+            at_least: 2,
+            after: Vec::new(),
+            enabled: true,
+        }
+    }
+}
+
+impl RuleConfig {
+    /// Matchers of the alerts it is about, or what is wrong with them. Labels that must agree say enough
+    /// by themselves.
+    pub fn matchers(&self) -> Result<Vec<LabelFilter>, String> {
+        let all = read("match", &self.matchers)?;
+        if self.same.is_empty() && all.iter().all(LabelFilter::fits_nothing_said) {
+            return Err(
+                "`match` fits every alert: give a matcher that demands a value, or `same`"
+                    .to_owned(),
+            );
+        }
+        Ok(all)
+    }
+
+    /// What it says, in words.
+    pub fn what(&self) -> String {
+        let mut what = match &self.matchers[..] {
+            [] => "all alerts".to_owned(),
+            some => some.join(", "),
+        };
+        if !self.same.is_empty() {
+            let _ = write!(what, " with the same {}", self.same.join(", "));
+        }
+        if !self.after.is_empty() {
+            let _ = write!(what, ", after {}", self.after.join(", "));
+        }
+        let _ = match self.within_s {
+            s if s.is_multiple_of(60) => write!(what, ", within {} min", s / 60),
+            s => write!(what, ", within {s} s"),
+        };
+        if self.at_least > Self::default().at_least {
+            let _ = write!(what, ", on {} entities or more", self.at_least);
+        }
+        what
+    }
+
+    /// Matchers of the alerts that come before, if an order is asked for, or what is wrong with them.
+    pub fn leaders(&self) -> Result<Option<Vec<LabelFilter>>, String> {
+        if self.after.is_empty() {
+            return Ok(None);
+        }
+        matchers("after", &self.after).map(Some)
+    }
+}
+
 impl InhibitConfig {
     /// Matchers of those that speak, or what is wrong with them.
     pub fn sources(&self) -> Result<Vec<LabelFilter>, String> {
@@ -197,6 +279,33 @@ mod tests {
             minutes: Some(60),
             time_zone: "Europe/Berlin".to_owned(),
             ..MaintenanceConfig::default()
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_rule_is_told() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let rule = |matchers: &[&str], same: &[&str], after: &[&str]| RuleConfig {
+            matchers: texts(matchers),
+            same: texts(same),
+            after: texts(after),
+            ..RuleConfig::default()
+        };
+        let all = Some("`match` fits every alert: give a matcher that demands a value, or `same`");
+        let before = Some("`after` fits every alert: give a matcher that demands a value");
+        let no_matcher = Some("`match`: \"disk\" is no matcher: it has no = or !=");
+        let cases = [
+            (rule(&["job=disk"], &[], &[]), None, None),
+            (rule(&[], &["cluster"], &[]), None, None),
+            (rule(&[], &[], &[]), all, None),
+            (rule(&["job=~\".*\""], &[], &[]), all, None),
+            (rule(&["disk"], &["cluster"], &[]), no_matcher, None),
+            (rule(&["job=disk"], &[], &["job!=net"]), None, before),
+            (rule(&["job=disk"], &[], &["job=net"]), None, None),
+        ];
+        for (rule, matchers, after) in cases {
+            assert_eq!(rule.matchers().err().as_deref(), matchers, "{rule:?}");
+            assert_eq!(rule.leaders().err().as_deref(), after, "{rule:?}");
         }
     }
 

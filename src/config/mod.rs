@@ -27,7 +27,7 @@ pub use access::{OperatorConfig, TlsConfig};
 pub use alertmanagers::AlertmanagerConfig;
 pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
-pub use hold::{InhibitConfig, MaintenanceConfig, Schedule};
+pub use hold::{InhibitConfig, MaintenanceConfig, RuleConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use notify::NotifyConfig;
 pub use parse::{ConfigError, Warning, line_of, parse, shipped_like, without_token};
@@ -86,7 +86,7 @@ pub struct Config {
     pub sources: SourcesConfig,
     /// The flight recorder.
     pub recorder: RecorderConfig,
-    /// The engine. In the file, its `dependencies`, `entities`, `slo`, `maintenance` and `inhibit` are
+    /// The engine. In the file, its `dependencies`, `entities`, `slo`, `maintenance`, `inhibit` and `rules` are
     /// lists at the top level, such as `[[entities]]`.
     pub engine: EngineConfig,
 }

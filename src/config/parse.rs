@@ -93,8 +93,8 @@ pub fn line_of(text: &str, list: &str, index: usize) -> Option<usize> {
     Some(before.split(|byte| *byte == b'\n').count())
 }
 
-/// The file as written: `[[dependencies]]`, `[[entities]]`, `[[slo]]`, `[[maintenance]]` and `[[inhibit]]` are at
-/// the top level there, and in the engine's settings here.
+/// The file as written: `[[dependencies]]`, `[[entities]]`, `[[slo]]`, `[[maintenance]]`, `[[inhibit]]` and
+/// `[[rules]]` are at the top level there, and in the engine's settings here.
 fn build(text: &str) -> Result<Config, toml::de::Error> {
     let mut root: toml::Table = toml::from_str(text)?;
     let dependencies = declared(&mut root, "dependencies")?;
@@ -102,12 +102,14 @@ fn build(text: &str) -> Result<Config, toml::de::Error> {
     let slo = declared(&mut root, "slo")?;
     let maintenance = declared(&mut root, "maintenance")?;
     let inhibit = declared(&mut root, "inhibit")?;
+    let rules = declared(&mut root, "rules")?;
     let mut config = Config::deserialize(toml::Value::Table(root))?;
     config.engine.dependencies = dependencies;
     config.engine.entities = entities;
     config.engine.slo = slo;
     config.engine.maintenance = maintenance;
     config.engine.inhibit = inhibit;
+    config.engine.rules = rules;
     Ok(config)
 }
 
@@ -372,6 +374,12 @@ impl Check<'_> {
             let wrong = [rule.sources().err(), rule.targets().err()];
             for why in wrong.into_iter().flatten() {
                 self.error(&nth_span(root, "inhibit", i), &why);
+            }
+        }
+        for (i, rule) in config.engine.rules.iter().enumerate() {
+            let wrong = [rule.matchers().err(), rule.leaders().err()];
+            for why in wrong.into_iter().flatten() {
+                self.error(&nth_span(root, "rules", i), &why);
             }
         }
     }

@@ -838,6 +838,48 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Labels in which both must agree; one that both lack agrees.",
     ),
+    row(
+        "rules[].name",
+        Kind::Text,
+        "",
+        "A rule of correlation: alerts of which you know that they are one incident. Its name, shown.",
+    ),
+    row(
+        "rules[].match",
+        Kind::TextList,
+        "",
+        "Matchers of the alerts it is about; all must fit. May be left out when `same` is given.",
+    ),
+    row(
+        "rules[].same",
+        Kind::TextList,
+        "",
+        "Labels that these alerts must have, and in which they must agree.",
+    ),
+    row(
+        "rules[].within_s",
+        Kind::Integer(1, 3_600),
+        "300",
+        "How far apart the beginnings of two of them may be, in seconds.",
+    ),
+    row(
+        "rules[].at_least",
+        Kind::Integer(2, 50),
+        "2",
+        "On so many different entities they must have begun within that time, those of `after` counted as well; until then the rule does nothing.",
+    ),
+    row(
+        "rules[].after",
+        Kind::TextList,
+        "",
+        "Matchers of alerts that come first: what fits `match` joins the incident of one of these that began before it, within that time.",
+    ),
+    row(
+        "rules[].enabled",
+        Kind::Flag,
+        "true",
+        "Whether it is applied. `stormglass rules try` shows what it would have done.",
+    ),
 ];
 
 /// Settings without which their table makes no sense.
@@ -866,6 +908,7 @@ pub(super) const REQUIRED: &[&str] = &[
     "inhibit[].name",
     "inhibit[].source",
     "inhibit[].target",
+    "rules[].name",
 ];
 
 const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {

@@ -14,6 +14,7 @@ pub mod rcd;
 mod root_cause;
 pub mod storm;
 pub mod systems;
+pub mod trial;
 
 use std::collections::BTreeMap;
 use std::io;

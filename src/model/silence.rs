@@ -186,7 +186,7 @@ pub struct StageRow {
     pub name: Box<str>,
     /// What it asks, and what it does, in words.
     pub what: Box<str>,
-    /// What the numbers count: `alerts` or `entities`.
+    /// What the numbers count: `alerts`, `entities`, or what one of the team's rules placed and merged.
     pub of: Box<str>,
     /// How many it acted upon since the start.
     pub total: u64,
@@ -194,6 +194,11 @@ pub struct StageRow {
     pub now: Option<u64>,
     /// How many it held back and had to tell in the end, where it holds any.
     pub told_late: Option<u64>,
+}
+
+impl StageRow {
+    /// What the numbers of one of the team's rules count: the stage that asks the rules counts all.
+    pub const OF_RULE: &str = "rule";
 }
 
 impl Silence {

@@ -18,6 +18,7 @@ mod phase;
 mod places;
 mod rejoin;
 mod restarted;
+mod rules;
 mod set_back;
 mod shares;
 mod split;
@@ -47,7 +48,8 @@ pub use held::{Due, Hearing, Held};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
 pub use restarted::UNHEARD_MS;
-use stages::{Candidate, Place, STAGES, Scene};
+use rules::Rules;
+use stages::{Bringer, Candidate, Place, STAGES, Scene};
 
 /// A finding must last this long before it opens an incident, so that what explains it can be seen
 /// as well, in milliseconds of engine time.
@@ -94,6 +96,7 @@ pub struct Correlator {
     /// The incidents.
     pub book: Book,
     conditions: Conditions,
+    rules: Rules,
     /// The incident an entity belonged to last.
     last_incident: BTreeMap<EntityIx, IncidentId>,
     by_alert_name: BTreeMap<Box<str>, (IncidentId, Time)>,
@@ -195,9 +198,12 @@ impl Correlator {
         let condition = conditions.begin(entity, began, world.findings, world.now);
         condition.alerts_firing += 1;
         condition.alert_severity = condition.alert_severity.max(Some(severity));
-        let incident = self.incident_for(entity, Some(alert.name()), world);
+        let (rules, name) = (&mut self.rules, alert.name());
+        let hits = &rules.note(&alert.labels, entity, alert.onset, world.now)[..];
+        let incident = self.incident_for(entity, Some(Bringer { name, hits }), world);
         if let Some(incident) = incident {
             self.attach_alert(incident, fingerprint, world);
+            self.merge_by_rules(entity, hits, world);
         }
         // What it explains, and what explains it, is looked at once the step's signals are in.
         self.queue.push_back(entity);
@@ -208,7 +214,7 @@ impl Correlator {
     fn incident_for(
         &mut self,
         entity: EntityIx,
-        alert_name: Option<&str>,
+        alert: Option<Bringer<'_>>,
         world: &World<'_>,
     ) -> Option<IncidentId> {
         let condition = self.conditions.get(entity)?;
@@ -219,16 +225,15 @@ impl Correlator {
         {
             return Some(incident);
         }
-        let name = alert_name.map(Box::<str>::from);
-        if let Some(incident) = self.place(entity, name.as_deref(), world) {
+        if let Some(incident) = self.place(entity, alert, world) {
             return Some(incident);
         }
         let condition = self.conditions.get(entity)?;
         let has_lasted = condition.sum.pages && world.now.since(condition.noticed) >= SETTLE_MS;
         if condition.is_alerting() || has_lasted {
             let incident = self.open(entity, world);
-            if let Some(name) = name {
-                self.remember_alert_name(name, incident, world.now);
+            if let Some(alert) = alert {
+                self.remember_alert_name(alert.name.into(), incident, world.now);
             }
             return Some(incident);
         }
@@ -383,7 +388,7 @@ impl Correlator {
     fn place(
         &mut self,
         entity: EntityIx,
-        alert_name: Option<&str>,
+        alert: Option<Bringer<'_>>,
         world: &World<'_>,
     ) -> Option<IncidentId> {
         let storm = self.storm(world.now);
@@ -394,7 +399,7 @@ impl Correlator {
         let candidate = Candidate {
             entity,
             condition: self.conditions.get(entity)?,
-            alert_name,
+            alert,
             last_incident: self.last_incident.get(&entity).copied(),
         };
         let (stage, place) = STAGES
@@ -402,6 +407,10 @@ impl Correlator {
             .enumerate()
             .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
         self.placed_by[stage] += 1;
+        place
+            .rule
+            .into_iter()
+            .for_each(|rule| self.rules.count(rule));
         Some(self.join(entity, &place, world))
     }
 
@@ -414,6 +423,7 @@ impl Correlator {
             entities: world.entities,
             topology: world.topology,
             changes: world.changes,
+            rules: &self.rules,
             by_alert_name: &self.by_alert_name,
             but: None,
             storm: None,
@@ -553,6 +563,7 @@ impl Correlator {
             self.watch_quiet(id, world);
         }
         self.rejoin(world);
+        self.rules.expire(world.now);
         self.book.expire(world.now);
     }
 

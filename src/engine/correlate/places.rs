@@ -13,6 +13,7 @@ impl Correlator {
     /// Tells every entity it refers to.
     pub fn entities(&self, mark: &mut impl FnMut(EntityIx)) {
         self.conditions.entities(mark);
+        self.rules.entities(mark);
         self.last_incident.keys().copied().for_each(&mut *mark);
         self.queue.iter().copied().for_each(&mut *mark);
         self.settling.iter().for_each(|(_, entity)| mark(*entity));

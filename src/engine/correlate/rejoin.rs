@@ -76,7 +76,7 @@ impl Correlator {
         let candidate = Candidate {
             entity: root,
             condition: self.conditions.get(root).filter(|c| c.is_active())?,
-            alert_name: None,
+            alert: None,
             last_incident: None,
         };
         let (stage, place) = STAGES

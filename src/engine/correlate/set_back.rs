@@ -8,6 +8,7 @@ impl Correlator {
     pub fn set_back(&mut self, back: SetBack) {
         self.book.set_back(back);
         self.conditions.set_back(back);
+        self.rules.set_back(back);
         for (_, at) in self.by_alert_name.values_mut() {
             back.past(at);
         }

@@ -9,6 +9,7 @@ use super::book::Book;
 use super::causes::OwnCause;
 use super::condition::{Condition, Conditions};
 use super::held::Held;
+use super::rules::{Hit, Rules, Tie};
 use crate::engine::changes::Changes;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
@@ -42,6 +43,8 @@ pub struct Scene<'a> {
     pub topology: &'a Topology,
     /// The changes.
     pub changes: &'a Changes,
+    /// What the team knows.
+    pub rules: &'a Rules,
     /// The latest incident of an alert's name.
     pub by_alert_name: &'a BTreeMap<Box<str>, (IncidentId, Time)>,
     /// The incident that the candidate is the root of, which is no answer.
@@ -59,10 +62,19 @@ pub struct Candidate<'a> {
     pub entity: EntityIx,
     /// Its condition.
     pub condition: &'a Condition,
-    /// Name of the alert that brought it here, if one did.
-    pub alert_name: Option<&'a str>,
+    /// The alert that brought it here, if one did.
+    pub alert: Option<Bringer<'a>>,
     /// The incident it belonged to last.
     pub last_incident: Option<IncidentId>,
+}
+
+/// An alert that brings a candidate.
+#[derive(Clone, Copy)]
+pub struct Bringer<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The rules it is one of.
+    pub hits: &'a [Hit],
 }
 
 /// An answer.
@@ -72,6 +84,8 @@ pub struct Place {
     pub incident: IncidentId,
     /// Whether the entity explains the incident's root.
     pub is_root: bool,
+    /// The rule that says so, if one does.
+    pub rule: Option<usize>,
     /// Why, in words.
     pub why: String,
 }
@@ -89,12 +103,18 @@ pub struct Stage {
 }
 
 /// The stages, in order.
-pub const STAGES: [Stage; 9] = [
+pub const STAGES: [Stage; 10] = [
     Stage {
         name: "came back",
         what: "it was in an incident that ended lately",
         is_asked_again: false,
         place: came_back,
+    },
+    Stage {
+        name: "rule",
+        what: "a rule of the team says that its alert belongs with another",
+        is_asked_again: false,
+        place: by_rule,
     },
     Stage {
         name: "sick dependency",
@@ -152,7 +172,7 @@ impl Scene<'_> {
     }
 
     /// The open incident of an entity.
-    fn open_of(&self, entity: EntityIx) -> Option<&Held> {
+    pub fn open_of(&self, entity: EntityIx) -> Option<&Held> {
         let id = self.conditions.get(entity)?.incident?;
         self.book
             .get(id)
@@ -228,7 +248,30 @@ fn came_back(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     (is_recent && !held.by_person).then(|| Place {
         incident: held.incident.id,
         is_root: false,
+        rule: None,
         why: format!("{} is sick again", scene.name(candidate.entity)),
+    })
+}
+
+/// A rule of the team says that its alert belongs with another. Two causes stay two all the same.
+fn by_rule(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
+    let entity = candidate.entity;
+    let has_own_cause = scene.has_own_cause(entity);
+    let hits = candidate.alert?.hits.iter();
+    let mates = hits.flat_map(|hit| {
+        let mates = scene.rules.mates(hit, entity).into_iter();
+        mates.map(move |(mate, tie)| (hit, mate, tie))
+    });
+    let (held, hit, mate, tie) = mates
+        .filter_map(|(hit, mate, tie)| Some((scene.open_of(mate)?, hit, mate, tie)))
+        .filter(|(held, ..)| !scene.has_own_cause(held.root) || !has_own_cause)
+        .min_by_key(|(held, hit, mate, _)| (held.incident.id, hit.rule, *mate))?;
+    let (ours, theirs) = (scene.name(entity), scene.name(mate));
+    Some(Place {
+        incident: held.incident.id,
+        is_root: tie == Tie::Leads && held.root == mate,
+        rule: Some(hit.rule),
+        why: scene.rules.why(hit, ours, theirs, tie),
     })
 }
 
@@ -248,6 +291,7 @@ fn sick_dependency(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place
     Some(Place {
         incident: held.incident.id,
         is_root: false,
+        rule: None,
         why: format!(
             "{} depends on {}, sick since {}",
             scene.name(candidate.entity),
@@ -277,6 +321,7 @@ fn sick_dependent(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place>
     Some(Place {
         incident: held.incident.id,
         is_root: caller == held.root || scene.has_busier_root(held),
+        rule: None,
         why: format!(
             "{} depends on {}, which is sick too",
             scene.name(caller),
@@ -306,6 +351,7 @@ fn work_from_sick_caller(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option
     Some(Place {
         incident: held.incident.id,
         is_root: false,
+        rule: None,
         why: format!(
             "the work {} gets from {} changed",
             scene.name(candidate.entity),
@@ -342,6 +388,7 @@ fn work_another_took(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Pla
     Some(Place {
         incident: held.incident.id,
         is_root: false,
+        rule: None,
         why: format!(
             "{} gets more work since {} is sick, and both have a caller in common",
             scene.name(candidate.entity),
@@ -381,6 +428,7 @@ fn same_moment(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     Some(Place {
         incident: held.incident.id,
         is_root: false,
+        rule: None,
         why: format!(
             "{} and {} fell sick at the same moment and both use {}",
             scene.name(candidate.entity),
@@ -413,6 +461,7 @@ fn same_change(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
             Some(Place {
                 incident,
                 is_root: false,
+                rule: None,
                 why: format!(
                     "{} was changed by {} like {}",
                     scene.name(candidate.entity),
@@ -425,7 +474,7 @@ fn same_change(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
 
 /// The same alert fires on something else that is known by its alerts alone.
 fn same_alert(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
-    let name = candidate.alert_name?;
+    let name = candidate.alert?.name;
     if scene.entities.has_series(candidate.entity) {
         return None;
     }
@@ -435,19 +484,21 @@ fn same_alert(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     (is_alike && scene.now.since(*at) <= SAME_ALERT_MS).then(|| Place {
         incident: *incident,
         is_root: false,
+        rule: None,
         why: format!("{name} fires on {} as well", scene.name(candidate.entity)),
     })
 }
 
 /// So many incidents open at once that only time is left to group by.
 fn storm(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
-    if candidate.alert_name.is_none() || scene.entities.has_series(candidate.entity) {
+    if candidate.alert.is_none() || scene.entities.has_series(candidate.entity) {
         return None;
     }
     let held = scene.book.get(scene.storm?).filter(|held| held.is_open())?;
     Some(Place {
         incident: held.incident.id,
         is_root: false,
+        rule: None,
         why: format!(
             "{} joined a storm of alerts; grouped by time alone",
             scene.name(candidate.entity)

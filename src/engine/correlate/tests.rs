@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::config::RuleConfig;
+use crate::engine::alerts::Times;
 use crate::engine::findings::{Key, Observation};
 use crate::engine::recovery;
 use crate::model::{
-    Band, Change, ChangeKind, Check, Direction, EntityId, Incident, Labels, MetricRole, Provenance,
-    Unit,
+    Alert, Band, Change, ChangeKind, Check, Direction, EntityId, Incident, Labels, MetricRole,
+    Provenance, Unit,
 };
 
 /// Noon of some day.
@@ -116,6 +118,29 @@ impl Town {
         };
         let key = Key::Edge(entity, EntityIx(role as u32), check);
         self.findings.end(key, self.now);
+        self.look();
+    }
+
+    /// An alert fires on a service.
+    fn alert(&mut self, name: &str) {
+        let entity = self.place(name);
+        let labels = [
+            ("alertname", name),
+            ("service", name),
+            ("severity", "error"),
+        ];
+        let labels = Labels::from_pairs(labels).expect("three labels");
+        let alert = Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: self.now,
+            ends_at: self.now.plus_ms(3_600_000),
+            generator_url: None,
+        };
+        let (times, _) = Times::of(&alert, self.now, 300_000);
+        let change = self.alerts.take(&alert, times, entity, self.now, 100);
+        self.with(|correlator, world| correlator.on_alert(change, world));
         self.look();
     }
 
@@ -410,6 +435,31 @@ fn a_persons_word_stands_and_can_be_taken_back() {
     town.odd("store", Latency, true, 5);
     town.until(120);
     assert_eq!(town.incidents().len(), 2, "{:?}", town.incidents());
+}
+
+#[test]
+fn a_rule_makes_no_one_of_two_causes() {
+    let mut town = Town::new(&[("web", "a"), ("shop", "b"), ("mail", "cart")]);
+    town.correlator = Correlator::new(&[RuleConfig {
+        name: "all errors".to_owned(),
+        matchers: vec!["severity=error".to_owned()],
+        ..RuleConfig::default()
+    }]);
+    town.deploy("a", 0);
+    town.odd("a", Errors, true, 1);
+    town.deploy("b", 5);
+    town.odd("b", Errors, true, 6);
+    town.odd("cart", Errors, true, 7);
+    town.until(25);
+    assert_eq!(town.incidents().len(), 3, "{:?}", town.incidents());
+    for name in ["a", "b", "cart"] {
+        town.alert(name);
+    }
+    town.until(40);
+    assert_eq!(
+        town.incidents(),
+        [(1, "a", vec!["a", "cart"]), (2, "b", vec!["b"])]
+    );
 }
 
 #[test]

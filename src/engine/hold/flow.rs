@@ -362,6 +362,12 @@ impl Engine {
         for (name, what, total) in self.correlator.stages() {
             rows.push(row(name, what, "entities", total));
         }
+        let (rules, forgotten) = self.correlator.rules();
+        rows.extend(rules.map(|(name, what, total)| row(name, what, StageRow::OF_RULE, total)));
+        if forgotten > 0 {
+            let what = "groups of alerts for which rules had no room";
+            rows.push(row("forgotten", what, "groups", forgotten));
+        }
         rows
     }
 

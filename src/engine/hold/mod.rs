@@ -9,7 +9,7 @@
 mod flow;
 mod habits;
 mod inhibition;
-mod matching;
+pub(super) mod matching;
 mod silences;
 #[cfg(test)]
 mod tests;
