@@ -14,7 +14,7 @@ use super::silence::Silence;
 use super::traces::{Flow, Judged, Verdict};
 use crate::model::{
     Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, LogLevel, LogLine,
-    MetricRole, Sample, Signal, Span, Time, Unit,
+    MetricRole, Provenance, Sample, Signal, Span, Time, Unit,
 };
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
@@ -110,6 +110,24 @@ impl Engine {
         self.entities.learn_labels(entity, &line.labels);
         let id = self.entities.id(entity);
         self.logs.observe(id, line, self.now);
+        for name in logs::unreachable(&line.text) {
+            if let Some(peer) = self.named(name) {
+                let at = line.at.min(self.now);
+                self.topology.see(entity, peer, Provenance::Inferred, at);
+            }
+        }
+    }
+
+    /// The entity that an address in a line names, by the whole of it or, as within a cluster, by its first
+    /// part. Only one that is known otherwise: what a line says makes nobody up.
+    fn named(&self, address: &str) -> Option<EntityIx> {
+        const KNOWN: [EntityKind; 3] =
+            [EntityKind::Service, EntityKind::Database, EntityKind::Queue];
+        let first = address.split('.').next().unwrap_or(address);
+        [address, first].into_iter().find_map(|name| {
+            let mut ids = KNOWN.into_iter().map(|kind| EntityId::new(kind, name));
+            ids.find_map(|id| self.entities.find(&id))
+        })
     }
 
     fn take_span(&mut self, span: &Span) {
@@ -500,7 +518,7 @@ fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String)
 mod tests {
     use super::*;
     use crate::config::EngineConfig;
-    use crate::model::{ChangeKind, Input, Labels, SourceId, Stamped};
+    use crate::model::{ChangeKind, Fingerprint, Input, Labels, SourceId, Stamped};
 
     #[test]
     fn what_is_of_another_time_is_refused_and_counted() {
@@ -555,5 +573,76 @@ mod tests {
                 assert_eq!(counted, expected, "{off_ms} ms off");
             }
         }
+    }
+
+    /// Incidents made of an alert on `db` and a later one on `web`, after `web` wrote this line; and the
+    /// engine.
+    fn after_a_line(text: &str) -> (usize, Engine) {
+        const NOON_S: i64 = 1_768_392_000;
+        let labels = |service: &str| {
+            let pairs = [
+                ("service", service),
+                ("alertname", service),
+                ("severity", "error"),
+            ];
+            Labels::from_pairs(pairs).unwrap()
+        };
+        let line = |service: &str, text: &str| {
+            Signal::Log(Box::new(LogLine {
+                at: Time::from_secs(NOON_S),
+                labels: labels(service),
+                level: None,
+                text: text.into(),
+                trace: None,
+                span: None,
+            }))
+        };
+        let alert = |service: &str, at_s: i64| {
+            Signal::Alert(Box::new(Alert {
+                fingerprint: Fingerprint::of(&labels(service)),
+                labels: labels(service),
+                annotations: Labels::empty(),
+                starts_at: Time::from_secs(at_s),
+                ends_at: Time::from_secs(at_s + 3_600),
+                generator_url: None,
+            }))
+        };
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        let told = [
+            (NOON_S, vec![line("db", "ready"), line("web", text)]),
+            (NOON_S + 10, vec![alert("db", NOON_S + 10)]),
+            (NOON_S + 20, vec![alert("web", NOON_S + 20)]),
+        ];
+        for (seq, (at_s, signals)) in (1..).zip(told) {
+            let source = SourceId::new("test");
+            let (at, input) = (
+                Time::from_secs(at_s),
+                Input::Signals(Batch { source, signals }),
+            );
+            engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+        }
+        (engine.incident_rows().count(), engine)
+    }
+
+    #[test]
+    fn whom_a_line_could_not_reach_is_a_dependency_until_that_is_long_ago() {
+        let cases = [
+            ("dial tcp db.shop:5432: connect: connection refused", 1),
+            ("dial tcp nobody:5432: connect: connection refused", 2),
+            ("connected to db:5432", 2),
+        ];
+        for (text, incidents) in cases {
+            assert_eq!(after_a_line(text).0, incidents, "{text}");
+        }
+        let (_, mut engine) = after_a_line(cases[0].0);
+        let find = |engine: &Engine, name| engine.entities.find(&EntityId::parse(name)).unwrap();
+        let (web, db) = (find(&engine, "web"), find(&engine, "db"));
+        let edge = engine.topology.edge(web, db).unwrap();
+        assert_eq!(edge.provenance, Provenance::Inferred);
+        let since = edge.last_seen.plus_ms(1);
+        engine.topology.retire(since, |_| true, |_| true);
+        assert_eq!(engine.topology.edge(web, db), Some(edge), "held");
+        engine.topology.retire(since, |_| true, |_| false);
+        assert_eq!(engine.topology.edge(web, db), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Who depends on whom: declared in the config, seen in traces, or read off labels.
+//! Who depends on whom: declared in the config, seen in traces, or read off labels and lines that name
+//! whom they could not reach.
 //!
 //! Edges keep how they are known and when they were last confirmed; nothing here guesses from names.
 
@@ -74,7 +75,7 @@ impl Topology {
         }
     }
 
-    /// Forgets dependencies seen in calls that were not confirmed since `since`, and those read off
+    /// Forgets dependencies seen in calls or lines that were not confirmed since `since`, and those read off
     /// labels of entities that are gone; those of entities that are `held` stay.
     pub fn retire(
         &mut self,
@@ -86,7 +87,10 @@ impl Topology {
             let is_old = match edge.provenance {
                 Provenance::Declared => false,
                 Provenance::Traced => edge.last_seen < since,
-                Provenance::Inferred => edge.last_seen < since && !has_series(from),
+                // What was read off labels has no age.
+                Provenance::Inferred => {
+                    edge.last_seen < since && (edge.last_seen > Time::ZERO || !has_series(from))
+                }
             };
             is_old && !held(from) && !held(to)
         };

@@ -3,7 +3,8 @@
 //! * `scan` splits a line into constants and variables, by shape alone;
 //! * `pattern`, `merge` and `miner` learn which constants vary after all;
 //! * `watch` counts templates per entity and judges them in `entity`, by the tails in `tail`;
-//! * `variable` names the types of values, `words` holds the closed word classes.
+//! * `variable` names the types of values, `words` holds the closed word classes;
+//! * `peers` reads off a line whom it could not reach.
 //!
 //! Pure: lines and times come as arguments. Nothing here keeps a value of a variable, or text
 //! that was not masked before.
@@ -17,6 +18,7 @@ mod merge;
 mod miner;
 mod offenders;
 mod pattern;
+mod peers;
 mod scan;
 mod tail;
 mod variable;
@@ -27,6 +29,7 @@ pub use counter::{BUCKET_MS, BUCKETS_MAX};
 pub use entity::LogStats;
 pub use finding::LogFinding;
 pub use miner::{FORMS_MAX, FormId, Learned, Miner, MinerStats, TemplateId};
+pub use peers::unreachable;
 pub use variable::VarType;
 pub use watch::LogWatch;
 pub(super) use watch::{EntityLogs, SavedRest};
