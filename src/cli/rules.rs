@@ -115,21 +115,20 @@ fn try_out(common: &Common, args: &TryArgs) -> Result<(), Failure> {
             "there is nothing to try: give a file with other [[rules]], or write some with `enabled = false`",
         ));
     }
-    let (path, from) = match &args.recording {
-        Some(path) => (path.clone(), None),
-        None => {
-            let from = Clock::real()
-                .now()
-                .plus_ms(-HOUR_MS * i64::from(args.hours));
-            let folder = place.data_dir.join(RECORDER_FOLDER);
-            if !folder.is_dir() {
-                let folder = folder.display();
-                return Err(Failure::new(format!(
-                    "nothing was recorded in {folder}: is `recorder.enabled` off, or --data-dir another?"
-                )));
-            }
-            (folder, Some(from))
+    let (path, from) = if let Some(path) = &args.recording {
+        (path.clone(), None)
+    } else {
+        let from = Clock::real()
+            .now()
+            .plus_ms(-HOUR_MS * i64::from(args.hours));
+        let folder = place.data_dir.join(RECORDER_FOLDER);
+        if !folder.is_dir() {
+            let folder = folder.display();
+            return Err(Failure::new(format!(
+                "nothing was recorded in {folder}: is `recorder.enabled` off, or --data-dir another?"
+            )));
         }
+        (folder, Some(from))
     };
     let outcome = replay(&path, from, &now, &then)?;
     if common.json {

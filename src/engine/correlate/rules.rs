@@ -78,7 +78,7 @@ pub enum Tie {
 /// The rules, and the alerts of late that they are about.
 #[derive(Debug, Default)]
 pub struct Rules {
-    rules: Vec<Rule>,
+    all: Vec<Rule>,
     subjects: MatchIndex,
     leaders: MatchIndex,
     /// By rule.
@@ -94,12 +94,12 @@ impl Rules {
         let mut rules = Self::default();
         let enabled = config.iter().filter(|rule| rule.enabled);
         for rule in enabled.filter_map(Rule::read) {
-            let key = rules.rules.len() as u64;
+            let key = rules.all.len() as u64;
             rules.subjects.add(key, &rule.subjects);
             if let Some(leaders) = &rule.leaders {
                 rules.leaders.add(key, leaders);
             }
-            rules.rules.push(rule);
+            rules.all.push(rule);
             rules.groups.push(BTreeMap::new());
         }
         rules
@@ -109,10 +109,10 @@ impl Rules {
     pub fn note(&mut self, labels: &Labels, entity: EntityIx, onset: Time, now: Time) -> Vec<Hit> {
         let mut parts: BTreeMap<usize, (bool, bool)> = BTreeMap::new();
         for rule in self.subjects.candidates(labels).map(|key| key as usize) {
-            parts.entry(rule).or_default().0 = all_fit(&self.rules[rule].subjects, labels);
+            parts.entry(rule).or_default().0 = all_fit(&self.all[rule].subjects, labels);
         }
         for rule in self.leaders.candidates(labels).map(|key| key as usize) {
-            let leaders = self.rules[rule].leaders.as_ref();
+            let leaders = self.all[rule].leaders.as_ref();
             parts.entry(rule).or_default().1 = leaders.is_some_and(|all| all_fit(all, labels));
         }
         let mut hits = Vec::new();
@@ -120,7 +120,7 @@ impl Rules {
             if !is_subject && !is_leader {
                 continue;
             }
-            let Some(key) = self.rules[rule].key(labels) else {
+            let Some(key) = self.all[rule].key(labels) else {
                 continue;
             };
             let hit = Hit {
@@ -137,7 +137,7 @@ impl Rules {
     }
 
     fn remember(&mut self, hit: &Hit, entity: EntityIx, now: Time) {
-        let due = now.plus_ms(self.rules[hit.rule].within_ms + LATE_MS);
+        let due = now.plus_ms(self.all[hit.rule].within_ms + LATE_MS);
         let group = self.groups[hit.rule].entry(hit.key.clone()).or_default();
         self.dues.remove(&(group.due, hit.rule, hit.key.clone()));
         group.due = due;
@@ -159,7 +159,7 @@ impl Rules {
 
     /// The entities that a rule makes one with `entity`, on which an alert of its began.
     pub fn mates(&self, hit: &Hit, entity: EntityIx) -> Vec<(EntityIx, Tie)> {
-        let rule = &self.rules[hit.rule];
+        let rule = &self.all[hit.rule];
         let Some(group) = self.groups[hit.rule].get(&hit.key) else {
             return Vec::new();
         };
@@ -199,7 +199,7 @@ impl Rules {
 
     /// Why one entity belongs with another, in words that name the rule.
     pub fn why(&self, hit: &Hit, one: &str, other: &str, tie: Tie) -> String {
-        let Rule { name, what, .. } = &self.rules[hit.rule];
+        let Rule { name, what, .. } = &self.all[hit.rule];
         let how = match tie {
             Tie::Alike => format!("{one} and {other} belong together"),
             Tie::Follows => format!("{one} follows {other}"),
@@ -210,7 +210,7 @@ impl Rules {
 
     /// A rule placed an entity, or merged two incidents.
     pub fn count(&mut self, rule: usize) {
-        self.rules[rule].joined += 1;
+        self.all[rule].joined += 1;
     }
 
     /// Forgets what is too long ago for anything that comes now.
@@ -313,7 +313,7 @@ impl Correlator {
     /// The rules that are applied, in order: name, what each says, and how often it was followed; and
     /// groups of alerts for which there was no room.
     pub fn rules(&self) -> (impl Iterator<Item = (&str, &str, u64)>, u64) {
-        let rules = self.rules.rules.iter();
+        let rules = self.rules.all.iter();
         let rules = rules.map(|rule| (&*rule.name, &*rule.what, rule.joined));
         (rules, self.rules.forgotten)
     }
@@ -355,9 +355,8 @@ impl Correlator {
         }
         let root = match tie {
             Tie::Follows => theirs.root,
-            Tie::Leads => ours.root,
             Tie::Alike if other < one => theirs.root,
-            Tie::Alike => ours.root,
+            Tie::Alike | Tie::Leads => ours.root,
         };
         Some((one.min(other), one.max(other), root))
     }
@@ -384,20 +383,16 @@ mod tests {
         }
     }
 
-    /// An alert that comes at `told_s`, having begun at `began_s`, on `name@cluster`.
+    /// An alert that comes at `at_s`, having begun at `began_s`, on `name@cluster`.
     #[derive(Clone, Copy)]
     struct Told {
         began_s: i64,
-        told_s: i64,
+        at_s: i64,
         on: &'static str,
     }
 
-    const fn told(began_s: i64, told_s: i64, on: &'static str) -> Told {
-        Told {
-            began_s,
-            told_s,
-            on,
-        }
+    const fn told(began_s: i64, at_s: i64, on: &'static str) -> Told {
+        Told { began_s, at_s, on }
     }
 
     fn labels(on: &str) -> Labels {
@@ -425,6 +420,9 @@ mod tests {
         }))
     }
 
+    /// What is tried, the rule, the alerts, and who is with whom then.
+    type Case<'a> = (&'a str, &'a RuleConfig, &'a [Told], &'a [&'a [&'a str]]);
+
     /// Who is with whom after these alerts, by incident.
     fn judged(rules: &[RuleConfig], alerts: &[Told]) -> (Engine, Vec<Vec<String>>) {
         let config = EngineConfig {
@@ -436,7 +434,7 @@ mod tests {
             (0..=END_S).step_by(5).map(|s| (s, Input::Tick)).collect();
         for told in alerts {
             let (source, signals) = (SourceId::new("test"), vec![alert(*told)]);
-            inputs.push((told.told_s, Input::Signals(Batch { source, signals })));
+            inputs.push((told.at_s, Input::Signals(Batch { source, signals })));
         }
         inputs.sort_by_key(|(at_s, _)| *at_s);
         for (seq, (at_s, input)) in (1..).zip(inputs) {
@@ -472,7 +470,7 @@ mod tests {
         let any = rule("any", &["service=~\"a|b\""], &[], &[]);
         let at = |s, on| told(s, s, on);
         let [a, b, c, d] = [at(0, "a@x"), at(60, "b@x"), at(70, "c@y"), at(500, "d@x")];
-        let cases: [(&str, &RuleConfig, &[Told], &[&[&str]]); 14] = [
+        let cases: [Case<'_>; 14] = [
             ("agree", &cluster, &[a, b, c], &[&["a", "b"], &["c"]]),
             ("too late", &cluster, &[a, b, d], &[&["a", "b"], &["d"]]),
             ("off", &off, &[a, b], &[&["a"], &["b"]]),
