@@ -26,7 +26,7 @@ use crate::model::{
     Record, Refusal, Role, RunId, SourceRow, Stamped, StepEvent, StepEventKind, Time,
 };
 use crate::notify::Notifier;
-use crate::sources::{SignalQueue, SourceRegistry};
+use crate::sources::{QueuedBatch, SignalQueue, SourceRegistry};
 use crate::store::journal::Entry;
 use crate::store::recorder::Recorder;
 
@@ -228,10 +228,7 @@ impl Core {
             Some(event) = self.inbox.steps.recv() => self.input(Input::Step(event)),
             () = tokio::time::sleep(until_tick) => {}
             Some(query) = self.inbox.queries.recv() => query(&self.engine),
-            Some(queued) = self.signals.recv() => {
-                let batch = queued.take(self.stamper.now());
-                self.input(Input::Signals(batch));
-            }
+            Some(queued) = self.signals.recv() => self.telemetry(queued),
         }
         true
     }
@@ -255,8 +252,7 @@ impl Core {
                 idle = false;
             }
             if let Some(queued) = self.signals.try_recv() {
-                let batch = queued.take(self.stamper.now());
-                self.input(Input::Signals(batch));
+                self.telemetry(queued);
                 idle = false;
             }
             if idle || Instant::now() >= end {
@@ -271,8 +267,22 @@ impl Core {
             let Some(queued) = self.signals.try_recv() else {
                 break;
             };
-            let batch = queued.take(self.stamper.now());
-            self.input(Input::Signals(batch));
+            self.telemetry(queued);
+        }
+    }
+
+    /// Takes one batch. Whoever waits for it to be kept is told once it is, or at once when nothing is
+    /// recorded at all.
+    fn telemetry(&mut self, mut queued: QueuedBatch) {
+        let receipt = queued.receipt();
+        let recorder = receipt.as_ref().and(self.recorder.as_ref());
+        let lost = recorder.map_or(0, Recorder::lost_inputs);
+        let batch = queued.take(self.stamper.now());
+        self.input(Input::Signals(batch));
+        match (receipt, &self.recorder) {
+            (Some(receipt), Some(recorder)) => recorder.promise(receipt, lost),
+            (Some(receipt), None) => receipt.give(),
+            (None, _) => {}
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use super::rhythm::Gaps;
 use super::rhythm::Rate;
 use crate::model::{Batch, LastRefusal, Pace, Signal, SourceHealth, SourceId, SourceRow, Time};
+use crate::store::recorder::{Kept, Receipt, receipt};
 
 /// Most signals waiting for the engine; at some 200 bytes each this is some 25 MiB.
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
@@ -76,6 +77,8 @@ pub struct SignalQueue {
 pub struct QueuedBatch {
     batch: Batch,
     source: Arc<SourceState>,
+    /// For whoever waits until it is kept.
+    receipt: Option<Receipt>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -153,12 +156,20 @@ impl SourceRegistry {
 impl SignalSender {
     /// Hands over signals, waiting while the queue is full.
     pub async fn send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        self.deliver(signals, None).await
+    }
+
+    async fn deliver(
+        &self,
+        signals: Vec<Signal>,
+        receipt: Option<Receipt>,
+    ) -> Result<(), SendError> {
         let wanted = permits(signals.len());
         let room = Arc::clone(&self.room)
             .acquire_many_owned(wanted)
             .await
             .map_err(|_| SendError::Closed)?;
-        let queued = self.queued(signals, room);
+        let queued = self.queued(signals, receipt, room);
         self.queue
             .send(queued)
             .await
@@ -166,11 +177,19 @@ impl SignalSender {
         Ok(())
     }
 
+    /// Hands over signals, waiting while the queue is full, and tells when they are kept: recorded on the
+    /// disk, or taken by the engine when nothing is recorded.
+    pub async fn send_for_receipt(&self, signals: Vec<Signal>) -> Result<Kept, SendError> {
+        let (receipt, kept) = receipt();
+        self.deliver(signals, Some(receipt)).await?;
+        Ok(kept)
+    }
+
     /// Hands over signals, or counts them as sent back when the queue is full: for senders that keep
     /// what was not taken and try again.
     pub fn try_send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
         let count = signals.len() as u64;
-        let sent = self.offer(signals);
+        let sent = self.offer(signals, None);
         if let Err(error) = &sent {
             self.send_back(count, &error.to_string());
         }
@@ -180,15 +199,30 @@ impl SignalSender {
     /// Hands over signals, or counts them as lost when the queue is full: for senders that cannot
     /// send again.
     pub fn send_or_lose(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        self.offer_or_lose(signals, None)
+    }
+
+    /// The same, and tells when they are kept.
+    pub fn send_or_lose_for_receipt(&self, signals: Vec<Signal>) -> Result<Kept, SendError> {
+        let (receipt, kept) = receipt();
+        self.offer_or_lose(signals, Some(receipt))?;
+        Ok(kept)
+    }
+
+    fn offer_or_lose(
+        &self,
+        signals: Vec<Signal>,
+        receipt: Option<Receipt>,
+    ) -> Result<(), SendError> {
         let count = signals.len() as u64;
-        let sent = self.offer(signals);
+        let sent = self.offer(signals, receipt);
         if let Err(error) = &sent {
             self.lose(count, &error.to_string());
         }
         sent
     }
 
-    fn offer(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+    fn offer(&self, signals: Vec<Signal>, receipt: Option<Receipt>) -> Result<(), SendError> {
         Arc::clone(&self.room)
             .try_acquire_many_owned(permits(signals.len()))
             .map_err(|e| match e {
@@ -196,7 +230,7 @@ impl SignalSender {
                 TryAcquireError::Closed => SendError::Closed,
             })
             .and_then(|room| {
-                let queued = self.queued(signals, room);
+                let queued = self.queued(signals, receipt, room);
                 self.queue.try_send(queued).map_err(|e| match e {
                     mpsc::error::TrySendError::Full(_) => SendError::Full,
                     mpsc::error::TrySendError::Closed(_) => SendError::Closed,
@@ -252,13 +286,19 @@ impl SignalSender {
         lock(&self.source.heard).failure = None;
     }
 
-    fn queued(&self, signals: Vec<Signal>, room: OwnedSemaphorePermit) -> QueuedBatch {
+    fn queued(
+        &self,
+        signals: Vec<Signal>,
+        receipt: Option<Receipt>,
+        room: OwnedSemaphorePermit,
+    ) -> QueuedBatch {
         QueuedBatch {
             batch: Batch {
                 source: self.source.id.clone(),
                 signals,
             },
             source: Arc::clone(&self.source),
+            receipt,
             _room: room,
         }
     }
@@ -287,6 +327,11 @@ impl SignalQueue {
 }
 
 impl QueuedBatch {
+    /// What is to be given back once the batch is kept, if somebody waits for that.
+    pub fn receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
+    }
+
     /// Takes the batch out, counting it as taken at `now` and giving its room back.
     pub fn take(self, now: Time) -> Batch {
         let newest = self.batch.signals.last().and_then(measured_at);

@@ -8,6 +8,7 @@ mod beginning;
 mod cut;
 mod decode;
 mod encode;
+mod receipt;
 mod redact;
 mod segment;
 mod wire;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use beginning::{Beginning, Learned};
 pub use cut::{Begins, Cut, Frame, Recording, cut};
+pub use receipt::{Kept, Receipt, receipt};
 pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};
 
 use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time};
@@ -95,6 +97,8 @@ enum Message {
     Input(Box<Stamped>),
     Pin(IncidentId, Pin),
     Learned(Learned),
+    /// Whoever delivered what came before wants to know when it is kept; with the inputs lost before it came.
+    Promise(Receipt, u64),
 }
 
 /// Engine time an incident needs; without an end it goes on.
@@ -114,6 +118,8 @@ struct Tape {
     current: Option<Current>,
     pins: BTreeMap<IncidentId, Pin>,
     retry_at: Option<Instant>,
+    /// Given back with the next write to the disk; as many as inputs at most, as each comes with one.
+    promises: Vec<Receipt>,
 }
 
 struct Current {
@@ -145,6 +151,7 @@ impl Recorder {
             current: None,
             pins: BTreeMap::new(),
             retry_at: None,
+            promises: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
@@ -168,6 +175,19 @@ impl Recorder {
             self.waiting.fetch_sub(signals, Ordering::Relaxed);
             self.lose();
         }
+    }
+
+    /// Inputs that could not be recorded so far; ask before an input that is to have a receipt.
+    pub fn lost_inputs(&self) -> u64 {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.lost_inputs
+    }
+
+    /// Gives the receipt for the last input back once that is on the disk. If anything was lost since
+    /// `lost_inputs` was asked, it is torn.
+    pub fn promise(&self, receipt: Receipt, lost_inputs: u64) {
+        // A full queue drops it, which says the same.
+        let _ = self.send(Message::Promise(receipt, lost_inputs));
     }
 
     /// Tells what the daemon begins from instead of what it knew at its start; call it before the first
@@ -239,6 +259,7 @@ impl Tape {
                     self.waiting.fetch_sub(signals(&stamped), Ordering::Relaxed);
                 }
                 Ok(Message::Pin(id, pin)) => self.pin(id, pin),
+                Ok(Message::Promise(receipt, lost)) => self.promise(receipt, lost),
                 Ok(Message::Learned(learned)) => {
                     if let Some(beginning) = &mut self.beginning {
                         beginning.learned = Some(learned);
@@ -252,6 +273,15 @@ impl Tape {
                 self.flush();
                 flushed = Instant::now();
             }
+        }
+    }
+
+    /// Keeps a receipt until the next write. One is torn by whatever was lost since its input came, also when
+    /// that was another's.
+    fn promise(&mut self, receipt: Receipt, lost: u64) {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.lost_inputs == lost && status.failing.is_none() {
+            self.promises.push(receipt);
         }
     }
 
@@ -319,9 +349,17 @@ impl Tape {
         let Some(current) = &mut self.current else {
             return;
         };
-        if let Err(error) = current.writer.flush() {
-            self.current = None;
-            self.fail(&error);
+        let mut flushed = current.writer.flush();
+        // Who waits for a receipt forgets what it is for: it is not left to the system when that is written.
+        if !self.promises.is_empty() {
+            flushed = flushed.and_then(|()| current.writer.out().get_ref().sync_data());
+        }
+        match flushed {
+            Ok(()) => self.promises.drain(..).for_each(Receipt::give),
+            Err(error) => {
+                self.current = None;
+                self.fail(&error);
+            }
         }
     }
 
@@ -329,8 +367,9 @@ impl Tape {
         if let Some(current) = self.current.take() {
             let closed = current.writer.finish();
             let closed = closed.and_then(|file| file.into_inner().map_err(Into::into));
-            if let Err(error) = closed.and_then(|file| file.sync_data()) {
-                self.fail(&error);
+            match closed.and_then(|file| file.sync_data()) {
+                Ok(()) => self.promises.drain(..).for_each(Receipt::give),
+                Err(error) => self.fail(&error),
             }
         }
         self.make_room();
@@ -339,6 +378,7 @@ impl Tape {
     fn fail(&mut self, error: &io::Error) {
         let why = format!("{}: {error}", self.options.folder.display());
         tracing::warn!("nothing is recorded: {why}");
+        self.promises.clear();
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         self.tell(|status| status.failing = Some(why));
     }

@@ -208,6 +208,11 @@ impl<W: Write> SegmentWriter<W> {
         Ok(())
     }
 
+    /// Where it writes.
+    pub const fn out(&self) -> &W {
+        &self.out
+    }
+
     /// Writes what is left and gives the file back.
     pub fn finish(mut self) -> io::Result<W> {
         self.flush()?;

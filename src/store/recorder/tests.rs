@@ -244,6 +244,42 @@ fn the_oldest_go_first_and_incidents_last() {
     assert_eq!(firsts(&pinned)[0], 7_260, "{:?}", firsts(&pinned));
 }
 
+#[tokio::test]
+async fn a_receipt_is_given_for_what_is_on_the_disk_and_torn_for_what_is_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let good = folder.path().join("good");
+    let recorder = Recorder::start(options(&good, u64::MAX), Beginning::default());
+    let recorder = recorder.expect("a thread");
+    let (given, mut kept) = receipt();
+    let lost = recorder.lost_inputs();
+    recorder.record(stamped(1, 60, Vec::new()));
+    recorder.promise(given, lost);
+    assert!(kept.known().await);
+    let path = list(&good).expect("it is there").remove(0).path;
+    let read = read(folder.path(), &fs::read(path).expect("it is there"));
+    assert_eq!(read.expect("good").0.len(), 1);
+    // Stopping keeps what was handed over.
+    let (given, mut kept) = receipt();
+    recorder.record(stamped(2, 61, Vec::new()));
+    recorder.promise(given, recorder.lost_inputs());
+    drop(recorder);
+    assert_eq!(kept.so_far(), Some(true));
+    // A file stands where the folder should be.
+    let bad = folder.path().join("bad");
+    fs::write(&bad, "x").expect("a temporary folder");
+    let recorder = Recorder::start(options(&bad, u64::MAX), Beginning::default());
+    let recorder = recorder.expect("a thread");
+    let (given, mut kept) = receipt();
+    let lost = recorder.lost_inputs();
+    recorder.record(stamped(1, 60, Vec::new()));
+    recorder.promise(given, lost);
+    assert!(!kept.known().await);
+    // Something before it was lost.
+    let (given, mut kept) = receipt();
+    recorder.promise(given, lost);
+    assert!(!kept.known().await);
+}
+
 #[test]
 fn a_cut_has_the_window_and_a_redacted_one_no_names() {
     let folder = tempfile::tempdir().expect("a temporary folder");
