@@ -61,6 +61,17 @@ pub fn watched(config: &Config) -> Vec<Watched> {
     if sources.journald.enabled {
         add("journald", "the systemd journal".to_owned());
     }
+    for loki in &sources.loki_tail {
+        add("loki_tail", format!("{} at {}", loki.name, loki.url));
+    }
+    for elastic in &sources.elastic {
+        let (name, index, url) = (&elastic.name, &elastic.index, &elastic.url);
+        add("elastic", format!("{name}: {index} at {url}"));
+    }
+    for nats in &sources.nats {
+        let (name, stream, url) = (&nats.name, &nats.stream, &nats.url);
+        add("nats", format!("{name}: {stream} at {url}"));
+    }
     for tail in &sources.tail {
         for path in &tail.paths {
             add("tail", path.clone());

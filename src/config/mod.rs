@@ -11,12 +11,14 @@ mod hold;
 mod kind;
 mod notify;
 mod parse;
+mod polls;
 mod pulls;
 pub mod reference;
 mod runbook;
 mod settings;
 mod slo;
 mod sources;
+mod streams;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -31,6 +33,9 @@ pub use hold::{InhibitConfig, MaintenanceConfig, RuleConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use notify::NotifyConfig;
 pub use parse::{ConfigError, Warning, line_of, parse, shipped_like, without_token};
+pub use polls::{
+    DocumentFields, ElasticAuth, ElasticConfig, ElasticProduct, LokiTailConfig, PollConfig,
+};
 pub use pulls::{JournaldConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{SETTINGS, Setting};
@@ -40,6 +45,7 @@ pub use sources::{
     SourcesConfig, StatsdConfig, SyslogConfig, TailConfig, TailFrom, WebhookConfig, WebhookKind,
     WhenFull,
 };
+pub use streams::{NatsConfig, StreamFormat};
 
 /// Default port of the receivers' listener.
 pub const LISTEN_PORT: u16 = 9797;

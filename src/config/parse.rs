@@ -319,6 +319,9 @@ impl Check<'_> {
             && sources.tail.is_empty()
             && sources.scrape.is_empty()
             && sources.promql.is_empty()
+            && sources.loki_tail.is_empty()
+            && sources.elastic.is_empty()
+            && sources.nats.is_empty()
             && !sources.journald.enabled
             && listens.iter().all(Option::is_none)
             && forges.iter().all(|forge| forge.secret_file.is_none())
@@ -400,6 +403,21 @@ impl Check<'_> {
             }
             if promql.queries().next().is_none() {
                 self.error(&at, "nothing to ask for: give `select` or `named`");
+            }
+        }
+        for (i, loki) in config.sources.loki_tail.iter().enumerate() {
+            if let Err(why) = loki.url() {
+                self.error(&section_span(root, "loki_tail", i), &why);
+            }
+        }
+        for (i, elastic) in config.sources.elastic.iter().enumerate() {
+            if let Err(why) = elastic.url() {
+                self.error(&section_span(root, "elastic", i), &why);
+            }
+        }
+        for (i, nats) in config.sources.nats.iter().enumerate() {
+            if let Err(why) = nats.check() {
+                self.error(&section_span(root, "nats", i), &why);
             }
         }
     }

@@ -74,7 +74,7 @@ pub struct JournaldConfig {
 }
 
 /// A path below the address of a server; `setting` is named when that is none.
-fn api(base: &str, setting: &str, path: &str) -> Result<reqwest::Url, String> {
+pub(super) fn api(base: &str, setting: &str, path: &str) -> Result<reqwest::Url, String> {
     // Before anything is repeated: what stands in front of an `@` is shown nowhere.
     if base.contains('@') {
         return Err(format!(

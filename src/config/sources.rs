@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::polls::{ElasticConfig, LokiTailConfig};
 use super::pulls::{JournaldConfig, PromqlConfig};
+use super::streams::NatsConfig;
 
 /// Settings of the sources, `[sources]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,12 @@ pub struct SourcesConfig {
     pub statsd: StatsdConfig,
     /// The systemd journal.
     pub journald: JournaldConfig,
+    /// Lines asked from Lokis.
+    pub loki_tail: Vec<LokiTailConfig>,
+    /// Log documents asked from Elasticsearch and OpenSearch.
+    pub elastic: Vec<ElasticConfig>,
+    /// Streams of NATS servers.
+    pub nats: Vec<NatsConfig>,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -332,6 +340,9 @@ impl Default for SourcesConfig {
             syslog: SyslogConfig::default(),
             statsd: StatsdConfig::default(),
             journald: JournaldConfig::default(),
+            loki_tail: Vec::new(),
+            elastic: Vec::new(),
+            nats: Vec::new(),
             tail: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING};
 use reqwest::{RequestBuilder, StatusCode};
 use thiserror::Error;
 
@@ -22,7 +22,19 @@ const WHY_BYTES_MAX: usize = 512;
 pub(super) struct Client {
     http: reqwest::Client,
     token_file: Option<PathBuf>,
+    scheme: Scheme,
     limits: Limits,
+}
+
+/// How a secret is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// `Bearer TOKEN`.
+    Bearer,
+    /// `ApiKey TOKEN`, as Elasticsearch wants it.
+    ApiKey,
+    /// A `user:password`.
+    Basic,
 }
 
 /// Why there is no answer.
@@ -47,8 +59,14 @@ impl Client {
         Ok(Self {
             http: http_client(timeout_s)?,
             token_file,
+            scheme: Scheme::Bearer,
             limits: Limits::new(ANSWER_BYTES_MAX as u64, 1),
         })
+    }
+
+    /// Presents its secret in another way than as a bearer token.
+    pub(super) fn with_scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
     }
 
     /// What requests are made of.
@@ -60,7 +78,15 @@ impl Client {
     pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Vec<u8>, AskError> {
         let mut request = request.header(ACCEPT_ENCODING, "gzip");
         if let Some(file) = &self.token_file {
-            request = request.bearer_auth(token(file).await.map_err(AskError::Passing)?);
+            let token = token(file).await.map_err(AskError::Passing)?;
+            request = match self.scheme {
+                Scheme::Bearer => request.bearer_auth(token),
+                Scheme::ApiKey => request.header(AUTHORIZATION, format!("ApiKey {token}")),
+                Scheme::Basic => {
+                    let (user, password) = token.split_once(':').unwrap_or((&token, ""));
+                    request.basic_auth(user, Some(password))
+                }
+            };
         }
         let passing = |error| AskError::Passing(in_full(error));
         let mut response = request.send().await.map_err(passing)?;

@@ -16,6 +16,7 @@ mod backoff;
 mod changes;
 mod client;
 mod connections;
+mod elastic;
 mod guard;
 mod heartbeat;
 mod host;
@@ -24,7 +25,9 @@ mod journald;
 mod listen;
 mod loki;
 mod naming;
+mod nats;
 mod otlp;
+mod polled;
 mod promql;
 mod queue;
 mod recent;
@@ -115,6 +118,12 @@ pub struct Sources {
     /// One for each `[[sources.promql]]`, and where its present begins.
     promqls: Vec<(SignalSender, watch::Sender<Option<Time>>)>,
     journald: Option<SignalSender>,
+    /// One for each `[[sources.loki_tail]]`.
+    loki_tails: Vec<SignalSender>,
+    /// One for each `[[sources.elastic]]`.
+    elastics: Vec<SignalSender>,
+    /// One for each `[[sources.nats]]`.
+    nats: Vec<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -195,6 +204,27 @@ impl Sources {
                 };
                 registry.source(journald::NAME, Rhythm::Sporadic, &place)
             }),
+            loki_tails: on
+                .loki_tail
+                .iter()
+                .map(|loki| registry.source(&loki::tail::name(loki), Rhythm::Sporadic, &loki.url))
+                .collect(),
+            elastics: on
+                .elastic
+                .iter()
+                .map(|elastic| {
+                    let place = format!("{} at {}", elastic.index, elastic.url);
+                    registry.source(&elastic::name(elastic), Rhythm::Sporadic, &place)
+                })
+                .collect(),
+            nats: on
+                .nats
+                .iter()
+                .map(|nats| {
+                    let place = format!("{} at {}", nats.stream, nats.url);
+                    registry.source(&nats::name(nats), Rhythm::Sporadic, &place)
+                })
+                .collect(),
             tails: on
                 .tail
                 .iter()
@@ -466,6 +496,18 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
             clock,
         ));
     }
+    poll_stores(sources, &mut tasks);
+    for (nats, sender) in config.sources.nats.iter().zip(&sources.nats) {
+        let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
+        let series_max = config.engine.series_max;
+        tasks.spawn(nats::follow(
+            nats.clone(),
+            limits,
+            series_max,
+            sender.clone(),
+            clock,
+        ));
+    }
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);
         let name = host::name(host);
@@ -473,6 +515,33 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         tasks.spawn(tail::follow(tail, name, data_dir, sender.clone(), clock));
     }
     while tasks.join_next().await.is_some() {}
+}
+
+/// Asks stores of log lines.
+fn poll_stores(sources: &Sources, tasks: &mut JoinSet<()>) {
+    let on = &sources.config.sources;
+    for (loki, sender) in on.loki_tail.iter().zip(&sources.loki_tails) {
+        let (data_dir, clock) = (sources.data_dir.clone(), Arc::clone(&sources.clock));
+        match loki::tail::Loki::new(loki) {
+            Ok(store) => {
+                let of = loki::tail::of(loki);
+                let (poll, sender) = (loki.poll(), sender.clone());
+                tasks.spawn(polled::poll(store, poll, of, data_dir, sender, clock));
+            }
+            Err(why) => sender.fail(&why),
+        }
+    }
+    for (elastic, sender) in on.elastic.iter().zip(&sources.elastics) {
+        let (data_dir, clock) = (sources.data_dir.clone(), Arc::clone(&sources.clock));
+        match elastic::Elastic::new(elastic) {
+            Ok(store) => {
+                let of = elastic::of(elastic);
+                let (poll, sender) = (elastic.poll(), sender.clone());
+                tasks.spawn(polled::poll(store, poll, of, data_dir, sender, clock));
+            }
+            Err(why) => sender.fail(&why),
+        }
+    }
 }
 
 /// Listens where OpenTelemetry's senders expect it besides the main listener.

@@ -8,6 +8,7 @@ mod alertmanager;
 mod harness;
 mod journald;
 mod loki;
+mod nats;
 mod opentelemetry;
 mod peer;
 mod prometheus;

@@ -2,11 +2,13 @@
 
 mod alerts;
 mod changes;
+mod elastic;
 mod grpc;
 mod guard;
 mod harness;
 mod loki;
 mod otlp;
+mod polled;
 mod properties;
 mod remote_write;
 mod sockets;

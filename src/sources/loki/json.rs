@@ -16,12 +16,13 @@ struct Push<'a> {
     streams: Vec<Stream<'a>>,
 }
 
+/// A stream as sent, and as answered.
 #[derive(Deserialize)]
-struct Stream<'a> {
+pub(super) struct Stream<'a> {
     #[serde(borrow)]
-    stream: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    pub(super) stream: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     /// Each a list: the time in nanoseconds as a text, the line, and metadata if there is any.
-    values: Vec<Vec<Value>>,
+    pub(super) values: Vec<Vec<Value>>,
 }
 
 /// Reads a body. The whole request is refused only if it is no push.
@@ -48,7 +49,8 @@ pub(super) fn read(body: &[u8], taken: &mut Taken) -> Result<(), String> {
     Ok(())
 }
 
-fn entry(value: &[Value]) -> Result<Entry<'_>, &'static str> {
+/// Reads one value of a stream.
+pub(super) fn entry(value: &[Value]) -> Result<Entry<'_>, &'static str> {
     let (at_ns, text, metadata) = match value {
         [at_ns, text] => (at_ns, text, None),
         [at_ns, text, metadata] => (at_ns, text, metadata.as_object()),

@@ -5,6 +5,7 @@
 
 mod json;
 mod proto;
+pub(super) mod tail;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -159,15 +160,21 @@ impl Taken {
         };
         let kept = &text[..text.floor_char_boundary(LINE_BYTES_MAX)];
         self.cut += u64::from(kept.len() < text.len());
-        let trace = labels.first_of(&TRACE_LABELS);
-        let trace = trace.and_then(|id| u128::from_str_radix(id, 16).ok());
-        self.signals.push(Signal::Log(Box::new(LogLine {
-            at: Time::from_ms(entry.at_ns.div_euclid(1_000_000)),
-            level: labels.first_of(&LEVEL_LABELS).and_then(LogLevel::parse),
-            labels,
-            text: kept.into(),
-            trace: trace.map(TraceId),
-            span: None,
-        })));
+        let line = line(entry.at_ns, labels, kept);
+        self.signals.push(Signal::Log(Box::new(line)));
+    }
+}
+
+/// A line with what its labels tell of it.
+fn line(at_ns: i64, labels: Labels, text: &str) -> LogLine {
+    let trace = labels.first_of(&TRACE_LABELS);
+    let trace = trace.and_then(|id| u128::from_str_radix(id, 16).ok());
+    LogLine {
+        at: Time::from_ms(at_ns.div_euclid(1_000_000)),
+        level: labels.first_of(&LEVEL_LABELS).and_then(LogLevel::parse),
+        labels,
+        text: text.into(),
+        trace: trace.map(TraceId),
+        span: None,
     }
 }

@@ -35,7 +35,7 @@ pub(super) const PATH: &str = "/v1/{traces,metrics,logs}";
 
 /// Which kind of telemetry a request holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Telemetry {
+pub(super) enum Telemetry {
     Traces,
     Metrics,
     Logs,
@@ -129,6 +129,18 @@ impl Otlp {
             limits,
             clock,
         }
+    }
+
+    /// Reads a message of protobuf that came in another way than by request: its signals, how many items
+    /// could not be used, and why the first could not.
+    pub(super) fn read_message(
+        &self,
+        telemetry: Telemetry,
+        message: &[u8],
+    ) -> Result<(Vec<Signal>, u64, Option<String>), String> {
+        let taken = self.read(telemetry, Format::Protobuf, "", message);
+        let taken = taken.map_err(|refusal| refusal.to_string())?;
+        Ok((taken.signals, taken.rejected, taken.reason))
     }
 
     fn read(
