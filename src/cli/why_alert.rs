@@ -12,13 +12,17 @@ const ALERTS_PAGE: usize = 1_000;
 const SHOWN_MAX: usize = 20;
 
 /// What a stage says of an alert that it lets pass.
-const PASSED: [(HoldStage, &str); 4] = [
+const PASSED: [(HoldStage, &str); 5] = [
     (
         HoldStage::Maintenance,
         "no maintenance window is open for it",
     ),
     (HoldStage::Silence, "nobody silenced it"),
     (HoldStage::Inhibition, "no other alert says it already"),
+    (
+        HoldStage::Blindness,
+        "it says more than that nothing is heard, or its source is not blind",
+    ),
     (
         HoldStage::Transience,
         "it does not wait for itself to clear",

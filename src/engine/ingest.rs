@@ -260,8 +260,12 @@ impl Engine {
                 self.findings.end(Key::Entity(entity, Check::Absence), at);
                 self.entities.set_health(entity, crate::model::Health::Ok);
             }
-            Silence::Blind(source, since) => self.note_blind(source, since),
+            Silence::Blind(source, since) => {
+                self.note_blind(source, since);
+                self.hold_behind(source);
+            }
             Silence::Seeing(source, at) => {
+                self.let_go_behind(source);
                 self.findings.end(Key::Source(source), at);
                 let entity = self.source_entity(source);
                 self.entities.set_health(entity, crate::model::Health::Ok);
@@ -305,7 +309,7 @@ impl Engine {
     fn note_blind(&mut self, source: SourceIx, since: Time) {
         let entity = self.source_entity(source);
         let text = format!(
-            "source {} is silent since {}: what it covers cannot be seen",
+            "we are blind on {}: nothing came from it since {}",
             self.silence.source(source).0,
             explain::clock(since)
         );

@@ -137,6 +137,8 @@ pub enum HoldStage {
     Silence,
     /// Another alert says it already.
     Inhibition,
+    /// It only says that nothing is heard, and the source it would be heard from is blind.
+    Blindness,
     /// It usually clears by itself in a while.
     Transience,
 }
@@ -263,10 +265,11 @@ impl SilenceKind {
 
 impl HoldStage {
     /// All, in the order they are asked.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Maintenance,
         Self::Silence,
         Self::Inhibition,
+        Self::Blindness,
         Self::Transience,
     ];
 
@@ -276,6 +279,7 @@ impl HoldStage {
             Self::Maintenance => "in maintenance",
             Self::Silence => "silenced",
             Self::Inhibition => "inhibited",
+            Self::Blindness => "unheard",
             Self::Transience => "waiting",
         }
     }

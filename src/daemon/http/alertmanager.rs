@@ -179,7 +179,7 @@ impl Wanted {
         let state = match row.held.as_ref().map(|held| held.stage) {
             None | Some(HoldStage::Transience) => "active",
             Some(HoldStage::Silence | HoldStage::Maintenance) => "silenced",
-            Some(HoldStage::Inhibition) => "inhibited",
+            Some(HoldStage::Inhibition | HoldStage::Blindness) => "inhibited",
         };
         row.firing
             && !self.hides.contains(&state)

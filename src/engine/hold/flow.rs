@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::alerts::AlertChange;
 use crate::engine::entities::EntityIx;
 use crate::engine::explain;
+use crate::engine::intake::SourceIx;
 use crate::model::{
     Actor, Effect, Fingerprint, HoldStage, IncidentId, LabelFilter, Labels, Lane, MaintenanceRow,
     Record, Refusal, Severity, Silence, SilenceId, SilenceKind, SilencePreview, SilenceSpec,
@@ -54,6 +55,7 @@ impl Engine {
         holds
             .habits
             .fired(alert, &labels, severity, since, self.now);
+        holds.blindness.fired(alert, &labels);
         let spoken_for = holds.inhibition.fired(alert, &labels);
         match self.judge_alert(alert, Told::NotYet) {
             Some(hold) => self.put_hold(alert, hold),
@@ -65,6 +67,7 @@ impl Engine {
     }
 
     fn alert_is_over(&mut self, alert: Fingerprint) {
+        self.holds.blindness.over(alert);
         let freed = self.holds.inhibition.over(alert);
         let hold = self.take_hold(alert);
         // Only what is over counts as resolved, not what something else holds back from now on.
@@ -108,9 +111,12 @@ impl Engine {
         let state = self.alerts.get(alert)?;
         let condition = self.correlator.conditions().get(state.entity);
         let is_quiet = condition.is_none_or(|condition| !condition.is_active());
+        let series = self.intake.of_entity(state.entity).iter();
+        let tellers = series.map(|ix| self.intake.row(*ix).source());
         let subject = Subject {
             alert,
             labels: &state.labels,
+            behind: self.holds.blindness.behind(alert, tellers),
             may_wait: told == Told::NotYet && is_quiet,
         };
         self.holds.judge(subject, self.now)
@@ -204,6 +210,19 @@ impl Engine {
         }
     }
 
+    /// A source is blind: alerts that only say so are held back.
+    pub(in crate::engine) fn hold_behind(&mut self, source: SourceIx) {
+        let name = self.silence.source(source).0.clone();
+        for alert in self.holds.blindness.blind(source, &name) {
+            self.look_again(alert);
+        }
+    }
+
+    /// A source sees again: what it held back is told in a while, if it still fires then.
+    pub(in crate::engine) fn let_go_behind(&mut self, source: SourceIx) {
+        self.holds.blindness.sees(source, self.now);
+    }
+
     /// The passing of time for what is held back.
     pub(in crate::engine) fn tick_holds(&mut self, effects: &mut Vec<Effect>) {
         for turn in self.holds.silences.tick(self.now, self.silence_bounds()) {
@@ -219,6 +238,9 @@ impl Engine {
             } else {
                 self.ask_about(Holder::Window(place));
             }
+        }
+        for source in self.holds.blindness.tick(self.now) {
+            self.ask_about(Holder::Source(source));
         }
         let waiting: Vec<Fingerprint> =
             self.holds.waiting.iter().map(|(_, alert)| *alert).collect();

@@ -6,6 +6,7 @@
 //!
 //! Must never do work for one alert that grows with the number of silences, rules or alerts held.
 
+mod blindness;
 mod flow;
 mod habits;
 mod inhibition;
@@ -19,11 +20,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnose::words;
 use super::explain;
+use super::intake::SourceIx;
 use super::set_back::SetBack;
 use crate::config::EngineConfig;
 use crate::model::{
     Fingerprint, HeldBack, HoldStage, Labels, SilenceId, SilenceKind, StageRow, Time,
 };
+use blindness::Blindness;
 pub use habits::{End, Habit, Habits};
 use inhibition::Inhibition;
 use silences::{Bounds, Silences};
@@ -41,6 +44,8 @@ pub enum Holder {
     Silence(SilenceId),
     /// Another alert, by a rule.
     Inhibition,
+    /// A source that is blind.
+    Source(SourceIx),
     /// Its habit to clear by itself.
     Habit,
 }
@@ -63,6 +68,8 @@ pub struct Hold {
 struct Subject<'a> {
     alert: Fingerprint,
     labels: &'a Labels,
+    /// The blind source it is behind, if it only says that nothing is heard.
+    behind: Option<SourceIx>,
     /// Whether nothing else is odd where it fires and nobody was told of it.
     may_wait: bool,
 }
@@ -80,7 +87,7 @@ struct Stage {
 }
 
 /// The stages, in order; the first that answers holds the alert.
-const STAGES: [Stage; 4] = [
+const STAGES: [Stage; 5] = [
     Stage {
         kind: HoldStage::Maintenance,
         name: "maintenance",
@@ -98,6 +105,12 @@ const STAGES: [Stage; 4] = [
         name: "inhibition",
         what: "held back while an alert fires that says it already",
         ask: inhibition,
+    },
+    Stage {
+        kind: HoldStage::Blindness,
+        name: "blindness",
+        what: "held back while it only says that nothing is heard and its source is blind",
+        ask: blindness,
     },
     Stage {
         kind: HoldStage::Transience,
@@ -128,6 +141,10 @@ fn inhibition(holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<Answer>
     Some((Holder::Inhibition, None))
 }
 
+fn blindness(_holds: &Holds, subject: Subject<'_>, _now: Time) -> Option<Answer> {
+    Some((Holder::Source(subject.behind?), None))
+}
+
 fn transience(holds: &Holds, subject: Subject<'_>, now: Time) -> Option<Answer> {
     let is_storm = holds.is_storm || holds.waiting.len() > WAITING_MAX;
     if !subject.may_wait || !holds.waits || is_storm {
@@ -152,6 +169,7 @@ pub struct Holds {
     silences: Silences,
     windows: Windows,
     inhibition: Inhibition,
+    blindness: Blindness,
     habits: Habits,
     /// Whether habits hold anything back.
     waits: bool,
@@ -209,7 +227,7 @@ impl Holds {
                     self.silences.count_hidden(id);
                 }
             }
-            Holder::Window(_) | Holder::Inhibition => {}
+            Holder::Window(_) | Holder::Inhibition | Holder::Source(_) => {}
             Holder::Habit => {
                 self.waiting
                     .insert((hold.until.unwrap_or(hold.since), alert));
@@ -229,7 +247,7 @@ impl Holds {
                 self.waiting
                     .remove(&(hold.until.unwrap_or(hold.since), alert));
             }
-            Holder::Window(_) | Holder::Inhibition => {}
+            Holder::Window(_) | Holder::Inhibition | Holder::Source(_) => {}
         }
         Some(hold)
     }
@@ -259,6 +277,7 @@ impl Holds {
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         self.silences.set_back(back);
+        self.blindness.set_back(back);
         self.habits.set_back(back);
         self.waiting.clear();
         for (alert, hold) in &mut self.held {
@@ -301,6 +320,11 @@ impl Holds {
                     rule.to_owned(),
                     format!("rule {rule}: another alert says it already"),
                 )
+            }
+            Holder::Source(source) => {
+                let name = self.blindness.name(source);
+                let why = format!("source {name} is blind: that nothing is heard is known");
+                (name.to_owned(), why)
             }
             Holder::Habit => ("habit".to_owned(), self.habit_words(alert)),
         };
@@ -346,6 +370,10 @@ impl Holds {
             }
             Holder::Inhibition => {
                 format!("still fires: what spoke for it since {since} is over")
+            }
+            Holder::Source(source) => {
+                let name = self.blindness.name(source);
+                format!("still fires although source {name} sees again: held back since {since}")
             }
             Holder::Habit => {
                 let habit = self.habit_words(alert);

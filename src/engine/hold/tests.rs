@@ -1,12 +1,14 @@
 //! Alerts held back and told late, as a person sees it: the table, the incidents and what is said.
 
+use std::sync::Arc;
+
 use super::{End, WAITING_MAX};
 use crate::config::{EngineConfig, InhibitConfig, MaintenanceConfig};
 use crate::engine::Engine;
 use crate::model::{
     Actor, Alert, AlertRow, Batch, Command, Effect, Fingerprint, HoldStage, Input, LabelFilter,
-    Labels, Phase, Record, Refusal, Role, Severity, Signal, SilenceId, SilenceKind, SilencePreview,
-    SilenceSpec, SilenceState, SourceId, Stamped, Time,
+    Labels, Phase, Record, Refusal, Role, Sample, Series, SeriesKind, Severity, Signal, SilenceId,
+    SilenceKind, SilencePreview, SilenceSpec, SilenceState, SourceId, Stamped, Time, Unit,
 };
 
 /// A Wednesday, 12:00 UTC.
@@ -75,6 +77,32 @@ impl Bench {
         let source = SourceId::new("test");
         let signals = vec![alert];
         self.step(Input::Signals(Batch { source, signals }));
+    }
+
+    /// A source tells of a service.
+    fn measure(&mut self, source: &str, service: &str) {
+        let labels = Labels::from_pairs([("service", service)]).unwrap();
+        let sample = |name: &str| {
+            let series = Series::new(name, labels.clone(), SeriesKind::Gauge, Unit::None);
+            Signal::Sample(Sample {
+                series: Arc::new(series),
+                at: self.now,
+                value: 1.0,
+            })
+        };
+        let signals = vec![sample("a"), sample("b")];
+        let source = SourceId::new(source);
+        self.step(Input::Signals(Batch { source, signals }));
+    }
+
+    /// So many seconds in which these sources tell of these services every five.
+    fn hear(&mut self, seconds: i64, told: &[(&str, &str)]) {
+        for _ in 0..seconds / 5 {
+            for (source, service) in told {
+                self.measure(source, service);
+            }
+            self.pass(5);
+        }
     }
 
     fn fire(&mut self, text: &str) {
@@ -493,15 +521,62 @@ fn nothing_waits_that_is_critical_or_confirmed() {
 fn stages_are_listed_in_order() {
     let bench = Bench::new(EngineConfig::default());
     let stages = bench.engine.stages();
-    let names: Vec<&str> = stages.iter().take(7).map(|row| &*row.name).collect();
+    let names: Vec<&str> = stages.iter().take(8).map(|row| &*row.name).collect();
     let expected = [
         "deduplicate",
         "maintenance",
         "silences",
         "inhibition",
+        "blindness",
         "flapping",
         "transience",
         "came back",
     ];
     assert_eq!(names, expected);
+}
+
+#[test]
+fn a_blind_source_is_one_incident_and_alerts_that_say_no_more_are_held_behind_it() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let (blind, sees) = ("remote_write", "scrape shop");
+    let all = ["cart", "pay", "mail"].map(|service| (blind, service));
+    bench.hear(300, &[&all[..], &[(sees, "shop")]].concat());
+    bench.fire("CartNoData@cart/critical");
+    assert_eq!(bench.open(), [("cart".to_owned(), 1)], "all are heard");
+    bench.end("CartNoData@cart/critical");
+    bench.pass(1);
+    bench.hear(120, &[(sees, "shop")]);
+    let blind_on = |bench: &Bench| {
+        let open = bench.open().into_iter();
+        let open = open.filter(|(entity, _)| entity != "cart" && entity != "shop");
+        open.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        blind_on(&bench),
+        [(blind.to_owned(), 0)],
+        "one, whatever it told of"
+    );
+    assert!(bench.says("we are blind on remote_write: nothing came from it since"));
+    bench.fire("PayNoData@pay/critical");
+    bench.fire("MailAbsent@mail/critical");
+    bench.fire("SlowPay@mail/critical");
+    bench.fire("ShopNoData@shop/critical");
+    bench.hear(10, &[(sees, "shop")]);
+    let held = named(&["MailAbsent", "PayNoData"], HoldStage::Blindness);
+    assert_eq!(bench.held(), held, "the others say more, or are heard");
+    let rows = bench.engine.alerts(None, 100, None);
+    let why = rows.iter().find_map(|row| row.held.as_deref()).unwrap();
+    assert_eq!(
+        &*why.why,
+        "source remote_write is blind: that nothing is heard is known"
+    );
+    assert_eq!(bench.stage("blindness"), (2, Some(2), Some(0)));
+    // It sees again: one clears in time, the other is told.
+    bench.hear(60, &[&all[..], &[(sees, "shop")]].concat());
+    assert_eq!(bench.held(), held, "whoever evaluates them needs a moment");
+    bench.end("PayNoData@pay/critical");
+    bench.hear(150, &[&all[..], &[(sees, "shop")]].concat());
+    assert_eq!(bench.held(), []);
+    assert!(bench.says("MailAbsent still fires although source remote_write sees again"));
+    assert_eq!(bench.stage("blindness"), (2, Some(0), Some(1)));
 }
