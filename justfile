@@ -42,3 +42,7 @@ screenshots:
 # The generated pages: settings and keys.
 pages:
     STORMGLASS_BLESS=1 cargo test --test config_reference --test screens_keys the_page
+
+# Every property test of a parser of what others send, each for so many minutes with fresh seeds.
+fuzz minutes="5" only="":
+    benches/fuzz.sh {{minutes}} {{only}}

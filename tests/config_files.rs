@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use stormglass::config::{Config, parse};
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -74,4 +75,29 @@ fn what_the_file_says_is_what_the_config_holds() {
     assert_eq!(config.engine.dependencies.len(), 1);
     assert_eq!(config.engine.entities[0].aliases.len(), 2);
     assert_eq!(config.engine.entities[0].tier, Some(1));
+}
+
+proptest! {
+    /// Whatever a file says: it is taken, or refused with at least one message that names it.
+    #[test]
+    fn any_file_is_taken_or_refused_by_name(
+        text in r#"[a-z\[\].={}"',0-9\n#_-]{0,200}"#,
+        cut in 0..8_000_usize,
+        at in 0..8_000_usize,
+        with in any::<char>(),
+    ) {
+        let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs/valid/everything.toml");
+        let good = std::fs::read_to_string(&good).expect("it is there");
+        let cut = good.floor_char_boundary(cut.min(good.len()));
+        let at = good.floor_char_boundary(at.min(good.len()));
+        let bent = format!("{}{with}{}", &good[..at], &good[at..]);
+        for text in [text.as_str(), &good[..cut], &bent] {
+            if let Err(error) = parse(text, "x.toml") {
+                prop_assert!(!error.messages.is_empty());
+                prop_assert!(error.messages.iter().all(|why| why.starts_with("x.toml:")), "{error}");
+            }
+            // A runbook is another file of the same language.
+            let _ = stormglass::config::parse_runbook(text, "x.toml");
+        }
+    }
 }

@@ -252,6 +252,8 @@ fn tier_of(text: &str) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SHOP: &str = "\
@@ -435,6 +437,41 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
         ];
         for (text, expected) in tiers {
             assert_eq!(tier_of(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        // A file that expands to the reader's bound takes a tenth of a second.
+        #![proptest_config(ProptestConfig {
+            cases: std::env::var("PROPTEST_CASES").map_or(16, |text| text.parse().unwrap_or(16)),
+            ..ProptestConfig::default()
+        })]
+
+        /// Whatever a file holds, cut short, bent, or with anchors that name each other: it is taken or refused,
+        /// and its entities are no more than its bytes.
+        #[test]
+        fn any_file_is_read_or_refused(
+            text in r#"[a-z:\[\]{}&*!|>'"\n -]{0,200}"#,
+            cut in 0..2_000_usize,
+            at in 0..2_000_usize,
+            with in any::<char>(),
+            depth in 0..40_usize,
+        ) {
+            let cut = SHOP.floor_char_boundary(cut.min(SHOP.len()));
+            let at = SHOP.floor_char_boundary(at.min(SHOP.len()));
+            let bent = format!("{}{with}{}", &SHOP[..at], &SHOP[at..]);
+            let laughs: String = (1..=depth)
+                .map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}, *a{0}]\n", n - 1))
+                .collect();
+            let laughs = format!("kind: Component\nmetadata: {{ name: x }}\na0: &a0 lol\n{laughs}");
+            let deep = "[".repeat(depth * 500);
+            for text in [text.as_str(), &SHOP[..cut], &bent, &laughs, &deep] {
+                let mut catalogue = Catalogue::default();
+                if let Ok(count) = catalogue.add(text, "x.yaml") {
+                    prop_assert!(count <= text.len());
+                    catalogue.join(&mut EngineConfig::default());
+                }
+            }
         }
     }
 }

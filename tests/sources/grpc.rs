@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use proptest::prelude::*;
 use prost::Message;
 use tower::ServiceExt;
 
@@ -200,4 +201,38 @@ async fn a_full_queue_asks_for_another_try() {
             .starts_with("CA4aMAoodHlwZS5nb29nbGVhcGlz")
     );
     assert!(receivers.row("otlp grpc").refused > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").map_or(48, |text| text.parse().unwrap_or(48)),
+        ..ProptestConfig::default()
+    })]
+
+    /// Any bytes as a call, with and without a frame around them, real ones cut short: each is answered by
+    /// a status that blames the sender, or taken.
+    #[test]
+    fn any_call_gets_a_status(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        flag in 0..3_u8,
+        cut: prop::sample::Index,
+    ) {
+        let real = framed(0, &fixture("otlp/traces.pb"));
+        let short = real[..cut.index(real.len())].to_vec();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let statuses: Vec<String> = runtime.expect("a runtime").block_on(async {
+            let receivers = Receivers::new();
+            let mut statuses = Vec::new();
+            for body in [bytes.clone(), framed(flag, &bytes), short] {
+                for path in [TRACES, LOGS] {
+                    let called = call(&receivers, path, &[], body.clone()).await;
+                    statuses.push(called.status().0.to_owned());
+                }
+            }
+            statuses
+        });
+        // OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL (a frame that ends early).
+        let fine = |status: &String| ["0", "3", "8", "12", "13"].contains(&status.as_str());
+        prop_assert!(statuses.iter().all(fine), "{statuses:?}");
+    }
 }

@@ -2,8 +2,10 @@
 //! that says whose fault it is, and nothing panics or takes memory without bound.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use tempfile::NamedTempFile;
 
 use crate::harness::{Receivers, fixture};
 
@@ -16,6 +18,28 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 const SNAPPY: (&str, &str) = ("content-encoding", "snappy");
 
+/// What GitLab proves itself with, so that what it sends is read.
+const SECRET: &str = "0123456789abcdef";
+
+/// Receivers that are off by default: a mapping, and a forge that sends its secret along.
+static CONFIG: LazyLock<(NamedTempFile, String)> = LazyLock::new(|| {
+    let file = NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), SECRET).expect("a file");
+    let config = format!(
+        "[[sources.webhook]]\nname = \"any\"\nitems = \"/data/events\"\nid = \"/id\"\ntitle = \"/name\"\n\
+         status = \"/state\"\nat = \"/at\"\nlabels = {{ alertname = \"/name\", host = \"/host/0\" }}\n\
+         [sources.gitlab]\nsecret_file = \"{}\"\n",
+        file.path().display()
+    );
+    (file, config)
+});
+
+/// How many cases a property tries: few in the suite, as many as `PROPTEST_CASES` says in a long run.
+fn cases_max() -> ProptestConfig {
+    let told = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig::with_cases(told.and_then(|text| text.parse().ok()).unwrap_or(64))
+}
+
 /// A path, its headers and a real body for it.
 type Case = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>);
 
@@ -23,6 +47,16 @@ fn cases() -> Vec<Case> {
     let change = br#"{"service":"cart","version":"1","at":"2026-11-20T15:00:00Z"}"#;
     let json = br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"5","body":
         {"kvlistValue":{"values":[{"key":"a","value":{"intValue":"1"}}]}}}]}]}]}"#;
+    let spans = br#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"a"}}]},
+        "scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174",
+        "name":"x","kind":2,"startTimeUnixNano":"1795188150000000000","endTimeUnixNano":"1795188150500000000"}]}]}]}"#;
+    let metrics = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"x","unit":"s","histogram":
+        {"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1795188150000000000","count":"3","sum":4.5,
+        "bucketCounts":["1","2"],"explicitBounds":[1.0]}]}}]}]}]}"#;
+    let event = br#"{"specversion":"1.0","type":"x","source":"y","id":"1","data":{"events":
+        [{"id":7,"name":"Disk","state":"firing","at":"2026-11-20T15:00:00Z","host":["n1"]}]}}"#;
+    let deployment = br#"{"object_kind":"deployment","status":"success","status_changed_at":"2026-11-20 15:00:00 +0100",
+        "deployment_id":15,"environment":"prod","project":{"name":"shop"},"short_sha":"279484c0"}"#;
     vec![
         (
             "/api/v2/alerts",
@@ -70,6 +104,23 @@ fn cases() -> Vec<Case> {
         ("/v1/metrics", vec![PROTOBUF], fixture("otlp/metrics.pb")),
         ("/v1/logs", vec![PROTOBUF], fixture("otlp/logs.pb")),
         ("/v1/logs", vec![JSON], json.to_vec()),
+        ("/v1/traces", vec![JSON], spans.to_vec()),
+        ("/v1/metrics", vec![JSON], metrics.to_vec()),
+        ("/webhook/in/any", vec![JSON], event.to_vec()),
+        (
+            "/webhook/in/any",
+            vec![("content-type", "application/cloudevents-batch+json")],
+            [&b"["[..], event, b"]"].concat(),
+        ),
+        (
+            "/webhook/gitlab",
+            vec![
+                JSON,
+                ("x-gitlab-event", "Deployment Hook"),
+                ("x-gitlab-token", SECRET),
+            ],
+            deployment.to_vec(),
+        ),
     ]
 }
 
@@ -80,7 +131,7 @@ fn send(case: &Case, bodies: Vec<Vec<u8>>) -> Result<(), TestCaseError> {
         .build();
     let (path, headers, _) = case;
     let statuses: BTreeSet<u16> = runtime.expect("a runtime").block_on(async {
-        let mut receivers = Receivers::new();
+        let mut receivers = Receivers::with(&CONFIG.1);
         let mut statuses = BTreeSet::new();
         for body in bodies {
             let answer = receivers.send("POST", path, headers, body).await;
@@ -114,7 +165,7 @@ fn bend(case: &Case, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases_max())]
 
     #[test]
     fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
