@@ -460,10 +460,12 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
             let cut = SHOP.floor_char_boundary(cut.min(SHOP.len()));
             let at = SHOP.floor_char_boundary(at.min(SHOP.len()));
             let bent = format!("{}{with}{}", &SHOP[..at], &SHOP[at..]);
-            let laughs: String = (1..=depth)
-                .map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}, *a{0}]\n", n - 1))
-                .collect();
-            let laughs = format!("kind: Component\nmetadata: {{ name: x }}\na0: &a0 lol\n{laughs}");
+            let mut laughs = "kind: Component\nmetadata: { name: x }\na0: &a0 lol\n".to_owned();
+            for n in 1..=depth {
+                let before = n - 1;
+                let line = format!("a{n}: &a{n} [*a{before}, *a{before}, *a{before}, *a{before}]\n");
+                laughs.push_str(&line);
+            }
             let deep = "[".repeat(depth * 500);
             for text in [text.as_str(), &SHOP[..cut], &bent, &laughs, &deep] {
                 let mut catalogue = Catalogue::default();

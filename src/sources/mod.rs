@@ -204,35 +204,20 @@ impl Sources {
                 };
                 registry.source(journald::NAME, Rhythm::Sporadic, &place)
             }),
-            loki_tails: on
-                .loki_tail
-                .iter()
-                .map(|loki| registry.source(&loki::tail::name(loki), Rhythm::Sporadic, &loki.url))
-                .collect(),
-            elastics: on
-                .elastic
-                .iter()
-                .map(|elastic| {
-                    let place = format!("{} at {}", elastic.index, elastic.url);
-                    registry.source(&elastic::name(elastic), Rhythm::Sporadic, &place)
-                })
-                .collect(),
-            nats: on
-                .nats
-                .iter()
-                .map(|nats| {
-                    let place = format!("{} at {}", nats.stream, nats.url);
-                    registry.source(&nats::name(nats), Rhythm::Sporadic, &place)
-                })
-                .collect(),
-            tails: on
-                .tail
-                .iter()
-                .map(|tail| {
-                    let place = tail.paths.join(", ");
-                    registry.source(&tail::name(tail), Rhythm::Sporadic, &place)
-                })
-                .collect(),
+            loki_tails: each(&on.loki_tail, registry, |loki| {
+                (loki::tail::name(loki), loki.url.clone())
+            }),
+            elastics: each(&on.elastic, registry, |elastic| {
+                let place = format!("{} at {}", elastic.index, elastic.url);
+                (elastic::name(elastic), place)
+            }),
+            nats: each(&on.nats, registry, |nats| {
+                let place = format!("{} at {}", nats.stream, nats.url);
+                (nats::name(nats), place)
+            }),
+            tails: each(&on.tail, registry, |tail| {
+                (tail::name(tail), tail.paths.join(", "))
+            }),
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
             clock,
             registry: registry.clone(),
@@ -364,6 +349,19 @@ fn webhooks(sources: &Sources) -> (Router, Router) {
         router.merge(forge.routes(hook(sender)))
     });
     (router, forges)
+}
+
+/// One sporadic source for each section of a kind, by its name and its place.
+fn each<T>(
+    sections: &[T],
+    registry: &SourceRegistry,
+    told: impl Fn(&T) -> (String, String),
+) -> Vec<SignalSender> {
+    let sources = sections.iter().map(|section| {
+        let (name, place) = told(section);
+        registry.source(&name, Rhythm::Sporadic, &place)
+    });
+    sources.collect()
 }
 
 /// What is waited for, from now on.

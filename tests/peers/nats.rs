@@ -1,26 +1,23 @@
 //! A real nats-server with JetStream: messages are acknowledged once they are recorded, over a restart of
 //! ours and one of the server's.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, Context, consumer::PullConsumer, stream};
 use stormglass::model::SourceHealth;
 
-use crate::harness::{Peer, Receiver, free_port, missing};
+use crate::harness::{Receiver, free_port, missing};
+use crate::peer::Peer;
 
 /// How long a peer may take to do its part.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn server(port: u16, folder: &std::path::Path) -> Option<Peer> {
-    let mut command = Command::new("nats-server");
-    command
-        .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
-        .arg(folder)
-        .args(["--auth", "s3cret-token"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.spawn().ok().map(Peer)
+    let args = ["-a", "127.0.0.1", "-p"].map(str::to_owned).into_iter();
+    let args = args.chain([port.to_string(), "-js".to_owned(), "-sd".to_owned()]);
+    let args = args.chain([folder.display().to_string()]);
+    let args = args.chain(["--auth", "s3cret-token"].map(str::to_owned));
+    Peer::start("nats-server", &args.collect::<Vec<_>>())
 }
 
 async fn connect(port: u16) -> Context {
@@ -72,7 +69,7 @@ fn lines(ids: std::ops::Range<u32>) -> impl Iterator<Item = String> {
 async fn a_stream_of_a_real_nats_server_is_read_and_acknowledged_once_recorded() {
     let folder = tempfile::tempdir().expect("a directory for the test");
     let port = free_port();
-    let Some(mut peer) = server(port, &folder.path().join("nats")) else {
+    let Some(peer) = server(port, &folder.path().join("nats")) else {
         return missing("nats-server", "apt-get install nats-server");
     };
     let context = connect(port).await;
@@ -118,10 +115,7 @@ async fn a_stream_of_a_real_nats_server_is_read_and_acknowledged_once_recorded()
     acknowledged(&context, 131).await;
     assert_eq!(receiver.source("nats nats").taken, 20);
     // The server goes away and comes back. It is asked to: killed, it forgets what was acknowledged last.
-    let pid = peer.0.id().to_string();
-    let asked = Command::new("kill").args(["-TERM", &pid]).status();
-    assert!(asked.expect("kill is there").success());
-    peer.0.wait().expect("it ends");
+    peer.end();
     let Some(_peer) = server(port, &folder.path().join("nats")) else {
         return missing("nats-server", "apt-get install nats-server");
     };

@@ -13,6 +13,14 @@ impl Peer {
     pub fn start(program: &str, args: &[String]) -> Option<Self> {
         spawn(program, args).map(Self)
     }
+
+    /// Asks it to end, as a restart of its service would, and waits until it has.
+    pub fn end(mut self) {
+        let pid = self.0.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.expect("kill is there").success());
+        self.0.wait().expect("it ends");
+    }
 }
 
 impl Drop for Peer {

@@ -56,7 +56,9 @@ impl Running {
                         lines.push(*line);
                     }
                 }
-                receipt.into_iter().for_each(|receipt| receipt.give());
+                if let Some(receipt) = receipt {
+                    receipt.give();
+                }
             }
         };
         let done = tokio::time::timeout(PATIENCE, all).await;
@@ -164,11 +166,11 @@ async fn a_loki_is_read_page_by_page_and_gone_on_with_after_a_restart() {
     let url = serve(router.with_state(loki.clone())).await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("token"), "s3cret\n").expect("a folder");
-    let token = folder.path().join("token").display().to_string();
+    let secret = folder.path().join("token").display().to_string();
     let sections = format!(
         "[[sources.loki_tail]]\nname = \"main\"\nurl = \"{url}\"\nquery = '{{app=\"cart\"}} |= \"x\"'\n\
          tenant = \"shop\"\nevery_s = 1\ndelay_s = 0\nlines_max = 7\nfrom = \"start\"\nlabels = {{ env = \"prod\" }}\n\
-         token_file = \"{token}\"\n"
+         token_file = \"{secret}\"\n"
     );
     let begin = now().ms() * 1_000_000 - 60_000_000_000;
     let put = |ids: std::ops::Range<i64>| {

@@ -93,8 +93,8 @@ fn field<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = object.get(path) {
         return Some(value);
     }
-    let dots = path.match_indices('.').map(|(at, _)| at);
-    dots.into_iter().find_map(|at| {
+    let mut dots = path.match_indices('.').map(|(at, _)| at);
+    dots.find_map(|at| {
         let inner = object.get(&path[..at])?.as_object()?;
         field(inner, &path[at + 1..])
     })

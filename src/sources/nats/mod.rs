@@ -31,7 +31,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a question waits for messages.
 const WAIT: Duration = Duration::from_secs(1);
 /// How long the server waits for an acknowledgement before it sends a message again.
-const ACK_WAIT: Duration = Duration::from_secs(60);
+const ACK_WAIT: Duration = Duration::from_mins(1);
 /// Longest answer to one question, in bytes.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Batches that wait for the recorder; then the next one waits as well.
@@ -183,7 +183,6 @@ impl Following<'_> {
 
     /// Messages that come within a moment.
     async fn ask(&self) -> Result<Vec<Message>, String> {
-        let failed = |error: &dyn std::error::Error| in_full(error);
         let batch = self
             .consumer
             .batch()
@@ -192,10 +191,10 @@ impl Following<'_> {
             .expires(WAIT)
             .messages()
             .await;
-        let mut batch = batch.map_err(|error| failed(&error))?;
+        let mut batch = batch.map_err(|error| in_full(&error))?;
         let mut messages = Vec::new();
         while let Some(message) = batch.next().await {
-            messages.push(message.map_err(|error| failed(&*error))?);
+            messages.push(message.map_err(|error| in_full(&*error))?);
         }
         Ok(messages)
     }

@@ -37,17 +37,17 @@ impl LogStore for Store {
 
     async fn page(&mut self, lines_max: u32) -> Result<Page, AskError> {
         let now = self.now.load(Ordering::Relaxed);
-        let mut shelf = self.shelf.lock().unwrap();
-        shelf.asked.push((self.range.0, self.range.1, lines_max));
-        if shelf.failures > 0 {
-            shelf.failures -= 1;
+        let mut held = self.shelf.lock().unwrap();
+        held.asked.push((self.range.0, self.range.1, lines_max));
+        if held.failures > 0 {
+            held.failures -= 1;
             return Err(AskError::Passing("it answers 503".to_owned()));
         }
         if lines_max > 4 {
             return Err(AskError::TooLong);
         }
         let (from, to) = self.range;
-        let mut shown: Vec<_> = shelf.lines.clone();
+        let mut shown: Vec<_> = held.lines.clone();
         shown.retain(|(at, shown, _)| (from..to).contains(at) && *shown <= now);
         shown.sort_unstable();
         let has_more = shown.len() >= lines_max as usize;
@@ -135,8 +135,8 @@ impl Desk {
     }
 
     fn put(&self, at_s: i64, shown_s: i64, id: u64) {
-        let mut shelf = self.shelf.lock().unwrap();
-        shelf.lines.push((at_s * 1_000, shown_s * 1_000, id));
+        let mut held = self.shelf.lock().unwrap();
+        held.lines.push((at_s * 1_000, shown_s * 1_000, id));
     }
 
     /// Turns until the clock says so, in steps of a question; what was taken, in order.
@@ -152,7 +152,9 @@ impl Desk {
                         taken.push(line.text.parse().unwrap());
                     }
                 }
-                receipt.into_iter().for_each(|receipt| receipt.give());
+                if let Some(receipt) = receipt {
+                    receipt.give();
+                }
             }
         }
         taken
