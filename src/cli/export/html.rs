@@ -190,7 +190,7 @@ fn draw_chart(out: &mut String, chart: &Chart) {
     }
     let height = f64::from((top - bottom).max(f32::MIN_POSITIVE));
     let y = |v: f32| CHART_HEIGHT - 4.0 - f64::from(v - bottom) / height * (CHART_HEIGHT - 16.0);
-    let name = escape(&clean(&format!("{} {}", chart.entity.name(), chart.title)));
+    let name = escape(&clean(&chart.title));
     put(
         out,
         format_args!(

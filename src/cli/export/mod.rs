@@ -146,4 +146,6 @@ fn clean(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
 mod tests;

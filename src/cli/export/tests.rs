@@ -6,7 +6,7 @@ use crate::model::{EntityId, Incident, Lane, TimelineEntry};
 /// Markup, an escape sequence and a secret.
 const HOSTILE: &str = "<script>alert(1)</script> | [x](javascript:1) \u{1b}[31m password=hunter2";
 
-fn detail() -> IncidentDetail {
+pub(super) fn detail() -> IncidentDetail {
     let at = Time::from_secs(60);
     IncidentDetail {
         incident: Incident {
