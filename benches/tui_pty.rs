@@ -1,8 +1,8 @@
 //! The console through a pseudo-terminal: bytes and CPU when idle, the first full frame, what a cursor
 //! move costs, the live feed, and key to glyph, also while 10,000 alerts a second arrive.
 //!
-//! `cargo bench --bench tui_pty` prints a table beside the budgets; btop is measured beside it where it
-//! is installed. Nothing is asserted. What counts is what a terminal shows: the bytes go through a
+//! `cargo bench --bench tui_pty` prints a table beside the budgets; btop and bottom are measured beside it
+//! where they are installed, and ours once more over a slow link. Nothing is asserted. What counts is what a terminal shows: the bytes go through a
 //! terminal emulator, and a key is answered when the marker of the selected row has moved.
 
 use std::fmt::Write as _;
@@ -17,8 +17,13 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stormglass");
-/// What is measured beside us: the monitor whose console responders know.
-const PEER: &str = "/usr/bin/btop";
+/// What is measured beside us: monitors whose consoles responders know, and a word of their first frame.
+const PEERS: [(&str, &str); 2] = [("btop", "proc"), ("btm", "CPU")];
+/// The slow link: a round trip, and what passes to the terminal in a second.
+const SLOW_ROUND_TRIP: Duration = Duration::from_millis(400);
+const SLOW_BYTES_PER_S: usize = 32_000;
+/// What is read at once from a program behind a slow link: little, so that it notices how slow it is.
+const SLOW_CHUNK: usize = 512;
 /// Watched without a key.
 const IDLE: Duration = Duration::from_secs(20);
 /// A feed is watched this long without a key.
@@ -28,7 +33,7 @@ const MOVES: usize = 100;
 /// Between keys, so that the preview has settled and moves are measured alone.
 const BETWEEN: Duration = Duration::from_millis(180);
 /// A glyph later than this is lost.
-const GLYPH_MAX: Duration = Duration::from_secs(1);
+const GLYPH_MAX: Duration = Duration::from_secs(3);
 /// Alerts a second of the steady feed and of the storm, and in one request.
 const STEADY_PER_S: u64 = 640;
 const STORM_PER_S: u64 = 10_000;
@@ -50,6 +55,8 @@ struct Console {
     keys: Box<dyn Write + Send>,
     output: Receiver<(Instant, Vec<u8>)>,
     screen: vt100::Parser,
+    /// Half of a round trip; a key and its answer take it once each.
+    one_way: Duration,
     started: Instant,
     _master: Box<dyn MasterPty + Send>,
 }
@@ -75,10 +82,19 @@ impl Console {
         let mut command = CommandBuilder::new(PROGRAM);
         command.arg("attach");
         command.arg(socket);
-        Self::start(command, cols, rows)
+        Self::start(command, cols, rows, false)
     }
 
-    fn start(mut command: CommandBuilder, cols: u16, rows: u16) -> Self {
+    /// The console at the far end of a slow link.
+    fn attach_slowly(socket: &Path, cols: u16, rows: u16) -> Self {
+        let mut command = CommandBuilder::new(PROGRAM);
+        command.arg("attach");
+        command.arg(socket);
+        command.arg("--slow");
+        Self::start(command, cols, rows, true)
+    }
+
+    fn start(mut command: CommandBuilder, cols: u16, rows: u16, slow: bool) -> Self {
         let size = PtySize {
             rows,
             cols,
@@ -93,9 +109,15 @@ impl Console {
         let keys = pair.master.take_writer().unwrap();
         let (send, output) = sync_channel(CHUNKS_MAX);
         std::thread::spawn(move || {
-            let mut chunk = vec![0; 65_536];
+            let mut chunk = vec![0; if slow { SLOW_CHUNK } else { 65_536 }];
             while let Ok(len @ 1..) = reader.read(&mut chunk) {
-                if send.send((Instant::now(), chunk[..len].to_vec())).is_err() {
+                let mut arrives = Instant::now();
+                if slow {
+                    let passes = Duration::from_secs_f64(len as f64 / SLOW_BYTES_PER_S as f64);
+                    std::thread::sleep(passes);
+                    arrives = Instant::now() + SLOW_ROUND_TRIP / 2;
+                }
+                if send.send((arrives, chunk[..len].to_vec())).is_err() {
                     return;
                 }
             }
@@ -107,6 +129,11 @@ impl Console {
             keys,
             output,
             screen: vt100::Parser::new(rows, cols, 0),
+            one_way: if slow {
+                SLOW_ROUND_TRIP / 2
+            } else {
+                Duration::ZERO
+            },
             started,
             _master: pair.master,
         }
@@ -119,6 +146,8 @@ impl Console {
             .output
             .recv_timeout(end.saturating_duration_since(Instant::now()))
         {
+            // What is still on its way is not seen yet.
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
             came.bytes += chunk.len();
             came.reads += 1;
             // One read may hold two frames, of news and of a key: each is looked at by itself.
@@ -163,6 +192,7 @@ impl Console {
         for at in 0..MOVES {
             let before = self.screen.screen().contents();
             let pressed = Instant::now();
+            std::thread::sleep(self.one_way);
             self.keys.write_all(keys[at % 2]).unwrap();
             let (seen, first) = self.until(pressed + GLYPH_MAX, |now| is_answer(&before, now));
             answers
@@ -349,14 +379,42 @@ fn main() {
         println!("stormglass attach, {cols}x{rows}");
         ours(&daemon, cols, rows);
     }
-    if !Path::new(PEER).exists() {
-        println!("{PEER} is not installed: nothing to compare with");
-        return;
+    slowly(&daemon);
+    for (name, word) in PEERS {
+        let Some(program) = installed(name) else {
+            println!("{name} is not installed: not compared with");
+            continue;
+        };
+        for (cols, rows) in SIZES {
+            println!("{name}, {cols}x{rows}");
+            peer(&program, word, dir.path(), cols, rows);
+        }
     }
-    for (cols, rows) in SIZES {
-        println!("btop, {cols}x{rows}");
-        peer(dir.path(), cols, rows);
-    }
+}
+
+/// Where a program is, if it is anywhere people's programs are.
+fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut candidates = std::env::split_paths(&path).map(|folder| folder.join(name));
+    candidates.find(|candidate| candidate.is_file())
+}
+
+/// Keys over a slow link: an answer takes a round trip and its own bytes. Behind frames that nobody waits
+/// for it would take longer, the more the longer the storm lasts.
+fn slowly(daemon: &Daemon) {
+    let (cols, rows) = SIZES[0];
+    println!(
+        "stormglass attach, {cols}x{rows}, round trip {SLOW_ROUND_TRIP:?}, {SLOW_BYTES_PER_S} B/s"
+    );
+    let mut console = Console::attach_slowly(&daemon.socket, cols, rows);
+    let (time, bytes) = console.first_frame(|screen| {
+        screen.contains("alpha") && !screen.contains("Fetching") && !screen.contains("Connecting")
+    });
+    println!("  attach to first full frame    {time:>10.1?}, {bytes} B");
+    console.listen(Duration::from_secs(2));
+    report("key to glyph, quiet", &console.moves());
+    let (answers, rate) = while_fed(daemon, STORM_PER_S, || console.moves());
+    report(&format!("key to glyph, {rate:.0} alerts/s"), &answers);
 }
 
 fn ours(daemon: &Daemon, cols: u16, rows: u16) {
@@ -380,12 +438,12 @@ fn ours(daemon: &Daemon, cols: u16, rows: u16) {
     report(&format!("key to glyph, {rate:.0} alerts/s"), &answers);
 }
 
-/// The same on btop, as it comes; any byte counts as its answer.
-fn peer(dir: &Path, cols: u16, rows: u16) {
-    let mut command = CommandBuilder::new(PEER);
+/// The same on another program, as it comes; any byte counts as its answer.
+fn peer(program: &Path, word: &str, dir: &Path, cols: u16, rows: u16) {
+    let mut command = CommandBuilder::new(program);
     command.env("XDG_CONFIG_HOME", dir);
-    let mut console = Console::start(command, cols, rows);
-    let (time, bytes) = console.first_frame(|screen| screen.contains("proc"));
+    let mut console = Console::start(command, cols, rows, false);
+    let (time, bytes) = console.first_frame(|screen| screen.contains(word));
     println!("  start to first frame          {time:>10.1?}");
     println!("  first frame                   {bytes:>8} B");
     console.listen(Duration::from_secs(3));
