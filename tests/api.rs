@@ -10,8 +10,9 @@ use stormglass::config::{Config, OperatorConfig, TlsConfig};
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use stormglass::engine::CHECKPOINT_VERSION;
 use stormglass::model::{
-    Command, IncidentId, LabelFilter, Labels, LogLine, Phase, Record, Refusal, Role, Sample,
-    Series, SeriesKind, Signal, SilenceKind, SilenceSpec, SilenceTwin, SourceHealth, Time, Unit,
+    Command, IncidentId, LabelFilter, Labels, LogLine, Phase, Record, RecordedPart, Refusal, Role,
+    Sample, Series, SeriesKind, Signal, SilenceKind, SilenceSpec, SilenceTwin, SourceHealth, Time,
+    Unit,
 };
 use stormglass::sources::Rhythm;
 use tempfile::TempDir;
@@ -144,6 +145,16 @@ async fn questions_about_what_is_not_there_are_answered_so() {
     assert_eq!(message(f.client.incident(id).await.unwrap_err()), expected);
     let panels = f.client.panels(id, None).await;
     assert_eq!(message(panels.unwrap_err()), expected);
+    let [then, now] = [1_000, 2_000].map(Time::from_secs);
+    let recorded = f.client.recorded(id, (then, now), RecordedPart::All).await;
+    assert_eq!(message(recorded.unwrap_err()), expected);
+    let (status, why) = message(
+        f.client
+            .recorded(id, (now, then), RecordedPart::All)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!((status, why.contains("in order")), (400, true), "{why}");
     let page = f.client.incidents(&IncidentQuery::default()).await.unwrap();
     assert_eq!((page.items.len(), page.next, page.total), (0, None, 0));
     assert_eq!(f.client.plans().await.unwrap(), Vec::new());
@@ -168,6 +179,42 @@ async fn questions_about_what_is_not_there_are_answered_so() {
     let answer = f.client.command(&Command::Silence { spec, twin }).await;
     let only_daemons = "`twin` is for the daemon to say: leave it out";
     assert_eq!(message(answer.unwrap_err()), (400, only_daemons.to_owned()));
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_recorded_of_an_incident_is_read_again() {
+    let f = fixture().await;
+    let mut watch = f.client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    let id = incident(&f, &mut watch, &mut view).await;
+    let sender = f
+        .daemon
+        .sources()
+        .source("app", Rhythm::Sporadic, "in process");
+    sender.send(vec![line("one"), line("two")]).await.unwrap();
+    let until_there = async {
+        loop {
+            let now = Clock::real().now();
+            let (from, to) = (now.plus_ms(-600_000), now);
+            let recorded = f
+                .client
+                .recorded(id, (from, to), RecordedPart::Moment)
+                .await
+                .unwrap();
+            assert_eq!((recorded.from, recorded.to), (from, to));
+            if recorded.logs.iter().map(|group| group.count).sum::<u64>() == 2 {
+                return recorded;
+            }
+            // The recorder writes once a second.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let recorded = tokio::time::timeout(DEADLINE, until_there).await.unwrap();
+    assert!(recorded.kept_from.is_some_and(|kept| kept > recorded.from));
+    let stretch = (recorded.from, recorded.to);
+    let lines = f.client.recorded(id, stretch, RecordedPart::Lines).await;
+    assert_eq!(lines.unwrap().logs, [], "only what is looked at is sent");
     f.daemon.stop().await.unwrap();
 }
 

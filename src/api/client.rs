@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::{
     Command, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, Ledger, MaintenanceRow,
-    Plan, Silence, SilencePreview, StageRow, Time, WhyAnswer,
+    Plan, Recorded, RecordedPart, Silence, SilencePreview, StageRow, Time, WhyAnswer,
 };
 
 /// Longest answer to anything but `watch`, in milliseconds.
@@ -295,6 +295,27 @@ impl Client {
             .into_iter()
             .collect();
         self.get(&with_id(path::PANELS, id), &pairs).await
+    }
+
+    /// What the flight recorder kept of an incident between two moments.
+    pub async fn recorded(
+        &self,
+        id: IncidentId,
+        (from, to): (Time, Time),
+        part: RecordedPart,
+    ) -> Result<Recorded, ClientError> {
+        let part = match part {
+            RecordedPart::All => "all",
+            RecordedPart::Lines => "lines",
+            RecordedPart::Heat => "heat",
+            RecordedPart::Moment => "moment",
+        };
+        let pairs = [
+            ("from", from.to_string()),
+            ("to", to.to_string()),
+            ("part", part.to_owned()),
+        ];
+        self.get(&with_id(path::RECORDED, id), &pairs).await
     }
 
     /// A page of alerts, of one incident if given.

@@ -38,6 +38,9 @@ pub mod path {
     pub const INCIDENT: &str = "/api/v1/incidents/{id}";
     /// `GET`: [`super::Panels`] of an incident; `?entity=…` narrows.
     pub const PANELS: &str = "/api/v1/incidents/{id}/panels";
+    /// `GET`: [`super::Recorded`](crate::model::Recorded): what the flight recorder kept of an
+    /// incident, `?from=TIME&to=TIME&part=all|lines|heat|moment`.
+    pub const RECORDED: &str = "/api/v1/incidents/{id}/recorded";
     /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`, or with
     /// `order=urgency` what fires first, the worst, the newest: then `after` is `next` of the page before.
     pub const ALERTS: &str = "/api/v1/alerts";

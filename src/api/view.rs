@@ -35,6 +35,9 @@ pub struct View {
     /// Silences, those over of late included. Bounded by the engine.
     #[serde(default)]
     pub silences: BTreeMap<SilenceId, Silence>,
+    /// An incident is over after being quiet this long, in seconds; 0 when the daemon does not say.
+    #[serde(default)]
+    pub closes_after_s: u32,
     /// Whether the kill switch is on.
     pub automation_stopped: bool,
     /// Whether this is the present.
@@ -68,6 +71,7 @@ impl View {
             counts: Counts::default(),
             sources: BTreeMap::new(),
             silences: BTreeMap::new(),
+            closes_after_s: 0,
             automation_stopped: false,
             mode: Mode::Live,
             banner: String::new(),

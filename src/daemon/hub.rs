@@ -330,6 +330,7 @@ mod tests {
             counts: Counts::default(),
             sources: BTreeMap::new(),
             silences: BTreeMap::new(),
+            closes_after_s: 0,
             automation_stopped: false,
             mode: crate::model::Mode::Live,
             banner: String::new(),

@@ -17,6 +17,7 @@ mod notices;
 mod paths;
 mod recall;
 mod replay;
+mod shelf;
 mod stop_mark;
 
 use std::net::SocketAddr;
@@ -57,6 +58,7 @@ use keeper::Keeper;
 use learn::{Learning, Scholar};
 use ledger::Ledger;
 use notices::{Notices, Origin};
+use shelf::Shelf;
 use stop_mark::StopMark;
 
 /// Name of the engine's thread, for debuggers and `top -H`.
@@ -235,6 +237,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     } = recover(&config, runbooks, data_dir.as_deref(), clock.now())?;
     tell_of_settings(&mut notices, &config, &warnings, is_live);
     let recorder = recorder(&config, &engine, data_dir.as_deref(), beginning)?;
+    let shelf = Shelf::new(recorder.is_some().then_some(data_dir.as_deref()).flatten());
     let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
     let mut view = first_view(&engine, &config, &notices, clock.now());
@@ -271,7 +274,13 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let engine_ended = spawn_engine(core, past, stopping.clone(), Arc::clone(&hub))?;
 
     let followers = followers(&config, is_live, &door, &registry)?;
-    let api = Api::new(door.clone(), Arc::clone(&hub), ledger, callers.clone());
+    let api = Api::new(
+        door.clone(),
+        Arc::clone(&hub),
+        ledger,
+        shelf,
+        callers.clone(),
+    );
     let api = api_routes(api);
     let [listen, otlp_listen, otlp_grpc_listen] =
         [&listeners.main, &listeners.otlp, &listeners.grpc]
@@ -674,6 +683,7 @@ fn first_view(engine: &Engine, config: &Config, notices: &Notices, at: Time) -> 
         counts: engine.counts(),
         silences: engine.silences().map(|s| (s.id, s.clone())).collect(),
         automation_stopped: engine.automation_stopped(),
+        closes_after_s: config.engine.resolve_after_s,
         banner: notices.banner(),
         ..View::empty(&config.environment, nobody, at)
     }

@@ -372,6 +372,13 @@ impl Entities {
         &self.rows[ix.0 as usize].id
     }
 
+    /// Every name that telemetry may give it: its own, and its aliases.
+    pub fn names(&self, ix: EntityIx) -> impl Iterator<Item = &EntityId> {
+        let id = self.id(ix);
+        let card = self.catalogue.get(id);
+        std::iter::once(id).chain(card.into_iter().flat_map(|card| &card.aliases))
+    }
+
     /// How it is.
     pub fn health(&self, ix: EntityIx) -> Health {
         self.rows[ix.0 as usize].health

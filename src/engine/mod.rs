@@ -38,6 +38,7 @@ pub mod plans;
 mod pressure;
 pub mod propose;
 mod recalled;
+pub mod recorded;
 mod recovery;
 mod refusals;
 mod restore;

@@ -125,18 +125,14 @@ impl Engine {
         let view = |(trace, reason, tree): (TraceId, Reason, &Tree)| TraceView {
             trace,
             start: tree.start(),
-            reason: match reason {
-                Reason::Failed => "error",
-                Reason::Slowest => "slowest",
-            }
-            .into(),
+            reason: reason.as_str().into(),
             spans: tree.rows(|ix| self.entities.id(ix).clone()),
         };
         found.into_iter().map(view).collect()
     }
 
     /// The entity asked for, or those of the incident: suspects first, then the other members.
-    fn entities_of(&self, id: IncidentId, entity: Option<&EntityId>) -> Vec<EntityIx> {
+    pub(super) fn entities_of(&self, id: IncidentId, entity: Option<&EntityId>) -> Vec<EntityIx> {
         if let Some(entity) = entity {
             return self.entities.find(entity).into_iter().collect();
         }

@@ -26,6 +26,7 @@ mod panel;
 mod past;
 mod plan;
 mod record;
+mod recorded;
 mod runbook;
 mod safe_text;
 mod signal;
@@ -68,6 +69,7 @@ pub use plan::{
     Suspicion, Verification,
 };
 pub use record::Record;
+pub use recorded::{Heat, HeatBand, Recorded, RecordedLine, RecordedPart};
 pub use runbook::{
     MatchRule, Precondition, Runbook, RunbookError, RunbookParameter, RunbookStep, VerifyRule,
     next_placeholder,

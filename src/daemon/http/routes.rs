@@ -25,10 +25,12 @@ use crate::api::{
 use crate::daemon::Door;
 use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
+use crate::daemon::shelf::Shelf;
 use crate::engine::Engine;
+use crate::engine::recorded::Asked;
 use crate::model::{
     Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId,
-    Ledger as SpeakerLedger, Phase, Plan, Runbook, Time, WhyAnswer,
+    Ledger as SpeakerLedger, Phase, Plan, Recorded, RecordedPart, Runbook, Time, WhyAnswer,
 };
 
 /// Largest command, in bytes: a long note.
@@ -45,6 +47,8 @@ const CHARTS_MAX: usize = 12;
 const LOG_GROUPS_MAX: usize = 50;
 /// Traces on the traces pane.
 const TRACES_MAX: usize = 5;
+/// Longest stretch of a recording that is read for a console, in milliseconds: a day and what is around it.
+const STRETCH_MS_MAX: i64 = 26 * 3_600_000;
 /// Final plans listed after those that are not.
 const FINAL_PLANS_MAX: usize = 50;
 
@@ -54,6 +58,7 @@ pub struct Api {
     pub(super) door: Door,
     hub: Arc<Hub>,
     ledger: Ledger,
+    shelf: Shelf,
     callers: Callers,
     watches: Arc<Semaphore>,
 }
@@ -82,6 +87,14 @@ enum IncidentState {
 #[serde(deny_unknown_fields)]
 struct PanelParams {
     entity: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordedParams {
+    from: String,
+    to: String,
+    part: Option<RecordedPart>,
 }
 
 #[derive(Deserialize)]
@@ -123,11 +136,12 @@ struct AuditParams {
 }
 
 impl Api {
-    pub fn new(door: Door, hub: Arc<Hub>, ledger: Ledger, callers: Callers) -> Self {
+    pub fn new(door: Door, hub: Arc<Hub>, ledger: Ledger, shelf: Shelf, callers: Callers) -> Self {
         Self {
             door,
             hub,
             ledger,
+            shelf,
             callers,
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
         }
@@ -142,6 +156,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::INCIDENTS, get(incidents))
         .route(path::INCIDENT, get(incident))
         .route(path::PANELS, get(panels))
+        .route(path::RECORDED, get(recorded))
         .route(path::ALERTS, get(alerts))
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
@@ -241,6 +256,39 @@ async fn panels(
         })
     });
     panels.await?.map(Json).ok_or_else(|| no_incident(id))
+}
+
+async fn recorded(
+    State(api): State<Api>,
+    _: Caller,
+    id: Result<Path<u64>, PathRejection>,
+    params: Result<Query<RecordedParams>, QueryRejection>,
+) -> Answer<Recorded> {
+    let id = IncidentId(id?.0);
+    let Query(RecordedParams { from, to, part }) = params?;
+    let [from, to] = [&from, &to].map(|text| Time::parse_rfc3339(text));
+    let stretch = from.zip(to);
+    let stretch = stretch.filter(|(from, to)| (1..=STRETCH_MS_MAX).contains(&to.since(*from)));
+    let Some((from, to)) = stretch else {
+        let message =
+            "`from` and `to` must be like 2026-11-21T03:00:00Z, in order, at most 26 h apart";
+        return Err(ApiError::bad_request(message));
+    };
+    let asked = api
+        .door
+        .query(move |engine| engine.asked(id, from, to, CHARTS_MAX));
+    let asked = match asked.await? {
+        Some(asked) => asked,
+        None => {
+            let kept = api.ledger.incident(id).await;
+            let kept = kept.ok_or_else(|| no_incident(id))?;
+            Asked::of(&kept.incident, from, to)
+        }
+    };
+    let recorded = api.shelf.read(asked).await;
+    recorded
+        .map(|recorded| Json(recorded.only(part.unwrap_or_default())))
+        .map_err(|why| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
 async fn alerts(

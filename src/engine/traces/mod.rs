@@ -65,6 +65,16 @@ pub enum Reason {
     Slowest,
 }
 
+impl Reason {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "error",
+            Self::Slowest => "slowest",
+        }
+    }
+}
+
 /// A judged window.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged {

@@ -439,6 +439,12 @@ fn signals(stamped: &Stamped) -> u64 {
     }
 }
 
+/// Since when there is a recording in a folder; `None` when there is none.
+pub fn kept_from(folder: &Path) -> Option<Time> {
+    let listed = list(folder).ok()?;
+    listed.first().map(|segment| segment.from)
+}
+
 /// The segments of a folder, oldest first; other files are left alone.
 fn list(folder: &Path) -> io::Result<Vec<Listed>> {
     let mut listed = Vec::new();

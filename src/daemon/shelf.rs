@@ -1,0 +1,167 @@
+//! The flight recorder as the API reads it: stretches of time that the engine no longer holds.
+//!
+//! Reads beside the engine, one stretch at a time and for a bounded time: whoever looks at the past must
+//! not slow the present. What was not read is said.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::engine::recorded::{Asked, LATE_MS, LEAD_MS, Reader};
+use crate::model::Recorded;
+use crate::store::recorder::{self, RECORDER_FOLDER, Recording, RecordingError};
+
+/// Longest time one stretch is read; a console waits for it, and what it has by then is shown.
+const READ_MAX: Duration = Duration::from_secs(4);
+/// Readers waiting behind the one that reads; more are refused.
+const WAITING_MAX: usize = 16;
+
+/// The recordings of one daemon; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Shelf {
+    folder: Option<Arc<Path>>,
+    waiting: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
+}
+
+impl Shelf {
+    /// Of a data folder that is recorded to; `None` when nothing is recorded.
+    pub(super) fn new(data_dir: Option<&Path>) -> Self {
+        let folder = data_dir.map(|folder| folder.join(RECORDER_FOLDER));
+        Self {
+            folder: folder.map(|folder: PathBuf| folder.into()),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            reading: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Reads what was asked for, as far as it is there and as the time for it allows.
+    pub(super) async fn read(&self, asked: Asked) -> Result<Recorded, String> {
+        let Some(folder) = self.folder.clone() else {
+            let from = asked.from;
+            return Ok(Reader::new(asked).finish(None, from));
+        };
+        let busy = || "others read the recording: ask again in a moment".to_owned();
+        let _place = self.waiting.try_acquire().map_err(|_| busy())?;
+        let _turn = self.reading.acquire().await.map_err(|_| busy())?;
+        let read = tokio::task::spawn_blocking(move || read(&folder, asked, READ_MAX));
+        let read = read.await.map_err(|error| error.to_string())?;
+        read.map_err(|error| format!("the recording cannot be read: {error}"))
+    }
+}
+
+fn read(folder: &Path, asked: Asked, longest: Duration) -> Result<Recorded, RecordingError> {
+    let started = Instant::now();
+    let (from, to) = (asked.from.plus_ms(-LEAD_MS), asked.to.plus_ms(LATE_MS));
+    let mut read_to = asked.from;
+    let mut reader = Reader::new(asked);
+    let Some(kept_from) = recorder::kept_from(folder) else {
+        return Ok(reader.finish(None, read_to));
+    };
+    // A segment that was only just begun has nothing in it yet.
+    let mut recording = match Recording::open(folder, Some(from)) {
+        Err(RecordingError::NotOne { .. }) => return Ok(reader.finish(Some(kept_from), read_to)),
+        opened => opened?,
+    };
+    'frames: loop {
+        let frame = match recording.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) | Err(RecordingError::NotOne { .. }) => break,
+            Err(error) => return Err(error),
+        };
+        for stamped in &frame.inputs {
+            if stamped.at > to {
+                read_to = to;
+                break 'frames;
+            }
+            if stamped.at >= from {
+                reader.take(stamped);
+                read_to = read_to.max(stamped.at);
+            }
+        }
+        if started.elapsed() > longest {
+            break;
+        }
+    }
+    Ok(reader.finish(Some(kept_from), read_to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::model::{
+        Batch, EntityId, Incident, IncidentId, Input, Labels, Sample, Series, SeriesKind, Signal,
+        SourceId, Stamped, Time, Unit,
+    };
+    use crate::store::recorder::{Header, SegmentWriter};
+
+    fn at(s: i64) -> Time {
+        Time::from_secs(1_000_000 + s)
+    }
+
+    /// A recording of a gauge that counts up from 0 at 10 s intervals, in `folder`.
+    fn record(folder: &Path) {
+        let labels = Labels::from_pairs([("service.name", "cart")]).unwrap();
+        let series = Series::new("queue_length", labels, SeriesKind::Gauge, Unit::None);
+        let series = Arc::new(series);
+        std::fs::create_dir_all(folder).unwrap();
+        let path = folder.join(format!("{}-1.sgrec", at(0).ms()));
+        let file = std::fs::File::create(path).unwrap();
+        let header = Header {
+            made_by: "test".to_owned(),
+            environment: "test".to_owned(),
+            from: at(0),
+            redacted: false,
+            engine: EngineConfig::default(),
+            runbooks: Vec::new(),
+        };
+        let mut writer = SegmentWriter::new(file, &header).unwrap();
+        for n in 0..100 {
+            let sample = Sample {
+                series: Arc::clone(&series),
+                at: at(n * 10),
+                value: n as f64,
+            };
+            let source = SourceId::new("test");
+            let signals = vec![Signal::Sample(sample)];
+            writer.put(&Stamped {
+                seq: n as u64 + 1,
+                at: at(n * 10),
+                input: Input::Signals(Batch { source, signals }),
+            });
+        }
+        writer.finish().unwrap();
+    }
+
+    fn asked(from: Time, to: Time) -> Asked {
+        let cart = EntityId::parse("cart");
+        Asked::of(&Incident::opened(IncidentId(1), cart, from, from), from, to)
+    }
+
+    #[test]
+    fn a_stretch_says_what_was_read_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = read(folder.path(), asked(at(0), at(10)), READ_MAX).unwrap();
+        assert_eq!((nothing.kept_from, nothing.read_to), (None, at(0)));
+        record(folder.path());
+        let long = Duration::from_secs(60);
+        // Asked for, and up to where it was read.
+        let cases = [
+            ((at(100), at(300)), at(300)),
+            ((at(900), at(2_000)), at(990)),
+            ((at(5_000), at(6_000)), at(5_000)),
+            ((at(-900), at(-500)), at(-500)),
+        ];
+        for ((from, to), read_to) in cases {
+            let recorded = read(folder.path(), asked(from, to), long).unwrap();
+            assert_eq!(recorded.kept_from, Some(at(0)));
+            assert_eq!(recorded.read_to, read_to, "{from} {to}");
+        }
+        // Out of time after the first frame: what came until then counts.
+        let hurried = read(folder.path(), asked(at(0), at(2_000)), Duration::ZERO).unwrap();
+        assert!(hurried.read_to <= at(990), "{:?}", hurried.read_to);
+    }
+}
