@@ -226,6 +226,17 @@ fn the_past_and_the_whole() {
     snapshot("travel_metrics", |console| {
         console.press_and_look("enter 4 t right");
     });
+    snapshot("metrics_compared", |console| {
+        console.press_and_look("enter 4 b b b");
+        console.answer_recorded(fixture::recorded);
+    });
+    snapshot("metrics_heatmap", |console| {
+        console.press_and_look("enter 4 H");
+        console.answer_recorded(fixture::recorded);
+    });
+    snapshot("timeline_along_a_trace", |console| {
+        console.press_and_look("enter 6 j o");
+    });
     snapshot("travel_why", |console| console.press_and_look("enter 2 t"));
     snapshot("timeline_range", |console| {
         console.press_and_look("enter 1 g g j m v j j j v");

@@ -5,6 +5,7 @@ mod fixture;
 
 use fixture::{CHECKOUT, Console};
 use serde_json::Value;
+use stormglass::model::{Recorded, Time};
 use stormglass::tui::{Event, ScreenWriter, Update};
 
 /// Escapes that clear, move, retitle and recolour; bidi overrides, tags, zero width, wide and
@@ -39,12 +40,16 @@ const FIXED: [&str; 23] = [
 
 /// The same value with every free text replaced.
 fn poison<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    poison_with(value, HOSTILE)
+}
+
+fn poison_with<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T, poison: &str) -> T {
     let mut json = serde_json::to_value(value).expect("fixtures serialize");
-    replace(&mut json);
+    replace(&mut json, poison);
     serde_json::from_value(json).expect("only free text was replaced")
 }
 
-fn replace(json: &mut Value) {
+fn replace(json: &mut Value, poison: &str) {
     match json {
         Value::Object(map) => {
             for (name, value) in map.iter_mut() {
@@ -52,15 +57,15 @@ fn replace(json: &mut Value) {
                     Value::String(text)
                         if name == "entity" || name == "suspect" || name == "target" =>
                     {
-                        *text = format!("service/{HOSTILE}");
+                        *text = format!("service/{poison}");
                     }
                     Value::String(_) if FIXED.contains(&name.as_str()) => {}
-                    other => replace(other),
+                    other => replace(other, poison),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(replace),
-        Value::String(text) => HOSTILE.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, poison)),
+        Value::String(text) => poison.clone_into(text),
         _ => {}
     }
 }
@@ -116,6 +121,17 @@ fn poisoned(columns: u16, lines: u16) -> Console {
         rows: fixture::runbooks().iter().map(poison).collect(),
     });
     console
+}
+
+fn hostile_recording(from: Time, to: Time) -> Recorded {
+    let mut recorded = fixture::recorded(from, to);
+    recorded.traces.clear();
+    let mut recorded = poison(&recorded);
+    for heat in &mut recorded.heat {
+        // As the charts name it, so that it is drawn.
+        heat.entity = stormglass::model::EntityId::parse(&format!("service/{HOSTILE}"));
+    }
+    recorded
 }
 
 /// Draws through an emulator and checks what came out.
@@ -204,6 +220,9 @@ fn no_view_lets_hostile_text_through() {
             "enter 2 t",
             "enter 4 t",
             "enter 3 =",
+            "enter 4 b",
+            "enter 4 H",
+            "enter 6 o",
             "g c",
             "g x",
             "g m",
@@ -216,6 +235,7 @@ fn no_view_lets_hostile_text_through() {
             let mut console = poisoned(columns, lines);
             console.screen();
             console.press(keys);
+            console.answer_recorded(hostile_recording);
             check(&console, &format!("{columns}x{lines} {keys:?}"));
             console.event(Event::Paste(HOSTILE.to_owned()));
             check(&console, &format!("{columns}x{lines} {keys:?}, pasted"));
@@ -231,6 +251,111 @@ fn no_view_lets_hostile_text_through() {
             },
         });
         check(&console, "alerts");
+    }
+}
+
+/// What hostile text is made of.
+const PIECES: [&str; 26] = [
+    "\x1b[2J",
+    "\x1b[999;999H",
+    "\x1b]0;owned\x07",
+    "\x1bP1$r\x1b\\",
+    "\x1b[?1049l",
+    "\u{9b}31m",
+    "\u{202e}",
+    "\u{2066}",
+    "\u{200b}",
+    "\u{200d}",
+    "\u{feff}",
+    "\u{fe0f}",
+    "\u{e0041}",
+    "\u{301}",
+    "e\u{301}\u{301}\u{301}",
+    "日本",
+    "\u{1f469}\u{200d}\u{1f467}",
+    "שלום",
+    "\u{fdfa}",
+    "\r",
+    "\n",
+    "\t",
+    "\x08",
+    "\x7f",
+    "\0",
+    "a word ",
+];
+/// Panes of an incident, and what explains them.
+const PANES: [&str; 16] = [
+    "enter 1",
+    "enter 2",
+    "enter 3",
+    "enter 4",
+    "enter 5",
+    "enter 6",
+    "enter 7",
+    "enter 1 w",
+    "enter 4 w",
+    "enter 5 w",
+    "enter 1 t left",
+    "enter 3 =",
+    "enter 4 b",
+    "enter 4 H",
+    "enter 6 o",
+    "Y",
+];
+
+/// A console whose incident says `text` wherever somebody may write, and nothing else does.
+fn incident_saying(text: &str, (columns, lines): (u16, u16)) -> Console {
+    let mut console = Console::live(columns, lines, "dark");
+    let mut detail = fixture::detail();
+    let incident = &mut detail.incident;
+    incident.timeline = poison_with(&incident.timeline, text);
+    incident.diagnosis.hypotheses = poison_with(&incident.diagnosis.hypotheses, text);
+    incident.diagnosis.not_seen = poison_with(&incident.diagnosis.not_seen, text);
+    incident.grouping = poison_with(&incident.grouping, text);
+    incident.findings = poison_with(&incident.findings, text);
+    incident.path_nodes = poison_with(&incident.path_nodes, text);
+    for plan in &mut detail.plans {
+        *plan = poison_with(plan, text);
+    }
+    console.told(Update::Detail(Box::new(detail)));
+    let mut panels = fixture::panels();
+    panels.traces[0].trace = stormglass::model::TraceId(7);
+    console.told(Update::Panels {
+        incident: CHECKOUT,
+        entity: None,
+        panels: Box::new(poison_with(&panels, text)),
+    });
+    console
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
+
+    /// Whatever an incident says stays within its panes: no escape passes, what the terminal shows is what
+    /// was drawn, and the lines of the chrome above and below are those of an incident that says nothing
+    /// hostile.
+    #[test]
+    fn what_an_incident_says_stays_in_its_panes(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 1..12),
+        size in proptest::sample::select(vec![(60, 20), (80, 24), (130, 40), (200, 60)]),
+        keys in proptest::sample::select(&PANES[..]),
+    ) {
+        let text = pieces.concat();
+        let mut hostile = incident_saying(&text, size);
+        let mut kind = incident_saying("kind", size);
+        for console in [&mut hostile, &mut kind] {
+            console.screen();
+            console.press_and_look(keys);
+            console.answer_recorded(hostile_recording);
+        }
+        let what = format!("{size:?} {keys:?} {text:?}");
+        check(&hostile, &what);
+        let (hostile, kind) = (hostile.screen(), kind.screen());
+        let ends = |screen: &str| {
+            let lines: Vec<String> = screen.lines().map(str::to_owned).collect();
+            (lines.first().cloned(), lines.last().cloned())
+        };
+        assert_eq!(ends(&hostile), ends(&kind), "{what}");
     }
 }
 

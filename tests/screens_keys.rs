@@ -9,7 +9,8 @@ use stormglass::model::{
     Outcome, PastRun, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
 };
 use stormglass::tui::{
-    ACTIONS, Event, Keymap, Overlay, Request, Screen, ScreenWriter, Tab, TerminalOp, Update, draw,
+    ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Tab, TerminalOp,
+    Update, draw,
 };
 
 fn console() -> Console {
@@ -1024,4 +1025,121 @@ fn a_silence_is_ended_by_two_enters() {
     console.press("enter");
     let silence = silence.id;
     assert_eq!(console.commands(), [Command::Expire { silence }]);
+}
+
+#[test]
+fn metrics_are_compared_with_what_was_recorded() {
+    let shows = |console: &Console, words: &str| console.screen().contains(words);
+    let mut console = console();
+    console.press_and_look("enter 4 b b b");
+    let asked: Vec<i64> = console
+        .requests
+        .iter()
+        .filter_map(|request| match request {
+            Request::Recorded { from, to, .. } => Some(to.since(*from)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked.len(), 3, "an hour, a day, a week before");
+    assert!(shows(&console, "a week before: fetching"));
+    console.answer_recorded(fixture::recorded);
+    let screen = console.screen();
+    assert!(screen.contains("- - a week before: "), "{screen}");
+    // Of that time nothing was kept: said, and since when there is something.
+    console.press_and_look("b b");
+    let (from, to) = (fixture::at(-62, 0), fixture::at(-47, 0));
+    console.told(Update::Recorded {
+        incident: CHECKOUT,
+        purpose: Purpose::Before(Back::Hour),
+        recorded: Box::new(stormglass::model::Recorded {
+            kept_from: Some(to.plus_ms(600_000)),
+            read_to: from,
+            lines: Vec::new(),
+            ..fixture::recorded(from, to)
+        }),
+    });
+    let screen = console.screen();
+    assert!(
+        screen.contains("not recorded: the recording goes back"),
+        "{screen}"
+    );
+    console.press_and_look("b b b");
+    assert!(!shows(&console, "before:"));
+}
+
+#[test]
+fn a_moment_that_charts_do_not_reach_is_read_from_the_recording() {
+    let mut console = console();
+    // The charts begin after the moment.
+    let mut panels = fixture::panels();
+    let late = fixture::at(12, 0);
+    for chart in &mut panels.charts {
+        let shift_ms = late.since(chart.times[0]);
+        chart
+            .times
+            .iter_mut()
+            .for_each(|at| *at = at.plus_ms(shift_ms));
+    }
+    console.told(Update::Panels {
+        incident: CHECKOUT,
+        entity: None,
+        panels: Box::new(panels),
+    });
+    console.press_and_look("enter 4 t");
+    assert!(
+        console.screen().contains("No metric of then: fetching"),
+        "{}",
+        console.screen()
+    );
+    console.answer_recorded(|from, to| stormglass::model::Recorded {
+        read_to: to,
+        ..fixture::recorded(from, to)
+    });
+    let screen = console.screen();
+    assert!(screen.contains("from the recording"), "{screen}");
+    // A small step needs no other reading, and what is new of the incident does not lose it.
+    let asked = console.requests.len();
+    console.press_and_look(",");
+    console.told(Update::Detail(Box::new(fixture::detail())));
+    let screen = console.screen();
+    assert!(screen.contains("from the recording"), "{screen}");
+    let recorded = |r: &&Request| matches!(r, Request::Recorded { .. });
+    assert_eq!(console.requests[asked..].iter().filter(recorded).count(), 0);
+}
+
+#[test]
+fn a_trace_is_followed_along_the_timeline_and_left() {
+    let mut console = console();
+    console.press_and_look("enter 6 j o");
+    let screen = console.screen();
+    assert!(screen.contains("Only trace 4bf92f35"), "{screen}");
+    assert!(
+        screen.contains("deploy v812") && !screen.contains("pool in use 100%"),
+        "{screen}"
+    );
+    console.press_and_look("esc");
+    let screen = console.screen();
+    assert!(
+        !screen.contains("Only trace") && screen.contains("pool in use 100%"),
+        "{screen}"
+    );
+    console.press_and_look("3 G o");
+    let screen = console.screen();
+    assert!(
+        screen.contains("Only pg-main") && screen.contains("pool in use 100%"),
+        "{screen}"
+    );
+    assert!(!screen.contains("deploy v812 (ci)"), "{screen}");
+}
+
+#[test]
+fn a_slow_link_is_told_and_a_quick_one_is_not() {
+    let mut console = console();
+    for (ms, words) in [(12, ""), (180, " rtt 200ms"), (2_400, " rtt 2s")] {
+        console.state.feed.round_trip_ms = ms;
+        let screen = console.screen();
+        let header = screen.lines().next().expect("a header");
+        assert_eq!(header.contains("rtt"), !words.is_empty(), "{header}");
+        assert!(header.contains(words), "{header}");
+    }
 }

@@ -5,7 +5,8 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{IncidentDetail, WatchMessage};
 use stormglass::model::{
-    Approval, CHOSEN_BY_A_PERSON, Command, Outcome, Plan, PlanId, PlanState, Risk, RunId, RunPhase,
+    Approval, CHOSEN_BY_A_PERSON, Command, Lane, Outcome, Phase, Plan, PlanId, PlanState, Risk,
+    RunId, RunPhase, TimelineEntry,
 };
 use stormglass::tui::Update;
 
@@ -116,7 +117,48 @@ fn what_still_lasts_after_a_success_is_said() {
     assert!(screen.contains(words), "{screen}");
     detail.incident.impact.alerts_firing = 0;
     tell(&mut console, &detail);
-    assert!(console.screen().contains("nothing while it stays calm"));
+    assert!(
+        console
+            .screen()
+            .contains("closes when quiet for 5m; plan 1 worked, verified")
+    );
+}
+
+/// An open incident beside a plan that worked: when that was seen, and what it waits for.
+#[test]
+fn what_an_incident_waits_for_after_a_success_is_said() {
+    let mut console = console();
+    let mut detail = three_plans();
+    approved(&mut detail.plans[0], 7, PlanState::Succeeded);
+    calm(&mut detail);
+    detail.incident.timeline.push(TimelineEntry {
+        at: fixture::at(11, 30),
+        lane: Lane::Automation,
+        entity: None,
+        text: "plan 1 succeeded: Title 1".into(),
+    });
+    tell(&mut console, &detail);
+    let words = "closes when quiet for 5m; plan 1 worked, verified at 12:11";
+    let screen = console.screen();
+    assert!(screen.contains(words), "{screen}");
+    console.press_and_look("enter 7");
+    let words = "worked, verified at 12:11Z; the incident: closes when quiet for 5m";
+    let screen = console.screen();
+    assert!(screen.contains(words), "{screen}");
+    let created = detail.plans[0].created;
+    let seconds = console.state.clock.second(created);
+    assert!(
+        screen.contains(&format!("it was proposed, at {seconds}:")),
+        "{screen}"
+    );
+    detail.incident.phase = Phase::Mitigated;
+    detail.incident.mitigated = Some(fixture::at(12, 0));
+    tell(&mut console, &detail);
+    let screen = console.screen();
+    assert!(
+        screen.contains("closes at 12:17Z if it stays quiet"),
+        "{screen}"
+    );
 }
 
 #[test]

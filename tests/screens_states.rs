@@ -1,6 +1,5 @@
 //! Every view in every state, at every size, in colour and in mono: what is on its way, empty, old or
-//! cannot be had says so in words. At 80x24 the five screens of a view are one snapshot, to be read
-//! side by side; what each looks like elsewhere is in `screens.rs`.
+//! cannot be had says so in words. The screens of a view in one state are one snapshot.
 
 mod fixture;
 
@@ -173,14 +172,24 @@ fn every_view_says_in_words_what_it_is_in() {
     }
 }
 
+/// One page a view and state, all sizes below each other. What dark and mono show is the same text, as the
+/// test above asserts; which role each part has is in the snapshots of `screens.rs`.
 #[test]
-fn the_five_screens_of_each_view() {
+fn the_screens_of_each_view_and_state() {
     for view in &VIEWS {
-        let mut page = String::new();
         for stage in STAGES {
-            let screen = console(view, stage, SIZES[0], "dark").screen();
-            let _ = writeln!(page, "==== {stage:?}\n{}", screen.trim_end());
+            let mut page = String::new();
+            for size in SIZES {
+                let screen = console(view, stage, size, "dark").screen();
+                let lines = screen.trim_end().lines().map(str::trim_end);
+                let (columns, rows) = size;
+                let _ = writeln!(page, "==== {columns}x{rows}");
+                lines.for_each(|line| {
+                    let _ = writeln!(page, "{line}");
+                });
+            }
+            let stage = format!("{stage:?}").to_lowercase();
+            insta::assert_snapshot!(format!("states_{}_{stage}", view.name), page);
         }
-        insta::assert_snapshot!(format!("states_{}", view.name), page);
     }
 }

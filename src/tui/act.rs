@@ -15,8 +15,8 @@ use super::lanes::{self, Jump};
 use super::link::Request;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
-    Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step, Tab,
-    Writing, has_undo,
+    Approval, Back, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step,
+    Tab, Writing, has_undo,
 };
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
@@ -250,7 +250,9 @@ fn back(state: &mut State) {
     if state.travel.take().is_some() {
         return;
     }
-    if on_timeline && (state.lanes.range.is_some() || state.lanes.from.is_some()) {
+    let lanes = &state.lanes;
+    let is_part = lanes.range.is_some() || lanes.from.is_some() || lanes.along.is_some();
+    if on_timeline && is_part {
         lanes::show_all(state);
         return;
     }
@@ -310,7 +312,8 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::ZoomOut => lanes::zoom(state, lanes::Zoom::Out),
         Action::Bookmark => lanes::bookmark(state),
         Action::NextBookmark => lanes::next(state, lanes::Jump::Bookmark, true),
-        Action::Follow => lanes::next(state, lanes::Jump::SameEntity, true),
+        Action::Follow => lanes::follow(state),
+        Action::Compare | Action::Heatmap => meter(state, action),
         Action::Whole => state.whole = !state.whole,
         Action::Sort => {
             state.list.sort = state.list.sort.next();
@@ -354,6 +357,19 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Redraw => effects.terminal.push(TerminalOp::Redraw),
         Action::Suspend => effects.terminal.push(TerminalOp::Suspend),
         _ => {}
+    }
+}
+
+/// Changes how metrics are shown, and goes there.
+fn meter(state: &mut State, action: Action) {
+    let metering = &mut state.metering;
+    if action == Action::Heatmap {
+        metering.heat = !metering.heat;
+    } else {
+        metering.before = Back::next(metering.before);
+    }
+    if matches!(state.place.screen, Screen::Incident(_)) {
+        tab(state, Tab::Metrics);
     }
 }
 

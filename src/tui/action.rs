@@ -60,6 +60,8 @@ pub enum Action {
     Bookmark,
     NextBookmark,
     Follow,
+    Compare,
+    Heatmap,
     Whole,
     Copy,
     Redraw,
@@ -133,7 +135,7 @@ use Scope::{Incident, Move, Plan, View};
 
 /// Every action, in the order of the enum.
 #[rustfmt::skip]
-pub const ACTIONS: [ActionRow; 77] = [
+pub const ACTIONS: [ActionRow; 79] = [
     row(A::Down, "down", "move", "Next row", Move),
     row(A::Up, "up", "move", "Previous row", Move),
     row(A::Top, "top", "top", "First row", Move),
@@ -188,7 +190,9 @@ pub const ACTIONS: [ActionRow; 77] = [
     row(A::ZoomOut, "zoom-out", "wider", "Twice the time around this entry", View),
     row(A::Bookmark, "bookmark", "bookmark", "Mark this entry of the timeline, or not", View),
     row(A::NextBookmark, "next-bookmark", "bookmark", "Next entry that you marked", View),
-    row(A::Follow, "follow", "follow", "Next entry about the same entity", View),
+    row(A::Follow, "follow", "follow", "Next entry about this; on a trace, only it", View),
+    row(A::Compare, "compare", "before", "Metrics beside an hour, a day, a week before", View),
+    row(A::Heatmap, "heatmap", "heatmap", "How long requests took, as a heatmap", View),
     row(A::Whole, "whole", "whole", "This pane on the whole screen, or not", View),
     row(A::Copy, "copy", "copy", "Copy the row to your clipboard", View),
     row(A::Redraw, "redraw", "redraw", "Draw the whole screen again", View),

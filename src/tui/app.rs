@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +25,7 @@ use super::screen::ScreenWriter;
 use super::session::Session;
 use super::state::State;
 use super::terminal::Terminal;
-use super::theme::{Theme, ThemeError};
+use super::theme::{Role, Theme, ThemeError};
 use super::transport;
 use super::update::{Effects, Event, TerminalOp, Urgency, update};
 use super::view::draw;
@@ -385,7 +386,22 @@ impl App {
         for operation in operations {
             self.operate(operation, terminal)?;
         }
+        self.keep_bookmarks();
         Ok(())
+    }
+
+    /// Keeps what was marked as soon as it is, so that a lost connection does not lose it.
+    fn keep_bookmarks(&mut self) {
+        let state = &mut self.state;
+        let (true, Some(view)) = (state.lanes.unsaved, &state.feed.view) else {
+            return;
+        };
+        state.lanes.unsaved = false;
+        let (name, at) = (view.environment.clone(), view.at);
+        if let Err(why) = state.session.mark(&name, &state.lanes.bookmarks, at) {
+            let text = format!("Marked until you leave: it cannot be kept ({why}).");
+            state.tell(Role::Warn, &text);
+        }
     }
 
     fn operate(&mut self, operation: TerminalOp, terminal: &mut Terminal) -> Result<(), TuiError> {
@@ -453,6 +469,8 @@ impl App {
     }
 
     fn draw(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
+        let round_trip_ms = self.link.round_trip_ms.load(Ordering::Relaxed);
+        self.state.feed.round_trip_ms = round_trip_ms;
         let state = &self.state;
         let bytes = self.screen.frame(|buf| draw(state, buf));
         terminal.write(bytes.as_bytes())?;

@@ -77,6 +77,15 @@ impl Scale {
         Self { low, high }
     }
 
+    /// Covers these values too.
+    pub(super) fn with(self, values: &[(Time, f32)]) -> Self {
+        let finite = || values.iter().map(|(_, v)| *v).filter(|v| v.is_finite());
+        Self {
+            low: finite().fold(self.low, f32::min),
+            high: finite().fold(self.high, f32::max),
+        }
+    }
+
     fn dot(self, value: f32, dots: usize) -> usize {
         let share = (value - self.low) / (self.high - self.low);
         (share.clamp(0.0, 1.0) * (dots - 1) as f32).round() as usize
@@ -90,19 +99,40 @@ fn points(len: usize, columns: usize, x: usize) -> std::ops::Range<usize> {
     from.min(len)..to.min(len)
 }
 
-/// Draws a chart's line, band and marks onto the whole canvas; what was odd is over since `until`, if it is.
-pub(super) fn draw(chart: &Chart, until: Option<Time>, scale: Scale, canvas: &mut Canvas<'_>) {
+/// Draws a chart's line, band and marks onto the whole canvas; what was odd is over since `until`, if it
+/// is. `before` is a line to compare with, drawn in dashes, at the times of the chart.
+pub(super) fn draw(
+    chart: &Chart,
+    until: Option<Time>,
+    before: &[(Time, f32)],
+    scale: Scale,
+    canvas: &mut Canvas<'_>,
+) {
     let (columns, rows) = (canvas.width(), canvas.height());
     if columns == 0 || rows == 0 || chart.values.is_empty() {
         return;
     }
     let (mut line, mut band) = (Dots::new(columns, rows), Dots::new(columns, rows));
     plot(chart, scale, &mut line, &mut band);
+    let mut earlier = Dots::new(columns, rows);
+    plot_earlier(chart, before, scale, &mut earlier);
     let abnormal = abnormal_column(chart, columns);
     let over = until.map_or(columns, |until| column_of(chart, until, columns));
     for column in 0..columns {
         for row in 0..rows {
             let (on_line, in_band) = (line.at(column, row), band.at(column, row));
+            // Dashes, so that it is told from the line and from the band without colour.
+            let dash = if column % 2 == 0 {
+                earlier.at(column, row)
+            } else {
+                0
+            };
+            if on_line == 0 && dash != 0 {
+                let glyph = char::from_u32(glyph::BRAILLE + dash);
+                let glyph = glyph.filter(|_| !canvas.is_ascii()).unwrap_or('-');
+                canvas.dot(column, row, Role::Muted, glyph);
+                continue;
+            }
             let role = if on_line == 0 {
                 Role::Band
             } else if abnormal.is_some_and(|from| (from..=over).contains(&column)) {
@@ -154,6 +184,21 @@ fn plot(chart: &Chart, scale: Scale, line: &mut Dots, band: &mut Dots) {
                 }
             }
         }
+    }
+}
+
+/// The line to compare with, where the chart has a time for it.
+fn plot_earlier(chart: &Chart, before: &[(Time, f32)], scale: Scale, dots: &mut Dots) {
+    let (across, down) = (dots.width * DOTS.0, dots.height * DOTS.1);
+    let (Some(from), Some(to)) = (chart.times.first(), chart.times.last()) else {
+        return;
+    };
+    let mut last: Option<(usize, usize)> = None;
+    let within = |(at, value): &&(Time, f32)| (from..=to).contains(&at) && value.is_finite();
+    for (at, value) in before.iter().filter(within) {
+        let here = (column_of(chart, *at, across), scale.dot(*value, down));
+        join(dots, last.unwrap_or(here), here);
+        last = Some(here);
     }
 }
 

@@ -454,8 +454,7 @@ fn pane_text(state: &State) -> Option<String> {
             logs.get(at(logs.len()))?.sample.to_string()
         }
         Tab::Traces => {
-            let traces = &state.panels()?.traces;
-            format!("{:032x}", traces.first()?.trace.0)
+            format!("{:032x}", super::view::trace_here(state)?.trace.0)
         }
         Tab::Actions => {
             let plan = state.plan()?;

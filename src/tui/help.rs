@@ -167,7 +167,7 @@ const PATH: [Word; 8] = [
     ("inferred", "guessed from signals that move together"),
 ];
 
-const METRICS: [Word; 6] = [
+const METRICS: [Word; 9] = [
     (
         "\u{25b4} 4.2s",
         "outside what was expected; on a chart, from here on",
@@ -180,6 +180,18 @@ const METRICS: [Word; 6] = [
         "a change; the last is named under the chart",
     ),
     ("TREND", "the whole time shown, in a few cells"),
+    (
+        "WEEK BEFORE",
+        "the value at this time then; the dashes on the chart",
+    ),
+    (
+        "heatmap",
+        "how many requests took how long: slow ones above",
+    ),
+    (
+        "recording",
+        "older than the engine holds; without what was expected",
+    ),
 ];
 
 const LOGS: [Word; 4] = [

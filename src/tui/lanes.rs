@@ -1,9 +1,10 @@
 //! Moving in time: along the timeline, to a part of it, and back to how an incident was.
 
-use crate::model::{Lane, Time, TimelineEntry};
+use crate::model::{EntityId, Lane, SafeText, Time, TimelineEntry};
 
 use super::action::Action;
-use super::state::{STEP_MS, Screen, State, Tab};
+use super::session::BOOKMARKS_MAX;
+use super::state::{Along, STEP_MS, Screen, State, Tab};
 use super::theme::Role;
 use super::update::open;
 use super::view::timeline_entries;
@@ -36,8 +37,12 @@ pub(super) enum Jump {
 /// Whether an operator marked an entry.
 pub(super) fn is_marked(state: &State, entry: &TimelineEntry) -> bool {
     state.looked_at().is_some_and(|id| {
+        // Entries are few and bookmarks fewer: the next of this time and what follows it.
         let mut of = state.lanes.bookmarks.range((id, entry.at, "".into())..);
-        of.any(|(other, at, text)| *other == id && *at == entry.at && *text == entry.text)
+        let same = |at: &Time| *at == entry.at;
+        of.by_ref()
+            .take_while(|(other, at, _)| *other == id && same(at))
+            .any(|(_, _, text)| *text == entry.text)
     })
 }
 
@@ -95,7 +100,7 @@ fn show(state: &mut State, range: Option<(Time, Time)>) {
 
 /// Shows all of it again.
 pub(super) fn show_all(state: &mut State) {
-    state.lanes.from = None;
+    (state.lanes.from, state.lanes.along) = (None, None);
     show(state, None);
 }
 
@@ -151,9 +156,47 @@ pub(super) fn bookmark(state: &mut State) {
         );
     };
     let entry = (id, at, text);
-    if !state.lanes.bookmarks.remove(&entry) {
-        state.lanes.bookmarks.insert(entry);
+    let lanes = &mut state.lanes;
+    if !lanes.bookmarks.remove(&entry) {
+        lanes.bookmarks.insert(entry);
+        // The oldest incident's make room: people go back to the latest.
+        while lanes.bookmarks.len() > BOOKMARKS_MAX {
+            lanes.bookmarks.pop_first();
+        }
     }
+    lanes.unsaved = true;
+}
+
+/// From a trace to what the timeline tells of the entities it went through, from a node of the path to what
+/// it tells of that; elsewhere to the next entry about the same entity.
+pub(super) fn follow(state: &mut State) {
+    let Screen::Incident(id) = state.place.screen else {
+        return state.tell(Role::Muted, "Open an incident first.");
+    };
+    let along = match state.place.tab {
+        Tab::Traces => super::view::trace_here(state).map(|trace| Along {
+            name: SafeText::new(&format!("trace {:032x}", trace.trace.0)),
+            entities: trace.spans.iter().map(|s| s.entity.clone()).collect(),
+        }),
+        Tab::Path => node_here(state).map(|entity| Along {
+            name: SafeText::new(entity.name()),
+            entities: [entity].into(),
+        }),
+        _ => return next(state, Jump::SameEntity, true),
+    };
+    if along.is_none() {
+        return state.tell(Role::Muted, "There is nothing to follow here.");
+    }
+    state.lanes.along = along;
+    open(state, id, Tab::Timeline);
+    state.cursor_mut(Tab::Timeline).set(0);
+}
+
+/// The entity under the cursor of the path.
+fn node_here(state: &State) -> Option<EntityId> {
+    let rows = super::view::path_rows(&state.detail()?.incident);
+    let row = rows.get(state.cursor(Tab::Path).at(rows.len()))?;
+    Some(row.entity.clone())
 }
 
 /// Goes to the past of the incident on screen, along it, or back to now.

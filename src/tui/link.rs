@@ -3,12 +3,17 @@
 //! The console's state knows only these two enums, so a test feeds updates and reads requests, and
 //! the transport lives elsewhere.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
 use tokio::sync::mpsc;
 
 use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
-    Command, EntityId, IncidentId, LabelFilter, SeriesId, SilencePreview, Time, WhyAnswer,
+    Command, EntityId, IncidentId, LabelFilter, Recorded, SeriesId, SilencePreview, Time, WhyAnswer,
 };
+
+use super::state::Purpose;
 
 /// Updates waiting for the console; when full the transport waits, and the daemon's outbox for this
 /// console overflows into a fresh snapshot.
@@ -29,6 +34,17 @@ pub enum Request {
         incident: IncidentId,
         /// Narrowed to this entity.
         entity: Option<EntityId>,
+    },
+    /// What the flight recorder kept of an incident.
+    Recorded {
+        /// Which incident.
+        incident: IncidentId,
+        /// What it is for.
+        purpose: Purpose,
+        /// From when.
+        from: Time,
+        /// Until when.
+        to: Time,
     },
     /// A page of alerts.
     Alerts {
@@ -79,6 +95,15 @@ pub enum Update {
         /// What was asked for.
         panels: Box<Panels>,
     },
+    /// Answer to [`Request::Recorded`].
+    Recorded {
+        /// Which incident.
+        incident: IncidentId,
+        /// As asked for.
+        purpose: Purpose,
+        /// What was asked for.
+        recorded: Box<Recorded>,
+    },
     /// Answer to [`Request::Alerts`].
     Alerts {
         /// As asked for.
@@ -125,6 +150,8 @@ pub struct Link {
     pub updates: mpsc::Receiver<Update>,
     /// What it asks for.
     pub requests: mpsc::Sender<Request>,
+    /// How long the daemon took to answer of late, in milliseconds; 0 until it has.
+    pub round_trip_ms: Arc<AtomicU32>,
 }
 
 /// The transport's end of the door.
@@ -134,6 +161,8 @@ pub struct FarEnd {
     pub updates: mpsc::Sender<Update>,
     /// What the console asks for.
     pub requests: mpsc::Receiver<Request>,
+    /// Where the transport notes how long an answer took, in milliseconds.
+    pub round_trip_ms: Arc<AtomicU32>,
 }
 
 impl Link {
@@ -141,10 +170,17 @@ impl Link {
     pub fn pair() -> (Self, FarEnd) {
         let (tell, updates) = mpsc::channel(UPDATES_MAX);
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let round_trip_ms = Arc::new(AtomicU32::new(0));
         let far = FarEnd {
             updates: tell,
             requests: asked,
+            round_trip_ms: Arc::clone(&round_trip_ms),
         };
-        (Self { updates, requests }, far)
+        let link = Self {
+            updates,
+            requests,
+            round_trip_ms,
+        };
+        (link, far)
     }
 }

@@ -1,7 +1,9 @@
 //! Speaks the API for the console: one task for the watch stream, one for each request in flight.
 //! Whatever fails is told in words; the watch tries again by itself, a command never does.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
@@ -30,7 +32,9 @@ pub async fn serve(client: Client, mut far: FarEnd) {
         while in_flight.len() >= IN_FLIGHT_MAX {
             in_flight.join_next().await;
         }
-        in_flight.spawn(answer(client.clone(), request, far.updates.clone()));
+        let round_trip_ms = Arc::clone(&far.round_trip_ms);
+        let asked = answer(client.clone(), request, far.updates.clone(), round_trip_ms);
+        in_flight.spawn(asked);
     }
     watch.abort();
 }
@@ -66,13 +70,25 @@ async fn follow(
     Ok(())
 }
 
-async fn answer(client: Client, request: Request, updates: Sender<Update>) {
+async fn answer(
+    client: Client,
+    request: Request,
+    updates: Sender<Update>,
+    round_trip_ms: Arc<AtomicU32>,
+) {
+    let asked = Instant::now();
+    // An incident is small and at hand: how long it takes is the link's doing.
+    let tells_of_the_link = matches!(request, Request::Detail(_));
     let update = ask(&client, &request)
         .await
         .unwrap_or_else(|error| Update::Failed {
             request: Box::new(request),
             why: error.to_string(),
         });
+    if tells_of_the_link && matches!(update, Update::Detail(_)) {
+        let took_ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
+        round_trip_ms.store(took_ms, Ordering::Relaxed);
+    }
     // A console that has gone needs no answer.
     let _ = updates.send(update).await;
 }
@@ -87,6 +103,20 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
             incident: *incident,
             entity: entity.clone(),
             panels: Box::new(client.panels(*incident, entity.as_ref()).await?),
+        },
+        Request::Recorded {
+            incident,
+            purpose,
+            from,
+            to,
+        } => Update::Recorded {
+            incident: *incident,
+            purpose: *purpose,
+            recorded: Box::new(
+                client
+                    .recorded(*incident, (*from, *to), purpose.part())
+                    .await?,
+            ),
         },
         Request::Alerts { after } => Update::Alerts {
             after: after.clone(),

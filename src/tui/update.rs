@@ -10,7 +10,7 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
 use super::route::Route;
-use super::state::{Overlay, Screen, State, Step, Tab};
+use super::state::{Overlay, Purpose, Screen, State, Step, Tab};
 use super::theme::Role;
 
 /// Rows a turn of the mouse wheel moves.
@@ -137,6 +137,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
         Update::Lost { why } => {
             state.feed.lost = Some(SafeText::new(&why));
             state.details.reconnect();
+            state.records.reconnect();
             state.alerts.in_flight = false;
         }
         Update::Watch(message) => watch(state, message, effects),
@@ -156,6 +157,17 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
                 effects.urgency = Urgency::Now;
             }
             state.details.put_panels(incident, entity, panels);
+        }
+        Update::Recorded {
+            incident,
+            purpose,
+            recorded,
+        } => {
+            effects.urgency = Urgency::Now;
+            state.records.put(purpose, incident, recorded);
+            if let (Purpose::Then, Some(at)) = (purpose, state.travel.as_ref().map(|t| t.at)) {
+                state.travel_to(at);
+            }
         }
         Update::Alerts { after, page } => {
             effects.urgency = Urgency::Now;
@@ -227,13 +239,12 @@ fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
 /// With the first view: what changed since the operator last looked, and the view asked for.
 fn begin(state: &mut State, effects: &mut Effects) {
     refresh(state);
-    let environment = state
-        .feed
-        .view
-        .as_ref()
-        .map(|view| view.environment.clone());
-    if let Some(looked) = environment.and_then(|name| state.session.looked(&name)) {
-        state.since_looked(looked);
+    let view = state.feed.view.as_ref();
+    if let Some(name) = view.map(|view| view.environment.clone()) {
+        state.lanes.bookmarks = state.session.bookmarks(&name);
+        if let Some(looked) = state.session.looked(&name) {
+            state.since_looked(looked);
+        }
     }
     let Some(text) = state.go_first.take() else {
         return;
@@ -292,6 +303,7 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
         Request::Why { .. } | Request::Preview { .. } => {
             state.tell(Role::Crit, &format!("The engine did not answer: {why}"));
         }
+        Request::Recorded { purpose, .. } => state.records.fail(*purpose, why),
         Request::Runbooks { .. } => {
             state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));
         }
@@ -330,6 +342,7 @@ fn fetch(state: &mut State, effects: &mut Effects) {
     let now = state.now;
     let wanted = state.details.wanted(id, revision, panels, lasting, now);
     effects.requests.extend(wanted);
+    effects.requests.extend(state.recorded_wanted(id));
 }
 
 /// Asks for the first or the next page of alerts, if there is one and it is not on its way.

@@ -7,22 +7,23 @@ mod details;
 mod list;
 mod overlay;
 mod plans;
+mod records;
 mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View, WatchMessage};
 use crate::model::{
-    FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
+    EntityId, FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
 
 use super::filter::Filter;
 use super::format::Clock;
 use super::key::Key;
 use super::keymap::Keymap;
-use super::link::Update;
+use super::link::{Request, Update};
 use super::paint::Look;
-use super::session::Session;
+use super::session::{Bookmarks, Session};
 use super::theme::Role;
 
 pub use cursor::{Cursor, Step};
@@ -32,8 +33,10 @@ pub use overlay::{
     Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
 pub use plans::{
-    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
+    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, last_told,
+    to_undo,
 };
+pub use records::{Back, Metering, Purpose, Records};
 pub use travel::{STEP_MS, Travel};
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
@@ -104,6 +107,8 @@ pub struct Feed {
     pub frozen: Option<Box<View>>,
     /// Rows changed since it is held still.
     pub missed: u64,
+    /// How long the daemon took to answer of late, in milliseconds.
+    pub round_trip_ms: u32,
 }
 
 /// Where the operator is, and where they were.
@@ -141,8 +146,21 @@ pub struct Lanes {
     pub range: Option<(Time, Time)>,
     /// Where a range was begun.
     pub from: Option<Time>,
+    /// Only entries about this, if something is followed.
+    pub along: Option<Along>,
     /// Entries marked: when, and what they say.
-    pub bookmarks: BTreeSet<(IncidentId, Time, Box<str>)>,
+    pub bookmarks: Bookmarks,
+    /// Bookmarks changed since they were kept.
+    pub unsaved: bool,
+}
+
+/// A trace, or an entity, that is followed along the timeline.
+#[derive(Clone, Debug)]
+pub struct Along {
+    /// Which.
+    pub name: SafeText,
+    /// What a trace went through; the entity itself.
+    pub entities: BTreeSet<EntityId>,
 }
 
 /// A line for the operator above the footer.
@@ -178,6 +196,10 @@ pub struct State {
     pub travel: Option<Travel>,
     /// What is shown of the timeline, and entries marked on it.
     pub lanes: Lanes,
+    /// How the metrics pane shows what it shows.
+    pub metering: Metering,
+    /// What the flight recorder told.
+    pub records: Records,
     /// Whether the pane with the keys has the whole screen.
     pub whole: bool,
     /// What this operator said of findings since the console began.
@@ -337,6 +359,8 @@ impl State {
             sources: Cursor::default(),
             travel: None,
             lanes: Lanes::default(),
+            metering: Metering::default(),
+            records: Records::default(),
             whole: false,
             opinions: BTreeMap::new(),
             runbooks: None,
@@ -423,7 +447,14 @@ impl State {
         let present = self.feed.shown().map_or(self.now, |view| view.at);
         let (first, last) = travel::extent(&detail.incident, present);
         let at = at.clamp(first, last);
-        let travel = Travel::to(at, detail, self.details.panels(id), self.row(id));
+        let mut travel = Travel::to(at, detail, self.details.panels(id), self.row(id));
+        if let (true, Some(recorded), Some(now)) = (
+            travel.is_beyond(self.details.panels(id)),
+            self.records.get(Purpose::Then, id),
+            self.details.panels(id),
+        ) {
+            travel.take_recorded(recorded, now);
+        }
         self.travel = Some(travel);
     }
 
@@ -453,6 +484,29 @@ impl State {
             Some(travel) => travel.panels(),
             None => self.details.panels(id),
         }
+    }
+
+    /// What to ask the flight recorder for, so that what is on screen is complete.
+    pub fn recorded_wanted(&mut self, id: IncidentId) -> Vec<Request> {
+        let Some(panels) = self.details.panels(id) else {
+            return Vec::new();
+        };
+        let mut wanted: Vec<(Purpose, (Time, Time))> = Vec::new();
+        if let Some(travel) = self.travelled(id).filter(|t| t.is_beyond(Some(panels))) {
+            wanted.push((Purpose::Then, travel.stretch()));
+        } else if let (true, Some((from, to))) = (self.shows(Tab::Metrics), extent(panels)) {
+            let Metering { before, heat } = self.metering;
+            if let Some(back) = before {
+                let earlier = |at: Time| at.plus_ms(-back.ms());
+                wanted.push((Purpose::Before(back), (earlier(from), earlier(to))));
+            }
+            if heat {
+                wanted.push((Purpose::Heat, (from, to)));
+            }
+        }
+        let now = self.now;
+        let ask = |(purpose, stretch)| self.records.wanted(purpose, id, stretch, now);
+        wanted.into_iter().filter_map(ask).collect()
     }
 
     /// Whether a pane is on screen.
@@ -517,7 +571,7 @@ impl State {
         if looked_at.is_some() && looked_at != self.cursors_of {
             self.cursors = cursors();
             self.cursors_of = looked_at;
-            (self.lanes.range, self.lanes.from) = (None, None);
+            (self.lanes.range, self.lanes.from, self.lanes.along) = (None, None, None);
         }
     }
 
@@ -589,6 +643,14 @@ impl State {
     pub fn deadline(&self) -> Option<Time> {
         self.list.settles_at()
     }
+}
+
+/// The time that charts cover.
+pub fn extent(panels: &Panels) -> Option<(Time, Time)> {
+    let firsts = panels.charts.iter().filter_map(|chart| chart.times.first());
+    let lasts = panels.charts.iter().filter_map(|chart| chart.times.last());
+    let (from, to) = (*firsts.min()?, *lasts.max()?);
+    (to > from).then_some((from, to))
 }
 
 /// Cursors of an incident just opened: the timeline follows its end.

@@ -2,7 +2,7 @@
 //! what of one can be taken back. It never decides: the engine has the last word.
 
 use crate::api::IncidentDetail;
-use crate::model::{Check, Outcome, Phase, Plan, PlanState, RunPhase, Time};
+use crate::model::{Check, Outcome, Phase, Plan, PlanState, RunPhase, Time, TimelineEntry};
 use crate::tui::theme::Role;
 
 /// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
@@ -48,6 +48,18 @@ pub fn by_urgency(detail: &IncidentDetail) -> Vec<&Plan> {
 pub fn healed_by(detail: &IncidentDetail) -> Option<&Plan> {
     let last = last_tried(&detail.plans)?;
     (last.state == PlanState::Succeeded && !hurts(detail, last)).then_some(last)
+}
+
+/// The last that the timeline tells of a plan.
+pub fn last_told<'a>(timeline: &'a [TimelineEntry], plan: &Plan) -> Option<&'a TimelineEntry> {
+    let name = plan.id.to_string();
+    timeline.iter().rev().find(|entry| {
+        let mut after = entry.text.match_indices(&name);
+        after.any(|(at, name)| {
+            let rest = entry.text[at + name.len()..].chars().next();
+            !rest.is_some_and(|c| c.is_ascii_digit())
+        })
+    })
 }
 
 /// The plan that was tried last and did not help, until another one does.

@@ -6,12 +6,18 @@
 
 use crate::api::{IncidentDetail, Panels};
 use crate::model::{
-    Chart, Finding, Health, Incident, IncidentId, IncidentRow, Lane, LogGroup, Phase, Plan,
-    PlanState, Time,
+    Chart, ChartMark, Finding, Health, Incident, IncidentId, IncidentRow, Lane, LogGroup, Phase,
+    Plan, PlanState, Recorded, Time,
 };
 
 /// A step in time, in milliseconds.
 pub const STEP_MS: i64 = 15_000;
+
+/// Charts that reach back less than this before a moment say little of it, in milliseconds.
+const REACH_MS_MIN: i64 = 5 * 60_000;
+/// What is read of the recording around a moment: before it, and after it at least, in milliseconds.
+const BEHIND_MS: i64 = 60 * 60_000;
+const AHEAD_MS: i64 = 10 * 60_000;
 
 /// The moment looked at, and the incident as it was then.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub struct Travel {
     detail: Box<IncidentDetail>,
     panels: Option<Box<Panels>>,
     row: Option<IncidentRow>,
+    /// Whether the panes show what was recorded; else what the engine still holds.
+    is_recorded: bool,
 }
 
 impl Travel {
@@ -41,7 +49,72 @@ impl Travel {
             row,
             detail: Box::new(detail),
             panels: panels.map(|panels| Box::new(panels_at(panels, at))),
+            is_recorded: false,
         }
+    }
+
+    /// Whether the charts held do not reach so far back that they say anything of this moment.
+    pub fn is_beyond(&self, panels: Option<&Panels>) -> bool {
+        let held = panels.and_then(super::extent);
+        held.is_some_and(|(from, _)| self.at < from.plus_ms(REACH_MS_MIN))
+    }
+
+    /// What to read of the recording: what led to this moment, and some of what followed, so that a step
+    /// further needs no other reading.
+    pub fn stretch(&self) -> (Time, Time) {
+        // In whole steps, so that a small step asks for the same.
+        let middle = Time::from_ms(self.at.ms() / AHEAD_MS * AHEAD_MS);
+        (middle.plus_ms(-BEHIND_MS), middle.plus_ms(2 * AHEAD_MS))
+    }
+
+    /// Shows what was recorded of that time: charts of the series held now, without a band, for what was
+    /// expected then is not kept.
+    pub fn take_recorded(&mut self, recorded: &Recorded, now: &Panels) {
+        if !(recorded.from..=recorded.read_to).contains(&self.at) {
+            return;
+        }
+        let at = self.at;
+        let line = |chart: &Chart| recorded.lines.iter().find(|l| l.series == chart.series);
+        let charts = now.charts.iter().filter_map(|chart| {
+            let line = line(chart)?;
+            let then = Chart {
+                times: line.times.clone(),
+                values: line.values.clone(),
+                low: Vec::new(),
+                high: Vec::new(),
+                abnormal_since: chart.abnormal_since.filter(|since| *since <= at),
+                marks: self.marks(chart, recorded.from),
+                ..chart.clone()
+            };
+            Some(then)
+        });
+        let panels = Panels {
+            charts: charts.collect(),
+            logs: recorded.logs.clone(),
+            traces: recorded.traces.clone(),
+        };
+        self.panels = Some(Box::new(panels_at(&panels, at)));
+        self.is_recorded = true;
+    }
+
+    /// Whether the panes show what was recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
+    /// Changes and alerts of a chart's entity since `from`.
+    fn marks(&self, chart: &Chart, from: Time) -> Vec<ChartMark> {
+        let entries = self.detail.incident.timeline.iter().filter(|entry| {
+            matches!(entry.lane, Lane::Change | Lane::Alert)
+                && entry.entity.as_ref() == Some(&chart.entity)
+                && entry.at >= from
+        });
+        let mark = |entry: &crate::model::TimelineEntry| ChartMark {
+            at: entry.at,
+            lane: entry.lane,
+            text: entry.text.clone(),
+        };
+        entries.map(mark).collect()
     }
 
     /// The incident then.
@@ -156,15 +229,7 @@ fn phase_at(incident: &Incident, owned: bool) -> Phase {
 
 /// Where a plan was: as it is now once the timeline tells no more of it, else waiting or running.
 fn state_at(plan: &Plan, timeline: &[crate::model::TimelineEntry], at: Time) -> PlanState {
-    let name = plan.id.to_string();
-    let told = timeline.iter().rev().find(|entry| {
-        let mut after = entry.text.match_indices(&name);
-        after.any(|(at, name)| {
-            let rest = entry.text[at + name.len()..].chars().next();
-            !rest.is_some_and(|c| c.is_ascii_digit())
-        })
-    });
-    match told {
+    match super::plans::last_told(timeline, plan) {
         Some(last) if last.at <= at => plan.state.clone(),
         _ if plan.approvals.len() < plan.approvals_needed as usize => PlanState::Proposed,
         Some(_) => PlanState::Running { step: 0 },

@@ -12,7 +12,7 @@ use crate::tui::state::{State, Tab, by_urgency};
 use crate::tui::theme::Role;
 
 use super::approval;
-use super::headline::{expiry, risk_role, standing};
+use super::headline::{expiry, risk_role, standing, verified};
 
 /// Cells of the columns of the list.
 const ID: usize = 8;
@@ -26,8 +26,8 @@ pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'
     let plans = by_urgency(detail);
     if plans.is_empty() {
         let keys = state.keymap.keys(Key::Propose).unwrap_or_default();
-        let text = format!(" No plan fits. {keys} chooses a runbook by hand.");
-        return canvas.row(0, &Row::new().put(Role::Muted, text));
+        let text = format!("No plan fits. {keys} chooses a runbook by hand.");
+        return super::nothing(canvas, &text);
     }
     canvas.row(0, &heading());
     let cursor = state.cursor(Tab::Actions);
@@ -89,13 +89,19 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
             state.keymap.keys(Key::Approve).unwrap_or_default(),
             plan.id
         )
+    } else if plan.state == PlanState::Succeeded {
+        state
+            .detail()
+            .map_or(words, |detail| verified(state, detail, plan))
     } else {
         words
     };
     labelled(&mut rows, "now", role, &now, width);
-    for (at, reason) in plan.because.iter().enumerate() {
-        let label = if at == 0 { "why" } else { "" };
-        labelled(&mut rows, label, Role::Body, reason, width);
+    // What was true then may not be any more: it is said of when it is.
+    let then = format!("it was proposed, at {}:", state.clock.second(plan.created));
+    labelled(&mut rows, "why", Role::Muted, &then, width);
+    for reason in &plan.because {
+        labelled(&mut rows, "", Role::Body, reason, width);
     }
     for (at, check) in plan.preconditions.iter().enumerate() {
         step(

@@ -20,6 +20,8 @@ const PENDING_CELLS: usize = 6;
 const TABS_WIDTH: usize = 69;
 /// Cells of the sign between the parts of the header.
 const SEPARATOR_CELLS: usize = 3;
+/// A round trip from which it is told, in milliseconds: what is fetched is seen to be late.
+const SLOW_MS: u32 = 100;
 /// Cells of the name of the environment when the header is full.
 const ENVIRONMENT_CELLS: usize = 12;
 
@@ -93,10 +95,25 @@ fn freshness(state: &State, row: Row) -> Row {
         (Some(ms), Some(_)) => row.put(Role::Stale, format!(" LOST {} ", format::age(ms))),
         (Some(ms), None) => row.put(Role::Stale, format!(" STALE {} ", format::age(ms))),
         (None, _) => match state.mode() {
-            Mode::Live => row.put(Role::Ok, "LIVE ").put(Role::Header, clock),
+            Mode::Live => {
+                let row = row.put(Role::Ok, "LIVE ").put(Role::Header, clock);
+                match state.feed.round_trip_ms {
+                    0..SLOW_MS => row,
+                    ms => row.put(Role::Muted, format!(" rtt {}", rounded(ms))),
+                }
+            }
             Mode::Learning => row.put(Role::Stale, format!(" LEARNING {clock} ")),
             Mode::Replay { until } => row.put(Role::Stale, replayed(state, until)),
         },
+    }
+}
+
+/// A round trip to a digit or two, so that it does not change with every answer.
+fn rounded(ms: u32) -> String {
+    if ms < 1_000 {
+        format!("{}ms", (ms + 25) / 50 * 50)
+    } else {
+        format!("{}s", (ms + 500) / 1_000)
     }
 }
 

@@ -3,14 +3,16 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
+use crate::model::{
+    Incident, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time,
+};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Ending, State, did_not_help, ending, headline, healed_by};
+use crate::tui::state::{Ending, State, did_not_help, ending, headline, healed_by, last_told};
 use crate::tui::theme::Role;
 
 /// Lines taken without what was tried in vain, and the most that takes.
@@ -227,9 +229,14 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     // Where nothing can be decided no key is promised.
     let view = state.feed.shown();
     let reads = view.is_some_and(|view| act::only_reads(state, view).is_some());
+    // Until it is here, nothing wrong is said of a plan that the row tells of.
+    if let (None, Some((plan, standing))) = (detail, &row.plan) {
+        let text = format!("{plan} {standing}: being fetched");
+        return line.put(Role::Automation, text);
+    }
     let Some((detail, plan)) = detail.and_then(|detail| Some((detail, headline(detail)?))) else {
         return if reads {
-            nobody_asks(row, line)
+            nobody_asks(state, row, line)
         } else {
             without_plan(state, row, line, false)
         };
@@ -268,15 +275,15 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             let line = if calm && is_open && !lasts.is_empty() {
                 line.put(Role::Warn, format!("watch: {lasts}"))
             } else if calm && is_open {
-                line.put(Role::Ok, "nothing while it stays calm")
+                line.put(Role::Ok, awaited(state, &detail.incident))
             } else if reads {
-                nobody_asks(row, line)
+                nobody_asks(state, row, line)
             } else {
                 without_plan(state, row, line, true)
             };
-            line.join(last(calm, plan))
+            line.join(last(state, calm, plan))
         }
-        _ if plan.state.is_final() && reads => nobody_asks(row, line),
+        _ if plan.state.is_final() && reads => nobody_asks(state, row, line),
         _ if plan.state.is_final() => without_plan(state, row, line, true),
         _ => {
             let (role, words) = standing(state, plan);
@@ -308,29 +315,73 @@ fn still_lasts(detail: &IncidentDetail) -> String {
     })
 }
 
+/// What ends an incident in which nothing hurts any more. An open incident beside a plan that worked
+/// looks like a contradiction unless it is said what it waits for.
+fn awaited(state: &State, incident: &Incident) -> String {
+    let quiet_ms = state.feed.shown().map_or(0, |view| view.closes_after_s);
+    let quiet_ms = i64::from(quiet_ms) * 1_000;
+    match (incident.phase, incident.mitigated) {
+        (Phase::Resolved, _) => "it is over".to_owned(),
+        (_, _) if quiet_ms == 0 => "closes once it stays quiet".to_owned(),
+        (Phase::Mitigated, Some(at)) => {
+            let at = state.clock.minute(at.plus_ms(quiet_ms));
+            format!("closes at {at} if it stays quiet")
+        }
+        _ => format!("closes when quiet for {}", format::duration(quiet_ms)),
+    }
+}
+
+/// When a plan was seen to have worked, and what its incident still waits for.
+pub(super) fn verified(state: &State, detail: &IncidentDetail, plan: &Plan) -> String {
+    let lasts = still_lasts(detail);
+    let rest = if lasts.is_empty() {
+        awaited(state, &detail.incident)
+    } else {
+        lasts
+    };
+    format!("{}; the incident: {rest}", verified_at(state, detail, plan))
+}
+
+fn verified_at(state: &State, detail: &IncidentDetail, plan: &Plan) -> String {
+    let told = last_told(&detail.incident.timeline, plan);
+    let at = told.map_or_else(String::new, |entry| {
+        format!(" at {}", state.clock.minute(entry.at))
+    });
+    format!("worked, verified{at}")
+}
+
 /// The plan that helped last. While what it healed hurts again, that it was verified is not the whole
 /// truth.
-fn last(calm: bool, plan: &Plan) -> Row {
-    let (role, words) = if calm {
-        (Role::Ok, " worked, verified: ")
-    } else {
-        (Role::Warn, " was verified, yet it hurts: ")
+fn last(state: &State, calm: bool, plan: &Plan) -> Row {
+    let (role, words) = match state.detail() {
+        Some(detail) if calm => (Role::Ok, verified_at(state, detail, plan)),
+        _ if calm => (Role::Ok, "worked, verified".to_owned()),
+        _ => (Role::Warn, "was verified, yet it hurts".to_owned()),
     };
     Row::new()
         .put(Role::Muted, "; ")
-        .put(role, plan.id.to_string())
-        .put(role, words)
+        .put(role, format!("{} {words}: ", plan.id))
         .put(Role::Title, plan.title.to_string())
 }
 
 /// Where it stands when no plan waits or runs, for those who only read.
-fn nobody_asks(row: &IncidentRow, line: Row) -> Row {
+fn nobody_asks(state: &State, row: &IncidentRow, line: Row) -> Row {
     match row.phase {
         Phase::Open => line.put(Role::Warn, "nobody has taken it"),
         Phase::Acknowledged => line.put(Role::Body, "somebody has taken it"),
-        Phase::Mitigated => line.put(Role::Ok, "signals are back to normal; being watched"),
+        Phase::Mitigated => line.put(Role::Ok, back_to_normal(state)),
         Phase::Resolved => line.put(Role::Ok, "nothing: it is over"),
     }
+}
+
+/// An incident whose signals are calm: what is left to wait for.
+fn back_to_normal(state: &State) -> String {
+    let incident = state.detail().map(|detail| &detail.incident);
+    let rest = incident.map_or_else(
+        || "being watched".to_owned(),
+        |incident| awaited(state, incident),
+    );
+    format!("signals are back to normal; {rest}")
 }
 
 /// What a person can do when no plan waits or runs; `tried` when one was there.
@@ -354,7 +405,7 @@ fn without_plan(state: &State, row: &IncidentRow, line: Row, tried: bool) -> Row
             Action::Note,
             "writes down what you try",
         )),
-        Phase::Mitigated => line.put(Role::Ok, "signals are back to normal; being watched"),
+        Phase::Mitigated => line.put(Role::Ok, back_to_normal(state)),
         Phase::Resolved => line.put(Role::Ok, "nothing: it is over"),
     }
 }

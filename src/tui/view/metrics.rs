@@ -1,12 +1,12 @@
 //! Metrics: the chart under the cursor large, over its band, with changes as marks; the others as
 //! small multiples.
 
-use crate::model::{Band, Chart, Finding, Lane, MetricRole, Time};
+use crate::model::{Band, Chart, Finding, Lane, MetricRole, SafeText, Time};
 use crate::tui::chart::{self, Scale};
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{State, Tab};
+use crate::tui::state::{Back, Purpose, State, Tab, Travel};
 use crate::tui::theme::Role;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
 
@@ -19,7 +19,7 @@ const TITLE: usize = 26;
 /// Widest sparkline, in cells.
 const SPARK: usize = 12;
 /// Cells of the labels left of the large chart.
-const AXIS: usize = 8;
+pub(super) const AXIS: usize = 8;
 /// Lines of a chart when several share the pane.
 const CHART_ROWS: u16 = 12;
 /// Lines below which only the list is drawn.
@@ -31,8 +31,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
         return;
     };
     if charts.is_empty() {
-        let text = " No metric of these entities is kept.";
-        return canvas.row(0, &Row::new().put(Role::Muted, text));
+        if state.travel.is_none() {
+            return super::nothing(canvas, "No metric of these entities is kept.");
+        }
+        let why = unrecorded(state, Purpose::Then);
+        return super::nothing(canvas, &format!("No metric of then: {why}."));
     }
     let cursor = state.cursor(Tab::Metrics);
     let at = cursor.at(charts.len());
@@ -42,12 +45,13 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     } else {
         charts.len().min(height / 3) + 1
     };
-    canvas.row(0, &heading(canvas.width()));
+    canvas.row(0, &heading(state, canvas.width()));
     for (y, i) in cursor
         .window(charts.len(), small.saturating_sub(1))
         .enumerate()
     {
-        let row = small_multiple(&judged(state, &charts[i]), i == at, focused, canvas.width());
+        let judged = judged(state, &charts[i]);
+        let row = small_multiple(state, &judged, i == at, focused, canvas.width());
         canvas.row(1 + y, &row);
     }
     if height >= LARGE_MIN {
@@ -66,13 +70,18 @@ fn stacked(state: &State, charts: &[Chart], canvas: &mut Canvas<'_>) {
     let area = canvas.area();
     let fits = usize::from(area.height / CHART_ROWS).clamp(1, charts.len().max(1));
     let areas = Split::vertical(vec![Constraint::Fill(1); fits]).split(area);
-    for (chart, area) in charts.iter().zip(areas.iter()) {
+    for (at, (chart, area)) in charts.iter().zip(areas.iter()).enumerate() {
         let judged = judged(state, chart);
-        plot(state, &judged, &mut canvas.part(*area));
+        let canvas = &mut canvas.part(*area);
+        if at == 0 && state.metering.heat {
+            super::heat::draw(state, &judged.chart, canvas);
+        } else {
+            plot(state, &judged, canvas);
+        }
     }
 }
 
-fn heading(width: usize) -> Row {
+fn heading(state: &State, width: usize) -> Row {
     let columns = Columns::of(width);
     let row = Row::new()
         .put(Role::Body, " ")
@@ -81,7 +90,8 @@ fn heading(width: usize) -> Row {
         .column(Role::Muted, "TREND", columns.spark)
         .right(Role::Muted, "NOW", VALUE);
     if columns.band {
-        row.put(Role::Body, "  ").put(Role::Muted, "EXPECTED")
+        let words = state.metering.before.map_or("EXPECTED", Back::heading);
+        row.put(Role::Body, "  ").put(Role::Muted, words)
     } else {
         row
     }
@@ -144,7 +154,7 @@ fn judged(state: &State, chart: &Chart) -> Judged {
     Judged { chart, until }
 }
 
-fn small_multiple(judged: &Judged, here: bool, focused: bool, width: usize) -> Row {
+fn small_multiple(state: &State, judged: &Judged, here: bool, focused: bool, width: usize) -> Row {
     let Judged { chart, until } = judged;
     let role = abnormal_role(judged);
     let columns = Columns::of(width);
@@ -168,14 +178,81 @@ fn small_multiple(judged: &Judged, here: bool, focused: bool, width: usize) -> R
         .put(role, mark)
         .right(role, value, VALUE - 1);
     if columns.band {
-        row.put(Role::Body, "  ").put(Role::Muted, band_text(chart))
+        let text = match state.metering.before {
+            None if is_recorded(state) => "not kept".to_owned(),
+            None => band_text(chart),
+            Some(back) => value_before(chart, &earlier(state, chart, back))
+                .unwrap_or_else(|| "not recorded".to_owned()),
+        };
+        row.put(Role::Body, "  ").put(Role::Muted, text)
     } else {
         row
     }
 }
 
+/// Whether what is drawn was read from the recording: what was expected then is not kept.
+fn is_recorded(state: &State) -> bool {
+    state.travel.as_ref().is_some_and(Travel::is_recorded)
+}
+
+/// The same series so much earlier, at the times of the chart; empty when it is not recorded.
+fn earlier(state: &State, chart: &Chart, back: Back) -> Vec<(Time, f32)> {
+    let recorded = state
+        .looked_at()
+        .and_then(|id| state.records.get(Purpose::Before(back), id));
+    let line = recorded.and_then(|r| r.lines.iter().find(|l| l.series == chart.series));
+    line.map_or_else(Vec::new, |line| {
+        let times = line.times.iter().map(|at| at.plus_ms(back.ms()));
+        times.zip(line.values.iter().copied()).collect()
+    })
+}
+
+/// What it was at the time of the chart's latest value.
+fn value_before(chart: &Chart, earlier: &[(Time, f32)]) -> Option<String> {
+    let now = chart.times.last()?;
+    let (_, value) = earlier.iter().rev().find(|(at, _)| at <= now)?;
+    Some(format::value(f64::from(*value), chart.unit))
+}
+
+/// What is compared with, or why there is nothing to compare with.
+fn compared(state: &State, chart: &Chart, back: Back, earlier: &[(Time, f32)]) -> Row {
+    let words = match value_before(chart, earlier) {
+        Some(value) => format!(" - - {}: {value} at this time", back.as_str()),
+        None => {
+            let why = unrecorded(state, Purpose::Before(back));
+            format!(" {}: {why}", back.as_str())
+        }
+    };
+    Row::new().put(Role::Muted, words)
+}
+
+/// Why something is not there that the recording could tell.
+pub(super) fn unrecorded(state: &State, purpose: Purpose) -> String {
+    let Some(id) = state.looked_at() else {
+        return String::new();
+    };
+    if let Some(why) = state.records.failure(purpose, id) {
+        return SafeText::new(why).to_string();
+    }
+    let Some(recorded) = state.records.get(purpose, id) else {
+        return "fetching".to_owned();
+    };
+    match recorded.kept_from {
+        None => "nothing is recorded".to_owned(),
+        Some(kept) if kept > recorded.from => {
+            let age = format::age(state.engine_now().since(kept));
+            format!("not recorded: the recording goes back {age}")
+        }
+        Some(_) if recorded.read_to < recorded.to => {
+            let to = state.clock.minute(recorded.read_to);
+            format!("there is too much to read it all: read up to {to}")
+        }
+        Some(_) => "this was not told then".to_owned(),
+    }
+}
+
 /// The title without the name of the entity, which stands beside it already.
-fn name(chart: &Chart) -> String {
+pub(super) fn name(chart: &Chart) -> String {
     let named = chart.title.strip_prefix(chart.entity.name());
     let rest = named.and_then(|rest| rest.strip_prefix(' '));
     rest.unwrap_or(&chart.title).to_owned()
@@ -237,13 +314,19 @@ fn plot(state: &State, judged: &Judged, canvas: &mut Canvas<'_>) {
     if height < 4 || width < AXIS + 4 {
         return;
     }
-    let titles = title(state, judged, width);
+    let mut titles = title(state, judged, width);
+    let earlier = state.metering.before.map(|back| {
+        let earlier = earlier(state, chart, back);
+        titles.push(compared(state, chart, back, &earlier));
+        earlier
+    });
+    let earlier = earlier.unwrap_or_default();
     for (y, row) in titles.iter().enumerate() {
         canvas.row(y, row);
     }
     let top = titles.len();
     let plot_rows = (height - 1).saturating_sub(top);
-    let scale = Scale::of(chart);
+    let scale = Scale::of(chart).with(&earlier);
     let label = |value: f32| {
         Row::new().right(
             Role::Muted,
@@ -260,7 +343,7 @@ fn plot(state: &State, judged: &Judged, canvas: &mut Canvas<'_>) {
         width: area.width - AXIS as u16,
         height: plot_rows as u16,
     };
-    chart::draw(chart, judged.until, scale, &mut canvas.part(area));
+    chart::draw(chart, judged.until, &earlier, scale, &mut canvas.part(area));
     canvas.row(height - 1, &axis(state, chart, width));
 }
 
@@ -275,6 +358,11 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
         .put(Role::Body, name(chart));
     let clock = |at| state.clock.second(at);
     let (role, words) = match (chart.abnormal_since, until) {
+        (Some(since), _) if is_recorded(state) => {
+            let words = format!("odd since {}, from the recording", clock(since));
+            (Role::Anomaly, words)
+        }
+        (None, _) if is_recorded(state) => (Role::Muted, "from the recording".to_owned()),
         (Some(since), None) => (Role::Anomaly, format!("odd since {}", clock(since))),
         (Some(since), Some(until)) => {
             let words = format!("was odd from {} to {}", clock(since), clock(*until));
@@ -298,7 +386,7 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
 }
 
 /// Start and end, and between them the last change that is marked.
-fn axis(state: &State, chart: &Chart, width: usize) -> Row {
+pub(super) fn axis(state: &State, chart: &Chart, width: usize) -> Row {
     let (Some(first), Some(last)) = (chart.times.first(), chart.times.last()) else {
         return Row::new();
     };

@@ -9,6 +9,7 @@ mod dialogs;
 mod empty;
 mod graph;
 mod headline;
+mod heat;
 mod list;
 mod logs;
 mod metrics;
@@ -37,6 +38,7 @@ pub(super) use headline::summary;
 pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
 pub(super) use timeline::entries as timeline_entries;
+pub(super) use traces::here as trace_here;
 pub use wall::draw_wall;
 pub(super) use wall::worst;
 
@@ -244,6 +246,14 @@ fn pane(state: &State, tab: Tab, canvas: &mut Canvas<'_>, focused: bool) {
         Tab::Logs => logs::draw(state, canvas, focused),
         Tab::Traces => traces::draw(state, canvas, focused),
         Tab::Actions => actions::draw(state, detail, canvas, focused),
+    }
+}
+
+/// Says in a pane why there is nothing in it, on as many lines as that takes.
+pub(super) fn nothing(canvas: &mut Canvas<'_>, text: &str) {
+    let lines = wrap(&SafeText::new(text), canvas.width().saturating_sub(2));
+    for (y, line) in lines.into_iter().enumerate() {
+        canvas.row(y, &Row::new().put(Role::Body, " ").put(Role::Muted, line));
     }
 }
 

@@ -98,8 +98,8 @@ impl Tree<'_> {
 pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, focused: bool) {
     let rows = rows(incident);
     if rows.is_empty() {
-        let text = " No dependencies are known: no traces, and none are declared.";
-        return canvas.row(0, &Row::new().put(Role::Muted, text));
+        let text = "No dependencies are known: no traces, and none are declared.";
+        return super::nothing(canvas, text);
     }
     if state.size.0 >= GRAPH_COLUMNS_MIN && super::graph::fits(incident, &rows, canvas) {
         let cursor = state.cursor(Tab::Path);

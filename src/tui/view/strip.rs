@@ -3,6 +3,7 @@
 
 use crate::model::{Lane, Time};
 use crate::tui::glyph;
+use crate::tui::lanes::is_marked;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{State, Tab};
 use crate::tui::theme::Role;
@@ -45,6 +46,13 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     // Never over the times at the ends.
     let from = state.clock.second(first).len() + 1;
     let last = columns.saturating_sub(from + 1);
+    for entry in entries.iter().filter(|entry| is_marked(state, entry)) {
+        let x = column(entry.at);
+        if (from..last).contains(&x) {
+            let mark = glyph::MARK.chars().next().unwrap_or('+');
+            canvas.dot(NAME + x, 0, Role::Key, mark);
+        }
+    }
     if let Some(here) = here.filter(|here| (from..last).contains(&column(here.at))) {
         canvas.dot(NAME + column(here.at), 0, Role::Focus, HERE);
     }

@@ -16,13 +16,15 @@ const ENTITY: usize = 12;
 /// Lines of a pane from which the lanes stand above the entries.
 const LANES_MIN: usize = 16;
 
-/// The entries shown: those in the range chosen, or all.
+/// The entries shown: those in the range chosen, about what the trace followed went through; or all.
 pub(in crate::tui) fn entries<'a>(state: &State, incident: &'a Incident) -> Vec<&'a TimelineEntry> {
-    let all = incident.timeline.iter();
-    match state.lanes.range {
-        Some((from, to)) => all.filter(|e| (from..=to).contains(&e.at)).collect(),
-        None => all.collect(),
-    }
+    let (range, along) = (state.lanes.range, state.lanes.along.as_ref());
+    let is_shown = |entry: &&TimelineEntry| {
+        let about = |entity| along.is_none_or(|along| along.entities.contains(entity));
+        range.is_none_or(|(from, to)| (from..=to).contains(&entry.at))
+            && (along.is_none() || entry.entity.as_ref().is_some_and(about))
+    };
+    incident.timeline.iter().filter(is_shown).collect()
 }
 
 /// Draws the pane.
@@ -45,6 +47,7 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         height: area.height - top,
         ..area
     });
+    let canvas = &mut followed(state, canvas);
     if entries.is_empty() {
         return canvas.row(0, &Row::new().put(Role::Muted, " Nothing yet."));
     }
@@ -70,6 +73,32 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         let text = format!("  and {} more that did not fit", incident.timeline_dropped);
         canvas.row(y, &Row::new().put(Role::Muted, text));
     }
+}
+
+/// Says which trace is followed, if one is; returns the canvas below.
+fn followed<'a>(state: &State, canvas: &'a mut Canvas<'_>) -> Canvas<'a> {
+    let area = canvas.area();
+    let Some(along) = &state.lanes.along else {
+        return canvas.part(area);
+    };
+    let row = Row::new()
+        .put(Role::Info, " Only ")
+        .put(Role::Info, along.name.clone())
+        .put(
+            Role::Info,
+            if along.entities.len() > 1 {
+                ", all it went through"
+            } else {
+                ""
+            },
+        )
+        .put(Role::Muted, "; Esc ends it");
+    canvas.row(0, &row);
+    canvas.part(Rect {
+        y: area.y + 1.min(area.height),
+        height: area.height.saturating_sub(1),
+        ..area
+    })
 }
 
 /// The text of the entry under the cursor, wrapped, when its row cuts it.

@@ -17,22 +17,35 @@ enum Line<'a> {
     Span(&'a TraceView, &'a SpanRow),
 }
 
+/// All lines of the pane.
+fn lines(traces: &[TraceView]) -> Vec<Line<'_>> {
+    traces
+        .iter()
+        .flat_map(|trace| {
+            let spans = trace.spans.iter().map(move |span| Line::Span(trace, span));
+            std::iter::once(Line::Trace(trace)).chain(spans)
+        })
+        .collect()
+}
+
+/// The trace under the cursor.
+pub(in crate::tui) fn here(state: &State) -> Option<&TraceView> {
+    let lines = lines(&state.panels()?.traces);
+    match lines.get(state.cursor(Tab::Traces).at(lines.len()))? {
+        Line::Trace(trace) | Line::Span(trace, _) => Some(trace),
+    }
+}
+
 /// Draws the pane.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let Some(traces) = state.panels().map(|panels| &panels.traces) else {
         return;
     };
     if traces.is_empty() {
-        let text = " No traces of these entities: nothing sends spans, or none were odd.";
-        return canvas.row(0, &Row::new().put(Role::Muted, text));
+        let text = "No traces of these entities: nothing sends spans, or none were odd.";
+        return super::nothing(canvas, text);
     }
-    let lines: Vec<Line<'_>> = traces
-        .iter()
-        .flat_map(|trace| {
-            let spans = trace.spans.iter().map(move |span| Line::Span(trace, span));
-            std::iter::once(Line::Trace(trace)).chain(spans)
-        })
-        .collect();
+    let lines = lines(traces);
     let cursor = state.cursor(Tab::Traces);
     let at = cursor.at(lines.len());
     let width = canvas.width();
