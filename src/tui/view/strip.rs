@@ -46,13 +46,6 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     // Never over the times at the ends.
     let from = state.clock.second(first).len() + 1;
     let last = columns.saturating_sub(from + 1);
-    for entry in entries.iter().filter(|entry| is_marked(state, entry)) {
-        let x = column(entry.at);
-        if (from..last).contains(&x) {
-            let mark = glyph::MARK.chars().next().unwrap_or('+');
-            canvas.dot(NAME + x, 0, Role::Key, mark);
-        }
-    }
     if let Some(here) = here.filter(|here| (from..last).contains(&column(here.at))) {
         canvas.dot(NAME + column(here.at), 0, Role::Focus, HERE);
     }
@@ -68,7 +61,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
                 *count += 1;
             }
         }
-        for (x, count) in counts.into_iter().enumerate() {
+        for (x, count) in counts.iter().copied().enumerate() {
             let glyph = match count {
                 0 => continue,
                 1 => mark.chars().next().unwrap_or('*'),
@@ -76,6 +69,15 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
                 _ => '+',
             };
             canvas.dot(NAME + x, line + 1, role, glyph);
+        }
+        // A mark stands behind its entry, where nothing else does.
+        let of_lane = entries.iter().filter(|entry| entry.lane == lane);
+        for entry in of_lane.filter(|entry| is_marked(state, entry)) {
+            let x = column(entry.at) + 1;
+            if counts.get(x) == Some(&0) {
+                let mark = glyph::MARK.chars().next().unwrap_or('+');
+                canvas.dot(NAME + x, line + 1, Role::Key, mark);
+            }
         }
     }
 }
