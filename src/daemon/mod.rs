@@ -237,12 +237,11 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     } = recover(&config, runbooks, data_dir.as_deref(), clock.now())?;
     tell_of_settings(&mut notices, &config, &warnings, is_live);
     let recorder = recorder(&config, &engine, data_dir.as_deref(), beginning)?;
-    let shelf = Shelf::new(recorder.is_some().then_some(data_dir.as_deref()).flatten());
+    let shelf = Shelf::new(recorder.as_ref(), data_dir.as_deref());
     let checkpoints = Checkpoints::new(data_dir.as_deref()).map_err(DaemonError::Thread)?;
     let socket_listener = bind_socket(&socket)?;
-    let mut view = first_view(&engine, &config, &notices, clock.now());
-    view.mode = mode;
-    let hub = Arc::new(Hub::new(view));
+    let view = first_view(&engine, &config, &notices, clock.now());
+    let hub = Arc::new(Hub::new(View { mode, ..view }));
     let append = ledger.clone();
     let notifier = match past {
         Past::None | Past::Learning(_) => Some(notifier(&config, &ledger)?),
@@ -274,13 +273,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let engine_ended = spawn_engine(core, past, stopping.clone(), Arc::clone(&hub))?;
 
     let followers = followers(&config, is_live, &door, &registry)?;
-    let api = Api::new(
-        door.clone(),
-        Arc::clone(&hub),
-        ledger,
-        shelf,
-        callers.clone(),
-    );
+    let kept = (ledger, shelf);
+    let api = Api::new(door.clone(), Arc::clone(&hub), kept, callers.clone());
     let api = api_routes(api);
     let [listen, otlp_listen, otlp_grpc_listen] =
         [&listeners.main, &listeners.otlp, &listeners.grpc]

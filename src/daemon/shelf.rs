@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine::recorded::{Asked, LATE_MS, LEAD_MS, Reader};
 use crate::model::Recorded;
-use crate::store::recorder::{self, RECORDER_FOLDER, Recording, RecordingError};
+use crate::store::recorder::{self, RECORDER_FOLDER, Recorder, Recording, RecordingError};
 
 /// Longest time one stretch is read; a console waits for it, and what it has by then is shown.
 const READ_MAX: Duration = Duration::from_secs(4);
@@ -27,9 +27,10 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Of a data folder that is recorded to; `None` when nothing is recorded.
-    pub(super) fn new(data_dir: Option<&Path>) -> Self {
-        let folder = data_dir.map(|folder| folder.join(RECORDER_FOLDER));
+    /// Of the data folder that the recorder writes to; empty without either.
+    pub(super) fn new(recorder: Option<&Recorder>, data_dir: Option<&Path>) -> Self {
+        let folder = recorder.and(data_dir);
+        let folder = folder.map(|folder| folder.join(RECORDER_FOLDER));
         Self {
             folder: folder.map(|folder: PathBuf| folder.into()),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
@@ -147,7 +148,7 @@ mod tests {
         let nothing = read(folder.path(), asked(at(0), at(10)), READ_MAX).unwrap();
         assert_eq!((nothing.kept_from, nothing.read_to), (None, at(0)));
         record(folder.path());
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         // Asked for, and up to where it was read.
         let cases = [
             ((at(100), at(300)), at(300)),

@@ -212,20 +212,17 @@ impl Reader {
 
     fn take_sample(&mut self, sample: &Sample, now: Time) {
         let id = sample.series.id.0;
-        let used = match self.uses.get(&id) {
-            Some(used) => used,
-            None => {
-                let used = self.use_of(&sample.series);
-                self.uses.entry(id).or_insert(used)
-            }
-        };
-        match used {
-            Use::None => {}
-            Use::Line => self.take_value(sample, now),
-            Use::Bound(of, bound_us) => {
+        if !self.uses.contains_key(&id) {
+            let used = self.use_of(&sample.series);
+            self.uses.insert(id, used);
+        }
+        match self.uses.get(&id) {
+            Some(Use::Line) => self.take_value(sample, now),
+            Some(Use::Bound(of, bound_us)) => {
                 let (of, bound_us) = (of.clone(), *bound_us);
                 self.take_bound(sample, &of, bound_us);
             }
+            Some(Use::None) | None => {}
         }
     }
 
@@ -241,7 +238,7 @@ impl Reader {
         }
         let bound = series.name.strip_suffix("_bucket").and_then(|base| {
             let bound_us = micros(base, series.labels.get("le")?)?;
-            let entity = self.entity_of(entities::resolve(&series.labels)?.entity)?;
+            let entity = self.entity_of(&entities::resolve(&series.labels)?.entity)?;
             Some(Use::Bound(Box::new((entity, base.into())), bound_us))
         });
         bound
@@ -250,8 +247,8 @@ impl Reader {
     }
 
     /// The entity asked for that telemetry calls so.
-    fn entity_of(&self, name: EntityId) -> Option<EntityId> {
-        self.asked.names.get(&name).cloned()
+    fn entity_of(&self, name: &EntityId) -> Option<EntityId> {
+        self.asked.names.get(name).cloned()
     }
 
     fn take_value(&mut self, sample: &Sample, now: Time) {
@@ -304,7 +301,7 @@ impl Reader {
 
     fn take_log(&mut self, line: &LogLine, now: Time) {
         let resolved = entities::resolve(&line.labels);
-        if let Some(entity) = resolved.and_then(|found| self.entity_of(found.entity)) {
+        if let Some(entity) = resolved.and_then(|found| self.entity_of(&found.entity)) {
             self.logs.observe(&entity, line, now);
         }
     }
@@ -313,7 +310,7 @@ impl Reader {
         let Some(resolved) = entities::resolve(&span.resource) else {
             return;
         };
-        let asked = self.entity_of(resolved.entity.clone());
+        let asked = self.entity_of(&resolved.entity);
         let named = asked.clone().unwrap_or(resolved.entity);
         let ix = self.entities.intern(&named);
         let peer = span
@@ -497,7 +494,9 @@ mod tests {
     }
 
     fn read(mut reader: Reader, inputs: &[Stamped]) -> Recorded {
-        inputs.iter().for_each(|stamped| reader.take(stamped));
+        for stamped in inputs {
+            reader.take(stamped);
+        }
         reader.finish(Some(at(-500)), at(500))
     }
 

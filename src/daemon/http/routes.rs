@@ -136,7 +136,8 @@ struct AuditParams {
 }
 
 impl Api {
-    pub fn new(door: Door, hub: Arc<Hub>, ledger: Ledger, shelf: Shelf, callers: Callers) -> Self {
+    pub fn new(door: Door, hub: Arc<Hub>, kept: (Ledger, Shelf), callers: Callers) -> Self {
+        let (ledger, shelf) = kept;
         Self {
             door,
             hub,
@@ -277,13 +278,12 @@ async fn recorded(
     let asked = api
         .door
         .query(move |engine| engine.asked(id, from, to, CHARTS_MAX));
-    let asked = match asked.await? {
-        Some(asked) => asked,
-        None => {
-            let kept = api.ledger.incident(id).await;
-            let kept = kept.ok_or_else(|| no_incident(id))?;
-            Asked::of(&kept.incident, from, to)
-        }
+    let asked = if let Some(asked) = asked.await? {
+        asked
+    } else {
+        let kept = api.ledger.incident(id).await;
+        let kept = kept.ok_or_else(|| no_incident(id))?;
+        Asked::of(&kept.incident, from, to)
     };
     let recorded = api.shelf.read(asked).await;
     recorded

@@ -216,12 +216,11 @@ fn value_before(chart: &Chart, earlier: &[(Time, f32)]) -> Option<String> {
 
 /// What is compared with, or why there is nothing to compare with.
 fn compared(state: &State, chart: &Chart, back: Back, earlier: &[(Time, f32)]) -> Row {
-    let words = match value_before(chart, earlier) {
-        Some(value) => format!(" - - {}: {value} at this time", back.as_str()),
-        None => {
-            let why = unrecorded(state, Purpose::Before(back));
-            format!(" {}: {why}", back.as_str())
-        }
+    let words = if let Some(value) = value_before(chart, earlier) {
+        format!(" - - {}: {value} at this time", back.as_str())
+    } else {
+        let why = unrecorded(state, Purpose::Before(back));
+        format!(" {}: {why}", back.as_str())
     };
     Row::new().put(Role::Muted, words)
 }
