@@ -55,6 +55,10 @@ const EVENTS_PER_BATCH_MAX: usize = 8_192;
 /// one before, so that a crash has this long to lose nothing: lines come twice rather than never.
 const PLACES_EVERY_MS: i64 = 5_000;
 
+/// Time after the last line of a file was taken before it counts as over, in milliseconds: twice what the
+/// recorder takes to have it on the disk. Until then a crash may lose that line, and tells so.
+const OVER_AFTER_MS: i64 = 2_000;
+
 /// All files of one `[[sources.tail]]`.
 struct Tail {
     config: TailConfig,
@@ -77,11 +81,12 @@ struct Tail {
     handed_over: Option<BTreeMap<PathBuf, Place>>,
     /// The same as of the last write, which is what the next one writes.
     settled: Option<BTreeMap<PathBuf, Place>>,
-    /// What is on the disk, so that the same is not written again.
+    /// What is on the disk, so that the same is not written again; `None` when that is not known.
     written: Option<BTreeMap<PathBuf, Place>>,
     written_at: Time,
-    /// What is on the disk would take what was read for missed: see [`Tail::correct_settled`].
-    is_urgent: bool,
+    /// What is on the disk is wrong about which files are over or were emptied: see
+    /// [`Tail::correct_places`].
+    is_stale: bool,
     /// What was missed while we were away, to be counted by the next look.
     missed: Vec<String>,
 }
@@ -95,8 +100,11 @@ struct Followed {
     held_from: Option<u64>,
     /// Whether it was read since its place was noted.
     is_read: bool,
-    /// Whether its end was reached after its path was gone, or another file's.
+    /// Whether its end was reached after its path was gone, or another file's, and all of it is kept
+    /// by now.
     is_over: bool,
+    /// When the last of it was taken.
+    taken_at: Time,
     polls_idle: u32,
     polls_gone: u32,
 }
@@ -183,7 +191,7 @@ impl Tail {
             written: left.clone(),
             earlier: left.map(Earlier::new),
             written_at: Time::ZERO,
-            is_urgent: false,
+            is_stale: false,
             missed,
         }
     }
@@ -234,13 +242,7 @@ impl Tail {
             }
         }
         look.missed = std::mem::take(&mut self.missed);
-        if now.since(self.written_at) >= PLACES_EVERY_MS {
-            self.written_at = now;
-            self.write_settled(&mut look);
-            self.settled.clone_from(&self.handed_over);
-        } else if std::mem::take(&mut self.is_urgent) {
-            self.write_settled(&mut look);
-        }
+        self.write_places(now, &mut look);
         if self.files.is_empty() && look.problem.is_none() {
             let paths = self.config.paths.join(", ");
             look.problem = Some(format!("no file matches {paths}; looking again"));
@@ -453,48 +455,58 @@ impl Tail {
                 places.insert(path.clone(), Place { is_over, ..place });
             }
         }
-        self.correct_settled();
+        self.correct_places();
     }
 
     /// What is written lags behind, so that a crash repeats lines rather than losing some. Of a file that is
-    /// over or was emptied meanwhile there is nothing to repeat: that is written at once, or a start
-    /// after a crash would tell that it was missed.
-    fn correct_settled(&mut self) {
-        let (mut over, mut emptied) = (BTreeSet::new(), BTreeSet::new());
+    /// over or was emptied meanwhile there is nothing to repeat: that alone is put right at once, or a
+    /// start after a crash would tell that it was missed. How far the others were read is not touched.
+    fn correct_places(&mut self) {
+        let mut is_over_by_id = BTreeMap::new();
+        let mut emptied = BTreeSet::new();
         let rotated = self.rotated.iter_mut().map(|r| &mut r.followed);
         for followed in self.files.values_mut().chain(rotated) {
             let id = followed.follower.id();
-            if followed.is_over {
-                over.insert(id);
-            }
+            is_over_by_id.insert(id, followed.is_over);
             if followed.follower.take_emptied() {
                 emptied.insert(id);
             }
         }
-        for place in self.settled.iter_mut().flat_map(BTreeMap::values_mut) {
+        let correct = |place: &mut Place| {
+            let before = *place;
             if emptied.contains(&place.id) {
                 *place = Place::anew(place.id);
-                self.is_urgent = true;
             }
-            if over.contains(&place.id) && !place.is_over {
-                place.is_over = true;
-                self.is_urgent = true;
+            // Also back: a late writer may add to a file that was over.
+            if let Some(is_over) = is_over_by_id.get(&place.id) {
+                place.is_over = *is_over;
             }
+            *place != before
+        };
+        for place in self.settled.iter_mut().flat_map(BTreeMap::values_mut) {
+            correct(place);
+        }
+        for place in self.written.iter_mut().flat_map(BTreeMap::values_mut) {
+            self.is_stale |= correct(place);
         }
     }
 
-    /// Writes what was handed over one period ago.
-    fn write_settled(&mut self, look: &mut Look) {
-        if let (Some(places), Some(settled)) = (&self.places, &self.settled)
-            && self.written != self.settled
+    /// Writes what was handed over one period ago, once a period; in between only what must not wait.
+    fn write_places(&mut self, now: Time, look: &mut Look) {
+        let mut must_write = std::mem::take(&mut self.is_stale);
+        if now.since(self.written_at) >= PLACES_EVERY_MS {
+            self.written_at = now;
+            let settled = std::mem::replace(&mut self.settled, self.handed_over.clone());
+            must_write |= settled != self.written;
+            self.written = settled;
+        }
+        if let (true, Some(places), Some(written)) = (must_write, &self.places, &self.written)
+            && let Err(error) = places.write(written)
         {
-            match places.write(settled) {
-                Ok(()) => self.written.clone_from(&self.settled),
-                Err(error) => {
-                    let path = places.path().display();
-                    look.problem = Some(format!("cannot write {path}: {error}"));
-                }
-            }
+            let path = places.path().display();
+            look.problem = Some(format!("cannot write {path}: {error}"));
+            // The next period tries again.
+            self.written = None;
         }
     }
 }
@@ -523,6 +535,7 @@ impl Followed {
             // So that a file that is never written to has a place as well.
             is_read: true,
             is_over: false,
+            taken_at: Time::ZERO,
             polls_idle: 0,
             polls_gone: 0,
         }
@@ -538,13 +551,11 @@ impl Followed {
             look,
         };
         let turn = self.follower.read(&mut |line| taker.take(line))?;
-        let is_over = matches!(turn, Turn::Rotated | Turn::Gone) && self.held_from.is_none();
-        self.is_read |= is_over != self.is_over;
-        self.is_over = is_over;
         match turn {
             Turn::Read => {
                 look.more = true;
                 self.is_read = true;
+                self.taken_at = now;
                 (self.polls_idle, self.polls_gone) = (0, 0);
             }
             Turn::Idle | Turn::Rotated => {
@@ -558,6 +569,11 @@ impl Followed {
         if self.polls_idle >= POLLS_PER_EVENT_MAX {
             self.flush(now, look);
         }
+        let is_over = matches!(turn, Turn::Rotated | Turn::Gone)
+            && self.held_from.is_none()
+            && now.since(self.taken_at) >= OVER_AFTER_MS;
+        self.is_read |= is_over != self.is_over;
+        self.is_over = is_over;
         Ok(turn)
     }
 
@@ -575,7 +591,10 @@ impl Followed {
 
     fn flush(&mut self, now: Time, look: &mut Look) {
         let event = self.joiner.flush();
-        self.is_read |= self.held_from.take().is_some();
+        if self.held_from.take().is_some() {
+            self.is_read = true;
+            self.taken_at = now;
+        }
         let signal = event.and_then(|text| signal(text, &self.labels, now));
         look.signals.extend(signal);
     }

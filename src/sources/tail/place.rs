@@ -13,8 +13,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::TailConfig;
 
-/// Version of the format; another one is not read.
-const VERSION: u32 = 1;
+/// Version of the format that is written.
+const VERSION: u32 = 2;
+/// The oldest one that is read: it knew no `is_over`.
+const VERSION_MIN: u32 = 1;
 /// Largest file of places that is read, in bytes: a thousand files with the longest of names.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Its folder, in the data folder.
@@ -46,8 +48,8 @@ pub(super) struct Place {
     pub(super) head: Head,
     /// Where the first line begins that was not handed over.
     pub(super) offset: u64,
-    /// All of it was handed over, to its end, and nothing has its path any more, or another file has:
-    /// nothing is missed when it is gone.
+    /// All of it was handed over and kept, to its end, and nothing has its path any more, or another
+    /// file has: nothing is missed when it is gone.
     #[serde(default)]
     pub(super) is_over: bool,
 }
@@ -101,7 +103,7 @@ impl Places {
             return Err(io::Error::other(format!("{length} bytes: too long")));
         }
         let written: Written = serde_json::from_slice(&fs::read(&self.path)?)?;
-        if written.version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&written.version) {
             return Err(io::Error::other(format!("version {}", written.version)));
         }
         let files = written.files.into_iter();
@@ -169,8 +171,8 @@ mod tests {
         let text = fs::read_to_string(places.path()).unwrap();
         for (bad, why) in [
             (
-                text.replace("\"version\": 1", "\"version\": 2"),
-                "version 2",
+                text.replace("\"version\": 2", "\"version\": 3"),
+                "version 3",
             ),
             (text[..text.len() / 2].to_owned(), "EOF while parsing"),
         ] {
@@ -178,5 +180,35 @@ mod tests {
             let error = places.read().unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    /// As version 1 wrote it.
+    const OF_VERSION_1: &str = r#"{"version": 1, "patterns": ["/var/log/*.log"],
+        "files": {"/var/log/a.log": {"id": {"device": 65024, "inode": 1311},
+        "head": {"bytes": 256, "hash": 1234567890}, "offset": 88123}}}"#;
+
+    #[test]
+    fn what_the_former_version_wrote_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = places(folder.path());
+        fs::create_dir_all(places.path().parent().unwrap()).unwrap();
+        fs::write(places.path(), OF_VERSION_1).unwrap();
+        let place = Place {
+            id: FileId {
+                device: 65_024,
+                inode: 1_311,
+            },
+            head: Head {
+                bytes: 256,
+                hash: 1_234_567_890,
+            },
+            offset: 88_123,
+            is_over: false,
+        };
+        let read = places.read().unwrap();
+        assert_eq!(
+            read,
+            Some(BTreeMap::from([("/var/log/a.log".into(), place)]))
+        );
     }
 }

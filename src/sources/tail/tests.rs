@@ -227,12 +227,15 @@ fn a_crash_tells_no_loss_of_what_was_read() {
         append(path, "x\n");
     };
     let nothing: Act = |_| {};
-    for (what, alive, dead, is_missed, again) in [
-        ("gone", remove, nothing, false, vec![]),
-        ("rotated", rotate, nothing, false, vec!["new"]),
-        ("emptied", empty, nothing, false, vec!["x"]),
-        ("gone while dead", nothing, remove, true, vec![]),
-        ("rotated while dead", nothing, rotate, true, vec!["new"]),
+    // Seconds between the act and the crash: what was taken just before may not be kept yet.
+    for (what, alive, after_s, dead, is_missed, again) in [
+        ("gone", remove, 2, nothing, false, vec![]),
+        ("just gone", remove, 0, nothing, true, vec![]),
+        ("rotated", rotate, 2, nothing, false, vec!["new"]),
+        ("just rotated", rotate, 0, nothing, true, vec!["new"]),
+        ("emptied", empty, 0, nothing, false, vec!["x"]),
+        ("gone while dead", nothing, 2, remove, true, vec![]),
+        ("rotated while dead", nothing, 2, rotate, true, vec!["new"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
@@ -245,13 +248,57 @@ fn a_crash_tells_no_loss_of_what_was_read() {
         append(&path, "two\n");
         assert_eq!(lines_by(&mut tail, 31), ["two"], "{what}");
         alive(&path);
-        lines_by(&mut tail, 32);
+        lines_by(&mut tail, 31 + after_s);
         std::mem::forget(tail);
         dead(&path);
         let (lines, missed) = all(&mut kept(folder.path(), false));
         assert_eq!(lines, again, "{what}");
         assert_eq!(!missed.is_empty(), is_missed, "{what}: {missed:?}");
     }
+}
+
+/// What is on the disk of each file, by name: how far it was read, and whether it is over.
+fn on_disk(tail: &Tail) -> Vec<(String, u64, bool)> {
+    let places = tail.places.as_ref().unwrap().read().unwrap().unwrap();
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let places = places.iter();
+    let places = places.map(|(path, place)| (name(path), place.offset, place.is_over));
+    places.collect()
+}
+
+#[test]
+fn a_rotation_takes_the_lag_of_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a.log"), folder.path().join("b.log"));
+    append(&a, "");
+    append(&b, "");
+    let mut tail = kept(folder.path(), false);
+    for at_s in [10, 20, 30] {
+        lines_by(&mut tail, at_s);
+    }
+    let lagged = |is_over| {
+        vec![
+            ("a.log".to_owned(), 0, is_over),
+            ("b.log".to_owned(), 0, false),
+        ]
+    };
+    assert_eq!(on_disk(&tail), lagged(false));
+    // Handed over just before a period, and a rotation that must be told at once just after it.
+    append(&b, "of b\n");
+    assert_eq!(lines_by(&mut tail, 34), ["of b"]);
+    lines_by(&mut tail, 35);
+    fs::rename(&a, folder.path().join("a.old")).unwrap();
+    lines_by(&mut tail, 36);
+    assert_eq!(on_disk(&tail), lagged(true), "`of b` may not be kept yet");
+    // A late writer: it is over no more, until that is kept as well.
+    append(&folder.path().join("a.old"), "late\n");
+    assert_eq!(lines_by(&mut tail, 37), ["late"]);
+    assert_eq!(on_disk(&tail), lagged(false));
+    lines_by(&mut tail, 39);
+    assert_eq!(on_disk(&tail), lagged(true));
+    lines_by(&mut tail, 40);
+    let caught_up = ("b.log".to_owned(), 5, false);
+    assert_eq!(on_disk(&tail).pop(), Some(caught_up), "a period later");
 }
 
 /// Every line that is to be read by `at_s`, in order.
