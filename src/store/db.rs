@@ -162,13 +162,8 @@ impl Db {
     /// reason in words here. What somebody else writes to, or what only lacks space, is not damaged.
     fn recover(folder: &Path) -> Result<Self, Unopened> {
         let open = || -> Result<Self, Unopened> {
-            remove_unfinished(folder).map_err(|error| Unopened::Damaged(error.to_string()))?;
-            let db = Self::try_open(folder).map_err(|error| match &error {
-                sled::Error::Io(cause) if is_full(cause) => Unopened::Refused(DbError::Full),
-                _ if is_locked(&error) => Unopened::Refused(DbError::InUse),
-                _ => Unopened::Damaged(error.to_string()),
-            })?;
-            db.check_version().map_err(Unopened::Damaged)?;
+            let db = Self::try_open(folder)?;
+            db.check_version()?;
             Ok(db)
         };
         catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
@@ -184,13 +179,19 @@ impl Db {
             .path(folder)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let mut opened = config.open();
+        // Whoever lets go of it may leave the beginning of a snapshot: each try removes it anew.
+        let open = || {
+            remove_unfinished(folder)
+                .map_err(sled::Error::Io)
+                .and_then(|()| config.open())
+        };
+        let mut opened = open();
         for _ in 0..LOCK_TRIES {
             if !opened.as_ref().is_err_and(is_locked) {
                 break;
             }
             thread::sleep(LOCK_PAUSE);
-            opened = config.open();
+            opened = open();
         }
         let sled = opened?;
         Ok(Self {
@@ -200,18 +201,13 @@ impl Db {
         })
     }
 
-    fn check_version(&self) -> Result<(), String> {
-        let found = self
-            .sled
-            .get(KEY_VERSION)
-            .map_err(|error| error.to_string())?;
-        match found.as_deref() {
-            Some([VERSION]) => Ok(()),
-            Some(other) => Err(format!(
-                "it is of version {other:?}, this program writes {VERSION}"
-            )),
-            None => Err("it names no version, its content is lost".to_owned()),
-        }
+    fn check_version(&self) -> Result<(), Unopened> {
+        let why = match self.sled.get(KEY_VERSION)?.as_deref() {
+            Some([VERSION]) => return Ok(()),
+            Some(other) => format!("it is of version {other:?}, this program writes {VERSION}"),
+            None => "it names no version, its content is lost".to_owned(),
+        };
+        Err(Unopened::Damaged(why))
     }
 
     /// Keeps what a record says of incidents and plans; other records change nothing.
@@ -265,6 +261,28 @@ impl Db {
     }
 }
 
+impl From<sled::Error> for Unopened {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            error if is_locked(&error) => Self::Refused(DbError::InUse),
+            sled::Error::Io(cause) if is_full(&cause) => Self::Refused(DbError::Full),
+            sled::Error::Io(cause) if is_of_system(&cause) => Self::Refused(DbError::Io(cause)),
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl DbError {
+    /// Whether it is only space that lacks.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Sled(sled::Error::Io(cause)) | Self::Io(cause) => is_full(cause),
+            Self::Sled(_) | Self::Value(_) | Self::InUse => false,
+        }
+    }
+}
+
 fn is_locked(error: &sled::Error) -> bool {
     error.to_string().contains(SLED_LOCKED)
 }
@@ -273,6 +291,21 @@ fn is_full(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+/// Whether the operating system kept us from reading, rather than that what was read makes no sense. sled
+/// has no other sign of damage for some files than a kind that fits none here.
+fn is_of_system(error: &std::io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::Other
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
     )
 }
 
@@ -297,7 +330,11 @@ fn get<T: DeserializeOwned>(tree: &sled::Tree, id: u64) -> Result<Option<T>, DbE
 /// Removes the beginnings of snapshots that a crash or a full disk left: sled takes the newest one for a
 /// snapshot, and the database for damaged. It removes the one before only when the next is whole.
 fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == SLED_UNFINISHED) {
             std::fs::remove_file(path)?;
@@ -323,4 +360,30 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let cases = [
+            (ErrorKind::PermissionDenied, "refused"),
+            (ErrorKind::ReadOnlyFilesystem, "refused"),
+            (ErrorKind::StorageFull, "full"),
+            (ErrorKind::QuotaExceeded, "full"),
+            (ErrorKind::UnexpectedEof, "damaged"),
+            (ErrorKind::InvalidData, "damaged"),
+        ];
+        for (kind, expected) in cases {
+            let found = match Unopened::from(sled::Error::Io(kind.into())) {
+                Unopened::Refused(error) if error.is_full() => "full",
+                Unopened::Refused(DbError::Io(_)) => "refused",
+                Unopened::Refused(other) => panic!("{kind}: {other}"),
+                Unopened::Damaged(_) => "damaged",
+            };
+            assert_eq!(found, expected, "{kind}");
+        }
+    }
 }

@@ -29,16 +29,20 @@ pub const DB_FOLDER: &str = "db";
 /// against a cut tail, not worth a write for every decision.
 const HEAD_EVERY_APPENDS: u32 = 64;
 
+/// What a database that could not be opened means …
+const NOT_OPENED: &str =
+    "past incidents and messages to people that wait are in memory only until the next start";
+/// … and one that failed while it was used: what waited before is still in it.
+const FAILED: &str = "past incidents are in memory only until the next start, and messages to people that still wait then may be lost, or sent twice";
+
 /// Journal and database of one daemon.
 #[derive(Debug)]
 pub struct Store {
     /// The folder itself, locked: unlike the files in it, it is not replaced by a careless hand.
     _folder: File,
     journal: Journal,
-    /// `None` when it cannot be used: deciding goes on without it.
-    db: Option<Db>,
-    /// Why it cannot be used; empty when it can.
-    db_off: String,
+    /// Why, and what to do, when it cannot be used: deciding goes on without it.
+    db: Result<Db, String>,
     appends: u32,
 }
 
@@ -82,28 +86,16 @@ impl Store {
         let mut opened = Opened::default();
         opened.tell_journal(&path, &found);
         opened.lines = journal.head().lines;
-        let mut db_off = String::new();
         let db = match Db::open(&folder.join(DB_FOLDER)) {
-            Ok((db, found)) => match opened.take_db(&db, &found, &journal) {
-                Ok(()) => Some(db),
-                Err(error) => {
-                    tracing::warn!("{}", without_db(&error));
-                    db_off = without_db(&error);
-                    None
-                }
-            },
             Err(DbError::InUse) => return Err(in_use(folder)),
-            Err(error) => {
-                tracing::warn!("{}", without_db(&error));
-                db_off = without_db(&error);
-                None
-            }
+            Err(error) => Err(error),
+            Ok((db, found)) => opened.take_db(&db, &found, &journal).map(|()| db),
         };
+        let db = db.map_err(|error| off(&error, NOT_OPENED));
         let store = Self {
             _folder: locked,
             journal,
             db,
-            db_off,
             appends: 0,
         };
         Ok((store, opened))
@@ -112,7 +104,7 @@ impl Store {
     /// Appends and returns when durable; on an error nothing counts as kept.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.journal.append(entries)?;
-        let Some(db) = &self.db else {
+        let Ok(db) = &self.db else {
             return Ok(());
         };
         self.appends += 1;
@@ -124,9 +116,7 @@ impl Store {
                 _ => Ok(()),
             });
         if let Err(error) = kept {
-            self.db_off = without_db(&error);
-            tracing::error!("{}", self.db_off);
-            self.db = None;
+            self.db = Err(off(&error, FAILED));
         }
         Ok(())
     }
@@ -154,17 +144,17 @@ impl Store {
 
     /// The database, if it can be used.
     pub fn db(&self) -> Option<&Db> {
-        self.db.as_ref()
+        self.db.as_ref().ok()
     }
 
     /// Why there is no database, and what to do; empty when there is one.
     pub fn db_off(&self) -> &str {
-        &self.db_off
+        self.db.as_ref().err().map_or("", String::as_str)
     }
 
     /// Returns when the database has caught up; call it when the daemon ends.
     pub fn flush(&self) -> Result<(), DbError> {
-        let Some(db) = &self.db else { return Ok(()) };
+        let Ok(db) = &self.db else { return Ok(()) };
         db.put_head(self.journal.head())?;
         db.flush()
     }
@@ -269,11 +259,16 @@ fn fill(db: &Db, journal: &Journal) -> Result<(), DbError> {
     db.flush()
 }
 
-/// What the operator must know when there is no database.
-fn without_db(error: &DbError) -> String {
-    format!(
-        "{error}: past incidents and messages to people that wait are in memory only until the next start; decisions are safe in the journal"
-    )
+/// What the operator must know when there is no database, and what to do; logged as well.
+fn off(error: &DbError, what: &str) -> String {
+    let remedy = if error.is_full() {
+        "free space and restart"
+    } else {
+        "mend that and restart"
+    };
+    let why = format!("{error}: {what}; decisions are safe in the journal: {remedy}");
+    tracing::error!("{why}");
+    why
 }
 
 /// The row of the database that a record changes.
