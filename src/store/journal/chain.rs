@@ -15,9 +15,9 @@ use super::index::Index;
 use super::{Head, LINE_BYTES_MAX, Line, head};
 use crate::model::{Record, Time};
 
-/// Looks at the note of the end while it lags behind, and the pause between two: a second in all, longer
-/// than a disk takes for one append.
-const NOTE_TRIES: u32 = 20;
+/// Patience with a note of the end that lags behind: longer than a disk takes for one append.
+const NOTE_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two looks at it.
 const NOTE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Names the format; its hash is what the first line points back to. Another version of the format
@@ -118,12 +118,21 @@ pub struct Lines {
 /// Checks a whole journal, and its end against `expected` or, without it, against what is noted
 /// beside the file. A torn end is no fault: it was never acknowledged.
 pub fn verify(path: &Path, expected: Option<&Head>) -> io::Result<Result<Verified, Broken>> {
+    verify_within(path, expected, NOTE_PATIENCE)
+}
+
+/// The same with another patience with a note that lags behind.
+pub(super) fn verify_within(
+    path: &Path,
+    expected: Option<&Head>,
+    patience: Duration,
+) -> io::Result<Result<Verified, Broken>> {
     let noted = expected.cloned().or_else(|| head::read_beside(path));
     let scan = scan(path, noted.clone())?;
-    let lines_after_noted = match expected {
+    let lines_after_noted = match (expected, scan.lines_after_noted()) {
         // Whoever noted it knows that more came.
-        Some(_) => 0,
-        None => scan.lines_after_noted().min(unnoted(path, &scan.head)),
+        (Some(_), _) | (None, 0) => 0,
+        (None, after) => after.min(unnoted(path, &scan.head, patience)),
     };
     Ok(match scan.broken {
         Some(broken) => Err(broken),
@@ -138,17 +147,17 @@ pub fn verify(path: &Path, expected: Option<&Head>) -> io::Result<Result<Verifie
 
 /// Lines up to `end` that the note does not know by now: a daemon that writes meanwhile notes them in a
 /// moment.
-fn unnoted(path: &Path, end: &Head) -> u64 {
-    let mut after = 0;
-    for _ in 0..NOTE_TRIES {
+fn unnoted(path: &Path, end: &Head, patience: Duration) -> u64 {
+    let mut left = patience;
+    loop {
         let noted = head::read_beside(path).map_or(0, |noted| noted.lines);
-        after = end.lines.saturating_sub(noted);
-        if after == 0 {
-            break;
+        let after = end.lines.saturating_sub(noted);
+        if after == 0 || left.is_zero() {
+            return after;
         }
         std::thread::sleep(NOTE_PAUSE);
+        left = left.saturating_sub(NOTE_PAUSE);
     }
-    after
 }
 
 /// The hash of a line's bytes, in hex.
