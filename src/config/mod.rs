@@ -128,15 +128,16 @@ impl Config {
         self.otlp_grpc_listen.filter(|_| self.sources.otlp.enabled)
     }
 
-    /// Listeners that others can reach and where everybody may send, although nobody reads along: TLS asks
-    /// for no token there, or its protocol knows none. Setting and address.
+    /// Listeners with TLS that others can reach and where everybody may send all the same: no token is
+    /// asked for there, or their protocol knows none. Setting and address.
     pub fn tokenless_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-        let is_asked = !self.tls.is_on() || self.sources.token_file.is_some();
-        let http = |address: Option<SocketAddr>| address.filter(|_| !is_asked);
+        // Without TLS they are exposed already.
+        let lacks_token = self.tls.is_on() && self.sources.token_file.is_none();
+        let http = |address: Option<SocketAddr>| address.filter(|_| lacks_token);
         beyond_loopback([
             ("listen", http(Some(self.listen))),
-            ("otlp_listen", http(self.otlp_listen)),
-            ("otlp_grpc_listen", http(self.otlp_grpc_listen)),
+            ("otlp_listen", http(self.otlp_listener())),
+            ("otlp_grpc_listen", http(self.grpc_listener())),
             ("sources.syslog.tls", self.sources.syslog.tls),
         ])
     }
@@ -147,11 +148,8 @@ impl Config {
         let syslog = &self.sources.syslog;
         beyond_loopback([
             ("listen", Some(self.listen).filter(|_| is_open)),
-            ("otlp_listen", self.otlp_listen.filter(|_| is_open)),
-            (
-                "otlp_grpc_listen",
-                self.otlp_grpc_listen.filter(|_| is_open),
-            ),
+            ("otlp_listen", self.otlp_listener().filter(|_| is_open)),
+            ("otlp_grpc_listen", self.grpc_listener().filter(|_| is_open)),
             ("sources.syslog.udp", syslog.udp),
             ("sources.syslog.tcp", syslog.tcp),
             ("sources.statsd.udp", self.sources.statsd.udp),
@@ -219,5 +217,34 @@ mod address_or_off {
             return Ok(None);
         }
         text.parse().map(Some).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listeners_that_are_opened_are_exposed_or_lack_a_token() {
+        let with_tls = "[tls]\ncert_file = \"c.pem\"\nkey_file = \"k.pem\"\n";
+        let everywhere = "otlp_listen = \"0.0.0.0:4318\"\notlp_grpc_listen = \"0.0.0.0:4317\"\n";
+        let off = "[sources.otlp]\nenabled = false\n";
+        let same = "listen = \"0.0.0.0:80\"\notlp_listen = \"0.0.0.0:80\"\n";
+        let cases: [(&str, &str, &[&str]); 3] = [
+            (everywhere, "", &["otlp_listen", "otlp_grpc_listen"]),
+            (everywhere, off, &[]),
+            (same, "", &["listen"]),
+        ];
+        for (top, section, expected) in cases {
+            let config = |tls| toml::from_str::<Config>(&format!("{top}{tls}{section}")).unwrap();
+            let (clear, tls) = (config(""), config(with_tls));
+            let names = |listeners: &mut dyn Iterator<Item = (&'static str, SocketAddr)>| {
+                listeners.map(|(name, _)| name).collect::<Vec<_>>()
+            };
+            assert_eq!(names(&mut clear.exposed_listeners()), expected);
+            assert_eq!(names(&mut clear.tokenless_listeners()), [""; 0]);
+            assert_eq!(names(&mut tls.tokenless_listeners()), expected);
+            assert_eq!(names(&mut tls.exposed_listeners()), [""; 0]);
+        }
     }
 }

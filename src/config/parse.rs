@@ -16,7 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::REQUIRED;
-use super::{Config, Kind, SETTINGS, ScrapeConfig, Setting, is_path};
+use super::{Config, Kind, SETTINGS, ScrapeConfig, Setting, SourcesConfig, is_path};
 use crate::model::EntityId;
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
@@ -60,11 +60,38 @@ pub fn parse(text: &str, file: &str) -> Result<(Config, Vec<Warning>), ConfigErr
     Ok((config, warnings.collect()))
 }
 
+/// Whether there is anything to watch.
+fn is_any_source_on(sources: &SourcesConfig) -> bool {
+    let receivers = [
+        sources.alerts.enabled,
+        sources.remote_write.enabled,
+        sources.otlp.enabled,
+        sources.changes.enabled,
+        sources.loki.enabled,
+        sources.notifications.enabled,
+        sources.pagerduty.enabled,
+        sources.host.enabled,
+        sources.journald.enabled,
+    ];
+    let syslog = &sources.syslog;
+    let listens = [syslog.udp, syslog.tcp, syslog.tls, sources.statsd.udp];
+    let forges = [&sources.github, &sources.gitlab, &sources.gitea];
+    receivers.contains(&true)
+        || !sources.tail.is_empty()
+        || !sources.scrape.is_empty()
+        || !sources.promql.is_empty()
+        || !sources.loki_tail.is_empty()
+        || !sources.elastic.is_empty()
+        || !sources.nats.is_empty()
+        || listens.iter().any(Option::is_some)
+        || forges.iter().any(|forge| forge.secret_file.is_some())
+}
+
 /// What is wrong with a listener that others can reach and that asks for no token, and the lines that
 /// mend it.
 pub fn without_token(setting: &str) -> &'static str {
     if setting.starts_with("sources.") {
-        "which others can reach, and syslog knows no token: listen on 127.0.0.1, or accept that by `insecure = true` under `[sources]`"
+        "which others can reach, and syslog knows no token: listen on 127.0.0.1, or accept that by `sources.insecure = true`"
     } else {
         "which others can reach, and senders need no token: make one by `openssl rand -hex 32 > senders.token`, and name it by `token_file = \"senders.token\"` under `[sources]`; or listen on 127.0.0.1"
     }
@@ -301,31 +328,7 @@ impl Check<'_> {
                 "`otlp_listen` is the same as `listen`, which takes OTLP anyway: it is ignored";
             self.warn(&span_of(root, "otlp_listen"), what);
         }
-        let sources = &config.sources;
-        let receivers = [
-            sources.alerts.enabled,
-            sources.remote_write.enabled,
-            sources.otlp.enabled,
-            sources.changes.enabled,
-            sources.loki.enabled,
-            sources.notifications.enabled,
-            sources.pagerduty.enabled,
-            sources.host.enabled,
-        ];
-        let syslog = &sources.syslog;
-        let listens = [syslog.udp, syslog.tcp, syslog.tls, sources.statsd.udp];
-        let forges = [&sources.github, &sources.gitlab, &sources.gitea];
-        if !receivers.contains(&true)
-            && sources.tail.is_empty()
-            && sources.scrape.is_empty()
-            && sources.promql.is_empty()
-            && sources.loki_tail.is_empty()
-            && sources.elastic.is_empty()
-            && sources.nats.is_empty()
-            && !sources.journald.enabled
-            && listens.iter().all(Option::is_none)
-            && forges.iter().all(|forge| forge.secret_file.is_none())
-        {
+        if !is_any_source_on(&config.sources) {
             self.warn(
                 &span_of(root, "sources"),
                 "every source is off: there is nothing to watch",
