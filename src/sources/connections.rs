@@ -57,14 +57,16 @@ struct State {
     arriving: usize,
     /// … and those that we work on or answer.
     answering: usize,
+    /// When the first of those bodies began, or a piece of one came.
+    grew_at: Instant,
 }
 
 /// One of the calls that a connection carries at once; it ends when this is dropped.
-pub(super) struct Call(Arc<OneCall>);
+pub(super) struct CallGuard(Arc<CallState>);
 
 /// A call, known to who answers it and to its body.
 #[derive(Debug)]
-struct OneCall {
+struct CallState {
     open: Arc<Open>,
     /// All of its body is there, or nobody wants the rest. Changed under the lock of the connection's state.
     has_arrived: AtomicBool,
@@ -72,10 +74,10 @@ struct OneCall {
 
 /// Whose body it is.
 #[derive(Debug)]
-enum Asked {
+enum BodyOf {
     /// Of a connection that carries one request at a time.
     Alone(Arc<Open>),
-    Call(Arc<OneCall>),
+    Call(Arc<CallState>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ enum Activity {
 /// A request's body: tells when all of it is there.
 pub(super) struct ArrivingBody<B> {
     body: B,
-    of: Asked,
+    of: BodyOf,
 }
 
 /// An answer's body: tells when it is sent, or given up.
@@ -126,6 +128,7 @@ impl Connections {
                 activity: Activity::Silent(now),
                 arriving: 0,
                 answering: 0,
+                grew_at: now,
             }),
             closed: Notify::new(),
         });
@@ -210,22 +213,26 @@ impl Connection {
 
     /// Notes a call that goes on until the first of these is dropped; its body must be read through the
     /// second.
-    pub(super) fn call<B: HttpBody>(&self, body: B) -> (Call, ArrivingBody<B>) {
+    pub(super) fn call<B: HttpBody>(&self, body: B) -> (CallGuard, ArrivingBody<B>) {
         let has_arrived = body.is_end_stream();
         let mut state = lock(&self.open.state);
         if has_arrived {
             state.answering += 1;
         } else {
+            // One more call is no sign of life of those that stall.
+            if state.arriving == 0 {
+                state.grew_at = Instant::now();
+            }
             state.arriving += 1;
         }
         state.judge_calls();
         drop(state);
-        let call = Arc::new(OneCall {
+        let call = Arc::new(CallState {
             open: Arc::clone(&self.open),
             has_arrived: AtomicBool::new(has_arrived),
         });
-        let of = Asked::Call(Arc::clone(&call));
-        (Call(call), ArrivingBody { body, of })
+        let of = BodyOf::Call(Arc::clone(&call));
+        (CallGuard(call), ArrivingBody { body, of })
     }
 
     /// Notes that a request's head is there; its body must be read through what this gives.
@@ -235,7 +242,7 @@ impl Connection {
         } else {
             Activity::Arriving(Instant::now())
         });
-        let of = Asked::Alone(Arc::clone(&self.open));
+        let of = BodyOf::Alone(Arc::clone(&self.open));
         ArrivingBody { body, of }
     }
 
@@ -247,10 +254,11 @@ impl Connection {
     }
 }
 
-impl Drop for Call {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         let mut state = lock(&self.0.open.state);
-        // A body that outlives its call counts no more.
+        // A body that outlives its call counts no more. The call was counted when it began, and is moved
+        // from one count to the other under this lock: neither can go below nothing.
         if self.0.has_arrived.swap(true, Ordering::Relaxed) {
             state.answering -= 1;
         } else {
@@ -280,16 +288,15 @@ impl State {
     /// What a connection that carries several calls does, from what they do: one that waits for its
     /// answer keeps it open, half-sent ones do not.
     fn judge_calls(&mut self) {
-        let now = Instant::now();
         self.activity = match (self.answering, self.arriving) {
-            (0, 0) => Activity::Idle(now),
-            (0, _) => Activity::Arriving(now),
+            (0, 0) => Activity::Idle(Instant::now()),
+            (0, _) => Activity::Arriving(self.grew_at),
             _ => Activity::Answering,
         };
     }
 }
 
-impl Asked {
+impl BodyOf {
     fn open(&self) -> &Open {
         match self {
             Self::Alone(open) => open,
@@ -299,8 +306,10 @@ impl Asked {
 
     /// A piece of a body came.
     fn has_grown(&self) {
-        if let Activity::Arriving(since) = &mut lock(&self.open().state).activity {
-            *since = Instant::now();
+        let mut state = lock(&self.open().state);
+        state.grew_at = Instant::now();
+        if let Activity::Arriving(_) = state.activity {
+            state.activity = Activity::Arriving(state.grew_at);
         }
     }
 
@@ -315,6 +324,7 @@ impl Asked {
             }
             Self::Call(call) => {
                 if !call.has_arrived.swap(true, Ordering::Relaxed) {
+                    // It was counted there until now.
                     state.arriving -= 1;
                     state.answering += 1;
                     state.judge_calls();
@@ -382,7 +392,7 @@ impl Drop for LeavingBody {
     }
 }
 
-/// What is behind these locks is valid after any panic: nothing between two writes can.
+/// What is behind these locks is valid after any panic: nothing between two writes to it can panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -486,6 +496,23 @@ mod tests {
         drop(call);
         drop(body);
         assert!(matches!(open[1].open.activity(), Activity::Idle(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empty_calls_beside_a_stalled_one_keep_no_place() {
+        let all = Connections::default();
+        let open: Vec<_> = (0..PEER_CONNECTIONS_MAX)
+            .map(|_| all.admit(peer(1)).unwrap())
+            .collect();
+        let _stalled: Vec<_> = open.iter().map(|c| c.call(Body::from("x"))).collect();
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_millis(STALLED_MS_MIN - 100)).await;
+            for connection in &open {
+                drop(connection.call(Body::empty()));
+                drop(connection.call(Body::from("half")));
+            }
+        }
+        assert!(all.admit(peer(1)).is_some(), "the stalled ones give way");
     }
 
     #[tokio::test(start_paused = true)]
