@@ -241,6 +241,35 @@ fn a_bad_config_keeps_no_client_from_the_daemon() {
     }
     // A daemon is refused all the same.
     assert_eq!(served.run(&["serve"]).status.code(), Some(2));
+    // A name that does not load is no reason either.
+    write_config(served.dir.path(), "theme = \"pink\"\nkeymap = \"pico\"");
+    for arguments in [&["keys"][..], &["keys", "--json"]] {
+        let output = served.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        assert!(
+            said.contains("the default is used"),
+            "{arguments:?}: {said}"
+        );
+    }
+    // What is no TOML, or says where the daemon is in no way that can be read, may mean another one.
+    let at = |name: &str| served.dir.path().join(name).display().to_string();
+    let (data, socket) = (at("data"), at("s.sock"));
+    for text in ["socket = \"", "data_dir = 5"] {
+        std::fs::write(served.dir.path().join("c.toml"), text).unwrap();
+        let cases: [(&[&str], i32); 5] = [
+            (&["audit", "verify"], 2),
+            (&["plans"], 2),
+            (&["audit", "verify", "--socket", &socket], 2),
+            (&["audit", "verify", "--data-dir", &data], 0),
+            (&["plans", "--socket", &socket], 0),
+        ];
+        for (arguments, code) in cases {
+            let output = served.run(arguments);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        }
+    }
     assert_eq!(served.stop(), 0);
 }
 

@@ -53,7 +53,7 @@ pub async fn run(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
 fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<(), Failure> {
     let path = match file {
         Some(path) => path,
-        None => Place::find_for_client(common)?.data_dir.join(JOURNAL_FILE),
+        None => Place::data_dir_for_client(common)?.join(JOURNAL_FILE),
     };
     let head = match head {
         Some(text) => Some(Head::parse(text).ok_or_else(|| {

@@ -1,5 +1,6 @@
 //! Where this invocation finds things: config, data, socket, the daemon.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use directories::BaseDirs;
@@ -9,6 +10,7 @@ use super::output::Failure;
 use crate::api::client::{Address, Client};
 use crate::config::{self, Config, Warning};
 use crate::daemon::{default_data_dir, default_socket};
+use crate::tui::{Keymap, Theme};
 
 /// The config file below the user's config directory.
 const CONFIG_FILE: &str = "stormglass/config.toml";
@@ -50,10 +52,22 @@ impl Place {
                 let text = text_of(path)?;
                 match parse(path, &text) {
                     Ok((config, _)) => config,
-                    Err(failure) => {
-                        failure.warn("the config is not used but for socket, data, theme and keys");
-                        for_client(&text)
-                    }
+                    Err(failure) => match for_client(&text) {
+                        Some(config) => {
+                            failure.warn(
+                                "the config is not used but for socket, data, theme and keys",
+                            );
+                            config
+                        }
+                        // Defaults may mean another daemon, and another journal.
+                        None if common.socket.is_none() && common.data_dir.is_none() => {
+                            return Err(failure);
+                        }
+                        None => {
+                            failure.warn("the config is not used");
+                            Config::default()
+                        }
+                    },
                 }
             }
             None => Config::default(),
@@ -91,6 +105,15 @@ impl Place {
             data_dir,
             address,
         })
+    }
+
+    /// The data folder, for a client that reads in it; a socket does not say where that is.
+    pub fn data_dir_for_client(common: &Common) -> Result<PathBuf, Failure> {
+        let common = Common {
+            socket: None,
+            ..common.clone()
+        };
+        Ok(Self::find_for_client(&common)?.data_dir)
     }
 
     /// The socket to listen on.
@@ -148,17 +171,31 @@ fn text_of(path: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::usage(format!("cannot read the config {name}: {error}")))
 }
 
-/// What a client needs of a config that is refused as a whole, as far as it can be read.
-fn for_client(text: &str) -> Config {
-    let table: toml::Table = toml::from_str(text).unwrap_or_default();
-    let text_at = |key: &str| Some(table.get(key)?.as_str()?.to_owned());
-    Config {
-        socket: text_at("socket").map(PathBuf::from),
-        data_dir: text_at("data_dir").map(PathBuf::from),
-        theme: text_at("theme"),
-        keymap: text_at("keymap"),
+/// What a client needs of a config that is refused as a whole; `None` if it does not say where the daemon
+/// is in a way that can be read. A theme or keymap that does not load gives way to the default.
+fn for_client(text: &str) -> Option<Config> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let path_at = |key: &str| match table.get(key) {
+        None => Some(None),
+        Some(value) => value.as_str().map(|path| Some(PathBuf::from(path))),
+    };
+    let name_at = |key: &str| table.get(key)?.as_str().map(str::to_owned);
+    Some(Config {
+        socket: path_at("socket")?,
+        data_dir: path_at("data_dir")?,
+        theme: name_at("theme").filter(|name| loads("theme", Theme::load(name))),
+        keymap: name_at("keymap").filter(|name| loads("keymap", Keymap::load(name))),
         ..Config::default()
-    }
+    })
+}
+
+/// Whether it can be used; told if not.
+fn loads<T, E: Display>(setting: &str, loaded: Result<T, E>) -> bool {
+    loaded
+        .map_err(|error| {
+            Failure::usage(format!("`{setting}`: {error}")).warn("the default is used instead");
+        })
+        .is_ok()
 }
 
 /// The settings of a config file that is not the one in force.

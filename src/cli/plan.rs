@@ -321,16 +321,7 @@ fn page(plan: &Plan, now: Time) -> String {
             None => line("  cannot be undone".to_owned()),
         }
     }
-    line(format!(
-        "verified by {}{} and the incident's first suspect recovering within {} s",
-        safe(plan.verify.watch.as_str()),
-        if plan.target == plan.verify.watch {
-            String::new()
-        } else {
-            format!(", {}", safe(plan.target.as_str()))
-        },
-        plan.verify.recover_within_ms / 1_000
-    ));
+    line(verified_by(plan));
     if let Some(check) = &plan.verify.check {
         line(format!("  and by {}", action(check)));
     }
@@ -347,6 +338,18 @@ fn page(plan: &Plan, now: Time) -> String {
     }
     line(format!("digest   {}", plan.digest));
     text
+}
+
+/// What must recover for it to count as verified, and within which time.
+fn verified_by(plan: &Plan) -> String {
+    let mut watched = safe(plan.verify.watch.as_str());
+    if plan.target != plan.verify.watch {
+        watched = format!("{watched}, {}", safe(plan.target.as_str()));
+    }
+    format!(
+        "verified by {watched} and the incident's first suspect recovering within {} s",
+        plan.verify.recover_within_ms / 1_000
+    )
 }
 
 fn state(plan: &Plan, now: Time) -> String {

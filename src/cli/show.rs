@@ -112,7 +112,8 @@ fn timeline(incident: &Incident, now: Time, all: bool) -> Vec<String> {
     };
     let mut lines: Vec<String> = incident.timeline.iter().map(told).collect();
     let last = lines.len().saturating_sub(TIMELINE_LAST);
-    if !all && last > TIMELINE_FIRST {
+    // The note takes a line as well: one entry is shown rather than left out.
+    if !all && last > TIMELINE_FIRST + 1 {
         let left_out = last - TIMELINE_FIRST;
         let note = format!(
             "… {} left out here: --all / --json",
@@ -291,7 +292,8 @@ mod tests {
         };
         let cases = [
             (40, 40, None),
-            (41, 41, Some("1 entry")),
+            (41, 41, None),
+            (42, 41, Some("2 entries")),
             (90, 41, Some("50 entries")),
         ];
         for (count, lines, left_out) in cases {
