@@ -21,6 +21,8 @@ use crate::kept::{self, Random};
 const KILLS: u32 = 50;
 /// Latest acknowledgement after which it is killed.
 const ACKNOWLEDGED_MAX: u64 = 16;
+/// Longest wait for what a daemon does by itself: many times what it takes.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Longest wait between an acknowledgement and the kill, in microseconds: within the next decisions.
 const JITTER_US_MAX: u64 = 80_000;
 
@@ -276,31 +278,43 @@ impl Served {
 
     /// Looks until `is_so` holds.
     pub async fn view_until(&self, is_so: impl Fn(&View) -> bool) -> View {
-        loop {
-            let view = self.client.view().await.unwrap();
-            if is_so(&view) {
-                return view;
+        let mut last = None;
+        let looks = async {
+            loop {
+                let view = self.client.view().await.unwrap();
+                if is_so(&view) {
+                    return view;
+                }
+                last = Some(view);
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        };
+        let found = tokio::time::timeout(PATIENCE, looks).await;
+        found.unwrap_or_else(|_| panic!("in {PATIENCE:?} only this came: {last:#?}"))
     }
 
     /// Proposes and approves until there is a plan of which `is_so` holds.
     async fn run_until(&self, is_so: impl Fn(&Plan) -> bool) -> Plan {
-        loop {
-            let plans = self.client.plans().await.unwrap();
-            let newest = plans.into_iter().next_back();
-            match newest {
-                Some(plan) if plan.state != PlanState::Proposed && is_so(&plan) => return plan,
-                Some(plan) if plan.state != PlanState::Proposed => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                _ => {
-                    let command = self.next_command(0).await.unwrap();
-                    self.client.command(&command).await.unwrap();
+        let mut last = None;
+        let looks = async {
+            loop {
+                let plans = self.client.plans().await.unwrap();
+                let newest = plans.into_iter().next_back();
+                match newest {
+                    Some(plan) if plan.state != PlanState::Proposed && is_so(&plan) => return plan,
+                    Some(plan) if plan.state != PlanState::Proposed => {
+                        last = Some(plan);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    _ => {
+                        let command = self.next_command(0).await.unwrap();
+                        self.client.command(&command).await.unwrap();
+                    }
                 }
             }
-        }
+        };
+        let found = tokio::time::timeout(PATIENCE, looks).await;
+        found.unwrap_or_else(|_| panic!("in {PATIENCE:?} only this came: {last:#?}"))
     }
 
     pub async fn send_alert(&self) {
@@ -358,6 +372,15 @@ impl Served {
             },
             _ => note,
         })
+    }
+}
+
+/// A test that fails leaves no daemon behind.
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -74,7 +74,8 @@ pub fn alertmanager(dir: &Path, port: u16, config: &str) -> Option<Peer> {
 
 /// Whether a program is there and says which version it is.
 pub fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok()
+    let output = Command::new(program).arg("--version").output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// A Python in which `probe` runs, if there is one.
