@@ -103,7 +103,7 @@ pub(super) struct Turn {
     pub(super) deltas: DeltaBuffer,
     notes: Vec<(Time, Notification)>,
     /// Those of them that the outbox has.
-    kept_notes: Vec<(Time, Notification)>,
+    kept_notes: Vec<Notification>,
     replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
 }
 
@@ -491,13 +491,14 @@ impl Core {
         if let Some(notifier) = self.notifier.as_ref().filter(|_| !notes.is_empty()) {
             notifier.keep(&notes);
         }
-        self.turn.kept_notes.extend(notes);
+        let kept = notes.into_iter().map(|(_, note)| note);
+        self.turn.kept_notes.extend(kept);
     }
 
     /// Tells people, and the log.
     fn tell_people(&mut self) {
         self.keep_notes();
-        for (_, note) in self.turn.kept_notes.drain(..) {
+        for note in self.turn.kept_notes.drain(..) {
             tracing::info!(
                 incident = %note.incident,
                 severity = note.severity.as_str(),

@@ -543,7 +543,7 @@ fn recover(
     banners.extend(unknown);
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
-    let _ = notices.set(Origin::Recovery, &banners.join(" · "));
+    let _ = notices.set(Origin::Recovery, &banners.join(notices::SEPARATOR));
     let _ = notices.set(Origin::Database, &ledger.db_off());
     Ok(Recovered {
         engine,

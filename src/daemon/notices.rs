@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::Delta;
 
 /// Between two notices on the one line of the banner.
-const SEPARATOR: &str = " · ";
+pub(super) const SEPARATOR: &str = " · ";
 
 /// Where a notice comes from; each has at most one. The first shown is the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(super) enum Origin {
     Recovery,
     /// History is learned from.
     Learning,
-    /// Telemetry travels in the clear.
+    /// Telemetry travels in the clear, or comes from anybody.
     Exposed,
     /// The recorder cannot keep up, or cannot write.
     Recorder,

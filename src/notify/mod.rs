@@ -1,8 +1,8 @@
 //! People out: what they should be told, delivered at least once.
 //!
-//! A message is kept in an outbox before what it tells of is durable, sent once that is, and kept until
-//! its receiver took it: a crash in between sends it at the next start. A receiver that does not answer
-//! is tried again, ever more rarely, also after a restart. It never decides what is worth telling, and
+//! A message is kept in an outbox before what it tells of is durable, sent at the end of the turn, also when
+//! the journal cannot be written, and kept until its receiver took it: a crash in between sends it at
+//! the next start. A receiver that does not answer is tried again, ever more rarely, also after a restart. It never decides what is worth telling, and
 //! never writes a secret anywhere.
 
 mod webhook;

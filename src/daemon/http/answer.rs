@@ -11,8 +11,8 @@ use crate::daemon::EngineStopped;
 /// An error answer.
 #[derive(Debug)]
 pub struct ApiError {
-    status: StatusCode,
-    message: String,
+    pub(super) status: StatusCode,
+    pub(super) message: String,
 }
 
 /// What every handler returns.
@@ -26,12 +26,6 @@ impl ApiError {
 
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    /// What is told.
-    #[cfg(test)]
-    pub fn told(self) -> (StatusCode, String) {
-        (self.status, self.message)
     }
 
     pub fn not_found(message: impl Into<String>) -> Self {

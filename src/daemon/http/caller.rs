@@ -156,11 +156,11 @@ impl Callers {
     fn stranger(&self, headers: &HeaderMap) -> ApiError {
         let have_tokens = self.operators.iter().any(|o| o.token_sha256.is_some());
         let what = if !have_tokens {
-            "reading over the listener needs an operator's token, also on loopback, and no operator has one: put one in a file (`openssl rand -hex 32 > FILE`), add `[[operators]]` with `name = \"NAME\"` and `token_file = \"FILE\"` to the config, restart, and send `Authorization: Bearer TOKEN`"
+            "the API over the listener needs an operator's token, also on loopback, and no operator has one: put one in a file (`openssl rand -hex 32 > FILE`), add `[[operators]]` with `name = \"NAME\"` and `token_file = \"FILE\"` to the config, restart, and send `Authorization: Bearer TOKEN`"
         } else if headers.contains_key(header::AUTHORIZATION) {
             "this is not the token of any operator: send `Authorization: Bearer TOKEN` with what is in the `token_file` or `token_env` of one of `[[operators]]`"
         } else {
-            "reading over the listener needs an operator's token, also on loopback: send `Authorization: Bearer TOKEN` with what is in the `token_file` or `token_env` of one of `[[operators]]`"
+            "the API over the listener needs an operator's token, also on loopback: send `Authorization: Bearer TOKEN` with what is in the `token_file` or `token_env` of one of `[[operators]]`"
         };
         let message = format!("{what}; the Unix socket on the daemon's machine needs none");
         ApiError::new(StatusCode::UNAUTHORIZED, message)
@@ -265,8 +265,9 @@ mod tests {
             let given = given.map(|value: &str| (header::AUTHORIZATION, value.parse().unwrap()));
             let headers = given.into_iter().collect();
             let refused = Callers::new(operators).actor(&Peer::Remote, &headers);
-            let (status, why) = refused.unwrap_err().told();
-            assert_eq!(status, StatusCode::UNAUTHORIZED);
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+            let why = &refused.message;
             assert!(
                 why.contains(says) && why.contains("`[[operators]]`"),
                 "{why}"
