@@ -39,7 +39,7 @@ pub struct DemoArgs {
     /// What breaks
     #[arg(default_value_t = Scenario::BadDeploy, value_name = "SCENARIO")]
     scenario: Scenario,
-    /// The same seed tells the same story
+    /// The same seed injects the same faults; the load follows the hour of the day
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many times as fast as real time

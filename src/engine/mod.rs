@@ -340,7 +340,7 @@ impl Engine {
             }
             if *to_record {
                 effects.push(Effect::Record(Record::Incident {
-                    incident: Box::new(held.to_record(&self.entities)),
+                    incident: Box::new(held.snapshot(&self.entities)),
                 }));
             }
         }

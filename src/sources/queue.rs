@@ -25,6 +25,8 @@ const BATCHES_QUEUED_MAX: usize = 4_096;
 const BLIND_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.
 const BLIND_AFTER_MS_MIN: i64 = 60_000;
+/// A source that spoke for less than this was tried out, and is not waited for, in milliseconds.
+const HEARD_MS_MIN: i64 = 10_000;
 /// What the latest batch weighs in how old data is: one part of this many.
 const LAG_WEIGHT: i64 = 4;
 /// Longest reason kept of what was not taken, in characters.
@@ -101,6 +103,8 @@ struct Heard {
     failure: Option<String>,
     /// Whether signals do not take the failure back: they say themselves that it does not work.
     is_standing: bool,
+    /// From its first batch to its last, in milliseconds.
+    heard_ms: i64,
     last_seen: Option<Time>,
     gaps: Gaps,
     rate: Rate,
@@ -352,6 +356,7 @@ impl SourceState {
                 heard.blind_gaps += 1;
             }
             heard.gaps.add(pause_ms);
+            heard.heard_ms = heard.heard_ms.saturating_add(pause_ms.max(0));
         }
         heard.rate.add(count, now);
         if let Some(newest) = newest {
@@ -404,7 +409,9 @@ impl SourceState {
     fn is_blind(&self, heard: &Heard, silence_ms: i64) -> bool {
         let usual_ms = heard.gaps.usual_ms().unwrap_or(0);
         let bound_ms = usual_ms.saturating_mul(BLIND_AFTER_SILENCES);
-        self.rhythm == Rhythm::Regular && silence_ms > bound_ms.max(BLIND_AFTER_MS_MIN)
+        self.rhythm == Rhythm::Regular
+            && heard.heard_ms >= HEARD_MS_MIN
+            && silence_ms > bound_ms.max(BLIND_AFTER_MS_MIN)
     }
 }
 
@@ -557,8 +564,14 @@ mod tests {
             rows.iter().map(|r| r.health).collect::<Vec<_>>()
         };
         assert_eq!(health(0), [SourceHealth::Waiting, SourceHealth::Waiting]);
-        for (sender, at_s) in [(&sporadic, 1), (&regular, 1), (&regular, 33)] {
+        for (sender, at_s) in [(&sporadic, 1), (&regular, 0), (&regular, 1)] {
             sender.try_send(lines(1)).unwrap();
+            let batch = queue.recv().await.unwrap();
+            batch.take(Time::from_secs(at_s));
+        }
+        assert_eq!(health(900)[1], SourceHealth::Live, "it was tried out");
+        for at_s in [2, 33] {
+            regular.try_send(lines(1)).unwrap();
             let batch = queue.recv().await.unwrap();
             batch.take(Time::from_secs(at_s));
         }

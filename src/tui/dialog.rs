@@ -466,9 +466,19 @@ fn in_approval(
     approval.told = "";
     let typing = approval.wants_name() && approval.is_live();
     let is_text = key.typed().is_some() || key.code == KeyCode::Backspace;
+    let says_yes = match approval.deed {
+        Deed::Approve => Action::Approve,
+        Deed::RollBack => Action::RollBack,
+    };
+    let is_yes = state.keymap.lookup(&[key]) == Lookup::Action(says_yes);
     if typing && is_text {
         approval.guard.saw_key(state.now);
-        approval.typed.key(key);
+        // Whoever is used to saying yes by the same key twice finds an empty field, not a wrong name.
+        if is_yes && approval.is_no_start(key) {
+            approval.told = "High risk: type the target's name.";
+        } else {
+            approval.typed.key(key);
+        }
         return Then::Stay;
     }
     if let Some(step) = step_of(state, key) {
@@ -476,11 +486,6 @@ fn in_approval(
         approval.cursor.step(step);
         return Then::Stay;
     }
-    let says_yes = match approval.deed {
-        Deed::Approve => Action::Approve,
-        Deed::RollBack => Action::RollBack,
-    };
-    let is_yes = state.keymap.lookup(&[key]) == Lookup::Action(says_yes);
     match button(state, key, &mut approval.choice) {
         Button::Leave => Then::Close,
         Button::Press if !approval.is_live() => Then::Close,

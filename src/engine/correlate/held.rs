@@ -448,7 +448,7 @@ impl Held {
     }
 
     /// The incident as the journal keeps it.
-    pub fn to_record(&mut self, entities: &Entities) -> Incident {
+    pub fn snapshot(&mut self, entities: &Entities) -> Incident {
         let members = self.members.iter().take(MEMBERS_RECORDED_MAX);
         self.incident.members = members.map(|ix| entities.id(*ix).clone()).collect();
         self.incident.clone()

@@ -254,6 +254,12 @@ impl Approval {
         self.plan.risk == Risk::High && !self.is_brake()
     }
 
+    /// Whether a key begins no name that would be right, while nothing is typed yet.
+    pub fn is_no_start(&self, key: crate::tui::key::Key) -> bool {
+        let starts = |typed: char| self.plan.target.name().starts_with(typed);
+        self.typed.text().is_empty() && !key.typed().is_some_and(starts)
+    }
+
     /// Whether the plan, as it is `now`, is no longer what was shown: another content, or, where what was
     /// to be decided depends on it, another state.
     pub fn is_outdated(&self, now: &Plan) -> bool {
