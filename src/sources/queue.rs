@@ -104,7 +104,7 @@ struct Heard {
     /// Whether signals do not take the failure back: they say themselves that it does not work.
     is_standing: bool,
     /// From its first batch to its last, in milliseconds.
-    heard_ms: i64,
+    spoke_ms: i64,
     last_seen: Option<Time>,
     gaps: Gaps,
     rate: Rate,
@@ -356,7 +356,7 @@ impl SourceState {
                 heard.blind_gaps += 1;
             }
             heard.gaps.add(pause_ms);
-            heard.heard_ms = heard.heard_ms.saturating_add(pause_ms.max(0));
+            heard.spoke_ms = heard.spoke_ms.saturating_add(pause_ms.max(0));
         }
         heard.rate.add(count, now);
         if let Some(newest) = newest {
@@ -410,7 +410,7 @@ impl SourceState {
         let usual_ms = heard.gaps.usual_ms().unwrap_or(0);
         let bound_ms = usual_ms.saturating_mul(BLIND_AFTER_SILENCES);
         self.rhythm == Rhythm::Regular
-            && heard.heard_ms >= HEARD_MS_MIN
+            && heard.spoke_ms >= HEARD_MS_MIN
             && silence_ms > bound_ms.max(BLIND_AFTER_MS_MIN)
     }
 }
