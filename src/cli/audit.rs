@@ -10,7 +10,7 @@ use super::place::{Place, client};
 use crate::api::AuditEntry;
 use crate::model::{Opinion, Record, StepEventKind, command_line};
 use crate::store::JOURNAL_FILE;
-use crate::store::journal::{self, Head};
+use crate::store::journal::{self, Doubt, Head};
 
 /// Lines printed when nothing else is asked for: the latest.
 const LINES: usize = 50;
@@ -78,13 +78,18 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
             let lines = verified.lines;
             if !verified.end_checked {
                 return Err(Failure::new(format!(
-                    "{name}: {lines} lines, each as it was written; but {name}.head is missing, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
+                    "{name}: {lines} lines, each as it was written; but {name}.head is missing or unreadable, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
                 )));
             }
             let after = verified.lines_after_noted;
             if after > 0 {
                 return Err(Failure::new(format!(
                     "{name}: {lines} lines, each as it was written; but {name}.head is older than the last {after}: after a crash those of its last moments, until the daemon starts; otherwise an older one was put there, and nobody can tell whether later lines were cut off: give the end as you noted it with --head"
+                )));
+            }
+            if let Some(doubts) = doubts(&verified.doubts) {
+                return Err(Failure::new(format!(
+                    "{name}: {lines} lines, each as it was written; but {doubts}: whether lines were cut off or replaced before that, nobody can tell"
                 )));
             }
             if common.json {
@@ -95,6 +100,16 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
             ))
         }
     }
+}
+
+/// What starts found about the lines before them; `None` when none found anything.
+fn doubts(doubts: &[Doubt]) -> Option<String> {
+    let each = doubts.iter().map(|doubt| {
+        let found = doubt.found.join("; ");
+        let at = doubt.at.to_rfc3339();
+        format!("line {} (start of {at}) says: {}", doubt.line, safe(&found))
+    });
+    (!doubts.is_empty()).then(|| each.collect::<Vec<_>>().join("; "))
 }
 
 async fn lines(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
@@ -130,8 +145,12 @@ async fn lines(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
 fn words(record: &Record) -> (String, String) {
     let engine = || "engine".to_owned();
     match record {
-        Record::Started { version, .. } => {
+        Record::Started { version, found, .. } if found.is_empty() => {
             ("daemon".to_owned(), format!("started, version {version}"))
+        }
+        Record::Started { found, .. } => {
+            let what = format!("FOUND at its start: {}", found.join("; "));
+            ("daemon".to_owned(), what)
         }
         Record::ClockSetBack { from, to } => (
             "daemon".to_owned(),

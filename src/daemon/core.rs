@@ -172,7 +172,11 @@ impl Core {
         self.turn.records.push(Entry {
             at,
             seq: 0,
-            record: Record::Started { version, at },
+            record: Record::Started {
+                version,
+                at,
+                found: Vec::new(),
+            },
         });
         self.finish_turn();
     }

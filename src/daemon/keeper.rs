@@ -164,7 +164,11 @@ mod tests {
         Entry {
             at,
             seq: n as u64,
-            record: Record::Started { version, at },
+            record: Record::Started {
+                version,
+                at,
+                found: Vec::new(),
+            },
         }
     }
 

@@ -14,6 +14,10 @@ pub enum Record {
         version: String,
         /// When.
         at: Time,
+        /// Signs that lines were cut off or replaced while no daemon ran, a sentence each; they stay in the
+        /// journal, so that they are seen for ever. Mostly none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        found: Vec<String>,
     },
     /// The daemon's clock was set back by so much that the engine followed it.
     ClockSetBack {

@@ -14,10 +14,12 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::slice;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-use crate::model::Record;
+use crate::model::{Record, Time};
 use db::{Db, DbError, Found};
 use journal::{Entry, Head, Journal, JournalError};
 
@@ -44,6 +46,9 @@ pub struct Store {
     /// Why, and what to do, when it cannot be used: deciding goes on without it.
     db: Result<Db, String>,
     appends: u32,
+    /// What opening found and the journal does not say yet: it goes before anything else, and until it is
+    /// written, what the database remembers of the end stays.
+    owed: Option<Entry>,
 }
 
 /// What opening found.
@@ -53,6 +58,8 @@ pub struct Opened {
     pub lines: u64,
     /// What the operator must know, a sentence each; empty when all is well.
     pub banners: Vec<String>,
+    /// Signs that lines were cut off or replaced, for the journal itself.
+    doubts: Vec<String>,
 }
 
 /// Why nothing can be kept.
@@ -82,14 +89,25 @@ impl Store {
         keep_private(folder).map_err(fail)?;
         let locked = lock_folder(folder)?;
         let path = folder.join(JOURNAL_FILE);
-        let (journal, found) = Journal::open(&path)?;
+        let (mut journal, found) = Journal::open(&path)?;
         let mut opened = Opened::default();
         opened.tell_journal(&path, &found);
+        let lines_found = journal.head().lines;
+        let mut owed = None;
+        let opened_db = Db::open(&folder.join(DB_FOLDER));
+        if !matches!(opened_db, Err(DbError::InUse)) {
+            let db = opened_db.as_ref().ok();
+            opened.doubt_end(&path, &found, journal.head(), db.map(|(db, _)| db));
+            owed = opened.write_doubts(&mut journal);
+        }
+        let doubted = journal.head().lines > lines_found;
         opened.lines = journal.head().lines;
-        let db = match Db::open(&folder.join(DB_FOLDER)) {
+        let db = match opened_db {
             Err(DbError::InUse) => return Err(in_use(folder)),
             Err(error) => Err(error),
-            Ok((db, found)) => opened.take_db(&db, &found, &journal).map(|()| db),
+            Ok((db, found)) => opened
+                .take_db(&db, &found, &journal, doubted, owed.is_some())
+                .map(|()| db),
         };
         let db = db.map_err(|error| off(&error, NOT_OPENED));
         let store = Self {
@@ -97,12 +115,17 @@ impl Store {
             journal,
             db,
             appends: 0,
+            owed,
         };
         Ok((store, opened))
     }
 
     /// Appends and returns when durable; on an error nothing counts as kept.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        if let Some(owed) = &self.owed {
+            self.journal.append(slice::from_ref(owed))?;
+            self.owed = None;
+        }
         self.journal.append(entries)?;
         let Ok(db) = &self.db else {
             return Ok(());
@@ -155,7 +178,9 @@ impl Store {
     /// Returns when the database has caught up; call it when the daemon ends.
     pub fn flush(&self) -> Result<(), DbError> {
         let Ok(db) = &self.db else { return Ok(()) };
-        db.put_head(self.journal.head())?;
+        if self.owed.is_none() {
+            db.put_head(self.journal.head())?;
+        }
         db.flush()
     }
 }
@@ -176,7 +201,7 @@ impl Opened {
         }
         if found.end_unknown {
             self.tell(format!(
-                "journal: whether lines were cut off cannot be told, {}.head is missing",
+                "journal: whether lines were cut off cannot be told, {}.head is missing or unreadable",
                 path.display()
             ));
         }
@@ -195,11 +220,77 @@ impl Opened {
         }
     }
 
-    /// Compares the database with the journal, and fills a fresh one from it.
-    fn take_db(&mut self, db: &Db, found: &Found, journal: &Journal) -> Result<(), DbError> {
-        let (path, head) = (journal.path(), journal.head());
+    /// Collects what the note of the end and the database say against the journal's end.
+    fn doubt_end(&mut self, path: &Path, found: &journal::Opened, head: &Head, db: Option<&Db>) {
+        let here = head.lines;
+        if found.end_unknown {
+            self.doubts.push(format!(
+                "the note of the end beside the journal was missing or unreadable, with {here} lines here"
+            ));
+        }
+        let noted = db.map_or(Ok(None), Db::head).unwrap_or_else(|error| {
+            self.tell(error.to_string());
+            None
+        });
+        // A crash leaves both notes behind; one alone is left behind by whoever put it there.
+        if found.lines_after_noted > 0 && noted.as_ref() == Some(head) {
+            self.doubts.push(format!(
+                "the note of the end beside the journal was older than its last {} lines, after a stop in order",
+                found.lines_after_noted
+            ));
+        }
+        let Some(noted) = noted else { return };
+        if noted.lines > here || (noted.lines == here && noted.hash != head.hash) {
+            let noted = noted.lines;
+            self.tell(format!(
+                "journal: cut or replaced — run `stormglass audit verify`; the database remembers {noted} \
+                 lines ending in another way ({})",
+                path.display()
+            ));
+            self.doubts.push(format!(
+                "the database remembered {noted} lines ending in another way, with {here} lines here"
+            ));
+        }
+    }
+
+    /// Writes what was found into the journal, whose chain goes on with it; returns what could not be
+    /// written, to be tried again with the next records.
+    fn write_doubts(&mut self, journal: &mut Journal) -> Option<Entry> {
+        if self.doubts.is_empty() {
+            return None;
+        }
+        let at = now();
+        let owed = Entry {
+            at,
+            seq: 0,
+            record: Record::Started {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                at,
+                found: std::mem::take(&mut self.doubts),
+            },
+        };
+        match journal.append(slice::from_ref(&owed)) {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!(%error, "what was found about the journal's end is not written yet");
+                Some(owed)
+            }
+        }
+    }
+
+    /// Tells how the database was found, and fills it from the journal; while something is owed to the
+    /// journal, what it remembers of the end stays.
+    fn take_db(
+        &mut self,
+        db: &Db,
+        found: &Found,
+        journal: &Journal,
+        doubted: bool,
+        owes: bool,
+    ) -> Result<(), DbError> {
+        let head = journal.head();
         match found {
-            Found::Whole => self.compare_heads(db, path, head),
+            Found::Whole => {}
             Found::Missing if head.lines == 0 => {}
             Found::Missing => self.tell(format!(
                 "database rebuilt from {} records (was missing)",
@@ -211,35 +302,27 @@ impl Opened {
                 moved_to.display()
             )),
         }
-        fill(db, journal)
-    }
-
-    /// The end noted in the database must be in the journal.
-    fn compare_heads(&mut self, db: &Db, path: &Path, head: &Head) {
-        let noted = match db.head() {
-            Ok(Some(noted)) => noted,
-            Ok(None) => return,
-            Err(error) => return self.tell(error.to_string()),
-        };
-        let missing = noted.lines > head.lines;
-        if missing || (noted.lines == head.lines && noted.hash != head.hash) {
-            self.tell(format!(
-                "journal: cut or replaced — run `stormglass audit verify`; the database remembers {} \
-                 lines ending in another way ({})",
-                noted.lines,
-                path.display()
-            ));
+        if owes {
+            return Ok(());
         }
+        fill(db, journal, doubted)
     }
 }
 
-/// Puts into the database what it does not know yet: also a whole one may lag behind after a crash.
-fn fill(db: &Db, journal: &Journal) -> Result<(), DbError> {
+/// The time on the wall: nothing was decided yet, and nobody else has said what time it is.
+fn now() -> Time {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    Time::from_ms(since_epoch.map_or(0, |since| since.as_millis() as i64))
+}
+
+/// Puts into the database what it does not know yet: also a whole one may lag behind after a crash. Of a
+/// journal whose end is doubted it is told everything.
+fn fill(db: &Db, journal: &Journal, doubted: bool) -> Result<(), DbError> {
     let head = journal.head();
     let known = match db.head()? {
         Some(noted) if noted == *head => return Ok(()),
         // One that contradicts the journal was told; what the journal says counts.
-        Some(noted) if noted.lines < head.lines => journal.before(noted.lines),
+        Some(noted) if noted.lines < head.lines && !doubted => journal.before(noted.lines),
         _ => 0,
     };
     // Of an incident or a plan only the last word is written, and only its place is held.

@@ -158,6 +158,101 @@ fn a_journal_replaced_together_with_its_head_is_told_by_the_database() {
     assert!(opened.banners[0].contains("the database remembers 3 lines"));
 }
 
+/// Whoever cut the journal may set its note right, or take it away: the start that finds it writes it down,
+/// and the next ones take nothing back.
+#[test]
+fn a_doubted_end_is_in_the_journal_for_ever() {
+    type Harm = fn(&Path);
+    fn cut(folder: &Path) {
+        let path = folder.join(JOURNAL_FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let first = text.split_inclusive('\n').next().unwrap();
+        fs::write(path, first).unwrap();
+    }
+    fn note(folder: &Path, text: &str) {
+        fs::write(folder.join("journal.jsonl.head"), text).unwrap();
+    }
+    let harms: [(Harm, &[&str]); 5] = [
+        (
+            |folder| {
+                cut(folder);
+                let (_, end) = journal_end(folder);
+                note(folder, &format!("{:020} {end}\n", 1));
+            },
+            &["the database remembered 3 lines ending in another way, with 1 lines here"],
+        ),
+        (
+            |folder| {
+                cut(folder);
+                fs::remove_file(folder.join("journal.jsonl.head")).unwrap();
+            },
+            &[
+                "the note of the end beside the journal was missing or unreadable, with 1 lines here",
+                "the database remembered 3 lines ending in another way, with 1 lines here",
+            ],
+        ),
+        (
+            |folder| fs::remove_file(folder.join("journal.jsonl.head")).unwrap(),
+            &[
+                "the note of the end beside the journal was missing or unreadable, with 3 lines here",
+            ],
+        ),
+        (
+            |folder| note(folder, &"garbage ".repeat(40)),
+            &[
+                "the note of the end beside the journal was missing or unreadable, with 3 lines here",
+            ],
+        ),
+        (
+            |folder| note(folder, &format!("{:020} {}\n", 0, Head::default().hash)),
+            &[
+                "the note of the end beside the journal was older than its last 3 lines, after a stop in order",
+            ],
+        ),
+    ];
+    for (harm, expected) in harms {
+        let folder = kept();
+        harm(folder.path());
+        for start in 0..3 {
+            let (mut store, opened) = Store::open(folder.path()).unwrap();
+            assert_eq!(opened.banners.is_empty(), start > 0, "{expected:?}");
+            store.append(&[entry(4, start)]).unwrap();
+            store.flush().unwrap();
+        }
+        let path = folder.path().join(JOURNAL_FILE);
+        let verified = journal::verify(&path, None).unwrap().unwrap();
+        let found: Vec<_> = verified.doubts.iter().map(|doubt| &doubt.found).collect();
+        assert_eq!(found, [expected]);
+        assert!(verified.end_checked && verified.lines_after_noted == 0);
+    }
+}
+
+/// Lines, and the hash of the last one.
+fn journal_end(folder: &Path) -> (u64, String) {
+    let path = folder.join(JOURNAL_FILE);
+    let verified = journal::verify(&path, Some(&Head::default()))
+        .unwrap()
+        .unwrap();
+    (verified.lines, verified.hash)
+}
+
+/// A crash leaves both notes behind: nothing to doubt.
+#[test]
+fn a_note_that_a_crash_left_behind_is_no_doubt() {
+    let folder = kept();
+    let note = folder.path().join("journal.jsonl.head");
+    let old = fs::read(&note).unwrap();
+    let (mut store, _) = Store::open(folder.path()).unwrap();
+    store.append(&[entry(4, 1)]).unwrap();
+    drop(store);
+    fs::write(&note, old).unwrap();
+    let (_, opened) = Store::open(folder.path()).unwrap();
+    assert_eq!(opened.banners.len(), 1, "told: {:?}", opened.banners);
+    let path = folder.path().join(JOURNAL_FILE);
+    let verified = journal::verify(&path, None).unwrap().unwrap();
+    assert_eq!(verified.doubts, []);
+}
+
 #[test]
 fn a_second_daemon_is_refused() {
     let folder = kept();

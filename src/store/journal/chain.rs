@@ -19,6 +19,8 @@ use crate::model::{Record, Time};
 const NOTE_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two looks at it.
 const NOTE_PAUSE: Duration = Duration::from_millis(50);
+/// Lines that doubt the end, told of one journal: the first ones. Each is of one start.
+const DOUBTS_TOLD_MAX: usize = 100;
 
 /// Names the format; its hash is what the first line points back to. Another version of the format
 /// has another name, so that it cannot be read as this one.
@@ -81,6 +83,21 @@ pub struct Verified {
     /// older note was put there, and that lines may have been cut off.
     #[serde(default)]
     pub lines_after_noted: u64,
+    /// Starts that found signs of lines cut off or replaced before them, the first ones. Nothing takes
+    /// them away again: the lines since are whole, of those before nobody can say it.
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
+}
+
+/// What a start found and wrote into the journal: see [`Record::Started`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The line that says so, from 1.
+    pub line: u64,
+    /// When.
+    pub at: Time,
+    /// What was found, a sentence each.
+    pub found: Vec<String>,
 }
 
 /// What opening a journal finds out.
@@ -93,6 +110,8 @@ pub(super) struct Scan {
     pub broken: Option<Broken>,
     /// Where its lines begin.
     pub index: Index,
+    /// Lines that doubt what is before them.
+    doubts: Vec<Doubt>,
     /// Bytes and head before the first break.
     before_break: Option<(u64, Head)>,
     /// What was noted beside it.
@@ -141,6 +160,7 @@ pub(super) fn verify_within(
             hash: scan.head.hash,
             end_checked: noted.is_some(),
             lines_after_noted,
+            doubts: scan.doubts,
         }),
     })
 }
@@ -226,6 +246,7 @@ impl Check {
                 good_bytes: 0,
                 broken: None,
                 index: Index::default(),
+                doubts: Vec::new(),
                 before_break: None,
                 noted,
             },
@@ -250,13 +271,27 @@ impl Check {
             self.scan.broken = Some(Broken { line, kind });
             self.scan.before_break = Some((self.scan.good_bytes, before));
         }
-        if let Some(line) = line.filter(|_| self.scan.broken.is_some()) {
+        if let Some(line) = line {
             // Behind a gap, numbers go on as they were written.
-            here.lines = here.lines.max(line.n);
+            if self.scan.broken.is_some() {
+                here.lines = here.lines.max(line.n);
+            }
+            self.doubt(line);
         }
         self.scan.index.take(here.lines, self.scan.good_bytes);
         self.scan.head = here;
         self.scan.good_bytes += bytes.len() as u64 + 1;
+    }
+
+    /// Keeps what a start found before this line.
+    fn doubt(&mut self, line: Line) {
+        let Record::Started { found, .. } = line.record else {
+            return;
+        };
+        if !found.is_empty() && self.scan.doubts.len() < DOUBTS_TOLD_MAX {
+            let (line, at) = (line.n, line.at);
+            self.scan.doubts.push(Doubt { line, at, found });
+        }
     }
 
     /// What is wrong with a line that follows good ones.

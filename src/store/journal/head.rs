@@ -68,6 +68,11 @@ impl HeadFile {
         Head::parse(std::str::from_utf8(&bytes).ok()?)
     }
 
+    /// Takes away what cannot be read.
+    pub fn clear(&self) -> io::Result<()> {
+        self.0.set_len(0)
+    }
+
     /// Notes the end.
     pub fn write(&self, head: &Head) -> io::Result<()> {
         let text = format!("{:0COUNT_DIGITS$} {}\n", head.lines, head.hash);

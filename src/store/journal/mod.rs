@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::model::{Record, Time};
 
-pub use chain::{Broken, BrokenKind, Lines, Verified, verify};
+pub use chain::{Broken, BrokenKind, Doubt, Lines, Verified, verify};
 pub use head::Head;
 
 /// Longest line written or read, in bytes. A record that is longer is refused: an incident is
@@ -81,8 +81,8 @@ pub struct Opened {
     /// The first line that is not what was written, if any. The journal goes on behind its last
     /// line, and `audit verify` keeps naming this one.
     pub broken: Option<Broken>,
-    /// There are lines, and the note of the end beside them is gone: whether later ones were cut off
-    /// cannot be told.
+    /// There are lines, and the note of the end beside them is gone or cannot be read: whether later ones
+    /// were cut off cannot be told.
     pub end_unknown: bool,
     /// Lines after the noted end. A crash leaves those of its last moments; more, or any after a stop
     /// in order, mean that an older note was put there, and that lines may have been cut off.
@@ -158,6 +158,10 @@ impl Journal {
         let head_file = head::HeadFile::open(path).map_err(fail)?;
         let expected = head_file.read();
         let end_is_noted = expected.is_some();
+        if !end_is_noted {
+            // What stood there must not be left behind the note that is written over it.
+            head_file.clear().map_err(fail)?;
+        }
         let mut scan = chain::scan(path, expected)
             .map_err(fail)?
             .without_torn_lines();

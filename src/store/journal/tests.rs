@@ -330,6 +330,7 @@ fn a_record_too_long_changes_nothing() {
     long.record = Record::Started {
         version: "x".repeat(LINE_BYTES_MAX),
         at: T0,
+        found: Vec::new(),
     };
     assert!(matches!(
         journal.append(&[entry(2), long]),

@@ -324,7 +324,11 @@ fn known() -> Beginning {
             version: 7,
             parts: vec![vec![1, 2, 3], Vec::new(), vec![9; 300]],
         }),
-        records: vec![crate::model::Record::Started { version, at }],
+        records: vec![crate::model::Record::Started {
+            version,
+            at,
+            found: Vec::new(),
+        }],
         lacks: vec!["a thing".to_owned()],
         ..Beginning::default()
     }
