@@ -162,8 +162,15 @@ impl Alerts {
         let ends_at = instant("endsAt", sent.ends_at.as_ref())?;
         let ends_at_or_timeout = ends_at.unwrap_or(now.plus_ms(self.resolve_timeout_ms));
         let starts_at = starts_at.unwrap_or_else(|| ends_at.map_or(now, |end| end.min(now)));
-        if ends_at_or_timeout < starts_at {
+        if ends_at.is_some_and(|end| end < starts_at) {
             return Err("endsAt is before startsAt".to_owned());
+        }
+        if ends_at_or_timeout < starts_at {
+            return Err(format!(
+                "startsAt {} is ahead of this clock by more than an alert without endsAt is taken to fire ({} s, `engine.alert_resolve_timeout_s`): set the sender's clock, or send endsAt",
+                starts_at.to_rfc3339(),
+                self.resolve_timeout_ms / 1_000
+            ));
         }
         let url = sent.generator_url.as_ref();
         let url = url.map(|url| url.text("generatorURL")).transpose()?;
@@ -234,8 +241,12 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
         }
         let now = (alerts.clock)();
         let parser = alerts.clone();
-        let body = received.body.clone();
-        let mut taken = http::decode(body.len(), move || parser.parse(&body, now)).await?;
+        let (body, encoding) = (
+            received.body.clone(),
+            http::content_encoding(&parts.headers),
+        );
+        let decoder = move || parser.parse(&parser.limits.readable(&encoding, &body)?, now);
+        let mut taken = http::decode(received.body.len(), decoder).await?;
         if !taken.signals.is_empty() {
             alerts.sender.try_send(std::mem::take(&mut taken.signals))?;
         }

@@ -31,12 +31,18 @@ const CHANGES_REQUEST_MAX: usize = 1_000;
 /// Longest text of one field, in bytes; labels have their own bound.
 const TEXT_BYTES_MAX: usize = 4_096;
 
+/// Oldest change taken, in milliseconds before now, unless clocks may be off by more: what the engine keeps
+/// of changes, and so what it believes. Older ones explain nothing that is judged today.
+const AGE_MS_MAX: i64 = 48 * 3_600_000;
+
 /// The receiver; cheap to clone.
 #[derive(Clone)]
 struct Changes {
     sender: SignalSender,
     limits: Limits,
     clock: Clock,
+    /// How far a sender's clock may be off: `engine.clock_skew_s_max`.
+    skew_ms_max: i64,
 }
 
 /// A change as sent. The format is ours, so that a field we do not know is a mistake.
@@ -67,13 +73,19 @@ struct Sent<'a> {
 }
 
 /// The receiver's routes.
-pub(super) fn routes(sender: SignalSender, limits: Limits, clock: Clock) -> Router {
+pub(super) fn routes(
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    skew_ms_max: i64,
+) -> Router {
     Router::new()
         .route(PATH, post(receive))
         .with_state(Changes {
             sender,
             limits,
             clock,
+            skew_ms_max,
         })
 }
 
@@ -90,7 +102,10 @@ async fn receive(State(changes): State<Changes>, request: Request) -> Response {
             let why = format!("content type {content_type:?}: changes are application/json");
             return Err(Refusal::Unsupported(why));
         }
-        let signals = parse(&received.body, (changes.clock)()).map_err(Refusal::Malformed)?;
+        let encoding = http::content_encoding(&parts.headers);
+        let body = changes.limits.readable(&encoding, &received.body)?;
+        let now = (changes.clock)();
+        let signals = parse(&body, now, changes.skew_ms_max).map_err(Refusal::Malformed)?;
         let count = signals.len();
         if count > 0 {
             changes.sender.try_send(signals)?;
@@ -108,7 +123,7 @@ async fn receive(State(changes): State<Changes>, request: Request) -> Response {
 
 /// All changes of a body, or the first reason why it is refused: a pipeline sends few at once, and
 /// half of a request taken would be hard to understand.
-fn parse(body: &[u8], now: Time) -> Result<Vec<Signal>, String> {
+fn parse(body: &[u8], now: Time, skew_ms_max: i64) -> Result<Vec<Signal>, String> {
     let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let sent: Vec<Sent<'_>> = if is_list {
         serde_json::from_slice(body).map_err(|e| format!("not a list of changes: {e}"))?
@@ -124,10 +139,33 @@ fn parse(body: &[u8], now: Time) -> Result<Vec<Signal>, String> {
     sent.iter()
         .enumerate()
         .map(|(i, sent)| {
-            let change = change(sent, now).map_err(|why| format!("change {i}: {why}"))?;
+            let change = change(sent, now).and_then(|change| {
+                is_of_our_time(change.at, now, skew_ms_max)?;
+                Ok(change)
+            });
+            let change = change.map_err(|why| format!("change {i}: {why}"))?;
             Ok(Signal::Change(Box::new(change)))
         })
         .collect()
+}
+
+/// Refuses what the engine would not believe: whoever sends it is there to be told.
+fn is_of_our_time(at: Time, now: Time, skew_ms_max: i64) -> Result<(), String> {
+    let age_ms_max = AGE_MS_MAX.max(skew_ms_max);
+    let text = at.to_rfc3339();
+    if at.since(now) > skew_ms_max {
+        let s = skew_ms_max / 1_000;
+        return Err(format!(
+            "at {text} is more than {s} s ahead of this clock (`engine.clock_skew_s_max`)"
+        ));
+    }
+    if now.since(at) > age_ms_max {
+        let hours = age_ms_max / 3_600_000;
+        return Err(format!(
+            "at {text} is more than {hours} hours ago: it explains nothing of today"
+        ));
+    }
+    Ok(())
 }
 
 fn change(sent: &Sent<'_>, now: Time) -> Result<Change, String> {

@@ -53,9 +53,12 @@ pub(super) enum Refusal {
     /// It is longer than we take, before or after decompression.
     #[error("{0}")]
     TooLarge(String),
-    /// The sender took too long.
+    /// The sender took too long for the whole of it.
     #[error("the body did not arrive within {BODY_READ_S_MAX} s")]
     TooSlow,
+    /// The sender fell silent within it.
+    #[error("the body stopped coming: nothing of it for {BODY_STALL_S_MAX} s")]
+    Stalled,
     /// Too many bodies are on their way at once: try again.
     #[error("too many bodies are on their way at once, try again in a moment")]
     Crowded,
@@ -91,6 +94,14 @@ pub(super) struct Plain {
     _room: OwnedSemaphorePermit,
 }
 
+/// A body that can be read: as sent, or decompressed.
+pub(super) enum Readable<'a> {
+    /// It was sent as it is.
+    AsSent(&'a [u8]),
+    /// It was gzip.
+    Unzipped(Plain),
+}
+
 /// A body as it arrives, and the room it takes.
 struct Arrived {
     body: Bytes,
@@ -104,7 +115,7 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooSlow | Self::Stalled => StatusCode::REQUEST_TIMEOUT,
             Self::Crowded | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -172,7 +183,7 @@ impl Limits {
         let mut room = self.room(0)?;
         while let Some(frame) = timeout(stall, body.frame())
             .await
-            .map_err(|_elapsed| Refusal::TooSlow)?
+            .map_err(|_elapsed| Refusal::Stalled)?
         {
             let ended = |error| Refusal::Malformed(format!("the body ended early: {error}"));
             let Ok(piece) = frame.map_err(ended)?.into_data() else {
@@ -200,6 +211,22 @@ impl Limits {
             return Err(self.too_large("as sent"));
         }
         Ok(())
+    }
+
+    /// Decompresses a body of a receiver that takes gzip and nothing else.
+    pub(super) fn readable<'a>(
+        &self,
+        encoding: &str,
+        body: &'a [u8],
+    ) -> Result<Readable<'a>, Refusal> {
+        match encoding {
+            "" => Ok(Readable::AsSent(body)),
+            "gzip" => self.gunzip(body).map(Readable::Unzipped),
+            other => {
+                let why = format!("content encoding {other:?}: only gzip or none");
+                Err(Refusal::Unsupported(why))
+            }
+        }
     }
 
     /// Decompresses a gzip body, several members included, as far as there is room for it.
@@ -257,6 +284,17 @@ impl std::ops::Deref for Plain {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl std::ops::Deref for Readable<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::AsSent(body) => body,
+            Self::Unzipped(plain) => plain,
+        }
     }
 }
 

@@ -303,7 +303,8 @@ pub fn router(sources: &Sources) -> Router {
     }
     if let Some(sender) = sources.changes.clone() {
         let clock = Arc::clone(&sources.clock);
-        router = router.merge(changes::routes(sender, limits.clone(), clock));
+        let skew_ms_max = i64::from(sources.config.engine.clock_skew_s_max) * 1_000;
+        router = router.merge(changes::routes(sender, limits.clone(), clock, skew_ms_max));
     }
     if let Some(sender) = sources.loki.clone() {
         router = router.merge(loki::routes(sender, limits.clone()));

@@ -3,6 +3,8 @@
 //! Messages are never built up in memory, so that a body cannot make us allocate more than the
 //! signals it holds. Unknown fields are skipped, as protobuf wants.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 /// Fields of one message, in the order sent.
@@ -137,6 +139,11 @@ impl<'a> Value<'a> {
         std::str::from_utf8(self.bytes(field)?).map_err(|_| WireError::Utf8)
     }
 
+    /// A text; bytes that are not UTF-8 are replaced by `\u{fffd}`.
+    pub(super) fn text_lossy(self, field: u32) -> Result<Cow<'a, str>, WireError> {
+        self.bytes(field).map(String::from_utf8_lossy)
+    }
+
     /// A message of a name (1) and a text (2): `prometheus.Label`, and what Loki calls a pair.
     pub(super) fn pair(self, field: u32) -> Result<(&'a str, &'a str), WireError> {
         let (mut name, mut text) = ("", "");
@@ -227,6 +234,8 @@ mod tests {
         assert_eq!(Value::Varint(u64::MAX).int(1), Ok(-1));
         assert_eq!(Value::Bytes(b"").double(9), Err(WireError::Type(9)));
         assert_eq!(Value::Bytes(b"\xff").text(2), Err(WireError::Utf8));
+        let lossy = Value::Bytes(b"bad \xff").text_lossy(2);
+        assert_eq!(lossy, Ok(Cow::Borrowed("bad \u{fffd}")));
         assert_eq!(Value::Varint(1).bytes(3), Err(WireError::Type(3)));
     }
 

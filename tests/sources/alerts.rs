@@ -114,7 +114,7 @@ async fn what_cannot_be_read_is_refused_with_its_reason() {
     let wide = format!("[{{\"labels\":{{{}}}}}]", wide.join(","));
     let long = format!("[{{\"labels\":{{\"a\":\"{}\"}}}}]", "x".repeat(20_000));
     let deep = "[".repeat(100_000);
-    let cases: [(&[u8], &str); 11] = [
+    let cases: [(&[u8], &str); 12] = [
         (b"", "not a list of alerts: EOF"),
         (b"{}", "not a list of alerts: invalid type: map, expected an array of alerts"),
         (b"[{\"labels\":{\"a\":1}}]", "alert 0: the value of \"a\" is not a text"),
@@ -127,6 +127,10 @@ async fn what_cannot_be_read_is_refused_with_its_reason() {
         (
             br#"[{"labels":{"a":"1"},"startsAt":"2026-11-20T15:00:00Z","endsAt":"2026-11-20T14:00:00Z"}]"#,
             "alert 0: endsAt is before startsAt",
+        ),
+        (
+            br#"[{"labels":{"a":"1"},"startsAt":"2100-01-01T00:00:00Z"}]"#,
+            "is ahead of this clock by more than an alert without endsAt is taken to fire",
         ),
         (too_many.as_bytes(), "more than 65536 alerts in one request"),
         (wide.as_bytes(), "more than 128 labels or annotations"),
@@ -143,6 +147,27 @@ async fn what_cannot_be_read_is_refused_with_its_reason() {
         assert!(said.contains(reason), "{said:?} lacks {reason:?}");
         assert_eq!(receivers.taken(), []);
         assert_eq!(receivers.row("alerts").rejected, i as u64 + 1);
+    }
+}
+
+#[tokio::test]
+async fn compressed_alerts_are_taken_and_other_encodings_are_not() {
+    let plain = br#"[{"labels":{"a":"1"}}]"#;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, plain).expect("in memory");
+    let zipped = encoder.finish().expect("in memory");
+    let cases = [
+        ("gzip", zipped, StatusCode::OK),
+        ("gzip", plain.to_vec(), StatusCode::BAD_REQUEST),
+        ("zstd", plain.to_vec(), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ];
+    for (encoding, body, status) in cases {
+        let receivers = Receivers::new();
+        let headers = [JSON[0], ("content-encoding", encoding)];
+        let answer = receivers
+            .send("POST", "/api/v2/alerts", &headers, body)
+            .await;
+        assert_eq!(answer.status, status, "{encoding}: {}", answer.text());
     }
 }
 

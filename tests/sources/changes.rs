@@ -108,6 +108,66 @@ async fn what_curl_sends_is_taken_and_what_a_page_sends_is_not() {
 }
 
 #[tokio::test]
+async fn a_change_of_another_time_is_refused_at_the_door() {
+    let receivers = Receivers::new();
+    let at = |at: Time| format!(r#"{{"service":"a","at":"{}"}}"#, at.to_rfc3339());
+    const HOUR_MS: i64 = 3_600_000;
+    let ahead = "ahead of this clock (`engine.clock_skew_s_max`)";
+    let cases = [
+        (at(NOW.plus_ms(-47 * HOUR_MS)), None),
+        (at(NOW.plus_ms(HOUR_MS)), None),
+        (at(Time::ZERO), Some("is more than 48 hours ago")),
+        (
+            at(NOW.plus_ms(-49 * HOUR_MS)),
+            Some("is more than 48 hours ago"),
+        ),
+        (at(NOW.plus_ms(2 * HOUR_MS)), Some(ahead)),
+        (
+            r#"{"service":"a","at":"2100-01-01T00:00:00Z"}"#.to_owned(),
+            Some(ahead),
+        ),
+    ];
+    for (body, refused) in cases {
+        let answer = post(&receivers, body.clone()).await;
+        let status = match refused {
+            None => StatusCode::OK,
+            Some(_) => StatusCode::BAD_REQUEST,
+        };
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        assert!(
+            answer.text().contains(refused.unwrap_or_default()),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_change_is_taken_and_another_encoding_is_not() {
+    let plain = br#"{"service":"checkout"}"#;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, plain).expect("in memory");
+    let zipped = encoder.finish().expect("in memory");
+    let cases = [
+        ("gzip", zipped, StatusCode::OK),
+        ("identity", plain.to_vec(), StatusCode::OK),
+        ("gzip", plain.to_vec(), StatusCode::BAD_REQUEST),
+        ("zstd", plain.to_vec(), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ];
+    for (encoding, body, status) in cases {
+        let receivers = Receivers::new();
+        let headers = [
+            ("content-type", "application/json"),
+            ("content-encoding", encoding),
+        ];
+        let answer = receivers
+            .send("POST", "/api/v1/changes", &headers, body)
+            .await;
+        assert_eq!(answer.status, status, "{encoding}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn mistakes_are_named() {
     let long = format!(r#"{{"service":"a","title":"{}"}}"#, "x".repeat(5_000));
     let many = format!("[{}]", vec![r#"{"service":"a"}"#; 1_001].join(","));

@@ -427,6 +427,100 @@ async fn what_cannot_be_used_is_a_partial_success() {
     assert_eq!(receivers.row("otlp").rejected, 3);
 }
 
+/// A request of service `cart` with these records, spans or metrics.
+fn items(telemetry: &str, items: &Value) -> Value {
+    let (groups, scopes, name) = match telemetry {
+        "logs" => ("resourceLogs", "scopeLogs", "logRecords"),
+        "traces" => ("resourceSpans", "scopeSpans", "spans"),
+        _ => ("resourceMetrics", "scopeMetrics", "metrics"),
+    };
+    json!({ groups: [{ scopes: [{ name: items }] }] })
+}
+
+/// An item that cannot be read costs itself: in JSON, where an id or a number is none …
+#[tokio::test]
+async fn an_unreadable_item_of_json_is_rejected_alone() {
+    let log = |trace: &str| json!({"timeUnixNano": "5000000000", "traceId": trace, "body": {"stringValue": "ok"}});
+    let span = |trace: &str| json!({"traceId": trace, "spanId": "eee19b7ec3c1b174", "name": "GET /", "startTimeUnixNano": "5000000000", "endTimeUnixNano": "6000000000"});
+    let point = |value: Value| json!({"timeUnixNano": "5000000000", "asDouble": value});
+    let gauge = |points: Value| json!({"name": "m", "gauge": {"dataPoints": points}});
+    let good = "5b8efff798038103d269b633813fc60c";
+    let cases = [
+        (
+            "logs",
+            json!([log(good), log("zz"), log(good)]),
+            2,
+            "rejectedLogRecords",
+        ),
+        (
+            "traces",
+            json!([span(good), span("zz"), span(good)]),
+            2,
+            "rejectedSpans",
+        ),
+        (
+            "metrics",
+            json!([gauge(json!([
+                point(json!(1)),
+                point(json!({})),
+                point(json!(2))
+            ]))]),
+            2,
+            "rejectedDataPoints",
+        ),
+        (
+            "metrics",
+            json!([gauge(json!([point(json!(1))])), {"name": 7}]),
+            1,
+            "rejectedDataPoints",
+        ),
+    ];
+    for (telemetry, sent, taken, rejected) in cases {
+        let mut receivers = Receivers::new();
+        let body = items(telemetry, &sent).to_string();
+        let path = format!("/v1/{telemetry}");
+        let answer = receivers.send("POST", &path, &[JSON], body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let said: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        assert_eq!(said["partialSuccess"][rejected], "1", "{said}");
+        assert_eq!(receivers.taken().len(), taken, "{telemetry}");
+        assert_eq!(receivers.row("otlp").rejected, 1);
+    }
+}
+
+/// … and in protobuf, where a text that is not UTF-8 is kept with what can be read of it, and a record whose
+/// bytes end early is rejected.
+#[tokio::test]
+async fn an_unreadable_item_of_protobuf_is_mended_or_rejected_alone() {
+    // LogRecord: body (5), an AnyValue with a text (1).
+    let record = |body: &[u8]| {
+        let any = [&[0x0a, body.len() as u8], body].concat();
+        [&[0x2a, any.len() as u8], &any[..]].concat()
+    };
+    let records = [
+        record(b"good one"),
+        record(b"bad \xff\xfe"),
+        vec![0x2a, 0x7f],
+        record(b"another"),
+    ];
+    let listed: Vec<u8> = records
+        .iter()
+        .flat_map(|record| [&[0x12, record.len() as u8], &record[..]].concat())
+        .collect();
+    let scope = [&[0x12, listed.len() as u8], &listed[..]].concat();
+    let body = [&[0x0a, scope.len() as u8], &scope[..]].concat();
+    let mut receivers = Receivers::new();
+    let answer = receivers.send("POST", "/v1/logs", &[PROTOBUF], body).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let texts = receivers.taken().into_iter().map(|signal| match signal {
+        Signal::Log(line) => line.text.to_string(),
+        other => panic!("not a line: {other:?}"),
+    });
+    let texts: Vec<String> = texts.collect();
+    assert_eq!(texts, ["good one", "bad \u{fffd}\u{fffd}", "another"]);
+    assert_eq!(receivers.row("otlp").rejected, 1);
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_refused_with_its_reason() {
     let bomb = gzip(&vec![0; 70 << 20]);

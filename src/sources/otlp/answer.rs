@@ -112,7 +112,9 @@ pub(super) const fn code(refusal: &Refusal) -> i32 {
     match refusal {
         Refusal::Malformed(_) | Refusal::Unsupported(_) => CODE_INVALID,
         Refusal::TooLarge(_) => CODE_EXHAUSTED,
-        Refusal::TooSlow | Refusal::Crowded | Refusal::Busy(_) => CODE_UNAVAILABLE,
+        Refusal::TooSlow | Refusal::Stalled | Refusal::Crowded | Refusal::Busy(_) => {
+            CODE_UNAVAILABLE
+        }
     }
 }
 

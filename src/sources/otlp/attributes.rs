@@ -37,6 +37,9 @@ const VERSION_PREFIXES: [&str; 4] = [
     "k8s.pod.start_time",
 ];
 
+/// Key of an attribute whose own is not UTF-8.
+const NO_NAME: &str = "\u{fffd}";
+
 /// Attributes that may become labels, in the order sent.
 pub(super) type Pairs<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
@@ -145,7 +148,7 @@ pub(super) fn key_value(message: &[u8]) -> Result<(&str, &[u8]), WireError> {
     let mut fields = Fields::of(message);
     while let Some((number, field)) = fields.next()? {
         match number {
-            1 => key = field.text(1)?,
+            1 => key = std::str::from_utf8(field.bytes(1)?).unwrap_or(NO_NAME),
             2 => value = field.bytes(2)?,
             _ => {}
         }
@@ -159,7 +162,7 @@ pub(super) fn scalar(any: &[u8]) -> Result<Option<Cow<'_, str>>, WireError> {
     let mut fields = Fields::of(any);
     while let Some((number, value)) = fields.next()? {
         text = match number {
-            1 => Some(Cow::Borrowed(value.text(1)?)),
+            1 => Some(value.text_lossy(1)?),
             2 => Some(Cow::Borrowed(if value.uint(2)? == 0 {
                 "false"
             } else {

@@ -50,9 +50,10 @@ impl Logs {
             let mut records = scope.fields(2)?;
             while let Some((number, record)) = records.next()? {
                 if number == 2 {
-                    match read_record(record.bytes(2)?, &resource, now)? {
-                        Some(line) => taken.push(Signal::Log(Box::new(line)))?,
-                        None => taken.reject("a log record has no body"),
+                    match read_record(record.bytes(2)?, &resource, now) {
+                        Ok(Some(line)) => taken.push(Signal::Log(Box::new(line)))?,
+                        Ok(None) => taken.reject("a log record has no body"),
+                        Err(error) => taken.reject(&format!("a log record: {error}")),
                     }
                 }
             }
@@ -64,7 +65,7 @@ impl Logs {
 /// Reads a `LogRecord`; `None` when it says nothing.
 fn read_record(record: &[u8], resource: &Labels, now: Time) -> Result<Option<LogLine>, WireError> {
     let (mut at_ns, mut observed_ns, mut severity) = (0, 0, 0);
-    let (mut severity_text, mut text) = ("", String::new());
+    let (mut severity_text, mut text) = (Cow::Borrowed(""), String::new());
     let (mut trace, mut span) = (None, None);
     let mut attributes = Vec::new();
     let mut fields = Fields::of(record);
@@ -72,7 +73,7 @@ fn read_record(record: &[u8], resource: &Labels, now: Time) -> Result<Option<Log
         match number {
             1 => at_ns = value.uint(1)?,
             2 => severity = value.uint(2)?,
-            3 => severity_text = value.text(3)?,
+            3 => severity_text = value.text_lossy(3)?,
             5 => {
                 text.clear();
                 render(value.bytes(5)?, &mut text)?;
@@ -95,7 +96,7 @@ fn read_record(record: &[u8], resource: &Labels, now: Time) -> Result<Option<Log
     Ok(Some(LogLine {
         at: time_of_ns(at_ns).or(time_of_ns(observed_ns)).unwrap_or(now),
         labels: resource.clone(),
-        level: level(severity).or_else(|| LogLevel::parse(severity_text)),
+        level: level(severity).or_else(|| LogLevel::parse(&severity_text)),
         text: text.into(),
         trace,
         span,

@@ -83,7 +83,8 @@ impl Metrics {
                         name: "",
                         unit: "",
                     };
-                    self.metric(metric, message.bytes(2)?, taken)?;
+                    let read = self.metric(metric, message.bytes(2)?, taken);
+                    taken.forgive("a metric", read)?;
                 }
             }
         }
@@ -136,16 +137,14 @@ impl Metrics {
         while let Some((number, point)) = points.next()? {
             if number == 1 {
                 let point = point.bytes(1)?;
-                match kind {
-                    5 => self.number(&metric, SeriesKind::Gauge, point, taken)?,
-                    7 => {
-                        let kind = temporality.sum(monotonic);
-                        self.number(&metric, kind, point, taken)?;
-                    }
-                    9 => self.histogram(&metric, temporality, point, taken)?,
-                    10 => self.exponential(&metric, temporality, point, taken)?,
-                    _ => self.summary(&metric, point, taken)?,
-                }
+                let read = match kind {
+                    5 => self.number(&metric, SeriesKind::Gauge, point, taken),
+                    7 => self.number(&metric, temporality.sum(monotonic), point, taken),
+                    9 => self.histogram(&metric, temporality, point, taken),
+                    10 => self.exponential(&metric, temporality, point, taken),
+                    _ => self.summary(&metric, point, taken),
+                };
+                taken.forgive("a point", read)?;
             }
         }
         Ok(())

@@ -150,28 +150,18 @@ impl Otlp {
         encoding: &str,
         body: &[u8],
     ) -> Result<Taken, Refusal> {
-        let unzipped;
-        let plain = match encoding {
-            "" => body,
-            "gzip" => {
-                unzipped = self.limits.gunzip(body)?;
-                &unzipped
-            }
-            other => {
-                let why = format!("content encoding {other:?}: only gzip or none");
-                return Err(Refusal::Unsupported(why));
-            }
-        };
+        let plain = self.limits.readable(encoding, body)?;
+        let mut taken = Taken::default();
         let transcoded;
         let message = match format {
-            Format::Protobuf => plain,
+            Format::Protobuf => &*plain,
             Format::Json => {
-                transcoded = json::to_protobuf(telemetry, plain).map_err(Refusal::Malformed)?;
+                transcoded =
+                    json::to_protobuf(telemetry, &plain, &mut taken).map_err(Refusal::Malformed)?;
                 &transcoded
             }
         };
         let now = (self.clock)();
-        let mut taken = Taken::default();
         let read = match telemetry {
             Telemetry::Traces => self.traces.read(message, &mut taken),
             Telemetry::Metrics => self.metrics.read(message, &mut taken),
@@ -223,6 +213,17 @@ impl Taken {
     fn reject(&mut self, why: &str) {
         self.rejected += 1;
         self.reason.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// An item that cannot be read is rejected alone: its bytes were counted off before it was looked into.
+    fn forgive(&mut self, item: &str, read: Result<(), ReadError>) -> Result<(), ReadError> {
+        match read {
+            Err(ReadError::Wire(error)) => {
+                self.reject(&format!("{item}: {error}"));
+                Ok(())
+            }
+            read => read,
+        }
     }
 }
 

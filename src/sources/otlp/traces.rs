@@ -23,7 +23,7 @@ struct Raw<'a> {
     trace: &'a [u8],
     id: &'a [u8],
     parent: &'a [u8],
-    name: &'a str,
+    name: Cow<'a, str>,
     kind: u64,
     start_ns: u64,
     end_ns: u64,
@@ -69,8 +69,10 @@ impl Traces {
             let mut spans = scope.fields(2)?;
             while let Some((number, span)) = spans.next()? {
                 if number == 2 {
-                    let raw = Raw::read(span.bytes(2)?)?;
-                    self.span(&raw, &resource, taken)?;
+                    match Raw::read(span.bytes(2)?) {
+                        Ok(raw) => self.span(&raw, &resource, taken)?,
+                        Err(error) => taken.reject(&format!("a span: {error}")),
+                    }
                 }
             }
         }
@@ -125,7 +127,7 @@ impl<'a> Raw<'a> {
                 1 => raw.trace = value.bytes(1)?,
                 2 => raw.id = value.bytes(2)?,
                 4 => raw.parent = value.bytes(4)?,
-                5 => raw.name = value.text(5)?,
+                5 => raw.name = value.text_lossy(5)?,
                 6 => raw.kind = value.uint(6)?,
                 7 => raw.start_ns = value.uint(7)?,
                 8 => raw.end_ns = value.uint(8)?,
