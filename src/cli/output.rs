@@ -73,7 +73,7 @@ impl Failure {
     /// Prints it as a warning: things go on, as `but` says.
     pub fn warn(&self, but: &str) {
         self.report(false);
-        eprintln!("stormglass: {but}");
+        complain(&format!("stormglass: {but}"));
     }
 
     /// Prints it on the error stream and gives the exit code; as one JSON object for whoever asked for
@@ -81,14 +81,19 @@ impl Failure {
     pub fn report(&self, as_json: bool) -> ExitCode {
         if as_json {
             let told = serde_json::json!({ "error": self.message, "code": self.code });
-            eprintln!("{}", inert(&told.to_string()));
+            complain(&inert(&told.to_string()));
             return ExitCode::from(self.code);
         }
         for line in self.message.lines() {
-            eprintln!("stormglass: {}", SafeText::new(line));
+            complain(&format!("stormglass: {}", SafeText::new(line)));
         }
         ExitCode::from(self.code)
     }
+}
+
+/// Prints a line on the error stream. A terminal that is gone takes none, and nobody is left to tell.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl From<ClientError> for Failure {

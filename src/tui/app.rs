@@ -24,7 +24,7 @@ use super::paint::Look;
 use super::screen::ScreenWriter;
 use super::session::Session;
 use super::state::State;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, drawn, is_gone};
 use super::theme::{Role, Theme, ThemeError};
 use super::transport;
 use super::update::{Effects, Event, TerminalOp, Urgency, update};
@@ -39,6 +39,10 @@ const SLOW_FRAME_MS: i64 = 500;
 const AFTER_KEY_MS: i64 = 60;
 /// The clock on the screen is looked at this often, in milliseconds.
 const TICK_MS: i64 = 1_000;
+/// Told to stop, a console may take this long to do so in order, in milliseconds.
+const STUCK_MS_MAX: u64 = 3_000;
+/// Exit code of one that did not: as of a process that SIGTERM ended.
+const STUCK_CODE: i32 = 143;
 /// Updates taken before keys are looked at again.
 const DRAIN_MAX: usize = 64;
 /// News held back until the next frame for them; what is more goes into the state at once.
@@ -133,11 +137,35 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
         link,
         wall,
     };
+    let last_resort = tokio::spawn(end_when_stuck());
     let result = app.run(&mut terminal).await;
     app.looked();
-    terminal.give_back()?;
+    let given_back = terminal.give_back().map_err(TuiError::from);
+    last_resort.abort();
     server.abort();
-    result
+    result.and(given_back).or_else(left)
+}
+
+/// Ends the process when it was told to stop and a write to a terminal that takes nothing keeps it from
+/// stopping in order. What was decided is in the journal by then.
+async fn end_when_stuck() -> io::Result<()> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        _ = signals.terminate.recv() => {}
+        _ = signals.hang_up.recv() => {}
+    }
+    tokio::time::sleep(Duration::from_millis(STUCK_MS_MAX)).await;
+    // Of the terminal this much can be given back without a write.
+    let _ = crossterm::terminal::disable_raw_mode();
+    std::process::exit(STUCK_CODE)
+}
+
+/// A terminal that is gone was left, as by a hang-up: there is nobody to tell, and nothing failed.
+pub(super) fn left(error: TuiError) -> Result<(), TuiError> {
+    match error {
+        TuiError::Terminal(error) if is_gone(&error) => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// How everything looks: as asked for, or as the terminal says.
@@ -355,6 +383,7 @@ impl App {
             },
             TerminalEvent::Paste(text) => Event::Paste(text),
             TerminalEvent::Resize(columns, lines) => {
+                let (columns, lines) = drawn(columns, lines);
                 self.screen.resize(columns, lines);
                 Event::Resize(columns, lines)
             }

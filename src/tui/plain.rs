@@ -13,6 +13,7 @@ use crate::model::{IncidentRow, Mode, Phase, SafeText, SourceHealth, SourceRow};
 use super::app::{TuiError, TuiOptions};
 use super::format::{self, Clock};
 use super::link::{Link, Request, Update};
+use super::terminal::is_gone;
 use super::transport;
 
 /// Confidence below which a suspect is not worth a line.
@@ -26,12 +27,14 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let server = tokio::spawn(transport::serve(client, far));
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut held = Held::default();
     let mut out = io::stdout();
     loop {
         let told = tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
+            _ = hang_up.recv() => break,
             told = link.updates.recv() => told,
         };
         let Some(told) = told else { break };
@@ -42,11 +45,14 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
         }
         for line in lines {
             match writeln!(out, "{}", SafeText::new(&line)) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) if is_gone(&error) => return Ok(()),
                 other => other?,
             }
         }
-        out.flush()?;
+        match out.flush() {
+            Err(error) if is_gone(&error) => return Ok(()),
+            other => other?,
+        }
     }
     server.abort();
     Ok(())

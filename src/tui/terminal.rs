@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+use rustix::io::Errno;
 
 /// Alternate screen, no cursor, pasted text in brackets.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?2004h";
@@ -16,6 +17,9 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?2004h";
 const LEAVE: &str = "\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[0m\x1b[?25h\x1b[?1049l";
 /// Buttons and wheel, with coordinates of any size.
 const MOUSE: [&str; 2] = ["\x1b[?1006l\x1b[?1000l", "\x1b[?1000h\x1b[?1006h"];
+/// Columns and lines drawn at most, in the top left: no screen that people look at has more, and a window
+/// that says it has thousands would take gigabytes and minutes a frame.
+const DRAWN_MAX: (u16, u16) = (500, 300);
 /// A terminal that takes no bytes now is asked again after this long.
 const FULL_WAIT: Duration = Duration::from_millis(1);
 
@@ -63,9 +67,10 @@ impl Terminal {
         self.ours.load(Ordering::SeqCst)
     }
 
-    /// Columns and lines.
+    /// Columns and lines to draw.
     pub fn size() -> io::Result<(u16, u16)> {
-        crossterm::terminal::size()
+        let (columns, lines) = crossterm::terminal::size()?;
+        Ok(drawn(columns, lines))
     }
 
     /// Reports the mouse, or does not.
@@ -94,6 +99,18 @@ impl Terminal {
         }
         Ok(())
     }
+}
+
+/// What is drawn of a window of this size.
+pub(super) fn drawn(columns: u16, lines: u16) -> (u16, u16) {
+    (columns.min(DRAWN_MAX.0), lines.min(DRAWN_MAX.1))
+}
+
+/// Whether an error says that nobody is at the other end of the terminal any more, as a hang-up does.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::IO, Errno::NXIO, Errno::NODEV, Errno::PIPE];
+    let code = error.raw_os_error();
+    gone.iter().any(|gone| code == Some(gone.raw_os_error()))
 }
 
 impl Drop for Terminal {
@@ -139,6 +156,19 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn absurd_windows_are_drawn_in_part() {
+        let cases = [
+            ((80, 24), (80, 24)),
+            ((400, 120), (400, 120)),
+            ((10_000, 20), (500, 20)),
+            ((u16::MAX, u16::MAX), (500, 300)),
+        ];
+        for ((columns, lines), expected) in cases {
+            assert_eq!(super::drawn(columns, lines), expected);
+        }
+    }
+
     #[test]
     fn base64_pads() {
         let cases = [

@@ -18,7 +18,7 @@ use super::keymap::Keymap;
 use super::link::Link;
 use super::screen::ScreenWriter;
 use super::state::State;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, drawn};
 use super::transport;
 use super::update::{Effects, Event, update};
 use super::view::{draw_wall, worst};
@@ -71,6 +71,10 @@ impl Wall {
 
 /// Runs the wall until somebody leaves it or it is stopped.
 pub async fn run(options: TuiOptions, shown: WallOptions) -> Result<(), TuiError> {
+    show(options, shown).await.or_else(app::left)
+}
+
+async fn show(options: TuiOptions, shown: WallOptions) -> Result<(), TuiError> {
     let look = app::look(&options)?;
     let client = Client::new(options.address.clone())?.as_viewer();
     let (mut link, far) = Link::pair();
@@ -120,7 +124,7 @@ fn leaves(wall: &mut Wall, screen: &mut ScreenWriter, now: Time, event: &Termina
             key.is_ctrl('c') || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
         }),
         TerminalEvent::Resize(columns, lines) => {
-            let (columns, lines) = (*columns, *lines);
+            let (columns, lines) = drawn(*columns, *lines);
             screen.resize(columns, lines);
             // Requests that a size asks for come with the next tick.
             update(&mut wall.state, now, Event::Resize(columns, lines));
