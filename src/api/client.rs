@@ -92,6 +92,14 @@ pub enum ClientError {
         /// What failed.
         why: String,
     },
+    /// The socket is there, and this user may not open it.
+    #[error(
+        "a daemon's socket is at {address}, but this user may not use it (permission denied): run this as the user of the daemon, let that user open it to your group (`chgrp GROUP {address}; chmod 660 {address}`, with an `[[operators]]` entry for what you may do), or come over the listener with a token (`--socket https://HOST:PORT`)"
+    )]
+    Forbidden {
+        /// Where.
+        address: Address,
+    },
     /// The address is not one.
     #[error("{0:?} is not an address: give a socket path or https://HOST:PORT")]
     Address(String),
@@ -561,6 +569,13 @@ fn unreachable(address: &Address, error: &reqwest::Error) -> ClientError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
+    }
+    let denied = cause
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    if denied && matches!(address, Address::Socket(_)) {
+        let address = address.clone();
+        return ClientError::Forbidden { address };
     }
     ClientError::Unreachable {
         address: address.clone(),

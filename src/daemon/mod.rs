@@ -52,7 +52,7 @@ use crate::store::recorder::{Beginning, Header, RECORDER_FOLDER, Recorder, Recor
 use checkpoints::{Checkpoints, Restored};
 use clock::Stamper;
 use core::{Core, Past, Turn};
-use http::{Api, Callers, Operator, api_routes, bind_socket, check_socket, serve};
+use http::{Api, Callers, Operator, SocketFile, api_routes, bind_socket, check_socket, serve};
 use hub::Hub;
 use keeper::Keeper;
 use learn::{Learning, Scholar};
@@ -283,7 +283,8 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         let beside = beside_receivers(&config, &api);
         tokio::spawn(async move { sources::run(&sources, listeners, tls, beside).await })
     });
-    let api_socket = serve(socket_listener, api, callers, stopping);
+    let file = SocketFile::of(&socket);
+    let api_socket = serve(socket_listener, file, api, callers, stopping);
     Ok(Daemon {
         door,
         registry,

@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt as _;
 
 use super::caller::{Callers, Peer};
+use super::socket::SocketFile;
 
 /// Connections at the same time; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -25,31 +26,43 @@ const IDLE_MS_MAX: u64 = 300_000;
 /// Requests in flight when the daemon stops may take this long, in milliseconds.
 const GOODBYE_MS_MAX: u64 = 2_000;
 
+/// How often it is looked whether the socket's file is still there, in milliseconds.
+const LOOK_EVERY_MS: u64 = 3_000;
+
 /// A listener at work.
 pub type Listening = JoinHandle<()>;
 
-/// Serves `router` on the socket until `stop` turns true. Each request carries its [`Peer`].
+/// Serves `router` on the socket of this file until `stop` turns true. Each request carries its [`Peer`].
 pub fn serve(
     listener: UnixListener,
+    file: SocketFile,
     router: Router,
     callers: Callers,
     stop: watch::Receiver<bool>,
 ) -> Listening {
-    tokio::spawn(accept(listener, router, callers, stop))
+    tokio::spawn(accept(listener, file, router, callers, stop))
 }
 
 async fn accept(
     mut listener: UnixListener,
+    mut file: SocketFile,
     router: Router,
     callers: Callers,
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut look = tokio::time::interval(Duration::from_millis(LOOK_EVERY_MS));
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = stopped(&mut stop) => break,
+            _ = look.tick() => {
+                if let Some(again) = file.look() {
+                    listener = again;
+                }
+                continue;
+            }
             accepted = async {
                 let room = Arc::clone(&room).acquire_owned().await;
                 // Axum's accept rests when there are too many open files, and never fails.

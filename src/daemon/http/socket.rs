@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
@@ -55,6 +55,72 @@ pub fn bind_socket(path: &Path) -> Result<UnixListener, DaemonError> {
     Ok(listener)
 }
 
+/// The file by which a listening socket is reached. Connections go on without it, but nobody new comes in.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode of our socket, once it is known.
+    ours: Option<(u64, u64)>,
+    /// That something is wrong was told; once is enough.
+    is_told: bool,
+}
+
+impl SocketFile {
+    /// Of a socket that was just bound at `path`.
+    pub fn of(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            ours: identity(path).ok(),
+            is_told: false,
+        }
+    }
+
+    /// Looks whether the file is there and ours. One that was deleted is made again, with a new socket to
+    /// listen on; what somebody else put in its place is left alone and told.
+    pub fn look(&mut self) -> Option<UnixListener> {
+        let path = self.path.display();
+        match identity(&self.path) {
+            Ok(found) if Some(found) == self.ours => {
+                self.is_told = false;
+                None
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => match bind_socket(&self.path) {
+                Ok(listener) => {
+                    tracing::warn!("the socket {path} was deleted; it is there again");
+                    *self = Self::of(&self.path);
+                    Some(listener)
+                }
+                Err(error) => {
+                    self.tell(&format!(
+                        "it was deleted, and cannot be made again: {error}"
+                    ));
+                    None
+                }
+            },
+            Ok(_) => {
+                self.tell("something else is in its place: remove that, and it is made again");
+                None
+            }
+            Err(error) => {
+                self.tell(&error.to_string());
+                None
+            }
+        }
+    }
+
+    fn tell(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            let path = self.path.display();
+            tracing::error!("no client reaches the socket {path} any more: {why}");
+        }
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
 fn unready_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
@@ -80,6 +146,25 @@ mod tests {
         bind_socket(&path).unwrap();
         let entries = std::fs::read_dir(dir.path().join("deep")).unwrap().count();
         assert_eq!(entries, 1, "nothing is left but the socket");
+    }
+
+    #[tokio::test]
+    async fn a_deleted_socket_is_made_again_and_another_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let _first = bind_socket(&path).unwrap();
+        let mut file = SocketFile::of(&path);
+        assert!(file.look().is_none(), "it is there");
+        std::fs::remove_file(&path).unwrap();
+        let _second = file.look().expect("a new one");
+        UnixStream::connect(&path).await.unwrap();
+        assert!(file.look().is_none(), "it is there again");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert!(file.look().is_none() && file.is_told);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        std::fs::remove_file(&path).unwrap();
+        assert!(file.look().is_some());
     }
 
     #[tokio::test]
