@@ -284,7 +284,6 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         tokio::spawn(async move { sources::run(&sources, listeners, tls, beside).await })
     });
     let file = SocketFile::of(&socket);
-    let api_socket = serve(socket_listener, file, api, callers, stopping);
     Ok(Daemon {
         door,
         registry,
@@ -294,7 +293,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         otlp_grpc_listen,
         stop,
         hub,
-        api_socket,
+        api_socket: serve(socket_listener, file, api, callers, stopping),
         receivers,
         followers,
         engine_ended,

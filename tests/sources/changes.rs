@@ -107,11 +107,12 @@ async fn what_curl_sends_is_taken_and_what_a_page_sends_is_not() {
     }
 }
 
+const HOUR_MS: i64 = 3_600_000;
+
 #[tokio::test]
 async fn a_change_of_another_time_is_refused_at_the_door() {
     let receivers = Receivers::new();
     let at = |at: Time| format!(r#"{{"service":"a","at":"{}"}}"#, at.to_rfc3339());
-    const HOUR_MS: i64 = 3_600_000;
     let ahead = "ahead of this clock (`engine.clock_skew_s_max`)";
     let cases = [
         (at(NOW.plus_ms(-47 * HOUR_MS)), None),
