@@ -140,6 +140,7 @@ mod tests {
                     - no maintenance window is open for it\n\
                     - nobody silenced it\n\
                     - no other alert says it already\n\
+                    - it says more than that nothing is heard, or its source is not blind\n\
                     - it does not wait for itself to clear\n\
                     - it is part of #4: opened by cart at 12:00\n";
         assert_eq!(page(&row, Some("opened by cart at 12:00"), now), told);
