@@ -39,7 +39,7 @@ enum RulesCmd {
 /// What to try on what.
 #[derive(Debug, Args)]
 struct TryArgs {
-    /// A config file whose [[rules]] are tried, enabled or not; default: all rules of the config
+    /// A config file whose rules are tried, enabled or not; default: all rules of the config
     file: Option<PathBuf>,
     /// Try them on the last hours that were recorded
     #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u16).range(1..))]
