@@ -40,6 +40,8 @@ use output::Failure;
 
 /// Threads of the runtime: sockets are light work, the engine has a thread of its own.
 const WORKER_THREADS: usize = 2;
+/// The same of one that only asks a daemon: every thread more is one more to wake for each answer.
+const CLIENT_THREADS: usize = 1;
 
 /// An incident console for the terminal.
 ///
@@ -188,8 +190,12 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let as_json = cli.common.json;
+    let threads = match cli.command {
+        None | Some(Cmd::Demo(_) | Cmd::Serve) => WORKER_THREADS,
+        Some(_) => CLIENT_THREADS,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
+        .worker_threads(threads)
         .enable_all()
         .build();
     let done = match runtime {

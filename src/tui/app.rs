@@ -37,8 +37,11 @@ const SLOW_FRAME_MS: i64 = 500;
 /// News wait this long after the echo of a key, so that a key costs one small write although a storm
 /// is raging, and a key that follows is not behind a frame of news.
 const AFTER_KEY_MS: i64 = 60;
-/// The clock on the screen is looked at this often, in milliseconds.
-const TICK_MS: i64 = 1_000;
+/// News wait this long for more of them, in milliseconds: what the daemon says in one breath is one frame.
+const GATHER_MS: i64 = 40;
+/// Longest sleep, in milliseconds. Whatever time alone changes has its deadline: a console that nobody
+/// touches and that is told nothing does nothing.
+const SLEEP_MS_MAX: i64 = 10_000;
 /// Told to stop, a console may take this long to do so in order, in milliseconds.
 const STUCK_MS_MAX: u64 = 3_000;
 /// Exit code of one that did not: as of a process that SIGTERM ended.
@@ -365,10 +368,11 @@ impl App {
         Ok(true)
     }
 
-    /// When news are drawn: a frame after the last ones, and not on the heels of a key; but no key that is
-    /// held down keeps them away.
+    /// When news are drawn: a frame after the last ones, all that come together at once, and not on the
+    /// heels of a key; but no key that is held down keeps them away.
     fn news_due(&self) -> Time {
-        let frame = self.news_at.plus_ms(self.frame_ms);
+        let gathered = self.news_since.plus_ms(GATHER_MS);
+        let frame = self.news_at.plus_ms(self.frame_ms).max(gathered);
         let calm = self.echoed_at.plus_ms(AFTER_KEY_MS);
         let latest = self.news_since.plus_ms(2 * self.frame_ms);
         frame.max(calm.min(latest))
@@ -474,19 +478,19 @@ impl App {
     fn sleep_ms(&self) -> i64 {
         let now = self.wall.now();
         let frame = match self.urgency {
-            Urgency::None => TICK_MS,
+            Urgency::None => SLEEP_MS_MAX,
             _ => self.drawn_at.plus_ms(self.frame_ms).since(now),
         };
         let news = if self.news.is_empty() {
-            TICK_MS
+            SLEEP_MS_MAX
         } else {
             self.news_due().since(now)
         };
         let deadline = self
             .state
             .deadline()
-            .map_or(TICK_MS, |deadline| deadline.since(now));
-        frame.min(news).min(deadline).clamp(1, TICK_MS)
+            .map_or(SLEEP_MS_MAX, |deadline| deadline.since(now));
+        frame.min(news).min(deadline).clamp(1, SLEEP_MS_MAX)
     }
 
     /// Remembers that the operator has seen everything up to now. A file that cannot be written costs

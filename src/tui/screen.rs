@@ -25,6 +25,8 @@ pub struct ScreenWriter {
     next: Buffer,
     fresh: bool,
     text: String,
+    /// Whether each line of `next` is another than on the screen.
+    changed: Vec<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -59,6 +61,7 @@ impl ScreenWriter {
             next: Buffer::empty(area),
             fresh: true,
             text: String::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -82,18 +85,22 @@ impl ScreenWriter {
     pub fn frame(&mut self, draw: impl FnOnce(&mut Buffer)) -> &str {
         self.next.reset();
         draw(&mut self.next);
-        settle_wide_glyphs(&mut self.next);
+        self.compare();
+        settle_wide_glyphs(&mut self.next, &self.changed);
         self.text.clear();
         self.text.push_str(SYNC[0]);
         if self.fresh {
             self.text.push_str("\x1b[0m\x1b[2J");
         }
         let before = self.text.len();
+        let lines_changed = self.changed.iter().filter(|changed| **changed).count();
         if !self.fresh
+            && lines_changed >= scroll::CHANGED_LINES_MIN
             && let Some(shift) = scroll::find(&self.shown, &self.next)
         {
             shift.write(&mut self.text);
             shift.apply(&mut self.shown);
+            self.compare();
         }
         self.changes();
         if self.text.len() == before && !self.fresh {
@@ -106,10 +113,26 @@ impl ScreenWriter {
         &self.text
     }
 
+    /// Finds the lines that changed: of most frames only a few, and all work after this is on them alone.
+    fn compare(&mut self) {
+        let width = usize::from(self.next.area.width).max(1);
+        let pairs = self
+            .shown
+            .content
+            .chunks(width)
+            .zip(self.next.content.chunks(width));
+        self.changed.clear();
+        self.changed
+            .extend(pairs.map(|(shown, next)| shown != next));
+    }
+
     fn changes(&mut self) {
         let area = self.next.area;
         let mut pen = Pen::PLAIN;
         for y in 0..area.height {
+            if !self.changed[usize::from(y)] {
+                continue;
+            }
             // Where the terminal's cursor is on this line, if it is on it.
             let mut at: Option<u16> = None;
             let mut x = 0;
@@ -170,9 +193,13 @@ fn cells(cell: &Cell) -> u16 {
 
 /// A wide glyph that something was drawn over, or that does not fit the line, becomes blank; the cells
 /// any other covers are made alike, so that frames can be compared.
-fn settle_wide_glyphs(buffer: &mut Buffer) {
+fn settle_wide_glyphs(buffer: &mut Buffer, changed: &[bool]) {
     let Rect { width, height, .. } = buffer.area;
     for y in 0..height {
+        // What is on the screen is settled.
+        if !changed[usize::from(y)] {
+            continue;
+        }
         let mut x = 0;
         while x < width {
             let covers = cells(&buffer[(x, y)]);

@@ -11,6 +11,8 @@ use rustc_hash::FxHasher;
 
 /// Farthest that lines are looked for, in lines: a half page of a large screen.
 const FAR_LINES_MAX: usize = 24;
+/// Lines that must have changed before it is worth looking: one cannot have moved without another.
+pub(super) const CHANGED_LINES_MIN: usize = 2;
 /// Cells that must be saved before it is worth the sequences around it.
 const SAVED_CELLS_MIN: i64 = 48;
 
@@ -33,10 +35,6 @@ struct Line {
 /// The move after which the fewest cells must be written, if one is worth it.
 pub(super) fn find(shown: &Buffer, next: &Buffer) -> Option<Shift> {
     let (shown, next) = (lines(shown), lines(next));
-    let changed = shown.iter().zip(&next).filter(|(a, b)| a != b).count();
-    if changed < 2 {
-        return None;
-    }
     let far = FAR_LINES_MAX.min(next.len().saturating_sub(1)) as isize;
     let shifts = (1..=far).flat_map(|lines| [lines, -lines]);
     shifts

@@ -132,7 +132,8 @@ fn press(state: &mut State, key: Key, effects: &mut Effects) {
 }
 
 fn take(state: &mut State, update: Update, effects: &mut Effects) {
-    effects.urgency = effects.urgency.max(Urgency::Soon);
+    let before = effects.urgency;
+    effects.urgency = before.max(Urgency::Soon);
     match update {
         Update::Lost { why } => {
             state.feed.lost = Some(SafeText::new(&why));
@@ -153,10 +154,13 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             entity,
             panels,
         } => {
-            if state.details.panels(incident).is_none() {
-                effects.urgency = Urgency::Now;
-            }
-            state.details.put_panels(incident, entity, panels);
+            let is_first = state.details.panels(incident).is_none();
+            let is_new = state.details.put_panels(incident, entity, panels);
+            effects.urgency = match (is_first, is_new) {
+                (true, _) => Urgency::Now,
+                (false, true) => Urgency::Soon,
+                (false, false) => before,
+            };
         }
         Update::Recorded {
             incident,
@@ -326,6 +330,7 @@ fn settle_travel(state: &mut State) {
 
 /// Asks for whatever the screen needs and the console does not hold.
 fn fetch(state: &mut State, effects: &mut Effects) {
+    state.details.rest();
     if state.feed.frozen.is_some() {
         return;
     }

@@ -11,7 +11,7 @@ const DETAILS_MAX: usize = 16;
 /// A changed incident is asked for again at most this often, so that a storm of changes does not
 /// become a storm of requests.
 const DETAIL_EVERY_MS: i64 = 250;
-/// Charts on screen are renewed this often.
+/// Charts on screen are renewed about this often: with the news, which come as often, if there are any.
 const PANELS_EVERY_MS: i64 = 5_000;
 /// After a failed request, how long until it is tried again.
 const RETRY_MS: i64 = 2_000;
@@ -21,6 +21,8 @@ const RETRY_MS: i64 = 2_000;
 pub struct Details {
     held: BTreeMap<IncidentId, Held>,
     fresh: bool,
+    /// When what is looked at may be asked for again, if there is cause to.
+    due_at: Option<Time>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +42,8 @@ struct Held {
 struct Due {
     in_flight: bool,
     not_before: Time,
+    /// With whatever wakes the console before; by itself then.
+    at_last: Time,
 }
 
 impl Due {
@@ -47,14 +51,21 @@ impl Due {
         !self.in_flight && now >= self.not_before
     }
 
+    /// When it may, if it is for time alone to pass.
+    fn waits_until(&self) -> Option<Time> {
+        (!self.in_flight).then_some(self.at_last)
+    }
+
     fn asked(&mut self, now: Time, every_ms: i64) {
         self.in_flight = true;
-        self.not_before = now.plus_ms(every_ms);
+        self.not_before = now.plus_ms(every_ms - every_ms / 5);
+        self.at_last = now.plus_ms(every_ms + every_ms / 5);
     }
 
     fn failed(&mut self, now: Time) {
         self.in_flight = false;
         self.not_before = now.plus_ms(RETRY_MS);
+        self.at_last = self.not_before;
     }
 }
 
@@ -111,13 +122,22 @@ impl Details {
         self.fresh = false;
     }
 
-    /// Takes an answer.
-    pub fn put_panels(&mut self, id: IncidentId, entity: Option<EntityId>, panels: Box<Panels>) {
+    /// Takes an answer; `true` when it says anything new.
+    pub fn put_panels(
+        &mut self,
+        id: IncidentId,
+        entity: Option<EntityId>,
+        panels: Box<Panels>,
+    ) -> bool {
         let held = self.held.entry(id).or_default();
         held.panels_due.in_flight = false;
+        if held.panels_of == entity && held.panels.as_ref() == Some(&panels) {
+            return false;
+        }
         held.panels_of = entity;
         held.panels = Some(panels);
         self.fresh = true;
+        true
     }
 
     /// Takes the failure of a request.
@@ -160,12 +180,14 @@ impl Details {
         held.looked_at = now;
         let mut requests = Vec::new();
         let known = held.detail.as_ref().map(|detail| detail.incident.revision);
-        if known.is_none_or(|known| known < revision) && held.detail_due.may_ask(now) {
+        let detail = known.is_none_or(|known| known < revision);
+        if detail && held.detail_due.may_ask(now) {
             held.detail_due.asked(now, DETAIL_EVERY_MS);
             requests.push(Request::Detail(id));
         }
         let outdated = held.panels.is_none() || lasting || held.panels_revision != revision;
-        if panels && outdated && held.panels_due.may_ask(now) {
+        let panels = panels && outdated;
+        if panels && held.panels_due.may_ask(now) {
             held.panels_due.asked(now, PANELS_EVERY_MS);
             held.panels_revision = revision;
             requests.push(Request::Panels {
@@ -173,7 +195,20 @@ impl Details {
                 entity: None,
             });
         }
+        let waits = [(detail, &held.detail_due), (panels, &held.panels_due)];
+        let waits = waits.into_iter().filter(|(wanted, _)| *wanted);
+        self.due_at = waits.filter_map(|(_, due)| due.waits_until()).min();
         requests
+    }
+
+    /// Nothing is looked at, so that nothing will be asked for.
+    pub fn rest(&mut self) {
+        self.due_at = None;
+    }
+
+    /// When time alone lets something be asked for.
+    pub fn due_at(&self) -> Option<Time> {
+        self.due_at
     }
 
     fn make_room(&mut self, keep: IncidentId) {

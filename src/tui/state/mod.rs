@@ -42,6 +42,8 @@ pub use travel::{STEP_MS, Travel};
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
 /// and a slow link.
 pub const STALE_AFTER_MS: i64 = 2 * crate::api::HEARTBEAT_MS as i64 + 2_000;
+/// A stale screen says its age this often.
+const STALE_TOLD_EVERY_MS: i64 = 1_000;
 /// How long a notice stays.
 const NOTICE_MS: i64 = 6_000;
 /// How long the notice of what changed since the operator last looked stays.
@@ -290,6 +292,15 @@ impl Feed {
     pub fn stale_ms(&self, now: Time) -> Option<i64> {
         let silent_ms = now.since(self.heard);
         (self.lost.is_some() || silent_ms >= STALE_AFTER_MS).then_some(silent_ms)
+    }
+
+    /// When the screen must say how stale it is next: every second, once it is.
+    fn tells_staleness_at(&self, now: Time) -> Option<Time> {
+        self.view.as_ref()?;
+        Some(match self.stale_ms(now) {
+            Some(_) => now.plus_ms(STALE_TOLD_EVERY_MS),
+            None => self.heard.plus_ms(STALE_AFTER_MS),
+        })
     }
 }
 
@@ -639,9 +650,17 @@ impl State {
         }
     }
 
-    /// When time alone will change the screen next, if before the next full second.
+    /// When time alone will change something next: until then, or until something happens, a console
+    /// sleeps.
     pub fn deadline(&self) -> Option<Time> {
-        self.list.settles_at()
+        let notice = self.notice.as_ref().map(|notice| notice.until);
+        let deadlines = [
+            self.list.settles_at(),
+            notice,
+            self.details.due_at(),
+            self.feed.tells_staleness_at(self.now),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 }
 
