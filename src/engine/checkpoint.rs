@@ -18,6 +18,7 @@ use super::hold::{Habit, Habits};
 use super::intake::{Intake, Pair, SeriesIx, SeriesRow};
 use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
+use super::ratios::Ratios;
 use super::refusals::Refusals;
 use super::silence::SilenceWatch;
 use super::slo::Minutes;
@@ -27,7 +28,7 @@ use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Ti
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 10;
+pub const CHECKPOINT_VERSION: u32 = 11;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -93,6 +94,7 @@ type Rest = (
     Vec<(String, Minutes)>,
     Forecasts,
     Option<Time>,
+    Ratios,
 );
 
 /// The parts put together again.
@@ -206,6 +208,7 @@ impl Engine {
             self.slos.saved(),
             &self.forecasts,
             self.holds.habits().began(),
+            &self.ratios,
         );
         encode(Tag::Rest, &rest)
     }
@@ -246,6 +249,7 @@ impl Engine {
             slos,
             forecasts,
             habits_began,
+            ratios,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -284,6 +288,7 @@ impl Engine {
         self.silence.mend(&self.intake);
         self.slos.restore(slos);
         self.forecasts = forecasts;
+        self.restore_ratios(ratios);
         self.holds
             .restore_habits(Habits::restored(parts.habits, habits_began));
         (self.changes, self.refusals) = (changes, refusals);
@@ -502,6 +507,7 @@ mod tests {
             json(serde_json::to_value(&engine.changes)),
             json(serde_json::to_value(&engine.refusals)),
             json(serde_json::to_value(&engine.forecasts)),
+            json(serde_json::to_value(&engine.ratios)),
             json(serde_json::to_value(engine.entities.saved_rows(0, 1))),
             json(serde_json::to_value(engine.firing_alerts(None, 1))),
             json(serde_json::to_value(engine.holds.habits().saved(None, 1))),
@@ -509,7 +515,7 @@ mod tests {
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (10, "29e0eba0094edc87".to_owned()),
+            (11, "75268c15b3658539".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -2,9 +2,10 @@
 //!
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
+use super::detect::Stretch;
 use super::diagnose::words;
 use super::traces::Durations;
-use crate::model::{Band, Explanation, Time, Unit};
+use crate::model::{Band, Check, Explanation, Time, Unit};
 
 /// Endings that name a unit or kind and say nothing to a reader.
 const SILENT_ENDINGS: [&str; 8] = [
@@ -42,6 +43,21 @@ pub fn metric(name: &str, seen: f64, expected: Band, unit: Unit, since: Time) ->
     )
 }
 
+/// `p99 stands still at 4.2 s since 12:03`.
+pub fn sustained(name: &str, check: Check, seen: f64, unit: Unit, since: Time) -> String {
+    let (name, value, since) = (subject(name), words::value(seen, unit), clock(since));
+    match check {
+        Check::FlatLine => format!("{name} stands still at {value} since {since}"),
+        Check::SpreadChange => {
+            format!("{name} varies otherwise than usual since {since}, now {value}")
+        }
+        Check::Drift => {
+            format!("{name} creeps away from its usual level since {since}, now {value}")
+        }
+        _ => format!("{name} lost its usual pattern since {since}, now {value}"),
+    }
+}
+
 /// `0.3–0.6 s`; one value when both ends read the same.
 pub fn band(band: Band, unit: Unit) -> String {
     let (low, high) = (words::value(band.low, unit), words::value(band.high, unit));
@@ -75,6 +91,16 @@ pub fn rarity(score: f32) -> Explanation {
         unusual: unusual.into(),
         ..Explanation::default()
     }
+}
+
+/// `60 values in a row, each such as one in 100 was before`.
+pub fn stretch(stretch: &Stretch) -> String {
+    if stretch.check == Check::FlatLine {
+        return "it stood still many times longer than ever before".to_owned();
+    }
+    let one_in = 10_f32.powf(stretch.score).round();
+    let samples = stretch.samples;
+    format!("{samples} values in a row, each such as one in {one_in} was before")
 }
 
 /// `slower than 99 % of its calls in the last hours: half took 82 ms at most, 99 % 240 ms`.

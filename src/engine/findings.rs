@@ -32,6 +32,10 @@ pub enum Key {
     Source(SourceIx),
     /// A resource that runs out.
     Limit(SeriesIx),
+    /// What a series does that no single value shows.
+    Sustained(SeriesIx),
+    /// The share of failures of a family of counters.
+    Ratio(u32),
     /// An objective, by its place in the config, and whether its budget burns fast enough to page.
     Slo(u16, bool),
 }
@@ -156,7 +160,12 @@ impl Findings {
                     mark(from);
                     mark(to);
                 }
-                Key::Series(_) | Key::Limit(_) | Key::Source(_) | Key::Slo(..) => {}
+                Key::Series(_)
+                | Key::Limit(_)
+                | Key::Sustained(_)
+                | Key::Ratio(_)
+                | Key::Source(_)
+                | Key::Slo(..) => {}
             }
         }
         self.held.values().for_each(|state| mark(state.sick));
@@ -206,6 +215,18 @@ impl Findings {
     /// The open finding of a key.
     pub fn of_key(&self, key: Key) -> Option<&FindingState> {
         self.held.get(self.open.get(&key)?)
+    }
+
+    /// Series of which something is told that no single value shows.
+    pub fn sustained(&self) -> impl Iterator<Item = SeriesIx> {
+        let first = Key::Sustained(SeriesIx(0));
+        let last = Key::Sustained(SeriesIx(u32::MAX));
+        self.open
+            .range(first..=last)
+            .filter_map(|(key, _)| match key {
+                Key::Sustained(series) => Some(*series),
+                _ => None,
+            })
     }
 
     /// Makes a finding part of an incident.

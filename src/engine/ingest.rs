@@ -93,6 +93,7 @@ impl Engine {
             return;
         }
         self.count_for_slos(&value);
+        self.count_for_ratios(&value);
         self.judge(value);
     }
 

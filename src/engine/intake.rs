@@ -512,6 +512,11 @@ impl SeriesRow {
         self.source
     }
 
+    /// Whether it counts events, so that its values are rates of them.
+    pub fn counts(&self) -> bool {
+        matches!(self.derive, Derive::Rate | Derive::PerSecond)
+    }
+
     /// Whether its values are judged.
     pub fn is_judged(&self) -> bool {
         !matches!(self.derive, Derive::Held | Derive::Retired)

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, CheckRow, Excursion, Hold, Peak, SeriesDetector, Transition, Verdict,
+    AGREE_SCORE, CHECKS, CheckRow, Excursion, Hold, OPEN_EVIDENCE, Peak, SeriesDetector, Stretch,
+    Sustained, Transition, Turn, Verdict,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -40,6 +41,7 @@ const NEARLY_FULL: f64 = 0.8;
 pub struct Judge {
     detector: SeriesDetector,
     excursion: Excursion,
+    sustained: Sustained,
     /// What was normal before it became odd. On the heap, as the excursion's peak is.
     hold: Option<Box<Hold>>,
     /// What it said last, while it is odd.
@@ -103,6 +105,7 @@ impl Judge {
     pub fn set_back(&mut self, back: SetBack) {
         self.detector.set_back(back.to);
         self.excursion.set_back(back.to);
+        self.sustained.set_back(back.to);
         if let Some(hold) = &mut self.hold {
             hold.set_back(back.to);
         }
@@ -114,6 +117,7 @@ impl Judge {
     /// Nothing more is heard of it: whatever was odd is over.
     pub fn end(&mut self) {
         self.excursion = Excursion::default();
+        self.sustained.end();
         self.hold = None;
         self.voice = None;
     }
@@ -216,6 +220,11 @@ impl Engine {
         row.history
             .push(at, value, verdict.expected, verdict.evidence);
         let entity = row.entity;
+        match row.judge.sustained.next(at, &verdict) {
+            Turn::Quiet => {}
+            Turn::Open(stretch) => self.tell_of_sustained(series, stretch, &verdict, at),
+            Turn::Over => self.findings.end(Key::Sustained(series), at),
+        }
         match transition {
             Transition::Quiet => {}
             Transition::Closed => {
@@ -334,6 +343,45 @@ impl Engine {
                 ..seen
             });
         }
+    }
+
+    /// What a series does that no single value shows. It informs: as a symptom it is no metric's own.
+    fn tell_of_sustained(
+        &mut self,
+        series: SeriesIx,
+        stretch: Stretch,
+        verdict: &Verdict,
+        at: Time,
+    ) {
+        let row = self.intake.row(series);
+        let Stretch { check, since, .. } = stretch;
+        let text = explain::sustained(&row.series.name, check, verdict.seen, row.unit, since);
+        let explain = Explanation {
+            unusual: explain::stretch(&stretch).into(),
+            agreed: vec![stretch.title.into()],
+            disagreed: Vec::new(),
+            baseline: Some(Self::baseline_of(row)),
+        };
+        self.observe(Observation {
+            key: Key::Sustained(series),
+            entity: row.entity,
+            callee: None,
+            sick: row.entity,
+            check,
+            series: Some(row.series.id),
+            subject: row.series.name.as_ref().into(),
+            role: MetricRole::Other,
+            unit: row.unit,
+            since,
+            at,
+            expected: verdict.expected,
+            seen: verdict.seen,
+            direction: verdict.direction,
+            score: OPEN_EVIDENCE,
+            pages: false,
+            text,
+            explain: Some(Box::new(explain)),
+        });
     }
 
     /// How much the bar of a series is raised because people called the like noise.

@@ -37,6 +37,7 @@ mod panels;
 pub mod plans;
 mod pressure;
 pub mod propose;
+mod ratios;
 mod recalled;
 pub mod recorded;
 mod recovery;
@@ -75,6 +76,7 @@ use logs::LogWatch;
 use memory::Memory;
 use plans::Plans;
 use pressure::Pressure;
+use ratios::Ratios;
 use refusals::Refusals;
 use silence::SilenceWatch;
 use slo::Slos;
@@ -113,6 +115,7 @@ pub struct Engine {
     silence: SilenceWatch,
     slos: Slos,
     forecasts: Forecasts,
+    ratios: Ratios,
     logs: LogWatch,
     seen_logs: bool,
     traces: Traces,
@@ -157,6 +160,7 @@ impl Engine {
         Self {
             slos: Slos::new(&config.slo),
             forecasts: Forecasts::default(),
+            ratios: Ratios::default(),
             plans: Plans::new(config.policy.clone(), runbooks),
             holds: Holds::new(&config),
             correlator: Correlator::new(&config.rules),
@@ -230,6 +234,7 @@ impl Engine {
         self.confirm_losses();
         self.judge_slos();
         self.forecast();
+        self.judge_ratios();
         let mut from_logs = Vec::new();
         self.logs.tick(self.now, &mut from_logs);
         for found in from_logs {

@@ -82,9 +82,11 @@ impl Engine {
         let (entity, is_counted) = (row.entity, row.is_judged());
         self.odd.remove(entity, series);
         self.findings.end(Key::Series(series), self.now);
+        self.findings.end(Key::Sustained(series), self.now);
         self.slos.forget(row.series.id.0);
         self.intake.retire(series);
         self.forget_forecast(series);
+        self.forget_ratio(series);
         if is_counted {
             self.entities.drop_series(entity);
         }
@@ -101,9 +103,12 @@ impl Engine {
         let is_over = |row: &SeriesRow| {
             self.silence.newest(row.source()).since(row.heard_at()) > ODD_SILENT_MS
         };
+        let sustained = self.findings.sustained();
+        let sustained = sustained.map(|series| (self.intake.row(series).entity, series));
         let over: Vec<(EntityIx, SeriesIx)> = self
             .odd
             .iter()
+            .chain(sustained)
             .filter(|(entity, series)| {
                 is_over(self.intake.row(*series)) && !self.silence.is_gone(*entity)
             })
@@ -112,6 +117,7 @@ impl Engine {
             self.odd.remove(entity, series);
             self.intake.row_mut(series).judge.end();
             self.findings.end(Key::Series(series), self.now);
+            self.findings.end(Key::Sustained(series), self.now);
         }
     }
 

@@ -253,7 +253,8 @@ fn is_time(series: &Series, says_so: bool) -> bool {
     }
 }
 
-fn fails_by_status(labels: &Labels) -> bool {
+/// Whether the labels say that what is counted failed.
+pub fn fails_by_status(labels: &Labels) -> bool {
     STATUS_LABELS
         .iter()
         .any(|name| labels.get(name).is_some_and(|code| code.starts_with('5')))

@@ -59,6 +59,8 @@ pub enum Check {
     BlindSource,
     /// The budget of a declared objective burns too fast.
     BurnRate,
+    /// Share of requests that fail, from counters.
+    ErrorRatio,
 }
 
 /// Which way something moved.
@@ -178,6 +180,7 @@ impl Check {
                 | Self::TraceErrors
                 | Self::TraceDuration
                 | Self::BurnRate
+                | Self::ErrorRatio
         )
     }
 }

@@ -20,6 +20,7 @@ pub mod joint;
 mod proof;
 mod series;
 mod shape;
+mod sustained;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use excursion::{Excursion, OPEN_EVIDENCE, Peak, Transition};
 pub use hold::{HOLD_MS_MAX, HOLD_MS_MIN, Hold};
 pub use joint::{Call, Joint, Voice};
 pub use series::{Rarity, SeriesDetector};
+pub use sustained::{Stretch, Sustained, Turn};
 
 use crate::model::{Band, Check, Direction, Time};
 

@@ -45,11 +45,12 @@ pub(super) const SPIKE: usize = 0;
 const SHIFT: usize = 1;
 const RANGE: usize = 2;
 const QUANTILE: usize = 3;
-const DENSITY: usize = 4;
+pub(super) const DENSITY: usize = 4;
 const SHAPE: usize = 5;
-const DRIFT: usize = 7;
-const SPREAD: usize = 8;
-const FLAT: usize = 9;
+pub(super) const SHAPE_COARSE: usize = 6;
+pub(super) const DRIFT: usize = 7;
+pub(super) const SPREAD: usize = 8;
+pub(super) const FLAT: usize = 9;
 /// Checks calibrated by a tail of their own.
 const CALIBRATED: usize = 9;
 

@@ -303,3 +303,96 @@ proptest! {
         prop_assert_eq!(detector, twin);
     }
 }
+
+/// What is told of a series that no single value shows, in days of minutes of which the last one is `fault`.
+fn sustained(days: usize, fault: impl Fn(usize, f64) -> f64) -> Vec<(Check, bool)> {
+    let (mut detector, mut sustained) = (SeriesDetector::new(), Sustained::default());
+    let mut dice = Dice(11);
+    let mut told = Vec::new();
+    let last = (days - 1) * 1_440;
+    for i in 0..days * 1_440 {
+        let wave = (i as f64 / 20.0 * std::f64::consts::TAU).sin();
+        let usual = 100.0 + 8.0 * wave + 2.0 * dice.normal();
+        let value = if i < last {
+            usual
+        } else {
+            fault(i - last, usual)
+        };
+        let verdict = detector.observe(minute(i), value).unwrap();
+        if let Turn::Open(stretch) = sustained.next(minute(i), &verdict) {
+            told.push((stretch.check, i >= last));
+        }
+    }
+    told
+}
+
+#[test]
+fn tells_what_no_single_value_shows() {
+    type Fault = fn(usize, f64) -> f64;
+    let cases: [(&str, Fault, &[Check]); 6] = [
+        ("nothing", |_, usual| usual, &[]),
+        ("stands still", |_, _| 101.0, &[Check::FlatLine]),
+        (
+            "up and down",
+            |i, _| if i % 2 == 0 { 103.0 } else { 97.0 },
+            &[Check::SpreadChange],
+        ),
+        (
+            "hardly varies",
+            |_, usual| 100.0 + 0.2 * (usual - 100.0),
+            &[Check::SpreadChange],
+        ),
+        (
+            "creeps up",
+            |i, usual| usual + 10.0 * (i as f64 / 1_440.0),
+            &[Check::Drift],
+        ),
+        // An excursion tells it, and nothing else must.
+        ("jumps", |_, usual| usual + 60.0, &[]),
+    ];
+    for (name, fault, expected) in cases {
+        let mut told = sustained(4, fault);
+        assert!(told.iter().all(|(_, during)| *during), "{name}");
+        told.dedup();
+        let checks: Vec<Check> = told.into_iter().map(|(check, _)| check).collect();
+        assert_eq!(checks, expected, "{name}");
+    }
+}
+
+#[test]
+fn what_lasts_is_told_once_and_ends() {
+    let (mut detector, mut sustained) = (SeriesDetector::new(), Sustained::default());
+    let mut dice = Dice(11);
+    let mut turns = Vec::new();
+    let mut step = |i: usize, still: bool| {
+        let value = if still {
+            100.0
+        } else {
+            100.0 + 2.0 * dice.normal()
+        };
+        let verdict = detector.observe(minute(i), value).unwrap();
+        match sustained.next(minute(i), &verdict) {
+            Turn::Quiet => {}
+            Turn::Open(stretch) => turns.push((i, Some(stretch.check))),
+            Turn::Over => turns.push((i, None)),
+        }
+    };
+    // Six hours of it are normal from then on; a stretch after it ended is told again.
+    for i in 0..3_000 {
+        step(
+            i,
+            (1_000..1_800).contains(&i) || (2_400..2_500).contains(&i),
+        );
+    }
+    let told: Vec<Option<Check>> = turns.iter().map(|(_, check)| *check).collect();
+    // After hours of it standing still is nothing new; that it hardly varies for so long is.
+    assert_eq!(
+        told,
+        [Some(Check::FlatLine), None, Some(Check::SpreadChange), None]
+    );
+    let hold = (HOLD_MS_MAX / MINUTE_MS) as usize;
+    assert!(
+        turns[1].0 < 1_800 && turns[1].0 - turns[0].0 <= hold,
+        "{turns:?}"
+    );
+}

@@ -30,6 +30,7 @@ pub use entity::LogStats;
 pub use finding::LogFinding;
 pub use miner::{FORMS_MAX, FormId, Learned, Miner, MinerStats, TemplateId};
 pub use peers::unreachable;
+pub(super) use tail::chernoff;
 pub use variable::VarType;
 pub use watch::LogWatch;
 pub(super) use watch::{EntityLogs, SavedRest};

@@ -80,7 +80,7 @@ impl Baseline {
 
 /// −log10 of the Chernoff bound on the upper tail of a negative binomial at `count`, for a given
 /// mean and variance (Poisson when the variance does not exceed the mean).
-pub(super) fn chernoff(count: f64, mean: f64, variance: f64) -> f64 {
+pub(in crate::engine) fn chernoff(count: f64, mean: f64, variance: f64) -> f64 {
     if count <= mean || mean <= 0.0 {
         return 0.0;
     }
