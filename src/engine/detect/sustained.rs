@@ -30,6 +30,7 @@ const SPEAKERS: [Speaker; 5] = [
     speaker(DRIFT, 1.5, 210),
     speaker(SHAPE_COARSE, 1.5, 288),
 ];
+
 const fn speaker(row: usize, score: f32, samples: u16) -> Speaker {
     Speaker {
         row,
