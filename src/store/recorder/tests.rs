@@ -324,10 +324,13 @@ fn known() -> Beginning {
             version: 7,
             parts: vec![vec![1, 2, 3], Vec::new(), vec![9; 300]],
         }),
-        records: vec![crate::model::Record::Started {
-            version,
-            at,
-            found: Vec::new(),
+        records: vec![crate::model::Dated {
+            at: Time::from_secs(8),
+            record: crate::model::Record::Started {
+                version,
+                at,
+                found: Vec::new(),
+            },
         }],
         lacks: vec!["a thing".to_owned()],
         ..Beginning::default()
@@ -418,6 +421,26 @@ fn too_much_learned_is_left_out_and_said() {
     };
     assert_eq!((beginning.learned, beginning.records.len()), (None, 1));
     assert_eq!(beginning.lacks.len(), 2, "{:?}", beginning.lacks);
+}
+
+#[test]
+fn records_of_format_2_are_read_without_their_times() {
+    let dated = &known().records[0];
+    let mut encoder = encode::Encoder::default();
+    encoder.record(dated);
+    // What is told now, and what was told then.
+    let mut columns = encoder.columns;
+    columns[encode::OPS].push(encode::OP_RECORD);
+    let json = serde_json::to_vec(&dated.record).expect("memory");
+    wire::put_bytes(&mut columns[encode::JSON], &json);
+    let mut frame = Vec::new();
+    for column in &columns {
+        wire::put_bytes(&mut frame, column);
+    }
+    let told = decode::Decoder::default().frame(&frame).expect("a frame");
+    let undated = dated.record.clone().undated();
+    let expected = [dated.clone(), undated].map(|dated| beginning::Told::Record(Box::new(dated)));
+    assert_eq!(told, expected);
 }
 
 #[test]
