@@ -39,6 +39,12 @@ pub const SETTINGS: &[Setting] = &[
         "The API's Unix socket. Default: `stormglass.sock` in the user's runtime directory.",
     ),
     row(
+        "socket_group",
+        Kind::Text,
+        "",
+        "A group of this machine whose members may open the socket too (mode 0660), by name or number; without it, only the daemon's own user and root. The folders above the socket must let them through.",
+    ),
+    row(
         "listen",
         Kind::Address,
         "\"127.0.0.1:9797\"",
