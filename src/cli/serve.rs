@@ -126,5 +126,7 @@ fn start_log() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A log that nobody can read any more must not end what it tells of: the attempt to say so would.
+        .log_internal_errors(false)
         .try_init();
 }

@@ -113,6 +113,9 @@ pub enum DaemonError {
         /// What failed.
         why: String,
     },
+    /// In such a time neither HTTP nor the database work.
+    #[error("the system's clock says a time before 1970: set it, then start again")]
+    Clock,
     /// There is no such group.
     #[error(
         "`socket_group` is {group:?}, and /etc/group knows no such group: give a name that it lists, or a number"

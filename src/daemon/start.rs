@@ -6,6 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use tokio::runtime::Handle;
@@ -149,12 +150,15 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
 }
 
 impl Entrance {
-    /// Makes sure that nobody else has the socket, and takes the addresses.
+    /// Makes sure that it is a time to start in and that nobody else has the socket; takes the addresses.
     async fn open(
         socket: PathBuf,
         config: &Config,
         telemetry: &Telemetry,
     ) -> Result<Self, DaemonError> {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(|_| DaemonError::Clock)?;
         check_socket(&socket).await?;
         let group = match &config.socket_group {
             Some(group) => Some(group_number(group).ok_or_else(|| {

@@ -207,8 +207,8 @@ impl Incident {
 }
 
 impl Incident {
-    /// Writes a line into the timeline, in order of time, and within a moment in the order of the lanes: a
-    /// signal comes before what it caused. Beyond the bound it is counted.
+    /// Writes a line into the timeline, in order of time, and within a moment in the order they came, but that
+    /// signals come before what was done about them. Beyond the bound it is counted.
     pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
         let timeline = &mut self.timeline;
         if timeline.len() >= TIMELINE_ENTRIES_MAX {
@@ -221,7 +221,9 @@ impl Incident {
                 _ => return,
             }
         }
-        let place = timeline.partition_point(|entry| (entry.at, entry.lane) <= (at, lane));
+        let is_act = |lane| matches!(lane, Lane::Person | Lane::Automation);
+        let place =
+            timeline.partition_point(|entry| (entry.at, is_act(entry.lane)) <= (at, is_act(lane)));
         let text = text.into();
         timeline.insert(
             place,
@@ -301,8 +303,9 @@ mod tests {
         incident.tell(at(9), Lane::Alert, None, "fires");
         incident.tell(at(7), Lane::Person, None, "before");
         incident.tell(at(9), Lane::Alert, None, "fires too");
+        incident.tell(at(9), Lane::Person, None, "mine");
         incident.tell(at(10), Lane::Change, None, "after");
-        let expected = ["before", "fires", "fires too", "opened", "after"];
+        let expected = ["before", "fires", "fires too", "opened", "mine", "after"];
         assert_eq!(texts(&incident), expected);
     }
 

@@ -448,3 +448,40 @@ fn what_was_merged_stays_merged() {
     assert_eq!(rows, [1]);
     assert_eq!(engine.correlator.home(IncidentId(2)), IncidentId(1));
 }
+
+#[test]
+fn a_clock_set_back_is_followed_once_also_over_a_kill() {
+    let mut life = Life::begin();
+    life.alert();
+    life.ticks(30);
+    let incident = life.only().id;
+    let text = "in the future".to_owned();
+    life.decide(Command::Note { incident, text });
+    life.ticks(20);
+    // It was two hours ahead.
+    life.now = START.plus_ms(-7_200_000);
+    life.step(Input::Tick);
+    let text = "now".to_owned();
+    life.decide(Command::Note { incident, text });
+    let told = life.told(&["Down", "incident", "mia"]);
+    let expected = [
+        "Down fires: Down",
+        "incident opened",
+        "mia: in the future",
+        "mia: now",
+    ];
+    assert_eq!(told, expected.map(|text| (-7_200, text)));
+    life.ticks(20);
+    let set_back = |life: &Life| {
+        let journal = life.journal.iter();
+        journal
+            .filter(|dated| matches!(dated.record, Record::ClockSetBack { .. }))
+            .count()
+    };
+    assert_eq!(set_back(&life), 1);
+    for _ in 0..2 {
+        life.restart();
+        life.ticks(20);
+        assert_eq!(set_back(&life), 1, "it is right since");
+    }
+}
