@@ -190,6 +190,7 @@ fn a_recording_over_restarts_replays_byte_for_byte() {
         let options = RecorderOptions {
             folder: folder.path().to_owned(),
             bytes_max: u64::MAX,
+            left_bytes: 0,
             header: header.clone(),
         };
         let recorder = Recorder::start(options, beginning.clone()).expect("a thread");

@@ -943,7 +943,7 @@ pub const SETTINGS: &[Setting] = &[
         "recorder.bytes_max",
         Kind::Integer(1 << 20, 1 << 50),
         "2147483648",
-        "Bytes the recording may take. The oldest goes first, what an incident needs goes last.",
+        "Bytes the recording may take. The oldest goes first, what an incident needs goes last. Whatever it may take, 256 MiB of the disk, or a 16th of a small one, are left free.",
     ),
     row(
         "engine.series_max",

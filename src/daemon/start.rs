@@ -38,7 +38,9 @@ use crate::model::{Actor, Delta, Input, Role, Runbook, Time, counted};
 use crate::notify::Notifier;
 use crate::sources::{self, Guard, Listeners, SourceRegistry, Sources, Tls, signal_queue};
 use crate::store::StoreError;
-use crate::store::recorder::{Beginning, Header, RECORDER_FOLDER, Recorder, RecorderOptions};
+use crate::store::recorder::{
+    Beginning, Header, RECORDER_FOLDER, Recorder, RecorderOptions, left_bytes,
+};
 
 /// Name of the engine's thread, for debuggers and `top -H`.
 const ENGINE_THREAD: &str = "engine";
@@ -504,6 +506,7 @@ fn recorder(
     let options = RecorderOptions {
         folder: data_dir.join(RECORDER_FOLDER),
         bytes_max: config.recorder.bytes_max,
+        left_bytes: left_bytes(data_dir),
         header: Header {
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             environment: config.environment.clone(),

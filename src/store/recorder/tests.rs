@@ -196,6 +196,7 @@ fn options(folder: &Path, bytes_max: u64) -> RecorderOptions {
     RecorderOptions {
         folder: folder.to_owned(),
         bytes_max,
+        left_bytes: 0,
         header: header(),
     }
 }
@@ -242,6 +243,35 @@ fn the_oldest_go_first_and_incidents_last() {
     let pinned = folder.path().join("pinned");
     record_hours(&pinned, all.bytes / 2, Some(7_800));
     assert_eq!(firsts(&pinned)[0], 7_260, "{:?}", firsts(&pinned));
+}
+
+#[test]
+fn a_disk_without_room_is_left_to_others_but_for_what_incidents_need() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let all = record_hours(folder.path(), u64::MAX, None);
+    assert_eq!(all.segments, 12);
+    let full = RecorderOptions {
+        left_bytes: u64::MAX,
+        ..options(folder.path(), u64::MAX)
+    };
+    let recorder = Recorder::start(full, Beginning::default()).expect("a thread");
+    let pin = Pin {
+        from: Time::from_secs(7_800),
+        to: Some(Time::from_secs(7_900)),
+    };
+    assert!(recorder.send(Message::Pin(IncidentId(1), pin)));
+    for seq in 1..=3 {
+        recorder.record(stamped(seq, 50_000, Vec::new()));
+    }
+    let status = Arc::clone(&recorder.status);
+    drop(recorder);
+    let status = status.lock().expect("no panic").clone();
+    let why = status.failing.expect("nothing is recorded");
+    assert!(why.ends_with("of the disk are left to decisions"), "{why}");
+    assert_eq!((status.lost_inputs, status.unpinned), (3, 0));
+    let left = list(folder.path()).expect("it is there");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].from, Time::from_secs(7_260));
 }
 
 #[tokio::test]
