@@ -97,6 +97,13 @@ fn a_daemon_serves_lists_refuses_and_stops() {
     assert_eq!(served.json(&["plans", "--json"]), Value::Array(Vec::new()));
     let listed = served.run(&["incidents"]);
     assert_eq!(String::from_utf8_lossy(&listed.stdout), "no incidents\n");
+    let listed = served.run(&["alerts"]);
+    let said = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let begins = "no alerts\nalerts: nothing was sent yet; send to http://127.0.0.1:";
+    assert!(said.starts_with(begins), "{said}");
+    let held = served.run(&["alerts", "--held"]);
+    assert_eq!(held.stdout, b"no alerts are held back\n");
+    assert_eq!(served.json(&["alerts", "--json"]), Value::Array(Vec::new()));
     let refused = served.run(&["ack", "7", "--json"]);
     assert_eq!(refused.status.code(), Some(1));
     let reply: Value = serde_json::from_slice(&refused.stdout).unwrap();
@@ -168,6 +175,58 @@ fn a_second_daemon_says_who_has_the_socket() {
 }
 
 #[test]
+fn operators_whom_nothing_lets_in_are_told_and_an_unknown_group_ends_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = "[[operators]]\nname = \"nobody-of-this-machine\"\n";
+    write_config(dir.path(), operator);
+    let checked = program(dir.path()).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success(), "{said}");
+    let warned = "warning: `[[operators]]` nobody-of-this-machine cannot open the socket";
+    assert!(said.contains(warned), "{said}");
+    write_config(dir.path(), "socket_group = \"no such group\"");
+    let refused = program(dir.path()).arg("serve").output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let why = "`socket_group` is \"no such group\", and /etc/group knows no such group: give";
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn a_config_without_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().env("HOME", dir.path());
+    let refused = command.args(["--config", "/dev/zero", "check"]).output();
+    let refused = refused.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("/dev/zero: it has more than"), "{said}");
+}
+
+#[test]
+fn a_daemon_goes_on_when_nobody_reads_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let mut command = program(dir.path());
+    let mut child = command.arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        log.read_line(&mut line).unwrap();
+    }
+    drop(log);
+    let run = |args: &[&str]| program(dir.path()).args(args).output().unwrap();
+    // Its signal is logged, and its end.
+    assert!(run(&["automation", "stop"]).status.success());
+    assert!(run(&["incidents"]).status.success());
+    let id = child.id().to_string();
+    Command::new("kill").arg(&id).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_port_in_use_names_the_setting() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -186,6 +245,7 @@ fn a_port_in_use_names_the_setting() {
         said.contains(&address) && said.contains("`listen`"),
         "{said}"
     );
+    assert!(!said.contains("watches"), "it watches nothing: {said}");
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn the_journal_rebuilds_incidents_and_plans() {
     let told = live(Scenario::BadDeploy);
     let sim = Sim::new(Scenario::BadDeploy, 1, START);
     let mut rebuilt = fresh(&sim);
-    rebuilt.restore(told.records());
+    rebuilt.restore(told.records().cloned().map(Record::undated));
     let incidents = |engine: &Engine| -> Vec<_> {
         // What changes without a decision (title, entity, suspects) is diagnosed anew from telemetry.
         let of = |i: &Incident| (i.id, i.phase, i.owner.clone(), i.opened);

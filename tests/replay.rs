@@ -9,8 +9,8 @@ use stormglass::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry
 use stormglass::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine, Essentials};
 use stormglass::eval::drive::placed_config;
 use stormglass::model::{
-    Actor, Command, Effect, FiringAlert, IncidentId, Input, Mode, Recalled, Record, Refusal, Role,
-    Stamped, Time,
+    Actor, Command, Dated, Effect, FiringAlert, IncidentId, Input, Mode, Recalled, Record, Refusal,
+    Role, Stamped, Time,
 };
 use stormglass::sim::{Scenario, Sim};
 use stormglass::store::recorder::{
@@ -116,7 +116,7 @@ fn with_a_decision() -> (Header, Vec<Stamped>, IncidentId) {
 /// Steps an engine as a daemon would, and keeps what a daemon keeps.
 #[derive(Default)]
 struct Life {
-    journal: Vec<Record>,
+    journal: Vec<Dated>,
     told: Vec<u8>,
 }
 
@@ -128,7 +128,8 @@ impl Life {
             for effect in effects.drain(..) {
                 serde_json::to_writer(&mut self.told, &effect).expect("memory");
                 if let Effect::Record(record) = effect {
-                    self.journal.push(record);
+                    let at = stamped.at;
+                    self.journal.push(Dated { at, record });
                 }
             }
         }
@@ -158,7 +159,7 @@ impl Life {
 }
 
 /// An engine as a daemon restores it: from the checkpoint and its whole journal.
-fn restored(beginning: &Beginning, journal: &[Record]) -> (Engine, Vec<FiringAlert>) {
+fn restored(beginning: &Beginning, journal: &[Dated]) -> (Engine, Vec<FiringAlert>) {
     let mut engine = Engine::new(beginning.engine.clone(), beginning.runbooks.clone());
     let learned = beginning.learned.as_ref().expect("a checkpoint");
     let parts = learned.parts.iter().map(Vec::as_slice);
@@ -189,6 +190,7 @@ fn a_recording_over_restarts_replays_byte_for_byte() {
         let options = RecorderOptions {
             folder: folder.path().to_owned(),
             bytes_max: u64::MAX,
+            left_bytes: 0,
             header: header.clone(),
         };
         let recorder = Recorder::start(options, beginning.clone()).expect("a thread");
@@ -226,9 +228,9 @@ fn a_recording_over_restarts_replays_byte_for_byte() {
         }
         recorder.catch_up();
     }
-    let refused = |record: &&Record| {
+    let refused = |dated: &&Dated| {
         matches!(
-            record,
+            dated.record,
             Record::Decision {
                 refused: Some(_),
                 ..

@@ -250,7 +250,7 @@ fn the_journal_brings_incidents_back() {
         })
         .collect();
     let mut after = Engine::new(EngineConfig::default(), Vec::new());
-    after.restore(&records);
+    after.restore(records.into_iter().map(Record::undated));
     let known = |engine: &Engine| -> Vec<(IncidentId, Option<String>)> {
         engine
             .incident_rows()

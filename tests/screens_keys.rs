@@ -987,7 +987,7 @@ fn a_silence_is_made_after_seeing_what_it_hides() {
     console.press("enter");
     assert_eq!(console.commands(), [], "not yet known what it hides");
     console.told(fixture::preview(&matchers));
-    assert!(console.screen().contains("2 of them are critical"));
+    assert!(console.screen().contains("it hides 2 critical alerts"));
     console.press("enter");
     let [Command::Silence { spec, .. }] = &console.commands()[..] else {
         panic!("{:?}", console.commands());

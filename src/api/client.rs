@@ -92,9 +92,17 @@ pub enum ClientError {
         /// What failed.
         why: String,
     },
+    /// Somebody is there and says nothing.
+    #[error(
+        "the daemon at {address} did not answer within {} s: it is stopped, overloaded, or all its connections are taken; its log may say more", ANSWER_MS_MAX / 1_000
+    )]
+    Unanswered {
+        /// Where.
+        address: Address,
+    },
     /// The socket is there, and this user may not open it.
     #[error(
-        "a daemon's socket is at {address}, but this user may not use it (permission denied): run this as the user of the daemon, let that user open it to your group (`chgrp GROUP {address}; chmod 660 {address}`, with an `[[operators]]` entry for what you may do), or come over the listener with a token (`--socket https://HOST:PORT`)"
+        "a daemon's socket is at {address}, but this user may not use it (permission denied): run this as the user of the daemon, open it to your group (`socket_group` in the daemon's config, with an `[[operators]]` entry for what you may do), or come over the listener with a token (`--socket https://HOST:PORT`)"
     )]
     Forbidden {
         /// Where.
@@ -580,10 +588,13 @@ fn unreachable(address: &Address, error: &reqwest::Error) -> ClientError {
         let address = address.clone();
         return ClientError::Forbidden { address };
     }
-    ClientError::Unreachable {
-        address: address.clone(),
-        why: cause.to_string(),
+    let address = address.clone();
+    // Nobody there refuses at once; a host that cannot be reached is as good as nobody.
+    if error.is_timeout() && !error.is_connect() {
+        return ClientError::Unanswered { address };
     }
+    let why = cause.to_string();
+    ClientError::Unreachable { address, why }
 }
 
 async fn refusal(response: reqwest::Response) -> ClientError {
@@ -603,6 +614,22 @@ async fn refusal(response: reqwest::Response) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_says_nothing_is_not_said_to_be_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let client = Client::new(Address::Socket(path.clone())).unwrap();
+        let gone = client.view().await.unwrap_err().to_string();
+        assert!(gone.starts_with("no daemon answers at "), "{gone}");
+        let _listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let silent = client.view().await.unwrap_err().to_string();
+        let said = format!(
+            "the daemon at {} did not answer within 10 s: it is stopped, overloaded, or all its connections are taken; its log may say more",
+            path.display()
+        );
+        assert_eq!(silent, said);
+    }
 
     #[test]
     fn addresses_as_people_write_them() {

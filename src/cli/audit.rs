@@ -8,7 +8,7 @@ use super::Common;
 use super::output::{Failure, Table, clock, print, print_json, safe};
 use super::place::{Place, client};
 use crate::api::AuditEntry;
-use crate::model::{Opinion, Record, StepEventKind, command_line};
+use crate::model::{Opinion, Record, StepEventKind, command_line, counted};
 use crate::store::JOURNAL_FILE;
 use crate::store::journal::{self, Doubt, Head};
 
@@ -75,29 +75,27 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
             if common.json {
                 print_json(&verified)?;
             }
-            let lines = verified.lines;
+            let lines = counted(verified.lines, "line", "lines");
             if !verified.end_checked {
                 return Err(Failure::new(format!(
-                    "{name}: {lines} lines, each as it was written; but {name}.head is missing or unreadable, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
+                    "{name}: {lines}, each as it was written; but {name}.head is missing or unreadable, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
                 )));
             }
             let after = verified.lines_after_noted;
             if after > 0 {
                 return Err(Failure::new(format!(
-                    "{name}: {lines} lines, each as it was written; but {name}.head is older than the last {after}: after a crash those of its last moments, until the daemon starts; otherwise an older one was put there, and nobody can tell whether later lines were cut off: give the end as you noted it with --head"
+                    "{name}: {lines}, each as it was written; but {name}.head is older than the last {after} of them: after a crash those of its last moments, until the daemon starts; otherwise an older one was put there, and nobody can tell whether later lines were cut off: give the end as you noted it with --head"
                 )));
             }
             if let Some(doubts) = doubts(&verified.doubts) {
                 return Err(Failure::new(format!(
-                    "{name}: {lines} lines, each as it was written; but {doubts}: whether lines were cut off or replaced before that, nobody can tell"
+                    "{name}: {lines}, each as it was written; but {doubts}: whether lines were cut off or replaced before that, nobody can tell"
                 )));
             }
             if common.json {
                 return Ok(());
             }
-            print(&format!(
-                "{name}: {lines} lines, all as they were written\n"
-            ))
+            print(&format!("{name}: {lines}, as written\n"))
         }
     }
 }

@@ -8,6 +8,7 @@ use super::Common;
 use super::catalogue::with_catalogue;
 use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
+use super::reach::shut_out;
 use super::serve::runbooks;
 use super::watched::{Watched, unmatched, watched};
 use crate::config::{Config, KEYMAPS, THEMES, shipped_like};
@@ -96,7 +97,10 @@ pub fn run(common: &Common) -> Result<(), Failure> {
 /// What is allowed and still worth a word, of the file and of what it names.
 pub(super) fn warnings(place: &Place) -> Vec<String> {
     let of_file = place.warnings.iter().map(|warning| warning.0.clone());
-    of_file.chain(unmatched(place)).collect()
+    of_file
+        .chain(unmatched(place))
+        .chain(shut_out(place))
+        .collect()
 }
 
 /// Whether the theme and the keymap can be read: names are checked with the file, what paths hold is not.

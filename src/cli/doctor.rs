@@ -12,7 +12,7 @@ use super::output::{Failure, Style, Table, line, print, print_json, safe, styled
 use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
-use crate::model::{Ledger, Runbook, SourceHealth, SourceRow, Time};
+use crate::model::{Ledger, Runbook, SourceHealth, SourceRow, Time, counted};
 
 /// Data that is older than this when it comes is told, in milliseconds.
 const LAG_MS_MAX: i64 = 60_000;
@@ -70,9 +70,7 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
     let client = Client::new(place.address.clone())?;
     let now = match client.view().await {
         Ok(view) => {
-            report
-                .checks
-                .push(well("daemon", &place.address.to_string()));
+            report.checks.push(daemon(&place, &view.banner));
             let ledger = client.ledger().await?;
             report.sources = view.sources.into_values().collect();
             let sources = report
@@ -107,6 +105,15 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
         1 => Err(Failure::new("one thing does not work")),
         count => Err(Failure::new(format!("{count} things do not work"))),
     }
+}
+
+/// Whether it answers, and what it says of itself.
+fn daemon(place: &Place, banner: &str) -> Checked {
+    if banner.is_empty() {
+        return well("daemon", &place.address.to_string());
+    }
+    let advice = "every console shows this until it is put right";
+    warn("daemon", banner, advice)
 }
 
 fn config(place: &Place) -> Checked {
@@ -206,7 +213,10 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
         SourceHealth::Live => {}
     }
     if row.dropped > 0 {
-        let found = format!("{} signals were lost: {why}", row.dropped);
+        let found = format!(
+            "{} lost: {why}",
+            counted(row.dropped, "signal was", "signals were")
+        );
         return warn(
             &subject,
             &found,
@@ -236,9 +246,9 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
             .map(|e| e.entity.to_string())
             .collect();
         let found = format!(
-            "{} of {} series are silent, most of {}",
+            "{} of {} silent, most of {}",
             known.silent,
-            known.series,
+            counted(known.series, "series is", "series are"),
             names.join(", ")
         );
         return warn(
@@ -248,7 +258,10 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
         );
     }
     if row.rejected > 0 {
-        let found = format!("{} were rejected, the last: {why}", row.rejected);
+        let found = format!(
+            "{} rejected, the last: {why}",
+            counted(row.rejected, "item was", "items were")
+        );
         return warn(
             &subject,
             &found,

@@ -9,11 +9,15 @@ use super::output::{
 };
 use super::place::client;
 use crate::api::client::IncidentQuery;
-use crate::api::{Page, WatchMessage};
-use crate::model::{AlertRow, Fingerprint, HeldBack, IncidentId, IncidentRow, Phase, Time};
+use crate::api::{Page, View, WatchMessage};
+use crate::model::{
+    AlertRow, Fingerprint, HeldBack, IncidentId, IncidentRow, Phase, SourceRow, Time,
+};
 
 /// Alerts on one page.
 const ALERTS_PAGE: usize = 200;
+/// Receivers that take alerts, by their names.
+const ALERT_SOURCES: [&str; 3] = ["alerts", "notifications", "pagerduty"];
 /// A suspect less likely than this is none, as on the console.
 const SUSPECT_MIN: f32 = 0.05;
 
@@ -61,13 +65,7 @@ pub async fn incidents(common: &Common, args: &IncidentsArgs) -> Result<(), Fail
             break;
         }
     }
-    rows.sort_by_key(|row| {
-        (
-            row.phase == Phase::Resolved,
-            row.severity.priority(),
-            row.began,
-        )
-    });
+    rows.sort_by(IncidentRow::by_urgency);
     if common.json {
         return print_json(&rows);
     }
@@ -132,7 +130,11 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
     if common.json {
         return print_json(&rows);
     }
-    let now = client.view().await?.at;
+    let view = client.view().await?;
+    if rows.is_empty() {
+        return print(&no_alerts(args, &view));
+    }
+    let now = view.at;
     let mut table = Table::new(["ALERT", "P", "STATE", "WHERE", "AGE", "INCIDENT", "WHAT"]);
     for row in &rows {
         let state = match &row.held {
@@ -163,6 +165,27 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
         );
     }
     print(&text)
+}
+
+/// That there is nothing to list, and where alerts would come from.
+fn no_alerts(args: &AlertsArgs, view: &View) -> String {
+    match (args.incident, args.held) {
+        (Some(id), false) => return format!("no alerts in {}\n", IncidentId(id)),
+        (Some(id), true) => return format!("no alerts of {} are held back\n", IncidentId(id)),
+        (None, true) => return "no alerts are held back\n".to_owned(),
+        (None, false) => {}
+    }
+    let mut text = "no alerts\n".to_owned();
+    let takes_alerts = |row: &&SourceRow| ALERT_SOURCES.contains(&&*row.name);
+    for row in view.sources.values().filter(takes_alerts) {
+        let heard = row.last_seen.map_or_else(
+            || "nothing was sent yet".to_owned(),
+            |at| format!("the last came {} ago", age(at, view.at)),
+        );
+        let (name, place) = (safe(&row.name), safe(&row.detail));
+        line(&mut text, &format!("{name}: {heard}; send to {place}"));
+    }
+    text
 }
 
 /// Why an alert is held back, and until when.

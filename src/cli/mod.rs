@@ -19,6 +19,7 @@ mod list;
 mod output;
 mod place;
 mod plan;
+mod reach;
 mod record;
 mod replay;
 mod rules;

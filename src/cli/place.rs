@@ -1,6 +1,8 @@
 //! Where this invocation finds things: config, data, socket, the daemon.
 
 use std::fmt::Display;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use directories::BaseDirs;
@@ -14,6 +16,8 @@ use crate::tui::{Keymap, Theme};
 
 /// The config file below the user's config directory.
 const CONFIG_FILE: &str = "stormglass/config.toml";
+/// Longest config file that is read, in bytes: a thousand times as much as anybody writes.
+const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Holds the token for a daemon that is not reached by a socket.
 const TOKEN_VARIABLE: &str = "STORMGLASS_TOKEN";
 
@@ -167,8 +171,17 @@ fn config_file(common: &Common) -> Option<PathBuf> {
 
 fn text_of(path: &Path) -> Result<String, Failure> {
     let name = path.display();
-    std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read the config {name}: {error}")))
+    let refused = |why: String| Failure::usage(format!("cannot read the config {name}: {why}"));
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| refused(error.to_string()))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(refused(format!(
+            "it has more than {CONFIG_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(text)
 }
 
 /// What a client needs of a config that is refused as a whole; `None` if it does not say where the daemon

@@ -16,7 +16,8 @@ use super::output::{
 use super::place::client;
 use super::{Common, output};
 use crate::model::{
-    Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time, shown_argv,
+    Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time, counted,
+    shown_argv,
 };
 
 /// Digits of a digest that are enough to tell plans apart on a screen.
@@ -273,71 +274,95 @@ fn find(plans: Vec<Plan>, id: PlanId) -> Result<Plan, Failure> {
 /// Everything an approver must see.
 fn page(plan: &Plan, now: Time) -> String {
     let mut text = String::new();
-    let mut line = |content: String| output::line(&mut text, &content);
-    line(format!(
-        "{} {}",
-        plan.id,
-        styled(&safe(&plan.title), Style::Bold)
-    ));
-    line(format!(
-        "for {} · on {} · {} risk · {}",
-        plan.incident,
-        safe(plan.target.as_str()),
-        risk(plan.risk),
-        state(plan, now)
-    ));
-    line(format!(
-        "approvals {} of {} · proposed {} · expires {}",
-        plan.approvals.len(),
-        plan.approvals_needed,
-        clock(plan.created, now),
-        clock(plan.expires, now)
-    ));
-    line(format!(
-        "tried {} times on this target before, helped {}",
-        plan.tried, plan.worked
-    ));
-    for past in &plan.before {
+    let parts = [
+        heading(plan, now),
+        record(plan, now),
+        actions(plan),
+        outcomes(plan),
+    ];
+    for content in parts.iter().flatten() {
+        output::line(&mut text, content);
+    }
+    output::line(&mut text, &format!("digest   {}", plan.digest));
+    text
+}
+
+/// What it is, of what, how risky, and who has agreed.
+fn heading(plan: &Plan, now: Time) -> Vec<String> {
+    vec![
+        format!("{} {}", plan.id, styled(&safe(&plan.title), Style::Bold)),
+        format!(
+            "for {} · on {} · {} risk · {}",
+            plan.incident,
+            safe(plan.target.as_str()),
+            risk(plan.risk),
+            state(plan, now)
+        ),
+        format!(
+            "approvals {} of {} · proposed {} · expires {}",
+            plan.approvals.len(),
+            plan.approvals_needed,
+            clock(plan.created, now),
+            clock(plan.expires, now)
+        ),
+    ]
+}
+
+/// What became of it before, and why it is proposed.
+fn record(plan: &Plan, now: Time) -> Vec<String> {
+    let mut lines = vec![format!(
+        "tried {} on this target before, helped {}",
+        counted(plan.tried.into(), "time", "times"),
+        plan.worked
+    )];
+    lines.extend(plan.before.iter().map(|past| {
         let why = past.why.as_deref().map(|why| format!(": {}", safe(why)));
-        line(format!(
+        format!(
             "  {} {} on {}, {}{}",
             clock(past.at, now),
             past.plan,
             safe(past.target.as_str()),
             past.ended,
             why.unwrap_or_default()
-        ));
-    }
-    for why in &plan.because {
-        line(format!("  because {}", safe(why)));
-    }
-    for check in &plan.preconditions {
-        line(format!("first    {}", action(check)));
-    }
+        )
+    }));
+    let because = plan.because.iter();
+    lines.extend(because.map(|why| format!("  because {}", safe(why))));
+    lines
+}
+
+/// What would run, in order, what undoes it, and what verifies it.
+fn actions(plan: &Plan) -> Vec<String> {
+    let checks = plan.preconditions.iter();
+    let mut lines: Vec<String> = checks
+        .map(|check| format!("first    {}", action(check)))
+        .collect();
     for (i, step) in plan.steps.iter().enumerate() {
-        line(format!("step {}   {}", i + 1, action(step)));
-        match plan.rollback.get(i).and_then(Option::as_ref) {
-            Some(undo) => line(format!("  undone by {}", action(undo))),
-            None => line("  cannot be undone".to_owned()),
-        }
+        lines.push(format!("step {}   {}", i + 1, action(step)));
+        lines.push(match plan.rollback.get(i).and_then(Option::as_ref) {
+            Some(undo) => format!("  undone by {}", action(undo)),
+            None => "  cannot be undone".to_owned(),
+        });
     }
-    line(verified_by(plan));
-    if let Some(check) = &plan.verify.check {
-        line(format!("  and by {}", action(check)));
-    }
-    for (run, outcome) in &plan.results {
-        line(format!(
+    lines.push(verified_by(plan));
+    let check = plan.verify.check.iter();
+    lines.extend(check.map(|check| format!("  and by {}", action(check))));
+    lines
+}
+
+/// What ran and how it ended, and who asked to undo it.
+fn outcomes(plan: &Plan) -> Vec<String> {
+    let results = plan.results.iter().map(|(run, outcome)| {
+        format!(
             "result   {:?} {}: {}",
             run.phase,
             run.step + 1,
             safe(&outcome.to_string())
-        ));
-    }
-    for asked in &plan.undo_approvals {
-        line(format!("undo     asked by {}", safe(&asked.by)));
-    }
-    line(format!("digest   {}", plan.digest));
-    text
+        )
+    });
+    let undoing = plan.undo_approvals.iter();
+    let undoing = undoing.map(|asked| format!("undo     asked by {}", safe(&asked.by)));
+    results.chain(undoing).collect()
 }
 
 /// What must recover for it to count as verified, and within which time.

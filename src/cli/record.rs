@@ -11,7 +11,7 @@ use super::Common;
 use super::output::{Failure, print, print_json};
 use super::place::Place;
 use crate::daemon::Clock;
-use crate::model::Time;
+use crate::model::{Time, counted};
 use crate::store::recorder::{self, RECORDER_FOLDER};
 
 /// `stormglass record`
@@ -86,11 +86,14 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
     }
     let withheld = match done.withheld {
         0 => String::new(),
-        withheld => format!(", {withheld} decisions and steps left out"),
+        withheld => {
+            let left_out = counted(withheld, "decision or step", "decisions and steps");
+            format!(", {left_out} left out")
+        }
     };
     print(&format!(
-        "{} inputs from {} to {}{withheld}: {} ({} bytes)\n",
-        done.inputs,
+        "{} from {} to {}{withheld}: {} ({} bytes)\n",
+        counted(done.inputs, "input", "inputs"),
         from.to_rfc3339(),
         to.to_rfc3339(),
         done.file.display(),

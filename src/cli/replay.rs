@@ -15,7 +15,7 @@ use super::scratch::Scratch;
 use crate::config::{Config, EngineConfig};
 use crate::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
 use crate::engine::Engine;
-use crate::model::{Effect, Input, SafeText, Stamped, Time};
+use crate::model::{Effect, Input, SafeText, Stamped, Time, counted};
 use crate::store::recorder::{Begins, Recording};
 
 /// Fastest a console is asked to follow.
@@ -120,8 +120,8 @@ pub(super) fn begun(
         }
         Begins::Earlier => {
             incomplete.push(format!(
-                "it begins in the middle of a daemon's work: what was known from the {} inputs before is not in the recording",
-                recording.before()
+                "it begins in the middle of a daemon's work: what was known from {} before is not in the recording",
+                counted(recording.before(), "input", "inputs")
             ));
             fresh()
         }

@@ -170,7 +170,8 @@ fn replay(
     };
     let missing = recording.missing();
     if missing > 0 {
-        incomplete.push(format!("{missing} inputs are missing in the recording"));
+        let inputs = counted(missing, "input is", "inputs are");
+        incomplete.push(format!("{inputs} missing in the recording"));
     }
     Ok(trial.conclude(incomplete))
 }

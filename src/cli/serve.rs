@@ -22,10 +22,10 @@ const LOG_VARIABLE: &str = "STORMGLASS_LOG";
 pub async fn run(common: &Common) -> Result<(), Failure> {
     start_log();
     let place = Place::find(common)?;
+    let mut daemon = start(&place).await?;
     for Watched { source, what } in watched(&place.config) {
         tracing::info!("watches {source}: {}", SafeText::new(&what));
     }
-    let mut daemon = start(&place).await?;
     let shown = |address: Option<SocketAddr>| {
         address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
     };
@@ -89,9 +89,11 @@ fn toml_files(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
+        // A pipe of that name would never be read to its end.
+        if path.is_file()
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
         {
             let text = std::fs::read_to_string(&path)?;
             files.push((path.display().to_string(), text));
@@ -124,5 +126,7 @@ fn start_log() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A log that nobody can read any more must not end what it tells of: the attempt to say so would.
+        .log_internal_errors(false)
         .try_init();
 }

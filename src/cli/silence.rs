@@ -12,7 +12,7 @@ use super::replay::moment;
 use crate::api::client::Client;
 use crate::model::{
     Command, LabelFilter, MaintenanceRow, Severity, Silence, SilenceId, SilenceKind,
-    SilencePreview, SilenceSpec, SilenceState, StageRow, Time,
+    SilencePreview, SilenceSpec, SilenceState, StageRow, Time, counted, spelled,
 };
 
 /// How long a silence lasts when nothing is said.
@@ -218,7 +218,7 @@ async fn add(common: &Common, args: &AddArgs, kind: SilenceKind) -> Result<(), F
         (None, id) => {
             let id = id.map_or_else(String::new, |id| format!(" {}", id.0));
             let (kind, until) = (kind.as_str(), clock(ends_at, now));
-            let left = span(ends_at.since(now));
+            let left = spelled(ends_at.since(now));
             let resolved = if args.until_resolved {
                 ", or until what it hides has resolved"
             } else {
@@ -256,27 +256,31 @@ fn flat(matchers: &[Matchers]) -> Vec<LabelFilter> {
 
 /// What is hidden now and in hindsight, in a few lines.
 fn preview_text(preview: &SilencePreview) -> String {
-    let counted = |alerts: &[(Severity, u32)]| {
+    let alerts = |alerts: &[(Severity, u32)]| {
         let total: u32 = alerts.iter().map(|(_, count)| count).sum();
-        let critical = critical(alerts).map_or_else(String::new, |n| format!(", {n} critical"));
-        format!(
-            "{total} {}{critical}",
-            if total == 1 { "alert" } else { "alerts" }
-        )
+        let said = counted(u64::from(total), "alert", "alerts");
+        let critical = critical(alerts).map_or_else(String::new, |n| match total {
+            1 => ", which is critical".to_owned(),
+            _ => format!(", {n} of them critical"),
+        });
+        said + &critical
     };
-    let mut lines = vec![format!("now it hides {}", counted(&preview.now))];
-    match preview.incidents {
-        0 => {}
-        1 => lines.push("and with that all that is known of 1 open incident".to_owned()),
-        many => lines.push(format!(
-            "and with that all that is known of {many} open incidents"
-        )),
+    let mut lines = vec![format!("now it hides {}", alerts(&preview.now))];
+    if preview.incidents > 0 {
+        let many = u64::from(preview.incidents);
+        let incidents = counted(many, "open incident", "open incidents");
+        lines.push(format!("and with that all that is known of {incidents}"));
     }
-    let back = span(preview.looked_back_ms);
-    let past = counted(&preview.past);
+    let back = spelled(preview.looked_back_ms);
+    let past = alerts(&preview.past);
     lines.push(format!("in the last {back} it would have hidden {past}"));
     if let Some(count) = critical(&preview.past) {
-        lines.push(format!("WARNING: hides {count} past criticals"));
+        let past = counted(
+            u64::from(count),
+            "past critical alert",
+            "past critical alerts",
+        );
+        lines.push(format!("WARNING: hides {past}"));
     }
     if !preview.names.is_empty() {
         let names: Vec<String> = preview.names.iter().map(|name| safe(name)).collect();
@@ -438,9 +442,20 @@ mod tests {
         };
         let expected = "now it hides 1 alert\n\
                         and with that all that is known of 1 open incident\n\
-                        in the last 7d it would have hidden 40 alerts, 2 critical\n\
-                        WARNING: hides 2 past criticals\n\
+                        in the last 7 days it would have hidden 40 alerts, 2 of them critical\n\
+                        WARNING: hides 2 past critical alerts\n\
                         alerts: SlowCart";
         assert_eq!(preview_text(&preview), expected);
+        let one = SilencePreview {
+            now: Vec::new(),
+            past: vec![(Severity::Critical, 1)],
+            looked_back_ms: 60_000,
+            names: Vec::new(),
+            incidents: 0,
+        };
+        let expected = "now it hides 0 alerts\n\
+                        in the last 1 minute it would have hidden 1 alert, which is critical\n\
+                        WARNING: hides 1 past critical alert";
+        assert_eq!(preview_text(&one), expected);
     }
 }

@@ -64,6 +64,9 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The API's Unix socket; inside the runtime directory if not given.
     pub socket: Option<PathBuf>,
+    /// Group of this machine whose members may open the socket, by name or number; only the owner if
+    /// not given.
+    pub socket_group: Option<String>,
     /// Where all receivers listen.
     pub listen: SocketAddr,
     /// Where OpenTelemetry senders expect a receiver besides; empty in the file for nowhere.
@@ -174,6 +177,7 @@ impl Default for Config {
             environment: "local".to_owned(),
             data_dir: None,
             socket: None,
+            socket_group: None,
             listen: SocketAddr::new(loopback, LISTEN_PORT),
             otlp_listen: Some(SocketAddr::new(loopback, OTLP_PORT)),
             otlp_grpc_listen: Some(SocketAddr::new(loopback, OTLP_GRPC_PORT)),

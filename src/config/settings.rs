@@ -39,6 +39,12 @@ pub const SETTINGS: &[Setting] = &[
         "The API's Unix socket. Default: `stormglass.sock` in the user's runtime directory.",
     ),
     row(
+        "socket_group",
+        Kind::Text,
+        "",
+        "A group of this machine whose members may open the socket too (mode 0660), by name or number; without it, only the daemon's own user and root. The folders above the socket must let them through.",
+    ),
+    row(
         "listen",
         Kind::Address,
         "\"127.0.0.1:9797\"",
@@ -937,7 +943,7 @@ pub const SETTINGS: &[Setting] = &[
         "recorder.bytes_max",
         Kind::Integer(1 << 20, 1 << 50),
         "2147483648",
-        "Bytes the recording may take. The oldest goes first, what an incident needs goes last.",
+        "Bytes the recording may take. The oldest goes first, what an incident needs goes last. Whatever it may take, 256 MiB of the disk, or a 16th of a small one, are left free.",
     ),
     row(
         "engine.series_max",

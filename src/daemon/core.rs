@@ -23,7 +23,7 @@ use crate::engine::{CLOCK_BACK_MS_MAX, Engine};
 use crate::executors::Executors;
 use crate::model::{
     Action, Actor, Batch, Command, Delta, Effect, Input, Mode, Notification, Outcome, PlanState,
-    Record, Refusal, Role, RunId, SourceRow, Stamped, StepEvent, StepEventKind, Time,
+    Record, Refusal, Role, RunId, SourceRow, Stamped, StepEvent, StepEventKind, Time, counted,
 };
 use crate::notify::Notifier;
 use crate::sources::{QueuedBatch, SignalQueue, SourceRegistry};
@@ -60,6 +60,11 @@ pub(super) enum Past {
 }
 
 impl Past {
+    /// Whether what comes is of now, and not simulated or long over.
+    pub(super) const fn is_present(&self) -> bool {
+        matches!(self, Self::None | Self::Learning(_))
+    }
+
     /// What consoles are told at first.
     pub(super) const fn mode(&self) -> Mode {
         match self {
@@ -88,6 +93,8 @@ pub(super) struct Core {
     pub(super) hub: Arc<Hub>,
     pub(super) notices: Notices,
     pub(super) stop_mark: StopMark,
+    /// What is wrong with the socket's file; empty when all is well.
+    pub(super) socket_notice: watch::Receiver<String>,
     pub(super) turn: Turn,
     pub(super) source_rows: Vec<SourceRow>,
     /// What senders told before a restart, until it is fed.
@@ -310,6 +317,7 @@ impl Core {
             self.note_database();
             self.note_recorder();
             self.note_notifier();
+            self.note_socket();
             self.note_sources(self.stamper.at());
         }
     }
@@ -575,12 +583,23 @@ impl Core {
         }
     }
 
+    /// Says what became of the socket's file.
+    fn note_socket(&mut self) {
+        let text = self.socket_notice.borrow().clone();
+        if let Some(delta) = self.notices.set(Origin::Socket, &text) {
+            self.turn.deltas.push(delta);
+        }
+    }
+
     /// Says how many messages to people were given up.
     fn note_notifier(&mut self) {
         let lost = self.notifier.as_ref().map_or(0, Notifier::lost);
         let text = match lost {
             0 => String::new(),
-            lost => format!("{lost} notifications were refused or given up: see the log"),
+            lost => {
+                let notifications = counted(lost, "notification was", "notifications were");
+                format!("{notifications} refused or given up: see the log")
+            }
         };
         if let Some(delta) = self.notices.set(Origin::Notify, &text) {
             self.turn.deltas.push(delta);
@@ -597,7 +616,8 @@ impl Core {
             (None, 0) => String::new(),
             (Some(why), _) => format!("nothing is recorded for replay: {why}"),
             (None, lost) => {
-                format!("{lost} inputs are missing from the recording: the disk could not follow")
+                let inputs = counted(lost, "input is", "inputs are");
+                format!("{inputs} missing from the recording: the disk could not follow")
             }
         };
         if let Some(delta) = self.notices.set(Origin::Recorder, &text) {

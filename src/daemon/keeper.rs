@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::model::counted;
 use crate::store::journal::{self, Entry};
 
 /// Records that wait for a broken journal; later ones are lost, and counted.
@@ -70,9 +71,8 @@ impl Keeper {
             Ok(lost) => {
                 self.lost += lost;
                 // Nothing may follow from a record that is not there, whatever else was written.
-                Err(format!(
-                    "{lost} records are longer than a line of the journal"
-                ))
+                let records = counted(lost, "record is", "records are");
+                Err(format!("{records} longer than a line of the journal"))
             }
             Err(why) => {
                 records.truncate(happened);
@@ -129,11 +129,14 @@ impl Keeper {
     pub(super) fn notice(&self) -> String {
         let lost = match self.lost {
             0 => String::new(),
-            lost => format!(" ({lost} records lost: the journal has a gap)"),
+            lost => {
+                let records = counted(lost, "record", "records");
+                format!(" ({records} lost: the journal has a gap)")
+            }
         };
         match &self.failing {
             Some(Failing { why, .. }) => format!(
-                "journal cannot be written: {why}. Deciding is off, detection goes on; free space, it recovers by itself{lost}"
+                "journal cannot be written: {why}. Deciding is off, detection goes on; once that is put right it recovers by itself{lost}"
             ),
             None if self.lost > 0 => format!("journal can be written again{lost}"),
             None => String::new(),
@@ -244,6 +247,6 @@ mod tests {
 
         let mut too_long = Keeper::new(Box::new(|_| Ok(1)));
         assert!(too_long.keep(records(0..2), &[]).is_err());
-        assert!(too_long.notice().contains("1 records lost"));
+        assert!(too_long.notice().contains("1 record lost"));
     }
 }

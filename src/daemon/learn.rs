@@ -16,7 +16,7 @@ use super::core::{Core, decision};
 use super::door::CommandRequest;
 use super::ledger::Ledger;
 use super::notices::Origin;
-use super::restore;
+use super::start::restore;
 use crate::api::CommandReply;
 use crate::config::Config;
 use crate::engine::{CHECKPOINT_VERSION, CheckpointCursor, Engine};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::{AuditEntry, IncidentDetail};
-use crate::model::{IncidentId, Record};
+use crate::model::{Dated, IncidentId};
 use crate::store::db::Outbox;
 use crate::store::journal::{self, Entry, JournalError};
 use crate::store::{Opened, Store, StoreError};
@@ -71,7 +71,7 @@ impl Ledger {
     }
 
     /// Every record, oldest first, as it is read.
-    pub(super) fn records(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<Record>>>> {
+    pub(super) fn records(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<Dated>>>> {
         Ok(match self.lock() {
             Some(store) => Box::new(store.records()?),
             None => Box::new(std::iter::empty()),

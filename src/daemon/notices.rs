@@ -16,6 +16,8 @@ pub(super) enum Origin {
     Stop,
     /// The database cannot be used.
     Database,
+    /// New consoles cannot come in, or could not for a while.
+    Socket,
     /// What was found when the store was opened.
     Recovery,
     /// History is learned from.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::config::EngineConfig;
 use crate::model::{
-    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, Stamped, Time,
+    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, Stamped, Time, counted,
 };
 use crate::store::recorder::Recording;
 
@@ -59,7 +59,8 @@ pub(super) fn recall(
         )),
         (Ok(()), 0) => None,
         (Ok(()), count) => Some(format!(
-            "{count} alerts and changes of before the restart are not known: there is no room for them"
+            "there was no room for {} of before the restart: their senders have to repeat them",
+            counted(count, "alert or change", "alerts and changes")
         )),
     };
     (memory.into_inputs(), notice)

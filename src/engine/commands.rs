@@ -15,12 +15,10 @@ use super::recovery::{self, Recovery, Sight};
 use super::topology::Topology;
 use crate::model::{
     Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId, Incident,
-    IncidentId, Input, Labels, LabelsBuilder, Lane, Phase, Plan, PlanState, Record, Refusal,
-    Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
+    IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Phase, Plan, PlanState,
+    Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
 };
 
-/// Longest note kept, in bytes.
-const NOTE_BYTES_MAX: usize = 4_000;
 /// Changes this old are no longer "the newest deploy", in milliseconds.
 const CHANGE_MS: i64 = 2 * 24 * 3_600_000;
 
@@ -133,9 +131,9 @@ fn agreed<'a>(all: impl Iterator<Item = &'a Labels>) -> Labels {
     builder.build().unwrap_or_default()
 }
 
-/// As much of a note as is kept.
+/// As much of a note as is kept: of those of old journals, which were taken at any length.
 pub(super) fn cut_note(text: &str) -> &str {
-    &text[..text.floor_char_boundary(NOTE_BYTES_MAX)]
+    &text[..text.floor_char_boundary(PERSON_TEXT_BYTES_MAX)]
 }
 
 fn silence_record(silence: Silence) -> Record {
@@ -373,7 +371,7 @@ impl Engine {
             }
             Command::Note { incident, text } => {
                 self.known(*incident)?;
-                self.tell(*incident, &format!("{}: {}", by.name, cut_note(text)));
+                self.tell(*incident, &format!("{}: {text}", by.name));
             }
             Command::Resolve { incident } => {
                 self.turn(

@@ -417,7 +417,8 @@ mod tests {
         assert_eq!(labels.len(), 4);
         // Another life, from the journal.
         let mut again = Engine::new(EngineConfig::default(), Vec::new());
-        again.restore(&bench.records);
+        let records = bench.records.iter().cloned();
+        again.restore(records.map(Record::undated));
         let (was, is) = (bench.engine.feedback(), again.feedback());
         assert_eq!((was.labels, was.bars), (is.labels, is.bars));
         // Taken back, it pages as before.

@@ -6,8 +6,8 @@ use super::propose;
 use super::recovery::Recovery;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Coordinate, Incident, Phase, Plan, PlanState, Refusal,
-    Risk, Role, Runbook, Time,
+    Actor, Change, ChangeKind, Command, Coordinate, Incident, PERSON_TEXT_BYTES_MAX, Phase, Plan,
+    PlanState, Refusal, Risk, Role, Runbook, Time,
 };
 
 /// What the engine sees around a plan when it asks [`ground`].
@@ -154,12 +154,19 @@ pub fn says_enough(what: &Command) -> Result<(), Refusal> {
         } => ("the entity", cause.name()),
         _ => return Ok(()),
     };
-    if !text.trim().is_empty() {
-        return Ok(());
+    let what = name.to_owned();
+    if text.trim().is_empty() {
+        return Err(Refusal::Empty { what });
     }
-    Err(Refusal::Empty {
-        what: name.to_owned(),
-    })
+    if text.len() > PERSON_TEXT_BYTES_MAX {
+        let bytes = text.len();
+        return Err(Refusal::State {
+            what,
+            state: "too long".to_owned(),
+            why: format!("it has {bytes} bytes, at most {PERSON_TEXT_BYTES_MAX} are kept"),
+        });
+    }
+    Ok(())
 }
 
 /// Whether this approval counts, and whether the plan may start if it is the last one needed.
@@ -319,5 +326,13 @@ mod tests {
             });
             assert_eq!(says_enough(&what).err(), expected, "{what:?}");
         }
+        let note = |bytes| {
+            let text = "x".repeat(bytes);
+            says_enough(&Command::Note { incident, text })
+        };
+        assert_eq!(note(PERSON_TEXT_BYTES_MAX), Ok(()));
+        let why = note(PERSON_TEXT_BYTES_MAX + 1).map_err(|why| why.to_string());
+        let said = "the note is too long: it has 8001 bytes, at most 8000 are kept";
+        assert_eq!(why, Err(said.to_owned()));
     }
 }

@@ -198,6 +198,7 @@ impl Engine {
         self.take_time(stamped.at, effects);
         self.seq = stamped.seq;
         let is_tick = matches!(stamped.input, Input::Tick);
+        self.correlator.tell_restarted(self.now);
         match &stamped.input {
             Input::Signals(batch) => self.take_batch(batch),
             Input::Command { by, what } => self.on_command(by, what, effects),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::sync::{Notify, mpsc};
 
-use super::command::KILL_AFTER;
+use super::command::{KILL_AFTER, outlives, stopped};
 use super::process;
 use crate::model::{Outcome, Process, RunId, StepEvent, StepEventKind};
 
@@ -21,6 +21,7 @@ const DEATH_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn watch(
     run: RunId,
     process: &Process,
+    realm: &str,
     cancelled: &Notify,
     reports: &mpsc::Sender<StepEvent>,
 ) {
@@ -33,7 +34,8 @@ pub(super) async fn watch(
             break StepEventKind::Gone;
         }
         if stop(process).await {
-            let why = "stopped on request".to_owned();
+            let left = process::end_strays(run, realm).await;
+            let why = stopped(outlives(&left));
             break StepEventKind::Finished(Outcome::Failed { why });
         }
         if process::lives(process) {

@@ -1,7 +1,8 @@
 //! Runs a program from an argument vector, in its own process group, and reads what it prints.
 //!
 //! There is never a shell, an inherited environment, an inherited input or an unbounded line. Whatever
-//! happens, the whole process group is gone when a run has timed out or was stopped.
+//! happens, the whole process group is gone when a run has timed out or was stopped, and so is what left the
+//! group for a session of its own; what cannot be ended is named.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -72,8 +73,27 @@ pub(super) async fn perform(
     }
     let last_line = drain(readers, &group).await;
     group.let_go();
+    let mut outlived = None;
+    if !matches!(ended, Ended::ByItself(_)) {
+        outlived = outlives(&process::end_strays(run, realm).await);
+    }
     output.tell_rest().await;
-    ended.outcome(last_line)
+    if let Some(outlived) = &outlived {
+        output.send(outlived.clone()).await;
+    }
+    ended.outcome(last_line, outlived)
+}
+
+/// Says of processes that live on after their run was to end; `None` when there are none.
+pub(super) fn outlives(left: &[u32]) -> Option<String> {
+    let numbers: Vec<String> = left.iter().map(u32::to_string).collect();
+    let pids = match left {
+        [] => return None,
+        [_] => "pid",
+        _ => "pids",
+    };
+    let numbers = numbers.join(", ");
+    Some(format!("{pids} {numbers} cannot be ended: end by hand"))
 }
 
 /// Where a program is found, as `run` would find it.
@@ -115,6 +135,12 @@ fn command(run: RunId, action: &Action, realm: &str) -> std::io::Result<Command>
     Ok(command)
 }
 
+/// What is said of a run that was stopped.
+pub(super) fn stopped(outlived: Option<String>) -> String {
+    let outlived = outlived.map_or_else(String::new, |outlived| format!("; {outlived}"));
+    format!("stopped on request{outlived}")
+}
+
 /// Why waiting for the program ended.
 enum Ended {
     ByItself(std::io::Result<ExitStatus>),
@@ -123,12 +149,12 @@ enum Ended {
 }
 
 impl Ended {
-    fn outcome(self, last_line: Option<String>) -> Outcome {
+    fn outcome(self, last_line: Option<String>, outlived: Option<String>) -> Outcome {
         let said = last_line.map_or(String::new(), |line| format!(": {line}"));
         match self {
             Self::TimedOut => Outcome::TimedOut,
             Self::Stopped => Outcome::Failed {
-                why: "stopped on request".to_owned(),
+                why: stopped(outlived),
             },
             Self::ByItself(Ok(status)) if status.success() => Outcome::Succeeded,
             Self::ByItself(Ok(status)) => Outcome::Failed {

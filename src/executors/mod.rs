@@ -115,7 +115,7 @@ impl Executors {
         }
         let this = self.clone();
         tokio::spawn(async move {
-            adopted::watch(run, &process, &cancelled, &this.reports).await;
+            adopted::watch(run, &process, &this.realm, &cancelled, &this.reports).await;
             this.lock().cancel.remove(&run);
         });
     }

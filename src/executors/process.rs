@@ -1,14 +1,20 @@
 //! Processes of this machine, told apart from later ones that bear the same number.
 //!
 //! Read from `/proc`: where there is none, no process is ever known and none is looked after. Nothing
-//! here starts anything; the only thing it ends is a process group that it has just recognised.
+//! here starts anything; what it ends are process groups and processes that it has just recognised.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use crate::model::{Process, RunId, Time};
+
+/// Looks for processes of a run that left its group, before those still there are said to be out of reach.
+const STRAY_LOOKS: usize = 20;
+/// Between two of them: the system buries what was killed in its own time.
+const STRAY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What of `/proc/PID/stat` is needed; fields as `proc_pid_stat(5)` numbers them.
 struct Stat {
@@ -96,13 +102,10 @@ pub(super) fn find(run: RunId, realm: &str) -> Found {
     if boot().is_none() || stat(std::process::id()).is_none() {
         return Found::NotKnown;
     }
-    let wanted = environment(run, realm).map(|(name, value)| format!("{name}={value}"));
+    let names = names(run, realm);
     let group = pids().find_map(|pid| {
-        // Those of other users cannot be read, and are not ours.
-        let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let has = |wanted: &String| bytes.split(|b| *b == 0).any(|var| var == wanted.as_bytes());
         let stat = stat(pid).filter(is_alive)?;
-        wanted.iter().all(has).then_some(stat.group)
+        bears(pid, &names).then_some(stat.group)
     });
     match group.map(of) {
         Some(Some(leader)) => Found::Lives(leader),
@@ -120,6 +123,66 @@ pub(super) fn signal(process: &Process, signal: Signal) -> rustix::io::Result<()
         Some(leader) if lives(process) => kill_process_group(leader, signal),
         _ => Err(rustix::io::Errno::SRCH),
     }
+}
+
+/// Ends the processes of a run that left its group, as a session of their own does (`setsid`): they bear the
+/// names of the run all the same. Gives the numbers of those that live on. One that took other names, or
+/// is another user's, is not found.
+pub(super) async fn end_strays(run: RunId, realm: &str) -> Vec<u32> {
+    // Runs of daemons that keep nothing have no names of their own.
+    if realm.is_empty() {
+        return Vec::new();
+    }
+    let names = names(run, realm);
+    let mut left = Vec::new();
+    for _ in 0..STRAY_LOOKS {
+        let names = names.clone();
+        let killed = tokio::task::spawn_blocking(move || kill_all(&names)).await;
+        left = killed.unwrap_or_default();
+        if left.is_empty() {
+            break;
+        }
+        tokio::time::sleep(STRAY_PAUSE).await;
+    }
+    left
+}
+
+/// Kills every process that bears these names; gives their numbers.
+fn kill_all(names: &Names) -> Vec<u32> {
+    let is_one = |pid: &u32| bears(*pid, names) && stat(*pid).is_some_and(|stat| is_alive(&stat));
+    let all = pids().filter(is_one);
+    all.filter(|pid| {
+        let Some(number) = i32::try_from(*pid).ok().and_then(Pid::from_raw) else {
+            return false;
+        };
+        // Held, the number cannot come to mean another process; so it is looked at once more.
+        let Ok(held) = pidfd_open(number, PidfdFlags::empty()) else {
+            return false;
+        };
+        if is_one(pid) {
+            // An error means that it has just ended, or that it is not ours to end: the next look tells.
+            let _ = pidfd_send_signal(&held, Signal::KILL);
+            return true;
+        }
+        false
+    })
+    .collect()
+}
+
+/// The names of a run as they stand in an environment.
+type Names = [String; 4];
+
+fn names(run: RunId, realm: &str) -> Names {
+    environment(run, realm).map(|(name, value)| format!("{name}={value}"))
+}
+
+/// Whether a process bears these names. Those of other users cannot be read, and are not ours.
+fn bears(pid: u32, names: &Names) -> bool {
+    let Ok(bytes) = fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    let has = |name: &String| bytes.split(|b| *b == 0).any(|var| var == name.as_bytes());
+    names.iter().all(has)
 }
 
 fn stat(pid: u32) -> Option<Stat> {

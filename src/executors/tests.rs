@@ -1,5 +1,6 @@
 //! Programs that behave and misbehave, run for real; and a simulator that answers or does not.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -10,8 +11,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// No run in these tests is meant to reach its own timeout, except those that set a short one.
 const LONG_MS: i64 = 60_000;
 
-/// Of no daemon; tests run beside each other, so each run that is searched for has its own number.
-const REALM: &str = "executor tests";
+/// Of no daemon. Tests run beside each other, and a run that is stopped takes all with it that bears its
+/// names: each has its own.
+fn realm() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("executor test {n} of {}", std::process::id())
+}
 
 fn run_id(step: u32) -> RunId {
     RunId {
@@ -33,7 +39,7 @@ fn action(executor: ExecutorKind, argv: &[&str], timeout_ms: i64) -> Action {
 /// Runs one command to its end: what it printed and how it ended.
 async fn perform(argv: &[&str], timeout_ms: i64) -> (Vec<String>, Outcome) {
     let (reports, mut heard) = mpsc::channel(4);
-    let executors = Executors::new(reports, None, REALM);
+    let executors = Executors::new(reports, None, &realm());
     executors.run(run_id(0), action(ExecutorKind::Command, argv, timeout_ms));
     let mut printed = Vec::new();
     loop {
@@ -156,6 +162,47 @@ async fn a_timeout_ends_the_whole_group() {
     }
 }
 
+#[tokio::test]
+async fn what_left_the_group_for_a_session_of_its_own_is_ended_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let script = format!(
+        "setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 300' >/dev/null 2>&1 &
+         while [ ! -e {0} ]; do sleep 0.01; done; ",
+        file.display()
+    );
+    // Timed out; and over by itself, where a program that goes on may be what was wanted.
+    let waits = script.clone() + "sleep 300";
+    let (_, outcome) = perform(&["sh", "-c", &waits], 2_000).await;
+    assert_eq!(outcome, Outcome::TimedOut);
+    let pid = std::fs::read_to_string(&file).expect("it has begun");
+    assert!(!is_running(pid.trim()), "it outlived its run");
+    std::fs::remove_file(&file).unwrap();
+
+    let (_, outcome) = perform(&["sh", "-c", &script], LONG_MS).await;
+    assert_eq!(outcome, Outcome::Succeeded);
+    let pid = std::fs::read_to_string(&file).expect("it has begun");
+    assert!(is_running(pid.trim()), "a step may start a daemon");
+    let number = pid
+        .trim()
+        .parse()
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let number = number.expect("a process has a number");
+    rustix::process::kill_process(number, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn what_cannot_be_ended_is_named() {
+    use super::command::{outlives, stopped};
+    let said = |left: &[u32]| stopped(outlives(left));
+    assert_eq!(said(&[]), "stopped on request");
+    let one = "stopped on request; pid 7 cannot be ended: end by hand";
+    assert_eq!(said(&[7]), one);
+    let two = "stopped on request; pids 7, 8 cannot be ended: end by hand";
+    assert_eq!(said(&[7, 8]), two);
+}
+
 /// Whether a process runs; a zombie waiting for its parent does not.
 fn is_running(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
@@ -171,7 +218,7 @@ fn is_running(pid: &str) -> bool {
 #[tokio::test]
 async fn a_run_can_be_stopped_and_is_never_repeated() {
     let (reports, mut heard) = mpsc::channel(4);
-    let executors = Executors::new(reports, None, REALM);
+    let executors = Executors::new(reports, None, &realm());
     let sleep = || action(ExecutorKind::Command, &["sleep", "300"], LONG_MS);
     executors.run(run_id(0), sleep());
     executors.run(run_id(0), sleep());
@@ -206,12 +253,12 @@ async fn the_simulator_answers_or_is_missed() {
         Some(StepEventKind::Finished(outcome)) => outcome,
         other => panic!("{other:?}"),
     };
-    let nobody = Executors::new(reports.clone(), None, REALM);
+    let nobody = Executors::new(reports.clone(), None, &realm());
     nobody.run(run_id(0), ask.clone());
     assert_eq!(next().await, failed("there is no simulator here"));
 
     let (requests, mut asked) = mpsc::channel(1);
-    let executors = Executors::new(reports, Some(SimHandle::new(requests)), REALM);
+    let executors = Executors::new(reports, Some(SimHandle::new(requests)), &realm());
     executors.run(run_id(0), ask.clone());
     let request = asked.recv().await.unwrap();
     assert_eq!((request.run, &request.action), (run_id(0), &ask));
@@ -332,7 +379,7 @@ async fn what_outlives_its_leader_is_not_said_to_have_ended() {
 #[tokio::test]
 async fn an_adopted_run_is_asked_to_stop_as_often_as_wanted() {
     let (reports, _heard) = mpsc::channel(4);
-    let executors = Executors::new(reports, None, REALM);
+    let executors = Executors::new(reports, None, &realm());
     let cancelled = Arc::new(Notify::new());
     let first = executors.lock().begin(run_id(77), Arc::clone(&cancelled));
     assert!(first);

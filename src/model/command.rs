@@ -211,6 +211,9 @@ impl Command {
     }
 }
 
+/// Longest text of a person that is taken, in bytes: a note, a reason, a name. Longer ones are refused.
+pub const PERSON_TEXT_BYTES_MAX: usize = 8_000;
+
 /// Why a command was refused. Nothing has changed when one is returned.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "refused")]

@@ -1,5 +1,7 @@
 //! What a console holds, row by row. Each delta replaces one row; `api::View::apply` puts it in place.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EntityId, IncidentId, Pace, Phase, PlanId, Severity, Silence, SilenceId, Time};
@@ -82,6 +84,17 @@ pub struct IncidentRow {
     pub findings: u32,
     /// The plan that matters most now, and its state in a word.
     pub plan: Option<(PlanId, Box<str>)>,
+}
+
+impl IncidentRow {
+    /// The order in which people should look: what needs somebody before what calms down before what is
+    /// over, then the worst, then the latest.
+    pub fn by_urgency(&self, other: &Self) -> Ordering {
+        (self.phase.urgency().cmp(&other.phase.urgency()))
+            .then(other.severity.cmp(&self.severity))
+            .then(other.began.cmp(&self.began))
+            .then(other.id.cmp(&self.id))
+    }
 }
 
 /// How an entity is.
@@ -191,4 +204,43 @@ pub struct LastRefusal {
     pub at: Time,
     /// Why, bounded in length, untrusted: it may repeat what was sent.
     pub why: Box<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_somebody_comes_first_whatever_its_priority() {
+        // As it comes over the wire: rows grow, and the order does not depend on what is added.
+        let row = |id: u64, phase: Phase, severity: Severity, began_s: i64| -> IncidentRow {
+            let row = serde_json::json!({
+                "id": id,
+                "revision": 0,
+                "phase": phase,
+                "severity": severity,
+                "entity": EntityId::parse("cart"),
+                "title": "",
+                "began": Time::from_secs(began_s),
+                "updated": Time::ZERO,
+                "owner": null,
+                "suspect": null,
+                "entities": 1,
+                "alerts": 1,
+                "findings": 0,
+                "plan": null,
+            });
+            serde_json::from_value(row).unwrap()
+        };
+        let mut rows = [
+            row(1, Phase::Resolved, Severity::Critical, 90),
+            row(2, Phase::Mitigated, Severity::Critical, 80),
+            row(3, Phase::Open, Severity::Warning, 10),
+            row(4, Phase::Open, Severity::Error, 10),
+            row(5, Phase::Acknowledged, Severity::Error, 20),
+            row(6, Phase::Open, Severity::Error, 10),
+        ];
+        rows.sort_by(IncidentRow::by_urgency);
+        assert_eq!(rows.map(|row| row.id.0), [5, 6, 4, 3, 2, 1]);
+    }
 }

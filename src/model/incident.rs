@@ -206,6 +206,37 @@ impl Incident {
     }
 }
 
+impl Incident {
+    /// Writes a line into the timeline, in order of time, and within a moment in the order they came, but that
+    /// signals come before what was done about them. Beyond the bound it is counted.
+    pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
+        let timeline = &mut self.timeline;
+        if timeline.len() >= TIMELINE_ENTRIES_MAX {
+            self.timeline_dropped += 1;
+            // What people wrote is worth more than one more signal of many.
+            let is_signal =
+                |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
+            match timeline.iter().rposition(is_signal) {
+                Some(last) if lane == Lane::Person => drop(timeline.remove(last)),
+                _ => return,
+            }
+        }
+        let is_act = |lane| matches!(lane, Lane::Person | Lane::Automation);
+        let place =
+            timeline.partition_point(|entry| (entry.at, is_act(entry.lane)) <= (at, is_act(lane)));
+        let text = text.into();
+        timeline.insert(
+            place,
+            TimelineEntry {
+                at,
+                lane,
+                entity,
+                text,
+            },
+        );
+    }
+}
+
 impl Phase {
     /// The word shown.
     pub const fn as_str(self) -> &'static str {
@@ -214,6 +245,15 @@ impl Phase {
             Self::Acknowledged => "acknowledged",
             Self::Mitigated => "mitigated",
             Self::Resolved => "resolved",
+        }
+    }
+
+    /// How soon somebody should look: the lowest first. One that is taken is as urgent as before.
+    pub const fn urgency(self) -> u8 {
+        match self {
+            Self::Open | Self::Acknowledged => 0,
+            Self::Mitigated => 1,
+            Self::Resolved => 2,
         }
     }
 }
@@ -243,5 +283,45 @@ impl Lane {
 impl fmt::Display for IncidentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(incident: &Incident) -> Vec<&str> {
+        incident.timeline.iter().map(|entry| &*entry.text).collect()
+    }
+
+    #[test]
+    fn a_timeline_is_in_order_of_time_and_signals_before_what_they_caused() {
+        let at = Time::from_secs;
+        let entity = EntityId::parse("cart");
+        let mut incident = Incident::opened(IncidentId(1), entity, at(5), at(9));
+        incident.tell(at(9), Lane::Automation, None, "opened");
+        incident.tell(at(9), Lane::Alert, None, "fires");
+        incident.tell(at(7), Lane::Person, None, "before");
+        incident.tell(at(9), Lane::Alert, None, "fires too");
+        incident.tell(at(9), Lane::Person, None, "mine");
+        incident.tell(at(10), Lane::Change, None, "after");
+        let expected = ["before", "fires", "fires too", "opened", "mine", "after"];
+        assert_eq!(texts(&incident), expected);
+    }
+
+    #[test]
+    fn what_people_say_takes_the_place_of_signals_in_a_full_timeline() {
+        let entity = EntityId::parse("cart");
+        let mut incident = Incident::opened(IncidentId(1), entity, Time::ZERO, Time::ZERO);
+        for n in 0..TIMELINE_ENTRIES_MAX {
+            incident.tell(Time::from_secs(n as i64), Lane::Alert, None, "fires");
+        }
+        let late = Time::from_secs(9_000);
+        incident.tell(late, Lane::Alert, None, "one more");
+        incident.tell(late, Lane::Person, None, "I look");
+        assert_eq!(incident.timeline.len(), TIMELINE_ENTRIES_MAX);
+        assert_eq!(incident.timeline_dropped, 2);
+        assert_eq!(texts(&incident).last(), Some(&"I look"));
+        assert!(!texts(&incident).contains(&"one more"));
     }
 }

@@ -38,7 +38,7 @@ mod words;
 pub use alert::{Alert, Fingerprint};
 pub use argv::{ARGV_SHOWN_CHARS_MAX, ArgvShown, shown_argv};
 pub use change::{Change, ChangeKind};
-pub use command::{Actor, Command, Refusal, Role};
+pub use command::{Actor, Command, PERSON_TEXT_BYTES_MAX, Refusal, Role};
 pub use coordination::{
     Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
 };
@@ -68,7 +68,7 @@ pub use plan::{
     Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState, Risk,
     Suspicion, Verification,
 };
-pub use record::Record;
+pub use record::{Dated, Record};
 pub use recorded::{Heat, HeatBand, Recorded, RecordedLine, RecordedPart};
 pub use runbook::{
     MatchRule, Precondition, Runbook, RunbookError, RunbookParameter, RunbookStep, VerifyRule,
@@ -85,4 +85,4 @@ pub use silence::{
 };
 pub use time::Time;
 pub use topology::{Edge, Provenance};
-pub use words::{command_line, counted};
+pub use words::{command_line, counted, spelled};

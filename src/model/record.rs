@@ -4,6 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Actor, Command, Incident, Label, Plan, Refusal, RunId, Silence, StepEvent, Time};
 
+/// A fact of the journal with the time it was received at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dated {
+    /// When the input that caused it was received; zero where that was not kept.
+    pub at: Time,
+    /// The fact.
+    pub record: Record,
+}
+
 /// One fact for the journal. The engine emits it before the effect it justifies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
@@ -67,4 +76,14 @@ pub enum Record {
         /// The report.
         event: StepEvent,
     },
+}
+
+impl Record {
+    /// With no time: where it was not kept, or does not matter.
+    pub const fn undated(self) -> Dated {
+        Dated {
+            at: Time::ZERO,
+            record: self,
+        }
+    }
 }

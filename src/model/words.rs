@@ -5,6 +5,18 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// A length of time in one word for people who read a sentence: `45 seconds`, `1 minute`, `7 days`. What is
+/// left over is not told.
+pub fn spelled(ms: i64) -> String {
+    let s = ms.max(0) as u64 / 1_000;
+    match s {
+        0..60 => counted(s, "second", "seconds"),
+        60..3_600 => counted(s / 60, "minute", "minutes"),
+        3_600..172_800 => counted(s / 3_600, "hour", "hours"),
+        _ => counted(s / 86_400, "day", "days"),
+    }
+}
+
 /// An argument vector as a shell would have it: each argument quoted if it would be read as several.
 /// For people; nothing here is ever given to a shell.
 pub fn command_line(argv: &[Box<str>]) -> String {
@@ -19,6 +31,24 @@ mod tests {
     fn one_is_not_many() {
         let said = [0, 1, 2].map(|n| counted(n, "entity", "entities"));
         assert_eq!(said, ["0 entities", "1 entity", "2 entities"]);
+    }
+
+    #[test]
+    fn lengths_of_time_are_spelled_out() {
+        let cases = [
+            (-5, "0 seconds"),
+            (1_999, "1 second"),
+            (59_000, "59 seconds"),
+            (60_000, "1 minute"),
+            (7 * 60_000 + 59_000, "7 minutes"),
+            (3_600_000, "1 hour"),
+            (47 * 3_600_000, "47 hours"),
+            (48 * 3_600_000, "2 days"),
+            (7 * 86_400_000, "7 days"),
+        ];
+        for (ms, said) in cases {
+            assert_eq!(spelled(ms), said);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -120,15 +120,25 @@ pub enum DbError {
     /// The disk is full; the database is whole, as far as is known.
     #[error("database: the disk is full")]
     Full,
+    /// sled cannot work in such a time; the database is whole, as far as is known.
+    #[error("database: the system's clock says a time before 1970")]
+    Clock,
     /// It could not be set aside.
     #[error("database: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// sled panics in a time before 1970, which would pass for damage.
+fn is_of_our_era(now: SystemTime) -> Result<(), DbError> {
+    let since = now.duration_since(UNIX_EPOCH);
+    since.map(|_| ()).map_err(|_| DbError::Clock)
 }
 
 impl Db {
     /// Opens or makes the database in `folder`. A damaged one is renamed, and a fresh one made.
     /// The caller must hold the journal: its lock keeps a second daemon out.
     pub fn open(folder: &Path) -> Result<(Self, Found), DbError> {
+        is_of_our_era(SystemTime::now())?;
         if !folder.exists() {
             return Ok((Self::make(folder)?, Found::Missing));
         }
@@ -278,7 +288,7 @@ impl DbError {
         match self {
             Self::Full => true,
             Self::Sled(sled::Error::Io(cause)) | Self::Io(cause) => is_full(cause),
-            Self::Sled(_) | Self::Value(_) | Self::InUse => false,
+            Self::Sled(_) | Self::Value(_) | Self::InUse | Self::Clock => false,
         }
     }
 }
@@ -365,6 +375,14 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_before_the_era_is_no_damage() {
+        let second = Duration::from_secs(1);
+        assert!(is_of_our_era(UNIX_EPOCH + second).is_ok());
+        let refused = is_of_our_era(UNIX_EPOCH - second);
+        assert!(matches!(refused, Err(DbError::Clock)));
+    }
 
     #[test]
     fn what_the_system_refuses_is_no_damage() {

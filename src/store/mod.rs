@@ -19,9 +19,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-use crate::model::{Record, Time};
+use crate::model::{Dated, Record, Time, counted};
 use db::{Db, DbError, Found};
-use journal::{Entry, Head, Journal, JournalError};
+use journal::{Entry, Head, Journal, JournalError, Line};
 
 /// Name of the journal in the data folder.
 pub const JOURNAL_FILE: &str = "journal.jsonl";
@@ -146,7 +146,7 @@ impl Store {
 
     /// Every record, oldest first, as it is read: a journal of any length takes no memory. Lines that
     /// cannot be read were told when it was opened.
-    pub fn records(&self) -> io::Result<impl Iterator<Item = io::Result<Record>> + use<>> {
+    pub fn records(&self) -> io::Result<impl Iterator<Item = io::Result<Dated>> + use<>> {
         records_from(self.journal.path(), 0)
     }
 
@@ -194,8 +194,8 @@ impl Opened {
     fn tell_journal(&mut self, path: &Path, found: &journal::Opened) {
         if let Some(torn) = &found.torn {
             self.tell(format!(
-                "journal: the last append did not finish; its {} bytes are now in {}",
-                torn.bytes,
+                "journal: the last append did not finish; what there was of it, {}, is now in {}",
+                counted(torn.bytes, "byte", "bytes"),
                 torn.moved_to.display()
             ));
         }
@@ -207,8 +207,8 @@ impl Opened {
         }
         if found.lines_after_noted > 0 {
             self.tell(format!(
-                "journal: {} lines follow the end noted in {}.head: a crash leaves those of its last moments; otherwise an older note was put there, and later lines may have been cut off — compare with the end you noted elsewhere (`stormglass audit verify --head`)",
-                found.lines_after_noted,
+                "journal: {} the end noted in {}.head: a crash leaves those of its last moments; otherwise an older note was put there, and later lines may have been cut off — compare with the end you noted elsewhere (`stormglass audit verify --head`)",
+                counted(found.lines_after_noted, "line follows", "lines follow"),
                 path.display()
             ));
         }
@@ -235,8 +235,8 @@ impl Opened {
         // A crash leaves both notes behind; one alone is left behind by whoever put it there.
         if found.lines_after_noted > 0 && noted.as_ref() == Some(head) {
             self.doubts.push(format!(
-                "the note of the end beside the journal was older than its last {} lines, after a stop in order",
-                found.lines_after_noted
+                "the note of the end beside the journal was older than its last {}, after a stop in order",
+                counted(found.lines_after_noted, "line", "lines")
             ));
         }
         let Some(noted) = noted else { return };
@@ -293,12 +293,12 @@ impl Opened {
             Found::Whole => {}
             Found::Missing if head.lines == 0 => {}
             Found::Missing => self.tell(format!(
-                "database rebuilt from {} records (was missing)",
-                head.lines
+                "database rebuilt from {} (was missing)",
+                counted(head.lines, "record", "records")
             )),
             Found::Damaged { moved_to, why } => self.tell(format!(
-                "database rebuilt from {} records (was damaged); the old one is now {}: {why}",
-                head.lines,
+                "database rebuilt from {} (was damaged); the old one is now {}: {why}",
+                counted(head.lines, "record", "records"),
                 moved_to.display()
             )),
         }
@@ -328,12 +328,12 @@ fn fill(db: &Db, journal: &Journal, doubted: bool) -> Result<(), DbError> {
     // Of an incident or a plan only the last word is written, and only its place is held.
     let mut last: BTreeMap<(bool, u64), u64> = BTreeMap::new();
     for (place, record) in (0..).zip(records_from(journal.path(), known)?) {
-        if let Some(row) = row_of(&record?) {
+        if let Some(row) = row_of(&record?.record) {
             last.insert(row, place);
         }
     }
     for (place, record) in (0..).zip(records_from(journal.path(), known)?) {
-        let record = record?;
+        let record = record?.record;
         if row_of(&record).is_some_and(|row| last.get(&row) == Some(&place)) {
             db.keep(&record)?;
         }
@@ -366,10 +366,12 @@ fn row_of(record: &Record) -> Option<(bool, u64)> {
 fn records_from(
     path: &Path,
     begins: u64,
-) -> io::Result<impl Iterator<Item = io::Result<Record>> + use<>> {
+) -> io::Result<impl Iterator<Item = io::Result<Dated>> + use<>> {
     let lines = journal::lines_from(path, begins)?;
     Ok(lines.filter_map(|line| match line {
-        Ok(line) => line.ok().map(|line| Ok(line.record)),
+        Ok(line) => line
+            .ok()
+            .map(|Line { at, record, .. }| Ok(Dated { at, record })),
         Err(error) => Some(Err(error)),
     }))
 }

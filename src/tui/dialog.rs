@@ -6,7 +6,9 @@ use crossterm::event::{KeyCode, KeyEvent};
 use tui_textarea::TextArea;
 
 use crate::api::RunbookRow;
-use crate::model::{Command, Coordinate, EntityId, IncidentId, IncidentRow, PlanId, SafeText};
+use crate::model::{
+    Command, Coordinate, EntityId, IncidentId, IncidentRow, PERSON_TEXT_BYTES_MAX, PlanId, SafeText,
+};
 
 use super::act;
 use super::action::{ACTIONS, Action};
@@ -22,9 +24,6 @@ use super::state::{
 };
 use super::theme::{Role, Theme};
 use super::update::{Effects, refresh};
-
-/// Longest note, in bytes.
-const NOTE_BYTES_MAX: usize = 8_000;
 
 /// Said when Enter pressed the button a dialog opens on, which does nothing.
 const CANCELLED: &str = "Cancelled: nothing was done. Tab goes to the other button.";
@@ -143,7 +142,7 @@ pub(super) fn paste(state: &mut State, text: &str) {
                 .map(|line| SafeText::new(line).to_string())
                 .collect();
             let mut safe = lines.join("\n");
-            let mut room = NOTE_BYTES_MAX.saturating_sub(len).min(safe.len());
+            let mut room = PERSON_TEXT_BYTES_MAX.saturating_sub(len).min(safe.len());
             while !safe.is_char_boundary(room) {
                 room -= 1;
             }
@@ -374,7 +373,7 @@ fn in_note(
         }
         _ => {
             let len: usize = area.lines().iter().map(String::len).sum();
-            if len < NOTE_BYTES_MAX || key.typed().is_none() {
+            if len < PERSON_TEXT_BYTES_MAX || key.typed().is_none() {
                 area.input(KeyEvent::new(key.code, key.modifiers));
             }
             Then::Stay

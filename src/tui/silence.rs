@@ -7,7 +7,7 @@ use crossterm::event::KeyCode;
 
 use crate::model::{
     AlertRow, Command, IncidentRow, LabelFilter, SafeText, Severity, Silence, SilenceId,
-    SilenceKind, SilencePreview, SilenceSpec, SilenceState, Time, length_ms,
+    SilenceKind, SilencePreview, SilenceSpec, SilenceState, Time, length_ms, spelled,
 };
 
 use super::field::Field;
@@ -210,18 +210,15 @@ fn hides(preview: &SilencePreview, say: &mut impl FnMut(Role, &str)) {
     };
     let now = format::counted(total(&preview.now), "alert", "alerts");
     let past = format::counted(total(&preview.past), "alert", "alerts");
-    let back = format::age(preview.looked_back_ms);
+    let back = spelled(preview.looked_back_ms);
     say(
         Role::Body,
         &format!("It hides {now} now; in the last {back} it would have hidden {past}."),
     );
     let bad = critical(&preview.now) + critical(&preview.past);
     if bad > 0 {
-        let words = format::counted(
-            u64::from(bad),
-            "of them is critical",
-            "of them are critical",
-        );
+        let alerts = format::counted(u64::from(bad), "critical alert", "critical alerts");
+        let words = format!("it hides {alerts}, now or in hindsight");
         say(Role::Warn, &format!("Take care: {words}."));
     }
     if preview.incidents > 0 {

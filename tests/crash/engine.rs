@@ -150,7 +150,7 @@ impl Life {
         let last = lines.map(|line| line.unwrap().unwrap()).last();
         let records = || store.records().unwrap().map(Result::unwrap);
         let notes = records()
-            .filter(|record| matches!(record, Record::Decision { .. }))
+            .filter(|dated| matches!(dated.record, Record::Decision { .. }))
             .count() as u64;
         let mut engine = Engine::new(EngineConfig::default(), vec![runbook()]);
         engine.restore(records());

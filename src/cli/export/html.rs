@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{CHARTS_MAX, Document, LOGS_MAX, SUSPECTS_MAX, clean};
-use crate::model::{Chart, Evidence, Lane, Time, TimelineEntry};
+use crate::model::{Chart, Evidence, Lane, Time, TimelineEntry, counted};
 use crate::tui::quantity;
 
 /// Width of a drawing, in its own units.
@@ -256,7 +256,10 @@ fn timeline(out: &mut String, document: &Document<'_>) {
     if dropped > 0 {
         put(
             out,
-            format_args!("<p class=\"dim\">{dropped} later entries were not kept.</p>\n"),
+            format_args!(
+                "<p class=\"dim\">{} not kept.</p>\n",
+                counted(dropped.into(), "entry was", "entries were")
+            ),
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Document, LOGS_MAX, SUSPECTS_MAX, clean};
-use crate::model::{Evidence, Plan};
+use crate::model::{Evidence, Plan, counted};
 
 /// The whole document.
 pub fn render(document: &Document<'_>) -> String {
@@ -114,8 +114,8 @@ fn logs(out: &mut String, document: &Document<'_>) {
         put(
             out,
             format_args!(
-                "- {} times{new}, {}: {}\n",
-                group.count,
+                "- {}{new}, {}: {}\n",
+                counted(group.count, "time", "times"),
                 escape(&clean(group.entity.as_str())),
                 escape(&clean(&group.sample)),
             ),
@@ -143,8 +143,12 @@ fn timeline(out: &mut String, document: &Document<'_>) {
         put(
             out,
             format_args!(
-                "\n{} later entries were not kept.\n",
-                incident.timeline_dropped
+                "\n{} not kept.\n",
+                counted(
+                    incident.timeline_dropped.into(),
+                    "entry was",
+                    "entries were"
+                )
             ),
         );
     }

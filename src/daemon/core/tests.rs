@@ -180,6 +180,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         hub: Arc::new(Hub::new(view)),
         notices: Notices::default(),
         stop_mark: StopMark::default(),
+        socket_notice: watch::channel(String::new()).1,
         turn: Turn::default(),
         source_rows: Vec::new(),
         recalled: Vec::new(),

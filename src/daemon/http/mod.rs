@@ -15,4 +15,5 @@ pub(super) use caller::{Callers, Operator};
 pub(super) use routes::{Api, api_routes};
 pub(super) use serve::{Listening, serve};
 pub(in crate::daemon) use silences::Matcher;
+pub use socket::group_number;
 pub(super) use socket::{SocketFile, bind_socket, check_socket};

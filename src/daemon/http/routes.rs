@@ -511,6 +511,10 @@ impl FromRequestParts<Api> for Caller {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = format!("a command has at most {COMMAND_BYTES_MAX} bytes");
+            return Self::new(rejection.status(), message);
+        }
         Self::new(rejection.status(), rejection.body_text())
     }
 }

@@ -8,7 +8,7 @@ use super::phase::{self, Event};
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
     EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase, PlanId,
-    Severity, TIMELINE_ENTRIES_MAX, Time, TimelineEntry,
+    Severity, Time,
 };
 
 const FINDINGS_MAX: usize = 200;
@@ -202,29 +202,9 @@ impl Held {
         true
     }
 
-    /// Writes a line into the timeline, in order of time; beyond the bound it is counted.
+    /// Writes a line into the timeline: see [`Incident::tell`].
     pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
-        let timeline = &mut self.incident.timeline;
-        if timeline.len() >= TIMELINE_ENTRIES_MAX {
-            self.incident.timeline_dropped += 1;
-            // What people wrote is worth more than one more signal of many.
-            let is_signal =
-                |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
-            match timeline.iter().rposition(is_signal) {
-                Some(last) if lane == Lane::Person => drop(timeline.remove(last)),
-                _ => return,
-            }
-        }
-        let place = timeline.partition_point(|entry| entry.at <= at);
-        timeline.insert(
-            place,
-            TimelineEntry {
-                at,
-                lane,
-                entity,
-                text: text.into(),
-            },
-        );
+        self.incident.tell(at, lane, entity, text);
     }
 
     /// Adds an entity, with the reason it belongs here.
@@ -332,16 +312,14 @@ impl Held {
         }
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
             let text = format!("{} fires: {}", alert.name, alert.summary);
+            // A sender's clock may be ahead; nothing fires after it was told.
+            let since = alert.since.min(alert.came);
             let timeline = &self.incident.timeline;
-            if !alert.is_new
-                && timeline
-                    .iter()
-                    .any(|e| e.at == alert.since && *e.text == *text)
-            {
+            if !alert.is_new && timeline.iter().any(|e| e.at == since && *e.text == *text) {
                 // It was held back meanwhile, and never stopped.
                 return;
             }
-            self.tell(alert.since, Lane::Alert, Some(alert.entity), &text);
+            self.tell(since, Lane::Alert, Some(alert.entity), &text);
         } else {
             self.incident.timeline_dropped += 1;
         }

@@ -47,7 +47,7 @@ use held::AlertNews;
 pub use held::{Due, Hearing, Held};
 pub use impact::{Sight, target};
 pub use phase::{Event, next as next_phase};
-pub use restarted::UNHEARD_MS;
+pub use restarted::{UNHEARD_MS, tell_restart};
 use rules::Rules;
 use stages::{Bringer, Candidate, Place, STAGES, Scene};
 
@@ -119,6 +119,8 @@ pub struct Correlator {
     merged: BTreeMap<IncidentId, IncidentId>,
     /// The first tick after a restart that brought incidents back.
     restarted: Option<Time>,
+    /// Incidents came back and do not tell of it yet.
+    is_restart_untold: bool,
     /// Those merged since the last look.
     merges: Vec<(IncidentId, IncidentId)>,
 }

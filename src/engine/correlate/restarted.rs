@@ -5,11 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Correlator, Hearing, Held, MERGED_MAX};
 use crate::engine::entities::EntityIx;
-use crate::model::{Incident, IncidentId, Lane, Time};
+use crate::model::{Incident, IncidentId, Lane, Time, TimelineEntry};
 
 /// Senders are given this long after a restart to tell what is still abnormal, in milliseconds: as long
 /// as an alert is believed whose sender gives no end.
 pub const UNHEARD_MS: i64 = 5 * 60_000;
+
+/// Restarts told in one timeline, the first and the latest; those between are counted as dropped.
+const RESTARTS_TOLD_MAX: usize = 20;
+/// What is told of one.
+const RESTARTED: &str =
+    "restarted: its signals count as abnormal until their senders had time to speak";
+
+/// Tells a restart at `at` in the timeline of an incident that was open then.
+pub fn tell_restart(incident: &mut Incident, at: Time) {
+    let is_restart = |entry: &&TimelineEntry| *entry.text == *RESTARTED;
+    let told = incident.timeline.iter().filter(is_restart).count();
+    if told >= RESTARTS_TOLD_MAX {
+        let places = incident.timeline.iter().enumerate();
+        let mut places = places.filter(|(_, entry)| is_restart(entry));
+        if let Some((second, _)) = places.nth(1) {
+            incident.timeline.remove(second);
+            incident.timeline_dropped += 1;
+        }
+    }
+    incident.tell(at, Lane::Automation, None, RESTARTED);
+}
 
 impl Correlator {
     /// Puts back an incident from the journal; its entities find it again when they are sick.
@@ -23,7 +44,29 @@ impl Correlator {
         for member in &members {
             self.last_incident.insert(*member, incident.id);
         }
+        self.is_restart_untold = true;
         self.book.restore(incident, members, onsets, root);
+    }
+
+    /// Tells, in the first step after one, that there was a restart.
+    pub fn tell_restarted(&mut self, now: Time) {
+        if !std::mem::take(&mut self.is_restart_untold) {
+            return;
+        }
+        for id in self.waiting() {
+            if let Some(held) = self.book.get_mut(id) {
+                tell_restart(&mut held.incident, now);
+            }
+        }
+    }
+
+    /// The incidents whose senders have not had their time.
+    fn waiting(&self) -> Vec<IncidentId> {
+        let is_waiting = |held: &Held| held.hearing == Hearing::Waiting;
+        let all = self.book.iter();
+        all.filter(|(_, held)| is_waiting(held))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Takes from the journal that an incident is part of another.
@@ -36,23 +79,12 @@ impl Correlator {
 
     /// Gives senders their time after a restart before silence is taken for an end.
     pub(super) fn wait_for_senders(&mut self, now: Time) {
-        let is_waiting = |held: &Held| held.hearing == Hearing::Waiting;
-        let waiting: Vec<IncidentId> = self
-            .book
-            .iter()
-            .filter(|(_, held)| is_waiting(held))
-            .map(|(id, _)| id)
-            .collect();
+        let waiting = self.waiting();
         if waiting.is_empty() {
             return;
         }
-        let is_first = self.restarted.is_none();
         let waited_ms = now.since(*self.restarted.get_or_insert(now));
         for id in waiting {
-            if is_first && let Some(held) = self.book.get_mut(id) {
-                let text = "restarted: its signals count as abnormal until their senders had time to speak";
-                held.tell(now, Lane::Automation, None, text);
-            }
             if waited_ms >= UNHEARD_MS
                 && let Some(held) = self.book.peek_mut(id)
             {

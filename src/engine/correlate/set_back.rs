@@ -1,6 +1,6 @@
 //! A clock that was set back: what incidents remember of a time that never was.
 
-use super::{Book, Correlator};
+use super::{Book, Correlator, Due};
 use crate::engine::set_back::SetBack;
 
 impl Correlator {
@@ -42,6 +42,11 @@ impl Book {
             back.past(&mut incident.updated);
             back.past_if(&mut incident.mitigated);
             back.past_if(&mut incident.resolved);
+            for entry in &mut incident.timeline {
+                back.past(&mut entry.at);
+            }
+            // Or every restart would find it in the future again.
+            held.pending.record = held.pending.record.max(Due::Later);
             for finding in &mut incident.findings {
                 back.past(&mut finding.since);
                 back.past(&mut finding.last_seen);

@@ -12,7 +12,7 @@ use super::held::{AlertNews, Held};
 use super::shares::{Shares, shares};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
-use crate::model::{FindingId, Fingerprint, IncidentId, Lane};
+use crate::model::{FindingId, Fingerprint, IncidentId, Lane, counted};
 
 /// Incidents looked at in one round.
 const INCIDENTS_MAX: usize = 64;
@@ -173,7 +173,11 @@ impl Correlator {
             held.tell(now, Lane::Automation, None, &split(from));
         }
         if let Some(held) = self.book.get_mut(from) {
-            let text = format!("{} of {names} entities, {text}", members.len());
+            let text = format!(
+                "{} of {}, {text}",
+                members.len(),
+                counted(names as u64, "entity", "entities")
+            );
             held.tell(now, Lane::Automation, None, &text);
             held.note_reason(&text);
         }
@@ -240,7 +244,8 @@ impl Correlator {
         }
         let text = self.hand_over(from, to, moved, why, world);
         if let Some(held) = self.book.get_mut(from) {
-            held.note_reason(&format!("{} entities, {text}", moved.len()));
+            let entities = counted(moved.len() as u64, "entity", "entities");
+            held.note_reason(&format!("{entities}, {text}"));
         }
         self.book.record(from);
         self.book.record(to);
@@ -291,7 +296,9 @@ impl Correlator {
         if let Some(held) = self.book.get_mut(from) {
             held.leave(members);
         }
-        format!("{findings} findings and {alerts} alerts are {to} now: {why}")
+        let findings = counted(findings as u64, "finding", "findings");
+        let alerts = counted(alerts as u64, "alert", "alerts");
+        format!("{findings} and {alerts} belong to {to} now: {why}")
     }
 
     /// Findings that last go with their entities; how many.

@@ -310,7 +310,7 @@ fn a_second_cause_splits_an_incident_and_is_told() {
     assert!(
         town.reasons(1)
             .last()
-            .is_some_and(|told| told.ends_with(&format!("are #2 now: {why}"))),
+            .is_some_and(|told| told.ends_with(&format!("belong to #2 now: {why}"))),
         "{:?}",
         town.reasons(1)
     );

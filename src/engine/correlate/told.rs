@@ -63,7 +63,7 @@ fn tell_change(held: &mut Held, change: &Change) -> bool {
     if change.at < held.incident.began.plus_ms(-CHANGES_TOLD_MS) {
         return false;
     }
-    let text = format!("{}: {}", change.kind.as_str(), change.title);
+    let text = named(change);
     let is_told = held.incident.timeline.iter().any(|entry| {
         entry.lane == Lane::Change
             && entry.at.since(change.at).abs() <= SAME_CHANGE_MS
@@ -74,4 +74,46 @@ fn tell_change(held: &mut Held, change: &Change) -> bool {
         held.tell(change.at, Lane::Change, Some(change.entity.clone()), &text);
     }
     !is_told
+}
+
+/// What was changed, its kind said once: titles often begin with it.
+fn named(change: &Change) -> String {
+    let (kind, title) = (change.kind.as_str(), &change.title);
+    let begins = title.split_whitespace().next().unwrap_or_default();
+    if begins.trim_end_matches(':').eq_ignore_ascii_case(kind) {
+        title.to_string()
+    } else {
+        format!("{kind}: {title}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ChangeKind, EntityId, Labels, Time};
+
+    #[test]
+    fn the_kind_of_a_change_is_said_once() {
+        let cases = [
+            ("checkout v812", "deploy: checkout v812"),
+            ("deploy checkout v812", "deploy checkout v812"),
+            ("Deploy: checkout", "Deploy: checkout"),
+            ("deployment of checkout", "deploy: deployment of checkout"),
+            ("", "deploy: "),
+        ];
+        for (title, said) in cases {
+            let change = Change {
+                id: "1".into(),
+                at: Time::ZERO,
+                kind: ChangeKind::Deploy,
+                entity: EntityId::parse("checkout"),
+                title: title.into(),
+                version: None,
+                previous_version: None,
+                by: None,
+                labels: Labels::empty(),
+            };
+            assert_eq!(named(&change), said);
+        }
+    }
 }

@@ -218,7 +218,7 @@ fn a_restart_remembers() {
         },
     ];
     let mut engine = Engine::new(EngineConfig::default(), Vec::new());
-    engine.restore(&records);
+    engine.restore(records.map(Record::undated));
     let similar = engine.memory.like(&incident(9, &POOL));
     assert_eq!(similar[0].cause, Some(payments));
 

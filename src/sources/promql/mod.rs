@@ -18,7 +18,7 @@ use super::backoff::Backoff;
 use super::client::{AskError, Client};
 use super::{Clock, SignalSender};
 use crate::config::PromqlConfig;
-use crate::model::Time;
+use crate::model::{Time, counted};
 use answer::{Book, Steps};
 
 pub use history::{History, Learnt};
@@ -212,8 +212,13 @@ impl Live {
         let oldest = self.puller.first(now.plus_ms(-self.late_ms_max));
         if oldest > self.next {
             let missed = oldest.since(self.next) / step_ms;
-            let why = format!("{missed} points of each series are too old by now to be asked for");
-            self.lose(missed.unsigned_abs(), &why);
+            let missed = missed.unsigned_abs();
+            let points = counted(
+                missed,
+                "point of each series is",
+                "points of each series are",
+            );
+            self.lose(missed, &format!("{points} too old by now to be asked for"));
             self.next = oldest;
         }
         let latest = self.puller.latest(now);

@@ -7,6 +7,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,6 +22,9 @@ const TURN_BYTES_MAX: usize = 256 * 1024;
 /// Bytes at the beginning of a file by which it is told from another under the same number.
 const HEAD_BYTES_MAX: usize = 256;
 
+/// Bytes before the place where we are by which it is known that what stands there is still what was read.
+const BEFORE_BYTES_MAX: usize = 256;
+
 /// A file that is followed.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -31,6 +35,10 @@ pub(super) struct Follower {
     head: Head,
     /// Where the next read begins.
     offset: u64,
+    /// The last bytes before that, at most [`BEFORE_BYTES_MAX`].
+    before: Vec<u8>,
+    /// Its length and when it was written last, as of the last look.
+    seen: Option<(u64, SystemTime)>,
     /// Where the line begins that has no end yet.
     line_from: u64,
     /// The line that has no end yet, at most `line_bytes_max` of it.
@@ -40,6 +48,8 @@ pub(super) struct Follower {
     line_bytes_max: usize,
     /// It was emptied since somebody asked.
     was_emptied: bool,
+    /// Bytes that were seen in it and emptied away before they were read, since somebody asked.
+    lost_bytes: u64,
 }
 
 /// What one turn found.
@@ -81,7 +91,7 @@ impl Follower {
             Begin::Start => 0,
             Begin::End => file.seek(SeekFrom::End(0))?,
         };
-        Ok(Self::at(path, file, id, offset, line_bytes_max))
+        Self::at(path, file, id, offset, line_bytes_max)
     }
 
     /// Goes on where an earlier run was: in the file at `found`, which is what `path` was then.
@@ -95,27 +105,38 @@ impl Follower {
         let (mut file, id) = open_regular(found)?;
         let is_same = id == place.id
             && file.metadata()?.len() >= place.offset
-            && head_of(&file, place.head.bytes as usize)? == place.head;
+            && head_of(&file, place.head.bytes as usize)? == place.head
+            && hash_before(&file, place.offset, place.before.bytes)? == place.before;
         if !is_same {
             return Ok(None);
         }
         let offset = file.seek(SeekFrom::Start(place.offset))?;
-        Ok(Some(Self::at(path, file, id, offset, line_bytes_max)))
+        Self::at(path, file, id, offset, line_bytes_max).map(Some)
     }
 
-    fn at(path: &Path, file: File, id: FileId, offset: u64, line_bytes_max: usize) -> Self {
-        Self {
+    fn at(
+        path: &Path,
+        file: File,
+        id: FileId,
+        offset: u64,
+        line_bytes_max: usize,
+    ) -> io::Result<Self> {
+        let before = bytes_before(&file, offset, BEFORE_BYTES_MAX)?;
+        Ok(Self {
             path: path.to_owned(),
             file,
             id,
             head: Head::default(),
             offset,
+            before,
+            seen: None,
             line_from: offset,
             partial: Vec::new(),
             cut_bytes: 0,
             line_bytes_max,
             was_emptied: false,
-        }
+            lost_bytes: 0,
+        })
     }
 
     /// Where a later run goes on. What begins at `held_from` was read and not yet handed over.
@@ -123,10 +144,12 @@ impl Follower {
         if (self.head.bytes as usize) < HEAD_BYTES_MAX && u64::from(self.head.bytes) < self.offset {
             self.head = head_of(&self.file, HEAD_BYTES_MAX)?;
         }
+        let offset = held_from.unwrap_or(self.line_from);
         Ok(Place {
             id: self.id,
-            offset: held_from.unwrap_or(self.line_from),
+            offset,
             head: self.head,
+            before: hash_before(&self.file, offset, BEFORE_BYTES_MAX as u32)?,
             is_over: false,
         })
     }
@@ -136,12 +159,20 @@ impl Follower {
         std::mem::take(&mut self.was_emptied)
     }
 
+    /// Bytes that were seen in it and are gone unread, since this was asked last.
+    pub(super) fn take_lost_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.lost_bytes)
+    }
+
     /// Gives every whole line that was added to `take`; a bounded number at once.
     pub(super) fn read(&mut self, take: &mut impl FnMut(Line<'_>)) -> io::Result<Turn> {
-        if self.file.metadata()?.len() < self.offset {
-            // Truncated in place: what follows is a new file under the same number.
+        let there = self.file.metadata()?;
+        let seen = (there.len(), there.modified()?);
+        if self.is_written_anew(seen)? {
+            // What follows is a new file under the same number.
             self.begin_again(take)?;
         }
+        self.seen = Some(seen);
         if self.read_added(take)? > 0 {
             return Ok(Turn::Read);
         }
@@ -151,6 +182,11 @@ impl Follower {
             Ok(there) if id_of(&there) == self.id => Ok(Turn::Idle),
             Ok(_) => Ok(Turn::Rotated),
         }
+    }
+
+    /// The path it is followed under.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Which file it is.
@@ -188,8 +224,31 @@ impl Follower {
         }
     }
 
+    /// Whether it was emptied in place since the last look. It may have grown beyond where we were by now:
+    /// then other bytes stand before that.
+    fn is_written_anew(&mut self, now: (u64, SystemTime)) -> io::Result<bool> {
+        if now.0 < self.offset {
+            return Ok(true);
+        }
+        if self.seen == Some(now) {
+            return Ok(false);
+        }
+        let here = bytes_before(&self.file, self.offset, self.before.len())?;
+        let is_other = here != self.before;
+        // A writer that does not append goes on where it was in the emptied file, behind a hole that nobody
+        // wrote: so do we.
+        let is_hole = is_other && here.iter().all(|byte| *byte == 0);
+        if is_hole {
+            self.before = here;
+        }
+        Ok(is_other && !is_hole)
+    }
+
     fn begin_again(&mut self, take: &mut impl FnMut(Line<'_>)) -> io::Result<()> {
+        let seen_bytes = self.seen.map_or(0, |(length, _)| length);
+        self.lost_bytes += seen_bytes.saturating_sub(self.offset);
         self.end_line(take);
+        self.before.clear();
         self.offset = self.file.seek(SeekFrom::Start(0))?;
         self.line_from = self.offset;
         self.head = Head::default();
@@ -206,9 +265,17 @@ impl Follower {
                 break;
             }
             total += read;
+            self.note_before(&chunk[..read]);
             self.split(&chunk[..read], take);
         }
         Ok(total)
+    }
+
+    fn note_before(&mut self, read: &[u8]) {
+        let kept = BEFORE_BYTES_MAX.saturating_sub(read.len());
+        self.before.drain(..self.before.len().saturating_sub(kept));
+        let last = &read[read.len().saturating_sub(BEFORE_BYTES_MAX)..];
+        self.before.extend_from_slice(last);
     }
 
     fn split(&mut self, chunk: &[u8], take: &mut impl FnMut(Line<'_>)) {
@@ -257,6 +324,35 @@ fn head_of(file: &File, bytes_max: usize) -> io::Result<Head> {
     Ok(Head {
         bytes: len as u32,
         hash: xxh3_64(&bytes[..len]),
+    })
+}
+
+/// The bytes of a file before a place, at most `bytes_max`; fewer where it ends before that.
+fn bytes_before(file: &File, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let bytes = offset.min(bytes_max as u64);
+    let mut before = vec![0; bytes as usize];
+    let mut len = 0;
+    while len < before.len() {
+        match file.read_at(&mut before[len..], offset - bytes + len as u64)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    before.truncate(len);
+    Ok(before)
+}
+
+/// The same as a fingerprint, of at most `bytes_max`.
+fn hash_before(file: &File, offset: u64, bytes_max: u32) -> io::Result<Head> {
+    // What is kept on the disk may say anything.
+    let bytes_max = (bytes_max as usize).min(BEFORE_BYTES_MAX);
+    let before = bytes_before(file, offset, bytes_max)?;
+    if before.is_empty() {
+        return Ok(Head::default());
+    }
+    Ok(Head {
+        bytes: before.len() as u32,
+        hash: xxh3_64(&before),
     })
 }
 
@@ -359,6 +455,72 @@ mod tests {
     }
 
     #[test]
+    fn a_file_emptied_and_grown_beyond_where_we_were_is_read_from_its_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let cases = [
+            ("1 first\n2 second\n", "3 third\n4 fourth\n5 fifth\n"),
+            // As long as it was, and with the same beginning.
+            ("head\n1\n", "head\n2\n"),
+            ("head\n1 2 3", "head\n2\n3\n4 5 6\n"),
+        ];
+        for (before, after) in cases {
+            std::fs::write(&path, before).unwrap();
+            let mut follower = Follower::open(&path, Begin::Start, 80).unwrap();
+            read(&mut follower);
+            // What a clock of coarse steps would not show.
+            follower.seen = None;
+            std::fs::write(&path, after).unwrap();
+            let (turn, got) = read(&mut follower);
+            let expected: Vec<&str> = before.split('\n').next_back().into_iter().collect();
+            let expected = expected.into_iter().filter(|partial| !partial.is_empty());
+            let expected: Vec<&str> = expected.chain(after.lines()).collect();
+            assert_eq!((turn, got), (Turn::Read, lines(&expected)));
+            assert_eq!(follower.take_lost_bytes(), 0, "all of it was read");
+            assert!(follower.take_emptied());
+            // What is added to what was read is no other file.
+            append(&path, "more\n");
+            assert_eq!(read(&mut follower), (Turn::Read, lines(&["more"])));
+            assert!(!follower.take_emptied());
+        }
+    }
+
+    #[test]
+    fn a_writer_that_goes_on_behind_a_hole_is_followed_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "1\n2\n").unwrap();
+        let mut follower = Follower::open(&path, Begin::Start, LINE_BYTES_MAX).unwrap();
+        read(&mut follower);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(0).unwrap();
+        file.write_all_at(b"3\n", 4).unwrap();
+        follower.seen = None;
+        assert_eq!(read(&mut follower), (Turn::Read, lines(&["3"])));
+        file.write_all_at(b"4\n", 6).unwrap();
+        follower.seen = None;
+        assert_eq!(read(&mut follower), (Turn::Read, lines(&["4"])));
+        assert!(!follower.take_emptied());
+    }
+
+    #[test]
+    fn what_was_seen_and_emptied_before_it_was_read_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let line = "x".repeat(999) + "\n";
+        std::fs::write(&path, line.repeat(400)).unwrap();
+        let mut follower = Follower::open(&path, Begin::Start, 2_000).unwrap();
+        let (_, got) = read(&mut follower);
+        let read_bytes = TURN_BYTES_MAX as u64;
+        assert_eq!(got.len() as u64, read_bytes / 1_000);
+        std::fs::write(&path, "anew\n").unwrap();
+        // What was read of the line that was begun is given as it is.
+        assert_eq!(read(&mut follower).1.last().unwrap(), "anew");
+        assert_eq!(follower.take_lost_bytes(), 400_000 - read_bytes);
+        assert_eq!(follower.take_lost_bytes(), 0);
+    }
+
+    #[test]
     fn a_later_run_goes_on_at_the_first_line_not_handed_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
@@ -379,6 +541,24 @@ mod tests {
         assert_eq!(resumed(&place), None, "the same number, another content");
         std::fs::write(&path, "one\n").unwrap();
         assert_eq!(resumed(&place), None, "shorter than it was");
+        // The same beginning, longer than a fingerprint of it, and other lines after that.
+        let banner = "=".repeat(HEAD_BYTES_MAX) + "\n";
+        std::fs::write(&path, format!("{banner}1 one\n2 two\n")).unwrap();
+        let mut follower = Follower::open(&path, Begin::Start, 1_000).unwrap();
+        read(&mut follower);
+        let place = follower.place(None).unwrap();
+        assert_eq!(resumed(&place), Some(lines(&[])));
+        std::fs::write(&path, format!("{banner}3 one\n4 two\n5 three\n")).unwrap();
+        assert_eq!(resumed(&place), None, "emptied and grown again");
+        let unknown = Place {
+            before: Head::default(),
+            ..place
+        };
+        assert_eq!(
+            resumed(&unknown),
+            Some(lines(&["5 three"])),
+            "as the version before"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! one while its writer may still hold it. How far each was handed over is kept over a restart; what
 //! was rotated away in between and cannot be found is counted.
 
+mod event;
 mod file;
 mod glob;
 mod place;
@@ -14,16 +15,17 @@ mod rotated;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Clock, SignalSender};
 use crate::config::{TailConfig, TailFrom};
 use crate::model::logjoin::LogJoiner;
-use crate::model::{Labels, LogLine, Signal, Time};
-use file::{Begin, Follower, Line, Turn};
-use place::{Place, Places};
+use crate::model::{Labels, Signal, Time, counted};
+use event::{Taker, labels, signal};
+use file::{Begin, Follower, Turn};
+use place::{FileId, Place, Places};
 use resume::Earlier;
-use rotated::{ROTATED_MAX, Rotated, base_of, between};
+use rotated::{Between, ROTATED_MAX, Rotated, base_of, before_the_first, between};
 
 /// Whether any file matches a pattern now.
 pub fn matches_any(pattern: &str) -> bool {
@@ -69,6 +71,8 @@ struct Tail {
     /// The file that had its turn last; the next look begins behind it.
     served: Option<PathBuf>,
     polls: u64,
+    /// When the last scan began, by the clock that files are stamped by.
+    scanned: Option<SystemTime>,
     /// What the last scan could not open.
     unopened: Option<String>,
     /// `None` when nothing is kept.
@@ -183,6 +187,7 @@ impl Tail {
             rotated: Vec::new(),
             served: None,
             polls: 0,
+            scanned: None,
             unopened: None,
             places,
             is_handed_over: false,
@@ -241,7 +246,7 @@ impl Tail {
                 look.problem = Some(format!("cannot open {}: {error}", path.display()));
             }
         }
-        look.missed = std::mem::take(&mut self.missed);
+        look.missed.append(&mut self.missed);
         self.write_places(now, &mut look);
         if self.files.is_empty() && look.problem.is_none() {
             let paths = self.config.paths.join(", ");
@@ -303,19 +308,29 @@ impl Tail {
         let Some(old) = self.files.get(path) else {
             return Ok(());
         };
-        let followed = self
-            .files
-            .values()
-            .chain(self.rotated.iter().map(|r| &r.followed));
-        let known = followed.map(|followed| followed.follower.id()).collect();
-        let between = between(path, &old.follower, &known)?;
+        let mut between = between(path, &old.follower, &self.known())?;
         let new = Follower::open(path, Begin::Start, line_bytes_max)?;
         let labels = old.labels.clone();
         let new = Followed::new(new, labels.clone());
-        self.missed.extend(between.missed);
         if let Some(old) = self.files.insert(path.to_owned(), new) {
-            self.keep(Rotated::new(path.to_owned(), between.old_name, old, now));
+            let name = between.old_name.take();
+            self.keep(Rotated::new(path.to_owned(), name, old, now));
         }
+        self.keep_between(path, between, &labels, now);
+        Ok(())
+    }
+
+    /// The files that are read.
+    fn known(&self) -> BTreeSet<FileId> {
+        let rotated = self.rotated.iter().map(|r| &r.followed);
+        let followed = self.files.values().chain(rotated);
+        followed.map(|followed| followed.follower.id()).collect()
+    }
+
+    /// Reads files that had a path before the one that has it now, the oldest first.
+    fn keep_between(&mut self, path: &Path, between: Between, labels: &Labels, now: Time) {
+        let line_bytes_max = self.config.line_bytes_max as usize;
+        self.missed.extend(between.missed);
         for name in between.files {
             match Follower::open(&name, Begin::Start, line_bytes_max) {
                 Ok(file) => {
@@ -328,7 +343,6 @@ impl Tail {
                 }
             }
         }
-        Ok(())
     }
 
     fn keep(&mut self, rotated: Rotated) {
@@ -350,6 +364,7 @@ impl Tail {
         let mut unopened = BTreeSet::new();
         self.unopened = None;
         let is_first = self.polls == 0;
+        let scanned = self.scanned.replace(SystemTime::now());
         let matching: BTreeSet<PathBuf> = self
             .config
             .paths
@@ -366,6 +381,9 @@ impl Tail {
             match self.open(path, &matching, is_first) {
                 Ok(follower) => {
                     let labels = labels(&self.config, &self.host, path);
+                    if let Some(scanned) = scanned {
+                        self.find_rotated_unseen(path, scanned, &matching, now);
+                    }
                     self.files
                         .insert(path.clone(), Followed::new(follower, labels));
                 }
@@ -386,6 +404,23 @@ impl Tail {
             self.earlier = waiting;
             self.missed.extend(missed);
         }
+    }
+
+    /// Takes up files that came and had their path rotated away since the last scan, before any look at it.
+    fn find_rotated_unseen(
+        &mut self,
+        path: &Path,
+        scanned: SystemTime,
+        matching: &BTreeSet<PathBuf>,
+        now: Time,
+    ) {
+        let Ok(mut unseen) = before_the_first(path, scanned, &self.known()) else {
+            // A folder that cannot be read is told by what is in it.
+            return;
+        };
+        unseen.files.retain(|name| !matching.contains(name));
+        let labels = labels(&self.config, &self.host, path);
+        self.keep_between(path, unseen, &labels, now);
     }
 
     /// Goes on in files that were rotated shortly before the earlier run ended.
@@ -551,6 +586,15 @@ impl Followed {
             look,
         };
         let turn = self.follower.read(&mut |line| taker.take(line))?;
+        let lost_bytes = self.follower.take_lost_bytes();
+        if lost_bytes > 0 {
+            let (path, bytes) = (self.follower.path(), counted(lost_bytes, "byte", "bytes"));
+            let why = format!(
+                "{} was emptied before {bytes} of it were read",
+                path.display()
+            );
+            look.missed.push(why);
+        }
         match turn {
             Turn::Read => {
                 look.more = true;
@@ -598,61 +642,6 @@ impl Followed {
         let signal = event.and_then(|text| signal(text, &self.labels, now));
         look.signals.extend(signal);
     }
-}
-
-/// Makes events of the lines of one file.
-struct Taker<'a> {
-    labels: &'a Labels,
-    /// Joins continuation lines, if wanted; and where the event it holds begins.
-    joiner: Option<(&'a mut LogJoiner, &'a mut Option<u64>)>,
-    now: Time,
-    look: &'a mut Look,
-}
-
-impl Taker<'_> {
-    fn take(&mut self, line: Line<'_>) {
-        self.look.cut_lines += u64::from(line.is_cut);
-        let event = match &mut self.joiner {
-            None => Some(line.text.to_owned()),
-            Some((joiner, held_from)) => {
-                let event = joiner.push(line.text);
-                if event.is_some() || held_from.is_none() {
-                    **held_from = Some(line.from);
-                }
-                event
-            }
-        };
-        let signal = event.and_then(|text| signal(text, self.labels, self.now));
-        self.look.signals.extend(signal);
-    }
-}
-
-fn signal(text: String, labels: &Labels, now: Time) -> Option<Signal> {
-    if text.trim().is_empty() {
-        return None;
-    }
-    Some(Signal::Log(Box::new(LogLine {
-        at: now,
-        labels: labels.clone(),
-        level: None,
-        text: text.into_boxed_str(),
-        trace: None,
-        span: None,
-    })))
-}
-
-/// Labels of a file's lines: service, host and path, then what the config says.
-fn labels(config: &TailConfig, host: &str, path: &Path) -> Labels {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy());
-    let service = config.service.as_deref().or(stem.as_deref());
-    let shown = path.to_string_lossy();
-    let given = config.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-    let pairs = [("service", service.unwrap_or("log")), ("host", host)].into_iter();
-    let with_path = pairs.clone().chain([("log.file.path", &*shown)]);
-    Labels::from_pairs(with_path.chain(given.clone()))
-        // A path or label longer than a label may be: the lines matter more.
-        .or_else(|_| Labels::from_pairs(pairs))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::TailConfig;
 
 /// Version of the format that is written.
-const VERSION: u32 = 2;
-/// The oldest one that is read: it knew no `is_over`.
+const VERSION: u32 = 3;
+/// The oldest one that is read: it knew no `is_over`, and like the second no `before`.
 const VERSION_MIN: u32 = 1;
 /// Largest file of places that is read, in bytes: a thousand files with the longest of names.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -48,6 +48,10 @@ pub(super) struct Place {
     pub(super) head: Head,
     /// Where the first line begins that was not handed over.
     pub(super) offset: u64,
+    /// The last bytes before that: a file that was emptied and grew beyond it again is not taken for what
+    /// was read.
+    #[serde(default)]
+    pub(super) before: Head,
     /// All of it was handed over and kept, to its end, and nothing has its path any more, or another
     /// file has: nothing is missed when it is gone.
     #[serde(default)]
@@ -57,10 +61,12 @@ pub(super) struct Place {
 impl Place {
     /// At the beginning of a file that was emptied.
     pub(super) const fn anew(id: FileId) -> Self {
+        const NONE: Head = Head { bytes: 0, hash: 0 };
         Self {
             id,
-            head: Head { bytes: 0, hash: 0 },
+            head: NONE,
             offset: 0,
+            before: NONE,
             is_over: false,
         }
     }
@@ -163,6 +169,7 @@ mod tests {
             id,
             head,
             offset,
+            before: Head { bytes: 3, hash: 9 },
             is_over: true,
         };
         let kept = BTreeMap::from([("/var/log/a.log".into(), place)]);
@@ -171,8 +178,8 @@ mod tests {
         let text = fs::read_to_string(places.path()).unwrap();
         for (bad, why) in [
             (
-                text.replace("\"version\": 2", "\"version\": 3"),
-                "version 3",
+                text.replace("\"version\": 3", "\"version\": 4"),
+                "version 4",
             ),
             (text[..text.len() / 2].to_owned(), "EOF while parsing"),
         ] {
@@ -188,7 +195,7 @@ mod tests {
         "head": {"bytes": 256, "hash": 1234567890}, "offset": 88123}}}"#;
 
     #[test]
-    fn what_the_former_version_wrote_is_read() {
+    fn what_former_versions_wrote_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let places = places(folder.path());
         fs::create_dir_all(places.path().parent().unwrap()).unwrap();
@@ -203,12 +210,19 @@ mod tests {
                 hash: 1_234_567_890,
             },
             offset: 88_123,
+            before: Head::default(),
             is_over: false,
         };
-        let read = places.read().unwrap();
-        assert_eq!(
-            read,
-            Some(BTreeMap::from([("/var/log/a.log".into(), place)]))
-        );
+        let expected = Some(BTreeMap::from([("/var/log/a.log".into(), place)]));
+        assert_eq!(places.read().unwrap(), expected);
+        let over = OF_VERSION_1.replace("\"version\": 1", "\"version\": 2");
+        let over = over.replace("88123}", "88123, \"is_over\": true}");
+        fs::write(places.path(), over).unwrap();
+        let place = Place {
+            is_over: true,
+            ..place
+        };
+        let expected = Some(BTreeMap::from([("/var/log/a.log".into(), place)]));
+        assert_eq!(places.read().unwrap(), expected);
     }
 }

@@ -108,6 +108,7 @@ mod tests {
             id: FileId { device: 1, inode },
             head: Head::default(),
             offset: 10 * inode,
+            before: Head::default(),
             is_over: inode == 4,
         };
         let by_path = [("/a.log", 1), ("/b.log", 2), ("/c.log", 3), ("/d.log", 4)];

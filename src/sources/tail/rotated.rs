@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use super::Followed;
 use super::file::{Follower, id_of};
-use super::place::FileId;
-use crate::model::Time;
+use super::place::{FileId, Head};
+use crate::model::{Time, counted};
 
 /// A rotated file is kept open for at least this long, in milliseconds: its writer is told to open the
 /// new one after the rotation, not with it, …
@@ -32,6 +32,9 @@ const ENTRIES_MAX: usize = 10_000;
 
 /// How long after a rotation its file may still be written to, when files in between are looked for.
 const LATE_WRITES: Duration = Duration::from_secs(30);
+
+/// Files are stamped by a clock that goes in steps, and lags behind ours by as much as one.
+const COARSE: Duration = Duration::from_millis(20);
 
 /// Endings of names whose content we cannot read.
 const COMPRESSED: [&str; 6] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z"];
@@ -88,6 +91,12 @@ impl Rotated {
     }
 }
 
+/// The file that was followed under a path.
+struct Own {
+    id: FileId,
+    head: Option<Head>,
+}
+
 /// Looks for the files that had `path` after `old` and before the one that has it now, except those of
 /// `known`, which are read already.
 pub(super) fn between(
@@ -95,15 +104,41 @@ pub(super) fn between(
     old: &Follower,
     known: &BTreeSet<FileId>,
 ) -> io::Result<Between> {
+    let before = old.metadata()?;
+    // A writer may go on after the next file was made, but not for long.
+    let ended = before.modified()?.checked_sub(LATE_WRITES);
+    let begun = ended.map_or(born(&before), |ended| ended.max(born(&before)));
+    let own = Own {
+        id: id_of(&before),
+        head: old.head()?,
+    };
+    since(path, begun, Some(&own), known)
+}
+
+/// Looks for the files that came under `path` after `scanned` and were rotated away before the one that
+/// has it now, which is the first that is followed.
+pub(super) fn before_the_first(
+    path: &Path,
+    scanned: SystemTime,
+    known: &BTreeSet<FileId>,
+) -> io::Result<Between> {
+    let scanned = scanned.checked_sub(COARSE).unwrap_or(scanned);
+    since(path, scanned, None, known)
+}
+
+/// Files born after `begun` and before the one at `path` whose names begin with its own.
+fn since(
+    path: &Path,
+    begun: SystemTime,
+    own: Option<&Own>,
+    known: &BTreeSet<FileId>,
+) -> io::Result<Between> {
     let mut between = Between::default();
     let (Some(folder), Some(base)) = (path.parent(), path.file_name()) else {
         return Ok(between);
     };
-    let (before, head) = (old.metadata()?, old.head()?);
     let here = std::fs::metadata(path)?;
-    // A writer may go on after the next file was made, but not for long.
-    let ended = before.modified()?.checked_sub(LATE_WRITES);
-    let begun = ended.map_or(born(&before), |ended| ended.max(born(&before)));
+    let head = own.and_then(|own| own.head);
     let mut compressed = 0;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)?.flatten().take(ENTRIES_MAX) {
@@ -114,7 +149,7 @@ pub(super) fn between(
             continue;
         };
         let id = id_of(&there);
-        if id == id_of(&before) {
+        if own.is_some_and(|own| own.id == id) {
             between.old_name = Some(entry.path());
             continue;
         }
@@ -131,23 +166,32 @@ pub(super) fn between(
     }
     found.sort();
     // The oldest of those compressed is the followed one itself, if that is gone.
-    let is_own = between.old_name.is_none();
+    let is_own = own.is_some() && between.old_name.is_none();
     let lost = compressed - usize::from(is_own && compressed > 0);
-    let shown = path.display();
-    if lost > 0 {
-        between.missed.push(format!(
-            "{shown} was rotated {lost} more times and compressed before it could be read: those lines are missed"
-        ));
-    }
-    if found.len() > BETWEEN_MAX {
-        let more = found.len() - BETWEEN_MAX;
-        found.drain(..more);
-        between.missed.push(format!(
-            "{shown} was rotated more than {BETWEEN_MAX} times between two looks: {more} files are missed"
-        ));
-    }
+    between.miss(path, lost, &mut found);
     between.files = found.into_iter().map(|(_, _, path)| path).collect();
     Ok(between)
+}
+
+impl Between {
+    /// Says what is not read: compressed files, and the oldest of more than are read at once.
+    fn miss<T>(&mut self, path: &Path, compressed: usize, found: &mut Vec<T>) {
+        let shown = path.display();
+        if compressed > 0 {
+            self.missed.push(format!(
+                "{shown} was rotated {} and compressed before it could be read: those lines are missed",
+                counted(compressed as u64, "more time", "more times")
+            ));
+        }
+        if found.len() > BETWEEN_MAX {
+            let more = found.len() - BETWEEN_MAX;
+            found.drain(..more);
+            self.missed.push(format!(
+                "{shown} was rotated more than {BETWEEN_MAX} times between two looks: {} missed",
+                counted(more as u64, "file is", "files are")
+            ));
+        }
+    }
 }
 
 /// The path that a rotated file had: the one whose name its own begins with.

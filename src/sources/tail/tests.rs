@@ -371,6 +371,47 @@ fn rotations_between_two_looks_lose_nothing() {
 }
 
 #[test]
+fn a_file_rotated_before_the_first_look_is_read_before_the_one_that_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let named = |name: &str| folder.path().join(name);
+    let mut tail = tail(&format!("paths = [{path:?}]\nmultiline = false"));
+    tail.look(Time::ZERO);
+    for (name, text) in [
+        ("a.log.1", "1\n"),
+        ("a.log.2", "2\n3\n"),
+        ("a.log.gz", "packed"),
+    ] {
+        fs::write(named(name), text).unwrap();
+    }
+    fs::write(&path, "4\n").unwrap();
+    tail.polls = POLLS_PER_SCAN;
+    let (mut got, mut missed) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let look = tail.look(Time::ZERO);
+        got.extend(texts(&look).into_iter().map(|(_, text)| text.to_owned()));
+        missed.extend(look.missed);
+    }
+    assert_eq!(got, ["1", "2", "3", "4"]);
+    let why = format!(
+        "{} was rotated 1 more time and compressed before it could be read: those lines are missed",
+        path.display()
+    );
+    assert_eq!(missed, [why]);
+
+    // What is older than the last scan is nothing that was rotated since.
+    let mut tail = self::tail(&format!("paths = [{path:?}]\nmultiline = false"));
+    fs::rename(&path, named("aside")).unwrap();
+    tail.look(Time::ZERO);
+    tail.scanned = tail.scanned.map(|at| at + Duration::from_hours(1));
+    fs::rename(named("aside"), &path).unwrap();
+    tail.polls = POLLS_PER_SCAN;
+    let look = tail.look(Time::ZERO);
+    assert_eq!(texts(&look), [("a", "4")]);
+    assert_eq!(look.missed, Vec::<String>::new());
+}
+
+#[test]
 fn rotations_that_were_compressed_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.log");
@@ -383,7 +424,7 @@ fn rotations_that_were_compressed_are_counted() {
     let (lines, missed) = all(&mut tail);
     assert_eq!(lines, ["2"]);
     assert!(
-        missed.len() == 1 && missed[0].contains("a.log was rotated 1 more times and compressed"),
+        missed.len() == 1 && missed[0].contains("a.log was rotated 1 more time and compressed"),
         "{missed:?}"
     );
 }

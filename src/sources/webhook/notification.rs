@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Hook, instant};
-use crate::model::{Alert, Fingerprint, Labels, Signal, Time};
+use crate::model::{Alert, Fingerprint, Labels, Signal, Time, counted};
 use crate::sources::http::Refusal;
 
 /// Where notifications are taken.
@@ -67,7 +67,8 @@ async fn receive(State(receiver): State<Receiver>, request: Request) -> Response
     match taken {
         Ok(count) => {
             if left_out > 0 {
-                let why = format!("a notification left out {left_out} alerts (`max_alerts`)");
+                let alerts = counted(left_out, "alert", "alerts");
+                let why = format!("a notification left out {alerts} (`max_alerts`)");
                 receiver.hook.sender.lose(left_out, &why);
             }
             Json(json!({ "taken": count })).into_response()

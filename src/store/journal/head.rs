@@ -58,7 +58,12 @@ impl HeadFile {
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        options.open(beside(path)).map(Self)
+        let path = beside(path);
+        let named = |error: io::Error| {
+            let why = format!("{} beside it: {error}", path.display());
+            io::Error::new(error.kind(), why)
+        };
+        options.open(&path).map(Self).map_err(named)
     }
 
     /// What is noted; `None` when nothing is, or nothing that can be read.

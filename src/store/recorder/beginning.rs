@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::EngineConfig;
-use crate::model::{Record, Runbook};
+use crate::model::{Dated, Runbook};
 
 /// Settings, memory and decisions of a daemon when it took its first input.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Beginning {
     /// What it had learned, if anything was kept.
     pub learned: Option<Learned>,
     /// What of its journal counts, oldest first.
-    pub records: Vec<Record>,
+    pub records: Vec<Dated>,
     /// What it knew and is not told here, a sentence each.
     pub lacks: Vec<String>,
 }
@@ -53,7 +53,7 @@ pub(super) enum Told {
     /// A part of what it had learned.
     Part(Vec<u8>),
     /// A record of its journal.
-    Record(Box<Record>),
+    Record(Box<Dated>),
 }
 
 impl Beginning {
@@ -128,7 +128,7 @@ impl Assembly {
         }
     }
 
-    pub(super) fn record(&mut self, record: Record) {
+    pub(super) fn record(&mut self, record: Dated) {
         self.records_left = self.records_left.saturating_sub(1);
         self.beginning.records.push(record);
     }

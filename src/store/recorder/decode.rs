@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 use super::beginning::Told;
 use super::encode::{
     BITS, COLUMNS, DECIMAL, DELTA, HAS_PARENT, HAS_PEER, HAS_SPAN, HAS_TRACE, IS_ERROR, JSON, Last,
-    MODES, OP_BEGIN, OP_JSON, OP_PART, OP_RECORD, OP_SIGNALS, OP_TICK, OPS, PARENT_IS_LAST, RAW,
-    SAME, SAME_TRACE, SERIES, SIGNAL_JSON, SIGNAL_LOG, SIGNAL_SAMPLES, SIGNAL_SPAN, TENS, TEXT,
-    TIMES, VALUES, kind_of, level_of,
+    MODES, OP_BEGIN, OP_DATED, OP_JSON, OP_PART, OP_RECORD, OP_SIGNALS, OP_TICK, OPS,
+    PARENT_IS_LAST, RAW, SAME, SAME_TRACE, SERIES, SIGNAL_JSON, SIGNAL_LOG, SIGNAL_SAMPLES,
+    SIGNAL_SPAN, TENS, TEXT, TIMES, VALUES, kind_of, level_of,
 };
 use super::wire::{Malformed, Reader};
 use crate::model::{
-    Batch, Input, Labels, LogLine, Sample, Series, Signal, SourceId, Span, SpanId, Stamped, Time,
-    TraceId,
+    Batch, Input, Labels, LogLine, Record, Sample, Series, Signal, SourceId, Span, SpanId, Stamped,
+    Time, TraceId,
 };
 
 /// Signals reserved for at once: a count is only believed as far as bytes follow.
@@ -53,7 +53,8 @@ impl Decoder {
             told.push(match frame.0[OPS].byte()? {
                 OP_BEGIN => Told::Begin(Box::new(frame.json()?)),
                 OP_PART => Told::Part(frame.0[TEXT].bytes()?.to_vec()),
-                OP_RECORD => Told::Record(Box::new(frame.json()?)),
+                OP_DATED => Told::Record(Box::new(frame.json()?)),
+                OP_RECORD => Told::Record(Box::new(frame.json::<Record>()?.undated())),
                 op => Told::Input(self.input(op, &mut frame)?),
             });
         }

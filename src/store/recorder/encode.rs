@@ -13,7 +13,7 @@ use super::beginning::Head;
 use super::wire::{Malformed, put_bytes, put_signed, put_varint};
 use crate::model::mask::mask_secrets;
 use crate::model::{
-    Input, LogLevel, LogLine, Record, Sample, Series, SeriesId, Signal, SourceId, Span, SpanKind,
+    Dated, Input, LogLevel, LogLine, Sample, Series, SeriesId, Signal, SourceId, Span, SpanKind,
     Stamped, Time,
 };
 
@@ -43,7 +43,9 @@ pub(super) const OP_JSON: u8 = 2;
 /// What a daemon began from; no inputs, and without number and time.
 pub(super) const OP_BEGIN: u8 = 3;
 pub(super) const OP_PART: u8 = 4;
+/// Of format 2: a record without its time.
 pub(super) const OP_RECORD: u8 = 5;
+pub(super) const OP_DATED: u8 = 6;
 /// Kinds of signals.
 pub(super) const SIGNAL_SAMPLES: u8 = 0;
 pub(super) const SIGNAL_LOG: u8 = 1;
@@ -196,8 +198,8 @@ impl Encoder {
     }
 
     /// Puts a record of the journal.
-    pub fn record(&mut self, record: &Record) {
-        self.columns[OPS].push(OP_RECORD);
+    pub fn record(&mut self, record: &Dated) {
+        self.columns[OPS].push(OP_DATED);
         put_json(&mut self.columns[JSON], record);
     }
 

@@ -1,7 +1,7 @@
 //! The flight recorder: every input of the engine, as it was stamped, so that any hour can be seen again.
 //!
-//! Segments of a few minutes lie in one folder within a byte budget. The oldest go first, but those an
-//! incident needs go last. Recording never holds up the engine: a disk that cannot follow loses
+//! Segments of a few minutes lie in one folder within a byte budget, and leave room on the disk to others. The
+//! oldest go first, but those an incident needs go last. Recording never holds up the engine: a disk that cannot follow loses
 //! telemetry from the recording, and that is counted and told; decisions are the journal's business.
 
 mod beginning;
@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod receipt;
 mod redact;
+mod room;
 mod segment;
 mod wire;
 
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use beginning::{Beginning, Learned};
 pub use cut::{Begins, Cut, Frame, Recording, cut};
 pub use receipt::{Kept, Receipt, receipt};
+pub use room::left_bytes;
 pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};
 
 use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time};
@@ -64,6 +66,8 @@ pub struct RecorderOptions {
     pub folder: PathBuf,
     /// Bytes all segments may take together.
     pub bytes_max: u64,
+    /// Bytes of the disk that are left free, whatever the budget: see [`left_bytes`].
+    pub left_bytes: u64,
     /// What each segment says of itself; its time is set when it begins.
     pub header: Header,
 }
@@ -320,8 +324,16 @@ impl Tape {
     }
 
     fn begin(&mut self, from: Time) -> io::Result<Current> {
+        fs::create_dir_all(&self.options.folder)?;
+        if self.lacking_bytes(self.ample_bytes()) > 0 {
+            self.make_room();
+        }
+        if self.lacking_bytes(self.ample_bytes()) > 0 {
+            let mib = self.options.left_bytes >> 20;
+            let why = format!("the last {mib} MiB of the disk are left to decisions");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        }
         let folder = &self.options.folder;
-        fs::create_dir_all(folder)?;
         // Two runs may begin at the same time of a simulated clock.
         let mut run = 0;
         let file = loop {
@@ -358,9 +370,22 @@ impl Tape {
             Ok(()) => self.promises.drain(..).for_each(Receipt::give),
             Err(error) => {
                 self.current = None;
-                self.fail(&error);
+                return self.fail(&error);
             }
         }
+        if self.lacking_bytes(self.options.left_bytes) > 0 {
+            self.close();
+        }
+    }
+
+    fn lacking_bytes(&self, wanted: u64) -> u64 {
+        room::lacking_bytes(&self.options.folder, wanted)
+    }
+
+    /// As much room as a new segment waits for, so that not every frame needs one of its own.
+    fn ample_bytes(&self) -> u64 {
+        let left = self.options.left_bytes;
+        left.saturating_add(left / 4)
     }
 
     fn close(&mut self) {
@@ -383,7 +408,8 @@ impl Tape {
         self.tell(|status| status.failing = Some(why));
     }
 
-    /// Deletes whole segments, oldest first, until the budget holds; those with an incident last.
+    /// Deletes whole segments, oldest first, until the budget holds; those with an incident last. For room on
+    /// the disk, which others may have taken, only those without.
     fn make_room(&mut self) {
         let mut listed = match list(&self.options.folder) {
             Ok(listed) => listed,
@@ -391,14 +417,23 @@ impl Tape {
         };
         let mut bytes: u64 = listed.iter().map(|s| s.bytes).sum();
         let mut unpinned = 0;
-        while bytes > self.options.bytes_max && !listed.is_empty() {
+        let mut lacking = match self.lacking_bytes(self.options.left_bytes) {
+            0 => 0,
+            _ => self.lacking_bytes(self.ample_bytes()),
+        };
+        while !listed.is_empty() {
             let free = (0..listed.len()).find(|i| !self.is_pinned(&listed, *i));
+            let is_over = bytes > self.options.bytes_max;
+            if !is_over && (lacking == 0 || free.is_none()) {
+                break;
+            }
             unpinned += u64::from(free.is_none());
             let gone = listed.remove(free.unwrap_or(0));
             if let Err(error) = fs::remove_file(&gone.path) {
                 return self.fail(&error);
             }
             bytes -= gone.bytes;
+            lacking = lacking.saturating_sub(gone.bytes);
         }
         let segments = listed.len() as u64;
         self.tell(|status| {

@@ -196,6 +196,7 @@ fn options(folder: &Path, bytes_max: u64) -> RecorderOptions {
     RecorderOptions {
         folder: folder.to_owned(),
         bytes_max,
+        left_bytes: 0,
         header: header(),
     }
 }
@@ -242,6 +243,35 @@ fn the_oldest_go_first_and_incidents_last() {
     let pinned = folder.path().join("pinned");
     record_hours(&pinned, all.bytes / 2, Some(7_800));
     assert_eq!(firsts(&pinned)[0], 7_260, "{:?}", firsts(&pinned));
+}
+
+#[test]
+fn a_disk_without_room_is_left_to_others_but_for_what_incidents_need() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let all = record_hours(folder.path(), u64::MAX, None);
+    assert_eq!(all.segments, 12);
+    let full = RecorderOptions {
+        left_bytes: u64::MAX,
+        ..options(folder.path(), u64::MAX)
+    };
+    let recorder = Recorder::start(full, Beginning::default()).expect("a thread");
+    let pin = Pin {
+        from: Time::from_secs(7_800),
+        to: Some(Time::from_secs(7_900)),
+    };
+    assert!(recorder.send(Message::Pin(IncidentId(1), pin)));
+    for seq in 1..=3 {
+        recorder.record(stamped(seq, 50_000, Vec::new()));
+    }
+    let status = Arc::clone(&recorder.status);
+    drop(recorder);
+    let status = status.lock().expect("no panic").clone();
+    let why = status.failing.expect("nothing is recorded");
+    assert!(why.ends_with("of the disk are left to decisions"), "{why}");
+    assert_eq!((status.lost_inputs, status.unpinned), (3, 0));
+    let left = list(folder.path()).expect("it is there");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].from, Time::from_secs(7_260));
 }
 
 #[tokio::test]
@@ -324,10 +354,13 @@ fn known() -> Beginning {
             version: 7,
             parts: vec![vec![1, 2, 3], Vec::new(), vec![9; 300]],
         }),
-        records: vec![crate::model::Record::Started {
-            version,
-            at,
-            found: Vec::new(),
+        records: vec![crate::model::Dated {
+            at: Time::from_secs(8),
+            record: crate::model::Record::Started {
+                version,
+                at,
+                found: Vec::new(),
+            },
         }],
         lacks: vec!["a thing".to_owned()],
         ..Beginning::default()
@@ -418,6 +451,26 @@ fn too_much_learned_is_left_out_and_said() {
     };
     assert_eq!((beginning.learned, beginning.records.len()), (None, 1));
     assert_eq!(beginning.lacks.len(), 2, "{:?}", beginning.lacks);
+}
+
+#[test]
+fn records_of_format_2_are_read_without_their_times() {
+    let dated = &known().records[0];
+    let mut encoder = encode::Encoder::default();
+    encoder.record(dated);
+    // What is told now, and what was told then.
+    let mut columns = encoder.columns;
+    columns[encode::OPS].push(encode::OP_RECORD);
+    let json = serde_json::to_vec(&dated.record).expect("memory");
+    wire::put_bytes(&mut columns[encode::JSON], &json);
+    let mut frame = Vec::new();
+    for column in &columns {
+        wire::put_bytes(&mut frame, column);
+    }
+    let told = decode::Decoder::default().frame(&frame).expect("a frame");
+    let undated = dated.record.clone().undated();
+    let expected = [dated.clone(), undated].map(|dated| beginning::Told::Record(Box::new(dated)));
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::api::View;
-use crate::model::{IncidentId, IncidentRow, Phase, Time};
+use crate::model::{IncidentId, IncidentRow, Time};
 
 use super::cursor::{Cursor, Step};
 use crate::tui::filter::Filter;
@@ -77,23 +77,12 @@ impl Sort {
 
     fn compare(self, a: &IncidentRow, b: &IncidentRow) -> Ordering {
         let order = match self {
-            Self::Urgency => rank(a.phase)
-                .cmp(&rank(b.phase))
-                .then(b.severity.cmp(&a.severity))
-                .then(b.began.cmp(&a.began)),
+            Self::Urgency => return a.by_urgency(b),
             Self::Age => b.began.cmp(&a.began),
             Self::Service => a.entity.name().cmp(b.entity.name()),
             Self::Updated => b.updated.cmp(&a.updated),
         };
         order.then(b.id.cmp(&a.id))
-    }
-}
-
-const fn rank(phase: Phase) -> u8 {
-    match phase {
-        Phase::Open | Phase::Acknowledged => 0,
-        Phase::Mitigated => 1,
-        Phase::Resolved => 2,
     }
 }
 

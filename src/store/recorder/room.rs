@@ -1,0 +1,42 @@
+//! Room on the disk: what a recording leaves to everything else, decisions above all.
+//!
+//! It only asks; where the system does not tell, there counts as room enough.
+
+use std::path::Path;
+
+/// So much of a disk is left free, in bytes …
+const LEFT_BYTES: u64 = 256 << 20;
+/// … but of a small one only one part in so many.
+const LEFT_SHARE: u64 = 16;
+
+/// Bytes that a recording in this folder leaves free.
+pub fn left_bytes(folder: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(folder);
+    disk.map_or(0, |disk| {
+        let whole = disk.f_blocks.saturating_mul(disk.f_frsize);
+        LEFT_BYTES.min(whole / LEFT_SHARE)
+    })
+}
+
+/// Bytes that lack until so many are free where this folder is.
+pub(super) fn lacking_bytes(folder: &Path, wanted: u64) -> u64 {
+    let disk = rustix::fs::statvfs(folder);
+    disk.map_or(0, |disk| {
+        wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_lacks_nothing() {
+        let nowhere = Path::new("/no/such/folder");
+        assert_eq!((left_bytes(nowhere), lacking_bytes(nowhere, 1)), (0, 0));
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(lacking_bytes(folder.path(), 0), 0);
+        assert!(lacking_bytes(folder.path(), u64::MAX) > 0);
+        assert!((1..=LEFT_BYTES).contains(&left_bytes(folder.path())));
+    }
+}
