@@ -30,11 +30,28 @@ pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) 
         state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
         return;
     }
+    if let Some(why) = hasty(state, action) {
+        state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
+        return;
+    }
     match action.row().scope {
         Scope::Move => go(state, action, effects),
         Scope::View => look(state, action, effects),
         Scope::Incident => on_incident(state, action, effects),
         Scope::Plan => on_plan(state, action),
+    }
+}
+
+/// Why a key cannot have meant what is under the cursor now; `None` when it can.
+fn hasty(state: &State, action: Action) -> Option<String> {
+    let on_marks = state.place.screen == Screen::Incidents && !state.list.marks.is_empty();
+    match (action, action.row().scope) {
+        // A stop is never too early, and what was marked is what was meant.
+        (Action::KillSwitch | Action::Silences, _) => None,
+        (_, Scope::Incident) if on_marks => None,
+        (_, Scope::Incident) => state.shifted(false),
+        (_, Scope::Plan) => state.shifted(true),
+        _ => None,
     }
 }
 
@@ -130,6 +147,9 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
     };
     let word = plan.state.as_str();
     match (action, &plan.state) {
+        (Action::Approve, PlanState::Proposed) if plan.expires <= state.engine_now() => Some(
+            format!("{} has expired; p chooses a runbook", plan.id),
+        ),
         (Action::Approve, PlanState::Proposed) => already_approved(state, plan),
         (Action::Approve, PlanState::Unknown { .. }) | (Action::Reject, PlanState::Proposed) => {
             None
@@ -417,7 +437,10 @@ fn freeze(state: &mut State) {
         Some(_) => None,
         None => feed.view.clone().map(Box::new),
     };
+    // What came meanwhile may have taken the row away.
+    let aim = state.aim();
     refresh(state);
+    state.note_shift(aim);
 }
 
 /// Opens what makes a silence, for the alert or the incident under the cursor.

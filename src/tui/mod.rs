@@ -24,6 +24,7 @@ mod link;
 mod paint;
 pub mod plain;
 mod route;
+mod rows;
 mod screen;
 mod scroll;
 mod session;

@@ -10,6 +10,7 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
 use super::route::Route;
+use super::rows::Rows;
 use super::state::{Overlay, Purpose, Screen, State, Step, Tab};
 use super::theme::Role;
 
@@ -99,7 +100,11 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
             state.size = (columns, lines);
             effects.urgency = Urgency::Now;
         }
-        Event::Update(update) => take(state, update, &mut effects),
+        Event::Update(update) => {
+            let aim = state.aim();
+            take(state, update, &mut effects);
+            state.note_shift(aim);
+        }
         // Ages follow the engine's time, which comes with what is told. By itself only this moves.
         Event::Tick if state.feed.stale_ms(at).is_some() => effects.urgency = Urgency::Soon,
         Event::Tick => {}
@@ -146,7 +151,10 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             if state.details.get(detail.incident.id).is_none() {
                 effects.urgency = Urgency::Now;
             }
+            let rows = Rows::of(state, detail.incident.id);
             state.take_detail(detail);
+            rows.back_on(state);
+            state.renew_dialog();
         }
         Update::Panels {
             incident,
@@ -156,7 +164,9 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             if state.details.panels(incident).is_none() {
                 effects.urgency = Urgency::Now;
             }
+            let rows = Rows::of(state, incident);
             state.details.put_panels(incident, entity, panels);
+            rows.back_on(state);
         }
         Update::Recorded {
             incident,

@@ -2,10 +2,12 @@
 //!
 //! No I/O and no clock here; the time comes with each event.
 
+mod aim;
 mod cursor;
 mod details;
 mod list;
 mod overlay;
+mod overtaken;
 mod plans;
 mod records;
 mod travel;
@@ -26,6 +28,7 @@ use super::paint::Look;
 use super::session::{Bookmarks, Session};
 use super::theme::Role;
 
+pub use aim::Shift;
 pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
@@ -33,8 +36,8 @@ pub use overlay::{
     Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
 pub use plans::{
-    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, last_told,
-    to_undo,
+    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
+    verified_at,
 };
 pub use records::{Back, Metering, Purpose, Records};
 pub use travel::{STEP_MS, Travel};
@@ -208,6 +211,8 @@ pub struct State {
     pub runbooks: Option<(IncidentId, Vec<RunbookRow>)>,
     /// What has the keys, if not the screen.
     pub overlay: Option<Overlay>,
+    /// When the world last changed what keys act on.
+    pub shift: Option<Shift>,
     /// A line for the operator.
     pub notice: Option<Notice>,
     /// Keys of an unfinished sequence.
@@ -365,6 +370,7 @@ impl State {
             opinions: BTreeMap::new(),
             runbooks: None,
             overlay: None,
+            shift: None,
             notice: None,
             pending: Vec::new(),
             keymap,
