@@ -153,7 +153,10 @@ fn a_plan_that_changed_under_the_dialog_is_not_approved() {
     detail.plans[0].digest = "another".into();
     console.told(Update::Detail(Box::new(detail)));
     let screen = console.screen();
-    assert!(screen.contains("plan 3 is another than the one shown"), "{screen}");
+    assert!(
+        screen.contains("plan 3 is another than the one shown"),
+        "{screen}"
+    );
     console.press("tab enter");
     assert_eq!(console.commands(), []);
 }

@@ -200,8 +200,5 @@ fn what_is_over_says_since_when_and_lasts_no_longer() {
     let mut wide = Console::live(300, 80, "dark");
     wide.press("down down wait");
     let screen = wide.screen();
-    assert!(
-        screen.contains("2 alerts, none firing"),
-        "{screen}"
-    );
+    assert!(screen.contains("2 alerts, none firing"), "{screen}");
 }

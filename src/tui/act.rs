@@ -13,6 +13,7 @@ use super::explain;
 use super::field::Field;
 use super::lanes::{self, Jump};
 use super::link::Request;
+use super::node;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Approval, Back, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step,
@@ -93,7 +94,9 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
         Action::Acknowledge if row.owner.as_ref() == Some(&view.actor.name) => {
             Some("it is yours already".to_owned())
         }
-        Action::Acknowledge | Action::Assign | Action::Resolve if row.phase == Phase::Resolved => {
+        Action::Acknowledge | Action::Assign | Action::Resolve | Action::Propose
+            if row.phase == Phase::Resolved =>
+        {
             Some("it is over; X reopens it".to_owned())
         }
         Action::Reopen if !matches!(row.phase, Phase::Resolved | Phase::Mitigated) => {
@@ -147,9 +150,9 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
     };
     let word = plan.state.as_str();
     match (action, &plan.state) {
-        (Action::Approve, PlanState::Proposed) if plan.expires <= state.engine_now() => Some(
-            format!("{} has expired; p chooses a runbook", plan.id),
-        ),
+        (Action::Approve, PlanState::Proposed) if plan.expires <= state.engine_now() => {
+            Some(format!("{} has expired; p chooses a runbook", plan.id))
+        }
         (Action::Approve, PlanState::Proposed) => already_approved(state, plan),
         (Action::Approve, PlanState::Unknown { .. }) | (Action::Reject, PlanState::Proposed) => {
             None
@@ -252,6 +255,7 @@ fn enter(state: &mut State, effects: &mut Effects) {
             }
         }
         Screen::Incident(_) if state.place.tab == Tab::Actions => open_plan(state),
+        Screen::Incident(_) if state.place.tab == Tab::Path => node::narrow(state),
         Screen::Alerts => {
             let incident = explain::alert_here(state).and_then(|alert| alert.incident);
             match incident {
@@ -274,6 +278,14 @@ fn back(state: &mut State) {
     let is_part = lanes.range.is_some() || lanes.from.is_some() || lanes.along.is_some();
     if on_timeline && is_part {
         lanes::show_all(state);
+        return;
+    }
+    if state.narrowed().is_some() {
+        let alone = node::TABS.contains(&state.place.tab);
+        node::widen(state);
+        if alone {
+            state.place.go(state.place.screen, Tab::Path);
+        }
         return;
     }
     if std::mem::take(&mut state.whole) {
@@ -333,6 +345,8 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Bookmark => lanes::bookmark(state),
         Action::NextBookmark => lanes::next(state, lanes::Jump::Bookmark, true),
         Action::Follow => lanes::follow(state),
+        Action::Narrow => node::narrow(state),
+        Action::Links => node::links(state),
         Action::Compare | Action::Heatmap => meter(state, action),
         Action::Whole => state.whole = !state.whole,
         Action::Sort => {

@@ -101,6 +101,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             ..
         } => in_settle(state, *plan, guard, cursor, key, effects),
         Overlay::Entities(list) => then(list.key(state, key, effects)),
+        Overlay::Links(list) => then(list.key(state, key, effects)),
         Overlay::Runbooks {
             incident,
             field,

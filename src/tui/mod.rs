@@ -21,6 +21,7 @@ mod key;
 mod keymap;
 mod lanes;
 mod link;
+mod node;
 mod paint;
 pub mod plain;
 mod route;

@@ -11,7 +11,7 @@ use super::keymap::Lookup;
 use super::link::{Request, Update};
 use super::route::Route;
 use super::rows::Rows;
-use super::state::{Overlay, Purpose, Screen, State, Step, Tab};
+use super::state::{Node, Overlay, Purpose, Screen, State, Step, Tab};
 use super::theme::Role;
 
 /// Rows a turn of the mouse wheel moves.
@@ -143,6 +143,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             state.feed.lost = Some(SafeText::new(&why));
             state.details.reconnect();
             state.records.reconnect();
+            state.node.iter_mut().for_each(Node::reconnect);
             state.alerts.in_flight = false;
         }
         Update::Watch(message) => watch(state, message, effects),
@@ -161,11 +162,15 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             entity,
             panels,
         } => {
-            if state.details.panels(incident).is_none() {
+            if entity.is_some() || state.details.panels(incident).is_none() {
                 effects.urgency = Urgency::Now;
             }
             let rows = Rows::of(state, incident);
-            state.details.put_panels(incident, entity, panels);
+            match &mut state.node {
+                Some(node) if node.is(incident, entity.as_ref()) => node.put(panels),
+                _ if entity.is_some() => {}
+                _ => state.details.put_panels(incident, entity, panels),
+            }
             rows.back_on(state);
         }
         Update::Recorded {
@@ -317,6 +322,19 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
         Request::Runbooks { .. } => {
             state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));
         }
+        Request::Panels {
+            incident,
+            entity: Some(entity),
+        } => {
+            let now = state.now;
+            if let Some(node) = state
+                .node
+                .as_mut()
+                .filter(|node| node.is(*incident, Some(entity)))
+            {
+                node.fail(why, now);
+            }
+        }
         _ => state.details.fail(request, why, state.now),
     }
 }
@@ -350,6 +368,12 @@ fn fetch(state: &mut State, effects: &mut Effects) {
         .into_iter()
         .any(|tab| tab.needs_panels() && state.shows(tab));
     let now = state.now;
+    // What nobody sees is not asked for: of one node, or of all, never both.
+    let alone = panels && state.narrowed().is_some();
+    if let Some(node) = state.node.as_mut().filter(|_| alone) {
+        effects.requests.extend(node.wanted(lasting, now));
+    }
+    let panels = panels && !alone;
     let wanted = state.details.wanted(id, revision, panels, lasting, now);
     effects.requests.extend(wanted);
     effects.requests.extend(state.recorded_wanted(id));

@@ -6,6 +6,7 @@ mod aim;
 mod cursor;
 mod details;
 mod list;
+mod node;
 mod overlay;
 mod overtaken;
 mod plans;
@@ -32,6 +33,7 @@ pub use aim::Shift;
 pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
+pub use node::Node;
 pub use overlay::{
     Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
@@ -199,6 +201,8 @@ pub struct State {
     pub travel: Option<Travel>,
     /// What is shown of the timeline, and entries marked on it.
     pub lanes: Lanes,
+    /// The one node whose metrics, logs and traces are shown, if not all of an incident's.
+    pub node: Option<Node>,
     /// How the metrics pane shows what it shows.
     pub metering: Metering,
     /// What the flight recorder told.
@@ -364,6 +368,7 @@ impl State {
             sources: Cursor::default(),
             travel: None,
             lanes: Lanes::default(),
+            node: None,
             metering: Metering::default(),
             records: Records::default(),
             whole: false,
@@ -488,7 +493,10 @@ impl State {
         let id = self.looked_at()?;
         match self.travelled(id) {
             Some(travel) => travel.panels(),
-            None => self.details.panels(id),
+            None => match self.narrowed() {
+                Some(node) => node.panels.as_deref(),
+                None => self.details.panels(id),
+            },
         }
     }
 
@@ -576,7 +584,7 @@ impl State {
         let looked_at = self.looked_at();
         if looked_at.is_some() && looked_at != self.cursors_of {
             self.cursors = cursors();
-            self.cursors_of = looked_at;
+            (self.cursors_of, self.node) = (looked_at, None);
             (self.lanes.range, self.lanes.from, self.lanes.along) = (None, None, None);
         }
     }

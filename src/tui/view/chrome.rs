@@ -349,7 +349,19 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Back,
             Action::Help,
         ],
-        (Screen::Incident(_), Tab::Path | Tab::Metrics) => &[
+        (Screen::Incident(_), Tab::Path) => &[
+            Action::Approve,
+            Action::Narrow,
+            Action::Propose,
+            Action::Acknowledge,
+            Action::Why,
+            Action::Links,
+            Action::Whole,
+            Action::Note,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Incident(_), Tab::Metrics) => &[
             Action::Approve,
             Action::Propose,
             Action::Acknowledge,

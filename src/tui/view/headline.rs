@@ -284,13 +284,14 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             } else {
                 line
             };
-            let line = line
-                .put(Role::Title, plan.id.to_string())
-                .put(Role::Body, match (acts, is_over) {
+            let line = line.put(Role::Title, plan.id.to_string()).put(
+                Role::Body,
+                match (acts, is_over) {
                     (true, _) => ": ",
                     (false, true) => " has expired: ",
                     (false, false) => " waits: ",
-                });
+                },
+            );
             // The risk is never what is cut.
             let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
             let room = width.saturating_sub(line.width() + risk.width());
@@ -388,17 +389,15 @@ fn awaited(state: &State, detail: &IncidentDetail) -> String {
 
 /// When a plan was seen to have worked, and what its incident still waits for.
 pub(super) fn verified(state: &State, detail: &IncidentDetail, plan: &Plan) -> String {
-    let (rest, at) = (awaited(state, detail), at_verified(state, detail, plan, " at "));
+    let (rest, at) = (
+        awaited(state, detail),
+        at_verified(state, detail, plan, " at "),
+    );
     format!("worked, verified{at}; the incident: {rest}")
 }
 
 /// `12:11` after `lead`, if the timeline still tells of it.
-fn at_verified(
-    state: &State,
-    detail: &IncidentDetail,
-    plan: &Plan,
-    lead: &'static str,
-) -> String {
+fn at_verified(state: &State, detail: &IncidentDetail, plan: &Plan, lead: &'static str) -> String {
     let at = verified_at(&detail.incident.timeline, plan);
     at.map_or_else(String::new, |at| {
         format!("{lead}{}", state.clock.minute(at))
