@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench tui_pty` prints a table beside the budgets; btop and bottom are measured beside it
 //! where they are installed, and ours once more over a slow link. Nothing is asserted. What counts is what a terminal shows: the bytes go through a
-//! terminal emulator, and a key is answered when the marker of the selected row has moved.
+//! terminal emulator, and a key is answered when the marker is on another incident.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -176,9 +176,11 @@ impl Console {
         (at.map_or(READY, |at| at - self.started), came.bytes)
     }
 
-    /// The row of the marker, if there is one.
-    fn selected(contents: &str) -> Option<usize> {
-        contents.lines().position(|line| line.starts_with(MARKER))
+    /// The incident of the row with the marker, if there is one. Not its place: a frame of news that
+    /// orders the list anew moves the marker with its incident, and answers no key.
+    fn selected(contents: &str) -> Option<u64> {
+        let line = contents.lines().find(|line| line.starts_with(MARKER))?;
+        line.split_whitespace().find_map(|word| word.parse().ok())
     }
 
     /// Presses each key in turn and waits until `is_answer` holds for the screen before and after.

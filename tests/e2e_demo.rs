@@ -46,5 +46,5 @@ fn from_a_bad_deploy_to_an_approved_fix() {
 #[test]
 fn the_approved_fix_is_seen_to_work() {
     let mut demo = approved();
-    demo.shows("worked, verified");
+    demo.shows("verified");
 }

@@ -5,8 +5,8 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{IncidentDetail, WatchMessage};
 use stormglass::model::{
-    Approval, CHOSEN_BY_A_PERSON, Command, Lane, Outcome, Phase, Plan, PlanId, PlanState, Risk,
-    RunId, RunPhase, TimelineEntry,
+    Approval, CHOSEN_BY_A_PERSON, Command, Delta, Lane, Outcome, Phase, Plan, PlanId, PlanState,
+    Risk, RunId, RunPhase, TimelineEntry,
 };
 use stormglass::tui::Update;
 
@@ -113,7 +113,7 @@ fn what_still_lasts_after_a_success_is_said() {
     detail.incident.impact.alerts_firing = 2;
     tell(&mut console, &detail);
     let screen = console.screen();
-    let words = "watch: 2 alerts still fire; plan 1 worked, verified";
+    let words = "wait: 2 alerts still fire, then 5m of quiet; plan 1 worked, verified";
     assert!(screen.contains(words), "{screen}");
     detail.incident.impact.alerts_firing = 0;
     tell(&mut console, &detail);
@@ -156,9 +156,159 @@ fn what_an_incident_waits_for_after_a_success_is_said() {
     tell(&mut console, &detail);
     let screen = console.screen();
     assert!(
-        screen.contains("closes at 12:17Z if it stays quiet"),
+        screen.contains("wait: closes at 12:17Z if quiet; plan 1 worked, verified at 12:11Z"),
         "{screen}"
     );
+}
+
+/// A finding is not over the moment its signal is normal: no other plan is offered for it then.
+#[test]
+fn what_was_last_abnormal_before_a_success_offers_nothing() {
+    let mut console = console();
+    let mut detail = three_plans();
+    approved(&mut detail.plans[0], 7, PlanState::Succeeded);
+    for finding in &mut detail.incident.findings {
+        finding.last_seen = fixture::at(10, 0);
+    }
+    let told = |minute, lane, text: &str| TimelineEntry {
+        at: fixture::at(minute, 0),
+        lane,
+        entity: None,
+        text: text.into(),
+    };
+    let timeline = &mut detail.incident.timeline;
+    timeline.push(told(11, Lane::Automation, "plan 1 succeeded: Title 1"));
+    timeline.push(told(12, Lane::Person, "plan 1 did it, thanks"));
+    detail.incident.impact.alerts_firing = 0;
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+    let screen = console.screen();
+    let words = "wait: 6 findings still last, then 5m of quiet; plan 1 verified 12:11Z";
+    assert!(screen.contains(words), "{screen}");
+    assert!(!screen.contains("approves plan"), "{screen}");
+    // What is abnormal after it is another matter.
+    for finding in &mut detail.incident.findings {
+        finding.last_seen = fixture::at(11, 30);
+    }
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(2)));
+    detail.plans.truncate(1);
+    tell(&mut console, &detail);
+    let screen = console.screen();
+    assert!(
+        screen.contains("plan 1 helped at 12:11Z, but checkout hurts again"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_dialog_says_at_once_that_its_plan_is_gone() {
+    let void = PlanState::Void {
+        reason: "a newer deploy of checkout".into(),
+    };
+    let rejected = PlanState::Rejected {
+        by: "ole".to_owned(),
+        reason: "not now".into(),
+    };
+    let until = fixture::now();
+    let cases: [(&dyn Fn(&mut Plan), &str); 5] = [
+        (
+            &|plan| plan.state = void.clone(),
+            "plan 1 is void: a newer deploy of checkout",
+        ),
+        (
+            &|plan| plan.state = rejected.clone(),
+            "ole rejected plan 1: not now",
+        ),
+        (
+            &|plan| plan.state = PlanState::Expired,
+            "plan 1 has expired",
+        ),
+        (
+            &|plan| approved(plan, 9, PlanState::Verifying { until }),
+            "mia approved plan 1 meanwhile: it is verifying",
+        ),
+        (
+            &|plan| plan.digest = "another".into(),
+            "plan 1 is another than the one shown: read it again",
+        ),
+    ];
+    for (change, said) in cases {
+        let mut console = console();
+        let mut detail = three_plans();
+        tell(&mut console, &detail);
+        console.press("wait Y wait");
+        assert!(console.screen().contains("Y again approves"));
+        change(&mut detail.plans[0]);
+        tell(&mut console, &detail);
+        let screen = console.screen();
+        assert!(screen.contains(&format!("TOO LATE  {said}")), "{screen}");
+        assert!(!screen.contains("[ Approve"), "{screen}");
+        // A yes that was on its way decides nothing and leaves the dialog where it is.
+        console.press("Y wait Y");
+        assert!(
+            console.screen().contains("TOO LATE"),
+            "{}",
+            console.screen()
+        );
+        console.press("tab enter");
+        assert_eq!(console.commands(), [], "{said}");
+        assert!(console.state.overlay.is_none());
+    }
+}
+
+#[test]
+fn a_dialog_expires_while_it_is_read_and_on_a_screen_held_still() {
+    let mut console = console();
+    let mut detail = three_plans();
+    detail.plans[0].expires = fixture::now().plus_ms(5_000);
+    tell(&mut console, &detail);
+    console.press("wait Y wait");
+    let at = fixture::now().plus_ms(6_000);
+    console.told(Update::Watch(WatchMessage::Heartbeat { at }));
+    let screen = console.screen();
+    assert!(screen.contains("TOO LATE  plan 1 has expired"), "{screen}");
+    let mut frozen = Console::live(80, 24, "dark");
+    frozen.press("f Y wait");
+    let mut row = fixture::view().incidents[&CHECKOUT].clone();
+    row.plan = Some((PlanId(3), "void".into()));
+    frozen.told(Update::Watch(WatchMessage::Deltas {
+        seq: 8,
+        at: fixture::now(),
+        deltas: vec![Delta::Incident(row)],
+    }));
+    let screen = frozen.screen();
+    assert!(screen.contains("TOO LATE  plan 3 is void now"), "{screen}");
+    frozen.press("Y wait Y tab enter");
+    assert_eq!(frozen.commands(), []);
+}
+
+#[test]
+fn who_else_approved_is_shown_while_the_dialog_is_open() {
+    let mut console = console();
+    let mut detail = three_plans();
+    detail.plans[0].approvals_needed = 2;
+    tell(&mut console, &detail);
+    console.press("wait");
+    console.press_and_look("Y G");
+    assert!(
+        console.screen().contains("none given yet"),
+        "{}",
+        console.screen()
+    );
+    detail.plans[0].approvals = vec![Approval {
+        by: "ole".to_owned(),
+        at: fixture::now(),
+        digest: detail.plans[0].digest.clone(),
+    }];
+    tell(&mut console, &detail);
+    assert!(
+        console.screen().contains("given by ole"),
+        "{}",
+        console.screen()
+    );
+    console.press("wait Y");
+    assert_eq!(console.commands().len(), 1);
 }
 
 #[test]
@@ -308,7 +458,7 @@ fn an_undo_binds_what_was_shown() {
         console.press("U");
         assert_eq!(console.commands(), []);
         let screen = console.screen();
-        assert!(screen.contains("The plan has changed"), "{screen}");
+        assert!(screen.contains("TOO LATE"), "{screen}");
     }
 }
 

@@ -101,7 +101,7 @@ fn incident_table(rows: &[IncidentRow], now: Time) -> Table {
             priority(row.severity),
             styled(row.phase.as_str(), phase),
             safe(row.entity.as_str()),
-            age(row.began, now),
+            age(row.began, row.resolved.unwrap_or(now)),
             row.owner.as_deref().map_or_else(dash, safe),
             suspect.unwrap_or_else(dash),
             plan.unwrap_or_else(dash),

@@ -10,7 +10,8 @@ use super::output::{
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
-    Hypothesis, Incident, IncidentId, PathNode, Similar, SuspectRole, Time, TimelineEntry, counted,
+    Hypothesis, Incident, IncidentId, PathNode, Phase, Similar, SuspectRole, Time, TimelineEntry,
+    counted,
 };
 
 /// Findings printed.
@@ -130,6 +131,22 @@ fn timeline(incident: &Incident, now: Time, all: bool) -> Vec<String> {
     lines
 }
 
+/// Its phase, and since when that is so: an incident that is over did not begin to be over when it began.
+fn stood(incident: &Incident, now: Time) -> String {
+    match (incident.phase, incident.mitigated, incident.resolved) {
+        (Phase::Resolved, _, Some(at)) => format!(
+            "resolved {} ({} ago, after {})",
+            clock(at, now),
+            age(at, now),
+            age(incident.began, at)
+        ),
+        (Phase::Mitigated, Some(at), _) => {
+            format!("mitigated since {} ({})", clock(at, now), age(at, now))
+        }
+        (phase, ..) => phase.as_str().to_owned(),
+    }
+}
+
 fn head(incident: &Incident, now: Time) -> String {
     let mut text = String::new();
     let title = styled(&safe(&incident.title), Style::Bold);
@@ -145,7 +162,7 @@ fn head(incident: &Incident, now: Time) -> String {
         &mut text,
         &format!(
             "{} · on {} · began {} ({} ago) · owner {owner}",
-            incident.phase.as_str(),
+            stood(incident, now),
             safe(incident.entity.as_str()),
             clock(incident.began, now),
             age(incident.began, now)

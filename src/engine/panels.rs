@@ -111,11 +111,17 @@ impl Engine {
         groups
     }
 
-    /// Exemplar traces of an incident, at most `limit`: those of its time before older ones.
-    pub fn traces(&self, id: IncidentId, limit: usize) -> Vec<TraceView> {
+    /// Exemplar traces of an incident, of one entity if given, at most `limit`: those of its time before
+    /// older ones.
+    pub fn traces(
+        &self,
+        id: IncidentId,
+        entity: Option<&EntityId>,
+        limit: usize,
+    ) -> Vec<TraceView> {
         let began = self.incident(id).map_or(Time::ZERO, |held| held.began);
         let mut seen = BTreeSet::new();
-        let entities = self.entities_of(id, None).into_iter();
+        let entities = self.entities_of(id, entity).into_iter();
         let mut found: Vec<_> = entities
             .flat_map(|ix| self.traces.exemplars(ix))
             .filter(|(trace, ..)| seen.insert(*trace))

@@ -72,6 +72,12 @@ pub struct IncidentRow {
     pub began: Time,
     /// When it last changed.
     pub updated: Time,
+    /// When its signals were back to normal, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mitigated: Option<Time>,
+    /// When it was resolved, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Time>,
     /// Who took it.
     pub owner: Option<String>,
     /// The first suspect and its confidence.
@@ -80,8 +86,14 @@ pub struct IncidentRow {
     pub entities: u32,
     /// Alerts ever attached.
     pub alerts: u32,
+    /// Alerts that fire now.
+    #[serde(default)]
+    pub alerts_firing: u32,
     /// Findings ever attached.
     pub findings: u32,
+    /// Findings that last now.
+    #[serde(default)]
+    pub findings_open: u32,
     /// The plan that matters most now, and its state in a word.
     pub plan: Option<(PlanId, Box<str>)>,
 }
@@ -94,6 +106,11 @@ impl IncidentRow {
             .then(other.severity.cmp(&self.severity))
             .then(other.began.cmp(&self.began))
             .then(other.id.cmp(&self.id))
+    }
+
+    /// How long it has lasted by `now`, in milliseconds; what is resolved lasts no longer.
+    pub fn lasted_ms(&self, now: Time) -> i64 {
+        self.resolved.unwrap_or(now).since(self.began)
     }
 }
 

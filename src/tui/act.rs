@@ -13,6 +13,7 @@ use super::explain;
 use super::field::Field;
 use super::lanes::{self, Jump};
 use super::link::Request;
+use super::node;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Approval, Back, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step,
@@ -30,11 +31,28 @@ pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) 
         state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
         return;
     }
+    if let Some(why) = hasty(state, action) {
+        state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
+        return;
+    }
     match action.row().scope {
         Scope::Move => go(state, action, effects),
         Scope::View => look(state, action, effects),
         Scope::Incident => on_incident(state, action, effects),
         Scope::Plan => on_plan(state, action),
+    }
+}
+
+/// Why a key cannot have meant what is under the cursor now; `None` when it can.
+fn hasty(state: &State, action: Action) -> Option<String> {
+    let on_marks = state.place.screen == Screen::Incidents && !state.list.marks.is_empty();
+    match (action, action.row().scope) {
+        // A stop is never too early, and what was marked is what was meant.
+        (Action::KillSwitch | Action::Silences, _) => None,
+        (_, Scope::Incident) if on_marks => None,
+        (_, Scope::Incident) => state.shifted(false),
+        (_, Scope::Plan) => state.shifted(true),
+        _ => None,
     }
 }
 
@@ -76,7 +94,9 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
         Action::Acknowledge if row.owner.as_ref() == Some(&view.actor.name) => {
             Some("it is yours already".to_owned())
         }
-        Action::Acknowledge | Action::Assign | Action::Resolve if row.phase == Phase::Resolved => {
+        Action::Acknowledge | Action::Assign | Action::Resolve | Action::Propose
+            if row.phase == Phase::Resolved =>
+        {
             Some("it is over; X reopens it".to_owned())
         }
         Action::Reopen if !matches!(row.phase, Phase::Resolved | Phase::Mitigated) => {
@@ -130,6 +150,9 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
     };
     let word = plan.state.as_str();
     match (action, &plan.state) {
+        (Action::Approve, PlanState::Proposed) if plan.expires <= state.engine_now() => {
+            Some(format!("{} has expired; p chooses a runbook", plan.id))
+        }
         (Action::Approve, PlanState::Proposed) => already_approved(state, plan),
         (Action::Approve, PlanState::Unknown { .. }) | (Action::Reject, PlanState::Proposed) => {
             None
@@ -232,6 +255,7 @@ fn enter(state: &mut State, effects: &mut Effects) {
             }
         }
         Screen::Incident(_) if state.place.tab == Tab::Actions => open_plan(state),
+        Screen::Incident(_) if state.place.tab == Tab::Path => node::narrow(state),
         Screen::Alerts => {
             let incident = explain::alert_here(state).and_then(|alert| alert.incident);
             match incident {
@@ -254,6 +278,14 @@ fn back(state: &mut State) {
     let is_part = lanes.range.is_some() || lanes.from.is_some() || lanes.along.is_some();
     if on_timeline && is_part {
         lanes::show_all(state);
+        return;
+    }
+    if state.narrowed().is_some() {
+        let alone = node::TABS.contains(&state.place.tab);
+        node::widen(state);
+        if alone {
+            state.place.go(state.place.screen, Tab::Path);
+        }
         return;
     }
     if std::mem::take(&mut state.whole) {
@@ -313,6 +345,8 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Bookmark => lanes::bookmark(state),
         Action::NextBookmark => lanes::next(state, lanes::Jump::Bookmark, true),
         Action::Follow => lanes::follow(state),
+        Action::Narrow => node::narrow(state),
+        Action::Links => node::links(state),
         Action::Compare | Action::Heatmap => meter(state, action),
         Action::Whole => state.whole = !state.whole,
         Action::Sort => {
@@ -417,7 +451,10 @@ fn freeze(state: &mut State) {
         Some(_) => None,
         None => feed.view.clone().map(Box::new),
     };
+    // What came meanwhile may have taken the row away.
+    let aim = state.aim();
     refresh(state);
+    state.note_shift(aim);
 }
 
 /// Opens what makes a silence, for the alert or the incident under the cursor.

@@ -60,6 +60,8 @@ pub enum Action {
     Bookmark,
     NextBookmark,
     Follow,
+    Narrow,
+    Links,
     Compare,
     Heatmap,
     Whole,
@@ -135,7 +137,7 @@ use Scope::{Incident, Move, Plan, View};
 
 /// Every action, in the order of the enum.
 #[rustfmt::skip]
-pub const ACTIONS: [ActionRow; 79] = [
+pub const ACTIONS: [ActionRow; 81] = [
     row(A::Down, "down", "move", "Next row", Move),
     row(A::Up, "up", "move", "Previous row", Move),
     row(A::Top, "top", "top", "First row", Move),
@@ -191,6 +193,8 @@ pub const ACTIONS: [ActionRow; 79] = [
     row(A::Bookmark, "bookmark", "bookmark", "Mark this entry of the timeline, or not", View),
     row(A::NextBookmark, "next-bookmark", "bookmark", "Next entry that you marked", View),
     row(A::Follow, "follow", "follow", "Next entry about this; on a trace, only it", View),
+    row(A::Narrow, "narrow", "its metrics", "Metrics, logs and traces of this node alone, or of all", View),
+    row(A::Links, "links", "links", "Pages about this node, to copy", View),
     row(A::Compare, "compare", "before", "Metrics beside an hour, a day, a week before", View),
     row(A::Heatmap, "heatmap", "heatmap", "How long requests took, as a heatmap", View),
     row(A::Whole, "whole", "whole", "This pane on the whole screen, or not", View),

@@ -309,7 +309,8 @@ impl App {
             if self.must_draw() {
                 self.draw(terminal)?;
             }
-            if self.take_news(terminal)? && self.must_draw() {
+            // What is in the state is drawn at once: left for later, the next key would have to carry it.
+            if self.take_news(terminal)? && self.urgency > Urgency::None {
                 self.draw(terminal)?;
             }
         }

@@ -100,6 +100,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             ..
         } => in_settle(state, *plan, guard, cursor, key, effects),
         Overlay::Entities(list) => then(list.key(state, key, effects)),
+        Overlay::Links(list) => then(list.key(state, key, effects)),
         Overlay::Runbooks {
             incident,
             field,
@@ -463,7 +464,9 @@ fn in_approval(
     effects: &mut Effects,
 ) -> Then {
     approval.told = "";
-    let typing = approval.wants_name() && approval.is_live();
+    let overtaken = state.overtaken(approval);
+    let is_live = approval.is_live() && overtaken.is_none();
+    let typing = approval.wants_name() && is_live;
     let is_text = key.typed().is_some() || key.code == KeyCode::Backspace;
     let says_yes = match approval.deed {
         Deed::Approve => Action::Approve,
@@ -487,7 +490,18 @@ fn in_approval(
     }
     match button(state, key, &mut approval.choice) {
         Button::Leave => Then::Close,
-        Button::Press if !approval.is_live() => Then::Close,
+        Button::Press if !is_live => {
+            if let Some(why) = overtaken {
+                state.tell(Role::Warn, &format!("Nothing was decided: {why}."));
+            }
+            Then::Close
+        }
+        // A yes on its way when the ground shifted must not close the dialog either: the next one would
+        // be about something else.
+        Button::Other if is_yes && overtaken.is_some() => {
+            approval.told = "Nothing was decided: read why below.";
+            Then::Stay
+        }
         Button::Press if !approval.guard.believes(state.now) => {
             approval.told = "Too quick: read it, then press again.";
             Then::Stay

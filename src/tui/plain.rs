@@ -182,7 +182,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
     }
     let phase = was.map_or(Phase::Open, |was| was.phase);
     if phase != row.phase {
-        let lasted = format::age(row.updated.since(row.began));
+        let lasted = format::age(row.lasted_ms(row.updated));
         lines.push(format!(
             "{id} {entity} {} after {lasted}",
             row.phase.as_str()
@@ -242,11 +242,15 @@ mod tests {
             title: "checkout: p99 4.2 s\u{1b}[2J".into(),
             began: Time::from_secs(0),
             updated: Time::from_secs(0),
+            mitigated: None,
+            resolved: None,
             owner: None,
             suspect: None,
             entities: 1,
             alerts: 0,
+            alerts_firing: 0,
             findings: 1,
+            findings_open: 1,
             plan: None,
         }
     }

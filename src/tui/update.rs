@@ -10,7 +10,8 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
 use super::route::Route;
-use super::state::{Overlay, Purpose, Screen, State, Step, Tab};
+use super::rows::Rows;
+use super::state::{Node, Overlay, Purpose, Screen, State, Step, Tab};
 use super::theme::Role;
 
 /// Rows a turn of the mouse wheel moves.
@@ -99,7 +100,11 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
             state.size = (columns, lines);
             effects.urgency = Urgency::Now;
         }
-        Event::Update(update) => take(state, update, &mut effects),
+        Event::Update(update) => {
+            let aim = state.aim();
+            take(state, update, &mut effects);
+            state.note_shift(aim);
+        }
         // Ages follow the engine's time, which comes with what is told. By itself only this moves.
         Event::Tick if state.feed.stale_ms(at).is_some() => effects.urgency = Urgency::Soon,
         Event::Tick => {}
@@ -139,6 +144,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             state.feed.lost = Some(SafeText::new(&why));
             state.details.reconnect();
             state.records.reconnect();
+            state.node.iter_mut().for_each(Node::reconnect);
             state.alerts.in_flight = false;
         }
         Update::Watch(message) => watch(state, message, effects),
@@ -147,15 +153,27 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             if state.details.get(detail.incident.id).is_none() {
                 effects.urgency = Urgency::Now;
             }
+            let rows = Rows::of(state, detail.incident.id);
             state.take_detail(detail);
+            rows.back_on(state);
+            state.renew_dialog();
         }
         Update::Panels {
             incident,
             entity,
             panels,
         } => {
-            let is_first = state.details.panels(incident).is_none();
-            let is_new = state.details.put_panels(incident, entity, panels);
+            let is_first = entity.is_some() || state.details.panels(incident).is_none();
+            let rows = Rows::of(state, incident);
+            let is_new = match &mut state.node {
+                Some(node) if node.is(incident, entity.as_ref()) => {
+                    node.put(panels);
+                    true
+                }
+                _ if entity.is_some() => false,
+                _ => state.details.put_panels(incident, panels),
+            };
+            rows.back_on(state);
             effects.urgency = match (is_first, is_new) {
                 (true, _) => Urgency::Now,
                 (false, true) => Urgency::Soon,
@@ -311,6 +329,19 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
         Request::Runbooks { .. } => {
             state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));
         }
+        Request::Panels {
+            incident,
+            entity: Some(entity),
+        } => {
+            let now = state.now;
+            if let Some(node) = state
+                .node
+                .as_mut()
+                .filter(|node| node.is(*incident, Some(entity)))
+            {
+                node.fail(why, now);
+            }
+        }
         _ => state.details.fail(request, why, state.now),
     }
 }
@@ -345,6 +376,12 @@ fn fetch(state: &mut State, effects: &mut Effects) {
         .into_iter()
         .any(|tab| tab.needs_panels() && state.shows(tab));
     let now = state.now;
+    // What nobody sees is not asked for: of one node, or of all, never both.
+    let alone = panels && state.narrowed().is_some();
+    if let Some(node) = state.node.as_mut().filter(|_| alone) {
+        effects.requests.extend(node.wanted(lasting, now));
+    }
+    let panels = panels && !alone;
     let wanted = state.details.wanted(id, revision, panels, lasting, now);
     effects.requests.extend(wanted);
     effects.requests.extend(state.recorded_wanted(id));

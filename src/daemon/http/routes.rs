@@ -253,7 +253,7 @@ async fn panels(
         Some(Panels {
             charts: engine.charts(id, entity, CHARTS_MAX),
             logs: engine.logs(id, entity, LOG_GROUPS_MAX),
-            traces: engine.traces(id, TRACES_MAX),
+            traces: engine.traces(id, entity, TRACES_MAX),
         })
     });
     panels.await?.map(Json).ok_or_else(|| no_incident(id))

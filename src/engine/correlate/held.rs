@@ -444,6 +444,8 @@ impl Held {
             title: incident.title.clone(),
             began: incident.began,
             updated: incident.updated,
+            mitigated: incident.mitigated,
+            resolved: incident.resolved,
             owner: incident.owner.clone(),
             suspect: incident
                 .diagnosis
@@ -452,7 +454,9 @@ impl Held {
                 .map(|first| (first.suspect.clone(), first.confidence)),
             entities: incident.impact.entities,
             alerts: incident.impact.alerts_total,
+            alerts_firing: incident.impact.alerts_firing,
             findings: incident.impact.findings_total,
+            findings_open: incident.impact.findings_open,
             plan: self.plan.clone(),
         }
     }

@@ -8,7 +8,9 @@ use crate::engine::diagnose::words;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
 use crate::engine::topology::Topology;
-use crate::model::{EntityId, Finding, Health, MetricRole, PathEdge, PathNode, Severity};
+use crate::model::{
+    Check, Direction, EntityId, Finding, Health, MetricRole, PathEdge, PathNode, Severity,
+};
 
 /// Nodes drawn on a path; the rest is counted in the impact.
 const PATH_NODES_MAX: usize = 24;
@@ -83,6 +85,8 @@ fn below(top: EntityIx, members: &BTreeSet<EntityIx>, topology: &Topology) -> us
     seen.len()
 }
 
+/// Stands before a sentence that was true then.
+const OVER: &str = "over: ";
 /// Trouble that is an error elsewhere is critical in this tier of the catalogue.
 const TIER_CRITICAL: u8 = 1;
 
@@ -119,7 +123,8 @@ pub fn severity(
     (worst.max(held.incident.severity), None)
 }
 
-/// One line: the worst symptom, and where.
+/// One line: the worst symptom, and where. Values are those of the worst moment and are called so; what is
+/// over never reads as if it went on.
 pub fn title(held: &Held, target: EntityIx, sight: &Sight<'_>, alert: Option<&str>) -> Box<str> {
     let id = sight.entities.id(target);
     let symptom = worst_symptom(held, id).or_else(|| {
@@ -133,14 +138,10 @@ pub fn title(held: &Held, target: EntityIx, sight: &Sight<'_>, alert: Option<&st
         finding.callee.as_ref().unwrap_or(&finding.entity)
     });
     match (symptom, alert) {
-        (Some(finding), _) if finding.check.is_metric() => format!(
-            "{}: {} {}, expected {}",
-            place.name(),
-            explain::subject(&finding.subject),
-            words::value(finding.seen, finding.unit),
-            explain::band(finding.expected, finding.unit)
-        ),
-        (Some(finding), _) => format!("{}: {}", place.name(), finding.text),
+        (Some(finding), _) => format!("{}: {}", place.name(), told(finding)),
+        (None, Some(alert)) if held.incident.impact.alerts_firing == 0 => {
+            format!("{}: {OVER}{alert}", id.name())
+        }
         (None, Some(alert)) => format!("{}: {alert}", id.name()),
         (None, None) => format!("{} is sick", id.name()),
     }
@@ -153,6 +154,34 @@ fn worst_symptom<'a>(held: &'a Held, id: &EntityId) -> Option<&'a Finding> {
         .iter()
         .filter(|finding| finding.entity == *id && finding.role != MetricRole::Traffic)
         .max_by(|a, b| rank(a).cmp(&rank(b)))
+}
+
+/// A finding as part of a title.
+fn told(finding: &Finding) -> String {
+    if finding.check.is_metric() {
+        return format!(
+            "{} {} {}, expected {}",
+            explain::subject(&finding.subject),
+            extreme(finding),
+            words::value(finding.seen, finding.unit),
+            explain::band(finding.expected, finding.unit)
+        );
+    }
+    let over = if finding.is_open() { "" } else { OVER };
+    format!("{over}{}", finding.text)
+}
+
+/// What the value at the worst point of a finding is to one who reads it now or later.
+fn extreme(finding: &Finding) -> &'static str {
+    let lasts = finding.is_open();
+    match (finding.check, finding.direction) {
+        (Check::FlatLine, _) if lasts => "stuck at",
+        (Check::FlatLine, _) => "was stuck at",
+        (_, Direction::Up) if lasts => "peak",
+        (_, Direction::Up) => "peaked at",
+        (_, Direction::Down) if lasts => "low",
+        (_, Direction::Down) => "fell to",
+    }
 }
 
 /// What users notice first, then what stands out most.
@@ -273,10 +302,12 @@ fn way_up(from: EntityIx, to: EntityIx, topology: &Topology) -> Vec<EntityIx> {
 
 #[cfg(test)]
 mod tests {
+    use super::told;
     use crate::config::{DeclaredEntity, EngineConfig};
     use crate::engine::Engine;
     use crate::model::{
-        Alert, Batch, Fingerprint, Input, Labels, Severity, Signal, SourceId, Stamped, Time,
+        Alert, Band, Batch, Check, Direction, EntityId, EntityKind, Finding, FindingId,
+        Fingerprint, Input, Labels, MetricRole, Severity, Signal, SourceId, Stamped, Time, Unit,
     };
 
     /// What an alert of this severity on `pay` becomes, and whether the timeline says why.
@@ -316,6 +347,62 @@ mod tests {
         let says = told.filter(|entry| entry.text.contains("tier 1")).count();
         assert!(says <= 1, "told once");
         (row.severity, says == 1)
+    }
+
+    #[test]
+    fn a_title_says_of_when_its_value_is() {
+        let up = Finding {
+            id: FindingId(1),
+            entity: EntityId::new(EntityKind::Service, "pay"),
+            callee: None,
+            check: Check::LevelShift,
+            series: None,
+            subject: "http_request_errors_total".into(),
+            role: MetricRole::Errors,
+            unit: Unit::PerSecond,
+            since: Time::ZERO,
+            last_seen: Time::ZERO,
+            ended: None,
+            expected: Band {
+                low: 0.0,
+                high: 2.0,
+            },
+            seen: 8.0,
+            direction: Direction::Up,
+            score: 9.0,
+            pages: true,
+            text: "3 lines a minute".into(),
+            explain: None,
+            accepted: None,
+        };
+        let cases = [
+            (Check::LevelShift, Direction::Up, ["peak", "peaked at"]),
+            (Check::LevelShift, Direction::Down, ["low", "fell to"]),
+            (
+                Check::FlatLine,
+                Direction::Down,
+                ["stuck at", "was stuck at"],
+            ),
+        ];
+        for (check, direction, words) in cases {
+            for (ended, word) in [None, Some(Time::ZERO)].into_iter().zip(words) {
+                let finding = Finding {
+                    check,
+                    direction,
+                    ended,
+                    ..up.clone()
+                };
+                let expected = format!("http request errors {word} 8/s, expected 0–2/s");
+                assert_eq!(told(&finding), expected);
+            }
+        }
+        let burst = Finding {
+            check: Check::LogBurst,
+            ..up
+        };
+        assert_eq!(told(&burst), "3 lines a minute");
+        let ended = Some(Time::ZERO);
+        assert_eq!(told(&Finding { ended, ..burst }), "over: 3 lines a minute");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use super::case::{LogChange, LogSign, Loss, Onset, Shift};
 use super::deviation::{BadSide, Column};
-use crate::model::{Change, Time, Unit};
+use crate::engine::logs::VarType;
+use crate::model::{Change, LogLevel, Time, Unit};
 
 /// Characters of a log template that are quoted.
 const TEMPLATE_CHARS_MAX: usize = 72;
@@ -164,7 +165,7 @@ pub fn loss(loss: &Loss) -> String {
     format!("{} gone since {}", clipped(&loss.what), clock(loss.at))
 }
 
-/// `new error line, 42 times since 12:02: "connection refused by <*>"`.
+/// `new error line, 42 times since 12:02: "connection refused by …"`.
 pub fn log(sign: &LogSign) -> String {
     let error = if sign.error { "error line" } else { "log line" };
     let mut text = match sign.change {
@@ -173,7 +174,7 @@ pub fn log(sign: &LogSign) -> String {
         LogChange::Gone => format!("usual {error} missing, {} left", sign.count),
     };
     push_since(&mut text, sign.since);
-    let _ = write!(text, ": \"{}\"", clipped(&sign.template));
+    let _ = write!(text, ": \"{}\"", in_plain(&sign.template));
     text
 }
 
@@ -197,6 +198,50 @@ fn push_since(text: &mut String, since: Option<Time>) {
     }
 }
 
+/// What a line of this level is called.
+pub const fn line_of(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Fatal => "fatal line",
+        LogLevel::Error => "error line",
+        LogLevel::Warn => "warning",
+        _ => "log line",
+    }
+}
+
+/// A log template as people quote a line: `…` for what differs from line to line, whatever its type, and
+/// for what is too long.
+pub fn in_plain(template: &str) -> String {
+    const GAP: char = '…';
+    let mut plain = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(from) = rest.find('<') {
+        let (before, after) = rest.split_at(from);
+        let end = after.find('>').filter(|end| is_variable(&after[1..*end]));
+        plain.push_str(before);
+        let Some(end) = end else {
+            plain.push('<');
+            rest = &after[1..];
+            continue;
+        };
+        // Two that differ side by side are one to a reader.
+        if !plain.trim_end().ends_with(GAP) {
+            plain.push(GAP);
+        } else if plain.ends_with(' ') {
+            plain.pop();
+        }
+        rest = &after[end + 1..];
+    }
+    plain.push_str(rest);
+    clipped(plain.trim())
+}
+
+/// Whether this is what the template miner writes for a part that varies.
+fn is_variable(word: &str) -> bool {
+    VarType::ALL
+        .iter()
+        .any(|of| of.placeholder()[1..].strip_suffix('>') == Some(word))
+}
+
 /// The first characters of untrusted text, with an ellipsis when cut.
 pub fn clipped(text: &str) -> String {
     let mut out: String = text.chars().take(TEMPLATE_CHARS_MAX).collect();
@@ -209,6 +254,27 @@ pub fn clipped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn templates_are_quoted_in_plain_words() {
+        let long = "a".repeat(100);
+        let cut = format!("{}…", "a".repeat(TEMPLATE_CHARS_MAX));
+        let cases = [
+            ("connection refused by <ip>", "connection refused by …"),
+            (
+                "panic: <*> discount for order <number>",
+                "panic: … discount for order …",
+            ),
+            ("list <*> <*> <number> done", "list … done"),
+            ("a < b and <b>bold</b>", "a < b and <b>bold</b>"),
+            ("<*>", "…"),
+            ("", ""),
+            (long.as_str(), cut.as_str()),
+        ];
+        for (template, plain) in cases {
+            assert_eq!(in_plain(template), plain, "{template}");
+        }
+    }
 
     #[test]
     fn values_read_like_prose() {

@@ -394,8 +394,9 @@ impl EntityLogs {
         let elsewhere = if sighting.known_elsewhere { 1.0 } else { 0.0 };
         let hours = sighting.at.since(self.first_seen) as f64 / 3_600_000.0;
         let text = format!(
-            "new: {}; never in {} lines over {hours:.1} h",
-            sighting.rendered,
+            "new {} \"{}\", never in {} lines over {hours:.1} h",
+            words::line_of(sighting.level),
+            words::in_plain(sighting.rendered),
             self.lines - 1
         );
         let finding = LogFinding {
@@ -578,7 +579,7 @@ impl Verdict {
         subject: Box<str>,
     ) -> LogFinding {
         let about = if template.is_some() {
-            format!("{}: {subject}", self.text)
+            format!("{}: \"{}\"", self.text, words::in_plain(&subject))
         } else {
             self.text
         };

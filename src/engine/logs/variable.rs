@@ -45,6 +45,26 @@ pub enum VarType {
 }
 
 impl VarType {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Any,
+        Self::Number,
+        Self::Size,
+        Self::Duration,
+        Self::Percent,
+        Self::Time,
+        Self::Ip,
+        Self::Host,
+        Self::Path,
+        Self::Url,
+        Self::Email,
+        Self::Uuid,
+        Self::Hex,
+        Self::Id,
+        Self::Text,
+        Self::Secret,
+    ];
+
     /// How the variable is written in a template.
     pub const fn placeholder(self) -> &'static str {
         match self {

@@ -49,6 +49,11 @@ impl Cursor {
         }
     }
 
+    /// Whether it stays on the last row while rows are added.
+    pub fn follows_end(&self) -> bool {
+        self.follows_end
+    }
+
     /// Puts it on a row.
     pub fn set(&mut self, at: usize) {
         self.at = at;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{IncidentDetail, Panels};
-use crate::model::{EntityId, Finding, FindingId, IncidentId, Plan, PlanId, Time};
+use crate::model::{Finding, FindingId, IncidentId, Plan, PlanId, Time};
 use crate::tui::link::Request;
 
 /// Incidents kept in detail; the one looked at longest ago makes room.
@@ -29,7 +29,6 @@ pub struct Details {
 struct Held {
     detail: Option<Box<IncidentDetail>>,
     panels: Option<Box<Panels>>,
-    panels_of: Option<EntityId>,
     panels_revision: u64,
     looked_at: Time,
     detail_due: Due,
@@ -123,18 +122,12 @@ impl Details {
     }
 
     /// Takes an answer; `true` when it says anything new.
-    pub fn put_panels(
-        &mut self,
-        id: IncidentId,
-        entity: Option<EntityId>,
-        panels: Box<Panels>,
-    ) -> bool {
+    pub fn put_panels(&mut self, id: IncidentId, panels: Box<Panels>) -> bool {
         let held = self.held.entry(id).or_default();
         held.panels_due.in_flight = false;
-        if held.panels_of == entity && held.panels.as_ref() == Some(&panels) {
+        if held.panels.as_ref() == Some(&panels) {
             return false;
         }
-        held.panels_of = entity;
         held.panels = Some(panels);
         self.fresh = true;
         true

@@ -2,10 +2,13 @@
 //!
 //! No I/O and no clock here; the time comes with each event.
 
+mod aim;
 mod cursor;
 mod details;
 mod list;
+mod node;
 mod overlay;
+mod overtaken;
 mod plans;
 mod records;
 mod travel;
@@ -26,15 +29,17 @@ use super::paint::Look;
 use super::session::{Bookmarks, Session};
 use super::theme::Role;
 
+pub use aim::Shift;
 pub use cursor::{Cursor, Step};
 pub use details::Details;
 pub use list::{List, Sort};
+pub use node::Node;
 pub use overlay::{
     Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
 pub use plans::{
-    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, last_told,
-    to_undo,
+    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
+    verified_at,
 };
 pub use records::{Back, Metering, Purpose, Records};
 pub use travel::{STEP_MS, Travel};
@@ -198,6 +203,8 @@ pub struct State {
     pub travel: Option<Travel>,
     /// What is shown of the timeline, and entries marked on it.
     pub lanes: Lanes,
+    /// The one node whose metrics, logs and traces are shown, if not all of an incident's.
+    pub node: Option<Node>,
     /// How the metrics pane shows what it shows.
     pub metering: Metering,
     /// What the flight recorder told.
@@ -210,6 +217,8 @@ pub struct State {
     pub runbooks: Option<(IncidentId, Vec<RunbookRow>)>,
     /// What has the keys, if not the screen.
     pub overlay: Option<Overlay>,
+    /// When the world last changed what keys act on.
+    pub shift: Option<Shift>,
     /// A line for the operator.
     pub notice: Option<Notice>,
     /// Keys of an unfinished sequence.
@@ -370,12 +379,14 @@ impl State {
             sources: Cursor::default(),
             travel: None,
             lanes: Lanes::default(),
+            node: None,
             metering: Metering::default(),
             records: Records::default(),
             whole: false,
             opinions: BTreeMap::new(),
             runbooks: None,
             overlay: None,
+            shift: None,
             notice: None,
             pending: Vec::new(),
             keymap,
@@ -493,7 +504,10 @@ impl State {
         let id = self.looked_at()?;
         match self.travelled(id) {
             Some(travel) => travel.panels(),
-            None => self.details.panels(id),
+            None => match self.narrowed() {
+                Some(node) => node.panels.as_deref(),
+                None => self.details.panels(id),
+            },
         }
     }
 
@@ -581,7 +595,7 @@ impl State {
         let looked_at = self.looked_at();
         if looked_at.is_some() && looked_at != self.cursors_of {
             self.cursors = cursors();
-            self.cursors_of = looked_at;
+            (self.cursors_of, self.node) = (looked_at, None);
             (self.lanes.range, self.lanes.from, self.lanes.along) = (None, None, None);
         }
     }

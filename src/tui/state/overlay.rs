@@ -10,6 +10,7 @@ use super::cursor::Cursor;
 use crate::tui::desk::Desk;
 use crate::tui::entities::Entities;
 use crate::tui::field::Field;
+use crate::tui::node::Links;
 use crate::tui::paint::Row;
 use crate::tui::silence::{SilenceDialog, Silences};
 use crate::tui::theme::Theme;
@@ -101,6 +102,8 @@ pub enum Overlay {
     Desk(Desk),
     /// Choosing among the entities of an incident.
     Entities(Entities),
+    /// Choosing a page about a node.
+    Links(Links),
     /// Choosing a runbook to render.
     Runbooks {
         /// For which incident.

@@ -2,7 +2,7 @@
 //! what of one can be taken back. It never decides: the engine has the last word.
 
 use crate::api::IncidentDetail;
-use crate::model::{Check, Outcome, Phase, Plan, PlanState, RunPhase, Time, TimelineEntry};
+use crate::model::{Check, Lane, Outcome, Phase, Plan, PlanState, RunPhase, Time, TimelineEntry};
 use crate::tui::theme::Role;
 
 /// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
@@ -47,19 +47,34 @@ pub fn by_urgency(detail: &IncidentDetail) -> Vec<&Plan> {
 /// The plan that was tried last and worked, as long as what it had to heal is calm.
 pub fn healed_by(detail: &IncidentDetail) -> Option<&Plan> {
     let last = last_tried(&detail.plans)?;
-    (last.state == PlanState::Succeeded && !hurts(detail, last)).then_some(last)
+    let calm = !hurts_since(detail, last, answers_since(detail, last));
+    (last.state == PlanState::Succeeded && calm).then_some(last)
 }
 
 /// The last that the timeline tells of a plan.
 pub fn last_told<'a>(timeline: &'a [TimelineEntry], plan: &Plan) -> Option<&'a TimelineEntry> {
+    timeline.iter().rev().find(|entry| names(entry, plan))
+}
+
+/// When a plan that worked was seen to have, as long as the timeline tells of it. What people wrote of
+/// it since is no news of it.
+pub fn verified_at(timeline: &[TimelineEntry], plan: &Plan) -> Option<Time> {
+    let is_told = |entry: &&TimelineEntry| entry.lane == Lane::Automation && names(entry, plan);
+    timeline.iter().rev().find(is_told).map(|entry| entry.at)
+}
+
+fn names(entry: &TimelineEntry, plan: &Plan) -> bool {
     let name = plan.id.to_string();
-    timeline.iter().rev().find(|entry| {
-        let mut after = entry.text.match_indices(&name);
-        after.any(|(at, name)| {
-            let rest = entry.text[at + name.len()..].chars().next();
-            !rest.is_some_and(|c| c.is_ascii_digit())
-        })
+    let mut after = entry.text.match_indices(&name);
+    after.any(|(at, name)| {
+        let rest = entry.text[at + name.len()..].chars().next();
+        !rest.is_some_and(|c| c.is_ascii_digit())
     })
+}
+
+/// From when on a plan that worked answers for what is abnormal.
+fn answers_since(detail: &IncidentDetail, plan: &Plan) -> Option<Time> {
+    verified_at(&detail.incident.timeline, plan).or_else(|| approved(plan))
 }
 
 /// The plan that was tried last and did not help, until another one does.
@@ -178,11 +193,13 @@ fn approved(plan: &Plan) -> Option<Time> {
 /// or what it is for hurts.
 fn is_offered(detail: &IncidentDetail, healer: &Plan, plan: &Plan) -> bool {
     let chosen_since = plan.is_chosen() && Some(plan.created) > approved(healer);
-    chosen_since || hurts(detail, plan)
+    chosen_since || hurts_since(detail, plan, answers_since(detail, healer))
 }
 
-/// Whether what a plan is to heal is known to hurt now, as the engine judges a plan under verification.
-fn hurts(detail: &IncidentDetail, plan: &Plan) -> bool {
+/// Whether what a plan is to heal hurt after `since`. A finding is not over the moment its signal is
+/// normal again: what was last abnormal before a plan was verified is what the plan mended, and to
+/// offer another plan for it would be to offer one too many.
+fn hurts_since(detail: &IncidentDetail, plan: &Plan, since: Option<Time>) -> bool {
     let incident = &detail.incident;
     if matches!(incident.phase, Phase::Mitigated | Phase::Resolved) {
         return false;
@@ -192,6 +209,7 @@ fn hurts(detail: &IncidentDetail, plan: &Plan) -> bool {
         finding.entity == plan.verify.watch
             && finding.pages
             && finding.is_open()
+            && since.is_none_or(|since| finding.last_seen > since)
             && finding.check != Check::NewTemplate
     })
 }

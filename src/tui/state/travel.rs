@@ -247,7 +247,11 @@ fn row_at(row: &IncidentRow, then: &IncidentDetail) -> IncidentRow {
         suspect: first.map(|h| (h.suspect.clone(), h.confidence)),
         entities: incident.impact.entities,
         alerts: incident.impact.alerts_total,
+        alerts_firing: incident.impact.alerts_firing,
         findings: incident.impact.findings_total,
+        findings_open: incident.impact.findings_open,
+        mitigated: incident.mitigated,
+        resolved: incident.resolved,
         ..row.clone()
     }
 }

@@ -20,6 +20,10 @@ use super::headline::{expiry, risk};
 /// Hex digits of the digest shown; the whole is bound.
 const DIGEST_SHOWN: usize = 12;
 
+/// Stands before why a dialog is dead, and the most lines that takes.
+const WHY_NOT: &str = " TOO LATE ";
+const WHY_NOT_ROWS_MAX: usize = 3;
+
 /// Earlier runs shown, the newest.
 const BEFORE_SHOWN_MAX: usize = 3;
 /// Sentences of evidence shown, for and against each.
@@ -32,7 +36,8 @@ const LEAD_MIN: f32 = 0.5;
 /// Draws the dialog.
 pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     let plan = &dialog.plan;
-    let live = dialog.is_live();
+    let overtaken = state.overtaken(dialog);
+    let live = dialog.is_live() && overtaken.is_none();
     let verb = match dialog.deed {
         _ if !live => "Read",
         Deed::Approve => "Approve",
@@ -44,7 +49,12 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         Deed::Approve => text(state, plan, width),
         Deed::RollBack => undo_text(state, dialog, width),
     };
-    let fixed = if dialog.wants_name() && live { 3 } else { 2 };
+    let overtaken = overtaken.map(|why| why_not(&why, width));
+    let fixed = match &overtaken {
+        Some(lines) => lines.len() + 2,
+        None if dialog.wants_name() && live => 3,
+        None => 2,
+    };
     let mut inner = boxed(canvas, &title, (body.len() + fixed) as u16);
     let height = inner.height();
     let shown = height.saturating_sub(fixed);
@@ -59,6 +69,16 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     }
     more_below(&mut part, window.end, body.len());
     inner.row(shown, &Row::new().put(Role::Warn, dialog.told));
+    if let Some(lines) = overtaken {
+        for (y, line) in lines.iter().enumerate() {
+            inner.row(shown + 1 + y, line);
+        }
+        let row = Row::new().put(
+            Role::Muted,
+            " Nothing can be decided here any more. Esc leaves.",
+        );
+        return inner.row(height.saturating_sub(1), &row);
+    }
     if !live {
         let row = Row::new()
             .put(Role::Body, " It is ")
@@ -91,6 +111,22 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         height.saturating_sub(1),
         &row.put(Role::Body, "   ").join(how(state, dialog)),
     );
+}
+
+/// Why nothing can be decided any more, where the buttons were.
+fn why_not(why: &str, width: usize) -> Vec<Row> {
+    let lines = wrap(&SafeText::new(why), width.saturating_sub(WHY_NOT.len() + 1));
+    let lines = lines.into_iter().take(WHY_NOT_ROWS_MAX).enumerate();
+    lines
+        .map(|(at, line)| {
+            let lead = if at == 0 { WHY_NOT } else { "" };
+            Row::new()
+                .put(Role::Body, " ")
+                .column(Role::Danger, lead, WHY_NOT.len())
+                .put(Role::Body, " ")
+                .put(Role::Warn, line)
+        })
+        .collect()
 }
 
 /// Which key says yes: the one that opened the dialog, unless it would be a letter of the name typed.

@@ -3,13 +3,13 @@
 use ratatui::layout::Rect;
 
 use crate::api::View;
-use crate::model::{Mode, PlanState, SourceHealth, Time};
+use crate::model::{Mode, Phase, PlanState, SourceHealth, Time};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Layout, Overlay, Screen, State, Tab};
+use crate::tui::state::{Layout, Overlay, Screen, State, Tab, healed_by};
 use crate::tui::theme::Role;
 
 /// Lines of the longest notice.
@@ -207,10 +207,17 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     let mut row = Row::new();
     // A key that would only say why it is dead is not what matters; pressed, it says so.
     let live = |action: &&Action| act::seems_inert(state, **action).is_none();
+    let chosen = state.chosen().and_then(|id| state.headline_row(id));
+    let hurts = chosen.is_some_and(|row| matches!(row.phase, Phase::Open | Phase::Acknowledged));
+    let marks = state.place.screen == Screen::Incidents && !state.list.marks.is_empty();
     let plans = state.plan().is_some_and(|plan| !plan.state.is_final());
+    let healed = state
+        .detail()
+        .is_some_and(|detail| healed_by(detail).is_some());
     let on_row = state.chosen().is_some() || state.place.screen == Screen::Alerts;
     let wanted = |action: &&Action| match action {
-        Action::Propose => !plans,
+        Action::Acknowledge => hurts || marks,
+        Action::Propose => hurts && !plans && !healed,
         Action::Open | Action::Why => on_row,
         Action::Sources => !on_row,
         Action::Whole => matches!(state.layout(), Layout::Dual | Layout::Triple),
@@ -342,7 +349,19 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Back,
             Action::Help,
         ],
-        (Screen::Incident(_), Tab::Path | Tab::Metrics) => &[
+        (Screen::Incident(_), Tab::Path) => &[
+            Action::Approve,
+            Action::Narrow,
+            Action::Propose,
+            Action::Acknowledge,
+            Action::Why,
+            Action::Links,
+            Action::Whole,
+            Action::Note,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Incident(_), Tab::Metrics) => &[
             Action::Approve,
             Action::Propose,
             Action::Acknowledge,

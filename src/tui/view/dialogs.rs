@@ -100,6 +100,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
         Overlay::Silences(list) => list.draw(state, canvas),
         Overlay::Desk(desk) => desk.draw(state, canvas),
         Overlay::Entities(list) => list.draw(canvas),
+        Overlay::Links(list) => list.draw(canvas),
         Overlay::Runbooks {
             incident,
             field,

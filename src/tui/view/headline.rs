@@ -3,16 +3,14 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{
-    Incident, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time,
-};
+use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Ending, State, did_not_help, ending, headline, healed_by, last_told};
+use crate::tui::state::{Ending, State, did_not_help, ending, headline, healed_by, verified_at};
 use crate::tui::theme::Role;
 
 /// Lines taken without what was tried in vain, and the most that takes.
@@ -120,7 +118,6 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     } else {
         row.phase.as_str()
     };
-    let now = state.engine_now();
     let mut line = Row::new()
         .put(Role::Body, " ")
         .put(Role::Title, row.id.to_string())
@@ -133,25 +130,60 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
         .put(Role::Title, &row.entity)
         .put(Role::Body, "  ")
         .put(phase_role, phase)
-        .put(Role::Body, "  since ")
-        .put(Role::Body, state.clock.minute(row.began))
-        .put(
-            Role::Body,
-            format!(" ({})", format::age(now.since(row.began))),
-        );
+        .put(Role::Body, stood(state, row));
     line.push(Role::Muted, "  owner ");
     match &row.owner {
         Some(owner) => line.push(Role::Person, owner.clone()),
         None => line.push(Role::Warn, "nobody"),
     }
     let reach = [
+        began(state, row),
         format!("  entities {}", row.entities),
-        format!("  alerts {}", row.alerts),
-        format!("  findings {}", row.findings),
+        of_them(row.alerts, row.alerts_firing, "alert", "firing"),
+        of_them(row.findings, row.findings_open, "finding", "open"),
     ];
     reach.into_iter().fold(line, |line, words| {
         line.join_if_fits(Row::new().put(Role::Muted, words), width)
     })
+}
+
+/// Since when its phase is what it is, and how long that is; what is over says how long it was.
+fn stood(state: &State, row: &IncidentRow) -> String {
+    let now = state.engine_now();
+    let since = |at| (state.clock.minute(at), format::age(now.since(at)));
+    match (row.phase, row.mitigated, row.resolved) {
+        (Phase::Resolved, _, Some(at)) => {
+            let ((at, ago), lasted) = (since(at), format::age(row.lasted_ms(now)));
+            format!("  at {at} ({ago} ago) after {lasted}")
+        }
+        (Phase::Mitigated, Some(at), _) => {
+            let (at, age) = since(at);
+            format!("  since {at} ({age})")
+        }
+        _ => {
+            let (at, age) = since(row.began);
+            format!("  since {at} ({age})")
+        }
+    }
+}
+
+/// When it began, where that does not stand beside its phase.
+fn began(state: &State, row: &IncidentRow) -> String {
+    match row.phase {
+        Phase::Open | Phase::Acknowledged => String::new(),
+        Phase::Mitigated | Phase::Resolved => format!("  began {}", state.clock.minute(row.began)),
+    }
+}
+
+/// `13 alerts, none firing`: how many there ever were, and how many of them are so now.
+fn of_them(total: u32, now: u32, noun: &'static str, so: &str) -> String {
+    let total_words = format::counted(total.into(), noun, &format!("{noun}s"));
+    match now {
+        _ if total == 0 => String::new(),
+        0 => format!("  {total_words}, none {so}"),
+        now if now >= total => format!("  {total_words} {so}"),
+        now => format!("  {total_words}, {now} {so}"),
+    }
 }
 
 /// The title without the name of the entity, which stands beside it already.
@@ -244,20 +276,30 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     match &plan.state {
         PlanState::Proposed => {
             // The key acts on the plan under the cursor, which may be another.
-            let acts = !reads && state.plan().is_none_or(|acted| acted.id == plan.id);
+            let is_over = plan.expires <= state.engine_now();
+            let acted = state.plan().is_none_or(|acted| acted.id == plan.id);
+            let acts = !reads && acted && !is_over;
             let line = if acts {
                 key(state, line, Action::Approve, "approves ")
             } else {
                 line
             };
-            let line = line
-                .put(Role::Title, plan.id.to_string())
-                .put(Role::Body, if acts { ": " } else { " waits: " });
+            let line = line.put(Role::Title, plan.id.to_string()).put(
+                Role::Body,
+                match (acts, is_over) {
+                    (true, _) => ": ",
+                    (false, true) => " has expired: ",
+                    (false, false) => " waits: ",
+                },
+            );
             // The risk is never what is cut.
             let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
             let room = width.saturating_sub(line.width() + risk.width());
             let title = Row::new().put(Role::Title, plan.title.to_string());
-            let expiry = Row::new().put(Role::Muted, expiry(plan, state.engine_now()));
+            let expiry = match is_over {
+                true => Row::new(),
+                false => Row::new().put(Role::Muted, expiry(plan, state.engine_now())),
+            };
             line.join(title.fit(room))
                 .join(risk)
                 .join_if_fits(expiry, width)
@@ -271,17 +313,20 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         PlanState::Succeeded => {
             let is_open = matches!(row.phase, Phase::Open | Phase::Acknowledged);
             let calm = healed_by(detail).is_some();
-            let lasts = still_lasts(detail);
-            let line = if calm && is_open && !lasts.is_empty() {
-                line.put(Role::Warn, format!("watch: {lasts}"))
-            } else if calm && is_open {
-                line.put(Role::Ok, awaited(state, &detail.incident))
+            let line = if calm && is_open {
+                line.put(Role::Ok, format!("wait: {}", awaited(state, detail)))
             } else if reads {
                 nobody_asks(state, row, line)
             } else {
                 without_plan(state, row, line, true)
             };
-            line.join(last(state, calm, plan))
+            let title = Row::new()
+                .put(Role::Muted, ": ")
+                .put(Role::Title, plan.title.to_string());
+            let [long, short] = last(state, calm, detail, plan);
+            let fits = line.width() + long.width() <= width;
+            line.join(if fits { long } else { short })
+                .join_if_fits(title, width)
         }
         _ if plan.state.is_final() && reads => nobody_asks(state, row, line),
         _ if plan.state.is_final() => without_plan(state, row, line, true),
@@ -317,51 +362,68 @@ fn still_lasts(detail: &IncidentDetail) -> String {
 
 /// What ends an incident in which nothing hurts any more. An open incident beside a plan that worked
 /// looks like a contradiction unless it is said what it waits for.
-fn awaited(state: &State, incident: &Incident) -> String {
+fn awaited(state: &State, detail: &IncidentDetail) -> String {
+    let incident = &detail.incident;
     let quiet_ms = state.feed.shown().map_or(0, |view| view.closes_after_s);
     let quiet_ms = i64::from(quiet_ms) * 1_000;
+    let quiet = match quiet_ms {
+        0 => "it stays quiet".to_owned(),
+        ms => format!("quiet for {}", format::duration(ms)),
+    };
     match (incident.phase, incident.mitigated) {
         (Phase::Resolved, _) => "it is over".to_owned(),
-        (_, _) if quiet_ms == 0 => "closes once it stays quiet".to_owned(),
-        (Phase::Mitigated, Some(at)) => {
+        (Phase::Mitigated, Some(at)) if quiet_ms > 0 => {
             let at = state.clock.minute(at.plus_ms(quiet_ms));
-            format!("closes at {at} if it stays quiet")
+            format!("closes at {at} if quiet")
         }
-        _ => format!("closes when quiet for {}", format::duration(quiet_ms)),
+        _ => match still_lasts(detail) {
+            lasts if lasts.is_empty() => format!("closes when {quiet}"),
+            lasts if quiet_ms == 0 => format!("{lasts}, then quiet"),
+            lasts => {
+                let quiet = format::duration(quiet_ms);
+                format!("{lasts}, then {quiet} of quiet")
+            }
+        },
     }
 }
 
 /// When a plan was seen to have worked, and what its incident still waits for.
 pub(super) fn verified(state: &State, detail: &IncidentDetail, plan: &Plan) -> String {
-    let lasts = still_lasts(detail);
-    let rest = if lasts.is_empty() {
-        awaited(state, &detail.incident)
-    } else {
-        lasts
-    };
-    format!("{}; the incident: {rest}", verified_at(state, detail, plan))
+    let (rest, at) = (
+        awaited(state, detail),
+        at_verified(state, detail, plan, " at "),
+    );
+    format!("worked, verified{at}; the incident: {rest}")
 }
 
-fn verified_at(state: &State, detail: &IncidentDetail, plan: &Plan) -> String {
-    let told = last_told(&detail.incident.timeline, plan);
-    let at = told.map_or_else(String::new, |entry| {
-        format!(" at {}", state.clock.minute(entry.at))
-    });
-    format!("worked, verified{at}")
+/// `12:11` after `lead`, if the timeline still tells of it.
+fn at_verified(state: &State, detail: &IncidentDetail, plan: &Plan, lead: &'static str) -> String {
+    let at = verified_at(&detail.incident.timeline, plan);
+    at.map_or_else(String::new, |at| {
+        format!("{lead}{}", state.clock.minute(at))
+    })
 }
 
-/// The plan that helped last. While what it healed hurts again, that it was verified is not the whole
+/// The plan that helped last, in more words and in fewer. While what it healed hurts again, that it was verified is not the whole
 /// truth.
-fn last(state: &State, calm: bool, plan: &Plan) -> Row {
-    let (role, words) = match state.detail() {
-        Some(detail) if calm => (Role::Ok, verified_at(state, detail, plan)),
-        _ if calm => (Role::Ok, "worked, verified".to_owned()),
-        _ => (Role::Warn, "was verified, yet it hurts".to_owned()),
+fn last(state: &State, calm: bool, detail: &IncidentDetail, plan: &Plan) -> [Row; 2] {
+    let [at, bare] = [" at ", " "].map(|lead| at_verified(state, detail, plan, lead));
+    let (role, words) = if calm {
+        let words = [format!("worked, verified{at}"), format!("verified{bare}")];
+        (Role::Ok, words)
+    } else {
+        let hurt = plan.verify.watch.name();
+        let words = [
+            format!("helped{at}, but {hurt} hurts again"),
+            format!("helped, but {hurt} hurts again"),
+        ];
+        (Role::Warn, words)
     };
-    Row::new()
-        .put(Role::Muted, "; ")
-        .put(role, format!("{} {words}: ", plan.id))
-        .put(Role::Title, plan.title.to_string())
+    words.map(|words| {
+        Row::new()
+            .put(Role::Muted, "; ")
+            .put(role, format!("{} {words}", plan.id))
+    })
 }
 
 /// Where it stands when no plan waits or runs, for those who only read.
@@ -376,12 +438,11 @@ fn nobody_asks(state: &State, row: &IncidentRow, line: Row) -> Row {
 
 /// An incident whose signals are calm: what is left to wait for.
 fn back_to_normal(state: &State) -> String {
-    let incident = state.detail().map(|detail| &detail.incident);
-    let rest = incident.map_or_else(
+    let rest = state.detail().map_or_else(
         || "being watched".to_owned(),
-        |incident| awaited(state, incident),
+        |detail| awaited(state, detail),
     );
-    format!("signals are back to normal; {rest}")
+    format!("normal again; {rest}")
 }
 
 /// What a person can do when no plan waits or runs; `tried` when one was there.

@@ -107,7 +107,7 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
             .column(Role::Automation, word.to_owned(), PLAN);
     }
     let now = state.feed.shown().map_or(state.now, |view| view.at);
-    let age = format::age(now.since(row.began));
+    let age = format::age(row.lasted_ms(now));
     let mut line = line.put(Role::Body, " ").right(Role::Body, age, AGE);
     if owner_cells(width) > 0 {
         line = line.put(Role::Body, " ").column(Role::Muted, owner, OWNER);

@@ -25,8 +25,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
 
 use super::paint::{Canvas, Row, wrap};
-use super::state::{Layout, Screen, State, Tab};
+use super::state::{Layout, Node, Screen, State, Tab};
 use super::theme::Role;
+use crate::api::IncidentDetail;
 use crate::model::SafeText;
 
 pub(super) use alerts::rows as alert_rows;
@@ -235,8 +236,23 @@ fn pane(state: &State, tab: Tab, canvas: &mut Canvas<'_>, focused: bool) {
     let Some(detail) = state.detail() else {
         return missing(state.details.failure(id), canvas);
     };
+    let area = canvas.area();
+    let alone = state.narrowed().filter(|_| tab.needs_panels());
+    if let Some(node) = alone {
+        canvas.row(0, &only(detail, node));
+    }
+    let top = area.height.min(u16::from(alone.is_some()));
+    let canvas = &mut canvas.part(Rect {
+        y: area.y + top,
+        height: area.height - top,
+        ..area
+    });
     if tab.needs_panels() && state.panels().is_none() {
-        return missing(state.details.failure(id), canvas);
+        let why = match alone {
+            Some(node) => node.failed.as_deref(),
+            None => state.details.failure(id),
+        };
+        return missing(why, canvas);
     }
     match tab {
         Tab::Timeline => timeline::draw(state, &detail.incident, canvas, focused),
@@ -247,6 +263,22 @@ fn pane(state: &State, tab: Tab, canvas: &mut Canvas<'_>, focused: bool) {
         Tab::Traces => traces::draw(state, canvas, focused),
         Tab::Actions => actions::draw(state, detail, canvas, focused),
     }
+}
+
+/// Says which node alone is shown, and whose it is.
+fn only(detail: &IncidentDetail, node: &Node) -> Row {
+    let nodes = &detail.incident.path_nodes;
+    let owner = nodes.iter().find(|n| n.entity == node.entity);
+    let row = Row::new()
+        .put(Role::Info, " Only ")
+        .put(Role::Info, &node.entity);
+    let row = match owner.and_then(|n| n.owner.as_ref()) {
+        Some(owner) => row
+            .put(Role::Muted, ", owned by ")
+            .put(Role::Person, owner.to_string()),
+        None => row,
+    };
+    row.put(Role::Muted, "; Esc shows all")
 }
 
 /// Says in a pane why there is nothing in it, on as many lines as that takes.

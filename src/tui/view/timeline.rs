@@ -1,15 +1,19 @@
 //! What happened, in order. Only the rows on screen are built.
 
+use std::ops::Range;
+
 use ratatui::layout::Rect;
 
-use crate::model::{Incident, SafeText, TimelineEntry};
+use crate::model::{Hypothesis, Incident, Lane, SafeText, SuspectKind, TimelineEntry};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Layout, State, Tab};
+use crate::tui::state::{Cursor, Layout, State, Tab};
 use crate::tui::theme::Role;
 
 /// Most lines for the whole text of an entry; more would hide the others.
 const WHOLE_ROWS_MAX: usize = 3;
+/// Fewest lines for what is listed below the entries that stay.
+const LISTED_MIN: usize = 4;
 /// Cells of the name of an entity.
 const ENTITY: usize = 12;
 
@@ -60,8 +64,19 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         Vec::new()
     };
     let listed = canvas.height().saturating_sub(dropped + whole.len());
+    let (pinned, window) = windows(incident, &entries, cursor, listed);
     let mut y = 0;
-    for i in cursor.window(entries.len(), listed) {
+    for i in &pinned {
+        canvas.row(y, &entry(state, entries[*i], false, false));
+        y += 1;
+    }
+    if !pinned.is_empty() {
+        let between = window.start - pinned.len();
+        let text = format!("   ... {between} more, then the latest");
+        canvas.row(y, &Row::new().put(Role::Muted, text));
+        y += 1;
+    }
+    for i in window {
         canvas.row(y, &entry(state, entries[i], i == at, focused));
         y += 1;
     }
@@ -73,6 +88,45 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         let text = format!("  and {} more that did not fit", incident.timeline_dropped);
         canvas.row(y, &Row::new().put(Role::Muted, text));
     }
+}
+
+/// The entries that stay on screen above the others, and those listed below them. How it began is never
+/// scrolled away by what followed; once one scrolls to where it began, it stands there alone.
+fn windows(
+    incident: &Incident,
+    entries: &[&TimelineEntry],
+    cursor: &Cursor,
+    height: usize,
+) -> (Vec<usize>, Range<usize>) {
+    let pinned = beginning(incident, entries);
+    let taken = pinned.len() + 1;
+    if entries.len() > height && height >= taken + LISTED_MIN {
+        let window = cursor.window(entries.len(), height - taken);
+        if pinned.last().is_some_and(|last| *last < window.start) {
+            return (pinned, window);
+        }
+    }
+    (Vec::new(), cursor.window(entries.len(), height))
+}
+
+/// What an incident began with: the change that is suspected, or else what was first told of the suspect,
+/// and the first that was noticed or fired.
+fn beginning(incident: &Incident, entries: &[&TimelineEntry]) -> Vec<usize> {
+    let first = incident.diagnosis.hypotheses.first();
+    let suspected = |entry: &TimelineEntry| {
+        let of_it = |h: &&Hypothesis| entry.entity.as_ref() == Some(&h.suspect);
+        first.filter(of_it).is_some_and(|h| match &h.cause {
+            SuspectKind::Change { at, .. } => entry.lane == Lane::Change && entry.at == *at,
+            _ => matches!(entry.lane, Lane::Change | Lane::Anomaly | Lane::Alert),
+        })
+    };
+    let odd = |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
+    let cause = entries.iter().position(|entry| suspected(entry));
+    let symptom = entries.iter().position(|entry| odd(entry));
+    let mut pinned: Vec<usize> = [cause, symptom].into_iter().flatten().collect();
+    pinned.sort_unstable();
+    pinned.dedup();
+    pinned
 }
 
 /// Says which trace is followed, if one is; returns the canvas below.

@@ -299,7 +299,7 @@ fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
     let state = &wall.state;
     let (mark, priority, role) = glyph::severity(row.severity);
     let (phase, phase_role) = glyph::phase(row.phase);
-    let age = format::age(state.engine_now().since(row.began));
+    let age = format::age(row.lasted_ms(state.engine_now()));
     let line = Row::new()
         .put(Role::Body, " ")
         .put(role, priority)

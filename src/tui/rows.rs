@@ -1,0 +1,96 @@
+//! Keeps the cursors of an incident's panes on their rows, by what those show, while the world adds others
+//! and orders them anew. It never moves a cursor that nobody has put anywhere.
+
+use crate::model::{EntityId, IncidentId, SeriesId, Time};
+
+use super::state::{Screen, State, Tab};
+use super::view::{log_rows, path_rows, timeline_entries};
+
+/// A row by what it shows, wherever it stands.
+#[derive(Debug)]
+enum Row {
+    Entry(Time, Box<str>),
+    Entity(EntityId),
+    Series(SeriesId),
+    Lines(EntityId, Box<str>),
+}
+
+/// The rows under the cursors of an incident's panes.
+#[derive(Debug, Default)]
+pub(super) struct Rows(Vec<(Tab, Row)>);
+
+impl Rows {
+    /// The rows under the cursors, while `id` is looked at.
+    pub(super) fn of(state: &State, id: IncidentId) -> Self {
+        if state.looked_at() != Some(id) || state.travel.is_some() {
+            return Self::default();
+        }
+        let tabs = Tab::ALL.into_iter().filter(|tab| is_kept(state, *tab));
+        let row = |tab| Some((tab, here(state, tab)?));
+        Self(tabs.filter_map(row).collect())
+    }
+
+    /// Puts the cursors on the same rows, where those are now; a row that is gone leaves its cursor.
+    pub(super) fn back_on(self, state: &mut State) {
+        for (tab, row) in self.0 {
+            if let Some(at) = place(state, &row) {
+                state.cursor_mut(tab).set(at);
+            }
+        }
+    }
+}
+
+/// Whether the cursor of a pane was put somewhere: at rest the timeline follows its end, and other
+/// panes show what is worst first.
+fn is_kept(state: &State, tab: Tab) -> bool {
+    let cursor = state.cursor(tab);
+    let focused = state.place.tab == tab && matches!(state.place.screen, Screen::Incident(_));
+    !cursor.follows_end() && (focused || cursor.at(usize::MAX) > 0)
+}
+
+fn here(state: &State, tab: Tab) -> Option<Row> {
+    let at = |len| state.cursor(tab).at(len);
+    let incident = &state.detail()?.incident;
+    Some(match tab {
+        Tab::Timeline => {
+            let entries = timeline_entries(state, incident);
+            let entry = entries.get(at(entries.len()))?;
+            Row::Entry(entry.at, entry.text.clone())
+        }
+        Tab::Path => {
+            let rows = path_rows(incident);
+            Row::Entity(rows.get(at(rows.len()))?.entity.clone())
+        }
+        Tab::Metrics => {
+            let charts = &state.panels()?.charts;
+            Row::Series(charts.get(at(charts.len()))?.series)
+        }
+        Tab::Logs => {
+            let rows = log_rows(state);
+            let group = rows.get(at(rows.len()))?;
+            Row::Lines(group.entity.clone(), group.template.clone())
+        }
+        // Lines of a trace are read, not acted on; of plans the state itself takes care.
+        Tab::Why | Tab::Traces | Tab::Actions => return None,
+    })
+}
+
+fn place(state: &State, row: &Row) -> Option<usize> {
+    let incident = &state.detail()?.incident;
+    match row {
+        Row::Entry(at, text) => timeline_entries(state, incident)
+            .iter()
+            .position(|entry| entry.at == *at && entry.text == *text),
+        Row::Entity(entity) => {
+            let rows = path_rows(incident);
+            rows.iter().position(|row| row.entity == *entity)
+        }
+        Row::Series(series) => {
+            let charts = &state.panels()?.charts;
+            charts.iter().position(|chart| chart.series == *series)
+        }
+        Row::Lines(entity, template) => log_rows(state)
+            .iter()
+            .position(|group| group.entity == *entity && group.template == *template),
+    }
+}

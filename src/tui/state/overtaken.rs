@@ -1,0 +1,77 @@
+//! A dialog about a plan that the world moved on from: why what it shows can no longer be decided. The
+//! engine has the last word all the same; this only keeps a person from deciding about what is gone.
+
+use crate::model::{Plan, PlanState};
+
+use super::overlay::{Approval, Deed, Overlay};
+use super::{State, plans};
+
+impl State {
+    /// Why the plan of a dialog can no longer be decided as it was shown, if it was there to be decided.
+    pub fn overtaken(&self, dialog: &Approval) -> Option<String> {
+        if !dialog.is_live() {
+            return None;
+        }
+        let shown = &dialog.plan;
+        let held = self.details.plan(shown.id);
+        if let Some(now) = held.filter(|now| dialog.is_outdated(now)) {
+            return Some(became(now, shown));
+        }
+        // Without a view nothing is known; a screen held still says what is true all the same.
+        let view = self.feed.view.as_ref()?;
+        let Some(row) = view.incidents.get(&shown.incident) else {
+            return Some(format!(
+                "{} is no incident of its own any more",
+                shown.incident
+            ));
+        };
+        if dialog.deed != Deed::Approve {
+            return None;
+        }
+        let waits = PlanState::Proposed.as_str();
+        if let Some((_, word)) = row
+            .plan
+            .as_ref()
+            .filter(|(id, word)| *id == shown.id && **word != *waits)
+        {
+            return Some(format!("{} is {word} now", shown.id));
+        }
+        if shown.expires <= view.at {
+            return Some(format!("{} has expired", shown.id));
+        }
+        let gave = |plan: &Plan| plan.approvals.iter().any(|a| a.by == view.actor.name);
+        (!gave(shown) && held.is_some_and(gave))
+            .then(|| "you approved it from elsewhere already; it takes another person".to_owned())
+    }
+
+    /// Shows in an open dialog who else has approved meanwhile. What is bound to the yes stays as shown.
+    pub fn renew_dialog(&mut self) {
+        let Some(Overlay::Approval(dialog)) = &mut self.overlay else {
+            return;
+        };
+        let now = self.details.plan(dialog.plan.id);
+        let mine = self.feed.view.as_ref().map(|view| &view.actor.name);
+        if let Some(now) = now.filter(|now| !dialog.is_outdated(now)) {
+            let others = now.approvals.iter().filter(|a| Some(&a.by) != mine);
+            dialog.plan.approvals = others.cloned().collect();
+        }
+    }
+}
+
+/// What became of a plan since it was shown.
+fn became(now: &Plan, shown: &Plan) -> String {
+    let id = now.id;
+    if now.digest != shown.digest {
+        return format!("{id} is another than the one shown: read it again");
+    }
+    match &now.state {
+        PlanState::Void { reason } => format!("{id} is void: {reason}"),
+        PlanState::Rejected { by, reason } => format!("{by} rejected {id}: {reason}"),
+        PlanState::Expired => format!("{id} has expired"),
+        state if plans::is_under_way(now) => {
+            let by = now.approvals.last().map_or("somebody", |given| &given.by);
+            format!("{by} approved {id} meanwhile: it is {}", state.as_str())
+        }
+        state => format!("{id} has ended meanwhile: it is {}", state.as_str()),
+    }
+}
