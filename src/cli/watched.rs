@@ -72,6 +72,10 @@ pub fn watched(config: &Config) -> Vec<Watched> {
         let (name, stream, url) = (&nats.name, &nats.stream, &nats.url);
         add("nats", format!("{name}: {stream} at {url}"));
     }
+    for kafka in &sources.kafka {
+        let (topics, brokers) = (kafka.topics.join(", "), kafka.brokers.join(", "));
+        add("kafka", format!("{}: {topics} at {brokers}", kafka.name));
+    }
     for tail in &sources.tail {
         for path in &tail.paths {
             add("tail", path.clone());

@@ -45,7 +45,7 @@ pub use sources::{
     SourcesConfig, StatsdConfig, SyslogConfig, TailConfig, TailFrom, WebhookConfig, WebhookKind,
     WhenFull,
 };
-pub use streams::{NatsConfig, StreamFormat};
+pub use streams::{KafkaConfig, KafkaSasl, MessageConfig, MetricFields, NatsConfig, StreamFormat};
 
 /// Default port of the receivers' listener.
 pub const LISTEN_PORT: u16 = 9797;

@@ -4,6 +4,7 @@
 //! first mistake of a file that is valid TOML: all are reported at once.
 
 mod declared;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,6 +84,7 @@ fn is_any_source_on(sources: &SourcesConfig) -> bool {
         || !sources.loki_tail.is_empty()
         || !sources.elastic.is_empty()
         || !sources.nats.is_empty()
+        || !sources.kafka.is_empty()
         || listens.iter().any(Option::is_some)
         || forges.iter().any(|forge| forge.secret_file.is_some())
 }
@@ -418,11 +420,7 @@ impl Check<'_> {
                 self.error(&section_span(root, "elastic", i), &why);
             }
         }
-        for (i, nats) in config.sources.nats.iter().enumerate() {
-            if let Err(why) = nats.check() {
-                self.error(&section_span(root, "nats", i), &why);
-            }
-        }
+        self.streams(config, root);
     }
 
     /// A name that means two entities would make the order of the file decide.

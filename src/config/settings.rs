@@ -809,9 +809,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "sources.nats[].format",
-        Kind::Choice(&["json", "otlp_traces", "otlp_metrics", "otlp_logs"]),
+        STREAM_FORMATS,
         "",
-        "What messages hold: documents of JSON as log lines, or OTLP as protobuf.",
+        STREAM_FORMAT_DOC,
     ),
     row(
         "sources.nats[].timestamp",
@@ -850,6 +850,30 @@ pub const SETTINGS: &[Setting] = &[
         "JSON: fields that become labels, by the label's name.",
     ),
     row(
+        "sources.nats[].mapping",
+        Kind::Text,
+        "",
+        "Mapped: `name` of the `[[sources.webhook]]` whose mapping reads the messages.",
+    ),
+    row(
+        "sources.nats[].metric",
+        Kind::Text,
+        "\"name\"",
+        "Metrics: field of the name.",
+    ),
+    row(
+        "sources.nats[].value",
+        Kind::Text,
+        "\"value\"",
+        "Metrics: field of the value.",
+    ),
+    row(
+        "sources.nats[].tags",
+        Kind::Text,
+        "\"labels\"",
+        "Metrics: field of the object whose entries become labels.",
+    ),
+    row(
         "sources.nats[].messages_max",
         Kind::Integer(1, 10_000),
         "500",
@@ -871,7 +895,7 @@ pub const SETTINGS: &[Setting] = &[
         "sources.nats[].labels",
         Kind::TextTable,
         "{}",
-        "JSON: labels put on every line.",
+        "JSON: labels put on every line and every metric.",
     ),
     row(
         "sources.nats[].token_file",
@@ -890,6 +914,138 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         "",
         "Certificates that vouch for the server, besides the system's.",
+    ),
+    row(
+        "sources.kafka[].name",
+        Kind::Text,
+        "\"kafka\"",
+        "Name of the source, `kafka NAME`. How far each topic was read is kept under it.",
+    ),
+    row(
+        "sources.kafka[].brokers",
+        Kind::TextList,
+        "",
+        "Addresses of brokers to begin with, `HOST:PORT`; they tell of the others.",
+    ),
+    row(
+        "sources.kafka[].topics",
+        Kind::TextList,
+        "",
+        "Topics, all of one format.",
+    ),
+    row(
+        "sources.kafka[].format",
+        STREAM_FORMATS,
+        "",
+        STREAM_FORMAT_DOC,
+    ),
+    row(
+        "sources.kafka[].timestamp",
+        Kind::Text,
+        "\"@timestamp\"",
+        "JSON: field of the time; when the message was published counts without it. Fields are written with dots, whether documents nest them or not.",
+    ),
+    row(
+        "sources.kafka[].message",
+        Kind::Text,
+        "\"message\"",
+        "JSON: field of the text; a document without it is rejected.",
+    ),
+    row(
+        "sources.kafka[].level",
+        Kind::Text,
+        "\"log.level\"",
+        "JSON: field of the level.",
+    ),
+    row(
+        "sources.kafka[].service",
+        Kind::Text,
+        "\"service.name\"",
+        "JSON: field of the service.",
+    ),
+    row(
+        "sources.kafka[].trace",
+        Kind::Text,
+        "\"trace.id\"",
+        "JSON: field of the trace, in hex.",
+    ),
+    row(
+        "sources.kafka[].fields",
+        Kind::TextTable,
+        "{ host = \"host.name\" }",
+        "JSON: fields that become labels, by the label's name.",
+    ),
+    row(
+        "sources.kafka[].mapping",
+        Kind::Text,
+        "",
+        "Mapped: `name` of the `[[sources.webhook]]` whose mapping reads the messages.",
+    ),
+    row(
+        "sources.kafka[].metric",
+        Kind::Text,
+        "\"name\"",
+        "Metrics: field of the name.",
+    ),
+    row(
+        "sources.kafka[].value",
+        Kind::Text,
+        "\"value\"",
+        "Metrics: field of the value.",
+    ),
+    row(
+        "sources.kafka[].tags",
+        Kind::Text,
+        "\"labels\"",
+        "Metrics: field of the object whose entries become labels.",
+    ),
+    row(
+        "sources.kafka[].from",
+        Kind::Choice(&["start", "end"]),
+        "\"end\"",
+        "Where to begin in a topic that was not read before: with the oldest message, or with the next.",
+    ),
+    row(
+        "sources.kafka[].when_full",
+        Kind::Choice(&["block", "drop"]),
+        "\"block\"",
+        "What happens while the engine is behind: wait, as the topic has them still, or lose and count them.",
+    ),
+    row(
+        "sources.kafka[].labels",
+        Kind::TextTable,
+        "{}",
+        "JSON: labels put on every line and every metric.",
+    ),
+    row(
+        "sources.kafka[].tls",
+        Kind::Flag,
+        "false",
+        "Whether brokers are spoken to over TLS.",
+    ),
+    row(
+        "sources.kafka[].ca_file",
+        Kind::Path,
+        "",
+        "Certificates that vouch for the brokers, besides the system's.",
+    ),
+    row(
+        "sources.kafka[].sasl",
+        Kind::Choice(&["none", "plain", "scram_sha_256", "scram_sha_512"]),
+        "\"none\"",
+        "How brokers are told who we are; `plain` needs `tls`.",
+    ),
+    row(
+        "sources.kafka[].user",
+        Kind::Text,
+        "",
+        "The user of `sasl`.",
+    ),
+    row(
+        "sources.kafka[].password_file",
+        Kind::Path,
+        "",
+        "File that holds the password of `sasl`, read anew for each connection.",
     ),
     row(
         "sources.tail[].paths",
@@ -1218,6 +1374,19 @@ pub const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// What the messages of streams hold.
+const STREAM_FORMATS: Kind = Kind::Choice(&[
+    "json",
+    "metrics",
+    "alerts",
+    "changes",
+    "mapped",
+    "otlp_traces",
+    "otlp_metrics",
+    "otlp_logs",
+]);
+const STREAM_FORMAT_DOC: &str = "What messages hold: documents of JSON as log lines or metrics, alerts as Alertmanager takes them, changes, alerts or changes of any shape by a mapping, or OTLP as protobuf.";
+
 /// Settings without which their table makes no sense.
 pub(super) const REQUIRED: &[&str] = &[
     "operators[].name",
@@ -1236,6 +1405,9 @@ pub(super) const REQUIRED: &[&str] = &[
     "sources.nats[].url",
     "sources.nats[].stream",
     "sources.nats[].format",
+    "sources.kafka[].brokers",
+    "sources.kafka[].topics",
+    "sources.kafka[].format",
     "sources.tail[].paths",
     "dependencies[].from",
     "dependencies[].to",

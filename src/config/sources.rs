@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::polls::{ElasticConfig, LokiTailConfig};
 use super::pulls::{JournaldConfig, PromqlConfig};
-use super::streams::NatsConfig;
+use super::streams::{KafkaConfig, NatsConfig};
 
 /// Settings of the sources, `[sources]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub struct SourcesConfig {
     pub elastic: Vec<ElasticConfig>,
     /// Streams of NATS servers.
     pub nats: Vec<NatsConfig>,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -343,6 +345,7 @@ impl Default for SourcesConfig {
             loki_tail: Vec::new(),
             elastic: Vec::new(),
             nats: Vec::new(),
+            kafka: Vec::new(),
             tail: Vec::new(),
         }
     }

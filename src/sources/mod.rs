@@ -13,17 +13,21 @@
 
 mod alerts;
 mod backoff;
+mod bookmark;
 mod changes;
 mod client;
 mod connections;
+mod document;
 mod elastic;
 mod guard;
 mod heartbeat;
 mod host;
 mod http;
 mod journald;
+mod kafka;
 mod listen;
 mod loki;
+mod message;
 mod naming;
 mod nats;
 mod otlp;
@@ -124,6 +128,8 @@ pub struct Sources {
     elastics: Vec<SignalSender>,
     /// One for each `[[sources.nats]]`.
     nats: Vec<SignalSender>,
+    /// One for each `[[sources.kafka]]`.
+    kafkas: Vec<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -214,6 +220,9 @@ impl Sources {
             nats: each(&on.nats, registry, |nats| {
                 let place = format!("{} at {}", nats.stream, nats.url);
                 (nats::name(nats), place)
+            }),
+            kafkas: each(&on.kafka, registry, |kafka| {
+                (kafka::name(kafka), kafka::place(kafka))
             }),
             tails: each(&on.tail, registry, |tail| {
                 (tail::name(tail), tail.paths.join(", "))
@@ -496,17 +505,7 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         ));
     }
     poll_stores(sources, &mut tasks);
-    for (nats, sender) in config.sources.nats.iter().zip(&sources.nats) {
-        let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
-        let series_max = config.engine.series_max;
-        tasks.spawn(nats::follow(
-            nats.clone(),
-            limits,
-            series_max,
-            sender.clone(),
-            clock,
-        ));
-    }
+    read_streams(sources, &mut tasks);
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);
         let name = host::name(host);
@@ -540,6 +539,30 @@ fn poll_stores(sources: &Sources, tasks: &mut JoinSet<()>) {
             }
             Err(why) => sender.fail(&why),
         }
+    }
+}
+
+/// Reads streams of messages.
+fn read_streams(sources: &Sources, tasks: &mut JoinSet<()>) {
+    let engine = &sources.config.engine;
+    let on = &sources.config.sources;
+    let around = message::Surroundings {
+        limits: sources.limits.clone(),
+        clock: Arc::clone(&sources.clock),
+        series_max: engine.series_max,
+        skew_ms_max: i64::from(engine.clock_skew_s_max) * 1_000,
+        resolve_timeout_ms: i64::from(engine.alert_resolve_timeout_s) * 1_000,
+    };
+    for (nats, sender) in on.nats.iter().zip(&sources.nats) {
+        let message = nats.message(&on.webhook);
+        let payload = message::Payload::new(message, sender, around.clone());
+        tasks.spawn(nats::follow(nats.clone(), payload, sender.clone()));
+    }
+    for (kafka, sender) in on.kafka.iter().zip(&sources.kafkas) {
+        let message = kafka.message(&on.webhook);
+        let payload = message::Payload::new(message, sender, around.clone());
+        let (kafka, data_dir) = (kafka.clone(), sources.data_dir.clone());
+        tasks.spawn(kafka::follow(kafka, payload, data_dir, sender.clone()));
     }
 }
 
