@@ -520,6 +520,12 @@ pub const SETTINGS: &[Setting] = &[
         "What a stream does while the engine is behind: wait, so that the sender keeps what it has, or drop and count.",
     ),
     row(
+        "sources.syslog.allow",
+        Kind::TextList,
+        "",
+        "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
+    ),
+    row(
         "sources.statsd.udp",
         Kind::AddressOrOff,
         "\"\"",
@@ -530,6 +536,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Integer(1, 300),
         "10",
         "Time over which metrics are put together before they are handed over, in seconds.",
+    ),
+    row(
+        "sources.statsd.allow",
+        Kind::TextList,
+        "",
+        "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
     ),
     row(
         "sources.journald.enabled",

@@ -216,6 +216,8 @@ pub struct SyslogConfig {
     pub when_full: WhenFull,
 }
 
+    /// Networks that may send; all of them if not given.
+    pub allow: Vec<String>,
 /// Metrics as StatsD and DogStatsD; nothing is listened on unless an address is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -227,6 +229,8 @@ pub struct StatsdConfig {
     pub flush_s: u32,
 }
 
+    /// Networks that may send; all of them if not given.
+    pub allow: Vec<String>,
 /// What a source does that can choose while the engine is behind and the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -365,6 +369,7 @@ impl Default for StatsdConfig {
         }
     }
 }
+            allow: Vec::new(),
 
 impl Default for HookConfig {
     fn default() -> Self {

@@ -19,6 +19,7 @@ mod client;
 mod connections;
 mod document;
 mod elastic;
+mod failing;
 mod guard;
 mod heartbeat;
 mod host;
@@ -56,7 +57,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{Config, Networks};
 use crate::model::Time;
 use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
@@ -462,10 +463,15 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         tasks.spawn(syslog::receive(syslog, tls.clone(), sender, clock));
     }
     if let (Some(address), Some(sender)) = (config.sources.statsd.udp, sources.statsd.clone()) {
-        let clock = Arc::clone(&sources.clock);
-        let reader = statsd::Aggregator::new(config.sources.statsd.flush_s);
+        let (statsd, clock) = (&config.sources.statsd, Arc::clone(&sources.clock));
         let name = "sources.statsd.udp";
-        tasks.spawn(udp::receive(address, name, sender, clock, reader));
+        match Networks::parse(&statsd.allow) {
+            Ok(allow) => {
+                let reader = statsd::Aggregator::new(statsd.flush_s);
+                tasks.spawn(udp::receive(address, name, sender, clock, allow, reader));
+            }
+            Err(why) => sender.fail(&format!("`sources.statsd.allow`: {why}")),
+        }
     }
     listen_for_otlp(
         sources,

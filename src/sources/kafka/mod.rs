@@ -8,7 +8,7 @@
 mod connect;
 mod partition;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::SignalSender;
 use super::backoff::Backoff;
+use super::failing::Failing;
 use super::message::Payload;
 use crate::config::{KafkaConfig, TailFrom};
 
@@ -57,6 +58,7 @@ pub(super) async fn follow(
     data_dir: Option<PathBuf>,
     sender: SignalSender,
 ) {
+    let failing = Failing::new(sender.clone());
     let kafka = Kafka {
         config,
         payload,
@@ -64,7 +66,7 @@ pub(super) async fn follow(
         sender,
         client: Mutex::default(),
         is_forgotten: Notify::new(),
-        failing: Mutex::default(),
+        failing,
         partitions: Mutex::default(),
     };
     let (found, mut to_read) = mpsc::channel(FOUND_MAX);
@@ -97,8 +99,8 @@ struct Kafka {
     client: Mutex<Option<Arc<Client>>>,
     /// Told when it did not.
     is_forgotten: Notify,
-    /// What does not work, and why: partitions, topics, or all of it under an empty name.
-    failing: Mutex<BTreeMap<String, String>>,
+    /// Partitions, topics, or all of it under the names of the brokers.
+    failing: Failing,
     /// Partitions that are read.
     partitions: Mutex<BTreeSet<PartitionId>>,
 }
@@ -113,7 +115,7 @@ impl Kafka {
             let wait = match self.partitions().await {
                 Ok(all) => {
                     backoff = Backoff::new();
-                    self.works("");
+                    self.failing.works(&self.brokers());
                     for id in self.new_ones(all) {
                         if found.send((id, from)).await.is_err() {
                             return;
@@ -123,7 +125,7 @@ impl Kafka {
                     LOOK_EVERY
                 }
                 Err(why) => {
-                    self.fails("", why);
+                    self.failing.fails(&self.brokers(), why);
                     backoff.next_wait()
                 }
             };
@@ -153,9 +155,9 @@ impl Kafka {
         };
         for wanted in &self.config.topics {
             if topics.iter().any(|topic| topic.name == *wanted) {
-                self.works(wanted);
+                self.failing.works(wanted);
             } else {
-                self.fails(
+                self.failing.fails(
                     wanted,
                     "the cluster has no such topic, or does not show it to us".to_owned(),
                 );
@@ -198,6 +200,10 @@ impl Kafka {
         i32::try_from(share.max(FETCHED_BYTES_MIN)).unwrap_or(i32::MAX)
     }
 
+    fn brokers(&self) -> String {
+        self.config.brokers.join(", ")
+    }
+
     fn client(&self) -> Option<Arc<Client>> {
         lock(&self.client).clone()
     }
@@ -212,35 +218,6 @@ impl Kafka {
             *current = None;
             self.is_forgotten.notify_one();
         }
-    }
-
-    fn fails(&self, what: &str, why: String) {
-        let mut failing = lock(&self.failing);
-        failing.insert(what.to_owned(), why);
-        self.show(&failing);
-    }
-
-    fn works(&self, what: &str) {
-        let mut failing = lock(&self.failing);
-        if failing.remove(what).is_some() {
-            self.show(&failing);
-        }
-    }
-
-    /// Shows the first of what does not work, and how much more there is.
-    fn show(&self, failing: &BTreeMap<String, String>) {
-        let Some((what, why)) = failing.first_key_value() else {
-            return self.sender.recovered();
-        };
-        let of = match what.as_str() {
-            "" => self.config.brokers.join(", "),
-            what => what.to_owned(),
-        };
-        let more = match failing.len() {
-            1 => String::new(),
-            count => format!("; and {} more", count - 1),
-        };
-        self.sender.fail_standing(&format!("{of}: {why}{more}"));
     }
 }
 

@@ -72,7 +72,7 @@ impl Kafka {
             match reading.run(&client).await {
                 Ok(()) => return,
                 Err(why) => {
-                    self.fails(&reading.name(), why);
+                    self.failing.fails(&reading.name(), why);
                     self.forget(&client);
                     tokio::time::sleep(reading.backoff.next_wait()).await;
                 }
@@ -111,7 +111,7 @@ impl Reading<'_> {
                 Ok(Err(error)) => return Err(self.unreadable(next, &error)),
                 Err(_) => return Err(format!("no answer within {} s", REQUEST_MAX.as_secs())),
             };
-            self.kafka.works(&self.name());
+            self.kafka.failing.works(&self.name());
             self.backoff = Backoff::new();
             let (records, end) = fetched;
             if records.is_empty() {
