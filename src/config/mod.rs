@@ -38,7 +38,7 @@ pub use parse::{ConfigError, Warning, line_of, parse, shipped_like, without_toke
 pub use polls::{
     DocumentFields, ElasticAuth, ElasticConfig, ElasticProduct, LokiTailConfig, PollConfig,
 };
-pub use pulls::{JournaldConfig, PromqlConfig};
+pub use pulls::{JournaldConfig, KubernetesConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{SETTINGS, Setting};
 pub use slo::SloConfig;

@@ -85,6 +85,7 @@ fn is_any_source_on(sources: &SourcesConfig) -> bool {
         || !sources.elastic.is_empty()
         || !sources.nats.is_empty()
         || !sources.kafka.is_empty()
+        || !sources.kubernetes.is_empty()
         || listens.iter().any(Option::is_some)
         || forges.iter().any(|forge| forge.secret_file.is_some())
 }
@@ -290,7 +291,6 @@ impl Check<'_> {
             self.error(&span_of(root, name), &why);
         }
         self.tokenless(config, root);
-        if config.sources.syslog.tls.is_some() && !config.tls.is_on() {
         for (name, allow) in [
             ("sources.syslog.allow", &config.sources.syslog.allow),
             ("sources.statsd.allow", &config.sources.statsd.allow),
@@ -299,6 +299,7 @@ impl Check<'_> {
                 self.error(&span_of(root, name), &format!("`{name}`: {why}"));
             }
         }
+        if config.sources.syslog.tls.is_some() && !config.tls.is_on() {
             let name = "sources.syslog.tls";
             let why = format!("`{name}` needs `tls.cert_file` and `tls.key_file`");
             self.error(&span_of(root, name), &why);

@@ -1060,6 +1060,48 @@ pub const SETTINGS: &[Setting] = &[
         "File that holds the password of `sasl`, read anew for each connection.",
     ),
     row(
+        "sources.kubernetes[].name",
+        Kind::Text,
+        "\"kubernetes\"",
+        "Name of the source, `kubernetes NAME`.",
+    ),
+    row(
+        "sources.kubernetes[].cluster",
+        Kind::Text,
+        "",
+        "What the cluster is called: the label `k8s.cluster.name`.",
+    ),
+    row(
+        "sources.kubernetes[].kubeconfig",
+        Kind::Path,
+        "",
+        "File that says where the cluster is and who we are. Default: as `kubectl` finds it, else the service account of the pod we run in.",
+    ),
+    row(
+        "sources.kubernetes[].context",
+        Kind::Text,
+        "",
+        "Context of that file. Default: its current one.",
+    ),
+    row(
+        "sources.kubernetes[].namespace",
+        Kind::Text,
+        "",
+        "The namespace watched. Default: all.",
+    ),
+    row(
+        "sources.kubernetes[].interval_s",
+        Kind::Integer(1, 3_600),
+        "15",
+        "Time between two tellings of how everything is, in seconds.",
+    ),
+    row(
+        "sources.kubernetes[].when_full",
+        Kind::Choice(&["block", "drop"]),
+        "\"block\"",
+        "What happens while the engine is behind: wait, as the cluster tells it again, or lose and count.",
+    ),
+    row(
         "sources.tail[].paths",
         Kind::TextList,
         "",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::polls::{ElasticConfig, LokiTailConfig};
-use super::pulls::{JournaldConfig, PromqlConfig};
+use super::pulls::{JournaldConfig, KubernetesConfig, PromqlConfig};
 use super::streams::{KafkaConfig, NatsConfig};
 
 /// Settings of the sources, `[sources]`.
@@ -66,6 +66,8 @@ pub struct SourcesConfig {
     pub nats: Vec<NatsConfig>,
     /// Topics of Kafka clusters.
     pub kafka: Vec<KafkaConfig>,
+    /// Kubernetes clusters.
+    pub kubernetes: Vec<KubernetesConfig>,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -214,10 +216,10 @@ pub struct SyslogConfig {
     pub tls: Option<SocketAddr>,
     /// What a stream does while the engine is behind.
     pub when_full: WhenFull,
-}
-
     /// Networks that may send; all of them if not given.
     pub allow: Vec<String>,
+}
+
 /// Metrics as StatsD and DogStatsD; nothing is listened on unless an address is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -227,10 +229,10 @@ pub struct StatsdConfig {
     pub udp: Option<SocketAddr>,
     /// Time over which metrics are put together, in seconds.
     pub flush_s: u32,
-}
-
     /// Networks that may send; all of them if not given.
     pub allow: Vec<String>,
+}
+
 /// What a source does that can choose while the engine is behind and the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -350,6 +352,7 @@ impl Default for SourcesConfig {
             elastic: Vec::new(),
             nats: Vec::new(),
             kafka: Vec::new(),
+            kubernetes: Vec::new(),
             tail: Vec::new(),
         }
     }
@@ -366,10 +369,10 @@ impl Default for StatsdConfig {
         Self {
             udp: None,
             flush_s: 10,
+            allow: Vec::new(),
         }
     }
 }
-            allow: Vec::new(),
 
 impl Default for HookConfig {
     fn default() -> Self {

@@ -26,6 +26,8 @@ mod host;
 mod http;
 mod journald;
 mod kafka;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod listen;
 mod loki;
 mod message;
@@ -131,6 +133,8 @@ pub struct Sources {
     nats: Vec<SignalSender>,
     /// One for each `[[sources.kafka]]`.
     kafkas: Vec<SignalSender>,
+    /// One for each `[[sources.kubernetes]]`.
+    clusters: Vec<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -225,6 +229,7 @@ impl Sources {
             kafkas: each(&on.kafka, registry, |kafka| {
                 (kafka::name(kafka), kafka::place(kafka))
             }),
+            clusters: clusters(&config, registry),
             tails: each(&on.tail, registry, |tail| {
                 (tail::name(tail), tail.paths.join(", "))
             }),
@@ -375,6 +380,17 @@ fn each<T>(
     sources.collect()
 }
 
+/// One source for each cluster.
+fn clusters(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
+    let declared = config.sources.kubernetes.iter();
+    let senders = declared.map(|cluster| {
+        let name = format!("kubernetes {}", cluster.name);
+        let namespace = cluster.namespace.as_deref().unwrap_or("all namespaces");
+        registry.source(&name, Rhythm::Regular, namespace)
+    });
+    senders.collect()
+}
+
 /// What is waited for, from now on.
 fn heartbeats(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Vec<Heartbeat> {
     let declared = config.sources.heartbeat.iter();
@@ -512,6 +528,7 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     }
     poll_stores(sources, &mut tasks);
     read_streams(sources, &mut tasks);
+    watch_clusters(sources, &mut tasks);
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);
         let name = host::name(host);
@@ -569,6 +586,26 @@ fn read_streams(sources: &Sources, tasks: &mut JoinSet<()>) {
         let payload = message::Payload::new(message, sender, around.clone());
         let (kafka, data_dir) = (kafka.clone(), sources.data_dir.clone());
         tasks.spawn(kafka::follow(kafka, payload, data_dir, sender.clone()));
+    }
+}
+
+/// Watches clusters.
+#[cfg(feature = "kubernetes")]
+fn watch_clusters(sources: &Sources, tasks: &mut JoinSet<()>) {
+    let declared = sources.config.sources.kubernetes.iter();
+    for (cluster, sender) in declared.zip(&sources.clusters) {
+        let clock = Arc::clone(&sources.clock);
+        tasks.spawn(kubernetes::follow(cluster.clone(), sender.clone(), clock));
+    }
+}
+
+/// Says that this build cannot watch clusters.
+#[cfg(not(feature = "kubernetes"))]
+fn watch_clusters(sources: &Sources, _tasks: &mut JoinSet<()>) {
+    for sender in &sources.clusters {
+        sender.fail_standing(
+            "this build knows no Kubernetes: install one made with `--features kubernetes`",
+        );
     }
 }
 
