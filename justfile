@@ -5,7 +5,7 @@ default:
     @just --list
 
 # Everything CI checks, in the order that fails fastest.
-ci: fmt lint docs test
+ci: fmt lint docs test kubernetes
 
 # Formatting, as rustfmt has it.
 fmt:
@@ -22,6 +22,11 @@ docs:
 # The README's test command.
 test:
     cargo test
+
+# The feature that is off by default: watching Kubernetes.
+kubernetes:
+    cargo clippy --locked --all-targets --features kubernetes -- -D warnings
+    cargo test --lib --features kubernetes sources::kubernetes
 
 # The published benchmarks against their recorded floors; `test` runs this too.
 floors data=env("STORMGLASS_BENCH_DATA", ""):

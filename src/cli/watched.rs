@@ -72,6 +72,18 @@ pub fn watched(config: &Config) -> Vec<Watched> {
         let (name, stream, url) = (&nats.name, &nats.stream, &nats.url);
         add("nats", format!("{name}: {stream} at {url}"));
     }
+    for kafka in &sources.kafka {
+        let (topics, brokers) = (kafka.topics.join(", "), kafka.brokers.join(", "));
+        add("kafka", format!("{}: {topics} at {brokers}", kafka.name));
+    }
+    for cluster in &sources.kubernetes {
+        let of = cluster.context.as_deref().unwrap_or("the current context");
+        let namespace = cluster.namespace.as_deref().unwrap_or("all namespaces");
+        add(
+            "kubernetes",
+            format!("{}: {namespace} of {of}", cluster.name),
+        );
+    }
     for tail in &sources.tail {
         for path in &tail.paths {
             add("tail", path.clone());

@@ -9,6 +9,7 @@ mod catalogue;
 mod engine;
 mod hold;
 mod kind;
+mod networks;
 mod notify;
 mod parse;
 mod polls;
@@ -31,12 +32,13 @@ pub use catalogue::{Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use hold::{InhibitConfig, MaintenanceConfig, RuleConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
+pub use networks::Networks;
 pub use notify::NotifyConfig;
 pub use parse::{ConfigError, Warning, line_of, parse, shipped_like, without_token};
 pub use polls::{
     DocumentFields, ElasticAuth, ElasticConfig, ElasticProduct, LokiTailConfig, PollConfig,
 };
-pub use pulls::{JournaldConfig, PromqlConfig};
+pub use pulls::{JournaldConfig, KubernetesConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
 pub use settings::{SETTINGS, Setting};
 pub use slo::SloConfig;
@@ -45,7 +47,7 @@ pub use sources::{
     SourcesConfig, StatsdConfig, SyslogConfig, TailConfig, TailFrom, WebhookConfig, WebhookKind,
     WhenFull,
 };
-pub use streams::{NatsConfig, StreamFormat};
+pub use streams::{KafkaConfig, KafkaSasl, MessageConfig, MetricFields, NatsConfig, StreamFormat};
 
 /// Default port of the receivers' listener.
 pub const LISTEN_PORT: u16 = 9797;
@@ -137,11 +139,16 @@ impl Config {
         // Without TLS they are exposed already.
         let lacks_token = self.tls.is_on() && self.sources.token_file.is_none();
         let http = |address: Option<SocketAddr>| address.filter(|_| lacks_token);
+        // Who may connect is said in another way.
+        let is_syslog_kept_to = !self.sources.syslog.allow.is_empty();
         beyond_loopback([
             ("listen", http(Some(self.listen))),
             ("otlp_listen", http(self.otlp_listener())),
             ("otlp_grpc_listen", http(self.grpc_listener())),
-            ("sources.syslog.tls", self.sources.syslog.tls),
+            (
+                "sources.syslog.tls",
+                self.sources.syslog.tls.filter(|_| !is_syslog_kept_to),
+            ),
         ])
     }
 

@@ -4,6 +4,7 @@
 //! first mistake of a file that is valid TOML: all are reported at once.
 
 mod declared;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::REQUIRED;
-use super::{Config, Kind, SETTINGS, ScrapeConfig, Setting, SourcesConfig, is_path};
+use super::{Config, Kind, Networks, SETTINGS, ScrapeConfig, Setting, SourcesConfig, is_path};
 use crate::model::EntityId;
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
@@ -83,6 +84,8 @@ fn is_any_source_on(sources: &SourcesConfig) -> bool {
         || !sources.loki_tail.is_empty()
         || !sources.elastic.is_empty()
         || !sources.nats.is_empty()
+        || !sources.kafka.is_empty()
+        || !sources.kubernetes.is_empty()
         || listens.iter().any(Option::is_some)
         || forges.iter().any(|forge| forge.secret_file.is_some())
 }
@@ -91,7 +94,7 @@ fn is_any_source_on(sources: &SourcesConfig) -> bool {
 /// mend it.
 pub fn without_token(setting: &str) -> &'static str {
     if setting.starts_with("sources.") {
-        "which others can reach, and syslog knows no token: listen on 127.0.0.1, or accept that by `sources.insecure = true`"
+        "which others can reach, and syslog knows no token: name who may send by `sources.syslog.allow`, listen on 127.0.0.1, or accept that by `sources.insecure = true`"
     } else {
         "which others can reach, and senders need no token: make one by `openssl rand -hex 32 > senders.token`, and name it by `token_file = \"senders.token\"` under `[sources]`; or listen on 127.0.0.1"
     }
@@ -288,6 +291,14 @@ impl Check<'_> {
             self.error(&span_of(root, name), &why);
         }
         self.tokenless(config, root);
+        for (name, allow) in [
+            ("sources.syslog.allow", &config.sources.syslog.allow),
+            ("sources.statsd.allow", &config.sources.statsd.allow),
+        ] {
+            if let Err(why) = Networks::parse(allow) {
+                self.error(&span_of(root, name), &format!("`{name}`: {why}"));
+            }
+        }
         if config.sources.syslog.tls.is_some() && !config.tls.is_on() {
             let name = "sources.syslog.tls";
             let why = format!("`{name}` needs `tls.cert_file` and `tls.key_file`");
@@ -418,11 +429,7 @@ impl Check<'_> {
                 self.error(&section_span(root, "elastic", i), &why);
             }
         }
-        for (i, nats) in config.sources.nats.iter().enumerate() {
-            if let Err(why) = nats.check() {
-                self.error(&section_span(root, "nats", i), &why);
-            }
-        }
+        self.streams(config, root);
     }
 
     /// A name that means two entities would make the order of the file decide.

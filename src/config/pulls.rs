@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::sources::TailFrom;
+use super::sources::{TailFrom, WhenFull};
 
 /// Series asked from a Prometheus or its like by PromQL, first of weeks past, then as they come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,33 @@ pub struct JournaldConfig {
     pub from: TailFrom,
 }
 
+/// A Kubernetes cluster; in one, or of one's own `kubeconfig`, nothing needs to be said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesConfig {
+    /// Name of the source.
+    #[serde(default = "kubernetes")]
+    pub name: String,
+    /// What the cluster is called in labels.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// File that says where the cluster is and who we are.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Which context of it.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// The namespace watched; all of them if not given.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Time between two tellings of how everything is, in seconds.
+    #[serde(default = "interval_s")]
+    pub interval_s: u32,
+    /// What happens while the engine is behind.
+    #[serde(default)]
+    pub when_full: WhenFull,
+}
+
 /// A path below the address of a server; `setting` is named when that is none.
 pub(super) fn api(base: &str, setting: &str, path: &str) -> Result<reqwest::Url, String> {
     // Before anything is repeated: what stands in front of an `@` is shown nowhere.
@@ -94,6 +121,10 @@ pub(super) fn api(base: &str, setting: &str, path: &str) -> Result<reqwest::Url,
     let below = format!("{}/{path}", url.path().trim_end_matches('/'));
     url.set_path(&below);
     Ok(url)
+}
+
+fn kubernetes() -> String {
+    "kubernetes".to_owned()
 }
 
 fn prometheus() -> String {

@@ -526,6 +526,12 @@ pub const SETTINGS: &[Setting] = &[
         "What a stream does while the engine is behind: wait, so that the sender keeps what it has, or drop and count.",
     ),
     row(
+        "sources.syslog.allow",
+        Kind::TextList,
+        "",
+        "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
+    ),
+    row(
         "sources.statsd.udp",
         Kind::AddressOrOff,
         "\"\"",
@@ -536,6 +542,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Integer(1, 300),
         "10",
         "Time over which metrics are put together before they are handed over, in seconds.",
+    ),
+    row(
+        "sources.statsd.allow",
+        Kind::TextList,
+        "",
+        "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
     ),
     row(
         "sources.journald.enabled",
@@ -815,9 +827,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "sources.nats[].format",
-        Kind::Choice(&["json", "otlp_traces", "otlp_metrics", "otlp_logs"]),
+        STREAM_FORMATS,
         "",
-        "What messages hold: documents of JSON as log lines, or OTLP as protobuf.",
+        STREAM_FORMAT_DOC,
     ),
     row(
         "sources.nats[].timestamp",
@@ -856,6 +868,30 @@ pub const SETTINGS: &[Setting] = &[
         "JSON: fields that become labels, by the label's name.",
     ),
     row(
+        "sources.nats[].mapping",
+        Kind::Text,
+        "",
+        "Mapped: `name` of the `[[sources.webhook]]` whose mapping reads the messages.",
+    ),
+    row(
+        "sources.nats[].metric",
+        Kind::Text,
+        "\"name\"",
+        "Metrics: field of the name.",
+    ),
+    row(
+        "sources.nats[].value",
+        Kind::Text,
+        "\"value\"",
+        "Metrics: field of the value.",
+    ),
+    row(
+        "sources.nats[].tags",
+        Kind::Text,
+        "\"labels\"",
+        "Metrics: field of the object whose entries become labels.",
+    ),
+    row(
         "sources.nats[].messages_max",
         Kind::Integer(1, 10_000),
         "500",
@@ -877,7 +913,7 @@ pub const SETTINGS: &[Setting] = &[
         "sources.nats[].labels",
         Kind::TextTable,
         "{}",
-        "JSON: labels put on every line.",
+        "JSON: labels put on every line and every metric.",
     ),
     row(
         "sources.nats[].token_file",
@@ -896,6 +932,180 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         "",
         "Certificates that vouch for the server, besides the system's.",
+    ),
+    row(
+        "sources.kafka[].name",
+        Kind::Text,
+        "\"kafka\"",
+        "Name of the source, `kafka NAME`. How far each topic was read is kept under it.",
+    ),
+    row(
+        "sources.kafka[].brokers",
+        Kind::TextList,
+        "",
+        "Addresses of brokers to begin with, `HOST:PORT`; they tell of the others.",
+    ),
+    row(
+        "sources.kafka[].topics",
+        Kind::TextList,
+        "",
+        "Topics, all of one format.",
+    ),
+    row(
+        "sources.kafka[].format",
+        STREAM_FORMATS,
+        "",
+        STREAM_FORMAT_DOC,
+    ),
+    row(
+        "sources.kafka[].timestamp",
+        Kind::Text,
+        "\"@timestamp\"",
+        "JSON: field of the time; when the message was published counts without it. Fields are written with dots, whether documents nest them or not.",
+    ),
+    row(
+        "sources.kafka[].message",
+        Kind::Text,
+        "\"message\"",
+        "JSON: field of the text; a document without it is rejected.",
+    ),
+    row(
+        "sources.kafka[].level",
+        Kind::Text,
+        "\"log.level\"",
+        "JSON: field of the level.",
+    ),
+    row(
+        "sources.kafka[].service",
+        Kind::Text,
+        "\"service.name\"",
+        "JSON: field of the service.",
+    ),
+    row(
+        "sources.kafka[].trace",
+        Kind::Text,
+        "\"trace.id\"",
+        "JSON: field of the trace, in hex.",
+    ),
+    row(
+        "sources.kafka[].fields",
+        Kind::TextTable,
+        "{ host = \"host.name\" }",
+        "JSON: fields that become labels, by the label's name.",
+    ),
+    row(
+        "sources.kafka[].mapping",
+        Kind::Text,
+        "",
+        "Mapped: `name` of the `[[sources.webhook]]` whose mapping reads the messages.",
+    ),
+    row(
+        "sources.kafka[].metric",
+        Kind::Text,
+        "\"name\"",
+        "Metrics: field of the name.",
+    ),
+    row(
+        "sources.kafka[].value",
+        Kind::Text,
+        "\"value\"",
+        "Metrics: field of the value.",
+    ),
+    row(
+        "sources.kafka[].tags",
+        Kind::Text,
+        "\"labels\"",
+        "Metrics: field of the object whose entries become labels.",
+    ),
+    row(
+        "sources.kafka[].from",
+        Kind::Choice(&["start", "end"]),
+        "\"end\"",
+        "Where to begin in a topic that was not read before: with the oldest message, or with the next.",
+    ),
+    row(
+        "sources.kafka[].when_full",
+        Kind::Choice(&["block", "drop"]),
+        "\"block\"",
+        "What happens while the engine is behind: wait, as the topic has them still, or lose and count them.",
+    ),
+    row(
+        "sources.kafka[].labels",
+        Kind::TextTable,
+        "{}",
+        "JSON: labels put on every line and every metric.",
+    ),
+    row(
+        "sources.kafka[].tls",
+        Kind::Flag,
+        "false",
+        "Whether brokers are spoken to over TLS.",
+    ),
+    row(
+        "sources.kafka[].ca_file",
+        Kind::Path,
+        "",
+        "Certificates that vouch for the brokers, besides the system's.",
+    ),
+    row(
+        "sources.kafka[].sasl",
+        Kind::Choice(&["none", "plain", "scram_sha_256", "scram_sha_512"]),
+        "\"none\"",
+        "How brokers are told who we are; `plain` needs `tls`.",
+    ),
+    row(
+        "sources.kafka[].user",
+        Kind::Text,
+        "",
+        "The user of `sasl`.",
+    ),
+    row(
+        "sources.kafka[].password_file",
+        Kind::Path,
+        "",
+        "File that holds the password of `sasl`, read anew for each connection.",
+    ),
+    row(
+        "sources.kubernetes[].name",
+        Kind::Text,
+        "\"kubernetes\"",
+        "Name of the source, `kubernetes NAME`.",
+    ),
+    row(
+        "sources.kubernetes[].cluster",
+        Kind::Text,
+        "",
+        "What the cluster is called: the label `k8s.cluster.name`.",
+    ),
+    row(
+        "sources.kubernetes[].kubeconfig",
+        Kind::Path,
+        "",
+        "File that says where the cluster is and who we are. Default: as `kubectl` finds it, else the service account of the pod we run in.",
+    ),
+    row(
+        "sources.kubernetes[].context",
+        Kind::Text,
+        "",
+        "Context of that file. Default: its current one.",
+    ),
+    row(
+        "sources.kubernetes[].namespace",
+        Kind::Text,
+        "",
+        "The namespace watched. Default: all.",
+    ),
+    row(
+        "sources.kubernetes[].interval_s",
+        Kind::Integer(1, 3_600),
+        "15",
+        "Time between two tellings of how everything is, in seconds.",
+    ),
+    row(
+        "sources.kubernetes[].when_full",
+        Kind::Choice(&["block", "drop"]),
+        "\"block\"",
+        "What happens while the engine is behind: wait, as the cluster tells it again, or lose and count.",
     ),
     row(
         "sources.tail[].paths",
@@ -1224,6 +1434,19 @@ pub const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// What the messages of streams hold.
+const STREAM_FORMATS: Kind = Kind::Choice(&[
+    "json",
+    "metrics",
+    "alerts",
+    "changes",
+    "mapped",
+    "otlp_traces",
+    "otlp_metrics",
+    "otlp_logs",
+]);
+const STREAM_FORMAT_DOC: &str = "What messages hold: documents of JSON as log lines or metrics, alerts as Alertmanager takes them, changes, alerts or changes of any shape by a mapping, or OTLP as protobuf.";
+
 /// Settings without which their table makes no sense.
 pub(super) const REQUIRED: &[&str] = &[
     "operators[].name",
@@ -1242,6 +1465,9 @@ pub(super) const REQUIRED: &[&str] = &[
     "sources.nats[].url",
     "sources.nats[].stream",
     "sources.nats[].format",
+    "sources.kafka[].brokers",
+    "sources.kafka[].topics",
+    "sources.kafka[].format",
     "sources.tail[].paths",
     "dependencies[].from",
     "dependencies[].to",

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::polls::{ElasticConfig, LokiTailConfig};
-use super::pulls::{JournaldConfig, PromqlConfig};
-use super::streams::NatsConfig;
+use super::pulls::{JournaldConfig, KubernetesConfig, PromqlConfig};
+use super::streams::{KafkaConfig, NatsConfig};
 
 /// Settings of the sources, `[sources]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,10 @@ pub struct SourcesConfig {
     pub elastic: Vec<ElasticConfig>,
     /// Streams of NATS servers.
     pub nats: Vec<NatsConfig>,
+    /// Topics of Kafka clusters.
+    pub kafka: Vec<KafkaConfig>,
+    /// Kubernetes clusters.
+    pub kubernetes: Vec<KubernetesConfig>,
     /// Log files followed.
     pub tail: Vec<TailConfig>,
 }
@@ -212,6 +216,8 @@ pub struct SyslogConfig {
     pub tls: Option<SocketAddr>,
     /// What a stream does while the engine is behind.
     pub when_full: WhenFull,
+    /// Networks that may send; all of them if not given.
+    pub allow: Vec<String>,
 }
 
 /// Metrics as StatsD and DogStatsD; nothing is listened on unless an address is given.
@@ -223,6 +229,8 @@ pub struct StatsdConfig {
     pub udp: Option<SocketAddr>,
     /// Time over which metrics are put together, in seconds.
     pub flush_s: u32,
+    /// Networks that may send; all of them if not given.
+    pub allow: Vec<String>,
 }
 
 /// What a source does that can choose while the engine is behind and the queue is full.
@@ -343,6 +351,8 @@ impl Default for SourcesConfig {
             loki_tail: Vec::new(),
             elastic: Vec::new(),
             nats: Vec::new(),
+            kafka: Vec::new(),
+            kubernetes: Vec::new(),
             tail: Vec::new(),
         }
     }
@@ -359,6 +369,7 @@ impl Default for StatsdConfig {
         Self {
             udp: None,
             flush_s: 10,
+            allow: Vec::new(),
         }
     }
 }

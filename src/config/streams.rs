@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::polls::{self, DocumentFields};
-use super::sources::{TailFrom, WhenFull};
+use super::sources::{TailFrom, WebhookConfig, WhenFull};
+
+/// Longest name that Kafka gives a topic, in bytes.
+const TOPIC_BYTES_MAX: usize = 249;
 
 /// Messages of a NATS `JetStream`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,18 @@ pub struct NatsConfig {
     /// Fields that become labels, by the label's name.
     #[serde(default = "polls::fields")]
     pub fields: BTreeMap<String, String>,
+    /// Name of the `[[sources.webhook]]` whose mapping reads messages that are mapped.
+    #[serde(default)]
+    pub mapping: Option<String>,
+    /// Field of a metric's name.
+    #[serde(default = "metric")]
+    pub metric: String,
+    /// Field of a metric's value.
+    #[serde(default = "value")]
+    pub value: String,
+    /// Field of the object whose entries are a metric's labels.
+    #[serde(default = "tags")]
+    pub tags: String,
     /// Messages asked for at once.
     #[serde(default = "messages_max")]
     pub messages_max: u32,
@@ -68,18 +83,164 @@ pub struct NatsConfig {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Topics of a Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Name of the source.
+    #[serde(default = "kafka")]
+    pub name: String,
+    /// Addresses of brokers to begin with, `HOST:PORT`.
+    pub brokers: Vec<String>,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// What messages hold.
+    pub format: StreamFormat,
+    /// Field of the time.
+    #[serde(default = "polls::timestamp")]
+    pub timestamp: String,
+    /// Field of the text.
+    #[serde(default = "polls::message")]
+    pub message: String,
+    /// Field of the level.
+    #[serde(default = "polls::level")]
+    pub level: String,
+    /// Field of the service.
+    #[serde(default = "polls::service")]
+    pub service: String,
+    /// Field of the trace.
+    #[serde(default = "polls::trace")]
+    pub trace: String,
+    /// Fields that become labels, by the label's name.
+    #[serde(default = "polls::fields")]
+    pub fields: BTreeMap<String, String>,
+    /// Name of the `[[sources.webhook]]` whose mapping reads messages that are mapped.
+    #[serde(default)]
+    pub mapping: Option<String>,
+    /// Field of a metric's name.
+    #[serde(default = "metric")]
+    pub metric: String,
+    /// Field of a metric's value.
+    #[serde(default = "value")]
+    pub value: String,
+    /// Field of the object whose entries are a metric's labels.
+    #[serde(default = "tags")]
+    pub tags: String,
+    /// Where to begin in a topic that was not read before.
+    #[serde(default)]
+    pub from: TailFrom,
+    /// What happens while the engine is behind.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// Labels put on every line and every metric.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Whether brokers are spoken to over TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// Certificates that vouch for the brokers, besides the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// How we say who we are.
+    #[serde(default)]
+    pub sasl: KafkaSasl,
+    /// Who we are.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// File that holds the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// How a Kafka is told who we are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KafkaSasl {
+    /// It is not.
+    #[default]
+    None,
+    /// The password itself: over TLS alone.
+    Plain,
+    /// SCRAM-SHA-256.
+    #[serde(rename = "scram_sha_256")]
+    ScramSha256,
+    /// SCRAM-SHA-512.
+    #[serde(rename = "scram_sha_512")]
+    ScramSha512,
+}
+
 /// What the messages of a stream hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamFormat {
     /// A document of JSON, or a list of them: log lines.
     Json,
+    /// The same as metrics, one point each.
+    Metrics,
+    /// Alerts, as Alertmanager takes them.
+    Alerts,
+    /// Changes, as we take them.
+    Changes,
+    /// Alerts or changes of any shape, by the mapping of a webhook.
+    Mapped,
     /// An `ExportTraceServiceRequest`.
     OtlpTraces,
     /// An `ExportMetricsServiceRequest`.
     OtlpMetrics,
     /// An `ExportLogsServiceRequest`.
     OtlpLogs,
+}
+
+/// How messages of a stream are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageConfig {
+    /// What they hold.
+    pub format: StreamFormat,
+    /// Which field of a document says what.
+    pub document: DocumentFields,
+    /// And which of a metric.
+    pub metric: MetricFields,
+    /// Labels put on every line and every metric.
+    pub labels: BTreeMap<String, String>,
+    /// What reads those that are mapped.
+    pub mapping: Option<WebhookConfig>,
+}
+
+/// Which field of a document is what of a metric; nested fields are written with dots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricFields {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// An object whose entries are its labels.
+    pub tags: String,
+}
+
+impl MessageConfig {
+    /// Whether what is to be mapped names a mapping that is there; else what is wrong.
+    pub(super) fn check(
+        format: StreamFormat,
+        mapping: Option<&str>,
+        webhooks: &[WebhookConfig],
+    ) -> Result<(), String> {
+        match (format, mapping) {
+            (StreamFormat::Mapped, None) => Err(
+                "`format = \"mapped\"` needs `mapping`, the `name` of a [[sources.webhook]]"
+                    .to_owned(),
+            ),
+            (StreamFormat::Mapped, Some(name)) if named(webhooks, name).is_none() => Err(format!(
+                "`mapping` {name:?} is the `name` of no [[sources.webhook]]"
+            )),
+            (StreamFormat::Mapped, Some(_)) | (_, None) => Ok(()),
+            (_, Some(_)) => Err("`mapping` is for `format = \"mapped\"` alone".to_owned()),
+        }
+    }
+}
+
+/// The webhook of a name.
+fn named<'a>(webhooks: &'a [WebhookConfig], name: &str) -> Option<&'a WebhookConfig> {
+    webhooks.iter().find(|webhook| webhook.name == name)
 }
 
 impl NatsConfig {
@@ -109,15 +270,82 @@ impl NatsConfig {
         Ok(())
     }
 
-    /// Which field says what.
-    pub fn document(&self) -> DocumentFields {
-        DocumentFields {
-            timestamp: self.timestamp.clone(),
-            message: self.message.clone(),
-            level: self.level.clone(),
-            service: self.service.clone(),
-            trace: self.trace.clone(),
-            labels: self.fields.clone(),
+    /// How messages are read.
+    pub fn message(&self, webhooks: &[WebhookConfig]) -> MessageConfig {
+        let mapping = self.mapping.as_deref();
+        MessageConfig {
+            format: self.format,
+            document: DocumentFields {
+                timestamp: self.timestamp.clone(),
+                message: self.message.clone(),
+                level: self.level.clone(),
+                service: self.service.clone(),
+                trace: self.trace.clone(),
+                labels: self.fields.clone(),
+            },
+            metric: MetricFields {
+                name: self.metric.clone(),
+                value: self.value.clone(),
+                tags: self.tags.clone(),
+            },
+            labels: self.labels.clone(),
+            mapping: mapping.and_then(|name| named(webhooks, name)).cloned(),
+        }
+    }
+}
+
+impl KafkaConfig {
+    /// Whether it can be asked at all; else why not.
+    pub fn check(&self) -> Result<(), String> {
+        for broker in &self.brokers {
+            let port = broker.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            if !matches!(port, Some(Ok(_))) || broker.contains(['/', '@', ' ']) {
+                return Err(format!(
+                    "`brokers` {broker:?} is no address: it is HOST:PORT"
+                ));
+            }
+        }
+        for topic in &self.topics {
+            let is_odd = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
+            if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic.contains(is_odd) {
+                return Err(format!("`topics` {topic:?} is no name of a topic"));
+            }
+        }
+        let has_secret = self.user.is_some() && self.password_file.is_some();
+        match self.sasl {
+            KafkaSasl::None if self.user.is_some() || self.password_file.is_some() => Err(
+                "`user` and `password_file` need `sasl`: say how the brokers want them".to_owned(),
+            ),
+            KafkaSasl::None => Ok(()),
+            _ if !has_secret => Err("`sasl` needs `user` and `password_file`".to_owned()),
+            KafkaSasl::Plain if !self.tls => Err(
+                "`sasl = \"plain\"` without `tls = true` would show the password to everybody on the way"
+                    .to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// How messages are read.
+    pub fn message(&self, webhooks: &[WebhookConfig]) -> MessageConfig {
+        let mapping = self.mapping.as_deref();
+        MessageConfig {
+            format: self.format,
+            document: DocumentFields {
+                timestamp: self.timestamp.clone(),
+                message: self.message.clone(),
+                level: self.level.clone(),
+                service: self.service.clone(),
+                trace: self.trace.clone(),
+                labels: self.fields.clone(),
+            },
+            metric: MetricFields {
+                name: self.metric.clone(),
+                value: self.value.clone(),
+                tags: self.tags.clone(),
+            },
+            labels: self.labels.clone(),
+            mapping: mapping.and_then(|name| named(webhooks, name)).cloned(),
         }
     }
 }
@@ -130,6 +358,22 @@ fn durable() -> String {
     "stormglass".to_owned()
 }
 
+fn kafka() -> String {
+    "kafka".to_owned()
+}
+
+fn metric() -> String {
+    "name".to_owned()
+}
+
+fn value() -> String {
+    "value".to_owned()
+}
+
+fn tags() -> String {
+    "labels".to_owned()
+}
+
 const fn messages_max() -> u32 {
     500
 }
@@ -137,6 +381,48 @@ const fn messages_max() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kafka_that_cannot_be_asked_is_told() {
+        let told = |more: &str| {
+            let text = format!("topics = [\"a\"]\nformat = \"json\"\n{more}");
+            let config: KafkaConfig = toml::from_str(&text).unwrap();
+            config.check().err().unwrap_or_default()
+        };
+        let secret = "user = \"me\"\npassword_file = \"/x\"";
+        let cases = [
+            ("brokers = [\"k:9092\", \"[::1]:9092\"]".to_owned(), ""),
+            (
+                "brokers = [\"k\"]".to_owned(),
+                "`brokers` \"k\" is no address",
+            ),
+            (
+                "brokers = [\"kafka://k:1\"]".to_owned(),
+                "`brokers` \"kafka://k:1\" is no address",
+            ),
+            (
+                format!("brokers = []\n{secret}"),
+                "`user` and `password_file` need `sasl`",
+            ),
+            (
+                "brokers = []\nsasl = \"plain\"".to_owned(),
+                "`sasl` needs `user`",
+            ),
+            (
+                format!("brokers = []\nsasl = \"plain\"\n{secret}"),
+                "`sasl = \"plain\"` without `tls = true`",
+            ),
+            (
+                format!("brokers = []\nsasl = \"scram_sha_256\"\n{secret}"),
+                "",
+            ),
+        ];
+        for (more, why) in cases {
+            let error = told(&more);
+            let is_right = error.starts_with(why) && error.is_empty() == why.is_empty();
+            assert!(is_right, "{more}: {error}");
+        }
+    }
 
     #[test]
     fn what_cannot_work_is_told_and_no_secret_with_it() {

@@ -27,7 +27,8 @@ impl Engine {
         // Also where the silence was not told: what people called noise may still be a loss.
         let is_unsure = |(entity, _): &(EntityIx, Time)| {
             let told = self.findings.of_key(Key::Entity(*entity, Check::Absence));
-            !told.is_some_and(|state| state.finding.pages)
+            // What is told as a blind spot is told.
+            !self.blind_spots.covers(*entity) && !told.is_some_and(|state| state.finding.pages)
         };
         let unsure: Vec<(EntityIx, Time)> = self.silence.gone().filter(is_unsure).collect();
         for (entity, since) in unsure {
@@ -54,14 +55,8 @@ impl Engine {
         if conditions.get(entity).is_some_and(Condition::is_alerting) {
             return Some("an alert about it fires".to_owned());
         }
-        let suffers = |caller: &&EntityIx| {
-            conditions.get(**caller).is_some_and(|condition| {
-                condition.onset >= since.plus_ms(-TROUBLE_BEFORE_MS)
-                    && (condition.sum.is_harmed || condition.is_alerting())
-            })
-        };
-        if let Some(caller) = self.topology.callers(entity).iter().find(suffers) {
-            let caller = self.entities.id(*caller).name();
+        if let Some(caller) = self.caller_in_trouble(entity, since) {
+            let caller = self.entities.id(caller).name();
             return Some(format!("{caller}, which depends on it, is in trouble"));
         }
         let last_line = self.logs.last_seen(self.entities.id(entity));
@@ -70,6 +65,18 @@ impl Engine {
         });
         let is_long = self.now.since(since) > BLIND_MS_MAX && !lives;
         is_long.then(|| "nothing says that it is alive".to_owned())
+    }
+
+    /// Who depends on an entity, and is in trouble since it is silent.
+    pub(super) fn caller_in_trouble(&self, entity: EntityIx, since: Time) -> Option<EntityIx> {
+        let conditions = self.correlator.conditions();
+        let suffers = |caller: &&EntityIx| {
+            conditions.get(**caller).is_some_and(|condition| {
+                condition.onset >= since.plus_ms(-TROUBLE_BEFORE_MS)
+                    && (condition.sum.is_harmed || condition.is_alerting())
+            })
+        };
+        self.topology.callers(entity).iter().find(suffers).copied()
     }
 }
 

@@ -262,7 +262,12 @@ impl Engine {
                 self.entities.set_health(entity, crate::model::Health::Ok);
             }
             Silence::Blind(source, since) => {
-                self.note_blind(source, since);
+                let text = format!(
+                    "we are blind on {}: nothing came from it since {}",
+                    self.silence.source(source).0,
+                    explain::clock(since)
+                );
+                self.note_blind(source, since, text);
                 self.hold_behind(source);
             }
             Silence::Seeing(source, at) => {
@@ -302,18 +307,14 @@ impl Engine {
         self.observe_absence(Key::Series(series), entity, &subject, since, text, false);
     }
 
-    fn source_entity(&mut self, source: SourceIx) -> EntityIx {
+    pub(super) fn source_entity(&mut self, source: SourceIx) -> EntityIx {
         let id = EntityId::new(EntityKind::External, &self.silence.source(source).0);
         self.entities.intern(&id)
     }
 
-    fn note_blind(&mut self, source: SourceIx, since: Time) {
+    /// A source does not tell what it should, in words of whoever noticed.
+    pub(super) fn note_blind(&mut self, source: SourceIx, since: Time, text: String) {
         let entity = self.source_entity(source);
-        let text = format!(
-            "we are blind on {}: nothing came from it since {}",
-            self.silence.source(source).0,
-            explain::clock(since)
-        );
         let mut seen = absence(Key::Source(source), entity, "source", since, text);
         seen.check = Check::BlindSource;
         seen.role = MetricRole::Other;

@@ -10,6 +10,7 @@
 mod alerts;
 #[cfg(test)]
 mod backfill_tests;
+mod blind_spots;
 mod case;
 mod changes;
 mod checkpoint;
@@ -63,6 +64,7 @@ use crate::model::{
     Runbook, Stamped, Time,
 };
 use alerts::{AlertChange, Alerts};
+use blind_spots::BlindSpots;
 use changes::Changes;
 use correlate::{Condition, Correlator};
 use entities::Entities;
@@ -113,6 +115,7 @@ pub struct Engine {
     intake: Intake,
     odd: Odd,
     silence: SilenceWatch,
+    blind_spots: BlindSpots,
     slos: Slos,
     forecasts: Forecasts,
     ratios: Ratios,
@@ -172,6 +175,7 @@ impl Engine {
             intake: Intake::default(),
             odd: Odd::default(),
             silence: SilenceWatch::default(),
+            blind_spots: BlindSpots::default(),
             logs: LogWatch::new(),
             seen_logs: false,
             traces: Traces::default(),
@@ -232,6 +236,7 @@ impl Engine {
         for silence in self.silence.tick(&mut self.intake, self.now) {
             self.note_silence(silence);
         }
+        self.find_blind_spots();
         self.confirm_losses();
         self.judge_slos();
         self.forecast();

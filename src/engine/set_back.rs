@@ -64,6 +64,7 @@ impl Engine {
         self.entities.set_back(back);
         self.intake.set_back(back);
         self.silence.set_back(back);
+        self.blind_spots.set_back(back);
         self.slos.set_back(back);
         self.logs.set_back(back);
         self.traces.set_back(back);

@@ -268,6 +268,11 @@ impl SilenceWatch {
         self.gone.contains_key(&entity)
     }
 
+    /// Whether a source is blind as a whole.
+    pub fn is_blind(&self, source: SourceIx) -> bool {
+        self.sources[source.0 as usize].is_blind
+    }
+
     /// Newest event time of a source's samples, no later than they came.
     pub fn newest(&self, source: SourceIx) -> Time {
         self.sources[source.0 as usize].newest

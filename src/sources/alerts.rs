@@ -43,7 +43,7 @@ pub(super) const PATH: &str = "/api/v2/alerts";
 
 /// The receiver; cheap to clone.
 #[derive(Clone)]
-struct Alerts {
+pub(super) struct Alerts {
     sender: SignalSender,
     limits: Limits,
     clock: Clock,
@@ -97,20 +97,43 @@ pub(super) fn routes(
     clock: Clock,
     resolve_timeout_ms: i64,
 ) -> Router {
-    let annotations = Arc::new(Mutex::new(Recent::new(ANNOTATIONS_REMEMBERED_MAX)));
+    let alerts = Alerts::new(sender, limits, clock, resolve_timeout_ms);
     Router::new()
         .route(PATH, post(receive))
         .route("/api/v2/status", get(status))
-        .with_state(Alerts {
+        .with_state(alerts)
+}
+
+impl Alerts {
+    pub(super) fn new(
+        sender: SignalSender,
+        limits: Limits,
+        clock: Clock,
+        resolve_timeout_ms: i64,
+    ) -> Self {
+        Self {
             sender,
             limits,
             clock,
             resolve_timeout_ms,
-            annotations,
-        })
-}
+            annotations: Arc::new(Mutex::new(Recent::new(ANNOTATIONS_REMEMBERED_MAX))),
+        }
+    }
 
-impl Alerts {
+    /// Reads a list of alerts that came in another way than by request, at `at`: its signals, how many
+    /// could not be used, and why.
+    pub(super) fn read_message(
+        &self,
+        message: &[u8],
+        at: Time,
+    ) -> Result<(Vec<Signal>, u64, Option<String>), String> {
+        let taken = self
+            .parse(message, at)
+            .map_err(|refusal| refusal.to_string())?;
+        let why = (taken.refused > 0).then(|| taken.reasons.join("; "));
+        Ok((taken.signals, taken.refused, why))
+    }
+
     /// Reads a body; the whole request is refused only if it is not a list of alerts.
     fn parse(&self, body: &[u8], now: Time) -> Result<Taken, Refusal> {
         let sent: SentAlerts<'_> = serde_json::from_slice(body)

@@ -123,7 +123,7 @@ async fn receive(State(changes): State<Changes>, request: Request) -> Response {
 
 /// All changes of a body, or the first reason why it is refused: a pipeline sends few at once, and
 /// half of a request taken would be hard to understand.
-fn parse(body: &[u8], now: Time, skew_ms_max: i64) -> Result<Vec<Signal>, String> {
+pub(super) fn parse(body: &[u8], now: Time, skew_ms_max: i64) -> Result<Vec<Signal>, String> {
     let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let sent: Vec<Sent<'_>> = if is_list {
         serde_json::from_slice(body).map_err(|e| format!("not a list of changes: {e}"))?
@@ -150,7 +150,7 @@ fn parse(body: &[u8], now: Time, skew_ms_max: i64) -> Result<Vec<Signal>, String
 }
 
 /// Refuses what the engine would not believe: whoever sends it is there to be told.
-fn is_of_our_time(at: Time, now: Time, skew_ms_max: i64) -> Result<(), String> {
+pub(super) fn is_of_our_time(at: Time, now: Time, skew_ms_max: i64) -> Result<(), String> {
     let age_ms_max = AGE_MS_MAX.max(skew_ms_max);
     let text = at.to_rfc3339();
     if at.since(now) > skew_ms_max {

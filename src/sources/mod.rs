@@ -13,17 +13,24 @@
 
 mod alerts;
 mod backoff;
+mod bookmark;
 mod changes;
 mod client;
 mod connections;
+mod document;
 mod elastic;
+mod failing;
 mod guard;
 mod heartbeat;
 mod host;
 mod http;
 mod journald;
+mod kafka;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod listen;
 mod loki;
+mod message;
 mod naming;
 mod nats;
 mod otlp;
@@ -52,7 +59,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{Config, Networks};
 use crate::model::Time;
 use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
@@ -124,6 +131,10 @@ pub struct Sources {
     elastics: Vec<SignalSender>,
     /// One for each `[[sources.nats]]`.
     nats: Vec<SignalSender>,
+    /// One for each `[[sources.kafka]]`.
+    kafkas: Vec<SignalSender>,
+    /// One for each `[[sources.kubernetes]]`.
+    clusters: Vec<SignalSender>,
     /// One for each `[[sources.tail]]`.
     tails: Vec<SignalSender>,
 }
@@ -215,6 +226,10 @@ impl Sources {
                 let place = format!("{} at {}", nats.stream, nats.url);
                 (nats::name(nats), place)
             }),
+            kafkas: each(&on.kafka, registry, |kafka| {
+                (kafka::name(kafka), kafka::place(kafka))
+            }),
+            clusters: clusters(&config, registry),
             tails: each(&on.tail, registry, |tail| {
                 (tail::name(tail), tail.paths.join(", "))
             }),
@@ -365,6 +380,17 @@ fn each<T>(
     sources.collect()
 }
 
+/// One source for each cluster.
+fn clusters(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
+    let declared = config.sources.kubernetes.iter();
+    let senders = declared.map(|cluster| {
+        let name = format!("kubernetes {}", cluster.name);
+        let namespace = cluster.namespace.as_deref().unwrap_or("all namespaces");
+        registry.source(&name, Rhythm::Regular, namespace)
+    });
+    senders.collect()
+}
+
 /// What is waited for, from now on.
 fn heartbeats(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Vec<Heartbeat> {
     let declared = config.sources.heartbeat.iter();
@@ -453,10 +479,15 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         tasks.spawn(syslog::receive(syslog, tls.clone(), sender, clock));
     }
     if let (Some(address), Some(sender)) = (config.sources.statsd.udp, sources.statsd.clone()) {
-        let clock = Arc::clone(&sources.clock);
-        let reader = statsd::Aggregator::new(config.sources.statsd.flush_s);
+        let (statsd, clock) = (&config.sources.statsd, Arc::clone(&sources.clock));
         let name = "sources.statsd.udp";
-        tasks.spawn(udp::receive(address, name, sender, clock, reader));
+        match Networks::parse(&statsd.allow) {
+            Ok(allow) => {
+                let reader = statsd::Aggregator::new(statsd.flush_s);
+                tasks.spawn(udp::receive(address, name, sender, clock, allow, reader));
+            }
+            Err(why) => sender.fail(&format!("`sources.statsd.allow`: {why}")),
+        }
     }
     listen_for_otlp(
         sources,
@@ -496,17 +527,8 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
         ));
     }
     poll_stores(sources, &mut tasks);
-    for (nats, sender) in config.sources.nats.iter().zip(&sources.nats) {
-        let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
-        let series_max = config.engine.series_max;
-        tasks.spawn(nats::follow(
-            nats.clone(),
-            limits,
-            series_max,
-            sender.clone(),
-            clock,
-        ));
-    }
+    read_streams(sources, &mut tasks);
+    watch_clusters(sources, &mut tasks);
     for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
         let clock = Arc::clone(&sources.clock);
         let name = host::name(host);
@@ -540,6 +562,50 @@ fn poll_stores(sources: &Sources, tasks: &mut JoinSet<()>) {
             }
             Err(why) => sender.fail(&why),
         }
+    }
+}
+
+/// Reads streams of messages.
+fn read_streams(sources: &Sources, tasks: &mut JoinSet<()>) {
+    let engine = &sources.config.engine;
+    let on = &sources.config.sources;
+    let around = message::Surroundings {
+        limits: sources.limits.clone(),
+        clock: Arc::clone(&sources.clock),
+        series_max: engine.series_max,
+        skew_ms_max: i64::from(engine.clock_skew_s_max) * 1_000,
+        resolve_timeout_ms: i64::from(engine.alert_resolve_timeout_s) * 1_000,
+    };
+    for (nats, sender) in on.nats.iter().zip(&sources.nats) {
+        let message = nats.message(&on.webhook);
+        let payload = message::Payload::new(message, sender, around.clone());
+        tasks.spawn(nats::follow(nats.clone(), payload, sender.clone()));
+    }
+    for (kafka, sender) in on.kafka.iter().zip(&sources.kafkas) {
+        let message = kafka.message(&on.webhook);
+        let payload = message::Payload::new(message, sender, around.clone());
+        let (kafka, data_dir) = (kafka.clone(), sources.data_dir.clone());
+        tasks.spawn(kafka::follow(kafka, payload, data_dir, sender.clone()));
+    }
+}
+
+/// Watches clusters.
+#[cfg(feature = "kubernetes")]
+fn watch_clusters(sources: &Sources, tasks: &mut JoinSet<()>) {
+    let declared = sources.config.sources.kubernetes.iter();
+    for (cluster, sender) in declared.zip(&sources.clusters) {
+        let clock = Arc::clone(&sources.clock);
+        tasks.spawn(kubernetes::follow(cluster.clone(), sender.clone(), clock));
+    }
+}
+
+/// Says that this build cannot watch clusters.
+#[cfg(not(feature = "kubernetes"))]
+fn watch_clusters(sources: &Sources, _tasks: &mut JoinSet<()>) {
+    for sender in &sources.clusters {
+        sender.fail_standing(
+            "this build knows no Kubernetes: install one made with `--features kubernetes`",
+        );
     }
 }
 

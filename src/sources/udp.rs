@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 
 use super::backoff::Backoff;
 use super::{Clock, SignalSender};
+use crate::config::Networks;
 use crate::model::{Signal, Time};
 
 /// Longest datagram there is.
@@ -47,6 +48,7 @@ pub(super) async fn receive(
     setting: &'static str,
     sender: SignalSender,
     clock: Clock,
+    allow: Networks,
     mut reader: impl ReadDatagram,
 ) {
     let mut backoff = Backoff::new();
@@ -74,7 +76,7 @@ pub(super) async fn receive(
                     tokio::time::sleep(backoff.next_wait()).await;
                     continue;
                 }
-                let signals = batch(&socket, &mut buffer, clock(), &sender, &mut reader);
+                let signals = batch(&socket, &mut buffer, clock(), &sender, &allow, &mut reader);
                 // Counted as lost by the queue.
                 let _ = sender.send_or_lose(signals);
                 // Other tasks have their turn, however fast datagrams come.
@@ -101,6 +103,7 @@ fn batch(
     buffer: &mut [u8],
     now: Time,
     sender: &SignalSender,
+    allow: &Networks,
     reader: &mut impl ReadDatagram,
 ) -> Vec<Signal> {
     let mut signals = Vec::new();
@@ -110,11 +113,20 @@ fn batch(
             break;
         };
         let peer = peer.ip().to_canonical();
+        if !allow.admit(peer) {
+            sender.reject(1, &stranger(peer));
+            continue;
+        }
         if let Err(why) = reader.read(&buffer[..length], peer, now, &mut signals) {
             sender.reject(1, &why);
         }
     }
     signals
+}
+
+/// Why nothing is taken from a peer.
+pub(super) fn stranger(peer: IpAddr) -> String {
+    format!("{peer} is in none of the networks that may send (`allow` in the config)")
 }
 
 /// Datagrams that the system dropped at this socket since it was opened.

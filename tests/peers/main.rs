@@ -7,6 +7,7 @@
 mod alertmanager;
 mod harness;
 mod journald;
+mod kafka;
 mod loki;
 mod nats;
 mod opentelemetry;

@@ -194,3 +194,39 @@ async fn while_the_engine_is_behind_a_stream_waits_or_drops_as_told() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_networks_that_are_let_in_may_send() {
+    let address = free_port();
+    let mut syslog = Syslog::start(
+        &format!(
+            "[sources.syslog]\ntcp = \"{address}\"\nudp = \"{address}\"\nallow = [\"127.0.0.2\", \"fd00::/8\"]\n"
+        ),
+        None,
+    );
+    // Closed as soon as it is there, and counted.
+    drop(connect(address).await);
+    let row = syslog.until(|row| row.rejected == 1).await;
+    let why = row.last_refusal.expect("one was refused").why;
+    assert!(
+        why.starts_with("127.0.0.1 is in none of the networks"),
+        "{why}"
+    );
+    let send = |from: &str, text: &str| {
+        let socket = std::net::UdpSocket::bind(from).expect("an address of this machine");
+        let sent = socket.send_to(text.as_bytes(), address);
+        sent.expect("it is sent");
+    };
+    send("127.0.0.1:0", "<13>1 - n app - - - stranger");
+    syslog.until(|row| row.rejected == 2).await;
+    send("127.0.0.2:0", "<13>1 - n app - - - datagram");
+    assert_eq!(syslog.texts(1).await, ["datagram"]);
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind(([127, 0, 0, 2], 0).into())
+        .expect("an address of this machine");
+    let mut stream = socket.connect(address).await.expect("it listens");
+    let text = b"<13>1 - n app - - - stream\n";
+    stream.write_all(text).await.expect("it is read");
+    assert_eq!(syslog.texts(1).await, ["stream"]);
+}

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::engine::entities::EntityIx;
 use crate::engine::intake::SourceIx;
 use crate::engine::set_back::SetBack;
 use crate::model::{Fingerprint, Labels, Time};
@@ -35,6 +36,8 @@ const NAME_BYTES_MAX: usize = 256;
 pub struct Blindness {
     /// Each with when it saw again, if it did a moment ago.
     blind: BTreeMap<SourceIx, Option<Time>>,
+    /// Entities of which a source tells nothing while it tells of others, likewise.
+    spots: BTreeMap<SourceIx, BTreeMap<EntityIx, Option<Time>>>,
     names: BTreeMap<SourceIx, Box<str>>,
     /// Firing alerts about silence.
     alerts: BTreeSet<Fingerprint>,
@@ -78,6 +81,26 @@ impl Blindness {
         self.alerts.iter().copied().collect()
     }
 
+    /// A source tells nothing of an entity any more; firing alerts to ask about again.
+    pub fn blind_on(&mut self, source: SourceIx, name: &str, entity: EntityIx) -> Vec<Fingerprint> {
+        self.spots.entry(source).or_default().insert(entity, None);
+        self.names.insert(source, name.into());
+        self.alerts.iter().copied().collect()
+    }
+
+    /// It tells of the entity again.
+    pub fn sees_entity(&mut self, source: SourceIx, entity: EntityIx, now: Time) {
+        let spot = self.spots.get_mut(&source);
+        if let Some(since) = spot.and_then(|spot| spot.get_mut(&entity)) {
+            *since = Some(now);
+        }
+    }
+
+    /// Whether all that a source tells is not heard.
+    pub fn is_whole(&self, source: SourceIx) -> bool {
+        self.blind.contains_key(&source)
+    }
+
     /// A source sees again.
     pub fn sees(&mut self, source: SourceIx, now: Time) {
         if let Some(since) = self.blind.get_mut(&source) {
@@ -97,21 +120,34 @@ impl Blindness {
         for source in &due {
             self.blind.remove(source);
         }
-        due
+        let mut all: BTreeSet<SourceIx> = due.into_iter().collect();
+        for (source, spot) in &mut self.spots {
+            let before = spot.len();
+            spot.retain(|_, since| !is_due(since));
+            if spot.len() < before {
+                all.insert(*source);
+            }
+        }
+        self.spots.retain(|_, spot| !spot.is_empty());
+        all.into_iter().collect()
     }
 
-    /// The blind source that an alert is behind, if all that tells of its entity is blind.
+    /// The blind source that an alert is behind, if all that tells of its entity is blind on it.
     pub fn behind(
         &self,
         alert: Fingerprint,
+        entity: EntityIx,
         tellers: impl Iterator<Item = SourceIx>,
     ) -> Option<SourceIx> {
-        if self.blind.is_empty() || !self.alerts.contains(&alert) {
+        let is_all_seen = self.blind.is_empty() && self.spots.is_empty();
+        if is_all_seen || !self.alerts.contains(&alert) {
             return None;
         }
         let mut behind = None;
         for source in tellers {
-            if !self.blind.contains_key(&source) {
+            let is_hidden = |spot: &BTreeMap<EntityIx, _>| spot.contains_key(&entity);
+            if !self.blind.contains_key(&source) && !self.spots.get(&source).is_some_and(is_hidden)
+            {
                 return None;
             }
             behind = Some(source);
@@ -126,7 +162,8 @@ impl Blindness {
 
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
-        for since in self.blind.values_mut().flatten() {
+        let spots = self.spots.values_mut().flat_map(BTreeMap::values_mut);
+        for since in self.blind.values_mut().chain(spots).flatten() {
             back.past(since);
         }
     }
@@ -135,6 +172,8 @@ impl Blindness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CART: EntityIx = EntityIx(3);
 
     #[test]
     fn only_alerts_about_silence_alone_are_told_by_their_names() {
@@ -168,19 +207,54 @@ mod tests {
         let [first, second] = [SourceIx(0), SourceIx(1)];
         let mut blindness = Blindness::default();
         blindness.fired(alert, &labels);
-        assert_eq!(blindness.behind(alert, [first].into_iter()), None);
+        assert_eq!(blindness.behind(alert, CART, [first].into_iter()), None);
         assert_eq!(blindness.blind(first, "remote_write"), [alert]);
         assert_eq!(
-            blindness.behind(alert, [first, first].into_iter()),
+            blindness.behind(alert, CART, [first, first].into_iter()),
             Some(first)
         );
-        assert_eq!(blindness.behind(alert, [first, second].into_iter()), None);
-        assert_eq!(blindness.behind(alert, [].into_iter()), None);
-        assert_eq!(blindness.behind(Fingerprint(7), [first].into_iter()), None);
+        assert_eq!(
+            blindness.behind(alert, CART, [first, second].into_iter()),
+            None
+        );
+        assert_eq!(blindness.behind(alert, CART, [].into_iter()), None);
+        assert_eq!(
+            blindness.behind(Fingerprint(7), CART, [first].into_iter()),
+            None
+        );
         blindness.sees(first, Time::from_secs(10));
         assert_eq!(blindness.tick(Time::from_secs(100)), []);
-        assert_eq!(blindness.behind(alert, [first].into_iter()), Some(first));
+        assert_eq!(
+            blindness.behind(alert, CART, [first].into_iter()),
+            Some(first)
+        );
         assert_eq!(blindness.tick(Time::from_secs(190)), [first]);
-        assert_eq!(blindness.behind(alert, [first].into_iter()), None);
+        assert_eq!(blindness.behind(alert, CART, [first].into_iter()), None);
+    }
+
+    #[test]
+    fn a_blind_spot_holds_back_what_is_about_its_entities_alone() {
+        let labels = Labels::from_pairs([("alertname", "CartAbsent")]).unwrap();
+        let alert = Fingerprint::of(&labels);
+        let [first, second] = [SourceIx(0), SourceIx(1)];
+        let other = EntityIx(4);
+        let mut blindness = Blindness::default();
+        blindness.fired(alert, &labels);
+        assert_eq!(blindness.blind_on(first, "remote_write", CART), [alert]);
+        assert!(!blindness.is_whole(first));
+        assert_eq!(
+            blindness.behind(alert, CART, [first].into_iter()),
+            Some(first)
+        );
+        assert_eq!(blindness.behind(alert, other, [first].into_iter()), None);
+        assert_eq!(
+            blindness.behind(alert, CART, [first, second].into_iter()),
+            None
+        );
+        blindness.sees_entity(first, CART, Time::from_secs(10));
+        assert_eq!(blindness.tick(Time::from_secs(100)), []);
+        assert_eq!(blindness.tick(Time::from_secs(190)), [first]);
+        assert_eq!(blindness.behind(alert, CART, [first].into_iter()), None);
+        assert_eq!(blindness.tick(Time::from_secs(200)), []);
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
         let subject = Subject {
             alert,
             labels: &state.labels,
-            behind: self.holds.blindness.behind(alert, tellers),
+            behind: self.holds.blindness.behind(alert, state.entity, tellers),
             may_wait: told == Told::NotYet && is_quiet,
         };
         self.holds.judge(subject, self.now)
@@ -216,6 +216,26 @@ impl Engine {
         for alert in self.holds.blindness.blind(source, &name) {
             self.look_again(alert);
         }
+    }
+
+    /// A source tells nothing of an entity any more, and of others it does.
+    pub(in crate::engine) fn hold_behind_spot(&mut self, source: SourceIx, entity: EntityIx) {
+        let name = self.silence.source(source).0.clone();
+        let alerts = self.holds.blindness.blind_on(source, &name, entity);
+        let its = |alert: &Fingerprint| {
+            let state = self.alerts.get(*alert);
+            state.is_some_and(|state| state.entity == entity)
+        };
+        let alerts: Vec<Fingerprint> = alerts.into_iter().filter(its).collect();
+        for alert in alerts {
+            self.look_again(alert);
+        }
+    }
+
+    /// A source tells of an entity again, or something else does.
+    pub(in crate::engine) fn let_go_behind_spot(&mut self, source: SourceIx, entity: EntityIx) {
+        let now = self.now;
+        self.holds.blindness.sees_entity(source, entity, now);
     }
 
     /// A source sees again: what it held back is told in a while, if it still fires then.

@@ -26,7 +26,7 @@ use crate::config::EngineConfig;
 use crate::model::{
     Fingerprint, HeldBack, HoldStage, Labels, SilenceId, SilenceKind, StageRow, Time,
 };
-use blindness::Blindness;
+pub(in crate::engine) use blindness::Blindness;
 pub use habits::{End, Habit, Habits};
 use inhibition::Inhibition;
 use silences::{Bounds, Silences};
@@ -323,7 +323,12 @@ impl Holds {
             }
             Holder::Source(source) => {
                 let name = self.blindness.name(source);
-                let why = format!("source {name} is blind: that nothing is heard is known");
+                let what = if self.blindness.is_whole(source) {
+                    "is blind"
+                } else {
+                    "is blind on a part of what it tells of"
+                };
+                let why = format!("source {name} {what}: that nothing is heard is known");
                 (name.to_owned(), why)
             }
             Holder::Habit => ("habit".to_owned(), self.habit_words(alert)),

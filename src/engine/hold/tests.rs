@@ -581,3 +581,69 @@ fn a_blind_source_is_one_incident_and_alerts_that_say_no_more_are_held_behind_it
     assert!(bench.says("MailAbsent still fires although source remote_write sees again"));
     assert_eq!(bench.stage("blindness"), (2, Some(0), Some(1)));
 }
+
+/// Twelve services of one source, of which six fall silent together; what is said of the source, and of
+/// how many entities something is open.
+fn half_falls_silent(bench: &mut Bench, minutes: i64) -> Vec<(&'static str, &'static str)> {
+    let source = "remote_write";
+    let all = [
+        "a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "b3", "b4", "b5", "b6",
+    ];
+    let all = all.map(|service| (source, service));
+    bench.hear(300, &all);
+    bench.hear(minutes * 60, &all[6..]);
+    all.to_vec()
+}
+
+#[test]
+fn entities_that_fall_silent_together_are_one_incident_also_after_a_while() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let all = half_falls_silent(&mut bench, 3);
+    assert_eq!(bench.open(), [("remote_write".to_owned(), 0)]);
+    assert!(bench.says(
+        "we are blind on 6 of 12 entities of remote_write: a1, a2, a3 and 3 more report nothing since"
+    ));
+    // Alone, each would be told after a quarter of an hour.
+    bench.hear(20 * 60, &all[6..]);
+    assert_eq!(bench.open(), [("remote_write".to_owned(), 0)]);
+    // One of them turns out to be lost: that is told, and the others stay as they are.
+    bench.fire("A1Down@a1/critical");
+    bench.hear(10, &all[6..]);
+    let open = bench.open();
+    assert!(open.contains(&("a1".to_owned(), 1)), "{open:?}");
+    assert!(open.contains(&("remote_write".to_owned(), 0)), "{open:?}");
+}
+
+#[test]
+fn alerts_that_say_no_more_than_a_blind_spot_are_held_behind_it_until_it_is_over() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let all = half_falls_silent(&mut bench, 3);
+    bench.fire("A2Absent@a2/critical");
+    bench.fire("A3NoData@a3/critical");
+    bench.fire("B1NoData@b1/critical");
+    bench.hear(10, &all[6..]);
+    let held = named(&["A2Absent", "A3NoData"], HoldStage::Blindness);
+    assert_eq!(bench.held(), held, "the other one is heard");
+    let rows = bench.engine.alerts(None, 100, None);
+    let why = rows.iter().find_map(|row| row.held.as_deref()).unwrap();
+    assert_eq!(
+        &*why.why,
+        "source remote_write is blind on a part of what it tells of: that nothing is heard is known"
+    );
+    // All are heard again: one alert clears, the other is told.
+    bench.hear(60, &all);
+    bench.end("A3NoData@a3/critical");
+    assert_eq!(bench.held(), named(&["A2Absent"], HoldStage::Blindness));
+    bench.hear(180, &all);
+    assert_eq!(bench.held(), []);
+    assert!(bench.says("A2Absent still fires although source remote_write sees again"));
+}
+
+#[test]
+fn a_few_that_fall_silent_are_no_blind_spot() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let all = ["a1", "a2", "a3", "a4", "b1", "b2"].map(|service| ("remote_write", service));
+    bench.hear(300, &all);
+    bench.hear(180, &all[4..]);
+    assert_eq!(bench.open(), []);
+}

@@ -4,18 +4,16 @@
 //! `_id` in OpenSearch, or a field that the config names. Answers of which shards are missing are not
 //! taken: they are asked for again.
 
-pub(super) mod document;
-
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::client::{AskError, Client, Scheme};
+use super::document::Reader;
 use super::polled::{Found, LogStore, Page};
 use crate::config::{ElasticAuth, ElasticConfig, ElasticProduct};
 use crate::model::Time;
-use document::Reader;
 
 /// How long a point in time may rest between two pages.
 const PIT_KEPT: &str = "2m";

@@ -2,10 +2,9 @@
 //!
 //! A question goes back a little behind the last one, for lines that the store showed late, and what was
 //! taken before is left out (`window`). How far everything was recorded is kept over a restart
-//! (`bookmark`). One question at a time; while the engine is behind, none, unless the config says to lose
+//! (`super::bookmark`). One question at a time; while the engine is behind, none, unless the config says to lose
 //! lines instead.
 
-mod bookmark;
 mod window;
 
 use std::future::Future;
@@ -13,11 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::bookmark::{Bookmark, Unrecorded};
 use super::client::AskError;
 use super::{Clock, SendError, SignalSender};
 use crate::config::{PollConfig, TailFrom, WhenFull};
 use crate::model::{LogLine, Signal, Time};
-use bookmark::Bookmark;
 use window::{Place, Window};
 
 /// Longest line kept, in bytes; the rest of a longer one is cut and counted.
@@ -90,7 +89,7 @@ pub(super) async fn poll<S: LogStore>(
     sender: SignalSender,
     clock: Clock,
 ) {
-    let mut bookmark = Bookmark::new(data_dir.as_deref(), of);
+    let mut bookmark = Bookmark::new(data_dir.as_deref(), of, Unrecorded::Lost);
     let kept = bookmark.read().unwrap_or_else(|why| {
         sender.lose(1, &format!("{why}; lines may be missing"));
         None
@@ -127,7 +126,7 @@ struct Polling<S> {
     sender: SignalSender,
     clock: Clock,
     window: Window,
-    bookmark: Bookmark,
+    bookmark: Bookmark<Place>,
     backoff: Backoff,
     /// Whether anything was read at all, now or by an earlier run: only then can something be missed.
     has_read: bool,

@@ -109,7 +109,7 @@ impl Desk {
     }
 
     fn start(&mut self, config: PollConfig, folder: Option<&Path>) {
-        let mut bookmark = Bookmark::new(folder, "the shelf".to_owned());
+        let mut bookmark = Bookmark::new(folder, "the shelf".to_owned(), Unrecorded::Lost);
         let now = Arc::clone(&self.now);
         let begin = now.load(Ordering::Relaxed) - 2_000;
         let kept = bookmark.read().unwrap();
@@ -202,7 +202,7 @@ async fn a_restart_goes_on_where_the_last_one_was_recorded() {
         }
         // As at a crash: nothing is written on the way out.
         let mut polling = desk.polling.take().unwrap();
-        polling.bookmark = Bookmark::new(None, String::new());
+        polling.bookmark = Bookmark::new(None, String::new(), Unrecorded::Lost);
     }
     assert_eq!(all, (0..40).collect());
 }

@@ -19,7 +19,7 @@ use super::listen::{bind, refused};
 use super::tls::Tls;
 use super::udp::{self, ReadDatagram};
 use super::{Clock, SendError, SignalSender};
-use crate::config::{SyslogConfig, WhenFull};
+use crate::config::{Networks, SyslogConfig, WhenFull};
 use crate::model::{Signal, Time};
 use frame::{Frames, MESSAGE_BYTES_MAX};
 use message::Reader;
@@ -51,22 +51,22 @@ pub(super) async fn receive(
     clock: Clock,
 ) {
     let mut tasks = JoinSet::new();
+    let allow = match Networks::parse(&config.allow) {
+        Ok(allow) => allow,
+        Err(why) => return sender.fail(&format!("`sources.syslog.allow`: {why}")),
+    };
     if let Some(address) = config.udp {
         let (sender, clock) = (sender.clone(), clock.clone());
-        let reader = Reader::new();
-        tasks.spawn(udp::receive(
-            address,
-            "sources.syslog.udp",
-            sender,
-            clock,
-            reader,
-        ));
+        let setting = "sources.syslog.udp";
+        let (allow, reader) = (allow.clone(), Reader::new());
+        tasks.spawn(udp::receive(address, setting, sender, clock, allow, reader));
     }
     let stream = |address, setting, tls| Listener {
         address,
         setting,
         tls,
         when_full: config.when_full,
+        allow: allow.clone(),
         sender: sender.clone(),
         clock: clock.clone(),
     };
@@ -100,6 +100,7 @@ struct Listener {
     setting: &'static str,
     tls: Option<Tls>,
     when_full: WhenFull,
+    allow: Networks,
     sender: SignalSender,
     clock: Clock,
 }
@@ -126,6 +127,10 @@ impl Listener {
             };
             let address = peer;
             let peer = peer.ip().to_canonical();
+            if !self.allow.admit(peer) {
+                self.sender.reject(1, &udp::stranger(peer));
+                continue;
+            }
             let Some(connection) = all.admit(peer) else {
                 self.sender.send_back(1, &refused(address));
                 continue;

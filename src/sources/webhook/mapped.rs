@@ -168,7 +168,10 @@ fn events(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Value>, Refusal> {
 
 impl WebhookConfig {
     /// The items of an event: the list that the mapping names, or the event itself.
-    fn items_of<'a>(&self, event: &'a Value) -> Result<Vec<&'a Value>, String> {
+    pub(in crate::sources) fn items_of<'a>(
+        &self,
+        event: &'a Value,
+    ) -> Result<Vec<&'a Value>, String> {
         let Some(pointer) = &self.items else {
             return Ok(match event {
                 Value::Array(items) => items.iter().collect(),
@@ -182,7 +185,7 @@ impl WebhookConfig {
         }
     }
 
-    fn signal(&self, item: &Value, now: Time) -> Result<Signal, String> {
+    pub(in crate::sources) fn signal(&self, item: &Value, now: Time) -> Result<Signal, String> {
         match self.kind {
             WebhookKind::Alert => self
                 .alert(item, now)

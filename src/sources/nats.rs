@@ -5,8 +5,6 @@
 //! recorded is handed back and comes again. While the engine is behind, nothing is asked for: the stream
 //! has it still.
 
-mod payload;
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -17,14 +15,11 @@ use futures_util::StreamExt;
 
 use super::backoff::Backoff;
 use super::client::token;
-use super::elastic::document::Reader;
-use super::http::Limits;
-use super::otlp::Otlp;
-use super::{Clock, SendError, SignalSender};
+use super::message::Payload;
+use super::{SendError, SignalSender};
 use crate::config::{NatsConfig, TailFrom, WhenFull};
 use crate::model::{Signal, Time};
 use crate::store::recorder::Kept;
-use payload::Payload;
 
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -45,16 +40,7 @@ pub(super) fn name(config: &NatsConfig) -> String {
 }
 
 /// Reads a stream until the future is dropped, or nobody takes anything any more.
-pub(super) async fn follow(
-    config: NatsConfig,
-    limits: Limits,
-    series_max: u32,
-    sender: SignalSender,
-    clock: Clock,
-) {
-    let reader = Reader::new(config.document(), config.labels.clone());
-    let otlp = Otlp::new(sender.clone(), limits, clock, series_max);
-    let payload = Payload::new(config.format, reader, otlp);
+pub(super) async fn follow(config: NatsConfig, payload: Payload, sender: SignalSender) {
     let mut backoff = Backoff::new();
     loop {
         let why = match consumer(&config).await {

@@ -15,19 +15,33 @@ const VALUE_BYTES_MAX: usize = 256;
 
 /// Reads documents as a config says.
 #[derive(Clone, Debug)]
-pub(in crate::sources) struct Reader {
+pub(super) struct Reader {
     fields: DocumentFields,
     /// Labels put on every line.
     own: BTreeMap<String, String>,
 }
 
 impl Reader {
-    pub(in crate::sources) fn new(fields: DocumentFields, own: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(fields: DocumentFields, own: BTreeMap<String, String>) -> Self {
         Self { fields, own }
     }
 
+    /// Labels put on everything.
+    pub(super) fn own(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.own.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    /// What a document says of the fields that become labels, the service among them.
+    pub(super) fn pairs<'a>(&'a self, document: &Map<String, Value>) -> Vec<(&'a str, String)> {
+        let told = |path: &String| field(document, path).and_then(text);
+        let service = told(&self.fields.service).map(|value| ("service", value));
+        let labels = self.fields.labels.iter();
+        let labels = labels.filter_map(|(name, path)| Some((name.as_str(), told(path)?)));
+        labels.chain(service).collect()
+    }
+
     /// Every field that is read.
-    pub(in crate::sources) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let fields = &self.fields;
         let named = [
             &fields.timestamp,
@@ -41,7 +55,7 @@ impl Reader {
     }
 
     /// The time a document is of, as its own field says it.
-    pub(in crate::sources) fn time(&self, document: &Map<String, Value>) -> Option<Time> {
+    pub(super) fn time(&self, document: &Map<String, Value>) -> Option<Time> {
         match field(document, &self.fields.timestamp)? {
             Value::String(text) => Time::parse_rfc3339(text),
             Value::Number(number) => number.as_i64().map(Time::from_ms),
@@ -50,14 +64,14 @@ impl Reader {
     }
 
     /// The message of a document, if it has one that says anything.
-    pub(in crate::sources) fn message(&self, document: &Map<String, Value>) -> Option<String> {
+    pub(super) fn message(&self, document: &Map<String, Value>) -> Option<String> {
         let message = text(field(document, &self.fields.message)?)?;
         let message = message.trim_end();
         (!message.trim().is_empty()).then(|| message.to_owned())
     }
 
     /// A line of what a document tells besides its message.
-    pub(in crate::sources) fn line(
+    pub(super) fn line(
         &self,
         document: &Map<String, Value>,
         at: Time,
@@ -65,16 +79,10 @@ impl Reader {
     ) -> Result<LogLine, String> {
         let fields = &self.fields;
         let told = |path: &String| field(document, path).and_then(text);
-        let service = told(&fields.service).map(|value| ("service", value));
-        let labels = fields.labels.iter();
-        let labels = labels.filter_map(|(name, path)| Some((name.as_str(), told(path)?)));
-        let pairs: Vec<(&str, String)> = labels.chain(service).collect();
-        let pairs = pairs.iter().map(|(name, value)| {
-            let end = value.floor_char_boundary(VALUE_BYTES_MAX);
-            (*name, &value[..end])
-        });
-        let own = self.own.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        let labels = Labels::from_pairs(pairs.chain(own)).map_err(|error| error.to_string())?;
+        let pairs = self.pairs(document);
+        let pairs = pairs.iter().map(|(name, value)| (*name, cut(value)));
+        let labels = Labels::from_pairs(pairs.chain(self.own()));
+        let labels = labels.map_err(|error| error.to_string())?;
         let trace = told(&fields.trace);
         let trace = trace.and_then(|id| u128::from_str_radix(&id, 16).ok());
         Ok(LogLine {
@@ -88,8 +96,13 @@ impl Reader {
     }
 }
 
+/// What is kept of a value that becomes a label.
+pub(super) fn cut(value: &str) -> &str {
+    &value[..value.floor_char_boundary(VALUE_BYTES_MAX)]
+}
+
 /// The value behind a path with dots.
-fn field<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+pub(super) fn field<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = object.get(path) {
         return Some(value);
     }
@@ -101,7 +114,7 @@ fn field<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
 }
 
 /// What a value says as text; of a list, its first.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

@@ -2,16 +2,17 @@
 //!
 //! One small JSON file for each place that is asked, replaced as a whole. What was handed over waits here
 //! with its receipt until the recorder has it; at an orderly stop everything in the queue is still taken.
+//! What a place is, is the business of whoever reads there.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::window::Place;
 use crate::store::recorder::Kept;
 
 /// Version of the format; another one is not read.
@@ -26,55 +27,78 @@ const WAITING_MAX: usize = 64;
 /// The file as written.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Written<P> {
     version: u32,
     /// What is asked where, for whoever reads it.
     of: String,
-    place: Place,
+    place: P,
+}
+
+/// What becomes of signals that were taken and could not be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unrecorded {
+    /// They stay taken; they are counted where they were lost.
+    Lost,
+    /// They are read again: the place is never beyond them.
+    Again,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Bookmark {
+pub(super) struct Bookmark<P: Clone + PartialEq + Serialize> {
     /// `None` when nothing is kept.
     file: Option<PathBuf>,
     of: String,
+    unrecorded: Unrecorded,
     /// Places behind what was handed over, oldest first.
-    waiting: VecDeque<(Place, Kept)>,
-    written: Option<Place>,
+    waiting: VecDeque<(P, Kept)>,
+    /// The last one of which all is kept.
+    settled: Option<P>,
+    /// Whether something was handed over that must be read again.
+    goes_back: bool,
+    written: Option<P>,
     /// Whether the last write failed: said once.
     is_failing: bool,
 }
 
-impl Bookmark {
+impl<P: Clone + PartialEq + Serialize + DeserializeOwned> Bookmark<P> {
     /// In the data folder, under a name made from what is asked where: another question is another source.
-    pub(super) fn new(data_dir: Option<&Path>, of: String) -> Self {
+    pub(super) fn new(data_dir: Option<&Path>, of: String, unrecorded: Unrecorded) -> Self {
         let name = format!("{:016x}.json", xxh3_64(of.as_bytes()));
         Self {
             file: data_dir.map(|folder| folder.join(FOLDER).join(name)),
             of,
+            unrecorded,
             waiting: VecDeque::new(),
+            settled: None,
+            goes_back: false,
             written: None,
             is_failing: false,
         }
     }
 
     /// Where an earlier run was; else why that cannot be known.
-    pub(super) fn read(&mut self) -> Result<Option<Place>, String> {
+    pub(super) fn read(&mut self) -> Result<Option<P>, String> {
         let Some(file) = &self.file else {
             return Ok(None);
         };
         match read(file) {
             Ok(place) => {
                 self.written.clone_from(&place);
+                self.settled.clone_from(&place);
                 Ok(place)
             }
             Err(error) => Err(format!("cannot read {}: {error}", file.display())),
         }
     }
+}
 
+impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
     /// Notes that everything before `place` was handed over.
-    pub(super) async fn handed_over(&mut self, place: Place, kept: Kept) {
+    pub(super) async fn handed_over(&mut self, place: P, kept: Kept) {
+        if self.goes_back {
+            return;
+        }
         self.waiting.push_back((place, kept));
         if self.waiting.len() > WAITING_MAX
             && let Some((_, kept)) = self.waiting.front_mut()
@@ -85,7 +109,10 @@ impl Bookmark {
     }
 
     /// Notes that there was nothing more before `place`.
-    pub(super) fn passed(&mut self, place: Place) {
+    pub(super) fn passed(&mut self, place: P) {
+        if self.goes_back {
+            return;
+        }
         match self.waiting.back_mut() {
             Some((waiting, _)) => *waiting = place,
             None => self.write(place),
@@ -93,13 +120,25 @@ impl Bookmark {
         self.settle();
     }
 
-    /// Writes the last place of which all is kept. What could not be recorded was taken all the same, and
-    /// is counted where it was lost.
-    fn settle(&mut self) {
+    /// Where to read again, once, if something that was handed over could not be recorded: `Some(None)` is
+    /// wherever reading began.
+    pub(super) fn back(&mut self) -> Option<Option<P>> {
+        self.settle();
+        std::mem::take(&mut self.goes_back).then(|| self.settled.clone())
+    }
+
+    /// Writes the last place of which all is kept.
+    pub(super) fn settle(&mut self) {
         let mut settled = None;
         while let Some((_, kept)) = self.waiting.front_mut()
-            && kept.so_far().is_some()
+            && let Some(is_kept) = kept.so_far()
         {
+            if !is_kept && self.unrecorded == Unrecorded::Again {
+                // What came after it is read again as well, so that nothing is left out.
+                self.waiting.clear();
+                self.goes_back = true;
+                break;
+            }
             settled = self.waiting.pop_front();
         }
         if let Some((place, _)) = settled {
@@ -107,7 +146,8 @@ impl Bookmark {
         }
     }
 
-    fn write(&mut self, place: Place) {
+    fn write(&mut self, place: P) {
+        self.settled = Some(place.clone());
         let Some(file) = &self.file else { return };
         if self.written.as_ref() == Some(&place) {
             return;
@@ -131,7 +171,7 @@ impl Bookmark {
     }
 }
 
-impl Drop for Bookmark {
+impl<P: Clone + PartialEq + Serialize> Drop for Bookmark<P> {
     fn drop(&mut self) {
         if let Some((place, _)) = self.waiting.pop_back() {
             self.write(place);
@@ -139,7 +179,7 @@ impl Drop for Bookmark {
     }
 }
 
-fn read(file: &Path) -> io::Result<Option<Place>> {
+fn read<P: DeserializeOwned>(file: &Path) -> io::Result<Option<P>> {
     let length = match fs::metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata?.len(),
@@ -147,14 +187,14 @@ fn read(file: &Path) -> io::Result<Option<Place>> {
     if length > FILE_BYTES_MAX {
         return Err(io::Error::other(format!("{length} bytes: too long")));
     }
-    let written: Written = serde_json::from_slice(&fs::read(file)?)?;
+    let written: Written<P> = serde_json::from_slice(&fs::read(file)?)?;
     if written.version != VERSION {
         return Err(io::Error::other(format!("version {}", written.version)));
     }
     Ok(Some(written.place))
 }
 
-fn write(file: &Path, written: &Written) -> io::Result<()> {
+fn write<P: Serialize>(file: &Path, written: &Written<P>) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -168,17 +208,23 @@ mod tests {
     use super::*;
     use crate::store::recorder::receipt;
 
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Place {
+        next: i64,
+    }
+
     fn place(next: i64) -> Place {
-        Place {
-            next,
-            seen: vec![u64::MAX],
-        }
+        Place { next }
+    }
+
+    fn open(folder: &Path, unrecorded: Unrecorded) -> Bookmark<Place> {
+        Bookmark::new(Some(folder), "all of it".to_owned(), unrecorded)
     }
 
     #[tokio::test]
     async fn the_place_that_is_kept_is_never_ahead_of_what_was_recorded() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Bookmark::new(Some(folder.path()), "all of it".to_owned());
+        let open = || open(folder.path(), Unrecorded::Lost);
         let kept = || open().read().unwrap().map(|place| place.next);
         let mut bookmark = open();
         assert_eq!(bookmark.read(), Ok(None));
@@ -208,10 +254,31 @@ mod tests {
         assert_eq!(kept(), Some(8), "what is in the queue is still taken");
     }
 
+    #[tokio::test]
+    async fn what_could_not_be_recorded_is_read_again_with_all_that_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bookmark = open(folder.path(), Unrecorded::Again);
+        bookmark.passed(place(1));
+        let [(first, first_kept), (torn, torn_kept), (third, third_kept)] =
+            [(); 3].map(|()| receipt());
+        bookmark.handed_over(place(2), first_kept).await;
+        bookmark.handed_over(place(3), torn_kept).await;
+        bookmark.handed_over(place(4), third_kept).await;
+        assert_eq!(bookmark.back(), None, "nothing is known yet");
+        third.give();
+        drop(torn);
+        first.give();
+        assert_eq!(bookmark.back(), Some(Some(place(2))));
+        assert_eq!(bookmark.back(), None, "once");
+        drop(bookmark);
+        let kept = open(folder.path(), Unrecorded::Again).read();
+        assert_eq!(kept, Ok(Some(place(2))));
+    }
+
     #[test]
     fn what_is_damaged_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let mut bookmark = Bookmark::new(Some(folder.path()), "x".to_owned());
+        let mut bookmark = open(folder.path(), Unrecorded::Lost);
         bookmark.passed(place(1));
         let file = bookmark.file.clone().unwrap();
         let text = fs::read_to_string(&file).unwrap();

@@ -1,0 +1,46 @@
+//! Streams of messages as a file declares them: they can be asked, and what reads them is there.
+
+use toml::de::DeTable;
+
+use super::{Check, section_span};
+use crate::config::{Config, KafkaConfig, MessageConfig};
+
+impl Check<'_> {
+    /// Streams that could never be read.
+    pub(super) fn streams(&mut self, config: &Config, root: &DeTable<'_>) {
+        let webhooks = &config.sources.webhook;
+        for (i, nats) in config.sources.nats.iter().enumerate() {
+            let mapping = nats.mapping.as_deref();
+            let checked = nats.check();
+            let checked =
+                checked.and_then(|()| MessageConfig::check(nats.format, mapping, webhooks));
+            if let Err(why) = checked {
+                self.error(&section_span(root, "nats", i), &why);
+            }
+        }
+        let kafkas = &config.sources.kafka;
+        for (i, kafka) in kafkas.iter().enumerate() {
+            let mapping = kafka.mapping.as_deref();
+            let checked = kafka.check();
+            let checked = checked
+                .and_then(|()| MessageConfig::check(kafka.format, mapping, webhooks))
+                .and_then(|()| read_once(kafka, &kafkas[..i]));
+            if let Err(why) = checked {
+                self.error(&section_span(root, "kafka", i), &why);
+            }
+        }
+    }
+}
+
+/// How far a topic was read is kept under the name of its section: two must not share it.
+fn read_once(kafka: &KafkaConfig, others: &[KafkaConfig]) -> Result<(), String> {
+    let twins = others.iter().filter(|other| other.name == kafka.name);
+    let mut topics = twins.flat_map(|other| &other.topics);
+    match topics.find(|topic| kafka.topics.contains(topic)) {
+        None => Ok(()),
+        Some(topic) => Err(format!(
+            "topic {topic:?} is read by another [[sources.kafka]] named {:?}: give each a `name` of its own",
+            kafka.name
+        )),
+    }
+}
