@@ -35,13 +35,15 @@ pub struct Checkpoint {
     pub parts: Vec<Vec<u8>>,
 }
 
-/// Writes a checkpoint, part by part. Dropped before [`Self::finish`], the one before stays.
+/// Writes a checkpoint, part by part. Dropped before [`Self::finish`], the one before stays, and nothing of this
+/// one takes room on the disk.
 #[derive(Debug)]
 pub struct CheckpointWriter {
     folder: PathBuf,
     file: BufWriter<File>,
     parts: u32,
     bytes: u64,
+    is_in_place: bool,
 }
 
 /// Why a checkpoint cannot be read or written.
@@ -77,6 +79,7 @@ impl CheckpointWriter {
             file,
             parts: 0,
             bytes: header.len() as u64,
+            is_in_place: false,
         })
     }
 
@@ -103,9 +106,21 @@ impl CheckpointWriter {
             .and_then(|()| self.file.flush())
             .and_then(|()| self.file.get_ref().sync_all())
             .and_then(|()| fs::rename(draft(&self.folder), &place))
-            .and_then(|()| File::open(&self.folder)?.sync_all())
+            .map_err(io_error(place.clone()))?;
+        self.is_in_place = true;
+        File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
             .map_err(io_error(place))?;
         Ok(self.bytes + end.len() as u64)
+    }
+}
+
+impl Drop for CheckpointWriter {
+    fn drop(&mut self) {
+        if !self.is_in_place {
+            // One that cannot be removed is written over by the next.
+            let _ = fs::remove_file(draft(&self.folder));
+        }
     }
 }
 
@@ -215,6 +230,7 @@ mod tests {
             let mut cut = CheckpointWriter::create(folder.path(), 8, Time::ZERO).unwrap();
             cut.part(b"never").unwrap();
             drop(cut);
+            assert!(!draft(folder.path()).exists(), "it takes no room");
             let expected = Checkpoint {
                 version: 7,
                 at: Time::from_secs(9),
