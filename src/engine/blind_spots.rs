@@ -106,6 +106,7 @@ impl Engine {
         for (entity, since) in gone {
             let is_lost = alerting.contains(&entity)
                 || self.is_told_lost(entity)
+                || self.silence.is_down(entity, &self.intake)
                 || self.caller_in_trouble(entity, since).is_some();
             if let Some(source) = self.only_teller(entity).filter(|_| !is_lost) {
                 silent.entry(source).or_default().insert(entity, since);

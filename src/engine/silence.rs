@@ -306,6 +306,14 @@ impl SilenceWatch {
             .map(|source| (&source.id, source.last))
     }
 
+    /// Whether a target of an entity answered once and does not any more.
+    pub fn is_down(&self, entity: EntityIx, intake: &Intake) -> bool {
+        let series = intake.of_entity(entity).iter();
+        let mut down =
+            series.filter_map(|ix| self.down.get(ix).filter(|_| self.answered.contains(ix)));
+        down.any(|(_, scrapes)| *scrapes >= DOWN_SCRAPES)
+    }
+
     /// Whether an entity stopped reporting, or a target of it is down, and since when.
     pub fn lost_since(&self, entity: EntityIx, intake: &Intake) -> Option<Time> {
         let down = intake

@@ -43,6 +43,17 @@ pub(super) enum Unrecorded {
     Again,
 }
 
+/// Whether something is to be read again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Back<P> {
+    /// Nothing.
+    No,
+    /// Everything since reading began.
+    Begin,
+    /// What comes after a place.
+    To(P),
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Bookmark<P: Clone + PartialEq + Serialize> {
@@ -120,11 +131,14 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
         self.settle();
     }
 
-    /// Where to read again, once, if something that was handed over could not be recorded: `Some(None)` is
-    /// wherever reading began.
-    pub(super) fn back(&mut self) -> Option<Option<P>> {
+    /// Where to go on, once, if something that was handed over could not be recorded.
+    pub(super) fn back(&mut self) -> Back<P> {
         self.settle();
-        std::mem::take(&mut self.goes_back).then(|| self.settled.clone())
+        if std::mem::take(&mut self.goes_back) {
+            self.settled.clone().map_or(Back::Begin, Back::To)
+        } else {
+            Back::No
+        }
     }
 
     /// Writes the last place of which all is kept.
@@ -264,12 +278,12 @@ mod tests {
         bookmark.handed_over(place(2), first_kept).await;
         bookmark.handed_over(place(3), torn_kept).await;
         bookmark.handed_over(place(4), third_kept).await;
-        assert_eq!(bookmark.back(), None, "nothing is known yet");
+        assert_eq!(bookmark.back(), Back::No, "nothing is known yet");
         third.give();
         drop(torn);
         first.give();
-        assert_eq!(bookmark.back(), Some(Some(place(2))));
-        assert_eq!(bookmark.back(), None, "once");
+        assert_eq!(bookmark.back(), Back::To(place(2)));
+        assert_eq!(bookmark.back(), Back::No, "once");
         drop(bookmark);
         let kept = open(folder.path(), Unrecorded::Again).read();
         assert_eq!(kept, Ok(Some(place(2))));

@@ -42,7 +42,9 @@ impl Cluster {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             let found = said.split_once("bootstrap.servers=");
             let found = found.and_then(|(_, rest)| rest.split_once('\n'));
-            cluster.brokers = found.map_or("", |(brokers, _)| brokers).to_owned();
+            cluster
+                .brokers
+                .push_str(found.map_or("", |(brokers, _)| brokers));
         }
         Some(cluster)
     }

@@ -81,16 +81,20 @@ impl Bench {
 
     /// A source tells of a service.
     fn measure(&mut self, source: &str, service: &str) {
+        self.tell(source, service, &[("a", 1.0), ("b", 1.0)]);
+    }
+
+    fn tell(&mut self, source: &str, service: &str, told: &[(&str, f64)]) {
         let labels = Labels::from_pairs([("service", service)]).unwrap();
-        let sample = |name: &str| {
+        let sample = |(name, value): &(&str, f64)| {
             let series = Series::new(name, labels.clone(), SeriesKind::Gauge, Unit::None);
             Signal::Sample(Sample {
                 series: Arc::new(series),
                 at: self.now,
-                value: 1.0,
+                value: *value,
             })
         };
-        let signals = vec![sample("a"), sample("b")];
+        let signals = told.iter().map(sample).collect();
         let source = SourceId::new(source);
         self.step(Input::Signals(Batch { source, signals }));
     }
@@ -646,4 +650,26 @@ fn a_few_that_fall_silent_are_no_blind_spot() {
     bench.hear(300, &all);
     bench.hear(180, &all[4..]);
     assert_eq!(bench.open(), []);
+}
+
+#[test]
+fn targets_that_do_not_answer_are_lost_and_no_blind_spot() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let (lost, well) = (["a1", "a2", "a3", "a4", "a5", "a6"], ["b1", "b2"]);
+    let source = "scrape shop";
+    for turn in 0..100 {
+        for service in well {
+            bench.measure(source, service);
+        }
+        for service in lost {
+            let is_up = turn < 60;
+            bench.tell(source, service, &[("up", f64::from(u8::from(is_up)))]);
+            if is_up {
+                bench.measure(source, service);
+            }
+        }
+        bench.pass(5);
+    }
+    assert!(bench.says("a1 is lost: it does not answer since"));
+    assert!(!bench.says("we are blind on"));
 }

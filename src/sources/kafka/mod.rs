@@ -138,13 +138,12 @@ impl Kafka {
 
     /// The partitions of our topics, as the cluster knows them.
     async fn partitions(&self) -> Result<Vec<PartitionId>, String> {
-        let client = match self.client() {
-            Some(client) => client,
-            None => {
-                let client = Arc::new(connect::client(&self.config).await?);
-                *lock(&self.client) = Some(Arc::clone(&client));
-                client
-            }
+        let client = if let Some(client) = self.client() {
+            client
+        } else {
+            let client = Arc::new(connect::client(&self.config).await?);
+            *lock(&self.client) = Some(Arc::clone(&client));
+            client
         };
         let topics = match within(client.list_topics()).await {
             Ok(topics) => topics,

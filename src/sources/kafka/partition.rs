@@ -14,7 +14,7 @@ use crate::config::{TailFrom, WhenFull};
 use crate::model::{Signal, Time};
 use crate::sources::SendError;
 use crate::sources::backoff::Backoff;
-use crate::sources::bookmark::{Bookmark, Unrecorded};
+use crate::sources::bookmark::{Back, Bookmark, Unrecorded};
 
 /// How long a broker waits for messages before it answers that there are none.
 const WAIT: Duration = Duration::from_secs(1);
@@ -92,8 +92,10 @@ impl Reading<'_> {
         let partition = client.partition_client(&self.id.topic, self.id.number, unknown);
         let partition = within(partition).await?;
         loop {
-            if let Some(place) = self.bookmark.back() {
-                self.go_back(place.map(|place| place.next)).await;
+            match self.bookmark.back() {
+                Back::No => {}
+                Back::Begin => self.go_back(None).await,
+                Back::To(place) => self.go_back(Some(place.next)).await,
             }
             let next = match self.next {
                 Some(next) => next,
@@ -108,7 +110,7 @@ impl Reading<'_> {
                     self.find_again(&partition, next).await?;
                     continue;
                 }
-                Ok(Err(error)) => return Err(self.unreadable(next, &error)),
+                Ok(Err(error)) => return Err(unreadable(next, &error)),
                 Err(_) => return Err(format!("no answer within {} s", REQUEST_MAX.as_secs())),
             };
             self.kafka.failing.works(&self.name());
@@ -171,10 +173,6 @@ impl Reading<'_> {
         tokio::time::sleep(AGAIN_AFTER).await;
     }
 
-    fn unreadable(&self, next: i64, error: &Error) -> String {
-        format!("from message {next}: {}", connect::told(error))
-    }
-
     async fn hand_over(&mut self, records: Vec<RecordAndOffset>) -> Taken {
         let mut signals: Vec<Signal> = Vec::new();
         let sender = &self.kafka.sender;
@@ -214,6 +212,10 @@ impl Reading<'_> {
         }
         Taken::Yes
     }
+}
+
+fn unreadable(next: i64, error: &Error) -> String {
+    format!("from message {next}: {}", connect::told(error))
 }
 
 /// When a message was published.

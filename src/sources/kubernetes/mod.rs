@@ -63,7 +63,8 @@ pub(super) async fn follow(config: KubernetesConfig, sender: SignalSender, clock
         sender,
         clock,
     };
-    watching.run(&client).await;
+    // It holds five watches, which are large.
+    Box::pin(watching.run(&client)).await;
 }
 
 /// A client for the cluster that the config names: of a file, else of where we run.

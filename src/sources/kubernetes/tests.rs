@@ -1,6 +1,8 @@
 //! A cluster whose API server plays a script: lists, watches that end, break or are too old. Bodies have the
 //! shape of the real API's.
 
+#![allow(clippy::needless_pass_by_value, reason = "bodies read like the API's")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
@@ -523,7 +525,7 @@ async fn what_may_not_be_seen_is_told_and_the_rest_is_watched() {
             script.lists.push_back(status(
                 403,
                 "pods is forbidden: User \"u\" cannot list resource \"pods\"",
-            ))
+            ));
         });
     let mut watched = Watched::start(&server).await;
     let ready = |signal: &Signal| {
