@@ -201,6 +201,21 @@ fn what_was_last_abnormal_before_a_success_offers_nothing() {
     );
 }
 
+/// The plan for the first suspect was rejected: the next one is for another, and says so.
+#[test]
+fn a_plan_for_another_than_the_suspect_says_so() {
+    let mut console = console();
+    let mut detail = three_plans();
+    detail.plans[0].target = fixture::service("users");
+    tell(&mut console, &detail);
+    let words = "Y approves plan 1: Title 1  medium risk, not the suspect";
+    let screen = console.screen();
+    assert!(screen.contains(words), "{screen}");
+    detail.plans[0].because = vec![CHOSEN_BY_A_PERSON.into()];
+    tell(&mut console, &detail);
+    assert!(!console.screen().contains("not the suspect"));
+}
+
 #[test]
 fn a_dialog_says_at_once_that_its_plan_is_gone() {
     let void = PlanState::Void {

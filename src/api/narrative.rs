@@ -78,6 +78,7 @@ fn lasting((now, total): (u32, u32), noun: &str, [lasts, last]: [&str; 2]) -> Op
         (0, 1) => format!("its {noun} is over"),
         (0, total) => format!("its {total} {noun}s are over"),
         (_, 1) => format!("its {noun} still {lasts}"),
+        (now, 2) if now >= 2 => format!("both {noun}s still {last}"),
         (now, total) if now >= total => format!("all {total} {noun}s still {last}"),
         (1, total) => format!("1 of {total} {noun}s still {lasts}"),
         (now, total) => format!("{now} of {total} {noun}s still {last}"),
@@ -286,6 +287,7 @@ mod tests {
             (0, 3, Some("its 3 alerts are over")),
             (1, 3, Some("1 of 3 alerts still fires")),
             (2, 3, Some("2 of 3 alerts still fire")),
+            (2, 2, Some("both alerts still fire")),
             (3, 3, Some("all 3 alerts still fire")),
         ] {
             let got = lasting((now, total), "alert", ["fires", "fire"]);

@@ -91,7 +91,7 @@ fn rest(state: &mut State) {
 #[derive(Clone, Debug)]
 pub struct Links {
     of: EntityId,
-    links: Vec<(SafeText, String)>,
+    pages: Vec<(SafeText, String)>,
     cursor: Cursor,
 }
 
@@ -106,13 +106,13 @@ pub(super) fn links(state: &mut State) {
     };
     let nodes = state.detail().map(|detail| &detail.incident.path_nodes);
     let node = nodes.and_then(|nodes| nodes.iter().find(|node| node.entity == of));
-    let links: Vec<(SafeText, String)> = node
+    let pages: Vec<(SafeText, String)> = node
         .map(|node| node.links.iter().take(LINKS_MAX))
         .into_iter()
         .flatten()
         .map(|(what, at)| (SafeText::new(what), SafeText::new(at).to_string()))
         .collect();
-    if links.is_empty() {
+    if pages.is_empty() {
         let text = format!(
             "No page about {} is known; [[entities]] links names them.",
             of.name()
@@ -120,7 +120,7 @@ pub(super) fn links(state: &mut State) {
         return state.tell(Role::Muted, &text);
     }
     let cursor = Cursor::default();
-    lay_over(state, Overlay::Links(Links { of, links, cursor }));
+    lay_over(state, Overlay::Links(Links { of, pages, cursor }));
 }
 
 impl Links {
@@ -133,7 +133,7 @@ impl Links {
         match key.code {
             KeyCode::Esc => true,
             KeyCode::Enter | KeyCode::Char('y') => {
-                if let Some((what, at)) = self.links.get(self.cursor.at(self.links.len())) {
+                if let Some((what, at)) = self.pages.get(self.cursor.at(self.pages.len())) {
                     effects.terminal.push(TerminalOp::Copy(at.clone()));
                     state.tell(
                         Role::Muted,
@@ -149,11 +149,11 @@ impl Links {
     /// Draws the list as a dialog; the whole of the link under the cursor stands below.
     pub(super) fn draw(&self, canvas: &mut Canvas<'_>) {
         let title = format!("Pages about {}: Enter copies, Esc leaves", self.of.name());
-        let len = self.links.len();
+        let len = self.pages.len();
         let at = self.cursor.at(len);
         let width = canvas.width().saturating_sub(NAME);
         let whole = self
-            .links
+            .pages
             .get(at)
             .map(|(_, at)| wrap(&SafeText::new(at), width));
         let whole = whole.unwrap_or_default();
@@ -164,7 +164,7 @@ impl Links {
         );
         let listed = inner.height().saturating_sub(whole.len() + 1);
         for (y, i) in self.cursor.window(len, listed).enumerate() {
-            let (what, at_page) = &self.links[i];
+            let (what, at_page) = &self.pages[i];
             let role = if i == at {
                 Role::Selection
             } else {

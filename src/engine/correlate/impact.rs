@@ -388,8 +388,8 @@ mod tests {
             for (ended, word) in [None, Some(Time::ZERO)].into_iter().zip(words) {
                 let finding = Finding {
                     check,
-                    direction,
                     ended,
+                    direction,
                     ..up.clone()
                 };
                 let expected = format!("http request errors {word} 8/s, expected 0–2/s");

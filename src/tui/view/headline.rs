@@ -294,11 +294,17 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             );
             // The risk is never what is cut.
             let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
+            let risk = if is_for_another(detail, plan) {
+                risk.put(Role::Warn, ", not the suspect")
+            } else {
+                risk
+            };
             let room = width.saturating_sub(line.width() + risk.width());
             let title = Row::new().put(Role::Title, plan.title.to_string());
-            let expiry = match is_over {
-                true => Row::new(),
-                false => Row::new().put(Role::Muted, expiry(plan, state.engine_now())),
+            let expiry = if is_over {
+                Row::new()
+            } else {
+                Row::new().put(Role::Muted, expiry(plan, state.engine_now()))
             };
             line.join(title.fit(room))
                 .join(risk)
@@ -337,6 +343,13 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 .put(Role::Title, plan.title.to_string())
         }
     }
+}
+
+/// Whether the engine proposed a plan for another than it suspects first by now, and suspects enough.
+fn is_for_another(detail: &IncidentDetail, plan: &Plan) -> bool {
+    let first = detail.incident.diagnosis.hypotheses.first();
+    let first = first.filter(|first| first.confidence >= GUESS && !plan.is_chosen());
+    first.is_some_and(|first| first.suspect != plan.target)
 }
 
 /// What of an incident is not over, in few words: others' rules first; empty when all of it is.
