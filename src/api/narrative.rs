@@ -36,6 +36,9 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
             clock(at),
             at.since(incident.began) / 60_000
         ),
+        (Phase::Mitigated, Some(at), _) if incident.impact.alerts_held > 0 => {
+            format!("what still fires is held back since {}", clock(at))
+        }
         (Phase::Mitigated, Some(at), _) => {
             format!("its signals are back to normal since {}", clock(at))
         }
@@ -52,13 +55,18 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
 
 fn impact(incident: &Incident) -> String {
     let impact = &incident.impact;
-    let alerts = (impact.alerts_firing, impact.alerts_total);
+    let alerts = (
+        impact.alerts_firing + impact.alerts_held,
+        impact.alerts_total,
+    );
     let findings = (impact.findings_open, impact.findings_total);
     let still = [
         lasting(alerts, "alert", ["fires", "fire"]),
         lasting(findings, "finding", ["lasts", "last"]),
     ];
-    let still: Vec<String> = still.into_iter().flatten().collect();
+    let held_back =
+        (impact.alerts_held > 0).then(|| format!("{} of them held back", impact.alerts_held));
+    let still: Vec<String> = still.into_iter().flatten().chain(held_back).collect();
     let still = if still.is_empty() {
         String::new()
     } else {
@@ -225,6 +233,7 @@ mod tests {
             impact: Impact {
                 entities: 1,
                 alerts_firing: 1,
+                alerts_held: 0,
                 alerts_total: 2,
                 findings_open: 3,
                 findings_total: 4,

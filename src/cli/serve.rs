@@ -18,6 +18,9 @@ use crate::model::{Runbook, SafeText};
 
 /// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
 const LOG_VARIABLE: &str = "STORMGLASS_LOG";
+/// What is logged unless that says otherwise: a library that tries a broker again says so each time, and the
+/// source's own row says it once.
+const LOG_DEFAULT: &str = "info,rskafka=error";
 
 pub async fn run(common: &Common) -> Result<(), Failure> {
     start_log();
@@ -120,7 +123,8 @@ async fn told_to_stop() -> Result<&'static str, Failure> {
 
 /// Logs to the error stream, without colour where nobody sees it.
 fn start_log() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     // A second call finds the log started; that is what it wants.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

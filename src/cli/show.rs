@@ -175,7 +175,7 @@ fn head(incident: &Incident, now: Time) -> String {
             "{} · alerts {} firing of {} · findings {} open of {}",
             counted(impact.entities.into(), "entity", "entities"),
             impact.alerts_firing,
-            impact.alerts_total,
+            held_back(impact.alerts_total, impact.alerts_held),
             impact.findings_open,
             impact.findings_total
         ),
@@ -289,6 +289,14 @@ fn section<T>(
     line(text, &format!("\n{}", styled(heading, Style::Bold)));
     for item in items {
         line(text, &format!("  {}", show(item)));
+    }
+}
+
+/// A number of alerts, and how many more of them only fire unheard.
+fn held_back(total: u32, held: u32) -> String {
+    match held {
+        0 => total.to_string(),
+        held => format!("{total} ({held} held back)"),
     }
 }
 

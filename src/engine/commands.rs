@@ -96,8 +96,8 @@ impl Around<'_> {
             _ => recovery::look(plan, home, self.sight()),
         };
         if is_waiting && plan.state != PlanState::Proposed && recovery.hurting.is_none() {
-            // Nobody had the time to say whether it helped; only harm can be known already.
-            return Ground::Holds;
+            // Only harm can be known already.
+            return Ground::Unheard;
         }
         let newest = self
             .entities
@@ -245,7 +245,7 @@ impl Engine {
             Err(refusal) => (None, Some(refusal)),
         };
         let decision = decision(by, what, refused);
-        record.into_iter().chain([decision]).collect()
+        std::iter::once(decision).chain(record).collect()
     }
 
     /// The silence that a command makes, changes or ends, as it is then.
@@ -286,14 +286,17 @@ impl Engine {
             let _ = self.with_plans(|plans, world| plans.on_command(now, by, what, world, effects));
             return;
         }
+        // What follows from a decision stands behind it, as it does for plans.
+        let mut follows = Vec::new();
         let answer = self.may(by, what).and_then(|()| match what {
-            Command::Mark { finding, opinion } => self.mark(by, *finding, *opinion, effects),
+            Command::Mark { finding, opinion } => self.mark(by, *finding, *opinion, &mut follows),
             Command::Silence { .. } | Command::Expire { .. } => {
-                self.decide_silence(by, what, effects)
+                self.decide_silence(by, what, &mut follows)
             }
             _ => self.decide(by, what),
         });
         effects.push(Effect::Record(decision(by, what, answer.err())));
+        effects.append(&mut follows);
     }
 
     /// Whether a command about an incident would be obeyed.

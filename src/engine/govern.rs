@@ -26,6 +26,8 @@ pub struct Scene<'a> {
 pub enum Ground {
     /// Yes.
     Holds,
+    /// It has acted, and nobody has had the time since a restart to say whether it helped.
+    Unheard,
     /// It has acted, and this place still hurts.
     Hurts(Box<str>),
     /// The signals it is verified by are back to normal; what hurts for another reason, in words.

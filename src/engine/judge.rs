@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, CheckRow, Excursion, Hold, OPEN_EVIDENCE, Peak, SeriesDetector, Stretch,
-    Sustained, Transition, Turn, Verdict,
+    AGREE_SCORE, CHECKS, CheckRow, Excursion, HOLD_MS_MAX, Hold, OPEN_EVIDENCE, Peak,
+    SeriesDetector, Stretch, Sustained, Transition, Turn, Verdict,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -224,6 +224,12 @@ impl Engine {
             Turn::Quiet => {}
             Turn::Open(stretch) => self.tell_of_sustained(series, stretch, &verdict, at),
             Turn::Over => self.findings.end(Key::Sustained(series), at),
+            Turn::Accepted => {
+                let lasted = words::duration(HOLD_MS_MAX);
+                let name = explain::subject(&self.intake.row(series).series.name);
+                let text = format!("new normal accepted after {lasted}: how {name} behaves");
+                self.findings.accept(Key::Sustained(series), at, text);
+            }
         }
         match transition {
             Transition::Quiet => {}
@@ -353,6 +359,10 @@ impl Engine {
         verdict: &Verdict,
         at: Time,
     ) {
+        let key = Key::Sustained(series);
+        if self.findings.of_key(key).is_some() {
+            return;
+        }
         let row = self.intake.row(series);
         let Stretch { check, since, .. } = stretch;
         let text = explain::sustained(&row.series.name, check, verdict.seen, row.unit, since);
@@ -363,7 +373,7 @@ impl Engine {
             baseline: Some(Self::baseline_of(row)),
         };
         self.observe(Observation {
-            key: Key::Sustained(series),
+            key,
             entity: row.entity,
             callee: None,
             sick: row.entity,

@@ -514,6 +514,7 @@ impl Engine {
             + self.traces.refused()
             + self.findings.refused()
             + self.plans.stale_reports()
+            + self.ratios.refused()
     }
 }
 

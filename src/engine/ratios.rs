@@ -7,6 +7,7 @@
 //! hours it is accepted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,8 @@ enum Feed {
 struct Family {
     entity: EntityIx,
     stem: Box<str>,
+    /// What people call it: the name of the first series without the words of failure.
+    name: Box<str>,
     /// Series that feed it; not kept, they say so again.
     #[serde(skip)]
     feeds: u32,
@@ -119,6 +122,9 @@ pub struct Ratios {
     #[serde(skip)]
     feeds: Vec<Feed>,
     next_id: u32,
+    /// Series for whose kind of request there was no room, each time it was looked for.
+    #[serde(skip)]
+    refused: u64,
     window_end: Time,
 }
 
@@ -132,10 +138,11 @@ enum Judged {
 }
 
 impl Family {
-    fn new(entity: EntityIx, stem: Box<str>) -> Self {
+    fn new(entity: EntityIx, stem: Box<str>, name: Box<str>) -> Self {
         Self {
             entity,
             stem,
+            name,
             feeds: 0,
             calls: 0.0,
             failures: 0.0,
@@ -155,7 +162,11 @@ impl Family {
         // A scrape may catch a failure before its request is counted.
         let failures = std::mem::take(&mut self.failures).min(calls);
         if calls < 1.0 {
-            return Judged::Usual;
+            // Nobody asks any more, so that nothing fails: what was told ends.
+            return match self.since {
+                Some(_) => self.turn(at, 0.0, Judged::Usual),
+                None => Judged::Usual,
+            };
         }
         let expected = calls * self.share + 0.5;
         let share = failures / calls;
@@ -191,7 +202,7 @@ impl Family {
             if at.since(since) < HOLD_MS_MAX {
                 return odd;
             }
-            let fresh = Self::new(self.entity, self.stem.clone());
+            let fresh = Self::new(self.entity, self.stem.clone(), self.name.clone());
             *self = Self {
                 feeds: self.feeds,
                 ..fresh
@@ -239,11 +250,16 @@ impl Ratios {
             .unwrap_or_default()
     }
 
-    /// Notes what a series feeds: a family, or nothing.
-    fn add(&mut self, series: SeriesIx, entity: EntityIx, fed: Option<(Box<str>, Part)>) -> Feed {
-        let feed =
-            fed.and_then(|(stem, part)| Some(Feed::Family(self.family(entity, stem)?, part)));
-        let feed = feed.unwrap_or(Feed::Nothing);
+    /// Notes what a series feeds: a family, or nothing. Where there is no room for another family it is
+    /// counted as refused, and asked again when room returns.
+    fn add(&mut self, series: SeriesIx, entity: EntityIx, fed: Option<(&str, Part)>) -> Feed {
+        let feed = match fed {
+            None => Feed::Nothing,
+            Some((name, part)) => match self.family(entity, name) {
+                Some(id) => Feed::Family(id, part),
+                None => Feed::Unknown,
+            },
+        };
         let place = series.0 as usize;
         if self.feeds.len() <= place {
             self.feeds.resize(place + 1, Feed::Unknown);
@@ -253,14 +269,17 @@ impl Ratios {
     }
 
     /// The family of a kind of request on an entity, fed by one series more.
-    fn family(&mut self, entity: EntityIx, stem: Box<str>) -> Option<u32> {
-        let key = (entity, stem);
+    fn family(&mut self, entity: EntityIx, name: &str) -> Option<u32> {
+        let key = (entity, stem_of(name));
         let id = match self.index.get(&key) {
             Some(id) => *id,
-            None if self.families.len() >= FAMILIES_MAX => return None,
+            None if self.families.len() >= FAMILIES_MAX => {
+                self.refused = self.refused.saturating_add(1);
+                return None;
+            }
             None => {
                 self.next_id = self.next_id.wrapping_add(1);
-                let family = Family::new(entity, key.1.clone());
+                let family = Family::new(entity, key.1.clone(), words_of(name).join("_").into());
                 self.families.insert(self.next_id, family);
                 self.index.insert(key, self.next_id);
                 self.next_id
@@ -268,6 +287,11 @@ impl Ratios {
         };
         self.families.get_mut(&id)?.feeds += 1;
         Some(id)
+    }
+
+    /// How often there was no room for a kind of request.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Forgets a series; the family that was fed by it alone, to end what is told of it.
@@ -312,17 +336,23 @@ impl Ratios {
     }
 }
 
-/// A name without its unit and without the words that say that something failed: `http_request`.
-fn stem_of(name: &str) -> Box<str> {
+/// The words of a name without its unit and without those that say that something failed.
+fn words_of(name: &str) -> Vec<&str> {
     let name = name.strip_suffix("_total").unwrap_or(name);
     let name = name.strip_suffix("_count").unwrap_or(name);
-    let singular = |word: &str| word.strip_suffix('s').unwrap_or(word).to_ascii_lowercase();
-    let words: Vec<String> = name
-        .split('_')
-        .map(singular)
-        .filter(|word| !FAILURE_WORDS.contains(&word.as_str()))
-        .collect();
-    words.join("_").into()
+    let fails = |word: &&str| {
+        let word = word.to_ascii_lowercase();
+        let one = word.strip_suffix('s').unwrap_or(&word);
+        FAILURE_WORDS.contains(&word.as_str()) || FAILURE_WORDS.contains(&one)
+    };
+    name.split('_').filter(|word| !fails(word)).collect()
+}
+
+/// What two names of one kind of request have in common: `http_request` of `http_requests_total` and
+/// `http_request_errors_total`.
+fn stem_of(name: &str) -> Box<str> {
+    let stem = words_of(name).join("_").to_ascii_lowercase();
+    stem.strip_suffix('s').unwrap_or(&stem).into()
 }
 
 impl Engine {
@@ -346,8 +376,9 @@ impl Engine {
             MetricRole::Errors => Some(Part::Failures),
             _ => None,
         };
-        let fed = part.map(|part| (stem_of(&row.series.name), part));
-        self.ratios.add(series, row.entity, fed)
+        let (entity, row) = (row.entity, Arc::clone(&row.series));
+        self.ratios
+            .add(series, entity, part.map(|part| (row.name.as_ref(), part)))
     }
 
     /// Takes back what was learned; what each series feeds is told from its name again.
@@ -404,7 +435,7 @@ impl Engine {
             return;
         };
         let since = family.since.unwrap_or(self.now);
-        let subject = format!("failing {}", explain::subject(&family.stem));
+        let subject = format!("failing {}", explain::subject(&family.name));
         let expected = Band { low: 0.0, high };
         let entity = family.entity;
         self.observe(Observation {
@@ -527,12 +558,25 @@ mod tests {
             assert_eq!(bench.told(), None, "{counters:?}");
             bench.minutes(2, 40.0, 0.2);
             let (text, pages) = bench.told().unwrap();
-            assert!(pages && text.starts_with("failing http request "), "{text}");
+            assert!(
+                pages && text.starts_with("failing http requests "),
+                "{text}"
+            );
             bench.minutes(120, 40.0, 0.2);
             assert!(bench.told().is_some(), "it lasts");
             bench.minutes(2, 40.0, 0.01);
             assert_eq!(bench.told(), None, "{counters:?}");
         }
+    }
+
+    #[test]
+    fn it_is_over_when_nobody_asks_any_more() {
+        let mut bench = Bench::new(BY_NAME);
+        bench.minutes(30, 40.0, 0.01);
+        bench.minutes(2, 40.0, 0.2);
+        assert!(bench.told().is_some());
+        bench.minutes(2, 0.0, 0.0);
+        assert_eq!(bench.told(), None);
     }
 
     #[test]
@@ -584,6 +628,8 @@ mod tests {
             ("store_operation_errors_total", "store_operation"),
             ("store_operations_total", "store_operation"),
             ("errors_total", ""),
+            ("dns_requests_total", "dns_request"),
+            ("https_requests_total", "https_request"),
         ];
         for (name, stem) in cases {
             assert_eq!(&*stem_of(name), stem, "{name}");

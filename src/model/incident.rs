@@ -13,6 +13,9 @@ use super::{
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
 pub const TIMELINE_ENTRIES_MAX: usize = 500;
 
+/// Of a timeline full of what people did, so many lines of its beginning stay; the oldest after them leave.
+const BEGINNING_KEPT: usize = 100;
+
 /// Identity of an incident; counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -68,12 +71,21 @@ pub struct Impact {
     pub entities: u32,
     /// Alerts that fire now.
     pub alerts_firing: u32,
+    /// Alerts that fire as well and are held back: by a silence, a window, or what says it already.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub alerts_held: u32,
     /// Alerts ever attached.
     pub alerts_total: u32,
     /// Findings that last now.
     pub findings_open: u32,
     /// Findings ever attached.
     pub findings_total: u32,
+}
+
+/// Whether there is nothing to write down.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none_of_them(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A node on the path from suspects to those hurt.
@@ -216,10 +228,12 @@ impl Incident {
             // What people wrote is worth more than one more signal of many.
             let is_signal =
                 |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
-            match timeline.iter().rposition(is_signal) {
-                Some(last) if lane == Lane::Person => drop(timeline.remove(last)),
-                _ => return,
-            }
+            let leaves = match timeline.iter().rposition(is_signal) {
+                _ if matches!(lane, Lane::Anomaly | Lane::Alert) => return,
+                Some(last) => last,
+                None => BEGINNING_KEPT,
+            };
+            timeline.remove(leaves);
         }
         let is_act = |lane| matches!(lane, Lane::Person | Lane::Automation);
         let place =
@@ -307,6 +321,21 @@ mod tests {
         incident.tell(at(10), Lane::Change, None, "after");
         let expected = ["before", "fires", "fires too", "opened", "mine", "after"];
         assert_eq!(texts(&incident), expected);
+    }
+
+    #[test]
+    fn the_latest_of_very_many_notes_is_kept() {
+        let entity = EntityId::parse("cart");
+        let mut incident = Incident::opened(IncidentId(1), entity, Time::ZERO, Time::ZERO);
+        for n in 0..=TIMELINE_ENTRIES_MAX {
+            let text = format!("note {n}");
+            incident.tell(Time::from_secs(n as i64), Lane::Person, None, &text);
+        }
+        let last = format!("note {TIMELINE_ENTRIES_MAX}");
+        assert_eq!(incident.timeline.len(), TIMELINE_ENTRIES_MAX);
+        assert_eq!(texts(&incident).last(), Some(&last.as_str()));
+        assert!(texts(&incident).contains(&"note 99"));
+        assert!(!texts(&incident).contains(&"note 100"));
     }
 
     #[test]

@@ -353,7 +353,8 @@ impl Sim {
             kind,
             running,
             wanted,
-            self.now.plus_ms(1),
+            // Whoever asked did so after the last step.
+            self.now.plus_ms(STEP_MS),
         ));
         if wanted < running {
             self.cure("rollback", &name)?;

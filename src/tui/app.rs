@@ -39,8 +39,9 @@ const SLOW_FRAME_MS: i64 = 500;
 const AFTER_KEY_MS: i64 = 60;
 /// News wait this long for more of them, in milliseconds: what the daemon says in one breath is one frame.
 const GATHER_MS: i64 = 40;
-/// Longest sleep, in milliseconds. Whatever time alone changes has its deadline: a console that nobody
-/// touches and that is told nothing does nothing.
+/// Longest sleep, in milliseconds. What time alone changes on the screen has its deadline; what is asked
+/// for again may wait for the next news. A console that nobody touches and that is told nothing does
+/// nothing.
 const SLEEP_MS_MAX: i64 = 10_000;
 /// Told to stop, a console may take this long to do so in order, in milliseconds.
 const STUCK_MS_MAX: u64 = 3_000;

@@ -163,13 +163,13 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             entity,
             panels,
         } => {
-            let is_first = entity.is_some() || state.details.panels(incident).is_none();
+            let is_first = match &state.node {
+                Some(node) if node.is(incident, entity.as_ref()) => node.panels.is_none(),
+                _ => entity.is_none() && state.details.panels(incident).is_none(),
+            };
             let rows = Rows::of(state, incident);
             let is_new = match &mut state.node {
-                Some(node) if node.is(incident, entity.as_ref()) => {
-                    node.put(panels);
-                    true
-                }
+                Some(node) if node.is(incident, entity.as_ref()) => node.put(panels),
                 _ if entity.is_some() => false,
                 _ => state.details.put_panels(incident, panels),
             };

@@ -329,6 +329,7 @@ impl Held {
     pub fn end_alert(&mut self, text: &str, entity: EntityId, at: Time) {
         self.alerts_firing = self.alerts_firing.saturating_sub(1);
         self.incident.impact.alerts_firing = self.alerts_firing;
+        self.pending.summary = true;
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
             self.tell(at, Lane::Alert, Some(entity), text);
         } else {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::World;
 use super::condition::Conditions;
 use super::held::Held;
 use crate::engine::diagnose::words;
@@ -9,7 +10,8 @@ use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
 use crate::engine::topology::Topology;
 use crate::model::{
-    Check, Direction, EntityId, Finding, Health, MetricRole, PathEdge, PathNode, Severity,
+    Check, Direction, EntityId, Finding, Health, IncidentId, MetricRole, PathEdge, PathNode,
+    Severity,
 };
 
 /// Nodes drawn on a path; the rest is counted in the impact.
@@ -20,6 +22,8 @@ const PATH_DEPTH_MAX: usize = 8;
 const MEMBERS_SEARCHED_MAX: usize = 400;
 /// This many entities hurt make an incident critical whatever they are.
 const WIDESPREAD: usize = 12;
+/// Alerts of one incident looked at for its title.
+const ALERTS_MAX: usize = 1_024;
 
 /// What impact is read from.
 pub struct Sight<'a> {
@@ -125,7 +129,12 @@ pub fn severity(
 
 /// One line: the worst symptom, and where. Values are those of the worst moment and are called so; what is
 /// over never reads as if it went on.
-pub fn title(held: &Held, target: EntityIx, sight: &Sight<'_>, alert: Option<&str>) -> Box<str> {
+pub fn title(
+    held: &Held,
+    target: EntityIx,
+    sight: &Sight<'_>,
+    alert: Option<(&EntityId, String)>,
+) -> Box<str> {
     let id = sight.entities.id(target);
     let symptom = worst_symptom(held, id).or_else(|| {
         held.incident
@@ -139,13 +148,31 @@ pub fn title(held: &Held, target: EntityIx, sight: &Sight<'_>, alert: Option<&st
     });
     match (symptom, alert) {
         (Some(finding), _) => format!("{}: {}", place.name(), told(finding)),
-        (None, Some(alert)) if held.incident.impact.alerts_firing == 0 => {
-            format!("{}: {OVER}{alert}", id.name())
+        (None, Some((place, alert))) if held.incident.impact.alerts_firing == 0 => {
+            format!("{}: {OVER}{alert}", place.name())
         }
-        (None, Some(alert)) => format!("{}: {alert}", id.name()),
+        (None, Some((place, alert))) => format!("{}: {alert}", place.name()),
         (None, None) => format!("{} is sick", id.name()),
     }
     .into_boxed_str()
+}
+
+/// The alert that says most of an incident, with where: one that fires before one that is over, one about
+/// `target` before others, the gravest, the first.
+pub fn worst_alert<'a>(
+    id: IncidentId,
+    target: EntityIx,
+    world: &'a World<'_>,
+) -> Option<(&'a EntityId, String)> {
+    let of_incident = world.alerts.of_incident(id, None).take(ALERTS_MAX);
+    let known = of_incident.filter_map(|alert| Some((alert, world.alerts.get(alert)?)));
+    let (_, worst) = known.max_by_key(|(fingerprint, alert)| {
+        let first = std::cmp::Reverse((alert.starts_at, *fingerprint));
+        let fires = world.alerts.fires(*fingerprint);
+        (fires, alert.entity == target, alert.severity, first)
+    })?;
+    let text = format!("{}: {}", worst.name(), worst.summary);
+    Some((world.entities.id(worst.entity), text))
 }
 
 fn worst_symptom<'a>(held: &'a Held, id: &EntityId) -> Option<&'a Finding> {
@@ -242,6 +269,15 @@ pub fn path(held: &Held, target: EntityIx, sight: &Sight<'_>) -> (Vec<PathNode>,
         }
     }
     (nodes, edges)
+}
+
+/// The path of an incident whose signals are all over: each node as it is now.
+pub fn calm(held: &mut Held, sight: &Sight<'_>) {
+    for node in &mut held.incident.path_nodes {
+        let place = sight.entities.find(&node.entity);
+        let place = place.filter(|place| sight.conditions.get(*place).is_some());
+        node.health = place.map_or(Health::Ok, |place| sight.entities.health(place));
+    }
 }
 
 fn node(ix: EntityIx, held: &Held, sight: &Sight<'_>) -> PathNode {

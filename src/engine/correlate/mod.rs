@@ -12,6 +12,7 @@ mod by_hand;
 mod causes;
 mod condition;
 mod held;
+mod held_back;
 mod impact;
 mod merge;
 mod phase;
@@ -571,6 +572,7 @@ impl Correlator {
 
     fn watch_quiet(&mut self, id: IncidentId, world: &mut World<'_>) {
         let now = world.now;
+        self.count_held_back(id, world.alerts);
         let Some(held) = self.book.peek_mut(id) else {
             return;
         };
@@ -589,7 +591,7 @@ impl Correlator {
             Event::Quiet if held.hearing == Hearing::Silent => {
                 "nothing was heard of it since the restart".to_owned()
             }
-            Event::Quiet if fires_held_back(id, world.alerts) => {
+            Event::Quiet if held.incident.impact.alerts_held > 0 => {
                 "what still fires is held back".to_owned()
             }
             Event::Quiet if held.has_accepted() => {
@@ -623,24 +625,27 @@ impl Correlator {
 
     /// Brings severity, title and place of a changed incident up to date.
     pub fn sum_up(&mut self, id: IncidentId, world: &World<'_>) {
+        self.count_held_back(id, world.alerts);
         let sight = Sight {
             entities: world.entities,
             topology: world.topology,
             conditions: &self.conditions,
         };
-        let Some(held) = self.book.peek_mut(id).filter(|held| held.has_signals()) else {
+        let Some(held) = self.book.peek_mut(id) else {
             return;
         };
+        if !held.has_signals() {
+            // Its title and place stay what they were when it hurt; nobody on its path hurts any more.
+            if held.hearing == Hearing::Heard {
+                impact::calm(held, &sight);
+            }
+            return;
+        }
         held.note_paging();
         let target = held
             .stays_at(&sight)
             .unwrap_or_else(|| impact::target(held, &sight));
-        let alert = world
-            .alerts
-            .of_incident(id, None)
-            .next()
-            .and_then(|fingerprint| world.alerts.get(fingerprint))
-            .map(|alert| format!("{}: {}", alert.name(), alert.summary));
+        let alert = impact::worst_alert(id, target, world);
         let (severity, why) = impact::severity(held, target, &sight);
         if let Some(why) = why.filter(|_| severity > held.incident.severity) {
             let (place, priority) = (world.entities.id(target), severity.priority());
@@ -648,7 +653,7 @@ impl Correlator {
             held.tell(world.now, Lane::Automation, Some(place.clone()), &text);
         }
         held.incident.severity = severity;
-        held.incident.title = impact::title(held, target, &sight, alert.as_deref());
+        held.incident.title = impact::title(held, target, &sight, alert);
         held.incident.entity = world.entities.id(target).clone();
         let (nodes, edges) = impact::path(held, target, &sight);
         held.incident.path_nodes = nodes;
@@ -676,12 +681,6 @@ impl Correlator {
         }
         world.entities.set_health(entity, health);
     }
-}
-
-/// Whether an alert of an incident fires without being counted.
-fn fires_held_back(id: IncidentId, alerts: &Alerts) -> bool {
-    let mut of_incident = alerts.of_incident(id, None);
-    of_incident.any(|alert| alerts.fires(alert) && !alerts.counts_as_firing(alert))
 }
 
 /// A signal is abnormal: a mitigated incident is not.

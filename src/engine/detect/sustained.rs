@@ -39,8 +39,10 @@ const fn speaker(row: usize, score: f32, samples: u16) -> Speaker {
     }
 }
 
-/// It is over after so many samples on which the check no longer agrees.
+/// It is over after so many samples in a row …
 const CLOSE_SAMPLES: u8 = 8;
+/// … that do not reach this share of what opens it.
+const CLOSE_SHARE: f32 = 0.75;
 /// A value that stood still for this part of a flat line does nothing else that is worth telling.
 const STILL_SCORE: f32 = 0.25 * AGREE_SCORE;
 /// An excursion that is near keeps it from being told.
@@ -89,17 +91,23 @@ pub struct Stretch {
 pub enum Turn {
     /// Nothing to tell.
     Quiet,
-    /// A failure mode to tell.
+    /// A failure mode that lasts: told with every sample, since whoever listens may have forgotten.
     Open(Stretch),
-    /// It is over, or normal from now on.
+    /// It is over.
     Over,
+    /// It lasted, and is normal from now on.
+    Accepted,
 }
 
 impl Sustained {
     /// Takes the next verdict. The only place where the state changes.
     pub fn next(&mut self, at: Time, verdict: &Verdict) -> Turn {
         if verdict.maturity != Maturity::Mature || verdict.evidence >= LEVEL_EVIDENCE {
-            return self.end();
+            // What was accepted stays so behind an excursion.
+            return match self.stage {
+                Stage::Accepted => Turn::Quiet,
+                Stage::Rising | Stage::Open => self.end(),
+            };
         }
         if self.stage != Stage::Rising {
             return self.go_on(at, verdict);
@@ -120,30 +128,38 @@ impl Sustained {
             return Turn::Quiet;
         }
         self.stage = Stage::Open;
-        Turn::Open(Stretch {
-            check: CHECKS[speaker.row].check,
-            title: CHECKS[speaker.row].title,
-            since: self.since,
-            samples: self.loud,
-            score: speaker.score,
-        })
+        Turn::Open(self.stretch(speaker))
     }
 
     fn go_on(&mut self, at: Time, verdict: &Verdict) -> Turn {
-        let score = verdict.scores[usize::from(self.row) - 1];
-        self.calm = if score >= AGREE_SCORE {
-            0
-        } else {
-            self.calm + 1
+        let row = usize::from(self.row) - 1;
+        let Some(speaker) = SPEAKERS.iter().find(|speaker| speaker.row == row) else {
+            return self.end();
         };
+        let is_loud = verdict.scores[row] >= CLOSE_SHARE * speaker.score;
+        self.calm = if is_loud { 0 } else { self.calm + 1 };
+        self.loud = self.loud.saturating_add(1);
         if self.calm >= CLOSE_SAMPLES {
             return self.end();
         }
         if self.stage == Stage::Open && at.since(self.since) >= HOLD_MS_MAX {
             self.stage = Stage::Accepted;
-            return Turn::Over;
+            return Turn::Accepted;
         }
-        Turn::Quiet
+        match self.stage {
+            Stage::Open => Turn::Open(self.stretch(speaker)),
+            Stage::Rising | Stage::Accepted => Turn::Quiet,
+        }
+    }
+
+    fn stretch(&self, speaker: &Speaker) -> Stretch {
+        Stretch {
+            check: CHECKS[speaker.row].check,
+            title: CHECKS[speaker.row].title,
+            since: self.since,
+            samples: self.loud,
+            score: speaker.score,
+        }
     }
 
     /// Nothing more is heard of it, or something else explains it.

@@ -475,17 +475,23 @@ impl Plans {
     ) {
         for id in self.live.clone() {
             let Some(plan) = self.get(id) else { continue };
+            let incident = plan.incident;
             let stands_on = match plan.state {
                 PlanState::Proposed | PlanState::Verifying { .. } => ground(plan),
                 _ => Ground::Holds,
             };
+            if stands_on == Ground::Unheard
+                && let Some(saga) = self.sagas.get_mut(&id)
+            {
+                saga.wait_to_hear(now);
+            }
             let event = match &stands_on {
-                Ground::Holds => Event::Ticked,
+                Ground::Holds | Ground::Unheard => Event::Ticked,
                 Ground::Hurts(place) => Event::Hurts { place },
                 Ground::Recovered(excused) => Event::Recovered {
                     but: excused.as_deref(),
                 },
-                Ground::Shifted(_) if self.helped.contains_key(&plan.incident) => Event::Shifted {
+                Ground::Shifted(_) if self.helped.contains_key(&incident) => Event::Shifted {
                     reason: "another plan helped",
                 },
                 Ground::Shifted(reason) => Event::Shifted { reason },

@@ -177,6 +177,14 @@ impl Saga {
         self.flight.as_ref().map(|flight| flight.run)
     }
 
+    /// Nobody could say yet whether it helped, since the senders of its incident have not spoken since a
+    /// restart: that is no sign that it did not.
+    pub fn wait_to_hear(&mut self, now: Time) {
+        if matches!(self.plan.state, PlanState::Verifying { .. }) {
+            self.silent_until = now.plus_ms(self.plan.verify.recover_within_ms);
+        }
+    }
+
     /// Follows a clock that was set back: what is waited for comes as much later from there.
     pub fn set_back(&mut self, back: SetBack) {
         if let Some(flight) = &mut self.flight {

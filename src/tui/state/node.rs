@@ -7,8 +7,9 @@ use crate::tui::link::Request;
 
 use super::State;
 
-/// What is on screen is renewed this often, in milliseconds.
-const EVERY_MS: i64 = 5_000;
+/// What is on screen is renewed with the first news after this long, in milliseconds: they come every five
+/// seconds at the latest.
+const EVERY_MS: i64 = 4_500;
 /// After a failed request, how long until it is tried again, in milliseconds.
 const RETRY_MS: i64 = 2_000;
 
@@ -59,10 +60,12 @@ impl Node {
         })
     }
 
-    /// Takes an answer.
-    pub fn put(&mut self, panels: Box<Panels>) {
+    /// Takes an answer; `true` when it says anything new.
+    pub fn put(&mut self, panels: Box<Panels>) -> bool {
+        let is_new = self.failed.is_some() || self.panels.as_ref() != Some(&panels);
         (self.in_flight, self.failed) = (false, None);
         self.panels = Some(panels);
+        is_new
     }
 
     /// Takes the failure of a request.

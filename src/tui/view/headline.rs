@@ -366,6 +366,11 @@ fn still_lasts(detail: &IncidentDetail) -> String {
             "finding still lasts",
             "findings still last",
         ),
+        (
+            impact.alerts_held,
+            "alert fires held back",
+            "alerts fire held back",
+        ),
     ];
     let told = told.into_iter().find(|(count, ..)| *count > 0);
     told.map_or_else(String::new, |(count, one, many)| {
