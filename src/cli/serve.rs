@@ -8,10 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use super::catalogue::with_catalogue;
-use super::check::warnings;
+use super::check::lasting_warnings;
 use super::output::Failure;
 use super::place::Place;
-use super::watched::{Watched, watched};
+use super::watched::{Watched, unmatched, watched};
 use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use crate::model::{Runbook, SafeText};
@@ -53,9 +53,10 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     let (config, taken) = with_catalogue(place.config.clone());
-    let mut odd = warnings(place);
+    let mut odd = lasting_warnings(place);
     odd.extend(taken.refused);
-    for what in &odd {
+    // A file may come at any moment: to consoles, the source itself says that it found none.
+    for what in odd.iter().chain(&unmatched(place)) {
         tracing::warn!("{}", SafeText::new(what));
     }
     let options = DaemonOptions {
