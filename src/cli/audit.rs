@@ -95,7 +95,14 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
             if common.json {
                 return Ok(());
             }
-            print(&format!("{name}: {lines}, as written\n"))
+            let unfinished = match verified.unfinished_bytes {
+                0 => String::new(),
+                bytes => format!(
+                    ", and {} of an unfinished line, which the next start drops",
+                    counted(bytes, "byte", "bytes")
+                ),
+            };
+            print(&format!("{name}: {lines}, as written{unfinished}\n"))
         }
     }
 }

@@ -95,12 +95,16 @@ pub fn run(common: &Common) -> Result<(), Failure> {
 }
 
 /// What is allowed and still worth a word, of the file and of what it names.
-pub(super) fn warnings(place: &Place) -> Vec<String> {
+fn warnings(place: &Place) -> Vec<String> {
+    let mut all = lasting_warnings(place);
+    all.extend(unmatched(place));
+    all
+}
+
+/// Those that stay true until the daemon starts again.
+pub(super) fn lasting_warnings(place: &Place) -> Vec<String> {
     let of_file = place.warnings.iter().map(|warning| warning.0.clone());
-    of_file
-        .chain(unmatched(place))
-        .chain(shut_out(place))
-        .collect()
+    of_file.chain(shut_out(place)).collect()
 }
 
 /// Whether the theme and the keymap can be read: names are checked with the file, what paths hold is not.

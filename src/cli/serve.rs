@@ -8,10 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use super::catalogue::with_catalogue;
-use super::check::warnings;
+use super::check::lasting_warnings;
 use super::output::Failure;
 use super::place::Place;
-use super::watched::{Watched, watched};
+use super::watched::{Watched, unmatched, watched};
 use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use crate::model::{Runbook, SafeText};
@@ -56,9 +56,10 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     let (config, taken) = with_catalogue(place.config.clone());
-    let mut odd = warnings(place);
+    let mut odd = lasting_warnings(place);
     odd.extend(taken.refused);
-    for what in &odd {
+    // A file may come at any moment: to consoles, the source itself says that it found none.
+    for what in odd.iter().chain(&unmatched(place)) {
         tracing::warn!("{}", SafeText::new(what));
     }
     let options = DaemonOptions {
@@ -91,15 +92,20 @@ pub(super) fn runbooks(config: &Config) -> Result<Vec<Runbook>, Failure> {
 fn toml_files(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        let is_toml = path.extension().is_some_and(|ending| ending == "toml");
+        // What an editor puts beside a file while it is open there is a link to nowhere.
+        let is_lock = entry.file_name().as_encoded_bytes().starts_with(b".#");
+        if !is_toml || is_lock {
+            continue;
+        }
+        let name = path.display().to_string();
+        let named = |error| std::io::Error::other(format!("{name}: {error}"));
         // A pipe of that name would never be read to its end.
-        if path.is_file()
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-        {
-            let text = std::fs::read_to_string(&path)?;
-            files.push((path.display().to_string(), text));
+        if std::fs::metadata(&path).map_err(named)?.is_file() {
+            let text = std::fs::read_to_string(&path).map_err(named)?;
+            files.push((name, text));
         }
     }
     files.sort();
@@ -133,4 +139,25 @@ fn start_log() {
         // A log that nobody can read any more must not end what it tells of: the attempt to say so would.
         .log_internal_errors(false)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runbook_that_leads_nowhere_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        let link = |name: &str| std::os::unix::fs::symlink("nowhere", dir.join(name)).unwrap();
+        std::fs::write(dir.join("a.toml"), "text").unwrap();
+        std::fs::create_dir(dir.join("dir.toml")).unwrap();
+        link("notes.md");
+        link(".#a.toml");
+        let own = (dir.join("a.toml").display().to_string(), "text".to_owned());
+        assert_eq!(toml_files(dir).unwrap(), [own]);
+        link("b.toml");
+        let error = toml_files(dir).unwrap_err().to_string();
+        assert!(error.contains("b.toml: No such file"), "{error}");
+    }
 }

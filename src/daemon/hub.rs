@@ -153,7 +153,7 @@ impl Hub {
     /// The view as `actor` gets it.
     pub(super) fn snapshot(&self, actor: &Actor) -> View {
         let view = Arc::clone(&self.lock().view);
-        seen_by(&view, actor)
+        seen_by(&view, actor, self.now())
     }
 
     pub(super) fn attach(self: &Arc<Self>, actor: Actor) -> Console {
@@ -225,7 +225,7 @@ impl Console {
             outbox.stale = false;
             Arc::clone(&state.view)
         };
-        let view = seen_by(&view, &self.actor);
+        let view = seen_by(&view, &self.actor, self.hub.now());
         Some(line_of(&WatchMessage::Snapshot(Box::new(view))))
     }
 }
@@ -251,9 +251,10 @@ impl Spare {
     }
 }
 
-/// The view as `actor` gets it.
-fn seen_by(view: &View, actor: &Actor) -> View {
+/// The view as `actor` gets it at `now`: while nothing changes, ages grow all the same.
+fn seen_by(view: &View, actor: &Actor, now: Time) -> View {
     View {
+        at: now,
         actor: actor.clone(),
         ..view.clone()
     }
@@ -399,6 +400,20 @@ mod tests {
         hub.publish(Time::from_secs(9), &[counts(0)]);
         assert_eq!(drain(&console, &mut held), 0);
         assert_eq!(held, Some(hub.snapshot(&mia())));
+    }
+
+    #[test]
+    fn while_nothing_changes_a_snapshot_is_of_now() {
+        let hub = hub();
+        hub.publish(Time::from_secs(1), &[counts(1)]);
+        let console = hub.attach(mia());
+        hub.set_now(Time::from_secs(30));
+        let told = |view: &View| (view.seq, view.at);
+        let expected = (1, Time::from_secs(30));
+        assert_eq!(told(&hub.snapshot(&mia())), expected);
+        let mut held = None;
+        drain(&console, &mut held);
+        assert_eq!(held.as_ref().map(told), Some(expected));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::model::{
 /// Changes this old are no longer "the newest deploy", in milliseconds.
 const CHANGE_MS: i64 = 2 * 24 * 3_600_000;
 
+/// How much a known name must be like one that is not known to be told beside it, from 0 to 1.
+const LIKENESS_MIN: f64 = 0.75;
+
 /// What plans ask of the engine, as plain functions over its tables.
 struct Around<'a> {
     correlator: &'a Correlator,
@@ -214,6 +217,9 @@ impl Engine {
             return Vec::new();
         };
         let now = self.now.max(stamped.at);
+        if let Some(refusal) = self.refused_target(by, what) {
+            return vec![decision(by, what, Some(refusal))];
+        }
         if !Plans::takes(what) {
             return self.rehearse_own(now, by, what);
         }
@@ -281,6 +287,10 @@ impl Engine {
     /// A person asks for something.
     pub(super) fn on_command(&mut self, by: &Actor, what: &Command, effects: &mut Vec<Effect>) {
         let now = self.now;
+        if let Some(refusal) = self.refused_target(by, what) {
+            effects.push(Effect::Record(decision(by, what, Some(refusal))));
+            return;
+        }
         if Plans::takes(what) {
             // The answer is in the record it appended.
             let _ = self.with_plans(|plans, world| plans.on_command(now, by, what, world, effects));
@@ -297,6 +307,48 @@ impl Engine {
         });
         effects.push(Effect::Record(decision(by, what, answer.err())));
         effects.append(&mut follows);
+    }
+
+    /// Why a plan cannot be for an entity that neither the engine nor the incident knows. Whatever else
+    /// is wrong with the command is for the plans to say.
+    fn refused_target(&self, by: &Actor, what: &Command) -> Option<Refusal> {
+        let Command::Propose {
+            incident,
+            runbook,
+            target,
+        } = what
+        else {
+            return None;
+        };
+        govern::role_allows(by, what, None).ok()?;
+        let home = self.correlator.home(*incident);
+        let of = &self.correlator.book.get(home)?.incident;
+        // After a start, an incident may know what telemetry has not told of again.
+        let is_known = self.entities.find(target).is_some()
+            || of.entity == *target
+            || of.members.contains(target)
+            || of.diagnosis.hypotheses.iter().any(|h| h.suspect == *target);
+        if is_known {
+            return None;
+        }
+        let near = match self.entity_like(target) {
+            Some(like) => format!("is {like} meant?"),
+            None => format!("the incident is about {}", of.entity),
+        };
+        Some(Refusal::Runbook {
+            runbook: runbook.clone(),
+            why: format!("there is no entity {target}: {near}"),
+        })
+    }
+
+    /// The known entity whose name is most like that of `target`, if any is like it.
+    fn entity_like(&self, target: &EntityId) -> Option<&EntityId> {
+        let alike = |id: &EntityId| strsim::jaro_winkler(id.name(), target.name());
+        let likely = self.entities().map(|(id, _)| (alike(id), id));
+        likely
+            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, id)| id)
     }
 
     /// Whether a command about an incident would be obeyed.

@@ -28,7 +28,8 @@ impl Engine {
         let is_unsure = |(entity, _): &(EntityIx, Time)| {
             let told = self.findings.of_key(Key::Entity(*entity, Check::Absence));
             // What is told as a blind spot is told.
-            !self.blind_spots.covers(*entity) && !told.is_some_and(|state| state.finding.pages)
+            !self.blind_spots.covers(*entity, &self.findings)
+                && !told.is_some_and(|state| state.finding.pages)
         };
         let unsure: Vec<(EntityIx, Time)> = self.silence.gone().filter(is_unsure).collect();
         for (entity, since) in unsure {

@@ -272,6 +272,7 @@ impl Engine {
             }
             Silence::Seeing(source, at) => {
                 self.let_go_behind(source);
+                self.forget_spot(source);
                 self.findings.end(Key::Source(source), at);
                 let entity = self.source_entity(source);
                 self.entities.set_health(entity, crate::model::Health::Ok);

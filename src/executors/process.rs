@@ -4,8 +4,10 @@
 //! here starts anything; what it ends are process groups and processes that it has just recognised.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
@@ -121,7 +123,7 @@ pub(super) fn signal(process: &Process, signal: Signal) -> rustix::io::Result<()
     let leader = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
     match leader {
         Some(leader) if lives(process) => kill_process_group(leader, signal),
-        _ => Err(rustix::io::Errno::SRCH),
+        _ => Err(Errno::SRCH),
     }
 }
 
@@ -137,34 +139,38 @@ pub(super) async fn end_strays(run: RunId, realm: &str) -> Vec<u32> {
     let mut left = Vec::new();
     for _ in 0..STRAY_LOOKS {
         let names = names.clone();
-        let killed = tokio::task::spawn_blocking(move || kill_all(&names)).await;
-        left = killed.unwrap_or_default();
-        if left.is_empty() {
-            break;
+        let hold = |pid| pidfd_open(pid, PidfdFlags::empty());
+        match tokio::task::spawn_blocking(move || kill_all(&names, hold)).await {
+            Ok(found) if found.is_empty() => return found,
+            Ok(found) => left = found,
+            // Nothing was learnt: what the look before found is still what is known.
+            Err(error) => tracing::warn!("cannot look for what a command left behind: {error}"),
         }
         tokio::time::sleep(STRAY_PAUSE).await;
     }
     left
 }
 
-/// Kills every process that bears these names; gives their numbers.
-fn kill_all(names: &Names) -> Vec<u32> {
+/// Kills every process that bears these names; gives the numbers of all that may live on. `hold` keeps a
+/// process's number from coming to mean another.
+fn kill_all(names: &Names, hold: impl Fn(Pid) -> rustix::io::Result<OwnedFd>) -> Vec<u32> {
     let is_one = |pid: &u32| bears(*pid, names) && stat(*pid).is_some_and(|stat| is_alive(&stat));
     let all = pids().filter(is_one);
     all.filter(|pid| {
         let Some(number) = i32::try_from(*pid).ok().and_then(Pid::from_raw) else {
             return false;
         };
-        // Held, the number cannot come to mean another process; so it is looked at once more.
-        let Ok(held) = pidfd_open(number, PidfdFlags::empty()) else {
-            return false;
-        };
-        if is_one(pid) {
-            // An error means that it has just ended, or that it is not ours to end: the next look tells.
-            let _ = pidfd_send_signal(&held, Signal::KILL);
-            return true;
+        match hold(number) {
+            // It may have been another's by the time it was held: it is looked at once more.
+            Ok(held) if is_one(pid) => {
+                // An error means that it has just ended, or that it is not ours to end: the next look tells.
+                let _ = pidfd_send_signal(&held, Signal::KILL);
+                true
+            }
+            Ok(_) | Err(Errno::SRCH) => false,
+            // An old kernel, a sandbox, no file left to open: it lives and cannot be reached.
+            Err(_) => true,
         }
-        false
     })
     .collect()
 }
@@ -233,6 +239,31 @@ fn pids() -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{PlanId, RunPhase};
+
+    #[test]
+    fn what_cannot_be_held_is_left_and_what_ended_is_not() {
+        let run = RunId {
+            plan: PlanId(1),
+            phase: RunPhase::Forward,
+            step: 0,
+        };
+        let realm = format!("strays of {}", std::process::id());
+        let names = names(run, &realm);
+        let mut child = std::process::Command::new("sleep")
+            .arg("300")
+            .envs(environment(run, &realm))
+            .spawn()
+            .unwrap();
+        for errno in [Errno::NOSYS, Errno::PERM, Errno::MFILE] {
+            assert_eq!(kill_all(&names, |_| Err(errno)), [child.id()], "{errno}");
+        }
+        assert!(kill_all(&names, |_| Err(Errno::SRCH)).is_empty());
+        let hold = |pid| pidfd_open(pid, PidfdFlags::empty());
+        assert_eq!(kill_all(&names, hold), [child.id()]);
+        assert!(!child.wait().unwrap().success());
+        assert!(kill_all(&names, hold).is_empty());
+    }
 
     #[test]
     fn a_name_cannot_pass_for_the_fields_behind_it() {

@@ -5,12 +5,14 @@
 //! What a place is, is the business of whoever reads there.
 
 use std::collections::VecDeque;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::store::recorder::Kept;
@@ -23,6 +25,11 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const FOLDER: &str = "polled";
 /// Most batches that wait for their receipts; then the next one waits as well.
 const WAITING_MAX: usize = 64;
+/// Least time between two writes: a place that is asked without a pause moves all the time.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// After a write that takes long, the next one waits this many times as long: hundreds of places on a slow
+/// disk must not keep everything else from its work.
+const REST_TIMES: u32 = 100;
 
 /// The file as written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,6 +75,8 @@ pub(super) struct Bookmark<P: Clone + PartialEq + Serialize> {
     /// Whether something was handed over that must be read again.
     goes_back: bool,
     written: Option<P>,
+    /// Nothing is written before this.
+    rests_until: Option<Instant>,
     /// Whether the last write failed: said once.
     is_failing: bool,
 }
@@ -84,6 +93,7 @@ impl<P: Clone + PartialEq + Serialize + DeserializeOwned> Bookmark<P> {
             settled: None,
             goes_back: false,
             written: None,
+            rests_until: None,
             is_failing: false,
         }
     }
@@ -126,7 +136,7 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
         }
         match self.waiting.back_mut() {
             Some((waiting, _)) => *waiting = place,
-            None => self.write(place),
+            None => self.settled = Some(place),
         }
         self.settle();
     }
@@ -141,9 +151,15 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
         }
     }
 
-    /// Writes the last place of which all is kept.
-    pub(super) fn settle(&mut self) {
-        let mut settled = None;
+    /// Finds the last place of which all is kept, and writes it unless one was written just now.
+    fn settle(&mut self) {
+        self.look();
+        if self.rests_until.is_none_or(|until| Instant::now() >= until) {
+            self.write();
+        }
+    }
+
+    fn look(&mut self) {
         while let Some((_, kept)) = self.waiting.front_mut()
             && let Some(is_kept) = kept.so_far()
         {
@@ -153,25 +169,29 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
                 self.goes_back = true;
                 break;
             }
-            settled = self.waiting.pop_front();
-        }
-        if let Some((place, _)) = settled {
-            self.write(place);
+            if let Some((place, _)) = self.waiting.pop_front() {
+                self.settled = Some(place);
+            }
         }
     }
 
-    fn write(&mut self, place: P) {
-        self.settled = Some(place.clone());
-        let Some(file) = &self.file else { return };
-        if self.written.as_ref() == Some(&place) {
+    fn write(&mut self) {
+        let (Some(file), Some(place)) = (&self.file, &self.settled) else {
+            return;
+        };
+        if self.written.as_ref() == Some(place) {
             return;
         }
+        let began = Instant::now();
         let written = Written {
             version: VERSION,
             of: self.of.clone(),
-            place,
+            place: place.clone(),
         };
-        match write(file, &written) {
+        let outcome = write(file, &written);
+        let rest = WRITE_EVERY.max(began.elapsed() * REST_TIMES);
+        self.rests_until = Some(Instant::now() + rest);
+        match outcome {
             Ok(()) => {
                 self.written = Some(written.place);
                 self.is_failing = false;
@@ -187,9 +207,14 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
 
 impl<P: Clone + PartialEq + Serialize> Drop for Bookmark<P> {
     fn drop(&mut self) {
-        if let Some((place, _)) = self.waiting.pop_back() {
-            self.write(place);
+        self.look();
+        // What is known not to be recorded is read again by the next run, with all that followed.
+        if !self.goes_back
+            && let Some((place, _)) = self.waiting.pop_back()
+        {
+            self.settled = Some(place);
         }
+        self.write();
     }
 }
 
@@ -213,7 +238,10 @@ fn write<P: Serialize>(file: &Path, written: &Written<P>) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let draft = file.with_extension("draft");
-    fs::write(&draft, serde_json::to_vec(written)?)?;
+    let mut new = File::create(&draft)?;
+    new.write_all(&serde_json::to_vec(written)?)?;
+    // A name given before the content is on the disk may be of an empty file after a power cut.
+    new.sync_all()?;
     fs::rename(&draft, file)
 }
 
@@ -235,11 +263,12 @@ mod tests {
         Bookmark::new(Some(folder), "all of it".to_owned(), unrecorded)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_place_that_is_kept_is_never_ahead_of_what_was_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let open = || open(folder.path(), Unrecorded::Lost);
         let kept = || open().read().unwrap().map(|place| place.next);
+        let rest = || tokio::time::advance(WRITE_EVERY);
         let mut bookmark = open();
         assert_eq!(bookmark.read(), Ok(None));
         bookmark.passed(place(1));
@@ -248,24 +277,32 @@ mod tests {
         bookmark.handed_over(place(2), first_kept).await;
         bookmark.handed_over(place(3), second_kept).await;
         second.give();
+        rest().await;
         bookmark.passed(place(4));
         assert_eq!(kept(), Some(1), "the first is not kept yet");
         first.give();
         bookmark.passed(place(5));
         assert_eq!(kept(), Some(5));
+        bookmark.passed(place(5));
+        bookmark.passed(place(6));
+        assert_eq!(kept(), Some(5), "one was written just now");
+        rest().await;
+        assert_eq!(bookmark.back(), Back::No);
+        assert_eq!(kept(), Some(6), "although nothing came");
+        rest().await;
         let (torn, torn_kept) = receipt();
-        bookmark.handed_over(place(6), torn_kept).await;
+        bookmark.handed_over(place(7), torn_kept).await;
         drop(torn);
-        bookmark.passed(place(7));
+        bookmark.passed(place(8));
         assert_eq!(
             kept(),
-            Some(7),
+            Some(8),
             "what is not recorded was taken all the same"
         );
         let (_waits, waits_kept) = receipt();
-        bookmark.handed_over(place(8), waits_kept).await;
+        bookmark.handed_over(place(9), waits_kept).await;
         drop(bookmark);
-        assert_eq!(kept(), Some(8), "what is in the queue is still taken");
+        assert_eq!(kept(), Some(9), "what is in the queue is still taken");
     }
 
     #[tokio::test]
@@ -287,6 +324,25 @@ mod tests {
         drop(bookmark);
         let kept = open(folder.path(), Unrecorded::Again).read();
         assert_eq!(kept, Ok(Some(place(2))));
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_jump_over_what_could_not_be_recorded() {
+        for (unrecorded, expected) in [(Unrecorded::Again, 2), (Unrecorded::Lost, 4)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bookmark = open(folder.path(), unrecorded);
+            bookmark.passed(place(1));
+            let [(first, first_kept), (torn, torn_kept), (_waits, waits_kept)] =
+                [(); 3].map(|()| receipt());
+            bookmark.handed_over(place(2), first_kept).await;
+            bookmark.handed_over(place(3), torn_kept).await;
+            bookmark.handed_over(place(4), waits_kept).await;
+            first.give();
+            drop(torn);
+            drop(bookmark);
+            let kept = open(folder.path(), unrecorded).read();
+            assert_eq!(kept, Ok(Some(place(expected))), "{unrecorded:?}");
+        }
     }
 
     #[test]

@@ -35,6 +35,12 @@ impl Failing {
         }
     }
 
+    /// Whether a part is known not to work.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn is_failing(&self, part: &str) -> bool {
+        self.parts().contains_key(part)
+    }
+
     /// Shows the first of what does not work, and how much more there is.
     fn show(&self, parts: &BTreeMap<String, String>) {
         let Some((part, why)) = parts.first_key_value() else {

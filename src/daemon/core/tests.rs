@@ -219,6 +219,30 @@ async fn what_people_must_be_told_is_kept_before_the_journal_has_it() {
     assert_eq!(*seen.lock().unwrap(), [(true, 1)]);
 }
 
+#[tokio::test]
+async fn a_plan_for_an_entity_nobody_knows_is_refused_by_name() {
+    let mut bench = Bench::new();
+    let cases = [
+        ("chekout", "is service/checkout meant?"),
+        ("host/checkout", "is service/checkout meant?"),
+        ("none", "the incident is about service/checkout"),
+    ];
+    for (text, near) in cases {
+        let target = EntityId::parse(text);
+        let why = format!("there is no entity {target}: {near}");
+        let decisions = bench.kept(is_decision);
+        let refused = bench.give(Command::Propose {
+            incident: IncidentId(1),
+            runbook: "fix".to_owned(),
+            target,
+        });
+        let runbook = "fix".to_owned();
+        assert_eq!(refused, Some(Refusal::Runbook { runbook, why }));
+        assert_eq!(bench.kept(is_decision), decisions + 1, "it is written down");
+    }
+    assert_eq!(bench.core.engine.plans().count(), 1);
+}
+
 fn is_decision(record: &Record) -> bool {
     matches!(record, Record::Decision { .. })
 }

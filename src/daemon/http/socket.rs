@@ -18,6 +18,8 @@ const SOCKET_MODE_GROUP: u32 = 0o660;
 const PATH_BYTES_MAX: usize = 107;
 /// Where groups of this machine stand.
 const GROUPS: &str = "/etc/group";
+/// The number by which the operating system is told to leave a file's group as it is.
+const NO_GROUP: u32 = u32::MAX;
 /// A socket that was deleted and made again is told of for so many looks: half an hour.
 const TOLD_LOOKS: u32 = 600;
 
@@ -92,10 +94,11 @@ fn open_to(path: &Path, group: Option<u32>) -> std::io::Result<()> {
     set(SOCKET_MODE_GROUP)
 }
 
-/// The number of a group of this machine, given by its number or its name.
+/// The number of a group of this machine, given by its number or its name; never -1, which no group has.
 pub fn group_number(group: &str) -> Option<u32> {
     let groups = std::fs::read_to_string(GROUPS).unwrap_or_default();
-    group.parse().ok().or_else(|| listed(&groups, group))
+    let number = group.parse().ok().or_else(|| listed(&groups, group));
+    number.filter(|number| *number != NO_GROUP)
 }
 
 /// `name:password:gid:…` a line.
@@ -265,6 +268,7 @@ mod tests {
         let found = ["oncall", "root", "odd", "bad", "mia", ""].map(|name| listed(groups, name));
         assert_eq!(found, [Some(1_007), Some(0), None, None, None, None]);
         assert_eq!(group_number("4242"), Some(4_242));
+        assert_eq!(group_number("4294967295"), None);
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// Most partitions of one source; what is beyond is told.
 const PARTITIONS_MAX: usize = 256;
+/// What they are called together where not all can be read. No topic has such a name.
+const ALL_PARTITIONS: &str = "all partitions";
 /// Bytes that all partitions of a source fetch at once, …
 const FETCHED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// … of which each has at least this much. A longer message comes all the same, alone.
@@ -184,10 +186,12 @@ impl Kafka {
         if new.len() > room {
             let left = new.len() - room;
             let why = format!(
-                "more than {PARTITIONS_MAX} partitions: {left} are not read; name fewer topics in one section"
+                "more than {PARTITIONS_MAX}, {left} are not read: name fewer topics in one section"
             );
-            self.sender.reject(left as u64, &why);
+            self.failing.fails(ALL_PARTITIONS, why);
             new.truncate(room);
+        } else {
+            self.failing.works(ALL_PARTITIONS);
         }
         read.extend(new.iter().cloned());
         new

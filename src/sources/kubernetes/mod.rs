@@ -29,7 +29,7 @@ use super::recent::Recent;
 use super::{Clock, SendError, SignalSender};
 use crate::config::{KubernetesConfig, WhenFull};
 use crate::model::{Signal, Time};
-use state::Cluster;
+use state::{Cluster, Current};
 use watch::{Seen, Taken, watch};
 
 /// Events before this are not told when they are listed, in milliseconds: the API keeps them for an hour.
@@ -227,7 +227,7 @@ impl Watching {
         signals
     }
 
-    /// Tells again and again how everything is.
+    /// Tells again and again how everything is that is known as it is now: what cannot be watched falls silent.
     async fn tell(&self) {
         let every = Duration::from_secs(self.config.interval_s.into());
         let mut turns = tokio::time::interval(every);
@@ -236,7 +236,13 @@ impl Watching {
         loop {
             turns.tick().await;
             let now: Time = (self.clock)();
-            let signals = self.cluster().tell(now, hold_ms);
+            let works = |part| !self.failing.is_failing(part);
+            let current = Current {
+                pods: works("pods"),
+                deployments: works("deployments"),
+                nodes: works("nodes"),
+            };
+            let signals = self.cluster().tell(current, now, hold_ms);
             if self.hand_over(signals).await == Taken::Closed {
                 return;
             }

@@ -31,6 +31,8 @@ const ROLLOUT_AGE_MS_MAX: i64 = 48 * 3_600_000;
 type Place = (String, String);
 /// Labels of whatever is told of an object.
 pub(super) type Pairs = Vec<(&'static str, String)>;
+/// Name, key, labels and value of a series.
+type Value = (&'static str, String, Pairs, f64);
 
 /// Says whose an object is.
 pub(super) trait Owners {
@@ -53,6 +55,14 @@ pub(super) struct Cluster {
     /// The service that the pods of a deployment say they are.
     services: BTreeMap<Place, (&'static str, String)>,
     series: BTreeMap<(&'static str, String), Arc<Series>>,
+}
+
+/// Which kinds are known as they are now: their last list or watch works.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    pub(super) pods: bool,
+    pub(super) deployments: bool,
+    pub(super) nodes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +89,14 @@ struct SetRow {
 struct DeploymentRow {
     desired: i32,
     available: i32,
+}
+
+impl PodRow {
+    /// Whether it is missed when it is not there: one of a job is to end, and one that ended is not ready.
+    fn is_to_stay(&self) -> bool {
+        let is_of_job = self.owner.as_ref().is_some_and(|(kind, _)| kind == "Job");
+        !self.is_over && !is_of_job
+    }
 }
 
 impl Cluster {
@@ -123,6 +141,11 @@ impl Cluster {
         if self.pods.remove(place).is_none() {
             return Vec::new();
         }
+        self.end_pod(place, now)
+    }
+
+    /// Ends the series of a pod, if it has any.
+    fn end_pod(&mut self, place: &Place, now: Time) -> Vec<Signal> {
         let key = format!("pod/{}/{}", place.0, place.1);
         let ended = ["k8s.pod.ready", "k8s.pod.restarts"]
             .map(|name| self.series.remove(&(name, key.clone())));
@@ -321,39 +344,12 @@ impl Cluster {
         }
     }
 
-    /// How everything is now, and alerts about nodes, which fire for `hold_ms` unless told again.
-    pub(super) fn tell(&mut self, now: Time, hold_ms: i64) -> Vec<Signal> {
+    /// How everything is now of the kinds that are `current`, and alerts about nodes, which fire for `hold_ms`
+    /// unless told again: one that fires does not end because nothing is known.
+    pub(super) fn tell(&mut self, current: Current, now: Time, hold_ms: i64) -> Vec<Signal> {
         self.learn_services();
-        let mut told: Vec<(&'static str, String, Pairs, f64)> = Vec::new();
-        for ((namespace, name), pod) in self.pods.iter().filter(|(_, pod)| !pod.is_over) {
-            let pairs = self.labels("Pod", namespace, name);
-            let key = format!("pod/{namespace}/{name}");
-            told.push((
-                "k8s.pod.ready",
-                key.clone(),
-                pairs.clone(),
-                f64::from(pod.is_ready),
-            ));
-            told.push(("k8s.pod.restarts", key, pairs, f64::from(pod.restarts)));
-        }
-        for ((namespace, name), row) in &self.deployments {
-            let pairs = self.labels("Deployment", namespace, name);
-            let key = format!("deployment/{namespace}/{name}");
-            let missing = (row.desired - row.available).max(0);
-            told.push((
-                "k8s.deployment.desired",
-                key.clone(),
-                pairs.clone(),
-                f64::from(row.desired),
-            ));
-            told.push(("k8s.deployment.unavailable", key, pairs, f64::from(missing)));
-        }
-        for (name, is_ready) in &self.nodes {
-            let pairs = self.labels("Node", "", name);
-            told.push(("k8s.node.ready", name.clone(), pairs, f64::from(*is_ready)));
-        }
-        let mut signals: Vec<Signal> = Vec::with_capacity(told.len());
-        for (name, key, pairs, value) in told {
+        let mut signals = self.end_pods_over(now);
+        for (name, key, pairs, value) in self.values(current) {
             let series = self
                 .series
                 .entry((name, key))
@@ -371,6 +367,49 @@ impl Cluster {
         }
         signals.extend(self.node_alerts(now, hold_ms));
         signals
+    }
+
+    /// Ends the series of pods that ran to their end and are still listed.
+    fn end_pods_over(&mut self, now: Time) -> Vec<Signal> {
+        let over = self.pods.iter().filter(|(_, pod)| pod.is_over);
+        let over: Vec<Place> = over.map(|(place, _)| place.clone()).collect();
+        let ended = over.iter().flat_map(|place| self.end_pod(place, now));
+        ended.collect()
+    }
+
+    /// Name, key, labels and value of whatever is told.
+    fn values(&self, current: Current) -> Vec<Value> {
+        let mut told: Vec<Value> = Vec::new();
+        let pods = self.pods.iter().filter(|_| current.pods);
+        for ((namespace, name), pod) in pods.filter(|(_, pod)| pod.is_to_stay()) {
+            let pairs = self.labels("Pod", namespace, name);
+            let key = format!("pod/{namespace}/{name}");
+            told.push((
+                "k8s.pod.ready",
+                key.clone(),
+                pairs.clone(),
+                f64::from(pod.is_ready),
+            ));
+            told.push(("k8s.pod.restarts", key, pairs, f64::from(pod.restarts)));
+        }
+        let deployments = self.deployments.iter().filter(|_| current.deployments);
+        for ((namespace, name), row) in deployments {
+            let pairs = self.labels("Deployment", namespace, name);
+            let key = format!("deployment/{namespace}/{name}");
+            let missing = (row.desired - row.available).max(0);
+            told.push((
+                "k8s.deployment.desired",
+                key.clone(),
+                pairs.clone(),
+                f64::from(row.desired),
+            ));
+            told.push(("k8s.deployment.unavailable", key, pairs, f64::from(missing)));
+        }
+        for (name, is_ready) in self.nodes.iter().filter(|_| current.nodes) {
+            let pairs = self.labels("Node", "", name);
+            told.push(("k8s.node.ready", name.clone(), pairs, f64::from(*is_ready)));
+        }
+        told
     }
 
     fn node_alerts(&mut self, now: Time, hold_ms: i64) -> Vec<Signal> {

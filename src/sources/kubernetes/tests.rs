@@ -517,6 +517,85 @@ async fn events_become_lines_once_and_a_node_that_is_not_ready_an_alert() {
     assert_eq!(alert.ends_at.since(now()), 4_000);
 }
 
+/// What a cluster tells while these kinds are known: names of series, and values.
+fn values(cluster: &mut Cluster, current: Current) -> Vec<(String, f64)> {
+    let signals = cluster.tell(current, now(), 1_000);
+    let samples = signals.iter().filter_map(sample);
+    samples.map(|(name, _, value)| (name, value)).collect()
+}
+
+const ALL: Current = Current {
+    pods: true,
+    deployments: true,
+    nodes: true,
+};
+
+#[test]
+fn a_pod_of_a_job_is_never_missed_and_one_that_ran_to_its_end_ends_its_series() {
+    let typed = |value: &Value| -> Pod { serde_json::from_value(value.clone()).unwrap() };
+    let mut cluster = Cluster::new(None);
+    let mut job = pod("tidy-29-a", "1", true, 0);
+    job["metadata"]["labels"] = json!({});
+    job["metadata"]["ownerReferences"] = owned("Job", "tidy-29");
+    cluster.pod(&typed(&job));
+    assert!(values(&mut cluster, ALL).is_empty());
+    job["status"]["phase"] = json!("Succeeded");
+    cluster.pod(&typed(&job));
+    assert!(values(&mut cluster, ALL).is_empty());
+    assert_eq!(cluster.pod_went(&typed(&job), now()).len(), 0);
+
+    let mut by_hand = pod("by-hand", "1", true, 0);
+    by_hand["metadata"]["ownerReferences"] = json!([]);
+    cluster.pod(&typed(&by_hand));
+    let told = [("k8s.pod.ready", 1.0), ("k8s.pod.restarts", 0.0)];
+    let told = told.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(values(&mut cluster, ALL), told);
+    by_hand["status"]["phase"] = json!("Succeeded");
+    cluster.pod(&typed(&by_hand));
+    let ended = values(&mut cluster, ALL);
+    assert!(
+        ended.len() == 2 && ended.iter().all(|(_, value)| value.is_nan()),
+        "{ended:?}"
+    );
+    assert!(values(&mut cluster, ALL).is_empty(), "once");
+}
+
+#[test]
+fn what_cannot_be_watched_falls_silent_and_a_node_that_was_down_still_is() {
+    let mut cluster = Cluster::new(None);
+    let typed: Pod = serde_json::from_value(pod("cart-7d9f-a", "1", true, 0)).unwrap();
+    cluster.pod(&typed);
+    let typed: Deployment = serde_json::from_value(deployment(1, 3, 3)).unwrap();
+    cluster.deployment(&typed, now());
+    let typed: Node = serde_json::from_value(node("Unknown")).unwrap();
+    cluster.node(&typed);
+    assert_eq!(values(&mut cluster, ALL).len(), 5);
+    for (current, expected) in [
+        (Current { pods: false, ..ALL }, 3),
+        (
+            Current {
+                deployments: false,
+                ..ALL
+            },
+            3,
+        ),
+        (
+            Current {
+                nodes: false,
+                ..ALL
+            },
+            4,
+        ),
+    ] {
+        let signals = cluster.tell(current, now(), 1_000);
+        let samples = signals.iter().filter_map(sample).count();
+        assert_eq!(samples, expected, "{current:?}");
+        let fires =
+            |signal: &Signal| matches!(signal, Signal::Alert(alert) if alert.ends_at > now());
+        assert_eq!(signals.iter().filter(|signal| fires(signal)).count(), 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_be_seen_is_told_and_the_rest_is_watched() {
     let server = Server::default()

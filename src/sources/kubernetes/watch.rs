@@ -86,11 +86,9 @@ pub(super) async fn watch<K, F>(
                 Err(why) => Over::Failed(why),
             },
             Some(version) => {
-                follow(&api, version, &mut see, || {
-                    failing.works(part);
-                    backoff = Backoff::new();
-                })
-                .await
+                let answered = || failing.works(part);
+                let spoke = || backoff = Backoff::new();
+                follow(&api, version, &mut see, answered, spoke).await
             }
         };
         match over {
@@ -134,12 +132,14 @@ where
     }
 }
 
-/// Follows changes from a version on, and keeps it up to date.
+/// Follows changes from a version on, and keeps it up to date. A watch that was answered works, whether or
+/// not anything happens; one that spoke is worth taking up at once.
 async fn follow<K, F>(
     api: &Api<K>,
     version: &mut String,
     see: &mut impl FnMut(Seen<K>) -> F,
-    mut works: impl FnMut(),
+    answered: impl FnOnce(),
+    mut spoke: impl FnMut(),
 ) -> Over
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -151,6 +151,7 @@ where
         Ok(Err(error)) => return over(&error),
         Err(_) => return Over::Failed("no answer to a watch".to_owned()),
     };
+    answered();
     let mut events = std::pin::pin!(events);
     let mut has_spoken = false;
     loop {
@@ -170,14 +171,14 @@ where
                 Seen::Went(Box::new(object))
             }
             Ok(WatchEvent::Bookmark(mark)) => {
-                works();
+                spoke();
                 version.clone_from(&mark.metadata.resource_version);
                 continue;
             }
             Ok(WatchEvent::Error(status)) => return over(&Error::Api(status)),
             Err(error) => return over(&error),
         };
-        works();
+        spoke();
         if see(seen).await == Taken::Closed {
             return Over::Closed;
         }

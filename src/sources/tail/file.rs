@@ -236,8 +236,9 @@ impl Follower {
         let here = bytes_before(&self.file, self.offset, self.before.len())?;
         let is_other = here != self.before;
         // A writer that does not append goes on where it was in the emptied file, behind a hole that nobody
-        // wrote: so do we.
-        let is_hole = is_other && here.iter().all(|byte| *byte == 0);
+        // wrote: so do we. One that ends before us was emptied since its length was looked at.
+        let is_whole = here.len() == self.before.len();
+        let is_hole = is_other && is_whole && here.iter().all(|byte| *byte == 0);
         if is_hole {
             self.before = here;
         }
@@ -501,6 +502,21 @@ mod tests {
         follower.seen = None;
         assert_eq!(read(&mut follower), (Turn::Read, lines(&["4"])));
         assert!(!follower.take_emptied());
+    }
+
+    #[test]
+    fn a_file_emptied_since_its_length_was_looked_at_has_no_hole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        for rest in [&b""[..], b"\0"] {
+            std::fs::write(&path, "1\n2\n").unwrap();
+            let mut follower = Follower::open(&path, Begin::Start, LINE_BYTES_MAX).unwrap();
+            read(&mut follower);
+            std::fs::write(&path, rest).unwrap();
+            let looked_at = (4, SystemTime::UNIX_EPOCH);
+            assert!(follower.is_written_anew(looked_at).unwrap());
+            assert_eq!(follower.before, b"1\n2\n");
+        }
     }
 
     #[test]

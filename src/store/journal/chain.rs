@@ -87,6 +87,10 @@ pub struct Verified {
     /// them away again: the lines since are whole, of those before nobody can say it.
     #[serde(default)]
     pub doubts: Vec<Doubt>,
+    /// Bytes after its last line, of one that was never finished nor acknowledged: the next start drops
+    /// them.
+    #[serde(default)]
+    pub unfinished_bytes: u64,
 }
 
 /// What a start found and wrote into the journal: see [`Record::Started`].
@@ -110,6 +114,8 @@ pub(super) struct Scan {
     pub broken: Option<Broken>,
     /// Where its lines begin.
     pub index: Index,
+    /// Bytes behind the last whole line.
+    unfinished_bytes: u64,
     /// Lines that doubt what is before them.
     doubts: Vec<Doubt>,
     /// Bytes and head before the first break.
@@ -161,6 +167,7 @@ pub(super) fn verify_within(
             end_checked: noted.is_some(),
             lines_after_noted,
             doubts: scan.doubts,
+            unfinished_bytes: scan.unfinished_bytes,
         }),
     })
 }
@@ -194,6 +201,11 @@ pub(super) fn genesis() -> String {
     hash(FORMAT.as_bytes())
 }
 
+/// Bytes up to the end.
+fn rest(reader: &mut impl io::Read) -> io::Result<u64> {
+    io::copy(reader, &mut io::sink())
+}
+
 /// Reads a journal once and checks every link.
 pub(super) fn scan(path: &Path, noted: Option<Head>) -> io::Result<Scan> {
     let mut lines = Lines::open(path, 0)?;
@@ -201,7 +213,11 @@ pub(super) fn scan(path: &Path, noted: Option<Head>) -> io::Result<Scan> {
     while lines.read_raw()? {
         match lines.raw.strip_suffix(b"\n") {
             Some(line) => check.line(line),
-            None => break,
+            None => {
+                let read = lines.raw.len() as u64;
+                check.scan.unfinished_bytes = read + rest(&mut lines.reader)?;
+                break;
+            }
         }
     }
     Ok(check.end())
@@ -246,6 +262,7 @@ impl Check {
                 good_bytes: 0,
                 broken: None,
                 index: Index::default(),
+                unfinished_bytes: 0,
                 doubts: Vec::new(),
                 before_break: None,
                 noted,
