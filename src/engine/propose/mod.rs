@@ -10,8 +10,9 @@ mod render;
 use super::govern;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Action, CHOSEN_BY_A_PERSON, Change, EntityId, ExecutorKind, Hypothesis, Incident, Labels, Plan,
-    PlanId, PlanState, Runbook, SuspectKind, SuspectRole, Suspicion, Time, Verification,
+    Action, CHOSEN_BY_A_PERSON, Change, EntityId, EntityKind, ExecutorKind, Hypothesis, Incident,
+    Labels, Plan, PlanId, PlanState, Runbook, SuspectKind, SuspectRole, Suspicion, Time,
+    Verification,
 };
 
 pub use digest::digest;
@@ -83,6 +84,7 @@ pub fn candidates<'a>(
         .hypotheses
         .iter()
         .filter(|h| h.role != SuspectRole::Impact && h.confidence >= CONFIDENCE_MIN)
+        .filter(|h| is_ours_or_called(incident, &h.suspect))
         .take(SUSPECTS_MAX);
     for suspect in suspects {
         let seen = fit::Seen::new(incident, suspect, around);
@@ -115,6 +117,18 @@ pub fn candidates<'a>(
     // Stable, so that equal ranks keep the order of suspects and of the runbook files.
     found.sort_by(|a, b| b.rank.total_cmp(&a.rank));
     found
+}
+
+/// Whether acting upon an entity can change anything: what is outside and called by nobody we know, as
+/// the subject of an alert about prices, is no place to act.
+fn is_ours_or_called(incident: &Incident, suspect: &EntityId) -> bool {
+    let is_callee = |at: u32| {
+        let node = incident.path_nodes.get(at as usize);
+        node.is_some_and(|node| node.entity == *suspect)
+    };
+    suspect.kind() != EntityKind::External
+        || incident.path_edges.iter().any(|edge| is_callee(edge.to))
+        || (incident.findings.iter()).any(|finding| finding.callee.as_ref() == Some(suspect))
 }
 
 /// Confidence first; a closer fit and a good record move a candidate up, a bad record down.
