@@ -138,6 +138,13 @@ fn the_journal_keeps_decisions_and_names_the_line_that_was_changed() {
     let dir = served.dir.path().to_owned();
     let journal = dir.join("data/journal.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.clone() + "{\"half").unwrap();
+    let verified = served.run(&["audit", "verify"]);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{said}");
+    let unfinished =
+        "2 lines, as written, and 6 bytes of an unfinished line, which the next start drops\n";
+    assert!(said.ends_with(unfinished), "{said}");
     std::fs::write(&journal, text.replacen("0.1.0", "0.1.1", 1)).unwrap();
     let verified = program(&dir).args(["audit", "verify"]).output().unwrap();
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
@@ -184,12 +191,19 @@ fn operators_whom_nothing_lets_in_are_told_and_an_unknown_group_ends_the_start()
     assert!(checked.status.success(), "{said}");
     let warned = "warning: `[[operators]]` nobody-of-this-machine cannot open the socket";
     assert!(said.contains(warned), "{said}");
-    write_config(dir.path(), "socket_group = \"no such group\"");
-    let refused = program(dir.path()).arg("serve").output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    let why = "`socket_group` is \"no such group\", and /etc/group knows no such group: give";
-    assert!(said.contains(why), "{said}");
+    // The last is -1, by which the operating system would leave the group as it is.
+    for group in ["no such group", "4294967295"] {
+        write_config(dir.path(), &format!("socket_group = \"{group}\""));
+        let why = format!("`socket_group` is \"{group}\", and /etc/group knows no such group: ");
+        let checked = program(dir.path()).arg("check").output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let warned = format!("warning: {why}`serve` will not start");
+        assert!(said.contains(&warned), "{said}");
+        let refused = program(dir.path()).arg("serve").output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("{why}give")), "{said}");
+    }
 }
 
 #[test]
@@ -426,8 +440,13 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
             break;
         }
     }
+    let doctor = program(dir.path()).arg("doctor").output().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
+    // It would stay when the file is there: the source says it, for as long as it is so.
+    let diagnosed = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(diagnosed.contains("source tail"), "{diagnosed}");
+    assert!(!diagnosed.contains("matches no file yet"), "{diagnosed}");
     for text in [&format!("watches tail: {log}"), "matches no file yet"] {
         assert!(
             said.iter().any(|line| line.contains(text)),

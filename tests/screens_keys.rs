@@ -1013,6 +1013,38 @@ fn a_silence_is_made_after_seeing_what_it_hides() {
     ));
 }
 
+/// An incident is titled by what hurts most; what can be silenced are its alerts.
+#[test]
+fn a_silence_of_an_incident_is_of_its_alerts() {
+    let mut console = console();
+    console.press("z");
+    assert!(
+        console
+            .requests
+            .contains(&Request::AlertsOf { incident: CHECKOUT })
+    );
+    let mut page = fixture::alerts();
+    page.items.truncate(1);
+    page.items[0].firing = true;
+    console.told(Update::AlertsOf {
+        incident: CHECKOUT,
+        page,
+    });
+    let Some(Request::Preview { matchers }) = console.requests.last().cloned() else {
+        panic!("{:?}", console.requests);
+    };
+    assert!(
+        matchers[0].to_string().contains("alertname"),
+        "{matchers:?}"
+    );
+    console.told(Update::Preview {
+        matchers,
+        preview: Box::default(),
+    });
+    let screen = console.screen();
+    assert!(screen.contains("It would hide NOTHING"), "{screen}");
+}
+
 #[test]
 fn a_silence_is_ended_by_two_enters() {
     let mut console = console();

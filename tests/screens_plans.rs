@@ -586,3 +586,99 @@ fn alerts_come_by_urgency_then_newest() {
         "{order:?}\n{screen}"
     );
 }
+
+/// What policy would refuse is not offered, and a yes that would only be refused is dead.
+#[test]
+fn a_yes_that_policy_would_refuse_is_dead_and_not_offered() {
+    let stop = |seq, stopped| {
+        Update::Watch(WatchMessage::Deltas {
+            seq,
+            at: fixture::now(),
+            deltas: vec![Delta::Automation { stopped }],
+        })
+    };
+    let mut stopped = Console::live(100, 40, "dark");
+    stopped.told(stop(8, true));
+    let screen = stopped.screen();
+    assert!(!screen.contains("Y approve"), "{screen}");
+    assert!(screen.contains("! allows it again"), "{screen}");
+    stopped.press("Y wait Y wait Y");
+    let screen = stopped.screen();
+    for words in ["NOT NOW", "all automation is stopped: ! allows it again"] {
+        assert!(screen.contains(words), "{words} is missing from\n{screen}");
+    }
+    assert_eq!(stopped.commands(), []);
+    // Allowed again, the same dialog lives.
+    stopped.told(stop(9, false));
+    stopped.press("wait Y");
+    assert_eq!(stopped.commands().len(), 1);
+
+    let mut beside = Console::live(100, 40, "dark");
+    let mut detail = three_plans();
+    let until = fixture::at(30, 0);
+    approved(&mut detail.plans[0], 5, PlanState::Verifying { until });
+    tell(&mut beside, &detail);
+    beside.press_and_look("enter 7 j");
+    let screen = beside.screen();
+    assert!(!screen.contains("reads and approves"), "{screen}");
+    let why = "plan 1 acts on checkout: wait for it";
+    assert!(screen.contains(why), "{screen}");
+    beside.press("Y wait Y");
+    let screen = beside.screen();
+    assert!(
+        screen.contains("NOT NOW") && screen.contains(why),
+        "{screen}"
+    );
+    assert_eq!(beside.commands(), []);
+}
+
+#[test]
+fn after_a_wrong_name_the_field_has_the_keys_again() {
+    let cases = [
+        ("c a r t wait tab enter", 0, "not the target's name"),
+        ("c a r t wait enter", 0, "not the target's name"),
+        ("wait enter", 0, "type the target's name first"),
+        (
+            "c a r t wait tab enter backspace backspace backspace backspace c h e c k o u t wait tab wait enter",
+            1,
+            "",
+        ),
+        ("c h e c k o u t wait enter", 0, "Enter once more"),
+        ("c h e c k o u t wait enter enter", 0, "Too quick"),
+        ("c h e c k o u t wait enter wait enter", 1, ""),
+        ("c h e c k o u t wait tab tab wait enter", 0, "Cancelled"),
+    ];
+    for (keys, sent, words) in cases {
+        let mut console = undoing(Risk::High, PlanState::Succeeded, "U wait");
+        console.press(keys);
+        assert_eq!(console.commands().len(), sent, "{keys}");
+        let screen = console.screen();
+        assert!(screen.contains(words), "{keys}: {words}\n{screen}");
+    }
+}
+
+#[test]
+fn an_undo_says_that_the_plan_helped_and_what_it_may_bring_back() {
+    let screen = undoing(Risk::Medium, PlanState::Succeeded, "U").screen();
+    for words in [
+        "IT HELPED: checkout",
+        "the first suspect is a change of checkout",
+    ] {
+        assert!(screen.contains(words), "{words} is missing from\n{screen}");
+    }
+    let failed = PlanState::Failed {
+        reason: "exit 1".into(),
+    };
+    let screen = undoing(Risk::Medium, failed, "U").screen();
+    assert!(!screen.contains("IT HELPED"), "{screen}");
+}
+
+#[test]
+fn the_kill_switch_is_confirmed_by_its_own_key() {
+    let mut console = console();
+    console.press("! wait !");
+    assert_eq!(console.commands(), [Command::KillSwitch { on: true }]);
+    let mut hasty = self::console();
+    hasty.press("! !");
+    assert_eq!(hasty.commands(), []);
+}

@@ -197,7 +197,7 @@ fn what_is_over_says_since_when_and_lasts_no_longer() {
         listed.is_some_and(|line| line.contains(" 10m ")),
         "{screen}"
     );
-    let mut wide = Console::live(300, 80, "dark");
+    let mut wide = Console::live(340, 80, "dark");
     wide.press("down down wait");
     let screen = wide.screen();
     assert!(screen.contains("2 alerts, none firing"), "{screen}");

@@ -61,9 +61,19 @@ pub(super) fn inert(state: &State, action: Action) -> Option<String> {
     inert_on(state, state.feed.view.as_ref(), action)
 }
 
-/// The same on the view drawn, which may be held still.
+/// The same on the view drawn, which may be held still; a yes that policy would refuse is not offered
+/// either, though its key still shows the plan.
 pub(super) fn seems_inert(state: &State, action: Action) -> Option<String> {
-    inert_on(state, state.feed.shown(), action)
+    inert_on(state, state.feed.shown(), action).or_else(|| barred(state, action))
+}
+
+fn barred(state: &State, action: Action) -> Option<String> {
+    let plan = state.plan()?;
+    match (action, &plan.state) {
+        (Action::Approve, PlanState::Proposed) => state.barred(plan, Deed::Approve),
+        (Action::RollBack, state_now) if state_now.is_final() => state.barred(plan, Deed::RollBack),
+        _ => None,
+    }
 }
 
 fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String> {
@@ -463,6 +473,10 @@ fn silence(state: &mut State, effects: &mut Effects) {
         explain::alert_here(state).map(SilenceDialog::of_alert)
     } else {
         let row = state.chosen().and_then(|id| state.row(id));
+        if let Some(row) = row.filter(|row| row.alerts_firing > 0) {
+            let incident = row.id;
+            effects.requests.push(Request::AlertsOf { incident });
+        }
         row.map(SilenceDialog::of_incident)
     };
     let Some(mut dialog) = dialog else {

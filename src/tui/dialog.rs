@@ -390,6 +390,16 @@ fn in_confirm(
     key: Key,
     effects: &mut Effects,
 ) -> Then {
+    // Whoever stops everything does not look for a button.
+    let same = matches!(what, Confirm::KillSwitch { .. })
+        && state.keymap.lookup(&[key]) == Lookup::Action(Action::KillSwitch);
+    if same {
+        if !guard.believes(state.now) {
+            return Then::Stay;
+        }
+        confirmed(state, what, effects);
+        return Then::Close;
+    }
     match button(state, key, choice) {
         Button::Leave => Then::Close,
         Button::Moved | Button::Other => {
@@ -464,8 +474,8 @@ fn in_approval(
     effects: &mut Effects,
 ) -> Then {
     approval.told = "";
-    let overtaken = state.overtaken(approval);
-    let is_live = approval.is_live() && overtaken.is_none();
+    let dead = state.dead(approval);
+    let is_live = approval.is_live() && dead.is_none();
     let typing = approval.wants_name() && is_live;
     let is_text = key.typed().is_some() || key.code == KeyCode::Backspace;
     let says_yes = match approval.deed {
@@ -480,6 +490,7 @@ fn in_approval(
             approval.told = "High risk: type the target's name.";
         } else {
             approval.typed.key(key);
+            approval.to_name();
         }
         return Then::Stay;
     }
@@ -488,17 +499,27 @@ fn in_approval(
         approval.cursor.step(step);
         return Then::Stay;
     }
+    if typing && approval.in_name && key.code == KeyCode::Enter {
+        return named(state, approval);
+    }
     match button(state, key, &mut approval.choice) {
         Button::Leave => Then::Close,
+        Button::Moved if typing => {
+            approval.guard.saw_key(state.now);
+            approval.turn();
+            Then::Stay
+        }
         Button::Press if !is_live => {
-            if let Some(why) = overtaken {
+            if let Some(dead) = dead {
+                let why = dead.why();
                 state.tell(Role::Warn, &format!("Nothing was decided: {why}."));
             }
             Then::Close
         }
         // A yes on its way when the ground shifted must not close the dialog either: the next one would
         // be about something else.
-        Button::Other if is_yes && overtaken.is_some() => {
+        Button::Other if is_yes && dead.is_some() => {
+            approval.guard = Guard::new(state.now);
             approval.told = "Nothing was decided: read why below.";
             Then::Stay
         }
@@ -525,13 +546,28 @@ fn in_approval(
     }
 }
 
+/// Enter in the field of the name: on to the button when it is right. It never cancels.
+fn named(state: &State, approval: &mut Approval) -> Then {
+    if approval.name_is_right() {
+        // A held Enter must not go through both.
+        approval.guard = Guard::new(state.now);
+        approval.to_yes();
+        approval.told = "That is its name: Enter once more, or Esc.";
+    } else {
+        approval.guard.saw_key(state.now);
+        approval.told = approval.asks_name();
+    }
+    Then::Stay
+}
+
 /// Says yes to exactly what was shown.
 fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) -> Then {
     if !approval.is_live() {
         return Then::Close;
     }
     if !approval.name_is_right() {
-        approval.told = "High risk: type the target's name first.";
+        approval.told = approval.asks_name();
+        approval.to_name();
         return Then::Stay;
     }
     // What cannot be read is stopped all the same.

@@ -51,6 +51,11 @@ pub enum Request {
         /// After this place, as the previous page said.
         after: Option<String>,
     },
+    /// The alerts of an incident.
+    AlertsOf {
+        /// Which incident.
+        incident: IncidentId,
+    },
     /// The runbooks loaded, and which of them cannot be chosen for an incident and a target.
     Runbooks {
         /// Which incident.
@@ -103,6 +108,13 @@ pub enum Update {
         purpose: Purpose,
         /// What was asked for.
         recorded: Box<Recorded>,
+    },
+    /// Answer to [`Request::AlertsOf`].
+    AlertsOf {
+        /// Which incident.
+        incident: IncidentId,
+        /// The first of them.
+        page: AlertPage,
     },
     /// Answer to [`Request::Alerts`].
     Alerts {

@@ -6,8 +6,8 @@
 use crossterm::event::KeyCode;
 
 use crate::model::{
-    AlertRow, Command, IncidentRow, LabelFilter, SafeText, Severity, Silence, SilenceId,
-    SilenceKind, SilencePreview, SilenceSpec, SilenceState, Time, length_ms, spelled,
+    AlertRow, Command, IncidentId, IncidentRow, LabelFilter, SafeText, Severity, Silence,
+    SilenceId, SilenceKind, SilencePreview, SilenceSpec, SilenceState, Time, length_ms, spelled,
 };
 
 use super::field::Field;
@@ -34,6 +34,8 @@ pub struct SilenceDialog {
     here: usize,
     /// What the matchers that were last asked about would hide.
     preview: Option<(Vec<LabelFilter>, SilencePreview)>,
+    /// The incident it was opened for, and what was offered before its alerts were known.
+    offered: Option<(IncidentId, String)>,
     told: String,
 }
 
@@ -67,9 +69,39 @@ impl SilenceDialog {
         Self::new(&matchers.collect::<Vec<_>>().join(", "))
     }
 
-    /// For an incident: everything about the entity that hurts most.
+    /// For an incident: everything about the entity that hurts most, until its alerts are known.
     pub(super) fn of_incident(row: &IncidentRow) -> Self {
-        Self::new(&matcher(row.entity.kind().as_str(), row.entity.name()))
+        let matchers = matcher(row.entity.kind().as_str(), row.entity.name());
+        Self {
+            offered: Some((row.id, matchers.clone())),
+            ..Self::new(&matchers)
+        }
+    }
+
+    /// Offers what the alerts of its incident that fire have in common, unless something was typed.
+    pub(super) fn offer(&mut self, of: IncidentId, alerts: &[AlertRow], effects: &mut Effects) {
+        let text = self.fields[WHAT].text();
+        if self
+            .offered
+            .as_ref()
+            .is_none_or(|(id, was)| *id != of || was != text)
+        {
+            return;
+        }
+        let mut firing = alerts.iter().filter(|alert| alert.firing);
+        let Some(first) = firing.next() else { return };
+        let others: Vec<&AlertRow> = firing.collect();
+        let common = |name: &str| {
+            let value = first.labels.get(name)?;
+            let same = |alert: &&AlertRow| alert.labels.get(name) == Some(value);
+            others.iter().all(same).then(|| matcher(name, value))
+        };
+        let about = ABOUT.iter().find_map(|name| common(name));
+        let matchers: Vec<String> = common("alertname").into_iter().chain(about).collect();
+        if !matchers.is_empty() {
+            self.fields[WHAT] = Field::new(&matchers.join(", "));
+            self.ask(effects);
+        }
     }
 
     fn new(matchers: &str) -> Self {
@@ -77,6 +109,7 @@ impl SilenceDialog {
             fields: [Field::new(matchers), Field::new("1h"), Field::default()],
             here: WHY,
             preview: None,
+            offered: None,
             told: String::new(),
         }
     }
@@ -211,10 +244,25 @@ fn hides(preview: &SilencePreview, say: &mut impl FnMut(Role, &str)) {
     let now = format::counted(total(&preview.now), "alert", "alerts");
     let past = format::counted(total(&preview.past), "alert", "alerts");
     let back = spelled(preview.looked_back_ms);
-    say(
-        Role::Body,
-        &format!("It hides {now} now; in the last {back} it would have hidden {past}."),
-    );
+    // What fires now is not of the past, however long it has fired.
+    match (total(&preview.now), total(&preview.past)) {
+        (0, 0) => say(
+            Role::Warn,
+            &format!("It would hide NOTHING: no alert fits it, now or in the last {back}."),
+        ),
+        (_, 0) => say(
+            Role::Body,
+            &format!("It hides {now} now, and none besides in the last {back}."),
+        ),
+        (0, _) => say(
+            Role::Warn,
+            &format!("It hides nothing now; in the last {back} it would have hidden {past}."),
+        ),
+        _ => say(
+            Role::Body,
+            &format!("It hides {now} now; in the last {back} it would have hidden {past}."),
+        ),
+    }
     let bad = critical(&preview.now) + critical(&preview.past);
     if bad > 0 {
         let alerts = format::counted(u64::from(bad), "critical alert", "critical alerts");

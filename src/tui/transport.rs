@@ -124,6 +124,10 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
                 .alerts_by_urgency(after.as_deref(), PAGE_ALERTS)
                 .await?,
         },
+        Request::AlertsOf { incident } => Update::AlertsOf {
+            incident: *incident,
+            page: client.alerts(Some(*incident), None, PAGE_ALERTS).await?,
+        },
         Request::Runbooks { incident, target } => Update::Runbooks {
             incident: *incident,
             rows: client.runbooks(Some((*incident, target))).await?,

@@ -195,6 +195,12 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             effects.urgency = Urgency::Now;
             take_alerts(state, after.is_some(), page);
         }
+        Update::AlertsOf { incident, page } => {
+            effects.urgency = Urgency::Now;
+            if let Some(Overlay::Silence(dialog)) = &mut state.overlay {
+                dialog.offer(incident, &page.items, effects);
+            }
+        }
         Update::Runbooks { incident, rows } => {
             effects.urgency = Urgency::Now;
             state.runbooks = Some((incident, rows));
@@ -322,7 +328,7 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
             state.tell(Role::Crit, &text);
             state.alerts.failed = Some(why);
         }
-        Request::Why { .. } | Request::Preview { .. } => {
+        Request::Why { .. } | Request::Preview { .. } | Request::AlertsOf { .. } => {
             state.tell(Role::Crit, &format!("The engine did not answer: {why}"));
         }
         Request::Recorded { purpose, .. } => state.records.fail(*purpose, why),

@@ -37,6 +37,7 @@ pub use node::Node;
 pub use overlay::{
     Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
+pub use overtaken::Dead;
 pub use plans::{
     Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
     verified_at,

@@ -184,6 +184,8 @@ pub struct Approval {
     pub guard: Guard,
     /// The button chosen.
     pub choice: Choice,
+    /// Whether the field of the name has the keys, and no button.
+    pub in_name: bool,
     /// The target's name, typed for a high risk.
     pub typed: Field,
     /// The first line shown.
@@ -229,17 +231,20 @@ impl Guard {
 }
 
 impl Approval {
-    /// Opens on `Cancel`.
+    /// Opens on `Cancel`, or where the name is typed.
     pub fn new(deed: Deed, plan: Plan, now: Time) -> Self {
-        Self {
+        let mut dialog = Self {
             deed,
             plan: Box::new(plan),
             guard: Guard::new(now),
             choice: Choice::Cancel,
+            in_name: false,
             typed: Field::default(),
             cursor: Cursor::default(),
             told: "",
-        }
+        };
+        dialog.in_name = dialog.wants_name();
+        dialog
     }
 
     /// Whether there is something to say yes to, rather than only to read.
@@ -272,6 +277,35 @@ impl Approval {
             Deed::RollBack => now.state.is_final() != self.plan.state.is_final(),
         };
         moved || now.digest != self.plan.digest
+    }
+
+    /// The keys go to the field of the name.
+    pub fn to_name(&mut self) {
+        (self.in_name, self.choice) = (true, Choice::Cancel);
+    }
+
+    /// The keys go to the button that says yes.
+    pub fn to_yes(&mut self) {
+        (self.in_name, self.choice) = (false, Choice::Proceed);
+    }
+
+    /// After a key that moved between the buttons of a dialog that wants a name: from the field to the
+    /// yes, from there to `Cancel`, and back to the field.
+    pub fn turn(&mut self) {
+        match (self.in_name, self.choice) {
+            (true, _) => self.to_yes(),
+            (false, Choice::Proceed) => self.to_name(),
+            (false, Choice::Cancel) => {}
+        }
+    }
+
+    /// What is said while the name is not the target's.
+    pub fn asks_name(&self) -> &'static str {
+        if self.typed.text().is_empty() {
+            "High risk: type the target's name first."
+        } else {
+            "That is not the target's name: type it as it stands there."
+        }
     }
 
     /// Whether the target's name was typed, or need not be.

@@ -2,11 +2,69 @@
 //! engine has the last word all the same; this only keeps a person from deciding about what is gone.
 
 use crate::model::{Plan, PlanState};
+use crate::tui::action::Action;
 
 use super::overlay::{Approval, Deed, Overlay};
 use super::{State, plans};
 
+/// Why a yes in a dialog is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dead {
+    /// What was shown is gone.
+    TooLate(String),
+    /// What was shown may be decided, but what else goes on forbids it.
+    NotNow(String),
+}
+
+impl Dead {
+    /// The reason, without a full stop.
+    pub fn why(&self) -> &str {
+        let (Self::TooLate(why) | Self::NotNow(why)) = self;
+        why
+    }
+}
+
 impl State {
+    /// Why the yes of a dialog that has one is dead at this moment.
+    pub fn dead(&self, dialog: &Approval) -> Option<Dead> {
+        let too_late = self.overtaken(dialog).map(Dead::TooLate);
+        let now = || {
+            // A brake is never held up.
+            let barred = dialog.is_live() && !dialog.is_brake();
+            barred.then(|| self.barred(&dialog.plan, dialog.deed))?
+        };
+        too_late.or_else(|| now().map(Dead::NotNow))
+    }
+
+    /// Why policy would refuse that a plan starts, or is undone, beside what goes on now, as far as the
+    /// console knows.
+    pub fn barred(&self, plan: &Plan, deed: Deed) -> Option<String> {
+        let view = self.feed.view.as_ref()?;
+        if self.travel.is_some() {
+            return None;
+        }
+        if view.automation_stopped {
+            let keys = self.keymap.keys(Action::KillSwitch);
+            let again = keys.map_or(String::new(), |keys| format!(": {keys} allows it again"));
+            return Some(format!("all automation is stopped{again}"));
+        }
+        // A yes that is not the last one needed starts nothing.
+        let given = match deed {
+            Deed::Approve => &plan.approvals,
+            Deed::RollBack => &plan.undo_approvals,
+        };
+        if given.len() + 1 < plan.approvals_needed.max(1) as usize {
+            return None;
+        }
+        let mut held = view.incidents.keys().filter_map(|id| self.details.get(*id));
+        let acts = |other: &&Plan| {
+            other.id != plan.id && other.target == plan.target && plans::is_under_way(other)
+        };
+        let other = held.find_map(|detail| detail.plans.iter().find(acts))?;
+        let target = plan.target.name();
+        Some(format!("{} acts on {target}: wait for it", other.id))
+    }
+
     /// Why the plan of a dialog can no longer be decided as it was shown, if it was there to be decided.
     pub fn overtaken(&self, dialog: &Approval) -> Option<String> {
         if !dialog.is_live() {

@@ -8,7 +8,7 @@ use crate::model::{
 use crate::tui::action::Action as Key;
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{State, Tab, by_urgency};
+use crate::tui::state::{Deed, State, Tab, by_urgency};
 use crate::tui::theme::Role;
 
 use super::approval;
@@ -83,12 +83,13 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     let (role, words) = standing(state, plan);
     let now = if plan.state == PlanState::Proposed {
-        format!(
-            "{words}{}; {} reads and approves {}",
-            expiry(plan, state.engine_now()),
-            state.keymap.keys(Key::Approve).unwrap_or_default(),
-            plan.id
-        )
+        let left = expiry(plan, state.engine_now());
+        let keys = state.keymap.keys(Key::Approve).unwrap_or_default();
+        let id = plan.id;
+        match state.barred(plan, Deed::Approve) {
+            Some(why) => format!("{words}{left}; not now: {why}; {keys} reads {id}"),
+            None => format!("{words}{left}; {keys} reads and approves {id}"),
+        }
     } else if plan.state == PlanState::Succeeded {
         state
             .detail()

@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 
 use crate::model::{
     Action, Approval as Given, Diagnosis, ExecutorKind, Hypothesis, Incident, PastRun, Phase, Plan,
-    PlanState, Role as Rank, SafeText, Time, command_line,
+    PlanState, Role as Rank, SafeText, SuspectKind, Time, command_line,
 };
 use crate::tui::action::Action as Key;
 use crate::tui::explain::{bullet, section};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Approval, Deed, State, to_undo};
+use crate::tui::state::{Approval, Dead, Deed, State, to_undo, verified_at};
 use crate::tui::theme::Role;
 
 use super::dialogs::{WIDTH_MAX, boxed, buttons, more_below, room, typed};
@@ -20,8 +20,8 @@ use super::headline::{expiry, risk};
 /// Hex digits of the digest shown; the whole is bound.
 const DIGEST_SHOWN: usize = 12;
 
-/// Stands before why a dialog is dead, and the most lines that takes.
-const WHY_NOT: &str = " TOO LATE ";
+/// Cells of the words before why a dialog is dead, and the most lines that takes.
+const WHY_NOT: usize = 10;
 const WHY_NOT_ROWS_MAX: usize = 3;
 
 /// Earlier runs shown, the newest.
@@ -36,7 +36,7 @@ const LEAD_MIN: f32 = 0.5;
 /// Draws the dialog.
 pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     let plan = &dialog.plan;
-    let overtaken = state.overtaken(dialog);
+    let overtaken = state.dead(dialog);
     let live = dialog.is_live() && overtaken.is_none();
     let verb = match dialog.deed {
         _ if !live => "Read",
@@ -49,7 +49,11 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         Deed::Approve => text(state, plan, width),
         Deed::RollBack => undo_text(state, dialog, width),
     };
-    let overtaken = overtaken.map(|why| why_not(&why, width));
+    let last = match &overtaken {
+        Some(Dead::NotNow(_)) => " Nothing can be decided until then. Esc leaves.",
+        _ => " Nothing can be decided here any more. Esc leaves.",
+    };
+    let overtaken = overtaken.map(|dead| why_not(&dead, width));
     let fixed = match &overtaken {
         Some(lines) => lines.len() + 2,
         None if dialog.wants_name() && live => 3,
@@ -73,10 +77,7 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         for (y, line) in lines.iter().enumerate() {
             inner.row(shown + 1 + y, line);
         }
-        let row = Row::new().put(
-            Role::Muted,
-            " Nothing can be decided here any more. Esc leaves.",
-        );
+        let row = Row::new().put(Role::Muted, last);
         return inner.row(height.saturating_sub(1), &row);
     }
     if !live {
@@ -87,6 +88,11 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         return inner.row(height.saturating_sub(1), &row);
     }
     if dialog.wants_name() {
+        let name = if dialog.in_name {
+            typed(&dialog.typed)
+        } else {
+            Row::new().put(Role::Body, SafeText::new(dialog.typed.text()))
+        };
         let row = Row::new()
             .put(Role::Danger, " HIGH RISK ")
             .put(Role::Body, " type ")
@@ -99,11 +105,11 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
                     " to undo it: "
                 },
             )
-            .join(typed(&dialog.typed));
+            .join(name);
         inner.row(height.saturating_sub(2), &row);
     }
     let row = buttons(
-        dialog.choice,
+        (!dialog.in_name).then_some(dialog.choice),
         &format!("{verb} {}", plan.id),
         dialog.name_is_right(),
     );
@@ -113,16 +119,21 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     );
 }
 
-/// Why nothing can be decided any more, where the buttons were.
-fn why_not(why: &str, width: usize) -> Vec<Row> {
-    let lines = wrap(&SafeText::new(why), width.saturating_sub(WHY_NOT.len() + 1));
+/// Why nothing can be decided, where the buttons were.
+fn why_not(dead: &Dead, width: usize) -> Vec<Row> {
+    let word = match dead {
+        Dead::TooLate(_) => " TOO LATE ",
+        Dead::NotNow(_) => " NOT NOW ",
+    };
+    let text = SafeText::new(dead.why());
+    let lines = wrap(&text, width.saturating_sub(WHY_NOT + 1));
     let lines = lines.into_iter().take(WHY_NOT_ROWS_MAX).enumerate();
     lines
         .map(|(at, line)| {
-            let lead = if at == 0 { WHY_NOT } else { "" };
+            let lead = if at == 0 { word } else { "" };
             Row::new()
                 .put(Role::Body, " ")
-                .column(Role::Danger, lead, WHY_NOT.len())
+                .column(Role::Danger, lead, WHY_NOT)
                 .put(Role::Body, " ")
                 .put(Role::Warn, line)
         })
@@ -156,6 +167,9 @@ fn how(state: &State, dialog: &Approval) -> Row {
 fn undo_text(state: &State, dialog: &Approval, width: usize) -> Vec<Row> {
     let plan = &dialog.plan;
     let mut rows = vec![whereabouts(state, plan)];
+    for words in helped(state, plan) {
+        bullet(&mut rows, Role::Warn, &words, width);
+    }
     section(&mut rows, "What will be undone, exactly, last step first");
     if dialog.is_brake() {
         let text = "it is stopped first; a step in flight may be half done and is undone too";
@@ -189,6 +203,38 @@ fn undo_text(state: &State, dialog: &Approval, width: usize) -> Vec<Row> {
     }
     bound(&mut rows, plan, width);
     rows
+}
+
+/// What speaks against taking a plan back: that it worked, and what it may bring back.
+fn helped(state: &State, plan: &Plan) -> Vec<String> {
+    if plan.state != PlanState::Succeeded {
+        return Vec::new();
+    }
+    let incident = state.details.get(plan.incident).map(|held| &held.incident);
+    let felt = plan.verify.watch.name();
+    let at = incident.and_then(|incident| verified_at(&incident.timeline, plan));
+    let mut said = vec![at.map_or_else(
+        || format!("IT HELPED: {felt} came back to normal after it"),
+        |at| {
+            let ago = format::age(state.engine_now().since(at));
+            let at = state.clock.minute(at);
+            format!("IT HELPED: {felt} was back to normal at {at}, {ago} ago")
+        },
+    )];
+    let first = incident.and_then(|incident| incident.diagnosis.hypotheses.first());
+    let undoes = to_undo(plan).any(|at| plan.rollback.get(at).is_some_and(Option::is_some));
+    if let Some(Hypothesis {
+        suspect,
+        cause: SuspectKind::Change { title, .. },
+        ..
+    }) = first.filter(|first| undoes && first.suspect == plan.target)
+    {
+        let name = suspect.name();
+        said.push(format!(
+            "the first suspect is a change of {name}, {title}: undoing this may bring it back"
+        ));
+    }
+    said
 }
 
 /// Everything a person must know before saying yes. The command comes first.

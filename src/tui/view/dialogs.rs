@@ -94,7 +94,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             }
         },
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
-        Overlay::Confirm { what, choice, .. } => confirm(what, *choice, canvas),
+        Overlay::Confirm { what, choice, .. } => confirm(state, what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
         Overlay::Silence(dialog) => dialog.draw(canvas),
         Overlay::Silences(list) => list.draw(state, canvas),
@@ -276,11 +276,12 @@ fn theme_row(name: &'static str, here: bool) -> Row {
         .put(Role::Body, "Shown at once; Enter keeps it, Esc goes back")
 }
 
-/// Both buttons, `Cancel` first.
-pub(super) fn buttons(choice: Choice, yes: &str, live: bool) -> Row {
+/// Both buttons, `Cancel` first; none is chosen while a field has the keys.
+pub(super) fn buttons(choice: Option<Choice>, yes: &str, live: bool) -> Row {
     let (cancel, proceed) = match choice {
-        Choice::Cancel => (Role::Selection, Role::Body),
-        Choice::Proceed => (Role::Body, Role::Danger),
+        Some(Choice::Cancel) => (Role::Selection, Role::Body),
+        Some(Choice::Proceed) => (Role::Body, Role::Danger),
+        None => (Role::Body, Role::Body),
     };
     let proceed = if live { proceed } else { Role::Muted };
     Row::new()
@@ -292,7 +293,7 @@ pub(super) fn buttons(choice: Choice, yes: &str, live: bool) -> Row {
         .put(proceed, " ]")
 }
 
-fn confirm(what: &Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
+fn confirm(state: &State, what: &Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
     let (title, text, yes): (String, String, &'static str) = match what {
         Confirm::KillSwitch { on: true } => (
             "Stop all automation?".to_owned(),
@@ -316,8 +317,18 @@ fn confirm(what: &Confirm, choice: Choice, canvas: &mut Canvas<'_>) {
         inner.row(y, &Row::new().put(Role::Body, " ").put(Role::Body, line));
     }
     let last = inner.height().saturating_sub(1);
-    let how = "   Tab chooses, Enter does it, Esc leaves";
-    inner.row(last, &buttons(choice, yes, true).put(Role::Muted, how));
+    let buttons = buttons(Some(choice), yes, true).put(Role::Body, "   ");
+    let row = match what {
+        Confirm::KillSwitch { .. } => {
+            let keys = state.keymap.keys(Action::KillSwitch).unwrap_or_default();
+            buttons
+                .put(Role::Key, keys)
+                .put(Role::Body, " again does it")
+                .put(Role::Muted, ", Esc leaves")
+        }
+        Confirm::Resolve(_) => buttons.put(Role::Muted, "Tab chooses, Enter does it, Esc leaves"),
+    };
+    inner.row(last, &row);
 }
 
 fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {

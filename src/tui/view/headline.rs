@@ -10,7 +10,9 @@ use crate::tui::desk;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Ending, State, did_not_help, ending, headline, healed_by, verified_at};
+use crate::tui::state::{
+    Deed, Ending, State, did_not_help, ending, headline, healed_by, verified_at,
+};
 use crate::tui::theme::Role;
 
 /// Lines taken without what was tried in vain, and the most that takes.
@@ -278,12 +280,27 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             // The key acts on the plan under the cursor, which may be another.
             let is_over = plan.expires <= state.engine_now();
             let acted = state.plan().is_none_or(|acted| acted.id == plan.id);
-            let acts = !reads && acted && !is_over;
+            let barred = state
+                .barred(plan, Deed::Approve)
+                .filter(|_| !reads && !is_over);
+            let acts = !reads && acted && !is_over && barred.is_none();
             let line = if acts {
                 key(state, line, Action::Approve, "approves ")
             } else {
                 line
             };
+            if let Some(why) = barred {
+                let rest = Row::new()
+                    .put(Role::Muted, "; ")
+                    .put(Role::Title, plan.title.to_string())
+                    .put(Role::Body, "  ")
+                    .join(risk(plan));
+                return line
+                    .put(Role::Title, plan.id.to_string())
+                    .put(Role::Body, " waits: ")
+                    .put(Role::Warn, why)
+                    .join_if_fits(rest, width);
+            }
             let line = line.put(Role::Title, plan.id.to_string()).put(
                 Role::Body,
                 match (acts, is_over) {

@@ -18,7 +18,7 @@ const STATE: usize = 4;
 /// Width at which the state of the plan gets a column of its own.
 const WIDE: usize = 100;
 /// Width below which the owner has no column: the headline names them.
-const NARROW: usize = 70;
+const NARROW: usize = 66;
 const PLAN: usize = 12;
 
 /// Draws the list with its heading.

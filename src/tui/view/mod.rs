@@ -174,7 +174,7 @@ fn dual(state: &State, canvas: &mut Canvas<'_>) {
 fn triple(state: &State, canvas: &mut Canvas<'_>) {
     let [rest, lanes] = Split::vertical([Constraint::Fill(1), Constraint::Length(strip::ROWS)])
         .areas(canvas.area());
-    let [left, middle, right] = columns(rest, [3, 4, 3]);
+    let [left, middle, right] = columns(rest, [10, 10, 8]);
     column(
         state,
         canvas,
