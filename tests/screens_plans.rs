@@ -226,7 +226,8 @@ fn a_dialog_says_at_once_that_its_plan_is_gone() {
         reason: "not now".into(),
     };
     let until = fixture::now();
-    let cases: [(&dyn Fn(&mut Plan), &str); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Plan);
+    let cases: [(Change<'_>, &str); 5] = [
         (
             &|plan| plan.state = void.clone(),
             "plan 1 is void: a newer deploy of checkout",

@@ -252,8 +252,8 @@ impl Ratios {
 
     /// Notes what a series feeds: a family, or nothing. Where there is no room for another family it is
     /// counted as refused, and asked again when room returns.
-    fn add(&mut self, series: SeriesIx, entity: EntityIx, fed: Option<(&str, Part)>) -> Feed {
-        let feed = match fed {
+    fn add(&mut self, series: SeriesIx, entity: EntityIx, counts: Option<(&str, Part)>) -> Feed {
+        let feed = match counts {
             None => Feed::Nothing,
             Some((name, part)) => match self.family(entity, name) {
                 Some(id) => Feed::Family(id, part),

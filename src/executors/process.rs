@@ -162,9 +162,9 @@ fn kill_all(names: &Names, hold: impl Fn(Pid) -> rustix::io::Result<OwnedFd>) ->
         };
         match hold(number) {
             // It may have been another's by the time it was held: it is looked at once more.
-            Ok(held) if is_one(pid) => {
+            Ok(process) if is_one(pid) => {
                 // An error means that it has just ended, or that it is not ours to end: the next look tells.
-                let _ = pidfd_send_signal(&held, Signal::KILL);
+                let _ = pidfd_send_signal(&process, Signal::KILL);
                 true
             }
             Ok(_) | Err(Errno::SRCH) => false,

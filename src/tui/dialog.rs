@@ -490,7 +490,7 @@ fn in_approval(
             approval.told = "High risk: type the target's name.";
         } else {
             approval.typed.key(key);
-            approval.to_name();
+            approval.ask_name();
         }
         return Then::Stay;
     }
@@ -551,7 +551,7 @@ fn named(state: &State, approval: &mut Approval) -> Then {
     if approval.name_is_right() {
         // A held Enter must not go through both.
         approval.guard = Guard::new(state.now);
-        approval.to_yes();
+        approval.ask_yes();
         approval.told = "That is its name: Enter once more, or Esc.";
     } else {
         approval.guard.saw_key(state.now);
@@ -567,7 +567,7 @@ fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) ->
     }
     if !approval.name_is_right() {
         approval.told = approval.asks_name();
-        approval.to_name();
+        approval.ask_name();
         return Then::Stay;
     }
     // What cannot be read is stopped all the same.

@@ -237,8 +237,8 @@ impl Follower {
         let is_other = here != self.before;
         // A writer that does not append goes on where it was in the emptied file, behind a hole that nobody
         // wrote: so do we. One that ends before us was emptied since its length was looked at.
-        let is_whole = here.len() == self.before.len();
-        let is_hole = is_other && is_whole && here.iter().all(|byte| *byte == 0);
+        let is_as_long = here.len() == self.before.len();
+        let is_hole = is_other && is_as_long && here.iter().all(|byte| *byte == 0);
         if is_hole {
             self.before = here;
         }

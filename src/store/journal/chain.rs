@@ -211,14 +211,12 @@ pub(super) fn scan(path: &Path, noted: Option<Head>) -> io::Result<Scan> {
     let mut lines = Lines::open(path, 0)?;
     let mut check = Check::new(noted);
     while lines.read_raw()? {
-        match lines.raw.strip_suffix(b"\n") {
-            Some(line) => check.line(line),
-            None => {
-                let read = lines.raw.len() as u64;
-                check.scan.unfinished_bytes = read + rest(&mut lines.reader)?;
-                break;
-            }
-        }
+        let Some(line) = lines.raw.strip_suffix(b"\n") else {
+            let read = lines.raw.len() as u64;
+            check.scan.unfinished_bytes = read + rest(&mut lines.reader)?;
+            break;
+        };
+        check.line(line);
     }
     Ok(check.end())
 }

@@ -280,12 +280,12 @@ impl Approval {
     }
 
     /// The keys go to the field of the name.
-    pub fn to_name(&mut self) {
+    pub fn ask_name(&mut self) {
         (self.in_name, self.choice) = (true, Choice::Cancel);
     }
 
     /// The keys go to the button that says yes.
-    pub fn to_yes(&mut self) {
+    pub fn ask_yes(&mut self) {
         (self.in_name, self.choice) = (false, Choice::Proceed);
     }
 
@@ -293,8 +293,8 @@ impl Approval {
     /// yes, from there to `Cancel`, and back to the field.
     pub fn turn(&mut self) {
         match (self.in_name, self.choice) {
-            (true, _) => self.to_yes(),
-            (false, Choice::Proceed) => self.to_name(),
+            (true, _) => self.ask_yes(),
+            (false, Choice::Proceed) => self.ask_name(),
             (false, Choice::Cancel) => {}
         }
     }
