@@ -216,6 +216,9 @@ fn a_plan_for_another_than_the_suspect_says_so() {
     assert!(!console.screen().contains("not the suspect"));
 }
 
+/// What happens to a plan meanwhile.
+type Change<'a> = &'a dyn Fn(&mut Plan);
+
 #[test]
 fn a_dialog_says_at_once_that_its_plan_is_gone() {
     let void = PlanState::Void {
@@ -226,7 +229,6 @@ fn a_dialog_says_at_once_that_its_plan_is_gone() {
         reason: "not now".into(),
     };
     let until = fixture::now();
-    type Change<'a> = &'a dyn Fn(&mut Plan);
     let cases: [(Change<'_>, &str); 5] = [
         (
             &|plan| plan.state = void.clone(),
