@@ -1,6 +1,6 @@
 //! The shell around the pure engine: clock, queues, the engine's thread, recovery, the HTTP API.
 //!
-//! [`start`] runs it inside any program: `serve` waits for it, the console attaches to it, the demo
+//! [`start()`] runs it inside any program: `serve` waits for it, the console attaches to it, the demo
 //! feeds it a simulated system. It never draws a screen and never decides what the engine decides.
 
 mod alertmanagers;
