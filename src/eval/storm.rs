@@ -148,6 +148,7 @@ impl Case {
                 at: START.plus_ms(after_ms as i64),
                 strength: noise.between(0.8, 1.3),
                 healed: None,
+                returned: None,
             };
             let alone = told_by(case.sim(vec![fault.clone()]), &map);
             let others = &case.storms;

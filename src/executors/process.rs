@@ -15,6 +15,9 @@ use crate::model::{Process, RunId, Time};
 
 /// Looks for processes of a run that left its group, before those still there are said to be out of reach.
 const STRAY_LOOKS: usize = 20;
+/// Looks in a row that find nobody, before there is nobody: a process that becomes another program (`execve`)
+/// shows no environment for an instant.
+const CLEAR_LOOKS: usize = 2;
 /// Between two of them: the system buries what was killed in its own time.
 const STRAY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -137,14 +140,20 @@ pub(super) async fn end_strays(run: RunId, realm: &str) -> Vec<u32> {
     }
     let names = names(run, realm);
     let mut left = Vec::new();
+    let mut clear_looks = 0;
     for _ in 0..STRAY_LOOKS {
         let names = names.clone();
         let hold = |pid| pidfd_open(pid, PidfdFlags::empty());
         match tokio::task::spawn_blocking(move || kill_all(&names, hold)).await {
-            Ok(found) if found.is_empty() => return found,
-            Ok(found) => left = found,
+            Ok(found) => {
+                clear_looks = if found.is_empty() { clear_looks + 1 } else { 0 };
+                left = found;
+            }
             // Nothing was learnt: what the look before found is still what is known.
             Err(error) => tracing::warn!("cannot look for what a command left behind: {error}"),
+        }
+        if clear_looks == CLEAR_LOOKS {
+            break;
         }
         tokio::time::sleep(STRAY_PAUSE).await;
     }
@@ -255,6 +264,11 @@ mod tests {
             .envs(environment(run, &realm))
             .spawn()
             .unwrap();
+        // It shows no environment before it has become `sleep`, and `spawn` may return before that.
+        while !bears(child.id(), &names) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::yield_now();
+        }
         for errno in [Errno::NOSYS, Errno::PERM, Errno::MFILE] {
             assert_eq!(kill_all(&names, |_| Err(errno)), [child.id()], "{errno}");
         }

@@ -54,6 +54,8 @@ pub struct Fault {
     pub strength: f64,
     /// When the right action took hold.
     pub healed: Option<Time>,
+    /// When that action was undone and it struck again.
+    pub returned: Option<Time>,
 }
 
 /// The sum of all faults on one node at one time.
@@ -112,7 +114,7 @@ impl FaultKind {
 impl Fault {
     /// Strength at `now`: 0 before it begins, rising to 1, back to 0 once healed.
     pub fn level(&self, now: Time) -> f64 {
-        let age_ms = now.since(self.at) as f64;
+        let age_ms = now.since(self.returned.unwrap_or(self.at)) as f64;
         if age_ms < 0.0 {
             return 0.0;
         }

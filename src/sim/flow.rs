@@ -306,6 +306,7 @@ mod tests {
                 at: Time::from_secs(36_050),
                 strength: 1.0,
                 healed: None,
+                returned: None,
             };
             let (_, states) = at_rest(&[fault], 200);
             let (front, before) = (&states[gateway], &quiet[gateway]);

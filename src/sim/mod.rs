@@ -12,6 +12,8 @@ mod quirks;
 mod scenario;
 mod system;
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use thiserror::Error;
 
@@ -58,6 +60,8 @@ pub struct Sim {
     system: System,
     flow: Flow,
     faults: Vec<Fault>,
+    /// The verb that healed each fault.
+    cures: Vec<Option<&'static str>>,
     now: Time,
     start: Time,
     fine_from: Time,
@@ -176,6 +180,7 @@ impl Sim {
             })
             .collect();
         Self {
+            cures: vec![None; faults.len()],
             metrics: Metrics::new(&system, seed),
             logs: Logs::new(&system, seed),
             spans: Spans::new(&system, seed),
@@ -274,10 +279,8 @@ impl Sim {
                 target,
             ] => self.cure(words[0], target),
             ["scale", target, delta] => self.scale(target, delta),
-            ["lower-pool" | "unroute", target] => {
-                self.find(target)?;
-                Ok(format!("{target}: undone"))
-            }
+            ["lower-pool", target] => self.undo("raise-pool", target),
+            ["unroute", target] => self.undo("reroute", target),
             _ => Err(ActionError::Unknown(words.join(" "))),
         }
     }
@@ -318,9 +321,25 @@ impl Sim {
             .filter(|&i| self.is_cure(&self.faults[i], verb, &name))
             .collect();
         for i in cured {
-            self.faults[i].healed = Some(now.plus_ms(STEP_MS));
+            let fault = &mut self.faults[i];
+            fault.healed = Some(now.plus_ms(STEP_MS));
+            self.cures[i] = fault.kind.cure().iter().copied().find(|c| *c == verb);
         }
         Ok(format!("{verb} {name}: done"))
+    }
+
+    /// Takes back what `verb` did to a target. What it had healed strikes again.
+    fn undo(&mut self, verb: &str, target: &str) -> Result<String, ActionError> {
+        let name = self.find(target)?;
+        for i in 0..self.faults.len() {
+            let is_healer = self.faults[i].healed.is_some() && self.cures[i] == Some(verb);
+            if is_healer && self.is_cure(&self.faults[i], verb, &name) {
+                let fault = &mut self.faults[i];
+                fault.healed = None;
+                fault.returned = Some(self.now.plus_ms(STEP_MS));
+            }
+        }
+        Ok(format!("{name}: undone"))
     }
 
     fn deploy(&mut self, target: &str, version: &str) -> Result<String, ActionError> {
@@ -356,9 +375,11 @@ impl Sim {
             // Whoever asked did so after the last step.
             self.now.plus_ms(STEP_MS),
         ));
-        if wanted < running {
-            self.cure("rollback", &name)?;
-        }
+        match wanted.cmp(&running) {
+            Ordering::Less => self.cure("rollback", &name)?,
+            Ordering::Greater => self.undo("rollback", &name)?,
+            Ordering::Equal => String::new(),
+        };
         Ok(format!("{name}: v{running} -> v{wanted}"))
     }
 
@@ -559,6 +580,53 @@ mod tests {
                 !sim.faults[0].is_active(sim.now()),
                 "{scenario}: must be over"
             );
+        }
+    }
+
+    #[test]
+    fn what_healed_and_was_undone_hurts_again() {
+        type Argv = &'static [&'static str];
+        let cases: [(Scenario, Argv, Argv, bool); 4] = [
+            (
+                Scenario::BadDeploy,
+                &["rollback", "checkout", "v437"],
+                &["deploy", "checkout", "v438"],
+                true,
+            ),
+            (
+                Scenario::PoolExhaustion,
+                &["raise-pool", "payments"],
+                &["lower-pool", "payments"],
+                true,
+            ),
+            (
+                Scenario::PoolExhaustion,
+                &["restart", "payments"],
+                &["lower-pool", "payments"],
+                false,
+            ),
+            (
+                Scenario::DependencyLatency,
+                &["reroute", "payments"],
+                &["unroute", "payments"],
+                true,
+            ),
+        ];
+        for (scenario, right, undo, returns) in cases {
+            let mut sim = Sim::new(scenario, 1, START);
+            sim.now = START;
+            run(&mut sim, START.plus_ms(180_000));
+            let began = sim.truth()[0].at;
+            sim.act(&words(right)).unwrap();
+            run(&mut sim, START.plus_ms(300_000));
+            sim.act(&words(undo)).unwrap();
+            run(&mut sim, START.plus_ms(330_000));
+            assert_eq!(sim.faults[0].is_active(sim.now()), returns, "{undo:?}");
+            assert_eq!(sim.truth()[0].healed.is_none(), returns, "{undo:?}");
+            assert_eq!(sim.truth()[0].at, began, "{undo:?}");
+            sim.act(&words(right)).unwrap();
+            run(&mut sim, START.plus_ms(450_000));
+            assert!(!sim.faults[0].is_active(sim.now()), "{right:?} heals again");
         }
     }
 

@@ -97,6 +97,7 @@ impl Scenario {
                 .plus_ms(after_ms + noise.between(FAULT_AFTER_MS_MIN, FAULT_AFTER_MS_MAX) as i64),
             strength: noise.between(0.8, 1.3),
             healed: None,
+            returned: None,
         };
         let node = |name| {
             Place::Node(
