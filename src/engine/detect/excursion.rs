@@ -139,7 +139,7 @@ impl Peak {
             since: verdict.since,
             last_seen: at,
             evidence: verdict.evidence,
-            check: verdict.check,
+            check: verdict.check(),
             expected: verdict.expected,
             seen: verdict.seen,
             direction: verdict.direction,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, DEVIATION_MAX};
 use super::evidence::Evidence;
-use super::series::{SPIKE, Sill, best_explanation};
+use super::series::{SPIKE, Sill};
 use super::tail::Tail;
 use super::{Verdict, mean_weight};
 use crate::model::{Band, Direction, Time};
@@ -80,7 +80,6 @@ impl Hold {
             surprise,
             evidence,
             scores,
-            check: best_explanation(&scores, self.evidence.streak()),
             streak: self.evidence.streak(),
             since: self.evidence.since(),
             expected: self.sill.band(expected, scale, &self.tail),

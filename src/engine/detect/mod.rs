@@ -167,8 +167,6 @@ pub struct Verdict {
     pub since: Time,
     /// −log10 p by check, in the order of [`CHECKS`].
     pub scores: [f32; CHECKS.len()],
-    /// The failure mode that explains it best.
-    pub check: Check,
     /// What was expected.
     pub expected: Band,
     /// What was seen.
@@ -182,6 +180,20 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The failure mode that explains it best: a run of surprises is a shift, a surprise alone a spike;
+    /// without either, the loudest check names it.
+    pub fn check(&self) -> Check {
+        const SHIFT_STREAK: u16 = 3;
+        if self.streak >= SHIFT_STREAK {
+            return Check::LevelShift;
+        }
+        if self.scores[series::SPIKE] >= AGREE_SCORE {
+            return Check::Spike;
+        }
+        let loudest = (0..CHECKS.len()).max_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]));
+        loudest.map_or(Check::Spike, |i| CHECKS[i].check)
+    }
+
     /// The checks that call this sample odd, in the order of the table.
     pub fn agreed(&self) -> impl Iterator<Item = &'static CheckRow> {
         let scores = self.scores;

@@ -14,7 +14,7 @@ use super::hold::Hold;
 use super::shape::Shapes;
 use super::tail::Tail;
 use super::{AGREE_SCORE, CHECKS, Maturity, Refused, Verdict, mean_weight};
-use crate::model::{Band, Check, Direction, Time};
+use crate::model::{Band, Direction, Time};
 
 /// Samples before anything is judged.
 const WARM_UP_SAMPLES: u32 = 20;
@@ -319,7 +319,6 @@ impl SeriesDetector {
             streak: self.evidence.streak(),
             since: self.evidence.since(),
             scores,
-            check: best_explanation(&scores, self.evidence.streak()),
             expected: self
                 .sill()
                 .band(residual.expected, residual.scale, &self.tails[SPIKE]),
@@ -371,17 +370,4 @@ impl Sill {
             high: high.max(low),
         }
     }
-}
-
-/// A run of surprises is a shift, a surprise alone a spike; without either, the loudest check names it.
-pub(super) fn best_explanation(scores: &[f32; CHECKS.len()], streak: u16) -> Check {
-    const SHIFT_STREAK: u16 = 3;
-    if streak >= SHIFT_STREAK {
-        return Check::LevelShift;
-    }
-    if scores[SPIKE] >= AGREE_SCORE {
-        return Check::Spike;
-    }
-    let loudest = (0..CHECKS.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    loudest.map_or(Check::Spike, |i| CHECKS[i].check)
 }

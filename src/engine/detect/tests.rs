@@ -108,7 +108,7 @@ fn a_lone_spike_surprises_but_is_no_excursion() {
     });
     assert!(verdicts[0].surprise > 4.0, "{}", verdicts[0].surprise);
     assert_eq!(verdicts[0].direction, Direction::Up);
-    assert_eq!(verdicts[0].check, Check::Spike);
+    assert_eq!(verdicts[0].check(), Check::Spike);
     assert!(peak(&verdicts) < OPEN_EVIDENCE, "{}", peak(&verdicts));
 }
 

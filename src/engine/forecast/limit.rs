@@ -71,8 +71,17 @@ impl Limit {
     /// The limit of a resource, if it is one and has one.
     pub(super) fn of(row: &SeriesRow, intake: &Intake) -> Option<Self> {
         let name = &*row.series.name;
+        let (stem, unit) = match name.strip_suffix("_bytes") {
+            Some(stem) => (stem, "_bytes"),
+            None => (name, ""),
+        };
+        let is_paired = |pairs: &[(&str, &str)]| pairs.iter().any(|(of, _)| *of == name);
+        let is_resource = row.role == MetricRole::Saturation
+            || LEFT.iter().any(|end| stem.ends_with(end))
+            || is_paired(&LEFT_PAIRS)
+            || is_paired(&PAIRS);
         // Processors are full when there is work, and free again at once.
-        if roles::is_spent_by_work(name) {
+        if !is_resource || roles::is_spent_by_work(name) {
             return None;
         }
         let beside = |name: &str| {
@@ -80,10 +89,6 @@ impl Limit {
             (most > 0.0).then_some(most)
         };
         let of = |most: Option<f64>, is_left| most.map(|most| Self { most, is_left });
-        let (stem, unit) = match name.strip_suffix("_bytes") {
-            Some(stem) => (stem, "_bytes"),
-            None => (name, ""),
-        };
         let any_of = |stem: &str, ends: &[&str]| {
             let mut ends = ends.iter();
             ends.find_map(|end| beside(&format!("{stem}{end}{unit}")))
