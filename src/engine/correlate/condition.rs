@@ -17,6 +17,8 @@ const STRAY_MS: i64 = 10 * 60_000;
 pub struct Condition {
     /// Event time of the first signal that is still part of it.
     pub onset: Time,
+    /// Whether only vague signals tell that onset so far.
+    is_vague: bool,
     /// Engine time at which that was noticed.
     pub noticed: Time,
     /// Findings open.
@@ -71,19 +73,30 @@ pub struct Began {
     pub until: Time,
     /// Whether it makes somebody look.
     pub pages: bool,
+    /// Whether the first abnormal point is some way before anything went wrong: it counts only while
+    /// nothing else tells when it began.
+    pub is_vague: bool,
 }
 
 impl Began {
     /// What a finding tells. A line that was never seen before is odd once, however long it is told.
+    /// Silence is counted from the last line, which was still as it should be, and a trend from long
+    /// before it matters.
     pub fn of(finding: &Finding) -> Self {
         let until = match finding.check {
             Check::NewTemplate => finding.since,
             _ => finding.last_seen,
         };
+        let is_vague = match finding.check {
+            Check::LogSilence => true,
+            Check::Saturation | Check::Drift => !finding.pages,
+            _ => false,
+        };
         Self {
             since: finding.since,
             until,
             pages: finding.pages,
+            is_vague,
         }
     }
 
@@ -93,6 +106,7 @@ impl Began {
             since: onset,
             until: onset,
             pages: true,
+            is_vague: false,
         }
     }
 
@@ -100,12 +114,22 @@ impl Began {
     pub fn is_connected(self, onset: Time) -> bool {
         self.pages || onset.since(self.until) <= STRAY_MS
     }
+
+    /// When what was known to have begun at `onset` began, now that this is known too.
+    pub fn earliest(self, onset: Time) -> Time {
+        if self.is_connected(onset) && !self.is_vague {
+            onset.min(self.since)
+        } else {
+            onset
+        }
+    }
 }
 
 impl Condition {
     fn new(onset: Time, noticed: Time) -> Self {
         Self {
             onset,
+            is_vague: true,
             noticed,
             findings: Vec::new(),
             alerts_firing: 0,
@@ -179,14 +203,16 @@ impl Conditions {
             .of
             .entry(entity)
             .or_insert_with(|| Condition::new(since, now));
-        if condition.is_active() && !condition.is_strayed_from(signal, findings) {
-            if signal.is_connected(condition.onset) {
-                condition.onset = condition.onset.min(since);
-            }
-        } else {
-            condition.onset = since;
+        let goes_on = condition.is_active() && !condition.is_strayed_from(signal, findings);
+        if !goes_on {
             condition.noticed = now;
             condition.alert_severity = None;
+        }
+        if goes_on && (signal.is_vague || !condition.is_vague) {
+            condition.onset = signal.earliest(condition.onset);
+        } else {
+            condition.onset = since;
+            condition.is_vague = signal.is_vague;
         }
         condition
     }

@@ -263,10 +263,7 @@ impl Held {
         };
         if is_new {
             incident.impact.findings_total += 1;
-            let began = Began::of(finding);
-            if began.is_connected(incident.began) {
-                incident.began = incident.began.min(began.since);
-            }
+            incident.began = Began::of(finding).earliest(incident.began);
             self.joined = now;
             self.tell(
                 finding.since,

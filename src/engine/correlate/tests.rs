@@ -502,6 +502,34 @@ fn a_stray_of_an_hour_ago_is_no_beginning() {
 }
 
 #[test]
+fn a_vague_beginning_counts_until_a_better_one_is_known() {
+    // (second, vague) of each signal, and the second at which the entity is said to have fallen sick.
+    let cases: [(&[(i64, bool)], i64); 5] = [
+        (&[(10, false), (5, false)], 5),
+        (&[(10, false), (5, true)], 10),
+        (&[(5, true), (10, false)], 10),
+        (&[(5, true), (3, true)], 5),
+        (&[(5, true), (10, false), (7, false), (1, true)], 7),
+    ];
+    let findings = Findings::default();
+    for (signals, onset_s) in cases {
+        let mut conditions = Conditions::default();
+        for (i, (second, is_vague)) in signals.iter().enumerate() {
+            let signal = Began {
+                since: NOON.plus_ms(second * 1_000),
+                until: NOON.plus_ms(60_000),
+                pages: false,
+                is_vague: *is_vague,
+            };
+            let condition = conditions.begin(EntityIx(0), signal, &findings, NOON);
+            condition.findings.push(FindingId(1 + i as u64));
+        }
+        let onset = conditions.get(EntityIx(0)).map(|c| c.onset.since(NOON));
+        assert_eq!(onset, Some(onset_s * 1_000), "{signals:?}");
+    }
+}
+
+#[test]
 fn what_calms_down_keeps_its_name() {
     let mut town = Town::new(&[("gateway", "stock"), ("gateway", "pay")]);
     town.odd("stock", Errors, true, 0);

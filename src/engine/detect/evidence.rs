@@ -51,10 +51,12 @@ impl Evidence {
             self.streak = 0;
             self.down = down;
         }
-        if self.sum <= 0.0 {
+        let gain = surprise.min(SURPRISE_MAX) - SURPRISE_REFERENCE;
+        // What calm samples have left of an older run is no beginning of one that weighs more at once.
+        let is_new_run = surprising && self.streak == 0 && self.sum < gain;
+        if self.sum <= 0.0 || is_new_run {
             self.since = at;
         }
-        let gain = surprise.min(SURPRISE_MAX) - SURPRISE_REFERENCE;
         if surprising {
             self.streak = self.streak.saturating_add(1);
         } else {
@@ -90,6 +92,34 @@ impl Evidence {
             Direction::Down
         } else {
             Direction::Up
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_begins_where_it_began_to_weigh_most() {
+        // Surprises of one sample a second, and when the last one says that its run began.
+        let cases: [(&[f32], i64); 6] = [
+            (&[0.5, 3.0, 3.0, 3.0], 1),
+            // A gap of a sample is no new run.
+            (&[0.5, 4.0, 4.0, 0.5, 4.0, 4.0], 1),
+            // A lone outlier long before is no beginning.
+            (&[4.0, 0.5, 0.5, 0.5, 0.5, 0.5, 4.0, 4.0], 6),
+            // What weighed much more is, though calm samples came between.
+            (&[5.0, 5.0, 5.0, 5.0, 0.5, 0.5, 3.0, 3.0], 0),
+            (&[2.0, 0.5, 5.0], 2),
+            (&[0.5, 0.5], 1),
+        ];
+        for (surprises, since_s) in cases {
+            let mut evidence = Evidence::default();
+            for (second, surprise) in (0..).zip(surprises) {
+                evidence.step(Time::from_secs(second), *surprise, Direction::Up);
+            }
+            assert_eq!(evidence.since(), Time::from_secs(since_s), "{surprises:?}");
         }
     }
 }
