@@ -2,11 +2,13 @@
 //!
 //! `remote_write` 1.0 over HTTP by two connections: Stormglass whole (detection and recorder on, until the
 //! engine has judged the last sample), Prometheus and VictoriaMetrics (until they have answered the last
-//! request). Then spans, syslog lines and the memory of many series, of Stormglass alone. It prints what it
-//! measured and asserts nothing: `docs/performance.md` says what was printed where.
+//! request). Then the memory of many series, soon and once every series knows all it will, spans and syslog lines,
+//! of Stormglass alone. `cargo bench --bench peers -- memory` measures one of `write`, `memory`, `spans` and
+//! `lines`. It prints what it measured and asserts nothing: `docs/performance.md` says what was printed where.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,7 +28,12 @@ const SERIES_MANY: usize = 200_000;
 const SAMPLES_PER_REQUEST: usize = 2_000;
 /// Points of each series, and the time between two, in milliseconds: five minutes in all.
 const ROUNDS: usize = 60;
-const ROUNDS_MANY: usize = 12;
+/// The same of the look at memory, which is taken after the first of them and after all: by then charts are
+/// full, and baselines and shapes have begun.
+const ROUNDS_MANY_FIRST: usize = 12;
+const ROUNDS_MANY: usize = 420;
+/// Of those, made at once: all of them would take more memory than there is.
+const ROUNDS_AT_ONCE: usize = 4;
 const STEP_MS: i64 = 5_000;
 /// Connections that send at once.
 const CONNECTIONS: usize = 2;
@@ -94,7 +101,32 @@ fn main() {
 }
 
 async fn measure() {
-    let stream = stream(SERIES, ROUNDS);
+    let parts = ["write", "memory", "spans", "lines"];
+    let asked: Vec<String> = std::env::args().collect();
+    let asked = |part: &str| {
+        let is_named = |part: &str| asked.iter().any(|argument| argument == part);
+        is_named(part) || !parts.iter().any(|part| is_named(part))
+    };
+    if asked("write") {
+        write().await;
+    }
+    if asked("memory") {
+        memory().await;
+    }
+    if asked("spans") {
+        let ours = stormglass().await;
+        let url = format!("http://127.0.0.1:{}/v1/traces", ours.http);
+        let took = push(&url, &spans(), "").await;
+        let took = took + ours.judged(SPANS).await;
+        report("Stormglass, spans over OTLP", SPANS, took, &ours.peer, 0);
+    }
+    if asked("lines") {
+        lines().await;
+    }
+}
+
+async fn write() {
+    let stream = stream(SERIES, first_ms(ROUNDS), 0..ROUNDS);
     let samples = SERIES * ROUNDS;
     println!("remote_write 1.0, {SERIES} series, {samples} samples, {CONNECTIONS} connections");
     for (name, peer, url) in [prometheus(), victoria_metrics()].into_iter().flatten() {
@@ -111,30 +143,27 @@ async fn measure() {
     );
     let took = took + ours.judged(samples).await;
     report("Stormglass, end to end", samples, took, &ours.peer, SERIES);
-    drop((ours, stream));
+}
 
+async fn memory() {
     let ours = stormglass().await;
-    let many = self::stream(SERIES_MANY, ROUNDS_MANY);
     let url = format!("http://127.0.0.1:{}/api/v1/write", ours.http);
-    let took = push(&url, &many, "snappy").await;
-    let samples = SERIES_MANY * ROUNDS_MANY;
-    let took = took + ours.judged(samples).await;
-    report(
-        "Stormglass, many series",
-        samples,
-        took,
-        &ours.peer,
-        SERIES_MANY,
-    );
-    drop((ours, many));
+    println!("{} KiB resident before", resident_kib(&ours.peer.child));
+    let first_ms = first_ms(ROUNDS_MANY);
+    let mut took = Duration::ZERO;
+    for from in (0..ROUNDS_MANY).step_by(ROUNDS_AT_ONCE) {
+        let until = from + ROUNDS_AT_ONCE;
+        let part = stream(SERIES_MANY, first_ms, from..until);
+        took += push(&url, &part, "snappy").await;
+        took += ours.judged(SERIES_MANY * until).await;
+        if [ROUNDS_MANY_FIRST, ROUNDS_MANY].contains(&until) {
+            let name = format!("Stormglass, {SERIES_MANY} series of {until} points");
+            report(&name, SERIES_MANY * until, took, &ours.peer, SERIES_MANY);
+        }
+    }
+}
 
-    let ours = stormglass().await;
-    let url = format!("http://127.0.0.1:{}/v1/traces", ours.http);
-    let took = push(&url, &spans(), "").await;
-    let took = took + ours.judged(SPANS).await;
-    report("Stormglass, spans over OTLP", SPANS, took, &ours.peer, 0);
-    drop(ours);
-
+async fn lines() {
     let ours = stormglass().await;
     let began = Instant::now();
     let port = ours.syslog;
@@ -142,13 +171,8 @@ async fn measure() {
         .await
         .expect("no panic");
     let took = began.elapsed() + ours.judged(LINES).await;
-    report(
-        "Stormglass, syslog lines over TCP",
-        LINES,
-        took,
-        &ours.peer,
-        0,
-    );
+    let name = "Stormglass, syslog lines over TCP";
+    report(name, LINES, took, &ours.peer, 0);
 }
 
 fn report(name: &str, count: usize, took: Duration, peer: &Peer, series: usize) {
@@ -165,14 +189,18 @@ fn report(name: &str, count: usize, took: Duration, peer: &Peer, series: usize) 
     );
 }
 
-/// Requests by connection, so that the points of a series stay in order.
-fn stream(series: usize, rounds: usize) -> Vec<Vec<Vec<u8>>> {
+/// Time of the first of so many points, the last of which is of now.
+fn first_ms(rounds: usize) -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("after 1970");
-    let first_ms = now.as_millis() as i64 - rounds as i64 * STEP_MS;
+    now.as_millis() as i64 - rounds as i64 * STEP_MS
+}
+
+/// Requests by connection, so that the points of a series stay in order.
+fn stream(series: usize, first_ms: i64, rounds: Range<usize>) -> Vec<Vec<Vec<u8>>> {
     let mut by_connection = vec![Vec::new(); CONNECTIONS];
-    for round in 0..rounds {
+    for round in rounds {
         let at_ms = first_ms + round as i64 * STEP_MS;
         for (n, from) in (0..series).step_by(SAMPLES_PER_REQUEST).enumerate() {
             let one = |n| TimeSeries {

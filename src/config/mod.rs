@@ -140,14 +140,15 @@ impl Config {
         let lacks_token = self.tls.is_on() && self.sources.token_file.is_none();
         let http = |address: Option<SocketAddr>| address.filter(|_| lacks_token);
         // Who may connect is said in another way.
-        let is_syslog_kept_to = !self.sources.syslog.allow.is_empty();
+        let syslog = &self.sources.syslog;
+        let is_syslog_kept_to = !syslog.allow.is_empty() || syslog.client_ca_file.is_some();
         beyond_loopback([
             ("listen", http(Some(self.listen))),
             ("otlp_listen", http(self.otlp_listener())),
             ("otlp_grpc_listen", http(self.grpc_listener())),
             (
                 "sources.syslog.tls",
-                self.sources.syslog.tls.filter(|_| !is_syslog_kept_to),
+                syslog.tls.filter(|_| !is_syslog_kept_to),
             ),
         ])
     }

@@ -94,7 +94,7 @@ fn is_any_source_on(sources: &SourcesConfig) -> bool {
 /// mend it.
 pub fn without_token(setting: &str) -> &'static str {
     if setting.starts_with("sources.") {
-        "which others can reach, and syslog knows no token: name who may send by `sources.syslog.allow`, listen on 127.0.0.1, or accept that by `sources.insecure = true`"
+        "which others can reach, and syslog knows no token: name who may send by `sources.syslog.allow`, ask for certificates by `sources.syslog.client_ca_file`, listen on 127.0.0.1, or accept that by `sources.insecure = true`"
     } else {
         "which others can reach, and senders need no token: make one by `openssl rand -hex 32 > senders.token`, and name it by `token_file = \"senders.token\"` under `[sources]`; or listen on 127.0.0.1"
     }
@@ -302,6 +302,11 @@ impl Check<'_> {
         if config.sources.syslog.tls.is_some() && !config.tls.is_on() {
             let name = "sources.syslog.tls";
             let why = format!("`{name}` needs `tls.cert_file` and `tls.key_file`");
+            self.error(&span_of(root, name), &why);
+        }
+        if config.sources.syslog.client_ca_file.is_some() && config.sources.syslog.tls.is_none() {
+            let name = "sources.syslog.client_ca_file";
+            let why = format!("`{name}` asks for certificates over TLS: give `sources.syslog.tls`");
             self.error(&span_of(root, name), &why);
         }
     }

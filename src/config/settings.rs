@@ -520,6 +520,12 @@ pub const SETTINGS: &[Setting] = &[
         "Take syslog streams over TLS here, with the certificate of `[tls]`.",
     ),
     row(
+        "sources.syslog.client_ca_file",
+        Kind::Path,
+        "",
+        "Certificate authorities, in PEM: over TLS only who shows a certificate of one of them may send. Default: anybody.",
+    ),
+    row(
         "sources.syslog.when_full",
         Kind::Choice(&["block", "drop"]),
         "\"block\"",

@@ -214,6 +214,8 @@ pub struct SyslogConfig {
     /// Where streams over TLS are taken.
     #[serde(with = "super::address_or_off")]
     pub tls: Option<SocketAddr>,
+    /// Authorities, in PEM; only who has a certificate of one of them may send over TLS.
+    pub client_ca_file: Option<PathBuf>,
     /// What a stream does while the engine is behind.
     pub when_full: WhenFull,
     /// Networks that may send; all of them if not given.

@@ -93,7 +93,7 @@ fn learned(inputs: impl Iterator<Item = (Time, Input)>) -> String {
         effects.clear();
         engine.step(&Stamped { seq, at, input }, &mut effects);
     }
-    serde_json::to_string(engine.intake.saved_rows(0, usize::MAX)).unwrap()
+    serde_json::to_string(&engine.intake.saved_rows(0, usize::MAX)).unwrap()
 }
 
 fn batch(signals: Vec<Signal>) -> Input {

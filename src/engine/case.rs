@@ -246,7 +246,7 @@ impl Engine {
             return None;
         }
         let kind = ColumnKind::of(row.role);
-        let points = row.history.points();
+        let points = self.intake.points(row);
         let mut before: Vec<f64> = points
             .iter()
             .filter(|point| point.at < window.began)

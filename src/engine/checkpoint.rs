@@ -14,6 +14,7 @@ use super::Engine;
 use super::changes::Changes;
 use super::entities::{EntityIx, EntityRow};
 use super::forecast::Forecasts;
+use super::history::SavedHistory;
 use super::hold::{Habit, Habits};
 use super::intake::{Intake, Pair, SeriesIx, SeriesRow};
 use super::judge::Odd;
@@ -28,7 +29,7 @@ use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Ti
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 11;
+pub const CHECKPOINT_VERSION: u32 = 12;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -100,7 +101,7 @@ type Rest = (
 /// The parts put together again.
 #[derive(Default)]
 struct Parts {
-    series: Vec<SeriesRow>,
+    series: Intake,
     logs: Vec<(EntityId, EntityLogs)>,
     traces: TraceTables,
     habits: Vec<(Fingerprint, Habit)>,
@@ -133,7 +134,7 @@ impl Engine {
                     let rows = self.intake.saved_rows(cursor.series, SERIES_PER_PART);
                     cursor.series += rows.len();
                     let next = (rows.is_empty()).then_some(Stage::Logs(0));
-                    (part(Tag::Series, rows), next.unwrap_or(Stage::Series))
+                    (part(Tag::Series, &rows), next.unwrap_or(Stage::Series))
                 }
                 Stage::Logs(from) => {
                     let rows = self.logs.saved_entities(from, LOGS_PER_PART);
@@ -253,7 +254,7 @@ impl Engine {
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
-        let is_whole = parts.series.iter().all(fits)
+        let is_whole = parts.series.rows().iter().all(fits)
             && edges
                 .0
                 .iter()
@@ -277,7 +278,7 @@ impl Engine {
             self.topology
                 .see(from, to, Provenance::Declared, Time::ZERO);
         }
-        self.intake = Intake::restored(parts.series, pairs);
+        self.intake = parts.series.restored(pairs);
         self.odd = Odd::restored(&self.intake);
         self.logs = LogWatch::restored(parts.logs, log_rest);
         self.findings.resume_after(last_finding);
@@ -301,7 +302,12 @@ impl Parts {
     fn take(&mut self, part: &[u8]) -> Option<()> {
         let (tag, bytes) = part.split_first()?;
         match *tag {
-            tag if tag == Tag::Series as u8 => self.series.append(&mut decode(bytes)?),
+            tag if tag == Tag::Series as u8 => {
+                let rows: Vec<(SeriesRow, SavedHistory)> = decode(bytes)?;
+                for (row, history) in rows {
+                    self.series.put_back(row, &history);
+                }
+            }
             tag if tag == Tag::Logs as u8 => self.logs.append(&mut decode(bytes)?),
             tag if tag == Tag::Flows as u8 => self.traces.flows.append(&mut decode(bytes)?),
             tag if tag == Tag::Waiting as u8 => self.traces.waiting.append(&mut decode(bytes)?),
@@ -515,7 +521,7 @@ mod tests {
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (11, "75268c15b3658539".to_owned()),
+            (12, "58dba081fbd1c190".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -82,8 +82,7 @@ impl Engine {
                 low: 1.0,
                 high: 1.0,
             };
-            let history = &mut self.intake.row_mut(value.series).history;
-            history.push(value.at, value.value, ANSWERS, 0.0);
+            self.intake.note(&value, ANSWERS, 0.0);
             if let Some(silence) = self
                 .silence
                 .on_up(value.series, value.at, value.value >= 1.0)

@@ -11,15 +11,15 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::entities::{self, Entities, EntityIx};
-use super::history::History;
+use super::history::{History, Pages, Point, SavedHistory};
 use super::judge::Judge;
 use super::refusals::{Corrected, Refusals, Refused};
 use super::roles;
 use super::set_back::{CLOCK_BACK_MS_MAX, SetBack};
 use super::topology::Topology;
 use crate::model::{
-    EntityId, EntityKind, Labels, MetricRole, Provenance, Sample, Series, SeriesId, SeriesKind,
-    Time, Unit,
+    Band, EntityId, EntityKind, Labels, MetricRole, Provenance, Sample, Series, SeriesId,
+    SeriesKind, Time, Unit,
 };
 
 /// Position of a series in the arena; that of a retired series is given to another.
@@ -71,8 +71,9 @@ pub struct SeriesRow {
     pub unit: Unit,
     /// How it behaves.
     pub judge: Judge,
-    /// Its recent past.
-    pub history: History,
+    /// Its recent past; of a checkpoint, it is beside the row.
+    #[serde(skip)]
+    history: History,
     /// Event time of its last point.
     pub last_at: Time,
     /// How far that was ahead of the engine's clock when it came, in milliseconds.
@@ -94,6 +95,8 @@ pub struct SeriesRow {
 pub struct Intake {
     index: FxHashMap<u64, SeriesIx>,
     rows: Vec<SeriesRow>,
+    /// What the rows' histories are written in.
+    pages: Pages,
     of_entity: BTreeMap<EntityIx, Vec<SeriesIx>>,
     pairs: BTreeMap<SeriesIx, Pair>,
     /// Places of retired series; the lowest is taken first.
@@ -175,6 +178,7 @@ impl Intake {
             },
         };
         let row = &mut self.rows[ix.0 as usize];
+        row.share(&sample.series);
         if row.was_ahead(sample.at) {
             // One sender's clock was wrong and is right again: only its own series go back.
             row.set_back(SetBack {
@@ -369,7 +373,7 @@ impl Intake {
         let row = &mut self.rows[ix.0 as usize];
         row.derive = Derive::Retired;
         row.judge = Judge::default();
-        row.history = History::default();
+        row.history.clear(&mut self.pages);
         row.sum_row = None;
         let entity = row.entity;
         self.index.remove(&row.series.id.0);
@@ -388,9 +392,16 @@ impl Intake {
     }
 
     /// At most `max` rows from position `from` on, for a checkpoint.
-    pub fn saved_rows(&self, from: usize, max: usize) -> &[SeriesRow] {
-        let from = from.min(self.rows.len());
-        &self.rows[from..self.rows.len().min(from + max)]
+    pub fn saved_rows(&self, from: usize, max: usize) -> Vec<(&SeriesRow, SavedHistory)> {
+        let rows = self.rows.iter().skip(from).take(max);
+        rows.map(|row| (row, row.history.saved(&self.pages)))
+            .collect()
+    }
+
+    /// Puts back a row that [`Self::saved_rows`] gave, and its history. [`Self::restored`] makes the rest.
+    pub fn put_back(&mut self, mut row: SeriesRow, history: &SavedHistory) {
+        row.history = History::restored(history, &mut self.pages);
+        self.rows.push(row);
     }
 
     /// The pairs of `_sum` and `_count` among the first `series` rows, for a checkpoint.
@@ -400,30 +411,49 @@ impl Intake {
         pairs.map(|(sum, pair)| (*sum, *pair)).collect()
     }
 
-    /// Puts back what [`Self::saved_rows`] and [`Self::saved_pairs`] gave.
-    pub fn restored(mut rows: Vec<SeriesRow>, pairs: Vec<(SeriesIx, Pair)>) -> Self {
-        let mut intake = Self::default();
-        let len = rows.len();
-        for (at, row) in rows.iter_mut().enumerate() {
+    /// Finds everything anew of the rows put back and what [`Self::saved_pairs`] gave.
+    pub fn restored(mut self, pairs: Vec<(SeriesIx, Pair)>) -> Self {
+        let len = self.rows.len();
+        for (at, row) in self.rows.iter_mut().enumerate() {
             let ix = SeriesIx(at as u32);
             if row.derive == Derive::Retired {
-                intake.free.insert(ix);
+                self.free.insert(ix);
                 continue;
             }
-            row.history.make_room();
             // Its other half may have come after the checkpoint had passed it.
             row.sum_row = row.sum_row.filter(|sum| (sum.0 as usize) < len);
-            intake.index.insert(row.series.id.0, ix);
-            intake.of_entity.entry(row.entity).or_default().push(ix);
+            self.index.insert(row.series.id.0, ix);
+            self.of_entity.entry(row.entity).or_default().push(ix);
         }
         // Its place may have been given to another before the checkpoint came to the pairs.
         let known = |(sum, _): &(SeriesIx, Pair)| {
-            let row = rows.get(sum.0 as usize);
+            let row = self.rows.get(sum.0 as usize);
             row.is_some_and(|row| row.derive == Derive::Mean)
         };
-        intake.pairs = pairs.into_iter().filter(known).collect();
-        intake.rows = rows;
-        intake
+        self.pairs = pairs.into_iter().filter(known).collect();
+        self
+    }
+
+    /// The rows, as they are put back.
+    pub fn rows(&self) -> &[SeriesRow] {
+        &self.rows
+    }
+
+    /// Keeps a value for charts and diagnosis, with what was expected and the evidence it ended.
+    pub fn note(&mut self, reading: &Reading, expected: Band, evidence: f32) {
+        let history = &mut self.rows[reading.series.0 as usize].history;
+        history.push(
+            reading.at,
+            reading.value,
+            expected,
+            evidence,
+            &mut self.pages,
+        );
+    }
+
+    /// The recent past of a series, oldest first.
+    pub fn points(&self, row: &SeriesRow) -> Vec<Point> {
+        row.history.points(&self.pages)
     }
 
     /// Every series, by place.
@@ -473,6 +503,16 @@ impl Intake {
 }
 
 impl SeriesRow {
+    /// Name and labels read from a checkpoint are this row's alone; those of the source do as well.
+    fn share(&mut self, of_source: &Arc<Series>) {
+        if !Arc::ptr_eq(&self.series, of_source)
+            && Arc::strong_count(&self.series) == 1
+            && self.series == *of_source
+        {
+            self.series = Arc::clone(of_source);
+        }
+    }
+
     fn note_step(&mut self, at: Time, step_ms: i64) {
         if self.last_at != Time::from_ms(i64::MIN) {
             let step_ms = u32::try_from(step_ms).unwrap_or(u32::MAX);
@@ -505,6 +545,11 @@ impl SeriesRow {
         self.raw = f64::NAN;
         self.judge.set_back(back);
         self.history.set_back(back);
+    }
+
+    /// The newest value that was kept.
+    pub fn latest(&self) -> Option<f32> {
+        self.history.latest()
     }
 
     /// The source that last registered it.
@@ -561,137 +606,5 @@ fn unit_after(series: &Series, derive: Derive) -> Unit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Labels;
-
-    struct Bench {
-        intake: Intake,
-        entities: Entities,
-        topology: Topology,
-        refusals: Refusals,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            Self {
-                intake: Intake::default(),
-                entities: Entities::default(),
-                topology: Topology::default(),
-                refusals: Refusals::default(),
-            }
-        }
-
-        fn take(&mut self, series: &Arc<Series>, at_s: i64, value: f64) -> Vec<(SeriesIx, f64)> {
-            let sample = Sample {
-                series: Arc::clone(series),
-                at: Time::from_secs(at_s),
-                value,
-            };
-            let limits = Limits {
-                series_max: 3,
-                skew_ms_max: 60_000,
-            };
-            let mut catalogue = Catalogue {
-                entities: &mut self.entities,
-                topology: &mut self.topology,
-                refusals: &mut self.refusals,
-            };
-            self.intake
-                .take(
-                    &sample,
-                    SourceIx(0),
-                    Time::from_secs(1_000),
-                    limits,
-                    &mut catalogue,
-                )
-                .values
-                .into_iter()
-                .flatten()
-                .map(|v| (v.series, v.value))
-                .collect()
-        }
-    }
-
-    fn series(name: &str, kind: SeriesKind) -> Arc<Series> {
-        let labels = Labels::from_pairs([("service", "cart"), ("host", "n1")]).unwrap();
-        Arc::new(Series::new(name, labels, kind, Unit::None))
-    }
-
-    type Case = (i64, f64, Vec<(SeriesIx, f64)>);
-
-    #[test]
-    fn counters_become_rates_and_survive_resets() {
-        let mut bench = Bench::new();
-        let requests = series("requests_total", SeriesKind::Counter);
-        let ix = SeriesIx(0);
-        let cases: [Case; 4] = [
-            (990, 100.0, vec![]),
-            (995, 150.0, vec![(ix, 10.0)]),
-            (1_000, 20.0, vec![(ix, 4.0)]),
-            (1_010, 120.0, vec![(ix, 10.0)]),
-        ];
-        for (at_s, raw, expected) in cases {
-            assert_eq!(bench.take(&requests, at_s, raw), expected, "{at_s}");
-        }
-        let (cart, host) = (EntityId::parse("cart"), EntityId::parse("host/n1"));
-        let edge = bench.topology.edge(
-            bench.entities.find(&cart).unwrap(),
-            bench.entities.find(&host).unwrap(),
-        );
-        assert_eq!(edge.map(|e| e.provenance), Some(Provenance::Inferred));
-    }
-
-    #[test]
-    fn sums_and_counts_become_means_in_any_order() {
-        for reversed in [false, true] {
-            let mut bench = Bench::new();
-            let sum = series("request_duration_seconds_sum", SeriesKind::Counter);
-            let count = series("request_duration_seconds_count", SeriesKind::Counter);
-            let mut all = Vec::new();
-            for (at_s, seconds, requests) in [(990, 1.0, 10.0), (995, 3.0, 20.0)] {
-                let mut points = [(&sum, seconds), (&count, requests)];
-                if reversed {
-                    points.reverse();
-                }
-                for (series, value) in points {
-                    all.extend(bench.take(series, at_s, value));
-                }
-            }
-            all.sort_by(|a, b| a.1.total_cmp(&b.1));
-            assert_eq!(all.iter().map(|v| v.1).collect::<Vec<_>>(), [0.2, 2.0]);
-            assert_eq!(bench.intake.row(all[0].0).role, MetricRole::Latency);
-        }
-    }
-
-    #[test]
-    fn refuses_and_counts() {
-        let mut bench = Bench::new();
-        let gauge = series("temperature", SeriesKind::Gauge);
-        for (at_s, value) in [
-            (1_000, 1.0),
-            (1_000, 1.0),
-            (999, 1.0),
-            (1_001, f64::INFINITY),
-        ] {
-            bench.take(&gauge, at_s, value);
-        }
-        bench.take(&gauge, 1_100, 1.0);
-        bench.take(&gauge, 1_002, f64::NAN);
-        assert!(bench.intake.row(SeriesIx(0)).is_silent);
-        for name in ["a", "b", "c", "d"] {
-            bench.take(&series(name, SeriesKind::Gauge), 1_000, 1.0);
-        }
-        assert_eq!(
-            bench.refusals.iter().collect::<Vec<_>>(),
-            [
-                (Refused::Skew, 1),
-                (Refused::Late, 1),
-                (Refused::Duplicate, 1),
-                (Refused::NotFinite, 1),
-                (Refused::SeriesMax, 2),
-            ]
-        );
-        assert_eq!(bench.refusals.worst_metric(), Some("d"));
-    }
-}
+#[path = "intake_tests.rs"]
+mod tests;

@@ -217,10 +217,11 @@ impl Engine {
         let Some((verdict, transition)) = row.judge.observe(row.role, at, value) else {
             return;
         };
-        row.history
-            .push(at, value, verdict.expected, verdict.evidence);
         let entity = row.entity;
-        match row.judge.sustained.next(at, &verdict) {
+        let turn = row.judge.sustained.next(at, &verdict);
+        self.intake
+            .note(&reading, verdict.expected, verdict.evidence);
+        match turn {
             Turn::Quiet => {}
             Turn::Open(stretch) => self.tell_of_sustained(series, stretch, &verdict, at),
             Turn::Over => self.findings.end(Key::Sustained(series), at),
@@ -287,7 +288,7 @@ impl Engine {
             return;
         };
         let row = self.intake.row(series);
-        let value = row.history.latest().map_or(state.finding.seen, f64::from);
+        let value = row.latest().map_or(state.finding.seen, f64::from);
         let how = match by {
             Some(name) => format!("by {name}"),
             None => format!("after {}", words::duration(at.since(state.finding.since))),

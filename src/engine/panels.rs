@@ -169,7 +169,7 @@ impl Engine {
 
     fn chart(&self, ix: SeriesIx, id: IncidentId) -> Chart {
         let row = self.intake.row(ix);
-        let points = row.history.points();
+        let points = self.intake.points(row);
         let times: Vec<_> = points.iter().map(|point| point.at).collect();
         let entity = self.entities.id(row.entity).clone();
         let is_shown = |entry: &&TimelineEntry| {

@@ -135,7 +135,7 @@ impl Sight<'_> {
         let Some(row) = rows.find(|row| row.series.id == series) else {
             return false;
         };
-        let points = row.history.points();
+        let points = self.intake.points(row);
         let latest = points.iter().rev().take(CALM_POINTS);
         let within = |value: f32| match finding.direction {
             Direction::Up => f64::from(value) <= finding.expected.high,

@@ -85,7 +85,7 @@ impl Engine {
 
     fn why_series(&self, ix: SeriesIx, at: Option<Time>) -> Why {
         let row = self.intake.row(ix);
-        let points = row.history.points();
+        let points = self.intake.points(row);
         let point = match at {
             None => points.last(),
             Some(at) => points.iter().min_by_key(|point| point.at.since(at).abs()),

@@ -476,7 +476,14 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     }
     if let Some(sender) = sources.syslog.clone() {
         let (syslog, clock) = (config.sources.syslog.clone(), Arc::clone(&sources.clock));
-        tasks.spawn(syslog::receive(syslog, tls.clone(), sender, clock));
+        let tls = match &syslog.client_ca_file {
+            None => Ok(tls.clone()),
+            Some(authorities) => Tls::with_clients(&config.tls, Some(authorities)),
+        };
+        match tls {
+            Ok(tls) => drop(tasks.spawn(syslog::receive(syslog, tls, sender, clock))),
+            Err(error) => sender.fail(&error.to_string()),
+        }
     }
     if let (Some(address), Some(sender)) = (config.sources.statsd.udp, sources.statsd.clone()) {
         let (statsd, clock) = (&config.sources.statsd, Arc::clone(&sources.clock));

@@ -1,12 +1,14 @@
 //! TLS of the listeners: certificate and key from files, TLS 1.2 and 1.3, by rustls.
 //!
-//! It never runs without a certificate, and never asks a client for one: people bring a token.
+//! It never runs without a certificate. It asks clients for one only where their protocol knows no token, which is
+//! syslog, and only if the config names who vouches for them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
@@ -47,30 +49,45 @@ pub struct Tls(TlsAcceptor);
 impl Tls {
     /// Reads certificate and key; `None` when the config names none.
     pub fn from_config(config: &TlsConfig) -> Result<Option<Self>, TlsError> {
+        Self::with_clients(config, None)
+    }
+
+    /// The same for a listener whose clients show a certificate that an authority in this file, named
+    /// `sources.syslog.client_ca_file` in the config, vouches for.
+    pub(super) fn with_clients(
+        config: &TlsConfig,
+        client_ca: Option<&Path>,
+    ) -> Result<Option<Self>, TlsError> {
         let (cert, key) = match (&config.cert_file, &config.key_file) {
             (None, None) => return Ok(None),
             (Some(cert), Some(key)) => (cert, key),
             _ => return Err(TlsError::Half),
         };
-        let file = |path: &Path, setting, why: String| TlsError::File {
-            path: path.to_owned(),
-            setting,
-            why,
-        };
-        let chain = CertificateDer::pem_file_iter(cert)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| file(cert, "tls.cert_file", error.to_string()))?;
-        if chain.is_empty() {
-            let why = "no certificate in it".to_owned();
-            return Err(file(cert, "tls.cert_file", why));
-        }
+        let chain = certificates(cert, "tls.cert_file")?;
         let secret = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| file(key, "tls.key_file", error.to_string()))?;
+            .map_err(|error| unusable(key, "tls.key_file", error.to_string()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut server = ServerConfig::builder_with_provider(provider)
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Pair)?
-            .with_no_client_auth()
+            .map_err(TlsError::Pair)?;
+        let server = match client_ca {
+            None => server.with_no_client_auth(),
+            Some(path) => {
+                let setting = "sources.syslog.client_ca_file";
+                let mut roots = RootCertStore::empty();
+                for authority in certificates(path, setting)? {
+                    roots
+                        .add(authority)
+                        .map_err(|error| unusable(path, setting, error.to_string()))?;
+                }
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                server.with_client_cert_verifier(
+                    verifier.map_err(|error| unusable(path, setting, error.to_string()))?,
+                )
+            }
+        };
+        let mut server = server
             .with_single_cert(chain, secret)
             .map_err(TlsError::Pair)?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -89,6 +106,28 @@ impl Tls {
         let limit = Duration::from_secs(HANDSHAKE_S_MAX);
         let shaken = tokio::time::timeout(limit, self.0.accept(stream)).await;
         shaken.ok()?.ok()
+    }
+}
+
+/// The certificates of a file; there is one at least.
+fn certificates(
+    path: &Path,
+    setting: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(path, setting, error.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable(path, setting, "no certificate in it".to_owned()));
+    }
+    Ok(found)
+}
+
+fn unusable(path: &Path, setting: &'static str, why: String) -> TlsError {
+    TlsError::File {
+        path: path.to_owned(),
+        setting,
+        why,
     }
 }
 

@@ -12,7 +12,7 @@ use stormglass::sources::{
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::harness::NOW;
@@ -153,6 +153,76 @@ async fn streams_come_over_tls() {
     let row = syslog.until(|row| row.rejected == 1).await;
     let why = row.last_refusal.expect("it says why").why;
     assert_eq!(&*why, "no TLS handshake with 127.0.0.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_only_who_shows_a_certificate_of_the_authority_may_send() {
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let file = |name: &str, pem: String| {
+        std::fs::write(dir.path().join(name), pem).expect("it is writable");
+    };
+    let server = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    file("cert.pem", server.cert.pem());
+    file("key.pem", server.signing_key.serialize_pem());
+    let authority = |name: &str| {
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&key).expect("it may sign itself");
+        (cert.pem(), rcgen::Issuer::new(params, key))
+    };
+    let ((pem, ours), (_, foreign)) = (authority("ours"), authority("foreign"));
+    file("ca.pem", pem);
+    let address = free_port();
+    let path = |name: &str| dir.path().join(name);
+    let config = format!(
+        "[tls]\ncert_file = {:?}\nkey_file = {:?}\n[sources.syslog]\ntls = \"{address}\"\nclient_ca_file = {:?}\n",
+        path("cert.pem"),
+        path("key.pem"),
+        path("ca.pem")
+    );
+    let mut syslog = Syslog::start(&config, Some("on"));
+    let shown = |issuer: &rcgen::Issuer<'_, rcgen::KeyPair>| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["node-1".to_owned()]).expect("a name");
+        let cert = params.signed_by(&key, issuer).expect("it signs");
+        (cert.der().clone(), key.serialize_der())
+    };
+    let cases = [
+        (None, 1, false),
+        (Some(shown(&foreign)), 2, false),
+        (Some(shown(&ours)), 2, true),
+    ];
+    for (shown, refused, may_send) in cases {
+        let mut roots = RootCertStore::empty();
+        roots.add(server.cert.der().clone()).expect("a certificate");
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_root_certificates(roots);
+        let client = match shown {
+            None => client.with_no_client_auth(),
+            Some((cert, key)) => {
+                let key = PrivatePkcs8KeyDer::from(key).into();
+                let client = client.with_client_auth_cert(vec![cert], key);
+                client.expect("they belong together")
+            }
+        };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = connect(address).await;
+        let connected = TlsConnector::from(Arc::new(client)).connect(name, stream);
+        // A client learns of its refusal when it reads or writes on, so writing may fail.
+        if let Ok(mut stream) = connected.await {
+            let _ = stream.write_all(b"<13>1 - n app - - - a secret\n").await;
+            let _ = stream.flush().await;
+            if may_send {
+                assert_eq!(syslog.texts(1).await, ["a secret"]);
+            }
+        }
+        let row = syslog.until(|row| row.rejected == refused).await;
+        assert_eq!(row.taken, u64::from(may_send));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

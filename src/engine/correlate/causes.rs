@@ -218,7 +218,7 @@ impl<'a> Evidence<'a> {
         if roles::is_spent_by_work(&row.series.name) {
             return false;
         }
-        let points = row.history.points();
+        let points = self.intake.points(row);
         let limit = match row.unit {
             Unit::Ratio => 1.0,
             Unit::Percent => 100.0,
@@ -295,7 +295,7 @@ impl<'a> Evidence<'a> {
                     Unit::Percent => 100.0,
                     _ => return false,
                 };
-                let points = row.history.points();
+                let points = self.intake.points(row);
                 let mut since = points.iter().filter(|point| point.at >= finding.since);
                 since.any(|point| f64::from(point.value) >= FULL * limit)
             })
@@ -338,7 +338,7 @@ impl<'a> Evidence<'a> {
             .take(SERIES_MAX)
             .map(|ix| self.intake.row(*ix))
             .filter(|row| row.role == MetricRole::Traffic && row.is_judged())
-            .filter_map(|row| lift(&row.history.points(), since, until))
+            .filter_map(|row| lift(&self.intake.points(row), since, until))
             .max_by(f64::total_cmp)
             .unwrap_or(1.0)
             .max(1.0)
@@ -358,7 +358,7 @@ impl<'a> Evidence<'a> {
                 .take(SERIES_MAX)
                 .map(|ix| self.intake.row(*ix))
                 .filter(|row| row.role == MetricRole::Latency && row.is_judged())
-                .filter_map(|row| lift(&row.history.points(), since, until));
+                .filter_map(|row| lift(&self.intake.points(row), since, until));
             wait = latencies.fold(wait, f64::max);
         }
         wait
@@ -377,7 +377,7 @@ impl<'a> Evidence<'a> {
 
     /// The worst of a finding's series over what was usual before.
     fn lift_of_finding(&self, entity: EntityIx, finding: &Finding) -> Option<f64> {
-        let points = self.series_of(entity, finding)?.history.points();
+        let points = self.intake.points(self.series_of(entity, finding)?);
         lift(&points, finding.since, Time::from_ms(i64::MAX))
     }
 }

@@ -203,7 +203,7 @@ fn lately_of(
         .map(|ix| evidence.intake.row(*ix))
         .filter(|row| row.role == role && row.is_judged())
         .filter_map(|row| {
-            let points = row.history.points();
+            let points = evidence.intake.points(row);
             let from = now.plus_ms(-LATELY_MS).max(began);
             let (sum, count) = points
                 .iter()

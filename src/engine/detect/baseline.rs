@@ -61,12 +61,22 @@ pub(super) struct Baseline {
     level_error: f32,
     season_error: f32,
     seasonal: bool,
-    /// Means of the hours, working days and weekends.
-    hours: [[f32; HOURS]; 2],
+    /// The kind of day of the first sample.
+    profile: u8,
+    /// The hours of that kind of day.
+    hours: Hours,
+    /// Those of the other kind, once one came: many a series does not live to see it.
+    other_hours: Option<Box<Hours>>,
+}
+
+/// The hours of working days, or of weekends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Hours {
+    means: [f32; HOURS],
     /// How often each hour was seen, in strides; 0 is never.
-    seen: [[u8; HOURS]; 2],
+    seen: [u8; HOURS],
     /// Largest deviation at each hour outside of excursions, in steps of [`RECORD_STEPS`].
-    records: [[u8; HOURS]; 2],
+    records: [u8; HOURS],
 }
 
 /// A value to judge and to learn.
@@ -106,7 +116,7 @@ pub(super) struct Residual {
 /// Where in the week an instant lies: a profile and two hours with the share of the second.
 #[derive(Clone, Copy, Debug)]
 struct Phase {
-    profile: usize,
+    profile: u8,
     hours: [usize; 2],
     share: f32,
 }
@@ -114,11 +124,12 @@ struct Phase {
 impl Baseline {
     /// Judges a value by what was known before, then learns it.
     pub(super) fn step(&mut self, point: &Point) -> Residual {
+        let phase = Phase::of(point.at_ms);
         if self.count == 0 {
             self.first_ms = point.at_ms;
             self.level = point.x;
+            self.profile = phase.profile;
         }
-        let phase = Phase::of(point.at_ms);
         let season = self.season(phase);
         let least = least_scale(point.magnitude);
         let switched = self.choose(point.at_ms);
@@ -162,7 +173,10 @@ impl Baseline {
     /// The largest deviation so far at this hour of this kind of day, in scales.
     pub(super) fn record(&self, at_ms: i64) -> f32 {
         let phase = Phase::of(at_ms);
-        f32::from(self.records[phase.profile][phase.nearest()]) / RECORD_STEPS
+        let hours = self.hours_of(phase.profile);
+        hours.map_or(0.0, |hours| {
+            f32::from(hours.records[phase.nearest()]) / RECORD_STEPS
+        })
     }
 
     /// An excursion is over: how far it went is known from now on.
@@ -171,7 +185,7 @@ impl Baseline {
     }
 
     fn note_record(&mut self, phase: Phase, deviation: f32) {
-        let record = &mut self.records[phase.profile][phase.nearest()];
+        let record = &mut self.hours_mut(phase.profile).records[phase.nearest()];
         let steps = (deviation.abs().min(DEVIATION_MAX) * RECORD_STEPS) as u8;
         *record = (*record).max(steps);
     }
@@ -238,13 +252,31 @@ impl Baseline {
     }
 
     /// Mean of an hour; that of the other profile, or the level, while it was never seen.
-    fn hour(&self, profile: usize, hour: usize) -> f32 {
-        if self.seen[profile][hour] > 0 {
-            self.hours[profile][hour]
-        } else if self.seen[1 - profile][hour] > 0 {
-            self.hours[1 - profile][hour]
+    fn hour(&self, profile: u8, hour: usize) -> f32 {
+        let known = self.known_hour(profile, hour);
+        known
+            .or_else(|| self.known_hour(1 - profile, hour))
+            .unwrap_or(self.level)
+    }
+
+    fn known_hour(&self, profile: u8, hour: usize) -> Option<f32> {
+        let hours = self.hours_of(profile)?;
+        (hours.seen[hour] > 0).then(|| hours.means[hour])
+    }
+
+    fn hours_of(&self, profile: u8) -> Option<&Hours> {
+        if profile == self.profile {
+            Some(&self.hours)
         } else {
-            self.level
+            self.other_hours.as_deref()
+        }
+    }
+
+    fn hours_mut(&mut self, profile: u8) -> &mut Hours {
+        if profile == self.profile {
+            &mut self.hours
+        } else {
+            self.other_hours.get_or_insert_default()
         }
     }
 
@@ -294,9 +326,9 @@ impl Baseline {
         let shares = [1.0 - phase.share, phase.share];
         for (hour, share) in phase.hours.into_iter().zip(shares) {
             let known = self.hour(phase.profile, hour);
-            let is_prior = self.seen[1 - phase.profile][hour] > 0;
-            let seen = &mut self.seen[phase.profile][hour];
-            let mean = &mut self.hours[phase.profile][hour];
+            let is_prior = self.known_hour(1 - phase.profile, hour).is_some();
+            let hours = self.hours_mut(phase.profile);
+            let (seen, mean) = (&mut hours.seen[hour], &mut hours.means[hour]);
             if *seen == 0 {
                 *seen = if is_prior { PROFILE_PRIOR } else { 1 };
                 *mean = known;
@@ -327,7 +359,7 @@ impl Phase {
         let first = hours.floor();
         let hour = (first as i32).rem_euclid(HOURS as i32) as usize;
         Self {
-            profile: usize::from(day == 0 || day == 6),
+            profile: u8::from(day == 0 || day == 6),
             hours: [hour, (hour + 1) % HOURS],
             share: hours - first,
         }

@@ -25,14 +25,20 @@ const USES_MAX: u16 = 400;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Shapes {
     recent: [i16; DIMS],
-    prototypes: [[i16; DIMS]; PROTOTYPES],
-    uses: [u16; PROTOTYPES],
-    known: u8,
+    /// At most [`PROTOTYPES`], on the heap: most series know one or two, and all would carry room for nine.
+    prototypes: Vec<Prototype>,
     filled: u8,
     in_bucket: u16,
     sum: f32,
     unit: f32,
     centre: f32,
+}
+
+/// A usual shape, and how often it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Prototype {
+    code: [i16; DIMS],
+    uses: u16,
 }
 
 impl Shapes {
@@ -64,9 +70,9 @@ impl Shapes {
     }
 
     fn compare(&mut self, scale: f32) -> f32 {
-        let known = usize::from(self.known);
-        let nearest = (0..known)
-            .map(|i| (distance(&self.recent, &self.prototypes[i]), i))
+        let prototypes = self.prototypes.iter().enumerate();
+        let nearest = prototypes
+            .map(|(i, prototype)| (distance(&self.recent, &prototype.code), i))
             .min();
         let Some((steps, winner)) = nearest else {
             self.insert();
@@ -82,26 +88,31 @@ impl Shapes {
     }
 
     fn insert(&mut self) {
-        let known = usize::from(self.known);
-        let place = if known < PROTOTYPES {
-            self.known += 1;
-            known
-        } else {
-            (0..PROTOTYPES).min_by_key(|&i| self.uses[i]).unwrap_or(0)
+        let prototype = Prototype {
+            code: self.recent,
+            uses: 1,
         };
-        self.prototypes[place] = self.recent;
-        self.uses[place] = 1;
+        if self.prototypes.len() < PROTOTYPES {
+            // One at a time: the next may never come.
+            self.prototypes.reserve_exact(1);
+            self.prototypes.push(prototype);
+        } else if let Some(least) = self.prototypes.iter_mut().min_by_key(|p| p.uses) {
+            *least = prototype;
+        }
     }
 
     fn move_towards(&mut self, winner: usize) {
-        let uses = &mut self.uses[winner];
-        *uses += 1;
-        let share = (1.0 / f32::from(*uses)).max(MOVE_MIN);
-        if *uses >= USES_MAX {
-            self.uses = self.uses.map(|n| n.div_ceil(2));
-        }
-        for (p, &r) in self.prototypes[winner].iter_mut().zip(&self.recent) {
+        let prototype = &mut self.prototypes[winner];
+        prototype.uses += 1;
+        let uses = prototype.uses;
+        let share = (1.0 / f32::from(uses)).max(MOVE_MIN);
+        for (p, &r) in prototype.code.iter_mut().zip(&self.recent) {
             *p += (share * f32::from(r.saturating_sub(*p))) as i16;
+        }
+        if uses >= USES_MAX {
+            for prototype in &mut self.prototypes {
+                prototype.uses = prototype.uses.div_ceil(2);
+            }
         }
     }
 
@@ -121,7 +132,8 @@ impl Shapes {
         let shift = (self.centre - mean) / unit;
         let recode = |code: &mut i16| *code = (f32::from(*code) * ratio + shift) as i16;
         self.recent.iter_mut().for_each(recode);
-        self.prototypes.iter_mut().flatten().for_each(recode);
+        let codes = self.prototypes.iter_mut().map(|p| &mut p.code);
+        codes.flatten().for_each(recode);
         self.unit = unit;
         self.centre = mean;
     }

@@ -148,7 +148,7 @@ impl Engine {
         let Some(limit) = Limit::of(row, &self.intake) else {
             return false;
         };
-        let latest = row.history.latest();
+        let latest = row.latest();
         latest.is_some_and(|latest| limit.in_use(f64::from(latest)) >= RUN_OUT * limit.most)
     }
 
@@ -160,11 +160,11 @@ impl Engine {
         }
         let limit = Limit::of(row, &self.intake)?;
         // Cheap first: hardly anything is half full.
-        let latest = limit.in_use(f64::from(row.history.latest()?));
+        let latest = limit.in_use(f64::from(row.latest()?));
         if latest < FULL_MIN * limit.most || latest >= limit.most {
             return None;
         }
-        let points = row.history.points();
+        let points = self.intake.points(row);
         let (first, newest) = (*points.first()?, *points.last()?);
         if row.judge.detector().is_seasonal() && is_as_usual(limit, &newest) {
             return None;

@@ -10,7 +10,9 @@ use syslog_loose::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::{Labels, LabelsBuilder, LogLevel, LogLine, Signal, Time, TraceId};
+use crate::model::{
+    LABEL_NAME_BYTES_MAX, Labels, LabelsBuilder, LogLevel, LogLine, Signal, Time, TraceId,
+};
 use crate::sources::recent::Recent;
 
 /// Label sets remembered, to hold one copy of those that repeat.
@@ -21,6 +23,13 @@ const NAME_BYTES_MAX: usize = 255;
 const GUESS_MS_MAX: i64 = 26 * 3_600_000;
 /// What a program is called that does not say.
 const NAMELESS: &str = "syslog";
+/// Elements of structured data that tell of the message and its clock, not of who sent it (RFC 5424, 7.1 and 7.3): they
+/// differ from message to message.
+const ELEMENTS_LEFT_OUT: [&str; 2] = ["timeQuality", "meta"];
+/// Parameters of structured data kept of a message, at most.
+const PARAMS_MAX: usize = 32;
+/// Longest value kept of one, in bytes; what is longer is cut.
+const PARAM_BYTES_MAX: usize = 1_024;
 /// Names under which structured data carries a trace.
 const TRACE_PARAMS: [&str; 4] = ["traceId", "trace_id", "traceid", "trace-id"];
 /// Length of the id of a trace, in hex digits.
@@ -91,7 +100,7 @@ impl Reader {
         Some(message)
     }
 
-    /// Program, host and facility; the address for a host that does not say.
+    /// Program, host, facility and structured data; the address for a host that does not say.
     fn labels(&mut self, message: Option<&Message<&str>>, peer: IpAddr) -> Labels {
         let address = peer.to_string();
         let host = message.and_then(|message| message.hostname);
@@ -100,8 +109,10 @@ impl Reader {
         let service = service.filter(|name| is_name(name)).unwrap_or(NAMELESS);
         let facility = message.and_then(|message| message.facility);
         let facility = facility.map_or("user", syslog_loose::SyslogFacility::as_str);
+        let params = message.map_or_else(Vec::new, params);
         let mut hash = Xxh3::new();
-        for part in [host, service, facility] {
+        let named = params.iter().flat_map(|(name, value)| [&**name, value]);
+        for part in [host, service, facility].into_iter().chain(named) {
             hash.update(part.as_bytes());
             hash.update(&[0]);
         }
@@ -113,6 +124,9 @@ impl Reader {
         builder.add("host", host);
         builder.add("service", service);
         builder.add("syslog.facility", facility);
+        for (name, value) in &params {
+            builder.add(name, value);
+        }
         let labels = builder.build().unwrap_or_default();
         self.labels.put(key, labels.clone());
         labels
@@ -154,6 +168,23 @@ const fn level(severity: SyslogSeverity) -> LogLevel {
     }
 }
 
+/// What structured data says of the sender: `element.parameter` with its value, in order. Names that no label can have
+/// are left out, and traces, which have a place of their own.
+fn params(message: &Message<&str>) -> Vec<(String, String)> {
+    let elements = message.structured_data.iter();
+    let of_sender = elements.filter(|element| !ELEMENTS_LEFT_OUT.contains(&element.id));
+    of_sender
+        .flat_map(|element| element.params().map(|param| (element.id, param)))
+        .filter(|(_, (name, value))| !TRACE_PARAMS.contains(name) && !value.is_empty())
+        .map(|(id, (name, mut value))| {
+            value.truncate(value.floor_char_boundary(PARAM_BYTES_MAX));
+            (format!("{id}.{name}"), value)
+        })
+        .filter(|(name, _)| name.len() <= LABEL_NAME_BYTES_MAX)
+        .take(PARAMS_MAX)
+        .collect()
+}
+
 /// The trace a message belongs to, by its structured data.
 fn trace(message: &Message<&str>) -> Option<TraceId> {
     let elements = message.structured_data.iter();
@@ -191,20 +222,24 @@ mod tests {
         }
     }
 
+    fn line_of([host, service, facility]: [&str; 3]) -> Labels {
+        let pairs = [
+            ("host", host),
+            ("service", service),
+            ("syslog.facility", facility),
+        ];
+        Labels::from_pairs(pairs).unwrap()
+    }
+
     fn line(
         at: &str,
         [host, service, facility]: [&str; 3],
         level: Option<LogLevel>,
         text: &str,
     ) -> LogLine {
-        let pairs = [
-            ("host", host),
-            ("service", service),
-            ("syslog.facility", facility),
-        ];
         LogLine {
             at: time(at),
-            labels: Labels::from_pairs(pairs).unwrap(),
+            labels: line_of([host, service, facility]),
             level,
             text: text.into(),
             trace: None,
@@ -222,10 +257,11 @@ mod tests {
             "timeout calling gateway after 3002ms",
         );
         expected.trace = Some(TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736));
+        expected.labels = with(&expected.labels, &[("meta@32473.svc", "checkout")]);
         assert_eq!(read(bytes.as_bytes(), NOW), Some(expected));
         let cases = [
             (
-                "<165>1 2026-11-20T15:22:14.003Z host.example app 1234 ID47 [ex@32473 iut=\"3\" esc=\"a\\\"b\\]c\"] \u{feff}multiline first#012#011at com.foo",
+                "<165>1 2026-11-20T15:22:14.003Z host.example app 1234 ID47 - \u{feff}multiline first#012#011at com.foo",
                 line(
                     "2026-11-20T15:22:14.003Z",
                     ["host.example", "app", "local4"],
@@ -280,6 +316,58 @@ mod tests {
             "<13>1 2026-11-20T15:22:15Z a b - - - \u{feff} ",
         ] {
             assert_eq!(read(empty.as_bytes(), NOW), None, "{empty:?}");
+        }
+    }
+
+    fn with(labels: &Labels, more: &[(&str, &str)]) -> Labels {
+        let more = Labels::from_pairs(more.iter().copied()).unwrap();
+        more.over(labels)
+    }
+
+    #[test]
+    fn structured_data_is_labels() {
+        let long = "x".repeat(PARAM_BYTES_MAX + 1);
+        let many: String = (0..40).map(|n| format!("p{n}=\"{n}\" ")).collect();
+        let name = "n".repeat(LABEL_NAME_BYTES_MAX);
+        let cases: [(String, Vec<(&str, &str)>); 8] = [
+            (
+                "[ex@32473 iut=\"3\" esc=\"a\\\"b\\]c\\\\d\"]".into(),
+                vec![("ex@32473.iut", "3"), ("ex@32473.esc", "a\"b]c\\d")],
+            ),
+            (
+                "[a@1 x=\"1\"][b@1 x=\"2\"][c@1]".into(),
+                vec![("a@1.x", "1"), ("b@1.x", "2")],
+            ),
+            (
+                "[origin software=\"rsyslogd\" swVersion=\"8.2302\"]".into(),
+                vec![
+                    ("origin.software", "rsyslogd"),
+                    ("origin.swVersion", "8.2302"),
+                ],
+            ),
+            // Of the message, not of its sender.
+            (
+                "[meta sequenceId=\"29\"][timeQuality tzKnown=\"1\"]".into(),
+                vec![],
+            ),
+            (
+                "[a@1 x=\"1\" x=\"2\" empty=\"\" ü=\"é\"]".into(),
+                vec![("a@1.x", "2"), ("a@1.ü", "é")],
+            ),
+            (format!("[a@1 {name}=\"1\" x=\"2\"]"), vec![("a@1.x", "2")]),
+            (format!("[a@1 x=\"{long}\"]"), vec![("a@1.x", &long[1..])]),
+            (format!("[a@1 {}]", many.trim_end()), Vec::new()),
+        ];
+        for (data, expected) in cases {
+            let text = format!("<13>1 - n app - - {data} it works");
+            let line = read(text.as_bytes(), NOW).expect("there is text");
+            assert_eq!(&*line.text, "it works", "{data}");
+            let plain = line_of(["n", "app", "user"]);
+            if data.contains("p39") {
+                assert_eq!(line.labels.len(), plain.len() + PARAMS_MAX);
+                continue;
+            }
+            assert_eq!(line.labels, with(&plain, &expected), "{data}");
         }
     }
 

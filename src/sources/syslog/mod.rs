@@ -43,7 +43,7 @@ pub(super) fn place(config: &SyslogConfig) -> Option<String> {
     (!places.is_empty()).then(|| places.join(", "))
 }
 
-/// Takes syslog until the future is dropped.
+/// Takes syslog until the future is dropped. `tls` is what streams over TLS are taken with.
 pub(super) async fn receive(
     config: SyslogConfig,
     tls: Option<Tls>,

@@ -1,23 +1,29 @@
 //! The recent past of one series, small enough to keep for two hundred thousand of them.
 //!
 //! ```text
-//! | coarse: 40 means of 8 points | recent: 48 points |     12 bytes a point, oldest first
+//! | coarse: 40 means of 8 points | recent: 48 points |     about 5 bytes a point, oldest first
 //! ```
 //!
 //! A point holds its value as `f32`, the band as the upper halves of two `f32` (three digits, enough
-//! to draw), the distance to the point before it, and the evidence it ended, in quarters. Never grows once full.
+//! to draw), the distance to the point before it, and the evidence it ended, in quarters; [`pages`] packs
+//! them. Never grows once full.
+
+mod pages;
 
 use serde::{Deserialize, Serialize};
 
 use super::set_back::SetBack;
 use crate::model::{Band, Time};
+use pages::{Packed, Trail};
+
+pub use pages::Pages;
 
 /// Points kept as they were.
 const RECENT_MAX: usize = 48;
 /// Means kept of what is older.
 const COARSE_MAX: usize = 40;
 /// Points in one mean.
-const COARSE_POINTS: u32 = 8;
+const COARSE_POINTS: u8 = 8;
 /// Steps evidence is kept in.
 const EVIDENCE_STEPS: f32 = 4.0;
 /// Unit of the distance between points, in milliseconds.
@@ -50,95 +56,56 @@ impl Point {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Packed {
-    value: f32,
-    low: u16,
-    high: u16,
-    /// Ticks since the point before.
-    gap: u16,
-    /// Evidence, in quarters.
-    evidence: u8,
-}
-
-/// A ring of points, oldest overwritten.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Ring {
-    points: Vec<Packed>,
-    next: u32,
-}
-
 /// See the module.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub struct History {
-    recent: Ring,
-    coarse: Ring,
+    recent: Trail,
+    coarse: Trail,
     /// Time of the newest recent point and of the newest mean.
     last: Time,
     coarse_last: Time,
     sum: f32,
-    count: u32,
+    count: u8,
     /// Highest evidence of the points summed.
     evidence: u8,
 }
 
-impl Ring {
-    fn push(&mut self, point: Packed, max: usize) {
-        if self.points.len() < max {
-            // Once and for all: rings that grow leave holes in the heap worth a fifth of a series.
-            if self.points.capacity() == 0 {
-                self.points.reserve_exact(max);
-            }
-            self.points.push(point);
-        } else {
-            self.points[self.next as usize] = point;
-            self.next = (self.next + 1) % max as u32;
-        }
-    }
-
-    /// Newest first.
-    fn newest_first(&self) -> impl Iterator<Item = &Packed> {
-        let (newer, older) = self.points.split_at(self.next as usize);
-        newer.iter().rev().chain(older.iter().rev())
-    }
+/// A history taken out, for a checkpoint; points oldest first.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct SavedHistory {
+    recent: Vec<Packed>,
+    coarse: Vec<Packed>,
+    last: Time,
+    coarse_last: Time,
+    sum: f32,
+    count: u8,
+    evidence: u8,
 }
 
 impl History {
-    /// Gives rings read from a checkpoint the room of those that grew here.
-    pub fn make_room(&mut self) {
-        for (ring, max) in [
-            (&mut self.recent, RECENT_MAX),
-            (&mut self.coarse, COARSE_MAX),
-        ] {
-            if !ring.points.is_empty() {
-                ring.points
-                    .reserve_exact(max.saturating_sub(ring.points.len()));
-            }
-        }
-    }
-
     /// Adds a point; times ascend.
-    pub fn push(&mut self, at: Time, value: f64, expected: Band, evidence: f32) {
+    pub fn push(&mut self, at: Time, value: f64, expected: Band, evidence: f32, pages: &mut Pages) {
+        let value = value as f32;
         let point = Packed {
-            value: value as f32,
+            value: value.to_bits(),
             low: upper_half(expected.low),
             high: upper_half(expected.high),
             gap: gap_ticks(at, self.last),
             evidence: (evidence * EVIDENCE_STEPS).clamp(0.0, 255.0) as u8,
         };
-        self.recent.push(point, RECENT_MAX);
+        self.recent.push(point, RECENT_MAX, pages);
         self.last = at;
-        self.sum += point.value;
+        self.sum += value;
         self.evidence = self.evidence.max(point.evidence);
         self.count += 1;
         if self.count == COARSE_POINTS {
             let mean = Packed {
-                value: self.sum / COARSE_POINTS as f32,
+                value: (self.sum / f32::from(COARSE_POINTS)).to_bits(),
                 gap: gap_ticks(at, self.coarse_last),
                 evidence: self.evidence,
                 ..point
             };
-            self.coarse.push(mean, COARSE_MAX);
+            self.coarse.push(mean, COARSE_MAX, pages);
             self.coarse_last = at;
             (self.sum, self.count, self.evidence) = (0.0, 0, 0);
         }
@@ -152,25 +119,75 @@ impl History {
 
     /// The newest value.
     pub fn latest(&self) -> Option<f32> {
-        self.recent.newest_first().next().map(|point| point.value)
+        let newest = self.recent.newest();
+        newest.map(|point| f32::from_bits(point.value))
     }
 
     /// Everything kept, oldest first; means only of times before the recent points.
-    pub fn points(&self) -> Vec<Point> {
-        let mut points: Vec<Point> = walk(&self.recent, self.last).collect();
+    pub fn points(&self, pages: &Pages) -> Vec<Point> {
+        let recent = self.recent.newest_first(RECENT_MAX, pages);
+        let coarse = self.coarse.newest_first(COARSE_MAX, pages);
+        let mut points: Vec<Point> = walk(&recent, self.last).collect();
         let oldest = points.last().map_or(self.last, |point| point.at);
-        points.extend(walk(&self.coarse, self.coarse_last).filter(|point| point.at < oldest));
+        points.extend(walk(&coarse, self.coarse_last).filter(|point| point.at < oldest));
         points.reverse();
         points
     }
+
+    /// Forgets everything, and gives its pages back.
+    pub fn clear(&mut self, pages: &mut Pages) {
+        self.recent.clear(pages);
+        self.coarse.clear(pages);
+        *self = Self::default();
+    }
+
+    /// What is kept, for a checkpoint.
+    pub fn saved(&self, pages: &Pages) -> SavedHistory {
+        let oldest_first = |trail: &Trail, max| {
+            let mut points = trail.newest_first(max, pages);
+            points.reverse();
+            points
+        };
+        SavedHistory {
+            recent: oldest_first(&self.recent, RECENT_MAX),
+            coarse: oldest_first(&self.coarse, COARSE_MAX),
+            last: self.last,
+            coarse_last: self.coarse_last,
+            sum: self.sum,
+            count: self.count,
+            evidence: self.evidence,
+        }
+    }
+
+    /// Puts back what [`Self::saved`] gave.
+    pub fn restored(saved: &SavedHistory, pages: &mut Pages) -> Self {
+        let mut history = Self {
+            last: saved.last,
+            coarse_last: saved.coarse_last,
+            sum: saved.sum,
+            // A checkpoint is outside of our hands: the next mean is due in time whatever it says.
+            count: saved.count.min(COARSE_POINTS - 1),
+            evidence: saved.evidence,
+            ..Self::default()
+        };
+        for (trail, points, max) in [
+            (&mut history.recent, &saved.recent, RECENT_MAX),
+            (&mut history.coarse, &saved.coarse, COARSE_MAX),
+        ] {
+            for point in points {
+                trail.push(*point, max, pages);
+            }
+        }
+        history
+    }
 }
 
-fn walk(ring: &Ring, last: Time) -> impl Iterator<Item = Point> {
+fn walk(newest_first: &[Packed], last: Time) -> impl Iterator<Item = Point> {
     let mut at = last;
-    ring.newest_first().map(move |packed| {
+    newest_first.iter().map(move |packed| {
         let point = Point {
             at,
-            value: packed.value,
+            value: f32::from_bits(packed.value),
             low: widened(packed.low),
             high: widened(packed.high),
             evidence: f32::from(packed.evidence) / EVIDENCE_STEPS,
@@ -205,6 +222,7 @@ mod tests {
 
     #[test]
     fn keeps_recent_points_and_means_of_older_ones() {
+        let mut pages = Pages::default();
         let mut history = History::default();
         for i in 0..1_000_i64 {
             history.push(
@@ -215,25 +233,31 @@ mod tests {
                     high: i as f64 + 1.0,
                 },
                 2.5,
+                &mut pages,
             );
         }
-        let points = history.points();
+        let points = history.points(&pages);
         assert!(points.windows(2).all(|pair| pair[0].at < pair[1].at));
         let last = points.last().unwrap();
         assert_eq!(
             (last.at, last.value),
             (Time::from_secs(10_000 + 5 * 999), 999.0)
         );
+        assert_eq!(history.latest(), Some(999.0));
         assert!(points.iter().all(|p| (p.evidence - 2.5).abs() < 0.01));
         assert!((last.low - 998.0).abs() < 5.0 && (last.high - 1_000.0).abs() < 5.0);
         let span_ms = last.at.since(points[0].at);
         assert_eq!(
             points.len(),
-            RECENT_MAX + COARSE_MAX - RECENT_MAX / COARSE_POINTS as usize
+            RECENT_MAX + COARSE_MAX - RECENT_MAX / usize::from(COARSE_POINTS)
         );
         assert!(span_ms >= 40 * 39 * 1_000, "{span_ms}");
-        let heap_bytes = (history.recent.points.capacity() + history.coarse.points.capacity())
-            * size_of::<Packed>();
-        assert!(heap_bytes <= 1_100, "{heap_bytes}");
+
+        let saved = history.saved(&pages);
+        let mut other = Pages::default();
+        let again = History::restored(&saved, &mut other);
+        assert_eq!(again.points(&other), points);
+        history.clear(&mut pages);
+        assert_eq!((history.points(&pages), history.latest()), (vec![], None));
     }
 }

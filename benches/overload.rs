@@ -1,0 +1,557 @@
+//! Three times what it can take, for a minute: `cargo bench --bench overload`.
+//!
+//! First two senders, as fast as they are answered, say what this machine can take. Then many send three
+//! times as much by the clock, whatever they are answered: what is refused they keep and send again a
+//! second later, as Prometheus does. Datagrams that nobody can send again come beside, and somebody writes
+//! notes on an incident. Afterwards senders hand in what they still hold, and everything is added up: what was
+//! accepted must have been judged, what was dropped must have been counted. It prints and asserts nothing:
+//! `docs/performance.md` says what was printed where.
+
+use std::collections::VecDeque;
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command as Program, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use prost::Message;
+use stormglass::api::client::{Address, Client, IncidentQuery};
+use stormglass::model::{Command, IncidentId, SourceRow};
+use tempfile::TempDir;
+
+/// Series of all senders together.
+const SERIES: usize = 50_000;
+/// Samples of one request, as Prometheus sends them.
+const SAMPLES_PER_REQUEST: usize = 2_000;
+/// Connections that find out what it can take, and for how long, in seconds.
+const CAPACITY_SENDERS: usize = 2;
+const CAPACITY_S: u64 = 10;
+/// How many times that is sent, for how long, in seconds, and by how many.
+const TIMES: f64 = 3.0;
+const OVERLOAD_S: u64 = 60;
+const SENDERS: usize = SERIES / SAMPLES_PER_REQUEST;
+/// Connections of each sender, as Prometheus has shards.
+const SHARDS: usize = 4;
+/// A refused request is sent again after this long, in milliseconds: what `Retry-After` says.
+const RETRY_MS: u64 = 1_000;
+/// Requests that one connection keeps to send again; with more it gives up the oldest, as any sender must.
+const KEPT_MAX: usize = 16;
+/// Senders hand in what they hold for this long at most, in seconds.
+const HAND_IN_S: u64 = 60;
+/// Datagrams a second that come beside.
+const DATAGRAMS_PER_S: u64 = 20_000;
+/// Time between two notes on the incident, in milliseconds.
+const NOTE_EVERY_MS: u64 = 100;
+/// Bytes of a time in milliseconds as a varint, from 2004 to 2109.
+const AT_BYTES: usize = 6;
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Point>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Point {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    at_ms: i64,
+}
+
+/// One request of some series whose times and values are written anew each time: senders must be cheap.
+#[derive(Clone)]
+struct Template {
+    message: Vec<u8>,
+    /// Where the time of each sample is; its value is right before, but for a tag.
+    times: Vec<usize>,
+    last_ms: i64,
+    round: u64,
+}
+
+/// What senders were answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    requests: u64,
+    accepted: u64,
+    refused: u64,
+    /// Refused with anything but 429 and 503.
+    otherwise: u64,
+    given_up: u64,
+    handed_in: u64,
+}
+
+struct Stormglass {
+    child: Child,
+    _dir: TempDir,
+    client: Client,
+    url: String,
+    syslog: u16,
+}
+
+fn main() {
+    // `cargo test` runs benches too, to see that they start.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let ours = stormglass().await;
+    let capacity = capacity(&ours).await;
+    println!("what it can take: {capacity:.0} samples/s from {CAPACITY_SENDERS} connections");
+    let incident = ours.incident().await;
+    let before = ours.signals().await;
+    println!("memory before: {} MiB", resident_kib(&ours.child) / 1_024);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let pid = ours.child.id();
+    let memory = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || peak_kib(pid, &stop)
+    });
+    let datagrams = std::thread::spawn({
+        let (stop, port) = (Arc::clone(&stop), ours.syslog);
+        move || send_datagrams(port, &stop)
+    });
+    let notes = tokio::spawn(write_notes(
+        Client::new(ours.client_address()).expect("a client"),
+        incident,
+        Arc::clone(&stop),
+    ));
+    let (told, took) = overload(&ours, TIMES * capacity).await;
+    stop.store(true, Ordering::Relaxed);
+    let peak_kib = memory.join().expect("no panic");
+    let datagrams = datagrams.join().expect("no panic");
+    let mut notes = notes.await.expect("no panic");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let per_request = SAMPLES_PER_REQUEST as u64;
+    println!(
+        "offered {:.0} samples/s for {:.0} s ({:.1} times): {} requests, {} accepted, {} answered 429 or 503, {} otherwise",
+        (told.requests * per_request) as f64 / took.as_secs_f64(),
+        took.as_secs_f64(),
+        (told.requests * per_request) as f64 / took.as_secs_f64() / capacity,
+        told.requests,
+        told.accepted,
+        told.refused,
+        told.otherwise,
+    );
+    println!(
+        "afterwards {} more were handed in; senders gave up {} that they could not keep",
+        told.handed_in, told.given_up
+    );
+    let sources = ours.client.view().await.expect("it answers").sources;
+    let row = |name: &str| sources.get(name).cloned();
+    report_counts(told, datagrams, &row);
+    let judged = ours.settled().await - before;
+    let lines_taken = row("syslog").map_or(0, |row| row.taken);
+    println!(
+        "accepted {} samples and {lines_taken} lines, judged {judged}: {} lost",
+        (told.accepted + told.handed_in) * per_request,
+        ((told.accepted + told.handed_in) * per_request + lines_taken) as i64 - judged as i64,
+    );
+    println!(
+        "memory: {} MiB at its peak, {} MiB afterwards",
+        peak_kib / 1_024,
+        resident_kib(&ours.child) / 1_024
+    );
+    notes.sort_by(f64::total_cmp);
+    let at = |share: f64| notes[((notes.len() - 1) as f64 * share) as usize];
+    println!(
+        "{} commands, durable: p50 {:.1} ms, p99 {:.1} ms, slowest {:.1} ms",
+        notes.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+}
+
+fn report_counts(told: Told, datagrams: u64, row: &impl Fn(&str) -> Option<SourceRow>) {
+    let per_request = SAMPLES_PER_REQUEST as u64;
+    if let Some(row) = row("remote_write") {
+        println!(
+            "remote_write counts {} samples sent back (senders were told so of {}), {} rejected, {} dropped",
+            row.refused,
+            told.refused * per_request,
+            row.rejected,
+            row.dropped
+        );
+    }
+    if let Some(row) = row("syslog") {
+        println!(
+            "syslog: {datagrams} datagrams sent, {} taken, {} dropped and counted, {} rejected: {} unaccounted for",
+            row.taken,
+            row.dropped,
+            row.rejected,
+            datagrams as i64 - (row.taken + row.dropped + row.rejected) as i64
+        );
+    }
+}
+
+/// Samples a second that it judges when nobody sends faster than they are answered.
+async fn capacity(ours: &Stormglass) -> f64 {
+    let until = Instant::now() + Duration::from_secs(CAPACITY_S);
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for sender in 0..CAPACITY_SENDERS {
+        let mut templates: Vec<Template> = (0..SENDERS)
+            .filter(|n| n % CAPACITY_SENDERS == sender)
+            .map(|n| Template::new(n * SAMPLES_PER_REQUEST))
+            .collect();
+        let (client, url) = (http_client(), ours.url.clone());
+        tasks.spawn(async move {
+            let mut n = 0;
+            while Instant::now() < until {
+                let template = n % templates.len();
+                let body = templates[template].body();
+                n += 1;
+                while !post(&client, &url, body.clone()).await.0 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            n as u64
+        });
+    }
+    let mut requests = 0;
+    while let Some(done) = tasks.join_next().await {
+        requests += done.expect("no panic");
+    }
+    let samples = requests * SAMPLES_PER_REQUEST as u64;
+    while ours.signals().await < samples {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    samples as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Sends `rate` samples a second by the clock, then hands in what is still held; how long the sending took.
+async fn overload(ours: &Stormglass, rate: f64) -> (Told, Duration) {
+    let connections = SENDERS * SHARDS;
+    let each_s = SAMPLES_PER_REQUEST as f64 * connections as f64 / rate;
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..connections {
+        // Shards of one sender have series of their own, so that the points of each stay in order.
+        let template = Template::new(SERIES + n * SAMPLES_PER_REQUEST);
+        let first = began + Duration::from_secs_f64(each_s * n as f64 / connections as f64);
+        tasks.spawn(send_by_the_clock(ours.url.clone(), template, first, each_s));
+    }
+    let mut all = Told::default();
+    let mut took = Duration::ZERO;
+    while let Some(done) = tasks.join_next().await {
+        let (told, sent_for) = done.expect("no panic");
+        all.requests += told.requests;
+        all.accepted += told.accepted;
+        all.refused += told.refused;
+        all.otherwise += told.otherwise;
+        all.given_up += told.given_up;
+        all.handed_in += told.handed_in;
+        took = took.max(sent_for);
+    }
+    (all, took)
+}
+
+async fn send_by_the_clock(
+    url: String,
+    mut template: Template,
+    first: Instant,
+    each_s: f64,
+) -> (Told, Duration) {
+    let client = http_client();
+    let mut told = Told::default();
+    let mut kept: VecDeque<(Instant, Bytes)> = VecDeque::new();
+    let until = first + Duration::from_secs(OVERLOAD_S);
+    let mut due = first;
+    while due < until {
+        tokio::time::sleep_until(due.into()).await;
+        due += Duration::from_secs_f64(each_s);
+        let is_due = |(at, _): &(Instant, Bytes)| *at <= Instant::now();
+        let body = match kept.pop_front_if(|front| is_due(front)) {
+            Some((_, body)) => body,
+            None => template.body(),
+        };
+        told.requests += 1;
+        match post(&client, &url, body.clone()).await {
+            (true, _) => told.accepted += 1,
+            (false, is_told_to_wait) => {
+                told.refused += u64::from(is_told_to_wait);
+                told.otherwise += u64::from(!is_told_to_wait);
+                let again = Instant::now() + Duration::from_millis(RETRY_MS);
+                kept.push_back((again, body));
+                if kept.len() > KEPT_MAX {
+                    kept.pop_front();
+                    told.given_up += 1;
+                }
+            }
+        }
+    }
+    let took = first.elapsed();
+    let until = Instant::now() + Duration::from_secs(HAND_IN_S);
+    while let Some((_, body)) = kept.pop_front() {
+        if Instant::now() > until {
+            told.given_up += 1 + kept.len() as u64;
+            break;
+        }
+        match post(&client, &url, body.clone()).await {
+            (true, _) => told.handed_in += 1,
+            (false, is_told_to_wait) => {
+                told.refused += u64::from(is_told_to_wait);
+                told.otherwise += u64::from(!is_told_to_wait);
+                kept.push_front((Instant::now(), body));
+                tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+            }
+        }
+    }
+    (told, took)
+}
+
+/// Whether it was taken; if not, whether the sender was told to try again.
+async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> (bool, bool) {
+    let request = client
+        .post(url)
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "snappy")
+        .header("x-prometheus-remote-write-version", "0.1.0");
+    match request.body(body).send().await {
+        Ok(answer) => {
+            let status = answer.status();
+            (status.is_success(), matches!(status.as_u16(), 429 | 503))
+        }
+        Err(error) => {
+            eprintln!("no answer: {error}");
+            (false, false)
+        }
+    }
+}
+
+/// Writes a note every now and then; how long each took, in milliseconds.
+async fn write_notes(client: Client, incident: IncidentId, stop: Arc<AtomicBool>) -> Vec<f64> {
+    let mut took = Vec::new();
+    let mut every = tokio::time::interval(Duration::from_millis(NOTE_EVERY_MS));
+    while !stop.load(Ordering::Relaxed) {
+        every.tick().await;
+        let text = format!("note {}", took.len());
+        let began = Instant::now();
+        let note = Command::Note { incident, text };
+        let reply = client.command(&note).await.expect("it answers");
+        assert_eq!(reply.refused, None);
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    took
+}
+
+fn send_datagrams(port: u16, stop: &AtomicBool) -> u64 {
+    const AT_ONCE: u64 = 20;
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let to = ("127.0.0.1", port);
+    let began = Instant::now();
+    let mut sent = 0;
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..AT_ONCE {
+            let line = format!("<14>1 - node-1 cart 77 - - GET /orders/{sent} answered 200");
+            sent += u64::from(socket.send_to(line.as_bytes(), to).is_ok());
+        }
+        let due = Duration::from_secs_f64(sent as f64 / DATAGRAMS_PER_S as f64);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+    sent
+}
+
+fn peak_kib(pid: u32, stop: &AtomicBool) -> u64 {
+    let mut peak = 0;
+    while !stop.load(Ordering::Relaxed) {
+        peak = peak.max(resident_kib_of(pid));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    peak
+}
+
+impl Template {
+    fn new(first: usize) -> Self {
+        let (mut message, mut times) = (Vec::new(), Vec::new());
+        for n in first..first + SAMPLES_PER_REQUEST {
+            let series = TimeSeries {
+                labels: labels(n),
+                samples: vec![Point {
+                    value: 1.0,
+                    at_ms: now_ms(),
+                }],
+            };
+            // `WriteRequest.timeseries` is field 1, and length-delimited.
+            message.push(0x0a);
+            series
+                .encode_length_delimited(&mut message)
+                .expect("vectors grow");
+            times.push(message.len() - AT_BYTES);
+        }
+        Self {
+            message,
+            times,
+            last_ms: 0,
+            round: 0,
+        }
+    }
+
+    /// The next request: all its samples are of now.
+    fn body(&mut self) -> Bytes {
+        let at_ms = now_ms().max(self.last_ms + 1);
+        (self.last_ms, self.round) = (at_ms, self.round + 1);
+        let at: [u8; AT_BYTES] = std::array::from_fn(|i| {
+            let more = if i + 1 < AT_BYTES { 0x80 } else { 0 };
+            (at_ms >> (7 * i)) as u8 & 0x7f | more
+        });
+        for (n, &time) in self.times.iter().enumerate() {
+            let noise = (n as u64 * 7_919 + self.round * 31) % 97;
+            let value = (self.round * 100 + noise) as f64;
+            self.message[time..time + AT_BYTES].copy_from_slice(&at);
+            self.message[time - 9..time - 1].copy_from_slice(&value.to_le_bytes());
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&self.message);
+        Bytes::from(body.expect("short"))
+    }
+}
+
+fn labels(n: usize) -> Vec<Label> {
+    let pairs = [
+        ("__name__", format!("http_requests_{}_total", n % 10)),
+        (
+            "instance",
+            format!("10.0.{}.{}:9100", n / 50 % 250, n / 12_500),
+        ),
+        ("job", format!("service-{}", n / 50)),
+        ("path", format!("/api/{}", n % 50 / 10)),
+    ];
+    let label = |(name, value): (&str, String)| Label {
+        name: name.to_owned(),
+        value,
+    };
+    pairs.into_iter().map(label).collect()
+}
+
+async fn stormglass() -> Stormglass {
+    let (http, syslog) = (free_port(), free_port());
+    let dir = tempfile::tempdir().expect("a folder");
+    let socket = dir.path().join("s.sock");
+    let config = format!(
+        "listen = \"127.0.0.1:{http}\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\nsocket = \"{}\"\ndata_dir = \"{}\"\n\
+         [sources.host]\nenabled = false\n[sources.syslog]\nudp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n",
+        socket.display(),
+        dir.path().join("data").display()
+    );
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, config).expect("writable");
+    let built = env!("CARGO_BIN_EXE_stormglass");
+    let program = std::env::var("STORMGLASS_BIN").unwrap_or_else(|_| built.to_owned());
+    let child = Program::new(program)
+        .arg("--config")
+        .arg(&file)
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it was built");
+    let client = Client::new(Address::Socket(socket)).expect("a client");
+    while client.view().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let url = format!("http://127.0.0.1:{http}/api/v1/write");
+    Stormglass {
+        child,
+        _dir: dir,
+        client,
+        url,
+        syslog,
+    }
+}
+
+impl Stormglass {
+    fn client_address(&self) -> Address {
+        Address::Socket(self._dir.path().join("s.sock"))
+    }
+
+    /// An incident to write on.
+    async fn incident(&self) -> IncidentId {
+        let url = self.url.replace("/api/v1/write", "/api/v2/alerts");
+        let alert = serde_json::json!([{
+            "labels": {"alertname": "Overload", "service": "shop", "severity": "critical"},
+        }]);
+        let sent = http_client().post(url).json(&alert).send().await;
+        assert!(sent.expect("it answers").status().is_success());
+        loop {
+            let page = self.client.incidents(&IncidentQuery::default()).await;
+            if let Some(row) = page.expect("it answers").items.first() {
+                return row.id;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn signals(&self) -> u64 {
+        self.client.view().await.expect("it answers").counts.signals
+    }
+
+    /// Signals judged, once no more of them come.
+    async fn settled(&self) -> u64 {
+        loop {
+            let before = self.signals().await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            if self.signals().await == before {
+                return before;
+            }
+        }
+    }
+}
+
+fn http_client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client")
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_millis() as i64
+}
+
+fn resident_kib(child: &Child) -> u64 {
+    resident_kib_of(child.id())
+}
+
+fn resident_kib_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or_default()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+impl Drop for Stormglass {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
