@@ -338,6 +338,7 @@ impl Core {
             stamped = self.stamper.ahead(input(&what));
         }
         let decided = self.rehearse(&stamped);
+        let already = self.engine.done_already(&by, &what);
         let (refused, notice) = match self.commit(&decided) {
             Ok(()) => {
                 self.stamper.relive(&stamped);
@@ -347,7 +348,8 @@ impl Core {
                     self.stop_mark.clear();
                     self.note_stop();
                 }
-                (refused, None)
+                let notice = already.filter(|_| refused.is_none());
+                (refused, notice)
             }
             Err(_) if self.only_stops(&what) => {
                 // What could not be started was told to the engine meanwhile, under the next numbers.
