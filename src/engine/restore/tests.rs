@@ -37,6 +37,7 @@ impl Life {
                 version: "test".to_owned(),
                 at: self.now,
                 found: Vec::new(),
+                unclean: false,
             },
         });
     }
