@@ -154,6 +154,9 @@ fn a_data_folder_that_cannot_be_is_told_with_the_setting() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     let why = format!("cannot keep anything in {below_a_file}: ");
     assert!(said.contains(&why) && said.contains("--data-dir"), "{said}");
+    let nowhere = program(dir.path()).args(["audit", "verify"]).output();
+    let said = String::from_utf8_lossy(&nowhere.unwrap().stderr).into_owned();
+    assert!(said.contains("give --data-dir, or the file"), "{said}");
 }
 
 #[test]

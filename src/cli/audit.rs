@@ -1,5 +1,6 @@
 //! `audit`: the journal as people read it, and whether it is what was written.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -62,8 +63,15 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
         None => None,
     };
     let name = path.display();
-    let checked = journal::verify(&path, head.as_ref())
-        .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
+    let checked = journal::verify(&path, head.as_ref()).map_err(|error| {
+        let elsewhere = match error.kind() {
+            ErrorKind::NotFound => {
+                " (a daemon that keeps it elsewhere: give --data-dir, or the file)"
+            }
+            _ => "",
+        };
+        Failure::new(format!("cannot read {name}: {error}{elsewhere}"))
+    })?;
     match checked {
         Err(broken) => {
             if common.json {
