@@ -287,6 +287,18 @@ async fn two_consoles_see_each_others_decisions_within_a_second() {
     assert_eq!(my_view.incidents, your_view.incidents);
     let detail = f.client.incident(id).await.unwrap();
     assert_eq!(detail.incident.owner, Some(my_view.actor.name));
+    // Asking again is no mistake: it says who has it, and since when.
+    let again = Command::Acknowledge { incident: id };
+    let again = f.client.command(&again).await.unwrap();
+    assert_eq!(again.refused, None);
+    let notice = again.notice.unwrap();
+    let says = format!("{id} is yours already: ");
+    assert!(
+        notice.starts_with(&says) && notice.ends_with(" UTC"),
+        "{notice}"
+    );
+    let after = f.client.incident(id).await.unwrap().incident;
+    assert_eq!(after.timeline, detail.incident.timeline);
     f.daemon.stop().await.unwrap();
 }
 

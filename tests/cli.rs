@@ -8,8 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use stormglass::config::EngineConfig;
 use stormglass::model::{
-    Alert, Batch, Fingerprint, Input, Labels, Signal, SourceId, Stamped, Time,
+    Alert, Batch, Fingerprint, Input, Labels, Record, Signal, SourceId, Stamped, Time,
 };
+use stormglass::store::journal::{Entry, Journal};
 use stormglass::store::recorder::{Header, SegmentWriter};
 use tempfile::TempDir;
 
@@ -44,6 +45,11 @@ impl Served {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_config(dir.path(), "");
+        Self::start_in(dir)
+    }
+
+    /// A daemon on what was kept in a directory.
+    fn start_in(dir: TempDir) -> Self {
         let mut child = program(dir.path())
             .arg("serve")
             .stderr(Stdio::piped())
@@ -86,6 +92,93 @@ impl Served {
 }
 
 #[test]
+fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
+    let mut served = Served::start();
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    let Served { dir, .. } = served;
+    let path = dir.path().join("data/journal.jsonl");
+    let lines_added = 1_200;
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    let entries: Vec<Entry> = (0..lines_added).map(started).collect();
+    journal.append(&entries).unwrap();
+    drop(journal);
+    let served = Served::start_in(dir);
+    let audit = |args: &[&str]| -> Vec<Value> {
+        let lines = served.json(&[&["audit", "--json"], args].concat());
+        lines.as_array().unwrap().clone()
+    };
+    let all = audit(&["--limit", "100000"]);
+    assert_eq!(all.len(), lines_added + 2);
+    assert!(all.iter().zip(1..).all(|(line, n)| line["line"] == n));
+    assert_eq!(audit(&["--limit", "1100"]), all[all.len() - 1_100..]);
+    assert_eq!(audit(&[]), all[all.len() - 50..]);
+    assert_eq!(all[0]["record"].get("unclean"), None);
+    let last = all.last().unwrap();
+    assert_eq!(last["record"]["unclean"], true);
+    let told = served.run(&["audit", "--limit", "1"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        told.contains("the run before DID NOT END IN ORDER"),
+        "{told}"
+    );
+    let none = served.run(&["audit", "--limit", "0"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert_eq!(served.stop(), 0);
+}
+
+/// A line that a daemon writes at its start.
+fn started(n: usize) -> Entry {
+    let at = Time::from_secs(1_768_392_000);
+    Entry {
+        at,
+        seq: n as u64,
+        record: Record::Started {
+            version: "test".to_owned(),
+            at,
+            found: Vec::new(),
+            unclean: false,
+        },
+    }
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_is_told_with_the_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let below_a_file = dir.path().join("c.toml/data").display().to_string();
+    let mut serve = program(dir.path());
+    let output = serve.args(["--data-dir", &below_a_file, "serve"]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let why = format!("cannot keep anything in {below_a_file}: ");
+    assert!(said.contains(&why) && said.contains("--data-dir"), "{said}");
+    let nowhere = program(dir.path()).args(["audit", "verify"]).output();
+    let said = String::from_utf8_lossy(&nowhere.unwrap().stderr).into_owned();
+    assert!(said.contains("give --data-dir, or the file"), "{said}");
+}
+
+#[test]
+fn a_demo_refuses_what_it_would_ignore() {
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let cases: [(&[&str], &str); 2] = [
+        (
+            &["demo", "quiet", "--headless", "--socket", "/tmp/x.sock"],
+            "--socket needs a demo with a screen",
+        ),
+        (&["demo", "--data-dir", "/tmp/x"], "--keep DIR"),
+    ];
+    for (args, why) in cases {
+        let output = program(dir.path()).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_daemon_serves_lists_refuses_and_stops() {
     let served = Served::start();
     let socket = std::fs::metadata(served.dir.path().join("s.sock")).unwrap();
@@ -99,7 +192,7 @@ fn a_daemon_serves_lists_refuses_and_stops() {
     assert_eq!(String::from_utf8_lossy(&listed.stdout), "no incidents\n");
     let listed = served.run(&["alerts"]);
     let said = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let begins = "no alerts\nalerts: nothing was sent yet; send to http://127.0.0.1:";
+    let begins = "no alerts\nalerts: nothing was sent since the daemon was started; send to http://127.0.0.1:";
     assert!(said.starts_with(begins), "{said}");
     let held = served.run(&["alerts", "--held"]);
     assert_eq!(held.stdout, b"no alerts are held back\n");

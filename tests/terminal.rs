@@ -33,11 +33,28 @@ fn demo() -> Session {
 
 #[test]
 fn a_console_that_is_ended_gives_the_terminal_back() {
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
         let mut demo = demo();
         demo.signal(signal);
         demo.gives_back();
         assert!(demo.child.wait().expect("it ends").success(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_wall_that_is_ended_gives_the_terminal_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("demo.sock").display().to_string();
+    let mut demo = Session::start(&["demo", "quiet", "--seed", "1", "--socket", &socket]);
+    demo.shows("Watching");
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+        let mut wall = Session::start(&["wall", &socket]);
+        let is_drawn = |screen: &str| !screen.trim().is_empty();
+        assert!(wall.shows_within(pty::DEADLINE, is_drawn), "{signal:?}");
+        assert!(wall.screen.screen().alternate_screen());
+        wall.signal(signal);
+        wall.gives_back();
+        assert!(wall.child.wait().expect("it ends").success(), "{signal:?}");
     }
 }
 

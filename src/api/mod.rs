@@ -169,7 +169,8 @@ pub struct CommandReply {
     pub command: Command,
     /// Why not, if it was refused.
     pub refused: Option<Refusal>,
-    /// What must be known of one that was obeyed: a brake works also when it cannot be written down.
+    /// What must be known of one that was obeyed: a brake works also when it cannot be written down, and
+    /// what was asked for may be so already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
     /// The silence that was made, changed or ended.

@@ -126,7 +126,7 @@ fn cause(incident: &Incident, clock: WriteTime<'_>) -> String {
             let unseen = diagnosis
                 .not_seen
                 .first()
-                .map(|what| format!(" Not seen: {what}."))
+                .map(|what| format!(" {}.", capital(what)))
                 .unwrap_or_default();
             format!("The cause is not known{guess}.{unseen}")
         }
@@ -201,6 +201,13 @@ fn outcome(plan: &Plan) -> Option<String> {
         | PlanState::Void { .. } => return None,
     };
     Some(format!("Tried: {}, {state}.", plan.title))
+}
+
+/// The text with its first letter large.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// The text with a full stop.
@@ -327,7 +334,7 @@ mod tests {
             (
                 unsure,
                 "mia has taken it",
-                "The cause is not known; the first suspect is payments (30 %). Not seen: no traces.",
+                "The cause is not known; the first suspect is payments (30 %). No traces.",
             ),
             (
                 over,

@@ -1,11 +1,12 @@
 //! `audit`: the journal as people read it, and whether it is what was written.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::Common;
-use super::output::{Failure, Table, clock, print, print_json, safe};
+use super::output::{Failure, Table, at_least_one, clock, print, print_json, safe};
 use super::place::{Place, client};
 use crate::api::AuditEntry;
 use crate::model::{Opinion, Record, StepEventKind, command_line, counted};
@@ -25,8 +26,8 @@ pub struct AuditArgs {
     /// Only lines after this one
     #[arg(long, value_name = "LINE")]
     after: Option<u64>,
-    /// At most this many lines
-    #[arg(long, default_value_t = LINES)]
+    /// At most this many lines, the latest of them without --after
+    #[arg(long, default_value_t = LINES, value_parser = at_least_one)]
     limit: usize,
 }
 
@@ -62,8 +63,15 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
         None => None,
     };
     let name = path.display();
-    let checked = journal::verify(&path, head.as_ref())
-        .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
+    let checked = journal::verify(&path, head.as_ref()).map_err(|error| {
+        let elsewhere = match error.kind() {
+            ErrorKind::NotFound => {
+                " (a daemon that keeps it elsewhere: give --data-dir, or the file)"
+            }
+            _ => "",
+        };
+        Failure::new(format!("cannot read {name}: {error}{elsewhere}"))
+    })?;
     match checked {
         Err(broken) => {
             if common.json {
@@ -120,7 +128,14 @@ fn doubts(doubts: &[Doubt]) -> Option<String> {
 async fn lines(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
     let client = client(common)?;
     let mut entries: Vec<AuditEntry> = Vec::new();
-    let mut after = args.after;
+    let mut after = match args.after {
+        // One answer holds no more than a page: the latest of more begin so many lines before the end.
+        None if args.limit > LINES_PAGE => {
+            let total = client.audit(None, 1).await?.total;
+            Some(total.saturating_sub(args.limit as u64))
+        }
+        after => after,
+    };
     loop {
         let wanted = args
             .limit
@@ -150,8 +165,19 @@ async fn lines(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
 fn words(record: &Record) -> (String, String) {
     let engine = || "engine".to_owned();
     match record {
-        Record::Started { version, found, .. } if found.is_empty() => {
-            ("daemon".to_owned(), format!("started, version {version}"))
+        Record::Started {
+            version,
+            found,
+            unclean,
+            ..
+        } if found.is_empty() => {
+            let before = if *unclean {
+                "; the run before DID NOT END IN ORDER: killed, crashed, or the machine went down"
+            } else {
+                ""
+            };
+            let what = format!("started, version {version}{before}");
+            ("daemon".to_owned(), what)
         }
         Record::Started { found, .. } => {
             let what = format!("FOUND at its start: {}", found.join("; "));

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::Common;
 use super::console::{self, LookArgs};
 use super::output::{Failure, print, print_json};
-use super::place::Place;
+use super::place::{Place, own_socket};
 use super::scratch::Scratch;
 use crate::config::{Config, demo_runbooks};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
@@ -78,12 +78,22 @@ struct Senders(Vec<SignalSender>);
 
 /// Runs the demo: on a screen, or without one.
 pub async fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
+    if common.data_dir.is_some() {
+        let why = "--data-dir is for the daemon: a demo keeps its journal in --keep DIR";
+        return Err(Failure::usage(why));
+    }
     if args.headless || common.json {
+        if common.socket.is_some() {
+            let why =
+                "--socket needs a demo with a screen: without one there is nothing to attach to";
+            return Err(Failure::usage(why));
+        }
         return conclude(common, args);
     }
     let config = Place::find(common)?.config;
     let scratch = Scratch::new("demo")?;
-    let daemon = start(args, config.clone(), &scratch).await?;
+    let socket = own_socket(common, scratch.path())?;
+    let daemon = start(args, config.clone(), &scratch, socket).await?;
     console::on_own(daemon, &config, &args.look.without_session()).await
 }
 
@@ -95,7 +105,12 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// Starts a daemon on a simulated shop instead of real sources.
-async fn start(args: &DemoArgs, base: Config, scratch: &Scratch) -> Result<Daemon, Failure> {
+async fn start(
+    args: &DemoArgs,
+    base: Config,
+    scratch: &Scratch,
+    socket: PathBuf,
+) -> Result<Daemon, Failure> {
     let start = Time::from_ms(Clock::real().now().ms() / STEP_MS * STEP_MS);
     let shop = Shop::new(Sim::new(args.scenario, args.seed, start));
     let clock = Clock::scaled(start, args.speed);
@@ -112,7 +127,7 @@ async fn start(args: &DemoArgs, base: Config, scratch: &Scratch) -> Result<Daemo
         },
         runbooks: demo_runbooks(),
         clock: clock.clone(),
-        socket: scratch.path().join("stormglass.sock"),
+        socket,
         data_dir: Some(
             args.keep
                 .clone()

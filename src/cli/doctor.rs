@@ -18,6 +18,8 @@ use crate::model::{Ledger, Runbook, SourceHealth, SourceRow, Time, counted};
 const LAG_MS_MAX: i64 = 60_000;
 /// Clocks may differ by this much, in milliseconds.
 const AHEAD_MS_MAX: i64 = 5_000;
+/// Times further off than this are no delay: the clock that gave them is wrong, in milliseconds.
+const WRONG_MS: i64 = 3_600_000;
 /// Silent series of a source that are told, as a part of all of them.
 const SILENT_PART_MAX: f64 = 0.1;
 /// Entities named of a source.
@@ -83,7 +85,7 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
             view.at
         }
         Err(error) => {
-            let advice = "start it with `stormglass serve`, or say where it is with --socket";
+            let advice = "if one runs elsewhere, say where with --socket";
             report
                 .checks
                 .push(broken("daemon", &error.to_string(), advice));
@@ -208,7 +210,12 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
             );
         }
         SourceHealth::Waiting => {
-            return well(&subject, &format!("nothing came yet at {}", row.detail));
+            // What was told before a restart is counted no more.
+            let found = format!(
+                "nothing came since the daemon was started, at {}",
+                row.detail
+            );
+            return well(&subject, &found);
         }
         SourceHealth::Live => {}
     }
@@ -223,17 +230,8 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
             "let it send less, or by a way that waits (TCP instead of UDP)",
         );
     }
-    if let Some(lag_ms) = row.pace.lag_ms.filter(|ms| *ms > LAG_MS_MAX) {
-        let found = format!("its data is {} old when it comes", age(lag_ms));
-        return warn(
-            &subject,
-            &found,
-            "compare its clock (NTP), and look at the queue of its sender",
-        );
-    }
-    if let Some(lag_ms) = row.pace.lag_ms.filter(|ms| *ms < -AHEAD_MS_MAX) {
-        let found = format!("its clock is {} ahead of ours", age(-lag_ms));
-        return warn(&subject, &found, "set both clocks by NTP");
+    if let Some(checked) = clock(&subject, row) {
+        return checked;
     }
     let known = ledger.sources.iter().find(|known| known.name == row.name);
     if let Some(known) =
@@ -272,6 +270,36 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
         &subject,
         &format!("{} taken, the last {silence} ago", row.taken),
     )
+}
+
+/// Whether its times are ours; `None` when they are.
+fn clock(subject: &str, row: &SourceRow) -> Option<Checked> {
+    let lag_ms = row.pace.lag_ms?;
+    let (found, advice) = if lag_ms >= WRONG_MS {
+        let found = format!(
+            "what it sends is dated {} or more ago when it comes: its clock is wrong, or it sends what it kept",
+            age(lag_ms)
+        );
+        let advice = "set its clock by NTP, and look at the queue of its sender";
+        (found, advice)
+    } else if lag_ms <= -WRONG_MS {
+        let found = format!(
+            "its clock is wrong: what it sends is dated {} or more from now",
+            age(-lag_ms)
+        );
+        let advice = "set its clock by NTP, and look at the unit of the times it sends";
+        (found, advice)
+    } else if lag_ms > LAG_MS_MAX {
+        let found = format!("its data is {} old when it comes", age(lag_ms));
+        let advice = "compare its clock (NTP), and look at the queue of its sender";
+        (found, advice)
+    } else if lag_ms < -AHEAD_MS_MAX {
+        let found = format!("its clock is {} ahead of ours", age(-lag_ms));
+        (found, "set both clocks by NTP")
+    } else {
+        return None;
+    };
+    Some(warn(subject, &found, advice))
 }
 
 /// What the engine could not use.
@@ -349,6 +377,10 @@ fn page(report: &Report, now: Time) -> String {
 
 /// A length of time, to two digits or so.
 fn age(ms: i64) -> String {
+    if ms <= -1_000 {
+        // A clock ahead of ours.
+        return format!("-{}", age(ms.saturating_neg()));
+    }
     match ms {
         ..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{} s", ms / 1_000),
@@ -415,7 +447,7 @@ mod tests {
             (
                 row(SourceHealth::Waiting),
                 Verdict::Well,
-                "nothing came yet",
+                "nothing came since the daemon was started",
             ),
             (row(SourceHealth::Failed), Verdict::Broken, "http://h:1"),
             (
@@ -460,6 +492,22 @@ mod tests {
                 },
                 Verdict::Warning,
                 "ahead of ours",
+            ),
+            (
+                SourceRow {
+                    pace: pace(-Pace::LAG_MS_MAX),
+                    ..live()
+                },
+                Verdict::Warning,
+                "its clock is wrong: what it sends is dated 24 h or more from now",
+            ),
+            (
+                SourceRow {
+                    pace: pace(Pace::LAG_MS_MAX),
+                    ..live()
+                },
+                Verdict::Warning,
+                "dated 24 h or more ago when it comes: its clock is wrong, or it sends what it kept",
             ),
             (
                 SourceRow {

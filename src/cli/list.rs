@@ -179,7 +179,7 @@ fn no_alerts(args: &AlertsArgs, view: &View) -> String {
     let takes_alerts = |row: &&SourceRow| ALERT_SOURCES.contains(&&*row.name);
     for row in view.sources.values().filter(takes_alerts) {
         let heard = row.last_seen.map_or_else(
-            || "nothing was sent yet".to_owned(),
+            || "nothing was sent since the daemon was started".to_owned(),
             |at| format!("the last came {} ago", age(at, view.at)),
         );
         let (name, place) = (safe(&row.name), safe(&row.detail));

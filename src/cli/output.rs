@@ -259,6 +259,14 @@ pub fn age(at: Time, now: Time) -> String {
     }
 }
 
+/// Reads how many lines are wanted: none is a mistake.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(lines) if lines > 0 => Ok(lines),
+        _ => Err("must be a whole number, at least 1".to_owned()),
+    }
+}
+
 /// Local time of day with seconds; with the date when it is not within a day of `now`.
 pub fn clock(at: Time, now: Time) -> String {
     let local = at.to_utc().with_timezone(&chrono::Local);

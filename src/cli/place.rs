@@ -131,6 +131,15 @@ impl Place {
     }
 }
 
+/// Where a daemon of a command's own listens: where the options say, else in its own folder. What the
+/// config says is another daemon's.
+pub fn own_socket(common: &Common, folder: &Path) -> Result<PathBuf, Failure> {
+    match &common.socket {
+        Some(_) => Ok(Place::find(common)?.socket()?.to_owned()),
+        None => Ok(folder.join("stormglass.sock")),
+    }
+}
+
 /// A client of the daemon that the options and the config name.
 pub fn client(common: &Common) -> Result<Client, Failure> {
     Ok(Client::new(Place::find_for_client(common)?.address)?)

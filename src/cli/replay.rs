@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Common;
 use super::console::{self, LookArgs};
 use super::output::{Failure, print_json_line};
-use super::place::Place;
+use super::place::{Place, own_socket};
 use super::scratch::Scratch;
 use crate::config::{Config, EngineConfig};
 use crate::daemon::{self, Clock, DaemonOptions, Replay, Replayed, Telemetry};
@@ -230,7 +230,7 @@ async fn show(
         config: config.clone(),
         runbooks: header.runbooks,
         clock: Clock::scaled_until(from, speed, until),
-        socket: scratch.path().join("stormglass.sock"),
+        socket: own_socket(common, scratch.path())?,
         data_dir: None,
         warnings: Vec::new(),
         telemetry: Telemetry::Recorded(Replay {

@@ -250,7 +250,7 @@ fn suspects(text: &mut String, incident: &Incident, now: Time) {
             format!("{kind}: right in {} of {}", rate.right, rate.of)
         },
     );
-    section(text, "Not seen", diagnosis.not_seen.iter(), |what| {
+    section(text, "Not seen so far", diagnosis.not_seen.iter(), |what| {
         safe(what)
     });
 }

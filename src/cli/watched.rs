@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::place::Place;
-use crate::config::{self, Config};
+use crate::config::{self, Config, SourcesConfig};
 use crate::sources;
 
 /// One source that is on.
@@ -61,6 +61,12 @@ pub fn watched(config: &Config) -> Vec<Watched> {
     if sources.journald.enabled {
         add("journald", "the systemd journal".to_owned());
     }
+    asked(sources, &mut add);
+    all
+}
+
+/// Stores, streams, clusters and files that are read.
+fn asked(sources: &SourcesConfig, add: &mut impl FnMut(&'static str, String)) {
     for loki in &sources.loki_tail {
         add("loki_tail", format!("{} at {}", loki.name, loki.url));
     }
@@ -89,7 +95,6 @@ pub fn watched(config: &Config) -> Vec<Watched> {
             add("tail", path.clone());
         }
     }
-    all
 }
 
 /// Those that take what is sent to the listeners.

@@ -9,6 +9,7 @@ mod catalogue;
 mod engine;
 mod hold;
 mod kind;
+mod names;
 mod networks;
 mod notify;
 mod parse;
@@ -47,7 +48,9 @@ pub use sources::{
     SourcesConfig, StatsdConfig, SyslogConfig, TailConfig, TailFrom, WebhookConfig, WebhookKind,
     WhenFull,
 };
-pub use streams::{KafkaConfig, KafkaSasl, MessageConfig, MetricFields, NatsConfig, StreamFormat};
+pub use streams::{
+    KafkaConfig, KafkaSasl, MessageConfig, MessageSettings, MetricFields, NatsConfig, StreamFormat,
+};
 
 /// Default port of the receivers' listener.
 pub const LISTEN_PORT: u16 = 9797;

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+/// Leading bits of an address of IPv4 written as one of IPv6 that are not its own: `::ffff:0:0/96`.
+const MAPPED_BITS: u32 = 96;
+
 /// Peers that are let in; all of them without a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
@@ -37,12 +40,16 @@ impl Network {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| odd())?;
+        let written: IpAddr = address.parse().map_err(|_| odd())?;
+        // `::ffff:10.0.0.0/104` is how some write `10.0.0.0/8`.
+        let address = written.to_canonical();
+        let mapped_bits = if address == written { 0 } else { MAPPED_BITS };
         let all = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             // `parse` would take a sign as well.
             Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                bits.parse().map_err(|_| odd())?
+                let bits: u32 = bits.parse().map_err(|_| odd())?;
+                bits.checked_sub(mapped_bits).ok_or_else(odd)?
             }
             Some(_) => return Err(odd()),
             None => all,
@@ -88,7 +95,7 @@ mod tests {
 
     #[test]
     fn peers_are_let_in_by_their_network() {
-        let cases: [(&[&str], &str, bool); 10] = [
+        let cases: [(&[&str], &str, bool); 16] = [
             (&[], "203.0.113.9", true),
             (&["10.0.0.0/8"], "10.255.1.2", true),
             (&["10.0.0.0/8"], "11.0.0.1", false),
@@ -99,6 +106,12 @@ mod tests {
             (&["192.0.2.7"], "192.0.2.8", false),
             (&["0.0.0.0/0"], "203.0.113.9", true),
             (&["0.0.0.0/0"], "::1", false),
+            (&["::ffff:10.0.0.0/104"], "10.1.2.3", true),
+            (&["::ffff:10.0.0.0/104"], "::ffff:10.1.2.3", true),
+            (&["::ffff:10.0.0.0/104"], "11.1.2.3", false),
+            (&["::ffff:192.0.2.7"], "192.0.2.7", true),
+            (&["::ffff:0.0.0.0/96"], "203.0.113.9", true),
+            (&["::/0"], "203.0.113.9", false),
         ];
         for (written, peer, expected) in cases {
             let written: Vec<_> = written.iter().map(|text| (*text).to_owned()).collect();
@@ -118,6 +131,8 @@ mod tests {
             "::/129",
             "host",
             "10.0.0.0/-1",
+            "::ffff:10.0.0.0/8",
+            "::ffff:10.0.0.0/129",
         ] {
             let error = Networks::parse(&[bad.to_owned()]).unwrap_err();
             assert!(
@@ -125,7 +140,9 @@ mod tests {
                 "{error}"
             );
         }
-        let error = Networks::parse(&["10.0.0.7/8".to_owned()]).unwrap_err();
-        assert!(error.contains("bits beyond its prefix"), "{error}");
+        for bad in ["10.0.0.7/8", "::ffff:10.0.0.7/104", "fd00::1/8"] {
+            let error = Networks::parse(&[bad.to_owned()]).unwrap_err();
+            assert!(error.contains("bits beyond its prefix"), "{error}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::names::unreadable;
 use super::settings::REQUIRED;
 use super::{Config, Kind, Networks, SETTINGS, ScrapeConfig, Setting, SourcesConfig, is_path};
 use crate::model::EntityId;
@@ -248,6 +249,12 @@ impl Check<'_> {
                 written(setting.path),
                 setting.kind.words()
             );
+            return self.error(&value.span(), &why);
+        }
+        if let (true, Some(name)) = (setting.name() == "name", value.get_ref().as_str())
+            && let Some(why) = unreadable(name)
+        {
+            let why = format!("`{}` {why}", written(setting.path));
             self.error(&value.span(), &why);
         }
     }
@@ -399,7 +406,16 @@ impl Check<'_> {
             }
         }
         for (i, rule) in config.engine.rules.iter().enumerate() {
-            let wrong = [rule.matchers().err(), rule.leaders().err()];
+            let twin = config.engine.rules[..i]
+                .iter()
+                .any(|other| other.name == rule.name);
+            let twin = twin.then(|| {
+                format!(
+                    "another [[rules]] is named {:?}: what each joins is counted by its name, so give this one its own",
+                    rule.name
+                )
+            });
+            let wrong = [rule.matchers().err(), rule.leaders().err(), twin];
             for why in wrong.into_iter().flatten() {
                 self.error(&nth_span(root, "rules", i), &why);
             }

@@ -1,4 +1,7 @@
 //! What sources may be told that ask a store of log lines again and again for what is new.
+//!
+//! What several of them may be told is one struct, flattened into each. Serde cannot refuse unknown keys of
+//! such a section; the table of settings does, with file and line.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,45 +12,15 @@ use super::pulls::api;
 use super::sources::{TailFrom, WhenFull};
 
 /// How a store is asked: what all of them may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollConfig {
-    /// Time between two questions, in seconds.
-    pub every_s: u32,
-    /// How old a line is when it is asked for, in seconds.
-    pub delay_s: u32,
-    /// How far each question goes back for lines that the store showed late, in seconds.
-    pub late_s: u32,
-    /// How far back lines are asked for that nobody read, in seconds.
-    pub catch_up_s: u32,
-    /// Lines asked for at once.
-    pub lines_max: u32,
-    /// Where to begin when nothing was read before.
-    pub from: TailFrom,
-    /// What happens while the engine is behind.
-    pub when_full: WhenFull,
-}
-
-/// Lines asked from a Loki.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LokiTailConfig {
-    /// Name of the source.
-    #[serde(default = "loki")]
-    pub name: String,
-    /// Address of the server, without `/loki/api/v1`.
-    pub url: String,
-    /// `LogQL` that selects lines.
-    pub query: String,
-    /// The tenant, where there are several.
-    #[serde(default)]
-    pub tenant: Option<String>,
     /// Time between two questions, in seconds.
     #[serde(default = "every_s")]
     pub every_s: u32,
     /// How old a line is when it is asked for, in seconds.
     #[serde(default = "delay_s")]
     pub delay_s: u32,
-    /// How far each question goes back, in seconds.
+    /// How far each question goes back for lines that the store showed late, in seconds.
     #[serde(default = "late_s")]
     pub late_s: u32,
     /// How far back lines are asked for that nobody read, in seconds.
@@ -62,6 +35,24 @@ pub struct LokiTailConfig {
     /// What happens while the engine is behind.
     #[serde(default)]
     pub when_full: WhenFull,
+}
+
+/// Lines asked from a Loki.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LokiTailConfig {
+    /// Name of the source.
+    #[serde(default = "loki")]
+    pub name: String,
+    /// Address of the server, without `/loki/api/v1`.
+    pub url: String,
+    /// `LogQL` that selects lines.
+    pub query: String,
+    /// The tenant, where there are several.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// When and how it is asked.
+    #[serde(flatten)]
+    pub poll: PollConfig,
     /// An answer that is not there by then is given up, in seconds.
     #[serde(default = "timeout_s")]
     pub timeout_s: u32,
@@ -78,24 +69,10 @@ impl LokiTailConfig {
     pub fn url(&self) -> Result<reqwest::Url, String> {
         api(&self.url, "url", "loki/api/v1/query_range")
     }
-
-    /// How it is asked.
-    pub const fn poll(&self) -> PollConfig {
-        PollConfig {
-            every_s: self.every_s,
-            delay_s: self.delay_s,
-            late_s: self.late_s,
-            catch_up_s: self.catch_up_s,
-            lines_max: self.lines_max,
-            from: self.from,
-            when_full: self.when_full,
-        }
-    }
 }
 
 /// Log documents asked from an Elasticsearch or OpenSearch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ElasticConfig {
     /// Name of the source.
     #[serde(default = "elastic")]
@@ -114,45 +91,12 @@ pub struct ElasticConfig {
     /// Field that orders documents of the same instant; by the product if not given.
     #[serde(default)]
     pub tie_breaker: Option<String>,
-    /// Field of the time.
-    #[serde(default = "timestamp")]
-    pub timestamp: String,
-    /// Field of the text.
-    #[serde(default = "message")]
-    pub message: String,
-    /// Field of the level.
-    #[serde(default = "level")]
-    pub level: String,
-    /// Field of the service.
-    #[serde(default = "service")]
-    pub service: String,
-    /// Field of the trace.
-    #[serde(default = "trace")]
-    pub trace: String,
-    /// Fields that become labels, by the label's name.
-    #[serde(default = "fields")]
-    pub fields: BTreeMap<String, String>,
-    /// Time between two questions, in seconds.
-    #[serde(default = "every_s")]
-    pub every_s: u32,
-    /// How old a document is when it is asked for, in seconds.
-    #[serde(default = "delay_s")]
-    pub delay_s: u32,
-    /// How far each question goes back, in seconds.
-    #[serde(default = "late_s")]
-    pub late_s: u32,
-    /// How far back documents are asked for that nobody read, in seconds.
-    #[serde(default = "catch_up_s")]
-    pub catch_up_s: u32,
-    /// Documents asked for at once.
-    #[serde(default = "lines_max")]
-    pub lines_max: u32,
-    /// Where to begin when nothing was read before.
-    #[serde(default)]
-    pub from: TailFrom,
-    /// What happens while the engine is behind.
-    #[serde(default)]
-    pub when_full: WhenFull,
+    /// Which field says what.
+    #[serde(flatten)]
+    pub document: DocumentFields,
+    /// When and how it is asked.
+    #[serde(flatten)]
+    pub poll: PollConfig,
     /// An answer that is not there by then is given up, in seconds.
     #[serde(default = "timeout_s")]
     pub timeout_s: u32,
@@ -192,19 +136,25 @@ pub enum ElasticAuth {
 }
 
 /// Which field of a document of JSON says what; nested fields are written with dots.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentFields {
     /// The time.
+    #[serde(default = "timestamp")]
     pub timestamp: String,
     /// The text.
+    #[serde(default = "message")]
     pub message: String,
     /// How bad it is.
+    #[serde(default = "level")]
     pub level: String,
     /// Whose it is.
+    #[serde(default = "service")]
     pub service: String,
     /// The trace it belongs to.
+    #[serde(default = "trace")]
     pub trace: String,
     /// Labels, by name.
+    #[serde(rename = "fields", default = "fields")]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -222,31 +172,6 @@ impl ElasticConfig {
     pub fn at(&self, path: &str) -> Result<reqwest::Url, String> {
         api(&self.url, "url", path)
     }
-
-    /// Which field says what.
-    pub fn document(&self) -> DocumentFields {
-        DocumentFields {
-            timestamp: self.timestamp.clone(),
-            message: self.message.clone(),
-            level: self.level.clone(),
-            service: self.service.clone(),
-            trace: self.trace.clone(),
-            labels: self.fields.clone(),
-        }
-    }
-
-    /// How it is asked.
-    pub const fn poll(&self) -> PollConfig {
-        PollConfig {
-            every_s: self.every_s,
-            delay_s: self.delay_s,
-            late_s: self.late_s,
-            catch_up_s: self.catch_up_s,
-            lines_max: self.lines_max,
-            from: self.from,
-            when_full: self.when_full,
-        }
-    }
 }
 
 /// The names of the Elastic Common Schema.
@@ -263,27 +188,27 @@ impl Default for DocumentFields {
     }
 }
 
-pub(super) fn timestamp() -> String {
+fn timestamp() -> String {
     "@timestamp".to_owned()
 }
 
-pub(super) fn message() -> String {
+fn message() -> String {
     "message".to_owned()
 }
 
-pub(super) fn level() -> String {
+fn level() -> String {
     "log.level".to_owned()
 }
 
-pub(super) fn service() -> String {
+fn service() -> String {
     "service.name".to_owned()
 }
 
-pub(super) fn trace() -> String {
+fn trace() -> String {
     "trace.id".to_owned()
 }
 
-pub(super) fn fields() -> BTreeMap<String, String> {
+fn fields() -> BTreeMap<String, String> {
     BTreeMap::from([("host".to_owned(), "host.name".to_owned())])
 }
 

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
+use toml::de::DeTable;
 
+use super::names::unreadable;
 use crate::model::{ChangeKind, Runbook, RunbookError, next_placeholder};
 
 /// Longest time a step may take, in seconds: a person waits for it.
@@ -174,6 +176,15 @@ pub fn parse_runbook(text: &str, file: &str) -> Result<Runbook, RunbookFileError
         line: line_of(text, error.span().map_or(0, |span| span.start)),
         what: error.message().to_owned(),
     })?;
+    for (key, told) in [("name", &runbook.name), ("title", &runbook.title)] {
+        if let Some(why) = unreadable(told) {
+            return Err(RunbookFileError::Syntax {
+                file: file.to_owned(),
+                line: line_of_key(text, key),
+                what: format!("`{key}` {why}"),
+            });
+        }
+    }
     check(&runbook).map_err(|source| RunbookFileError::Invalid {
         file: file.to_owned(),
         source,
@@ -216,6 +227,13 @@ fn line_of(text: &str, offset: usize) -> usize {
         .filter(|byte| *byte == b'\n')
         .count()
         + 1
+}
+
+/// The line of a setting at the top level.
+fn line_of_key(text: &str, key: &str) -> usize {
+    let root = DeTable::parse(text).ok();
+    let span = root.and_then(|root| Some(root.get_ref().get_key_value(key)?.0.span()));
+    line_of(text, span.map_or(0, |span| span.start))
 }
 
 /// What must hold of any runbook before it may be proposed.
@@ -420,6 +438,18 @@ mod tests {
             (
                 step("['echo']\ntimeout_s = 0"),
                 "f: runbook \"x\": \"s\" may take 0 s; it must be 1 to 3600",
+            ),
+            (
+                step("['echo']").replace("name = 'x'", "name = ''"),
+                "f:1: `name` is \"\", and a name is needed",
+            ),
+            (
+                step("['echo']").replace("title = 't'", "title = ' \u{3000}'"),
+                "f:2: `title` is blank: give it a name",
+            ),
+            (
+                step("['echo']").replace("name = 'x'", "name = 'x '"),
+                "f:1: `name` begins or ends with a blank",
             ),
             (
                 format!("{MINIMAL}stepz = []\n"),

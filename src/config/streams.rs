@@ -1,11 +1,14 @@
 //! What sources may be told that read streams of messages.
+//!
+//! What all of them may be told is one struct, flattened into each. Serde cannot refuse unknown keys of such
+//! a section; the table of settings does, with file and line.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::polls::{self, DocumentFields};
+use super::polls::DocumentFields;
 use super::sources::{TailFrom, WebhookConfig, WhenFull};
 
 /// Longest name that Kafka gives a topic, in bytes.
@@ -13,7 +16,6 @@ const TOPIC_BYTES_MAX: usize = 249;
 
 /// Messages of a NATS `JetStream`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NatsConfig {
     /// Name of the source.
     #[serde(default = "nats")]
@@ -28,38 +30,9 @@ pub struct NatsConfig {
     /// Name of the durable consumer.
     #[serde(default = "durable")]
     pub durable: String,
-    /// What messages hold.
-    pub format: StreamFormat,
-    /// Field of the time.
-    #[serde(default = "polls::timestamp")]
-    pub timestamp: String,
-    /// Field of the text.
-    #[serde(default = "polls::message")]
-    pub message: String,
-    /// Field of the level.
-    #[serde(default = "polls::level")]
-    pub level: String,
-    /// Field of the service.
-    #[serde(default = "polls::service")]
-    pub service: String,
-    /// Field of the trace.
-    #[serde(default = "polls::trace")]
-    pub trace: String,
-    /// Fields that become labels, by the label's name.
-    #[serde(default = "polls::fields")]
-    pub fields: BTreeMap<String, String>,
-    /// Name of the `[[sources.webhook]]` whose mapping reads messages that are mapped.
-    #[serde(default)]
-    pub mapping: Option<String>,
-    /// Field of a metric's name.
-    #[serde(default = "metric")]
-    pub metric: String,
-    /// Field of a metric's value.
-    #[serde(default = "value")]
-    pub value: String,
-    /// Field of the object whose entries are a metric's labels.
-    #[serde(default = "tags")]
-    pub tags: String,
+    /// How messages are read.
+    #[serde(flatten)]
+    pub read: MessageSettings,
     /// Messages asked for at once.
     #[serde(default = "messages_max")]
     pub messages_max: u32,
@@ -69,9 +42,6 @@ pub struct NatsConfig {
     /// What happens while the engine is behind.
     #[serde(default)]
     pub when_full: WhenFull,
-    /// Labels put on every line.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
     /// File that holds the token the server wants.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
@@ -85,7 +55,6 @@ pub struct NatsConfig {
 
 /// Topics of a Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct KafkaConfig {
     /// Name of the source.
     #[serde(default = "kafka")]
@@ -94,47 +63,15 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     /// The topics.
     pub topics: Vec<String>,
-    /// What messages hold.
-    pub format: StreamFormat,
-    /// Field of the time.
-    #[serde(default = "polls::timestamp")]
-    pub timestamp: String,
-    /// Field of the text.
-    #[serde(default = "polls::message")]
-    pub message: String,
-    /// Field of the level.
-    #[serde(default = "polls::level")]
-    pub level: String,
-    /// Field of the service.
-    #[serde(default = "polls::service")]
-    pub service: String,
-    /// Field of the trace.
-    #[serde(default = "polls::trace")]
-    pub trace: String,
-    /// Fields that become labels, by the label's name.
-    #[serde(default = "polls::fields")]
-    pub fields: BTreeMap<String, String>,
-    /// Name of the `[[sources.webhook]]` whose mapping reads messages that are mapped.
-    #[serde(default)]
-    pub mapping: Option<String>,
-    /// Field of a metric's name.
-    #[serde(default = "metric")]
-    pub metric: String,
-    /// Field of a metric's value.
-    #[serde(default = "value")]
-    pub value: String,
-    /// Field of the object whose entries are a metric's labels.
-    #[serde(default = "tags")]
-    pub tags: String,
+    /// How messages are read.
+    #[serde(flatten)]
+    pub read: MessageSettings,
     /// Where to begin in a topic that was not read before.
     #[serde(default)]
     pub from: TailFrom,
     /// What happens while the engine is behind.
     #[serde(default)]
     pub when_full: WhenFull,
-    /// Labels put on every line and every metric.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
     /// Whether brokers are spoken to over TLS.
     #[serde(default)]
     pub tls: bool,
@@ -191,7 +128,26 @@ pub enum StreamFormat {
     OtlpLogs,
 }
 
-/// How messages of a stream are read.
+/// How messages of a stream are read, as a section says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSettings {
+    /// What they hold.
+    pub format: StreamFormat,
+    /// Which field of a document says what.
+    #[serde(flatten)]
+    pub document: DocumentFields,
+    /// And which of a metric.
+    #[serde(flatten)]
+    pub metric: MetricFields,
+    /// Name of the `[[sources.webhook]]` whose mapping reads messages that are mapped.
+    #[serde(default)]
+    pub mapping: Option<String>,
+    /// Labels put on every line and every metric.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How messages of a stream are read, with what reads those that are mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageConfig {
     /// What they hold.
@@ -207,24 +163,23 @@ pub struct MessageConfig {
 }
 
 /// Which field of a document is what of a metric; nested fields are written with dots.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricFields {
     /// Its name.
+    #[serde(rename = "metric", default = "metric")]
     pub name: String,
     /// Its value.
+    #[serde(default = "value")]
     pub value: String,
     /// An object whose entries are its labels.
+    #[serde(default = "tags")]
     pub tags: String,
 }
 
-impl MessageConfig {
+impl MessageSettings {
     /// Whether what is to be mapped names a mapping that is there; else what is wrong.
-    pub(super) fn check(
-        format: StreamFormat,
-        mapping: Option<&str>,
-        webhooks: &[WebhookConfig],
-    ) -> Result<(), String> {
-        match (format, mapping) {
+    pub(super) fn check(&self, webhooks: &[WebhookConfig]) -> Result<(), String> {
+        match (self.format, self.mapping.as_deref()) {
             (StreamFormat::Mapped, None) => Err(
                 "`format = \"mapped\"` needs `mapping`, the `name` of a [[sources.webhook]]"
                     .to_owned(),
@@ -234,6 +189,18 @@ impl MessageConfig {
             )),
             (StreamFormat::Mapped, Some(_)) | (_, None) => Ok(()),
             (_, Some(_)) => Err("`mapping` is for `format = \"mapped\"` alone".to_owned()),
+        }
+    }
+
+    /// The same with the mapping itself.
+    pub fn with_mapping(&self, webhooks: &[WebhookConfig]) -> MessageConfig {
+        let mapping = self.mapping.as_deref();
+        MessageConfig {
+            format: self.format,
+            document: self.document.clone(),
+            metric: self.metric.clone(),
+            labels: self.labels.clone(),
+            mapping: mapping.and_then(|name| named(webhooks, name)).cloned(),
         }
     }
 }
@@ -269,29 +236,6 @@ impl NatsConfig {
         }
         Ok(())
     }
-
-    /// How messages are read.
-    pub fn message(&self, webhooks: &[WebhookConfig]) -> MessageConfig {
-        let mapping = self.mapping.as_deref();
-        MessageConfig {
-            format: self.format,
-            document: DocumentFields {
-                timestamp: self.timestamp.clone(),
-                message: self.message.clone(),
-                level: self.level.clone(),
-                service: self.service.clone(),
-                trace: self.trace.clone(),
-                labels: self.fields.clone(),
-            },
-            metric: MetricFields {
-                name: self.metric.clone(),
-                value: self.value.clone(),
-                tags: self.tags.clone(),
-            },
-            labels: self.labels.clone(),
-            mapping: mapping.and_then(|name| named(webhooks, name)).cloned(),
-        }
-    }
 }
 
 impl KafkaConfig {
@@ -323,29 +267,6 @@ impl KafkaConfig {
                     .to_owned(),
             ),
             _ => Ok(()),
-        }
-    }
-
-    /// How messages are read.
-    pub fn message(&self, webhooks: &[WebhookConfig]) -> MessageConfig {
-        let mapping = self.mapping.as_deref();
-        MessageConfig {
-            format: self.format,
-            document: DocumentFields {
-                timestamp: self.timestamp.clone(),
-                message: self.message.clone(),
-                level: self.level.clone(),
-                service: self.service.clone(),
-                trace: self.trace.clone(),
-                labels: self.fields.clone(),
-            },
-            metric: MetricFields {
-                name: self.metric.clone(),
-                value: self.value.clone(),
-                tags: self.tags.clone(),
-            },
-            labels: self.labels.clone(),
-            mapping: mapping.and_then(|name| named(webhooks, name)).cloned(),
         }
     }
 }

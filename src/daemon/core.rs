@@ -40,6 +40,8 @@ const TICKS_PER_LOOK_MAX: u32 = 16;
 
 /// Who the journal says gave a command that the daemon gives itself.
 const DAEMON_NAME: &str = "stormglass";
+/// What the log says of a run before this one that never came to its end.
+const UNCLEAN: &str = "the run before did not end in order: it was killed, it crashed, or the machine went down; decisions are safe in the journal, of telemetry at most its last second is lost";
 /// Said of a run that was told to stop while the journal fails.
 const RUN_STOPPED_UNWRITTEN: &str =
     "the run is told to stop; it is not written down yet and a crash would forget it";
@@ -123,8 +125,14 @@ pub(super) enum PendingRun {
 
 impl Core {
     /// Feeds history, then works until `stop` turns true. What was taken by then is performed.
-    pub(super) async fn run(mut self, past: Past, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, past: Past, stop: watch::Receiver<bool>) {
+        let ledger = self.ledger.clone();
         self.record_start();
+        Box::pin(self.work(past, stop)).await;
+        ledger.end_run();
+    }
+
+    async fn work(mut self, past: Past, mut stop: watch::Receiver<bool>) {
         let mut brake = None;
         let past = match past {
             Past::Learning(_) if self.cannot_wait() => {
@@ -176,6 +184,10 @@ impl Core {
     fn record_start(&mut self) {
         let at = self.stamper.now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
+        let unclean = self.ledger.begin_run();
+        if unclean {
+            tracing::warn!("{UNCLEAN}");
+        }
         self.turn.records.push(Entry {
             at,
             seq: 0,
@@ -183,6 +195,7 @@ impl Core {
                 version,
                 at,
                 found: Vec::new(),
+                unclean,
             },
         });
         self.finish_turn();
@@ -338,6 +351,7 @@ impl Core {
             stamped = self.stamper.ahead(input(&what));
         }
         let decided = self.rehearse(&stamped);
+        let already = self.engine.done_already(&by, &what);
         let (refused, notice) = match self.commit(&decided) {
             Ok(()) => {
                 self.stamper.relive(&stamped);
@@ -347,7 +361,8 @@ impl Core {
                     self.stop_mark.clear();
                     self.note_stop();
                 }
-                (refused, None)
+                let notice = already.filter(|_| refused.is_none());
+                (refused, notice)
             }
             Err(_) if self.only_stops(&what) => {
                 // What could not be started was told to the engine meanwhile, under the next numbers.

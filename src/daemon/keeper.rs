@@ -171,6 +171,7 @@ mod tests {
                 version,
                 at,
                 found: Vec::new(),
+                unclean: false,
             },
         }
     }

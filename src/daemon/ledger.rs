@@ -70,6 +70,18 @@ impl Ledger {
         }
     }
 
+    /// A run begins; whether the one before never came to its end.
+    pub(super) fn begin_run(&self) -> bool {
+        self.lock().is_some_and(|store| store.begin_run())
+    }
+
+    /// The run ends in order.
+    pub(super) fn end_run(&self) {
+        if let Some(store) = self.lock() {
+            store.end_run();
+        }
+    }
+
     /// Every record, oldest first, as it is read.
     pub(super) fn records(&self) -> io::Result<Box<dyn Iterator<Item = io::Result<Dated>>>> {
         Ok(match self.lock() {

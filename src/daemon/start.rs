@@ -17,7 +17,7 @@ use super::alertmanagers;
 use super::checkpoints::{self, Checkpoints, Restored};
 use super::clock::{Clock, Stamper};
 use super::core::{Core, Past, Turn};
-use super::door::{self, Door};
+use super::door::{self, Door, Inbox};
 use super::http::{
     Api, Callers, Operator, SocketFile, api_routes, bind_socket, check_socket, group_number, serve,
 };
@@ -36,7 +36,9 @@ use crate::engine::{Engine, Essentials};
 use crate::executors::{Executors, SimHandle, SimRequest};
 use crate::model::{Actor, Delta, Input, Role, Runbook, Time, counted};
 use crate::notify::Notifier;
-use crate::sources::{self, Guard, Listeners, SourceRegistry, Sources, Tls, signal_queue};
+use crate::sources::{
+    self, Guard, Listeners, SignalQueue, SourceRegistry, Sources, Tls, signal_queue,
+};
 use crate::store::StoreError;
 use crate::store::recorder::{
     Beginning, Header, RECORDER_FOLDER, Recorder, RecorderOptions, left_bytes,
@@ -65,6 +67,20 @@ struct Recovered {
     recalled: Vec<Input>,
     /// What the engine begins from, for the recording.
     beginning: Beginning,
+}
+
+/// What joins the engine's thread to everything around it.
+struct Joints<'a> {
+    config: &'a Config,
+    clock: Clock,
+    data_dir: Option<&'a Path>,
+    inbox: Inbox,
+    signals: SignalQueue,
+    executors: Executors,
+    registry: SourceRegistry,
+    hub: Arc<Hub>,
+    stop_mark: StopMark,
+    socket_notice: watch::Receiver<String>,
 }
 
 /// What everything around the engine works with.
@@ -99,46 +115,34 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         sources_of(&config, &registry, &clock, data_dir, guard)
     });
     let (past, simulator) = past(telemetry, &config, sources.as_ref(), data_dir);
-    let recovered = recover(&config, runbooks, data_dir, clock.now())?;
-    let Recovered {
-        engine,
-        ledger,
-        mut notices,
-        recalled,
-        beginning,
-    } = recovered;
-    tell_of_settings(&mut notices, &config, &warnings, entrance.is_live());
-    let recorder = recorder(&config, &engine, data_dir, beginning)?;
-    let shelf = Shelf::new(recorder.as_ref(), data_dir);
-    let checkpoints = Checkpoints::new(data_dir).map_err(DaemonError::Thread)?;
-    let view = first_view(&engine, &config, &notices, clock.now());
+    let mut recovered = recover(&config, runbooks, data_dir, clock.now())?;
+    let notices = &mut recovered.notices;
+    tell_of_settings(notices, &config, &warnings, entrance.is_live());
+    let view = first_view(&recovered.engine, &config, notices, clock.now());
     let hub = Arc::new(Hub::new(View {
         mode: past.mode(),
         ..view
     }));
-    let append = ledger.clone();
-    let simulator = simulator.map(SimHandle::new);
     let (socket_told, socket_notice) = watch::channel(String::new());
-    let core = Core {
-        stamper: Stamper::new(clock, engine.now()),
-        engine,
+    let ledger = recovered.ledger.clone();
+    let joints = Joints {
+        config: &config,
+        clock,
+        data_dir,
         inbox,
         signals,
+        executors: Executors::new(
+            door.steps(),
+            simulator.map(SimHandle::new),
+            &realm(data_dir),
+        ),
         registry: registry.clone(),
-        keeper: Keeper::new(Box::new(move |entries| append.append(entries))),
-        recorder,
-        checkpoints,
-        executors: Executors::new(door.steps(), simulator, &realm(data_dir)),
-        notifier: notifier(&config, &ledger, &past)?,
-        ledger: ledger.clone(),
         hub: Arc::clone(&hub),
-        notices,
         stop_mark: StopMark::of(&entrance.socket, data_dir.is_some() && past.is_present()),
         socket_notice,
-        turn: Turn::default(),
-        source_rows: Vec::new(),
-        recalled,
     };
+    let core = joints.core(recovered, &past)?;
+    let shelf = Shelf::new(core.recorder.as_ref(), data_dir);
     let around = Around {
         config,
         door,
@@ -149,6 +153,40 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         sources,
     };
     around.begin(entrance, socket_told, core, past)
+}
+
+impl Joints<'_> {
+    /// The engine as it was recovered, with everything it works through.
+    fn core(self, recovered: Recovered, past: &Past) -> Result<Core, DaemonError> {
+        let Recovered {
+            engine,
+            ledger,
+            notices,
+            recalled,
+            beginning,
+        } = recovered;
+        let append = ledger.clone();
+        Ok(Core {
+            stamper: Stamper::new(self.clock, engine.now()),
+            inbox: self.inbox,
+            signals: self.signals,
+            registry: self.registry,
+            keeper: Keeper::new(Box::new(move |entries| append.append(entries))),
+            recorder: recorder(self.config, &engine, self.data_dir, beginning)?,
+            checkpoints: Checkpoints::new(self.data_dir).map_err(DaemonError::Thread)?,
+            executors: self.executors,
+            notifier: notifier(self.config, &ledger, past)?,
+            engine,
+            ledger,
+            hub: self.hub,
+            notices,
+            stop_mark: self.stop_mark,
+            socket_notice: self.socket_notice,
+            turn: Turn::default(),
+            source_rows: Vec::new(),
+            recalled,
+        })
+    }
 }
 
 impl Entrance {

@@ -15,8 +15,8 @@ use super::recovery::{self, Recovery, Sight};
 use super::topology::Topology;
 use crate::model::{
     Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId, Incident,
-    IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Phase, Plan, PlanState,
-    Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
+    IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Plan, PlanState, Record,
+    Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
 };
 
 /// Changes this old are no longer "the newest deploy", in milliseconds.
@@ -356,7 +356,7 @@ impl Engine {
         govern::role_allows(by, what, None)?;
         govern::says_enough(what)?;
         match what {
-            Command::Acknowledge { incident } => self.may_turn(*incident, Event::Acknowledge),
+            Command::Acknowledge { incident } => self.may_take(by, *incident),
             Command::Resolve { incident } => self.may_turn(*incident, Event::Resolve),
             Command::Reopen { incident } => {
                 let owned = self.known(*incident)?.owner.is_some();
@@ -410,19 +410,12 @@ impl Engine {
     /// Commands about incidents; those about plans went elsewhere.
     fn decide(&mut self, by: &Actor, what: &Command) -> Result<(), Refusal> {
         match what {
-            Command::Acknowledge { incident } => {
-                self.turn(
-                    *incident,
-                    Event::Acknowledge,
-                    &format!("taken by {}", by.name),
-                )?;
-                self.write(*incident, |incident| incident.owner = Some(by.name.clone()));
-            }
+            Command::Acknowledge { incident } => self.take(by, *incident)?,
             Command::Assign { incident, to } => {
                 self.known(*incident)?;
                 let line = format!("{} assigned it to {to}", by.name);
                 self.tell(*incident, &line);
-                self.write(*incident, |incident| incident.owner = Some(to.clone()));
+                self.give(*incident, to);
             }
             Command::Note { incident, text } => {
                 self.known(*incident)?;
@@ -525,20 +518,19 @@ impl Engine {
         Ok(())
     }
 
-    fn known(&self, id: IncidentId) -> Result<&Incident, Refusal> {
+    pub(super) fn known(&self, id: IncidentId) -> Result<&Incident, Refusal> {
         self.incident(id)
             .ok_or(Refusal::NoIncident { incident: id })
     }
 
-    fn turn(&mut self, id: IncidentId, event: Event, why: &str) -> Result<(), Refusal> {
+    pub(super) fn turn(&mut self, id: IncidentId, event: Event, why: &str) -> Result<(), Refusal> {
         self.may_turn(id, event)?;
         self.with_correlator(|correlator, world| correlator.turn(id, event, why, world));
         Ok(())
     }
 
     fn may_turn(&self, id: IncidentId, event: Event) -> Result<(), Refusal> {
-        let held = self.known(id)?;
-        let phase = held.phase;
+        let phase = self.known(id)?.phase;
         if next_phase(phase, event).is_some() {
             return Ok(());
         }
@@ -546,20 +538,13 @@ impl Engine {
             what: format!("incident {id}"),
             state: phase.as_str().to_owned(),
             why: match event {
-                Event::Acknowledge => match (phase, &held.owner) {
-                    (Phase::Acknowledged, Some(owner)) => {
-                        format!("{owner} has taken it; assign it to take it over")
-                    }
-                    (Phase::Acknowledged, None) => "assign it to somebody instead".to_owned(),
-                    _ => "only an open incident can be taken; assign it instead".to_owned(),
-                },
                 Event::Reopen { .. } => "only a resolved incident can be reopened".to_owned(),
                 _ => "it is over already".to_owned(),
             },
         })
     }
 
-    fn write(&mut self, id: IncidentId, change: impl FnOnce(&mut Incident)) {
+    pub(super) fn write(&mut self, id: IncidentId, change: impl FnOnce(&mut Incident)) {
         if let Some(held) = self.correlator.book.get_mut(id) {
             change(&mut held.incident);
         }

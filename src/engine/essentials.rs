@@ -144,6 +144,7 @@ mod tests {
             version: "test".to_owned(),
             at,
             found: Vec::new(),
+            unclean: false,
         };
         Dated { at, record }
     }

@@ -440,58 +440,85 @@ impl Engine {
                     high,
                     score,
                 } => {
-                    let expected = Band { low, high };
-                    let durations = self.traces.durations(judged.flow);
-                    let mut stands_behind = explain::rarity(score as f32);
-                    if let Some(words) = durations
-                        .filter(|_| check == Check::TraceDuration)
-                        .and_then(|durations| explain::slower(seen, durations))
-                    {
-                        stands_behind.unusual =
-                            format!("{words}; {}", stands_behind.unusual).into();
-                    }
-                    let since = judged.at.plus_ms(-super::traces::WINDOW_MS);
-                    let subject = match callee {
-                        Some(callee) => format!(
-                            "{} to {}",
-                            if role == MetricRole::Errors {
-                                "failing calls"
-                            } else {
-                                "calls"
-                            },
-                            self.entities.id(callee).name()
-                        ),
-                        None if role == MetricRole::Errors => "failing requests".to_owned(),
-                        None => "requests".to_owned(),
-                    };
-                    let since = self
-                        .findings
-                        .of_key(key)
-                        .map_or(since, |state| state.finding.since);
-                    self.observe(Observation {
+                    let told = Call {
                         key,
                         entity,
                         callee,
                         sick,
                         check,
-                        series: None,
-                        text: explain::metric(&subject, seen, expected, unit, since),
-                        subject: subject.into_boxed_str(),
                         role,
                         unit,
-                        since,
-                        at: judged.at,
-                        expected,
-                        seen,
-                        direction: Direction::Up,
-                        score: score as f32,
-                        explain: Some(Box::new(stands_behind)),
-                        pages: true,
-                    });
+                    };
+                    self.note_odd_call(&judged, told, Band { low, high }, seen, score);
                 }
             }
         }
     }
+
+    fn note_odd_call(
+        &mut self,
+        judged: &Judged,
+        call: Call,
+        expected: Band,
+        seen: f64,
+        score: f64,
+    ) {
+        let durations = self.traces.durations(judged.flow);
+        let mut stands_behind = explain::rarity(score as f32);
+        if let Some(words) = durations
+            .filter(|_| call.check == Check::TraceDuration)
+            .and_then(|durations| explain::slower(seen, durations))
+        {
+            stands_behind.unusual = format!("{words}; {}", stands_behind.unusual).into();
+        }
+        let is_failing = call.role == MetricRole::Errors;
+        let subject = match call.callee {
+            Some(callee) => {
+                let calls = if is_failing { "failing calls" } else { "calls" };
+                format!("{calls} to {}", self.entities.id(callee).name())
+            }
+            None if is_failing => "failing requests".to_owned(),
+            None => "requests".to_owned(),
+        };
+        let noted = self.findings.of_key(call.key);
+        let since = noted.map_or_else(
+            || judged.at.plus_ms(-super::traces::WINDOW_MS),
+            |state| state.finding.since,
+        );
+        self.observe(Observation {
+            key: call.key,
+            entity: call.entity,
+            callee: call.callee,
+            sick: call.sick,
+            check: call.check,
+            series: None,
+            text: explain::metric(&subject, seen, expected, call.unit, since),
+            subject: subject.into_boxed_str(),
+            role: call.role,
+            unit: call.unit,
+            since,
+            at: judged.at,
+            expected,
+            seen,
+            direction: Direction::Up,
+            score: score as f32,
+            explain: Some(Box::new(stands_behind)),
+            pages: true,
+        });
+    }
+}
+
+/// What is judged of the calls of one entity, or from one to another.
+#[derive(Clone, Copy)]
+struct Call {
+    key: Key,
+    entity: EntityIx,
+    callee: Option<EntityIx>,
+    /// Who is ill if they are odd.
+    sick: EntityIx,
+    check: Check,
+    role: MetricRole,
+    unit: Unit,
 }
 
 fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String) -> Observation {

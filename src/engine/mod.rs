@@ -34,6 +34,7 @@ mod judge;
 mod ledger;
 pub mod logs;
 mod memory;
+mod owners;
 mod panels;
 pub mod plans;
 mod pressure;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::commands::cut_note;
 use super::correlate::{self, RESOLVED_MAX, next_phase, tell_restart};
+use super::owners::has_taken;
 use super::{CheckpointError, Engine};
 use crate::model::{
     Actor, Command, Dated, EntityId, Finding, FindingId, Incident, IncidentId, Lane, Phase, Record,
@@ -184,36 +185,11 @@ impl Remembered {
         } else {
             at
         };
-        let name = &by.name;
-        let (event, line) = match what {
-            Command::Acknowledge { .. } => {
-                incident.owner = Some(name.clone());
-                let line = format!("taken by {name}");
-                (Some(correlate::Event::Acknowledge), Some(line))
-            }
-            Command::Assign { to, .. } => {
-                incident.owner = Some(to.clone());
-                (None, Some(format!("{name} assigned it to {to}")))
-            }
-            Command::Note { text, .. } => (None, Some(format!("{name}: {}", cut_note(text)))),
-            Command::Coordinate { act, .. } => {
-                // What cannot be made was refused, and changed nothing.
-                (None, incident.coordination.apply(at, name, act).ok())
-            }
-            Command::Resolve { .. } => {
-                incident.resolved = Some(at);
-                let line = format!("resolved by {name}");
-                (Some(correlate::Event::Resolve), Some(line))
-            }
-            Command::Reopen { .. } => {
-                incident.resolved = None;
-                incident.mitigated = None;
-                let owned = incident.owner.is_some();
-                let line = format!("reopened by {name}");
-                (Some(correlate::Event::Reopen { owned }), Some(line))
-            }
-            _ => (None, None),
-        };
+        // What was theirs already did not change.
+        if matches!(what, Command::Acknowledge { .. }) && has_taken(incident, by) {
+            return;
+        }
+        let (event, line) = done_again(incident, at, &by.name, what);
         if let Some(line) = line {
             incident.tell(at, Lane::Person, None, &line);
         }
@@ -253,6 +229,45 @@ impl Remembered {
         oldest
             .filter_map(|(_, id)| self.incidents.remove(id))
             .collect()
+    }
+}
+
+/// Does to an incident what a person had decided about it, but for its phase: what moves that, and the line
+/// of the timeline.
+fn done_again(
+    incident: &mut Incident,
+    at: Time,
+    name: &str,
+    what: &Command,
+) -> (Option<correlate::Event>, Option<String>) {
+    match what {
+        Command::Acknowledge { .. } => {
+            incident.give(name, at);
+            let line = format!("taken by {name}");
+            (Some(correlate::Event::Acknowledge), Some(line))
+        }
+        Command::Assign { to, .. } => {
+            incident.give(to, at);
+            (None, Some(format!("{name} assigned it to {to}")))
+        }
+        Command::Note { text, .. } => (None, Some(format!("{name}: {}", cut_note(text)))),
+        Command::Coordinate { act, .. } => {
+            // What cannot be made was refused, and changed nothing.
+            (None, incident.coordination.apply(at, name, act).ok())
+        }
+        Command::Resolve { .. } => {
+            incident.resolved = Some(at);
+            let line = format!("resolved by {name}");
+            (Some(correlate::Event::Resolve), Some(line))
+        }
+        Command::Reopen { .. } => {
+            incident.resolved = None;
+            incident.mitigated = None;
+            let owned = incident.owner.is_some();
+            let line = format!("reopened by {name}");
+            (Some(correlate::Event::Reopen { owned }), Some(line))
+        }
+        _ => (None, None),
     }
 }
 

@@ -150,6 +150,9 @@ pub struct Incident {
     pub resolved: Option<Time>,
     /// Who took it.
     pub owner: Option<String>,
+    /// When they took it or were given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owned_since: Option<Time>,
     /// What caused it, as a person found.
     #[serde(default)]
     pub cause: Option<TrueCause>,
@@ -200,6 +203,7 @@ impl Incident {
             mitigated: None,
             resolved: None,
             owner: None,
+            owned_since: None,
             cause: None,
             merged_into: None,
             coordination: Coordination::default(),
@@ -219,6 +223,12 @@ impl Incident {
 }
 
 impl Incident {
+    /// Somebody has it from `at` on.
+    pub fn give(&mut self, to: &str, at: Time) {
+        self.owner = Some(to.to_owned());
+        self.owned_since = Some(at);
+    }
+
     /// Writes a line into the timeline, in order of time, and within a moment in the order they came, but that
     /// signals come before what was done about them. Beyond the bound it is counted.
     pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {

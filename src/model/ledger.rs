@@ -16,10 +16,17 @@ pub struct Pace {
     pub usual_ms: Option<i64>,
     /// Signals in a minute, usually; `None` before the first.
     pub per_minute: Option<u64>,
-    /// How old its data is when it comes, in milliseconds; negative when its clock is ahead.
+    /// How old its data is when it comes, in milliseconds; negative when its clock is ahead, and never
+    /// beyond [`Self::LAG_MS_MAX`] either way.
     pub lag_ms: Option<i64>,
     /// Silences so long that it counted as blind.
     pub gaps: u64,
+}
+
+impl Pace {
+    /// The lag that is still told as a number, in milliseconds, ahead or behind: a sender whose times are
+    /// a day off has a clock that is wrong, and by how much says no more.
+    pub const LAG_MS_MAX: i64 = 24 * 3_600_000;
 }
 
 /// What the engine knows of who should speak.

@@ -27,6 +27,9 @@ pub enum Record {
         /// journal, so that they are seen for ever. Mostly none.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         found: Vec<String>,
+        /// Whether the run before never came to its end: it was killed, it crashed, or the machine went down.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unclean: bool,
     },
     /// The daemon's clock was set back by so much that the engine followed it.
     ClockSetBack {

@@ -2,12 +2,14 @@
 //!
 //! One small JSON file for each place that is asked, replaced as a whole. What was handed over waits here
 //! with its receipt until the recorder has it; at an orderly stop everything in the queue is still taken.
-//! What a place is, is the business of whoever reads there.
+//! What a place is, is the business of whoever reads there. The disk is never waited for on a thread that
+//! others need, but at the end.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -41,6 +43,11 @@ struct Written<P> {
     place: P,
 }
 
+/// What a place may be: small, and written as JSON.
+pub(super) trait Place: Clone + PartialEq + Serialize + Send + 'static {}
+
+impl<P: Clone + PartialEq + Serialize + Send + 'static> Place for P {}
+
 /// What becomes of signals that were taken and could not be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unrecorded {
@@ -63,7 +70,7 @@ pub(super) enum Back<P> {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Bookmark<P: Clone + PartialEq + Serialize> {
+pub(super) struct Bookmark<P: Place> {
     /// `None` when nothing is kept.
     file: Option<PathBuf>,
     of: String,
@@ -75,13 +82,15 @@ pub(super) struct Bookmark<P: Clone + PartialEq + Serialize> {
     /// Whether something was handed over that must be read again.
     goes_back: bool,
     written: Option<P>,
+    /// Says when the write that was begun last has ended.
+    writing: Option<mpsc::Receiver<()>>,
     /// Nothing is written before this.
     rests_until: Option<Instant>,
     /// Whether the last write failed: said once.
     is_failing: bool,
 }
 
-impl<P: Clone + PartialEq + Serialize + DeserializeOwned> Bookmark<P> {
+impl<P: Place + DeserializeOwned> Bookmark<P> {
     /// In the data folder, under a name made from what is asked where: another question is another source.
     pub(super) fn new(data_dir: Option<&Path>, of: String, unrecorded: Unrecorded) -> Self {
         let name = format!("{:016x}.json", xxh3_64(of.as_bytes()));
@@ -93,6 +102,7 @@ impl<P: Clone + PartialEq + Serialize + DeserializeOwned> Bookmark<P> {
             settled: None,
             goes_back: false,
             written: None,
+            writing: None,
             rests_until: None,
             is_failing: false,
         }
@@ -114,7 +124,7 @@ impl<P: Clone + PartialEq + Serialize + DeserializeOwned> Bookmark<P> {
     }
 }
 
-impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
+impl<P: Place> Bookmark<P> {
     /// Notes that everything before `place` was handed over.
     pub(super) async fn handed_over(&mut self, place: P, kept: Kept) {
         if self.goes_back {
@@ -126,11 +136,11 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
         {
             kept.known().await;
         }
-        self.settle();
+        self.settle().await;
     }
 
     /// Notes that there was nothing more before `place`.
-    pub(super) fn passed(&mut self, place: P) {
+    pub(super) async fn passed(&mut self, place: P) {
         if self.goes_back {
             return;
         }
@@ -138,12 +148,12 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
             Some((waiting, _)) => *waiting = place,
             None => self.settled = Some(place),
         }
-        self.settle();
+        self.settle().await;
     }
 
     /// Where to go on, once, if something that was handed over could not be recorded.
-    pub(super) fn back(&mut self) -> Back<P> {
-        self.settle();
+    pub(super) async fn back(&mut self) -> Back<P> {
+        self.settle().await;
         if std::mem::take(&mut self.goes_back) {
             self.settled.clone().map_or(Back::Begin, Back::To)
         } else {
@@ -152,10 +162,10 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
     }
 
     /// Finds the last place of which all is kept, and writes it unless one was written just now.
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
         self.look();
         if self.rests_until.is_none_or(|until| Instant::now() >= until) {
-            self.write();
+            self.write_aside().await;
         }
     }
 
@@ -175,29 +185,49 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
         }
     }
 
-    fn write(&mut self) {
-        let (Some(file), Some(place)) = (&self.file, &self.settled) else {
-            return;
-        };
-        if self.written.as_ref() == Some(place) {
-            return;
-        }
-        let began = Instant::now();
+    /// What is to be written and where, if anything is.
+    fn due(&self) -> Option<(PathBuf, Written<P>)> {
+        let place = self.settled.as_ref();
+        let place = place.filter(|place| self.written.as_ref() != Some(place))?;
         let written = Written {
             version: VERSION,
             of: self.of.clone(),
             place: place.clone(),
         };
-        let outcome = write(file, &written);
+        Some((self.file.clone()?, written))
+    }
+
+    /// Writes on a thread that may wait for the disk. A write goes on when nobody waits for it any more.
+    async fn write_aside(&mut self) {
+        let Some((file, written)) = self.due() else {
+            return;
+        };
+        let (place, began) = (written.place.clone(), Instant::now());
+        let (ended, writing) = mpsc::channel();
+        self.writing = Some(writing);
+        let outcome = tokio::task::spawn_blocking(move || {
+            let outcome = write(&file, &written);
+            // Nobody listens but at the end.
+            let _ = ended.send(());
+            outcome
+        });
+        let outcome = outcome.await.unwrap_or_else(|error| Err(error.into()));
+        self.writing = None;
         let rest = WRITE_EVERY.max(began.elapsed() * REST_TIMES);
         self.rests_until = Some(Instant::now() + rest);
+        self.note(place, outcome);
+    }
+
+    /// Notes how a write ended.
+    fn note(&mut self, place: P, outcome: io::Result<()>) {
         match outcome {
             Ok(()) => {
-                self.written = Some(written.place);
+                self.written = Some(place);
                 self.is_failing = false;
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
+                    let file = self.file.as_deref().unwrap_or(Path::new(FOLDER));
                     tracing::warn!("{}: {error}", file.display());
                 }
             }
@@ -205,7 +235,7 @@ impl<P: Clone + PartialEq + Serialize> Bookmark<P> {
     }
 }
 
-impl<P: Clone + PartialEq + Serialize> Drop for Bookmark<P> {
+impl<P: Place> Drop for Bookmark<P> {
     fn drop(&mut self) {
         self.look();
         // What is known not to be recorded is read again by the next run, with all that followed.
@@ -214,7 +244,14 @@ impl<P: Clone + PartialEq + Serialize> Drop for Bookmark<P> {
         {
             self.settled = Some(place);
         }
-        self.write();
+        if let Some(writing) = self.writing.take() {
+            // An older place must not be written after this one.
+            let _ = writing.recv();
+        }
+        if let Some((file, written)) = self.due() {
+            let outcome = write(&file, &written);
+            self.note(written.place, outcome);
+        }
     }
 }
 
@@ -271,29 +308,29 @@ mod tests {
         let rest = || tokio::time::advance(WRITE_EVERY);
         let mut bookmark = open();
         assert_eq!(bookmark.read(), Ok(None));
-        bookmark.passed(place(1));
+        bookmark.passed(place(1)).await;
         assert_eq!(kept(), Some(1), "nothing waits");
         let ((first, first_kept), (second, second_kept)) = (receipt(), receipt());
         bookmark.handed_over(place(2), first_kept).await;
         bookmark.handed_over(place(3), second_kept).await;
         second.give();
         rest().await;
-        bookmark.passed(place(4));
+        bookmark.passed(place(4)).await;
         assert_eq!(kept(), Some(1), "the first is not kept yet");
         first.give();
-        bookmark.passed(place(5));
+        bookmark.passed(place(5)).await;
         assert_eq!(kept(), Some(5));
-        bookmark.passed(place(5));
-        bookmark.passed(place(6));
+        bookmark.passed(place(5)).await;
+        bookmark.passed(place(6)).await;
         assert_eq!(kept(), Some(5), "one was written just now");
         rest().await;
-        assert_eq!(bookmark.back(), Back::No);
+        assert_eq!(bookmark.back().await, Back::No);
         assert_eq!(kept(), Some(6), "although nothing came");
         rest().await;
         let (torn, torn_kept) = receipt();
         bookmark.handed_over(place(7), torn_kept).await;
         drop(torn);
-        bookmark.passed(place(8));
+        bookmark.passed(place(8)).await;
         assert_eq!(
             kept(),
             Some(8),
@@ -309,21 +346,42 @@ mod tests {
     async fn what_could_not_be_recorded_is_read_again_with_all_that_followed() {
         let folder = tempfile::tempdir().unwrap();
         let mut bookmark = open(folder.path(), Unrecorded::Again);
-        bookmark.passed(place(1));
+        bookmark.passed(place(1)).await;
         let [(first, first_kept), (torn, torn_kept), (third, third_kept)] =
             [(); 3].map(|()| receipt());
         bookmark.handed_over(place(2), first_kept).await;
         bookmark.handed_over(place(3), torn_kept).await;
         bookmark.handed_over(place(4), third_kept).await;
-        assert_eq!(bookmark.back(), Back::No, "nothing is known yet");
+        assert_eq!(bookmark.back().await, Back::No, "nothing is known yet");
         third.give();
         drop(torn);
         first.give();
-        assert_eq!(bookmark.back(), Back::To(place(2)));
-        assert_eq!(bookmark.back(), Back::No, "once");
+        assert_eq!(bookmark.back().await, Back::To(place(2)));
+        assert_eq!(bookmark.back().await, Back::No, "once");
         drop(bookmark);
         let kept = open(folder.path(), Unrecorded::Again).read();
         assert_eq!(kept, Ok(Some(place(2))));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_any_more_is_not_overtaken() {
+        let folder = tempfile::tempdir().unwrap();
+        for next in 1..50 {
+            let mut bookmark = open(folder.path(), Unrecorded::Lost);
+            // Begun and given up, as when a source is stopped in the middle of it.
+            let mut passing = Box::pin(bookmark.passed(place(next)));
+            std::future::poll_fn(|context| {
+                let _ = passing.as_mut().poll(context);
+                std::task::Poll::Ready(())
+            })
+            .await;
+            drop(passing);
+            drop(bookmark);
+            let kept = open(folder.path(), Unrecorded::Lost).read();
+            assert_eq!(kept, Ok(Some(place(next))));
+            let left = fs::read_dir(folder.path().join(FOLDER)).unwrap().count();
+            assert_eq!(left, 1, "nothing but the file");
+        }
     }
 
     #[tokio::test]
@@ -331,7 +389,7 @@ mod tests {
         for (unrecorded, expected) in [(Unrecorded::Again, 2), (Unrecorded::Lost, 4)] {
             let folder = tempfile::tempdir().unwrap();
             let mut bookmark = open(folder.path(), unrecorded);
-            bookmark.passed(place(1));
+            bookmark.passed(place(1)).await;
             let [(first, first_kept), (torn, torn_kept), (_waits, waits_kept)] =
                 [(); 3].map(|()| receipt());
             bookmark.handed_over(place(2), first_kept).await;
@@ -345,11 +403,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_damaged_is_named() {
+    #[tokio::test]
+    async fn what_is_damaged_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let mut bookmark = open(folder.path(), Unrecorded::Lost);
-        bookmark.passed(place(1));
+        bookmark.passed(place(1)).await;
         let file = bookmark.file.clone().unwrap();
         let text = fs::read_to_string(&file).unwrap();
         for (bad, why) in [

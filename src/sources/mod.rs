@@ -59,7 +59,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Networks};
+use crate::config::{Config, Networks, PollConfig};
 use crate::model::Time;
 use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
@@ -549,26 +549,45 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
 fn poll_stores(sources: &Sources, tasks: &mut JoinSet<()>) {
     let on = &sources.config.sources;
     for (loki, sender) in on.loki_tail.iter().zip(&sources.loki_tails) {
-        let (data_dir, clock) = (sources.data_dir.clone(), Arc::clone(&sources.clock));
-        match loki::tail::Loki::new(loki) {
-            Ok(store) => {
-                let of = loki::tail::of(loki);
-                let (poll, sender) = (loki.poll(), sender.clone());
-                tasks.spawn(polled::poll(store, poll, of, data_dir, sender, clock));
-            }
-            Err(why) => sender.fail(&why),
-        }
+        let store = loki::tail::Loki::new(loki);
+        poll_store(
+            sources,
+            store,
+            loki.poll,
+            loki::tail::of(loki),
+            sender,
+            tasks,
+        );
     }
     for (elastic, sender) in on.elastic.iter().zip(&sources.elastics) {
-        let (data_dir, clock) = (sources.data_dir.clone(), Arc::clone(&sources.clock));
-        match elastic::Elastic::new(elastic) {
-            Ok(store) => {
-                let of = elastic::of(elastic);
-                let (poll, sender) = (elastic.poll(), sender.clone());
-                tasks.spawn(polled::poll(store, poll, of, data_dir, sender, clock));
-            }
-            Err(why) => sender.fail(&why),
+        let store = elastic::Elastic::new(elastic);
+        poll_store(
+            sources,
+            store,
+            elastic.poll,
+            elastic::of(elastic),
+            sender,
+            tasks,
+        );
+    }
+}
+
+/// Asks one of them, if it can be asked at all.
+fn poll_store(
+    sources: &Sources,
+    store: Result<impl polled::LogStore + 'static, String>,
+    poll: PollConfig,
+    of: String,
+    sender: &SignalSender,
+    tasks: &mut JoinSet<()>,
+) {
+    let (data_dir, clock) = (sources.data_dir.clone(), Arc::clone(&sources.clock));
+    match store {
+        Ok(store) => {
+            let sender = sender.clone();
+            tasks.spawn(polled::poll(store, poll, of, data_dir, sender, clock));
         }
+        Err(why) => sender.fail(&why),
     }
 }
 
@@ -584,12 +603,12 @@ fn read_streams(sources: &Sources, tasks: &mut JoinSet<()>) {
         resolve_timeout_ms: i64::from(engine.alert_resolve_timeout_s) * 1_000,
     };
     for (nats, sender) in on.nats.iter().zip(&sources.nats) {
-        let message = nats.message(&on.webhook);
+        let message = nats.read.with_mapping(&on.webhook);
         let payload = message::Payload::new(message, sender, around.clone());
         tasks.spawn(nats::follow(nats.clone(), payload, sender.clone()));
     }
     for (kafka, sender) in on.kafka.iter().zip(&sources.kafkas) {
-        let message = kafka.message(&on.webhook);
+        let message = kafka.read.with_mapping(&on.webhook);
         let payload = message::Payload::new(message, sender, around.clone());
         let (kafka, data_dir) = (kafka.clone(), sources.data_dir.clone());
         tasks.spawn(kafka::follow(kafka, payload, data_dir, sender.clone()));

@@ -361,6 +361,7 @@ impl SourceState {
         heard.rate.add(count, now);
         if let Some(newest) = newest {
             let lag_ms = now.since(newest);
+            let lag_ms = lag_ms.clamp(-Pace::LAG_MS_MAX, Pace::LAG_MS_MAX);
             let before = heard.lag_ms.unwrap_or(lag_ms);
             heard.lag_ms = Some(before.saturating_add(lag_ms.saturating_sub(before) / LAG_WEIGHT));
         }
@@ -543,6 +544,27 @@ mod tests {
             "{pace:?}"
         );
         assert_eq!(say(39 * 15 + 600).gaps, 1, "ten minutes without a word");
+    }
+
+    #[tokio::test]
+    async fn a_time_that_cannot_be_is_a_day_off_and_is_forgotten() {
+        let (registry, mut queue) = signal_queue();
+        let sender = registry.source("otlp", Rhythm::Sporadic, "");
+        let now = Time::from_secs(1_768_392_000);
+        let mut lag_after = |at: Time| {
+            let mut signals = lines(1);
+            if let Some(Signal::Log(line)) = signals.last_mut() {
+                line.at = at;
+            }
+            sender.try_send(signals).unwrap();
+            queue.try_recv().unwrap().take(now);
+            registry.rows(now).remove(0).pace.lag_ms.unwrap()
+        };
+        assert_eq!(lag_after(Time::from_ms(i64::MAX)), -Pace::LAG_MS_MAX);
+        // From here on it sends the right time.
+        let later: Vec<i64> = (0..60).map(|_| lag_after(now)).collect();
+        assert!(later.is_sorted() && later[59].abs() < 1_000, "{later:?}");
+        assert!(lag_after(Time::from_ms(i64::MIN)) <= Pace::LAG_MS_MAX / 4);
     }
 
     #[tokio::test]

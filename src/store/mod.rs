@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod db;
 pub mod journal;
 pub mod recorder;
+mod run_mark;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -22,6 +23,7 @@ use thiserror::Error;
 use crate::model::{Dated, Record, Time, counted};
 use db::{Db, DbError, Found};
 use journal::{Entry, Head, Journal, JournalError, Line};
+use run_mark::RunMark;
 
 /// Name of the journal in the data folder.
 pub const JOURNAL_FILE: &str = "journal.jsonl";
@@ -49,6 +51,7 @@ pub struct Store {
     /// What opening found and the journal does not say yet: it goes before anything else, and until it is
     /// written, what the database remembers of the end stays.
     owed: Option<Entry>,
+    run_mark: RunMark,
 }
 
 /// What opening found.
@@ -69,7 +72,10 @@ pub enum StoreError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The data folder cannot be used.
-    #[error("{}: {source}", path.display())]
+    #[error(
+        "cannot keep anything in {}: {source}; the folder must be this user's own: say another one by `data_dir` or --data-dir",
+        path.display()
+    )]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -116,8 +122,20 @@ impl Store {
             db,
             appends: 0,
             owed,
+            run_mark: RunMark::of(folder),
         };
         Ok((store, opened))
+    }
+
+    /// A run begins; whether the one before never came to its end: it was killed, it crashed, or the
+    /// machine went down.
+    pub fn begin_run(&self) -> bool {
+        self.run_mark.set()
+    }
+
+    /// The run ends in order, and everything is kept.
+    pub fn end_run(&self) {
+        self.run_mark.clear();
     }
 
     /// Appends and returns when durable; on an error nothing counts as kept.
@@ -267,6 +285,7 @@ impl Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 at,
                 found: std::mem::take(&mut self.doubts),
+                unclean: false,
             },
         };
         match journal.append(slice::from_ref(&owed)) {

@@ -45,6 +45,17 @@ fn revisions(store: &Store) -> Vec<(u64, u64)> {
 }
 
 #[test]
+fn a_run_that_never_came_to_its_end_is_known_at_the_next_start() {
+    let folder = kept();
+    let store = || Store::open(folder.path()).unwrap().0;
+    assert!(!store().begin_run());
+    assert!(store().begin_run(), "nobody ended the first");
+    store().end_run();
+    store().end_run();
+    assert!(!store().begin_run(), "it came to its end");
+}
+
+#[test]
 fn what_is_kept_is_there_again() {
     let folder = kept();
     let (store, opened) = Store::open(folder.path()).unwrap();

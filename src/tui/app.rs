@@ -11,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossterm::event::{Event as TerminalEvent, EventStream, MouseEventKind};
 use futures_util::StreamExt;
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::client::{Address, Client, ClientError};
 use crate::model::Time;
 
+use super::ends::Ends;
 use super::format::Clock;
 use super::key::Key;
 use super::keymap::{Keymap, KeymapError};
@@ -153,11 +154,7 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
 /// Ends the process when it was told to stop and a write to a terminal that takes nothing keeps it from
 /// stopping in order. What was decided is in the journal by then.
 async fn end_when_stuck() -> io::Result<()> {
-    let mut signals = Signals::listen()?;
-    tokio::select! {
-        _ = signals.terminate.recv() => {}
-        _ = signals.hang_up.recv() => {}
-    }
+    Ends::listen()?.came().await;
     tokio::time::sleep(Duration::from_millis(STUCK_MS_MAX)).await;
     // Of the terminal this much can be given back without a write.
     let _ = crossterm::terminal::disable_raw_mode();
@@ -259,38 +256,19 @@ struct App {
     quit: bool,
 }
 
-/// Signals the console answers to.
-struct Signals {
-    terminate: Signal,
-    hang_up: Signal,
-    interrupt: Signal,
-    continued: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
-        })
-    }
-}
-
 impl App {
     async fn run(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
-        let mut signals = Signals::listen()?;
+        let mut ends = Ends::listen()?;
+        let continued = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
+        let mut continued = signal(continued)?;
         let mut input = EventStream::new();
         self.draw(terminal)?;
         while !self.quit {
             let sleep = Duration::from_millis(self.sleep_ms() as u64);
             tokio::select! {
                 biased;
-                _ = signals.terminate.recv() => break,
-                _ = signals.hang_up.recv() => break,
-                _ = signals.interrupt.recv() => break,
-                _ = signals.continued.recv() => self.back_again(terminal)?,
+                () = ends.came() => break,
+                _ = continued.recv() => self.back_again(terminal)?,
                 event = input.next() => match event {
                     Some(event) => self.typed(event?, terminal)?,
                     None => break,

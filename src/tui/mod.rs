@@ -10,6 +10,7 @@ mod app;
 mod chart;
 mod desk;
 mod dialog;
+mod ends;
 mod entities;
 mod explain;
 mod field;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyCode};
 use futures_util::StreamExt;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::client::Client;
 use crate::model::{Phase, Time};
 
 use super::app::{self, TuiError, TuiOptions, WallClock};
+use super::ends::Ends;
 use super::format::Clock;
 use super::key::Key;
 use super::keymap::Keymap;
@@ -79,6 +79,7 @@ async fn show(options: TuiOptions, shown: WallOptions) -> Result<(), TuiError> {
     let client = Client::new(options.address.clone())?.as_viewer();
     let (mut link, far) = Link::pair();
     let server = tokio::spawn(transport::serve(client, far));
+    let mut ends = Ends::listen()?;
     let mut terminal = Terminal::enter()?;
     let size = Terminal::size()?;
     let time = WallClock::start();
@@ -87,16 +88,13 @@ async fn show(options: TuiOptions, shown: WallOptions) -> Result<(), TuiError> {
     let state = State::new(look, keymap, clock, size, time.now());
     let mut wall = Wall::new(state, shown);
     let mut screen = ScreenWriter::new(size.0, size.1);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     let mut input = EventStream::new();
     let mut frame = tokio::time::interval(Duration::from_millis(FRAME_MS));
     loop {
         let now = time.now();
         tokio::select! {
             biased;
-            _ = terminate.recv() => break,
-            _ = hang_up.recv() => break,
+            () = ends.came() => break,
             event = input.next() => match event {
                 Some(event) => if leaves(&mut wall, &mut screen, now, &event?) { break },
                 None => break,

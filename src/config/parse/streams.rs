@@ -3,32 +3,38 @@
 use toml::de::DeTable;
 
 use super::{Check, section_span};
-use crate::config::{Config, KafkaConfig, MessageConfig};
+use crate::config::{Config, KafkaConfig};
 
 impl Check<'_> {
     /// Streams that could never be read.
     pub(super) fn streams(&mut self, config: &Config, root: &DeTable<'_>) {
         let webhooks = &config.sources.webhook;
         for (i, nats) in config.sources.nats.iter().enumerate() {
-            let mapping = nats.mapping.as_deref();
-            let checked = nats.check();
-            let checked =
-                checked.and_then(|()| MessageConfig::check(nats.format, mapping, webhooks));
+            let checked = nats.check().and_then(|()| nats.read.check(webhooks));
             if let Err(why) = checked {
                 self.error(&section_span(root, "nats", i), &why);
             }
         }
         let kafkas = &config.sources.kafka;
         for (i, kafka) in kafkas.iter().enumerate() {
-            let mapping = kafka.mapping.as_deref();
             let checked = kafka.check();
             let checked = checked
-                .and_then(|()| MessageConfig::check(kafka.format, mapping, webhooks))
+                .and_then(|()| kafka.read.check(webhooks))
+                .and_then(|()| named_once(kafka))
                 .and_then(|()| read_once(kafka, &kafkas[..i]));
             if let Err(why) = checked {
                 self.error(&section_span(root, "kafka", i), &why);
             }
         }
+    }
+}
+
+/// A topic that stands there twice would be read twice, and everything in it counted twice.
+fn named_once(kafka: &KafkaConfig) -> Result<(), String> {
+    let mut topics = kafka.topics.iter().enumerate();
+    match topics.find(|(i, topic)| kafka.topics[..*i].contains(topic)) {
+        None => Ok(()),
+        Some((_, topic)) => Err(format!("`topics` names {topic:?} twice: leave one out")),
     }
 }
 

@@ -373,6 +373,7 @@ impl Held {
             alerts,
             impact,
             owner,
+            owned_since,
             timeline,
             grouping,
             timeline_dropped,
@@ -381,7 +382,9 @@ impl Held {
         } = other.incident;
         let incident = &mut self.incident;
         incident.began = incident.began.min(began);
-        incident.owner = incident.owner.take().or(owner);
+        if incident.owner.is_none() {
+            (incident.owner, incident.owned_since) = (owner, owned_since);
+        }
         incident.impact.alerts_total += impact.alerts_total;
         incident.impact.findings_total += impact.findings_total;
         let room = ALERTS_MAX.saturating_sub(incident.alerts.len());

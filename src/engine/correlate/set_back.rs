@@ -42,6 +42,7 @@ impl Book {
             back.past(&mut incident.updated);
             back.past_if(&mut incident.mitigated);
             back.past_if(&mut incident.resolved);
+            back.past_if(&mut incident.owned_since);
             for entry in &mut incident.timeline {
                 back.past(&mut entry.at);
             }

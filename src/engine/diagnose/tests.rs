@@ -212,7 +212,9 @@ fn symptoms_alone_are_no_cause() {
             .iter()
             .map(|line| &**line)
             .collect::<Vec<_>>(),
-        ["no change, exhausted resource, lost instance or error of its own was seen anywhere"]
+        [
+            "no cause seen so far on the 5 entities looked at: no change, exhausted resource, lost instance or error of its own"
+        ]
     );
 }
 

@@ -8,6 +8,7 @@ use super::weigh::{Clue, ClueKind, Weighed};
 use super::words;
 use crate::model::{
     Diagnosis, EntityKind, Evidence, Hypothesis, Provenance, SuspectKind, SuspectRole, Unit,
+    counted,
 };
 
 /// Suspects shown at most.
@@ -334,15 +335,15 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
     };
     missing(
         case.coverage.traces,
-        "no traces: own time and own errors of services are unknown",
+        "no traces so far: own time and own errors of services are unknown",
     );
     missing(
         case.coverage.logs,
-        "no logs: new error lines would not show",
+        "no logs so far: new error lines would not show",
     );
     missing(
         case.coverage.changes,
-        "no feed of changes: a deploy would not show",
+        "no feed of changes so far: a deploy would not show",
     );
     missing(
         case.target.is_some(),
@@ -387,8 +388,9 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
         .filter(|change| case.find(&change.entity).is_none())
         .count();
     if outside > 0 {
+        let changes = counted(outside as u64, "change", "changes");
         lines.push(format!(
-            "{outside} changes to entities outside this incident were not weighed"
+            "{changes} to entities outside this incident: not weighed"
         ));
     }
     let symptoms_only = weighed.chance.iter().all(|chance| *chance < CHANCE_MIN)
@@ -398,10 +400,11 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
             .flatten()
             .any(|clue| clue.log_odds >= REASON_LOG_ODDS);
     if symptoms_only {
-        lines.push(
-            "no change, exhausted resource, lost instance or error of its own was seen anywhere"
-                .to_owned(),
-        );
+        let place = counted(case.subjects.len() as u64, "entity", "entities");
+        lines.push(format!(
+            "no cause seen so far on the {place} looked at: no change, exhausted resource, \
+             lost instance or error of its own"
+        ));
     }
     lines.into_iter().map(String::into_boxed_str).collect()
 }

@@ -37,6 +37,7 @@ impl Life {
                 version: "test".to_owned(),
                 at: self.now,
                 found: Vec::new(),
+                unclean: false,
             },
         });
     }
@@ -241,6 +242,48 @@ fn notes_do_not_write_the_incident_again_and_are_kept_all_the_same() {
     life.restart();
     let told: Vec<usize> = (0..51).map(|n| life.says(&format!("note {n}."))).collect();
     assert_eq!(told, [1; 51]);
+}
+
+#[test]
+fn taking_what_is_yours_already_changes_nothing_also_over_a_kill() {
+    let person = |name: &str| Actor {
+        name: name.to_owned(),
+        role: crate::model::Role::Responder,
+    };
+    let mut life = Life::begin();
+    life.alert();
+    life.ticks(10);
+    let incident = life.only().id;
+    let ack = Command::Acknowledge { incident };
+    let answer = |life: &mut Life, name: &str| {
+        let by = person(name);
+        let already = life.engine.done_already(&by, &ack);
+        let what = ack.clone();
+        life.step(Input::Command { by, what });
+        let decided = life.journal.iter().rev().find_map(|dated| {
+            let Record::Decision { refused, .. } = &dated.record else {
+                return None;
+            };
+            Some(refused.as_ref().map(ToString::to_string))
+        });
+        (decided.expect("it is recorded"), already)
+    };
+    let yours = "#1 is yours already: mia has it since 12:00 UTC".to_owned();
+    let theirs =
+        "incident #1 is acknowledged: mia has it since 12:00 UTC; assign it to ole to take it over";
+    assert_eq!(answer(&mut life, "mia"), (None, None));
+    let taken = life.only().clone();
+    life.ticks(60);
+    assert_eq!(answer(&mut life, "mia"), (None, Some(yours.clone())));
+    assert_eq!(answer(&mut life, "ole"), (Some(theirs.to_owned()), None));
+    life.restart();
+    assert_eq!(answer(&mut life, "mia"), (None, Some(yours)));
+    assert_eq!(life.told(&["taken"]), [(10, "taken by mia")]);
+    assert_eq!(life.only().owned_since, taken.owned_since);
+    // Over, it can be reopened; it is not taken.
+    life.decide(Command::Resolve { incident });
+    let over = "incident #1 is resolved: it is over; reopen it if it is not";
+    assert_eq!(answer(&mut life, "mia"), (Some(over.to_owned()), None));
 }
 
 #[test]

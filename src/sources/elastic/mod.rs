@@ -110,7 +110,7 @@ impl Elastic {
         }
         Ok(Self {
             client: client.with_scheme(scheme),
-            reader: Reader::new(config.document(), config.labels.clone()),
+            reader: Reader::new(config.document.clone(), config.labels.clone()),
             search,
             search_in_pit,
             open_pit,
@@ -156,7 +156,7 @@ impl Elastic {
     }
 
     fn question(&self, lines_max: u32) -> Value {
-        let timestamp = self.config.timestamp.as_str();
+        let timestamp = self.config.document.timestamp.as_str();
         let fields: Vec<&str> = self.reader.names().collect();
         let tie_breaker = self.tie_breaker().unwrap_or("_shard_doc");
         let mut question = json!({

@@ -92,7 +92,7 @@ impl Reading<'_> {
         let partition = client.partition_client(&self.id.topic, self.id.number, unknown);
         let partition = within(partition).await?;
         loop {
-            match self.bookmark.back() {
+            match self.bookmark.back().await {
                 Back::No => {}
                 Back::Begin => self.go_back(None).await,
                 Back::To(place) => self.go_back(Some(place.next)).await,
@@ -137,7 +137,7 @@ impl Reading<'_> {
         };
         let next = within(partition.get_offset(at)).await?;
         self.next = Some(next);
-        self.bookmark.passed(Place { next });
+        self.bookmark.passed(Place { next }).await;
         Ok(next)
     }
 
@@ -157,7 +157,7 @@ impl Reading<'_> {
             sender.lose(1, &why);
         }
         self.next = Some(oldest);
-        self.bookmark.passed(Place { next: oldest });
+        self.bookmark.passed(Place { next: oldest }).await;
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl Reading<'_> {
         self.next = Some(next);
         let place = Place { next };
         if signals.is_empty() {
-            self.bookmark.passed(place);
+            self.bookmark.passed(place).await;
             return Taken::Yes;
         }
         let sent = match self.kafka.config.when_full {
@@ -207,7 +207,7 @@ impl Reading<'_> {
         match sent {
             Ok(kept) => self.bookmark.handed_over(place, kept).await,
             // What is lost is counted, and is not read again.
-            Err(SendError::Full) => self.bookmark.passed(place),
+            Err(SendError::Full) => self.bookmark.passed(place).await,
             Err(SendError::Closed) => return Taken::Closed,
         }
         Taken::Yes

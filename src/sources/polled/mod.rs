@@ -217,7 +217,7 @@ impl<S: LogStore> Polling<S> {
     async fn hand_over(&mut self, signals: Vec<Signal>) -> Option<()> {
         let place = self.window.place();
         if signals.is_empty() {
-            self.bookmark.passed(place);
+            self.bookmark.passed(place).await;
             return Some(());
         }
         let sent = match self.config.when_full {
@@ -227,7 +227,7 @@ impl<S: LogStore> Polling<S> {
         match sent {
             Ok(kept) => self.bookmark.handed_over(place, kept).await,
             // What is lost is counted, and not asked for again.
-            Err(SendError::Full) => self.bookmark.passed(place),
+            Err(SendError::Full) => self.bookmark.passed(place).await,
             Err(SendError::Closed) => return None,
         }
         Some(())

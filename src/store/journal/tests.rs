@@ -331,6 +331,7 @@ fn a_record_too_long_changes_nothing() {
         version: "x".repeat(LINE_BYTES_MAX),
         at: T0,
         found: Vec::new(),
+        unclean: false,
     };
     assert!(matches!(
         journal.append(&[entry(2), long]),

@@ -360,6 +360,7 @@ fn known() -> Beginning {
                 version,
                 at,
                 found: Vec::new(),
+                unclean: false,
             },
         }],
         lacks: vec!["a thing".to_owned()],

@@ -673,6 +673,7 @@ impl State {
             self.list.settles_at(),
             notice,
             self.details.due_at(),
+            self.records.due_at(self.now),
             self.feed.tells_staleness_at(self.now),
         ];
         deadlines.into_iter().flatten().min()

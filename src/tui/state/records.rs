@@ -162,6 +162,13 @@ impl Records {
         })
     }
 
+    /// When what failed may be asked for again, if that lies ahead.
+    pub fn due_at(&self, now: Time) -> Option<Time> {
+        let failed = self.0.values().filter(|held| held.failed.is_some());
+        let due = failed.map(|held| held.not_before);
+        due.filter(|due| *due > now).min()
+    }
+
     /// Takes an answer.
     pub fn put(&mut self, purpose: Purpose, incident: IncidentId, recorded: Box<Recorded>) {
         let held = self.0.get_mut(&purpose);
@@ -221,6 +228,8 @@ mod tests {
         records.fail(purpose, "busy".to_owned());
         assert_eq!(records.failure(purpose, one), Some("busy"));
         let later = now.plus_ms(EVERY_MS);
+        assert_eq!(records.due_at(now), Some(later), "the console wakes then");
+        assert_eq!(records.due_at(later), None, "it is asked for at once");
         assert!(records.wanted(purpose, one, stretch, later).is_some());
         records.put(purpose, one, Box::default());
         assert!(records.get(purpose, one).is_some() && records.get(purpose, other).is_none());
