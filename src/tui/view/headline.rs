@@ -3,7 +3,7 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
+use crate::model::{DOWN, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
@@ -20,6 +20,8 @@ const ROWS: u16 = 4;
 const TRIED_ROWS_MAX: usize = 3;
 /// Cells of the word that begins a line.
 const LEAD: usize = 10;
+/// Begins the line of what to do.
+const NEXT: &str = " next     ";
 /// Widths from which severity and phase are spelled out.
 const WORDY: usize = 76;
 const NARROW: usize = 66;
@@ -248,18 +250,19 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
             .put(Role::Change, title.to_string())
             .put(Role::Muted, " at ")
             .put(Role::Muted, state.clock.minute(*at)),
+        SuspectKind::Resource { metric } if **metric == *DOWN => row.put(Role::Body, "is down"),
         SuspectKind::Resource { metric } => row
             .put(Role::Body, "limited by ")
             .put(Role::Body, metric.to_string()),
         SuspectKind::Traffic => row.put(Role::Body, "more work than usual"),
         SuspectKind::InstanceLoss => row.put(Role::Body, "an instance is gone"),
         SuspectKind::Dependency => row.put(Role::Body, "slow or failing by itself"),
-        SuspectKind::Unknown => row.put(Role::Body, "something, cause unknown"),
+        SuspectKind::Unknown => row.put(Role::Body, "for a reason not known"),
     }
 }
 
 fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
-    let line = Row::new().put(Role::Muted, " next     ");
+    let line = Row::new().put(Role::Muted, NEXT);
     // Where nothing can be decided no key is promised.
     let view = state.feed.shown();
     let reads = view.is_some_and(|view| act::only_reads(state, view).is_some());
@@ -301,14 +304,6 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                     .put(Role::Warn, why)
                     .join_if_fits(rest, width);
             }
-            let line = line.put(Role::Title, plan.id.to_string()).put(
-                Role::Body,
-                match (acts, is_over) {
-                    (true, _) => ": ",
-                    (false, true) => " has expired: ",
-                    (false, false) => " waits: ",
-                },
-            );
             // The risk is never what is cut.
             let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
             let risk = if is_for_another(detail, plan) {
@@ -316,8 +311,28 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             } else {
                 risk
             };
-            let room = width.saturating_sub(line.width() + risk.width());
             let title = Row::new().put(Role::Title, plan.title.to_string());
+            let named = Row::new().put(Role::Title, plan.id.to_string()).put(
+                Role::Body,
+                match (acts, is_over) {
+                    (true, _) => ": ",
+                    (false, true) => " has expired: ",
+                    (false, false) => " waits: ",
+                },
+            );
+            // Where it is tight, what the key does says more than the number, which the footer names too.
+            let all = line.width() + named.width() + title.width() + risk.width();
+            let line = if acts && all > width {
+                key(
+                    state,
+                    Row::new().put(Role::Muted, NEXT),
+                    Action::Approve,
+                    "approves: ",
+                )
+            } else {
+                line.join(named)
+            };
+            let room = width.saturating_sub(line.width() + risk.width());
             let expiry = if is_over {
                 Row::new()
             } else {
