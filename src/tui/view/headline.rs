@@ -279,69 +279,7 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         };
     };
     match &plan.state {
-        PlanState::Proposed => {
-            // The key acts on the plan under the cursor, which may be another.
-            let is_over = plan.expires <= state.engine_now();
-            let acted = state.plan().is_none_or(|acted| acted.id == plan.id);
-            let barred = state
-                .barred(plan, Deed::Approve)
-                .filter(|_| !reads && !is_over);
-            let acts = !reads && acted && !is_over && barred.is_none();
-            let line = if acts {
-                key(state, line, Action::Approve, "approves ")
-            } else {
-                line
-            };
-            if let Some(why) = barred {
-                let rest = Row::new()
-                    .put(Role::Muted, "; ")
-                    .put(Role::Title, plan.title.to_string())
-                    .put(Role::Body, "  ")
-                    .join(risk(plan));
-                return line
-                    .put(Role::Title, plan.id.to_string())
-                    .put(Role::Body, " waits: ")
-                    .put(Role::Warn, why)
-                    .join_if_fits(rest, width);
-            }
-            // The risk is never what is cut.
-            let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
-            let risk = if is_for_another(detail, plan) {
-                risk.put(Role::Warn, ", not the suspect")
-            } else {
-                risk
-            };
-            let title = Row::new().put(Role::Title, plan.title.to_string());
-            let named = Row::new().put(Role::Title, plan.id.to_string()).put(
-                Role::Body,
-                match (acts, is_over) {
-                    (true, _) => ": ",
-                    (false, true) => " has expired: ",
-                    (false, false) => " waits: ",
-                },
-            );
-            // Where it is tight, what the key does says more than the number, which the footer names too.
-            let all = line.width() + named.width() + title.width() + risk.width();
-            let line = if acts && all > width {
-                key(
-                    state,
-                    Row::new().put(Role::Muted, NEXT),
-                    Action::Approve,
-                    "approves: ",
-                )
-            } else {
-                line.join(named)
-            };
-            let room = width.saturating_sub(line.width() + risk.width());
-            let expiry = if is_over {
-                Row::new()
-            } else {
-                Row::new().put(Role::Muted, expiry(plan, state.engine_now()))
-            };
-            line.join(title.fit(room))
-                .join(risk)
-                .join_if_fits(expiry, width)
-        }
+        PlanState::Proposed => proposed(state, detail, plan, reads, width),
         PlanState::Unknown { .. } if !reads => {
             key(state, line, Action::Approve, "says what became of: ")
                 .put(Role::Danger, plan.title.to_string())
@@ -375,6 +313,68 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 .put(Role::Title, plan.title.to_string())
         }
     }
+}
+
+/// A plan that waits for approval: what the key does, how bad it may be, until when.
+fn proposed(state: &State, detail: &IncidentDetail, plan: &Plan, reads: bool, width: usize) -> Row {
+    // The key acts on the plan under the cursor, which may be another.
+    let is_over = plan.expires <= state.engine_now();
+    let acted = state.plan().is_none_or(|acted| acted.id == plan.id);
+    let barred = state
+        .barred(plan, Deed::Approve)
+        .filter(|_| !reads && !is_over);
+    let acts = !reads && acted && !is_over && barred.is_none();
+    let line = Row::new().put(Role::Muted, NEXT);
+    let approves = |words| key(state, line.clone(), Action::Approve, words);
+    let lead = if acts {
+        approves("approves ")
+    } else {
+        line.clone()
+    };
+    if let Some(why) = barred {
+        let rest = Row::new()
+            .put(Role::Muted, "; ")
+            .put(Role::Title, plan.title.to_string())
+            .put(Role::Body, "  ")
+            .join(risk(plan));
+        return lead
+            .put(Role::Title, plan.id.to_string())
+            .put(Role::Body, " waits: ")
+            .put(Role::Warn, why)
+            .join_if_fits(rest, width);
+    }
+    // The risk is never what is cut.
+    let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
+    let risk = if is_for_another(detail, plan) {
+        risk.put(Role::Warn, ", not the suspect")
+    } else {
+        risk
+    };
+    let title = Row::new().put(Role::Title, plan.title.to_string());
+    let named = Row::new().put(Role::Title, plan.id.to_string()).put(
+        Role::Body,
+        match (acts, is_over) {
+            (true, _) => ": ",
+            (false, true) => " has expired: ",
+            (false, false) => " waits: ",
+        },
+    );
+    // Where it is tight, what the key does says more than the number, which the footer names too.
+    let all = lead.width() + named.width() + title.width() + risk.width();
+    let line = if acts && all > width {
+        approves("approves: ")
+    } else {
+        lead.join(named)
+    };
+    let room = width.saturating_sub(line.width() + risk.width());
+    let expiry = if is_over {
+        Row::new()
+    } else {
+        Row::new().put(Role::Muted, expiry(plan, state.engine_now()))
+    };
+    line.join(title.fit(room))
+        .join(risk)
+        .join_if_fits(expiry, width)
 }
 
 /// Whether the engine proposed a plan for another than it suspects first by now, and suspects enough.
