@@ -9,14 +9,14 @@ fn what_helped_and_was_taken_back_is_offered_again_when_it_hurts() {
     let cases = [(Outcome::Succeeded, true), (Outcome::TimedOut, false)];
     for (undone, again) in cases {
         let mut desk = Desk::new(PolicyConfig::default(), vec![any("a", Risk::Low)]);
-        desk.approve(&mia, 1).unwrap();
+        desk.approve(&mia, 1).expect("mia may");
         desk.end(1, RunPhase::Forward, Outcome::Succeeded);
         desk.ground = Ground::Recovered(None);
         desk.tick(1_000);
         assert_eq!(desk.state(1), "succeeded");
         desk.happenings();
         let undo = desk.undo(1);
-        desk.command(&mia, &undo).unwrap();
+        desk.command(&mia, &undo).expect("mia may");
         desk.end(1, RunPhase::Rollback, undone);
         desk.ground = Ground::Holds;
         desk.now = desk.now.plus_ms(10 * 60_000);
