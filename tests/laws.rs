@@ -335,3 +335,25 @@ fn a_pause_of_the_engine_is_nobodys_silence() {
         assert_eq!(engine.counts().findings_open, 0, "second {second}");
     }
 }
+
+/// Whoever reads the headline finds its curve first, whatever else scores higher meanwhile.
+#[test]
+fn the_first_chart_is_of_what_the_title_tells() {
+    let engine = &storm().engine;
+    let mut charted = 0;
+    for row in engine.incident_rows() {
+        let charts = engine.charts(row.id, None, 12);
+        let Some(first) = charts.first().filter(|_| row.findings > 0) else {
+            continue;
+        };
+        let name = first.title.strip_prefix(first.entity.name()).unwrap();
+        assert_eq!(first.entity, row.entity);
+        assert!(
+            row.title.contains(name.trim()),
+            "{} is not {name}",
+            row.title
+        );
+        charted += 1;
+    }
+    assert!(charted > 1, "{charted} incidents with charts");
+}

@@ -5,8 +5,9 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, WatchMessage};
 use stormglass::model::{
-    CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, IncidentId, Mode, Opinion,
-    Outcome, PastRun, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase,
+    CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, IncidentId, Lane, Mode,
+    Opinion, Outcome, PastRun, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase, Time,
+    TimelineEntry,
 };
 use stormglass::tui::{
     ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Tab, TerminalOp,
@@ -193,6 +194,58 @@ fn a_step_in_doubt_is_settled_by_a_person() {
         settle("wait down down enter"),
         said(Outcome::Failed { why })
     );
+}
+
+#[test]
+fn a_doubt_that_somebody_else_settled_is_settled_no_more() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    let run = RunId {
+        plan: PlanId(3),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    detail.plans[0].state = PlanState::Unknown { run };
+    console.told(Update::Detail(Box::new(detail.clone())));
+    console.screen();
+    console.press("Y wait down");
+    assert!(console.screen().contains("decide later"));
+
+    detail.plans[0].state = PlanState::Verifying {
+        until: fixture::now(),
+    };
+    detail.incident.timeline.push(TimelineEntry {
+        at: fixture::now(),
+        lane: Lane::Person,
+        entity: None,
+        text: "plan 3 in doubt: ole says it succeeded: roll back".into(),
+    });
+    console.told(Update::Detail(Box::new(detail)));
+    let screen = console.screen();
+    assert!(
+        screen.contains("Settled meanwhile: plan 3 is verifying; plan 3 in doubt: ole says"),
+        "{screen}"
+    );
+    assert!(!screen.contains("decide later"), "{screen}");
+    console.press("wait enter");
+    assert_eq!(console.commands(), []);
+    assert!(console.screen().contains("Nothing was decided"));
+}
+
+#[test]
+fn how_a_call_is_known_has_an_age_only_if_it_was_ever_seen() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    detail.incident.path_edges[0].last_seen = Time::ZERO;
+    console.told(Update::Detail(Box::new(detail)));
+    console.press("enter 3 w");
+    let screen = console.screen();
+    assert!(!screen.contains("confirmed 2"), "{screen}");
+    assert!(
+        screen.contains("- pg-main: traced\n") || screen.contains("- pg-main: traced "),
+        "{screen}"
+    );
+    assert!(!screen.contains("pg-main: traced, last"), "{screen}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
 use crate::model::{
-    Hypothesis, Incident, Phase, Plan, PlanState, Similar, SuspectKind, Time, counted,
+    DOWN, Hypothesis, Incident, Phase, Plan, PlanState, Similar, SuspectKind, Time, counted,
 };
 
 /// At or below this confidence the engine says it does not know.
@@ -157,6 +157,7 @@ fn suspect(hypothesis: &Hypothesis, clock: WriteTime<'_>) -> String {
         SuspectKind::Change { title, at, .. } => {
             format!("the change {title} of {name} at {}", clock(*at))
         }
+        SuspectKind::Resource { metric } if **metric == *DOWN => format!("that {name} is down"),
         SuspectKind::Resource { metric } => format!("{metric} at {name}"),
         SuspectKind::Traffic => format!("more work than usual at {name}"),
         SuspectKind::InstanceLoss => format!("the loss of {name}"),

@@ -17,7 +17,7 @@ use super::history::Point;
 use super::intake::SeriesIx;
 use super::roles;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
-use crate::model::{Band, Check, EntityId, Incident, IncidentId, MetricRole, Time, Unit};
+use crate::model::{Band, Check, DOWN, EntityId, Incident, IncidentId, MetricRole, Time, Unit};
 
 /// Entities of one case at most.
 const SUBJECTS_MAX: usize = 400;
@@ -544,7 +544,7 @@ fn is_busier(columns: &[Column]) -> bool {
 /// What is measured on something that is gone: that it is.
 fn lost_column() -> Column {
     Column {
-        name: "down".into(),
+        name: DOWN.into(),
         unit: Unit::Ratio,
         kind: ColumnKind::Resource,
         normal: Normal {

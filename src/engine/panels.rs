@@ -1,16 +1,18 @@
 //! What somebody looks at, made when asked for: alert rows, charts, log groups, example traces.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::Engine;
+use super::correlate;
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
 use super::intake::SeriesIx;
 use super::traces::{Reason, Tree};
 use crate::model::{
-    AlertPlace, AlertRow, Chart, ChartMark, EntityId, Fingerprint, IncidentId, Lane, LogGroup,
-    Time, TimelineEntry, TraceId, TraceView,
+    AlertPlace, AlertRow, Chart, ChartMark, EntityId, Finding, Fingerprint, IncidentId, Lane,
+    LogGroup, SuspectKind, Time, TimelineEntry, TraceId, TraceView,
 };
 
 /// Entities of an incident looked through for charts, logs and traces.
@@ -19,6 +21,17 @@ const ENTITIES_MAX: usize = 40;
 const MARKS_MAX: usize = 20;
 /// Logs this long before an incident began are not new, in milliseconds.
 const NEW_LOGS_MS: i64 = 60_000;
+
+/// Where a chart stands among those of an incident; earlier ones are smaller.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    /// What of its incident it tells.
+    tier: u8,
+    /// Of where it hurts most, of the first suspect, or of others.
+    place: u8,
+    felt: Reverse<u8>,
+    since: Time,
+}
 
 impl Engine {
     /// Alerts after `after` in order of fingerprint, at most `limit`, of one incident if given.
@@ -71,15 +84,16 @@ impl Engine {
         Some(AlertRow { held, ..row })
     }
 
-    /// Charts of the series behind an incident, the most unusual first, at most `limit`; of one
-    /// entity if given.
+    /// Charts of the series behind an incident, at most `limit`; of one entity if given. First what its
+    /// title tells, then what limits the first suspect, then where users feel it, as they feel it. No
+    /// score orders them: whoever looks at one finds it where it was.
     pub fn charts(&self, id: IncidentId, entity: Option<&EntityId>, limit: usize) -> Vec<Chart> {
-        let mut series: Vec<(i64, SeriesIx)> = self
+        let mut series: Vec<(Standing, SeriesIx)> = self
             .entities_of(id, entity)
             .into_iter()
             .flat_map(|ix| self.intake.of_entity(ix))
             .filter(|ix| self.intake.row(**ix).is_judged())
-            .map(|ix| (-self.oddness(*ix), *ix))
+            .map(|ix| (self.standing(*ix, id), *ix))
             .collect();
         series.sort_unstable();
         series
@@ -160,11 +174,48 @@ impl Engine {
         chosen
     }
 
-    /// Score of a series' open finding, in hundredths.
-    fn oddness(&self, ix: SeriesIx) -> i64 {
-        self.findings
-            .of_key(Key::Series(ix))
-            .map_or(0, |state| (state.finding.score * 100.0) as i64)
+    /// Where the chart of a series stands among those of an incident.
+    fn standing(&self, ix: SeriesIx, id: IncidentId) -> Standing {
+        let row = self.intake.row(ix);
+        let Some(held) = self.correlator.book.get(id) else {
+            return Standing::default();
+        };
+        let incident = &held.incident;
+        let entity = self.entities.id(row.entity);
+        let is_of_it = |finding: &&Finding| finding.series == Some(row.series.id);
+        let told = incident.findings.iter().filter(is_of_it);
+        let told = told.max_by_key(|finding| (finding.pages, Reverse(finding.since)));
+        let headlined = correlate::headlined(held, &incident.entity);
+        let first = incident.diagnosis.hypotheses.first();
+        let limits = first
+            .filter(|first| first.suspect == *entity)
+            .is_some_and(|first| {
+                let SuspectKind::Resource { metric } = &first.cause else {
+                    return false;
+                };
+                let name = &row.series.name;
+                **metric == **name || **metric == *explain::subject(name)
+            });
+        let tier = match told {
+            Some(told) if headlined.is_some_and(|title| title.id == told.id) => 0,
+            _ if limits => 1,
+            Some(told) if told.pages => 2,
+            Some(_) => 3,
+            None => 4,
+        };
+        let place = if *entity == incident.entity {
+            0
+        } else if first.is_some_and(|first| first.suspect == *entity) {
+            1
+        } else {
+            2
+        };
+        Standing {
+            tier,
+            place,
+            felt: Reverse(correlate::felt(row.role)),
+            since: told.map_or(Time::ZERO, |told| told.since),
+        }
     }
 
     fn chart(&self, ix: SeriesIx, id: IncidentId) -> Chart {

@@ -16,6 +16,9 @@ pub enum SuspectRole {
     Impact,
 }
 
+/// The metric of [`SuspectKind::Resource`] on what is gone as a whole.
+pub const DOWN: &str = "down";
+
 /// What kind of cause is suspected at the entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

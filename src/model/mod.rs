@@ -50,7 +50,7 @@ pub use entity::{Entity, EntityId, EntityKind};
 pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer};
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
-pub use hypothesis::{Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
+pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
 pub use incident::{
     Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, TIMELINE_ENTRIES_MAX,
     TimelineEntry,
@@ -65,8 +65,8 @@ pub use ledger::{Count, EntityLedger, LEDGER_ENTITIES_MAX, Ledger, Pace, SourceL
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{
-    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState, Risk,
-    Suspicion, Verification,
+    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState,
+    ROLLED_BACK_BY, Risk, Suspicion, Verification,
 };
 pub use record::{Dated, Record};
 pub use recorded::{Heat, HeatBand, Recorded, RecordedLine, RecordedPart};
@@ -85,4 +85,4 @@ pub use silence::{
 };
 pub use time::Time;
 pub use topology::{Edge, Provenance};
-pub use words::{command_line, counted, spelled};
+pub use words::{command_line, counted, spelled, with_article};

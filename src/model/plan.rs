@@ -8,6 +8,8 @@ use super::{EntityId, IncidentId, Outcome, Process, RunId, SuspectKind, Time};
 
 /// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
 pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
+/// How the reason of a plan begins that a person took back after it was over.
+pub const ROLLED_BACK_BY: &str = "rolled back by ";
 
 /// Identity of a plan; counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -226,6 +228,15 @@ impl Plan {
     pub fn is_chosen(&self) -> bool {
         let first = self.because.first();
         first.is_some_and(|first| **first == *CHOSEN_BY_A_PERSON)
+    }
+
+    /// Whether it had helped before a person took it back: nothing of it ever failed.
+    pub fn was_taken_back(&self) -> bool {
+        let PlanState::RolledBack { reason } = &self.state else {
+            return false;
+        };
+        let mut ended = self.results.iter().map(|(_, outcome)| outcome);
+        reason.starts_with(ROLLED_BACK_BY) && ended.all(|outcome| *outcome == Outcome::Succeeded)
     }
 }
 

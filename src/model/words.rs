@@ -5,6 +5,17 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// A noun with its article: `a change`, `an instance`. By its first letter, which is right for the words of
+/// our own that it is for.
+pub fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {noun}")
+}
+
 /// A length of time in one word for people who read a sentence: `45 seconds`, `1 minute`, `7 days`. What is
 /// left over is not told.
 pub fn spelled(ms: i64) -> String {
@@ -31,6 +42,12 @@ mod tests {
     fn one_is_not_many() {
         let said = [0, 1, 2].map(|n| counted(n, "entity", "entities"));
         assert_eq!(said, ["0 entities", "1 entity", "2 entities"]);
+    }
+
+    #[test]
+    fn articles_fit_their_nouns() {
+        let said = ["external", "service", "instance", "node"].map(with_article);
+        assert_eq!(said, ["an external", "a service", "an instance", "a node"]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tui_textarea::TextArea;
 
 use crate::api::RunbookRow;
 use crate::model::{
-    Command, Coordinate, EntityId, IncidentId, IncidentRow, PERSON_TEXT_BYTES_MAX, PlanId, SafeText,
+    Command, Coordinate, EntityId, IncidentId, IncidentRow, PERSON_TEXT_BYTES_MAX, PlanId, RunId,
+    SafeText,
 };
 
 use super::act;
@@ -95,10 +96,10 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
         } => in_confirm(state, what, guard, choice, key, effects),
         Overlay::Settle {
             plan,
+            run,
             guard,
             cursor,
-            ..
-        } => in_settle(state, *plan, guard, cursor, key, effects),
+        } => in_settle(state, (*plan, *run), guard, cursor, key, effects),
         Overlay::Entities(list) => then(list.key(state, key, effects)),
         Overlay::Links(list) => then(list.key(state, key, effects)),
         Overlay::Runbooks {
@@ -418,8 +419,8 @@ fn in_confirm(
 }
 
 fn in_settle(
-    state: &State,
-    plan: PlanId,
+    state: &mut State,
+    (plan, run): (PlanId, RunId),
     guard: &mut Guard,
     cursor: &mut Cursor,
     key: Key,
@@ -429,6 +430,10 @@ fn in_settle(
         KeyCode::Esc => Then::Close,
         KeyCode::Enter if !guard.believes(state.now) => Then::Stay,
         KeyCode::Enter => {
+            if let Some(why) = state.is_settled(plan, run) {
+                state.tell(Role::Warn, &format!("Nothing was decided: {why}."));
+                return Then::Close;
+            }
             // The first row is "decide later".
             let at = cursor.at(outcomes().len() + 1);
             if let Some((_, outcome)) = at.checked_sub(1).map(|at| outcomes()[at].clone()) {

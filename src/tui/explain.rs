@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::model::{
     AlertRow, Chart, EntityId, Finding, Incident, IncidentId, PathEdge, Plan, SafeText, SeriesId,
-    WhyAnswer, command_line,
+    Time, WhyAnswer, command_line,
 };
 
 use super::format::Clock;
@@ -207,7 +207,7 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
                 .collect();
             (group.template.to_string(), found)
         }
-        Tab::Actions => return state.plan().map(|plan| because(plan, width)),
+        Tab::Actions => return state.plan().map(|plan| because(state, plan, width)),
         Tab::Why | Tab::Traces => return incident(state, id, width),
     };
     let mut rows = Vec::new();
@@ -309,13 +309,25 @@ fn callers(
 
 /// How a call is known, and how old that is.
 fn known(state: &State, edge: &PathEdge) -> String {
+    let how = edge.provenance.as_str();
+    // Read off labels or the config, it was never confirmed by anything.
+    if edge.last_seen == Time::ZERO {
+        return how.to_owned();
+    }
     let age = super::format::age(state.engine_now().since(edge.last_seen));
-    format!("{}, last confirmed {age} ago", edge.provenance.as_str())
+    format!("{how}, last confirmed {age} ago")
 }
 
-fn because(plan: &Plan, width: usize) -> (SafeText, Vec<Row>) {
+fn because(state: &State, plan: &Plan, width: usize) -> (SafeText, Vec<Row>) {
     let mut rows = Vec::new();
-    section(&mut rows, "Why this is proposed");
+    // What was true then may not be any more: it is said of when it is.
+    let at = state.clock.second(plan.created);
+    let by = if plan.is_chosen() {
+        format!("Why it was chosen, as things were at {at}")
+    } else {
+        format!("Why it was proposed, as things were at {at}")
+    };
+    section(&mut rows, by);
     for reason in &plan.because {
         bullet(&mut rows, Role::Body, reason, width);
     }

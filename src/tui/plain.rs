@@ -182,11 +182,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
     }
     let phase = was.map_or(Phase::Open, |was| was.phase);
     if phase != row.phase {
-        let lasted = format::age(row.lasted_ms(row.updated));
-        lines.push(format!(
-            "{id} {entity} {} after {lasted}",
-            row.phase.as_str()
-        ));
+        lines.push(format!("{id} {entity} {}", phase_words(was.is_some(), row)));
     }
     if was.and_then(|was| was.owner.as_ref()) != row.owner.as_ref()
         && let Some(owner) = &row.owner
@@ -218,6 +214,21 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
         lines.push(format!("{id} {plan} {word}{hint}"));
     }
     lines
+}
+
+/// What an incident is now; after how long only where that is known. When somebody took it is not: a row
+/// says when anything of it changed last.
+fn phase_words(turned: bool, row: &IncidentRow) -> String {
+    let lasted = |until| format::age(row.lasted_ms(until));
+    let phase = row.phase.as_str();
+    match (row.phase, row.mitigated, row.resolved) {
+        (Phase::Open, ..) if turned => "is open again".to_owned(),
+        (Phase::Mitigated, Some(at), _) | (Phase::Resolved, _, Some(at)) => {
+            format!("{phase} after {}", lasted(at))
+        }
+        _ if turned => phase.to_owned(),
+        _ => format!("is {phase}"),
+    }
 }
 
 #[cfg(test)]
@@ -303,11 +314,47 @@ mod tests {
             ])
         );
         row.phase = Phase::Resolved;
-        row.updated = Time::from_secs(600);
+        (row.resolved, row.updated) = (Some(Time::from_secs(600)), Time::from_secs(900));
         assert_eq!(
             told(&mut held, deltas(5, row.clone())),
             said(&["00:05:00Z #7 checkout resolved after 10m"])
         );
         assert_eq!(told(&mut held, deltas(9, row)), (Vec::new(), true));
+    }
+
+    #[test]
+    fn a_phase_says_after_how_long_only_where_that_is_known() {
+        let at = Time::from_secs;
+        let cases = [
+            (
+                Phase::Acknowledged,
+                None,
+                None,
+                ["is acknowledged", "acknowledged"],
+            ),
+            (
+                Phase::Mitigated,
+                Some(at(300)),
+                None,
+                ["mitigated after 5m"; 2],
+            ),
+            (
+                Phase::Resolved,
+                Some(at(300)),
+                Some(at(600)),
+                ["resolved after 10m"; 2],
+            ),
+            (Phase::Open, None, None, ["is open", "is open again"]),
+        ];
+        for (phase, mitigated, resolved, words) in cases {
+            let row = IncidentRow {
+                phase,
+                mitigated,
+                resolved,
+                updated: at(7_200),
+                ..row()
+            };
+            assert_eq!([false, true].map(|turned| phase_words(turned, &row)), words);
+        }
     }
 }

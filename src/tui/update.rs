@@ -11,7 +11,7 @@ use super::keymap::Lookup;
 use super::link::{Request, Update};
 use super::route::Route;
 use super::rows::Rows;
-use super::state::{Node, Overlay, Purpose, Screen, State, Step, Tab};
+use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Step, Tab};
 use super::theme::Role;
 
 /// Rows a turn of the mouse wheel moves.
@@ -387,8 +387,11 @@ fn fetch(state: &mut State, effects: &mut Effects) {
     if let Some(node) = state.node.as_mut().filter(|_| alone) {
         effects.requests.extend(node.wanted(lasting, now));
     }
-    let panels = panels && !alone;
-    let wanted = state.details.wanted(id, revision, panels, lasting, now);
+    let shown = Shown {
+        panels: panels && !alone,
+        path: state.shows(Tab::Path),
+    };
+    let wanted = state.details.wanted(id, revision, shown, lasting, now);
     effects.requests.extend(wanted);
     effects.requests.extend(state.recorded_wanted(id));
 }

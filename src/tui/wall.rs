@@ -17,7 +17,7 @@ use super::key::Key;
 use super::keymap::Keymap;
 use super::link::Link;
 use super::screen::ScreenWriter;
-use super::state::State;
+use super::state::{Shown, State};
 use super::terminal::{Terminal, drawn};
 use super::transport;
 use super::update::{Effects, Event, update};
@@ -144,7 +144,11 @@ fn feed(wall: &mut Wall, link: &Link, now: Time, event: Event) {
     };
     for (id, revision, lasts) in shown {
         let details = &mut wall.state.details;
-        requests.extend(details.wanted(id, revision, true, lasts, now));
+        let charts = Shown {
+            panels: true,
+            path: false,
+        };
+        requests.extend(details.wanted(id, revision, charts, lasts, now));
     }
     for request in requests {
         if let Err(error) = link.requests.try_send(request) {

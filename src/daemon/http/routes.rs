@@ -224,7 +224,8 @@ async fn incident(
 ) -> Answer<IncidentDetail> {
     let id = IncidentId(id?.0);
     let detail = api.door.query(move |engine| {
-        let incident = engine.incident(id)?.clone();
+        let mut incident = engine.incident(id)?.clone();
+        incident.path_edges = engine.path_edges(&incident);
         let plans = incident
             .plans
             .iter()

@@ -136,13 +136,7 @@ pub fn title(
     alert: Option<(&EntityId, String)>,
 ) -> Box<str> {
     let id = sight.entities.id(target);
-    let symptom = worst_symptom(held, id).or_else(|| {
-        held.incident
-            .findings
-            .iter()
-            .filter(|f| f.pages)
-            .max_by(|a, b| rank(a).cmp(&rank(b)))
-    });
+    let symptom = headlined(held, id);
     let place = symptom.map_or(id, |finding| {
         finding.callee.as_ref().unwrap_or(&finding.entity)
     });
@@ -173,6 +167,14 @@ pub fn worst_alert<'a>(
     })?;
     let text = format!("{}: {}", worst.name(), worst.summary);
     Some((world.entities.id(worst.entity), text))
+}
+
+/// The finding that the title tells of an incident that hurts `place` most.
+pub fn headlined<'a>(held: &'a Held, place: &EntityId) -> Option<&'a Finding> {
+    worst_symptom(held, place).or_else(|| {
+        let paging = held.incident.findings.iter().filter(|f| f.pages);
+        paging.max_by(|a, b| rank(a).cmp(&rank(b)))
+    })
 }
 
 fn worst_symptom<'a>(held: &'a Held, id: &EntityId) -> Option<&'a Finding> {
@@ -211,23 +213,29 @@ fn extreme(finding: &Finding) -> &'static str {
     }
 }
 
-/// What users notice first, then what stands out most.
-fn rank(finding: &Finding) -> (bool, bool, u8, i64) {
-    let felt = match finding.role {
+/// What users notice first, then what lasts before what is over, as of an incident that came back, then
+/// what stands out most.
+fn rank(finding: &Finding) -> (bool, bool, u8, bool, i64) {
+    let measured = finding.check.is_metric() && finding.series.is_some();
+    (
+        finding.pages,
+        measured,
+        felt(finding.role),
+        finding.is_open(),
+        (finding.score * 100.0) as i64,
+    )
+}
+
+/// How much users feel what a metric of this role measures.
+pub fn felt(role: MetricRole) -> u8 {
+    match role {
         MetricRole::Availability => 5,
         MetricRole::Errors => 4,
         MetricRole::Latency => 3,
         MetricRole::Saturation => 2,
         MetricRole::Other => 1,
         MetricRole::Traffic => 0,
-    };
-    let measured = finding.check.is_metric() && finding.series.is_some();
-    (
-        finding.pages,
-        measured,
-        felt,
-        (finding.score * 100.0) as i64,
-    )
+    }
 }
 
 /// The path from suspects to those hurt, suspects first.

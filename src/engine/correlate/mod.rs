@@ -46,7 +46,7 @@ use condition::Began;
 pub use condition::{Condition, Conditions};
 use held::AlertNews;
 pub use held::{Due, Hearing, Held};
-pub use impact::{Sight, target};
+pub use impact::{Sight, felt, headlined, target};
 pub use phase::{Event, next as next_phase};
 pub use restarted::{UNHEARD_MS, tell_restart};
 use rules::Rules;
@@ -460,7 +460,7 @@ impl Correlator {
                 owned: held.incident.owner.is_some(),
             },
             world.now,
-            &place.why,
+            &format!("incident open again: {}", place.why),
         );
         self.become_member(entity, incident, &place.why, world);
         // Its neighbours may belong here for its sake.
@@ -598,7 +598,7 @@ impl Correlator {
                 "what has not recovered is accepted as the new normal".to_owned()
             }
             Event::Quiet => "all signals are back to normal".to_owned(),
-            _ => format!("quiet for {}", words::duration(quiet_ms)),
+            _ => format!("incident resolved: quiet for {}", words::duration(quiet_ms)),
         };
         self.turn(id, event, &why, world);
     }

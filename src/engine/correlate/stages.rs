@@ -249,7 +249,7 @@ fn came_back(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
         incident: held.incident.id,
         is_root: false,
         rule: None,
-        why: format!("{} is sick again", scene.name(candidate.entity)),
+        why: format!("{} hurts again", scene.name(candidate.entity)),
     })
 }
 

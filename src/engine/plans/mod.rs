@@ -576,13 +576,13 @@ impl Plans {
             ),
             Event::Rejected { reason, .. } => format!("rejected by {}: {reason}", by.name),
             Event::RollBackAsked { .. } if plan.state.is_final() => format!(
-                "roll back asked by {} ({} of {})",
+                "undo asked by {} ({} of {})",
                 by.name,
                 plan.undo_approvals.len(),
                 plan.approvals_needed
             ),
-            Event::RollBackAsked { .. } => format!("roll back asked by {}", by.name),
-            Event::Settled { outcome } => format!("{} says the run in doubt {outcome}", by.name),
+            Event::RollBackAsked { .. } => format!("undo asked by {}", by.name),
+            Event::Settled { outcome } => format!("in doubt: {} says it {outcome}", by.name),
             _ => String::from("changed"),
         };
         self.happen(&plan, Lane::Person, format!("{id} {said}: {}", plan.title));
@@ -660,6 +660,8 @@ impl Plans {
                 PlanState::Proposed => Had::Waiting,
                 // Nobody said no, so it may be offered again as things are now.
                 PlanState::Expired | PlanState::Void { .. } => Had::Never,
+                // It helped, and what it mended came back once it was taken back.
+                _ if plan.was_taken_back() => Had::Never,
                 _ => Had::Decided,
             },
         }

@@ -60,6 +60,7 @@ impl Plans {
         });
         ended.fold((0, 0), |(tried, worked), plan| match plan.state {
             PlanState::Succeeded => (tried + 1, worked + 1),
+            _ if plan.was_taken_back() => (tried + 1, worked + 1),
             PlanState::RolledBack { .. } | PlanState::Failed { .. } => (tried + 1, worked),
             _ => (tried, worked),
         })

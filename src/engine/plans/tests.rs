@@ -9,6 +9,8 @@ use crate::model::{
     MatchRule, Outcome, Process, Risk, Role, RunId, RunPhase, StepEvent, StepEventKind,
 };
 
+mod taken_back;
+
 const INCIDENT: IncidentId = IncidentId(4);
 
 fn person(name: &str, role: Role) -> Actor {

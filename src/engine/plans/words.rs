@@ -5,11 +5,18 @@ use crate::model::{Plan, PlanState};
 /// A plan's state as the end of a sentence.
 pub(super) fn told(plan: &Plan) -> String {
     let word = plan.state.as_str();
+    let because = |reason: &str| {
+        if reason.starts_with(word) {
+            reason.to_owned()
+        } else {
+            format!("{word}, {reason}")
+        }
+    };
     match &plan.state {
         PlanState::RollingBack { reason, .. }
         | PlanState::RolledBack { reason }
         | PlanState::Failed { reason }
-        | PlanState::Void { reason } => format!("{word}, {reason}"),
+        | PlanState::Void { reason } => because(reason),
         PlanState::Checking { step } => {
             format!("{word} {} of {}", step + 1, plan.preconditions.len())
         }

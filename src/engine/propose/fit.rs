@@ -3,6 +3,7 @@
 use super::Surroundings;
 use crate::model::{
     Change, EntityKind, Hypothesis, Incident, Labels, MatchRule, MetricRole, Runbook, SuspectKind,
+    with_article,
 };
 
 /// What is known of one suspect, gathered once for all runbooks.
@@ -65,7 +66,7 @@ fn holds(rule: &MatchRule, seen: &Seen<'_>) -> Option<Vec<String>> {
     if let Some(kind) = &rule.change {
         let change = seen.change.as_ref()?;
         (kind == change.kind.as_str()).then_some(())?;
-        conditions.push(format!("the change is a {kind}"));
+        conditions.push(format!("the change is {}", with_article(kind)));
     }
     if !rule.subject.is_empty() {
         let in_evidence = |part: &&String| {
@@ -82,7 +83,7 @@ fn holds(rule: &MatchRule, seen: &Seen<'_>) -> Option<Vec<String>> {
     }
     if let Some(kind) = rule.entity {
         (kind == seen.kind).then_some(())?;
-        conditions.push(format!("it is a {}", kind.as_str()));
+        conditions.push(format!("it is {}", thing(kind)));
     }
     for (name, wanted) in &rule.labels {
         let value = seen.labels.get(name)?;
@@ -90,6 +91,14 @@ fn holds(rule: &MatchRule, seen: &Seen<'_>) -> Option<Vec<String>> {
         conditions.push(format!("{name} is {wanted}"));
     }
     Some(conditions)
+}
+
+/// A kind of entity with its article.
+pub(super) fn thing(kind: EntityKind) -> String {
+    match kind {
+        EntityKind::External => "something outside".to_owned(),
+        kind => with_article(kind.as_str()),
+    }
 }
 
 fn article(cause: &str) -> &str {

@@ -10,8 +10,8 @@ mod render;
 use super::govern;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Action, CHOSEN_BY_A_PERSON, Change, EntityId, EntityKind, ExecutorKind, Hypothesis, Incident,
-    Labels, Plan, PlanId, PlanState, Runbook, SuspectKind, SuspectRole, Suspicion, Time,
+    Action, CHOSEN_BY_A_PERSON, Change, DOWN, EntityId, EntityKind, ExecutorKind, Hypothesis,
+    Incident, Labels, Plan, PlanId, PlanState, Runbook, SuspectKind, SuspectRole, Suspicion, Time,
     Verification,
 };
 
@@ -149,7 +149,7 @@ pub fn chosen<'a>(
     let fits_kind = |wanted: Option<_>| wanted.is_none_or(|wanted| wanted == kind);
     let mut rules = runbook.rules.iter();
     if !runbook.rules.is_empty() && !rules.any(|rule| fits_kind(rule.entity)) {
-        return Err(format!("it is not for a {}", kind.as_str()));
+        return Err(format!("it is not for {}", fit::thing(kind)));
     }
     let mut suspects = incident.diagnosis.hypotheses.iter();
     Ok(Candidate {
@@ -290,10 +290,11 @@ fn because(candidate: &Candidate<'_>, tried: u32, worked: u32) -> Vec<Box<str>> 
 fn cause_in_words(cause: &SuspectKind) -> String {
     match cause {
         SuspectKind::Change { title, .. } => format!("a change, {title}"),
+        SuspectKind::Resource { metric } if **metric == *DOWN => "it is down".to_owned(),
         SuspectKind::Resource { metric } => format!("a limited resource, {metric}"),
         SuspectKind::Traffic => "more work than usual".to_owned(),
         SuspectKind::InstanceLoss => "an instance is gone".to_owned(),
-        SuspectKind::Dependency => "slow or failing by itself".to_owned(),
+        SuspectKind::Dependency => "it is slow or fails by itself".to_owned(),
         SuspectKind::Unknown => "the cause is not known".to_owned(),
     }
 }

@@ -13,6 +13,9 @@ const DETAILS_MAX: usize = 16;
 const DETAIL_EVERY_MS: i64 = 250;
 /// Charts on screen are renewed about this often: with the news, which come as often, if there are any.
 const PANELS_EVERY_MS: i64 = 5_000;
+/// A path on screen is renewed this often although nothing else changed: what it says of how lately a call
+/// was seen grows old. With whatever wakes the console, never by itself.
+const PATH_EVERY_MS: i64 = 60_000;
 /// After a failed request, how long until it is tried again.
 const RETRY_MS: i64 = 2_000;
 
@@ -31,6 +34,7 @@ struct Held {
     panels: Option<Box<Panels>>,
     panels_revision: u64,
     looked_at: Time,
+    detail_asked: Time,
     detail_due: Due,
     panels_due: Due,
     failed: Option<String>,
@@ -66,6 +70,15 @@ impl Due {
         self.not_before = now.plus_ms(RETRY_MS);
         self.at_last = self.not_before;
     }
+}
+
+/// What of an incident is on screen.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Its charts, logs or traces.
+    pub panels: bool,
+    /// Its path.
+    pub path: bool,
 }
 
 impl Details {
@@ -158,13 +171,13 @@ impl Details {
         }
     }
 
-    /// What to ask for so that the incident looked at, now of `revision`, is complete. `panels` says
-    /// whether its charts, logs or traces are on screen; `lasting`, whether they still move.
+    /// What to ask for so that the incident looked at, now of `revision`, is complete. `lasting` says
+    /// whether what moves in it still does.
     pub fn wanted(
         &mut self,
         id: IncidentId,
         revision: u64,
-        panels: bool,
+        Shown { panels, path }: Shown,
         lasting: bool,
         now: Time,
     ) -> Vec<Request> {
@@ -174,7 +187,9 @@ impl Details {
         let mut requests = Vec::new();
         let known = held.detail.as_ref().map(|detail| detail.incident.revision);
         let detail = known.is_none_or(|known| known < revision);
-        if detail && held.detail_due.may_ask(now) {
+        let is_old = path && lasting && now.since(held.detail_asked) >= PATH_EVERY_MS;
+        if (detail || is_old) && held.detail_due.may_ask(now) {
+            held.detail_asked = now;
             held.detail_due.asked(now, DETAIL_EVERY_MS);
             requests.push(Request::Detail(id));
         }

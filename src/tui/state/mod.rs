@@ -31,7 +31,7 @@ use super::theme::Role;
 
 pub use aim::Shift;
 pub use cursor::{Cursor, Step};
-pub use details::Details;
+pub use details::{Details, Shown};
 pub use list::{List, Sort};
 pub use node::Node;
 pub use overlay::{

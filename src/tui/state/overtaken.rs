@@ -1,7 +1,7 @@
 //! A dialog about a plan that the world moved on from: why what it shows can no longer be decided. The
 //! engine has the last word all the same; this only keeps a person from deciding about what is gone.
 
-use crate::model::{Plan, PlanState};
+use crate::model::{Lane, Plan, PlanId, PlanState, RunId};
 use crate::tui::action::Action;
 
 use super::overlay::{Approval, Deed, Overlay};
@@ -100,6 +100,28 @@ impl State {
         let gave = |plan: &Plan| plan.approvals.iter().any(|a| a.by == view.actor.name);
         (!gave(shown) && held.is_some_and(gave))
             .then(|| "you approved it from elsewhere already; it takes another person".to_owned())
+    }
+
+    /// Why nobody need say any more what became of a run.
+    pub fn is_settled(&self, plan: PlanId, run: RunId) -> Option<String> {
+        let now = self.details.plan(plan)?;
+        let by = || {
+            let told = &self.details.get(now.incident)?.incident.timeline;
+            let said = told.iter().rev().find(|entry| entry.lane == Lane::Person);
+            said.map(|entry| entry.text.to_string())
+        };
+        match &now.state {
+            PlanState::Unknown { run: doubted } if *doubted == run => None,
+            PlanState::Unknown { .. } => Some("another step of it is in doubt now".to_owned()),
+            state => {
+                let word = state.as_str();
+                let by = by().filter(|said| said.starts_with(&format!("{plan} ")));
+                Some(by.map_or_else(
+                    || format!("{plan} is {word}: its end is known by now"),
+                    |said| format!("{plan} is {word}; {said}"),
+                ))
+            }
+        }
     }
 
     /// Shows in an open dialog who else has approved meanwhile. What is bound to the yes stays as shown.

@@ -2,7 +2,9 @@
 //! what of one can be taken back. It never decides: the engine has the last word.
 
 use crate::api::IncidentDetail;
-use crate::model::{Check, Lane, Outcome, Phase, Plan, PlanState, RunPhase, Time, TimelineEntry};
+use crate::model::{
+    Check, Lane, Outcome, Phase, Plan, PlanState, ROLLED_BACK_BY, RunPhase, Time, TimelineEntry,
+};
 use crate::tui::theme::Role;
 
 /// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
@@ -216,5 +218,5 @@ fn hurts_since(detail: &IncidentDetail, plan: &Plan, since: Option<Time>) -> boo
 
 /// Whether a plan ended because somebody wanted it to.
 fn by_hand(reason: &str) -> bool {
-    reason.starts_with("rolled back by ") || reason.starts_with("stopped by ")
+    reason.starts_with(ROLLED_BACK_BY) || reason.starts_with("stopped by ")
 }

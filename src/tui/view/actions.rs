@@ -99,7 +99,12 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     };
     labelled(&mut rows, "now", role, &now, width);
     // What was true then may not be any more: it is said of when it is.
-    let then = format!("it was proposed, at {}:", state.clock.second(plan.created));
+    let deed = if plan.is_chosen() {
+        "chosen"
+    } else {
+        "proposed"
+    };
+    let then = format!("it was {deed}, at {}:", state.clock.second(plan.created));
     labelled(&mut rows, "why", Role::Muted, &then, width);
     for reason in &plan.because {
         labelled(&mut rows, "", Role::Body, reason, width);

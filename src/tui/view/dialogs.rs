@@ -362,6 +362,19 @@ fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
         );
     }
     y += 3;
+    if let Some(why) = state.is_settled(run.plan, run) {
+        let text = SafeText::new(&format!("Settled meanwhile: {why}. Enter or Esc leaves."));
+        for (at, line) in wrap(&text, inner.width().saturating_sub(2))
+            .into_iter()
+            .enumerate()
+        {
+            inner.row(
+                y + at,
+                &Row::new().put(Role::Body, " ").put(Role::Warn, line),
+            );
+        }
+        return;
+    }
     let choices =
         std::iter::once("Not sure yet: decide later").chain(outcomes().map(|(words, _)| words));
     let len = outcomes().len() + 1;

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 
 use crate::model::{Incident, PathNode};
 use crate::tui::chart::{Dots, join};
+use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
@@ -334,7 +335,10 @@ fn calls(state: &State, incident: &Incident, chosen: Option<usize>, canvas: &mut
     }
     let hidden = incident.path_nodes.len() - incident.path_nodes.len().min(super::path::NODES_MAX);
     if hidden > 0 {
-        let text = format!(" and {hidden} entities more that did not fit");
+        let text = format!(
+            " and {} more that did not fit",
+            format::counted(hidden as u64, "entity", "entities")
+        );
         canvas.row(y, &Row::new().put(Role::Muted, text));
     }
 }

@@ -3,7 +3,7 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
+use crate::model::{DOWN, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
@@ -20,6 +20,8 @@ const ROWS: u16 = 4;
 const TRIED_ROWS_MAX: usize = 3;
 /// Cells of the word that begins a line.
 const LEAD: usize = 10;
+/// Begins the line of what to do.
+const NEXT: &str = " next     ";
 /// Widths from which severity and phase are spelled out.
 const WORDY: usize = 76;
 const NARROW: usize = 66;
@@ -248,18 +250,19 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
             .put(Role::Change, title.to_string())
             .put(Role::Muted, " at ")
             .put(Role::Muted, state.clock.minute(*at)),
+        SuspectKind::Resource { metric } if **metric == *DOWN => row.put(Role::Body, "is down"),
         SuspectKind::Resource { metric } => row
             .put(Role::Body, "limited by ")
             .put(Role::Body, metric.to_string()),
         SuspectKind::Traffic => row.put(Role::Body, "more work than usual"),
         SuspectKind::InstanceLoss => row.put(Role::Body, "an instance is gone"),
         SuspectKind::Dependency => row.put(Role::Body, "slow or failing by itself"),
-        SuspectKind::Unknown => row.put(Role::Body, "something, cause unknown"),
+        SuspectKind::Unknown => row.put(Role::Body, "for a reason not known"),
     }
 }
 
 fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {
-    let line = Row::new().put(Role::Muted, " next     ");
+    let line = Row::new().put(Role::Muted, NEXT);
     // Where nothing can be decided no key is promised.
     let view = state.feed.shown();
     let reads = view.is_some_and(|view| act::only_reads(state, view).is_some());
@@ -276,57 +279,7 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
         };
     };
     match &plan.state {
-        PlanState::Proposed => {
-            // The key acts on the plan under the cursor, which may be another.
-            let is_over = plan.expires <= state.engine_now();
-            let acted = state.plan().is_none_or(|acted| acted.id == plan.id);
-            let barred = state
-                .barred(plan, Deed::Approve)
-                .filter(|_| !reads && !is_over);
-            let acts = !reads && acted && !is_over && barred.is_none();
-            let line = if acts {
-                key(state, line, Action::Approve, "approves ")
-            } else {
-                line
-            };
-            if let Some(why) = barred {
-                let rest = Row::new()
-                    .put(Role::Muted, "; ")
-                    .put(Role::Title, plan.title.to_string())
-                    .put(Role::Body, "  ")
-                    .join(risk(plan));
-                return line
-                    .put(Role::Title, plan.id.to_string())
-                    .put(Role::Body, " waits: ")
-                    .put(Role::Warn, why)
-                    .join_if_fits(rest, width);
-            }
-            let line = line.put(Role::Title, plan.id.to_string()).put(
-                Role::Body,
-                match (acts, is_over) {
-                    (true, _) => ": ",
-                    (false, true) => " has expired: ",
-                    (false, false) => " waits: ",
-                },
-            );
-            // The risk is never what is cut.
-            let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
-            let risk = if is_for_another(detail, plan) {
-                risk.put(Role::Warn, ", not the suspect")
-            } else {
-                risk
-            };
-            let room = width.saturating_sub(line.width() + risk.width());
-            let title = Row::new().put(Role::Title, plan.title.to_string());
-            let expiry = if is_over {
-                Row::new()
-            } else {
-                Row::new().put(Role::Muted, expiry(plan, state.engine_now()))
-            };
-            line.join(title.fit(room))
-                .join(risk)
-                .join_if_fits(expiry, width)
-        }
+        PlanState::Proposed => proposed(state, detail, plan, reads, width),
         PlanState::Unknown { .. } if !reads => {
             key(state, line, Action::Approve, "says what became of: ")
                 .put(Role::Danger, plan.title.to_string())
@@ -360,6 +313,68 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 .put(Role::Title, plan.title.to_string())
         }
     }
+}
+
+/// A plan that waits for approval: what the key does, how bad it may be, until when.
+fn proposed(state: &State, detail: &IncidentDetail, plan: &Plan, reads: bool, width: usize) -> Row {
+    // The key acts on the plan under the cursor, which may be another.
+    let is_over = plan.expires <= state.engine_now();
+    let acted = state.plan().is_none_or(|acted| acted.id == plan.id);
+    let barred = state
+        .barred(plan, Deed::Approve)
+        .filter(|_| !reads && !is_over);
+    let acts = !reads && acted && !is_over && barred.is_none();
+    let line = Row::new().put(Role::Muted, NEXT);
+    let approves = |words| key(state, line.clone(), Action::Approve, words);
+    let lead = if acts {
+        approves("approves ")
+    } else {
+        line.clone()
+    };
+    if let Some(why) = barred {
+        let rest = Row::new()
+            .put(Role::Muted, "; ")
+            .put(Role::Title, plan.title.to_string())
+            .put(Role::Body, "  ")
+            .join(risk(plan));
+        return lead
+            .put(Role::Title, plan.id.to_string())
+            .put(Role::Body, " waits: ")
+            .put(Role::Warn, why)
+            .join_if_fits(rest, width);
+    }
+    // The risk is never what is cut.
+    let risk = Row::new().put(Role::Body, "  ").join(risk(plan));
+    let risk = if is_for_another(detail, plan) {
+        risk.put(Role::Warn, ", not the suspect")
+    } else {
+        risk
+    };
+    let title = Row::new().put(Role::Title, plan.title.to_string());
+    let named = Row::new().put(Role::Title, plan.id.to_string()).put(
+        Role::Body,
+        match (acts, is_over) {
+            (true, _) => ": ",
+            (false, true) => " has expired: ",
+            (false, false) => " waits: ",
+        },
+    );
+    // Where it is tight, what the key does says more than the number, which the footer names too.
+    let all = lead.width() + named.width() + title.width() + risk.width();
+    let line = if acts && all > width {
+        approves("approves: ")
+    } else {
+        lead.join(named)
+    };
+    let room = width.saturating_sub(line.width() + risk.width());
+    let expiry = if is_over {
+        Row::new()
+    } else {
+        Row::new().put(Role::Muted, expiry(plan, state.engine_now()))
+    };
+    line.join(title.fit(room))
+        .join(risk)
+        .join_if_fits(expiry, width)
 }
 
 /// Whether the engine proposed a plan for another than it suspects first by now, and suspects enough.

@@ -1,9 +1,12 @@
-//! The list of incidents. Only the rows on screen are built.
+//! The list of incidents. Only the rows on screen are built. Where a summary is longer than its column and
+//! there are lines to spare, each incident takes two.
 
-use crate::model::{IncidentId, IncidentRow};
+use unicode_width::UnicodeWidthStr;
+
+use crate::model::{IncidentId, IncidentRow, SafeText};
 use crate::tui::format;
 use crate::tui::glyph;
-use crate::tui::paint::{Canvas, Row};
+use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{Screen, State};
 use crate::tui::theme::Role;
 
@@ -20,6 +23,10 @@ const WIDE: usize = 100;
 /// Width below which the owner has no column: the headline names them.
 const NARROW: usize = 66;
 const PLAN: usize = 12;
+/// Where the summary begins: behind the cursor, the mark, the priority, number and place.
+const SUMMARY_AT: usize = 6 + ID + 1 + SERVICE + 1;
+/// Lines of an incident whose summary is broken.
+const ROWS_CUT: usize = 2;
 
 /// Draws the list with its heading.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
@@ -32,18 +39,57 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         return empty::draw(state, canvas);
     }
     let at = state.list.position();
-    let window = state
-        .list
-        .cursor
-        .window_at(at, order.len(), canvas.height().saturating_sub(1));
+    let room = canvas.height().saturating_sub(1);
+    let cut = |id| {
+        let row = view.incidents.get(id);
+        row.is_some_and(|row| is_cut(row, canvas.width()))
+    };
+    // All of them or none: no row is at another place for what its neighbours say.
+    let roomy = order.len() * ROWS_CUT <= room;
+    let lines = if roomy && order.iter().any(cut) {
+        ROWS_CUT
+    } else {
+        1
+    };
+    let window = state.list.cursor.window_at(at, order.len(), room / lines);
     let focused = state.place.screen == Screen::Incidents;
     for (y, i) in window.enumerate() {
         let Some(row) = view.incidents.get(&order[i]) else {
             continue;
         };
-        let drawn = incident(state, row, i == at, focused, canvas.width());
-        canvas.row(y + 1, &drawn);
+        let y = 1 + y * lines;
+        let [summary, rest] = if lines > 1 {
+            broken(row, canvas.width())
+        } else {
+            [headline::summary(row), String::new()]
+        };
+        let drawn = incident(state, row, (i == at, focused), summary, canvas.width());
+        canvas.row(y, &drawn);
+        if lines > 1 {
+            let rest = Row::new().pad_to(SUMMARY_AT).put(Role::Body, rest);
+            canvas.row(y + 1, &rest);
+        }
     }
+}
+
+/// Cells there are for the summary in its column.
+const fn summary_cells(width: usize) -> usize {
+    let right = AGE + owner_cells(width) + STATE + 2 + plan_cells(width);
+    width.saturating_sub(SUMMARY_AT + right + 1)
+}
+
+fn is_cut(row: &IncidentRow, width: usize) -> bool {
+    SafeText::new(&headline::summary(row)).as_str().width() > summary_cells(width)
+}
+
+/// The summary as far as its column goes, and what follows, for the line below.
+fn broken(row: &IncidentRow, width: usize) -> [String; 2] {
+    let text = SafeText::new(&headline::summary(row));
+    let first = wrap(&text, summary_cells(width)).into_iter().next();
+    let first = first.map_or_else(String::new, |first| first.to_string());
+    let rest = text.as_str().strip_prefix(&*first).unwrap_or_default();
+    let rest = rest.trim_start().to_owned();
+    [first, rest]
 }
 
 fn heading(state: &State, width: usize) -> Row {
@@ -77,7 +123,13 @@ fn heading(state: &State, width: usize) -> Row {
     row.put(Role::Body, " ").column(Role::Muted, "ST", STATE)
 }
 
-fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: usize) -> Row {
+fn incident(
+    state: &State,
+    row: &IncidentRow,
+    (here, focused): (bool, bool),
+    summary: String,
+    width: usize,
+) -> Row {
     let (mark, priority, severity) = glyph::severity(row.severity);
     let (phase, phase_role) = glyph::phase(row.phase);
     // Only these cells change when the cursor moves: on a slow link that is what a move costs.
@@ -88,7 +140,6 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         Some(owner) if Some(owner) == me => "you".to_owned(),
         Some(owner) => owner.to_owned(),
     };
-    let right = AGE + owner_cells(width) + STATE + 2 + plan_cells(width);
     let line = super::cursor_mark(here, focused)
         .put(Role::Key, mark_of(state, row.id))
         .put(severity, priority)
@@ -98,8 +149,7 @@ fn incident(state: &State, row: &IncidentRow, here: bool, focused: bool, width: 
         .put(name_role, " ")
         .column(name_role, &row.entity, SERVICE)
         .put(Role::Body, " ");
-    let summary = width.saturating_sub(line.width() + right + 1);
-    let mut line = line.column(Role::Body, headline::summary(row), summary);
+    let mut line = line.column(Role::Body, summary, summary_cells(width));
     if plan_cells(width) > 0 {
         let word = row.plan.as_ref().map_or("", |(_, word)| word);
         line = line

@@ -76,8 +76,8 @@ fn heading(state: &State, trace: &TraceView, mark: Row) -> Row {
         .put(
             Role::Muted,
             format!(
-                "  {} spans at {}  trace {:032x}",
-                trace.spans.len(),
+                "  {} at {}  trace {:032x}",
+                format::counted(trace.spans.len() as u64, "span", "spans"),
                 state.clock.second(trace.start),
                 trace.trace.0
             ),
