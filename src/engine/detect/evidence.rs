@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tail::Tail;
+use super::tail::Excess;
 use crate::model::{Direction, Time};
 
 /// A surprise below this counts against an excursion; one sample in ten exceeds it.
@@ -27,20 +27,20 @@ pub(super) struct Evidence {
     streak: u16,
     down: bool,
     since: Time,
-    tail: Tail,
+    tail: Excess,
 }
 
 impl Evidence {
     /// Adds the surprise of one sample and returns the evidence so far, as −log10 p.
     pub(super) fn step(&mut self, at: Time, surprise: f32, direction: Direction) -> f32 {
         self.add(at, surprise, direction);
-        self.tail.score_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
+        self.tail.score(self.sum, EXCESS_MIN, EXCESS_MAX)
     }
 
     /// The same, without learning how the sum is distributed: a fault is no guide to that.
     pub(super) fn step_held(&mut self, at: Time, surprise: f32, direction: Direction) -> f32 {
         self.add(at, surprise, direction);
-        self.tail.rate_tail(self.sum, EXCESS_MIN, EXCESS_MAX)
+        self.tail.rate(self.sum, EXCESS_MIN, EXCESS_MAX)
     }
 
     fn add(&mut self, at: Time, surprise: f32, direction: Direction) {
@@ -68,7 +68,7 @@ impl Evidence {
 
     /// Forgets how the sum used to be distributed: under another predictor it is no guide.
     pub(super) fn recalibrate(&mut self) {
-        self.tail = Tail::default();
+        self.tail = Excess::default();
     }
 
     /// The run began at `to` at the latest.

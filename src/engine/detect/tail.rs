@@ -36,22 +36,71 @@ const EXCESS_WEIGHT_MIN: f32 = 0.01;
 const EXTRAPOLATION: f32 = 2.0;
 
 /// The distribution of one non-negative statistic so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tail {
     bins: [u16; BINS],
-    count: u16,
-    quantile: f32,
-    excess: f32,
+    beyond: Excess,
 }
 
-impl Default for Tail {
+/// The upper end of a distribution alone: exponential above its 97 % quantile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Excess {
+    /// Samples that weigh in it.
+    count: u16,
+    quantile: f32,
+    /// Mean of how far samples above the quantile lie above it.
+    mean: f32,
+}
+
+impl Default for Excess {
     fn default() -> Self {
         Self {
-            bins: [0; BINS],
             count: 0,
             quantile: 0.0,
-            excess: 1.0,
+            mean: 1.0,
         }
+    }
+}
+
+impl Excess {
+    /// −log10 of the chance of `value`, with a mean excess of at least `mean_min` and at most `mean_max`, then
+    /// learns it. Not limited by the count.
+    pub(super) fn score(&mut self, value: f32, mean_min: f32, mean_max: f32) -> f32 {
+        let score = self.rate(value, mean_min, mean_max);
+        self.learn(value);
+        if self.count >= COUNT_MAX {
+            self.count /= 2;
+        }
+        score
+    }
+
+    /// The same, without learning it.
+    pub(super) fn rate(&self, value: f32, mean_min: f32, mean_max: f32) -> f32 {
+        let mean = self.mean.clamp(mean_min, mean_max);
+        let over = (value - self.quantile.min(mean_max)) / (mean * std::f32::consts::LN_10);
+        if over > 0.0 { TAIL_SCORE + over } else { 0.0 }
+    }
+
+    /// The score of a value above the quantile.
+    fn beyond(&self, value: f32) -> f32 {
+        TAIL_SCORE + (value - self.quantile) / (self.mean.max(1e-6) * std::f32::consts::LN_10)
+    }
+
+    fn learn(&mut self, value: f32) {
+        let seen = f32::from(self.count) + 1.0;
+        let step =
+            (3.0 / seen).max(QUANTILE_STEP_MIN) * self.mean.max(0.02 * self.quantile).max(1e-6);
+        if value > self.quantile {
+            self.quantile += step * (1.0 - TAIL_SHARE);
+            let weight = (1.0 / (seen * TAIL_SHARE + 3.0)).max(EXCESS_WEIGHT_MIN);
+            let over = (value - self.quantile)
+                .max(0.0)
+                .min(self.mean * EXCESS_CLIP + 1e-3);
+            self.mean += weight * (over - self.mean);
+        } else {
+            self.quantile -= step * TAIL_SHARE;
+        }
+        self.count += 1;
     }
 }
 
@@ -67,29 +116,15 @@ impl Tail {
     pub(super) fn rate(&self, value: f32) -> f32 {
         let bin = bin(value);
         let rank = f32::from(self.above(bin)) + 0.5 * f32::from(self.bins[bin]) + 0.5;
-        let by_rank = log10(f32::from(self.count) + 1.0) - log10(rank);
-        let by_tail = if value > self.quantile {
-            self.beyond(value)
+        let count = f32::from(self.beyond.count);
+        let by_rank = log10(count + 1.0) - log10(rank);
+        let by_tail = if value > self.beyond.quantile {
+            self.beyond.beyond(value)
         } else {
             by_rank.min(TAIL_SCORE)
         };
-        let limit = log10(f32::from(self.count) + 2.0) + EXTRAPOLATION;
+        let limit = log10(count + 2.0) + EXTRAPOLATION;
         (0.5 * (by_rank + by_tail)).clamp(0.0, limit)
-    }
-
-    /// −log10 of the chance of `value` by the exponential tail alone, with a mean excess of at
-    /// least `excess_min` and at most `excess_max`, then learns it. Not limited by the count.
-    pub(super) fn score_tail(&mut self, value: f32, excess_min: f32, excess_max: f32) -> f32 {
-        let score = self.rate_tail(value, excess_min, excess_max);
-        self.learn(value, bin(value));
-        score
-    }
-
-    /// The same, without learning it.
-    pub(super) fn rate_tail(&self, value: f32, excess_min: f32, excess_max: f32) -> f32 {
-        let excess = self.excess.clamp(excess_min, excess_max);
-        let over = (value - self.quantile.min(excess_max)) / (excess * std::f32::consts::LN_10);
-        if over > 0.0 { TAIL_SCORE + over } else { 0.0 }
     }
 
     /// How many of the latest values were at least as large as one just learned, itself aside, and how
@@ -97,19 +132,19 @@ impl Tail {
     pub(super) fn as_far(&self, value: f32) -> (u16, u16) {
         let bin = bin(value);
         let as_far = self.above(bin) + self.bins[bin].saturating_sub(1);
-        (as_far, self.count)
+        (as_far, self.beyond.count)
     }
 
     /// The largest value that is still nothing special.
     pub(super) fn usual_max(&self) -> f32 {
-        self.quantile + 2.0 * self.excess
+        self.beyond.quantile + 2.0 * self.beyond.mean
     }
 
     /// Forgets most of what it knows: the statistic is about to be distributed otherwise.
     pub(super) fn loosen(&mut self) {
         let keep = |n: u16| n / 16;
         self.bins = self.bins.map(keep);
-        self.count = self.bins.iter().sum();
+        self.beyond.count = self.bins.iter().sum();
     }
 
     /// Samples in the bins above `bin`: the hottest loop of the engine. Sixteen bits all the way, which
@@ -119,29 +154,12 @@ impl Tail {
         self.bins.iter().zip(mask).map(|(n, keep)| n & keep).sum()
     }
 
-    fn beyond(&self, value: f32) -> f32 {
-        TAIL_SCORE + (value - self.quantile) / (self.excess.max(1e-6) * std::f32::consts::LN_10)
-    }
-
     fn learn(&mut self, value: f32, bin: usize) {
-        let seen = f32::from(self.count) + 1.0;
-        let step =
-            (3.0 / seen).max(QUANTILE_STEP_MIN) * self.excess.max(0.02 * self.quantile).max(1e-6);
-        if value > self.quantile {
-            self.quantile += step * (1.0 - TAIL_SHARE);
-            let weight = (1.0 / (seen * TAIL_SHARE + 3.0)).max(EXCESS_WEIGHT_MIN);
-            let over = (value - self.quantile)
-                .max(0.0)
-                .min(self.excess * EXCESS_CLIP + 1e-3);
-            self.excess += weight * (over - self.excess);
-        } else {
-            self.quantile -= step * TAIL_SHARE;
-        }
+        self.beyond.learn(value);
         self.bins[bin] += 1;
-        self.count += 1;
-        if self.count >= COUNT_MAX {
+        if self.beyond.count >= COUNT_MAX {
             self.bins = self.bins.map(|n| n / 2);
-            self.count = self.bins.iter().sum();
+            self.beyond.count = self.bins.iter().sum();
         }
     }
 }
