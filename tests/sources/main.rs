@@ -10,6 +10,7 @@ mod loki;
 mod otlp;
 mod polled;
 mod properties;
+mod refusals;
 mod remote_write;
 mod sockets;
 mod syslog;
