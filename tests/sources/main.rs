@@ -12,6 +12,7 @@ mod polled;
 mod properties;
 mod refusals;
 mod remote_write;
+mod senders;
 mod sockets;
 mod syslog;
 mod webhooks;
