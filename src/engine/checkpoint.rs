@@ -341,8 +341,9 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -446,6 +447,27 @@ mod tests {
                 cut.remove(n);
                 check(&cut, CHECKPOINT_VERSION, Err(CheckpointError::Torn));
             }
+        }
+    }
+
+    proptest! {
+        /// A part whose sum is right although its bytes are not: by another program, or by somebody.
+        #[test]
+        fn bent_parts_are_taken_or_refused(
+            part in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
+            with in proptest::collection::vec(any::<u8>(), 1..12),
+        ) {
+            static PARTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| parts(&learned()));
+            let mut whole = PARTS.clone();
+            let part = part.index(whole.len());
+            let at = 1 + at.index(whole[part].len() - 1);
+            let end = (at + with.len()).min(whole[part].len());
+            whole[part].splice(at..end, with);
+            let mut fresh = Engine::new(EngineConfig::default(), Vec::new());
+            let bent = whole.iter().map(Vec::as_slice);
+            // Whatever comes of it, it returns.
+            let _ = fresh.restore_checkpoint(CHECKPOINT_VERSION, bent);
         }
     }
 

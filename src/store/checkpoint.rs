@@ -209,6 +209,8 @@ fn io_error(path: PathBuf) -> impl Fn(io::Error) -> CheckpointFileError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn write(folder: &Path, parts: &[&[u8]]) {
@@ -237,6 +239,26 @@ mod tests {
                 parts: parts.iter().map(|part| part.to_vec()).collect(),
             };
             assert_eq!(read(folder.path()).unwrap(), Some(expected));
+        }
+    }
+
+    proptest! {
+        /// Beginnings that are right, so that what follows is read; the sums of any bytes are wrong.
+        #[test]
+        fn any_bytes_are_refused(
+            begins in 0..3_usize,
+            length in any::<u32>(),
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut file = MAGIC[..[0, 23, 24][begins]].to_vec();
+            if begins == 2 {
+                file.extend([0; 12]);
+                file.extend(length.min(END - 1).to_le_bytes());
+            }
+            file.extend(bytes);
+            fs::write(folder.path().join(CHECKPOINT_FILE), file).unwrap();
+            prop_assert!(read(folder.path()).is_err());
         }
     }
 

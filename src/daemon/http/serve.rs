@@ -1,4 +1,7 @@
 //! Connections of the socket: accepted up to a bound, served by hyper, ended gracefully when the daemon stops.
+//!
+//! They have threads of their own: decoding a storm of telemetry keeps the others busy for longer than a person
+//! should wait for the answer to a command.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt as _;
 
@@ -29,6 +32,11 @@ const GOODBYE_MS_MAX: u64 = 2_000;
 /// How often it is looked whether the socket's file is still there, in milliseconds.
 const LOOK_EVERY_MS: u64 = 3_000;
 
+/// Threads that serve the socket: while one encodes a long answer, the other takes commands.
+const SERVING_THREADS: usize = 2;
+/// What they are called.
+const SERVING_NAME: &str = "stormglass-api";
+
 /// A listener at work.
 pub type Listening = JoinHandle<()>;
 
@@ -40,7 +48,32 @@ pub fn serve(
     callers: Callers,
     stop: watch::Receiver<bool>,
 ) -> Listening {
-    tokio::spawn(accept(listener, file, router, callers, stop))
+    let accept = move |listener| accept(listener, file, router, callers, stop);
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SERVING_THREADS)
+        .thread_name(SERVING_NAME)
+        .enable_all()
+        .build()
+    else {
+        // Without threads of its own it is slower in a storm, and works.
+        return tokio::spawn(accept(listener));
+    };
+    let (done, ended) = oneshot::channel::<()>();
+    let work = move || {
+        runtime.block_on(async {
+            // Readiness is to be told to this runtime, not to the one that bound it.
+            match listener.into_std().and_then(UnixListener::from_std) {
+                Ok(listener) => accept(listener).await,
+                Err(error) => tracing::error!("the socket cannot be served: {error}"),
+            }
+        });
+        // What still runs belongs to clients who are gone.
+        runtime.shutdown_background();
+        drop(done);
+    };
+    std::thread::spawn(work);
+    // It ends by being dropped.
+    tokio::spawn(async move { ended.await.unwrap_or_default() })
 }
 
 async fn accept(

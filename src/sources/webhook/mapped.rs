@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -101,7 +100,9 @@ impl Receiver {
         let (parts, body) = request.into_parts();
         let received = self.hook.limits.read(&parts.headers, body).await?;
         let now = (self.hook.clock)();
-        let events = events(&parts.headers, &received.body)?;
+        let encoding = http::content_encoding(&parts.headers);
+        let body = self.hook.limits.readable(&encoding, &received.body)?;
+        let events = events(&parts.headers, &body)?;
         let mut taken = Taken::default();
         for event in &events {
             for item in self.config.items_of(event).map_err(Refusal::Malformed)? {
@@ -128,7 +129,7 @@ impl Receiver {
 }
 
 /// The events of a body: one JSON value, or one or several CloudEvents.
-fn events(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Value>, Refusal> {
+fn events(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Value>, Refusal> {
     let malformed = |error| Refusal::Malformed(format!("not JSON: {error}"));
     let content_type = http::content_type(headers);
     let value: Value = match &*content_type {

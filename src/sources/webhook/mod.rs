@@ -9,7 +9,6 @@ mod notification;
 mod pagerduty;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 
@@ -50,7 +49,7 @@ impl Hook {
     async fn take(
         &self,
         request: Request,
-        read: impl FnOnce(&HeaderMap, &Bytes, Time) -> Result<Vec<Signal>, Refusal> + Send,
+        read: impl FnOnce(&HeaderMap, &[u8], Time) -> Result<Vec<Signal>, Refusal> + Send,
     ) -> Result<usize, Refusal> {
         let (parts, body) = request.into_parts();
         let taken = async {
@@ -60,7 +59,9 @@ impl Hook {
                 let why = format!("content type {content_type:?}: this is application/json");
                 return Err(Refusal::Unsupported(why));
             }
-            let signals = read(&parts.headers, &received.body, (self.clock)())?;
+            let encoding = http::content_encoding(&parts.headers);
+            let body = self.limits.readable(&encoding, &received.body)?;
+            let signals = read(&parts.headers, &body, (self.clock)())?;
             let count = signals.len();
             if count > SIGNALS_MAX {
                 let why = format!("more than {SIGNALS_MAX} alerts or changes in one request");

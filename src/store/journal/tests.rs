@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::{Actor, Command, IncidentId, Role};
 
@@ -405,4 +407,24 @@ fn nothing_is_written_to_a_journal_that_was_deleted_or_replaced() {
     fs::rename(&aside, kept.path()).unwrap();
     journal.append(&[entry(3)]).unwrap();
     assert_eq!(kept.verify(), Ok(3));
+}
+
+proptest! {
+    /// Whatever stands in the file: it is opened or refused, read as far as it can be, and judged.
+    #[test]
+    fn any_file_is_opened_or_refused_and_read(
+        keeps in 0..4_u64,
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        text in r#"(\{"n":[0-9]{1,20},"at":[0-9]{1,20},"prev":"[0-9a-f]{0,64}"[a-z":{},]{0,40}\n){0,3}"#,
+    ) {
+        let kept = Kept::new(keeps);
+        let mut file = fs::read(kept.path()).unwrap();
+        file.extend(text.as_bytes());
+        file.extend(&bytes);
+        fs::write(kept.path(), &file).unwrap();
+        let read = lines(&kept.path()).unwrap().take(file.len() + 1).count();
+        prop_assert!(read <= file.len(), "an item takes a byte at least");
+        let _ = verified(&kept, None);
+        let _ = Journal::open(&kept.path());
+    }
 }
