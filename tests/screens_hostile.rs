@@ -4,8 +4,11 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console};
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
 use serde_json::Value;
 use stormglass::model::{Recorded, Time};
+use stormglass::tui::wall::{Wall, WallOptions};
 use stormglass::tui::{Event, ScreenWriter, Update};
 
 /// Escapes that clear, move, retitle and recolour; bidi overrides, tags, zero width, wide and
@@ -71,20 +74,25 @@ fn replace(json: &mut Value, poison: &str) {
 }
 
 fn poisoned(columns: u16, lines: u16) -> Console {
+    saying(HOSTILE, columns, lines)
+}
+
+/// A console that is told `text` wherever somebody else may write.
+fn saying(text: &str, columns: u16, lines: u16) -> Console {
     let mut console = Console::live(columns, lines, "dark");
     let mut view = fixture::view();
-    HOSTILE.clone_into(&mut view.environment);
-    HOSTILE.clone_into(&mut view.banner);
-    HOSTILE.clone_into(&mut view.actor.name);
+    text.clone_into(&mut view.environment);
+    text.clone_into(&mut view.banner);
+    text.clone_into(&mut view.actor.name);
     for row in view.incidents.values_mut() {
-        *row = poison(row);
+        *row = poison_with(row, text);
     }
     let mut silence = fixture::silence();
-    HOSTILE.clone_into(&mut silence.reason);
-    HOSTILE.clone_into(&mut silence.author);
+    text.clone_into(&mut silence.reason);
+    text.clone_into(&mut silence.author);
     view.silences.insert(silence.id, silence);
     for row in view.sources.values_mut() {
-        *row = poison(row);
+        *row = poison_with(row, text);
     }
     console.told(Update::Watch(stormglass::api::WatchMessage::Snapshot(
         Box::new(view),
@@ -92,20 +100,20 @@ fn poisoned(columns: u16, lines: u16) -> Console {
     let mut detail = fixture::detail();
     detail.incident.coordination = fixture::coordinated().incident.coordination;
     for task in &mut detail.incident.coordination.tasks {
-        *task = poison(task);
+        *task = poison_with(task, text);
     }
     for who in detail.incident.coordination.duties.values_mut() {
-        HOSTILE.clone_into(who);
+        text.clone_into(who);
     }
-    detail.incident.coordination.status = poison(&detail.incident.coordination.status);
-    detail.incident.timeline = poison(&detail.incident.timeline);
-    detail.incident.diagnosis.hypotheses = poison(&detail.incident.diagnosis.hypotheses);
-    detail.incident.diagnosis.not_seen = poison(&detail.incident.diagnosis.not_seen);
-    detail.incident.grouping = poison(&detail.incident.grouping);
-    detail.incident.findings = poison(&detail.incident.findings);
-    detail.incident.path_nodes = poison(&detail.incident.path_nodes);
+    detail.incident.coordination.status = poison_with(&detail.incident.coordination.status, text);
+    detail.incident.timeline = poison_with(&detail.incident.timeline, text);
+    detail.incident.diagnosis.hypotheses = poison_with(&detail.incident.diagnosis.hypotheses, text);
+    detail.incident.diagnosis.not_seen = poison_with(&detail.incident.diagnosis.not_seen, text);
+    detail.incident.grouping = poison_with(&detail.incident.grouping, text);
+    detail.incident.findings = poison_with(&detail.incident.findings, text);
+    detail.incident.path_nodes = poison_with(&detail.incident.path_nodes, text);
     for plan in &mut detail.plans {
-        *plan = poison(plan);
+        *plan = poison_with(plan, text);
     }
     console.told(Update::Detail(Box::new(detail)));
     let mut panels = fixture::panels();
@@ -114,11 +122,14 @@ fn poisoned(columns: u16, lines: u16) -> Console {
     console.told(Update::Panels {
         incident: CHECKOUT,
         entity: None,
-        panels: Box::new(poison(&panels)),
+        panels: Box::new(poison_with(&panels, text)),
     });
     console.told(Update::Runbooks {
         incident: CHECKOUT,
-        rows: fixture::runbooks().iter().map(poison).collect(),
+        rows: fixture::runbooks()
+            .iter()
+            .map(|row| poison_with(row, text))
+            .collect(),
     });
     console
 }
@@ -136,11 +147,13 @@ fn hostile_recording(from: Time, to: Time) -> Recorded {
 
 /// Draws through an emulator and checks what came out.
 fn check(console: &Console, what: &str) {
-    let (columns, lines) = console.state.size;
+    let draw = |buf: &mut Buffer| stormglass::tui::draw(&console.state, buf);
+    check_drawn(console.state.size, draw, what);
+}
+
+fn check_drawn((columns, lines): (u16, u16), draw: impl Fn(&mut Buffer), what: &str) {
     let mut writer = ScreenWriter::new(columns, lines);
-    let bytes = writer
-        .frame(|buf| stormglass::tui::draw(&console.state, buf))
-        .to_owned();
+    let bytes = writer.frame(&draw).to_owned();
     let mut rest = bytes.as_str();
     while let Some(at) = rest.find('\x1b') {
         rest = &rest[at + 1..];
@@ -160,7 +173,8 @@ fn check(console: &Console, what: &str) {
     }
     let mut emulator = vt100::Parser::new(lines, columns, 0);
     emulator.process(bytes.as_bytes());
-    let buffer = console.buffer();
+    let mut buffer = Buffer::empty(Rect::new(0, 0, columns, lines));
+    draw(&mut buffer);
     for y in 0..lines {
         let mut skip = 0;
         for x in 0..columns {
@@ -190,48 +204,63 @@ fn check(console: &Console, what: &str) {
     }
 }
 
+/// Keys that lead to every view, dialog and box; alerts are told apart.
+const VIEWS: [&str; 37] = [
+    "",
+    "enter",
+    "enter 2",
+    "enter 3",
+    "enter 4",
+    "enter 5",
+    "enter 6",
+    "enter 7",
+    "g s",
+    "w",
+    "?",
+    ":",
+    "Y",
+    "R",
+    "A",
+    "i",
+    "!",
+    "p",
+    "x",
+    "enter 3 w",
+    "enter 5 w",
+    "enter 7 w",
+    "enter 1 t left",
+    "enter 2 t",
+    "enter 4 t",
+    "enter 3 =",
+    "enter 4 b",
+    "enter 4 H",
+    "enter 6 o",
+    "g c",
+    "g x",
+    "g m",
+    "g d",
+    "z",
+    "g z",
+    "g d G enter",
+    "u",
+];
+
+fn tell_alerts(console: &mut Console, text: &str) {
+    let items = fixture::alerts().items;
+    console.told(Update::Alerts {
+        after: None,
+        page: stormglass::api::Page {
+            items: items.iter().map(|row| poison_with(row, text)).collect(),
+            next: None,
+            total: 2,
+        },
+    });
+}
+
 #[test]
 fn no_view_lets_hostile_text_through() {
     for (columns, lines) in [(60, 20), (80, 24), (130, 40), (200, 60)] {
-        for keys in [
-            "",
-            "enter",
-            "enter 2",
-            "enter 3",
-            "enter 4",
-            "enter 5",
-            "enter 6",
-            "enter 7",
-            "g s",
-            "w",
-            "?",
-            ":",
-            "Y",
-            "R",
-            "A",
-            "i",
-            "!",
-            "p",
-            "x",
-            "enter 3 w",
-            "enter 5 w",
-            "enter 7 w",
-            "enter 1 t left",
-            "enter 2 t",
-            "enter 4 t",
-            "enter 3 =",
-            "enter 4 b",
-            "enter 4 H",
-            "enter 6 o",
-            "g c",
-            "g x",
-            "g m",
-            "g d",
-            "z",
-            "g z",
-            "g d G enter",
-            "u",
-        ] {
+        for keys in VIEWS {
             let mut console = poisoned(columns, lines);
             console.screen();
             console.press(keys);
@@ -242,14 +271,7 @@ fn no_view_lets_hostile_text_through() {
         }
         let mut console = poisoned(columns, lines);
         console.press("g a");
-        console.told(Update::Alerts {
-            after: None,
-            page: stormglass::api::Page {
-                items: fixture::alerts().items.iter().map(poison).collect(),
-                next: None,
-                total: 2,
-            },
-        });
+        tell_alerts(&mut console, HOSTILE);
         check(&console, "alerts");
     }
 }
@@ -318,13 +340,7 @@ fn incident_saying(text: &str, (columns, lines): (u16, u16)) -> Console {
         *plan = poison_with(plan, text);
     }
     console.told(Update::Detail(Box::new(detail)));
-    let mut panels = fixture::panels();
-    panels.traces[0].trace = stormglass::model::TraceId(7);
-    console.told(Update::Panels {
-        incident: CHECKOUT,
-        entity: None,
-        panels: Box::new(poison_with(&panels, text)),
-    });
+    tell_panels(&mut console, text);
     console
 }
 
@@ -357,6 +373,92 @@ proptest::proptest! {
         };
         assert_eq!(ends(&hostile), ends(&kind), "{what}");
     }
+
+    /// Whatever is told, of anything, in any view, dialog or box, at any size: what the terminal shows is
+    /// what was drawn, and no escape passes.
+    #[test]
+    fn no_view_lets_any_text_through(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 1..12),
+        columns in 20_u16..220,
+        lines in 5_u16..70,
+        keys in proptest::sample::select(&VIEWS[..]),
+        typed in proptest::bool::ANY,
+    ) {
+        let text = pieces.concat();
+        let mut console = saying(&text, columns, lines);
+        console.screen();
+        console.press_and_look(keys);
+        console.answer_recorded(hostile_recording);
+        if typed {
+            console.event(Event::Paste(text.clone()));
+        }
+        check(&console, &format!("{columns}x{lines} {keys:?} {text:?}"));
+    }
+
+    /// The same of what is no incident's: alerts, and the wall that shows all it may.
+    #[test]
+    fn neither_alerts_nor_the_wall_let_any_text_through(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 1..12),
+        columns in 20_u16..320,
+        lines in 5_u16..90,
+    ) {
+        let text = pieces.concat();
+        let what = format!("{columns}x{lines} {text:?}");
+        let mut console = saying(&text, columns, lines);
+        console.press("g a");
+        tell_alerts(&mut console, &text);
+        check(&console, &what);
+        let shown = WallOptions { text: true, quiet: None };
+        let wall = Wall::new(saying(&text, columns, lines).state, shown);
+        check_drawn((columns, lines), |buf| stormglass::tui::draw_wall(&wall, buf), &what);
+    }
+
+    /// What charts, log lines and traces say changes no cell outside the panes that show them.
+    #[test]
+    fn what_telemetry_says_stays_in_its_rectangle(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 1..12),
+        pane in proptest::sample::select(&["enter 4", "enter 5", "enter 6"][..]),
+        (size, inside) in proptest::sample::select(&RECTANGLES[..]),
+    ) {
+        let text = pieces.concat();
+        let [hostile, kind] = [&*text, "kind"].map(|text| {
+            let mut console = Console::live(size.0, size.1, "dark");
+            tell_panels(&mut console, text);
+            console.screen();
+            console.press_and_look(pane);
+            console.buffer()
+        });
+        for y in 0..size.1 {
+            for x in 0..size.0 {
+                let at = Position::new(x, y);
+                if !inside.iter().any(|rect| rect.contains(at)) {
+                    assert_eq!(hostile[at], kind[at], "{size:?} {pane:?} {text:?} at {x},{y}");
+                }
+            }
+        }
+    }
+}
+
+/// Where charts, log lines and traces are drawn: below the tabs of a page, and in the columns of a large
+/// screen whatever pane has the keys.
+const RECTANGLES: [((u16, u16), &[Rect]); 2] = [
+    ((80, 24), &[Rect::new(0, 6, 80, 17)]),
+    (
+        (200, 60),
+        // Logs below list and path; metrics and traces at the right.
+        &[Rect::new(0, 27, 71, 26), Rect::new(144, 1, 56, 52)],
+    ),
+];
+
+/// Charts, log lines and traces that say `text`.
+fn tell_panels(console: &mut Console, text: &str) {
+    let mut panels = fixture::panels();
+    panels.traces[0].trace = stormglass::model::TraceId(7);
+    console.told(Update::Panels {
+        incident: CHECKOUT,
+        entity: None,
+        panels: Box::new(poison_with(&panels, text)),
+    });
 }
 
 #[test]

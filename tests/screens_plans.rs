@@ -461,6 +461,29 @@ fn a_plan_is_undone_only_after_its_undo_was_shown() {
 }
 
 #[test]
+fn what_was_taken_back_after_the_end_is_said() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    calm(&mut detail);
+    detail.incident.phase = stormglass::model::Phase::Resolved;
+    approved(&mut detail.plans[0], 9, rolled_back("rolled back by mia"));
+    let mut view = fixture::view();
+    let row = view.incidents.get_mut(&fixture::CHECKOUT).expect("a row");
+    row.phase = stormglass::model::Phase::Resolved;
+    row.resolved = Some(fixture::now());
+    console.told(Update::Watch(stormglass::api::WatchMessage::Snapshot(
+        Box::new(view),
+    )));
+    tell(&mut console, &detail);
+    console.press("G");
+    console.screen();
+    console.press("wait enter");
+    let screen = console.screen();
+    let words = "nothing: it is over; plan 3 was rolled back by mia";
+    assert!(screen.contains(words), "{screen}");
+}
+
+#[test]
 fn an_undo_binds_what_was_shown() {
     let mut changed = fixture::detail();
     changed.plans[0].state = PlanState::Succeeded;

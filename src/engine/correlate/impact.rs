@@ -137,11 +137,8 @@ pub fn title(
 ) -> Box<str> {
     let id = sight.entities.id(target);
     let symptom = headlined(held, id);
-    let place = symptom.map_or(id, |finding| {
-        finding.callee.as_ref().unwrap_or(&finding.entity)
-    });
     match (symptom, alert) {
-        (Some(finding), _) => format!("{}: {}", place.name(), told(finding)),
+        (Some(finding), _) => return titled(finding),
         (None, Some((place, alert))) if held.incident.impact.alerts_firing == 0 => {
             format!("{}: {OVER}{alert}", place.name())
         }
@@ -149,6 +146,12 @@ pub fn title(
         (None, None) => format!("{} is sick", id.name()),
     }
     .into_boxed_str()
+}
+
+/// A finding as a title: where, and what.
+fn titled(finding: &Finding) -> Box<str> {
+    let place = finding.callee.as_ref().unwrap_or(&finding.entity);
+    format!("{}: {}", place.name(), told(finding)).into_boxed_str()
 }
 
 /// The alert that says most of an incident, with where: one that fires before one that is over, one about
@@ -279,8 +282,12 @@ pub fn path(held: &Held, target: EntityIx, sight: &Sight<'_>) -> (Vec<PathNode>,
     (nodes, edges)
 }
 
-/// The path of an incident whose signals are all over: each node as it is now.
+/// An incident whose signals are all over: its title reads as over, and each node of its path as it is now.
 pub fn calm(held: &mut Held, sight: &Sight<'_>) {
+    let told = headlined(held, &held.incident.entity);
+    if let Some(title) = told.map(titled) {
+        held.incident.title = title;
+    }
     for node in &mut held.incident.path_nodes {
         let place = sight.entities.find(&node.entity);
         let place = place.filter(|place| sight.conditions.get(*place).is_some());

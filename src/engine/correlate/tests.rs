@@ -552,3 +552,27 @@ fn what_calms_down_keeps_its_name() {
     town.odd("stock", MetricRole::Saturation, true, 21);
     assert_eq!(name(&mut town).as_deref(), Some("stock"));
 }
+
+#[test]
+fn a_title_reads_as_over_once_all_of_it_is_and_as_lasting_once_it_is_back() {
+    let mut town = Town::new(&[("gateway", "pay")]);
+    town.odd("pay", Errors, true, 0);
+    town.odd("pay", Latency, true, 1);
+    town.until(20);
+    let title = |town: &mut Town| {
+        town.with(|correlator, world| correlator.sum_up(IncidentId(1), world));
+        let held = town.correlator.book.get(IncidentId(1)).expect("it is open");
+        held.incident.title.to_string()
+    };
+    assert_eq!(title(&mut town), "pay: p99 peak 9.0 s, expected 0 ms–1.0 s");
+    // What the title tells of is the last to end.
+    town.well("pay", Latency);
+    town.until(25);
+    town.well("pay", Errors);
+    assert_eq!(
+        title(&mut town),
+        "pay: p99 peaked at 9.0 s, expected 0 ms–1.0 s"
+    );
+    town.odd("pay", Errors, true, 26);
+    assert_eq!(title(&mut town), "pay: p99 peak 9.0 s, expected 0 ms–1.0 s");
+}

@@ -304,8 +304,21 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             line.join(if fits { long } else { short })
                 .join_if_fits(title, width)
         }
-        _ if plan.state.is_final() && reads => nobody_asks(state, row, line),
-        _ if plan.state.is_final() => without_plan(state, row, line, true),
+        _ if plan.state.is_final() => {
+            let line = if reads {
+                nobody_asks(state, row, line)
+            } else {
+                without_plan(state, row, line, true)
+            };
+            // While it lasts that stands above.
+            match ending(plan).filter(|_| tried(state).is_none()) {
+                Some(Ending::ByHand(how)) => {
+                    let taken_back = format!("; {} was {how}", plan.id);
+                    line.join_if_fits(Row::new().put(Role::Warn, taken_back), width)
+                }
+                _ => line,
+            }
+        }
         _ => {
             let (role, words) = standing(state, plan);
             line.put(role, words)
