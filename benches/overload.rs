@@ -96,7 +96,7 @@ struct Told {
 
 struct Stormglass {
     child: Child,
-    _dir: TempDir,
+    dir: TempDir,
     client: Client,
     url: String,
     syslog: u16,
@@ -288,7 +288,8 @@ async fn send_by_the_clock(
     let mut kept: VecDeque<(Instant, Bytes)> = VecDeque::new();
     let until = first + Duration::from_secs(OVERLOAD_S);
     let mut due = first;
-    while due < until {
+    // A machine that cannot send as much ends in time all the same; what was offered is printed.
+    while due < until && Instant::now() < until {
         tokio::time::sleep_until(due.into()).await;
         due += Duration::from_secs_f64(each_s);
         let is_due = |(at, _): &(Instant, Bytes)| *at <= Instant::now();
@@ -502,7 +503,7 @@ async fn stormglass() -> Stormglass {
     let url = format!("http://127.0.0.1:{http}/api/v1/write");
     Stormglass {
         child,
-        _dir: dir,
+        dir,
         client,
         url,
         syslog,
@@ -511,7 +512,7 @@ async fn stormglass() -> Stormglass {
 
 impl Stormglass {
     fn client_address(&self) -> Address {
-        Address::Socket(self._dir.path().join("s.sock"))
+        Address::Socket(self.dir.path().join("s.sock"))
     }
 
     /// An incident to write on.

@@ -86,7 +86,7 @@ fn of_json(path: &'static str) -> Vec<Case> {
     };
     let mut bomb = case(
         "a bomb",
-        gzip(&[b' '; 40 << 20]),
+        gzip(&vec![b' '; 40 << 20]),
         413,
         "longer than 65536 bytes after gzip",
     );
@@ -153,7 +153,7 @@ fn of_protobuf(
             413,
             "longer than 65536 bytes as sent",
         ),
-        case("a bomb", packed(&[0; 1 << 20]), 413, after),
+        case("a bomb", packed(&vec![0; 1 << 20]), 413, after),
         case(
             "not compressed",
             b"\xff\xff\xff\xff\xff\xff".to_vec(),

@@ -62,11 +62,14 @@ fn run(script: &str, arguments: &[&str]) -> (String, String) {
     (read("arguments"), read("body"))
 }
 
+/// A script, its arguments, the labels of the alert it makes, and whether that fires.
+type Case<'a> = (&'a str, &'a [&'a str], [(&'a str, &'a str); 3], bool);
+
 #[tokio::test]
 async fn scripts_for_zabbix_and_nagios_are_read_whatever_they_are_told() {
     let odd = "disk \"C:\\\" full\n\tat 99 % `id` $(id) ü";
     let read = "disk \"C:\\\" full  at 99 % `id` $(id) ü";
-    let cases: [(&str, &[&str], [(&str, &str); 3], bool); 3] = [
+    let cases: [Case<'_>; 3] = [
         (
             "zabbix",
             &["17", odd, "db-1", "High", "PROBLEM"],

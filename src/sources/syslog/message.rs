@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn structured_data_is_labels() {
         let long = "x".repeat(PARAM_BYTES_MAX + 1);
-        let many: String = (0..40).map(|n| format!("p{n}=\"{n}\" ")).collect();
+        let many: Vec<String> = (0..40).map(|n| format!("p{n}=\"{n}\"")).collect();
         let name = "n".repeat(LABEL_NAME_BYTES_MAX);
         let cases: [(String, Vec<(&str, &str)>); 8] = [
             (
@@ -356,7 +356,7 @@ mod tests {
             ),
             (format!("[a@1 {name}=\"1\" x=\"2\"]"), vec![("a@1.x", "2")]),
             (format!("[a@1 x=\"{long}\"]"), vec![("a@1.x", &long[1..])]),
-            (format!("[a@1 {}]", many.trim_end()), Vec::new()),
+            (format!("[a@1 {}]", many.join(" ")), Vec::new()),
         ];
         for (data, expected) in cases {
             let text = format!("<13>1 - n app - - {data} it works");
