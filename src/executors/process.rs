@@ -141,7 +141,8 @@ pub(super) async fn end_strays(run: RunId, realm: &str) -> Vec<u32> {
     let names = names(run, realm);
     let mut left = Vec::new();
     let mut clear_looks = 0;
-    for _ in 0..STRAY_LOOKS {
+    // The last look may be the first clear one.
+    for _ in 0..STRAY_LOOKS + CLEAR_LOOKS - 1 {
         let names = names.clone();
         let hold = |pid| pidfd_open(pid, PidfdFlags::empty());
         match tokio::task::spawn_blocking(move || kill_all(&names, hold)).await {
@@ -150,7 +151,10 @@ pub(super) async fn end_strays(run: RunId, realm: &str) -> Vec<u32> {
                 left = found;
             }
             // Nothing was learnt: what the look before found is still what is known.
-            Err(error) => tracing::warn!("cannot look for what a command left behind: {error}"),
+            Err(error) => {
+                clear_looks = 0;
+                tracing::warn!("cannot look for what a command left behind: {error}");
+            }
         }
         if clear_looks == CLEAR_LOOKS {
             break;
@@ -265,8 +269,12 @@ mod tests {
             .spawn()
             .unwrap();
         // It shows no environment before it has become `sleep`, and `spawn` may return before that.
-        while !bears(child.id(), &names) {
+        for look in 0.. {
+            if bears(child.id(), &names) {
+                break;
+            }
             assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            assert!(look < 1_000_000, "/proc never shows its environment");
             std::thread::yield_now();
         }
         for errno in [Errno::NOSYS, Errno::PERM, Errno::MFILE] {

@@ -73,8 +73,8 @@ pub struct Began {
     pub until: Time,
     /// Whether it makes somebody look.
     pub pages: bool,
-    /// Whether the first abnormal point is some way before anything went wrong: it counts only while
-    /// nothing else tells when it began.
+    /// Whether the first abnormal point is some way before anything went wrong: for the entity it counts
+    /// only while nothing else tells when it began, and it never makes an incident older.
     pub is_vague: bool,
 }
 
@@ -136,6 +136,17 @@ impl Condition {
             alert_severity: None,
             incident: None,
             sum: Sum::default(),
+        }
+    }
+
+    /// A better signal replaces a vague beginning; of two alike the earlier counts.
+    fn learn(&mut self, signal: Began) {
+        let is_better = self.is_vague && !signal.is_vague && signal.is_connected(self.onset);
+        if is_better {
+            self.onset = signal.since;
+            self.is_vague = false;
+        } else {
+            self.onset = signal.earliest(self.onset);
         }
     }
 
@@ -203,18 +214,24 @@ impl Conditions {
             .of
             .entry(entity)
             .or_insert_with(|| Condition::new(since, now));
-        let goes_on = condition.is_active() && !condition.is_strayed_from(signal, findings);
-        if !goes_on {
-            condition.noticed = now;
-            condition.alert_severity = None;
-        }
-        if goes_on && (signal.is_vague || !condition.is_vague) {
-            condition.onset = signal.earliest(condition.onset);
+        if condition.is_active() && !condition.is_strayed_from(signal, findings) {
+            condition.learn(signal);
         } else {
             condition.onset = since;
             condition.is_vague = signal.is_vague;
+            condition.noticed = now;
+            condition.alert_severity = None;
         }
         condition
+    }
+
+    /// A signal of `entity` that joined before has changed: a trend that was only told may matter now.
+    pub fn retell(&mut self, entity: EntityIx, signal: Began) {
+        if let Some(condition) = self.of.get_mut(&entity)
+            && condition.is_vague
+        {
+            condition.learn(signal);
+        }
     }
 
     /// Sums up the findings of an entity again; a condition that is over and free is forgotten.

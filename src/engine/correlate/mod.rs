@@ -152,9 +152,11 @@ impl Correlator {
         let (sick, incident, is_open) = (state.sick, state.incident, state.finding.is_open());
         let began = Began::of(&state.finding);
         if is_open {
-            let condition = self.conditions.get(sick);
-            if !condition.is_some_and(|known| known.findings.contains(&id)) {
-                let conditions = &mut self.conditions;
+            let conditions = &mut self.conditions;
+            let condition = conditions.get(sick);
+            if condition.is_some_and(|known| known.findings.contains(&id)) {
+                conditions.retell(sick, began);
+            } else {
                 let condition = conditions.begin(sick, began, world.findings, world.now);
                 condition.findings.push(id);
             }

@@ -530,6 +530,28 @@ fn a_vague_beginning_counts_until_a_better_one_is_known() {
 }
 
 #[test]
+fn a_trend_that_comes_to_matter_keeps_its_beginning() {
+    let findings = Findings::default();
+    let mut conditions = Conditions::default();
+    let signal = |second: i64, until: i64, is_vague| Began {
+        since: NOON.plus_ms(second * 1_000),
+        until: NOON.plus_ms(until * 1_000),
+        pages: false,
+        is_vague,
+    };
+    let onset = |conditions: &Conditions| conditions.get(EntityIx(0)).map(|c| c.onset);
+    let condition = conditions.begin(EntityIx(0), signal(5, 60, true), &findings, NOON);
+    condition.findings.push(FindingId(1));
+    // What was over long before is no better beginning.
+    conditions.begin(EntityIx(0), signal(-9_000, -8_000, false), &findings, NOON);
+    assert_eq!(onset(&conditions), Some(NOON.plus_ms(5_000)));
+    // It pages now; what comes later is no beginning any more.
+    conditions.retell(EntityIx(0), signal(5, 90, false));
+    conditions.begin(EntityIx(0), signal(70, 90, false), &findings, NOON);
+    assert_eq!(onset(&conditions), Some(NOON.plus_ms(5_000)));
+}
+
+#[test]
 fn what_calms_down_keeps_its_name() {
     let mut town = Town::new(&[("gateway", "stock"), ("gateway", "pay")]);
     town.odd("stock", Errors, true, 0);
