@@ -28,12 +28,26 @@ pub fn narrative(incident: &Incident, plans: &[Plan], clock: WriteTime<'_>) -> V
 }
 
 fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
-    let noticed_s = incident.opened.since(incident.began) / 1_000;
-    let began = clock(incident.began);
+    let noticed = if incident.began_before {
+        format!("at {}", clock(incident.opened))
+    } else {
+        format!("{} s later", incident.opened.since(incident.began) / 1_000)
+    };
+    let before = if incident.began_before {
+        "before"
+    } else {
+        "at"
+    };
+    let began = format!("{before} {}", clock(incident.began));
     let state = match (incident.phase, incident.mitigated, incident.resolved) {
         (Phase::Resolved, _, Some(at)) => format!(
-            "it was over at {}, after {} min",
+            "it was over at {}, after {}{} min",
             clock(at),
+            if incident.began_before {
+                "more than "
+            } else {
+                ""
+            },
             at.since(incident.began) / 60_000
         ),
         (Phase::Mitigated, Some(at), _) if incident.impact.alerts_held > 0 => {
@@ -48,7 +62,7 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
         },
     };
     format!(
-        "{} It began at {began} and was noticed {noticed_s} s later; {state}.",
+        "{} It began {began} and was noticed {noticed}; {state}.",
         sentence(&incident.title)
     )
 }
@@ -309,6 +323,25 @@ mod tests {
         ] {
             let got = lasting((now, total), "alert", ["fires", "fire"]);
             assert_eq!(got.as_deref(), said, "{now} of {total}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_is_only_bounded_is_told_so() {
+        let mut old = incident();
+        old.began_before = true;
+        let mut over = old.clone();
+        over.phase = Phase::Resolved;
+        over.resolved = Some(Time::from_secs(43_800));
+        let title = "checkout: errors 14 %, expected 0–1 %.";
+        for (incident, state) in [
+            (old, "nobody has taken it"),
+            (over, "it was over at 12:10, after more than 10 min"),
+        ] {
+            assert_eq!(
+                narrative(&incident, &[], &clock)[0],
+                format!("{title} It began before 12:00 and was noticed at 12:00; {state}.")
+            );
         }
     }
 

@@ -139,6 +139,7 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
     for row in &rows {
         let state = match &row.held {
             Some(held) => held.stage.as_str(),
+            None if row.flapping => "flapping",
             None if row.firing => "firing",
             None => "resolved",
         };

@@ -158,10 +158,15 @@ fn head(incident: &Incident, now: Time) -> String {
         .owner
         .as_deref()
         .map_or_else(|| "nobody".to_owned(), safe);
+    let (before, over) = if incident.began_before {
+        ("before ", "over ")
+    } else {
+        ("", "")
+    };
     line(
         &mut text,
         &format!(
-            "{} · on {} · began {} ({} ago) · owner {owner}",
+            "{} · on {} · began {before}{} ({over}{} ago) · owner {owner}",
             stood(incident, now),
             safe(incident.entity.as_str()),
             clock(incident.began, now),

@@ -80,7 +80,9 @@ async fn grouping(
 
 fn page(row: &AlertRow, grouped: Option<&str>, now: Time) -> String {
     let name = safe(row.labels.get("alertname").unwrap_or("unnamed alert"));
-    let state = if row.firing {
+    let state = if row.flapping {
+        "goes on and off"
+    } else if row.firing {
         "fires"
     } else {
         "is over, began"
@@ -132,6 +134,7 @@ mod tests {
             starts_at: Time::ZERO,
             ends_at: Time::from_secs(900),
             firing: true,
+            flapping: false,
             incident: Some(IncidentId(4)),
             held: None,
         };

@@ -416,6 +416,7 @@ impl Alerts {
             starts_at: state.starts_at,
             ends_at: state.ends_at,
             firing: state.firing,
+            flapping: self.flapping.contains(&fingerprint),
             incident: state.incident,
             held: None,
         })
@@ -534,8 +535,14 @@ mod tests {
             Resent,
         ];
         assert_eq!(told, expected);
+        let row = |alerts: &Alerts| {
+            let row = alerts.row(a, |_| EntityId::parse("a"));
+            row.map(|row| (row.firing, row.flapping))
+        };
+        assert_eq!(row(&alerts), Some((false, true)));
         assert_eq!(alerts.settle(Time::from_secs(300)), []);
         assert_eq!(alerts.settle(Time::from_secs(900)), [(a, false)]);
+        assert_eq!(row(&alerts), Some((false, false)));
         assert_eq!(alerts.settle(Time::from_secs(900)), []);
     }
 

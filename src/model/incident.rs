@@ -140,6 +140,9 @@ pub struct Incident {
     pub entity: EntityId,
     /// Event time of its first abnormal point.
     pub began: Time,
+    /// Whether a sender says that it began earlier still, longer ago than is believed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub began_before: bool,
     /// When it was opened here.
     pub opened: Time,
     /// When it last changed.
@@ -198,6 +201,7 @@ impl Incident {
             title: entity.name().into(),
             entity,
             began,
+            began_before: false,
             opened: now,
             updated: now,
             mitigated: None,

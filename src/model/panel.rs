@@ -195,6 +195,9 @@ pub struct AlertRow {
     pub ends_at: Time,
     /// Whether it fires now.
     pub firing: bool,
+    /// Whether it goes on and off: it counts as firing until it stays one way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flapping: bool,
     /// The incident it belongs to.
     pub incident: Option<IncidentId>,
     /// Why it is held back from incidents and people, if it is.

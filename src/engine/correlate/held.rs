@@ -296,7 +296,10 @@ impl Held {
             if incident.alerts.len() < ALERTS_MAX {
                 incident.alerts.push(fingerprint);
             }
-            incident.began = incident.began.min(alert.since);
+            if alert.since <= incident.began {
+                incident.began = alert.since;
+                incident.began_before |= alert.began_before;
+            }
             self.joined = now;
         }
         self.pending.diagnosis = true;
@@ -369,6 +372,7 @@ impl Held {
         let Incident {
             id,
             began,
+            began_before,
             findings,
             alerts,
             impact,
@@ -382,6 +386,7 @@ impl Held {
         } = other.incident;
         let incident = &mut self.incident;
         incident.began = incident.began.min(began);
+        incident.began_before |= began_before;
         if incident.owner.is_none() {
             (incident.owner, incident.owned_since) = (owner, owned_since);
         }
@@ -476,8 +481,10 @@ pub struct AlertNews<'a> {
     pub entity: EntityId,
     /// Its severity.
     pub severity: Severity,
-    /// When it began.
+    /// When it began, as far as that is believed.
     pub since: Time,
+    /// Whether its sender says that it began earlier still.
+    pub began_before: bool,
     /// When it came.
     pub came: Time,
 }

@@ -203,16 +203,17 @@ fn told(finding: &Finding) -> String {
     format!("{over}{}", finding.text)
 }
 
-/// What the value at the worst point of a finding is to one who reads it now or later.
+/// What the value at the worst point told of a finding is to one who reads it now or later: it may be worse by
+/// now, and another finding may be the one told next.
 fn extreme(finding: &Finding) -> &'static str {
     let lasts = finding.is_open();
     match (finding.check, finding.direction) {
         (Check::FlatLine, _) if lasts => "stuck at",
         (Check::FlatLine, _) => "was stuck at",
-        (_, Direction::Up) if lasts => "peak",
-        (_, Direction::Up) => "peaked at",
-        (_, Direction::Down) if lasts => "low",
-        (_, Direction::Down) => "fell to",
+        (_, Direction::Up) if lasts => "reached",
+        (_, Direction::Up) => "had reached",
+        (_, Direction::Down) if lasts => "fell to",
+        (_, Direction::Down) => "had fallen to",
     }
 }
 
@@ -427,8 +428,12 @@ mod tests {
             accepted: None,
         };
         let cases = [
-            (Check::LevelShift, Direction::Up, ["peak", "peaked at"]),
-            (Check::LevelShift, Direction::Down, ["low", "fell to"]),
+            (Check::LevelShift, Direction::Up, ["reached", "had reached"]),
+            (
+                Check::LevelShift,
+                Direction::Down,
+                ["fell to", "had fallen to"],
+            ),
             (
                 Check::FlatLine,
                 Direction::Down,

@@ -272,6 +272,7 @@ impl Correlator {
             entity: world.entities.id(alert.entity).clone(),
             severity: alert.severity,
             since: alert.onset,
+            began_before: alert.starts_at < alert.onset,
             came: alert.came(),
         };
         if let Some((last, at)) = self.by_alert_name.get_mut(alert.name())

@@ -356,7 +356,8 @@ impl Correlator {
                     summary: &alert.summary,
                     entity: entity.clone(),
                     severity: alert.severity,
-                    since: alert.starts_at,
+                    since: alert.onset,
+                    began_before: alert.starts_at < alert.onset,
                     came: alert.came(),
                 };
                 held.put_alert(fingerprint, news, world.now);

@@ -123,6 +123,11 @@ impl Town {
 
     /// An alert fires on a service.
     fn alert(&mut self, name: &str) {
+        self.alert_since(name, self.now);
+    }
+
+    /// An alert fires on a service, for some time already.
+    fn alert_since(&mut self, name: &str, starts_at: Time) {
         let entity = self.place(name);
         let labels = [
             ("alertname", name),
@@ -134,7 +139,7 @@ impl Town {
             fingerprint: Fingerprint::of(&labels),
             labels,
             annotations: Labels::empty(),
-            starts_at: self.now,
+            starts_at,
             ends_at: self.now.plus_ms(3_600_000),
             generator_url: None,
         };
@@ -552,6 +557,22 @@ fn a_trend_that_comes_to_matter_keeps_its_beginning() {
 }
 
 #[test]
+fn an_alert_of_yesterday_bounds_the_beginning() {
+    let mut town = Town::new(&[("a", "store")]);
+    town.alert_since("a", NOON.plus_ms(-86_400_000));
+    town.alert_since("store", NOON.plus_ms(-60_000));
+    town.until(20);
+    let told = town.correlator.book.iter().map(|(_, held)| {
+        let incident = &held.incident;
+        (incident.began.since(NOON), incident.began_before)
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [(-3_600_000, true), (-60_000, false)]
+    );
+}
+
+#[test]
 fn what_calms_down_keeps_its_name() {
     let mut town = Town::new(&[("gateway", "stock"), ("gateway", "pay")]);
     town.odd("stock", Errors, true, 0);
@@ -586,15 +607,21 @@ fn a_title_reads_as_over_once_all_of_it_is_and_as_lasting_once_it_is_back() {
         let held = town.correlator.book.get(IncidentId(1)).expect("it is open");
         held.incident.title.to_string()
     };
-    assert_eq!(title(&mut town), "pay: p99 peak 9.0 s, expected 0 ms–1.0 s");
+    assert_eq!(
+        title(&mut town),
+        "pay: p99 reached 9.0 s, expected 0 ms–1.0 s"
+    );
     // What the title tells of is the last to end.
     town.well("pay", Latency);
     town.until(25);
     town.well("pay", Errors);
     assert_eq!(
         title(&mut town),
-        "pay: p99 peaked at 9.0 s, expected 0 ms–1.0 s"
+        "pay: p99 had reached 9.0 s, expected 0 ms–1.0 s"
     );
     town.odd("pay", Errors, true, 26);
-    assert_eq!(title(&mut town), "pay: p99 peak 9.0 s, expected 0 ms–1.0 s");
+    assert_eq!(
+        title(&mut town),
+        "pay: p99 reached 9.0 s, expected 0 ms–1.0 s"
+    );
 }

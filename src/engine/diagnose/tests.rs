@@ -213,7 +213,7 @@ fn symptoms_alone_are_no_cause() {
             .map(|line| &**line)
             .collect::<Vec<_>>(),
         [
-            "no cause seen so far on the 5 entities looked at: no change, exhausted resource, lost instance or error of its own"
+            "no cause seen so far on the 5 entities looked at: no change before it began, exhausted resource, lost instance or error of its own"
         ]
     );
 }
@@ -245,7 +245,7 @@ fn evidence_reads_as_sentences_with_numbers() {
     assert_eq!(
         texts,
         [
-            "new error line, 42 times since 12:00: \"timeout after … ms\"",
+            "new error line, at least 42 times since 12:00: \"timeout after … ms\"",
             "carries 96 % of the harm felt at web that nothing below explains",
             "deploy v812 2 min before onset",
             "latency 1.1 s against 80 ms–120 ms since 12:00",

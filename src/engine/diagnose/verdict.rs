@@ -288,11 +288,7 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
             Some((
                 true,
                 strength,
-                words::shift(
-                    "its own time and errors are as always:",
-                    shift,
-                    Unit::Seconds,
-                ),
+                words::shift("its own time is as always:", shift, Unit::Seconds),
             ))
         }
         ClueKind::ToldIn(incident) => Some((
@@ -402,8 +398,8 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
     if symptoms_only {
         let place = counted(case.subjects.len() as u64, "entity", "entities");
         lines.push(format!(
-            "no cause seen so far on the {place} looked at: no change, exhausted resource, \
-             lost instance or error of its own"
+            "no cause seen so far on the {place} looked at: no change before it \
+             began, exhausted resource, lost instance or error of its own"
         ));
     }
     lines.into_iter().map(String::into_boxed_str).collect()

@@ -165,12 +165,17 @@ pub fn loss(loss: &Loss) -> String {
     format!("{} gone since {}", clipped(&loss.what), clock(loss.at))
 }
 
-/// `new error line, 42 times since 12:02: "connection refused by …"`.
+/// `new error line, at least 42 times since 12:02: "connection refused by …"`.
 pub fn log(sign: &LogSign) -> String {
     let error = if sign.error { "error line" } else { "log line" };
+    // They go on while this is read.
+    let times = match sign.count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
     let mut text = match sign.change {
-        LogChange::New => format!("new {error}, {} times", sign.count),
-        LogChange::More => format!("{error} {} times, far more than usual", sign.count),
+        LogChange::New => format!("new {error}, at least {times}"),
+        LogChange::More => format!("{error} at least {times}, far more than usual"),
         LogChange::Gone => format!("usual {error} missing, {} left", sign.count),
     };
     push_since(&mut text, sign.since);

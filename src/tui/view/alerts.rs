@@ -92,6 +92,8 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
     let age = format::age(state.engine_now().since(row.starts_at));
     let (word, role) = if row.held.is_some() {
         ("held", Role::Muted)
+    } else if row.flapping {
+        ("flaps", Role::Crit)
     } else if row.firing {
         ("fires", Role::Crit)
     } else {
