@@ -43,6 +43,7 @@ fn incident(n: u64, revision: u64) -> IncidentRow {
         entity: service(&format!("service-{n}")),
         title: format!("p99 latency {revision}.{n:04} s, expected 0.3 s to 0.6 s").into(),
         began: now().plus_ms(-(n as i64) * 7_000),
+        began_before: false,
         alerts: (n % 40) as u32,
         ..template
     }

@@ -183,6 +183,19 @@ fn the_next_right_thing_is_on_the_first_screen() {
 }
 
 #[test]
+fn a_beginning_that_is_only_bounded_says_so() {
+    for (is_bounded, words) in [(false, "  since 12:03"), (true, "  since before 12:03")] {
+        let mut console = Console::live(120, 40, "dark");
+        snap_view(&mut console, |view| {
+            let row = view.incidents.get_mut(&CHECKOUT).expect("in the fixture");
+            row.began_before = is_bounded;
+        });
+        let screen = console.screen();
+        assert!(screen.contains(words), "{words:?} is not in\n{screen}");
+    }
+}
+
+#[test]
 fn incidents() {
     snapshot("incidents", |_| {});
     snapshot("incidents_filtered", |console| {

@@ -70,6 +70,9 @@ pub struct IncidentRow {
     pub title: Box<str>,
     /// Event time of its first abnormal point.
     pub began: Time,
+    /// [`super::Incident::began_before`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub began_before: bool,
     /// When it last changed.
     pub updated: Time,
     /// When its signals were back to normal, if they are.

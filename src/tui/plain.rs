@@ -252,6 +252,7 @@ mod tests {
             entity: EntityId::new(EntityKind::Service, "checkout"),
             title: "checkout: p99 4.2 s\u{1b}[2J".into(),
             began: Time::from_secs(0),
+            began_before: false,
             updated: Time::from_secs(0),
             mitigated: None,
             resolved: None,

@@ -449,6 +449,7 @@ impl Held {
             entity: incident.entity.clone(),
             title: incident.title.clone(),
             began: incident.began,
+            began_before: incident.began_before,
             updated: incident.updated,
             mitigated: incident.mitigated,
             resolved: incident.resolved,

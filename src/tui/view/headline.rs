@@ -166,7 +166,8 @@ fn stood(state: &State, row: &IncidentRow) -> String {
         }
         _ => {
             let (at, age) = since(row.began);
-            format!("  since {at} ({age})")
+            let (before, over) = bounded(row);
+            format!("  since {before}{at} ({over}{age})")
         }
     }
 }
@@ -175,7 +176,19 @@ fn stood(state: &State, row: &IncidentRow) -> String {
 fn began(state: &State, row: &IncidentRow) -> String {
     match row.phase {
         Phase::Open | Phase::Acknowledged => String::new(),
-        Phase::Mitigated | Phase::Resolved => format!("  began {}", state.clock.minute(row.began)),
+        Phase::Mitigated | Phase::Resolved => {
+            let (before, _) = bounded(row);
+            format!("  began {before}{}", state.clock.minute(row.began))
+        }
+    }
+}
+
+/// What stands before when it began and how long ago that is, when it began longer ago than is believed.
+fn bounded(row: &IncidentRow) -> (&'static str, &'static str) {
+    if row.began_before {
+        ("before ", "over ")
+    } else {
+        ("", "")
     }
 }
 
