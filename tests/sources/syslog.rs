@@ -226,6 +226,32 @@ async fn over_tls_only_who_shows_a_certificate_of_the_authority_may_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn authorities_that_cannot_be_read_stop_only_what_comes_over_tls() {
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let server = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let file = |name: &str, pem: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).expect("it is writable");
+        path
+    };
+    let cert = file("cert.pem", server.cert.pem());
+    let key = file("key.pem", server.signing_key.serialize_pem());
+    let (tcp, tls) = (free_port(), free_port());
+    let config = format!(
+        "[tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n[sources.syslog]\ntcp = \"{tcp}\"\ntls = \"{tls}\"\nclient_ca_file = \"/nowhere/ca.pem\"\n",
+    );
+    let mut syslog = Syslog::start(&config, Some("on"));
+    let mut stream = connect(tcp).await;
+    let text = b"<13>1 - n app - - - in the clear\n";
+    stream.write_all(text).await.expect("it is read");
+    assert_eq!(syslog.texts(1).await, ["in the clear"]);
+    let told = syslog.row().detail;
+    let expected = format!("tcp {tcp}; nothing is taken over tls {tls}: /nowhere/ca.pem");
+    assert!(told.starts_with(&expected), "{told}");
+    assert!(TcpStream::connect(tls).await.is_err(), "nobody listens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_engine_is_behind_a_stream_waits_or_drops_as_told() {
     let lines = SIGNALS_QUEUED_MAX as usize + 20_000;
     let text = "<13>1 - n app - - - x\n".repeat(1_000);
