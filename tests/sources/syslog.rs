@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stormglass::config::parse;
-use stormglass::model::{Signal, SourceRow};
+use stormglass::engine::logs::Miner;
+use stormglass::model::{LogLine, Signal, SourceRow};
 use stormglass::sources::{
     Listeners, SIGNALS_QUEUED_MAX, SignalQueue, SourceRegistry, Sources, Tls, run, signal_queue,
 };
@@ -50,24 +51,25 @@ impl Syslog {
         rows.next().expect("it is registered")
     }
 
-    /// The texts of the next lines.
-    async fn texts(&mut self, count: usize) -> Vec<String> {
-        let mut texts = Vec::new();
-        while texts.len() < count {
+    /// The next lines.
+    async fn lines(&mut self, count: usize) -> Vec<LogLine> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
             let queued = tokio::time::timeout(PATIENCE, self.queue.recv()).await;
             let queued = queued.expect("lines come in time").expect("it runs");
-            texts.extend(
-                queued
-                    .take(NOW)
-                    .signals
-                    .into_iter()
-                    .map(|signal| match signal {
-                        Signal::Log(line) => line.text.to_string(),
-                        other => panic!("not a line: {other:?}"),
-                    }),
-            );
+            let signals = queued.take(NOW).signals.into_iter();
+            lines.extend(signals.map(|signal| match signal {
+                Signal::Log(line) => *line,
+                other => panic!("not a line: {other:?}"),
+            }));
         }
-        texts
+        lines
+    }
+
+    /// Their texts.
+    async fn texts(&mut self, count: usize) -> Vec<String> {
+        let lines = self.lines(count).await.into_iter();
+        lines.map(|line| line.text.into()).collect()
     }
 
     async fn until(&self, done: impl Fn(&SourceRow) -> bool) -> SourceRow {
@@ -115,6 +117,28 @@ async fn streams_are_read_in_any_framing_and_a_broken_one_is_counted() {
         why.contains("127.0.0.1 broke off within a message"),
         "{why}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_in_structured_data_makes_no_label_sets_and_no_templates() {
+    let address = free_port();
+    let mut syslog = Syslog::start(&format!("sources.syslog.tcp = \"{address}\"\n"), None);
+    let mut stream = connect(address).await;
+    let count = 500;
+    for n in 0..count {
+        let id = format!("{:08x}-{:04x}", n * 2_654_435_761_u64 % (1 << 32), n);
+        let data = format!("[app@1 requestId=\"{id}\" user=\"mia {n}\"][service name=\"{n}\"]");
+        let text = format!("<11>1 - n app - - {data} cannot reach the gateway\n");
+        stream.write_all(text.as_bytes()).await.expect("it is read");
+    }
+    let lines = syslog.lines(count as usize).await;
+    let mut miner = Miner::default();
+    let mut templates = std::collections::BTreeSet::new();
+    for line in &lines {
+        assert_eq!(line.labels, lines[0].labels);
+        templates.insert(miner.learn(&line.text).template);
+    }
+    assert_eq!(templates.len(), 1, "{}", lines[0].text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
