@@ -517,6 +517,21 @@ async fn what_would_expose_the_api_keeps_the_daemon_from_starting() {
     );
     let half = refused(&|config| config.tls.cert_file = Some(PathBuf::from("c.pem"))).await;
     assert!(half.contains("belong together"), "{half}");
+    let (cert, key) = certificate();
+    for (name, pem) in [("cert.pem", cert), ("key.pem", key)] {
+        std::fs::write(dir.path().join(name), pem).unwrap();
+    }
+    let without = |config: &mut Config| {
+        config.tls.cert_file = Some(dir.path().join("cert.pem"));
+        config.tls.key_file = Some(dir.path().join("key.pem"));
+        config.sources.syslog.tls = Some("127.0.0.1:0".parse().unwrap());
+        config.sources.syslog.client_ca_file = Some(PathBuf::from("/nowhere/ca.pem"));
+    };
+    let authorities = refused(&without).await;
+    assert!(
+        authorities.contains("/nowhere/ca.pem (`sources.syslog.client_ca_file` in the config)"),
+        "{authorities}"
+    );
     let none = refused(&|config| {
         config.operators = vec![OperatorConfig {
             name: "mia".to_owned(),

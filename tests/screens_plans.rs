@@ -5,10 +5,10 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{IncidentDetail, WatchMessage};
 use stormglass::model::{
-    Approval, CHOSEN_BY_A_PERSON, Command, Delta, Lane, Outcome, Phase, Plan, PlanId, PlanState,
-    Risk, RunId, RunPhase, TimelineEntry,
+    Approval, CHOSEN_BY_A_PERSON, Command, Delta, IncidentId, Lane, Outcome, Phase, Plan, PlanId,
+    PlanState, Risk, RunId, RunPhase, TimelineEntry,
 };
-use stormglass::tui::Update;
+use stormglass::tui::{Request, Update};
 
 fn console() -> Console {
     Console::live(80, 24, "dark")
@@ -707,4 +707,99 @@ fn the_kill_switch_is_confirmed_by_its_own_key() {
     let mut hasty = self::console();
     hasty.press("! !");
     assert_eq!(hasty.commands(), []);
+}
+
+/// Incident 9, in which the one plan was made, is merged into the one looked at, which holds it since.
+/// `stale` says whether the console still has an older word of incident 9.
+fn merged(state: PlanState, stale: bool) -> Console {
+    const BORN: IncidentId = IncidentId(9);
+    let mut console = Console::live(100, 40, "dark");
+    let mut detail = fixture::detail();
+    let plan = &mut detail.plans[0];
+    plan.incident = BORN;
+    if stale {
+        let mut old = detail.clone();
+        old.incident.id = BORN;
+        old.incident.updated = fixture::at(4, 0);
+        tell(&mut console, &old);
+    }
+    let plan = &mut detail.plans[0];
+    plan.results = vec![result(plan, Outcome::Succeeded)];
+    plan.state = state;
+    tell(&mut console, &detail);
+    console
+}
+
+/// The engine decides a plan in the incident that holds it by now, and so does the console.
+#[test]
+fn a_plan_of_an_incident_that_was_merged_is_decided_all_the_same() {
+    let approve = Command::Approve {
+        plan: PlanId(3),
+        digest: fixture::plan().digest.to_string(),
+    };
+    let reject = Command::Reject {
+        plan: PlanId(3),
+        reason: "x".to_owned(),
+    };
+    let run = RunId {
+        plan: PlanId(3),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    let settle = Command::Settle {
+        plan: PlanId(3),
+        outcome: Outcome::Succeeded,
+    };
+    let cases = [
+        (PlanState::Proposed, "Y wait Y", approve, "still hurt"),
+        (PlanState::Proposed, "R x enter", reject, "3"),
+        (PlanState::Succeeded, "U wait U", roll_back(), "IT HELPED"),
+        (PlanState::Unknown { run }, "Y wait j enter", settle, "3"),
+    ];
+    for stale in [false, true] {
+        for (state, keys, command, words) in cases.clone() {
+            let mut console = merged(state, stale);
+            let (open, rest) = keys.split_once(' ').expect("a key and more");
+            console.press_and_look(open);
+            let screen = console.screen();
+            assert!(!screen.contains("TOO LATE"), "{keys}:\n{screen}");
+            assert!(!screen.contains("not known"), "{keys}:\n{screen}");
+            assert!(screen.contains(words), "{keys}: {words}\n{screen}");
+            console.press_and_look(rest);
+            assert_eq!(console.commands(), [command], "{keys}, stale {stale}");
+        }
+    }
+}
+
+/// Merged while the dialog is open: what holds the plan by now is asked for.
+#[test]
+fn what_holds_the_plan_of_an_open_dialog_is_asked_for() {
+    let mut console = Console::live(100, 40, "dark");
+    let into = IncidentId(4819);
+    console.press("Y wait");
+    let mut view = fixture::view();
+    view.incidents.remove(&fixture::CHECKOUT);
+    let row = view.incidents.get_mut(&into).expect("another incident");
+    row.plan = None;
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    assert!(console.screen().contains("TOO LATE"));
+    assert!(
+        console
+            .requests
+            .contains(&Request::Detail(fixture::CHECKOUT))
+    );
+    let mut gone = fixture::detail();
+    gone.incident.revision += 1;
+    gone.incident.phase = Phase::Resolved;
+    gone.incident.merged_into = Some(into);
+    tell(&mut console, &gone);
+    assert!(console.requests.contains(&Request::Detail(into)));
+    let mut detail = fixture::detail();
+    detail.incident.id = into;
+    tell(&mut console, &detail);
+    let screen = console.screen();
+    assert!(!screen.contains("TOO LATE"), "{screen}");
+    assert!(screen.contains("still hurt"), "{screen}");
+    console.press("wait Y");
+    assert_eq!(console.commands().len(), 1);
 }

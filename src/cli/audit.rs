@@ -172,7 +172,7 @@ fn words(record: &Record) -> (String, String) {
             ..
         } if found.is_empty() => {
             let before = if *unclean {
-                "; the run before DID NOT END IN ORDER: killed, crashed, or the machine went down"
+                "; the run before DID NOT END IN ORDER: killed, crashed, the machine went down, or the journal could not be written"
             } else {
                 ""
             };

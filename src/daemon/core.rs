@@ -40,8 +40,8 @@ const TICKS_PER_LOOK_MAX: u32 = 16;
 
 /// Who the journal says gave a command that the daemon gives itself.
 const DAEMON_NAME: &str = "stormglass";
-/// What the log says of a run before this one that never came to its end.
-const UNCLEAN: &str = "the run before did not end in order: it was killed, it crashed, or the machine went down; decisions are safe in the journal, of telemetry at most its last second is lost";
+/// What the log says of a run before this one that never came to its end, or not with everything kept.
+const UNCLEAN: &str = "the run before did not end in order: it was killed, it crashed, the machine went down, or the journal could not be written; decisions are safe in the journal, of telemetry at most its last second is lost";
 /// Said of a run that was told to stop while the journal fails.
 const RUN_STOPPED_UNWRITTEN: &str =
     "the run is told to stop; it is not written down yet and a crash would forget it";
@@ -128,11 +128,14 @@ impl Core {
     pub(super) async fn run(mut self, past: Past, stop: watch::Receiver<bool>) {
         let ledger = self.ledger.clone();
         self.record_start();
-        Box::pin(self.work(past, stop)).await;
-        ledger.end_run();
+        // What the journal does not have is lost with this process, and the next one says so.
+        if Box::pin(self.work(past, stop)).await {
+            ledger.end_run();
+        }
     }
 
-    async fn work(mut self, past: Past, mut stop: watch::Receiver<bool>) {
+    /// Works to the end; whether all that happened is in the journal then.
+    async fn work(mut self, past: Past, mut stop: watch::Receiver<bool>) -> bool {
         let mut brake = None;
         let past = match past {
             Past::Learning(_) if self.cannot_wait() => {
@@ -142,7 +145,7 @@ impl Core {
             Past::Learning(learning) => {
                 match self.learn(*learning, &mut stop).await {
                     Ended::Present(request) => brake = request,
-                    Ended::Stopped => return,
+                    Ended::Stopped => return self.keeper.holds_nothing_back(),
                 }
                 Past::None
             }
@@ -160,13 +163,17 @@ impl Core {
             Past::History(history) => {
                 for (at, batches) in history {
                     if *stop.borrow() {
-                        return;
+                        return self.keeper.holds_nothing_back();
                     }
                     self.feed_history(at, batches);
                 }
                 self.turn.deltas.push(Delta::Mode(Mode::Live));
             }
-            Past::Recorded(replay) => return self.replay(replay, stop).await,
+            Past::Recorded(replay) => {
+                self.replay(replay, stop).await;
+                // What was decided then is not written down again.
+                return true;
+            }
         }
         while self.wait(&mut stop).await {
             self.work_through_queues();
@@ -179,6 +186,7 @@ impl Core {
             notifier.stop().await;
         }
         self.ledger.flush();
+        self.keeper.holds_nothing_back()
     }
 
     fn record_start(&mut self) {

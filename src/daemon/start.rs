@@ -382,6 +382,8 @@ fn access(config: &Config) -> Result<(Callers, Option<Tls>, Option<Guard>), Daem
     });
     let callers = Callers::new(operators.collect::<Result<_, _>>()?);
     let guard = Guard::read(config.sources.token_file.as_deref())?;
+    // Read again where they are used: what cannot be is refused now, before anything begins.
+    Tls::check_clients(config)?;
     Ok((callers, Tls::from_config(&config.tls)?, guard))
 }
 

@@ -1,18 +1,19 @@
 //! What somebody looks at, made when asked for: alert rows, charts, log groups, example traces.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::correlate;
+use super::correlate::{self, Held};
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
-use super::intake::SeriesIx;
+use super::intake::{SeriesIx, SeriesRow};
 use super::traces::{Reason, Tree};
 use crate::model::{
-    AlertPlace, AlertRow, Chart, ChartMark, EntityId, Finding, Fingerprint, IncidentId, Lane,
-    LogGroup, SuspectKind, Time, TimelineEntry, TraceId, TraceView,
+    AlertPlace, AlertRow, Chart, ChartMark, EntityId, Finding, FindingId, Fingerprint, Hypothesis,
+    Incident, IncidentId, Lane, LogGroup, SeriesId, SuspectKind, Time, TimelineEntry, TraceId,
+    TraceView,
 };
 
 /// Entities of an incident looked through for charts, logs and traces.
@@ -23,7 +24,7 @@ const MARKS_MAX: usize = 20;
 const NEW_LOGS_MS: i64 = 60_000;
 
 /// Where a chart stands among those of an incident; earlier ones are smaller.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Standing {
     /// What of its incident it tells.
     tier: u8,
@@ -31,6 +32,70 @@ struct Standing {
     place: u8,
     felt: Reverse<u8>,
     since: Time,
+}
+
+/// What of an incident says where its charts stand: the same for every one of them.
+struct Told<'a> {
+    incident: &'a Incident,
+    /// The finding its title tells of.
+    title: Option<FindingId>,
+    first: Option<&'a Hypothesis>,
+    /// What most matters of each series it has findings of.
+    of_series: BTreeMap<SeriesId, &'a Finding>,
+}
+
+impl<'a> Told<'a> {
+    fn new(held: &'a Held) -> Self {
+        let incident = &held.incident;
+        let mut of_series = BTreeMap::new();
+        for finding in &incident.findings {
+            let Some(series) = finding.series else {
+                continue;
+            };
+            let matters = |finding: &Finding| (finding.pages, Reverse(finding.since));
+            let told = of_series.entry(series).or_insert(finding);
+            if matters(finding) >= matters(told) {
+                *told = finding;
+            }
+        }
+        Self {
+            incident,
+            title: correlate::headlined(held, &incident.entity).map(|title| title.id),
+            first: incident.diagnosis.hypotheses.first(),
+            of_series,
+        }
+    }
+
+    /// Where the chart of a series of `entity` stands.
+    fn standing(&self, row: &SeriesRow, entity: &EntityId) -> Standing {
+        let told = self.of_series.get(&row.series.id);
+        let first = self.first.filter(|first| first.suspect == *entity);
+        let limits = first.is_some_and(|first| {
+            let SuspectKind::Resource { metric } = &first.cause else {
+                return false;
+            };
+            let name = &row.series.name;
+            **metric == **name || **metric == *explain::subject(name)
+        });
+        let tier = match told {
+            Some(told) if self.title == Some(told.id) => 0,
+            _ if limits => 1,
+            Some(told) if told.pages => 2,
+            Some(_) => 3,
+            None => 4,
+        };
+        let place = match first {
+            _ if *entity == self.incident.entity => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        Standing {
+            tier,
+            place,
+            felt: Reverse(correlate::felt(row.role)),
+            since: told.map_or(Time::ZERO, |told| told.since),
+        }
+    }
 }
 
 impl Engine {
@@ -85,15 +150,22 @@ impl Engine {
     }
 
     /// Charts of the series behind an incident, at most `limit`; of one entity if given. First what its
-    /// title tells, then what limits the first suspect, then where users feel it, as they feel it. No
-    /// score orders them: whoever looks at one finds it where it was.
+    /// title tells, then what limits the first suspect, then where users feel it, as they feel it. A
+    /// chart moves only when the title tells of something else, when another suspect is first, or when
+    /// findings of its own begin or end: how odd each of them is does not count.
     pub fn charts(&self, id: IncidentId, entity: Option<&EntityId>, limit: usize) -> Vec<Chart> {
-        let mut series: Vec<(Standing, SeriesIx)> = self
+        let told = self.correlator.book.get(id).map(Told::new);
+        let standing = |ix: SeriesIx| {
+            let row = self.intake.row(ix);
+            let told = told.as_ref()?;
+            Some(told.standing(row, self.entities.id(row.entity)))
+        };
+        let mut series: Vec<(Option<Standing>, SeriesIx)> = self
             .entities_of(id, entity)
             .into_iter()
             .flat_map(|ix| self.intake.of_entity(ix))
             .filter(|ix| self.intake.row(**ix).is_judged())
-            .map(|ix| (self.standing(*ix, id), *ix))
+            .map(|ix| (standing(*ix), *ix))
             .collect();
         series.sort_unstable();
         series
@@ -172,50 +244,6 @@ impl Engine {
             }
         }
         chosen
-    }
-
-    /// Where the chart of a series stands among those of an incident.
-    fn standing(&self, ix: SeriesIx, id: IncidentId) -> Standing {
-        let row = self.intake.row(ix);
-        let Some(held) = self.correlator.book.get(id) else {
-            return Standing::default();
-        };
-        let incident = &held.incident;
-        let entity = self.entities.id(row.entity);
-        let is_of_it = |finding: &&Finding| finding.series == Some(row.series.id);
-        let told = incident.findings.iter().filter(is_of_it);
-        let told = told.max_by_key(|finding| (finding.pages, Reverse(finding.since)));
-        let headlined = correlate::headlined(held, &incident.entity);
-        let first = incident.diagnosis.hypotheses.first();
-        let limits = first
-            .filter(|first| first.suspect == *entity)
-            .is_some_and(|first| {
-                let SuspectKind::Resource { metric } = &first.cause else {
-                    return false;
-                };
-                let name = &row.series.name;
-                **metric == **name || **metric == *explain::subject(name)
-            });
-        let tier = match told {
-            Some(told) if headlined.is_some_and(|title| title.id == told.id) => 0,
-            _ if limits => 1,
-            Some(told) if told.pages => 2,
-            Some(_) => 3,
-            None => 4,
-        };
-        let place = if *entity == incident.entity {
-            0
-        } else if first.is_some_and(|first| first.suspect == *entity) {
-            1
-        } else {
-            2
-        };
-        Standing {
-            tier,
-            place,
-            felt: Reverse(correlate::felt(row.role)),
-            since: told.map_or(Time::ZERO, |told| told.since),
-        }
     }
 
     fn chart(&self, ix: SeriesIx, id: IncidentId) -> Chart {

@@ -213,6 +213,9 @@ pub struct Plan {
     /// Those who want it undone though it is over, while others must agree.
     #[serde(default)]
     pub undo_approvals: Vec<Approval>,
+    /// Whether it succeeded once, whatever became of it after that: who undoes it says nothing about it.
+    #[serde(default)]
+    pub helped: bool,
 }
 
 impl Plan {
@@ -230,13 +233,9 @@ impl Plan {
         first.is_some_and(|first| **first == *CHOSEN_BY_A_PERSON)
     }
 
-    /// Whether it had helped before a person took it back: nothing of it ever failed.
-    pub fn was_taken_back(&self) -> bool {
-        let PlanState::RolledBack { reason } = &self.state else {
-            return false;
-        };
-        let mut ended = self.results.iter().map(|(_, outcome)| outcome);
-        reason.starts_with(ROLLED_BACK_BY) && ended.all(|outcome| *outcome == Outcome::Succeeded)
+    /// Whether it had helped before a person took all of it back.
+    pub const fn was_taken_back(&self) -> bool {
+        self.helped && matches!(self.state, PlanState::RolledBack { .. })
     }
 }
 

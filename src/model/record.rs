@@ -27,7 +27,8 @@ pub enum Record {
         /// journal, so that they are seen for ever. Mostly none.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         found: Vec<String>,
-        /// Whether the run before never came to its end: it was killed, it crashed, or the machine went down.
+        /// Whether the run before never came to its end (it was killed, it crashed, or the machine went down), or its
+        /// last records could not be written.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unclean: bool,
     },

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -82,12 +83,22 @@ pub(super) struct Bookmark<P: Place> {
     /// Whether something was handed over that must be read again.
     goes_back: bool,
     written: Option<P>,
-    /// Says when the write that was begun last has ended.
-    writing: Option<mpsc::Receiver<()>>,
+    /// The write that was begun last, until it has ended: there is never a second one beside it.
+    writing: Option<Writing<P>>,
     /// Nothing is written before this.
     rests_until: Option<Instant>,
     /// Whether the last write failed: said once.
     is_failing: bool,
+}
+
+/// A write that may outlive whoever began it.
+#[derive(Debug)]
+struct Writing<P> {
+    place: P,
+    began: Instant,
+    task: JoinHandle<io::Result<()>>,
+    /// Says when it has ended to who cannot wait for a task.
+    ended: mpsc::Receiver<()>,
 }
 
 impl<P: Place + DeserializeOwned> Bookmark<P> {
@@ -164,6 +175,8 @@ impl<P: Place> Bookmark<P> {
     /// Finds the last place of which all is kept, and writes it unless one was written just now.
     async fn settle(&mut self) {
         self.look();
+        // One that was given up in the middle: an older place must not be written after the next one.
+        self.end_write().await;
         if self.rests_until.is_none_or(|until| Instant::now() >= until) {
             self.write_aside().await;
         }
@@ -203,15 +216,31 @@ impl<P: Place> Bookmark<P> {
             return;
         };
         let (place, began) = (written.place.clone(), Instant::now());
-        let (ended, writing) = mpsc::channel();
-        self.writing = Some(writing);
-        let outcome = tokio::task::spawn_blocking(move || {
+        let (end, ended) = mpsc::channel();
+        let task = tokio::task::spawn_blocking(move || {
             let outcome = write(&file, &written);
             // Nobody listens but at the end.
-            let _ = ended.send(());
+            let _ = end.send(());
             outcome
         });
-        let outcome = outcome.await.unwrap_or_else(|error| Err(error.into()));
+        self.writing = Some(Writing {
+            place,
+            began,
+            task,
+            ended,
+        });
+        self.end_write().await;
+    }
+
+    /// Returns once the write that was begun last has ended, if it has not; until then it stays known, also
+    /// when this is given up.
+    async fn end_write(&mut self) {
+        let Some(writing) = &mut self.writing else {
+            return;
+        };
+        let outcome = (&mut writing.task).await;
+        let outcome = outcome.unwrap_or_else(|error| Err(error.into()));
+        let (place, began) = (writing.place.clone(), writing.began);
         self.writing = None;
         let rest = WRITE_EVERY.max(began.elapsed() * REST_TIMES);
         self.rests_until = Some(Instant::now() + rest);
@@ -246,7 +275,7 @@ impl<P: Place> Drop for Bookmark<P> {
         }
         if let Some(writing) = self.writing.take() {
             // An older place must not be written after this one.
-            let _ = writing.recv();
+            let _ = writing.ended.recv();
         }
         if let Some((file, written)) = self.due() {
             let outcome = write(&file, &written);
@@ -382,6 +411,40 @@ mod tests {
             let left = fs::read_dir(folder.path().join(FOLDER)).unwrap().count();
             assert_eq!(left, 1, "nothing but the file");
         }
+    }
+
+    #[tokio::test]
+    async fn a_write_waits_for_the_one_that_was_given_up_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bookmark = open(folder.path(), Unrecorded::Lost);
+        // As `write_aside` leaves it when it is given up, on a disk that takes its time.
+        bookmark.settled = Some(place(1));
+        let (file, written) = bookmark.due().unwrap();
+        let ((go, gone), (end, ended)) = (mpsc::channel(), mpsc::channel());
+        let task = tokio::task::spawn_blocking(move || {
+            let _ = gone.recv();
+            let outcome = write(&file, &written);
+            let _ = end.send(());
+            outcome
+        });
+        bookmark.writing = Some(Writing {
+            place: place(1),
+            began: Instant::now(),
+            task,
+            ended,
+        });
+        let kept = || open(folder.path(), Unrecorded::Lost).read().unwrap();
+        for _ in 0..2 {
+            let passing = bookmark.passed(place(2));
+            let waited = tokio::time::timeout(Duration::from_millis(20), passing).await;
+            assert!(waited.is_err(), "it waits, also after it was given up");
+            assert_eq!(kept(), None, "nothing is written beside it");
+        }
+        go.send(()).unwrap();
+        bookmark.passed(place(3)).await;
+        assert_eq!(bookmark.written, Some(place(1)), "that of before is noted");
+        drop(bookmark);
+        assert_eq!(kept(), Some(place(3)));
     }
 
     #[tokio::test]

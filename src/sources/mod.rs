@@ -480,10 +480,12 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
             None => Ok(tls.clone()),
             Some(authorities) => Tls::with_clients(&config.tls, Some(authorities)),
         };
-        match tls {
-            Ok(tls) => drop(tasks.spawn(syslog::receive(syslog, tls, sender, clock))),
-            Err(error) => sender.fail(&error.to_string()),
-        }
+        // Refused at the start already; what has changed since keeps only this listener from its work.
+        let tls = tls.unwrap_or_else(|error| {
+            syslog::fail_tls(&syslog, &sender, &error.to_string());
+            None
+        });
+        tasks.spawn(syslog::receive(syslog, tls, sender, clock));
     }
     if let (Some(address), Some(sender)) = (config.sources.statsd.udp, sources.statsd.clone()) {
         let (statsd, clock) = (&config.sources.statsd, Arc::clone(&sources.clock));

@@ -43,6 +43,12 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
         self.young.insert(key, value);
     }
 
+    /// Entries held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.young.clear();

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::TlsConfig;
+use crate::config::{Config, TlsConfig};
 
 /// A handshake takes at most this long, in seconds.
 const HANDSHAKE_S_MAX: u64 = 10;
@@ -92,6 +92,12 @@ impl Tls {
             .map_err(TlsError::Pair)?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Some(Self(TlsAcceptor::from(Arc::new(server)))))
+    }
+
+    /// Whether what listeners with authorities of their own need can be used.
+    pub fn check_clients(config: &Config) -> Result<(), TlsError> {
+        let authorities = config.sources.syslog.client_ca_file.as_deref();
+        Self::with_clients(&config.tls, authorities).map(drop)
     }
 
     /// The same for connections that speak HTTP/2 and nothing else, as gRPC does.

@@ -133,9 +133,11 @@ impl Store {
         self.run_mark.set()
     }
 
-    /// The run ends in order, and everything is kept.
+    /// The run ends in order, and everything is kept: while the journal is still owed what opening found, it is not.
     pub fn end_run(&self) {
-        self.run_mark.clear();
+        if self.owed.is_none() {
+            self.run_mark.clear();
+        }
     }
 
     /// Appends and returns when durable; on an error nothing counts as kept.

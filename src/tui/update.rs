@@ -371,6 +371,7 @@ fn fetch(state: &mut State, effects: &mut Effects) {
     if state.feed.frozen.is_some() {
         return;
     }
+    effects.requests.extend(state.wanted_of_dialog());
     let Some(id) = state.looked_at() else { return };
     let Some((revision, lasting)) = state
         .row(id)

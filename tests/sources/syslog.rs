@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stormglass::config::parse;
-use stormglass::model::{Signal, SourceRow};
+use stormglass::engine::logs::Miner;
+use stormglass::model::{LogLine, Signal, SourceRow};
 use stormglass::sources::{
     Listeners, SIGNALS_QUEUED_MAX, SignalQueue, SourceRegistry, Sources, Tls, run, signal_queue,
 };
@@ -50,24 +51,25 @@ impl Syslog {
         rows.next().expect("it is registered")
     }
 
-    /// The texts of the next lines.
-    async fn texts(&mut self, count: usize) -> Vec<String> {
-        let mut texts = Vec::new();
-        while texts.len() < count {
+    /// The next lines.
+    async fn lines(&mut self, count: usize) -> Vec<LogLine> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
             let queued = tokio::time::timeout(PATIENCE, self.queue.recv()).await;
             let queued = queued.expect("lines come in time").expect("it runs");
-            texts.extend(
-                queued
-                    .take(NOW)
-                    .signals
-                    .into_iter()
-                    .map(|signal| match signal {
-                        Signal::Log(line) => line.text.to_string(),
-                        other => panic!("not a line: {other:?}"),
-                    }),
-            );
+            let signals = queued.take(NOW).signals.into_iter();
+            lines.extend(signals.map(|signal| match signal {
+                Signal::Log(line) => *line,
+                other => panic!("not a line: {other:?}"),
+            }));
         }
-        texts
+        lines
+    }
+
+    /// Their texts.
+    async fn texts(&mut self, count: usize) -> Vec<String> {
+        let lines = self.lines(count).await.into_iter();
+        lines.map(|line| line.text.into()).collect()
     }
 
     async fn until(&self, done: impl Fn(&SourceRow) -> bool) -> SourceRow {
@@ -115,6 +117,28 @@ async fn streams_are_read_in_any_framing_and_a_broken_one_is_counted() {
         why.contains("127.0.0.1 broke off within a message"),
         "{why}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_in_structured_data_makes_no_label_sets_and_no_templates() {
+    let address = free_port();
+    let mut syslog = Syslog::start(&format!("sources.syslog.tcp = \"{address}\"\n"), None);
+    let mut stream = connect(address).await;
+    let count = 500;
+    for n in 0..count {
+        let id = format!("{:08x}-{:04x}", n * 2_654_435_761_u64 % (1 << 32), n);
+        let data = format!("[app@1 requestId=\"{id}\" user=\"mia {n}\"][service name=\"{n}\"]");
+        let text = format!("<11>1 - n app - - {data} cannot reach the gateway\n");
+        stream.write_all(text.as_bytes()).await.expect("it is read");
+    }
+    let lines = syslog.lines(count as usize).await;
+    let mut miner = Miner::default();
+    let mut templates = std::collections::BTreeSet::new();
+    for line in &lines {
+        assert_eq!(line.labels, lines[0].labels);
+        templates.insert(miner.learn(&line.text).template);
+    }
+    assert_eq!(templates.len(), 1, "{}", lines[0].text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,6 +247,32 @@ async fn over_tls_only_who_shows_a_certificate_of_the_authority_may_send() {
         let row = syslog.until(|row| row.rejected == refused).await;
         assert_eq!(row.taken, u64::from(may_send));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_that_cannot_be_read_stop_only_what_comes_over_tls() {
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let server = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let file = |name: &str, pem: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).expect("it is writable");
+        path
+    };
+    let cert = file("cert.pem", server.cert.pem());
+    let key = file("key.pem", server.signing_key.serialize_pem());
+    let (tcp, tls) = (free_port(), free_port());
+    let config = format!(
+        "[tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n[sources.syslog]\ntcp = \"{tcp}\"\ntls = \"{tls}\"\nclient_ca_file = \"/nowhere/ca.pem\"\n",
+    );
+    let mut syslog = Syslog::start(&config, Some("on"));
+    let mut stream = connect(tcp).await;
+    let text = b"<13>1 - n app - - - in the clear\n";
+    stream.write_all(text).await.expect("it is read");
+    assert_eq!(syslog.texts(1).await, ["in the clear"]);
+    let told = syslog.row().detail;
+    let expected = format!("tcp {tcp}; nothing is taken over tls {tls}: /nowhere/ca.pem");
+    assert!(told.starts_with(&expected), "{told}");
+    assert!(TcpStream::connect(tls).await.is_err(), "nobody listens");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -490,6 +490,20 @@ async fn a_brake_ends_learning_and_is_obeyed() {
 }
 
 #[tokio::test]
+async fn a_run_whose_records_are_lost_with_it_has_not_ended_in_order() {
+    for (appends, is_failing) in [(usize::MAX, false), (0, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Ledger::open(Some(folder.path())).unwrap().0;
+        let mut bench = Bench::new();
+        bench.core.ledger = open();
+        bench.break_after(appends);
+        let (_stop, stopping) = watch::channel(true);
+        Box::pin(bench.core.run(Past::None, stopping)).await;
+        assert_eq!(open().begin_run(), is_failing, "{appends} appends worked");
+    }
+}
+
+#[tokio::test]
 async fn who_is_stopped_while_learning_keeps_what_fires_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut core = Bench::new().core;

@@ -6,7 +6,11 @@
 //!
 //! A point holds its value as `f32`, the band as the upper halves of two `f32` (three digits, enough
 //! to draw), the distance to the point before it, and the evidence it ended, in quarters; [`pages`] packs
-//! them. Never grows once full.
+//! them.
+//!
+//! What a full history takes follows its series: a calm one packs into a few pages; when it turns noisy it takes more, at
+//! most [`PAGES_MAX`] (1,536 bytes), and gives them back when it is calm again. Pages are forgotten as a whole, so that a
+//! calm one holds up to [`pages::SPARE_POINTS_MAX`] points more in each row than it shows.
 
 mod pages;
 
@@ -24,6 +28,9 @@ const RECENT_MAX: usize = 48;
 const COARSE_MAX: usize = 40;
 /// Points in one mean.
 const COARSE_POINTS: u8 = 8;
+/// Most pages of one history, whatever it is told.
+const PAGES_MAX: usize = pages::trail_pages_max(RECENT_MAX) + pages::trail_pages_max(COARSE_MAX);
+const _: () = assert!(PAGES_MAX == 24, "the module says how much that is");
 /// Steps evidence is kept in.
 const EVIDENCE_STEPS: f32 = 4.0;
 /// Unit of the distance between points, in milliseconds.
@@ -259,5 +266,43 @@ mod tests {
         assert_eq!(again.points(&other), points);
         history.clear(&mut pages);
         assert_eq!((history.points(&pages), history.latest()), (vec![], None));
+    }
+
+    #[test]
+    fn a_history_never_takes_more_pages_than_it_may_and_gives_them_back() {
+        let (mut pages, mut history) = (Pages::default(), History::default());
+        let mut held = Vec::new();
+        for phase in ["calm", "noisy", "calm"] {
+            let mut most = 0;
+            for i in 0..2_000_u32 {
+                // Every byte of a point differs from that of the one before, or none does.
+                let n = if phase == "calm" { 0 } else { i % 2 };
+                let value = f32::from_bits([0x4142_4344, 0x3132_3334][n as usize]);
+                let half = f64::from(f32::from_bits([0x4142_0000, 0x3132_0000][n as usize]));
+                let band = Band {
+                    low: half,
+                    high: half,
+                };
+                let at = history.last.plus_ms([15_000, 70_000][n as usize]);
+                history.push(
+                    at,
+                    f64::from(value),
+                    band,
+                    [0.0, 9.0][n as usize],
+                    &mut pages,
+                );
+                most = most.max(pages.in_use());
+            }
+            held.push((most, pages.in_use()));
+        }
+        let [(_, calm), (noisiest, _), (_, again)] = held[..] else {
+            panic!("three phases")
+        };
+        assert!(calm <= 6, "{held:?}");
+        assert!((PAGES_MAX / 2..=PAGES_MAX).contains(&noisiest), "{held:?}");
+        assert!(again <= calm + 1, "{held:?}");
+        assert_eq!(pages.held(), noisiest, "kept for other histories");
+        history.clear(&mut pages);
+        assert_eq!(pages.in_use(), 0);
     }
 }

@@ -9,6 +9,10 @@
 //!
 //! Neighbours share sign, exponent, band and distance, so that a point takes about 5 bytes of 11. Pages are all
 //! alike and go from one series to the next: buffers of many lengths would leave holes. Nothing is rounded.
+//!
+//! A trail holds no more pages than [`trail_pages_max`], but not always as many: neighbours that differ in every byte
+//! fill a page with four, those that are alike with 58. [`Pages`] never gets smaller: it holds as many as were in use
+//! at once, and its memory grows by doubling, so that up to as much again may be set aside and not used yet.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +26,11 @@ const LIVELY_BYTES: usize = 7;
 const MORE: u8 = 1 << LIVELY_BYTES;
 /// Longest record: two masks and every byte.
 const RECORD_BYTES_MAX: usize = 2 + POINT_BYTES;
+/// Fewest records of a page that was left for the next one.
+const RECORDS_A_PAGE_MIN: usize = PAGE_BYTES / RECORD_BYTES_MAX;
+/// Points a trail may hold beyond those wanted: a page is forgotten once nothing of it is wanted, and that is found out
+/// only when a page begins. The shortest record has one byte.
+pub const SPARE_POINTS_MAX: usize = 2 * PAGE_BYTES - 2;
 /// No page.
 const NONE: u32 = u32::MAX;
 
@@ -40,7 +49,13 @@ pub struct Packed {
     pub evidence: u8,
 }
 
-/// All pages, those in use and those to be used again.
+/// Most pages of a trail of which the last `max` points are wanted, three at least: the oldest, the one that is written,
+/// and those between, of which every record is wanted.
+pub const fn trail_pages_max(max: usize) -> usize {
+    (max - 3) / RECORDS_A_PAGE_MIN + 2
+}
+
+/// All pages, those in use and those to be used again: at most as many as all trails may have together.
 #[derive(Debug)]
 pub struct Pages {
     pages: Vec<Page>,
@@ -88,7 +103,7 @@ impl Default for Trail {
 }
 
 impl Trail {
-    /// Adds a point; at least the last `max` are held.
+    /// Adds a point; at least the last `max` are held, and at most [`SPARE_POINTS_MAX`] more.
     pub fn push(&mut self, point: Packed, max: usize, pages: &mut Pages) {
         if self.points > 0 {
             let (record, len) = record(self.newest.bytes(), point.bytes());
@@ -96,6 +111,7 @@ impl Trail {
         }
         self.newest = point;
         self.points += 1;
+        debug_assert!(usize::from(self.points) <= max + SPARE_POINTS_MAX);
     }
 
     /// The newest point.
@@ -180,6 +196,23 @@ impl Trail {
         if next == NONE {
             self.newest_page = NONE;
         }
+    }
+}
+
+#[cfg(test)]
+impl Pages {
+    /// Pages that are in a trail.
+    pub fn in_use(&self) -> usize {
+        let next = |free: &u32| self.pages.get(*free as usize).map(|page| page.next);
+        let free = std::iter::successors(Some(self.free).filter(|free| *free != NONE), |free| {
+            next(free).filter(|next| *next != NONE)
+        });
+        self.pages.len() - free.count()
+    }
+
+    /// All pages.
+    pub fn held(&self) -> usize {
+        self.pages.len()
     }
 }
 
@@ -320,13 +353,13 @@ mod tests {
                 trails[*n].push(*point, POINTS_MAX, &mut pages);
                 expected[*n].insert(0, *point);
                 expected[*n].truncate(POINTS_MAX);
+                prop_assert!(usize::from(trails[*n].points) <= POINTS_MAX + SPARE_POINTS_MAX);
             }
             for (trail, expected) in trails.iter().zip(&expected) {
                 prop_assert_eq!(&trail.newest_first(POINTS_MAX, &pages), expected);
                 prop_assert_eq!(trail.newest(), expected.first().copied());
             }
-            // The longest records leave four to a page, and a page more than is needed may be held.
-            prop_assert!(pages.pages.len() <= 3 * (POINTS_MAX / 4 + 2));
+            prop_assert!(pages.pages.len() <= 3 * trail_pages_max(POINTS_MAX));
             for trail in &mut trails {
                 trail.clear(&mut pages);
                 prop_assert!(trail.newest_first(POINTS_MAX, &pages).is_empty());

@@ -15,6 +15,7 @@
 
 mod reports;
 mod restore;
+mod revise;
 mod set_back;
 mod settle;
 mod words;
@@ -22,13 +23,14 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::govern::{self, Ground};
-use super::propose::{self, Candidate, PROPOSALS_PER_INCIDENT_MAX, RenderError, Surroundings};
+use super::propose::{self, Candidate, Surroundings};
 use super::saga::{Automation, Event, Illegal, Saga};
 use crate::config::PolicyConfig;
 use crate::model::{
     Actor, Command, Delta, Effect, EntityId, Incident, IncidentId, Labels, Lane, Phase, Plan,
     PlanId, PlanState, Record, Refusal, Runbook, Time,
 };
+use revise::Revision;
 use words::told;
 
 /// Most plans ever made by the engine itself for one incident: a diagnosis that keeps changing its
@@ -78,6 +80,9 @@ pub struct Plans {
     by_incident: BTreeMap<IncidentId, Vec<PlanId>>,
     /// When a plan last helped an incident; no older than its plans are remembered.
     helped: BTreeMap<IncidentId, Time>,
+    /// When a proposal was taken back since its target fell below the bar; not kept over a restart, after
+    /// which it may be made once more.
+    fallen: BTreeMap<PlanId, Time>,
     last_id: u64,
     stopped: bool,
     happenings: Vec<Happening>,
@@ -95,6 +100,7 @@ impl Plans {
             live: BTreeSet::new(),
             by_incident: BTreeMap::new(),
             helped: BTreeMap::new(),
+            fallen: BTreeMap::new(),
             last_id: 0,
             stopped: false,
             happenings: Vec::new(),
@@ -184,57 +190,11 @@ impl Plans {
         for id in withdrawn {
             let reason = "the diagnosis changed and another runbook fits better";
             self.handle(now, id, &Event::Shifted { reason }, effects);
+            self.note_withdrawn(now, id, incident);
         }
         for plan in fresh {
             self.add(plan, Lane::Automation, "", effects);
         }
-    }
-
-    /// Proposals to take back, and plans to propose in their place.
-    fn revise(
-        &self,
-        now: Time,
-        incident: &Incident,
-        elsewhere: &[EntityId],
-        world: World<'_>,
-    ) -> Revision {
-        let record = |runbook: &str, target: &EntityId| self.record_of(runbook, target);
-        let around = surroundings(world, &record);
-        let mut wanted: Vec<(&str, &EntityId)> = Vec::new();
-        let mut fresh = Vec::new();
-        let candidates = propose::candidates(&self.runbooks, incident, around);
-        let is_ours = |candidate: &&Candidate<'_>| !elsewhere.contains(candidate.target);
-        for candidate in candidates.iter().filter(is_ours) {
-            if wanted.len() == PROPOSALS_PER_INCIDENT_MAX {
-                break;
-            }
-            let here = (candidate.runbook.name.as_str(), candidate.target);
-            match self.had(incident.id, here) {
-                Had::Waiting => wanted.push(here),
-                Had::Decided => {}
-                Had::Never => {
-                    let id = PlanId(self.last_id + 1 + fresh.len() as u64);
-                    match propose::plan(id, now, &self.policy, incident, candidate, around) {
-                        Ok(mut plan) => {
-                            wanted.push(here);
-                            plan.before = self.before(&plan.runbook);
-                            fresh.push(plan);
-                        }
-                        // Whoever chooses a runbook is told why it cannot be rendered.
-                        Err(RenderError::NoValue { .. } | RenderError::Unsafe { .. }) => {}
-                    }
-                }
-            }
-        }
-        let unwanted = |plan: &&Plan| {
-            plan.state == PlanState::Proposed
-                && plan.approvals.is_empty()
-                && !wanted.contains(&(&*plan.runbook, &plan.target))
-                && !plan.is_chosen()
-        };
-        let withdrawn = self.of_incident(incident.id).filter(unwanted);
-        let withdrawn = withdrawn.map(|plan| plan.id).collect();
-        Revision { withdrawn, fresh }
     }
 
     /// Whether this command is about plans or automation, and goes to [`Plans::on_command`].
@@ -536,6 +496,7 @@ impl Plans {
             let Some(saga) = self.sagas.remove(&oldest) else {
                 return;
             };
+            self.fallen.remove(&oldest);
             let incident = saga.plan().incident;
             if let Some(ids) = self.by_incident.get_mut(&incident) {
                 ids.retain(|id| *id != oldest);
@@ -650,38 +611,6 @@ impl Plans {
             text: text.into_boxed_str(),
         });
     }
-
-    /// What became of the same runbook on the same target in this incident.
-    fn had(&self, incident: IncidentId, (runbook, target): (&str, &EntityId)) -> Had {
-        let same = |plan: &&Plan| *plan.runbook == *runbook && plan.target == *target;
-        match self.of_incident(incident).filter(same).last() {
-            None => Had::Never,
-            Some(plan) => match plan.state {
-                PlanState::Proposed => Had::Waiting,
-                // Nobody said no, so it may be offered again as things are now.
-                PlanState::Expired | PlanState::Void { .. } => Had::Never,
-                // It helped, and what it mended came back once it was taken back.
-                _ if plan.was_taken_back() => Had::Never,
-                _ => Had::Decided,
-            },
-        }
-    }
-}
-
-/// See [`Plans::revise`].
-struct Revision {
-    withdrawn: Vec<PlanId>,
-    fresh: Vec<Plan>,
-}
-
-/// See [`Plans::had`].
-enum Had {
-    /// It may be proposed.
-    Never,
-    /// It is proposed.
-    Waiting,
-    /// It runs, ran, or a person said no.
-    Decided,
 }
 
 fn surroundings<'s, 'w: 's>(

@@ -10,7 +10,7 @@ impl Plans {
     /// Follows a clock that was set back. A proposal and its approvals must not outlive their time
     /// because the clock was wrong when they were made; it is made again if it still fits.
     pub fn set_back(&mut self, back: SetBack, effects: &mut Vec<Effect>) {
-        for at in self.helped.values_mut() {
+        for at in self.helped.values_mut().chain(self.fallen.values_mut()) {
             back.past(at);
         }
         let reason = "the clock was set back after it was proposed";

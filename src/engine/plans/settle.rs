@@ -56,13 +56,10 @@ impl Plans {
     /// Times a runbook was tried on a target, and times it helped, among the plans remembered.
     pub(super) fn record_of(&self, runbook: &str, target: &EntityId) -> (u32, u32) {
         let ended = self.iter().filter(|plan| {
-            *plan.runbook == *runbook && plan.target == *target && plan.state.is_final()
+            *plan.runbook == *runbook && plan.target == *target && plan.state.has_run()
         });
-        ended.fold((0, 0), |(tried, worked), plan| match plan.state {
-            PlanState::Succeeded => (tried + 1, worked + 1),
-            _ if plan.was_taken_back() => (tried + 1, worked + 1),
-            PlanState::RolledBack { .. } | PlanState::Failed { .. } => (tried + 1, worked),
-            _ => (tried, worked),
+        ended.fold((0, 0), |(tried, worked), plan| {
+            (tried + 1, worked + u32::from(plan.helped))
         })
     }
 

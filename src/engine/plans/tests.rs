@@ -9,6 +9,7 @@ use crate::model::{
     MatchRule, Outcome, Process, Risk, Role, RunId, RunPhase, StepEvent, StepEventKind,
 };
 
+mod again;
 mod taken_back;
 
 const INCIDENT: IncidentId = IncidentId(4);

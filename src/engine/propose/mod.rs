@@ -23,7 +23,7 @@ pub const PROPOSALS_PER_INCIDENT_MAX: usize = 3;
 /// Suspects looked at, from the most likely one.
 const SUSPECTS_MAX: usize = 3;
 /// Suspects less likely than this get no proposal: the engine would be guessing.
-const CONFIDENCE_MIN: f32 = 0.1;
+pub const CONFIDENCE_MIN: f32 = 0.1;
 /// What each condition of a rule that holds adds to a candidate's rank, in units of confidence.
 const FIT_WEIGHT: f32 = 0.05;
 /// What a perfect record adds, and an all-failing one takes away, in units of confidence.
@@ -235,6 +235,7 @@ pub fn plan(
         results: Vec::new(),
         process: None,
         undo_approvals: Vec::new(),
+        helped: false,
     };
     for step in &runbook.steps {
         let action = Action {

@@ -158,7 +158,7 @@ impl Saga {
     /// Of a plan: one just proposed, or one read back from the journal (then send [`Event::Restarted`]).
     pub fn new(plan: Plan) -> Self {
         Self {
-            plan,
+            plan: remember::helping(plan),
             flight: None,
             stopping: None,
             verify_anew: false,
@@ -480,6 +480,7 @@ impl Saga {
                     effects.extend(self.forget_flight(run));
                 }
                 self.plan.process = None;
+                self.plan.helped |= state == PlanState::Succeeded;
                 self.plan.state = state;
             }
         }

@@ -2,7 +2,7 @@
 //! restart is for `Event::Restarted` to say.
 
 use super::{Flight, HALTED, Saga, stopped_by};
-use crate::model::{Plan, Process, RunId, Time};
+use crate::model::{Plan, PlanState, Process, RunId, Time};
 
 impl Saga {
     /// Remembers, while the journal is read back, what the plan became.
@@ -10,7 +10,9 @@ impl Saga {
         // A run a person settled has no report of its own: its end is in the plan.
         let ended = |flight: &mut Flight| plan.results.iter().any(|(run, _)| *run == flight.run);
         self.flight.take_if(ended);
-        self.plan = plan;
+        let helped = self.plan.helped;
+        self.plan = helping(plan);
+        self.plan.helped |= helped;
     }
 
     /// Remembers, while the journal is read back, a run that was about to start.
@@ -50,4 +52,10 @@ impl Saga {
             self.stopping = Some(Box::from(HALTED));
         }
     }
+}
+
+/// The plan, knowing that it helped: a journal of before that was kept says so by its state at the time.
+pub(super) fn helping(mut plan: Plan) -> Plan {
+    plan.helped |= plan.state == PlanState::Succeeded;
+    plan
 }

@@ -45,6 +45,7 @@ pub(super) fn plan() -> Plan {
         results: Vec::new(),
         process: None,
         undo_approvals: Vec::new(),
+        helped: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One syslog message as a log line: RFC 5424, RFC 3164, or whatever somebody sent instead.
 //!
-//! Nothing that holds text is refused: what is not syslog is a line of its sender.
+//! Nothing that holds text is refused: what is not syslog is a line of its sender. Structured data is part of the text,
+//! never a label: it is up to the sender and may differ from line to line, and who sends is told by the header alone.
 
 use std::net::IpAddr;
 
@@ -10,26 +11,30 @@ use syslog_loose::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::{
-    LABEL_NAME_BYTES_MAX, Labels, LabelsBuilder, LogLevel, LogLine, Signal, Time, TraceId,
-};
+use crate::model::{Labels, LabelsBuilder, LogLevel, LogLine, Signal, Time, TraceId};
 use crate::sources::recent::Recent;
 
-/// Label sets remembered, to hold one copy of those that repeat.
-const LABELS_REMEMBERED_MAX: usize = 4_096;
+/// Label sets remembered of datagrams, to hold one copy of those that repeat.
+const LABELS_OF_DATAGRAMS_MAX: usize = 4_096;
+/// The same of one stream: there may be hundreds.
+const LABELS_OF_STREAM_MAX: usize = 512;
+/// Longest host and program together whose labels are remembered, in bytes: usual names are far shorter, and what
+/// strangers make us hold of a stream stays below 200 KiB.
+const NAMES_REMEMBERED_BYTES_MAX: usize = 128;
 /// Longest name of a host or program used, in bytes; RFC 5424 allows 255 and 48.
 const NAME_BYTES_MAX: usize = 255;
 /// Further than this from now, a time without a year or zone is a guess that failed, in milliseconds.
 const GUESS_MS_MAX: i64 = 26 * 3_600_000;
 /// What a program is called that does not say.
 const NAMELESS: &str = "syslog";
-/// Elements of structured data that tell of the message and its clock, not of who sent it (RFC 5424, 7.1 and 7.3): they
-/// differ from message to message.
-const ELEMENTS_LEFT_OUT: [&str; 2] = ["timeQuality", "meta"];
-/// Parameters of structured data kept of a message, at most.
-const PARAMS_MAX: usize = 32;
-/// Longest value kept of one, in bytes; what is longer is cut.
-const PARAM_BYTES_MAX: usize = 1_024;
+/// Elements of structured data that tell of the message, its clock, its way and its signature, not of what happened
+/// (RFC 5424, 7; RFC 5848, 4.2 and 5.3.2).
+const ELEMENTS_LEFT_OUT: [&str; 5] = ["timeQuality", "origin", "meta", "ssign", "ssign-cert"];
+/// Structured data kept of a message, in bytes as it is written; the first parameter that does not fit ends it.
+const DATA_BYTES_MAX: usize = 1_024;
+/// Longest value kept of one parameter, in bytes; what is longer is cut. Log templates take a quoted text of this length
+/// for one value.
+const PARAM_BYTES_MAX: usize = 200;
 /// Names under which structured data carries a trace.
 const TRACE_PARAMS: [&str; 4] = ["traceId", "trace_id", "traceid", "trace-id"];
 /// Length of the id of a trace, in hex digits.
@@ -44,14 +49,19 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Times without a zone are taken to be in the zone of this machine.
-    pub(super) fn new() -> Self {
-        Self::in_zone(None)
+    /// For the datagrams of everybody. Times without a zone are taken to be in the zone of this machine.
+    pub(super) fn of_datagrams() -> Self {
+        Self::new(LABELS_OF_DATAGRAMS_MAX, None)
     }
 
-    fn in_zone(zone: Option<FixedOffset>) -> Self {
+    /// For one stream; the same holds for times.
+    pub(super) fn of_stream() -> Self {
+        Self::new(LABELS_OF_STREAM_MAX, None)
+    }
+
+    fn new(labels_max: usize, zone: Option<FixedOffset>) -> Self {
         Self {
-            labels: Recent::new(LABELS_REMEMBERED_MAX),
+            labels: Recent::new(labels_max),
             zone,
         }
     }
@@ -63,9 +73,13 @@ impl Reader {
         let message = self.parse(text, now);
         let body = message.as_ref().map_or(text, |message| message.msg);
         let body = body.trim_start_matches(['\u{feff}', ' ']).trim_end();
-        if body.is_empty() {
-            return None;
-        }
+        let data = message.as_ref().map(data).unwrap_or_default();
+        let text: Box<str> = match (body, &*data) {
+            ("", "") => return None,
+            ("", data) => data.into(),
+            (body, "") => body.into(),
+            (body, data) => format!("{body} {data}").into(),
+        };
         let trace = message.as_ref().and_then(trace);
         let at = message.as_ref().and_then(|message| message.timestamp);
         Some(Signal::Log(Box::new(LogLine {
@@ -75,7 +89,7 @@ impl Reader {
                 .as_ref()
                 .and_then(|message| message.severity)
                 .map(level),
-            text: body.into(),
+            text,
             trace,
             span: None,
         })))
@@ -100,7 +114,7 @@ impl Reader {
         Some(message)
     }
 
-    /// Program, host, facility and structured data; the address for a host that does not say.
+    /// Program, host and facility; the address for a host that does not say.
     fn labels(&mut self, message: Option<&Message<&str>>, peer: IpAddr) -> Labels {
         let address = peer.to_string();
         let host = message.and_then(|message| message.hostname);
@@ -109,10 +123,8 @@ impl Reader {
         let service = service.filter(|name| is_name(name)).unwrap_or(NAMELESS);
         let facility = message.and_then(|message| message.facility);
         let facility = facility.map_or("user", syslog_loose::SyslogFacility::as_str);
-        let params = message.map_or_else(Vec::new, params);
         let mut hash = Xxh3::new();
-        let named = params.iter().flat_map(|(name, value)| [&**name, value]);
-        for part in [host, service, facility].into_iter().chain(named) {
+        for part in [host, service, facility] {
             hash.update(part.as_bytes());
             hash.update(&[0]);
         }
@@ -124,11 +136,10 @@ impl Reader {
         builder.add("host", host);
         builder.add("service", service);
         builder.add("syslog.facility", facility);
-        for (name, value) in &params {
-            builder.add(name, value);
-        }
         let labels = builder.build().unwrap_or_default();
-        self.labels.put(key, labels.clone());
+        if host.len() + service.len() <= NAMES_REMEMBERED_BYTES_MAX {
+            self.labels.put(key, labels.clone());
+        }
         labels
     }
 }
@@ -168,21 +179,46 @@ const fn level(severity: SyslogSeverity) -> LogLevel {
     }
 }
 
-/// What structured data says of the sender: `element.parameter` with its value, in order. Names that no label can have
-/// are left out, and traces, which have a place of their own.
-fn params(message: &Message<&str>) -> Vec<(String, String)> {
+/// Structured data as it was sent, as far as it tells of what happened: `[element parameter="value" …]` one after the
+/// other. Traces are left out, they have a place of their own.
+fn data(message: &Message<&str>) -> String {
+    let mut data = String::new();
     let elements = message.structured_data.iter();
-    let of_sender = elements.filter(|element| !ELEMENTS_LEFT_OUT.contains(&element.id));
-    of_sender
-        .flat_map(|element| element.params().map(|param| (element.id, param)))
-        .filter(|(_, (name, value))| !TRACE_PARAMS.contains(name) && !value.is_empty())
-        .map(|(id, (name, mut value))| {
-            value.truncate(value.floor_char_boundary(PARAM_BYTES_MAX));
-            (format!("{id}.{name}"), value)
-        })
-        .filter(|(name, _)| name.len() <= LABEL_NAME_BYTES_MAX)
-        .take(PARAMS_MAX)
-        .collect()
+    for element in elements.filter(|element| !ELEMENTS_LEFT_OUT.contains(&element.id)) {
+        let mut head = format!("[{}", element.id);
+        if !data.is_empty() {
+            head.insert(0, ' ');
+        }
+        let kept = |name: &str, value: &str| !value.is_empty() && !TRACE_PARAMS.contains(&name);
+        let params = element.params.iter();
+        for (name, value) in params.filter(|(name, value)| kept(name, value)) {
+            let param = format!("{head} {name}=\"{}\"", cut(value));
+            // The bracket that closes it needs a byte, too.
+            if data.len() + param.len() >= DATA_BYTES_MAX {
+                return closed(data, head.is_empty());
+            }
+            data.push_str(&param);
+            head.clear();
+        }
+        data = closed(data, head.is_empty());
+    }
+    data
+}
+
+/// With the bracket that an element which was begun still needs.
+fn closed(mut data: String, is_begun: bool) -> String {
+    if is_begun {
+        data.push(']');
+    }
+    data
+}
+
+/// The beginning of a value as it is written: no character and no escape is cut in two.
+fn cut(value: &str) -> &str {
+    let kept = &value[..value.floor_char_boundary(PARAM_BYTES_MAX)];
+    let escapes = kept.len() - kept.trim_end_matches('\\').len();
+    let is_split = kept.len() < value.len() && escapes % 2 == 1;
+    &kept[..kept.len() - usize::from(is_split)]
 }
 
 /// The trace a message belongs to, by its structured data.
@@ -213,7 +249,7 @@ mod tests {
 
     fn read(raw: &[u8], now: &str) -> Option<LogLine> {
         let zone = FixedOffset::east_opt(3_600).unwrap();
-        match Reader::in_zone(Some(zone)).read(raw, PEER, time(now)) {
+        match Reader::new(8, Some(zone)).read(raw, PEER, time(now)) {
             Some(Signal::Log(line)) => Some(*line),
             other => {
                 assert_eq!(other, None);
@@ -257,7 +293,7 @@ mod tests {
             "timeout calling gateway after 3002ms",
         );
         expected.trace = Some(TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736));
-        expected.labels = with(&expected.labels, &[("meta@32473.svc", "checkout")]);
+        expected.text = "timeout calling gateway after 3002ms [meta@32473 svc=\"checkout\"]".into();
         assert_eq!(read(bytes.as_bytes(), NOW), Some(expected));
         let cases = [
             (
@@ -319,56 +355,100 @@ mod tests {
         }
     }
 
-    fn with(labels: &Labels, more: &[(&str, &str)]) -> Labels {
-        let more = Labels::from_pairs(more.iter().copied()).unwrap();
-        more.over(labels)
-    }
-
     #[test]
-    fn structured_data_is_labels() {
-        let long = "x".repeat(PARAM_BYTES_MAX + 1);
-        let many: Vec<String> = (0..40).map(|n| format!("p{n}=\"{n}\"")).collect();
-        let name = "n".repeat(LABEL_NAME_BYTES_MAX);
-        let cases: [(String, Vec<(&str, &str)>); 8] = [
+    fn structured_data_ends_the_text_as_it_was_sent() {
+        let x = |count| "x".repeat(count);
+        let many: Vec<String> = (0..200).map(|n| format!("p{n}=\"{n}\"")).collect();
+        let mut fitting = "[a@1".to_owned();
+        for param in &many {
+            if fitting.len() + 1 + param.len() >= DATA_BYTES_MAX {
+                break;
+            }
+            fitting = format!("{fitting} {param}");
+        }
+        let as_sent = "[ex@32473 iut=\"3\" esc=\"a\\\"b\\]c\\\\d\"]";
+        let cases = [
+            (as_sent.to_owned(), as_sent.to_owned()),
             (
-                "[ex@32473 iut=\"3\" esc=\"a\\\"b\\]c\\\\d\"]".into(),
-                vec![("ex@32473.iut", "3"), ("ex@32473.esc", "a\"b]c\\d")],
+                "[a@1 x=\"1\"][b@1 x=\"2\" ü=\"é\"][c@1]".into(),
+                "[a@1 x=\"1\"] [b@1 x=\"2\" ü=\"é\"]".into(),
+            ),
+            // Of the message, its way and its signature, not of what happened.
+            (
+                "[origin software=\"rsyslogd\"][meta sequenceId=\"29\"][timeQuality tzKnown=\"1\"][ssign SIG=\"a\"][ssign-cert FRAG=\"b\"]".into(),
+                String::new(),
             ),
             (
-                "[a@1 x=\"1\"][b@1 x=\"2\"][c@1]".into(),
-                vec![("a@1.x", "1"), ("b@1.x", "2")],
+                "[a@1 empty=\"\" traceId=\"ff\"][b@1 x=\"1\"]".into(),
+                "[b@1 x=\"1\"]".into(),
             ),
             (
-                "[origin software=\"rsyslogd\" swVersion=\"8.2302\"]".into(),
-                vec![
-                    ("origin.software", "rsyslogd"),
-                    ("origin.swVersion", "8.2302"),
-                ],
+                format!("[a@1 x=\"{}\"]", x(PARAM_BYTES_MAX + 1)),
+                format!("[a@1 x=\"{}\"]", x(PARAM_BYTES_MAX)),
             ),
-            // Of the message, not of its sender.
+            // An escape is kept whole or not at all.
             (
-                "[meta sequenceId=\"29\"][timeQuality tzKnown=\"1\"]".into(),
-                vec![],
+                format!("[a@1 x=\"{}\\\"\"]", x(PARAM_BYTES_MAX - 1)),
+                format!("[a@1 x=\"{}\"]", x(PARAM_BYTES_MAX - 1)),
             ),
+            (format!("[a@1 {name}=\"1\"]", name = x(2_000)), String::new()),
             (
-                "[a@1 x=\"1\" x=\"2\" empty=\"\" ü=\"é\"]".into(),
-                vec![("a@1.x", "2"), ("a@1.ü", "é")],
+                format!("[a@1 x=\"1\"][b@1 {name}=\"1\"]", name = x(2_000)),
+                "[a@1 x=\"1\"]".into(),
             ),
-            (format!("[a@1 {name}=\"1\" x=\"2\"]"), vec![("a@1.x", "2")]),
-            (format!("[a@1 x=\"{long}\"]"), vec![("a@1.x", &long[1..])]),
-            (format!("[a@1 {}]", many.join(" ")), Vec::new()),
+            (format!("[a@1 {}]", many.join(" ")), format!("{fitting}]")),
         ];
         for (data, expected) in cases {
             let text = format!("<13>1 - n app - - {data} it works");
             let line = read(text.as_bytes(), NOW).expect("there is text");
-            assert_eq!(&*line.text, "it works", "{data}");
-            let plain = line_of(["n", "app", "user"]);
-            if data.contains("p39") {
-                assert_eq!(line.labels.len(), plain.len() + PARAMS_MAX);
-                continue;
-            }
-            assert_eq!(line.labels, with(&plain, &expected), "{data}");
+            let gap = if expected.is_empty() { "" } else { " " };
+            assert_eq!(&*line.text, format!("it works{gap}{expected}"), "{data}");
+            assert!(expected.len() <= DATA_BYTES_MAX);
+            assert_eq!(line.labels, line_of(["n", "app", "user"]), "{data}");
         }
+        let alone = read(b"<13>1 - n app - - [a@1 x=\"1\"]", NOW).expect("there is text");
+        assert_eq!(&*alone.text, "[a@1 x=\"1\"]");
+    }
+
+    #[test]
+    fn structured_data_takes_the_place_of_no_program_and_no_host() {
+        for data in [
+            "[service name=\"billing\"][host name=\"x\"]",
+            "[k8s pod.name=\"billing-7\"]",
+            "[syslog facility=\"x\"]",
+        ] {
+            for (head, expected) in [
+                ("<13>1 - n app - -", ["n", "app", "user"]),
+                ("<13>1 - - - - -", ["10.0.0.7", "syslog", "user"]),
+            ] {
+                let text = format!("{head} {data} it works");
+                let line = read(text.as_bytes(), NOW).expect("there is text");
+                assert_eq!(line.labels, line_of(expected), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_strangers_send_does_not_make_label_sets() {
+        let mut reader = Reader::of_stream();
+        let mut held_after = |message: &dyn Fn(usize) -> String| {
+            for n in 0..2 * LABELS_OF_STREAM_MAX {
+                let line = reader.read(message(n).as_bytes(), PEER, time(NOW));
+                assert!(line.is_some(), "there is text");
+            }
+            reader.labels.len()
+        };
+        let request = |n| format!("<13>1 - n app - - [app@1 requestId=\"{n}\"] it works");
+        assert_eq!(held_after(&request), 1, "one set for all of them");
+        let long = "x".repeat(NAMES_REMEMBERED_BYTES_MAX);
+        let long = |n| format!("<13>1 - {long}{n} app - - - it works");
+        assert_eq!(held_after(&long), 1, "long names are not remembered");
+        let many = |n| format!("<13>1 - n{n} app - - - it works");
+        let held = held_after(&many);
+        assert!(
+            (LABELS_OF_STREAM_MAX / 2..=LABELS_OF_STREAM_MAX).contains(&held),
+            "{held}"
+        );
     }
 
     #[test]
@@ -440,7 +520,7 @@ mod tests {
         ) {
             let message = format!("<{pri}>1 2026-11-20T15:22:15Z {header} {text}");
             let line = read(message.as_bytes(), NOW).expect("there is text");
-            prop_assert!(line.text.ends_with(&text) , "{line:?}");
+            prop_assert!(line.text.contains(&text) , "{line:?}");
         }
     }
 }

@@ -43,6 +43,21 @@ pub(super) fn place(config: &SyslogConfig) -> Option<String> {
     (!places.is_empty()).then(|| places.join(", "))
 }
 
+/// Says that nothing is taken over TLS, and why: of a source that works otherwise this stays beside where it listens.
+pub(super) fn fail_tls(config: &SyslogConfig, sender: &SignalSender, why: &str) {
+    let Some(address) = config.tls else { return };
+    let why = format!("nothing is taken over tls {address}: {why}; restart to try again");
+    tracing::error!("syslog: {why}");
+    let others = SyslogConfig {
+        tls: None,
+        ..config.clone()
+    };
+    match place(&others) {
+        Some(place) => sender.describe(&format!("{place}; {why}")),
+        None => sender.fail_standing(&why),
+    }
+}
+
 /// Takes syslog until the future is dropped. `tls` is what streams over TLS are taken with.
 pub(super) async fn receive(
     config: SyslogConfig,
@@ -58,7 +73,7 @@ pub(super) async fn receive(
     if let Some(address) = config.udp {
         let (sender, clock) = (sender.clone(), clock.clone());
         let setting = "sources.syslog.udp";
-        let (allow, reader) = (allow.clone(), Reader::new());
+        let (allow, reader) = (allow.clone(), Reader::of_datagrams());
         tasks.spawn(udp::receive(address, setting, sender, clock, allow, reader));
     }
     let stream = |address, setting, tls| Listener {
@@ -179,7 +194,7 @@ impl Listener {
         peer: IpAddr,
         connection: &Connection,
     ) {
-        let (mut frames, mut reader) = (Frames::default(), Reader::new());
+        let (mut frames, mut reader) = (Frames::default(), Reader::of_stream());
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             // A connection that breaks is the sender's to open again.

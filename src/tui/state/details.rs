@@ -97,13 +97,36 @@ impl Details {
         self.held.get(&id)?.failed.as_deref()
     }
 
-    /// A plan of any incident held.
+    /// A plan of any incident held, as it is told latest.
     pub fn plan(&self, id: PlanId) -> Option<&Plan> {
-        self.held
-            .values()
-            .filter_map(|held| held.detail.as_deref())
-            .flat_map(|detail| &detail.plans)
-            .find(|plan| plan.id == id)
+        let plans = &self.holder(id)?.plans;
+        plans.iter().find(|plan| plan.id == id)
+    }
+
+    /// The incident that is told to hold a plan. Of one that was merged into another an older word may
+    /// still be here: it does not count.
+    pub fn holder(&self, id: PlanId) -> Option<&IncidentDetail> {
+        let details = self.held.values().filter_map(|h| h.detail.as_deref());
+        let holding = details.filter_map(|detail| {
+            let plan = detail.plans.iter().find(|plan| plan.id == id)?;
+            Some((plan, detail))
+        });
+        let latest = holding.max_by_key(|(plan, detail)| {
+            let incident = &detail.incident;
+            let has_moved_here = plan.incident != incident.id;
+            let is_whole = incident.merged_into.is_none();
+            (is_whole, has_moved_here, incident.updated)
+        });
+        Some(latest?.1)
+    }
+
+    /// What an incident is part of by now, as far as is known; itself if it is not.
+    pub fn home(&self, id: IncidentId) -> IncidentId {
+        // One is only merged into one that lives, so that there is no circle; a broken answer may say
+        // anything.
+        let into = |id: &IncidentId| self.get(*id)?.incident.merged_into;
+        let homes = std::iter::successors(Some(id), into);
+        homes.take(DETAILS_MAX).last().unwrap_or(id)
     }
 
     /// A finding of any incident held.
@@ -207,6 +230,20 @@ impl Details {
         let waits = waits.into_iter().filter(|(wanted, _)| *wanted);
         self.due_at = waits.filter_map(|(_, due)| due.waits_until()).min();
         requests
+    }
+
+    /// What to ask for so that an incident a dialog is about, now of `revision`, is known.
+    pub fn wanted_aside(&mut self, id: IncidentId, revision: u64, now: Time) -> Option<Request> {
+        self.make_room(id);
+        let held = self.held.entry(id).or_default();
+        held.looked_at = now;
+        let known = held.detail.as_ref().map(|detail| detail.incident.revision);
+        let wanted = known.is_none_or(|known| known < revision) && held.detail_due.may_ask(now);
+        wanted.then(|| {
+            held.detail_asked = now;
+            held.detail_due.asked(now, DETAIL_EVERY_MS);
+            Request::Detail(id)
+        })
     }
 
     /// Nothing is looked at, so that nothing will be asked for.

@@ -1,8 +1,10 @@
 //! A dialog about a plan that the world moved on from: why what it shows can no longer be decided. The
 //! engine has the last word all the same; this only keeps a person from deciding about what is gone.
 
-use crate::model::{Lane, Plan, PlanId, PlanState, RunId};
+use crate::api::IncidentDetail;
+use crate::model::{IncidentId, IncidentRow, Lane, Phase, Plan, PlanId, PlanState, RunId};
 use crate::tui::action::Action;
+use crate::tui::link::Request;
 
 use super::overlay::{Approval, Deed, Overlay};
 use super::{State, plans};
@@ -65,6 +67,47 @@ impl State {
         Some(format!("{} acts on {target}: wait for it", other.id))
     }
 
+    /// The incident that holds a plan by now. A plan moves with the incident it was made in when that is
+    /// merged into another; what it was made in is all that a plan says itself.
+    pub fn home(&self, plan: &Plan) -> Option<IncidentId> {
+        let lives = &self.feed.view.as_ref()?.incidents;
+        let told = self.details.holder(plan.id).map(|held| held.incident.id);
+        let merged = self.details.home(plan.incident);
+        let mut known = told.into_iter().chain([merged]);
+        known.find(|id| lives.contains_key(id)).or_else(|| {
+            let names =
+                |row: &&IncidentRow| row.plan.as_ref().is_some_and(|(id, _)| *id == plan.id);
+            lives.values().find(names).map(|row| row.id)
+        })
+    }
+
+    /// The incident that holds a plan, when it has arrived.
+    pub fn detail_of(&self, plan: &Plan) -> Option<&IncidentDetail> {
+        let home = self.home(plan).unwrap_or(plan.incident);
+        self.details.get(home)
+    }
+
+    /// What must be asked for to know which incident holds the plan of an open dialog, and what hurts
+    /// there.
+    pub fn wanted_of_dialog(&mut self) -> Option<Request> {
+        let plan = match self.overlay.as_ref()? {
+            Overlay::Approval(dialog) => &dialog.plan,
+            Overlay::Settle { plan, .. } => self.details.plan(*plan)?,
+            _ => return None,
+        };
+        // Of one that is in no list any more the daemon says what it became a part of.
+        let home = self.home(plan);
+        let id = home.unwrap_or_else(|| self.details.home(plan.incident));
+        let row = self.feed.view.as_ref()?.incidents.get(&id);
+        let held = self.details.get(id).map(|detail| &detail.incident);
+        let revision = match (row, held) {
+            (Some(row), _) => row.revision,
+            (None, Some(held)) if held.phase != Phase::Resolved => held.revision + 1,
+            (None, _) => 0,
+        };
+        self.details.wanted_aside(id, revision, self.now)
+    }
+
     /// Why the plan of a dialog can no longer be decided as it was shown, if it was there to be decided.
     pub fn overtaken(&self, dialog: &Approval) -> Option<String> {
         if !dialog.is_live() {
@@ -77,11 +120,9 @@ impl State {
         }
         // Without a view nothing is known; a screen held still says what is true all the same.
         let view = self.feed.view.as_ref()?;
-        let Some(row) = view.incidents.get(&shown.incident) else {
-            return Some(format!(
-                "{} is no incident of its own any more",
-                shown.incident
-            ));
+        let Some(row) = self.home(shown).and_then(|id| view.incidents.get(&id)) else {
+            let born = shown.incident;
+            return Some(format!("{born} is no incident of its own any more"));
         };
         if dialog.deed != Deed::Approve {
             return None;
@@ -106,7 +147,7 @@ impl State {
     pub fn is_settled(&self, plan: PlanId, run: RunId) -> Option<String> {
         let now = self.details.plan(plan)?;
         let by = || {
-            let told = &self.details.get(now.incident)?.incident.timeline;
+            let told = &self.detail_of(now)?.incident.timeline;
             let said = told.iter().rev().find(|entry| entry.lane == Lane::Person);
             said.map(|entry| entry.text.to_string())
         };

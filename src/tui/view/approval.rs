@@ -210,7 +210,7 @@ fn helped(state: &State, plan: &Plan) -> Vec<String> {
     if plan.state != PlanState::Succeeded {
         return Vec::new();
     }
-    let incident = state.details.get(plan.incident).map(|held| &held.incident);
+    let incident = state.detail_of(plan).map(|held| &held.incident);
     let felt = plan.verify.watch.name();
     let at = incident.and_then(|incident| verified_at(&incident.timeline, plan));
     let mut said = vec![at.map_or_else(
@@ -242,7 +242,7 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.push(where_and_how_bad(state, plan));
     // What the proposal no longer says rightly is never below the first screen.
-    let detail = state.details.get(plan.incident);
+    let detail = state.detail_of(plan);
     if let Some(words) = detail.and_then(|detail| shifted(plan, &detail.incident.diagnosis)) {
         let age = format::age(state.engine_now().since(plan.created));
         let text = format!("CHANGED since it was proposed {age} ago: {words}");
@@ -295,7 +295,7 @@ fn bound(rows: &mut Vec<Row>, plan: &Plan, width: usize) {
 fn why_now(rows: &mut Vec<Row>, state: &State, plan: &Plan, width: usize) {
     let clock = state.clock.second(state.engine_now());
     section(rows, format!("Why now, as of {clock}"));
-    let Some(detail) = state.details.get(plan.incident) else {
+    let Some(detail) = state.detail_of(plan) else {
         return bullet(rows, Role::Warn, "not known: it is being fetched", width);
     };
     let (incident, now) = (&detail.incident, state.engine_now());
