@@ -291,6 +291,80 @@ fn answers_and_refusals_are_told() {
     );
 }
 
+/// A command whose answer never came may be done all the same: it is not said to be undone.
+#[test]
+fn a_command_without_an_answer_is_in_doubt() {
+    let mut console = console();
+    console.press("Y wait Y");
+    let why = "approve plan 3: no answer; it may still be done: look at plan 3";
+    console.told(Update::InDoubt {
+        command: Box::new(approve()),
+        why: why.to_owned(),
+    });
+    let screen = console.screen();
+    assert!(screen.contains(&format!("In doubt: {why}.")), "{screen}");
+    assert!(!screen.contains("Not done"), "{screen}");
+    console.wait(10_000);
+    assert!(!console.screen().contains("waiting for an answer"));
+}
+
+/// Whoever sees nothing happen presses again: the footer says what is on its way.
+#[test]
+fn what_was_sent_and_is_not_answered_is_said() {
+    let mut console = console();
+    let waits = |console: &Console| {
+        let screen = console.screen();
+        let last = screen.lines().last().unwrap_or_default().to_owned();
+        last.contains("waiting for an answer").then_some(last)
+    };
+    console.press("Y wait Y");
+    assert_eq!(waits(&console), None);
+    let due = console.state.deadline().expect("something is due");
+    assert_eq!(due.since(console.now), 300);
+    console.wait(299);
+    assert_eq!(waits(&console), None);
+    console.wait(1);
+    let said = " sent: approve plan 3, waiting for an answer";
+    assert_eq!(waits(&console).as_deref(), Some(said));
+    console.press("R x enter");
+    let more = " sent: approve plan 3 (and 1 more), waiting for an answer";
+    assert_eq!(waits(&console).as_deref(), Some(more));
+    for command in console.commands() {
+        console.told(Update::Replied(CommandReply {
+            command,
+            refused: None,
+            notice: None,
+            silence: None,
+        }));
+    }
+    console.wait(10_000);
+    assert_eq!(waits(&console), None);
+}
+
+/// The banner fits the smallest screen, whatever broke the connection.
+#[test]
+fn a_lost_connection_is_told_in_one_line() {
+    let daemon = "/run/user/1000/stormglass/stormglass.sock";
+    let cases = [
+        (
+            "nothing heard for 15 s".to_owned(),
+            " Connection lost: nothing heard for 15 s. Trying again; what you see is old.",
+        ),
+        (
+            format!("no daemon answers at {daemon}: Connection refused (os error 111)"),
+            "; trying again",
+        ),
+    ];
+    for (why, end) in cases {
+        let mut console = console();
+        console.told(Update::Lost { why });
+        let screen = console.screen();
+        let banner = screen.lines().nth(1).unwrap_or_default().trim_end();
+        assert!(banner.starts_with(" Connection lost: n"), "{banner}");
+        assert!(banner.ends_with(end), "{banner}");
+    }
+}
+
 #[test]
 fn keys_lead_somewhere_and_back() {
     let incident = Screen::Incident(CHECKOUT);

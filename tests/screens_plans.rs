@@ -392,6 +392,29 @@ fn a_plan_stopped_by_a_person_did_not_fail() {
     }
 }
 
+/// A fix that helped and was taken back did not fail, wherever that is told.
+#[test]
+fn a_plan_that_helped_and_was_taken_back_is_told_so() {
+    let mut console = Console::live(100, 40, "dark");
+    let mut detail = fixture::detail();
+    let plan = &mut detail.plans[0];
+    plan.results = vec![result(plan, Outcome::Succeeded)];
+    plan.helped = true;
+    let until = fixture::now();
+    approved(plan, 7, PlanState::Verifying { until });
+    tell(&mut console, &detail);
+    detail.plans[0].state = rolled_back("rolled back by root");
+    tell(&mut console, &detail);
+    let screen = console.screen();
+    let words = "tried    plan 3 helped, and was rolled back by root";
+    assert!(screen.contains(words), "{screen}");
+    let words = "plan 3 had helped, and was rolled back by root.";
+    assert!(screen.contains(words), "{screen}");
+    console.press("enter 7");
+    let screen = console.screen();
+    assert!(!screen.contains("did not"), "{screen}");
+}
+
 /// Presses keys on an incident whose one plan ran and is in this state.
 fn undoing(risk: Risk, state: PlanState, keys: &str) -> Console {
     let mut console = Console::live(100, 40, "dark");

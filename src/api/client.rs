@@ -91,6 +91,18 @@ pub enum ClientError {
         address: Address,
         /// What failed.
         why: String,
+        /// Somebody was reached first, and may have taken what was asked.
+        reached: bool,
+    },
+    /// A command was sent and its answer never came.
+    #[error("{what}: {why}; it may still be done: look {look} before trying again")]
+    InDoubt {
+        /// What was to be done.
+        what: String,
+        /// Why there is no answer.
+        why: String,
+        /// Where it is seen whether it was done.
+        look: String,
     },
     /// Somebody is there and says nothing.
     #[error(
@@ -146,7 +158,7 @@ pub enum ClientError {
         theirs: u32,
     },
     /// Neither news nor a heartbeat: what is on the screen is stale.
-    #[error("{address} has been silent for {silent_ms} ms")]
+    #[error("nothing heard for {} s", silent_ms / 1_000)]
     Silent {
         /// Who.
         address: Address,
@@ -437,7 +449,8 @@ impl Client {
 
     /// Gives a command. The reply may be a refusal; when it arrives the decision is durable.
     pub async fn command(&self, command: &Command) -> Result<CommandReply, ClientError> {
-        self.post(path::COMMANDS, command).await
+        let reply = self.post(path::COMMANDS, command).await;
+        reply.map_err(|error| doubted(command, error))
     }
 
     async fn get<T: DeserializeOwned>(
@@ -593,8 +606,37 @@ fn unreachable(address: &Address, error: &reqwest::Error) -> ClientError {
     if error.is_timeout() && !error.is_connect() {
         return ClientError::Unanswered { address };
     }
-    let why = cause.to_string();
-    ClientError::Unreachable { address, why }
+    ClientError::Unreachable {
+        address,
+        why: cause.to_string(),
+        reached: !error.is_connect(),
+    }
+}
+
+/// A command that has left and is not answered may still be carried out: that is another thing to say
+/// than that it was not.
+fn doubted(command: &Command, error: ClientError) -> ClientError {
+    let why = match error {
+        ClientError::Unanswered { address } => {
+            let seconds = ANSWER_MS_MAX / 1_000;
+            format!("no answer from the daemon at {address} within {seconds} s")
+        }
+        ClientError::Unreachable {
+            address,
+            why,
+            reached: true,
+        } => format!("the connection to {address} broke ({why})"),
+        error => return error,
+    };
+    let look = match command {
+        Command::Approve { plan, .. }
+        | Command::Reject { plan, .. }
+        | Command::RollBack { plan, .. }
+        | Command::Settle { plan, .. } => format!("at {plan}"),
+        _ => "whether it was".to_owned(),
+    };
+    let what = command.phrase();
+    ClientError::InDoubt { what, why, look }
 }
 
 async fn refusal(response: reqwest::Response) -> ClientError {
@@ -612,47 +654,4 @@ async fn refusal(response: reqwest::Response) -> ClientError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_daemon_that_says_nothing_is_not_said_to_be_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s.sock");
-        let client = Client::new(Address::Socket(path.clone())).unwrap();
-        let gone = client.view().await.unwrap_err().to_string();
-        assert!(gone.starts_with("no daemon answers at "), "{gone}");
-        let _listener = tokio::net::UnixListener::bind(&path).unwrap();
-        let silent = client.view().await.unwrap_err().to_string();
-        let said = format!(
-            "the daemon at {} did not answer within 10 s: it is stopped, overloaded, or all its connections are taken; its log may say more",
-            path.display()
-        );
-        assert_eq!(silent, said);
-    }
-
-    #[test]
-    fn addresses_as_people_write_them() {
-        let socket = |path: &str| Some(Address::Socket(PathBuf::from(path)));
-        let http = |url: &str| {
-            Some(Address::Http {
-                url: url.to_owned(),
-                authority: None,
-                token: None,
-            })
-        };
-        let cases = [
-            ("/run/s.sock", socket("/run/s.sock")),
-            ("unix:s.sock", socket("s.sock")),
-            ("./s.sock", socket("./s.sock")),
-            ("localhost:9100", http("http://localhost:9100")),
-            ("http://10.0.0.1:9100/", http("http://10.0.0.1:9100")),
-            ("localhost", None),
-            (":9100", None),
-            ("host:port", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(Address::parse(text, None).ok(), expected, "{text}");
-        }
-    }
-}
+mod tests;

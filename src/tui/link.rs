@@ -146,6 +146,13 @@ pub enum Update {
     },
     /// Answer to [`Request::Command`].
     Replied(CommandReply),
+    /// A command was sent and its answer never came: it may be done all the same.
+    InDoubt {
+        /// What was to be done.
+        command: Box<Command>,
+        /// What happened, and what to do, in words.
+        why: String,
+    },
     /// A request could not be answered.
     Failed {
         /// What was asked for.

@@ -81,16 +81,27 @@ async fn answer(
     let tells_of_the_link = matches!(request, Request::Detail(_));
     let update = ask(&client, &request)
         .await
-        .unwrap_or_else(|error| Update::Failed {
-            request: Box::new(request),
-            why: error.to_string(),
-        });
+        .unwrap_or_else(|error| failed(request, &error));
     if tells_of_the_link && matches!(update, Update::Detail(_)) {
         let took_ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
         round_trip_ms.store(took_ms, Ordering::Relaxed);
     }
     // A console that has gone needs no answer.
     let _ = updates.send(update).await;
+}
+
+fn failed(request: Request, error: &ClientError) -> Update {
+    let why = error.to_string();
+    match (request, error) {
+        (Request::Command(command), ClientError::InDoubt { .. }) => {
+            let command = Box::new(command);
+            Update::InDoubt { command, why }
+        }
+        (request, _) => Update::Failed {
+            request: Box::new(request),
+            why,
+        },
+    }
 }
 
 async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> {

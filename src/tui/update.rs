@@ -82,6 +82,7 @@ impl Effects {
 /// Takes one event.
 pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
     let mut effects = Effects::default();
+    let waited = state.feed.waiting(state.now).is_some();
     state.now = at;
     match event {
         Event::Key(key) => {
@@ -109,12 +110,14 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
         Event::Tick if state.feed.stale_ms(at).is_some() => effects.urgency = Urgency::Soon,
         Event::Tick => {}
     }
-    if state.list.settle(at) | state.expire_notice() {
+    let waits = state.feed.waiting(at).is_some();
+    if state.list.settle(at) | state.expire_notice() | (waits != waited) {
         effects.urgency = Urgency::Now;
     }
     state.rest_cursors();
     settle_travel(state);
     fetch(state, &mut effects);
+    state.feed.note_sent(&effects.requests, at);
     effects
 }
 
@@ -217,6 +220,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
         }
         Update::Replied(reply) => {
             effects.urgency = Urgency::Now;
+            state.feed.answered(&reply.command);
             match (reply.refused, &reply.notice) {
                 (Some(refusal), _) => state.tell(Role::Crit, &format!("Refused: {refusal}")),
                 (None, Some(notice)) => state.tell(Role::Warn, notice),
@@ -226,6 +230,11 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
                     remember(state, &reply.command);
                 }
             }
+        }
+        Update::InDoubt { command, why } => {
+            effects.urgency = Urgency::Now;
+            state.feed.answered(&command);
+            state.tell(Role::Crit, &format!("In doubt: {why}."));
         }
         Update::Failed { request, why } => failed(state, &request, why, effects),
     }
@@ -319,6 +328,7 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
     match request {
         Request::Command(command) => {
             effects.urgency = Urgency::Now;
+            state.feed.answered(command);
             let text = format!("Not done: {}: {why}", command.phrase());
             state.tell(Role::Crit, &text);
         }

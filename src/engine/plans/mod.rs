@@ -80,7 +80,7 @@ pub struct Plans {
     by_incident: BTreeMap<IncidentId, Vec<PlanId>>,
     /// When a plan last helped an incident; no older than its plans are remembered.
     helped: BTreeMap<IncidentId, Time>,
-    /// When a proposal was taken back since its target fell below the bar; not kept over a restart, after
+    /// When a proposal was taken back while its target was hardly suspect; not kept over a restart, after
     /// which it may be made once more.
     fallen: BTreeMap<PlanId, Time>,
     last_id: u64,

@@ -1,7 +1,7 @@
 //! What to propose as the diagnosis changes, and which proposals to take back.
 //!
 //! A suspicion that hovers about the bar must not propose and take back the same plan again and again:
-//! what was taken back since it fell below the bar rests, until it is clearly above it.
+//! what was taken back while its target was hardly suspect rests, until it is clearly above the bar.
 
 use super::{Plans, World, surroundings};
 use crate::engine::propose::{
@@ -11,7 +11,7 @@ use crate::model::{
     EntityId, Hypothesis, Incident, IncidentId, Plan, PlanId, PlanState, SuspectRole, Time,
 };
 
-/// What was taken back since its target fell below the bar is proposed again at once when its target is
+/// What was taken back while its target was less suspect than this is proposed again at once when it is
 /// this suspect, twice the bar: a suspicion wavers by less from one look to the next.
 const AGAIN_CONFIDENCE_MIN: f32 = 2.0 * CONFIDENCE_MIN;
 /// After this long the bar itself is enough again, in milliseconds: long beside the seconds in which a
@@ -67,11 +67,12 @@ impl Plans {
         Revision { withdrawn, fresh }
     }
 
-    /// Notes that a proposal was taken back, if that is since its target fell below the bar.
+    /// Notes that a proposal was taken back, if its target is hardly suspect now: it fell below the bar,
+    /// or hovers above it and was crowded out or fits no longer.
     pub(super) fn note_withdrawn(&mut self, now: Time, id: PlanId, incident: &Incident) {
         let Some(plan) = self.get(id) else { return };
-        let mut above = suspects(incident).filter(|of| of.confidence >= CONFIDENCE_MIN);
-        if above.all(|suspect| suspect.suspect != plan.target) {
+        let mut clear = suspects(incident).filter(|of| of.confidence >= AGAIN_CONFIDENCE_MIN);
+        if clear.all(|suspect| suspect.suspect != plan.target) {
             self.fallen.insert(id, now);
         }
     }
@@ -107,7 +108,7 @@ pub(super) struct Revision {
 enum Had {
     /// It may be proposed.
     Never,
-    /// It was taken back since its target fell below the bar, then.
+    /// It was taken back while its target was hardly suspect, then.
     Fell(Time),
     /// It is proposed.
     Waiting,
@@ -115,7 +116,7 @@ enum Had {
     Decided,
 }
 
-/// Whether what fell below the bar at `fell` may be proposed again. The first suspect never waits.
+/// Whether what was taken back at `fell`, hardly suspect, may be proposed again. The first suspect never waits.
 fn has_rested(now: Time, fell: Time, incident: &Incident, candidate: &Candidate<'_>) -> bool {
     let first = suspects(incident).next();
     first.is_some_and(|first| first.suspect == *candidate.target)

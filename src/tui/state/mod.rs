@@ -5,6 +5,7 @@
 mod aim;
 mod cursor;
 mod details;
+mod feed;
 mod list;
 mod node;
 mod overlay;
@@ -15,7 +16,7 @@ mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, View, WatchMessage};
+use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
     EntityId, FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
@@ -32,6 +33,7 @@ use super::theme::Role;
 pub use aim::Shift;
 pub use cursor::{Cursor, Step};
 pub use details::{Details, Shown};
+pub use feed::Feed;
 pub use list::{List, Sort};
 pub use node::Node;
 pub use overlay::{
@@ -45,11 +47,6 @@ pub use plans::{
 pub use records::{Back, Metering, Purpose, Records};
 pub use travel::{STEP_MS, Travel};
 
-/// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
-/// and a slow link.
-pub const STALE_AFTER_MS: i64 = 2 * crate::api::HEARTBEAT_MS as i64 + 2_000;
-/// A stale screen says its age this often.
-const STALE_TOLD_EVERY_MS: i64 = 1_000;
 /// How long a notice stays.
 const NOTICE_MS: i64 = 6_000;
 /// How long the notice of what changed since the operator last looked stays.
@@ -100,23 +97,6 @@ pub enum Layout {
     Dual,
     /// Three columns and a strip.
     Triple,
-}
-
-/// What the daemon told, and when.
-#[derive(Debug, Default)]
-pub struct Feed {
-    /// What the console holds; `None` before the first snapshot.
-    pub view: Option<View>,
-    /// When something was last heard.
-    pub heard: Time,
-    /// Why the connection is broken, if it is.
-    pub lost: Option<SafeText>,
-    /// The screen is held still at this view.
-    pub frozen: Option<Box<View>>,
-    /// Rows changed since it is held still.
-    pub missed: u64,
-    /// How long the daemon took to answer of late, in milliseconds.
-    pub round_trip_ms: u32,
 }
 
 /// Where the operator is, and where they were.
@@ -289,28 +269,6 @@ impl Layout {
             (80.., 24..) => Self::Single,
             _ => Self::Tiny,
         }
-    }
-}
-
-impl Feed {
-    /// What is drawn: the view held still, or the latest.
-    pub fn shown(&self) -> Option<&View> {
-        self.frozen.as_deref().or(self.view.as_ref())
-    }
-
-    /// How long ago something was heard, when that is too long.
-    pub fn stale_ms(&self, now: Time) -> Option<i64> {
-        let silent_ms = now.since(self.heard);
-        (self.lost.is_some() || silent_ms >= STALE_AFTER_MS).then_some(silent_ms)
-    }
-
-    /// When the screen must say how stale it is next: every second, once it is.
-    fn tells_staleness_at(&self, now: Time) -> Option<Time> {
-        self.view.as_ref()?;
-        Some(match self.stale_ms(now) {
-            Some(_) => now.plus_ms(STALE_TOLD_EVERY_MS),
-            None => self.heard.plus_ms(STALE_AFTER_MS),
-        })
     }
 }
 
@@ -675,6 +633,7 @@ impl State {
             self.details.due_at(),
             self.records.due_at(self.now),
             self.feed.tells_staleness_at(self.now),
+            self.feed.tells_of_waiting_at(self.now),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -86,6 +86,8 @@ pub fn did_not_help(plans: &[Plan]) -> Option<&Plan> {
 
 /// How a plan that did not stay ended, as told in the headline, in notices and of runbooks.
 pub enum Ending<'a> {
+    /// It helped, and somebody took it back. The words follow "was".
+    TakenBack(&'a str),
     /// Somebody stopped it or took it back: no failure of the plan. The words follow "was".
     ByHand(&'a str),
     /// It was undone by itself.
@@ -97,6 +99,9 @@ pub enum Ending<'a> {
 /// How it ended, when it did not stay.
 pub fn ending(plan: &Plan) -> Option<Ending<'_>> {
     match &plan.state {
+        PlanState::RolledBack { reason } if plan.was_taken_back() => {
+            Some(Ending::TakenBack(reason))
+        }
         PlanState::RolledBack { reason } if by_hand(reason) => Some(Ending::ByHand(reason)),
         PlanState::RolledBack { reason } => Some(Ending::DidNotHelp(reason)),
         PlanState::Failed { reason } => Some(Ending::Failed(reason)),
@@ -138,6 +143,7 @@ pub(super) fn just_ended(before: &[Plan], after: &[Plan]) -> Option<(Role, Strin
     let plan = ended.next_back()?;
     let id = plan.id;
     Some(match ending(plan) {
+        Some(Ending::TakenBack(how)) => (Role::Info, format!("{id} had helped, and was {how}.")),
         Some(Ending::ByHand(how)) => (Role::Info, format!("{id} was {how}, and undone.")),
         Some(Ending::DidNotHelp(reason)) => (
             Role::Warn,

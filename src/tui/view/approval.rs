@@ -417,6 +417,9 @@ fn watched(plan: &Plan) -> String {
 pub(super) fn record(plan: &Plan) -> String {
     let now = match &plan.state {
         PlanState::Succeeded => "tried now, and it worked; ",
+        PlanState::RolledBack { .. } if plan.was_taken_back() => {
+            "tried now, it helped and was undone by a person; "
+        }
         PlanState::RolledBack { .. } => "tried now, did not work and was undone; ",
         PlanState::Failed { .. } => "tried now, and it failed; ",
         PlanState::Running { .. } | PlanState::Verifying { .. } => "being tried now; ",

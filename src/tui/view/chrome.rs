@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::api::View;
-use crate::model::{Mode, Phase, PlanState, SourceHealth, Time};
+use crate::model::{Mode, Phase, PlanState, SafeText, SourceHealth, Time};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::format;
@@ -22,6 +22,9 @@ const TABS_WIDTH: usize = 69;
 const SEPARATOR_CELLS: usize = 3;
 /// A round trip from which it is told, in milliseconds: what is fetched is seen to be late.
 const SLOW_MS: u32 = 100;
+/// What a console without a connection does: in full, and where there is no room for that.
+const TRYING_AGAIN: &str = ". Trying again; what you see is old.";
+const TRYING: &str = "; trying again";
 /// Cells of the name of the environment when the header is full.
 const ENVIRONMENT_CELLS: usize = 12;
 
@@ -152,12 +155,17 @@ fn breadcrumb(state: &State) -> Row {
 /// Something the operator must know; a lost connection comes first.
 pub(super) fn banner(state: &State) -> Option<Row> {
     if let Some(why) = &state.feed.lost {
-        return Some(
-            Row::new()
-                .put(Role::Banner, " Connection lost: ")
-                .put(Role::Banner, why)
-                .put(Role::Banner, ". Trying again; what you see is old."),
-        );
+        let row = Row::new()
+            .put(Role::Banner, " Connection lost: ")
+            .put(Role::Banner, why);
+        let width = usize::from(state.size.0);
+        let [long, short] = [TRYING_AGAIN, TRYING].map(|text| Row::new().put(Role::Banner, text));
+        return Some(if row.width() + long.width() <= width {
+            row.join(long)
+        } else {
+            // What a long reason says last is the first to go.
+            row.fit(width.saturating_sub(short.width())).join(short)
+        });
     }
     let text = &state.feed.shown()?.banner;
     (!text.is_empty()).then(|| Row::new().put(Role::Banner, format!(" {text}")))
@@ -204,6 +212,10 @@ pub(super) fn pane_title(tab: Tab, focused: bool) -> Row {
 /// The keys that matter here and now, and an unfinished key sequence.
 pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     let width = canvas.width();
+    if let Some(waiting) = state.feed.waiting(state.now) {
+        let row = Row::new().put(Role::Warn, format!(" {}", SafeText::new(&waiting)));
+        return canvas.row(0, &row.fit(width));
+    }
     let mut row = Row::new();
     // A key that would only say why it is dead is not what matters; pressed, it says so.
     let live = |action: &&Action| act::seems_inert(state, **action).is_none();
@@ -249,6 +261,10 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
 /// What the operator is told, over the footer; a long text takes as many lines as it needs.
 pub(super) fn notice(state: &State, canvas: &mut Canvas<'_>) {
     let Some(notice) = &state.notice else { return };
+    // That something is on its way is said better by what waits for it.
+    if notice.role == Role::Muted && state.feed.waiting(state.now).is_some() {
+        return;
+    }
     let lines = wrap(&notice.text, canvas.width().saturating_sub(2));
     let area = canvas.area();
     let height = lines.len().min(NOTICE_ROWS_MAX) as u16;

@@ -87,6 +87,7 @@ fn with_pressing(state: &State, row: &IncidentRow, line: Row, width: usize) -> R
 /// What was tried, that it did not help, and why not.
 fn in_vain(plan: &Plan, width: usize) -> Vec<Row> {
     let (role, words, reason) = match ending(plan) {
+        Some(Ending::TakenBack(how)) => (Role::Warn, "helped, and was", how),
         Some(Ending::ByHand(how)) => (Role::Warn, "was", how),
         Some(Ending::DidNotHelp(reason)) => {
             (Role::Warn, "did not help: rolled back, because", reason)
@@ -325,6 +326,10 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
             };
             // While it lasts that stands above.
             match ending(plan).filter(|_| tried(state).is_none()) {
+                Some(Ending::TakenBack(how)) => {
+                    let taken_back = format!("; {} helped, and was {how}", plan.id);
+                    line.join_if_fits(Row::new().put(Role::Warn, taken_back), width)
+                }
                 Some(Ending::ByHand(how)) => {
                     let taken_back = format!("; {} was {how}", plan.id);
                     line.join_if_fits(Row::new().put(Role::Warn, taken_back), width)

@@ -68,3 +68,29 @@ fn what_was_crowded_out_is_proposed_again_at_once() {
     suspect_after(&mut desk, 5_000, 0.4, 0.5);
     assert_eq!(of_users(&desk), (3, "proposed"));
 }
+
+#[test]
+fn what_hovers_above_the_bar_and_is_crowded_out_rests_too() {
+    let runbooks = ["a", "b"].map(|name| any(name, Risk::Low)).to_vec();
+    let mut desk = Desk::new(PolicyConfig::default(), runbooks);
+    suspect_after(&mut desk, 0, 0.8, 0.15);
+    assert_eq!(of_users(&desk), (1, "proposed"));
+    let crowd = ["checkout", "cart", "users"]
+        .into_iter()
+        .zip([0.8, 0.16, 0.15]);
+    let crowd = crowd.map(|(name, likely)| suspect(name, deploy_of(name), likely));
+    desk.incident = incident(crowd.collect());
+    desk.propose();
+    assert_eq!(of_users(&desk), (1, "void"));
+    suspect_after(&mut desk, 5_000, 0.8, 0.15);
+    let users = EntityId::parse("users");
+    let of_users = desk.plans.iter().filter(|plan| plan.target == users);
+    let told: Vec<(&str, &str)> = of_users
+        .map(|plan| (&*plan.runbook, plan.state.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [("a", "void"), ("b", "proposed")],
+        "b is the first of its own"
+    );
+}
