@@ -734,13 +734,13 @@ fn the_kill_switch_is_confirmed_by_its_own_key() {
 
 /// Incident 9, in which the one plan was made, is merged into the one looked at, which holds it since.
 /// `stale` says whether the console still has an older word of incident 9.
-fn merged(state: PlanState, stale: bool) -> Console {
+fn merged(state: PlanState, is_behind: bool) -> Console {
     const BORN: IncidentId = IncidentId(9);
     let mut console = Console::live(100, 40, "dark");
     let mut detail = fixture::detail();
     let plan = &mut detail.plans[0];
     plan.incident = BORN;
-    if stale {
+    if is_behind {
         let mut old = detail.clone();
         old.incident.id = BORN;
         old.incident.updated = fixture::at(4, 0);
@@ -779,9 +779,9 @@ fn a_plan_of_an_incident_that_was_merged_is_decided_all_the_same() {
         (PlanState::Succeeded, "U wait U", roll_back(), "IT HELPED"),
         (PlanState::Unknown { run }, "Y wait j enter", settle, "3"),
     ];
-    for stale in [false, true] {
+    for is_behind in [false, true] {
         for (state, keys, command, words) in cases.clone() {
-            let mut console = merged(state, stale);
+            let mut console = merged(state, is_behind);
             let (open, rest) = keys.split_once(' ').expect("a key and more");
             console.press_and_look(open);
             let screen = console.screen();

@@ -111,7 +111,9 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
         Event::Tick => {}
     }
     let waits = state.feed.waiting(at).is_some();
-    if state.list.settle(at) | state.expire_notice() | (waits != waited) {
+    let has_settled = state.list.settle(at);
+    let has_expired = state.expire_notice();
+    if has_settled || has_expired || waits != waited {
         effects.urgency = Urgency::Now;
     }
     state.rest_cursors();
