@@ -733,7 +733,7 @@ fn the_kill_switch_is_confirmed_by_its_own_key() {
 }
 
 /// Incident 9, in which the one plan was made, is merged into the one looked at, which holds it since.
-/// `stale` says whether the console still has an older word of incident 9.
+/// `is_behind` says whether the console still has an older word of incident 9.
 fn merged(state: PlanState, is_behind: bool) -> Console {
     const BORN: IncidentId = IncidentId(9);
     let mut console = Console::live(100, 40, "dark");
@@ -789,7 +789,7 @@ fn a_plan_of_an_incident_that_was_merged_is_decided_all_the_same() {
             assert!(!screen.contains("not known"), "{keys}:\n{screen}");
             assert!(screen.contains(words), "{keys}: {words}\n{screen}");
             console.press_and_look(rest);
-            assert_eq!(console.commands(), [command], "{keys}, stale {stale}");
+            assert_eq!(console.commands(), [command], "{keys}, behind {is_behind}");
         }
     }
 }
