@@ -94,6 +94,7 @@ impl Served {
 #[test]
 fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
     let mut served = Served::start();
+    audited(&served, 1);
     served.child.kill().unwrap();
     served.child.wait().unwrap();
     let Served { dir, .. } = served;
@@ -108,7 +109,7 @@ fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
         let lines = served.json(&[&["audit", "--json"], args].concat());
         lines.as_array().unwrap().clone()
     };
-    let all = audit(&["--limit", "100000"]);
+    let all = audited(&served, lines_added + 2);
     assert_eq!(all.len(), lines_added + 2);
     assert!(all.iter().zip(1..).all(|(line, n)| line["line"] == n));
     assert_eq!(audit(&["--limit", "1100"]), all[all.len() - 1_100..]);
@@ -125,6 +126,20 @@ fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
     let none = served.run(&["audit", "--limit", "0"]);
     assert_eq!(none.status.code(), Some(2));
     assert_eq!(served.stop(), 0);
+}
+
+/// All lines of the journal, once there are so many: a daemon answers before its start is written.
+fn audited(served: &Served, count: usize) -> Vec<Value> {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let lines = served.json(&["audit", "--json", "--limit", "100000"]);
+        let lines = lines.as_array().unwrap();
+        if lines.len() >= count {
+            return lines.clone();
+        }
+        assert!(std::time::Instant::now() < until, "{} lines", lines.len());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// A line that a daemon writes at its start.
