@@ -293,17 +293,19 @@ impl Engine {
             if let Some(incident) = self.incident(id) {
                 self.memory.recall(incident, &mut diagnosis);
             }
-            let since = match self.plans.helped_at(id) {
+            let helped = self.plans.helped_at(id);
+            let since = match helped {
                 Some(helped) => self.began_anew(id, helped),
                 None => self.incident(id).map(|incident| incident.opened),
             };
             // What another incident holds explains that one; it takes no place of a cause that was mended.
             let first = diagnosis.hypotheses.first();
             let first = first.and_then(|hypothesis| case.find(&hypothesis.suspect));
-            let is_told_elsewhere = self.plans.helped_at(id).is_some()
-                && first.is_some_and(|at| case.subjects[at].told_in.is_some());
+            let is_told_elsewhere =
+                helped.is_some() && first.is_some_and(|at| case.subjects[at].told_in.is_some());
             let is_fresh = since.is_some_and(|since| self.now.since(since) < FRESH_MS);
             if let Some(held) = self.correlator.book.get_mut(id)
+                && !is_proved(helped, since)
                 && (is_fresh || is_as_sure(&diagnosis, &held.incident.diagnosis))
                 && !is_told_elsewhere
             {
@@ -545,6 +547,12 @@ fn is_as_sure(fresh: &Diagnosis, known: &Diagnosis) -> bool {
     sure(fresh) >= sure(known)
 }
 
+/// Whether what is known of the cause was proved by a plan that helped, with nothing new since: what only fades
+/// names whatever fades last.
+const fn is_proved(helped: Option<Time>, began_anew: Option<Time>) -> bool {
+    helped.is_some() && began_anew.is_none()
+}
+
 /// When the last of an incident's signals began that page and began after `helped`: what was there
 /// before fades, and says nothing new.
 fn began_anew<'a>(
@@ -562,6 +570,20 @@ mod tests {
     use super::*;
     use crate::engine::propose::tests::{NOW, deploy_of, incident, suspect};
     use crate::model::{Band, Check, Direction, FindingId, MetricRole, Unit};
+
+    #[test]
+    fn what_helped_proves_the_cause_until_something_begins_anew() {
+        let at = Some(Time::ZERO);
+        let cases = [
+            (None, None, false),
+            (None, at, false),
+            (at, None, true),
+            (at, at, false),
+        ];
+        for (helped, began_anew, proved) in cases {
+            assert_eq!(is_proved(helped, began_anew), proved);
+        }
+    }
 
     fn paging(since: Time) -> Finding {
         Finding {
