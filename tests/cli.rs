@@ -548,11 +548,19 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
             break;
         }
     }
-    let doctor = program(dir.path()).arg("doctor").output().unwrap();
+    // A daemon is ready before each of its sources has said how it is.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let diagnosed = loop {
+        let doctor = program(dir.path()).arg("doctor").output().unwrap();
+        let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        if told.contains("source tail") || std::time::Instant::now() > until {
+            break told;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
     child.kill().unwrap();
     child.wait().unwrap();
     // It would stay when the file is there: the source says it, for as long as it is so.
-    let diagnosed = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(diagnosed.contains("source tail"), "{diagnosed}");
     assert!(!diagnosed.contains("matches no file yet"), "{diagnosed}");
     for text in [&format!("watches tail: {log}"), "matches no file yet"] {
