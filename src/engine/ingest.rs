@@ -232,6 +232,7 @@ impl Engine {
             alerts: &mut self.alerts,
             changes: &self.changes,
             intake: &self.intake,
+            traces: &self.traces,
             settling: &self.settling,
             resolve_after_ms: i64::from(self.config.resolve_after_s) * 1_000,
         };

@@ -41,10 +41,15 @@ const LATE: f64 = 0.1;
 /// Most rows of alerts read from the engine.
 const ALERT_ROWS_MAX: usize = 100_000;
 
-/// Fewest alerts of a fault by itself.
+/// Fewest alerts of a fault about what no other fault hurts.
 const FAULT_ALERTS_MIN: usize = 4;
+/// The largest fault of a case has at most this many times the alerts of the smallest: pairs of alerts
+/// hardly count what is smaller still.
+const EXTENT_RATIO_MAX: usize = 4;
+/// Faults refused in a row after which the one before them gives way.
+const REFUSED_MAX: usize = 12;
 /// Faults drawn for a case before it is left with those that overlap.
-const DRAWS_MAX: usize = 60;
+const DRAWS_MAX: usize = 100;
 
 /// One simulated storm with its truth.
 struct Case {
@@ -57,6 +62,13 @@ struct Case {
 struct Storm {
     fault: Fault,
     alone: Told,
+}
+
+impl Storm {
+    /// What it hurts when there is no other.
+    fn hurt(&self) -> BTreeSet<usize> {
+        self.alone.values().filter_map(|tale| tale.node).collect()
+    }
 }
 
 /// Alerts told by a run.
@@ -126,7 +138,8 @@ pub fn run(seed: u64, services: usize) -> Report {
 }
 
 impl Case {
-    /// One to three faults in a generated system.
+    /// One to three faults in a generated system. One so large that nothing else is left to be told apart
+    /// from it is dropped again, when others are wanted.
     fn draw(seed: u64, services: usize) -> Self {
         let mut noise = Noise::new(seed, 20);
         let count = 1 + noise.below(3);
@@ -136,6 +149,7 @@ impl Case {
             seed,
         };
         let map = Map::of(&case.system);
+        let mut refused = 0;
         for _ in 0..DRAWS_MAX {
             if case.storms.len() == count {
                 break;
@@ -150,16 +164,55 @@ impl Case {
                 healed: None,
                 returned: None,
             };
+            if case.storms.iter().any(|other| other.fault.place == place) {
+                continue;
+            }
             let alone = told_by(case.sim(vec![fault.clone()]), &map);
-            let others = &case.storms;
-            let is_elsewhere = others.iter().all(|other| other.fault.place != place);
-            let overlaps =
-                others.is_empty() || others.iter().any(|other| map.meet(&other.alone, &alone));
-            if is_elsewhere && overlaps && alone.len() >= FAULT_ALERTS_MIN {
-                case.storms.push(Storm { fault, alone });
+            case.storms.push(Storm { fault, alone });
+            if case.is_a_storm(&map) {
+                refused = 0;
+                continue;
+            }
+            case.storms.pop();
+            refused += 1;
+            if refused == REFUSED_MAX {
+                refused = 0;
+                case.storms.pop();
             }
         }
         case
+    }
+
+    /// Whether its faults meet, and each keeps alerts of its own that can be told from those of the others.
+    fn is_a_storm(&self, map: &Map) -> bool {
+        let last = self.storms.last().map(|storm| &storm.alone);
+        let meets = self.storms.len() == 1
+            || self
+                .storms
+                .iter()
+                .rev()
+                .skip(1)
+                .any(|other| last.is_some_and(|last| map.meet(&other.alone, last)));
+        let own = self.own_alerts();
+        let (least, most) = (
+            own.iter().min().copied().unwrap_or(0),
+            own.iter().max().copied().unwrap_or(0),
+        );
+        meets && least >= FAULT_ALERTS_MIN && least * EXTENT_RATIO_MAX >= most
+    }
+
+    /// How many alerts each fault has about what no other fault hurts.
+    fn own_alerts(&self) -> Vec<usize> {
+        let hurt: Vec<BTreeSet<usize>> = self.storms.iter().map(Storm::hurt).collect();
+        let is_shared = |of: usize, node: usize| {
+            let mut others = hurt.iter().enumerate().filter(|(at, _)| *at != of);
+            others.any(|(_, hurt)| hurt.contains(&node))
+        };
+        let count = |(at, storm): (usize, &Storm)| {
+            let nodes = storm.alone.values().filter_map(|tale| tale.node);
+            nodes.filter(|node| !is_shared(at, *node)).count()
+        };
+        self.storms.iter().enumerate().map(count).collect()
     }
 
     fn faults(&self) -> Vec<Value> {

@@ -18,6 +18,7 @@ use crate::engine::intake::{Intake, SeriesRow};
 use crate::engine::judge::is_harmful;
 use crate::engine::roles;
 use crate::engine::topology::Topology;
+use crate::engine::traces::Traces;
 use crate::model::{
     Change, ChangeKind, Check, Direction, EntityKind, Finding, MetricRole, Time, Unit,
 };
@@ -81,6 +82,8 @@ pub struct Evidence<'a> {
     pub changes: &'a Changes,
     /// The series, with their recent past.
     pub intake: &'a Intake,
+    /// The calls traced.
+    pub traces: &'a Traces,
     /// Engine time.
     pub now: Time,
 }

@@ -38,6 +38,7 @@ use super::explain;
 use super::findings::Findings;
 use super::intake::Intake;
 use super::topology::Topology;
+use super::traces::Traces;
 use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time};
 
 pub use book::{Book, RESOLVED_MAX};
@@ -82,6 +83,8 @@ pub struct World<'a> {
     pub changes: &'a Changes,
     /// The series.
     pub intake: &'a Intake,
+    /// The calls traced.
+    pub traces: &'a Traces,
     /// Incidents whose signals are in motion because of a plan: they are not split.
     pub settling: &'a BTreeSet<IncidentId>,
     /// An incident is over after being quiet this long, in milliseconds.
@@ -446,6 +449,7 @@ impl Correlator {
             topology: world.topology,
             changes: world.changes,
             intake: world.intake,
+            traces: world.traces,
             now: world.now,
         }
     }

@@ -50,18 +50,23 @@ impl Correlator {
         }
     }
 
-    /// Who has a cause of its own now. One that was proven stays one while anything is odd: a full disk
-    /// that was emptied is still why the rest is sick.
+    /// Who has a cause of its own now, and since when it has been one at every look. One that is sure stays
+    /// one while anything is odd: a full disk that was emptied is still why the rest is sick, and what comes
+    /// later explains no beginning.
     fn find_causes(&mut self, world: &World<'_>) {
         let known = std::mem::take(&mut self.causes);
         self.causes = self.evidence(world).causes();
         for (entity, cause) in known {
+            if let Some(again) = self.causes.get_mut(&entity) {
+                again.noticed = cause.noticed;
+                continue;
+            }
             let is_active = self
                 .conditions
                 .get(entity)
                 .is_some_and(Condition::is_active);
-            if cause.is_proven && is_active {
-                self.causes.entry(entity).or_insert(cause);
+            if cause.is_sure(world.now) && is_active {
+                self.causes.insert(entity, cause);
             }
         }
     }

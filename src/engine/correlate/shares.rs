@@ -1,7 +1,8 @@
 //! Whose harm is it? Follows what an entity suffers down its dependencies to the causes at work.
 //!
 //! One unit of harm starts at each entity and is passed on to what it calls, as far as what they suffer
-//! can account for it; a cause keeps what reaches it. Where two causes share their victims, this says
+//! can account for it; a cause keeps what reaches it. What that leaves unexplained is passed on to who calls
+//! the entity, whose retries are its work. Where two causes share their victims, this says
 //! which of them a victim owes its trouble to: how many steps away a cause is says little about that.
 //! The idea is that of blame flow in diagnosis, for many victims and few causes at once. Pure
 //! arithmetic on the recent past of series; changes nothing.
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::causes::{Evidence, usual};
 use crate::engine::diagnose::deviation::base_units;
 use crate::engine::entities::EntityIx;
+use crate::engine::traces::Flow;
 use crate::model::{MetricRole, Time, Unit};
 
 /// Harm is passed on this many times: the deepest chain of calls worth following.
@@ -27,6 +29,10 @@ const FAILING_WEIGHT: f64 = 0.05;
 const TIMEOUT_S: f64 = 1.0;
 /// What slowness explains of failures, and failures of slowness.
 const CROSS_SHARE: f64 = 0.5;
+/// Of whose harm the dependencies explain less than this, the work it gets is asked for.
+const EXPLAINED_MIN: f64 = 0.2;
+/// What a caller counts for of whose calls none was traced lately.
+const CALLS_MIN: f64 = 0.01;
 /// Series of one entity looked at.
 const SERIES_MAX: usize = 40;
 
@@ -56,12 +62,50 @@ pub fn shares(
         .iter()
         .map(|member| (*member, harm_of(*member, began, now, evidence)))
         .collect();
-    let steps: BTreeMap<EntityIx, Vec<(EntityIx, f64)>> = members
+    let mut steps: BTreeMap<EntityIx, Vec<(EntityIx, f64)>> = members
         .iter()
         .filter(|member| !roots.contains(member))
         .map(|member| (*member, steps_of(*member, &harm, evidence)))
         .collect();
-    follow(roots, &steps)
+    let mut shares = follow(roots, &steps);
+    for (member, steps) in &mut steps {
+        let explained: f64 = steps.iter().map(|(_, share)| share).sum();
+        steps.extend(work_of(*member, 1.0 - explained, members, now, evidence));
+    }
+    for (member, by_work) in follow(roots, &steps) {
+        let known = shares.get(&member).into_iter().flatten();
+        if known.sum::<f64>() < EXPLAINED_MIN {
+            shares.insert(member, by_work);
+        }
+    }
+    shares
+}
+
+/// What its dependencies leave unexplained comes with the work an entity gets: `rest` of its harm, by who
+/// among `members` called it lately.
+fn work_of(
+    entity: EntityIx,
+    rest: f64,
+    members: &BTreeSet<EntityIx>,
+    now: Time,
+    evidence: Evidence<'_>,
+) -> Vec<(EntityIx, f64)> {
+    let lately = now.plus_ms(-LATELY_MS);
+    let callers = evidence.topology.callers(entity).iter();
+    let calls: Vec<(EntityIx, f64)> = callers
+        .filter(|caller| members.contains(caller))
+        .map(|caller| {
+            let windows = evidence.traces.windows(Flow::Called(*caller, entity));
+            let lately = windows.filter(|(at, _)| *at >= lately);
+            (
+                *caller,
+                CALLS_MIN + lately.map(|(_, window)| window.calls).sum::<f64>(),
+            )
+        })
+        .collect();
+    let sum: f64 = calls.iter().map(|(_, calls)| calls).sum();
+    let part = |(caller, calls)| (caller, rest.max(0.0) * calls / sum);
+    calls.into_iter().map(part).collect()
 }
 
 /// What reaches each cause of one unit of harm that starts at each entity, given what each step passes on.

@@ -33,9 +33,9 @@ const LAG_COST_MAX: f64 = 6.0;
 /// A cause that explains less of a member's harm than this explains nothing.
 const SHARE_MIN: f64 = 0.1;
 /// A member changes over to a cause that explains this much of its harm …
-const MOVE_SHARE_MIN: f64 = 0.5;
+const MOVE_SHARE_MIN: f64 = 0.4;
 /// … and as many times as much as the cause it is counted to.
-const MOVE_TIMES_MIN: f64 = 3.0;
+const MOVE_TIMES_MIN: f64 = 1.5;
 /// What fell sick this much before a cause began is not its doing, in milliseconds.
 const EARLIER_MS: i64 = 30_000;
 
@@ -271,8 +271,10 @@ impl Correlator {
             let at_home = homes.iter().position(|(_, id)| *id == from);
             let owed_at_home = at_home.map_or(0.0, |home| shares[home]);
             let cause = self.causes.get(&root);
-            let is_later =
-                cause.is_some_and(|cause| condition.onset.since(cause.since) >= -EARLIER_MS);
+            // What fell sick before was counted right then, if that still hurts it: by now it owes more to
+            // what came on top.
+            let is_later = owed_at_home >= SHARE_MIN
+                || cause.is_some_and(|cause| condition.onset.since(cause.since) >= -EARLIER_MS);
             let is_surer = *share >= MOVE_SHARE_MIN && *share >= MOVE_TIMES_MIN * owed_at_home;
             let is_root = homes.iter().any(|(root, _)| root == member);
             if to != from && is_later && is_surer && !is_root {

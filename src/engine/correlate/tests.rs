@@ -24,6 +24,7 @@ pub struct Town {
     alerts: Alerts,
     changes: Changes,
     intake: Intake,
+    traces: Traces,
     settling: BTreeSet<IncidentId>,
     correlator: Correlator,
 }
@@ -39,6 +40,7 @@ impl Town {
             alerts: Alerts::default(),
             changes: Changes::default(),
             intake: Intake::default(),
+            traces: Traces::default(),
             settling: BTreeSet::new(),
             correlator: Correlator::default(),
         };
@@ -66,6 +68,7 @@ impl Town {
             alerts: &mut self.alerts,
             changes: &self.changes,
             intake: &self.intake,
+            traces: &self.traces,
             settling: &self.settling,
             resolve_after_ms: 300_000,
         };
@@ -624,4 +627,27 @@ fn a_title_reads_as_over_once_all_of_it_is_and_as_lasting_once_it_is_back() {
         title(&mut town),
         "pay: p99 reached 9.0 s, expected 0 ms–1.0 s"
     );
+}
+
+/// What hurts by itself is believed once nothing has explained it for a minute, and a second such place in
+/// an incident is one of its own then.
+#[test]
+fn what_nothing_explains_for_a_minute_is_a_cause() {
+    let mut town = Town::new(&[("shop", "base"), ("shop", "index")]);
+    town.odd("shop", Errors, true, 0);
+    town.odd("base", Errors, true, 0);
+    town.odd("index", Errors, true, 0);
+    let base = town.place("base");
+    for (at_s, is_sure) in [(30, false), (55, false), (80, true)] {
+        town.until(at_s);
+        let cause = &town.correlator.causes[&base];
+        assert_eq!(cause.is_sure(town.now), is_sure, "after {at_s} s");
+    }
+    let open: Vec<usize> = town
+        .incidents()
+        .iter()
+        .map(|(.., members)| members.len())
+        .collect();
+    assert_eq!(open.iter().sum::<usize>(), 3);
+    assert_eq!(open.len(), 2, "{:?}", town.incidents());
 }
