@@ -605,12 +605,12 @@ fn read_streams(sources: &Sources, tasks: &mut JoinSet<()>) {
         resolve_timeout_ms: i64::from(engine.alert_resolve_timeout_s) * 1_000,
     };
     for (nats, sender) in on.nats.iter().zip(&sources.nats) {
-        let message = nats.read.with_mapping(&on.webhook);
+        let message = nats.messages.with_mapping(&on.webhook);
         let payload = message::Payload::new(message, sender, around.clone());
         tasks.spawn(nats::follow(nats.clone(), payload, sender.clone()));
     }
     for (kafka, sender) in on.kafka.iter().zip(&sources.kafkas) {
-        let message = kafka.read.with_mapping(&on.webhook);
+        let message = kafka.messages.with_mapping(&on.webhook);
         let payload = message::Payload::new(message, sender, around.clone());
         let (kafka, data_dir) = (kafka.clone(), sources.data_dir.clone());
         tasks.spawn(kafka::follow(kafka, payload, data_dir, sender.clone()));
