@@ -128,6 +128,43 @@ fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
     assert_eq!(served.stop(), 0);
 }
 
+/// A kill leaves the note of the end behind the journal, and half a line behind its end: `audit verify` says so,
+/// and that nobody touched what is kept.
+#[test]
+fn what_a_kill_leaves_behind_is_no_tampering() {
+    let mut served = Served::start();
+    audited(&served, 1);
+    let note = served.dir.path().join("data/journal.jsonl.head");
+    let before = std::fs::read(&note).unwrap();
+    served.run(&["ack", "7"]);
+    audited(&served, 2);
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    // Killed between the append and the note of it, and again within the next append.
+    std::fs::write(&note, before).unwrap();
+    let journal = served.dir.path().join("data/journal.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, whole + "{\"half").unwrap();
+    let verify = |dir: &Path| {
+        let verified = program(dir).args(["audit", "verify"]).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+        said
+    };
+    let said = verify(served.dir.path());
+    let left = "journal.jsonl.head is 1 line behind, as a crash leaves it: the next start notes the end anew, and 6 bytes of an unfinished line, which the next start drops\n";
+    assert!(
+        said.contains(": 2 lines, as written; ") && said.ends_with(left),
+        "{said}"
+    );
+    let Served { dir, .. } = served;
+    let served = Served::start_in(dir);
+    audited(&served, 3);
+    let said = verify(served.dir.path());
+    assert!(said.ends_with(": 3 lines, as written\n"), "{said}");
+    assert_eq!(served.stop(), 0);
+}
+
 /// All lines of the journal, once there are so many: a daemon answers before its start is written.
 fn audited(served: &Served, count: usize) -> Vec<Value> {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
