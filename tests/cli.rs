@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 use stormglass::config::EngineConfig;
 use stormglass::model::{
@@ -162,6 +164,26 @@ fn what_a_kill_leaves_behind_is_no_tampering() {
     audited(&served, 3);
     let said = verify(served.dir.path());
     assert!(said.ends_with(": 3 lines, as written\n"), "{said}");
+    assert_eq!(served.stop(), 0);
+}
+
+/// Connections that only wait keep nobody out, not even others of the same user.
+#[test]
+fn idle_connections_do_not_block_the_socket() {
+    const IDLE: u64 = 1_500;
+    let served = Served::start();
+    let mut limit = getrlimit(Resource::Nofile);
+    let room = limit.maximum.unwrap_or(u64::MAX);
+    limit.current = Some(room.min(2 * IDLE));
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let idle = IDLE.min(room.saturating_sub(200));
+    let socket = served.dir.path().join("s.sock");
+    let held: Vec<UnixStream> = (0..idle)
+        .map(|_| UnixStream::connect(&socket).unwrap())
+        .collect();
+    let incidents = served.json(&["incidents", "--json"]);
+    assert_eq!(incidents, serde_json::json!([]));
+    drop(held);
     assert_eq!(served.stop(), 0);
 }
 

@@ -65,6 +65,7 @@ use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
 
 pub(crate) use client::{http_client, in_full, token};
+pub(crate) use connections::{Connection, Connections};
 pub use guard::{Guard, GuardError};
 pub use listen::{ListenError, bind};
 pub use promql::{History, Learnt};
