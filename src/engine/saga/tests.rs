@@ -46,6 +46,7 @@ pub(super) fn plan() -> Plan {
         process: None,
         undo_approvals: Vec::new(),
         helped: false,
+        by_hand: false,
     }
 }
 
