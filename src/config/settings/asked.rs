@@ -82,12 +82,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "30",
                 "How long after a point's time it is asked for, in seconds. VictoriaMetrics shows nothing younger than 30 s.",
             ),
-            setting(
-                "timeout_s",
-                Kind::Integer(1, 600),
-                "30",
-                "An answer that is not there by then is given up and asked for again, in seconds.",
-            ),
+            TIMEOUT,
             setting(
                 "history_days",
                 Kind::Integer(0, 90),
@@ -106,12 +101,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "{}",
                 "Labels put on every series.",
             ),
-            setting(
-                "token_file",
-                Kind::Path,
-                "",
-                "File that holds the token the server wants (`Authorization: Bearer`), read anew each time.",
-            ),
+            TOKEN_FILE,
         ],
     },
     Section {
@@ -139,19 +129,9 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
                 "Tenant that is asked for (`X-Scope-OrgID`).",
             ),
-            setting(
-                "timeout_s",
-                Kind::Integer(1, 600),
-                "30",
-                "An answer that is not there by then is given up and asked for again, in seconds.",
-            ),
+            TIMEOUT,
             setting("labels", Kind::TextTable, "{}", "Labels put on every line."),
-            setting(
-                "token_file",
-                Kind::Path,
-                "",
-                "File that holds the token the server wants (`Authorization: Bearer`), read anew each time.",
-            ),
+            TOKEN_FILE,
         ],
     },
     Section {
@@ -196,12 +176,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
                 "Field that orders documents of the same instant, such as `event.sequence`, instead of a point in time or, in OpenSearch, `_id`.",
             ),
-            setting(
-                "timeout_s",
-                Kind::Integer(1, 600),
-                "30",
-                "An answer that is not there by then is given up and asked for again, in seconds.",
-            ),
+            TIMEOUT,
             setting("labels", Kind::TextTable, "{}", "Labels put on every line."),
             setting(
                 "auth",
@@ -354,3 +329,19 @@ pub(super) const DOCUMENT: &[Setting] = &[
         "Fields that become labels, by the label's name.",
     ),
 ];
+
+/// How long an answer is waited for.
+const TIMEOUT: Setting = setting(
+    "timeout_s",
+    Kind::Integer(1, 600),
+    "30",
+    "An answer that is not there by then is given up and asked for again, in seconds.",
+);
+
+/// What we show a server.
+const TOKEN_FILE: Setting = setting(
+    "token_file",
+    Kind::Path,
+    "",
+    "File that holds the token the server wants (`Authorization: Bearer`), read anew each time.",
+);

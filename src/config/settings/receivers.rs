@@ -1,6 +1,6 @@
 //! Settings of the sources that are sent telemetry.
 
-use super::{Section, WHEN_FULL, needed, setting};
+use super::{Section, Setting, WHEN_FULL, needed, setting};
 use crate::config::kind::Kind;
 
 pub(super) const SECTIONS: &[Section] = &[
@@ -87,12 +87,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "true",
                 "Take what Alertmanager and Grafana notify by webhook, at `/webhook/alerts`.",
             ),
-            setting(
-                "hold_s",
-                Kind::Integer(60, 604_800),
-                "21600",
-                "How long an alert fires that nobody resolves, in seconds: longer than until it is notified again.",
-            ),
+            HOLD,
         ],
     },
     Section {
@@ -104,12 +99,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "true",
                 "Take events of PagerDuty's Events API v2, alerts and changes, at `/v2/enqueue` and `/v2/change/enqueue`.",
             ),
-            setting(
-                "hold_s",
-                Kind::Integer(60, 604_800),
-                "21600",
-                "How long an alert fires that nobody resolves, in seconds: longer than until it is notified again.",
-            ),
+            HOLD,
         ],
     },
     Section {
@@ -274,12 +264,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "\"block\"",
                 "What a stream does while the engine is behind: wait, so that the sender keeps what it has, or drop and count.",
             ),
-            setting(
-                "allow",
-                Kind::TextList,
-                "",
-                "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
-            ),
+            ALLOW,
         ],
     },
     Section {
@@ -297,12 +282,23 @@ pub(super) const SECTIONS: &[Section] = &[
                 "10",
                 "Time over which metrics are put together before they are handed over, in seconds.",
             ),
-            setting(
-                "allow",
-                Kind::TextList,
-                "",
-                "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
-            ),
+            ALLOW,
         ],
     },
 ];
+
+/// How long an alert fires that is only told to begin.
+const HOLD: Setting = setting(
+    "hold_s",
+    Kind::Integer(60, 604_800),
+    "21600",
+    "How long an alert fires that nobody resolves, in seconds: longer than until it is notified again.",
+);
+
+/// Who may send by a protocol without tokens.
+const ALLOW: Setting = setting(
+    "allow",
+    Kind::TextList,
+    "",
+    "Networks that may send, such as `10.0.0.0/8`, or single addresses; what others send is rejected and counted. Default: all that can reach us. Over UDP a sender can claim any address.",
+);
