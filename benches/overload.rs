@@ -80,16 +80,7 @@ struct Ours {
 }
 
 fn main() {
-    // `cargo test` runs benches too, to see that they start.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(measure());
+    shared::run(measure());
 }
 
 async fn measure() {
@@ -141,13 +132,7 @@ async fn measure() {
         "afterwards {} more were handed in; senders gave up {} that they could not keep",
         told.handed_in, told.given_up
     );
-    let sources = ours
-        .stormglass
-        .client
-        .view()
-        .await
-        .expect("it answers")
-        .sources;
+    let sources = ours.stormglass.view().await.sources;
     let row = |name: &str| sources.get(name).cloned();
     report_counts(told, sent_back_before, datagrams, &row);
     let judged = ours.settled().await - before;
@@ -479,13 +464,7 @@ impl Ours {
     }
 
     async fn row(&self, name: &str) -> Option<SourceRow> {
-        let sources = self
-            .stormglass
-            .client
-            .view()
-            .await
-            .expect("it answers")
-            .sources;
+        let sources = self.stormglass.view().await.sources;
         sources.get(name).cloned()
     }
 

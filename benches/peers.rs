@@ -48,17 +48,7 @@ struct Ours {
 }
 
 fn main() {
-    // `cargo test` runs benches too, to see that they start.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONNECTIONS)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(measure());
+    shared::run(measure());
 }
 
 async fn measure() {

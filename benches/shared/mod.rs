@@ -11,11 +11,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use stormglass::api::View;
 use stormglass::api::client::{Address, Client};
 use tempfile::TempDir;
 
 use write_request::Label;
 
+/// Threads that send: the programs under load need the rest of the machine.
+const SENDING_THREADS: usize = 2;
 /// Pause between two looks whether a program answers.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -42,6 +45,20 @@ pub struct Memory {
     pub resident_kib: u64,
     /// The most it ever took.
     pub peak_kib: u64,
+}
+
+/// Runs a bench. `cargo test` runs benches too, to see that they start: it asks for no more than that.
+pub fn run(measure: impl Future<Output = ()>) {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SENDING_THREADS)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(measure);
 }
 
 /// Starts a program; `None`, with a word about it, where it is not installed.
@@ -105,9 +122,14 @@ impl Stormglass {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
+    /// What a console would see.
+    pub async fn view(&self) -> View {
+        self.client.view().await.expect("it answers")
+    }
+
     /// Signals judged so far.
     pub async fn judged(&self) -> u64 {
-        self.client.view().await.expect("it answers").counts.signals
+        self.view().await.counts.signals
     }
 }
 
