@@ -5,15 +5,16 @@
 //! numbers are printed. Each program gets the same requests, rendered before the clock starts.
 //! Alertmanager counts as done with its last answer, ours when its engine has judged every alert.
 
+mod shared;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use shared::{Running, Stormglass, free_port, memory, start};
 use stormglass::api::WatchMessage;
-use stormglass::api::client::{Address, Client};
+use stormglass::api::client::Client;
 use stormglass::daemon::Clock;
 use stormglass::model::{Delta, Time};
 
@@ -40,27 +41,27 @@ struct Measured {
     peak_mib: f64,
 }
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+impl Measured {
+    /// What a program did that took all alerts in so many seconds.
+    fn of(running: &Running, seconds: f64) -> Self {
+        let memory = memory(running.pid());
+        Self {
+            alerts_per_s: ALERTS as f64 / seconds,
+            rss_mib: memory.resident_kib as f64 / 1_024.0,
+            peak_mib: memory.peak_kib as f64 / 1_024.0,
+        }
     }
 }
 
 fn main() {
     let requests = requests(ALERTS, "storm");
-    let dir = tempfile::tempdir().unwrap();
-    let alertmanager = Path::new(ALERTMANAGER)
-        .exists()
-        .then(|| alertmanager(&dir.path().join("am"), &requests));
+    let alertmanager = alertmanager(&requests);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let ours = stormglass(&runtime, &dir.path().join("sg"), &requests);
+    let ours = stormglass(&runtime, &requests);
     println!("{ALERTS} distinct alerts, batches of {BATCH}, {CONNECTIONS} connections");
     println!(
         "{:<14} {:>10} {:>9} {:>9}",
@@ -85,7 +86,7 @@ fn main() {
             ours.peak_mib / am.peak_mib
         );
     }
-    single_alerts(&runtime, &dir.path().join("single"));
+    single_alerts(&runtime);
 }
 
 /// One alert: labels and annotations as a Kubernetes rule set makes them.
@@ -198,20 +199,6 @@ fn storm(address: &str, requests: &[Vec<u8>]) -> usize {
     })
 }
 
-fn memory(pid: u32) -> (f64, f64) {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let kib = |name: &str| -> f64 {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    (kib("VmRSS:") / 1_024.0, kib("VmHWM:") / 1_024.0)
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !done() {
@@ -220,25 +207,23 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn alertmanager(dir: &Path, requests: &[Vec<u8>]) -> Measured {
-    std::fs::create_dir_all(dir).unwrap();
-    let config = dir.join("am.yml");
+/// `None` where it is not installed.
+fn alertmanager(requests: &[Vec<u8>]) -> Option<Measured> {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("am.yml");
     std::fs::write(
         &config,
         "route: {receiver: none}\nreceivers: [{name: none}]\n",
     )
     .unwrap();
     let address = format!("127.0.0.1:{}", free_port());
-    let child = Command::new(ALERTMANAGER)
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.path={}", dir.display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg("--cluster.listen-address=")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = Running(child);
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.path={}", dir.path().display()),
+        format!("--web.listen-address={address}"),
+        "--cluster.listen-address=".to_owned(),
+    ];
+    let running = start(ALERTMANAGER, &arguments, dir)?;
     until("alertmanager listens", || {
         TcpStream::connect(&address).is_ok()
     });
@@ -257,55 +242,7 @@ fn alertmanager(dir: &Path, requests: &[Vec<u8>]) -> Measured {
         .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
         .sum();
     assert!(received as usize >= ALERTS, "it took {received}");
-    let (rss_mib, peak_mib) = memory(running.0.id());
-    Measured {
-        alerts_per_s: ALERTS as f64 / seconds,
-        rss_mib,
-        peak_mib,
-    }
-}
-
-struct Daemon {
-    running: Running,
-    listen: String,
-    client: Client,
-}
-
-fn daemon(dir: &Path) -> Daemon {
-    std::fs::create_dir_all(dir).unwrap();
-    let socket = dir.join("s.sock");
-    let config = dir.join("c.toml");
-    std::fs::write(
-        &config,
-        "listen = \"127.0.0.1:0\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\n[sources.host]\nenabled = false\n",
-    )
-    .unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stormglass"))
-        .arg("--config")
-        .arg(&config)
-        .arg("--socket")
-        .arg(&socket)
-        .arg("--data-dir")
-        .arg(dir.join("data"))
-        .arg("serve")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = log
-        .by_ref()
-        .map(Result::unwrap)
-        .find(|line| line.contains("ready"))
-        .unwrap();
-    std::thread::spawn(move || log.count());
-    let (_, after) = ready.split_once("listen=").unwrap();
-    let listen = after.split_whitespace().next().unwrap();
-    let listen = listen.trim_matches('"').to_owned();
-    Daemon {
-        running: Running(child),
-        listen,
-        client: Client::new(Address::Socket(socket)).unwrap(),
-    }
+    Some(Measured::of(&running, seconds))
 }
 
 fn until_firing(runtime: &tokio::runtime::Runtime, client: &Client, alerts: usize) {
@@ -315,20 +252,21 @@ fn until_firing(runtime: &tokio::runtime::Runtime, client: &Client, alerts: usiz
     });
 }
 
-fn stormglass(runtime: &tokio::runtime::Runtime, dir: &Path, requests: &[Vec<u8>]) -> Measured {
-    let daemon = daemon(dir);
+fn stormglass(runtime: &tokio::runtime::Runtime, requests: &[Vec<u8>]) -> Measured {
+    let daemon = runtime.block_on(shared::stormglass(""));
     let begun = Instant::now();
-    let again = storm(&daemon.listen, requests);
+    let again = storm(&listener(&daemon), requests);
     until_firing(runtime, &daemon.client, ALERTS);
     let seconds = begun.elapsed().as_secs_f64();
-    let (rss_mib, peak_mib) = memory(daemon.running.0.id());
+    let measured = Measured::of(&daemon.running, seconds);
     attach(runtime, &daemon.client);
     println!("stormglass told senders to try again {again} times");
-    Measured {
-        alerts_per_s: ALERTS as f64 / seconds,
-        rss_mib,
-        peak_mib,
-    }
+    measured
+}
+
+/// Where it takes alerts.
+fn listener(daemon: &Stormglass) -> String {
+    format!("127.0.0.1:{}", daemon.http)
 }
 
 /// How long a console takes to hold the whole view, with every alert active.
@@ -356,14 +294,14 @@ fn attach(runtime: &tokio::runtime::Runtime, client: &Client) {
 }
 
 /// From the first byte of a POST to the delta on a watch stream, with many alerts active.
-fn single_alerts(runtime: &tokio::runtime::Runtime, dir: &Path) {
-    let daemon = daemon(dir);
-    storm(&daemon.listen, &requests(ACTIVE, "before"));
+fn single_alerts(runtime: &tokio::runtime::Runtime) {
+    let daemon = runtime.block_on(shared::stormglass(""));
+    storm(&listener(&daemon), &requests(ACTIVE, "before"));
     until_firing(runtime, &daemon.client, ACTIVE);
     let mut took = runtime.block_on(async {
         let mut watch = daemon.client.watch().await.unwrap();
         watch.next().await.unwrap();
-        let mut connection = Connection::open(&daemon.listen);
+        let mut connection = Connection::open(&listener(&daemon));
         let mut took = Vec::new();
         for n in 0..SINGLES {
             let mut body = String::from("[");

@@ -7,18 +7,20 @@
 //! accepted must have been judged, what was dropped must have been counted. It prints and asserts nothing:
 //! `docs/performance.md` says what was printed where.
 
+mod shared;
+
 use std::collections::VecDeque;
-use std::net::{TcpListener, UdpSocket};
-use std::process::{Child, Command as Program, Stdio};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message;
+use shared::write_request::{Point, TimeSeries};
+use shared::{Stormglass, free_port, http_client, labels, memory, now_ms};
 use stormglass::api::client::{Address, Client, IncidentQuery};
 use stormglass::model::{Command, IncidentId, SourceRow};
-use tempfile::TempDir;
 
 /// Series of all senders together.
 const SERIES: usize = 50_000;
@@ -48,30 +50,6 @@ const NOTE_EVERY_MS: u64 = 100;
 /// Bytes of a time in milliseconds as a varint, from 2004 to 2109.
 const AT_BYTES: usize = 6;
 
-#[derive(Clone, PartialEq, Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Point>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Point {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    at_ms: i64,
-}
-
 /// One request of some series whose times and values are written anew each time: senders must be cheap.
 #[derive(Clone)]
 struct Template {
@@ -94,38 +72,31 @@ struct Told {
     handed_in: u64,
 }
 
-struct Stormglass {
-    child: Child,
-    dir: TempDir,
-    client: Client,
+/// Stormglass, and where it takes series and syslog.
+struct Ours {
+    stormglass: Stormglass,
     url: String,
     syslog: u16,
 }
 
 fn main() {
-    // `cargo test` runs benches too, to see that they start.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(measure());
+    shared::run(measure());
 }
 
 async fn measure() {
-    let ours = stormglass().await;
+    let ours = ours().await;
     let capacity = capacity(&ours).await;
     println!("what it can take: {capacity:.0} samples/s from {CAPACITY_SENDERS} connections");
     let incident = ours.incident().await;
-    let before = ours.signals().await;
+    let before = ours.stormglass.judged().await;
     let sent_back_before = ours.row("remote_write").await.map_or(0, |row| row.refused);
-    println!("memory before: {} MiB", resident_kib(&ours.child) / 1_024);
+    println!(
+        "memory before: {} MiB",
+        ours.stormglass.running.resident_kib() / 1_024
+    );
 
     let stop = Arc::new(AtomicBool::new(false));
-    let pid = ours.child.id();
+    let pid = ours.stormglass.running.pid();
     let memory = std::thread::spawn({
         let stop = Arc::clone(&stop);
         move || peak_kib(pid, &stop)
@@ -135,7 +106,7 @@ async fn measure() {
         move || send_datagrams(port, &stop)
     });
     let notes = tokio::spawn(write_notes(
-        Client::new(ours.client_address()).expect("a client"),
+        Client::new(Address::Socket(ours.stormglass.socket())).expect("a client"),
         incident,
         Arc::clone(&stop),
     ));
@@ -161,7 +132,7 @@ async fn measure() {
         "afterwards {} more were handed in; senders gave up {} that they could not keep",
         told.handed_in, told.given_up
     );
-    let sources = ours.client.view().await.expect("it answers").sources;
+    let sources = ours.stormglass.view().await.sources;
     let row = |name: &str| sources.get(name).cloned();
     report_counts(told, sent_back_before, datagrams, &row);
     let judged = ours.settled().await - before;
@@ -175,7 +146,7 @@ async fn measure() {
         "memory: {} MiB at its peak within the first {EARLY_S} s, {} MiB at its peak of all, {} MiB afterwards",
         early_kib / 1_024,
         peak_kib / 1_024,
-        resident_kib(&ours.child) / 1_024
+        ours.stormglass.running.resident_kib() / 1_024
     );
     notes.sort_by(f64::total_cmp);
     let at = |share: f64| notes[((notes.len() - 1) as f64 * share) as usize];
@@ -216,7 +187,7 @@ fn report_counts(
 }
 
 /// Samples a second that it judges when nobody sends faster than they are answered.
-async fn capacity(ours: &Stormglass) -> f64 {
+async fn capacity(ours: &Ours) -> f64 {
     let until = Instant::now() + Duration::from_secs(CAPACITY_S);
     let began = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
@@ -244,14 +215,14 @@ async fn capacity(ours: &Stormglass) -> f64 {
         requests += done.expect("no panic");
     }
     let samples = requests * SAMPLES_PER_REQUEST as u64;
-    while ours.signals().await < samples {
+    while ours.stormglass.judged().await < samples {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     samples as f64 / began.elapsed().as_secs_f64()
 }
 
 /// Sends `rate` samples a second by the clock, then hands in what is still held; how long the sending took.
-async fn overload(ours: &Stormglass, rate: f64) -> (Told, Duration) {
+async fn overload(ours: &Ours, rate: f64) -> (Told, Duration) {
     let connections = SENDERS * SHARDS;
     let each_s = SAMPLES_PER_REQUEST as f64 * connections as f64 / rate;
     let began = Instant::now();
@@ -389,7 +360,7 @@ fn peak_kib(pid: u32, stop: &AtomicBool) -> (u64, u64) {
     let began = Instant::now();
     let (mut early, mut peak) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        peak = peak.max(resident_kib_of(pid));
+        peak = peak.max(memory(pid).resident_kib);
         if began.elapsed().as_secs() < EARLY_S {
             early = peak;
         }
@@ -408,6 +379,7 @@ impl Template {
                     value: 1.0,
                     at_ms: now_ms(),
                 }],
+                ..TimeSeries::default()
             };
             // `WriteRequest.timeseries` is field 1, and length-delimited.
             message.push(0x0a);
@@ -456,75 +428,34 @@ fn literal(plain: &[u8]) -> Vec<u8> {
     block
 }
 
-fn labels(n: usize) -> Vec<Label> {
-    let pairs = [
-        ("__name__", format!("http_requests_{}_total", n % 10)),
-        (
-            "instance",
-            format!("10.0.{}.{}:9100", n / 50 % 250, n / 12_500),
-        ),
-        ("job", format!("service-{}", n / 50)),
-        ("path", format!("/api/{}", n % 50 / 10)),
-    ];
-    let label = |(name, value): (&str, String)| Label {
-        name: name.to_owned(),
-        value,
-    };
-    pairs.into_iter().map(label).collect()
-}
-
-async fn stormglass() -> Stormglass {
-    let (http, syslog) = (free_port(), free_port());
-    let dir = tempfile::tempdir().expect("a folder");
-    let socket = dir.path().join("s.sock");
-    let config = format!(
-        "listen = \"127.0.0.1:{http}\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\nsocket = \"{}\"\ndata_dir = \"{}\"\n\
-         [sources.host]\nenabled = false\n[sources.syslog]\nudp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n",
-        socket.display(),
-        dir.path().join("data").display()
-    );
-    let file = dir.path().join("c.toml");
-    std::fs::write(&file, config).expect("writable");
-    let built = env!("CARGO_BIN_EXE_stormglass");
-    let program = std::env::var("STORMGLASS_BIN").unwrap_or_else(|_| built.to_owned());
-    let child = Program::new(program)
-        .arg("--config")
-        .arg(&file)
-        .arg("serve")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it was built");
-    let client = Client::new(Address::Socket(socket)).expect("a client");
-    while client.view().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let url = format!("http://127.0.0.1:{http}/api/v1/write");
-    Stormglass {
-        child,
-        dir,
-        client,
+async fn ours() -> Ours {
+    let syslog = free_port();
+    let more =
+        format!("[sources.syslog]\nudp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n");
+    let stormglass = shared::stormglass(&more).await;
+    let url = stormglass.url("/api/v1/write");
+    Ours {
+        stormglass,
         url,
         syslog,
     }
 }
 
-impl Stormglass {
-    fn client_address(&self) -> Address {
-        Address::Socket(self.dir.path().join("s.sock"))
-    }
-
+impl Ours {
     /// An incident to write on.
     async fn incident(&self) -> IncidentId {
-        let url = self.url.replace("/api/v1/write", "/api/v2/alerts");
+        let url = self.stormglass.url("/api/v2/alerts");
         let alert = serde_json::json!([{
             "labels": {"alertname": "Overload", "service": "shop", "severity": "critical"},
         }]);
         let sent = http_client().post(url).json(&alert).send().await;
         assert!(sent.expect("it answers").status().is_success());
         loop {
-            let page = self.client.incidents(&IncidentQuery::default()).await;
+            let page = self
+                .stormglass
+                .client
+                .incidents(&IncidentQuery::default())
+                .await;
             if let Some(row) = page.expect("it answers").items.first() {
                 return row.id;
             }
@@ -533,58 +464,18 @@ impl Stormglass {
     }
 
     async fn row(&self, name: &str) -> Option<SourceRow> {
-        let sources = self.client.view().await.expect("it answers").sources;
+        let sources = self.stormglass.view().await.sources;
         sources.get(name).cloned()
-    }
-
-    async fn signals(&self) -> u64 {
-        self.client.view().await.expect("it answers").counts.signals
     }
 
     /// Signals judged, once no more of them come.
     async fn settled(&self) -> u64 {
         loop {
-            let before = self.signals().await;
+            let before = self.stormglass.judged().await;
             tokio::time::sleep(Duration::from_secs(2)).await;
-            if self.signals().await == before {
+            if self.stormglass.judged().await == before {
                 return before;
             }
         }
-    }
-}
-
-fn http_client() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client")
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_millis() as i64
-}
-
-fn resident_kib(child: &Child) -> u64 {
-    resident_kib_of(child.id())
-}
-
-fn resident_kib_of(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or_default()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
-impl Drop for Stormglass {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

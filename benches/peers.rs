@@ -6,20 +6,20 @@
 //! of Stormglass alone. `cargo bench --bench peers -- memory` measures one of `write`, `memory`, `spans` and
 //! `lines`. It prints what it measured and asserts nothing: `docs/performance.md` says what was printed where.
 
+mod shared;
+
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::ops::Range;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
-use stormglass::api::client::{Address, Client};
-use tempfile::TempDir;
+use shared::write_request::{Point, TimeSeries, WriteRequest};
+use shared::{Running, Stormglass, free_port, http_client, labels, now_ms, start};
 
 /// Series of the comparison, and of the look at memory.
 const SERIES: usize = 50_000;
@@ -41,63 +41,14 @@ const SPANS: usize = 600_000;
 const SPANS_PER_REQUEST: usize = 2_000;
 const LINES: usize = 2_000_000;
 
-/// `prometheus.WriteRequest` and what it is made of.
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<TimeSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Point>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Point {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    at_ms: i64,
-}
-
-/// A program under load; ended when dropped.
-struct Peer {
-    child: Child,
-    _dir: TempDir,
-}
-
-/// Stormglass with a client of its API.
-struct Stormglass {
-    peer: Peer,
-    client: Client,
-    http: u16,
+/// Stormglass, and where it takes syslog.
+struct Ours {
+    stormglass: Stormglass,
     syslog: u16,
 }
 
 fn main() {
-    // `cargo test` runs benches too, to see that they start.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONNECTIONS)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(measure());
+    shared::run(measure());
 }
 
 async fn measure() {
@@ -114,11 +65,17 @@ async fn measure() {
         memory().await;
     }
     if asked("spans") {
-        let ours = stormglass().await;
-        let url = format!("http://127.0.0.1:{}/v1/traces", ours.http);
+        let ours = ours().await;
+        let url = ours.stormglass.url("/v1/traces");
         let took = push(&url, &spans(), "").await;
         let took = took + ours.judged(SPANS).await;
-        report("Stormglass, spans over OTLP", SPANS, took, &ours.peer, 0);
+        report(
+            "Stormglass, spans over OTLP",
+            SPANS,
+            took,
+            &ours.stormglass.running,
+            0,
+        );
     }
     if asked("lines") {
         lines().await;
@@ -134,21 +91,30 @@ async fn write() {
         let took = push(&url, &stream, "snappy").await;
         report(name, samples, took, &peer, SERIES);
     }
-    let ours = stormglass().await;
-    let url = format!("http://127.0.0.1:{}/api/v1/write", ours.http);
+    let ours = ours().await;
+    let url = ours.stormglass.url("/api/v1/write");
     let took = push(&url, &stream, "snappy").await;
     println!(
         "Stormglass answered the last request after {:.2} s",
         took.as_secs_f64()
     );
     let took = took + ours.judged(samples).await;
-    report("Stormglass, end to end", samples, took, &ours.peer, SERIES);
+    report(
+        "Stormglass, end to end",
+        samples,
+        took,
+        &ours.stormglass.running,
+        SERIES,
+    );
 }
 
 async fn memory() {
-    let ours = stormglass().await;
-    let url = format!("http://127.0.0.1:{}/api/v1/write", ours.http);
-    println!("{} KiB resident before", resident_kib(&ours.peer.child));
+    let ours = ours().await;
+    let url = ours.stormglass.url("/api/v1/write");
+    println!(
+        "{} KiB resident before",
+        ours.stormglass.running.resident_kib()
+    );
     let first_ms = first_ms(ROUNDS_MANY);
     let mut took = Duration::ZERO;
     for from in (0..ROUNDS_MANY).step_by(ROUNDS_AT_ONCE) {
@@ -158,13 +124,19 @@ async fn memory() {
         took += ours.judged(SERIES_MANY * until).await;
         if [ROUNDS_MANY_FIRST, ROUNDS_MANY].contains(&until) {
             let name = format!("Stormglass, {SERIES_MANY} series of {until} points");
-            report(&name, SERIES_MANY * until, took, &ours.peer, SERIES_MANY);
+            report(
+                &name,
+                SERIES_MANY * until,
+                took,
+                &ours.stormglass.running,
+                SERIES_MANY,
+            );
         }
     }
 }
 
 async fn lines() {
-    let ours = stormglass().await;
+    let ours = ours().await;
     let began = Instant::now();
     let port = ours.syslog;
     tokio::task::spawn_blocking(move || log(port))
@@ -172,12 +144,12 @@ async fn lines() {
         .expect("no panic");
     let took = began.elapsed() + ours.judged(LINES).await;
     let name = "Stormglass, syslog lines over TCP";
-    report(name, LINES, took, &ours.peer, 0);
+    report(name, LINES, took, &ours.stormglass.running, 0);
 }
 
-fn report(name: &str, count: usize, took: Duration, peer: &Peer, series: usize) {
+fn report(name: &str, count: usize, took: Duration, peer: &Running, series: usize) {
     let rate = count as f64 / took.as_secs_f64();
-    let kib = resident_kib(&peer.child);
+    let kib = peer.resident_kib();
     let each = match series {
         0 => String::new(),
         series => format!(", {:.2} KiB a series", kib as f64 / series as f64),
@@ -191,10 +163,7 @@ fn report(name: &str, count: usize, took: Duration, peer: &Peer, series: usize) 
 
 /// Time of the first of so many points, the last of which is of now.
 fn first_ms(rounds: usize) -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    now.as_millis() as i64 - rounds as i64 * STEP_MS
+    now_ms() - rounds as i64 * STEP_MS
 }
 
 /// Requests by connection, so that the points of a series stay in order.
@@ -209,10 +178,12 @@ fn stream(series: usize, first_ms: i64, rounds: Range<usize>) -> Vec<Vec<Vec<u8>
                     value: (round * 100 + (n * 7_919 + round * 31) % 97) as f64,
                     at_ms,
                 }],
+                ..TimeSeries::default()
             };
             let until = (from + SAMPLES_PER_REQUEST).min(series);
             let request = WriteRequest {
-                series: (from..until).map(one).collect(),
+                timeseries: (from..until).map(one).collect(),
+                ..WriteRequest::default()
             };
             let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec());
             by_connection[n % CONNECTIONS].push(body.expect("short"));
@@ -221,29 +192,8 @@ fn stream(series: usize, first_ms: i64, rounds: Range<usize>) -> Vec<Vec<Vec<u8>
     by_connection
 }
 
-fn labels(n: usize) -> Vec<Label> {
-    // In order of name, as Prometheus sends them: a thousand services of fifty series each.
-    let pairs = [
-        ("__name__", format!("http_requests_{}_total", n % 10)),
-        (
-            "instance",
-            format!("10.0.{}.{}:9100", n / 50 % 250, n / 12_500),
-        ),
-        ("job", format!("service-{}", n / 50)),
-        ("path", format!("/api/{}", n % 50 / 10)),
-    ];
-    let label = |(name, value): (&str, String)| Label {
-        name: name.to_owned(),
-        value,
-    };
-    pairs.into_iter().map(label).collect()
-}
-
 fn spans() -> Vec<Vec<Vec<u8>>> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    let now_ns = now.as_nanos() as u64;
+    let now_ns = now_ms() as u64 * 1_000_000;
     let text = |key: &str, value: String| KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
@@ -315,10 +265,7 @@ async fn push(url: &str, stream: &[Vec<Vec<u8>>], encoding: &str) -> Duration {
     let mut tasks = tokio::task::JoinSet::new();
     for bodies in stream.iter().cloned() {
         let (url, encoding) = (url.to_owned(), encoding.to_owned());
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client");
+        let client = http_client();
         tasks.spawn(async move {
             for body in bodies {
                 let body = bytes::Bytes::from(body);
@@ -347,7 +294,7 @@ async fn push(url: &str, stream: &[Vec<Vec<u8>>], encoding: &str) -> Duration {
     began.elapsed()
 }
 
-fn prometheus() -> Option<(&'static str, Peer, String)> {
+fn prometheus() -> Option<(&'static str, Running, String)> {
     let port = free_port();
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("p.yml"), "global: {}\n").expect("writable");
@@ -366,7 +313,7 @@ fn prometheus() -> Option<(&'static str, Peer, String)> {
     ))
 }
 
-fn victoria_metrics() -> Option<(&'static str, Peer, String)> {
+fn victoria_metrics() -> Option<(&'static str, Running, String)> {
     let port = free_port();
     let dir = tempfile::tempdir().expect("a folder");
     let arguments = [
@@ -381,101 +328,30 @@ fn victoria_metrics() -> Option<(&'static str, Peer, String)> {
     ))
 }
 
-async fn stormglass() -> Stormglass {
-    let (http, syslog) = (free_port(), free_port());
-    let dir = tempfile::tempdir().expect("a folder");
-    let socket = dir.path().join("s.sock");
-    let config = format!(
-        "listen = \"127.0.0.1:{http}\"\notlp_listen = \"\"\notlp_grpc_listen = \"\"\nsocket = \"{}\"\ndata_dir = \"{}\"\n\
-         [sources.host]\nenabled = false\n[sources.syslog]\ntcp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n",
-        socket.display(),
-        dir.path().join("data").display()
-    );
-    let file = dir.path().join("c.toml");
-    std::fs::write(&file, config).expect("writable");
-    let arguments = [
-        "--config".to_owned(),
-        file.display().to_string(),
-        "serve".to_owned(),
-    ];
-    let peer = start(&program(), &arguments, dir).expect("it was built");
-    let client = Client::new(Address::Socket(socket)).expect("a client");
-    while client.view().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Stormglass {
-        peer,
-        client,
-        http,
-        syslog,
-    }
+async fn ours() -> Ours {
+    let syslog = free_port();
+    let more =
+        format!("[sources.syslog]\ntcp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n");
+    let stormglass = shared::stormglass(&more).await;
+    Ours { stormglass, syslog }
 }
 
-impl Stormglass {
+impl Ours {
     /// Waits until the engine has taken so many signals; gives how long that took.
     async fn judged(&self, signals: usize) -> Duration {
         let began = Instant::now();
-        loop {
-            let counts = self.client.view().await.expect("it answers").counts;
-            if counts.signals >= signals as u64 {
-                return began.elapsed();
-            }
+        while self.stormglass.judged().await < signals as u64 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-}
-
-/// Stormglass as built with this bench, or another build of it.
-fn program() -> String {
-    let built = env!("CARGO_BIN_EXE_stormglass");
-    std::env::var("STORMGLASS_BIN").unwrap_or_else(|_| built.to_owned())
-}
-
-fn start(program: &str, arguments: &[String], dir: TempDir) -> Option<Peer> {
-    let mut command = Command::new(program);
-    let command = command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    match command.spawn() {
-        Ok(child) => Some(Peer { child, _dir: dir }),
-        Err(error) => {
-            println!("{program} is left out: {error}");
-            None
-        }
+        began.elapsed()
     }
 }
 
 async fn ready(url: &str) {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
+    let client = http_client();
     while client.get(url).send().await.is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // Prometheus answers before it has read its log.
     tokio::time::sleep(Duration::from_secs(2)).await;
-}
-
-fn resident_kib(child: &Child) -> u64 {
-    let path = format!("/proc/{}/status", child.id());
-    let status = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or_default()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

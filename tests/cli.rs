@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 use stormglass::config::EngineConfig;
 use stormglass::model::{
@@ -125,6 +127,63 @@ fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
     );
     let none = served.run(&["audit", "--limit", "0"]);
     assert_eq!(none.status.code(), Some(2));
+    assert_eq!(served.stop(), 0);
+}
+
+/// A kill leaves the note of the end behind the journal, and half a line behind its end: `audit verify` says so,
+/// and that nobody touched what is kept.
+#[test]
+fn what_a_kill_leaves_behind_is_no_tampering() {
+    let mut served = Served::start();
+    audited(&served, 1);
+    let note = served.dir.path().join("data/journal.jsonl.head");
+    let before = std::fs::read(&note).unwrap();
+    served.run(&["ack", "7"]);
+    audited(&served, 2);
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    // Killed between the append and the note of it, and again within the next append.
+    std::fs::write(&note, before).unwrap();
+    let journal = served.dir.path().join("data/journal.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, whole + "{\"half").unwrap();
+    let verify = |dir: &Path| {
+        let verified = program(dir).args(["audit", "verify"]).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+        said
+    };
+    let said = verify(served.dir.path());
+    let left = "journal.jsonl.head is 1 line behind, as a crash leaves it: the next start notes the end anew, and 6 bytes of an unfinished line, which the next start drops\n";
+    assert!(
+        said.contains(": 2 lines, as written; ") && said.ends_with(left),
+        "{said}"
+    );
+    let Served { dir, .. } = served;
+    let served = Served::start_in(dir);
+    audited(&served, 3);
+    let said = verify(served.dir.path());
+    assert!(said.ends_with(": 3 lines, as written\n"), "{said}");
+    assert_eq!(served.stop(), 0);
+}
+
+/// Connections that only wait keep nobody out, not even others of the same user.
+#[test]
+fn idle_connections_do_not_block_the_socket() {
+    const IDLE: u64 = 1_500;
+    let served = Served::start();
+    let mut limit = getrlimit(Resource::Nofile);
+    let room = limit.maximum.unwrap_or(u64::MAX);
+    limit.current = Some(room.min(2 * IDLE));
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let idle = IDLE.min(room.saturating_sub(200));
+    let socket = served.dir.path().join("s.sock");
+    let held: Vec<UnixStream> = (0..idle)
+        .map(|_| UnixStream::connect(&socket).unwrap())
+        .collect();
+    let incidents = served.json(&["incidents", "--json"]);
+    assert_eq!(incidents, serde_json::json!([]));
+    drop(held);
     assert_eq!(served.stop(), 0);
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use fixture::{CHECKOUT, Console};
 use ratatui::style::{Modifier, Style};
 use stormglass::api::WatchMessage;
-use stormglass::model::{Diagnosis, Mode, Plan, PlanId, PlanState, Risk, RunId, RunPhase};
+use stormglass::model::{Mode, Plan, PlanId, PlanState, Risk, RunId, RunPhase};
 use stormglass::tui::{Request, Role, Theme, Update};
 
 /// A bare terminal, a laptop, a large screen and a wall.
@@ -488,19 +488,11 @@ fn fail(console: &mut Console, request: Request) {
 #[test]
 fn panes_with_nothing_in_them() {
     let bare = |console: &mut Console| {
-        let mut detail = fixture::detail();
-        let incident = &mut detail.incident;
-        incident.diagnosis = Diagnosis::default();
-        incident.grouping.clear();
-        incident.path_nodes.clear();
-        incident.path_edges.clear();
-        incident.timeline.clear();
-        detail.plans.clear();
         snap_view(console, |view| {
             let row = view.incidents.get_mut(&CHECKOUT).expect("in the fixture");
             (row.suspect, row.plan) = (None, None);
         });
-        console.told(Update::Detail(Box::new(detail)));
+        console.told(Update::Detail(Box::new(fixture::bare_detail())));
         console.told(Update::Panels {
             incident: CHECKOUT,
             entity: None,

@@ -116,14 +116,7 @@ fn saying(text: &str, columns: u16, lines: u16) -> Console {
         *plan = poison_with(plan, text);
     }
     console.told(Update::Detail(Box::new(detail)));
-    let mut panels = fixture::panels();
-    // A JSON value in memory holds no number of 128 bits.
-    panels.traces[0].trace = stormglass::model::TraceId(7);
-    console.told(Update::Panels {
-        incident: CHECKOUT,
-        entity: None,
-        panels: Box::new(poison_with(&panels, text)),
-    });
+    tell_panels(&mut console, text);
     console.told(Update::Runbooks {
         incident: CHECKOUT,
         rows: fixture::runbooks()
@@ -453,6 +446,7 @@ const RECTANGLES: [((u16, u16), &[Rect]); 2] = [
 /// Charts, log lines and traces that say `text`.
 fn tell_panels(console: &mut Console, text: &str) {
     let mut panels = fixture::panels();
+    // A JSON value in memory holds no number of 128 bits.
     panels.traces[0].trace = stormglass::model::TraceId(7);
     console.told(Update::Panels {
         incident: CHECKOUT,

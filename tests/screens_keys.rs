@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console};
-use stormglass::api::{CommandReply, WatchMessage};
+use stormglass::api::{CommandReply, IncidentDetail, WatchMessage};
 use stormglass::model::{
     CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, IncidentId, Lane, Mode,
     Opinion, Outcome, PastRun, PlanId, PlanState, Refusal, Risk, Role, RunId, RunPhase, Time,
@@ -162,18 +162,23 @@ fn a_plan_that_changed_under_the_dialog_is_not_approved() {
     assert_eq!(console.commands(), []);
 }
 
+/// The incident whose plan is in doubt about its first step.
+fn in_doubt() -> IncidentDetail {
+    let mut detail = fixture::detail();
+    let run = RunId {
+        plan: PlanId(3),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    detail.plans[0].state = PlanState::Unknown { run };
+    detail
+}
+
 #[test]
 fn a_step_in_doubt_is_settled_by_a_person() {
     let settle = |keys: &str| {
         let mut console = console();
-        let mut detail = fixture::detail();
-        let run = RunId {
-            plan: PlanId(3),
-            phase: RunPhase::Forward,
-            step: 0,
-        };
-        detail.plans[0].state = PlanState::Unknown { run };
-        console.told(Update::Detail(Box::new(detail)));
+        console.told(Update::Detail(Box::new(in_doubt())));
         console.screen();
         console.press("Y");
         console.screen();
@@ -199,13 +204,7 @@ fn a_step_in_doubt_is_settled_by_a_person() {
 #[test]
 fn a_doubt_that_somebody_else_settled_is_settled_no_more() {
     let mut console = console();
-    let mut detail = fixture::detail();
-    let run = RunId {
-        plan: PlanId(3),
-        phase: RunPhase::Forward,
-        step: 0,
-    };
-    detail.plans[0].state = PlanState::Unknown { run };
+    let mut detail = in_doubt();
     console.told(Update::Detail(Box::new(detail.clone())));
     console.screen();
     console.press("Y wait down");

@@ -370,13 +370,19 @@ fn a_plan_that_failed_under_the_cursor_stays_there_and_no_key_is_promised() {
 
 #[test]
 fn a_plan_stopped_by_a_person_did_not_fail() {
-    for (reason, words) in [
-        ("stopped by mia", "plan 3 was stopped by mia, and undone."),
+    for (by_hand, reason, words) in [
         (
+            true,
+            "stopped by mia",
+            "plan 3 was stopped by mia, and undone.",
+        ),
+        (
+            true,
             "rolled back by mia",
             "plan 3 was rolled back by mia, and undone.",
         ),
         (
+            false,
             "no recovery",
             "plan 3 did not help and was rolled back: no recovery",
         ),
@@ -386,6 +392,7 @@ fn a_plan_stopped_by_a_person_did_not_fail() {
         approved(&mut detail.plans[2], 7, PlanState::Running { step: 0 });
         tell(&mut console, &detail);
         detail.plans[2].state = rolled_back(reason);
+        detail.plans[2].by_hand = by_hand;
         tell(&mut console, &detail);
         let notice = console.state.notice.as_ref().map(|n| n.text.to_string());
         assert_eq!(notice.as_deref(), Some(words));
@@ -490,6 +497,7 @@ fn what_was_taken_back_after_the_end_is_said() {
     calm(&mut detail);
     detail.incident.phase = stormglass::model::Phase::Resolved;
     approved(&mut detail.plans[0], 9, rolled_back("rolled back by mia"));
+    detail.plans[0].by_hand = true;
     let mut view = fixture::view();
     let row = view.incidents.get_mut(&fixture::CHECKOUT).expect("a row");
     row.phase = stormglass::model::Phase::Resolved;

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{Page, Panels, View, WatchMessage};
-use stormglass::model::Diagnosis;
 use stormglass::tui::Update;
 
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (300, 80)];
@@ -78,15 +77,7 @@ fn tell_alerts(console: &mut Console, page: Page<stormglass::model::AlertRow>) {
 
 /// Nothing of the incident is known but that it is there.
 fn tell_bare(console: &mut Console) {
-    let mut detail = fixture::detail();
-    let incident = &mut detail.incident;
-    incident.diagnosis = Diagnosis::default();
-    incident.grouping.clear();
-    incident.path_nodes.clear();
-    incident.path_edges.clear();
-    incident.timeline.clear();
-    detail.plans.clear();
-    console.told(Update::Detail(Box::new(detail)));
+    console.told(Update::Detail(Box::new(fixture::bare_detail())));
     console.told(Update::Panels {
         incident: CHECKOUT,
         entity: None,

@@ -11,7 +11,7 @@ use super::place::{Place, client};
 use crate::api::AuditEntry;
 use crate::model::{Opinion, Record, StepEventKind, command_line, counted};
 use crate::store::JOURNAL_FILE;
-use crate::store::journal::{self, Doubt, Head};
+use crate::store::journal::{self, Doubt, Head, Verified};
 
 /// Lines printed when nothing else is asked for: the latest.
 const LINES: usize = 50;
@@ -72,47 +72,67 @@ fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<
         };
         Failure::new(format!("cannot read {name}: {error}{elsewhere}"))
     })?;
-    match checked {
+    let verified = match checked {
+        Ok(verified) => verified,
         Err(broken) => {
             if common.json {
                 print_json(&broken)?;
             }
-            Err(Failure::new(format!("{name}: {broken}")))
+            return Err(Failure::new(format!("{name}: {broken}")));
         }
-        Ok(verified) => {
-            if common.json {
-                print_json(&verified)?;
-            }
-            let lines = counted(verified.lines, "line", "lines");
-            if !verified.end_checked {
-                return Err(Failure::new(format!(
-                    "{name}: {lines}, each as it was written; but {name}.head is missing or unreadable, so that nobody can tell whether later lines were cut off: give the end as you noted it with --head"
-                )));
-            }
-            let after = verified.lines_after_noted;
-            if after > 0 {
-                return Err(Failure::new(format!(
-                    "{name}: {lines}, each as it was written; but {name}.head is older than the last {after} of them: after a crash those of its last moments, until the daemon starts; otherwise an older one was put there, and nobody can tell whether later lines were cut off: give the end as you noted it with --head"
-                )));
-            }
-            if let Some(doubts) = doubts(&verified.doubts) {
-                return Err(Failure::new(format!(
-                    "{name}: {lines}, each as it was written; but {doubts}: whether lines were cut off or replaced before that, nobody can tell"
-                )));
-            }
-            if common.json {
-                return Ok(());
-            }
-            let unfinished = match verified.unfinished_bytes {
-                0 => String::new(),
-                bytes => format!(
-                    ", and {} of an unfinished line, which the next start drops",
-                    counted(bytes, "byte", "bytes")
-                ),
-            };
-            print(&format!("{name}: {lines}, as written{unfinished}\n"))
-        }
+    };
+    if common.json {
+        print_json(&verified)?;
     }
+    let lines = counted(verified.lines, "line", "lines");
+    if let Some(gap) = gap(&verified, &name.to_string()) {
+        return Err(Failure::new(format!(
+            "{name}: {lines}, each as it was written; but {gap}"
+        )));
+    }
+    if common.json {
+        return Ok(());
+    }
+    let crash = crash(&verified, &name.to_string());
+    print(&format!("{name}: {lines}, as written{crash}\n"))
+}
+
+/// Why lines may be missing although those that are there are as they were written.
+fn gap(verified: &Verified, name: &str) -> Option<String> {
+    const BY_HAND: &str = "give the end as you noted it with --head";
+    if !verified.end_checked {
+        return Some(format!(
+            "{name}.head is missing or unreadable, so that nobody can tell whether later lines were cut off: {BY_HAND}"
+        ));
+    }
+    if !verified.is_end_known() {
+        let after = verified.lines_after_noted;
+        return Some(format!(
+            "{name}.head is older than the last {after} of them, more than a crash leaves behind: most likely an older one was put there, and nobody can tell whether later lines were cut off: {BY_HAND}"
+        ));
+    }
+    let doubts = doubts(&verified.doubts)?;
+    Some(format!(
+        "{doubts}: whether lines were cut off or replaced before that, nobody can tell"
+    ))
+}
+
+/// What a crash left behind, which is no sign that anybody touched the journal; empty when there is nothing.
+fn crash(verified: &Verified, name: &str) -> String {
+    let mut left = Vec::new();
+    if verified.lines_after_noted > 0 {
+        let after = counted(verified.lines_after_noted, "line", "lines");
+        left.push(format!(
+            "; {name}.head is {after} behind, as a crash leaves it: the next start notes the end anew"
+        ));
+    }
+    if verified.unfinished_bytes > 0 {
+        let bytes = counted(verified.unfinished_bytes, "byte", "bytes");
+        left.push(format!(
+            ", and {bytes} of an unfinished line, which the next start drops"
+        ));
+    }
+    left.concat()
 }
 
 /// What starts found about the lines before them; `None` when none found anything.
@@ -170,19 +190,7 @@ fn words(record: &Record) -> (String, String) {
             found,
             unclean,
             ..
-        } if found.is_empty() => {
-            let before = if *unclean {
-                "; the run before DID NOT END IN ORDER: killed, crashed, the machine went down, or the journal could not be written"
-            } else {
-                ""
-            };
-            let what = format!("started, version {version}{before}");
-            ("daemon".to_owned(), what)
-        }
-        Record::Started { found, .. } => {
-            let what = format!("FOUND at its start: {}", found.join("; "));
-            ("daemon".to_owned(), what)
-        }
+        } => ("daemon".to_owned(), started(version, found, *unclean)),
         Record::ClockSetBack { from, to } => (
             "daemon".to_owned(),
             format!("clock set back from {from} to {to}"),
@@ -220,22 +228,38 @@ fn words(record: &Record) -> (String, String) {
         }
         Record::Intent { run, argv } => (engine(), format!("{run} runs: {}", command_line(argv))),
         Record::Result { event } => {
-            let what = match &event.kind {
-                StepEventKind::Output(line) => format!("says: {line}"),
-                StepEventKind::Finished(outcome) => outcome.to_string(),
-                StepEventKind::Began(process) => format!("is pid {}", process.pid),
-                StepEventKind::Lives(process) => {
-                    format!(
-                        "still runs after a restart: pid {} since {}",
-                        process.pid, process.began
-                    )
-                }
-                StepEventKind::Gone => "ended while nobody listened".to_owned(),
-                StepEventKind::NotKnown => {
-                    "may still run after a restart: that cannot be found out".to_owned()
-                }
-            };
+            let what = result(&event.kind);
             ("executor".to_owned(), format!("{} {what}", event.run))
+        }
+    }
+}
+
+/// A start, and what it says of the run before.
+fn started(version: &str, found: &[String], unclean: bool) -> String {
+    if !found.is_empty() {
+        return format!("FOUND at its start: {}", found.join("; "));
+    }
+    let before = if unclean {
+        "; the run before DID NOT END IN ORDER: killed, crashed, the machine went down, or the journal could not be written"
+    } else {
+        ""
+    };
+    format!("started, version {version}{before}")
+}
+
+/// What was heard of a run.
+fn result(kind: &StepEventKind) -> String {
+    match kind {
+        StepEventKind::Output(line) => format!("says: {line}"),
+        StepEventKind::Finished(outcome) => outcome.to_string(),
+        StepEventKind::Began(process) => format!("is pid {}", process.pid),
+        StepEventKind::Lives(process) => format!(
+            "still runs after a restart: pid {} since {}",
+            process.pid, process.began
+        ),
+        StepEventKind::Gone => "ended while nobody listened".to_owned(),
+        StepEventKind::NotKnown => {
+            "may still run after a restart: that cannot be found out".to_owned()
         }
     }
 }

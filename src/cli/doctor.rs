@@ -22,6 +22,8 @@ const AHEAD_MS_MAX: i64 = 5_000;
 const WRONG_MS: i64 = 3_600_000;
 /// Silent series of a source that are told, as a part of all of them.
 const SILENT_PART_MAX: f64 = 0.1;
+/// Advice for a sender whose telemetry cannot be used.
+const SET_RIGHT: &str = "set its sender right; docs/sources.md says what is taken";
 /// Entities named of a source.
 const MISSED_SHOWN_MAX: usize = 5;
 
@@ -178,20 +180,29 @@ fn terminal() -> Checked {
     }
 }
 
-/// A source: does it speak, and is what it says used.
+/// A source: does it speak, and is what it says used. The first thing that is wrong with it counts.
 fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
     let subject = format!("source {}", row.name);
-    let why = row
-        .last_refusal
-        .as_ref()
-        .map_or("", |refusal| &*refusal.why);
     let silence = row
         .last_seen
         .map_or_else(String::new, |seen| age(now.since(seen)));
-    match row.health {
+    mute(&subject, row, &silence)
+        .or_else(|| lossy(&subject, row))
+        .or_else(|| clock(&subject, row))
+        .or_else(|| silent_series(&subject, row, ledger))
+        .or_else(|| rejected(&subject, row))
+        .unwrap_or_else(|| {
+            let found = format!("{} taken, the last {silence} ago", row.taken);
+            well(&subject, &found)
+        })
+}
+
+/// What is said of a source from which nothing that can be used comes; `None` when something does.
+fn mute(subject: &str, row: &SourceRow, silence: &str) -> Option<Checked> {
+    Some(match row.health {
         SourceHealth::Failed => {
             let advice = "it tries again by itself: put right what it says";
-            return broken(&subject, &row.detail, advice);
+            broken(subject, &row.detail, advice)
         }
         SourceHealth::Blind => {
             let usual = row.pace.usual_ms.map_or_else(|| "a while".to_owned(), age);
@@ -199,15 +210,12 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
                 "silent for {silence}, usually never longer than {usual}: we are blind on it"
             );
             let advice = format!("see whether its sender runs and reaches {}", row.detail);
-            return broken(&subject, &found, &advice);
+            broken(subject, &found, &advice)
         }
         SourceHealth::Rejecting => {
+            let why = last_refusal(row);
             let found = format!("nothing of what it sends can be used: {why}");
-            return broken(
-                &subject,
-                &found,
-                "set its sender right; docs/sources.md says what is taken",
-            );
+            broken(subject, &found, SET_RIGHT)
         }
         SourceHealth::Waiting => {
             // What was told before a restart is counted no more.
@@ -215,61 +223,49 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
                 "nothing came since the daemon was started, at {}",
                 row.detail
             );
-            return well(&subject, &found);
+            well(subject, &found)
         }
-        SourceHealth::Live => {}
+        SourceHealth::Live => return None,
+    })
+}
+
+/// What was lost because it came faster than it could be taken.
+fn lossy(subject: &str, row: &SourceRow) -> Option<Checked> {
+    let lost = (row.dropped > 0).then(|| counted(row.dropped, "signal was", "signals were"))?;
+    let advice = "let it send less, or by a way that waits (TCP instead of UDP)";
+    let found = format!("{lost} lost: {}", last_refusal(row));
+    Some(warn(subject, &found, advice))
+}
+
+/// Whether many of its series went silent.
+fn silent_series(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
+    let known = ledger.sources.iter().find(|known| known.name == row.name)?;
+    if known.silent as f64 <= known.series as f64 * SILENT_PART_MAX {
+        return None;
     }
-    if row.dropped > 0 {
-        let found = format!(
-            "{} lost: {why}",
-            counted(row.dropped, "signal was", "signals were")
-        );
-        return warn(
-            &subject,
-            &found,
-            "let it send less, or by a way that waits (TCP instead of UDP)",
-        );
-    }
-    if let Some(checked) = clock(&subject, row) {
-        return checked;
-    }
-    let known = ledger.sources.iter().find(|known| known.name == row.name);
-    if let Some(known) =
-        known.filter(|known| known.silent as f64 > known.series as f64 * SILENT_PART_MAX)
-    {
-        let names: Vec<String> = known
-            .missed
-            .iter()
-            .take(MISSED_SHOWN_MAX)
-            .map(|e| e.entity.to_string())
-            .collect();
-        let found = format!(
-            "{} of {} silent, most of {}",
-            known.silent,
-            counted(known.series, "series is", "series are"),
-            names.join(", ")
-        );
-        return warn(
-            &subject,
-            &found,
-            "see whether these are gone for good or cannot be reached",
-        );
-    }
-    if row.rejected > 0 {
-        let found = format!(
-            "{} rejected, the last: {why}",
-            counted(row.rejected, "item was", "items were")
-        );
-        return warn(
-            &subject,
-            &found,
-            "set its sender right; docs/sources.md says what is taken",
-        );
-    }
-    well(
-        &subject,
-        &format!("{} taken, the last {silence} ago", row.taken),
-    )
+    let missed = known.missed.iter().take(MISSED_SHOWN_MAX);
+    let names: Vec<String> = missed.map(|missed| missed.entity.to_string()).collect();
+    let found = format!(
+        "{} of {} silent, most of {}",
+        known.silent,
+        counted(known.series, "series is", "series are"),
+        names.join(", ")
+    );
+    let advice = "see whether these are gone for good or cannot be reached";
+    Some(warn(subject, &found, advice))
+}
+
+/// What of it could not be used.
+fn rejected(subject: &str, row: &SourceRow) -> Option<Checked> {
+    let count = (row.rejected > 0).then(|| counted(row.rejected, "item was", "items were"))?;
+    let found = format!("{count} rejected, the last: {}", last_refusal(row));
+    Some(warn(subject, &found, SET_RIGHT))
+}
+
+fn last_refusal(row: &SourceRow) -> &str {
+    row.last_refusal
+        .as_ref()
+        .map_or("", |refusal| &*refusal.why)
 }
 
 /// Whether its times are ours; `None` when they are.

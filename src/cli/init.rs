@@ -15,7 +15,7 @@ use clap::Args;
 use super::Common;
 use super::output::{Failure, print};
 use super::place::default_config_file;
-use crate::config::{SETTINGS, Setting};
+use crate::config::{Setting, sections};
 use crate::model::SafeText;
 
 /// A local port that answers within this is taken to be there.
@@ -190,23 +190,20 @@ fn text(answers: &Answers) -> String {
     let mut text = String::from(
         "# Stormglass. Every setting with its default; take away the # to change one.\n# docs/config.md says more.\n\n",
     );
-    let mut section = "";
-    for setting in SETTINGS {
-        let (here, name) = setting.path.rsplit_once('.').unwrap_or(("", setting.path));
-        if here != section {
-            heading(&mut text, here);
-            if here == "sources.scrape[]" && answers.scrape_node_exporter {
-                text.push_str(
-                    "[[sources.scrape]]\njob = \"node\"\ntargets = [\"127.0.0.1:9100\"]\n\n",
-                );
-            }
-            section = here;
+    for section in sections() {
+        if !section.path.is_empty() {
+            heading(&mut text, section.path);
         }
-        if setting.path == "environment" {
-            let value = toml::Value::String(answers.environment.clone());
-            let _ = writeln!(text, "# {}\n{name} = {value}\n", setting.doc);
-        } else {
-            commented(&mut text, setting, name);
+        if section.path == "sources.scrape[]" && answers.scrape_node_exporter {
+            text.push_str("[[sources.scrape]]\njob = \"node\"\ntargets = [\"127.0.0.1:9100\"]\n\n");
+        }
+        for setting in section.settings {
+            if section.path.is_empty() && setting.name == "environment" {
+                let value = toml::Value::String(answers.environment.clone());
+                let _ = writeln!(text, "# {}\n{} = {value}\n", setting.doc, setting.name);
+            } else {
+                commented(&mut text, setting);
+            }
         }
     }
     text
@@ -223,13 +220,13 @@ fn heading(text: &mut String, section: &str) {
     let _ = writeln!(text, "{head}");
 }
 
-fn commented(text: &mut String, setting: &Setting, name: &str) {
+fn commented(text: &mut String, setting: &Setting) {
     let default = if setting.default.is_empty() {
         "..."
     } else {
         setting.default
     };
-    let _ = writeln!(text, "# {}\n# {name} = {default}\n", setting.doc);
+    let _ = writeln!(text, "# {}\n# {} = {default}\n", setting.doc, setting.name);
 }
 
 #[cfg(test)]
@@ -253,8 +250,15 @@ mod tests {
                 config.sources.scrape.len(),
                 usize::from(scrape_node_exporter)
             );
-            for setting in SETTINGS {
-                assert!(text.contains(setting.doc), "{}", setting.path);
+            for section in sections() {
+                for setting in section.settings {
+                    assert!(
+                        text.contains(setting.doc),
+                        "{}: {}",
+                        section.path,
+                        setting.name
+                    );
+                }
             }
         }
     }

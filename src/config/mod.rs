@@ -41,7 +41,7 @@ pub use polls::{
 };
 pub use pulls::{JournaldConfig, KubernetesConfig, PromqlConfig};
 pub use runbook::{RunbookFileError, demo_runbooks, parse_runbook, shipped_runbooks, with_own};
-pub use settings::{SETTINGS, Setting};
+pub use settings::{Section, Setting, sections};
 pub use slo::SloConfig;
 pub use sources::{
     ForgeConfig, HeartbeatConfig, HookConfig, HostConfig, ReceiverConfig, ScrapeConfig,

@@ -17,8 +17,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::names::unreadable;
-use super::settings::REQUIRED;
-use super::{Config, Kind, Networks, SETTINGS, ScrapeConfig, Setting, SourcesConfig, is_path};
+use super::settings::{self, is_section};
+use super::{Config, Kind, Networks, ScrapeConfig, Setting, SourcesConfig, is_path, sections};
 use crate::model::EntityId;
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
@@ -166,23 +166,25 @@ impl Check<'_> {
         for (key, value) in table {
             let name: &str = key.get_ref();
             let path = join(section, name);
-            if let Some(setting) = SETTINGS.iter().find(|s| s.path == path) {
-                self.value(setting, value);
+            if let Some(setting) = settings::find(section, name) {
+                self.value(&path, setting, value);
                 continue;
             }
             let list = format!("{path}[]");
             match value.get_ref() {
-                DeValue::Table(inner) if is_section(&path) => self.table(inner, &path),
+                DeValue::Table(inner) if is_section(&path) => {
+                    self.table(inner, &path);
+                    self.needs(inner, &path, &value.span());
+                }
                 DeValue::Array(items) if is_section(&list) => {
                     for item in items {
                         self.item(item, &list);
                     }
                 }
                 _ if is_section(&path) => {
-                    self.error(
-                        &key.span(),
-                        &format!("`{path}` is a section: write [{path}]"),
-                    );
+                    let (shown, head) = (written(&path), headed(&path));
+                    let why = format!("`{shown}` is a section: write {head}");
+                    self.error(&key.span(), &why);
                 }
                 _ if is_section(&list) => {
                     let why = format!("`{path}` is a list of tables: write [[{path}]]");
@@ -201,15 +203,35 @@ impl Check<'_> {
             return self.error(&item.span(), &why);
         };
         self.table(table, list);
-        let required = REQUIRED
-            .iter()
-            .filter_map(|path| path.strip_prefix(list)?.strip_prefix('.'));
-        for name in required.filter(|name| !table.contains_key(*name)) {
-            self.error(&item.span(), &format!("[[{written}]] needs `{name}`"));
+        self.needs(table, list, &item.span());
+        // What a section below needs is missing too when there is none of it.
+        for below in sections() {
+            let name = settings::within(below.path, list);
+            let absent = name.filter(|name| !name.contains('.') && !table.contains_key(*name));
+            for needed in below.settings.iter().filter(|setting| setting.is_needed) {
+                if let Some(name) = absent {
+                    let why = format!("[[{written}]] needs `{name}.{}`", needed.name);
+                    self.error(&item.span(), &why);
+                }
+            }
         }
     }
 
-    fn value(&mut self, setting: &Setting, value: &Spanned<DeValue<'_>>) {
+    /// What a section lacks that makes no sense without.
+    fn needs(&mut self, table: &DeTable<'_>, section: &str, span: &Range<usize>) {
+        let needed = sections()
+            .filter(|here| here.path == section)
+            .flat_map(|here| here.settings)
+            .filter(|setting| setting.is_needed && !table.contains_key(setting.name));
+        for setting in needed {
+            self.error(
+                span,
+                &format!("{} needs `{}`", headed(section), setting.name),
+            );
+        }
+    }
+
+    fn value(&mut self, path: &str, setting: &Setting, value: &Spanned<DeValue<'_>>) {
         let fits = match (setting.kind, value.get_ref()) {
             (Kind::Text, DeValue::String(_)) | (Kind::Flag, DeValue::Boolean(_)) => true,
             (Kind::Path, DeValue::String(text)) => !text.trim().is_empty(),
@@ -246,15 +268,15 @@ impl Check<'_> {
             };
             let why = format!(
                 "`{}` must be {}, not {got}{hint}",
-                written(setting.path),
+                written(path),
                 setting.kind.words()
             );
             return self.error(&value.span(), &why);
         }
-        if let (true, Some(name)) = (setting.name() == "name", value.get_ref().as_str())
+        if let (true, Some(name)) = (setting.name == "name", value.get_ref().as_str())
             && let Some(why) = unreadable(name)
         {
-            let why = format!("`{}` {why}", written(setting.path));
+            let why = format!("`{}` {why}", written(path));
             self.error(&value.span(), &why);
         }
     }
@@ -262,8 +284,7 @@ impl Check<'_> {
     fn unknown(&mut self, span: &Range<usize>, section: &str, name: &str) {
         let place = match section {
             "" => "at the top level".to_owned(),
-            list if list.ends_with("[]") => format!("in [[{}]]", list.trim_end_matches("[]")),
-            section => format!("in [{section}]"),
+            section => format!("in {}", headed(section)),
         };
         let hint = match nearest(section, name) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -510,13 +531,29 @@ impl Check<'_> {
     }
 }
 
-/// The known name most like `name`: in the same section first, else anywhere, written in full.
+/// The known name that was meant: this name in a section below, else the one most like it, in the same section
+/// first, then below it, else anywhere. Of other sections it is written in full.
 fn nearest(section: &str, name: &str) -> Option<String> {
+    let everywhere = || {
+        sections().flat_map(|other| {
+            let path = move |setting: &Setting| written(&join(other.path, setting.name));
+            let shown = move |setting: &'static Setting| (path(setting), setting.name);
+            other.settings.iter().map(move |s| (other.path, shown(s)))
+        })
+    };
+    let below = || {
+        // Everything is below the top level.
+        let is_below = |other| !section.is_empty() && settings::within(other, section).is_some();
+        let below = everywhere().filter(move |(other, _)| is_below(other));
+        below.map(|(_, shown)| shown)
+    };
     let here = names_in(section).into_iter().map(|n| (n.to_owned(), n));
-    most_like(name, here).or_else(|| {
-        let anywhere = SETTINGS.iter().map(|s| (written(s.path), s.name()));
-        most_like(name, anywhere)
-    })
+    below()
+        .find(|(_, known)| *known == name)
+        .map(|(shown, _)| shown)
+        .or_else(|| most_like(name, here))
+        .or_else(|| most_like(name, below()))
+        .or_else(|| most_like(name, everywhere().map(|(_, shown)| shown)))
 }
 
 /// Of known names, as they are shown and as they are compared, the one most like `name`.
@@ -530,33 +567,31 @@ fn most_like<'a>(name: &str, known: impl Iterator<Item = (String, &'a str)>) -> 
 
 /// Settings and sections directly below a section, each once.
 fn names_in(section: &str) -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = Vec::new();
-    for setting in SETTINGS {
-        let below = match section {
-            "" => Some(setting.path),
-            section => setting
-                .path
-                .strip_prefix(section)
-                .and_then(|rest| rest.strip_prefix('.')),
-        };
-        let name = below.and_then(|rest| rest.split('.').next());
-        let name = name.map(|n| n.trim_end_matches("[]"));
-        names.extend(name.filter(|n| !names.contains(n)));
+    let here = sections().filter(|here| here.path == section);
+    let mut names: Vec<_> = here
+        .flat_map(|here| here.settings)
+        .map(|setting| setting.name)
+        .collect();
+    for name in settings::below(section) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     names
-}
-
-fn is_section(path: &str) -> bool {
-    SETTINGS.iter().any(|setting| {
-        let rest = setting.path.strip_prefix(path);
-        rest.is_some_and(|rest| rest.starts_with('.'))
-    })
 }
 
 fn join(section: &str, name: &str) -> String {
     match section {
         "" => name.to_owned(),
         section => format!("{section}.{name}"),
+    }
+}
+
+/// A section as the file heads it.
+fn headed(section: &str) -> String {
+    match section.strip_suffix("[]") {
+        Some(list) => format!("[[{}]]", written(list)),
+        None => format!("[{}]", written(section)),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What sources may be told that ask a store of log lines again and again for what is new.
 //!
-//! What several of them may be told is one struct, flattened into each. Serde cannot refuse unknown keys of
-//! such a section; the table of settings does, with file and line.
+//! What all of them may be told is a section of its own below theirs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,34 +10,29 @@ use serde::{Deserialize, Serialize};
 use super::pulls::api;
 use super::sources::{TailFrom, WhenFull};
 
-/// How a store is asked: what all of them may be told.
+/// How a store is asked: what all of them may be told, `poll`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct PollConfig {
     /// Time between two questions, in seconds.
-    #[serde(default = "every_s")]
     pub every_s: u32,
     /// How old a line is when it is asked for, in seconds.
-    #[serde(default = "delay_s")]
     pub delay_s: u32,
     /// How far each question goes back for lines that the store showed late, in seconds.
-    #[serde(default = "late_s")]
     pub late_s: u32,
     /// How far back lines are asked for that nobody read, in seconds.
-    #[serde(default = "catch_up_s")]
     pub catch_up_s: u32,
     /// Lines asked for at once.
-    #[serde(default = "lines_max")]
     pub lines_max: u32,
     /// Where to begin when nothing was read before.
-    #[serde(default)]
     pub from: TailFrom,
     /// What happens while the engine is behind.
-    #[serde(default)]
     pub when_full: WhenFull,
 }
 
 /// Lines asked from a Loki.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LokiTailConfig {
     /// Name of the source.
     #[serde(default = "loki")]
@@ -51,7 +45,7 @@ pub struct LokiTailConfig {
     #[serde(default)]
     pub tenant: Option<String>,
     /// When and how it is asked.
-    #[serde(flatten)]
+    #[serde(default)]
     pub poll: PollConfig,
     /// An answer that is not there by then is given up, in seconds.
     #[serde(default = "timeout_s")]
@@ -73,6 +67,7 @@ impl LokiTailConfig {
 
 /// Log documents asked from an Elasticsearch or OpenSearch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ElasticConfig {
     /// Name of the source.
     #[serde(default = "elastic")]
@@ -92,10 +87,10 @@ pub struct ElasticConfig {
     #[serde(default)]
     pub tie_breaker: Option<String>,
     /// Which field says what.
-    #[serde(flatten)]
+    #[serde(default)]
     pub document: DocumentFields,
     /// When and how it is asked.
-    #[serde(flatten)]
+    #[serde(default)]
     pub poll: PollConfig,
     /// An answer that is not there by then is given up, in seconds.
     #[serde(default = "timeout_s")]
@@ -135,26 +130,21 @@ pub enum ElasticAuth {
     Basic,
 }
 
-/// Which field of a document of JSON says what; nested fields are written with dots.
+/// Which field of a document of JSON says what, `document`; nested fields are written with dots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct DocumentFields {
     /// The time.
-    #[serde(default = "timestamp")]
     pub timestamp: String,
     /// The text.
-    #[serde(default = "message")]
     pub message: String,
     /// How bad it is.
-    #[serde(default = "level")]
     pub level: String,
     /// Whose it is.
-    #[serde(default = "service")]
     pub service: String,
     /// The trace it belongs to.
-    #[serde(default = "trace")]
     pub trace: String,
     /// Labels, by name.
-    #[serde(rename = "fields", default = "fields")]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -174,42 +164,33 @@ impl ElasticConfig {
     }
 }
 
-/// The names of the Elastic Common Schema.
-impl Default for DocumentFields {
+impl Default for PollConfig {
     fn default() -> Self {
         Self {
-            timestamp: timestamp(),
-            message: message(),
-            level: level(),
-            service: service(),
-            trace: trace(),
-            labels: fields(),
+            every_s: 5,
+            delay_s: 5,
+            late_s: 60,
+            catch_up_s: 3_600,
+            // What Loki answers at most, unless told otherwise.
+            lines_max: 5_000,
+            from: TailFrom::default(),
+            when_full: WhenFull::default(),
         }
     }
 }
 
-fn timestamp() -> String {
-    "@timestamp".to_owned()
-}
-
-fn message() -> String {
-    "message".to_owned()
-}
-
-fn level() -> String {
-    "log.level".to_owned()
-}
-
-fn service() -> String {
-    "service.name".to_owned()
-}
-
-fn trace() -> String {
-    "trace.id".to_owned()
-}
-
-fn fields() -> BTreeMap<String, String> {
-    BTreeMap::from([("host".to_owned(), "host.name".to_owned())])
+/// The names of the Elastic Common Schema.
+impl Default for DocumentFields {
+    fn default() -> Self {
+        Self {
+            timestamp: "@timestamp".to_owned(),
+            message: "message".to_owned(),
+            level: "log.level".to_owned(),
+            service: "service.name".to_owned(),
+            trace: "trace.id".to_owned(),
+            labels: BTreeMap::from([("host".to_owned(), "host.name".to_owned())]),
+        }
+    }
 }
 
 fn elastic() -> String {
@@ -226,27 +207,6 @@ fn everything() -> String {
 
 fn loki() -> String {
     "loki".to_owned()
-}
-
-const fn every_s() -> u32 {
-    5
-}
-
-const fn delay_s() -> u32 {
-    5
-}
-
-const fn late_s() -> u32 {
-    60
-}
-
-const fn catch_up_s() -> u32 {
-    3_600
-}
-
-/// What Loki answers at most, unless told otherwise.
-const fn lines_max() -> u32 {
-    5_000
 }
 
 const fn timeout_s() -> u32 {

@@ -93,7 +93,7 @@ pub struct KubernetesConfig {
     #[serde(default)]
     pub namespace: Option<String>,
     /// Time between two tellings of how everything is, in seconds.
-    #[serde(default = "interval_s")]
+    #[serde(default = "tell_every_s")]
     pub interval_s: u32,
     /// What happens while the engine is behind.
     #[serde(default)]
@@ -133,6 +133,10 @@ fn prometheus() -> String {
 
 const fn interval_s() -> u32 {
     30
+}
+
+const fn tell_every_s() -> u32 {
+    15
 }
 
 const fn delay_s() -> u32 {

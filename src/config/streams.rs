@@ -1,7 +1,6 @@
 //! What sources may be told that read streams of messages.
 //!
-//! What all of them may be told is one struct, flattened into each. Serde cannot refuse unknown keys of such
-//! a section; the table of settings does, with file and line.
+//! How messages are read is a section of its own below theirs, the same for all of them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +15,7 @@ const TOPIC_BYTES_MAX: usize = 249;
 
 /// Messages of a NATS `JetStream`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NatsConfig {
     /// Name of the source.
     #[serde(default = "nats")]
@@ -31,8 +31,7 @@ pub struct NatsConfig {
     #[serde(default = "durable")]
     pub durable: String,
     /// How messages are read.
-    #[serde(flatten)]
-    pub read: MessageSettings,
+    pub messages: MessageSettings,
     /// Messages asked for at once.
     #[serde(default = "messages_max")]
     pub messages_max: u32,
@@ -55,6 +54,7 @@ pub struct NatsConfig {
 
 /// Topics of a Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KafkaConfig {
     /// Name of the source.
     #[serde(default = "kafka")]
@@ -64,8 +64,7 @@ pub struct KafkaConfig {
     /// The topics.
     pub topics: Vec<String>,
     /// How messages are read.
-    #[serde(flatten)]
-    pub read: MessageSettings,
+    pub messages: MessageSettings,
     /// Where to begin in a topic that was not read before.
     #[serde(default)]
     pub from: TailFrom,
@@ -128,16 +127,17 @@ pub enum StreamFormat {
     OtlpLogs,
 }
 
-/// How messages of a stream are read, as a section says it.
+/// How messages of a stream are read, as a section says it: `messages`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MessageSettings {
     /// What they hold.
     pub format: StreamFormat,
     /// Which field of a document says what.
-    #[serde(flatten)]
+    #[serde(default)]
     pub document: DocumentFields,
     /// And which of a metric.
-    #[serde(flatten)]
+    #[serde(default)]
     pub metric: MetricFields,
     /// Name of the `[[sources.webhook]]` whose mapping reads messages that are mapped.
     #[serde(default)]
@@ -162,18 +162,27 @@ pub struct MessageConfig {
     pub mapping: Option<WebhookConfig>,
 }
 
-/// Which field of a document is what of a metric; nested fields are written with dots.
+/// Which field of a document is what of a metric, `metric`; nested fields are written with dots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct MetricFields {
     /// Its name.
-    #[serde(rename = "metric", default = "metric")]
     pub name: String,
     /// Its value.
-    #[serde(default = "value")]
     pub value: String,
     /// An object whose entries are its labels.
-    #[serde(default = "tags")]
-    pub tags: String,
+    pub labels: String,
+}
+
+impl Default for MetricFields {
+    fn default() -> Self {
+        let [name, value, labels] = ["name", "value", "labels"].map(str::to_owned);
+        Self {
+            name,
+            value,
+            labels,
+        }
+    }
 }
 
 impl MessageSettings {
@@ -181,14 +190,14 @@ impl MessageSettings {
     pub(super) fn check(&self, webhooks: &[WebhookConfig]) -> Result<(), String> {
         match (self.format, self.mapping.as_deref()) {
             (StreamFormat::Mapped, None) => Err(
-                "`format = \"mapped\"` needs `mapping`, the `name` of a [[sources.webhook]]"
+                "`messages.format = \"mapped\"` needs `messages.mapping`, the `name` of a [[sources.webhook]]"
                     .to_owned(),
             ),
             (StreamFormat::Mapped, Some(name)) if named(webhooks, name).is_none() => Err(format!(
-                "`mapping` {name:?} is the `name` of no [[sources.webhook]]"
+                "`messages.mapping` {name:?} is the `name` of no [[sources.webhook]]"
             )),
             (StreamFormat::Mapped, Some(_)) | (_, None) => Ok(()),
-            (_, Some(_)) => Err("`mapping` is for `format = \"mapped\"` alone".to_owned()),
+            (_, Some(_)) => Err("`messages.mapping` is for `messages.format = \"mapped\"` alone".to_owned()),
         }
     }
 
@@ -283,18 +292,6 @@ fn kafka() -> String {
     "kafka".to_owned()
 }
 
-fn metric() -> String {
-    "name".to_owned()
-}
-
-fn value() -> String {
-    "value".to_owned()
-}
-
-fn tags() -> String {
-    "labels".to_owned()
-}
-
 const fn messages_max() -> u32 {
     500
 }
@@ -306,7 +303,7 @@ mod tests {
     #[test]
     fn a_kafka_that_cannot_be_asked_is_told() {
         let told = |more: &str| {
-            let text = format!("topics = [\"a\"]\nformat = \"json\"\n{more}");
+            let text = format!("topics = [\"a\"]\nmessages.format = \"json\"\n{more}");
             let config: KafkaConfig = toml::from_str(&text).unwrap();
             config.check().err().unwrap_or_default()
         };
@@ -348,7 +345,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_told_and_no_secret_with_it() {
         let told = |url: &str, stream: &str| {
-            let text = format!("url = {url:?}\nstream = {stream:?}\nformat = \"json\"");
+            let text = format!("url = {url:?}\nstream = {stream:?}\nmessages.format = \"json\"");
             let config: NatsConfig = toml::from_str(&text).unwrap();
             config.check().err().unwrap_or_default()
         };

@@ -309,7 +309,6 @@ fn line_of(message: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::API_VERSION;
     use crate::model::{Counts, Role};
 
     fn mia() -> Actor {
@@ -320,22 +319,7 @@ mod tests {
     }
 
     fn hub() -> Arc<Hub> {
-        Arc::new(Hub::new(View {
-            version: API_VERSION,
-            seq: 0,
-            at: Time::ZERO,
-            environment: "test".to_owned(),
-            actor: mia(),
-            incidents: BTreeMap::new(),
-            entities: BTreeMap::new(),
-            counts: Counts::default(),
-            sources: BTreeMap::new(),
-            silences: BTreeMap::new(),
-            closes_after_s: 0,
-            automation_stopped: false,
-            mode: crate::model::Mode::Live,
-            banner: String::new(),
-        }))
+        Arc::new(Hub::new(View::empty("test", mia(), Time::ZERO)))
     }
 
     fn counts(signals: u64) -> Delta {

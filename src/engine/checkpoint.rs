@@ -16,7 +16,7 @@ use super::entities::{EntityIx, EntityRow};
 use super::forecast::Forecasts;
 use super::history::SavedHistory;
 use super::hold::{Habit, Habits};
-use super::intake::{Intake, Pair, SeriesIx, SeriesRow};
+use super::intake::{Intake, Pair, SavedSeries, SeriesIx, SeriesRow};
 use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
 use super::ratios::Ratios;
@@ -101,7 +101,7 @@ type Rest = (
 /// The parts put together again.
 #[derive(Default)]
 struct Parts {
-    series: Intake,
+    series: SavedSeries,
     logs: Vec<(EntityId, EntityLogs)>,
     traces: TraceTables,
     habits: Vec<(Fingerprint, Habit)>,
@@ -278,7 +278,7 @@ impl Engine {
             self.topology
                 .see(from, to, Provenance::Declared, Time::ZERO);
         }
-        self.intake = parts.series.restored(pairs);
+        self.intake = Intake::restored(parts.series, pairs);
         self.odd = Odd::restored(&self.intake);
         self.logs = LogWatch::restored(parts.logs, log_rest);
         self.findings.resume_after(last_finding);
@@ -305,7 +305,7 @@ impl Parts {
             tag if tag == Tag::Series as u8 => {
                 let rows: Vec<(SeriesRow, SavedHistory)> = decode(bytes)?;
                 for (row, history) in rows {
-                    self.series.put_back(row, &history);
+                    self.series.add(row, &history);
                 }
             }
             tag if tag == Tag::Logs as u8 => self.logs.append(&mut decode(bytes)?),

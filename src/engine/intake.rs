@@ -103,6 +103,13 @@ pub struct Intake {
     free: BTreeSet<SeriesIx>,
 }
 
+/// The rows of a checkpoint while it is read: nothing is found in them before [`Intake::restored`] has them.
+#[derive(Debug, Default)]
+pub struct SavedSeries {
+    rows: Vec<SeriesRow>,
+    pages: Pages,
+}
+
 /// What intake may touch beside its own tables.
 pub struct Catalogue<'a> {
     /// The entities.
@@ -149,6 +156,19 @@ pub struct Taken {
     pub counts: bool,
     /// The series was silent and is not any more.
     pub woken: Option<(SeriesIx, EntityIx)>,
+}
+
+impl SavedSeries {
+    /// Adds a row that [`Intake::saved_rows`] gave, and its history.
+    pub fn add(&mut self, mut row: SeriesRow, history: &SavedHistory) {
+        row.history = History::restored(history, &mut self.pages);
+        self.rows.push(row);
+    }
+
+    /// The rows so far.
+    pub fn rows(&self) -> &[SeriesRow] {
+        &self.rows
+    }
 }
 
 impl Intake {
@@ -398,12 +418,6 @@ impl Intake {
             .collect()
     }
 
-    /// Puts back a row that [`Self::saved_rows`] gave, and its history. [`Self::restored`] makes the rest.
-    pub fn put_back(&mut self, mut row: SeriesRow, history: &SavedHistory) {
-        row.history = History::restored(history, &mut self.pages);
-        self.rows.push(row);
-    }
-
     /// The pairs of `_sum` and `_count` among the first `series` rows, for a checkpoint.
     pub fn saved_pairs(&self, series: usize) -> Vec<(SeriesIx, Pair)> {
         let kept = SeriesIx(series as u32);
@@ -411,32 +425,32 @@ impl Intake {
         pairs.map(|(sum, pair)| (*sum, *pair)).collect()
     }
 
-    /// Finds everything anew of the rows put back and what [`Self::saved_pairs`] gave.
-    pub fn restored(mut self, pairs: Vec<(SeriesIx, Pair)>) -> Self {
-        let len = self.rows.len();
-        for (at, row) in self.rows.iter_mut().enumerate() {
+    /// Finds everything anew of the rows of a checkpoint and what [`Self::saved_pairs`] gave.
+    pub fn restored(saved: SavedSeries, pairs: Vec<(SeriesIx, Pair)>) -> Self {
+        let mut intake = Self {
+            rows: saved.rows,
+            pages: saved.pages,
+            ..Self::default()
+        };
+        let len = intake.rows.len();
+        for (at, row) in intake.rows.iter_mut().enumerate() {
             let ix = SeriesIx(at as u32);
             if row.derive == Derive::Retired {
-                self.free.insert(ix);
+                intake.free.insert(ix);
                 continue;
             }
             // Its other half may have come after the checkpoint had passed it.
             row.sum_row = row.sum_row.filter(|sum| (sum.0 as usize) < len);
-            self.index.insert(row.series.id.0, ix);
-            self.of_entity.entry(row.entity).or_default().push(ix);
+            intake.index.insert(row.series.id.0, ix);
+            intake.of_entity.entry(row.entity).or_default().push(ix);
         }
         // Its place may have been given to another before the checkpoint came to the pairs.
         let known = |(sum, _): &(SeriesIx, Pair)| {
-            let row = self.rows.get(sum.0 as usize);
+            let row = intake.rows.get(sum.0 as usize);
             row.is_some_and(|row| row.derive == Derive::Mean)
         };
-        self.pairs = pairs.into_iter().filter(known).collect();
-        self
-    }
-
-    /// The rows, as they are put back.
-    pub fn rows(&self) -> &[SeriesRow] {
-        &self.rows
+        intake.pairs = pairs.into_iter().filter(known).collect();
+        intake
     }
 
     /// Keeps a value for charts and diagnosis, with what was expected and the evidence it ended.

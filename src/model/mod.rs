@@ -65,8 +65,8 @@ pub use ledger::{Count, EntityLedger, LEDGER_ENTITIES_MAX, Ledger, Pace, SourceL
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{
-    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState,
-    ROLLED_BACK_BY, Risk, Suspicion, Verification,
+    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState, Risk,
+    Suspicion, Verification,
 };
 pub use record::{Dated, Record};
 pub use recorded::{Heat, HeatBand, Recorded, RecordedLine, RecordedPart};

@@ -8,8 +8,6 @@ use super::{EntityId, IncidentId, Outcome, Process, RunId, SuspectKind, Time};
 
 /// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
 pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
-/// How the reason of a plan begins that a person took back after it was over.
-pub const ROLLED_BACK_BY: &str = "rolled back by ";
 
 /// Identity of a plan; counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -216,6 +214,10 @@ pub struct Plan {
     /// Whether it succeeded once, whatever became of it after that: who undoes it says nothing about it.
     #[serde(default)]
     pub helped: bool,
+    /// Whether people, or the kill switch, stopped it or took it back: that it was undone then says nothing
+    /// about it.
+    #[serde(default)]
+    pub by_hand: bool,
 }
 
 impl Plan {

@@ -1,6 +1,7 @@
-//! The open connections of one listener: who has how many, and which may be closed for a newcomer.
+//! The open connections of one listener: who has how many, and which may be closed for a newcomer. Senders are
+//! told apart by their address, users of the socket by their number.
 //!
-//! A sender that only holds connections open must not keep others out. One that waits for its answer
+//! A peer that only holds connections open must not keep others out. One that waits for its answer
 //! is never closed for somebody else.
 
 use std::collections::BTreeMap;
@@ -17,27 +18,32 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Most connections of one listener.
-pub(super) const CONNECTIONS_MAX: usize = 1_024;
+const CONNECTIONS_MAX: usize = 1_024;
 /// Most connections of one peer: half of all, so that no peer alone can fill a listener.
-pub(super) const PEER_CONNECTIONS_MAX: usize = 512;
+const PEER_CONNECTIONS_MAX: usize = 512;
 /// A connection of whose body nothing came for longer than this may be closed for a newcomer, in
 /// milliseconds: longer than a packet takes to be sent again.
 const STALLED_MS_MIN: u64 = 500;
+/// A connection that does not bring the head of a first request for this long is closed, in seconds: who
+/// connects has something to say.
+const FIRST_HEAD_S_MAX: u64 = 10;
+/// Rest after a failed accept, in milliseconds: the usual reason is too many open files.
+const ACCEPT_REST_MS: u64 = 100;
 
 /// All open connections of a listener; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Connections(Arc<Mutex<Held>>);
+#[derive(Debug)]
+pub(crate) struct Connections<P = IpAddr>(Arc<Mutex<Held<P>>>);
 
-#[derive(Debug, Default)]
-struct Held {
+#[derive(Debug)]
+struct Held<P> {
     next: u64,
-    open: BTreeMap<u64, Arc<Open>>,
+    open: BTreeMap<u64, (P, Arc<Open>)>,
 }
 
 /// One connection, for as long as it is held.
 #[derive(Debug)]
-pub(super) struct Connection {
-    all: Connections,
+pub(crate) struct Connection<P: Copy + Ord = IpAddr> {
+    all: Connections<P>,
     id: u64,
     open: Arc<Open>,
 }
@@ -45,7 +51,6 @@ pub(super) struct Connection {
 /// What is known of a connection.
 #[derive(Debug)]
 struct Open {
-    peer: IpAddr,
     state: Mutex<State>,
     closed: Notify,
 }
@@ -62,7 +67,7 @@ struct State {
 }
 
 /// One of the calls that a connection carries at once; it ends when this is dropped.
-pub(super) struct CallGuard(Arc<CallState>);
+pub(crate) struct CallGuard(Arc<CallState>);
 
 /// A call, known to who answers it and to its body.
 #[derive(Debug)]
@@ -93,25 +98,40 @@ enum Activity {
 }
 
 /// A request's body: tells when all of it is there.
-pub(super) struct ArrivingBody<B> {
+pub(crate) struct ArrivingBody<B> {
     body: B,
     of: BodyOf,
 }
 
 /// An answer's body: tells when it is sent, or given up.
-pub(super) struct LeavingBody {
+pub(crate) struct LeavingBody {
     body: Body,
     open: Arc<Open>,
 }
 
-impl Connections {
+impl<P> Clone for Connections<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P> Default for Connections<P> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Held {
+            next: 0,
+            open: BTreeMap::new(),
+        })))
+    }
+}
+
+impl<P: Copy + Ord> Connections<P> {
     /// Makes room for one of `peer` and holds it; `None` if nothing may be closed for it.
-    pub(super) fn admit(&self, peer: IpAddr) -> Option<Connection> {
+    pub(crate) fn admit(&self, peer: P) -> Option<Connection<P>> {
         let now = Instant::now();
         let mut held = lock(&self.0);
         let of_peer = held.of(peer);
         let room = if of_peer >= PEER_CONNECTIONS_MAX {
-            held.close_one(now, |open| open.peer == peer)
+            held.close_one(now, |of| of == peer)
         } else if held.open.len() >= CONNECTIONS_MAX {
             held.close_for_all(now)
         } else {
@@ -123,7 +143,6 @@ impl Connections {
         let id = held.next;
         held.next += 1;
         let open = Arc::new(Open {
-            peer,
             state: Mutex::new(State {
                 activity: Activity::Silent(now),
                 arriving: 0,
@@ -132,7 +151,7 @@ impl Connections {
             }),
             closed: Notify::new(),
         });
-        held.open.insert(id, Arc::clone(&open));
+        held.open.insert(id, (peer, Arc::clone(&open)));
         Some(Connection {
             all: self.clone(),
             id,
@@ -140,35 +159,37 @@ impl Connections {
         })
     }
 
-    /// Closes a connection that does nothing: the system has no more files to give.
-    pub(super) fn relieve(&self) {
+    /// After an accept that failed: closes a connection that does nothing, as the system has no more files to
+    /// give, and rests.
+    pub(crate) async fn relieve(&self) {
         lock(&self.0).close_for_all(Instant::now());
+        tokio::time::sleep(Duration::from_millis(ACCEPT_REST_MS)).await;
     }
 }
 
-impl Held {
-    fn of(&self, peer: IpAddr) -> usize {
-        self.open.values().filter(|open| open.peer == peer).count()
+impl<P: Copy + Ord> Held<P> {
+    fn of(&self, peer: P) -> usize {
+        self.open.values().filter(|(of, _)| *of == peer).count()
     }
 
     /// Closes one of the peer that has most, else one of anybody.
     fn close_for_all(&mut self, now: Instant) -> bool {
-        let mut counts = BTreeMap::<IpAddr, usize>::new();
-        for open in self.open.values() {
-            *counts.entry(open.peer).or_default() += 1;
+        let mut counts = BTreeMap::<P, usize>::new();
+        for (peer, _) in self.open.values() {
+            *counts.entry(*peer).or_default() += 1;
         }
         let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        most.is_some_and(|(peer, _)| self.close_one(now, |open| open.peer == peer))
+        most.is_some_and(|(peer, _)| self.close_one(now, |of| of == peer))
             || self.close_one(now, |_| true)
     }
 
     /// Closes the one that has done nothing for longest.
-    fn close_one(&mut self, now: Instant, of: impl Fn(&Open) -> bool) -> bool {
-        let candidates = self.open.iter().filter(|(_, open)| of(open));
+    fn close_one(&mut self, now: Instant, is_of: impl Fn(P) -> bool) -> bool {
+        let candidates = self.open.iter().filter(|(_, (peer, _))| is_of(*peer));
         let least = candidates
-            .filter_map(|(id, open)| Some((open.activity().closable(now)?, *id)))
+            .filter_map(|(id, (_, open))| Some((open.activity().closable(now)?, *id)))
             .min();
-        let Some(closed) = least.and_then(|(_, id)| self.open.remove(&id)) else {
+        let Some((_, closed)) = least.and_then(|(_, id)| self.open.remove(&id)) else {
             return false;
         };
         closed.closed.notify_one();
@@ -190,14 +211,21 @@ impl Activity {
     }
 }
 
-impl Connection {
+impl<P: Copy + Ord> Connection<P> {
     /// Returns when it is closed for somebody else.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.open.closed.notified().await;
     }
 
-    /// Whether not one whole request head came.
-    pub(super) fn is_silent(&self) -> bool {
+    /// Returns when no whole head of a request came in time; never, once one did.
+    pub(crate) async fn never_asks(&self) {
+        tokio::time::sleep(Duration::from_secs(FIRST_HEAD_S_MAX)).await;
+        if !self.is_silent() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn is_silent(&self) -> bool {
         matches!(self.open.activity(), Activity::Silent(_))
     }
 
@@ -236,7 +264,7 @@ impl Connection {
     }
 
     /// Notes that a request's head is there; its body must be read through what this gives.
-    pub(super) fn asked<B: HttpBody>(&self, body: B) -> ArrivingBody<B> {
+    pub(crate) fn asked<B: HttpBody>(&self, body: B) -> ArrivingBody<B> {
         self.open.set(if body.is_end_stream() {
             Activity::Answering
         } else {
@@ -247,7 +275,7 @@ impl Connection {
     }
 
     /// Notes that the answer is sent once what this gives is.
-    pub(super) fn answers(&self, body: Body) -> LeavingBody {
+    pub(crate) fn answers(&self, body: Body) -> LeavingBody {
         self.open.set(Activity::Answering);
         let open = Arc::clone(&self.open);
         LeavingBody { body, open }
@@ -268,7 +296,7 @@ impl Drop for CallGuard {
     }
 }
 
-impl Drop for Connection {
+impl<P: Copy + Ord> Drop for Connection<P> {
     fn drop(&mut self) {
         lock(&self.all.0).open.remove(&self.id);
     }

@@ -31,12 +31,6 @@ use super::{Rhythm, SignalSender, SourceRegistry};
 /// minute between pushes of many senders.
 const HEAD_READ_S_MAX: u64 = 120;
 
-/// The same for the first request of a connection: who connects has something to say.
-const FIRST_HEAD_S_MAX: u64 = 10;
-
-/// Rest after a failed accept, in milliseconds: the usual reason is too many open files.
-const ACCEPT_REST_MS: u64 = 100;
-
 /// Calls of one HTTP/2 connection at the same time; a sender with more waits.
 const CALLS_MAX: u32 = 64;
 
@@ -152,8 +146,7 @@ pub(super) async fn serve(
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, peer)) = listener.accept().await else {
-            all.relieve();
-            tokio::time::sleep(Duration::from_millis(ACCEPT_REST_MS)).await;
+            all.relieve().await;
             continue;
         };
         let Some(connection) = all.admit(peer.ip().to_canonical()) else {
@@ -168,16 +161,10 @@ pub(super) async fn serve(
         let (router, tls) = (router.clone(), tls.clone());
         let connection = Arc::new(connection);
         connections.spawn(async move {
-            let never_asks = async {
-                tokio::time::sleep(Duration::from_secs(FIRST_HEAD_S_MAX)).await;
-                if !connection.is_silent() {
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
                 () = converse(stream, router, speech, tls, &connection) => {}
                 () = connection.closed() => {}
-                () = never_asks => {}
+                () = connection.never_asks() => {}
             }
         });
     }

@@ -40,6 +40,7 @@ mod queue;
 mod recent;
 mod remote_write;
 mod rhythm;
+mod running;
 mod scrape;
 mod series;
 mod statsd;
@@ -57,16 +58,14 @@ use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::config::{Config, Networks, PollConfig};
+use crate::config::Config;
 use crate::model::Time;
 use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
 
-use listen::Speech;
-
 pub(crate) use client::{http_client, in_full, token};
+pub(crate) use connections::{Connection, Connections};
 pub use guard::{Guard, GuardError};
 pub use listen::{ListenError, bind};
 pub use promql::{History, Learnt};
@@ -74,6 +73,7 @@ pub use queue::{
     QueuedBatch, Rhythm, SIGNALS_QUEUED_MAX, SendError, SignalQueue, SignalSender, SourceRegistry,
     signal_queue,
 };
+pub use running::run;
 pub use tail::matches_any;
 pub use tls::{Tls, TlsError};
 
@@ -102,29 +102,45 @@ pub struct Sources {
     /// Where sources keep what they need after a restart; `None` keeps nothing.
     data_dir: Option<PathBuf>,
     limits: http::Limits,
+    /// What is taken where `listen` says.
+    receivers: Receivers,
+    /// What is asked for, or read of others.
+    asked: Asked,
+    /// OTLP over gRPC, if it is taken anywhere.
+    grpc: Option<SignalSender>,
+    /// One for each `[[sources.heartbeat]]`.
+    heartbeats: Vec<Heartbeat>,
+    syslog: Option<SignalSender>,
+    statsd: Option<SignalSender>,
+    host: Option<SignalSender>,
+    journald: Option<SignalSender>,
+    /// One for each `[[sources.tail]]`.
+    tails: Vec<SignalSender>,
+}
+
+/// Sources that cannot work while the main listener cannot.
+#[derive(Clone)]
+struct Receivers {
     alerts: Option<SignalSender>,
     remote_write: Option<SignalSender>,
     otlp: Option<SignalSender>,
-    /// OTLP over gRPC, if it is taken anywhere.
-    grpc: Option<SignalSender>,
     changes: Option<SignalSender>,
     loki: Option<SignalSender>,
     notifications: Option<SignalSender>,
     pagerduty: Option<SignalSender>,
-    /// One for each `[[sources.heartbeat]]`.
-    heartbeats: Vec<Heartbeat>,
     /// One for each `[[sources.webhook]]`.
     mapped: Vec<SignalSender>,
     /// Those whose secret is known.
     forges: Vec<(Forge, SignalSender)>,
-    host: Option<SignalSender>,
-    syslog: Option<SignalSender>,
-    statsd: Option<SignalSender>,
+}
+
+/// Sources that ask others, or read what they keep.
+#[derive(Clone)]
+struct Asked {
     /// One for each `[[sources.scrape]]`.
     scrapes: Vec<SignalSender>,
     /// One for each `[[sources.promql]]`, and where its present begins.
     promqls: Vec<(SignalSender, watch::Sender<Option<Time>>)>,
-    journald: Option<SignalSender>,
     /// One for each `[[sources.loki_tail]]`.
     loki_tails: Vec<SignalSender>,
     /// One for each `[[sources.elastic]]`.
@@ -135,79 +151,29 @@ pub struct Sources {
     kafkas: Vec<SignalSender>,
     /// One for each `[[sources.kubernetes]]`.
     clusters: Vec<SignalSender>,
-    /// One for each `[[sources.tail]]`.
-    tails: Vec<SignalSender>,
 }
 
 impl Sources {
     /// Registers the sources of the config.
     pub fn new(config: Arc<Config>, registry: &SourceRegistry, clock: Clock) -> Self {
         let on = &config.sources;
-        let receiver = |enabled: bool, name, rhythm, path| {
-            let place = format!("http://{}{path}", config.listen);
-            enabled.then(|| registry.source(name, rhythm, &place))
-        };
         Self {
-            alerts: receiver(on.alerts.enabled, "alerts", Rhythm::Sporadic, alerts::PATH),
-            remote_write: receiver(
-                on.remote_write.enabled,
-                "remote_write",
-                Rhythm::Regular,
-                remote_write::PATH,
-            ),
-            otlp: receiver(on.otlp.enabled, "otlp", Rhythm::Regular, otlp::PATH),
+            receivers: Receivers::new(&config, registry),
+            asked: Asked::new(&config, registry, &clock),
             grpc: config.grpc_listener().map(|address| {
                 let place = format!("grpc://{address}");
                 registry.source("otlp grpc", Rhythm::Regular, &place)
             }),
-            changes: receiver(
-                on.changes.enabled,
-                "changes",
-                Rhythm::Sporadic,
-                changes::PATH,
-            ),
-            loki: receiver(on.loki.enabled, "loki", Rhythm::Sporadic, loki::PATH),
-            notifications: receiver(
-                on.notifications.enabled,
-                "notifications",
-                Rhythm::Sporadic,
-                webhook::NOTIFICATION_PATH,
-            ),
-            pagerduty: receiver(
-                on.pagerduty.enabled,
-                "pagerduty",
-                Rhythm::Sporadic,
-                webhook::PAGERDUTY_PATH,
-            ),
             heartbeats: heartbeats(&config, registry, &clock),
-            mapped: mapped(&config, registry),
-            forges: forges(&config, registry),
-            host: on.host.enabled.then(|| {
-                let place = format!("this host, {}", host::name(&on.host));
-                registry.source("host", Rhythm::Regular, &place)
-            }),
             syslog: syslog::place(&on.syslog)
                 .map(|place| registry.source("syslog", Rhythm::Sporadic, &place)),
             statsd: on.statsd.udp.map(|address| {
                 registry.source("statsd", Rhythm::Regular, &format!("udp {address}"))
             }),
-            scrapes: on
-                .scrape
-                .iter()
-                .map(|scrape| {
-                    let place = scrape.targets.join(", ");
-                    registry.source(&scrape::name(scrape), Rhythm::Regular, &place)
-                })
-                .collect(),
-            promqls: on
-                .promql
-                .iter()
-                .map(|promql| {
-                    let sender =
-                        registry.source(&promql::name(promql), Rhythm::Regular, &promql.url);
-                    (sender, watch::Sender::new(Some(clock())))
-                })
-                .collect(),
+            host: on.host.enabled.then(|| {
+                let place = format!("this host, {}", host::name(&on.host));
+                registry.source("host", Rhythm::Regular, &place)
+            }),
             journald: on.journald.enabled.then(|| {
                 let place = match &*on.journald.files {
                     [] => "this machine's journal".to_owned(),
@@ -215,22 +181,7 @@ impl Sources {
                 };
                 registry.source(journald::NAME, Rhythm::Sporadic, &place)
             }),
-            loki_tails: each(&on.loki_tail, registry, |loki| {
-                (loki::tail::name(loki), loki.url.clone())
-            }),
-            elastics: each(&on.elastic, registry, |elastic| {
-                let place = format!("{} at {}", elastic.index, elastic.url);
-                (elastic::name(elastic), place)
-            }),
-            nats: each(&on.nats, registry, |nats| {
-                let place = format!("{} at {}", nats.stream, nats.url);
-                (nats::name(nats), place)
-            }),
-            kafkas: each(&on.kafka, registry, |kafka| {
-                (kafka::name(kafka), kafka::place(kafka))
-            }),
-            clusters: clusters(&config, registry),
-            tails: each(&on.tail, registry, |tail| {
+            tails: each(&on.tail, registry, Rhythm::Sporadic, |tail| {
                 (tail::name(tail), tail.paths.join(", "))
             }),
             limits: http::Limits::new(on.body_bytes_max, on.requests_concurrent_max),
@@ -266,15 +217,38 @@ impl Sources {
     /// What servers that are asked by PromQL know of the past after `learned_until`. The present of these
     /// sources begins once that is dropped.
     pub fn history(&self, learned_until: Time) -> Option<History> {
-        let sections = self.config.sources.promql.iter().zip(&self.promqls);
+        let sections = self.config.sources.promql.iter().zip(&self.asked.promqls);
         let sections =
             sections.map(|(config, (sender, begins))| (config, sender.clone(), begins.clone()));
         History::new(sections.collect(), learned_until, Arc::clone(&self.clock))
     }
+}
 
-    /// What cannot work while the main listener cannot.
-    fn receivers(&self) -> Vec<SignalSender> {
-        let receivers = [
+impl Receivers {
+    fn new(config: &Config, registry: &SourceRegistry) -> Self {
+        let on = &config.sources;
+        let source = |is_on: bool, name, rhythm, path| {
+            let place = format!("http://{}{path}", config.listen);
+            is_on.then(|| registry.source(name, rhythm, &place))
+        };
+        let regular = |is_on, name, path| source(is_on, name, Rhythm::Regular, path);
+        let sporadic = |is_on, name, path| source(is_on, name, Rhythm::Sporadic, path);
+        let (notifications, pagerduty) = (webhook::NOTIFICATION_PATH, webhook::PAGERDUTY_PATH);
+        Self {
+            alerts: sporadic(on.alerts.enabled, "alerts", alerts::PATH),
+            remote_write: regular(on.remote_write.enabled, "remote_write", remote_write::PATH),
+            otlp: regular(on.otlp.enabled, "otlp", otlp::PATH),
+            changes: sporadic(on.changes.enabled, "changes", changes::PATH),
+            loki: sporadic(on.loki.enabled, "loki", loki::PATH),
+            notifications: sporadic(on.notifications.enabled, "notifications", notifications),
+            pagerduty: sporadic(on.pagerduty.enabled, "pagerduty", pagerduty),
+            mapped: mapped(config, registry),
+            forges: forges(config, registry),
+        }
+    }
+
+    fn all(&self) -> Vec<SignalSender> {
+        let named = [
             &self.alerts,
             &self.remote_write,
             &self.otlp,
@@ -284,13 +258,45 @@ impl Sources {
             &self.pagerduty,
         ];
         let forges = self.forges.iter().map(|(_, sender)| sender);
-        let forges = forges.chain(&self.mapped);
-        receivers
-            .into_iter()
-            .flatten()
-            .chain(forges)
-            .cloned()
-            .collect()
+        let named = named.into_iter().flatten();
+        named.chain(forges).chain(&self.mapped).cloned().collect()
+    }
+}
+
+impl Asked {
+    fn new(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Self {
+        let on = &config.sources;
+        let promqls = each(&on.promql, registry, Rhythm::Regular, |promql| {
+            (promql::name(promql), promql.url.clone())
+        });
+        let begins = || watch::Sender::new(Some(clock()));
+        Self {
+            scrapes: each(&on.scrape, registry, Rhythm::Regular, |scrape| {
+                (scrape::name(scrape), scrape.targets.join(", "))
+            }),
+            promqls: promqls
+                .into_iter()
+                .map(|sender| (sender, begins()))
+                .collect(),
+            loki_tails: each(&on.loki_tail, registry, Rhythm::Sporadic, |loki| {
+                (loki::tail::name(loki), loki.url.clone())
+            }),
+            elastics: each(&on.elastic, registry, Rhythm::Sporadic, |elastic| {
+                let place = format!("{} at {}", elastic.index, elastic.url);
+                (elastic::name(elastic), place)
+            }),
+            nats: each(&on.nats, registry, Rhythm::Sporadic, |nats| {
+                let place = format!("{} at {}", nats.stream, nats.url);
+                (nats::name(nats), place)
+            }),
+            kafkas: each(&on.kafka, registry, Rhythm::Sporadic, |kafka| {
+                (kafka::name(kafka), kafka::place(kafka))
+            }),
+            clusters: each(&on.kubernetes, registry, Rhythm::Regular, |cluster| {
+                let namespace = cluster.namespace.as_deref().unwrap_or("all namespaces");
+                (format!("kubernetes {}", cluster.name), namespace.to_owned())
+            }),
+        }
     }
 }
 
@@ -304,24 +310,24 @@ pub fn grpc_router(sources: &Sources) -> Option<Router> {
 pub fn router(sources: &Sources) -> Router {
     let limits = &sources.limits;
     let mut router = Router::new();
-    if let Some(sender) = sources.alerts.clone() {
+    if let Some(sender) = sources.receivers.alerts.clone() {
         let timeout_ms = i64::from(sources.config.engine.alert_resolve_timeout_s) * 1_000;
         let clock = Arc::clone(&sources.clock);
         router = router.merge(alerts::routes(sender, limits.clone(), clock, timeout_ms));
     }
-    if let Some(sender) = sources.remote_write.clone() {
+    if let Some(sender) = sources.receivers.remote_write.clone() {
         let series_max = sources.config.engine.series_max;
         router = router.merge(remote_write::routes(sender, limits.clone(), series_max));
     }
-    if let Some(sender) = sources.otlp.clone() {
+    if let Some(sender) = sources.receivers.otlp.clone() {
         router = router.merge(otlp_router(sources, sender));
     }
-    if let Some(sender) = sources.changes.clone() {
+    if let Some(sender) = sources.receivers.changes.clone() {
         let clock = Arc::clone(&sources.clock);
         let skew_ms_max = i64::from(sources.config.engine.clock_skew_s_max) * 1_000;
         router = router.merge(changes::routes(sender, limits.clone(), clock, skew_ms_max));
     }
-    if let Some(sender) = sources.loki.clone() {
+    if let Some(sender) = sources.receivers.loki.clone() {
         router = router.merge(loki::routes(sender, limits.clone()));
     }
     if !sources.heartbeats.is_empty() {
@@ -346,49 +352,39 @@ fn webhooks(sources: &Sources) -> (Router, Router) {
         clock: Arc::clone(&sources.clock),
     };
     let mut router = Router::new();
-    if let Some(sender) = sources.notifications.clone() {
+    if let Some(sender) = sources.receivers.notifications.clone() {
         let hold_ms = i64::from(on.notifications.hold_s) * 1_000;
         router = router.merge(webhook::notification_routes(hook(sender), hold_ms));
     }
-    if let Some(sender) = sources.pagerduty.clone() {
+    if let Some(sender) = sources.receivers.pagerduty.clone() {
         let hold_ms = i64::from(on.pagerduty.hold_s) * 1_000;
         router = router.merge(webhook::pagerduty_routes(hook(sender), hold_ms));
     }
-    let mapped = on.webhook.iter().zip(&sources.mapped);
+    let mapped = on.webhook.iter().zip(&sources.receivers.mapped);
     let mapped = mapped.map(|(webhook, sender)| (hook(sender.clone()), webhook.clone()));
     let mapped: Vec<_> = mapped.collect();
     if !mapped.is_empty() {
         router = router.merge(webhook::mapped::routes(mapped));
     }
-    let forges = sources.forges.clone().into_iter();
+    let forges = sources.receivers.forges.clone().into_iter();
     let forges = forges.fold(Router::new(), |router, (forge, sender)| {
         router.merge(forge.routes(hook(sender)))
     });
     (router, forges)
 }
 
-/// One sporadic source for each section of a kind, by its name and its place.
+/// One source for each section of a kind, by its name and its place.
 fn each<T>(
     sections: &[T],
     registry: &SourceRegistry,
+    rhythm: Rhythm,
     told: impl Fn(&T) -> (String, String),
 ) -> Vec<SignalSender> {
     let sources = sections.iter().map(|section| {
         let (name, place) = told(section);
-        registry.source(&name, Rhythm::Sporadic, &place)
+        registry.source(&name, rhythm, &place)
     });
     sources.collect()
-}
-
-/// One source for each cluster.
-fn clusters(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
-    let declared = config.sources.kubernetes.iter();
-    let senders = declared.map(|cluster| {
-        let name = format!("kubernetes {}", cluster.name);
-        let namespace = cluster.namespace.as_deref().unwrap_or("all namespaces");
-        registry.source(&name, Rhythm::Regular, namespace)
-    });
-    senders.collect()
 }
 
 /// What is waited for, from now on.
@@ -405,14 +401,16 @@ fn heartbeats(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Vec<
 
 /// One source for each mapping.
 fn mapped(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
-    let declared = config.sources.webhook.iter();
-    let senders = declared.map(|webhook| {
-        let name = format!("webhook {}", webhook.name);
-        let path = webhook::mapped::path(webhook);
-        let place = format!("http://{}{path}", config.listen);
-        registry.source(&name, Rhythm::Sporadic, &place)
-    });
-    senders.collect()
+    each(
+        &config.sources.webhook,
+        registry,
+        Rhythm::Sporadic,
+        |webhook| {
+            let path = webhook::mapped::path(webhook);
+            let place = format!("http://{}{path}", config.listen);
+            (format!("webhook {}", webhook.name), place)
+        },
+    )
 }
 
 /// Forges that the config gives a secret for. One whose secret cannot be read is shown as failed.
@@ -442,240 +440,6 @@ fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSende
             }
         })
         .collect()
-}
-
-/// Runs every source until the future is dropped. With `tls`, every listener speaks nothing else.
-/// `beside` is served by the main listener as well: the API.
-pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, beside: Router) {
-    let mut tasks = JoinSet::new();
-    let config = &sources.config;
-    let registry = sources.registry.clone();
-    let routes = router(sources).merge(beside);
-    if let Some(listener) = listeners.main {
-        let (tls, registry) = (tls.clone(), registry.clone());
-        tasks.spawn(listen::serve(
-            listener,
-            routes,
-            Speech::Http1,
-            tls,
-            registry,
-        ));
-    } else {
-        let (address, receivers) = (config.listen, sources.receivers());
-        let (tls, registry) = (tls.clone(), registry.clone());
-        let listening = listen::listen(
-            address,
-            "listen",
-            routes,
-            Speech::Http1,
-            tls,
-            receivers,
-            registry,
-        );
-        tasks.spawn(listening);
-    }
-    if let Some(sender) = sources.syslog.clone() {
-        let (syslog, clock) = (config.sources.syslog.clone(), Arc::clone(&sources.clock));
-        let tls = match &syslog.client_ca_file {
-            None => Ok(tls.clone()),
-            Some(authorities) => Tls::with_clients(&config.tls, Some(authorities)),
-        };
-        // Refused at the start already; what has changed since keeps only this listener from its work.
-        let tls = tls.unwrap_or_else(|error| {
-            syslog::fail_tls(&syslog, &sender, &error.to_string());
-            None
-        });
-        tasks.spawn(syslog::receive(syslog, tls, sender, clock));
-    }
-    if let (Some(address), Some(sender)) = (config.sources.statsd.udp, sources.statsd.clone()) {
-        let (statsd, clock) = (&config.sources.statsd, Arc::clone(&sources.clock));
-        let name = "sources.statsd.udp";
-        match Networks::parse(&statsd.allow) {
-            Ok(allow) => {
-                let reader = statsd::Aggregator::new(statsd.flush_s);
-                tasks.spawn(udp::receive(address, name, sender, clock, allow, reader));
-            }
-            Err(why) => sender.fail(&format!("`sources.statsd.allow`: {why}")),
-        }
-    }
-    listen_for_otlp(
-        sources,
-        listeners.otlp,
-        listeners.grpc,
-        tls.as_ref(),
-        &mut tasks,
-    );
-    let host = &config.sources.host;
-    if let Some(sender) = sources.host.clone() {
-        let clock = Arc::clone(&sources.clock);
-        tasks.spawn(host::watch(host.clone(), sender, clock));
-    }
-    for heartbeat in sources.heartbeats.clone() {
-        tasks.spawn(heartbeat.watch(Arc::clone(&sources.clock)));
-    }
-    for (scrape, sender) in config.sources.scrape.iter().zip(&sources.scrapes) {
-        let (limits, clock) = (sources.limits.clone(), Arc::clone(&sources.clock));
-        let scraping = scrape::scrape(scrape.clone(), limits, sender.clone(), clock);
-        tasks.spawn(scraping);
-    }
-    if let Some(sender) = sources.journald.clone() {
-        let (journald, data_dir) = (config.sources.journald.clone(), sources.data_dir.clone());
-        let clock = Arc::clone(&sources.clock);
-        tasks.spawn(journald::follow(journald, data_dir, sender, clock));
-    }
-    let late_ms_max = i64::from(config.engine.clock_skew_s_max) * 1_000;
-    for (promql, (sender, begins)) in config.sources.promql.iter().zip(&sources.promqls) {
-        let (begins, clock) = (begins.subscribe(), Arc::clone(&sources.clock));
-        let sender = sender.clone();
-        tasks.spawn(promql::pull(
-            promql.clone(),
-            begins,
-            late_ms_max,
-            sender,
-            clock,
-        ));
-    }
-    poll_stores(sources, &mut tasks);
-    read_streams(sources, &mut tasks);
-    watch_clusters(sources, &mut tasks);
-    for (tail, sender) in config.sources.tail.iter().zip(&sources.tails) {
-        let clock = Arc::clone(&sources.clock);
-        let name = host::name(host);
-        let (tail, data_dir) = (tail.clone(), sources.data_dir.clone());
-        tasks.spawn(tail::follow(tail, name, data_dir, sender.clone(), clock));
-    }
-    while tasks.join_next().await.is_some() {}
-}
-
-/// Asks stores of log lines.
-fn poll_stores(sources: &Sources, tasks: &mut JoinSet<()>) {
-    let on = &sources.config.sources;
-    for (loki, sender) in on.loki_tail.iter().zip(&sources.loki_tails) {
-        let store = loki::tail::Loki::new(loki);
-        poll_store(
-            sources,
-            store,
-            loki.poll,
-            loki::tail::of(loki),
-            sender,
-            tasks,
-        );
-    }
-    for (elastic, sender) in on.elastic.iter().zip(&sources.elastics) {
-        let store = elastic::Elastic::new(elastic);
-        poll_store(
-            sources,
-            store,
-            elastic.poll,
-            elastic::of(elastic),
-            sender,
-            tasks,
-        );
-    }
-}
-
-/// Asks one of them, if it can be asked at all.
-fn poll_store(
-    sources: &Sources,
-    store: Result<impl polled::LogStore + 'static, String>,
-    poll: PollConfig,
-    of: String,
-    sender: &SignalSender,
-    tasks: &mut JoinSet<()>,
-) {
-    let (data_dir, clock) = (sources.data_dir.clone(), Arc::clone(&sources.clock));
-    match store {
-        Ok(store) => {
-            let sender = sender.clone();
-            tasks.spawn(polled::poll(store, poll, of, data_dir, sender, clock));
-        }
-        Err(why) => sender.fail(&why),
-    }
-}
-
-/// Reads streams of messages.
-fn read_streams(sources: &Sources, tasks: &mut JoinSet<()>) {
-    let engine = &sources.config.engine;
-    let on = &sources.config.sources;
-    let around = message::Surroundings {
-        limits: sources.limits.clone(),
-        clock: Arc::clone(&sources.clock),
-        series_max: engine.series_max,
-        skew_ms_max: i64::from(engine.clock_skew_s_max) * 1_000,
-        resolve_timeout_ms: i64::from(engine.alert_resolve_timeout_s) * 1_000,
-    };
-    for (nats, sender) in on.nats.iter().zip(&sources.nats) {
-        let message = nats.read.with_mapping(&on.webhook);
-        let payload = message::Payload::new(message, sender, around.clone());
-        tasks.spawn(nats::follow(nats.clone(), payload, sender.clone()));
-    }
-    for (kafka, sender) in on.kafka.iter().zip(&sources.kafkas) {
-        let message = kafka.read.with_mapping(&on.webhook);
-        let payload = message::Payload::new(message, sender, around.clone());
-        let (kafka, data_dir) = (kafka.clone(), sources.data_dir.clone());
-        tasks.spawn(kafka::follow(kafka, payload, data_dir, sender.clone()));
-    }
-}
-
-/// Watches clusters.
-#[cfg(feature = "kubernetes")]
-fn watch_clusters(sources: &Sources, tasks: &mut JoinSet<()>) {
-    let declared = sources.config.sources.kubernetes.iter();
-    for (cluster, sender) in declared.zip(&sources.clusters) {
-        let clock = Arc::clone(&sources.clock);
-        tasks.spawn(kubernetes::follow(cluster.clone(), sender.clone(), clock));
-    }
-}
-
-/// Says that this build cannot watch clusters.
-#[cfg(not(feature = "kubernetes"))]
-fn watch_clusters(sources: &Sources, _tasks: &mut JoinSet<()>) {
-    for sender in &sources.clusters {
-        sender.fail_standing(
-            "this build knows no Kubernetes: install one made with `--features kubernetes`",
-        );
-    }
-}
-
-/// Listens where OpenTelemetry's senders expect it besides the main listener.
-fn listen_for_otlp(
-    sources: &Sources,
-    http: Option<TcpListener>,
-    grpc: Option<TcpListener>,
-    tls: Option<&Tls>,
-    tasks: &mut JoinSet<()>,
-) {
-    let config = &sources.config;
-    let over_http = config.otlp_listener().zip(sources.otlp.clone());
-    let over_http = over_http.map(|(address, sender)| {
-        let routes = sources.guarded(otlp_router(sources, sender.clone()));
-        (address, "otlp_listen", routes, Speech::Http1, http, sender)
-    });
-    let over_grpc = config.grpc_listener().zip(sources.grpc.clone());
-    let over_grpc = over_grpc.map(|(address, sender)| {
-        let routes = sources.guarded(otlp::grpc_routes(otlp_receiver(sources, sender.clone())));
-        (
-            address,
-            "otlp_grpc_listen",
-            routes,
-            Speech::Http2,
-            grpc,
-            sender,
-        )
-    });
-    for (address, setting, routes, speech, listener, sender) in
-        [over_http, over_grpc].into_iter().flatten()
-    {
-        let (tls, registry) = (tls.cloned(), sources.registry.clone());
-        if let Some(listener) = listener {
-            tasks.spawn(listen::serve(listener, routes, speech, tls, registry));
-        } else {
-            let senders = vec![sender];
-            let listening =
-                listen::listen(address, setting, routes, speech, tls, senders, registry);
-            tasks.spawn(listening);
-        }
-    }
 }
 
 fn otlp_router(sources: &Sources, sender: SignalSender) -> Router {

@@ -277,6 +277,8 @@ impl From<sled::Error> for Unopened {
             error if is_locked(&error) => Self::Refused(DbError::InUse),
             sled::Error::Io(cause) if is_full(&cause) => Self::Refused(DbError::Full),
             sled::Error::Io(cause) if is_of_system(&cause) => Self::Refused(DbError::Io(cause)),
+            // Its own words end in an empty backtrace.
+            sled::Error::Corruption { .. } => Self::Damaged("its checksums do not fit".to_owned()),
             error => Self::Damaged(error.to_string()),
         }
     }

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::model::{Dated, Record, Time, counted};
 use db::{Db, DbError, Found};
-use journal::{Entry, Head, Journal, JournalError, Line};
+use journal::{CRASH_LINES_MAX, Entry, Head, Journal, JournalError, Line};
 use run_mark::RunMark;
 
 /// Name of the journal in the data folder.
@@ -225,9 +225,10 @@ impl Opened {
                 path.display()
             ));
         }
-        if found.lines_after_noted > 0 {
+        // Fewer are what a crash leaves behind, and the first record says that the last run ended so.
+        if found.lines_after_noted > CRASH_LINES_MAX {
             self.tell(format!(
-                "journal: {} the end noted in {}.head: a crash leaves those of its last moments; otherwise an older note was put there, and later lines may have been cut off — compare with the end you noted elsewhere (`stormglass audit verify --head`)",
+                "journal: {} the end noted in {}.head, more than a crash leaves: an older note was put there, and later lines may have been cut off — compare with the end you noted elsewhere (`stormglass audit verify --head`)",
                 counted(found.lines_after_noted, "line follows", "lines follow"),
                 path.display()
             ));
@@ -254,10 +255,12 @@ impl Opened {
         });
         // A crash leaves both notes behind; one alone is left behind by whoever put it there.
         if found.lines_after_noted > 0 && noted.as_ref() == Some(head) {
-            self.doubts.push(format!(
+            let doubt = format!(
                 "the note of the end beside the journal was older than its last {}, after a stop in order",
                 counted(found.lines_after_noted, "line", "lines")
-            ));
+            );
+            self.tell(format!("journal: {doubt} ({})", path.display()));
+            self.doubts.push(doubt);
         }
         let Some(noted) = noted else { return };
         if noted.lines > here || (noted.lines == here && noted.hash != head.hash) {

@@ -14,9 +14,8 @@ use std::time::Duration;
 use stormglass::config::EngineConfig;
 use stormglass::engine::Engine;
 use stormglass::model::{
-    Actor, Alert, Batch, Command, Effect, EntityId, Fingerprint, IncidentId, Input, Labels,
-    Outcome, Plan, PlanState, Record, Role, RunId, Runbook, Signal, SourceId, Stamped, StepEvent,
-    StepEventKind, Time,
+    Actor, Alert, Batch, Command, Effect, Fingerprint, IncidentId, Input, Labels, Outcome, Plan,
+    Record, Role, RunId, Runbook, Signal, SourceId, Stamped, StepEvent, StepEventKind, Time,
 };
 use stormglass::store::journal::{self, Entry};
 use stormglass::store::{JOURNAL_FILE, Store};
@@ -194,27 +193,17 @@ impl Life {
     fn next_command(&mut self) -> Command {
         let open = self.engine.incident_rows().map(|row| row.id).max();
         let live = |plan: &&Plan| !plan.state.is_final();
-        match (self.engine.plans().find(live), open) {
-            (Some(plan), _) if plan.state == PlanState::Proposed => Command::Approve {
-                plan: plan.id,
-                digest: plan.digest.to_string(),
-            },
-            (Some(plan), _) if matches!(plan.state, PlanState::Unknown { .. }) => Command::Settle {
-                plan: plan.id,
-                outcome: Outcome::Succeeded,
-            },
-            (None, Some(incident)) => Command::Propose {
-                incident,
-                runbook: "fix".to_owned(),
-                target: EntityId::parse("checkout"),
-            },
-            _ => {
-                self.notes += 1;
-                Command::Note {
-                    incident: open.unwrap_or(IncidentId(1)),
-                    text: format!("note {}", self.notes),
-                }
-            }
+        let plan = self.engine.plans().find(live);
+        if let Some(decision) = plan.and_then(kept::decision) {
+            return decision;
+        }
+        if let (None, Some(incident)) = (plan, open) {
+            return kept::proposal(incident);
+        }
+        self.notes += 1;
+        Command::Note {
+            incident: open.unwrap_or(IncidentId(1)),
+            text: format!("note {}", self.notes),
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::Path;
 
-use stormglass::model::{Record, RunId, RunPhase};
+use stormglass::model::{
+    Command, EntityId, IncidentId, Outcome, Plan, PlanState, Record, RunId, RunPhase,
+};
 use stormglass::store::journal;
 
 /// Every acknowledged decision is in the journal, in order; every run has an intent and ran once.
@@ -73,5 +75,29 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % max
+    }
+}
+
+/// What a person decides who approves whatever waits and takes what is in doubt for done.
+pub fn decision(plan: &Plan) -> Option<Command> {
+    match plan.state {
+        PlanState::Proposed => Some(Command::Approve {
+            plan: plan.id,
+            digest: plan.digest.to_string(),
+        }),
+        PlanState::Unknown { .. } => Some(Command::Settle {
+            plan: plan.id,
+            outcome: Outcome::Succeeded,
+        }),
+        _ => None,
+    }
+}
+
+/// The only runbook, on what hurts.
+pub fn proposal(incident: IncidentId) -> Command {
+    Command::Propose {
+        incident,
+        runbook: "fix".to_owned(),
+        target: EntityId::parse("checkout"),
     }
 }

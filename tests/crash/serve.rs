@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use stormglass::api::View;
 use stormglass::api::client::{Address, Client, IncidentQuery};
-use stormglass::model::{Command, EntityId, IncidentId, Outcome, Phase, Plan, PlanState, Record};
+use stormglass::model::{Command, IncidentId, Outcome, Phase, Plan, PlanState, Record};
 use stormglass::store::recorder::FLUSH_EVERY;
 
 use crate::kept::{self, Random};
@@ -351,25 +351,17 @@ impl Served {
             text: format!("note {count}"),
         };
         let live = |plan: &&Plan| !plan.state.is_final();
-        Some(match (plans.iter().find(live), open) {
-            (Some(plan), _) if plan.state == PlanState::Proposed => Command::Approve {
-                plan: plan.id,
-                digest: plan.digest.to_string(),
-            },
-            (Some(plan), _) if matches!(plan.state, PlanState::Unknown { .. }) => Command::Settle {
-                plan: plan.id,
-                outcome: Outcome::Succeeded,
-            },
+        let plan = plans.iter().find(live);
+        if let Some(decision) = plan.and_then(kept::decision) {
+            return Some(decision);
+        }
+        Some(match (plan, open) {
             // It is judged within two ticks: whoever writes meanwhile writes at a person's pace.
             (Some(plan), _) if matches!(plan.state, PlanState::Verifying { .. }) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 note
             }
-            (None, Some(incident)) => Command::Propose {
-                incident,
-                runbook: "fix".to_owned(),
-                target: EntityId::parse("checkout"),
-            },
+            (None, Some(incident)) => kept::proposal(incident),
             _ => note,
         })
     }

@@ -142,7 +142,7 @@ async fn a_topic_is_read_once_over_restarts_and_its_place_is_what_was_recorded()
         let first = i as u32 * 20;
         cluster.produce("logs", compression, &lines(first..first + 20));
     }
-    let section = cluster.section("topics = [\"logs\"]\nformat = \"json\"");
+    let section = cluster.section("topics = [\"logs\"]\nmessages.format = \"json\"");
     let data = folder.path().join("data");
     let receiver = Receiver::keeping(&section, &data).await;
     taken(&receiver, "kafka kafka", 100).await;
@@ -177,7 +177,7 @@ async fn a_topic_is_read_once_over_restarts_and_its_place_is_what_was_recorded()
         return missing("kcat", "apt-get install kcat");
     };
     cluster.produce("logs", "none", &lines(0..4));
-    let section = cluster.section("topics = [\"logs\"]\nformat = \"json\"");
+    let section = cluster.section("topics = [\"logs\"]\nmessages.format = \"json\"");
     let receiver = Receiver::keeping(&section, &data).await;
     let row = taken(&receiver, "kafka kafka", 4).await;
     kept(&data, 4).await;
@@ -212,7 +212,7 @@ async fn otlp_metrics_alerts_and_changes_come_over_topics() {
     ];
     let sections = formats.map(|(topic, format)| {
         cluster.section(&format!(
-            "name = \"{topic}\"\ntopics = [\"{topic}\"]\nformat = \"{format}\""
+            "name = \"{topic}\"\ntopics = [\"{topic}\"]\nmessages.format = \"{format}\""
         ))
     });
     let receiver = Receiver::with(&sections.concat()).await;
@@ -238,9 +238,10 @@ async fn a_cluster_that_is_not_there_and_a_topic_that_is_not_are_told() {
     let Some(cluster) = Cluster::start(folder.path()) else {
         return missing("kcat", "apt-get install kcat");
     };
-    let absent = "[[sources.kafka]]\nname = \"absent\"\nbrokers = [\"127.0.0.1:1\"]\ntopics = [\"logs\"]\nformat = \"json\"\n";
-    let nowhere =
-        cluster.section("name = \"nowhere\"\ntopics = [\"logs\", \"nowhere\"]\nformat = \"json\"");
+    let absent = "[[sources.kafka]]\nname = \"absent\"\nbrokers = [\"127.0.0.1:1\"]\ntopics = [\"logs\"]\nmessages.format = \"json\"\n";
+    let nowhere = cluster.section(
+        "name = \"nowhere\"\ntopics = [\"logs\", \"nowhere\"]\nmessages.format = \"json\"",
+    );
     let receiver = Receiver::with(&format!("{absent}{nowhere}")).await;
     for (source, told) in [
         ("kafka absent", "127.0.0.1:1: "),

@@ -83,7 +83,7 @@ async fn a_stream_of_a_real_nats_server_is_read_and_acknowledged_once_recorded()
     let token = folder.path().join("token");
     std::fs::write(&token, "s3cret-token\n").expect("it is writable");
     let sections = format!(
-        "[[sources.nats]]\nurl = \"nats://127.0.0.1:{port}\"\nstream = \"LOGS\"\nsubject = \"logs.>\"\nformat = \"json\"\n\
+        "[[sources.nats]]\nurl = \"nats://127.0.0.1:{port}\"\nstream = \"LOGS\"\nsubject = \"logs.>\"\nmessages.format = \"json\"\n\
          from = \"start\"\nmessages_max = 30\ntoken_file = \"{}\"\n",
         token.display()
     );

@@ -146,7 +146,7 @@ async fn is_read(more: &str) -> Cluster {
     std::fs::write(&secret, "me:s3cret\n").expect("a folder");
     let sections = format!(
         "[[sources.elastic]]\nname = \"main\"\nurl = \"{url}\"\nindex = \"shop-*\"\nquery = \"log.level:error\"\n\
-         every_s = 1\ndelay_s = 0\nlines_max = 7\nfrom = \"start\"\ntoken_file = \"{}\"\n{more}",
+         poll = {{ every_s = 1, delay_s = 0, lines_max = 7, from = \"start\" }}\ntoken_file = \"{}\"\n{more}",
         secret.display()
     );
     let begin = now().ms() - 60_000;

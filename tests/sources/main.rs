@@ -16,3 +16,4 @@ mod senders;
 mod sockets;
 mod syslog;
 mod webhooks;
+mod write_request;

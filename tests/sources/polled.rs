@@ -169,7 +169,7 @@ async fn a_loki_is_read_page_by_page_and_gone_on_with_after_a_restart() {
     let secret = folder.path().join("token").display().to_string();
     let sections = format!(
         "[[sources.loki_tail]]\nname = \"main\"\nurl = \"{url}\"\nquery = '{{app=\"cart\"}} |= \"x\"'\n\
-         tenant = \"shop\"\nevery_s = 1\ndelay_s = 0\nlines_max = 7\nfrom = \"start\"\nlabels = {{ env = \"prod\" }}\n\
+         tenant = \"shop\"\npoll = {{ every_s = 1, delay_s = 0, lines_max = 7, from = \"start\" }}\nlabels = {{ env = \"prod\" }}\n\
          token_file = \"{secret}\"\n"
     );
     let begin = now().ms() * 1_000_000 - 60_000_000_000;

@@ -6,6 +6,7 @@ use prost::Message;
 use stormglass::model::{Labels, Sample, Series, SeriesKind, Signal, Time, Unit};
 
 use crate::harness::{Answer, Receivers, fixture};
+use crate::write_request::{Histogram, Label, Metadata, Point, TimeSeries, WriteRequest};
 
 const HEADERS: &[(&str, &str)] = &[
     ("content-type", "application/x-protobuf"),
@@ -15,41 +16,6 @@ const HEADERS: &[(&str, &str)] = &[
 
 /// What Prometheus sends when a series ends.
 const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
-
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-    #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Metadata>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Point>,
-    #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Histogram>,
-}
-
-/// The fields of a native histogram that are used, and one that is not; the same in both versions.
-#[derive(Clone, PartialEq, Message)]
-struct Histogram {
-    #[prost(uint64, tag = "1")]
-    count: u64,
-    #[prost(double, tag = "2")]
-    count_float: f64,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint64, repeated, tag = "12")]
-    positive_deltas: Vec<i64>,
-    #[prost(int32, tag = "14")]
-    reset_hint: i32,
-    #[prost(int64, tag = "15")]
-    at_ms: i64,
-}
 
 /// `io.prometheus.write.v2.Request`.
 #[derive(Clone, PartialEq, Message)]
@@ -80,30 +46,6 @@ struct MetadataV2 {
     kind: i32,
     #[prost(uint32, tag = "4")]
     unit_ref: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Point {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    at_ms: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metadata {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(string, tag = "2")]
-    family: String,
 }
 
 fn series(labels: &[(&str, &str)], points: &[(f64, i64)]) -> TimeSeries {

@@ -10,7 +10,7 @@ impl Check<'_> {
     pub(super) fn streams(&mut self, config: &Config, root: &DeTable<'_>) {
         let webhooks = &config.sources.webhook;
         for (i, nats) in config.sources.nats.iter().enumerate() {
-            let checked = nats.check().and_then(|()| nats.read.check(webhooks));
+            let checked = nats.check().and_then(|()| nats.messages.check(webhooks));
             if let Err(why) = checked {
                 self.error(&section_span(root, "nats", i), &why);
             }
@@ -19,7 +19,7 @@ impl Check<'_> {
         for (i, kafka) in kafkas.iter().enumerate() {
             let checked = kafka.check();
             let checked = checked
-                .and_then(|()| kafka.read.check(webhooks))
+                .and_then(|()| kafka.messages.check(webhooks))
                 .and_then(|()| named_once(kafka))
                 .and_then(|()| read_once(kafka, &kafkas[..i]));
             if let Err(why) = checked {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
-use tokio::net::UnixStream;
 
 use super::answer::ApiError;
 use crate::api::ROLE_HEADER;
@@ -104,8 +103,8 @@ impl Callers {
     }
 
     /// The person behind a connection of the socket.
-    pub fn local(&self, stream: &UnixStream) -> std::io::Result<Peer> {
-        Ok(Peer::Local(self.user(stream.peer_cred()?.uid())))
+    pub fn local(&self, uid: u32) -> Peer {
+        Peer::Local(self.user(uid))
     }
 
     /// A user of this machine, whose number the operating system vouches for: an operator of that

@@ -1,34 +1,31 @@
 //! Connections of the socket: accepted up to a bound, served by hyper, ended gracefully when the daemon stops.
+//! One user's idle connections keep nobody out: the longest idle gives way to a newcomer.
 //!
 //! They have threads of their own: decoding a storm of telemetry keeps the others busy for longer than a person
 //! should wait for the answer to a command.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt as _;
 
 use super::caller::{Callers, Peer};
 use super::socket::SocketFile;
+use crate::sources::{Connection, Connections};
 
-/// Connections at the same time; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1_024;
-/// A connection that brings no request for this long is closed, in milliseconds. Longer than
+/// A connection that brings no further request for this long is closed, in milliseconds. Longer than
 /// clients keep idle connections, so that none is closed under a request.
 const IDLE_MS_MAX: u64 = 300_000;
 /// Requests in flight when the daemon stops may take this long, in milliseconds.
 const GOODBYE_MS_MAX: u64 = 2_000;
-
 /// How often it is looked whether the socket's file is still there, in milliseconds.
 const LOOK_EVERY_MS: u64 = 3_000;
 
@@ -83,7 +80,7 @@ async fn accept(
     callers: Callers,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let all = Connections::default();
     let mut connections = JoinSet::new();
     let mut look = tokio::time::interval(Duration::from_millis(LOOK_EVERY_MS));
     loop {
@@ -96,20 +93,29 @@ async fn accept(
                 }
                 continue;
             }
-            accepted = async {
-                let room = Arc::clone(&room).acquire_owned().await;
-                // Axum's accept rests when there are too many open files, and never fails.
-                (room, Listener::accept(&mut listener).await)
-            } => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let (room, (stream, _)) = accepted;
-        let Ok(peer) = callers.local(&stream) else {
+        let Ok((stream, _)) = accepted else {
+            all.relieve().await;
             continue;
         };
-        let served = connection(TokioIo::new(stream), router.clone(), peer, stop.clone());
+        let Ok(user) = stream.peer_cred().map(|user| user.uid()) else {
+            continue;
+        };
+        let Some(connection) = all.admit(user) else {
+            tracing::warn!(
+                user,
+                "a connection to the socket was refused: all those open are at work"
+            );
+            continue;
+        };
+        let (router, peer, stop) = (router.clone(), callers.local(user), stop.clone());
         connections.spawn(async move {
-            served.await;
-            drop(room);
+            tokio::select! {
+                () = converse(TokioIo::new(stream), router, peer, stop, &connection) => {}
+                () = connection.closed() => {}
+                () = connection.never_asks() => {}
+            }
         });
     }
     drop(listener);
@@ -123,17 +129,21 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn connection(
+async fn converse(
     io: TokioIo<UnixStream>,
     router: Router,
     peer: Peer,
     mut stop: watch::Receiver<bool>,
+    held: &Connection<u32>,
 ) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(Body::new);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let mut request = request.map(|body| Body::new(held.asked(body)));
         request.extensions_mut().insert(peer.clone());
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+        let answered = router.clone().oneshot(request);
+        async {
+            let response = answered.await?;
+            Ok::<_, Infallible>(response.map(|body| held.answers(body)))
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -236,6 +236,7 @@ pub fn plan(
         process: None,
         undo_approvals: Vec::new(),
         helped: false,
+        by_hand: false,
     };
     for step in &runbook.steps {
         let action = Action {

@@ -403,6 +403,7 @@ impl Saga {
             Event::Finished { run, outcome } => self.end_run(*run, outcome),
             Event::Settled { outcome } => self.end_run(self.current_run(), outcome),
             Event::RollBackAsked { by } if self.plan.state.is_final() => {
+                self.plan.by_hand = true;
                 let mut given: Vec<Approval> = self.undoers(now).cloned().collect();
                 given.push(Approval {
                     by: (*by).to_owned(),
@@ -411,13 +412,12 @@ impl Saga {
                 });
                 self.plan.undo_approvals = given;
             }
+            Event::RollBackAsked { .. } | Event::Halted => self.plan.by_hand = true,
             Event::Rejected { .. }
-            | Event::RollBackAsked { .. }
             | Event::Seen { .. }
             | Event::Recovered { .. }
             | Event::Hurts { .. }
             | Event::Shifted { .. }
-            | Event::Halted
             | Event::Ticked
             | Event::Restarted => {}
         }

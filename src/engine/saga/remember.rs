@@ -10,9 +10,10 @@ impl Saga {
         // A run a person settled has no report of its own: its end is in the plan.
         let ended = |flight: &mut Flight| plan.results.iter().any(|(run, _)| *run == flight.run);
         self.flight.take_if(ended);
-        let helped = self.plan.helped;
+        let (helped, by_hand) = (self.plan.helped, self.plan.by_hand);
         self.plan = helping(plan);
         self.plan.helped |= helped;
+        self.plan.by_hand |= by_hand;
     }
 
     /// Remembers, while the journal is read back, a run that was about to start.
@@ -36,6 +37,7 @@ impl Saga {
     /// Remembers, while the journal is read back, that somebody asked to stop it. One that was over
     /// then was not stopped but undone.
     pub fn remember_stop(&mut self, by: &str) {
+        self.plan.by_hand = true;
         if !self.plan.state.is_final() {
             self.stopping = Some(stopped_by(by));
         }
@@ -49,6 +51,7 @@ impl Saga {
     /// Remembers, while the journal is read back, that the kill switch was turned on.
     pub fn remember_halt(&mut self) {
         if self.in_flight().or(self.doubted()).is_some() {
+            self.plan.by_hand = true;
             self.stopping = Some(Box::from(HALTED));
         }
     }

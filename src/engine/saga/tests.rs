@@ -46,6 +46,7 @@ pub(super) fn plan() -> Plan {
         process: None,
         undo_approvals: Vec::new(),
         helped: false,
+        by_hand: false,
     }
 }
 
@@ -122,7 +123,8 @@ fn tell(effects: &[Effect]) -> String {
                 PlanState::Void { reason }
                 | PlanState::Failed { reason }
                 | PlanState::RolledBack { reason } => {
-                    format!("{} ({reason})", plan.state.as_str())
+                    let by = if plan.by_hand { " by hand" } else { "" };
+                    format!("{}{by} ({reason})", plan.state.as_str())
                 }
                 state => state.as_str().to_owned(),
             },
@@ -232,7 +234,7 @@ fn a_failing_check_or_step_is_undone_too() {
                 Do::RollBack,
                 Do::End(Rollback, 0, Succeeded),
             ],
-            "failed (rolled back by mia; not undone: \u{201c}two\u{201d})",
+            "failed by hand (rolled back by mia; not undone: \u{201c}two\u{201d})",
         ),
     ];
     for (doings, last) in cases {
@@ -320,7 +322,7 @@ fn stopping_waits_for_the_run_in_flight() {
         "cancel Forward 0",
         "running: it is being stopped already",
         "rolling back, intent undo one, run undo one",
-        "rolled back (stopped by mia)",
+        "rolled back by hand (stopped by mia)",
     ];
     assert_eq!(story(plan(), &doings), told);
 }
@@ -470,7 +472,7 @@ fn the_kill_switch_stops_everything_in_place() {
         told[2..],
         [
             "cancel Forward 0",
-            "failed (stopped by the kill switch; the kill switch is on: \u{201c}undo one\u{201d} was not started)",
+            "failed by hand (stopped by the kill switch; the kill switch is on: \u{201c}undo one\u{201d} was not started)",
         ]
     );
 }

@@ -1,7 +1,7 @@
 //! What of a plan can be undone, who asked for it, and what is left in the end.
 
 use super::{Move, Saga, has_run};
-use crate::model::{Approval, Outcome, PlanState, ROLLED_BACK_BY, RunPhase, Time};
+use crate::model::{Approval, Outcome, PlanState, RunPhase, Time};
 
 impl Saga {
     /// Whether it is over and something of it can be undone.
@@ -20,7 +20,7 @@ impl Saga {
             let others = self.undoers(now).map(|given| &*given.by);
             let names: Vec<&str> = others.chain([by]).collect();
             Move::Undo {
-                reason: Box::from(format!("{ROLLED_BACK_BY}{}", names.join(" and "))),
+                reason: Box::from(format!("rolled back by {}", names.join(" and "))),
             }
         }
     }

@@ -62,7 +62,7 @@ impl Points {
         document: &Map<String, Value>,
         reader: &Reader,
     ) -> Result<Arc<Series>, String> {
-        let tags = field(document, &self.fields.tags).and_then(Value::as_object);
+        let tags = field(document, &self.fields.labels).and_then(Value::as_object);
         let tags = tags.into_iter().flatten().take(TAGS_MAX);
         let tags: Vec<(&str, String)> = tags
             .filter_map(|(name, value)| Some((name.as_str(), text(value)?)))

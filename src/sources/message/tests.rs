@@ -31,11 +31,7 @@ fn payload(format: StreamFormat) -> Payload {
     let config = MessageConfig {
         format,
         document: DocumentFields::default(),
-        metric: MetricFields {
-            name: "name".to_owned(),
-            value: "value".to_owned(),
-            tags: "labels".to_owned(),
-        },
+        metric: MetricFields::default(),
         labels: BTreeMap::from([("env".to_owned(), "prod".to_owned())]),
         mapping: Some(toml::from_str(mapping).unwrap()),
     };

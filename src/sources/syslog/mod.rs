@@ -7,7 +7,6 @@ mod frame;
 mod message;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,9 +25,6 @@ use message::Reader;
 
 /// Bytes read from a connection at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Rest after a failed accept, in milliseconds.
-const ACCEPT_REST_MS: u64 = 100;
-
 /// Where syslog is taken, for the sources screen.
 pub(super) fn place(config: &SyslogConfig) -> Option<String> {
     let places = [
@@ -136,8 +132,7 @@ impl Listener {
         loop {
             while connections.try_join_next().is_some() {}
             let Ok((stream, peer)) = listener.accept().await else {
-                all.relieve();
-                tokio::time::sleep(Duration::from_millis(ACCEPT_REST_MS)).await;
+                all.relieve().await;
                 continue;
             };
             let address = peer;

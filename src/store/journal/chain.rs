@@ -19,6 +19,10 @@ use crate::model::{Record, Time};
 const NOTE_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two looks at it.
 const NOTE_PAUSE: Duration = Duration::from_millis(50);
+/// The note of the end is written right after each append, so that a crash leaves it behind by the lines of
+/// one append: of one turn of the engine, which brings a few, or so many while it catches up with a disk that
+/// was full.
+pub const CRASH_LINES_MAX: u64 = 64;
 /// Lines that doubt the end, told of one journal: the first ones. Each is of one start.
 const DOUBTS_TOLD_MAX: usize = 100;
 
@@ -79,8 +83,8 @@ pub struct Verified {
     pub hash: String,
     /// Whether its end was checked against what was noted beside it.
     pub end_checked: bool,
-    /// Lines after the end that is noted beside it: more than those of a crash's last moments mean that an
-    /// older note was put there, and that lines may have been cut off.
+    /// Lines after the end that is noted beside it: more than [`CRASH_LINES_MAX`] mean that an older note was
+    /// put there, and that lines may have been cut off.
     #[serde(default)]
     pub lines_after_noted: u64,
     /// Starts that found signs of lines cut off or replaced before them, the first ones. Nothing takes
@@ -102,6 +106,13 @@ pub struct Doubt {
     pub at: Time,
     /// What was found, a sentence each.
     pub found: Vec<String>,
+}
+
+impl Verified {
+    /// Whether what is noted beside it says where it ends, but for what a crash leaves unnoted.
+    pub const fn is_end_known(&self) -> bool {
+        self.end_checked && self.lines_after_noted <= CRASH_LINES_MAX
+    }
 }
 
 /// What opening a journal finds out.

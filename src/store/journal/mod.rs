@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::model::{Record, Time};
 
-pub use chain::{Broken, BrokenKind, Doubt, Lines, Verified, verify};
+pub use chain::{Broken, BrokenKind, CRASH_LINES_MAX, Doubt, Lines, Verified, verify};
 pub use head::Head;
 
 /// Longest line written or read, in bytes. A record that is longer is refused: an incident is
@@ -84,8 +84,8 @@ pub struct Opened {
     /// There are lines, and the note of the end beside them is gone or cannot be read: whether later ones
     /// were cut off cannot be told.
     pub end_unknown: bool,
-    /// Lines after the noted end. A crash leaves those of its last moments; more, or any after a stop
-    /// in order, mean that an older note was put there, and that lines may have been cut off.
+    /// Lines after the noted end. A crash leaves up to [`CRASH_LINES_MAX`]; more, or any after a stop in
+    /// order, mean that an older note was put there, and that lines may have been cut off.
     pub lines_after_noted: u64,
 }
 

@@ -312,6 +312,7 @@ fn an_older_note_of_the_end_is_named() {
     assert_eq!(told().lines_after_noted, 0);
     fs::write(&head, &at_three).unwrap();
     assert_eq!(told().lines_after_noted, 6);
+    assert!(told().is_end_known(), "a crash leaves as much");
     // The one who put it there cuts the journal, but not down to the note.
     kept.write(&kept.lines()[..7]);
     assert_eq!(told().lines_after_noted, 4);
@@ -322,6 +323,12 @@ fn an_older_note_of_the_end_is_named() {
     assert_eq!(opened.lines_after_noted, 4);
     journal.append(&[entry(8)]).unwrap();
     assert_eq!(told().lines_after_noted, 0, "it is caught up");
+    for n in 0..CRASH_LINES_MAX {
+        journal.append(&[entry(9 + n)]).unwrap();
+    }
+    drop(journal);
+    fs::write(&head, &at_three).unwrap();
+    assert!(!told().is_end_known(), "a crash leaves less");
 }
 
 #[test]

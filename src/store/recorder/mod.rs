@@ -328,9 +328,12 @@ impl Tape {
         if self.lacking_bytes(self.ample_bytes()) > 0 {
             self.make_room();
         }
-        if self.lacking_bytes(self.ample_bytes()) > 0 {
-            let mib = self.options.left_bytes >> 20;
-            let why = format!("the last {mib} MiB of the disk are left to decisions");
+        let lacking = self.lacking_bytes(self.ample_bytes());
+        if lacking > 0 {
+            let [lacking, left] = [lacking, self.options.left_bytes].map(room::words);
+            let why = format!(
+                "the last {left} of the disk are left to decisions; {lacking} more must be free"
+            );
             return Err(io::Error::new(io::ErrorKind::StorageFull, why));
         }
         let folder = &self.options.folder;

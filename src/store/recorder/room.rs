@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use crate::model::counted;
+
 /// So much of a disk is left free, in bytes …
 const LEFT_BYTES: u64 = 256 << 20;
 /// … but of a small one only one part in so many.
@@ -26,9 +28,33 @@ pub(super) fn lacking_bytes(folder: &Path, wanted: u64) -> u64 {
     })
 }
 
+/// So many bytes in words: never nothing of something.
+pub(super) fn words(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = UNITS.iter().find(|(unit, _)| bytes >= *unit);
+    unit.map_or_else(
+        || counted(bytes, "byte", "bytes"),
+        |(unit, name)| format!("{} {name}", bytes.div_ceil(*unit)),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn something_is_never_told_as_nothing() {
+        let cases = [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (256 << 10, "256 KiB"),
+            ((256 << 20) + 1, "257 MiB"),
+            (3 << 30, "3 GiB"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(words(bytes), expected);
+        }
+    }
 
     #[test]
     fn what_is_not_there_lacks_nothing() {

@@ -267,7 +267,8 @@ fn a_disk_without_room_is_left_to_others_but_for_what_incidents_need() {
     drop(recorder);
     let status = status.lock().expect("no panic").clone();
     let why = status.failing.expect("nothing is recorded");
-    assert!(why.ends_with("of the disk are left to decisions"), "{why}");
+    let is_said = why.contains(" GiB of the disk are left to decisions; ");
+    assert!(is_said && why.ends_with(" GiB more must be free"), "{why}");
     assert_eq!((status.lost_inputs, status.unpinned), (3, 0));
     let left = list(folder.path()).expect("it is there");
     assert_eq!(left.len(), 1, "{left:?}");

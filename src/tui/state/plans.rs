@@ -2,9 +2,7 @@
 //! what of one can be taken back. It never decides: the engine has the last word.
 
 use crate::api::IncidentDetail;
-use crate::model::{
-    Check, Lane, Outcome, Phase, Plan, PlanState, ROLLED_BACK_BY, RunPhase, Time, TimelineEntry,
-};
+use crate::model::{Check, Lane, Outcome, Phase, Plan, PlanState, RunPhase, Time, TimelineEntry};
 use crate::tui::theme::Role;
 
 /// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
@@ -102,7 +100,7 @@ pub fn ending(plan: &Plan) -> Option<Ending<'_>> {
         PlanState::RolledBack { reason } if plan.was_taken_back() => {
             Some(Ending::TakenBack(reason))
         }
-        PlanState::RolledBack { reason } if by_hand(reason) => Some(Ending::ByHand(reason)),
+        PlanState::RolledBack { reason } if plan.by_hand => Some(Ending::ByHand(reason)),
         PlanState::RolledBack { reason } => Some(Ending::DidNotHelp(reason)),
         PlanState::Failed { reason } => Some(Ending::Failed(reason)),
         _ => None,
@@ -220,9 +218,4 @@ fn hurts_since(detail: &IncidentDetail, plan: &Plan, since: Option<Time>) -> boo
             && since.is_none_or(|since| finding.last_seen > since)
             && finding.check != Check::NewTemplate
     })
-}
-
-/// Whether a plan ended because somebody wanted it to.
-fn by_hand(reason: &str) -> bool {
-    reason.starts_with(ROLLED_BACK_BY) || reason.starts_with("stopped by ")
 }
