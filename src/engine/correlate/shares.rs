@@ -15,8 +15,10 @@ use crate::engine::entities::EntityIx;
 use crate::engine::traces::Flow;
 use crate::model::{MetricRole, Time, Unit};
 
-/// Harm is passed on this many times: the deepest chain of calls worth following.
-const ROUNDS: usize = 12;
+/// Harm is passed on at most this many times: a few turns of the longest circle of retries.
+const ROUNDS_MAX: usize = 40;
+/// … or until no share changes by more than this.
+const SETTLED: f64 = 0.002;
 /// How things are now is read off this long, in milliseconds.
 const LATELY_MS: i64 = 60_000;
 /// A smaller share of failing requests than this is life.
@@ -115,8 +117,9 @@ fn follow(roots: &[EntityIx], steps: &BTreeMap<EntityIx, Vec<(EntityIx, f64)>>) 
         .enumerate()
         .map(|(at, root)| (*root, unit(at, roots.len())))
         .collect();
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUNDS_MAX {
         let mut next = known.clone();
+        let mut moved = 0.0_f64;
         for (member, steps) in steps {
             let mut sum = vec![0.0; roots.len()];
             for (callee, share) in steps {
@@ -124,9 +127,17 @@ fn follow(roots: &[EntityIx], steps: &BTreeMap<EntityIx, Vec<(EntityIx, f64)>>) 
                     *sum += share * part;
                 }
             }
+            let before = known.get(member).into_iter().flatten();
+            let changes = sum.iter().zip(before.chain(std::iter::repeat(&0.0)));
+            moved = changes.fold(moved, |moved, (now, before)| {
+                moved.max((now - before).abs())
+            });
             next.insert(*member, sum);
         }
         known = next;
+        if moved <= SETTLED {
+            break;
+        }
     }
     known
 }

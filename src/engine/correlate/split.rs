@@ -267,17 +267,12 @@ impl Correlator {
             let Some((best, share)) = best else {
                 continue;
             };
-            let (root, to) = homes[best];
+            let (_, to) = homes[best];
             let at_home = homes.iter().position(|(_, id)| *id == from);
             let owed_at_home = at_home.map_or(0.0, |home| shares[home]);
-            let cause = self.causes.get(&root);
-            // What fell sick before was counted right then, if that still hurts it: by now it owes more to
-            // what came on top.
-            let is_later = owed_at_home >= SHARE_MIN
-                || cause.is_some_and(|cause| condition.onset.since(cause.since) >= -EARLIER_MS);
             let is_surer = *share >= MOVE_SHARE_MIN && *share >= MOVE_TIMES_MIN * owed_at_home;
             let is_root = homes.iter().any(|(root, _)| root == member);
-            if to != from && is_later && is_surer && !is_root {
+            if to != from && is_surer && !is_root {
                 misplaced.entry((from, to)).or_default().insert(*member);
             }
         }
