@@ -16,10 +16,11 @@ use super::filter::Filter;
 use super::help;
 use super::key::Key;
 use super::keymap::Lookup;
+use super::paint::Row;
 use super::route::Route;
 use super::state::{Cursor, Overlay, Question, Screen, State, Step, Writing};
 use super::theme::Role;
-use super::update::{Effects, refresh};
+use super::update::{Effects, TerminalOp, refresh};
 
 use buttons::{in_approval, in_confirm, in_settle};
 use palette::{in_palette, in_runbooks, palette_row, preview};
@@ -74,7 +75,20 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             let chosen = rows.into_iter().nth(at);
             in_palette(state, (field, cursor), chosen, key, effects)
         }
-        Overlay::Why { cursor, .. } => in_text(state, cursor, key),
+        Overlay::Why {
+            title,
+            rows,
+            cursor,
+            ..
+        } => {
+            if state.keymap.lookup(&[key]) == Lookup::Action(Action::Copy) {
+                let lines = rows.iter().map(Row::text);
+                let lines: Vec<String> = std::iter::once(title.to_string()).chain(lines).collect();
+                effects.terminal.push(TerminalOp::Copy(lines.join("\n")));
+                state.tell(Role::Muted, "Copied.");
+            }
+            in_text(state, cursor, key)
+        }
         Overlay::Note {
             incident,
             area,
