@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the property tests of every parser again and again, each for a time, with fresh seeds and many cases. What fails is
+# Runs the property tests of every parser, and of every view of the console, again and again, each for a time, with fresh seeds and many cases. What fails is
 # kept by proptest beside its test (`proptest-regressions`), and is tried first from then on.
 #
 #   benches/fuzz.sh MINUTES [ONLY]     ONLY: a part of the names
@@ -16,11 +16,14 @@ targets=(
   "lib store::recorder::tests" "lib store::journal::tests::any_file" "lib store::checkpoint" "lib engine::checkpoint::tests::bent" "lib model::label_filter" "lib model::safe_text" "lib model::logjoin" "lib model::labels"
   "lib config::catalogue" "config_files any_file" "sources properties::any_bytes" "sources properties::real_requests"
   "sources properties::any_json" "sources grpc::any_call"
+  # What is drawn, through a terminal emulator.
+  "screens_hostile what_an_incident_says" "screens_hostile no_view_lets_any_text" "screens_hostile neither_alerts"
+  "screens_hostile what_telemetry_says"
 )
 
 declare -A binary
 while read -r name path; do binary[$name]="$path"; done < <(
-  cargo test --lib --test sources --test config_files --no-run --message-format=json 2>/dev/null |
+  cargo test --lib --test sources --test config_files --test screens_hostile --no-run --message-format=json 2>/dev/null |
     python3 -c '
 import json, sys
 for line in sys.stdin:

@@ -275,6 +275,10 @@ fn the_past_and_the_whole() {
     });
     snapshot("desk_status", |console| {
         console.told(Update::Detail(Box::new(fixture::coordinated())));
+        console.press_and_look("g d G k enter");
+    });
+    snapshot("desk_handover", |console| {
+        console.told(Update::Detail(Box::new(fixture::coordinated())));
         console.press_and_look("g d G enter");
     });
     snapshot("silence", |console| {

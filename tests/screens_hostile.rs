@@ -7,7 +7,8 @@ use fixture::{CHECKOUT, Console};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use serde_json::Value;
-use stormglass::model::{Recorded, Time};
+use stormglass::api::WatchMessage;
+use stormglass::model::{Delta, EntityId, IncidentId, Phase, Recorded, Time};
 use stormglass::tui::wall::{Wall, WallOptions};
 use stormglass::tui::{Event, ScreenWriter, Update};
 
@@ -198,7 +199,7 @@ fn check_drawn((columns, lines): (u16, u16), draw: impl Fn(&mut Buffer), what: &
 }
 
 /// Keys that lead to every view, dialog and box; alerts are told apart.
-const VIEWS: [&str; 37] = [
+const VIEWS: [&str; 43] = [
     "",
     "enter",
     "enter 2",
@@ -235,6 +236,12 @@ const VIEWS: [&str; 37] = [
     "z",
     "g z",
     "g d G enter",
+    "g d G k enter",
+    "enter 1 g g o",
+    "enter 1 g g o 5",
+    "enter 1 g g o 6",
+    "enter 4 o",
+    "enter 5 o",
     "u",
 ];
 
@@ -266,6 +273,23 @@ fn no_view_lets_hostile_text_through() {
         console.press("g a");
         tell_alerts(&mut console, HOSTILE);
         check(&console, "alerts");
+        for into in [None, Some(IncidentId(4819))] {
+            let mut console = poisoned(columns, lines);
+            console.press("enter");
+            let mut gone = fixture::detail();
+            gone.incident.title = HOSTILE.into();
+            gone.incident.entity = EntityId::parse(&format!("service/{HOSTILE}"));
+            gone.incident.timeline = poison(&gone.incident.timeline);
+            gone.incident.phase = Phase::Resolved;
+            gone.incident.merged_into = into;
+            console.told(Update::Watch(WatchMessage::Deltas {
+                seq: 8,
+                at: fixture::now(),
+                deltas: vec![Delta::IncidentGone(gone.incident.id)],
+            }));
+            console.told(Update::Detail(Box::new(gone)));
+            check(&console, &format!("gone, {into:?}"));
+        }
     }
 }
 

@@ -729,7 +729,7 @@ fn a_view_is_a_string_that_can_be_typed() {
     }
     let mut console = console();
     console.press(":");
-    console.type_text("incident 1 why");
+    console.type_text("incident 9999 why");
     console.press("enter");
     assert!(console.screen().contains("no such incident"));
 }
@@ -1042,7 +1042,7 @@ fn who_does_what_is_arranged_from_the_console() {
             },
         ),
         (
-            "g d G k enter c a l l space @ m i a space i n space 5 m enter",
+            "g d G k k enter c a l l space @ m i a space i n space 5 m enter",
             Coordinate::Task {
                 text: "call".to_owned(),
                 owner: who("mia"),
@@ -1073,7 +1073,7 @@ fn a_status_update_begins_with_a_draft_and_says_when_it_is_due() {
             .screen()
             .contains("status update DUE, 1 task overdue")
     );
-    console.press_and_look("g d G enter");
+    console.press_and_look("g d G k enter");
     assert!(
         console
             .screen()
@@ -1092,6 +1092,39 @@ fn a_status_update_begins_with_a_draft_and_says_when_it_is_due() {
     };
     assert!(text.starts_with("Hello. p99 latency"), "{text}");
     assert!(text.contains("Next update by 12:43 UTC."), "{text}");
+}
+
+#[test]
+fn a_hand_over_tells_what_is_open_and_is_copied() {
+    let mut console = console();
+    console.told(Update::Detail(Box::new(fixture::coordinated())));
+    console.press_and_look("g d G enter");
+    let screen = console.screen();
+    assert!(
+        screen.contains("Hand-over of #4821, 12:13 UTC: y copies it"),
+        "{screen}"
+    );
+    console.press_and_look("y");
+    let Some(TerminalOp::Copy(text)) = console.terminal.last() else {
+        panic!("{:?}", console.terminal);
+    };
+    for words in [
+        "The likely cause is the change deploy v812",
+        "plan 3 is proposed, until 12:34 UTC: Roll back checkout to v811 (medium risk).",
+        "Owner mia, commander mia, operations nobody, communications ole, scribe nobody.",
+        "To do, 2: call the payment provider (mia, OVERDUE since 12:10 UTC).",
+        "Told at 12:04 UTC by ole: We are on it.",
+        "The next update was due at 12:12 UTC.",
+        "mia: looking at v812, asked the team",
+        "no traces from db-2",
+    ] {
+        assert!(
+            text.replace("\n  ", " ").contains(words),
+            "{words} is not in\n{text}"
+        );
+    }
+    console.press_and_look("esc");
+    assert!(console.state.overlay.is_none());
 }
 
 /// Nothing is silenced without a reason, nor before it was said what that hides.

@@ -6,8 +6,10 @@ mod fixture;
 use std::fmt::Write as _;
 
 use fixture::{CHECKOUT, Console};
+use ratatui::buffer::Cell;
+use ratatui::style::Color;
 use stormglass::api::{Page, Panels, View, WatchMessage};
-use stormglass::tui::Update;
+use stormglass::tui::{Screen, Tab, Update};
 
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (200, 60), (300, 80)];
 
@@ -158,6 +160,10 @@ fn every_view_says_in_words_what_it_is_in() {
                 }
                 // Colour adds to words and takes none away.
                 assert_eq!(screens[0], screens[1], "{} {stage:?} {size:?}", view.name);
+                let mono = console(view, stage, size, "mono").buffer();
+                let reset = |cell: &Cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset);
+                let coloured = mono.content.iter().find(|cell| !reset(cell));
+                assert_eq!(coloured, None, "{} {stage:?} {size:?}", view.name);
             }
         }
     }
@@ -182,5 +188,72 @@ fn the_screens_of_each_view_and_state() {
             let stage = format!("{stage:?}").to_lowercase();
             insta::assert_snapshot!(format!("states_{}_{stage}", view.name), page);
         }
+    }
+}
+
+/// The name of the view that a screen and its pane are; a new one does not compile before it is among `VIEWS`.
+fn name_of(screen: Screen, tab: Tab) -> &'static str {
+    match (screen, tab) {
+        (Screen::Incidents, _) => "incidents",
+        (Screen::Incident(_), Tab::Timeline) => "timeline",
+        (Screen::Incident(_), Tab::Why) => "why",
+        (Screen::Incident(_), Tab::Path) => "path",
+        (Screen::Incident(_), Tab::Metrics) => "metrics",
+        (Screen::Incident(_), Tab::Logs) => "logs",
+        (Screen::Incident(_), Tab::Traces) => "traces",
+        (Screen::Incident(_), Tab::Actions) => "actions",
+        (Screen::Alerts, _) => "alerts",
+        (Screen::Sources, _) => "sources",
+    }
+}
+
+/// Every view in every state at every size: as many pages as there are views and states, each with all sizes,
+/// and none that nothing draws any more.
+#[test]
+fn the_matrix_is_complete() {
+    let lists = [Screen::Incidents, Screen::Alerts, Screen::Sources];
+    let lists = lists.map(|screen| (screen, Tab::Timeline));
+    let panes = Tab::ALL.map(|tab| (Screen::Incident(CHECKOUT), tab));
+    let mut named: Vec<&str> = lists
+        .into_iter()
+        .chain(panes)
+        .map(|(s, t)| name_of(s, t))
+        .collect();
+    let mut drawn: Vec<&str> = VIEWS.iter().map(|view| view.name).collect();
+    named.sort_unstable();
+    drawn.sort_unstable();
+    assert_eq!(named, drawn);
+    for view in &VIEWS {
+        let console = console(view, Stage::Live, SIZES[0], "dark");
+        let place = &console.state.place;
+        assert_eq!(name_of(place.screen, place.tab), view.name, "{}", view.keys);
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+    let files = std::fs::read_dir(folder).expect("the snapshots");
+    let mut pages: Vec<String> = files
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_prefix("screens_states__states_")?.to_owned()))
+        .collect();
+    let mut wanted: Vec<String> = Vec::new();
+    for view in &VIEWS {
+        for stage in STAGES {
+            wanted.push(format!("{}_{stage:?}.snap", view.name).to_lowercase());
+        }
+    }
+    pages.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(pages, wanted);
+    for name in wanted {
+        let path = format!("{folder}/screens_states__states_{name}");
+        let page = std::fs::read_to_string(path).expect("a snapshot");
+        let sizes: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("==== "))
+            .collect();
+        assert_eq!(
+            sizes,
+            SIZES.map(|(columns, lines)| format!("{columns}x{lines}")),
+            "{name}"
+        );
     }
 }

@@ -5,6 +5,7 @@ mod fixture;
 use fixture::Console;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use stormglass::api::WatchMessage;
 use stormglass::model::{Health, Mode};
 use stormglass::tui::wall::{Wall, WallOptions};
 use stormglass::tui::{Event, Update, draw_wall, update};
@@ -39,6 +40,54 @@ fn the_wall() {
         "wall_text_quiet_200x60",
         text(&wall(200, 60, "dark", shown))
     );
+}
+
+/// What the wall is in, and what it says then.
+const STAGES: [(&str, &str); 5] = [
+    ("loading", "Connecting"),
+    ("empty", "No incident is open"),
+    ("live", "checkout"),
+    ("stale", "STALE"),
+    ("error", "LOST"),
+];
+
+#[test]
+fn the_wall_says_in_words_what_it_is_in() {
+    for (stage, words) in STAGES {
+        for (columns, lines) in SIZES {
+            let screens = ["dark", "mono"].map(|theme| {
+                let mut console = match stage {
+                    "loading" => Console::blank(columns, lines, theme),
+                    _ => Console::live(columns, lines, theme),
+                };
+                if stage == "empty" {
+                    let mut view = fixture::view();
+                    view.incidents.clear();
+                    view.entities.clear();
+                    view.counts = stormglass::model::Counts::default();
+                    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+                }
+                let mut wall = Wall::new(console.state, WallOptions::default());
+                let now = wall.state.now;
+                match stage {
+                    "stale" => drop(update(&mut wall.state, now.plus_ms(31_000), Event::Tick)),
+                    "error" => {
+                        let why = "connection refused".to_owned();
+                        let lost = Event::Update(Update::Lost { why });
+                        drop(update(&mut wall.state, now.plus_ms(7_000), lost));
+                    }
+                    _ => {}
+                }
+                text(&wall)
+            });
+            let shown = &screens[0];
+            assert!(
+                shown.contains(words),
+                "{stage} {columns}x{lines}: no {words:?} in\n{shown}"
+            );
+            assert_eq!(screens[0], screens[1], "{stage} {columns}x{lines}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `model`.
 
 pub mod client;
+mod handover;
 mod narrative;
 mod view;
 
@@ -14,6 +15,7 @@ use crate::model::{
     Time, TraceView,
 };
 
+pub use handover::{Part, handover};
 pub use narrative::{WriteTime, narrative};
 pub use view::{Gap, View};
 

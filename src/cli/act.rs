@@ -1,11 +1,13 @@
 //! What people do with an incident: take, give, note, resolve, reopen, and who does what meanwhile.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 
 use super::Common;
 use super::output::{Failure, incident_number, print, print_json, safe};
 use super::place::client;
-use crate::api::narrative;
+use crate::api::{handover, narrative};
 use crate::model::mask::mask_secrets;
 use crate::model::{Command, Coordinate, Duty, EntityId, IncidentId, Time};
 
@@ -139,6 +141,25 @@ pub async fn status(common: &Common, args: &StatusArgs) -> Result<(), Failure> {
     let told = narrative(&detail.incident, &detail.plans, &utc);
     let lines: Vec<String> = told.iter().map(|text| safe(&mask_secrets(text))).collect();
     print(&format!("{}\n", lines.join("\n")))
+}
+
+pub async fn hand_over(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
+    let client = client(common)?;
+    let incident = IncidentId(args.id);
+    let (view, detail) = (client.view().await?, client.incident(incident).await?);
+    let utc = |at: Time| at.to_utc().format("%H:%M UTC").to_string();
+    let parts = handover(&detail, view.at, &utc);
+    if common.json {
+        return print_json(&parts);
+    }
+    let mut text = format!("Hand-over of {incident}, {}\n", utc(view.at));
+    for (heading, said) in parts {
+        let _ = writeln!(text, "\n{heading}");
+        for sentence in said {
+            let _ = writeln!(text, "- {}", safe(&sentence));
+        }
+    }
+    print(&text)
 }
 
 async fn coordinate(common: &Common, id: u64, act: Coordinate) -> Result<(), Failure> {

@@ -114,6 +114,8 @@ enum Cmd {
     Task(act::TaskArgs),
     /// Say what those outside were told; print a draft
     Status(act::StatusArgs),
+    /// Print what whoever takes over an incident must know
+    Handover(act::IncidentArgs),
     /// Declare an incident over
     Resolve(act::IncidentArgs),
     /// Declare an incident not over
@@ -229,6 +231,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Duty(args) => act::duty(common, args).await,
         Cmd::Task(args) => act::task(common, &args).await,
         Cmd::Status(args) => act::status(common, &args).await,
+        Cmd::Handover(args) => act::hand_over(common, &args).await,
         Cmd::Resolve(args) => act::resolve(common, &args).await,
         Cmd::Reopen(args) => act::reopen(common, &args).await,
         Cmd::Merge(args) => act::merge(common, &args).await,

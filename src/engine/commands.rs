@@ -433,7 +433,7 @@ impl Engine {
                 self.turn(
                     *incident,
                     Event::Reopen { owned },
-                    &format!("reopened by {}", by.name),
+                    &format!("{}{}", crate::model::REOPENED_BY, by.name),
                 )?;
             }
             Command::Coordinate { incident, act } => {

@@ -264,7 +264,7 @@ fn done_again(
             incident.resolved = None;
             incident.mitigated = None;
             let owned = incident.owner.is_some();
-            let line = format!("reopened by {name}");
+            let line = format!("{}{name}", crate::model::REOPENED_BY);
             (Some(correlate::Event::Reopen { owned }), Some(line))
         }
         _ => (None, None),

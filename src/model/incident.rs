@@ -64,6 +64,11 @@ pub struct TimelineEntry {
     pub text: Box<str>,
 }
 
+/// How the entry begins that tells that an incident which was calm or over hurts again.
+pub const OPEN_AGAIN: &str = "incident open again";
+/// How the entry begins that tells who reopened an incident.
+pub const REOPENED_BY: &str = "reopened by ";
+
 /// How far an incident reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impact {
@@ -191,6 +196,21 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// When it was opened again last, if it was and its timeline still tells of it.
+    pub fn reopened(&self) -> Option<Time> {
+        let is_told = |entry: &&TimelineEntry| match entry.lane {
+            Lane::Automation | Lane::Person => {
+                entry.text.starts_with(OPEN_AGAIN) || entry.text.starts_with(REOPENED_BY)
+            }
+            _ => false,
+        };
+        self.timeline
+            .iter()
+            .rev()
+            .find(is_told)
+            .map(|entry| entry.at)
+    }
+
     /// One that is opened at `now` on `entity`, where trouble began at `began`; nothing else is known yet.
     pub fn opened(id: IncidentId, entity: EntityId, began: Time, now: Time) -> Self {
         Self {

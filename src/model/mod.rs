@@ -52,8 +52,8 @@ pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
 pub use incident::{
-    Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, TIMELINE_ENTRIES_MAX,
-    TimelineEntry,
+    Impact, Incident, IncidentId, Lane, OPEN_AGAIN, PathEdge, PathNode, Phase, REOPENED_BY,
+    TIMELINE_ENTRIES_MAX, TimelineEntry,
 };
 pub use input::{
     FiringAlert, Input, Outcome, Process, Recalled, RunId, RunPhase, Stamped, StepEvent,
@@ -65,8 +65,8 @@ pub use ledger::{Count, EntityLedger, LEDGER_ENTITIES_MAX, Ledger, Pace, SourceL
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{
-    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, PastRun, Plan, PlanId, PlanState, Risk,
-    Suspicion, Verification,
+    Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, NOT_MEASURED, PastRun, Plan, PlanId,
+    PlanState, Risk, Suspicion, Verification,
 };
 pub use record::{Dated, Record};
 pub use recorded::{Heat, HeatBand, Recorded, RecordedLine, RecordedPart};

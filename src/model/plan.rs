@@ -8,6 +8,8 @@ use super::{EntityId, IncidentId, Outcome, Process, RunId, SuspectKind, Time};
 
 /// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
 pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
+/// How a sentence begins that tells of a value which nobody measured: the author of the runbook wrote it.
+pub const NOT_MEASURED: &str = "not measured: ";
 
 /// Identity of a plan; counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -233,6 +235,18 @@ impl Plan {
     pub fn is_chosen(&self) -> bool {
         let first = self.because.first();
         first.is_some_and(|first| **first == *CHOSEN_BY_A_PERSON)
+    }
+
+    /// Why it is proposed.
+    pub fn reasons(&self) -> impl Iterator<Item = &str> {
+        let said = self.because.iter().map(|sentence| &**sentence);
+        said.filter(|sentence| !sentence.starts_with(NOT_MEASURED))
+    }
+
+    /// Values in it that nobody measured, a sentence each.
+    pub fn assumed(&self) -> impl Iterator<Item = &str> {
+        let said = self.because.iter().map(|sentence| &**sentence);
+        said.filter(|sentence| sentence.starts_with(NOT_MEASURED))
     }
 
     /// Whether it had helped before a person took all of it back.

@@ -16,8 +16,8 @@ use super::link::Request;
 use super::node;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
-    Approval, Back, Choice, Confirm, Cursor, Deed, Guard, Overlay, Question, Screen, State, Step,
-    Tab, Writing, has_undo,
+    Along, Approval, Back, Choice, Confirm, Cursor, Deed, Gone, Guard, Overlay, Question, Screen,
+    State, Step, Tab, Writing, has_undo,
 };
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
@@ -98,7 +98,13 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
         _ => {}
     }
     let Some(row) = state.chosen().and_then(|id| view.incidents.get(&id)) else {
-        return Some("no incident is chosen".to_owned());
+        return Some(match (state.gone(), state.chosen()) {
+            (Some(Gone::Merged(home)), Some(id)) => {
+                format!("{id} is part of {home} now: Enter opens that")
+            }
+            (Some(_), Some(id)) => format!("{id} is in the list no more"),
+            _ => "no incident is chosen".to_owned(),
+        });
     };
     match action {
         Action::Acknowledge if row.owner.as_ref() == Some(&view.actor.name) => {
@@ -258,6 +264,11 @@ fn turn(state: &mut State, delta: isize) {
 }
 
 fn enter(state: &mut State, effects: &mut Effects) {
+    match state.gone() {
+        Some(Gone::Merged(home)) => return open(state, home, state.place.tab),
+        Some(_) => return explain::open(state, effects),
+        None => {}
+    }
     match state.place.screen {
         Screen::Incidents => {
             if let Some(id) = state.list.selected() {
@@ -278,9 +289,9 @@ fn enter(state: &mut State, effects: &mut Effects) {
 }
 
 fn back(state: &mut State) {
-    let on_timeline = matches!(state.place.screen, Screen::Incident(_))
-        && state.place.tab == Tab::Timeline
-        && state.place.find.is_empty();
+    let unfiltered =
+        matches!(state.place.screen, Screen::Incident(_)) && state.place.find.is_empty();
+    let on_timeline = unfiltered && state.place.tab == Tab::Timeline;
     if state.travel.take().is_some() {
         return;
     }
@@ -288,6 +299,9 @@ fn back(state: &mut State) {
     let is_part = lanes.range.is_some() || lanes.from.is_some() || lanes.along.is_some();
     if on_timeline && is_part {
         lanes::show_all(state);
+        return;
+    }
+    if unfiltered && Along::TABS.contains(&state.place.tab) && state.lanes.along.take().is_some() {
         return;
     }
     if state.narrowed().is_some() {
@@ -419,6 +433,10 @@ fn meter(state: &mut State, action: Action) {
 
 fn tab(state: &mut State, tab: Tab) {
     match state.place.screen {
+        Screen::Incident(id) if state.gone().is_some() => {
+            let text = format!("{id} is in the list no more: this is what was told of it.");
+            state.tell(Role::Muted, &text);
+        }
         Screen::Incident(_) => state.place.go(state.place.screen, tab),
         // On a wide screen a number goes to the pane; on a small one it turns the preview.
         Screen::Incidents => match state.list.selected() {

@@ -192,7 +192,7 @@ pub const ACTIONS: [ActionRow; 81] = [
     row(A::ZoomOut, "zoom-out", "wider", "Twice the time around this entry", View),
     row(A::Bookmark, "bookmark", "bookmark", "Mark this entry of the timeline, or not", View),
     row(A::NextBookmark, "next-bookmark", "bookmark", "Next entry that you marked", View),
-    row(A::Follow, "follow", "follow", "Next entry about this; on a trace, only it", View),
+    row(A::Follow, "follow", "follow", "Follow this trace or deploy, else to the next", View),
     row(A::Narrow, "narrow", "its metrics", "This node's metrics, logs and traces, or all", View),
     row(A::Links, "links", "links", "Pages about this node, to copy", View),
     row(A::Compare, "compare", "before", "Metrics beside an hour, a day, a week before", View),

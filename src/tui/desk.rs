@@ -5,10 +5,12 @@
 use crossterm::event::KeyCode;
 use tui_textarea::TextArea;
 
-use crate::api::{IncidentDetail, narrative};
+use crate::api::{IncidentDetail, handover, narrative};
 use crate::model::mask::mask_secrets;
 use crate::model::{Command, Coordinate, Coordination, Duty, IncidentId, SafeText, Task, Time};
 
+use super::action::Action;
+use super::explain;
 use super::field::Field;
 use super::format;
 use super::key::Key;
@@ -48,6 +50,7 @@ enum Line<'a> {
     Task(&'a Task),
     NewTask,
     Status,
+    HandOver,
 }
 
 impl Desk {
@@ -129,6 +132,10 @@ impl Desk {
                 lay_over(state, overlay);
                 return true;
             }
+            Some(Line::HandOver) => {
+                hand_over(state, self.incident);
+                return true;
+            }
             None => {}
         }
         false
@@ -177,7 +184,7 @@ fn lines(coordination: &Coordination) -> Vec<Line<'_>> {
     let duties = Duty::ALL.into_iter();
     let duties = duties.map(|d| Line::Duty(d, coordination.duties.get(&d).map(String::as_str)));
     let tasks = coordination.tasks.iter().map(Line::Task);
-    let rest = [Line::NewTask, Line::Status];
+    let rest = [Line::NewTask, Line::Status, Line::HandOver];
     duties.chain(tasks).chain(rest).collect()
 }
 
@@ -215,6 +222,9 @@ fn drawn(state: &State, coordination: &Coordination, line: &Line<'_>, here: bool
             }
         }
         Line::NewTask => row.put(role, "add a task"),
+        Line::HandOver => row
+            .put(role, "hand over")
+            .put(Role::Muted, "  what whoever takes over must know"),
         Line::Status => {
             let row = row.put(role, "write a status update").put(Role::Body, "  ");
             let told = match &coordination.status {
@@ -254,6 +264,33 @@ fn draft(state: &State, detail: &IncidentDetail) -> Vec<String> {
         .flat_map(|text| wrap(&SafeText::new(&mask_secrets(&text)), DRAFT_CELLS))
         .map(|line| line.to_string())
         .collect()
+}
+
+/// Lays what whoever takes over must know over the screen, to be read or copied.
+fn hand_over(state: &mut State, incident: IncidentId) {
+    let Some(detail) = state.details.get(incident) else {
+        return;
+    };
+    let clock = |at: Time| at.to_utc().format("%H:%M UTC").to_string();
+    let now = state.engine_now();
+    let width = explain::width(state);
+    let mut rows = Vec::new();
+    for (heading, said) in handover(detail, now, &clock) {
+        explain::section(&mut rows, heading);
+        for sentence in said {
+            explain::bullet(&mut rows, Role::Body, &sentence, width);
+        }
+    }
+    let title = format!("Hand-over of {incident}, {}", clock(now));
+    let copies = state.keymap.keys(Action::Copy);
+    let copies = copies.map_or_else(String::new, |keys| format!(": {keys} copies it"));
+    let overlay = Overlay::Why {
+        title: SafeText::new(&format!("{title}{copies}, Esc leaves")),
+        rows,
+        asked: None,
+        cursor: Cursor::default(),
+    };
+    lay_over(state, overlay);
 }
 
 /// What of it needs somebody now, in few words; empty when nothing does.

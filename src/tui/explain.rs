@@ -59,7 +59,8 @@ pub(super) fn answered(state: &mut State, of: SeriesId, answer: &WhyAnswer) {
     }
 }
 
-fn width(state: &State) -> usize {
+/// Cells of its lines.
+pub(super) fn width(state: &State) -> usize {
     usize::from(state.size.0)
         .saturating_sub(MARGIN)
         .min(WIDTH_MAX)

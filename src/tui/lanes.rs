@@ -1,6 +1,6 @@
 //! Moving in time: along the timeline, to a part of it, and back to how an incident was.
 
-use crate::model::{EntityId, Lane, SafeText, Time, TimelineEntry};
+use crate::model::{EntityId, Lane, Time, TimelineEntry};
 
 use super::action::Action;
 use super::session::BOOKMARKS_MAX;
@@ -88,10 +88,16 @@ fn here(state: &State) -> Option<(Time, Box<str>)> {
 fn show(state: &mut State, range: Option<(Time, Time)>) {
     let here = here(state);
     state.lanes.range = range;
-    let Some((at, text)) = here else { return };
+    if let Some((at, text)) = here {
+        rest_on(state, at, &text);
+    }
+}
+
+/// Puts the cursor on an entry, if it is shown.
+fn rest_on(state: &mut State, at: Time, text: &str) {
     let found = state.detail().and_then(|detail| {
         let entries = timeline_entries(state, &detail.incident);
-        entries.iter().position(|e| e.at == at && e.text == text)
+        entries.iter().position(|e| e.at == at && *e.text == *text)
     });
     if let Some(found) = found {
         state.cursor_mut(Tab::Timeline).set(found);
@@ -167,36 +173,63 @@ pub(super) fn bookmark(state: &mut State) {
     lanes.unsaved = true;
 }
 
-/// From a trace to what the timeline tells of the entities it went through, from a node of the path to what
-/// it tells of that; elsewhere to the next entry about the same entity.
+/// Follows the trace, the change or the entity under the cursor through timeline, logs and traces; from an
+/// entry that is no change, or the one followed, to the next entry about the same entity.
 pub(super) fn follow(state: &mut State) {
     let Screen::Incident(id) = state.place.screen else {
         return state.tell(Role::Muted, "Open an incident first.");
     };
     let along = match state.place.tab {
-        Tab::Traces => super::view::trace_here(state).map(|trace| Along {
-            name: SafeText::new(&format!("trace {:032x}", trace.trace.0)),
-            entities: trace.spans.iter().map(|s| s.entity.clone()).collect(),
-        }),
-        Tab::Path => node_here(state).map(|entity| Along {
-            name: SafeText::new(entity.name()),
-            entities: [entity].into(),
-        }),
-        _ => return next(state, Jump::SameEntity, true),
+        Tab::Traces => super::view::trace_here(state).map(Along::trace),
+        Tab::Path | Tab::Metrics | Tab::Logs => entity_here(state).map(Along::entity),
+        Tab::Timeline | Tab::Why | Tab::Actions => {
+            let followed = state.lanes.along.as_ref().map(|along| &along.thread);
+            let change = change_here(state).filter(|to| Some(&to.thread) != followed);
+            if change.is_none() {
+                return next(state, Jump::SameEntity, true);
+            }
+            change
+        }
     };
     if along.is_none() {
         return state.tell(Role::Muted, "There is nothing to follow here.");
     }
+    let from = state.place.tab;
+    let entry = here(state).filter(|_| from == Tab::Timeline);
     state.lanes.along = along;
+    state.cursor_mut(Tab::Logs).set(0);
+    state.cursor_mut(Tab::Traces).set(0);
     open(state, id, Tab::Timeline);
     state.cursor_mut(Tab::Timeline).set(0);
+    if let Some((at, text)) = entry {
+        rest_on(state, at, &text);
+    }
 }
 
-/// The entity under the cursor of the path.
-fn node_here(state: &State) -> Option<EntityId> {
-    let rows = super::view::path_rows(&state.detail()?.incident);
-    let row = rows.get(state.cursor(Tab::Path).at(rows.len()))?;
-    Some(row.entity.clone())
+/// The change that the entry under the cursor tells of.
+fn change_here(state: &State) -> Option<Along> {
+    let entries = timeline_entries(state, &state.detail()?.incident);
+    Along::change(entries.get(state.cursor(Tab::Timeline).at(entries.len()))?)
+}
+
+/// The entity under the cursor of a pane whose rows have one each.
+fn entity_here(state: &State) -> Option<EntityId> {
+    let at = |len| state.cursor(state.place.tab).at(len);
+    match state.place.tab {
+        Tab::Path => {
+            let rows = super::view::path_rows(&state.detail()?.incident);
+            Some(rows.get(at(rows.len()))?.entity.clone())
+        }
+        Tab::Metrics => {
+            let charts = &state.panels()?.charts;
+            Some(charts.get(at(charts.len()))?.entity.clone())
+        }
+        Tab::Logs => {
+            let rows = super::view::log_rows(state);
+            Some(rows.get(at(rows.len()))?.entity.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Goes to the past of the incident on screen, along it, or back to now.

@@ -40,12 +40,14 @@ impl Route {
             reversed: false,
             filter: filter.to_owned(),
         };
+        if screen == Screen::Incidents {
+            route.take_sort_from_filter();
+        }
         for word in words {
             match (screen, word) {
                 (Screen::Incidents, "reversed") => route.reversed = true,
                 (Screen::Incidents, _) => {
-                    let name = word.strip_prefix("sort:")?;
-                    route.sort = Some(Sort::ALL.into_iter().find(|s| s.as_str() == name)?);
+                    route.sort = Some(sort(word)?);
                 }
                 (Screen::Incident(_), _) => {
                     let named = |tab: &Tab| tab.as_str().eq_ignore_ascii_case(word);
@@ -55,6 +57,16 @@ impl Route {
             }
         }
         Some(route)
+    }
+
+    /// `incidents /checkout sort:age` says the same as `incidents sort:age /checkout`: no field has that name.
+    fn take_sort_from_filter(&mut self) {
+        let words = self.filter.split_whitespace();
+        let Some(found) = words.clone().find_map(sort) else {
+            return;
+        };
+        let rest: Vec<&str> = words.filter(|word| sort(word).is_none()).collect();
+        (self.sort, self.filter) = (Some(found), rest.join(" "));
     }
 
     /// The one on screen.
@@ -98,7 +110,10 @@ impl Route {
     pub(super) fn go(&self, state: &mut State, effects: &mut Effects) -> bool {
         let filter = Filter::parse(&self.filter);
         match self.screen {
-            Screen::Incident(id) if state.row(id).is_none() => return false,
+            // One that is in no list has a page that says why; of what never was there is none.
+            Screen::Incident(id) if state.row(id).is_none() && !may_be_gone(state, id) => {
+                return false;
+            }
             Screen::Incident(id) => {
                 state.list.select(id);
                 state.place.find = filter;
@@ -147,6 +162,19 @@ impl std::fmt::Display for Route {
     }
 }
 
+/// Whether an incident that is in no list may have been in it: ids count up.
+fn may_be_gone(state: &State, id: IncidentId) -> bool {
+    let listed = state.feed.view.as_ref().map(|view| &view.incidents);
+    let newest = listed.and_then(|listed| listed.keys().next_back());
+    id.0 > 0 && newest.is_some_and(|newest| id < *newest)
+}
+
+/// The order that a word names.
+fn sort(word: &str) -> Option<Sort> {
+    let name = word.strip_prefix("sort:")?;
+    Sort::ALL.into_iter().find(|sort| sort.as_str() == name)
+}
+
 fn incident(word: &str) -> Option<IncidentId> {
     word.trim_start_matches('#').parse().ok().map(IncidentId)
 }
@@ -168,6 +196,14 @@ mod tests {
             let route = Route::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(route.to_string(), text);
         }
+    }
+
+    #[test]
+    fn an_order_may_stand_behind_the_filter() {
+        let route = Route::parse("incidents /!owner:mia sort:age checkout").expect("a view");
+        assert_eq!(route.to_string(), "incidents sort:age /!owner:mia checkout");
+        let searched = Route::parse("incidents /sort:luck").expect("a view");
+        assert_eq!(searched.to_string(), "incidents /sort:luck");
     }
 
     #[test]

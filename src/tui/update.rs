@@ -118,6 +118,10 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
     }
     state.rest_cursors();
     settle_travel(state);
+    // All that is left of it is what was told of it.
+    if state.gone().is_some() {
+        state.place.tab = Tab::Timeline;
+    }
     fetch(state, &mut effects);
     state.feed.note_sent(&effects.requests, at);
     effects
@@ -384,6 +388,7 @@ fn fetch(state: &mut State, effects: &mut Effects) {
         return;
     }
     effects.requests.extend(state.wanted_of_dialog());
+    effects.requests.extend(state.wanted_of_gone());
     let Some(id) = state.looked_at() else { return };
     let Some((revision, lasting)) = state
         .row(id)

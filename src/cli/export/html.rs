@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use super::{CHARTS_MAX, Document, LOGS_MAX, SUSPECTS_MAX, clean};
 use crate::model::{Chart, Evidence, Lane, Time, TimelineEntry, counted};
-use crate::tui::quantity;
+use crate::tui::{Judged, quantity};
 
 /// Width of a drawing, in its own units.
 const WIDTH: f64 = 880.0;
-/// Height of a chart.
+/// Height of a chart, and of the times below a drawing.
 const CHART_HEIGHT: f64 = 120.0;
+const AXIS_HEIGHT: f64 = 16.0;
+/// Room that a time below a drawing takes, and a blank beside it.
+const CLOCK_WIDTH: f64 = 64.0;
 /// Height of one lane of the timeline.
 const LANE_HEIGHT: f64 = 26.0;
 /// Room left of a drawing for names.
@@ -29,7 +32,8 @@ table { border-collapse: collapse; width: 100%; } td, th { text-align: left; pad
 th { color: var(--dim); font-weight: 600; white-space: nowrap; } code { font-size: .9em; overflow-wrap: anywhere; }
 .dim { color: var(--dim); } svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--dim); }
 .band { fill: var(--band); opacity: .5; } .seen { fill: none; stroke: var(--line); stroke-width: 1.5; }
-.odd { stroke: var(--bad); stroke-dasharray: 4 3; } .grid { stroke: var(--rule); } .mark { fill: var(--bad); }
+.odd { stroke: var(--bad); stroke-dasharray: 4 3; } .change { stroke: var(--dim); stroke-dasharray: 1 3; }
+.grid { stroke: var(--rule); } .mark { fill: var(--bad); }
 ";
 
 /// The whole page.
@@ -150,9 +154,13 @@ fn charts(out: &mut String, document: &Document<'_>) {
     if charts.peek().is_none() {
         return;
     }
-    out.push_str("<h2>Metrics</h2>\n<p class=\"dim\">The band is what was expected.</p>\n");
+    out.push_str(
+        "<h2>Metrics</h2>\n<p class=\"dim\">The band is what was expected, the dashed line when it became \
+         odd, the dotted ones changes. Times are UTC.</p>\n",
+    );
+    let findings = &document.detail.incident.findings;
     for chart in charts.take(CHARTS_MAX) {
-        draw_chart(out, chart);
+        draw_chart(out, &Judged::of(findings, chart).chart);
     }
 }
 
@@ -194,7 +202,8 @@ fn draw_chart(out: &mut String, chart: &Chart) {
     put(
         out,
         format_args!(
-            "<h3>{name}</h3>\n<svg viewBox=\"0 0 {WIDTH} {CHART_HEIGHT}\" role=\"img\" aria-label=\"{name}\">\n"
+            "<h3>{name}</h3>\n<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{name}\">\n",
+            CHART_HEIGHT + AXIS_HEIGHT
         ),
     );
     for value in [bottom, top] {
@@ -237,7 +246,48 @@ fn draw_chart(out: &mut String, chart: &Chart) {
             ),
         );
     }
+    for mark in chart.marks.iter().filter(|m| m.lane == Lane::Change) {
+        let (x, text) = (across.x(mark.at), escape(&clean(&mark.text)));
+        put(
+            out,
+            format_args!(
+                "<line class=\"change\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{CHART_HEIGHT}\">\
+                 <title>{text}</title></line>"
+            ),
+        );
+    }
+    draw_clock(
+        out,
+        across,
+        (*first, *last),
+        chart.abnormal_since,
+        CHART_HEIGHT,
+    );
     out.push_str("</svg>\n");
+}
+
+/// The times at both ends of a drawing, and between them the one that matters most, where there is room.
+fn draw_clock(
+    out: &mut String,
+    across: Across,
+    (from, to): (Time, Time),
+    between: Option<Time>,
+    height: f64,
+) {
+    let y = height + AXIS_HEIGHT - 4.0;
+    let room = LEFT + CLOCK_WIDTH..WIDTH - CLOCK_WIDTH * 1.5;
+    let between = between.map(|at| (across.x(at), "middle", at));
+    let between = between.filter(|(x, _, _)| room.contains(x));
+    let ends = [(LEFT, "start", from), (WIDTH, "end", to)];
+    for (x, anchor, at) in ends.into_iter().chain(between) {
+        let clock = at.to_utc().format("%H:%M:%S");
+        put(
+            out,
+            format_args!(
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{clock}</text>\n"
+            ),
+        );
+    }
 }
 
 fn timeline(out: &mut String, document: &Document<'_>) {
@@ -274,7 +324,8 @@ fn draw_lanes(out: &mut String, entries: &[TimelineEntry]) {
     put(
         out,
         format_args!(
-            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"timeline\">\n"
+            "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"timeline\">\n",
+            height + AXIS_HEIGHT
         ),
     );
     for (place, lane) in Lane::ALL.iter().enumerate() {
@@ -300,6 +351,7 @@ fn draw_lanes(out: &mut String, entries: &[TimelineEntry]) {
             );
         }
     }
+    draw_clock(out, across, (from, to), None, height);
     out.push_str("</svg>\n");
 }
 

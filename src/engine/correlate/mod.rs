@@ -467,7 +467,7 @@ impl Correlator {
                 owned: held.incident.owner.is_some(),
             },
             world.now,
-            &format!("incident open again: {}", place.why),
+            &format!("{}: {}", crate::model::OPEN_AGAIN, place.why),
         );
         self.become_member(entity, incident, &place.why, world);
         // Its neighbours may belong here for its sake.

@@ -201,7 +201,7 @@ pub fn plan(
         title: values.text(&runbook.title),
         target: (*target).clone(),
         risk: runbook.risk,
-        because: because(candidate, tried, worked),
+        because: because(candidate, values.assumed(), tried, worked),
         suspicion: candidate.suspect.map(|suspect| Suspicion {
             cause: suspect.cause.clone(),
             confidence: suspect.confidence,
@@ -258,7 +258,12 @@ pub fn plan(
 }
 
 /// Why it is proposed, in sentences.
-fn because(candidate: &Candidate<'_>, tried: u32, worked: u32) -> Vec<Box<str>> {
+fn because(
+    candidate: &Candidate<'_>,
+    assumed: &[String],
+    tried: u32,
+    worked: u32,
+) -> Vec<Box<str>> {
     let mut sentences = Vec::new();
     if candidate.by == ProposedBy::Person {
         sentences.push(CHOSEN_BY_A_PERSON.to_owned());
@@ -282,6 +287,7 @@ fn because(candidate: &Candidate<'_>, tried: u32, worked: u32) -> Vec<Box<str>> 
         0 => format!("not tried on {} before", candidate.target),
         _ => format!("helped {worked} of {tried} times on {}", candidate.target),
     });
+    sentences.extend(assumed.iter().cloned());
     sentences
         .into_iter()
         .map(|sentence| sentence.chars().take(BECAUSE_CHARS_MAX).collect::<String>())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::model::{Change, EntityId, IncidentId, Labels, Runbook, next_placeholder};
+use crate::model::{Change, EntityId, IncidentId, Labels, NOT_MEASURED, Runbook, next_placeholder};
 
 /// Longest value filled in, in bytes: names of things are short, payloads are not.
 pub const VALUE_BYTES_MAX: usize = 253;
@@ -37,7 +37,10 @@ pub enum RenderError {
 }
 
 /// The values of a runbook's parameters for one target.
-pub struct Values(BTreeMap<String, String>);
+pub struct Values {
+    values: BTreeMap<String, String>,
+    assumed: Vec<String>,
+}
 
 impl Values {
     /// Finds every value. `entity` and `incident` need not be declared.
@@ -58,7 +61,7 @@ impl Values {
             };
             value.filter(|value| !value.is_empty()).map(str::to_owned)
         };
-        let mut values = BTreeMap::new();
+        let (mut values, mut assumed) = (BTreeMap::new(), Vec::new());
         let declared = runbook.parameters.iter();
         let mut sources: BTreeMap<&str, (Option<&str>, Option<&str>)> = declared
             .map(|(name, p)| (name.as_str(), (p.from.as_deref(), p.default.as_deref())))
@@ -74,8 +77,11 @@ impl Values {
                     check(name, &value)?;
                     value
                 }
-                // A default is the author's own text.
-                (None, Some(default)) => default.to_owned(),
+                // A default is the author's own text, and no fact about this target.
+                (None, Some(default)) => {
+                    assumed.extend(from.map(|from| assumption(name, default, from, target)));
+                    default.to_owned()
+                }
                 (None, None) => {
                     return Err(RenderError::NoValue {
                         name: name.to_owned(),
@@ -86,7 +92,12 @@ impl Values {
             };
             values.insert(name.to_owned(), value);
         }
-        Ok(Self(values))
+        Ok(Self { values, assumed })
+    }
+
+    /// What stands in the plan although nothing is known of it: a sentence a value, in the order of names.
+    pub fn assumed(&self) -> &[String] {
+        &self.assumed
     }
 
     /// Fills every argument by itself.
@@ -100,7 +111,7 @@ impl Values {
         let mut rest = template;
         while let Some((before, name, after)) = next_placeholder(rest) {
             filled.push_str(before);
-            if let Some(value) = self.0.get(name) {
+            if let Some(value) = self.values.get(name) {
                 filled.push_str(value);
             } else {
                 // `config::runbook` refuses unknown names, so a person wrote this as plain text.
@@ -113,6 +124,15 @@ impl Values {
         filled.push_str(rest);
         filled.into_boxed_str()
     }
+}
+
+/// Says that a value is the runbook's own, for want of one that is known.
+fn assumption(name: &str, default: &str, from: &str, target: &EntityId) -> String {
+    let labels: Vec<&str> = from.split('|').collect();
+    format!(
+        "{NOT_MEASURED}{name} = {default} is written in the runbook, for {} is not known of {target}",
+        labels.join(" or ")
+    )
 }
 
 /// Refuses a value from telemetry that could be more than a name: an option, a list, a quoted or

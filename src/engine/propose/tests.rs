@@ -212,6 +212,20 @@ fn a_value_cannot_bring_in_a_placeholder() {
 }
 
 #[test]
+fn a_value_that_is_only_the_runbooks_is_said_to_be() {
+    let mut own = runbook("back", MatchRule::default());
+    let namespace = own.parameters.get_mut("namespace").unwrap();
+    namespace.default = Some("default".to_owned());
+    let plan = render(&own, &[]).unwrap();
+    let said = "not measured: namespace = default is written in the runbook, for namespace or \
+                k8s.namespace.name is not known of service/checkout";
+    assert_eq!(plan.assumed().collect::<Vec<_>>(), [said]);
+    assert!(plan.reasons().all(|reason| reason != said));
+    let plan = render(&own, &[("namespace", "shop")]).unwrap();
+    assert_eq!(plan.assumed().count(), 0, "{:?}", plan.because);
+}
+
+#[test]
 fn every_condition_of_a_rule_must_hold() {
     let rule = |edit: &dyn Fn(&mut MatchRule)| {
         let mut rule = MatchRule::default();

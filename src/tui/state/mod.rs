@@ -6,19 +6,22 @@ mod aim;
 mod cursor;
 mod details;
 mod feed;
+mod gone;
+mod lanes;
 mod list;
 mod node;
 mod overlay;
 mod overtaken;
+mod place;
 mod plans;
 mod records;
 mod travel;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
-    EntityId, FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
+    FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
 
 use super::filter::Filter;
@@ -27,19 +30,22 @@ use super::key::Key;
 use super::keymap::Keymap;
 use super::link::{Request, Update};
 use super::paint::Look;
-use super::session::{Bookmarks, Session};
+use super::session::Session;
 use super::theme::Role;
 
 pub use aim::Shift;
 pub use cursor::{Cursor, Step};
 pub use details::{Details, Shown};
 pub use feed::Feed;
+pub use gone::Gone;
+pub use lanes::{Along, Lanes};
 pub use list::{List, Sort};
 pub use node::Node;
 pub use overlay::{
     Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
 pub use overtaken::Dead;
+pub use place::{Layout, Place, Screen, Tab};
 pub use plans::{
     Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
     verified_at,
@@ -51,66 +57,6 @@ pub use travel::{STEP_MS, Travel};
 const NOTICE_MS: i64 = 6_000;
 /// How long the notice of what changed since the operator last looked stays.
 const LOOKED_NOTICE_MS: i64 = 30_000;
-/// Views remembered.
-const HISTORY_MAX: usize = 50;
-
-/// What fills the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Screen {
-    /// The list of incidents.
-    Incidents,
-    /// One incident.
-    Incident(IncidentId),
-    /// The list of alerts.
-    Alerts,
-    /// The list of sources.
-    Sources,
-}
-
-/// A pane of the incident page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tab {
-    /// What happened.
-    Timeline,
-    /// Suspects and evidence.
-    Why,
-    /// Who depends on whom.
-    Path,
-    /// Charts.
-    Metrics,
-    /// Log groups.
-    Logs,
-    /// Waterfalls.
-    Traces,
-    /// Plans.
-    Actions,
-}
-
-/// How the screen is divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// A list and a note: the terminal is too small for more.
-    Tiny,
-    /// One pane at a time.
-    Single,
-    /// Two columns.
-    Dual,
-    /// Three columns and a strip.
-    Triple,
-}
-
-/// Where the operator is, and where they were.
-#[derive(Debug)]
-pub struct Place {
-    /// What fills the screen.
-    pub screen: Screen,
-    /// The pane of the incident page.
-    pub tab: Tab,
-    /// What is looked for within the incident page.
-    pub find: Filter,
-    trail: Vec<(Screen, Tab)>,
-    trail_at: usize,
-}
 
 /// The list of alerts, page by page.
 #[derive(Debug, Default)]
@@ -125,30 +71,6 @@ pub struct Alerts {
     pub in_flight: bool,
     /// Why the last page could not be had, if so.
     pub failed: Option<String>,
-}
-
-/// What is shown of the timeline.
-#[derive(Clone, Debug, Default)]
-pub struct Lanes {
-    /// Only this time; everything without it.
-    pub range: Option<(Time, Time)>,
-    /// Where a range was begun.
-    pub from: Option<Time>,
-    /// Only entries about this, if something is followed.
-    pub along: Option<Along>,
-    /// Entries marked: when, and what they say.
-    pub bookmarks: Bookmarks,
-    /// Bookmarks changed since they were kept.
-    pub unsaved: bool,
-}
-
-/// A trace, or an entity, that is followed along the timeline.
-#[derive(Clone, Debug)]
-pub struct Along {
-    /// Which.
-    pub name: SafeText,
-    /// What a trace went through; the entity itself.
-    pub entities: BTreeSet<EntityId>,
 }
 
 /// A line for the operator above the footer.
@@ -220,105 +142,6 @@ pub struct State {
     pub now: Time,
     /// Columns and lines.
     pub size: (u16, u16),
-}
-
-impl Tab {
-    /// In the order of their keys.
-    pub const ALL: [Self; 7] = [
-        Self::Timeline,
-        Self::Why,
-        Self::Path,
-        Self::Metrics,
-        Self::Logs,
-        Self::Traces,
-        Self::Actions,
-    ];
-
-    /// The word shown.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeline => "Timeline",
-            Self::Why => "Why",
-            Self::Path => "Path",
-            Self::Metrics => "Metrics",
-            Self::Logs => "Logs",
-            Self::Traces => "Traces",
-            Self::Actions => "Actions",
-        }
-    }
-
-    /// The tab `delta` further, wrapping around.
-    #[must_use]
-    pub fn moved(self, delta: isize) -> Self {
-        let len = Self::ALL.len() as isize;
-        Self::ALL[(self as isize + delta).rem_euclid(len) as usize]
-    }
-
-    /// Whether it draws charts, logs or traces.
-    pub const fn needs_panels(self) -> bool {
-        matches!(self, Self::Metrics | Self::Logs | Self::Traces)
-    }
-}
-
-impl Layout {
-    /// The layout for a terminal of this size.
-    pub const fn of((width, height): (u16, u16)) -> Self {
-        match (width, height) {
-            (190.., 50..) => Self::Triple,
-            (120.., 36..) => Self::Dual,
-            (80.., 24..) => Self::Single,
-            _ => Self::Tiny,
-        }
-    }
-}
-
-impl Place {
-    fn new() -> Self {
-        Self {
-            screen: Screen::Incidents,
-            tab: Tab::Timeline,
-            find: Filter::default(),
-            trail: vec![(Screen::Incidents, Tab::Timeline)],
-            trail_at: 0,
-        }
-    }
-
-    /// Goes somewhere and remembers it.
-    pub fn go(&mut self, screen: Screen, tab: Tab) {
-        if (self.screen, self.tab) == (screen, tab) {
-            return;
-        }
-        (self.screen, self.tab) = (screen, tab);
-        self.trail.truncate(self.trail_at + 1);
-        self.trail.push((screen, tab));
-        if self.trail.len() > HISTORY_MAX {
-            self.trail.remove(0);
-        }
-        self.trail_at = self.trail.len() - 1;
-    }
-
-    /// Goes back or forth along what is remembered; `false` at its end.
-    pub fn along(&mut self, delta: isize) -> bool {
-        let Some(at) = self.trail_at.checked_add_signed(delta) else {
-            return false;
-        };
-        let Some(place) = self.trail.get(at) else {
-            return false;
-        };
-        (self.screen, self.tab) = *place;
-        self.trail_at = at;
-        true
-    }
-
-    /// Goes to the place before this one and makes that the one before.
-    pub fn last(&mut self) -> bool {
-        let Some(before) = self.trail_at.checked_sub(1) else {
-            return false;
-        };
-        let (screen, tab) = self.trail[before];
-        self.go(screen, tab);
-        true
-    }
 }
 
 impl State {

@@ -106,8 +106,11 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     };
     let then = format!("it was {deed}, at {}:", state.clock.second(plan.created));
     labelled(&mut rows, "why", Role::Muted, &then, width);
-    for reason in &plan.because {
+    for reason in plan.reasons() {
         labelled(&mut rows, "", Role::Body, reason, width);
+    }
+    for assumed in plan.assumed() {
+        labelled(&mut rows, "", Role::Warn, assumed, width);
     }
     for (at, check) in plan.preconditions.iter().enumerate() {
         step(

@@ -257,6 +257,9 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     for step in &plan.steps {
         action(&mut rows, "run", step, width);
     }
+    for assumed in plan.assumed() {
+        bullet(&mut rows, Role::Warn, assumed, width);
+    }
     section(&mut rows, "How it is verified");
     bullet(&mut rows, Role::Body, &verified(plan), width);
     if let Some(check) = &plan.verify.check {
@@ -276,7 +279,7 @@ fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     bullet(&mut rows, Role::Muted, &runbook, width);
     let age = format::age(state.engine_now().since(plan.created));
     section(&mut rows, format!("Why it was proposed, {age} ago"));
-    for reason in &plan.because {
+    for reason in plan.reasons() {
         bullet(&mut rows, Role::Muted, reason, width);
     }
     bound(&mut rows, plan, width);

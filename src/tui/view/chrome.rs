@@ -9,7 +9,7 @@ use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Layout, Overlay, Screen, State, Tab, healed_by};
+use crate::tui::state::{Gone, Layout, Overlay, Screen, State, Tab, healed_by};
 use crate::tui::theme::Role;
 
 /// Lines of the longest notice.
@@ -295,6 +295,9 @@ fn hint(state: &State, action: Action) -> String {
         };
         return word.to_owned();
     }
+    if let (Action::Open, Some(Gone::Merged(home))) = (action, state.gone()) {
+        return format!("open {home}");
+    }
     let word = action.row().hint;
     let marked = state.list.marks.len();
     let on_marks = matches!(
@@ -318,6 +321,15 @@ fn hint(state: &State, action: Action) -> String {
 pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
     if state.feed.shown().is_none() {
         return &[Action::Help, Action::Quit];
+    }
+    if state.gone().is_some() {
+        return &[
+            Action::Open,
+            Action::Down,
+            Action::Back,
+            Action::Palette,
+            Action::Help,
+        ];
     }
     if state.travel.is_some() {
         return &[

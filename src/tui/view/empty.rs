@@ -4,7 +4,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::api::View;
-use crate::model::{Mode, SafeText, SourceHealth};
+use crate::model::{Mode, SafeText, SourceHealth, SourceRow};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::State;
@@ -23,6 +23,11 @@ struct Sender {
 const BREAK: char = '\u{1f}';
 /// What a shell needs at the end of a line to go on with the next.
 const GOES_ON: &str = " \\";
+/// Lines to copy that a new user should see, with their heading: where they do not fit, receivers that wait
+/// share a line.
+const SENDERS_TOLD_MIN: usize = 4;
+/// Cells before the names of those.
+const WAITING: usize = 12;
 /// Cells before a line to copy.
 const INDENT: usize = 5;
 
@@ -85,20 +90,26 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     ) {
         rows.push(Row::new().put(Role::Body, " ").put(Role::Body, line));
     }
-    rows.push(Row::new());
-    rows.push(sources::heading());
-    rows.extend(view.sources.values().map(|source| {
-        Row::new()
-            .put(Role::Body, "  ")
-            .join(sources::summary(source, view.at, canvas.width()))
-    }));
-    if view.sources.is_empty() {
-        rows.push(Row::new().put(Role::Blind, "   none: nothing can be seen"));
+    let (height, width) = (canvas.height(), canvas.width());
+    let page = |folds: Folds| {
+        let listed = listed(view, folds, width);
+        let room = height.saturating_sub(rows.len() + listed.len() + 1);
+        let more = if filtered {
+            Vec::new()
+        } else {
+            more(view, room, width)
+        };
+        (more.len(), [listed, more.concat()].concat())
+    };
+    let (told, mut rest) = page(Folds::None);
+    // What makes somebody speak is worth more than one line for each who does not.
+    if told < SENDERS_TOLD_MIN && !filtered {
+        let (folded, folded_rest) = page(Folds::Waiting);
+        if folded > told {
+            rest = folded_rest;
+        }
     }
-    let room = canvas.height().saturating_sub(rows.len() + 1);
-    if !filtered {
-        rows.extend(more(view, room, canvas.width()));
-    }
+    rows.extend(rest);
     for (y, row) in rows.iter().enumerate() {
         canvas.row(y + 1, row);
     }
@@ -164,12 +175,56 @@ fn pasted(line: &str, width: usize) -> Vec<SafeText> {
     lines.iter().map(|line| SafeText::new(line)).collect()
 }
 
-/// For receivers that were never spoken to, what would make somebody speak; as many as there is room for.
-fn more(view: &View, room: usize, width: usize) -> Vec<Row> {
+/// Whether receivers nobody spoke to have a line each, or one together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folds {
+    None,
+    Waiting,
+}
+
+/// The sources, below a blank line and their heading.
+fn listed(view: &View, folds: Folds, width: usize) -> Vec<Row> {
+    let folded = |row: &&SourceRow| folds == Folds::Waiting && is_silent(row);
+    let mut rows = vec![Row::new(), sources::heading()];
+    let single = view.sources.values().filter(|row| !folded(row));
+    rows.extend(single.map(|source| {
+        Row::new()
+            .put(Role::Body, "  ")
+            .join(sources::summary(source, view.at, width))
+    }));
+    let waiting: Vec<&str> = view
+        .sources
+        .values()
+        .filter(folded)
+        .map(|row| &*row.name)
+        .collect();
+    if !waiting.is_empty() {
+        let text = SafeText::new(&format!("for {}", waiting.join(", ")));
+        let lines = wrap(&text, width.saturating_sub(WAITING + 1));
+        rows.extend(lines.into_iter().enumerate().map(|(at, line)| {
+            let lead = if at == 0 { "   waiting" } else { "" };
+            Row::new()
+                .column(Role::Muted, lead, WAITING)
+                .put(Role::Muted, line)
+        }));
+    }
+    if view.sources.is_empty() {
+        rows.push(Row::new().put(Role::Blind, "   none: nothing can be seen"));
+    }
+    rows
+}
+
+/// Whether nobody ever spoke to a receiver.
+fn is_silent(row: &SourceRow) -> bool {
+    row.health == SourceHealth::Waiting && row.taken == 0 && row.last_refusal.is_none()
+}
+
+/// For receivers that were never spoken to, what would make somebody speak: the heading, then as many as there
+/// is room for.
+fn more(view: &View, room: usize, width: usize) -> Vec<Vec<Row>> {
     let lines = SENDERS.iter().filter_map(|sender| {
         let row = view.sources.get(sender.source)?;
-        let silent = row.health == SourceHealth::Waiting && row.taken == 0;
-        silent.then(|| {
+        is_silent(row).then(|| {
             let line = (sender.line)(&row.detail);
             let who = Row::new().pad_to(INDENT - 2).put(Role::Muted, sender.who);
             let written = pasted(&line, width.saturating_sub(INDENT))
@@ -178,19 +233,20 @@ fn more(view: &View, room: usize, width: usize) -> Vec<Row> {
             std::iter::once(who).chain(written).collect::<Vec<_>>()
         })
     });
-    let mut told: Vec<Row> = Vec::new();
+    let head = " It would show more with a line each (docs/sources.md has them all):";
+    let mut told = vec![vec![Row::new(), Row::new().put(Role::Title, head)]];
+    let mut taken = 2;
     for rows in lines {
-        if told.len() + rows.len() + 2 > room {
+        taken += rows.len();
+        if taken > room {
             break;
         }
-        told.extend(rows);
+        told.push(rows);
     }
-    if told.is_empty() {
-        return told;
+    if told.len() == 1 {
+        told.clear();
     }
-    let head = " It would show more with a line each (docs/sources.md has them all):";
-    let head = [Row::new(), Row::new().put(Role::Title, head)];
-    head.into_iter().chain(told).collect()
+    told
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! screen.
 
 use crate::api::IncidentDetail;
-use crate::model::{DOWN, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time};
+use crate::model::{
+    DOWN, Hypothesis, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time,
+};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
@@ -113,7 +115,7 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let (mark, priority, role) = glyph::severity(row.severity);
     let (phase, phase_role) = glyph::phase(row.phase);
     // The owner is told on the smallest screen; words that the glyphs repeat give way.
-    let severity = if width < WORDY {
+    let severity = if width < WORDY || reopened(state, row).is_some() {
         ""
     } else {
         row.severity.as_str()
@@ -165,23 +167,35 @@ fn stood(state: &State, row: &IncidentRow) -> String {
             let (at, age) = since(at);
             format!("  since {at} ({age})")
         }
-        _ => {
-            let (at, age) = since(row.began);
-            let (before, over) = bounded(row);
-            format!("  since {before}{at} ({over}{age})")
-        }
+        _ => match reopened(state, row) {
+            Some(again) => {
+                let (at, age) = since(again);
+                format!(" again {at} ({age})")
+            }
+            None => {
+                let (at, age) = since(row.began);
+                let (before, over) = bounded(row);
+                format!("  since {before}{at} ({over}{age})")
+            }
+        },
     }
+}
+
+/// When an incident that hurts was opened again, if it was, as far as its timeline tells.
+fn reopened(state: &State, row: &IncidentRow) -> Option<Time> {
+    let detail = state.detail().filter(|d| d.incident.id == row.id)?;
+    let hurts = matches!(row.phase, Phase::Open | Phase::Acknowledged);
+    detail.incident.reopened().filter(|_| hurts)
 }
 
 /// When it began, where that does not stand beside its phase.
 fn began(state: &State, row: &IncidentRow) -> String {
-    match row.phase {
-        Phase::Open | Phase::Acknowledged => String::new(),
-        Phase::Mitigated | Phase::Resolved => {
-            let (before, _) = bounded(row);
-            format!("  began {before}{}", state.clock.minute(row.began))
-        }
+    let hurts = matches!(row.phase, Phase::Open | Phase::Acknowledged);
+    if hurts && reopened(state, row).is_none() {
+        return String::new();
     }
+    let (before, _) = bounded(row);
+    format!("  began {before}{}", state.clock.minute(row.began))
 }
 
 /// What stands before when it began and how long ago that is, when it began longer ago than is believed.
@@ -236,7 +250,7 @@ fn cause(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, widt
     let line = line
         .put(Role::Suspect, &first.suspect)
         .put(Role::Body, "  ")
-        .join(cause_words(state, &first.cause));
+        .join(cause_words(state, first));
     // How sure is never what is cut.
     let sure = format!("  confidence {:.2}", first.confidence);
     let (sure, line) = if line.width() + sure.len() <= width {
@@ -257,11 +271,11 @@ fn cause(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, widt
 }
 
 /// The kind of a cause in words.
-pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
+pub(super) fn cause_words(state: &State, suspected: &Hypothesis) -> Row {
     let row = Row::new();
-    match cause {
+    match &suspected.cause {
         SuspectKind::Change { title, at, .. } => row
-            .put(Role::Change, title.to_string())
+            .put(Role::Change, change_words(title, suspected.suspect.name()))
             .put(Role::Muted, " at ")
             .put(Role::Muted, state.clock.minute(*at)),
         SuspectKind::Resource { metric } if **metric == *DOWN => row.put(Role::Body, "is down"),
@@ -273,6 +287,14 @@ pub(super) fn cause_words(state: &State, cause: &SuspectKind) -> Row {
         SuspectKind::Dependency => row.put(Role::Body, "slow or failing by itself"),
         SuspectKind::Unknown => row.put(Role::Body, "for a reason not known"),
     }
+}
+
+/// A change, beside the name of what was changed: `change v438` instead of that name once more.
+fn change_words(title: &str, entity: &str) -> String {
+    let rest = title
+        .strip_prefix(entity)
+        .and_then(|rest| rest.strip_prefix(' '));
+    rest.map_or_else(|| title.to_owned(), |rest| format!("change {rest}"))
 }
 
 fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width: usize) -> Row {

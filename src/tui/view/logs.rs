@@ -13,13 +13,14 @@ const SAMPLE_ROWS: usize = 4;
 /// Cells of a sparkline.
 const SPARK: usize = 8;
 
-/// The groups shown, after the filter.
+/// The groups shown: of what is followed, after the filter.
 pub(in crate::tui) fn rows(state: &State) -> Vec<&LogGroup> {
-    let find = &state.place.find;
+    let (find, along) = (&state.place.find, state.lanes.along.as_ref());
     state.panels().map_or_else(Vec::new, |panels| {
         panels
             .logs
             .iter()
+            .filter(|group| along.is_none_or(|along| along.has_lines(group)))
             .filter(|group| {
                 find.is_empty() || find.line(&group.template) || find.line(group.entity.as_str())
             })
@@ -30,8 +31,12 @@ pub(in crate::tui) fn rows(state: &State) -> Vec<&LogGroup> {
 /// Draws the pane.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let groups = rows(state);
+    let canvas = &mut super::followed(state, canvas);
     if groups.is_empty() {
-        let text = " No log lines of these entities.";
+        let text = match state.lanes.along {
+            Some(_) => " No log lines of it.",
+            None => " No log lines of these entities.",
+        };
         return canvas.row(0, &Row::new().put(Role::Muted, text));
     }
     let cursor = state.cursor(Tab::Logs);

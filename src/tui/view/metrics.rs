@@ -1,10 +1,11 @@
 //! Metrics: the chart under the cursor large, over its band, with changes as marks; the others as
 //! small multiples.
 
-use crate::model::{Band, Chart, Finding, Lane, MetricRole, SafeText, Time};
+use crate::model::{Band, Chart, Lane, MetricRole, SafeText, Time};
 use crate::tui::chart::{self, Scale};
 use crate::tui::format;
 use crate::tui::glyph;
+use crate::tui::judged::Judged;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Back, Purpose, State, Tab, Travel};
 use crate::tui::theme::Role;
@@ -120,38 +121,10 @@ impl Columns {
     }
 }
 
-/// A chart with what was expected of it when it became odd.
-struct Judged {
-    /// Its band stays as it was just before the onset while it was odd: the baseline goes on learning, and
-    /// would soon call the trouble normal.
-    chart: Chart,
-    /// Since when it is as expected again, if it was odd before.
-    until: Option<Time>,
-}
-
-/// Looks up when a chart became odd in this incident, also when it no longer is.
+/// A chart with what was expected of it when it became odd in the incident looked at.
 fn judged(state: &State, chart: &Chart) -> Judged {
     let findings = state.detail().map_or(&[][..], |d| &d.incident.findings);
-    let of_chart = || findings.iter().filter(|f| f.series == Some(chart.series));
-    let first = of_chart().map(|f| f.since).min();
-    let lasts = chart.abnormal_since.is_some() || of_chart().any(Finding::is_open);
-    let until = of_chart().filter_map(|f| f.ended).max().filter(|_| !lasts);
-    let mut chart = chart.clone();
-    chart.abnormal_since = first.or(chart.abnormal_since);
-    if let Some(since) = chart.abnormal_since {
-        let onset = chart.times.partition_point(|at| *at < since);
-        let over = until.map_or(chart.times.len(), |until| {
-            chart.times.partition_point(|at| *at <= until)
-        });
-        for band in [&mut chart.low, &mut chart.high] {
-            let before = onset.checked_sub(1).and_then(|at| band.get(at).copied());
-            let odd = band.get_mut(onset..over.max(onset)).unwrap_or_default();
-            if let Some(before) = before.filter(|value| value.is_finite()) {
-                odd.fill(before);
-            }
-        }
-    }
-    Judged { chart, until }
+    Judged::of(findings, chart)
 }
 
 fn small_multiple(state: &State, judged: &Judged, here: bool, focused: bool, width: usize) -> Row {

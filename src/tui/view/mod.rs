@@ -7,6 +7,7 @@ mod approval;
 mod chrome;
 mod dialogs;
 mod empty;
+mod gone;
 mod graph;
 mod headline;
 mod heat;
@@ -84,6 +85,9 @@ pub fn draw(state: &State, buf: &mut Buffer) {
 fn draw_body(state: &State, canvas: &mut Canvas<'_>) {
     if state.feed.view.is_none() {
         return chrome::connecting(state, canvas);
+    }
+    if let (Some(gone), Screen::Incident(id)) = (state.gone(), state.place.screen) {
+        return gone::draw(state, id, &gone, canvas);
     }
     match (state.place.screen, state.layout()) {
         (Screen::Alerts, _) => alerts::draw(state, canvas),
@@ -279,6 +283,27 @@ fn only(detail: &IncidentDetail, node: &Node) -> Row {
         None => row,
     };
     row.put(Role::Muted, "; Esc shows all")
+}
+
+/// Says what is followed, if something is; returns the canvas below.
+fn followed<'a>(state: &State, canvas: &'a mut Canvas<'_>) -> Canvas<'a> {
+    let area = canvas.area();
+    let Some(along) = &state.lanes.along else {
+        return canvas.part(area);
+    };
+    let end = Row::new().put(Role::Muted, "; Esc ends it");
+    let row = Row::new()
+        .put(Role::Info, " Only ")
+        .put(Role::Info, &along.name)
+        .put(Role::Info, SafeText::new(&along.extent()))
+        .fit(canvas.width().saturating_sub(end.width()))
+        .join(end);
+    canvas.row(0, &row);
+    canvas.part(Rect {
+        y: area.y + 1.min(area.height),
+        height: area.height.saturating_sub(1),
+        ..area
+    })
 }
 
 /// Says in a pane why there is nothing in it, on as many lines as that takes.

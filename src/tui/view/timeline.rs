@@ -20,13 +20,12 @@ const ENTITY: usize = 12;
 /// Lines of a pane from which the lanes stand above the entries.
 const LANES_MIN: usize = 16;
 
-/// The entries shown: those in the range chosen, about what the trace followed went through; or all.
+/// The entries shown: those in the range chosen, of what is followed; or all.
 pub(in crate::tui) fn entries<'a>(state: &State, incident: &'a Incident) -> Vec<&'a TimelineEntry> {
     let (range, along) = (state.lanes.range, state.lanes.along.as_ref());
     let is_shown = |entry: &&TimelineEntry| {
-        let about = |entity| along.is_none_or(|along| along.entities.contains(entity));
         range.is_none_or(|(from, to)| (from..=to).contains(&entry.at))
-            && (along.is_none() || entry.entity.as_ref().is_some_and(about))
+            && along.is_none_or(|along| along.tells(entry))
     };
     incident.timeline.iter().filter(is_shown).collect()
 }
@@ -51,9 +50,13 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         height: area.height - top,
         ..area
     });
-    let canvas = &mut followed(state, canvas);
+    let canvas = &mut super::followed(state, canvas);
     if entries.is_empty() {
-        return canvas.row(0, &Row::new().put(Role::Muted, " Nothing yet."));
+        let text = match state.lanes.along {
+            Some(_) => " Nothing is told of it.",
+            None => " Nothing yet.",
+        };
+        return canvas.row(0, &Row::new().put(Role::Muted, text));
     }
     let dropped = usize::from(incident.timeline_dropped > 0);
     let cursor = state.cursor(Tab::Timeline);
@@ -127,32 +130,6 @@ fn beginning(incident: &Incident, entries: &[&TimelineEntry]) -> Vec<usize> {
     pinned.sort_unstable();
     pinned.dedup();
     pinned
-}
-
-/// Says which trace is followed, if one is; returns the canvas below.
-fn followed<'a>(state: &State, canvas: &'a mut Canvas<'_>) -> Canvas<'a> {
-    let area = canvas.area();
-    let Some(along) = &state.lanes.along else {
-        return canvas.part(area);
-    };
-    let row = Row::new()
-        .put(Role::Info, " Only ")
-        .put(Role::Info, along.name.clone())
-        .put(
-            Role::Info,
-            if along.entities.len() > 1 {
-                ", all it went through"
-            } else {
-                ""
-            },
-        )
-        .put(Role::Muted, "; Esc ends it");
-    canvas.row(0, &row);
-    canvas.part(Rect {
-        y: area.y + 1.min(area.height),
-        height: area.height.saturating_sub(1),
-        ..area
-    })
 }
 
 /// The text of the entry under the cursor, wrapped, when its row cuts it.

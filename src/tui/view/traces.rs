@@ -17,10 +17,12 @@ enum Line<'a> {
     Span(&'a TraceView, &'a SpanRow),
 }
 
-/// All lines of the pane.
-fn lines(traces: &[TraceView]) -> Vec<Line<'_>> {
+/// All lines of the pane: of what is followed, if something is.
+fn lines<'a>(state: &State, traces: &'a [TraceView]) -> Vec<Line<'a>> {
+    let along = state.lanes.along.as_ref();
     traces
         .iter()
+        .filter(|trace| along.is_none_or(|along| along.has_trace(trace)))
         .flat_map(|trace| {
             let spans = trace.spans.iter().map(move |span| Line::Span(trace, span));
             std::iter::once(Line::Trace(trace)).chain(spans)
@@ -30,7 +32,7 @@ fn lines(traces: &[TraceView]) -> Vec<Line<'_>> {
 
 /// The trace under the cursor.
 pub(in crate::tui) fn here(state: &State) -> Option<&TraceView> {
-    let lines = lines(&state.panels()?.traces);
+    let lines = lines(state, &state.panels()?.traces);
     match lines.get(state.cursor(Tab::Traces).at(lines.len()))? {
         Line::Trace(trace) | Line::Span(trace, _) => Some(trace),
     }
@@ -45,7 +47,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
         let text = "No traces of these entities: nothing sends spans, or none were odd.";
         return super::nothing(canvas, text);
     }
-    let lines = lines(traces);
+    let lines = lines(state, traces);
+    let canvas = &mut super::followed(state, canvas);
+    if lines.is_empty() {
+        return super::nothing(canvas, "No trace that is kept here belongs to it.");
+    }
     let cursor = state.cursor(Tab::Traces);
     let at = cursor.at(lines.len());
     let width = canvas.width();

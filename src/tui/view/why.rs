@@ -147,7 +147,7 @@ fn suspect(rows: &mut Vec<Row>, state: &State, at: usize, h: &Hypothesis, width:
             .put(Role::Muted, "  ")
             .put(Role::Muted, role)
             .put(Role::Body, "  ")
-            .join(cause_words(state, &h.cause)),
+            .join(cause_words(state, h)),
     );
     let evidence = h
         .evidence_for
