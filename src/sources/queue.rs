@@ -5,7 +5,7 @@
 //! (answer 429 or 503 with `Retry-After`) and counts it as sent back, [`SignalSender::send_or_lose`]
 //! counts it as lost. Commands never travel here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +21,9 @@ use crate::store::recorder::{Kept, Receipt, receipt};
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
 /// Most batches waiting for the engine, however small they are.
 const BATCHES_QUEUED_MAX: usize = 4_096;
+/// Signals the engine takes at once, at most: a few milliseconds of work, after which it looks for commands again.
+/// What senders bring together beyond that travels as several batches, of which all are taken or none.
+const BATCH_SIGNALS_MAX: usize = 2_048;
 /// A regular source is blind after this many times its usual silence, …
 const BLIND_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.
@@ -81,7 +84,7 @@ pub struct QueuedBatch {
     source: Arc<SourceState>,
     /// For whoever waits until it is kept.
     receipt: Option<Receipt>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -174,10 +177,11 @@ impl SignalSender {
             .await
             .map_err(|_| SendError::Closed)?;
         let queued = self.queued(signals, receipt, room);
-        self.queue
-            .send(queued)
-            .await
-            .map_err(|_| SendError::Closed)?;
+        let places = self.queue.reserve_many(queued.len()).await;
+        let places = places.map_err(|_| SendError::Closed)?;
+        places
+            .zip(queued)
+            .for_each(|(place, batch)| place.send(batch));
         Ok(())
     }
 
@@ -235,11 +239,32 @@ impl SignalSender {
             })
             .and_then(|room| {
                 let queued = self.queued(signals, receipt, room);
-                self.queue.try_send(queued).map_err(|e| match e {
-                    mpsc::error::TrySendError::Full(_) => SendError::Full,
-                    mpsc::error::TrySendError::Closed(_) => SendError::Closed,
-                })
+                let places = self.queue.try_reserve_many(queued.len());
+                let places = places.map_err(|e| match e {
+                    mpsc::error::TrySendError::Full(()) => SendError::Full,
+                    mpsc::error::TrySendError::Closed(()) => SendError::Closed,
+                })?;
+                places
+                    .zip(queued)
+                    .for_each(|(place, batch)| place.send(batch));
+                Ok(())
             })
+    }
+
+    /// Signals there is room for now.
+    pub(super) fn room(&self) -> usize {
+        self.room.available_permits()
+    }
+
+    /// Whether there is room for so many signals now; else they count as sent back: for what would be decoded only
+    /// to be refused.
+    pub(super) fn would_fit(&self, signals: usize) -> Result<(), SendError> {
+        if self.room() >= permits(signals) as usize {
+            return Ok(());
+        }
+        let refused = SendError::Full;
+        self.send_back(signals as u64, &refused.to_string());
+        Err(refused)
     }
 
     /// The name batches carry.
@@ -290,21 +315,38 @@ impl SignalSender {
         lock(&self.source.heard).failure = None;
     }
 
+    /// The batches that these signals travel as, in order; each has its part of the receipt.
     fn queued(
         &self,
-        signals: Vec<Signal>,
+        mut signals: Vec<Signal>,
         receipt: Option<Receipt>,
-        room: OwnedSemaphorePermit,
-    ) -> QueuedBatch {
-        QueuedBatch {
+        mut room: OwnedSemaphorePermit,
+    ) -> VecDeque<QueuedBatch> {
+        let batch = |signals, receipt, room| QueuedBatch {
             batch: Batch {
                 source: self.source.id.clone(),
                 signals,
             },
             source: Arc::clone(&self.source),
             receipt,
-            _room: room,
+            room,
+        };
+        let mut queued = VecDeque::new();
+        // From the end, so that each signal is moved once.
+        while signals.len() > BATCH_SIGNALS_MAX {
+            let whole = (signals.len() - 1) / BATCH_SIGNALS_MAX * BATCH_SIGNALS_MAX;
+            let last = signals.split_off(whole);
+            // One larger than the whole queue has less room than signals: the first holds what there is.
+            let of_last = room.num_permits().min(last.len());
+            let room_of_last = room.split(of_last).expect("no more than there are");
+            queued.push_front(batch(
+                last,
+                receipt.as_ref().map(Receipt::part),
+                room_of_last,
+            ));
         }
+        queued.push_front(batch(signals, receipt, room));
+        queued
     }
 }
 
@@ -341,6 +383,7 @@ impl QueuedBatch {
         let newest = self.batch.signals.last().and_then(measured_at);
         self.source
             .saw(self.batch.signals.len() as u64, newest, now);
+        drop(self.room);
         self.batch
     }
 }
@@ -458,6 +501,53 @@ mod tests {
         vec![Signal::Log(Box::new(line)); count]
     }
 
+    /// Takes what waits: how many signals each batch has.
+    fn taken(queue: &mut SignalQueue, now: Time) -> Vec<usize> {
+        let waiting = std::iter::from_fn(|| queue.try_recv());
+        waiting.map(|batch| batch.take(now).signals.len()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_comes_together_is_taken_a_few_milliseconds_at_a_time_and_kept_together() {
+        let (registry, mut queue) = signal_queue();
+        let sender = registry.source("kafka", Rhythm::Sporadic, "");
+        let cases = [
+            (0, vec![0]),
+            (1, vec![1]),
+            (BATCH_SIGNALS_MAX, vec![BATCH_SIGNALS_MAX]),
+            (
+                2 * BATCH_SIGNALS_MAX + 5,
+                vec![BATCH_SIGNALS_MAX, BATCH_SIGNALS_MAX, 5],
+            ),
+        ];
+        for (count, expected) in cases {
+            sender.send(lines(count)).await.unwrap();
+            assert_eq!(taken(&mut queue, Time::ZERO), expected, "{count}");
+        }
+        assert_eq!(sender.room(), SIGNALS_QUEUED_MAX as usize, "all given back");
+
+        let count = 2 * BATCH_SIGNALS_MAX;
+        let mut kept = sender.send_for_receipt(lines(count)).await.unwrap();
+        let mut receipts = std::iter::from_fn(|| queue.try_recv()?.receipt());
+        receipts.next().unwrap().give();
+        assert_eq!(kept.so_far(), None);
+        receipts.next().unwrap().give();
+        assert_eq!(kept.so_far(), Some(true));
+    }
+
+    #[tokio::test]
+    async fn more_than_the_queue_holds_takes_all_of_it() {
+        let (registry, mut queue) = signal_queue();
+        let sender = registry.source("tail", Rhythm::Sporadic, "");
+        let count = SIGNALS_QUEUED_MAX as usize + BATCH_SIGNALS_MAX + 1;
+        sender.send(lines(count)).await.unwrap();
+        assert_eq!(sender.room(), 0);
+        assert_eq!(sender.would_fit(1), Err(SendError::Full));
+        assert_eq!(taken(&mut queue, Time::ZERO).iter().sum::<usize>(), count);
+        assert_eq!(sender.would_fit(1), Ok(()));
+        assert_eq!(registry.rows(Time::ZERO)[0].refused, 1);
+    }
+
     #[tokio::test]
     async fn a_full_queue_refuses_and_counts_until_it_is_read() {
         let (registry, mut queue) = signal_queue();
@@ -467,8 +557,7 @@ mod tests {
         assert_eq!(sender.try_send(lines(2)), Err(SendError::Full));
         assert_eq!(sender.try_send(lines(1)), Ok(()));
         let now = Time::from_secs(5);
-        let taken = queue.recv().await.map(|q| q.take(now).signals.len());
-        assert_eq!(taken, Some(all - 1));
+        assert_eq!(taken(&mut queue, now).iter().sum::<usize>(), all);
         assert_eq!(sender.try_send(lines(2)), Ok(()));
         let why = "the engine is behind and its queue is full, try again in a moment";
         let row = SourceRow {
@@ -476,7 +565,7 @@ mod tests {
             health: SourceHealth::Live,
             detail: "tail".to_owned(),
             last_seen: Some(now),
-            taken: all as u64 - 1,
+            taken: all as u64,
             rejected: 0,
             dropped: 0,
             refused: 2,
