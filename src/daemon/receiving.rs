@@ -5,7 +5,7 @@
 //! They must never carry anything that a person waits for on the socket.
 
 use std::io;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -30,7 +30,7 @@ pub(super) fn receive(
     tls: Option<Tls>,
     beside: Router,
 ) -> io::Result<AbortHandle> {
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(1);
     let work = move || {
         let begun = runtime().and_then(|runtime| Ok((moved(listeners, &runtime)?, runtime)));
         let (listeners, runtime) = match begun {
