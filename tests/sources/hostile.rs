@@ -284,7 +284,7 @@ fn asking(url: &str) -> [(&'static str, String); 3] {
             "scrape node",
             format!(
                 "sources.body_bytes_max = 1048576\n\
-                 [[sources.scrape]]\njob = \"node\"\ntargets = [\"{host}\"]\ninterval_s = 1\ntimeout_s = 1\n"
+                 [[sources.scrape]]\njob = \"node\"\ntargets = [\"{host}\"]\ninterval_s = 3\ntimeout_s = 3\n"
             ),
         ),
         (
