@@ -174,14 +174,10 @@ async fn streams_that_cannot_be_used_are_refused_by_name() {
     ));
     let long = format!("<13>1 - n app - - - {}\n", "x".repeat(MESSAGE_BYTES_MAX));
     let counted = format!("{} {}", long.len() - 1, long.trim_end());
+    let endless = vec![b'x'; 3 * MESSAGE_BYTES_MAX];
     let cut = "a message longer than 65536 bytes was cut";
     let cases: [(&str, SocketAddr, &[u8], &str); 7] = [
-        (
-            "a line without end",
-            clear,
-            &[b'x'; 3 * MESSAGE_BYTES_MAX],
-            cut,
-        ),
+        ("a line without end", clear, &endless, cut),
         ("a long line", clear, long.as_bytes(), cut),
         ("a long count", clear, counted.as_bytes(), cut),
         (

@@ -12,6 +12,20 @@ use crate::model::Time;
 /// Longest a node's alert is held, in milliseconds.
 const HOLD_MS: i64 = 60_000;
 
+/// An object with the fields that are read of every kind: each `text`, `number` and `time` that stands alone is a place.
+const SHAPE: &str = r#"{"metadata": {"name": text, "namespace": text, "uid": text, "generation": number,
+    "creationTimestamp": time, "labels": {"app": text},
+    "annotations": {"deployment.kubernetes.io/revision": text, "deployment.kubernetes.io/revision-history": text},
+    "ownerReferences": [{"apiVersion": "apps/v1", "kind": text, "name": text, "uid": "u", "controller": true}]},
+    "spec": {"replicas": number, "nodeName": text, "containers": [{"name": "c", "image": text}], "selector": {},
+    "template": {"spec": {"containers": [{"name": "c", "image": text}]}}},
+    "status": {"replicas": number, "availableReplicas": number, "phase": text,
+    "conditions": [{"type": "Ready", "status": text, "lastTransitionTime": time}], "containerStatuses": [
+    {"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": number},
+    {"name": "d", "image": "i", "imageID": "", "ready": true, "restartCount": number}]},
+    "eventTime": time, "note": text, "reason": text, "type": "Warning", "deprecatedCount": number,
+    "deprecatedLastTimestamp": time, "regarding": {"kind": "Pod", "namespace": text, "name": text}}"#;
+
 /// What stands in the places of an object, each as JSON says it.
 #[derive(Clone, Debug)]
 struct Values {
@@ -78,19 +92,6 @@ fn object(values: &Values) -> String {
             _ => values.times[place % values.times.len()].to_owned(),
         }
     };
-    // Each `text`, `number` and `time` that stands alone is a place.
-    const SHAPE: &str = r#"{"metadata": {"name": text, "namespace": text, "uid": text, "generation": number,
-        "creationTimestamp": time, "labels": {"app": text},
-        "annotations": {"deployment.kubernetes.io/revision": text, "deployment.kubernetes.io/revision-history": text},
-        "ownerReferences": [{"apiVersion": "apps/v1", "kind": text, "name": text, "uid": "u", "controller": true}]},
-        "spec": {"replicas": number, "nodeName": text, "containers": [{"name": "c", "image": text}], "selector": {},
-        "template": {"spec": {"containers": [{"name": "c", "image": text}]}}},
-        "status": {"replicas": number, "availableReplicas": number, "phase": text,
-        "conditions": [{"type": "Ready", "status": text, "lastTransitionTime": time}], "containerStatuses": [
-        {"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": number},
-        {"name": "d", "image": "i", "imageID": "", "ready": true, "restartCount": number}]},
-        "eventTime": time, "note": text, "reason": text, "type": "Warning", "deprecatedCount": number,
-        "deprecatedLastTimestamp": time, "regarding": {"kind": "Pod", "namespace": text, "name": text}}"#;
     let words = SHAPE.split_inclusive([' ', ',', '}', '\n']);
     words
         .map(|word| {
@@ -125,7 +126,7 @@ fn feed(cluster: &mut Cluster, json: &[u8], now: Time) -> usize {
     if let Ok(told) = serde_json::from_slice::<Event>(json) {
         let _ = event::identity(&told);
         let at = event::at(&told).unwrap_or(now);
-        signals += usize::from(event::line(&told, cluster, at).is_some());
+        signals += usize::from(event::line(&told, &*cluster, at).is_some());
     }
     let all = Current {
         pods: true,
