@@ -329,12 +329,17 @@ async fn times_far_ahead_and_long_ago_are_refused_as_of_another_time() {
         let page = format!("a 1 {at_ms}\n").into_bytes();
         let url = answers("text/plain; version=0.0.4", false, page).await;
         let mut running = Running::start(&scraping(&url));
+        let is_sent = |signal: &Signal| matches!(signal, Signal::Sample(sample) if &*sample.series.name == "a");
         let sample = loop {
-            match running.queue.recv().await.expect("it runs").take(NOW).signals.into_iter().find(
-                |signal| matches!(signal, Signal::Sample(sample) if &*sample.series.name == "a"),
-            ) {
-                Some(sample) => break sample,
-                None => continue,
+            let signals = running
+                .queue
+                .recv()
+                .await
+                .expect("it runs")
+                .take(NOW)
+                .signals;
+            if let Some(sample) = signals.into_iter().find(is_sent) {
+                break sample;
             }
         };
         assert_eq!(judged(sample), [(Refused::Skew, 1)], "scrape {at}");
