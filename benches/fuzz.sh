@@ -15,22 +15,31 @@ targets=(
   "lib sources::elastic::tests" "lib sources::document" "lib sources::message" "lib sources::polled::window"
   "lib store::recorder::tests" "lib store::journal::tests::any_file" "lib store::checkpoint" "lib engine::checkpoint::tests::bent" "lib model::label_filter" "lib model::safe_text" "lib model::logjoin" "lib model::labels"
   "lib config::catalogue" "config_files any_file" "sources properties::any_bytes" "sources properties::real_requests"
-  "sources properties::any_json" "sources grpc::any_call"
+  "sources properties::any_json" "sources grpc::any_call" "lib sources::webhook::forge" "lib sources::tail::file::tests::any"
+  "lib sources::bookmark::tests::any" "lib daemon::alertmanagers" "lib daemon::http::silences::tests::any"
+  "lib engine::logs::tests::any" "kubernetes sources::kubernetes::properties"
   # What is drawn, through a terminal emulator.
   "screens_hostile what_an_incident_says" "screens_hostile no_view_lets_any_text" "screens_hostile neither_alerts"
   "screens_hostile what_telemetry_says"
 )
 
-declare -A binary
-while read -r name path; do binary[$name]="$path"; done < <(
-  cargo test --lib --test sources --test config_files --test screens_hostile --no-run --message-format=json 2>/dev/null |
-    python3 -c '
+# The test programs that were built, by name; the one of the library is called as told.
+executables() {
+  python3 -c '
 import json, sys
 for line in sys.stdin:
     made = json.loads(line)
     if made.get("executable") and made.get("profile", {}).get("test"):
         kind = made["target"]["kind"][0]
-        print("lib" if kind == "lib" else made["target"]["name"], made["executable"])'
+        print(sys.argv[1] if kind == "lib" else made["target"]["name"], made["executable"])' "$1"
+}
+
+declare -A binary
+while read -r name path; do binary[$name]="$path"; done < <(
+  cargo test --lib --test sources --test config_files --test screens_hostile --no-run --message-format=json 2>/dev/null | executables lib
+  if [[ "kubernetes sources::kubernetes::properties" == *"$only"* ]]; then
+    cargo test --lib --features kubernetes --no-run --message-format=json 2>/dev/null | executables kubernetes
+  fi
 )
 
 failed=0

@@ -283,11 +283,14 @@ impl Core {
                 query(&self.engine);
                 idle = false;
             }
+            // Whoever was decided about is answered with the end of the turn; a flood of commands does not keep
+            // telemetry out, as each turn takes a batch.
+            let is_owed = !self.turn.replies.is_empty();
             if let Some(queued) = self.signals.try_recv() {
                 self.telemetry(queued);
                 idle = false;
             }
-            if idle || Instant::now() >= end {
+            if idle || is_owed || Instant::now() >= end {
                 return;
             }
         }

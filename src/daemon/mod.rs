@@ -16,6 +16,7 @@ mod ledger;
 mod notices;
 mod paths;
 mod recall;
+mod receiving;
 mod replay;
 mod shelf;
 mod start;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 pub use clock::{Clock, TICK_MS};
 pub use core::History;
@@ -89,7 +90,7 @@ pub struct Daemon {
     stop: watch::Sender<bool>,
     hub: Arc<Hub>,
     api_socket: http::Listening,
-    receivers: Option<JoinHandle<()>>,
+    receivers: Option<AbortHandle>,
     followers: Vec<JoinHandle<()>>,
     engine_ended: oneshot::Receiver<Result<(), String>>,
 }

@@ -27,6 +27,7 @@ use super::learn::{Learning, Scholar};
 use super::ledger::Ledger;
 use super::notices::{self, Notices, Origin};
 use super::recall;
+use super::receiving::receive;
 use super::shelf::Shelf;
 use super::stop_mark::StopMark;
 use super::{Daemon, DaemonError, DaemonOptions, Telemetry};
@@ -263,8 +264,9 @@ impl Around {
                 .map(|listener| listener.as_ref().and_then(|l| l.local_addr().ok()));
         let receivers = self.sources.map(|sources| {
             let beside = beside_receivers(&self.config, &api);
-            tokio::spawn(async move { sources::run(&sources, listeners, tls, beside).await })
+            receive(sources, listeners, tls, beside).map_err(DaemonError::Thread)
         });
+        let receivers = receivers.transpose()?;
         let file = SocketFile::of(&socket, group, socket_told);
         Ok(Daemon {
             door: self.door,

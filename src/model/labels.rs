@@ -22,6 +22,9 @@ pub const LABEL_NAME_BYTES_MAX: usize = 127;
 /// Longest label value, in bytes: what 14 bits of length can say.
 pub const LABEL_VALUE_BYTES_MAX: usize = 16_383;
 
+/// Longest set of labels, in bytes as it is kept: it is held for as long as what it is of.
+pub const LABELS_BYTES_MAX: usize = 64 * 1024;
+
 /// Length characters before each pair.
 const HEADER_BYTES: usize = 3;
 
@@ -35,6 +38,9 @@ pub enum LabelError {
     /// The name is empty or longer than [`LABEL_NAME_BYTES_MAX`].
     #[error("label name of {0} bytes: must be 1 to {LABEL_NAME_BYTES_MAX}")]
     Name(usize),
+    /// All of them together are longer than [`LABELS_BYTES_MAX`].
+    #[error("labels of {0} bytes together: at most {LABELS_BYTES_MAX}")]
+    All(usize),
     /// The value is longer than [`LABEL_VALUE_BYTES_MAX`].
     #[error("value of label {0:?} is {1} bytes: at most {LABEL_VALUE_BYTES_MAX}")]
     Value(String, usize),
@@ -139,12 +145,11 @@ impl<'a> LabelsBuilder<'a> {
 
     fn pack(&mut self) -> Result<Labels, LabelError> {
         self.pairs.sort_by(|a, b| a.0.cmp(b.0));
-        let mut text = String::with_capacity(
-            self.pairs
-                .iter()
-                .map(|(n, v)| n.len() + v.len() + HEADER_BYTES)
-                .sum(),
-        );
+        let lengths = self.pairs.iter();
+        let lengths = lengths.map(|(n, v)| n.len() + v.len() + HEADER_BYTES);
+        // What cannot be kept is not copied first; a value that is too long alone is told as that.
+        let bytes: usize = lengths.sum();
+        let mut text = String::with_capacity(bytes.min(LABELS_BYTES_MAX));
         for (i, &(name, value)) in self.pairs.iter().enumerate() {
             if self.pairs.get(i + 1).is_some_and(|next| next.0 == name) {
                 continue;
@@ -154,6 +159,9 @@ impl<'a> LabelsBuilder<'a> {
             }
             if value.len() > LABEL_VALUE_BYTES_MAX {
                 return Err(LabelError::Value(name.to_owned(), value.len()));
+            }
+            if bytes > LABELS_BYTES_MAX {
+                return Err(LabelError::All(bytes));
             }
             for length in [name.len(), value.len() >> 7, value.len() & 0x7f] {
                 text.push(char::from(length as u8));
@@ -246,6 +254,20 @@ mod tests {
             Labels::from_pairs([("a", long.as_str())]),
             Err(LabelError::Value("a".to_owned(), LABEL_VALUE_BYTES_MAX + 1))
         );
+        let value = "x".repeat(LABEL_VALUE_BYTES_MAX);
+        let of_three = 3 * (1 + LABEL_VALUE_BYTES_MAX + HEADER_BYTES);
+        let rest = LABELS_BYTES_MAX - of_three - 1 - HEADER_BYTES;
+        let many = |last| {
+            [
+                ("a", &*value),
+                ("b", &value),
+                ("c", &value),
+                ("d", &value[..last]),
+            ]
+        };
+        assert!(Labels::from_pairs(many(rest)).is_ok());
+        let more = Labels::from_pairs(many(rest + 1));
+        assert_eq!(more, Err(LabelError::All(LABELS_BYTES_MAX + 1)));
     }
 
     proptest! {

@@ -60,7 +60,10 @@ pub use input::{
     StepEventKind,
 };
 pub use label_filter::{FilterSign, LabelFilter};
-pub use labels::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LabelError, Labels, LabelsBuilder};
+pub use labels::{
+    LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LabelError, Labels,
+    LabelsBuilder,
+};
 pub use ledger::{Count, EntityLedger, LEDGER_ENTITIES_MAX, Ledger, Pace, SourceLedger};
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};

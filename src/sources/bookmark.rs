@@ -325,6 +325,22 @@ mod tests {
         Place { next }
     }
 
+    proptest::proptest! {
+        /// Whatever stands in the file: a place, or a reason why it is none.
+        #[test]
+        fn any_file_is_a_place_or_none(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            text in r#"\{"version":[0-9]{1,3},"of":"x","place":(\{"next":-?[0-9]{1,25}\}|null|\[\]),?"?[a-z":]{0,9}\}"#,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("place");
+            for content in [&bytes[..], text.as_bytes()] {
+                fs::write(&file, content).unwrap();
+                let _ = read::<Place>(&file);
+            }
+        }
+    }
+
     fn open(folder: &Path, unrecorded: Unrecorded) -> Bookmark<Place> {
         Bookmark::new(Some(folder), "all of it".to_owned(), unrecorded)
     }

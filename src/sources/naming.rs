@@ -4,6 +4,20 @@
 
 use crate::model::{SeriesKind, Unit};
 
+/// Longest name of a metric, in bytes: what OpenTelemetry allows. A name is held for as long as its series.
+pub(super) const METRIC_NAME_BYTES_MAX: usize = 255;
+
+/// Refuses what no metric can be called.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    match name.len() {
+        0 => Err("a series has no name".to_owned()),
+        1..=METRIC_NAME_BYTES_MAX => Ok(()),
+        bytes => Err(format!(
+            "a metric's name of {bytes} bytes: at most {METRIC_NAME_BYTES_MAX}"
+        )),
+    }
+}
+
 /// Suffixes of series that only go up, by the conventions of Prometheus.
 const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
 
@@ -70,6 +84,15 @@ pub(super) fn unit_of_ucum(unit: &str, name: &str) -> Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_bounded() {
+        let long = "x".repeat(METRIC_NAME_BYTES_MAX + 1);
+        assert_eq!(check_name(&long[1..]), Ok(()));
+        let why = "a metric's name of 256 bytes: at most 255".to_owned();
+        assert_eq!(check_name(&long), Err(why));
+        assert_eq!(check_name(""), Err("a series has no name".to_owned()));
+    }
 
     #[test]
     fn names_say_kind_and_unit() {

@@ -5,7 +5,7 @@
 //! (answer 429 or 503 with `Retry-After`) and counts it as sent back, [`SignalSender::send_or_lose`]
 //! counts it as lost. Commands never travel here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +21,9 @@ use crate::store::recorder::{Kept, Receipt, receipt};
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
 /// Most batches waiting for the engine, however small they are.
 const BATCHES_QUEUED_MAX: usize = 4_096;
+/// Signals the engine takes at once, at most: a few milliseconds of work, after which it looks for commands again.
+/// What senders bring together beyond that travels as several batches, of which all are taken or none.
+const BATCH_SIGNALS_MAX: usize = 2_048;
 /// A regular source is blind after this many times its usual silence, …
 const BLIND_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.
@@ -81,7 +84,7 @@ pub struct QueuedBatch {
     source: Arc<SourceState>,
     /// For whoever waits until it is kept.
     receipt: Option<Receipt>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -174,10 +177,11 @@ impl SignalSender {
             .await
             .map_err(|_| SendError::Closed)?;
         let queued = self.queued(signals, receipt, room);
-        self.queue
-            .send(queued)
-            .await
-            .map_err(|_| SendError::Closed)?;
+        let places = self.queue.reserve_many(queued.len()).await;
+        let places = places.map_err(|_| SendError::Closed)?;
+        places
+            .zip(queued)
+            .for_each(|(place, batch)| place.send(batch));
         Ok(())
     }
 
@@ -235,11 +239,32 @@ impl SignalSender {
             })
             .and_then(|room| {
                 let queued = self.queued(signals, receipt, room);
-                self.queue.try_send(queued).map_err(|e| match e {
-                    mpsc::error::TrySendError::Full(_) => SendError::Full,
-                    mpsc::error::TrySendError::Closed(_) => SendError::Closed,
-                })
+                let places = self.queue.try_reserve_many(queued.len());
+                let places = places.map_err(|e| match e {
+                    mpsc::error::TrySendError::Full(()) => SendError::Full,
+                    mpsc::error::TrySendError::Closed(()) => SendError::Closed,
+                })?;
+                places
+                    .zip(queued)
+                    .for_each(|(place, batch)| place.send(batch));
+                Ok(())
             })
+    }
+
+    /// Signals there is room for now.
+    pub(super) fn room(&self) -> usize {
+        self.room.available_permits()
+    }
+
+    /// Whether there is room for so many signals now; else they count as sent back: for what would be decoded only
+    /// to be refused.
+    pub(super) fn would_fit(&self, signals: usize) -> Result<(), SendError> {
+        if self.room() >= permits(signals) as usize {
+            return Ok(());
+        }
+        let refused = SendError::Full;
+        self.send_back(signals as u64, &refused.to_string());
+        Err(refused)
     }
 
     /// The name batches carry.
@@ -290,21 +315,38 @@ impl SignalSender {
         lock(&self.source.heard).failure = None;
     }
 
+    /// The batches that these signals travel as, in order; each has its part of the receipt.
     fn queued(
         &self,
-        signals: Vec<Signal>,
+        mut signals: Vec<Signal>,
         receipt: Option<Receipt>,
-        room: OwnedSemaphorePermit,
-    ) -> QueuedBatch {
-        QueuedBatch {
+        mut room: OwnedSemaphorePermit,
+    ) -> VecDeque<QueuedBatch> {
+        let batch = |signals, receipt, room| QueuedBatch {
             batch: Batch {
                 source: self.source.id.clone(),
                 signals,
             },
             source: Arc::clone(&self.source),
             receipt,
-            _room: room,
+            room,
+        };
+        let mut queued = VecDeque::new();
+        // From the end, so that each signal is moved once.
+        while signals.len() > BATCH_SIGNALS_MAX {
+            let whole = (signals.len() - 1) / BATCH_SIGNALS_MAX * BATCH_SIGNALS_MAX;
+            let last = signals.split_off(whole);
+            // One larger than the whole queue has less room than signals: the first holds what there is.
+            let of_last = room.num_permits().min(last.len());
+            let room_of_last = room.split(of_last).expect("no more than there are");
+            queued.push_front(batch(
+                last,
+                receipt.as_ref().map(Receipt::part),
+                room_of_last,
+            ));
         }
+        queued.push_front(batch(signals, receipt, room));
+        queued
     }
 }
 
@@ -341,6 +383,7 @@ impl QueuedBatch {
         let newest = self.batch.signals.last().and_then(measured_at);
         self.source
             .saw(self.batch.signals.len() as u64, newest, now);
+        drop(self.room);
         self.batch
     }
 }
@@ -442,174 +485,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Labels, LogLine};
-
-    fn lines(count: usize) -> Vec<Signal> {
-        let line = LogLine {
-            at: Time::ZERO,
-            labels: Labels::empty(),
-            level: None,
-            text: Box::from("x"),
-            trace: None,
-            span: None,
-        };
-        vec![Signal::Log(Box::new(line)); count]
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses_and_counts_until_it_is_read() {
-        let (registry, mut queue) = signal_queue();
-        let sender = registry.source("logs", Rhythm::Sporadic, "tail");
-        let all = SIGNALS_QUEUED_MAX as usize;
-        assert_eq!(sender.try_send(lines(all - 1)), Ok(()));
-        assert_eq!(sender.try_send(lines(2)), Err(SendError::Full));
-        assert_eq!(sender.try_send(lines(1)), Ok(()));
-        let now = Time::from_secs(5);
-        let taken = queue.recv().await.map(|q| q.take(now).signals.len());
-        assert_eq!(taken, Some(all - 1));
-        assert_eq!(sender.try_send(lines(2)), Ok(()));
-        let why = "the engine is behind and its queue is full, try again in a moment";
-        let row = SourceRow {
-            name: "logs".to_owned(),
-            health: SourceHealth::Live,
-            detail: "tail".to_owned(),
-            last_seen: Some(now),
-            taken: all as u64 - 1,
-            rejected: 0,
-            dropped: 0,
-            refused: 2,
-            last_refusal: Some(LastRefusal {
-                at: now,
-                why: why.into(),
-            }),
-            pace: Pace {
-                lag_ms: Some(5_000),
-                ..Pace::default()
-            },
-        };
-        assert_eq!(registry.rows(now), vec![row]);
-        assert_eq!(sender.send_or_lose(lines(all)), Err(SendError::Full));
-        let row = &registry.rows(now)[0];
-        assert_eq!((row.refused, row.dropped), (2, all as u64));
-    }
-
-    #[tokio::test]
-    async fn a_sender_of_whom_nothing_can_be_taken_is_no_stranger() {
-        let (registry, mut queue) = signal_queue();
-        let sender = registry.source("alerts", Rhythm::Sporadic, "receiver");
-        sender.reject(2, &format!("not a list {}", "é".repeat(WHY_CHARS_MAX)));
-        let at = Time::from_secs(9);
-        let row = registry.rows(at).remove(0);
-        assert_eq!(row.health, SourceHealth::Rejecting);
-        let refusal = row.last_refusal.expect("it was refused");
-        assert_eq!(
-            (refusal.at, refusal.why.chars().count()),
-            (at, WHY_CHARS_MAX)
-        );
-        assert_eq!(
-            registry.rows(Time::from_secs(20))[0]
-                .last_refusal
-                .as_ref()
-                .map(|r| r.at),
-            Some(at)
-        );
-        sender.try_send(lines(1)).unwrap();
-        queue.recv().await.unwrap().take(at);
-        assert_eq!(registry.rows(at)[0].health, SourceHealth::Live);
-    }
-
-    #[tokio::test]
-    async fn how_a_source_usually_speaks_is_learned() {
-        let (registry, mut queue) = signal_queue();
-        let sender = registry.source("host", Rhythm::Regular, "this host");
-        let mut say = |at_s: i64| {
-            let mut signals = lines(30);
-            if let Some(Signal::Log(line)) = signals.last_mut() {
-                line.at = Time::from_ms(at_s * 1_000 - 1_500);
-            }
-            sender.try_send(signals).unwrap();
-            queue.try_recv().unwrap().take(Time::from_secs(at_s));
-            registry.rows(Time::from_secs(at_s)).remove(0).pace
-        };
-        assert_eq!((say(0).usual_ms, say(15).per_minute), (None, None));
-        let pace = (2..40).map(|n| say(n * 15)).last().unwrap();
-        assert_eq!(
-            (pace.per_minute, pace.lag_ms, pace.gaps),
-            (Some(120), Some(1_500), 0)
-        );
-        assert!(
-            (15_000..18_000).contains(&pace.usual_ms.unwrap()),
-            "{pace:?}"
-        );
-        assert_eq!(say(39 * 15 + 600).gaps, 1, "ten minutes without a word");
-    }
-
-    #[tokio::test]
-    async fn a_time_that_cannot_be_is_a_day_off_and_is_forgotten() {
-        let (registry, mut queue) = signal_queue();
-        let sender = registry.source("otlp", Rhythm::Sporadic, "");
-        let now = Time::from_secs(1_768_392_000);
-        let mut lag_after = |at: Time| {
-            let mut signals = lines(1);
-            if let Some(Signal::Log(line)) = signals.last_mut() {
-                line.at = at;
-            }
-            sender.try_send(signals).unwrap();
-            queue.try_recv().unwrap().take(now);
-            registry.rows(now).remove(0).pace.lag_ms.unwrap()
-        };
-        assert_eq!(lag_after(Time::from_ms(i64::MAX)), -Pace::LAG_MS_MAX);
-        // From here on it sends the right time.
-        let later: Vec<i64> = (0..60).map(|_| lag_after(now)).collect();
-        assert!(later.is_sorted() && later[59].abs() < 1_000, "{later:?}");
-        assert!(lag_after(Time::from_ms(i64::MIN)) <= Pace::LAG_MS_MAX / 4);
-    }
-
-    #[tokio::test]
-    async fn a_stopped_engine_closes_the_queue() {
-        let (registry, queue) = signal_queue();
-        let sender = registry.source("logs", Rhythm::Sporadic, "");
-        drop(queue);
-        assert_eq!(sender.send(lines(1)).await, Err(SendError::Closed));
-        assert_eq!(sender.try_send(lines(1)), Err(SendError::Closed));
-    }
-
-    #[tokio::test]
-    async fn health_follows_rhythm_and_failure() {
-        let (registry, mut queue) = signal_queue();
-        let regular = registry.source("host", Rhythm::Regular, "this host");
-        let sporadic = registry.source("alerts", Rhythm::Sporadic, "receiver");
-        let health = |at_s: i64| {
-            let rows = registry.rows(Time::from_secs(at_s));
-            rows.iter().map(|r| r.health).collect::<Vec<_>>()
-        };
-        assert_eq!(health(0), [SourceHealth::Waiting, SourceHealth::Waiting]);
-        for (sender, at_s) in [(&sporadic, 1), (&regular, 0), (&regular, 1)] {
-            sender.try_send(lines(1)).unwrap();
-            let batch = queue.recv().await.unwrap();
-            batch.take(Time::from_secs(at_s));
-        }
-        assert_eq!(health(900)[1], SourceHealth::Live, "it was tried out");
-        for at_s in [2, 33] {
-            regular.try_send(lines(1)).unwrap();
-            let batch = queue.recv().await.unwrap();
-            batch.take(Time::from_secs(at_s));
-        }
-        assert_eq!(health(129), [SourceHealth::Live, SourceHealth::Live]);
-        assert_eq!(health(200), [SourceHealth::Live, SourceHealth::Blind]);
-        // A clock set back by an hour hides a silent source for as long as any other silence.
-        assert_eq!(health(-3_600), [SourceHealth::Live, SourceHealth::Live]);
-        assert_eq!(health(-3_400), [SourceHealth::Live, SourceHealth::Blind]);
-        sporadic.fail_standing("no target answers");
-        sporadic.try_send(lines(1)).unwrap();
-        let batch = queue.recv().await.unwrap();
-        batch.take(Time::from_secs(60));
-        assert_eq!(health(61)[0], SourceHealth::Failed, "its signals say so");
-        sporadic.fail("port 9093 is in use");
-        assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Blind]);
-        sporadic.recovered();
-        assert_eq!(health(62), [SourceHealth::Live, SourceHealth::Blind]);
-    }
-}
+mod tests;

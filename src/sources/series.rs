@@ -1,27 +1,30 @@
 //! Series already seen: from the raw bytes of their labels to one shared [`Series`].
 //!
 //! A sender repeats the same labels with every sample. Their bytes are hashed to 128 bits, and only
-//! bytes never seen are parsed. It never holds more series than its bound.
+//! bytes never seen are parsed. It never holds more series than its bound. The metrics of one target mostly have
+//! the same labels, and the series of one metric its name: each is kept once.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashSet;
 
 use super::recent::Recent;
-use crate::model::Series;
+use crate::model::{Labels, Series};
 
 /// Parts of the cache with a lock each, so that connections seldom wait for one another.
 const SHARDS: usize = 16;
 
-/// Metric names shared between their series; with more than that they are collected anew.
-const NAMES_MAX: usize = 16_384;
+/// Metric names, and sets of labels, shared between their series; with more than that they are collected anew. Those
+/// of one target come close together.
+const SHARED_MAX: usize = 16_384;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct SeriesCache {
     shards: Vec<Mutex<Recent<u128, Arc<Series>>>>,
-    /// A name is written once, however many series have it.
     names: Mutex<FxHashSet<Arc<str>>>,
+    labels: Mutex<FxHashSet<Labels>>,
 }
 
 impl SeriesCache {
@@ -34,6 +37,7 @@ impl SeriesCache {
                 .map(|_| Mutex::new(Recent::new(shard_len_max)))
                 .collect(),
             names: Mutex::default(),
+            labels: Mutex::default(),
         }
     }
 
@@ -48,22 +52,11 @@ impl SeriesCache {
             return Ok(Arc::clone(series));
         }
         let mut series = make()?;
-        series.name = self.shared_name(series.name);
+        series.name = shared(&self.names, series.name);
+        series.labels = shared(&self.labels, series.labels);
         let series = Arc::new(series);
         shard.put(key, Arc::clone(&series));
         Ok(series)
-    }
-
-    fn shared_name(&self, name: Arc<str>) -> Arc<str> {
-        let mut names = lock(&self.names);
-        if let Some(shared) = names.get(&name) {
-            return Arc::clone(shared);
-        }
-        if names.len() >= NAMES_MAX {
-            names.clear();
-        }
-        names.insert(Arc::clone(&name));
-        name
     }
 
     /// Forgets all, because what is known of their kinds has changed.
@@ -74,6 +67,19 @@ impl SeriesCache {
     }
 }
 
+/// What is equal to `one` and kept already, else `one`, which is kept from now on.
+fn shared<T: Clone + Eq + Hash>(kept: &Mutex<FxHashSet<T>>, one: T) -> T {
+    let mut kept = lock(kept);
+    if let Some(before) = kept.get(&one) {
+        return before.clone();
+    }
+    if kept.len() >= SHARED_MAX {
+        kept.clear();
+    }
+    kept.insert(one.clone());
+    one
+}
+
 /// A cache is valid after any panic: it holds what was put in, or not.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,10 +88,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Labels, SeriesKind, Unit};
+    use crate::model::{SeriesKind, Unit};
 
     #[test]
-    fn series_of_one_name_share_it_and_are_made_once() {
+    fn series_of_one_name_or_one_target_share_it_and_are_made_once() {
         let cache = SeriesCache::new(100);
         let find = |key: u128, name: &str, path: &str| {
             let make = || {
@@ -108,6 +114,10 @@ mod tests {
             Arc::ptr_eq(&cart, &find(1, "another", "/other")),
             "known by its key"
         );
-        assert_ne!(find(3, "errors_total", "/cart").name, cart.name);
+        let errors = find(3, "errors_total", "/cart");
+        assert_ne!(errors.name, cart.name);
+        let text = |series: &Series| series.labels.get("path").map(str::as_ptr);
+        assert_eq!(text(&errors), text(&cart), "their labels are kept once");
+        assert_ne!(text(&errors), text(&pay));
     }
 }

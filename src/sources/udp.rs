@@ -25,7 +25,16 @@ const LOOK_EVERY_S: u64 = 1;
 /// Where the system counts what it dropped.
 const PROC_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
 
-/// Makes signals of a datagram; on an error, why it was rejected.
+/// What of a datagram was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    /// Messages in it that were not.
+    pub(super) count: u64,
+    /// Why the last of them was not.
+    pub(super) why: String,
+}
+
+/// Makes signals of a datagram; on an error, what was rejected.
 pub(super) trait ReadDatagram {
     /// Appends what a datagram holds.
     fn read(
@@ -34,11 +43,21 @@ pub(super) trait ReadDatagram {
         peer: IpAddr,
         now: Time,
         signals: &mut Vec<Signal>,
-    ) -> Result<(), String>;
+    ) -> Result<(), Rejected>;
 
     /// The passing of a second: gives what was put together meanwhile.
     fn tick(&mut self, _now: Time) -> Vec<Signal> {
         Vec::new()
+    }
+}
+
+impl Rejected {
+    /// All of a datagram.
+    pub(super) fn whole(why: &str) -> Self {
+        Self {
+            count: 1,
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -117,8 +136,8 @@ fn batch(
             sender.reject(1, &stranger(peer));
             continue;
         }
-        if let Err(why) = reader.read(&buffer[..length], peer, now, &mut signals) {
-            sender.reject(1, &why);
+        if let Err(rejected) = reader.read(&buffer[..length], peer, now, &mut signals) {
+            sender.reject(rejected.count, &rejected.why);
         }
     }
     signals

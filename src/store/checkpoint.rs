@@ -21,6 +21,9 @@ const MAGIC: &[u8; 24] = b"stormglass checkpoint 1\n";
 const PART_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Longest file, in bytes: about half a million series.
 const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// What was written is made durable in pieces of about this many bytes, so that the disk is never kept busy for
+/// long: decisions wait for it.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 /// Length that ends the file; no part is as long.
 const END: u32 = u32::MAX;
 
@@ -43,6 +46,8 @@ pub struct CheckpointWriter {
     file: BufWriter<File>,
     parts: u32,
     bytes: u64,
+    /// Bytes that were not made durable yet.
+    unsynced_bytes: u64,
     is_in_place: bool,
 }
 
@@ -79,6 +84,7 @@ impl CheckpointWriter {
             file,
             parts: 0,
             bytes: header.len() as u64,
+            unsynced_bytes: 0,
             is_in_place: false,
         })
     }
@@ -94,6 +100,14 @@ impl CheckpointWriter {
         file.write_all(&(part.len() as u32).to_le_bytes())
             .and_then(|()| file.write_all(&xxh3_64(part).to_le_bytes()))
             .and_then(|()| file.write_all(part))
+            .and_then(|()| {
+                self.unsynced_bytes += part.len() as u64;
+                if self.unsynced_bytes < SYNC_BYTES {
+                    return Ok(());
+                }
+                self.unsynced_bytes = 0;
+                file.flush().and_then(|()| file.get_ref().sync_data())
+            })
             .map_err(io_error(draft(&self.folder)))
     }
 

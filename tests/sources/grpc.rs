@@ -15,6 +15,7 @@ use tower::ServiceExt;
 use crate::harness::{Receivers, fixture};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 /// A call and its refusal: path, headers, body, status, reason.
@@ -224,7 +225,7 @@ proptest! {
             let receivers = Receivers::new();
             let mut statuses = Vec::new();
             for body in [bytes.clone(), framed(flag, &bytes), short] {
-                for path in [TRACES, LOGS] {
+                for path in [TRACES, METRICS, LOGS] {
                     let called = call(&receivers, path, &[], body.clone()).await;
                     statuses.push(called.status().0.to_owned());
                 }

@@ -95,6 +95,23 @@ fn cases() -> Vec<Case> {
             vec![JSON],
             crate::webhooks::PAGERDUTY_EVENT.as_bytes().to_vec(),
         ),
+        (
+            "/v2/change/enqueue",
+            vec![JSON],
+            br#"{"routing_key":"k","payload":{"summary":"Build 17","timestamp":"2026-11-20T15:00:00.000+0000",
+                "source":"ci","custom_details":{"service":"cart"}},"links":[{"href":"https://ci","text":"x"}]}"#
+                .to_vec(),
+        ),
+        (
+            "/webhook/in/any",
+            vec![
+                JSON,
+                ("ce-id", "1"),
+                ("ce-type", "disk%20%ff%"),
+                ("ce-specversion", "1.0"),
+            ],
+            br#"{"events":[{"id":7,"name":"Disk","state":"firing","host":["n1"]}]}"#.to_vec(),
+        ),
         ("/v1/traces", vec![PROTOBUF], fixture("otlp/traces.pb")),
         (
             "/v1/traces",

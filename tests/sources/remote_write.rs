@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use prost::Message;
 use stormglass::model::{Labels, Sample, Series, SeriesKind, Signal, Time, Unit};
+use stormglass::sources::SIGNALS_QUEUED_MAX;
 
 use crate::harness::{Answer, Receivers, fixture};
 use crate::write_request::{Histogram, Label, Metadata, Point, TimeSeries, WriteRequest};
@@ -446,4 +447,65 @@ async fn native_histograms_are_their_count_and_sum() {
         (sum, counter, STALE_NAN, 3),
     ];
     assert_eq!(got, expected);
+}
+
+#[tokio::test]
+async fn what_finds_no_room_is_sent_back_whole_and_counted_before_it_is_read() {
+    let mut receivers = Receivers::new();
+    let many: Vec<_> = (0..SIGNALS_QUEUED_MAX - 3)
+        .map(|n| (1.0, i64::from(n)))
+        .collect();
+    let fill = request(vec![series(&[("__name__", "fills")], &many)]);
+    assert_eq!(post(&receivers, fill).await.status, StatusCode::NO_CONTENT);
+
+    let mut native = series(&[("__name__", "wait_seconds")], &[(1.0, 1), (2.0, 2)]);
+    native.histograms = vec![Histogram {
+        count: 3,
+        count_float: 0.0,
+        sum: 1.5,
+        positive_deltas: Vec::new(),
+        reset_hint: 0,
+        at_ms: 1,
+    }];
+    let v1 = request(vec![
+        native.clone(),
+        series(&[("__name__", "a")], &[(1.0, 1)]),
+    ]);
+    let v2 = RequestV2 {
+        symbols: ["", "__name__", "wait_seconds"].map(str::to_owned).to_vec(),
+        timeseries: vec![TimeSeriesV2 {
+            labels_refs: vec![1, 2],
+            samples: native.samples.clone(),
+            histograms: native.histograms.clone(),
+            exemplars: vec![Vec::new()],
+            metadata: None,
+        }],
+    };
+    let v2 = compress(&v2.encode_to_vec());
+    // Two samples and a histogram are four signals, and three find room.
+    for (headers, body, sent_back) in [(HEADERS, v1, 5), (HEADERS_V2, v2, 4)] {
+        let before = receivers.row("remote_write").refused;
+        let answer = receivers.send("POST", "/api/v1/write", headers, body).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{}",
+            answer.text()
+        );
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert_eq!(receivers.row("remote_write").refused - before, sent_back);
+    }
+    // What is no request is refused for good all the same; what fits is taken.
+    let broken = post(
+        &receivers,
+        compress(&[0x0a, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0x0a].repeat(9)),
+    )
+    .await;
+    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    let fits = request(vec![series(
+        &[("__name__", "a")],
+        &[(1.0, 1), (1.0, 2), (1.0, 3)],
+    )]);
+    assert_eq!(post(&receivers, fits).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(receivers.taken().len(), SIGNALS_QUEUED_MAX as usize);
 }

@@ -284,3 +284,39 @@ impl Gettable {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever an Alertmanager answers: silences that we can hold, or a reason why not.
+        #[test]
+        fn any_answer_is_read_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            text in r#"[\[\]{}",:0-9a-z_\\ -]{0,120}"#,
+            odd in r#"(null|7|"[^"\\]{0,30}"|"2026-11-21T0[0-9]:00:00Z"|\[\]|true)"#,
+            name in "[^\"\\\\]{0,20}",
+            value in "[^\"\\\\]{0,20}",
+            is_regex in any::<bool>(),
+        ) {
+            let shaped = format!(
+                "[{{\"id\":\"x\",\"status\":{{\"state\":{odd}}},\"updatedAt\":{odd},\"startsAt\":{odd},\"endsAt\":{odd},\
+                \"matchers\":[{{\"name\":\"{name}\",\"value\":\"{value}\",\"isRegex\":{is_regex}}}]}}]"
+            );
+            for body in [&bytes[..], text.as_bytes(), shaped.as_bytes()] {
+                let all = serde_json::from_slice::<Vec<Gettable>>(body).unwrap_or_default();
+                for silence in all {
+                    let matchers = silence.matchers.len();
+                    match silence.read() {
+                        Ok(theirs) => prop_assert_eq!(theirs.matchers.len(), matchers),
+                        Err(why) => prop_assert!(!why.is_empty()),
+                    }
+                }
+                let _ = serde_json::from_slice::<Made>(body);
+            }
+        }
+    }
+}

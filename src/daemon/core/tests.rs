@@ -13,7 +13,7 @@ use crate::model::{
     Actor, Alert, Counts, EntityId, Fingerprint, IncidentId, Labels, Plan, PlanId, PlanState, Role,
     Severity, Signal, SourceId,
 };
-use crate::sources::signal_queue;
+use crate::sources::{Rhythm, signal_queue};
 use crate::store::db::Db;
 
 /// Appends that work before the journal fails for good.
@@ -241,6 +241,32 @@ async fn a_plan_for_an_entity_nobody_knows_is_refused_by_name() {
         assert_eq!(bench.kept(is_decision), decisions + 1, "it is written down");
     }
     assert_eq!(bench.core.engine.plans().count(), 1);
+}
+
+#[tokio::test]
+async fn who_gave_a_command_is_answered_after_a_batch_at_most() {
+    let mut bench = Bench::new();
+    let sender = bench.core.registry.source("logs", Rhythm::Sporadic, "");
+    for _ in 0..3 {
+        sender.try_send(Vec::new()).expect("there is room");
+    }
+    let (reply, mut answer) = oneshot::channel();
+    let by = Actor {
+        name: "mia".to_owned(),
+        role: Role::Admin,
+    };
+    let what = Command::Note {
+        incident: IncidentId(1),
+        text: "seen".to_owned(),
+    };
+    bench.core.command(CommandRequest { by, what, reply });
+    bench.core.work_through_queues();
+    assert_eq!(bench.core.signals.len(), 2);
+    bench.core.finish_turn();
+    let answer = answer.try_recv().expect("it is answered with the turn");
+    assert_eq!(answer.refused, None);
+    bench.core.work_through_queues();
+    assert_eq!(bench.core.signals.len(), 0, "nobody waits any more");
 }
 
 fn is_decision(record: &Record) -> bool {

@@ -268,6 +268,29 @@ mod tests {
         assert_eq!(old.read().unwrap().to_string(), "a=\"b\"");
     }
 
+    proptest::proptest! {
+        /// Whatever somebody posts: a silence, or a reason why it is none.
+        #[test]
+        fn any_silence_is_read_or_refused(
+            text in r#"[\[\]{}",:0-9a-z_\\ -]{0,120}"#,
+            odd in r#"(null|7|"[^"\\]{0,30}"|"2026-11-21T0[0-9]:00:00Z"|\[\]|true)"#,
+            value in "[^\"\\\\]{0,20}",
+        ) {
+            let shaped = format!(
+                "{{\"id\":{odd},\"startsAt\":{odd},\"endsAt\":{odd},\"comment\":{odd},\
+                \"matchers\":[{{\"name\":{odd},\"value\":\"{value}\",\"isRegex\":true}}]}}"
+            );
+            for body in [&text, &shaped] {
+                if let Ok(posted) = serde_json::from_str::<Posted>(body)
+                    && let Err(why) = posted.spec()
+                {
+                    proptest::prop_assert!(!why.is_empty());
+                }
+                let _ = read_id(body);
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_read_is_named() {
         let posted = |id: &str, ends: &str, value: &str| {

@@ -5,6 +5,8 @@
 //! cluster's own events become log lines (`event`). It only ever reads.
 
 mod event;
+#[cfg(test)]
+mod properties;
 mod state;
 #[cfg(test)]
 mod tests;

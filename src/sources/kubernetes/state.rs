@@ -396,7 +396,7 @@ impl Cluster {
         for ((namespace, name), row) in deployments {
             let pairs = self.labels("Deployment", namespace, name);
             let key = format!("deployment/{namespace}/{name}");
-            let missing = (row.desired - row.available).max(0);
+            let missing = row.desired.saturating_sub(row.available).max(0);
             told.push((
                 "k8s.deployment.desired",
                 key.clone(),
@@ -536,7 +536,7 @@ fn row(pod: &Pod) -> PodRow {
             .into_iter()
             .flatten()
             .map(|container| container.restart_count)
-            .sum(),
+            .fold(0, i32::saturating_add),
     }
 }
 

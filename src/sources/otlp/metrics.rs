@@ -14,16 +14,13 @@ use super::histogram::Counts;
 use super::points::{self, Point};
 use super::{ReadError, Taken, time_of_ns};
 use crate::model::{Sample, Series, SeriesKind, Signal, Time, Unit};
-use crate::sources::naming::unit_of_ucum;
+use crate::sources::naming::{METRIC_NAME_BYTES_MAX, unit_of_ucum};
 use crate::sources::recent::Recent;
 use crate::sources::series::SeriesCache;
 use crate::sources::wire::{Fields, WireError};
 
 /// Cumulative histograms whose last point is remembered, at some 150 bytes to 8 KiB each.
 const HISTOGRAMS_REMEMBERED_MAX: usize = 20_000;
-
-/// Longest metric name, in bytes; the OpenTelemetry API allows 255.
-const NAME_BYTES_MAX: usize = 255;
 
 /// Reads metrics.
 pub(super) struct Metrics {
@@ -111,7 +108,7 @@ impl Metrics {
         let Some((kind, data)) = data else {
             return Ok(());
         };
-        if metric.name.is_empty() || metric.name.len() > NAME_BYTES_MAX {
+        if metric.name.is_empty() || metric.name.len() > METRIC_NAME_BYTES_MAX {
             taken.reject("a metric has no name, or one that is too long");
             return Ok(());
         }

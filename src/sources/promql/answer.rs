@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::{LabelsBuilder, Sample, Series, SeriesKind, Signal, Time};
-use crate::sources::naming::{kind_by_name, unit_by_name};
+use crate::sources::naming::{check_name, kind_by_name, unit_by_name};
 use crate::sources::recent::Recent;
 
 /// Samples by their time.
@@ -172,6 +172,7 @@ impl Book {
                 (format!("{hidden}{label}"), &**value)
             })
             .collect();
+        check_name(name)?;
         let mut builder = LabelsBuilder::default();
         for (label, value) in &theirs {
             builder.add(label, value);

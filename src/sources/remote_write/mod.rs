@@ -20,6 +20,7 @@ use axum::routing::post;
 use super::SignalSender;
 use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
 use super::series::SeriesCache;
+use super::wire::{Fields, WireError};
 use crate::model::SeriesKind;
 use points::Taken;
 
@@ -32,6 +33,10 @@ const WRITTEN_HEADERS: [&str; 3] = [
     "x-prometheus-remote-write-histograms-written",
     "x-prometheus-remote-write-exemplars-written",
 ];
+
+/// A sample takes about this many bytes, without its labels: when there is less room than a body may hold, its
+/// samples are counted before it is decoded.
+const SIGNAL_BYTES: usize = 16;
 
 /// The message of 1.0, as a content type names it.
 const MESSAGE_V1: &str = "prometheus.WriteRequest";
@@ -106,7 +111,15 @@ async fn take(write: RemoteWrite, request: Request) -> Result<Taken, Refusal> {
     let version = version(&parts.headers)?;
     let received = write.limits.read(&parts.headers, body).await?;
     let (limits, seen, body) = (write.limits, write.seen, received.body.clone());
-    let decoder = move || seen.read(version, &limits.unsnap(&body)?);
+    let room = write.sender.clone();
+    let decoder = move || {
+        let plain = limits.unsnap(&body)?;
+        // A storm of what is sent back must not cost what the engine needs to catch up.
+        if plain.len() / SIGNAL_BYTES > room.room() {
+            room.would_fit(version.signals(&plain).map_err(malformed(version))?)?;
+        }
+        seen.read(version, &plain)
+    };
     let mut taken = http::decode(received.body.len(), decoder).await?;
     if !taken.signals.is_empty() {
         let signals = std::mem::take(&mut taken.signals);
@@ -141,14 +154,49 @@ fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
     }
 }
 
+impl Version {
+    const fn message(self) -> &'static str {
+        match self {
+            Self::V1 => MESSAGE_V1,
+            Self::V2 => MESSAGE_V2,
+        }
+    }
+
+    /// Signals in a message, by its structure alone: samples, and two for each native histogram.
+    fn signals(self, body: &[u8]) -> Result<usize, WireError> {
+        let (of_series, of_histogram) = match self {
+            Self::V1 => (1, 4),
+            Self::V2 => (5, 3),
+        };
+        let of_sample = 2;
+        let mut count = 0;
+        let mut fields = Fields::of(body);
+        while let Some((number, value)) = fields.next()? {
+            if number != of_series {
+                continue;
+            }
+            let mut fields = value.fields(number)?;
+            while let Some((number, _)) = fields.next()? {
+                count += usize::from(number == of_sample) + 2 * usize::from(number == of_histogram);
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Says that a body is not the message it should be.
+fn malformed(version: Version) -> impl Fn(WireError) -> Refusal {
+    move |error| Refusal::Malformed(format!("not a {}: {error}", version.message()))
+}
+
 impl Seen {
     /// Reads a message.
     fn read(&self, version: Version, body: &[u8]) -> Result<Taken, Refusal> {
-        let (message, read) = match version {
-            Version::V1 => (MESSAGE_V1, self.read_v1(body)),
-            Version::V2 => (MESSAGE_V2, self.read_v2(body)),
+        let read = match version {
+            Version::V1 => self.read_v1(body),
+            Version::V2 => self.read_v2(body),
         };
-        let taken = read.map_err(|e| Refusal::Malformed(format!("not a {message}: {e}")))?;
+        let taken = read.map_err(malformed(version))?;
         if let Some(why) = taken.too_much {
             return Err(Refusal::TooLarge(why));
         }

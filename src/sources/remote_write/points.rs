@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{LabelsBuilder, Sample, Series, SeriesKind, Signal, Time, Unit};
 use crate::sources::http::SIGNALS_REQUEST_MAX;
+use crate::sources::naming::check_name;
 use crate::sources::wire::{Fields, Value, WireError};
 
 /// The label that holds a metric's name.
@@ -90,9 +91,7 @@ impl Part {
                 (label, value) => builder.add(label, value),
             }
         }
-        if name.is_empty() {
-            return Err("a series has no name".to_owned());
-        }
+        check_name(name)?;
         let labels = builder.build().map_err(|e| e.to_string())?;
         let (kind, unit) = of_name(name);
         Ok(match self {

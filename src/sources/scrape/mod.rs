@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::client::{http_client, in_full, token};
 use super::http::{self, Limits};
+use super::naming::check_name;
 use super::recent::Recent;
 use super::{Clock, SignalSender};
 use crate::config::ScrapeConfig;
@@ -300,9 +301,7 @@ impl Book {
             return Ok(Arc::clone(series));
         }
         let (name, labels) = text::labels(sample.series)?;
-        if name.is_empty() {
-            return Err("a series has no name".to_owned());
-        }
+        check_name(&name)?;
         let own = |label: &str| self.labels.iter().any(|(name, _)| name == label);
         let labels: Vec<(String, &str)> = labels
             .iter()

@@ -100,8 +100,11 @@ fn read_metric(line: &str) -> Result<Metric<'_>, String> {
     let values: Vec<&str> = match kind {
         // The members of a set may hold anything.
         Kind::Set => vec![values],
-        _ => values.split(':').take(VALUES_MAX).collect(),
+        _ => values.split(':').take(VALUES_MAX + 1).collect(),
     };
+    if values.len() > VALUES_MAX {
+        return Err(format!("a metric has more than {VALUES_MAX} values"));
+    }
     let mut metric = Metric {
         name,
         kind,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use sketches_ddsketch::{Config, DDSketch};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::naming::unit_by_name;
-use super::udp::ReadDatagram;
+use super::naming::{check_name, unit_by_name};
+use super::udp::{ReadDatagram, Rejected};
 use crate::model::{
     Alert, Change, ChangeKind, EntityId, EntityKind, Fingerprint, Labels, Sample, Series,
     SeriesKind, Signal, Time, Unit,
@@ -111,13 +111,16 @@ impl ReadDatagram for Aggregator {
         _peer: IpAddr,
         now: Time,
         signals: &mut Vec<Signal>,
-    ) -> Result<(), String> {
-        let text = std::str::from_utf8(datagram).map_err(|_| "a datagram is not UTF-8")?;
+    ) -> Result<(), Rejected> {
+        let text = std::str::from_utf8(datagram);
+        let text = text.map_err(|_| Rejected::whole("a datagram is not UTF-8"))?;
         let mut refused = Ok(());
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             // A line that cannot be read does not cost those beside it.
             if let Err(why) = self.take(line, now, signals) {
-                refused = Err(why);
+                let before = refused.map_or_else(|rejected: Rejected| rejected.count, |()| 0);
+                let count = before + 1;
+                refused = Err(Rejected { count, why });
             }
         }
         refused
@@ -143,6 +146,7 @@ impl Held {
     fn new(metric: &Metric<'_>) -> Result<Self, String> {
         let labels = Labels::from_pairs(metric.tags.iter().copied()).map_err(|e| e.to_string())?;
         let name = metric.name;
+        check_name(name)?;
         let unit = match metric.kind {
             Kind::Time => Unit::Milliseconds,
             _ => unit_by_name(name),
@@ -340,7 +344,7 @@ mod tests {
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn read(aggregator: &mut Aggregator, text: &str) -> (Vec<Signal>, Result<(), String>) {
+    fn read(aggregator: &mut Aggregator, text: &str) -> (Vec<Signal>, Result<(), Rejected>) {
         let mut signals = Vec::new();
         let read = aggregator.read(text.as_bytes(), PEER, Time::from_secs(100), &mut signals);
         (signals, read)
@@ -408,8 +412,9 @@ mod tests {
     #[test]
     fn a_bad_line_does_not_cost_those_beside_it() {
         let mut aggregator = Aggregator::new(1);
-        let (_, read) = read(&mut aggregator, "a:1|c\nb:x|c\nc:1|c\n");
-        assert_eq!(read, Err("value \"x\" is no number".to_owned()));
+        let (_, read) = read(&mut aggregator, "a:1|c\nb:|c\nb:x|c\nc:1|c\n");
+        let why = "value \"x\" is no number".to_owned();
+        assert_eq!(read, Err(Rejected { count: 2, why }), "each is counted");
         told(&mut aggregator, 1);
         assert_eq!(told(&mut aggregator, 2).len(), 2);
     }
@@ -422,7 +427,7 @@ mod tests {
             assert_eq!(taken, Ok(()));
         }
         let (_, refused) = read(&mut aggregator, "more:1|c");
-        assert!(refused.is_err_and(|why| why.contains("\"more\" is one too many")));
+        assert!(refused.is_err_and(|rejected| rejected.why.contains("\"more\" is one too many")));
         assert_eq!(read(&mut aggregator, "m7:1|c").1, Ok(()));
     }
 
@@ -455,7 +460,7 @@ mod tests {
         let (_, ownerless) = read(&mut aggregator, "_e{1,1}:a|b");
         assert_eq!(
             ownerless,
-            Err("an event needs a tag `service` or `host`".to_owned())
+            Err(Rejected::whole("an event needs a tag `service` or `host`"))
         );
     }
 }

@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::connections::{Connection, Connections};
 use super::listen::{bind, refused};
 use super::tls::Tls;
-use super::udp::{self, ReadDatagram};
+use super::udp::{self, ReadDatagram, Rejected};
 use super::{Clock, SendError, SignalSender};
 use crate::config::{Networks, SyslogConfig, WhenFull};
 use crate::model::{Signal, Time};
@@ -25,6 +25,9 @@ use message::Reader;
 
 /// Bytes read from a connection at once.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// What is said of a message that says nothing.
+const EMPTY: &str = "a message without text";
+
 /// Where syslog is taken, for the sources screen.
 pub(super) fn place(config: &SyslogConfig) -> Option<String> {
     let places = [
@@ -97,9 +100,9 @@ impl ReadDatagram for Reader {
         peer: IpAddr,
         now: Time,
         signals: &mut Vec<Signal>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Rejected> {
         let line = Self::read(self, datagram, peer, now);
-        signals.push(line.ok_or("a message without text")?);
+        signals.push(line.ok_or_else(|| Rejected::whole(EMPTY))?);
         Ok(())
     }
 }
@@ -223,7 +226,7 @@ impl Listener {
             self.sender.reject(piece.cut, &why);
         }
         if piece.empty > 0 {
-            self.sender.reject(piece.empty, "a message without text");
+            self.sender.reject(piece.empty, EMPTY);
         }
         if piece.signals.is_empty() {
             return Ok(());

@@ -391,6 +391,45 @@ mod tests {
         (turn, lines)
     }
 
+    proptest::proptest! {
+        /// Whatever bytes are written, in whatever pieces: every line comes once, in order, cut and readable,
+        /// and never more is held than a line may have.
+        #[test]
+        fn any_bytes_come_as_lines(
+            pieces in proptest::collection::vec(
+                proptest::collection::vec(proptest::prop_oneof![
+                    proptest::prelude::any::<u8>(),
+                    proptest::prelude::Just(b'\n'),
+                    proptest::prelude::Just(b'\r'),
+                ], 0..60),
+                0..8,
+            ),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.log");
+            std::fs::write(&path, "").unwrap();
+            let mut follower = Follower::open(&path, Begin::Start, LINE_BYTES_MAX).unwrap();
+            let mut got = Vec::new();
+            for piece in &pieces {
+                let file = File::options().append(true).open(&path);
+                file.unwrap().write_all(piece).unwrap();
+                got.extend(read(&mut follower).1);
+                proptest::prop_assert!(follower.partial.len() <= LINE_BYTES_MAX);
+            }
+            let all = pieces.concat();
+            let whole = all.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &all[..end]);
+            let expected = whole.split(|byte| *byte == b'\n').map(|line| {
+                let kept = String::from_utf8_lossy(&line[..line.len().min(LINE_BYTES_MAX)]);
+                let cut = if line.len() > LINE_BYTES_MAX { "…" } else { "" };
+                format!("{}{cut}", kept.trim_end_matches('\r'))
+            });
+            // A line without a byte is none.
+            let expected: Vec<String> = expected.filter(|line| !line.is_empty()).collect();
+            got.retain(|line| !line.is_empty());
+            proptest::prop_assert_eq!(got, expected);
+        }
+    }
+
     fn lines(expected: &[&str]) -> Vec<String> {
         expected.iter().map(|line| (*line).to_owned()).collect()
     }

@@ -383,3 +383,118 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Each event that is read, and a real body of it.
+    const EVENTS: [(ForgeKind, &str, &str); 5] = [
+        (
+            ForgeKind::GitHub,
+            "deployment_status",
+            r#"{"deployment_status":{"state":"success","created_at":"2026-11-20T15:00:00Z","target_url":"https://ci"},
+                "deployment":{"id":7,"sha":"279484c09fbe69ded8ccd5e3c6bb2f24","ref":"v2","environment":"prod",
+                "creator":{"login":"mia"}},"repository":{"name":"cart"}}"#,
+        ),
+        (
+            ForgeKind::GitHub,
+            "release",
+            r#"{"action":"published","release":{"id":1,"tag_name":"v2","published_at":"2026-11-20T15:00:00Z",
+                "html_url":"https://r","author":{"login":"mia"}},"repository":{"name":"cart"}}"#,
+        ),
+        (
+            ForgeKind::Gitea,
+            "release",
+            r#"{"action":"published","release":{"id":1,"tag_name":"v2","published_at":"2026-11-20T15:00:00+01:00",
+                "html_url":"https://r","author":{"login":"mia"}},"repository":{"name":"cart"}}"#,
+        ),
+        (
+            ForgeKind::GitLab,
+            "Deployment Hook",
+            r#"{"status":"success","status_changed_at":"2026-11-20 15:00:00 +0100","deployment_id":15,
+                "environment":"prod","project":{"name":"shop"},"short_sha":"279484c0","ref":"main",
+                "deployable_url":"https://j","user":{"username":"mia"}}"#,
+        ),
+        (
+            ForgeKind::GitLab,
+            "Release Hook",
+            r#"{"action":"create","id":1,"tag":"v2","released_at":"2026-11-20 15:00:00 UTC","url":"https://r",
+                "project":{"name":"shop"}}"#,
+        ),
+    ];
+
+    const NOW: Time = Time::from_secs(1_795_186_800);
+
+    fn read(kind: ForgeKind, event: &str, body: &[u8]) -> Result<Option<Change>, String> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"0123456789abcdef");
+        let forge = Forge {
+            kind,
+            secret_tag: Arc::new(hmac::sign(&key, b"0123456789abcdef")),
+            secret: Arc::new(key),
+            taken: Arc::new(Mutex::new(Recent::new(1))),
+        };
+        let mut headers = HeaderMap::new();
+        let event = event.parse().map_err(|_| "a header".to_owned())?;
+        headers.insert(kind.headers()[0], event);
+        forge.change(&headers, body, NOW)
+    }
+
+    #[test]
+    fn every_real_event_is_a_change() {
+        for (kind, event, body) in EVENTS {
+            let change = read(kind, event, body.as_bytes()).unwrap();
+            assert!(change.is_some(), "{kind:?} {event}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: std::env::var("PROPTEST_CASES").map_or(64, |text| text.parse().unwrap_or(64)),
+            ..ProptestConfig::default()
+        })]
+
+        /// Whatever a forge that knows the secret sends, cut short, bent, or of other types: it is a change
+        /// within bounds, none, or refused by name.
+        #[test]
+        fn any_body_is_a_change_or_none(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            text in r#"[\[\]{}",:0-9a-z_\\ -]{0,120}"#,
+            odd in r#"(null|7|-1e999|18446744073709551615|true|\[\]|\{\}|"[^"\\]{0,40}")"#,
+            which in 0..40_usize,
+            cut: prop::sample::Index,
+            at: prop::sample::Index,
+            with in any::<char>(),
+        ) {
+            for (kind, event, body) in EVENTS {
+                let cut = body.floor_char_boundary(cut.index(body.len()));
+                let at = body.floor_char_boundary(at.index(body.len()));
+                let bent = format!("{}{with}{}", &body[..at], &body[at..]);
+                // One of its values replaced by another.
+                let colon = body.match_indices(':').map(|(place, _)| place + 1).nth(which % 12);
+                let end = colon.map(|from| from + body[from..].find([',', '}']).unwrap_or(0));
+                let other = colon.zip(end).map_or_else(String::new, |(from, end)| {
+                    format!("{}{odd}{}", &body[..from], &body[end..])
+                });
+                let all = [&bytes[..], text.as_bytes(), &body.as_bytes()[..cut], bent.as_bytes(), other.as_bytes()];
+                for body in all {
+                    match read(kind, event, body) {
+                        Ok(None) => {}
+                        Ok(Some(change)) => {
+                            prop_assert!(change.title.len() <= TITLE_BYTES_MAX);
+                            prop_assert!(change.version.is_none_or(|v| v.len() <= VERSION_BYTES_MAX));
+                        }
+                        Err(why) => prop_assert!(!why.is_empty()),
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn any_proof_is_compared(proof in r"(sha256=)?([0-9a-f]{0,66}|\PC{0,20})") {
+            let _ = unhex(proof.strip_prefix("sha256=").unwrap_or(&proof));
+        }
+    }
+}

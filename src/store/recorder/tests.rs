@@ -513,6 +513,27 @@ proptest! {
     }
 
     #[test]
+    fn bent_files_are_read_as_far_as_they_are_whole(
+        place in any::<prop::sample::Index>(),
+        by in 1u8..=255,
+        cut in any::<prop::sample::Index>(),
+        tail in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let good = write(&mixed(), 2);
+        let mut bent = good.clone();
+        let at = place.index(bent.len());
+        bent[at] = bent[at].wrapping_add(by);
+        let longer = [&good[..], &tail].concat();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let inputs = mixed().len();
+        for file in [&bent[..], &good[..cut.index(good.len())], &longer, &tail] {
+            if let Ok((read, _)) = read(folder.path(), file) {
+                prop_assert!(read.len() <= inputs);
+            }
+        }
+    }
+
+    #[test]
     fn bent_frames_are_refused_without_a_panic(place in 0..2_000usize, by in 1u8..=255) {
         let mut encoder = encode::Encoder::default();
         for stamped in &mixed() {

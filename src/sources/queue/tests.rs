@@ -1,0 +1,217 @@
+//! What a full queue does, what is counted, and how sources are shown.
+
+use super::*;
+use crate::model::{Labels, LogLine};
+
+fn lines(count: usize) -> Vec<Signal> {
+    let line = LogLine {
+        at: Time::ZERO,
+        labels: Labels::empty(),
+        level: None,
+        text: Box::from("x"),
+        trace: None,
+        span: None,
+    };
+    vec![Signal::Log(Box::new(line)); count]
+}
+
+/// Takes what waits: how many signals each batch has.
+fn taken(queue: &mut SignalQueue, now: Time) -> Vec<usize> {
+    let waiting = std::iter::from_fn(|| queue.try_recv());
+    waiting.map(|batch| batch.take(now).signals.len()).collect()
+}
+
+#[tokio::test]
+async fn what_comes_together_is_taken_a_few_milliseconds_at_a_time_and_kept_together() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("kafka", Rhythm::Sporadic, "");
+    let cases = [
+        (0, vec![0]),
+        (1, vec![1]),
+        (BATCH_SIGNALS_MAX, vec![BATCH_SIGNALS_MAX]),
+        (
+            2 * BATCH_SIGNALS_MAX + 5,
+            vec![BATCH_SIGNALS_MAX, BATCH_SIGNALS_MAX, 5],
+        ),
+    ];
+    for (count, expected) in cases {
+        sender.send(lines(count)).await.unwrap();
+        assert_eq!(taken(&mut queue, Time::ZERO), expected, "{count}");
+    }
+    assert_eq!(sender.room(), SIGNALS_QUEUED_MAX as usize, "all given back");
+
+    let count = 2 * BATCH_SIGNALS_MAX;
+    let mut kept = sender.send_for_receipt(lines(count)).await.unwrap();
+    let mut receipts = std::iter::from_fn(|| queue.try_recv()?.receipt());
+    receipts.next().unwrap().give();
+    assert_eq!(kept.so_far(), None);
+    receipts.next().unwrap().give();
+    assert_eq!(kept.so_far(), Some(true));
+}
+
+#[tokio::test]
+async fn more_than_the_queue_holds_takes_all_of_it() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("tail", Rhythm::Sporadic, "");
+    let count = SIGNALS_QUEUED_MAX as usize + BATCH_SIGNALS_MAX + 1;
+    sender.send(lines(count)).await.unwrap();
+    assert_eq!(sender.room(), 0);
+    assert_eq!(sender.would_fit(1), Err(SendError::Full));
+    assert_eq!(taken(&mut queue, Time::ZERO).iter().sum::<usize>(), count);
+    assert_eq!(sender.would_fit(1), Ok(()));
+    assert_eq!(registry.rows(Time::ZERO)[0].refused, 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_counts_until_it_is_read() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("logs", Rhythm::Sporadic, "tail");
+    let all = SIGNALS_QUEUED_MAX as usize;
+    assert_eq!(sender.try_send(lines(all - 1)), Ok(()));
+    assert_eq!(sender.try_send(lines(2)), Err(SendError::Full));
+    assert_eq!(sender.try_send(lines(1)), Ok(()));
+    let now = Time::from_secs(5);
+    assert_eq!(taken(&mut queue, now).iter().sum::<usize>(), all);
+    assert_eq!(sender.try_send(lines(2)), Ok(()));
+    let why = "the engine is behind and its queue is full, try again in a moment";
+    let row = SourceRow {
+        name: "logs".to_owned(),
+        health: SourceHealth::Live,
+        detail: "tail".to_owned(),
+        last_seen: Some(now),
+        taken: all as u64,
+        rejected: 0,
+        dropped: 0,
+        refused: 2,
+        last_refusal: Some(LastRefusal {
+            at: now,
+            why: why.into(),
+        }),
+        pace: Pace {
+            lag_ms: Some(5_000),
+            ..Pace::default()
+        },
+    };
+    assert_eq!(registry.rows(now), vec![row]);
+    assert_eq!(sender.send_or_lose(lines(all)), Err(SendError::Full));
+    let row = &registry.rows(now)[0];
+    assert_eq!((row.refused, row.dropped), (2, all as u64));
+}
+
+#[tokio::test]
+async fn a_sender_of_whom_nothing_can_be_taken_is_no_stranger() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("alerts", Rhythm::Sporadic, "receiver");
+    sender.reject(2, &format!("not a list {}", "é".repeat(WHY_CHARS_MAX)));
+    let at = Time::from_secs(9);
+    let row = registry.rows(at).remove(0);
+    assert_eq!(row.health, SourceHealth::Rejecting);
+    let refusal = row.last_refusal.expect("it was refused");
+    assert_eq!(
+        (refusal.at, refusal.why.chars().count()),
+        (at, WHY_CHARS_MAX)
+    );
+    assert_eq!(
+        registry.rows(Time::from_secs(20))[0]
+            .last_refusal
+            .as_ref()
+            .map(|r| r.at),
+        Some(at)
+    );
+    sender.try_send(lines(1)).unwrap();
+    queue.recv().await.unwrap().take(at);
+    assert_eq!(registry.rows(at)[0].health, SourceHealth::Live);
+}
+
+#[tokio::test]
+async fn how_a_source_usually_speaks_is_learned() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("host", Rhythm::Regular, "this host");
+    let mut say = |at_s: i64| {
+        let mut signals = lines(30);
+        if let Some(Signal::Log(line)) = signals.last_mut() {
+            line.at = Time::from_ms(at_s * 1_000 - 1_500);
+        }
+        sender.try_send(signals).unwrap();
+        queue.try_recv().unwrap().take(Time::from_secs(at_s));
+        registry.rows(Time::from_secs(at_s)).remove(0).pace
+    };
+    assert_eq!((say(0).usual_ms, say(15).per_minute), (None, None));
+    let pace = (2..40).map(|n| say(n * 15)).last().unwrap();
+    assert_eq!(
+        (pace.per_minute, pace.lag_ms, pace.gaps),
+        (Some(120), Some(1_500), 0)
+    );
+    assert!(
+        (15_000..18_000).contains(&pace.usual_ms.unwrap()),
+        "{pace:?}"
+    );
+    assert_eq!(say(39 * 15 + 600).gaps, 1, "ten minutes without a word");
+}
+
+#[tokio::test]
+async fn a_time_that_cannot_be_is_a_day_off_and_is_forgotten() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("otlp", Rhythm::Sporadic, "");
+    let now = Time::from_secs(1_768_392_000);
+    let mut lag_after = |at: Time| {
+        let mut signals = lines(1);
+        if let Some(Signal::Log(line)) = signals.last_mut() {
+            line.at = at;
+        }
+        sender.try_send(signals).unwrap();
+        queue.try_recv().unwrap().take(now);
+        registry.rows(now).remove(0).pace.lag_ms.unwrap()
+    };
+    assert_eq!(lag_after(Time::from_ms(i64::MAX)), -Pace::LAG_MS_MAX);
+    // From here on it sends the right time.
+    let later: Vec<i64> = (0..60).map(|_| lag_after(now)).collect();
+    assert!(later.is_sorted() && later[59].abs() < 1_000, "{later:?}");
+    assert!(lag_after(Time::from_ms(i64::MIN)) <= Pace::LAG_MS_MAX / 4);
+}
+
+#[tokio::test]
+async fn a_stopped_engine_closes_the_queue() {
+    let (registry, queue) = signal_queue();
+    let sender = registry.source("logs", Rhythm::Sporadic, "");
+    drop(queue);
+    assert_eq!(sender.send(lines(1)).await, Err(SendError::Closed));
+    assert_eq!(sender.try_send(lines(1)), Err(SendError::Closed));
+}
+
+#[tokio::test]
+async fn health_follows_rhythm_and_failure() {
+    let (registry, mut queue) = signal_queue();
+    let regular = registry.source("host", Rhythm::Regular, "this host");
+    let sporadic = registry.source("alerts", Rhythm::Sporadic, "receiver");
+    let health = |at_s: i64| {
+        let rows = registry.rows(Time::from_secs(at_s));
+        rows.iter().map(|r| r.health).collect::<Vec<_>>()
+    };
+    assert_eq!(health(0), [SourceHealth::Waiting, SourceHealth::Waiting]);
+    for (sender, at_s) in [(&sporadic, 1), (&regular, 0), (&regular, 1)] {
+        sender.try_send(lines(1)).unwrap();
+        let batch = queue.recv().await.unwrap();
+        batch.take(Time::from_secs(at_s));
+    }
+    assert_eq!(health(900)[1], SourceHealth::Live, "it was tried out");
+    for at_s in [2, 33] {
+        regular.try_send(lines(1)).unwrap();
+        let batch = queue.recv().await.unwrap();
+        batch.take(Time::from_secs(at_s));
+    }
+    assert_eq!(health(129), [SourceHealth::Live, SourceHealth::Live]);
+    assert_eq!(health(200), [SourceHealth::Live, SourceHealth::Blind]);
+    // A clock set back by an hour hides a silent source for as long as any other silence.
+    assert_eq!(health(-3_600), [SourceHealth::Live, SourceHealth::Live]);
+    assert_eq!(health(-3_400), [SourceHealth::Live, SourceHealth::Blind]);
+    sporadic.fail_standing("no target answers");
+    sporadic.try_send(lines(1)).unwrap();
+    let batch = queue.recv().await.unwrap();
+    batch.take(Time::from_secs(60));
+    assert_eq!(health(61)[0], SourceHealth::Failed, "its signals say so");
+    sporadic.fail("port 9093 is in use");
+    assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Blind]);
+    sporadic.recovered();
+    assert_eq!(health(62), [SourceHealth::Live, SourceHealth::Blind]);
+}
