@@ -86,11 +86,25 @@ fn impact(incident: &Incident) -> String {
     } else {
         format!("; {}", still.join(", "))
     };
+    let [reaches, hurts] = if is_over(incident) {
+        ["reached", "hurt"]
+    } else {
+        ["reaches", "hurts"]
+    };
     format!(
-        "It reaches {} and hurts {} most{still}.",
+        "It {reaches} {} and {hurts} {} most{still}.",
         counted(impact.entities.into(), "entity", "entities"),
         incident.entity.name(),
     )
+}
+
+/// Whether nobody is hurt by it any more.
+fn is_over(incident: &Incident) -> bool {
+    match incident.phase {
+        Phase::Resolved => true,
+        Phase::Mitigated => incident.impact.alerts_held == 0,
+        Phase::Open | Phase::Acknowledged => false,
+    }
 }
 
 /// How many of some go on: nothing of none.
@@ -377,9 +391,13 @@ mod tests {
             ),
         ];
         for (incident, state, cause) in cases {
+            let reach = match incident.phase {
+                Phase::Resolved => reach.replace("reaches", "reached").replace("hurts", "hurt"),
+                _ => reach.to_owned(),
+            };
             let expected = [
                 format!("{began}; {state}."),
-                reach.to_owned(),
+                reach,
                 cause.to_owned(),
                 "Nothing was tried.".to_owned(),
             ];

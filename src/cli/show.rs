@@ -13,6 +13,7 @@ use crate::model::{
     Hypothesis, Incident, IncidentId, PathNode, Phase, Similar, SuspectRole, Time, TimelineEntry,
     counted,
 };
+use crate::tui::lasted;
 
 /// Findings printed.
 const FINDINGS_SHOWN: usize = 20;
@@ -138,7 +139,7 @@ fn stood(incident: &Incident, now: Time) -> String {
             "resolved {} ({} ago, after {})",
             clock(at, now),
             age(at, now),
-            age(incident.began, at)
+            lasted(at.since(incident.began))
         ),
         (Phase::Mitigated, Some(at), _) => {
             format!("mitigated since {} ({})", clock(at, now), age(at, now))

@@ -72,12 +72,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     if view.mode == Mode::Learning {
         return learning(state, view, canvas);
     }
-    let filtered = !state.list.filter.is_empty() && !view.incidents.is_empty();
-    let title = if filtered {
-        " No incident matches the filter; Esc clears it."
-    } else {
-        " No open incident."
-    };
+    // What is filtered away is no reason to tell what is watched.
+    if !state.list.filter.is_empty() && !view.incidents.is_empty() {
+        let text = " Nothing matches the filter; Esc clears it.";
+        return canvas.row(2, &Row::new().put(Role::Muted, text));
+    }
+    let title = " No open incident.";
     let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
     for line in wrap(
         &SafeText::new(&watched(view)),
@@ -96,9 +96,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         rows.push(Row::new().put(Role::Blind, "   none: nothing can be seen"));
     }
     let room = canvas.height().saturating_sub(rows.len() + 1);
-    if !filtered {
-        rows.extend(more(view, room, canvas.width()));
-    }
+    rows.extend(more(view, room, canvas.width()));
     for (y, row) in rows.iter().enumerate() {
         canvas.row(y + 1, row);
     }
