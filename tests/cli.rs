@@ -1,6 +1,7 @@
 //! The program as people and scripts run it: exit codes, JSON, a daemon that starts and stops.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -510,6 +511,70 @@ fn a_bad_config_keeps_no_client_from_the_daemon() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         }
+    }
+    assert_eq!(served.stop(), 0);
+}
+
+/// An address for OTLP that somebody else has is told with its setting, and not as one that is listened on.
+#[test]
+fn a_second_address_in_use_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    // Held until the daemon has tried.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    write_config(dir.path(), "");
+    let file = dir.path().join("c.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("otlp_listen = \"\"", &format!("otlp_listen = \"{taken}\""));
+    std::fs::write(&file, text).unwrap();
+    let mut child = program(dir.path())
+        .arg("serve")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut told = Vec::new();
+    for line in log.map(Result::unwrap) {
+        let is_last = line.contains("ready");
+        told.push(line);
+        if is_last {
+            break;
+        }
+    }
+    Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    child.wait().unwrap();
+    drop(other);
+    let told = told.join("\n");
+    let warned = format!(
+        "{taken} is in use by another program: stop it, or give another address by `otlp_listen`"
+    );
+    assert!(told.contains("WARN") && told.contains(&warned), "{told}");
+    assert!(
+        !told.contains(&format!("watches otlp: http://{taken}")),
+        "{told}"
+    );
+    assert!(told.contains("otlp_listen=nowhere"), "{told}");
+}
+
+/// A socket does not say where its daemon keeps what it keeps: another's journal is not checked instead.
+#[test]
+fn the_journal_of_another_daemon_is_never_checked_in_its_place() {
+    let served = Served::start();
+    audited(&served, 1);
+    let at = |name: &str| served.dir.path().join(name).display().to_string();
+    let (data, socket) = (at("data"), at("s.sock"));
+    let refused = served.run(&["--socket", &socket, "audit", "verify"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("give --data-dir DIR, or the file"), "{said}");
+    let journal = at("data/journal.jsonl");
+    for place in [&["--data-dir", &data][..], &[&journal]] {
+        let arguments = [&["--socket", &socket, "audit", "verify"], place].concat();
+        let checked = served.run(&arguments);
+        assert_eq!(checked.status.code(), Some(0), "{checked:?}");
     }
     assert_eq!(served.stop(), 0);
 }

@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console, database, service};
-use stormglass::model::EntityId;
+use stormglass::model::{EntityId, Health, Phase};
 use stormglass::tui::{Request, Screen, Tab, TerminalOp, Update};
 
 fn console() -> Console {
@@ -136,4 +136,48 @@ fn pages_about_a_node_are_copied() {
     console.press("enter");
     assert_eq!(console.terminal, [TerminalOp::Copy(long)]);
     assert!(console.screen().contains("Copied: runbook of checkout."));
+}
+
+/// Each stands in the tree once: a call of one that stands elsewhere is told in words.
+#[test]
+fn no_call_is_dropped_from_the_tree() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    let edges = &mut detail.incident.path_edges;
+    let mut second = edges[3].clone();
+    (second.from, second.to) = (3, 4);
+    edges.push(second);
+    console.told(Update::Detail(Box::new(detail)));
+    let screen = console.screen();
+    let row = |name: &str| {
+        screen
+            .lines()
+            .find(|line| line.contains(name))
+            .unwrap_or("")
+    };
+    let (database, app) = (row(" pg-main"), row(" mobile-api"));
+    assert!(
+        database.contains("called by checkout, traced 0s ago"),
+        "{screen}"
+    );
+    assert!(app.contains("inferred 11m ago; also by web"), "{screen}");
+}
+
+#[test]
+fn what_was_odd_is_told_with_its_end() {
+    let mut console = console();
+    let mut detail = fixture::detail();
+    let incident = &mut detail.incident;
+    incident.phase = Phase::Mitigated;
+    incident.mitigated = Some(fixture::at(11, 0));
+    incident.findings[0].ended = Some(fixture::at(9, 30));
+    for node in &mut incident.path_nodes {
+        node.health = Health::Ok;
+    }
+    console.told(Update::Detail(Box::new(detail)));
+    let screen = console.screen();
+    // By its own findings; without any, by the incident.
+    for words in ["12:03:00Z to 12:09:30Z", "12:03:40Z to 12:11:00Z  traced"] {
+        assert!(screen.contains(words), "{words} is missing from\n{screen}");
+    }
 }

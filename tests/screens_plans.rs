@@ -3,10 +3,10 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console};
-use stormglass::api::{IncidentDetail, WatchMessage};
+use stormglass::api::{CommandReply, IncidentDetail, WatchMessage};
 use stormglass::model::{
     Approval, CHOSEN_BY_A_PERSON, Command, Delta, IncidentId, Lane, Outcome, Phase, Plan, PlanId,
-    PlanState, Risk, RunId, RunPhase, TimelineEntry,
+    PlanState, Process, Refusal, Risk, RunId, RunPhase, TimelineEntry,
 };
 use stormglass::tui::{Request, Update};
 
@@ -597,6 +597,77 @@ fn runbooks_come_by_fit_then_risk_and_say_what_was_tried_in_vain() {
     ));
 }
 
+/// Whoever proposes a plan looks at it next, and not at what the cursor was on.
+#[test]
+fn what_was_just_proposed_is_under_the_cursor() {
+    let mut console = console();
+    let mut detail = three_plans();
+    approved(&mut detail.plans[0], 5, rolled_back("no recovery"));
+    tell(&mut console, &detail);
+    console.press_and_look("enter 7 G");
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+    let propose = |console: &mut Console| {
+        console.press("p");
+        console.told(Update::Runbooks {
+            incident: CHECKOUT,
+            rows: fixture::runbooks(),
+        });
+        console.screen();
+        console.press("enter");
+        console.commands().pop().expect("a command")
+    };
+    let answered = |command: Command, refused| CommandReply {
+        command,
+        refused,
+        notice: None,
+        silence: None,
+    };
+    let new = |id| Plan {
+        id: PlanId(id),
+        runbook: "scale-deployment".into(),
+        because: vec![CHOSEN_BY_A_PERSON.into()],
+        ..fixture::plan()
+    };
+    // What was refused is waited for no more: somebody else's moves nothing.
+    let command = propose(&mut console);
+    console.told(Update::Replied(answered(
+        command,
+        Some(Refusal::KillSwitch),
+    )));
+    detail.plans.push(new(4));
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+
+    let command = propose(&mut console);
+    console.told(Update::Replied(answered(command, None)));
+    let screen = console.screen();
+    assert!(screen.contains("scale-deployment is proposed."), "{screen}");
+    assert!(!screen.contains("see Actions"), "{screen}");
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+    detail.plans.push(new(5));
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(5)));
+    // Once: from then on the cursor is the operator's.
+    console.press_and_look("G");
+    tell(&mut console, &detail);
+    assert_eq!(chosen(&console), Some(PlanId(1)));
+}
+
+#[test]
+fn a_filter_that_nothing_passes_says_only_that() {
+    let mut console = console();
+    console.press("/");
+    console.type_text("nosuchthing");
+    console.press("enter");
+    let screen = console.screen();
+    assert!(
+        screen.contains("Nothing matches the filter; Esc clears it."),
+        "{screen}"
+    );
+    assert!(!screen.contains("remote_write"), "{screen}");
+}
+
 #[test]
 fn a_view_of_no_incident_says_so() {
     for (view, words) in [
@@ -738,6 +809,91 @@ fn the_kill_switch_is_confirmed_by_its_own_key() {
     let mut hasty = self::console();
     hasty.press("! !");
     assert_eq!(hasty.commands(), []);
+}
+
+/// Killed and started again while a step ran: the daemon found its process, and nothing was lost.
+#[test]
+fn a_command_that_still_runs_has_no_lost_result() {
+    let run = RunId {
+        plan: PlanId(3),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    let mut detail = fixture::detail();
+    detail.plans[0].state = PlanState::Unknown { run };
+    let lost = detail.clone();
+    detail.plans[0].process = Some(Process {
+        pid: 2893,
+        mark: "boot/7".into(),
+        began: fixture::at(7, 0),
+    });
+    let runs = "its command still runs, pid 2893 since 12:07:00Z";
+
+    let mut console = console();
+    tell(&mut console, &detail);
+    console.press_and_look("enter 7");
+    let screen = console.screen();
+    for words in ["U stops plan 3: its command still runs, pid 2893", runs] {
+        assert!(screen.contains(words), "{words} is missing from\n{screen}");
+    }
+    for words in ["what became of", "result unknown", "Y settle"] {
+        assert!(!screen.contains(words), "{words} is in\n{screen}");
+    }
+    console.press_and_look("Y");
+    let screen = console.screen();
+    assert!(!screen.contains("decide later"), "{screen}");
+    assert!(screen.contains("wait, or U stops it"), "{screen}");
+    // The dialog was open before the process was found.
+    tell(&mut console, &lost);
+    console.press_and_look("Y wait");
+    assert!(console.screen().contains("decide later"));
+    tell(&mut console, &detail);
+    let screen = console.screen();
+    assert!(screen.contains(runs), "{screen}");
+    console.press_and_look("j enter");
+    assert_eq!(console.commands(), []);
+}
+
+/// Every word of a command and of what it does is on screen; the prompt stands before it once.
+#[test]
+fn a_long_command_is_one_command_and_nothing_of_it_is_cut() {
+    let mut detail = fixture::detail();
+    let step = &mut detail.plans[0].steps[0];
+    step.title =
+        "Grow the volume of the database that is full, then wait for its file system".into();
+    let arguments = (0..9).map(|at| format!("--argument-number-{at}").into());
+    step.argv = [Box::from("lvextend")]
+        .into_iter()
+        .chain(arguments)
+        .collect();
+    let run = RunId {
+        plan: PlanId(3),
+        phase: RunPhase::Forward,
+        step: 0,
+    };
+    for state in [PlanState::Proposed, PlanState::Unknown { run }] {
+        let is_asked = state == PlanState::Proposed;
+        detail.plans[0].state = state;
+        let mut console = Console::live(80, 50, "dark");
+        tell(&mut console, &detail);
+        console.press_and_look("Y");
+        let screen = console.screen();
+        for at in 0..9 {
+            let words = format!("--argument-number-{at}");
+            assert!(screen.contains(&words), "{words} is missing from\n{screen}");
+        }
+        assert!(screen.contains("file system"), "{screen}");
+        let prompts = screen.matches("$ ").count();
+        // The check, the step and its undo, or the step alone.
+        assert!(
+            prompts == if is_asked { 3 } else { 1 },
+            "{prompts} in\n{screen}"
+        );
+        assert!(
+            !is_asked || screen.contains("(stopped after 2m)"),
+            "{screen}"
+        );
+    }
 }
 
 /// Incident 9, in which the one plan was made, is merged into the one looked at, which holds it since.

@@ -4,7 +4,8 @@
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
 use crate::model::{
-    DOWN, Hypothesis, Incident, Phase, Plan, PlanState, Similar, SuspectKind, Time, counted,
+    DOWN, Hypothesis, Incident, IncidentId, Phase, Plan, PlanState, Similar, SuspectKind, Time,
+    counted,
 };
 
 /// At or below this confidence the engine says it does not know.
@@ -17,6 +18,9 @@ pub type WriteTime<'a> = &'a dyn Fn(Time) -> String;
 
 /// The sentences, in the order a person asks.
 pub fn narrative(incident: &Incident, plans: &[Plan], clock: WriteTime<'_>) -> Vec<String> {
+    if let Some(home) = incident.merged_into {
+        return merged(incident, home, clock);
+    }
     let mut told = vec![
         what(incident, clock),
         impact(incident),
@@ -25,6 +29,20 @@ pub fn narrative(incident: &Incident, plans: &[Plan], clock: WriteTime<'_>) -> V
     told.extend(incident.diagnosis.similar.first().map(seen_before));
     told.extend(tried(plans));
     told
+}
+
+/// What was made part of another says so, and nothing of what goes on or was done: that is told there.
+fn merged(incident: &Incident, home: IncidentId, clock: WriteTime<'_>) -> Vec<String> {
+    let at = incident.resolved.unwrap_or(incident.updated);
+    vec![
+        format!(
+            "{} It began at {} and was merged into {home} at {}.",
+            sentence(&incident.title),
+            clock(incident.began),
+            clock(at)
+        ),
+        format!("What became of it, why, and what is done about it is told in {home}."),
+    ]
 }
 
 fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
@@ -86,11 +104,25 @@ fn impact(incident: &Incident) -> String {
     } else {
         format!("; {}", still.join(", "))
     };
+    let [reaches, hurts] = if is_over(incident) {
+        ["reached", "hurt"]
+    } else {
+        ["reaches", "hurts"]
+    };
     format!(
-        "It reaches {} and hurts {} most{still}.",
+        "It {reaches} {} and {hurts} {} most{still}.",
         counted(impact.entities.into(), "entity", "entities"),
         incident.entity.name(),
     )
+}
+
+/// Whether nobody is hurt by it any more.
+fn is_over(incident: &Incident) -> bool {
+    match incident.phase {
+        Phase::Resolved => true,
+        Phase::Mitigated => incident.impact.alerts_held == 0,
+        Phase::Open | Phase::Acknowledged => false,
+    }
 }
 
 /// How many of some go on: nothing of none.
@@ -238,9 +270,7 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        Done, EntityId, Evidence, Impact, IncidentId, Severity, SuspectRole, TrueCause,
-    };
+    use crate::model::{Done, EntityId, Evidence, Impact, Severity, SuspectRole, TrueCause};
 
     fn clock(at: Time) -> String {
         at.to_utc().format("%H:%M").to_string()
@@ -327,6 +357,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_merged_leads_to_its_home_and_claims_nothing() {
+        let mut merged = incident();
+        merged.diagnosis.hypotheses.push(suspected(0.82));
+        merged.phase = Phase::Resolved;
+        merged.resolved = Some(Time::from_secs(43_800));
+        merged.merged_into = Some(IncidentId(1));
+        let expected = [
+            "checkout: errors 14 %, expected 0–1 %. It began at 12:00 and was merged into #1 at 12:10.",
+            "What became of it, why, and what is done about it is told in #1.",
+        ];
+        assert_eq!(narrative(&merged, &[], &clock), expected);
+    }
+
+    #[test]
     fn a_beginning_that_is_only_bounded_is_told_so() {
         let mut old = incident();
         old.began_before = true;
@@ -377,9 +421,13 @@ mod tests {
             ),
         ];
         for (incident, state, cause) in cases {
+            let reach = match incident.phase {
+                Phase::Resolved => reach.replace("reaches", "reached").replace("hurts", "hurt"),
+                _ => reach.to_owned(),
+            };
             let expected = [
                 format!("{began}; {state}."),
-                reach.to_owned(),
+                reach,
                 cause.to_owned(),
                 "Nothing was tried.".to_owned(),
             ];

@@ -54,6 +54,12 @@ pub async fn run(common: &Common, args: &AuditArgs) -> Result<(), Failure> {
 fn verify(common: &Common, file: Option<PathBuf>, head: Option<&str>) -> Result<(), Failure> {
     let path = match file {
         Some(path) => path,
+        // The default folder may be another daemon's.
+        None if common.socket.is_some() && common.data_dir.is_none() => {
+            return Err(Failure::usage(
+                "a journal is checked where it lies, and --socket does not say where that daemon keeps its own: give --data-dir DIR, or the file",
+            ));
+        }
         None => Place::data_dir_for_client(common)?.join(JOURNAL_FILE),
     };
     let head = match head {

@@ -82,7 +82,7 @@ pub struct WallArgs {
     /// A socket or https://HOST:PORT; the local daemon's socket without it
     #[arg(value_name = "ADDR")]
     address: Option<String>,
-    /// Show free text and names of people too
+    /// Show free text and names of people on the screen too
     #[arg(long)]
     text: bool,
     /// Hours in which only what is bad is shown, in local time

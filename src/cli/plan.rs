@@ -3,6 +3,7 @@
 //! An approval binds the digest of what was printed here; without a person at the terminal the
 //! digest has to be given, so that no script approves what nobody has seen.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, IsTerminal};
 
 use clap::{Args, ValueEnum};
@@ -15,6 +16,8 @@ use super::output::{
 };
 use super::place::client;
 use super::{Common, output};
+use crate::api::View;
+use crate::api::client::Client;
 use crate::model::{
     Action, Command, EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, Time, counted,
     shown_argv,
@@ -22,6 +25,9 @@ use crate::model::{
 
 /// Digits of a digest that are enough to tell plans apart on a screen.
 const DIGEST_SHOWN: usize = 12;
+
+/// An incident that was merged into one that was merged, and so on, is followed this far.
+const MERGES_MAX: usize = 16;
 
 /// `stormglass plans`
 #[derive(Debug, Args)]
@@ -123,7 +129,9 @@ pub async fn plans(common: &Common, args: &PlansArgs) -> Result<(), Failure> {
         if common.json {
             return print_json(&plan);
         }
-        return print(&page(&plan, client.view().await?.at));
+        let view = client.view().await?;
+        let home = home_of(&client, &view, plan.incident).await;
+        return print(&page(&plan, home, view.at));
     }
     if !args.all {
         plans.retain(|plan| !plan.state.is_final());
@@ -134,7 +142,15 @@ pub async fn plans(common: &Common, args: &PlansArgs) -> Result<(), Failure> {
     if plans.is_empty() {
         return print("no plans\n");
     }
-    let now = client.view().await?.at;
+    let view = client.view().await?;
+    let now = view.at;
+    let mut homes = BTreeMap::new();
+    for plan in &plans {
+        if !homes.contains_key(&plan.incident) {
+            let home = home_of(&client, &view, plan.incident).await;
+            homes.insert(plan.incident, home);
+        }
+    }
     let mut table = Table::new([
         "PLAN", "INCIDENT", "RISK", "STATE", "YES", "EXPIRES", "DIGEST", "WHAT",
     ]);
@@ -145,7 +161,7 @@ pub async fn plans(common: &Common, args: &PlansArgs) -> Result<(), Failure> {
         };
         table.row([
             plan.id.0.to_string(),
-            plan.incident.to_string(),
+            homes[&plan.incident].to_string(),
             risk(plan.risk),
             plan.state.as_str().to_owned(),
             format!("{}/{}", plan.approvals.len(), plan.approvals_needed),
@@ -198,7 +214,9 @@ async fn shown_and_agreed(common: &Common, plan: Plan, to: &str) -> Result<Strin
         Risk::Low | Risk::Medium => "yes".to_owned(),
     };
     let question = format!("\nType `{password}` to {to}: ");
-    print(&(page(&plan, client.view().await?.at) + &question))?;
+    let view = client.view().await?;
+    let home = home_of(&client, &view, plan.incident).await;
+    print(&(page(&plan, home, view.at) + &question))?;
     let mut answer = String::new();
     io::stdin()
         .lock()
@@ -271,11 +289,30 @@ fn find(plans: Vec<Plan>, id: PlanId) -> Result<Plan, Failure> {
         .ok_or_else(|| Failure::new(format!("there is no {id}")))
 }
 
+/// The incident that holds the plans made for `id` by now: what that was merged into, if it was.
+async fn home_of(client: &Client, view: &View, id: IncidentId) -> IncidentId {
+    let mut home = id;
+    for _ in 0..MERGES_MAX {
+        if view.incidents.contains_key(&home) {
+            break;
+        }
+        // One that is long over, or nobody remembers: the number it was made for has to do.
+        let Ok(detail) = client.incident(home).await else {
+            break;
+        };
+        let Some(into) = detail.incident.merged_into else {
+            break;
+        };
+        home = into;
+    }
+    home
+}
+
 /// Everything an approver must see.
-fn page(plan: &Plan, now: Time) -> String {
+fn page(plan: &Plan, home: IncidentId, now: Time) -> String {
     let mut text = String::new();
     let parts = [
-        heading(plan, now),
+        heading(plan, home, now),
         record(plan, now),
         actions(plan),
         outcomes(plan),
@@ -288,11 +325,16 @@ fn page(plan: &Plan, now: Time) -> String {
 }
 
 /// What it is, of what, how risky, and who has agreed.
-fn heading(plan: &Plan, now: Time) -> Vec<String> {
+fn heading(plan: &Plan, home: IncidentId, now: Time) -> Vec<String> {
+    let merged = if home == plan.incident {
+        String::new()
+    } else {
+        format!(", merged into {home}")
+    };
     vec![
         format!("{} {}", plan.id, styled(&safe(&plan.title), Style::Bold)),
         format!(
-            "for {} · on {} · {} risk · {}",
+            "for {}{merged} · on {} · {} risk · {}",
             plan.incident,
             safe(plan.target.as_str()),
             risk(plan.risk),

@@ -26,7 +26,7 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
     start_log();
     let place = Place::find(common)?;
     let mut daemon = start(&place).await?;
-    for Watched { source, what } in watched(&place.config) {
+    for Watched { source, what } in watched(&listening(&place.config, &daemon)) {
         tracing::info!("watches {source}: {}", SafeText::new(&what));
     }
     let shown = |address: Option<SocketAddr>| {
@@ -50,6 +50,19 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
             tracing::info!(signal = stopped?, "stopping");
             Ok(daemon.stop().await?)
         }
+    }
+}
+
+/// The settings without the addresses that somebody else has: nothing is taken there yet.
+fn listening(config: &Config, daemon: &Daemon) -> Config {
+    Config {
+        otlp_listen: config
+            .otlp_listen
+            .filter(|_| daemon.otlp_listen().is_some()),
+        otlp_grpc_listen: config
+            .otlp_grpc_listen
+            .filter(|_| daemon.otlp_grpc_listen().is_some()),
+        ..config.clone()
     }
 }
 

@@ -10,9 +10,10 @@ use super::output::{
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
-    Hypothesis, Incident, IncidentId, PathNode, Phase, Similar, SuspectRole, Time, TimelineEntry,
-    counted,
+    Hypothesis, Incident, IncidentId, PathNode, Phase, Plan, Similar, SuspectRole, Time,
+    TimelineEntry, counted,
 };
+use crate::tui::lasted;
 
 /// Findings printed.
 const FINDINGS_SHOWN: usize = 20;
@@ -57,8 +58,16 @@ fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     let mut text = head(&detail.incident, now);
     let told = narrative(&detail.incident, &detail.plans, &|at| clock(at, now));
     section(&mut text, "In words", told.iter(), |words| safe(words));
-    suspects(&mut text, &detail.incident, now);
-    section(&mut text, "Plans", detail.plans.iter(), |plan| {
+    let home = detail.incident.merged_into;
+    // Of what is part of another, that one tells why and what is done.
+    let plans: &[Plan] = match home {
+        Some(_) => &[],
+        None => {
+            suspects(&mut text, &detail.incident, now);
+            &detail.plans
+        }
+    };
+    section(&mut text, "Plans", plans.iter(), |plan| {
         format!(
             "{} {} · {} risk · {} · {} of {} approvals",
             plan.id,
@@ -72,10 +81,11 @@ fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     let incident = &detail.incident;
     let findings = incident.findings.iter().take(FINDINGS_SHOWN);
     section(&mut text, "Findings", findings, |finding| {
-        let state = match (finding.is_open(), &finding.accepted) {
-            (true, _) => "",
-            (false, None) => " (over)",
-            (false, Some(_)) => " (accepted as normal)",
+        let state = match (finding.is_open(), &finding.accepted, home) {
+            (true, _, Some(home)) => format!(" (told in {home})"),
+            (true, _, None) => String::new(),
+            (false, None, _) => " (over)".to_owned(),
+            (false, Some(_), _) => " (accepted as normal)".to_owned(),
         };
         format!(
             "{} {}: {}{state} [finding {}]",
@@ -133,12 +143,16 @@ fn timeline(incident: &Incident, now: Time, all: bool) -> Vec<String> {
 
 /// Its phase, and since when that is so: an incident that is over did not begin to be over when it began.
 fn stood(incident: &Incident, now: Time) -> String {
+    if let Some(home) = incident.merged_into {
+        let at = incident.resolved.unwrap_or(incident.updated);
+        return format!("merged into {home} at {}", clock(at, now));
+    }
     match (incident.phase, incident.mitigated, incident.resolved) {
         (Phase::Resolved, _, Some(at)) => format!(
             "resolved {} ({} ago, after {})",
             clock(at, now),
             age(at, now),
-            age(incident.began, at)
+            lasted(at.since(incident.began))
         ),
         (Phase::Mitigated, Some(at), _) => {
             format!("mitigated since {} ({})", clock(at, now), age(at, now))
@@ -174,6 +188,9 @@ fn head(incident: &Incident, now: Time) -> String {
         ),
     );
     let impact = &incident.impact;
+    if incident.merged_into.is_some() {
+        return text;
+    }
     line(
         &mut text,
         &format!(
@@ -309,6 +326,28 @@ fn held_back(total: u32, held: u32) -> String {
 mod tests {
     use super::*;
     use crate::model::{EntityId, Lane};
+
+    #[test]
+    fn what_was_merged_leads_to_its_home() {
+        let at = Time::from_secs(1_768_392_000);
+        let entity = EntityId::parse("cart");
+        let mut incident = Incident::opened(IncidentId(2), entity, at, at);
+        // As journals of before keep it.
+        incident.impact.alerts_firing = 1;
+        incident.impact.alerts_total = 1;
+        incident.phase = Phase::Resolved;
+        incident.resolved = Some(at.plus_ms(60_000));
+        incident.merged_into = Some(IncidentId(1));
+        let detail = IncidentDetail {
+            incident,
+            plans: Vec::new(),
+        };
+        let shown = page(&detail, at.plus_ms(120_000), false);
+        assert!(shown.contains("merged into #1 at "), "{shown}");
+        for claim in ["resolved", "fire", "firing", "last", "Plans", "approval"] {
+            assert!(!shown.contains(claim), "{claim}: {shown}");
+        }
+    }
 
     #[test]
     fn a_long_timeline_keeps_its_beginning_and_says_what_it_leaves_out() {

@@ -581,7 +581,7 @@ impl Core {
                 PendingRun::Cancel(run) => self.executors.cancel(run),
                 PendingRun::Start(run, _) => {
                     let why = format!("the journal cannot be written ({why})");
-                    let kind = StepEventKind::Finished(Outcome::NotStarted { why });
+                    let kind = StepEventKind::Finished(Outcome::NotStarted { why, alone: false });
                     self.input(Input::Step(StepEvent { run, kind }));
                 }
             }

@@ -3,12 +3,14 @@
 //! Nobody is let in before everything that was kept is read; what cannot be had ends the start with the
 //! setting that would change it.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -390,18 +392,26 @@ fn access(config: &Config) -> Result<(Callers, Option<Tls>, Option<Guard>), Daem
 }
 
 /// Binds what can be bound. The addresses for OTLP are ones of convenience: a collector may have them,
-/// and they are tried again later.
+/// which is told, and they are tried again later.
 async fn bind_listeners(config: &Config) -> Result<Listeners, DaemonError> {
     let main = Some(sources::bind(config.listen, "listen").await?);
-    let otlp = match config.otlp_listener() {
-        Some(address) => sources::bind(address, "otlp_listen").await.ok(),
-        None => None,
-    };
-    let grpc = match config.grpc_listener() {
-        Some(address) => sources::bind(address, "otlp_grpc_listen").await.ok(),
-        None => None,
-    };
-    Ok(Listeners { main, otlp, grpc })
+    Ok(Listeners {
+        main,
+        otlp: bind_beside(config.otlp_listener(), "otlp_listen").await,
+        grpc: bind_beside(config.grpc_listener(), "otlp_grpc_listen").await,
+    })
+}
+
+/// Binds an address that the daemon can do without for now.
+async fn bind_beside(address: Option<SocketAddr>, setting: &'static str) -> Option<TcpListener> {
+    let bound = sources::bind(address?, setting).await;
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(
+                "{error}; until it is free nothing is taken there, and it is tried again"
+            );
+        })
+        .ok()
 }
 
 /// What is odd about the settings. Nobody watches yet: the first view carries it.

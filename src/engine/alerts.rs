@@ -61,6 +61,8 @@ pub enum AlertChange {
     Resolved(Fingerprint),
     /// It began to go on and off: counts as firing until it stays one way.
     Flapping(Fingerprint),
+    /// It fires as before and says something else: what is told of it now, and no event.
+    Retold(Fingerprint),
     /// Sent again, nothing new.
     Resent,
     /// No room.
@@ -138,6 +140,16 @@ impl AlertState {
         self.changes >= FLAPS_MAX && now.since(self.changed_at) <= FLAP_GAP_MS
     }
 
+    /// Takes the text of the latest telling, and says whether it is another. One without any, as many
+    /// senders tell an end, takes nothing away. Nothing is copied when it is the same.
+    fn retell(&mut self, alert: &Alert) -> bool {
+        let Some(text) = said(alert).filter(|text| **text != *self.summary) else {
+            return false;
+        };
+        self.summary = text.into();
+        true
+    }
+
     fn turn(&mut self, firing: bool, now: Time) {
         self.firing = firing;
         let is_quick = now.since(self.changed_at) <= FLAP_GAP_MS;
@@ -173,7 +185,12 @@ impl Alerts {
             held.ends_at = ends_at;
             if firing && !was_firing {
                 (held.starts_at, held.onset) = (times.starts_at, times.onset);
+            } else if firing {
+                // Of two senders of one alert, or two tellings, the earlier beginning is believed.
+                held.starts_at = held.starts_at.min(times.starts_at);
+                held.onset = held.onset.min(times.onset);
             }
+            let is_retold = held.retell(alert);
             if firing != was_firing {
                 held.turn(firing, now);
             }
@@ -183,7 +200,10 @@ impl Alerts {
                 self.ended.insert((ends_at, fingerprint));
             }
             let flaps = held.is_flapping(now);
-            return self.told(fingerprint, was_firing, firing, flaps);
+            return match self.told(fingerprint, was_firing, firing, flaps) {
+                AlertChange::Resent if is_retold && firing => AlertChange::Retold(fingerprint),
+                change => change,
+            };
         }
         if !firing {
             // The end of something never seen to begin.
@@ -423,12 +443,18 @@ impl Alerts {
     }
 }
 
+/// What is wrong, in the sender's words, as long as is kept.
+fn said(alert: &Alert) -> Option<&str> {
+    let text = alert.annotations.first_of(&SUMMARY_ANNOTATIONS)?;
+    Some(cut(text))
+}
+
 fn summary_of(alert: &Alert) -> Box<str> {
-    let text = alert
-        .annotations
-        .first_of(&SUMMARY_ANNOTATIONS)
-        .unwrap_or_else(|| alert.name());
-    text[..text.floor_char_boundary(SUMMARY_BYTES_MAX)].into()
+    said(alert).unwrap_or_else(|| cut(alert.name())).into()
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SUMMARY_BYTES_MAX)]
 }
 
 fn severity_of(labels: &Labels) -> Severity {
@@ -487,6 +513,41 @@ mod tests {
         assert_eq!(take(&mut alerts, "c", 230, 300), Fired(c), "a made room");
         assert_eq!(take(&mut alerts, "d", 230, 300), Refused);
         assert_eq!((alerts.firing(), alerts.len()), (2, 2));
+    }
+
+    #[test]
+    fn the_latest_text_and_the_earliest_beginning_are_held() {
+        use AlertChange::{Fired, Resent, Resolved, Retold};
+        let mut alerts = Alerts::default();
+        let a = alert("a", 0).fingerprint;
+        let mut send = |starts_s: i64, now_s: i64, ends_s: i64, text: &str| {
+            let mut sent = alert("a", starts_s);
+            if !text.is_empty() {
+                sent.annotations = Labels::from_pairs([("summary", text)]).unwrap();
+            }
+            let times = Times {
+                starts_at: sent.starts_at,
+                onset: sent.starts_at,
+                ends_at: Time::from_secs(ends_s),
+            };
+            let change = alerts.take(&sent, times, EntityIx(0), Time::from_secs(now_s), 2);
+            let held = alerts.get(a).unwrap();
+            (change, held.summary.to_string(), held.starts_at)
+        };
+        let at = Time::from_secs;
+        let cases = [
+            // Starts, told, ends, text: what changed, the text and the beginning from then on.
+            ((50, 60, 600, "12 % fail"), (Fired(a), "12 % fail", at(50))),
+            ((50, 90, 600, "12 % fail"), (Resent, "12 % fail", at(50))),
+            ((40, 95, 600, "40 % fail"), (Retold(a), "40 % fail", at(40))),
+            ((70, 99, 600, ""), (Resent, "40 % fail", at(40))),
+            ((40, 100, 100, ""), (Resolved(a), "40 % fail", at(40))),
+            ((105, 110, 600, "all fail"), (Fired(a), "all fail", at(105))),
+        ];
+        for ((starts_s, now_s, ends_s, text), (change, summary, starts_at)) in cases {
+            let got = send(starts_s, now_s, ends_s, text);
+            assert_eq!(got, (change, summary.to_owned(), starts_at), "at {now_s}");
+        }
     }
 
     #[test]

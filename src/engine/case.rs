@@ -17,7 +17,9 @@ use super::history::Point;
 use super::intake::SeriesIx;
 use super::roles;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
-use crate::model::{Band, Check, DOWN, EntityId, Incident, IncidentId, MetricRole, Time, Unit};
+use crate::model::{
+    Band, Check, DOWN, EntityId, Finding, Incident, IncidentId, MetricRole, Time, Unit,
+};
 
 /// Entities of one case at most.
 const SUBJECTS_MAX: usize = 400;
@@ -60,6 +62,8 @@ const ONSET_APART_MS: i64 = 5 * 60_000;
 const BUSIER_MIN: f64 = 4.0;
 /// Share of its log evidence that counts against a victim.
 const EXCUSED_SHARE: f64 = 0.2;
+/// A normal taught by fewer values than this is called young.
+const YOUNG_SAMPLES: u32 = 30;
 /// How far an onset may be off beyond the sampling interval, in milliseconds.
 const ONSET_UNCERTAINTY_MS: i64 = 5_000;
 /// The rows of a case.
@@ -181,7 +185,9 @@ impl Engine {
 
     fn fill(&self, case: &mut Case, at: SubjectIx, ix: EntityIx, held: &Held, window: Rows) {
         let columns = self.columns_of(ix, window);
+        let is_young = self.is_young(ix, &columns);
         let conditions = self.correlator.conditions();
+        let by_alert_alone = self.is_by_alert_alone(ix, held);
         let onset = conditions
             .get(ix)
             .filter(|condition| {
@@ -190,7 +196,12 @@ impl Engine {
             })
             .map(|condition| Onset {
                 at: condition.onset,
-                uncertainty_ms: self.interval_ms(ix) + ONSET_UNCERTAINTY_MS,
+                uncertainty_ms: ONSET_UNCERTAINTY_MS
+                    + if by_alert_alone {
+                        0
+                    } else {
+                        self.interval_ms(ix)
+                    },
             });
         let traces = self.trace_sign(ix, window.began);
         let lost = self.silence.lost_since(ix, &self.intake).map(|at| Loss {
@@ -202,10 +213,47 @@ impl Engine {
         let subject = &mut case.subjects[at];
         subject.told_in = told_in;
         subject.columns = columns;
+        subject.is_young = is_young;
+        subject.by_alert_alone = by_alert_alone;
         subject.onset = onset;
         subject.traces = traces;
         subject.lost = lost;
         subject.logs = logs;
+    }
+
+    /// Whether an alert fires on an entity, and nothing that was found in this incident is about it.
+    fn is_by_alert_alone(&self, ix: EntityIx, held: &Held) -> bool {
+        let id = self.entities.id(ix);
+        let is_about = |f: &Finding| f.entity == *id || f.callee.as_ref() == Some(id);
+        let condition = self.correlator.conditions().get(ix);
+        condition.is_some_and(|c| c.is_alerting() && c.findings.is_empty())
+            && !held.incident.findings.iter().any(is_about)
+    }
+
+    /// Whether most of what says how an entity serves was seen too seldom to know its normal: of latency,
+    /// errors and traffic, or where none of these is measured, of all.
+    fn is_young(&self, ix: EntityIx, columns: &[Column]) -> bool {
+        let rows = self.intake.of_entity(ix).iter();
+        let rows = rows.map(|series| self.intake.row(*series));
+        let judged = rows.filter(|row| row.is_judged());
+        let mut known: Vec<(ColumnKind, u32)> = judged
+            .map(|row| (ColumnKind::of(row.role), row.judge.samples()))
+            .collect();
+        if known.is_empty() {
+            // Judged by its spans alone, if at all.
+            known.extend(columns.iter().map(|c| (c.kind, c.normal.samples)));
+        }
+        let says_how = |kind| {
+            matches!(
+                kind,
+                ColumnKind::Latency | ColumnKind::Errors | ColumnKind::Traffic
+            )
+        };
+        if known.iter().any(|(kind, _)| says_how(*kind)) {
+            known.retain(|(kind, _)| says_how(*kind));
+        }
+        let young = known.iter().filter(|(_, samples)| *samples < YOUNG_SAMPLES);
+        2 * young.count() > known.len()
     }
 
     fn interval_ms(&self, ix: EntityIx) -> i64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::alerts::Alerts;
 use super::changes::Changes;
-use super::correlate::{Correlator, Due, Event, Hearing, next_phase};
+use super::correlate::{Correlator, Due, Event, Hearing, Held, next_phase};
 use super::entities::{Entities, EntityIx};
 use super::findings::Findings;
 use super::govern::{self, Ground, Scene};
@@ -41,10 +41,17 @@ impl Around<'_> {
     fn as_world<R>(&self, act: impl FnOnce(World<'_>) -> R) -> R {
         act(World {
             ground: &|plan| self.ground(plan),
+            hurts: &|id| self.hurts(id),
             incident: &|id| self.incident(id),
             labels: &|incident, id| self.labels(incident, id),
             change: &|id, wanted| self.change(id, wanted),
         })
+    }
+
+    /// Shortly after a start an incident may hurt that nobody has told of again.
+    fn hurts(&self, id: IncidentId) -> bool {
+        let held = self.correlator.book.get(self.correlator.home(id));
+        held.is_some_and(Held::is_noisy)
     }
 
     fn incident(&self, id: IncidentId) -> Option<&Incident> {
@@ -519,8 +526,18 @@ impl Engine {
     }
 
     pub(super) fn known(&self, id: IncidentId) -> Result<&Incident, Refusal> {
-        self.incident(id)
-            .ok_or(Refusal::NoIncident { incident: id })
+        self.incident(id).ok_or_else(|| {
+            let home = self.correlator.home(id);
+            if home == id {
+                return Refusal::NoIncident { incident: id };
+            }
+            // Nobody is to act on more than they looked at: the number is for them to say.
+            Refusal::State {
+                what: format!("incident {id}"),
+                state: "merged".to_owned(),
+                why: format!("it is part of {home} now, name that one"),
+            }
+        })
     }
 
     pub(super) fn turn(&mut self, id: IncidentId, event: Event, why: &str) -> Result<(), Refusal> {

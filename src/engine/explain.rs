@@ -35,12 +35,35 @@ pub fn subject(name: &str) -> String {
 /// `p99 4.2 s, expected 0.3–0.6 s, since 12:03`.
 pub fn metric(name: &str, seen: f64, expected: Band, unit: Unit, since: Time) -> String {
     format!(
-        "{} {}, expected {}, since {}",
+        "{} {}, {}, since {}",
         subject(name),
         words::value(seen, unit),
-        band(expected, unit),
+        against(seen, expected, unit),
         clock(since)
     )
+}
+
+/// What was expected where `seen` was: `expected 0.3–0.6 s`. A value may be odd for those before it and lie
+/// where one such value is usual, or so little outside that both read the same: then that is said.
+pub fn against(seen: f64, expected: Band, unit: Unit) -> String {
+    let range = band(expected, unit);
+    if (expected.low..=expected.high).contains(&seen) {
+        return format!("usual for one value ({range}), not for so many");
+    }
+    let end = if seen > expected.high {
+        expected.high
+    } else {
+        expected.low
+    };
+    if words::value(seen, unit) != words::value(end, unit) {
+        return format!("expected {range}");
+    }
+    let side = if seen > expected.high {
+        "above"
+    } else {
+        "below"
+    };
+    format!("just {side} the expected {range}")
 }
 
 /// `p99 stands still at 4.2 s since 12:03`.
@@ -184,6 +207,33 @@ pub fn clock(at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_value_is_told_as_odd_for_lying_where_it_was_expected() {
+        let rate = |seen, low, high| against(seen, Band { low, high }, Unit::PerSecond);
+        let cases = [
+            (rate(7.8, 0.0, 5.31), "expected 0–5.31/s"),
+            (
+                rate(4.8, 0.0, 5.31),
+                "usual for one value (0–5.31/s), not for so many",
+            ),
+            (
+                rate(1_116.0, 826.0, 1_141.0),
+                "usual for one value (826–1141/s), not for so many",
+            ),
+            (
+                rate(297.4, 198.0, 296.6),
+                "just above the expected 198–297/s",
+            ),
+            (
+                rate(197.6, 198.4, 297.0),
+                "just below the expected 198–297/s",
+            ),
+        ];
+        for (told, expected) in cases {
+            assert_eq!(told, expected);
+        }
+    }
 
     #[test]
     fn says_what_was_seen_and_expected() {

@@ -297,6 +297,14 @@ impl FindingState {
         if seen.score <= finding.score && !matches!(seen.key, Key::Limit(_)) {
             return pages_now;
         }
+        if matches!(seen.key, Key::Series(_))
+            && finding.direction == seen.direction
+            && beyond(finding.seen, finding.expected) > beyond(seen.seen, seen.expected)
+        {
+            // Many values are surer than one and need not be further out: the furthest is told.
+            finding.score = seen.score;
+            return true;
+        }
         finding.check = seen.check;
         finding.expected = seen.expected;
         finding.seen = seen.seen;
@@ -308,6 +316,11 @@ impl FindingState {
         }
         true
     }
+}
+
+/// How far a value lies outside a band; below 0 inside it.
+fn beyond(value: f64, band: Band) -> f64 {
+    (value - band.high).max(band.low - value)
 }
 
 #[cfg(test)]
@@ -338,6 +351,29 @@ mod tests {
             text: format!("score {score}"),
             explain: None,
         }
+    }
+
+    #[test]
+    fn the_furthest_value_is_told_with_what_was_expected_of_it() {
+        let mut findings = Findings::default();
+        let ids = |_| EntityId::parse("cart");
+        let at = |score: f32, value: f64, high: f64| Observation {
+            expected: Band { low: 0.0, high },
+            seen: value,
+            text: format!("{value}"),
+            ..seen(score, false)
+        };
+        let mut told = |observed: Observation| {
+            findings.note(observed, ids);
+            let finding = &findings.get(FindingId(1)).unwrap().finding;
+            let told = (finding.seen, finding.expected.high, finding.score);
+            (told, finding.text.to_string())
+        };
+        let first = ((4.8, 5.31, 3.0), "4.8".to_owned());
+        assert_eq!(told(at(3.0, 4.8, 5.31)), first, "many such came before");
+        let furthest = |score| ((7.8, 5.0, score), "7.8".to_owned());
+        assert_eq!(told(at(5.0, 7.8, 5.0)), furthest(5.0));
+        assert_eq!(told(at(9.0, 4.8, 5.31)), furthest(9.0), "surer, not worse");
     }
 
     #[test]

@@ -450,6 +450,11 @@ impl Engine {
         Some(&self.correlator.book.get(id)?.incident)
     }
 
+    /// The incident that one is part of by now; itself if it was never merged.
+    pub fn home(&self, id: IncidentId) -> IncidentId {
+        self.correlator.home(id)
+    }
+
     /// The dependencies on an incident's path, each confirmed as lately as is known by now: an incident in
     /// which nothing else changes is not told anew for that.
     pub fn path_edges(&self, incident: &Incident) -> Vec<PathEdge> {

@@ -48,8 +48,9 @@ pub(super) async fn perform(
         Ok(child) => child,
         Err(error) => {
             let program = action.argv.first().map_or("nothing", |program| program);
-            return Outcome::Failed {
+            return Outcome::NotStarted {
                 why: format!("cannot start {program}: {error}"),
+                alone: true,
             };
         }
     };

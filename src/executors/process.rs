@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
@@ -227,7 +227,8 @@ fn is_alive(stat: &Stat) -> bool {
     !matches!(stat.state, 'Z' | 'X' | 'x')
 }
 
-/// When it began, to the second the boot is known by.
+/// When it began, to the second the boot is known by: at the latest, so that nothing is told to have begun
+/// before it was asked for, and never later than now.
 fn began(stat: &Stat) -> Time {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let boot_s = text
@@ -235,8 +236,15 @@ fn began(stat: &Stat) -> Time {
         .find_map(|line| line.strip_prefix("btime "))
         .and_then(|seconds| seconds.trim().parse::<i64>().ok())
         .unwrap_or(0);
-    let after_s = stat.began_ticks / clock_ticks_per_second().max(1);
-    Time::from_secs(boot_s + after_s as i64)
+    let after_ms = stat.began_ticks.saturating_mul(1_000) / clock_ticks_per_second().max(1);
+    // The boot is told without its fraction of a second.
+    let latest = Time::from_secs(boot_s + 1).plus_ms(after_ms as i64);
+    latest.min(now())
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Time::from_ms(since.map_or(0, |since| since.as_millis() as i64))
 }
 
 fn boot() -> Option<String> {
@@ -295,6 +303,20 @@ mod tests {
             assert_eq!((stat.state, stat.group, stat.began_ticks), ('S', 77, 4242));
         }
         assert!(parse("12 (sh) S 1").is_none());
+    }
+
+    #[test]
+    fn no_process_began_before_it_was_asked_for() {
+        let asked = now();
+        let mut child = std::process::Command::new("sleep")
+            .arg("300")
+            .spawn()
+            .unwrap();
+        let began = of(child.id()).unwrap().began;
+        let heard = now();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(asked <= began && began <= heard, "{asked} {began} {heard}");
     }
 
     #[test]

@@ -57,6 +57,11 @@ async fn perform(argv: &[&str], timeout_ms: i64) -> (Vec<String>, Outcome) {
     }
 }
 
+fn never(why: &str) -> Outcome {
+    let why = why.to_owned();
+    Outcome::NotStarted { why, alone: true }
+}
+
 fn failed(why: &str) -> Outcome {
     let why = why.to_owned();
     Outcome::Failed { why }
@@ -74,15 +79,15 @@ async fn ends_are_told_apart() {
         (&["sh", "-c", "kill -9 $$"], failed("killed by signal 9")),
         (
             &["no-such-program"],
-            failed("cannot start no-such-program: No such file or directory (os error 2)"),
+            never("cannot start no-such-program: No such file or directory (os error 2)"),
         ),
         (
             &["true\0"],
-            failed("cannot start true\0: nul byte found in provided data"),
+            never("cannot start true\0: nul byte found in provided data"),
         ),
         (
             &[],
-            failed("cannot start nothing: the argument vector is empty"),
+            never("cannot start nothing: the argument vector is empty"),
         ),
     ];
     for (argv, outcome) in cases {

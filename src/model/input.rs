@@ -100,10 +100,14 @@ pub enum Outcome {
     TimedOut,
     /// It was started, and what became of it is not known.
     Unknown,
-    /// It was never started: what the engine asked for could not be made durable first.
+    /// It was never started: what the engine asked for could not be made durable first, or there is no
+    /// such program.
     NotStarted {
         /// Why, in words.
         why: String,
+        /// It is this run alone that cannot be started: others, such as the undo of what ran, may be.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
 }
 
@@ -174,7 +178,7 @@ impl fmt::Display for Outcome {
             Self::Failed { why } => write!(f, "failed: {why}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Unknown => f.write_str("unknown"),
-            Self::NotStarted { why } => write!(f, "not started: {why}"),
+            Self::NotStarted { why, .. } => write!(f, "not started: {why}"),
         }
     }
 }

@@ -170,9 +170,9 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
             Some(format!("{} has expired; p chooses a runbook", plan.id))
         }
         (Action::Approve, PlanState::Proposed) => already_approved(state, plan),
-        (Action::Approve, PlanState::Unknown { .. }) | (Action::Reject, PlanState::Proposed) => {
-            None
-        }
+        // What goes on has no end yet that anybody could tell.
+        (Action::Approve, PlanState::Unknown { .. }) => state.still_runs(plan),
+        (Action::Reject, PlanState::Proposed) => None,
         (Action::RollBack, _) if plan.runs_unheard().is_some() => None,
         (Action::RollBack, _) if may_roll_back(plan) => None,
         (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),

@@ -66,6 +66,20 @@ pub fn age(ms: i64) -> String {
     }
 }
 
+/// How long something took that is over, for a sentence: `45s`, `12m`, `1h46m`, `3d4h`.
+pub fn lasted(ms: i64) -> String {
+    let minutes = ms.max(0) / 60_000;
+    let two = |many, big, few, small| match few {
+        0 => format!("{many}{big}"),
+        _ => format!("{many}{big}{few}{small}"),
+    };
+    match minutes {
+        0..60 => age(ms),
+        60..2_880 => two(minutes / 60, 'h', minutes % 60, 'm'),
+        _ => two(minutes / 1_440, 'd', minutes / 60 % 24, 'h'),
+    }
+}
+
 /// A length of time to the precision that matters: `500ms`, `90s`, `15m`, `2h`.
 pub fn duration(ms: i64) -> String {
     match ms {
@@ -204,6 +218,23 @@ mod tests {
         ];
         for (ms, expected) in cases {
             assert_eq!(age(ms), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_told_in_two_units() {
+        let cases = [
+            (-5, "0s"),
+            (47_000, "45s"),
+            (59 * 60_000, "59m"),
+            (3_600_000, "1h"),
+            (106 * 60_000, "1h46m"),
+            (47 * 3_600_000 + 59 * 60_000, "47h59m"),
+            (48 * 3_600_000 + 59 * 60_000, "2d"),
+            (76 * 3_600_000, "3d4h"),
+        ];
+        for (ms, expected) in cases {
+            assert_eq!(lasted(ms), expected);
         }
     }
 

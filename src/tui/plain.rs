@@ -219,7 +219,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
 /// What an incident is now; after how long only where that is known. When somebody took it is not: a row
 /// says when anything of it changed last.
 fn phase_words(turned: bool, row: &IncidentRow) -> String {
-    let lasted = |until| format::age(row.lasted_ms(until));
+    let lasted = |until| format::lasted(row.lasted_ms(until));
     let phase = row.phase.as_str();
     match (row.phase, row.mitigated, row.resolved) {
         (Phase::Open, ..) if turned => "is open again".to_owned(),

@@ -35,7 +35,7 @@ impl Terminal {
     pub fn enter() -> io::Result<Self> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other(
-                "the console needs a terminal; `stormglass incidents --json` does not",
+                "what is drawn needs a terminal; `stormglass --plain` and `stormglass incidents` print lines",
             ));
         }
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);

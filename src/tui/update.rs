@@ -123,6 +123,7 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
         state.place.tab = Tab::Timeline;
     }
     fetch(state, &mut effects);
+    state.note_proposing(&effects.requests);
     state.feed.note_sent(&effects.requests, at);
     effects
 }
@@ -228,7 +229,10 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             effects.urgency = Urgency::Now;
             state.feed.answered(&reply.command);
             match (reply.refused, &reply.notice) {
-                (Some(refusal), _) => state.tell(Role::Crit, &format!("Refused: {refusal}")),
+                (Some(refusal), _) => {
+                    state.forget_proposing(&reply.command);
+                    state.tell(Role::Crit, &format!("Refused: {refusal}"));
+                }
                 (None, Some(notice)) => state.tell(Role::Warn, notice),
                 (None, None) => {
                     let text = done(state, &reply.command);
@@ -474,6 +478,10 @@ fn done(state: &State, command: &Command) -> String {
         Command::Split { incident, .. } => format!("{incident} is split."),
         Command::NameCause { incident, .. } => format!("The cause of {incident} is kept."),
         Command::Coordinate { incident, act } => format!("Done: {} on {incident}.", act.phrase()),
+        // There it is under the cursor.
+        Command::Propose { runbook, .. } if state.place.tab == Tab::Actions => {
+            format!("{runbook} is proposed.")
+        }
         Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
         Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),
         Command::Reject { plan, .. } => format!("{plan} is rejected."),

@@ -78,12 +78,12 @@ fn row(out: &mut String, headings: &[&str], cells: &[&str]) {
 }
 
 fn suspects(out: &mut String, document: &Document<'_>) {
-    let diagnosis = &document.detail.incident.diagnosis;
-    if diagnosis.hypotheses.is_empty() {
+    let suspected = document.suspects();
+    if suspected.is_empty() {
         return;
     }
     out.push_str("<h2>Suspects</h2>\n<ol>\n");
-    for suspect in diagnosis.hypotheses.iter().take(SUSPECTS_MAX) {
+    for suspect in suspected.iter().take(SUSPECTS_MAX) {
         put(
             out,
             format_args!(
@@ -110,12 +110,12 @@ fn suspects(out: &mut String, document: &Document<'_>) {
 }
 
 fn plans(out: &mut String, document: &Document<'_>) {
-    if document.detail.plans.is_empty() {
+    if document.plans().is_empty() {
         return;
     }
     out.push_str("<h2>Plans</h2>\n<table>\n");
     row(out, &["plan", "what", "risk", "approved by", "ended"], &[]);
-    for plan in &document.detail.plans {
+    for plan in document.plans() {
         let by: Vec<String> = plan.approvals.iter().map(|a| clean(&a.by)).collect();
         let cells = [
             &plan.id.to_string(),

@@ -29,12 +29,12 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn suspects(out: &mut String, document: &Document<'_>) {
-    let diagnosis = &document.detail.incident.diagnosis;
-    if diagnosis.hypotheses.is_empty() {
+    let suspected = document.suspects();
+    if suspected.is_empty() {
         return;
     }
     out.push_str("\n## Suspects\n");
-    for (place, suspect) in diagnosis.hypotheses.iter().take(SUSPECTS_MAX).enumerate() {
+    for (place, suspect) in suspected.iter().take(SUSPECTS_MAX).enumerate() {
         put(
             out,
             format_args!(
@@ -59,13 +59,13 @@ fn suspects(out: &mut String, document: &Document<'_>) {
 }
 
 fn plans(out: &mut String, document: &Document<'_>) {
-    if document.detail.plans.is_empty() {
+    if document.plans().is_empty() {
         return;
     }
     out.push_str(
         "\n## Plans\n\n| plan | what | risk | approved by | ended |\n|---|---|---|---|---|\n",
     );
-    for plan in &document.detail.plans {
+    for plan in document.plans() {
         put(
             out,
             format_args!(

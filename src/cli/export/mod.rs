@@ -17,7 +17,7 @@ use super::output::{Failure, print, print_json};
 use super::place::client;
 use crate::api::{IncidentDetail, Panels, narrative};
 use crate::model::mask::mask_secrets;
-use crate::model::{IncidentId, SafeText, Time};
+use crate::model::{Hypothesis, IncidentId, Plan, SafeText, Time};
 
 /// Charts in the document, the most unusual ones.
 const CHARTS_MAX: usize = 8;
@@ -98,14 +98,24 @@ impl Document<'_> {
         let incident = &self.detail.incident;
         let mut facts = vec![
             ("Environment", self.environment.clone()),
-            ("State", incident.phase.as_str().to_owned()),
+            (
+                "State",
+                match incident.merged_into {
+                    Some(home) => format!("merged into {home}"),
+                    None => incident.phase.as_str().to_owned(),
+                },
+            ),
             ("Severity", incident.severity.as_str().to_owned()),
             ("Most affected", clean(incident.entity.as_str())),
             ("Began", incident.began.to_rfc3339()),
         ];
+        let ended = match incident.merged_into {
+            Some(_) => "Merged",
+            None => "Resolved",
+        };
         let moments = [
             ("Back to normal", incident.mitigated),
-            ("Resolved", incident.resolved),
+            (ended, incident.resolved),
         ];
         let moments = moments.into_iter();
         facts.extend(moments.filter_map(|(name, at)| Some((name, at?.to_rfc3339()))));
@@ -131,6 +141,22 @@ impl Document<'_> {
         }
         facts.push(("Written", self.now.to_rfc3339()));
         facts
+    }
+
+    /// What is proposed or done about it: of what is part of another, that one tells.
+    fn plans(&self) -> &[Plan] {
+        match self.detail.incident.merged_into {
+            Some(_) => &[],
+            None => &self.detail.plans,
+        }
+    }
+
+    /// Who may have caused it, likewise.
+    fn suspects(&self) -> &[Hypothesis] {
+        match self.detail.incident.merged_into {
+            Some(_) => &[],
+            None => &self.detail.incident.diagnosis.hypotheses,
+        }
     }
 
     fn narrative(&self) -> Vec<String> {

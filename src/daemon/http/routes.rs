@@ -237,7 +237,16 @@ async fn incident(
         Some(detail) => Some(detail),
         None => api.ledger.incident(id).await,
     };
-    detail.map(Json).ok_or_else(|| no_incident(id))
+    if let Some(detail) = detail {
+        return Ok(Json(detail));
+    }
+    // Without a journal nothing is kept of what was merged but where it went.
+    let home = api.door.query(move |engine| engine.home(id)).await?;
+    Err(if home == id {
+        no_incident(id)
+    } else {
+        ApiError::not_found(format!("incident {id} was merged into {home}"))
+    })
 }
 
 async fn panels(

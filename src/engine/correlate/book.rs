@@ -205,8 +205,8 @@ impl Book {
     }
 
     /// The journal is to keep an incident that is no longer in view.
-    pub fn say_farewell(&mut self, gone: &Held) {
-        self.farewells.push(gone.incident.clone());
+    pub fn say_farewell(&mut self, gone: Incident) {
+        self.farewells.push(gone);
     }
 
     /// Incidents to record that are no longer in view.

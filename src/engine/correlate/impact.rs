@@ -192,11 +192,11 @@ fn worst_symptom<'a>(held: &'a Held, id: &EntityId) -> Option<&'a Finding> {
 fn told(finding: &Finding) -> String {
     if finding.check.is_metric() {
         return format!(
-            "{} {} {}, expected {}",
+            "{} {} {}, {}",
             explain::subject(&finding.subject),
             extreme(finding),
             words::value(finding.seen, finding.unit),
-            explain::band(finding.expected, finding.unit)
+            explain::against(finding.seen, finding.expected, finding.unit)
         );
     }
     let over = if finding.is_open() { "" } else { OVER };

@@ -7,7 +7,7 @@ use super::phase::Event;
 use super::{Correlator, MERGED_MAX, World};
 use crate::engine::entities::EntityIx;
 use crate::engine::topology::Topology;
-use crate::model::{Fingerprint, IncidentId, Lane};
+use crate::model::{Fingerprint, Incident, IncidentId, Lane};
 
 /// An entity that explains this many members of an incident, and most of them, is its cause.
 const EXPLAINED_MIN: usize = 3;
@@ -54,7 +54,7 @@ impl Correlator {
         };
         gone.incident.merged_into = Some(kept);
         gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
-        self.book.say_farewell(&gone);
+        self.book.say_farewell(parting(&gone));
         for member in &gone.members {
             self.last_incident.insert(*member, kept);
             if let Some(condition) = self.conditions.get_mut(*member) {
@@ -81,6 +81,17 @@ impl Correlator {
         }
         self.merges.push((merged, kept));
     }
+}
+
+/// An incident as it is kept from when it became part of another: what goes on, and the plans, are told
+/// there from then on, and nothing of that is claimed here.
+fn parting(gone: &Held) -> Incident {
+    let mut incident = gone.incident.clone();
+    incident.impact.alerts_firing = 0;
+    incident.impact.alerts_held = 0;
+    incident.impact.findings_open = 0;
+    incident.plans.clear();
+    incident
 }
 
 /// Members of an incident that depend on `entity` directly.

@@ -192,6 +192,7 @@ impl Correlator {
             AlertChange::Fired(fingerprint) => self.alert_fired(fingerprint, world),
             AlertChange::Resolved(fingerprint) => self.alert_resolved(fingerprint, world),
             AlertChange::Flapping(fingerprint) => self.alert_flaps(fingerprint, world),
+            AlertChange::Retold(fingerprint) => self.alert_retold(fingerprint, world),
             AlertChange::Resent | AlertChange::Refused => {}
         }
     }

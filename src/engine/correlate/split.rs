@@ -259,8 +259,7 @@ impl Correlator {
     ) -> BTreeMap<(IncidentId, IncidentId), BTreeSet<EntityIx>> {
         let mut misplaced: BTreeMap<(IncidentId, IncidentId), BTreeSet<EntityIx>> = BTreeMap::new();
         for (member, shares) in shares {
-            let condition = self.conditions.get(*member);
-            let Some((condition, from)) = condition.and_then(|c| Some((c, c.incident?))) else {
+            let Some(from) = self.conditions.get(*member).and_then(|c| c.incident) else {
                 continue;
             };
             let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));

@@ -131,6 +131,11 @@ impl Town {
 
     /// An alert fires on a service, for some time already.
     fn alert_since(&mut self, name: &str, starts_at: Time) {
+        self.alert_told(name, "", starts_at, self.now.plus_ms(3_600_000));
+    }
+
+    /// An alert on a service is told, with a text unless that is empty.
+    fn alert_told(&mut self, name: &str, text: &str, starts_at: Time, ends_at: Time) {
         let entity = self.place(name);
         let labels = [
             ("alertname", name),
@@ -141,9 +146,10 @@ impl Town {
         let alert = Alert {
             fingerprint: Fingerprint::of(&labels),
             labels,
-            annotations: Labels::empty(),
+            annotations: Labels::from_pairs(Some(("summary", text)).filter(|_| !text.is_empty()))
+                .expect("one annotation"),
             starts_at,
-            ends_at: self.now.plus_ms(3_600_000),
+            ends_at,
             generator_url: None,
         };
         let (times, _) = Times::of(&alert, self.now, 300_000);
@@ -225,6 +231,59 @@ fn a_cause_seen_last_joins_two_young_incidents() {
     assert_eq!(town.incidents(), [(1, "store", vec!["a", "b", "store"])]);
     let home = town.correlator.home(IncidentId(2));
     assert_eq!(home, IncidentId(1), "plans of the merged one find it");
+}
+
+#[test]
+fn an_alert_is_told_in_its_latest_words() {
+    let mut town = Town::new(&[]);
+    let later = NOON.plus_ms(3_600_000);
+    let told = |town: &Town| {
+        let held = town.correlator.book.get(IncidentId(1)).expect("it opened");
+        let alerts = held.incident.timeline.iter();
+        let alerts = alerts.filter(|entry| entry.lane == Lane::Alert);
+        let lines: Vec<String> = alerts.map(|entry| entry.text.to_string()).collect();
+        (held.incident.title.to_string(), lines)
+    };
+    let sum_up = |town: &mut Town| {
+        for id in town.correlator.book.unsummed(town.now, true) {
+            town.with(|correlator, world| correlator.sum_up(id, world));
+        }
+    };
+    town.alert_told("cart", "12 % fail", NOON, later);
+    town.until(10);
+    sum_up(&mut town);
+    let first = "cart fires: 12 % fail".to_owned();
+    assert_eq!(told(&town).1, [first.clone()]);
+    town.alert_told("cart", "40 % fail", NOON, later);
+    sum_up(&mut town);
+    let title = "cart: cart: 40 % fail".to_owned();
+    assert_eq!(told(&town), (title, vec![first.clone()]), "no event");
+    town.until(20);
+    town.alert_told("cart", "40 % fail", NOON, town.now);
+    town.until(30);
+    town.alert_told("cart", "all fail", town.now, later);
+    sum_up(&mut town);
+    let lines = [first.as_str(), "cart resolved", "cart fires: all fail"].map(str::to_owned);
+    let title = "cart: cart: all fail".to_owned();
+    assert_eq!(told(&town), (title, lines.to_vec()));
+}
+
+#[test]
+fn what_is_kept_of_a_merged_incident_claims_nothing_of_the_present() {
+    let mut town = Town::new(&[("a", "store"), ("b", "store")]);
+    town.odd("a", Latency, true, 0);
+    town.odd("b", Latency, true, 20);
+    town.until(40);
+    town.odd("store", Latency, true, 5);
+    town.until(60);
+    let kept = town.correlator.book.take_farewells();
+    let [merged] = &kept[..] else {
+        panic!("one was merged: {kept:?}");
+    };
+    assert_eq!(merged.merged_into, Some(IncidentId(1)));
+    let impact = merged.impact;
+    assert_eq!((impact.findings_open, impact.findings_total), (0, 1));
+    assert_eq!((impact.alerts_firing, &merged.plans), (0, &Vec::new()));
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! Changes in the timelines of incidents: those of an entity that joins, and those that come later.
+//! Changes in the timelines of incidents: those of an entity that joins, and those that come later. And alerts
+//! that are told in other words, which no timeline tells.
 //!
 //! A change is told once, however often it is sent or an entity joins again after a restart.
 
 use super::held::Held;
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
-use crate::model::{Change, IncidentId, Lane};
+use crate::model::{Change, Fingerprint, IncidentId, Lane};
 
 /// Changes to a member are told in the timeline if they came this long before the incident began.
 const CHANGES_TOLD_MS: i64 = 60 * 60_000;
@@ -13,6 +14,15 @@ const CHANGES_TOLD_MS: i64 = 60 * 60_000;
 const SAME_CHANGE_MS: i64 = 5 * 60_000;
 
 impl Correlator {
+    /// An alert says something else: the title may have to, and nothing happened that the timeline tells.
+    pub(super) fn alert_retold(&mut self, fingerprint: Fingerprint, world: &World<'_>) {
+        let alert = world.alerts.get(fingerprint);
+        let incident = alert.and_then(|alert| alert.incident);
+        if let Some(held) = incident.and_then(|id| self.book.peek_mut(id)) {
+            held.pending.summary = true;
+        }
+    }
+
     /// A change came: open incidents it is a change of tell it at once, and are diagnosed again, as
     /// are those whose members call what was changed.
     pub fn on_change(&mut self, entity: EntityIx, change: &Change, world: &World<'_>) {

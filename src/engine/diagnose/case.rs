@@ -56,6 +56,10 @@ pub struct Subject {
     pub lost: Option<Loss>,
     /// How often it was the cause of similar past incidents.
     pub record: Option<PastRecord>,
+    /// Nothing but an alert says that anything is wrong with it, and since when: that is told, not sampled.
+    pub by_alert_alone: bool,
+    /// Most of what says how it serves was seen too seldom to know its normal.
+    pub is_young: bool,
     /// Another open incident that it belongs to: what it explains of this one's harm is told there.
     pub told_in: Option<IncidentId>,
 }
@@ -213,6 +217,8 @@ impl Subject {
             traces: TraceSign::default(),
             lost: None,
             record: None,
+            by_alert_alone: false,
+            is_young: false,
             told_in: None,
         }
     }
@@ -223,6 +229,11 @@ impl Subject {
             EntityKind::External => NodeClass::Peer,
             _ => NodeClass::Known,
         }
+    }
+
+    /// Whether all that is known of it is that an alert names it.
+    pub fn is_hearsay(&self) -> bool {
+        self.by_alert_alone && self.is_blind()
     }
 
     /// Whether nothing at all is known about it.

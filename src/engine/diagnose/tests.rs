@@ -511,12 +511,104 @@ fn where_no_metric_was_seen_the_symptom_is_not_weak() {
 }
 
 #[test]
+fn what_came_after_an_alert_said_it_began_did_not_set_it_off() {
+    // Seconds after the beginning that the alert tells: whether the deploy is named, and how it is told.
+    let cases = [
+        (-25, true, "deploy v812 25 s before onset"),
+        (
+            4,
+            true,
+            "deploy v812 4 s after it began, as far as can be told",
+        ),
+        (25, false, "deploy v812 came 25 s after it began"),
+    ];
+    for (after_s, is_named, said) in cases {
+        let mut case = slow_payments();
+        let payments = subject(&mut case, "payments");
+        payments.by_alert_alone = true;
+        payments.onset = Some(Onset {
+            at: NOON,
+            uncertainty_ms: 5_000,
+        });
+        case.changes.push(Change {
+            at: NOON.plus_ms(after_s * 1_000),
+            ..change("payments", 0)
+        });
+        let diagnosis = diagnose(&case);
+        let mut suspects = diagnosis.hypotheses.iter();
+        let payments = suspects.find(|h| h.suspect.name() == "payments");
+        let payments = payments.expect("payments is a suspect");
+        let is_change = matches!(payments.cause, SuspectKind::Change { .. });
+        assert_eq!(is_change, is_named, "{after_s}: {payments:?}");
+        let evidence = payments.evidence_for.iter();
+        let mut evidence = evidence.chain(&payments.evidence_against);
+        assert!(
+            evidence.any(|e| &*e.text == said),
+            "{after_s}: {payments:?}"
+        );
+    }
+}
+
+#[test]
+fn nobody_says_of_what_an_alert_alone_names_that_it_is_outside() {
+    let mut case = Case::new(NOON.plus_ms(300_000), NOON, 1);
+    let at = case.subject(&EntityId::parse("external/DiskFull"));
+    case.target = Some(at);
+    case.is_alerting = true;
+    case.subjects[at].by_alert_alone = true;
+    case.subjects[at].onset = Some(Onset {
+        at: NOON,
+        uncertainty_ms: 5_000,
+    });
+    let diagnosis = diagnose(&case);
+    let first = &diagnosis.hypotheses[0];
+    assert!(first.confidence <= 0.3, "{first:?}");
+    assert_eq!(first.cause, SuspectKind::Unknown);
+    let said = |side: &[crate::model::Evidence]| -> Vec<String> {
+        side.iter().map(|e| e.text.to_string()).collect()
+    };
+    assert_eq!(said(&first.evidence_against), ["known by its alert alone"]);
+    let outside = said(&first.evidence_for);
+    assert!(
+        !outside.iter().any(|text| text.contains("outside")),
+        "{outside:?}"
+    );
+}
+
+#[test]
+fn a_normal_that_is_little_known_is_told_of_entities_as_a_whole() {
+    let mut case = slow_payments();
+    // One metric that is told seldom makes no stranger of its entity.
+    for subject in &mut case.subjects {
+        if let Some(column) = subject.columns.first_mut() {
+            column.normal.samples = 5;
+        }
+    }
+    let told = |case: &Case| {
+        let lines = diagnose(case).not_seen;
+        lines.into_iter().find(|line| line.contains("little known"))
+    };
+    assert_eq!(told(&case), None);
+    subject(&mut case, "search").is_young = true;
+    let said = "normal is little known yet on 1 of 5 entities";
+    assert_eq!(told(&case).as_deref(), Some(said));
+}
+
+#[test]
 fn a_change_counts_by_when_it_came() {
     // Seconds after the onset of payments, which may be off by ten: what is said, and on which side.
     let cases = [
         (-120, "deploy v812 2 min before onset", true),
-        (2, "deploy v812 as it began, as far as can be told", true),
-        (10, "deploy v812 as it began, as far as can be told", true),
+        (
+            2,
+            "deploy v812 2 s after it began, as far as can be told",
+            true,
+        ),
+        (
+            10,
+            "deploy v812 10 s after it began, as far as can be told",
+            true,
+        ),
         (40, "deploy v812 came 40 s after it began", false),
     ];
     for (after_s, said, speaks_for) in cases {

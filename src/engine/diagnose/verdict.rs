@@ -31,8 +31,8 @@ const REASON_LOG_ODDS: f64 = 0.4;
 const FELT_BY_ALERT: f64 = 0.7;
 /// The target's deviation at which its trouble is half believed.
 const TARGET_HALF_Z: f64 = 1.5;
-/// A normal taught by fewer values than this is called young.
-const YOUNG_SAMPLES: u32 = 30;
+/// How much it weighs, when told, that nothing but an alert is known of a suspect.
+const HEARSAY_WEIGHT: f64 = 0.5;
 /// Edges not confirmed for this long are called stale.
 const STALE_MS: i64 = 24 * 3_600_000;
 /// Entities named in one "not seen" sentence.
@@ -275,6 +275,8 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
             strength,
             format!("odd only {} after {}", words::duration(late_ms), target?),
         )),
+        // It says where, by name alone: no reason, and no reproach.
+        ClueKind::Hearsay => Some((true, HEARSAY_WEIGHT, "known by its alert alone".to_owned())),
         ClueKind::External => for_it("outside our systems, and the harm rests there".to_owned()),
         ClueKind::Record => {
             let record = subject.record?;
@@ -367,11 +369,7 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
             ),
         });
     }
-    let young = case
-        .subjects
-        .iter()
-        .filter(|s| s.columns.iter().any(|c| c.normal.samples < YOUNG_SAMPLES))
-        .count();
+    let young = case.subjects.iter().filter(|s| s.is_young).count();
     if young > 0 {
         lines.push(format!(
             "normal is little known yet on {young} of {} entities",

@@ -51,6 +51,8 @@ pub enum ClueKind {
     Late(i64),
     /// External, and harm rests there.
     External,
+    /// Nothing is known of it but that an alert names it.
+    Hearsay,
     /// It was the cause of similar incidents.
     Record,
     /// What it calls explains this share of its harm.
@@ -280,12 +282,16 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
         if passed > 0.1 && blame.through[at] > 0.0 {
             add(ClueKind::Explained(passed / blame.through[at]), 0.0);
         }
-        if subject.id.kind() == EntityKind::External {
+        // What an alert alone names is filed as outside for want of anything better.
+        if subject.id.kind() == EntityKind::External && !subject.is_hearsay() {
             let log_odds = EXTERNAL_LOG_ODDS * blame.scores[at];
             if blame.scores[at] > 0.1 {
                 add(ClueKind::External, log_odds);
             }
         }
+    }
+    if subject.is_hearsay() {
+        add(ClueKind::Hearsay, 0.0);
     }
     match worst_metric(subject) {
         Some((column, z)) if z > 1.0 => add(ClueKind::Metric(column), 0.0),
@@ -488,8 +494,8 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             ChangeKind::Rollback => 0.5,
         };
         let onset = onset_of(case, &case.subjects[subject]);
-        let off_ms = uncertainty_ms(&case.subjects[subject]);
-        let log_odds = CHANGE_LOG_ODDS * kind_weight * recency(change.at, onset, off_ms);
+        let credit = credit(change.at, onset, &case.subjects[subject]);
+        let log_odds = CHANGE_LOG_ODDS * kind_weight * credit;
         if log_odds < 0.1 {
             later.extend(came_later(case, at, subject));
             continue;
@@ -526,11 +532,28 @@ fn put_likeliest(case: &Case, onset: Time, clues: &mut Vec<Clue>, clue: Clue) {
     }
 }
 
-/// How much later than the onset of a subject a change may be told and still have set it off.
+/// How much later than the onset of a subject a change may be told and still have set it off. An alert says
+/// when it began; of what is sampled, the onset is only bounded.
 fn uncertainty_ms(subject: &Subject) -> i64 {
     subject.onset.map_or(CHANGE_AFTER_MS, |onset| {
-        onset.uncertainty_ms.max(CHANGE_TOLD_MS)
+        if subject.by_alert_alone {
+            onset.uncertainty_ms
+        } else {
+            onset.uncertainty_ms.max(CHANGE_TOLD_MS)
+        }
     })
+}
+
+/// What a change at `at` is worth as a cause of what began at `onset`, from 0 to 1. After an onset that is
+/// told exactly it fades as fast as clocks may differ; a deploy is told when it is through.
+fn credit(at: Time, onset: Time, subject: &Subject) -> f64 {
+    let off_ms = uncertainty_ms(subject);
+    let late_ms = at.since(onset) - off_ms;
+    if late_ms > 0 && subject.by_alert_alone {
+        (-late_ms as f64 / off_ms.max(1) as f64).exp()
+    } else {
+        recency(at, onset, off_ms)
+    }
 }
 
 /// A change to a subject that was odd before it. What people do about an incident (scaling, rolling

@@ -133,15 +133,16 @@ pub fn saturated(column: &Column, worst: f64, limit: f64, since: Option<Onset>) 
     text
 }
 
-/// `deploy checkout v812 2 min before onset`. What looks later than the onset is within the time between
-/// two samples, else it would not be told as a reason.
+/// `deploy checkout v812 2 min before onset`. What looks later than the onset may have come before it, as the
+/// time between two samples goes, else it would not be told as a reason; how much later it looks is said.
 pub fn change(change: &Change, onset: Time) -> String {
     let lag_ms = onset.since(change.at);
     let what = named(change);
     if lag_ms >= 0 {
         format!("{what} {} before onset", duration(lag_ms))
     } else {
-        format!("{what} as it began, as far as can be told")
+        let late = duration(lag_ms);
+        format!("{what} {late} after it began, as far as can be told")
     }
 }
 

@@ -42,6 +42,9 @@ impl Engine {
                 }
             }
             AlertChange::Resolved(alert) => self.alert_is_over(alert),
+            AlertChange::Retold(_) => {
+                self.with_correlator(|correlator, world| correlator.on_alert(change, world));
+            }
             AlertChange::Resent | AlertChange::Refused => {}
         }
     }

@@ -41,6 +41,10 @@ pub const PLANS_LIVE_MAX: usize = 1_000;
 /// Most final plans remembered; they are the record of what helped.
 pub const PLANS_FINAL_MAX: usize = 1_000;
 
+/// Why nobody starts what was proposed for harm that nobody sees any more.
+const CALM: &str =
+    "no alert fires and no finding lasts in its incident now; it is void if that stays so";
+
 /// Something that happened to a plan, for its incident's timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
@@ -61,6 +65,8 @@ pub struct Happening {
 pub struct World<'a> {
     /// The ground a plan stands on; build it with [`govern::ground`].
     pub ground: &'a dyn Fn(&Plan) -> Ground,
+    /// Whether anything of an incident is abnormal now, as far as is known.
+    pub hurts: &'a dyn Fn(IncidentId) -> bool,
     /// An incident.
     pub incident: &'a dyn Fn(IncidentId) -> Option<&'a Incident>,
     /// Labels of an entity as an incident shows it: those of what is odd there before its own.
@@ -336,6 +342,14 @@ impl Plans {
                 why: reason.into(),
             });
         }
+        if !(world.hurts)(plan.incident) {
+            // It may come back at the next moment: only what stays calm makes the plan void.
+            return Err(Refusal::State {
+                what: id.to_string(),
+                state: plan.state.as_str().to_owned(),
+                why: CALM.to_owned(),
+            });
+        }
         govern::may_approve(&self.policy, plan, by, digest, now, self.acting())
     }
 
@@ -521,6 +535,9 @@ impl Plans {
         let Some(saga) = self.sagas.get_mut(&id) else {
             return Err(Refusal::NoPlan { plan: id });
         };
+        let before = saga.plan().state.clone();
+        // The last wish that was needed is answered by the undo, and no longer counted in the plan.
+        let undo_wishes = saga.undoers(now).count() + 1;
         saga.handle(now, event, automation, effects)
             .map_err(|Illegal { state, why }| Refusal::State {
                 what: id.to_string(),
@@ -536,17 +553,20 @@ impl Plans {
                 plan.approvals_needed
             ),
             Event::Rejected { reason, .. } => format!("rejected by {}: {reason}", by.name),
-            Event::RollBackAsked { .. } if plan.state.is_final() => format!(
-                "undo asked by {} ({} of {})",
-                by.name,
-                plan.undo_approvals.len(),
-                plan.approvals_needed
+            Event::RollBackAsked { .. } if before.is_final() => format!(
+                "undo asked by {} ({undo_wishes} of {})",
+                by.name, plan.approvals_needed
             ),
             Event::RollBackAsked { .. } => format!("undo asked by {}", by.name),
             Event::Settled { outcome } => format!("in doubt: {} says it {outcome}", by.name),
             _ => String::from("changed"),
         };
         self.happen(&plan, Lane::Person, format!("{id} {said}: {}", plan.title));
+        let may_end = matches!(event, Event::RollBackAsked { .. } | Event::Settled { .. });
+        if may_end && plan.state != before && plan.state.is_final() {
+            let text = format!("{id} {}: {}", told(&plan), plan.title);
+            self.happen(&plan, Lane::Automation, text);
+        }
         self.note_helped(now, &plan);
         self.settle_books(&plan);
         Ok(())

@@ -10,6 +10,7 @@ use crate::model::{
 };
 
 mod again;
+mod decided;
 mod taken_back;
 
 const INCIDENT: IncidentId = IncidentId(4);
@@ -26,6 +27,7 @@ struct Desk {
     plans: Plans,
     incident: Incident,
     ground: Ground,
+    hurts: bool,
     now: Time,
     effects: Vec<Effect>,
 }
@@ -36,6 +38,7 @@ impl Desk {
             plans: Plans::new(policy, runbooks),
             incident: incident(vec![suspect("checkout", deploy_of("checkout"), 0.8)]),
             ground: Ground::Holds,
+            hurts: true,
             now: NOW,
             effects: Vec::new(),
         };
@@ -49,9 +52,11 @@ impl Desk {
     ) -> T {
         let ground = |_: &Plan| self.ground.clone();
         let found = |id: IncidentId| (id == INCIDENT).then_some(&self.incident);
+        let hurts = |_: IncidentId| self.hurts;
         let of_entity = |_: &Incident, _: &EntityId| labels(&[("namespace", "shop")]);
         let world = World {
             ground: &ground,
+            hurts: &hurts,
             incident: &found,
             labels: &of_entity,
             change: &change_of,
@@ -181,13 +186,8 @@ fn an_approved_plan_is_recorded_before_it_runs() {
     desk.ground = Ground::Recovered(None);
     desk.tick(1_000);
     assert_eq!((desk.state(1), desk.words()), ("succeeded", vec!["plan"]));
-    let told: Vec<String> = desk
-        .plans
-        .drain_happenings()
-        .map(|happening| happening.text.into())
-        .collect();
     assert_eq!(
-        told,
+        desk.happenings(),
         [
             "plan 1 proposed: Roll checkout back to v1",
             "plan 1 approved by mia (1 of 1): Roll checkout back to v1",

@@ -20,7 +20,8 @@ pub(super) fn told(plan: &Plan) -> String {
         PlanState::Checking { step } => {
             format!("{word} {} of {}", step + 1, plan.preconditions.len())
         }
-        PlanState::Running { step } => format!("{word} step {} of {}", step + 1, plan.steps.len()),
+        // Whether it could be started is known with its end only.
+        PlanState::Running { step } => format!("starts step {} of {}", step + 1, plan.steps.len()),
         PlanState::Unknown { .. } => {
             "does not know how its last run ended: a person must say".to_owned()
         }

@@ -343,19 +343,22 @@ impl Saga {
         let good = *outcome == Outcome::Succeeded;
         match (run.phase, self.stopping.clone()) {
             _ if *outcome == Outcome::Unknown => doubt(run),
-            _ if !has_run(outcome) => self.not_started(run, &failed("it")),
+            _ if !has_run(outcome) => {
+                let alone = matches!(outcome, Outcome::NotStarted { alone: true, .. });
+                self.not_started(run, &failed(noun(run.phase)), alone)
+            }
             (RunPhase::Precondition, Some(reason)) => Move::End(PlanState::Void { reason }),
             (RunPhase::Precondition | RunPhase::Forward, None) if good => self.run_after(run),
             (RunPhase::Precondition, None) => Move::End(PlanState::Void {
-                reason: Box::from(format!("{}; nothing ran", failed("precondition"))),
+                reason: Box::from(format!("{}; nothing ran", failed(noun(run.phase)))),
             }),
             (RunPhase::Forward | RunPhase::Verify, Some(reason)) => Move::Undo { reason },
             (RunPhase::Forward, None) => Move::Undo {
-                reason: failed("step"),
+                reason: failed(noun(run.phase)),
             },
             (RunPhase::Verify, None) if good => Move::End(PlanState::Succeeded),
             (RunPhase::Verify, None) => Move::Undo {
-                reason: failed("check"),
+                reason: failed(noun(run.phase)),
             },
             (RunPhase::Rollback, _) if good => Move::Undo {
                 reason: self.undo_reason(),
@@ -364,15 +367,15 @@ impl Saga {
                 reason: Box::from(format!(
                     "{}; {}; undo the rest by hand or ask again to roll back",
                     self.undo_reason(),
-                    failed("undo")
+                    failed(noun(run.phase))
                 )),
             }),
         }
     }
 
-    /// The end of a plan whose next run could not be started. Its undo could not be started either, so
-    /// none is tried; a person may ask for it later.
-    fn not_started(&self, run: RunId, what: &str) -> Move {
+    /// The end of a plan whose next run could not be started. Unless it is that run `alone`, its undo could
+    /// not be started either, so none is tried; a person may ask for it later.
+    fn not_started(&self, run: RunId, what: &str, alone: bool) -> Move {
         let ran = self
             .plan
             .results
@@ -382,6 +385,11 @@ impl Saga {
             (PlanState::RollingBack { reason, .. }, _) | (_, Some(reason)) => format!("{reason}; "),
             _ => String::new(),
         };
+        if alone && ran && run.phase != RunPhase::Rollback {
+            return Move::Undo {
+                reason: Box::from(format!("{before}{what}")),
+            };
+        }
         Move::End(match run.phase {
             RunPhase::Precondition | RunPhase::Forward if !ran => PlanState::Void {
                 reason: Box::from(format!("{before}{what}; nothing ran")),
@@ -641,6 +649,16 @@ const fn says_how(outcome: &Outcome) -> bool {
 /// Whether there is anything to undo of a run with this outcome.
 const fn has_run(outcome: &Outcome) -> bool {
     !matches!(outcome, Outcome::NotStarted { .. })
+}
+
+/// What a run is called.
+const fn noun(phase: RunPhase) -> &'static str {
+    match phase {
+        RunPhase::Precondition => "precondition",
+        RunPhase::Forward => "step",
+        RunPhase::Verify => "check",
+        RunPhase::Rollback => "undo",
+    }
 }
 
 fn stopped_by(by: &str) -> Box<str> {

@@ -30,7 +30,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         2 => Just(Outcome::Failed { why: "exit 1".to_owned() }),
         1 => Just(Outcome::TimedOut),
         1 => Just(Outcome::Unknown),
-        1 => Just(Outcome::NotStarted { why: "disk full".to_owned() }),
+        1 => any::<bool>().prop_map(|alone| Outcome::NotStarted { why: "disk full".to_owned(), alone }),
     ]
 }
 

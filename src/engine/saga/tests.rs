@@ -481,6 +481,11 @@ fn the_kill_switch_stops_everything_in_place() {
 fn what_never_started_is_not_undone() {
     let unwritten = || Outcome::NotStarted {
         why: "disk full".to_owned(),
+        alone: false,
+    };
+    let missing = || Outcome::NotStarted {
+        why: "no such program".to_owned(),
+        alone: true,
     };
     let at_two = [
         Do::Approve("mia"),
@@ -491,15 +496,15 @@ fn what_never_started_is_not_undone() {
     let cases = [
         (
             vec![Do::Approve("mia"), Do::End(Precondition, 0, unwritten())],
-            "void (it \u{201c}look\u{201d} not started: disk full; nothing ran)",
+            "void (precondition \u{201c}look\u{201d} not started: disk full; nothing ran)",
         ),
         (
             [&at_two[..2], &[Do::End(Forward, 0, unwritten())]].concat(),
-            "void (it \u{201c}one\u{201d} not started: disk full; nothing ran)",
+            "void (step \u{201c}one\u{201d} not started: disk full; nothing ran)",
         ),
         (
             [&at_two[..], &[Do::End(Forward, 1, unwritten())]].concat(),
-            "failed (it \u{201c}two\u{201d} not started: disk full; ask to roll back what ran)",
+            "failed (step \u{201c}two\u{201d} not started: disk full; ask to roll back what ran)",
         ),
         (
             // Asked later: only what ran is undone.
@@ -518,6 +523,27 @@ fn what_never_started_is_not_undone() {
             ]
             .concat(),
             "rolling back, intent undo two, run undo two",
+        ),
+        (
+            [&at_two[..2], &[Do::End(Forward, 0, missing())]].concat(),
+            "void (step \u{201c}one\u{201d} not started: no such program; nothing ran)",
+        ),
+        (
+            // One program that is missing keeps nobody from undoing what ran.
+            [&at_two[..], &[Do::End(Forward, 1, missing())]].concat(),
+            "rolling back, intent undo one, run undo one",
+        ),
+        (
+            // What never ran is not left to be undone.
+            [
+                &at_two[..],
+                &[
+                    Do::End(Forward, 1, missing()),
+                    Do::End(Rollback, 0, Succeeded),
+                ],
+            ]
+            .concat(),
+            "rolled back (step \u{201c}two\u{201d} not started: no such program)",
         ),
     ];
     for (doings, last) in cases {

@@ -47,8 +47,8 @@ pub use overlay::{
 pub use overtaken::Dead;
 pub use place::{Layout, Place, Screen, Tab};
 pub use plans::{
-    Ending, Fit, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by, to_undo,
-    verified_at,
+    Ending, Fit, Proposing, by_urgency, did_not_help, ending, fit, has_undo, headline, healed_by,
+    to_undo, verified_at,
 };
 pub use records::{Back, Metering, Purpose, Records};
 pub use travel::{STEP_MS, Travel};
@@ -118,6 +118,8 @@ pub struct State {
     pub opinions: BTreeMap<FindingId, Opinion>,
     /// Runbooks, as last asked for, and for which incident.
     pub runbooks: Option<(IncidentId, Vec<RunbookRow>)>,
+    /// What this operator has proposed and no detail has shown yet.
+    pub proposing: Option<Proposing>,
     /// What has the keys, if not the screen.
     pub overlay: Option<Overlay>,
     /// When the world last changed what keys act on.
@@ -166,6 +168,7 @@ impl State {
             records: Records::default(),
             whole: false,
             opinions: BTreeMap::new(),
+            proposing: None,
             runbooks: None,
             overlay: None,
             shift: None,
@@ -366,6 +369,7 @@ impl State {
         if let Some((role, text)) = ended {
             self.tell(role, &text);
         }
+        let kept = self.proposed(&detail).or(kept);
         self.details.put(detail);
         if let Some(at) = kept {
             self.cursor_mut(Tab::Actions).set(at);

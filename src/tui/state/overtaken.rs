@@ -143,7 +143,20 @@ impl State {
             .then(|| "you approved it from elsewhere already; it takes another person".to_owned())
     }
 
-    /// Why nobody need say any more what became of a run.
+    /// That the command of a step in doubt goes on, and what can be done about it; `None` when it has ended,
+    /// or nobody knows.
+    pub fn still_runs(&self, plan: &Plan) -> Option<String> {
+        let process = plan.runs_unheard()?;
+        let since = self.clock.second(process.began);
+        let keys = self.keymap.keys(Action::RollBack);
+        let stop = keys.map_or(String::new(), |keys| format!(", or {keys} stops it"));
+        let pid = process.pid;
+        Some(format!(
+            "its command still runs, pid {pid} since {since}: wait{stop}"
+        ))
+    }
+
+    /// Why nobody need say what became of a run, or nobody can say it yet.
     pub fn is_settled(&self, plan: PlanId, run: RunId) -> Option<String> {
         let now = self.details.plan(plan)?;
         let by = || {
@@ -152,14 +165,14 @@ impl State {
             said.map(|entry| entry.text.to_string())
         };
         match &now.state {
-            PlanState::Unknown { run: doubted } if *doubted == run => None,
+            PlanState::Unknown { run: doubted } if *doubted == run => self.still_runs(now),
             PlanState::Unknown { .. } => Some("another step of it is in doubt now".to_owned()),
             state => {
                 let word = state.as_str();
                 let by = by().filter(|said| said.starts_with(&format!("{plan} ")));
                 Some(by.map_or_else(
-                    || format!("{plan} is {word}: its end is known by now"),
-                    |said| format!("{plan} is {word}; {said}"),
+                    || format!("settled meanwhile: {plan} is {word}: its end is known by now"),
+                    |said| format!("settled meanwhile: {plan} is {word}; {said}"),
                 ))
             }
         }

@@ -2,8 +2,74 @@
 //! what of one can be taken back. It never decides: the engine has the last word.
 
 use crate::api::IncidentDetail;
-use crate::model::{Check, Lane, Outcome, Phase, Plan, PlanState, RunPhase, Time, TimelineEntry};
+use crate::model::{
+    Check, Command, IncidentId, Lane, Outcome, Phase, Plan, PlanId, PlanState, RunPhase, Time,
+    TimelineEntry,
+};
+use crate::tui::link::Request;
 use crate::tui::theme::Role;
+
+use super::State;
+
+/// What an operator has proposed and not seen yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposing {
+    /// For which incident.
+    pub incident: IncidentId,
+    /// Rendered from which runbook.
+    pub runbook: String,
+    /// The last plan of the incident that was there before, if any was.
+    pub after: Option<PlanId>,
+}
+
+impl Proposing {
+    /// What is proposed for an incident that holds these plans, before the answer comes.
+    pub fn new(incident: IncidentId, runbook: &str, plans: &[Plan]) -> Self {
+        Self {
+            incident,
+            runbook: runbook.to_owned(),
+            after: plans.iter().map(|plan| plan.id).max(),
+        }
+    }
+}
+
+impl State {
+    /// Notes what is proposed by what is asked for.
+    pub fn note_proposing(&mut self, asked: &[Request]) {
+        for request in asked {
+            if let Request::Command(Command::Propose {
+                incident, runbook, ..
+            }) = request
+            {
+                let held = self.details.get(*incident);
+                let plans = held.map_or(&[][..], |held| &held.plans[..]);
+                self.proposing = Some(Proposing::new(*incident, runbook, plans));
+            }
+        }
+    }
+
+    /// Waits no more for what was refused.
+    pub fn forget_proposing(&mut self, refused: &Command) {
+        if matches!(refused, Command::Propose { .. }) {
+            self.proposing = None;
+        }
+    }
+
+    /// Where among its plans an incident holds what this operator has just proposed for it: they look at it
+    /// next, whatever the cursor was on.
+    pub(super) fn proposed(&mut self, detail: &IncidentDetail) -> Option<usize> {
+        let wanted = self
+            .proposing
+            .as_ref()
+            .filter(|wanted| wanted.incident == detail.incident.id)?;
+        let is_it = |plan: &&Plan| {
+            plan.is_chosen() && *plan.runbook == *wanted.runbook && Some(plan.id) > wanted.after
+        };
+        let at = by_urgency(detail).iter().position(is_it)?;
+        self.proposing = None;
+        Some(at)
+    }
+}
 
 /// The plan to show first: one in doubt, one running, one waiting, else the latest that ran.
 pub fn headline(detail: &IncidentDetail) -> Option<&Plan> {

@@ -427,6 +427,7 @@ pub(super) fn record(plan: &Plan) -> String {
         PlanState::Failed { .. } => "tried now, and it failed; ",
         PlanState::Running { .. } | PlanState::Verifying { .. } => "being tried now; ",
         PlanState::RollingBack { .. } => "tried now, and being undone; ",
+        PlanState::Unknown { .. } if plan.runs_unheard().is_some() => "its command still runs; ",
         PlanState::Unknown { .. } => "tried now, with an unknown end; ",
         _ => "",
     };
@@ -495,22 +496,42 @@ fn action(rows: &mut Vec<Row>, word: &'static str, action: &Action, width: usize
         Some(deed) => ("undo of", deed),
         None => (word, &*action.title),
     };
-    rows.push(
-        Row::new()
-            .put(Role::Muted, "- ")
-            .put(Role::Muted, word)
-            .put(Role::Muted, ": ")
-            .put(Role::Body, title.to_owned())
-            .put(Role::Muted, by)
-            .put(
-                Role::Muted,
-                format!("  (stopped after {})", format::duration(action.timeout_ms)),
-            ),
-    );
-    let command = SafeText::new(&command_line(&action.argv));
-    for line in wrap(&command, width.saturating_sub(6)) {
-        rows.push(Row::new().put(Role::Muted, "    $ ").put(Role::Title, line));
+    let limit = format::duration(action.timeout_ms);
+    let limit = format!("{by}  (stopped after {limit})");
+    let lead = 2 + word.len() + 2;
+    let titles = wrap(&SafeText::new(title), width.saturating_sub(lead));
+    let last = titles.len() - 1;
+    for (at, title) in titles.into_iter().enumerate() {
+        let row = if at == 0 {
+            Row::new()
+                .put(Role::Muted, "- ")
+                .put(Role::Muted, word)
+                .put(Role::Muted, ": ")
+        } else {
+            Row::new().pad_to(lead)
+        };
+        let row = row.put(Role::Body, title);
+        if at < last {
+            rows.push(row);
+        } else if row.width() + limit.len() <= width {
+            rows.push(row.put(Role::Muted, limit.clone()));
+        } else {
+            // How long it may take is never cut.
+            rows.push(row);
+            rows.push(Row::new().put(Role::Muted, format!("  {limit}")));
+        }
     }
+    rows.extend(command(action, width));
+}
+
+/// A command as it is typed: the prompt stands before it once, however many lines it takes.
+pub(super) fn command(action: &Action, width: usize) -> impl Iterator<Item = Row> + use<> {
+    let command = SafeText::new(&command_line(&action.argv));
+    let lines = wrap(&command, width.saturating_sub(6)).into_iter();
+    lines.enumerate().map(|(at, line)| {
+        let lead = if at == 0 { "    $ " } else { "      " };
+        Row::new().put(Role::Muted, lead).put(Role::Title, line)
+    })
 }
 
 fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
 use crate::api::RunbookRow;
-use crate::model::{IncidentId, RunId, RunPhase, SafeText};
+use crate::model::{IncidentId, Plan, RunId, RunPhase, SafeText};
 use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::dialog::{palette_rows, runbook_rows, target};
@@ -30,6 +30,9 @@ const RUNBOOK_NAME: usize = 24;
 const RUNBOOK_RISK: usize = 7;
 /// Lines for what the row under the cursor cuts.
 const REASON_ROWS: usize = 2;
+
+/// What a person is told before they say what became of a step.
+const LOST: &str = "It was started and its result was lost. It will not be run again blindly. Look at the target, then say:";
 
 /// Draws an overlay.
 pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
@@ -333,59 +336,76 @@ fn confirm(state: &State, what: &Confirm, choice: Choice, canvas: &mut Canvas<'_
 
 fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
     let title = SafeText::new(&format!("{}: what became of this step?", run.plan));
-    let mut inner = boxed(canvas, &title, 9);
-    let plan = state.details.plan(run.plan);
-    let action = plan.and_then(|plan| match run.phase {
-        RunPhase::Precondition => plan.preconditions.get(run.step as usize),
-        RunPhase::Forward => plan.steps.get(run.step as usize),
-        RunPhase::Verify => plan.verify.check.as_ref(),
-        RunPhase::Rollback => plan.rollback.get(run.step as usize)?.as_ref(),
-    });
-    let text = "It was started and its result was lost. It will not be run again blindly. Look at the target, then say:";
-    let lines = wrap(&SafeText::new(text), inner.width().saturating_sub(2));
-    let mut y = 0;
-    for line in lines {
-        inner.row(y, &Row::new().put(Role::Body, " ").put(Role::Body, line));
-        y += 1;
-    }
-    if let Some(action) = action {
-        let command = crate::model::command_line(&action.argv);
-        inner.row(
-            y,
-            &Row::new()
-                .put(Role::Body, " ")
-                .put(Role::Title, action.title.to_string()),
-        );
-        inner.row(
-            y + 1,
-            &Row::new().put(Role::Muted, format!("   $ {command}")),
-        );
-    }
-    y += 3;
-    if let Some(why) = state.is_settled(run.plan, run) {
-        let text = SafeText::new(&format!("Settled meanwhile: {why}. Enter or Esc leaves."));
-        for (at, line) in wrap(&text, inner.width().saturating_sub(2))
-            .into_iter()
-            .enumerate()
-        {
-            inner.row(
-                y + at,
-                &Row::new().put(Role::Body, " ").put(Role::Warn, line),
-            );
+    let width = usize::from(canvas.area().width.min(WIDTH_MAX)).saturating_sub(4);
+    let known = state.is_settled(run.plan, run);
+    let told = |role, text: &str| -> Vec<Row> {
+        let lines = wrap(&SafeText::new(text), width).into_iter();
+        let lead = || Row::new().put(Role::Body, " ");
+        lines.map(|line| lead().put(role, line)).collect()
+    };
+    let mut below = vec![Row::new()];
+    let mut above = match &known {
+        Some(why) => {
+            below.extend(told(
+                Role::Warn,
+                &format!("Nothing to decide: {why}. Enter or Esc leaves."),
+            ));
+            Vec::new()
         }
-        return;
+        None => {
+            below.extend(said_of_it(cursor));
+            told(Role::Body, LOST)
+        }
+    };
+    if let Some(action) = state
+        .details
+        .plan(run.plan)
+        .and_then(|plan| in_doubt(plan, run))
+    {
+        above.extend(told(Role::Title, &action.title));
+        above.extend(super::approval::command(action, width));
     }
+    let mut inner = boxed(canvas, &title, (above.len() + below.len() - 1) as u16);
+    // What can be said is never what is cut.
+    let height = inner.height().saturating_sub(below.len());
+    let shown = room(above.len(), height);
+    let area = inner.area();
+    let mut part = inner.part(Rect {
+        height: height as u16,
+        ..area
+    });
+    for (y, row) in above.iter().take(shown).enumerate() {
+        part.row(y, row);
+    }
+    more_below(&mut part, shown, above.len());
+    for (y, row) in below.iter().enumerate() {
+        inner.row(height + y, row);
+    }
+}
+
+/// What one can say of a step in doubt, and the mark at what is chosen.
+fn said_of_it(cursor: &Cursor) -> Vec<Row> {
     let choices =
         std::iter::once("Not sure yet: decide later").chain(outcomes().map(|(words, _)| words));
     let len = outcomes().len() + 1;
     let at = cursor.at(len);
     let _ = cursor.window(len, len);
-    for (i, words) in choices.enumerate() {
+    let rows = choices.enumerate().map(|(i, words)| {
         let role = if i == at { Role::Selection } else { Role::Body };
-        let row = super::cursor_mark(i == at, true)
+        super::cursor_mark(i == at, true)
             .put(role, " ")
-            .put(role, words);
-        inner.row(y + i, &row);
+            .put(role, words)
+    });
+    rows.collect()
+}
+
+/// What a run of a plan does.
+fn in_doubt(plan: &Plan, run: RunId) -> Option<&crate::model::Action> {
+    match run.phase {
+        RunPhase::Precondition => plan.preconditions.get(run.step as usize),
+        RunPhase::Forward => plan.steps.get(run.step as usize),
+        RunPhase::Verify => plan.verify.check.as_ref(),
+        RunPhase::Rollback => plan.rollback.get(run.step as usize)?.as_ref(),
     }
 }
 

@@ -77,12 +77,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     if view.mode == Mode::Learning {
         return learning(state, view, canvas);
     }
-    let filtered = !state.list.filter.is_empty() && !view.incidents.is_empty();
-    let title = if filtered {
-        " No incident matches the filter; Esc clears it."
-    } else {
-        " No open incident."
-    };
+    // What is filtered away is no reason to tell what is watched.
+    if !state.list.filter.is_empty() && !view.incidents.is_empty() {
+        let text = " Nothing matches the filter; Esc clears it.";
+        return canvas.row(2, &Row::new().put(Role::Muted, text));
+    }
+    let title = " No open incident.";
     let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
     for line in wrap(
         &SafeText::new(&watched(view)),
@@ -94,16 +94,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let page = |folds: Folds| {
         let listed = listed(view, folds, width);
         let room = height.saturating_sub(rows.len() + listed.len() + 1);
-        let more = if filtered {
-            Vec::new()
-        } else {
-            more(view, room, width)
-        };
+        let more = more(view, room, width);
         (more.len(), [listed, more.concat()].concat())
     };
     let (told, mut rest) = page(Folds::None);
     // What makes somebody speak is worth more than one line for each who does not.
-    if told < SENDERS_TOLD_MIN && !filtered {
+    if told < SENDERS_TOLD_MIN {
         let (folded, folded_rest) = page(Folds::Waiting);
         if folded > told {
             rest = folded_rest;

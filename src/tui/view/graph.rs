@@ -14,7 +14,7 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
-use super::path::{PathRow, SUSPICION_MIN, provenance};
+use super::path::{PathRow, SUSPICION_MIN, is_past, provenance};
 
 /// Lines of a node: its name, and below it how it is. A blank line parts it from the next.
 const NODE_ROWS: usize = 3;
@@ -275,7 +275,12 @@ fn boxed_node(
         how.push(Role::Suspect, format!(" cause {:.2}", node.suspicion));
     }
     if let Some(onset) = node.onset {
-        let onset = Row::new().put(Role::Anomaly, format!(" {}", state.clock.second(onset)));
+        let at = state.clock.second(onset);
+        let onset = if is_past(node) {
+            Row::new().put(Role::Muted, format!(" was odd {at}"))
+        } else {
+            Row::new().put(Role::Anomaly, format!(" {at}"))
+        };
         how = how.join_if_fits(onset, cells);
     }
     canvas.row_at(x, y + 1, &how.fit(cells));

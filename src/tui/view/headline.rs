@@ -160,7 +160,7 @@ fn stood(state: &State, row: &IncidentRow) -> String {
     let since = |at| (state.clock.minute(at), format::age(now.since(at)));
     match (row.phase, row.mitigated, row.resolved) {
         (Phase::Resolved, _, Some(at)) => {
-            let ((at, ago), lasted) = (since(at), format::age(row.lasted_ms(now)));
+            let ((at, ago), lasted) = (since(at), format::lasted(row.lasted_ms(now)));
             format!("  at {at} ({ago} ago) after {lasted}")
         }
         (Phase::Mitigated, Some(at), _) => {
@@ -316,6 +316,9 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     };
     match &plan.state {
         PlanState::Proposed => proposed(state, detail, plan, reads, width),
+        PlanState::Unknown { .. } if !reads && plan.runs_unheard().is_some() => {
+            still_running(state, plan, line, width)
+        }
         PlanState::Unknown { .. } if !reads => {
             key(state, line, Action::Approve, "says what became of: ")
                 .put(Role::Danger, plan.title.to_string())
@@ -366,6 +369,15 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
                 .put(Role::Title, plan.title.to_string())
         }
     }
+}
+
+/// A plan whose command nobody hears of any more goes on: its end is nothing that a person could tell.
+fn still_running(state: &State, plan: &Plan, line: Row, width: usize) -> Row {
+    let pid = plan.runs_unheard().map_or(0, |process| process.pid);
+    key(state, line, Action::RollBack, "stops ")
+        .put(Role::Title, plan.id.to_string())
+        .put(Role::Danger, format!(": its command still runs, pid {pid}"))
+        .join_if_fits(Row::new().put(Role::Body, "; or wait for its end"), width)
 }
 
 /// A plan that waits for approval: what the key does, how bad it may be, until when.
@@ -631,8 +643,8 @@ pub(super) fn standing(state: &State, plan: &Plan) -> (Role, String) {
         }
         PlanState::Failed { reason } => (Role::Crit, because(reason)),
         PlanState::Unknown { .. } => {
-            let words = "result unknown: a person must say what became of it";
-            (Role::Danger, words.to_owned())
+            let lost = || "result unknown: a person must say what became of it".to_owned();
+            (Role::Danger, state.still_runs(plan).unwrap_or_else(lost))
         }
         PlanState::Rejected { by, reason } => (Role::Muted, because(&format!("{reason} ({by})"))),
         PlanState::Expired => (

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{EntityId, Incident, PathEdge, PathNode, Provenance, Time};
+use crate::model::{EntityId, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time};
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
@@ -35,6 +35,8 @@ pub(in crate::tui) struct PathRow {
     node: usize,
     depth: usize,
     edge: Option<usize>,
+    /// Calls of those who stand elsewhere in the tree already.
+    also: Vec<usize>,
 }
 
 impl PathRow {
@@ -75,11 +77,13 @@ impl Tree<'_> {
         if self.rows.len() == NODES_MAX || node >= self.nodes.len() || !self.drawn.insert(node) {
             return;
         }
+        let at = self.rows.len();
         self.rows.push(PathRow {
             entity: self.nodes[node].entity.clone(),
             node,
             depth,
             edge,
+            also: Vec::new(),
         });
         let dependents: Vec<(usize, usize)> = self
             .edges
@@ -88,8 +92,13 @@ impl Tree<'_> {
             .filter(|(_, edge)| edge.to as usize == node)
             .map(|(at, edge)| (at, edge.from as usize))
             .collect();
-        for (at, from) in dependents {
-            self.add(from, depth + 1, Some(at));
+        for (edge, from) in dependents {
+            // Each stands in the tree once; a call of one that stands elsewhere is told in words.
+            if from != node && self.drawn.contains(&from) {
+                self.rows[at].also.push(edge);
+            } else {
+                self.add(from, depth + 1, Some(edge));
+            }
         }
     }
 }
@@ -167,6 +176,8 @@ fn node(
     let onset = node
         .onset
         .map_or_else(String::new, |at| state.clock.second(at));
+    let is_past = is_past(node);
+    let onset_role = if is_past { Role::Muted } else { Role::Anomaly };
     line = line
         .column(name_role, &node.entity, name)
         .put(Role::Body, " ")
@@ -174,13 +185,63 @@ fn node(
         .put(role, " ")
         .column(role, word, HEALTH - 2)
         .column(Role::Suspect, suspicion, CAUSE)
-        .column(Role::Anomaly, onset, SINCE);
-    match row.edge.and_then(|at| incident.path_edges.get(at)) {
-        Some(edge) => {
-            let room = width.saturating_sub(line.width());
-            line.join(provenance(state, edge, room))
+        .column(onset_role, onset, SINCE);
+    if is_past {
+        line.push(Role::Muted, was_odd(state, incident, node));
+        line.push(Role::Muted, "  ");
+    }
+    if let Some(edge) = row.edge.and_then(|at| incident.path_edges.get(at)) {
+        let room = width.saturating_sub(line.width());
+        line = line.join(provenance(state, edge, room));
+    }
+    let room = width.saturating_sub(line.width());
+    line.join(also(state, incident, row, room))
+}
+
+/// Whether what it was odd with is over.
+pub(super) fn is_past(node: &PathNode) -> bool {
+    node.health == Health::Ok && node.onset.is_some()
+}
+
+/// Until when it was odd, as far as that is known: it stands behind since when.
+fn was_odd(state: &State, incident: &Incident, node: &PathNode) -> String {
+    let of_it = incident.findings.iter().filter(|f| f.entity == node.entity);
+    let ended = of_it.filter_map(|finding| finding.ended).max();
+    let told = ended.or(incident.mitigated).or(incident.resolved);
+    told.map_or_else(
+        || "over".to_owned(),
+        |at| format!("to {}", state.clock.second(at)),
+    )
+}
+
+/// Who else calls it: those who stand elsewhere in the tree.
+fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
+    let edges = row
+        .also
+        .iter()
+        .filter_map(|at| incident.path_edges.get(*at));
+    let callers: Vec<(&PathEdge, &str)> = edges
+        .filter_map(|edge| {
+            let caller = incident.path_nodes.get(edge.from as usize)?;
+            Some((edge, caller.entity.name()))
+        })
+        .collect();
+    let names: Vec<&str> = callers.iter().map(|(_, name)| *name).collect();
+    match (row.edge, &callers[..]) {
+        (_, []) => Row::new(),
+        (None, [(edge, name)]) => {
+            let words = Row::new().put(Role::Muted, SafeText::new(&format!("called by {name}, ")));
+            let room = room.saturating_sub(words.width());
+            words.join(provenance(state, edge, room))
         }
-        None => line,
+        (None, _) => {
+            let text = format!("called by {}", names.join(", "));
+            Row::new().put(Role::Muted, SafeText::new(&text))
+        }
+        (Some(_), _) => {
+            let text = format!("; also by {}", names.join(", "));
+            Row::new().put(Role::Muted, SafeText::new(&text))
+        }
     }
 }
 
