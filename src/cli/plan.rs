@@ -4,6 +4,7 @@
 //! digest has to be given, so that no script approves what nobody has seen.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, BufRead as _, IsTerminal};
 
 use clap::{Args, ValueEnum};
@@ -146,9 +147,8 @@ pub async fn plans(common: &Common, args: &PlansArgs) -> Result<(), Failure> {
     let now = view.at;
     let mut homes = BTreeMap::new();
     for plan in &plans {
-        if !homes.contains_key(&plan.incident) {
-            let home = home_of(&client, &view, plan.incident).await;
-            homes.insert(plan.incident, home);
+        if let Entry::Vacant(home) = homes.entry(plan.incident) {
+            home.insert(home_of(&client, &view, plan.incident).await);
         }
     }
     let mut table = Table::new([

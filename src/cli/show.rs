@@ -60,12 +60,11 @@ fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     section(&mut text, "In words", told.iter(), |words| safe(words));
     let home = detail.incident.merged_into;
     // Of what is part of another, that one tells why and what is done.
-    let plans: &[Plan] = match home {
-        Some(_) => &[],
-        None => {
-            suspects(&mut text, &detail.incident, now);
-            &detail.plans
-        }
+    let plans: &[Plan] = if home.is_some() {
+        &[]
+    } else {
+        suspects(&mut text, &detail.incident, now);
+        &detail.plans
     };
     section(&mut text, "Plans", plans.iter(), |plan| {
         format!(

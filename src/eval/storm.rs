@@ -185,20 +185,15 @@ impl Case {
 
     /// Whether its faults meet, and each keeps alerts of its own that can be told from those of the others.
     fn is_a_storm(&self, map: &Map) -> bool {
-        let last = self.storms.last().map(|storm| &storm.alone);
-        let meets = self.storms.len() == 1
-            || self
-                .storms
-                .iter()
-                .rev()
-                .skip(1)
-                .any(|other| last.is_some_and(|last| map.meet(&other.alone, last)));
+        let Some((newest, before)) = self.storms.split_last() else {
+            return false;
+        };
+        let mut others = before.iter();
+        let meets = before.is_empty() || others.any(|other| map.meet(&other.alone, &newest.alone));
         let own = self.own_alerts();
-        let (least, most) = (
-            own.iter().min().copied().unwrap_or(0),
-            own.iter().max().copied().unwrap_or(0),
-        );
-        meets && least >= FAULT_ALERTS_MIN && least * EXTENT_RATIO_MAX >= most
+        let fewest = own.iter().min().copied().unwrap_or(0);
+        let most = own.iter().max().copied().unwrap_or(0);
+        meets && fewest >= FAULT_ALERTS_MIN && fewest * EXTENT_RATIO_MAX >= most
     }
 
     /// How many alerts each fault has about what no other fault hurts.

@@ -253,7 +253,7 @@ fn an_alert_is_told_in_its_latest_words() {
     town.until(10);
     sum_up(&mut town);
     let first = "cart fires: 12 % fail".to_owned();
-    assert_eq!(told(&town).1, [first.clone()]);
+    assert_eq!(told(&town).1, std::slice::from_ref(&first));
     town.alert_told("cart", "40 % fail", NOON, later);
     sum_up(&mut town);
     let title = "cart: cart: 40 % fail".to_owned();

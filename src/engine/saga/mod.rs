@@ -353,11 +353,8 @@ impl Saga {
                 reason: Box::from(format!("{}; nothing ran", failed(noun(run.phase)))),
             }),
             (RunPhase::Forward | RunPhase::Verify, Some(reason)) => Move::Undo { reason },
-            (RunPhase::Forward, None) => Move::Undo {
-                reason: failed(noun(run.phase)),
-            },
             (RunPhase::Verify, None) if good => Move::End(PlanState::Succeeded),
-            (RunPhase::Verify, None) => Move::Undo {
+            (RunPhase::Forward | RunPhase::Verify, None) => Move::Undo {
                 reason: failed(noun(run.phase)),
             },
             (RunPhase::Rollback, _) if good => Move::Undo {

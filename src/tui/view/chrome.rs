@@ -317,31 +317,36 @@ fn hint(state: &State, action: Action) -> String {
     }
 }
 
+/// What leads on from an incident that is part of another now.
+const IN_A_MERGED_INCIDENT: [Action; 5] = [
+    Action::Open,
+    Action::Down,
+    Action::Back,
+    Action::Palette,
+    Action::Help,
+];
+/// What moves in time.
+const IN_THE_PAST: [Action; 8] = [
+    Action::Left,
+    Action::Right,
+    Action::Earlier,
+    Action::Later,
+    Action::Travel,
+    Action::NextPane,
+    Action::Why,
+    Action::Help,
+];
+
 /// What a person most probably wants to do here.
 pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
     if state.feed.shown().is_none() {
         return &[Action::Help, Action::Quit];
     }
     if state.gone().is_some() {
-        return &[
-            Action::Open,
-            Action::Down,
-            Action::Back,
-            Action::Palette,
-            Action::Help,
-        ];
+        return &IN_A_MERGED_INCIDENT;
     }
     if state.travel.is_some() {
-        return &[
-            Action::Left,
-            Action::Right,
-            Action::Earlier,
-            Action::Later,
-            Action::Travel,
-            Action::NextPane,
-            Action::Why,
-            Action::Help,
-        ];
+        return &IN_THE_PAST;
     }
     match (state.place.screen, state.place.tab) {
         (Screen::Incidents, _) => &[

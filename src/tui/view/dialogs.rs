@@ -344,18 +344,15 @@ fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
         lines.map(|line| lead().put(role, line)).collect()
     };
     let mut below = vec![Row::new()];
-    let mut above = match &known {
-        Some(why) => {
-            below.extend(told(
-                Role::Warn,
-                &format!("Nothing to decide: {why}. Enter or Esc leaves."),
-            ));
-            Vec::new()
-        }
-        None => {
-            below.extend(said_of_it(cursor));
-            told(Role::Body, LOST)
-        }
+    let mut above = if let Some(why) = &known {
+        below.extend(told(
+            Role::Warn,
+            &format!("Nothing to decide: {why}. Enter or Esc leaves."),
+        ));
+        Vec::new()
+    } else {
+        below.extend(said_of_it(cursor));
+        told(Role::Body, LOST)
     };
     if let Some(action) = state
         .details

@@ -167,17 +167,15 @@ fn stood(state: &State, row: &IncidentRow) -> String {
             let (at, age) = since(at);
             format!("  since {at} ({age})")
         }
-        _ => match reopened(state, row) {
-            Some(again) => {
+        _ => {
+            if let Some(again) = reopened(state, row) {
                 let (at, age) = since(again);
-                format!(" again {at} ({age})")
+                return format!(" again {at} ({age})");
             }
-            None => {
-                let (at, age) = since(row.began);
-                let (before, over) = bounded(row);
-                format!("  since {before}{at} ({over}{age})")
-            }
-        },
+            let (at, age) = since(row.began);
+            let (before, over) = bounded(row);
+            format!("  since {before}{at} ({over}{age})")
+        }
     }
 }
 
