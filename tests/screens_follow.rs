@@ -200,7 +200,7 @@ fn the_page_of_an_incident_that_was_merged_away_leads_to_the_other() {
     for (columns, lines) in [(60, 20), (80, 24), (120, 40), (200, 60)] {
         let mut console = Console::live(columns, lines, "mono");
         merge_away(&mut console, |incident| {
-            incident.merged_into = Some(CHECKOUT)
+            incident.merged_into = Some(CHECKOUT);
         });
         let there = ["merged into #4821", "opens #4821"];
         see(

@@ -222,7 +222,7 @@ fn a_doubt_that_somebody_else_settled_is_settled_no_more() {
     console.told(Update::Detail(Box::new(detail)));
     let screen = console.screen();
     assert!(
-        screen.contains("settled meanwhile: plan 3 is verifying; plan 3 in doubt: ole says"),
+        screen.contains("settled meanwhile: plan 3 is verifying; plan 3 in doubt:"),
         "{screen}"
     );
     assert!(!screen.contains("decide later"), "{screen}");

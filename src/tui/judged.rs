@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn the_last_time_it_was_odd_is_not_mixed_with_those_before() {
         let at = Time::from_secs;
-        let cases: [(&[(i64, i64)], Option<i64>); 4] = [
+        type Case<'a> = (&'a [(i64, i64)], Option<i64>);
+        let cases: [Case<'_>; 4] = [
             (&[], None),
             (&[(45, 52)], Some(45)),
             // As expected between 52 and 63.
