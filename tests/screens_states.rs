@@ -230,7 +230,7 @@ fn the_matrix_is_complete() {
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
     let files = std::fs::read_dir(folder).expect("the snapshots");
-    let mut pages: Vec<String> = files
+    let mut held: Vec<String> = files
         .filter_map(|file| file.ok()?.file_name().into_string().ok())
         .filter_map(|name| Some(name.strip_prefix("screens_states__states_")?.to_owned()))
         .collect();
@@ -240,9 +240,9 @@ fn the_matrix_is_complete() {
             wanted.push(format!("{}_{stage:?}.snap", view.name).to_lowercase());
         }
     }
-    pages.sort_unstable();
+    held.sort_unstable();
     wanted.sort_unstable();
-    assert_eq!(pages, wanted);
+    assert_eq!(held, wanted);
     for name in wanted {
         let path = format!("{folder}/screens_states__states_{name}");
         let page = std::fs::read_to_string(path).expect("a snapshot");

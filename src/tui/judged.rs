@@ -63,10 +63,11 @@ fn last_episode(findings: impl Iterator<Item = (Time, Time)>) -> Option<Time> {
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a [(i64, i64)], Option<i64>);
+
     #[test]
     fn the_last_time_it_was_odd_is_not_mixed_with_those_before() {
         let at = Time::from_secs;
-        type Case<'a> = (&'a [(i64, i64)], Option<i64>);
         let cases: [Case<'_>; 4] = [
             (&[], None),
             (&[(45, 52)], Some(45)),
