@@ -18,7 +18,7 @@ use crate::model::{MetricRole, Time, Unit};
 /// Harm is passed on at most this many times: a few turns of the longest circle of retries.
 const ROUNDS_MAX: usize = 40;
 /// … or until no share changes by more than this.
-const SETTLED: f64 = 0.002;
+const SETTLED: f64 = 0.000_1;
 /// How things are now is read off this long, in milliseconds.
 const LATELY_MS: i64 = 60_000;
 /// A smaller share of failing requests than this is life.
