@@ -671,8 +671,7 @@ fn a_filter_that_nothing_passes_says_only_that() {
 #[test]
 fn a_view_of_no_incident_says_so() {
     for (view, words) in [
-        // A lower number may be of one that left the list.
-        ("incident 9999", "There is no such incident: #9999."),
+        ("incident 0", "There is no such incident: #0."),
         ("nonsense", "There is no view \"nonsense\"."),
     ] {
         let mut console = Console::blank(80, 24, "dark");

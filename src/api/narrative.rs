@@ -236,6 +236,9 @@ fn tried(plans: &[Plan]) -> Vec<String> {
 fn outcome(plan: &Plan) -> Option<String> {
     let state = match &plan.state {
         PlanState::Succeeded => "and it helped".to_owned(),
+        PlanState::RolledBack { reason } if plan.helped => {
+            format!("which helped, and was undone: {reason}")
+        }
         PlanState::RolledBack { reason } => format!("which was undone: {reason}"),
         PlanState::Failed { reason } => format!("which failed: {reason}"),
         PlanState::Unknown { .. } => "with an unknown result: a person must say".to_owned(),

@@ -110,10 +110,8 @@ impl Route {
     pub(super) fn go(&self, state: &mut State, effects: &mut Effects) -> bool {
         let filter = Filter::parse(&self.filter);
         match self.screen {
-            // One that is in no list has a page that says why; of what never was there is none.
-            Screen::Incident(id) if state.row(id).is_none() && !may_be_gone(state, id) => {
-                return false;
-            }
+            // One that is in no list has a page that says why: the newest may be part of an older one.
+            Screen::Incident(IncidentId(0)) => return false,
             Screen::Incident(id) => {
                 state.list.select(id);
                 state.place.find = filter;
@@ -160,13 +158,6 @@ impl std::fmt::Display for Route {
             write!(f, " /{}", self.filter)
         }
     }
-}
-
-/// Whether an incident that is in no list may have been in it: ids count up.
-fn may_be_gone(state: &State, id: IncidentId) -> bool {
-    let listed = state.feed.view.as_ref().map(|view| &view.incidents);
-    let newest = listed.and_then(|listed| listed.keys().next_back());
-    id.0 > 0 && newest.is_some_and(|newest| id < *newest)
 }
 
 /// The order that a word names.

@@ -337,6 +337,18 @@ impl Held {
         }
     }
 
+    /// After a restart: once the end of all that was abnormal was told, nobody is waited for.
+    pub fn hear_the_end(&mut self, is_over: impl Fn(Fingerprint) -> bool) {
+        let mut alerts = self.incident.alerts.iter();
+        let mut findings = self.incident.findings.iter();
+        if self.hearing == Hearing::Waiting
+            && alerts.all(|alert| is_over(*alert))
+            && findings.all(|finding| finding.ended.is_some())
+        {
+            self.hearing = Hearing::Heard;
+        }
+    }
+
     /// Members that are another incident's from now on.
     pub fn leave(&mut self, members: &BTreeSet<EntityIx>) {
         self.members.retain(|member| !members.contains(member));

@@ -299,6 +299,7 @@ impl Correlator {
         if let Some(held) = alert.incident.and_then(|id| self.book.get_mut(id)) {
             let text = format!("{} resolved", alert.name());
             held.end_alert(&text, world.entities.id(entity).clone(), alert.ends_at);
+            held.hear_the_end(|alert| world.alerts.get(alert).is_some_and(|alert| !alert.firing));
         }
         self.alert_no_longer_counts(entity, world);
     }

@@ -12,12 +12,15 @@ use super::held::{AlertNews, Held};
 use super::shares::{Shares, shares};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
-use crate::model::{FindingId, Fingerprint, IncidentId, Lane, counted};
+use crate::model::{FindingId, Fingerprint, IncidentId, Lane, Time, counted};
 
 /// Incidents looked at in one round.
 const INCIDENTS_MAX: usize = 64;
 /// Incidents older than this are what they are, in milliseconds.
 const YOUNG_MS: i64 = 30 * 60_000;
+/// An incident is split while one of its causes began within this long, in milliseconds: what was usual
+/// before older ones is hardly known any more, and people have read who belongs where.
+const NEW_MS: i64 = 10 * 60_000;
 /// Members of one incident looked at.
 const MEMBERS_MAX: usize = 400;
 /// Causes told apart in one incident.
@@ -104,7 +107,8 @@ impl Correlator {
         }
         parts.sort_by_key(|part| (part.cause.since, part.root));
         parts.truncate(ROOTS_MAX);
-        if parts.len() < 2 {
+        let new = world.now.plus_ms(-NEW_MS);
+        if parts.len() < 2 || parts.iter().all(|part| part.cause.since < new) {
             return None;
         }
         let costs: Vec<BTreeMap<EntityIx, f64>> = parts
@@ -221,14 +225,24 @@ impl Correlator {
                 continue;
             };
             let (size, root) = (source.members.len(), target.root);
+            let has_a_cause = source
+                .members
+                .iter()
+                .any(|member| self.is_cause(*member, world.now));
             let why = format!("{} explains them better", world.entities.id(root).name());
             if homes.iter().any(|(_, id)| *id == from) {
                 self.move_over(from, to, &moved, &why, world);
-            } else if 2 * moved.len() > size && !source.is_pinned {
+            } else if 2 * moved.len() > size && !source.is_pinned && !has_a_cause {
                 let (kept, merged) = (from.min(to), from.max(to));
                 self.merge(kept, merged, root, world);
             }
         }
+    }
+
+    /// Whether an entity surely has a cause of its own.
+    fn is_cause(&self, entity: EntityIx, now: Time) -> bool {
+        let cause = self.causes.get(&entity);
+        cause.is_some_and(|cause| cause.is_sure(now))
     }
 
     fn move_over(

@@ -489,6 +489,29 @@ fn what_was_odd_before_a_restart_is_odd_since_then() {
     assert_eq!(onset, Some(began));
 }
 
+/// Nobody is waited for once the end of all that hurt before a restart was told.
+#[test]
+fn the_end_of_all_that_hurt_before_a_restart_is_heard() {
+    let mut town = Town::new(&[]);
+    let cart = town.place("cart");
+    for (alerts, is_noisy) in [(vec![], false), (vec![Fingerprint(7)], true)] {
+        let mut incident = Incident::opened(IncidentId(4), EntityId::parse("cart"), NOON, NOON);
+        incident.alerts = alerts;
+        town.correlator
+            .restore(incident, BTreeSet::from([cart]), BTreeMap::new(), cart);
+        let held = town
+            .correlator
+            .book
+            .get_mut(IncidentId(4))
+            .expect("it is back");
+        assert!(held.is_noisy());
+        held.hear_the_end(|_| false);
+        assert_eq!(held.is_noisy(), is_noisy);
+        held.hear_the_end(|_| true);
+        assert!(!held.is_noisy());
+    }
+}
+
 #[test]
 fn a_stray_of_an_hour_ago_is_no_beginning() {
     // Something informed at noon and was not seen again; the fault comes 58 minutes later.

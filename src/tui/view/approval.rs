@@ -384,6 +384,9 @@ fn hurts(incident: &Incident, now: Time) -> String {
                 since(at)
             )
         }
+        _ if incident.impact.findings_open == 0 && incident.impact.alerts_firing == 0 => {
+            "nothing fires or lasts of it now: it may not be needed".to_owned()
+        }
         _ => {
             let impact = incident.impact;
             format!(

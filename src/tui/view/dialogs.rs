@@ -347,7 +347,7 @@ fn settle(state: &State, run: RunId, cursor: &Cursor, canvas: &mut Canvas<'_>) {
     let mut above = if let Some(why) = &known {
         below.extend(told(
             Role::Warn,
-            &format!("Nothing to decide: {why}. Enter or Esc leaves."),
+            &format!("Nothing to decide: {why}. Enter or Esc leaves this question first."),
         ));
         Vec::new()
     } else {

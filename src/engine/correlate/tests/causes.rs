@@ -83,3 +83,24 @@ fn what_nothing_explains_for_a_minute_is_a_cause() {
     assert_eq!(open.iter().sum::<usize>(), 3);
     assert_eq!(open.len(), 2, "{:?}", town.incidents());
 }
+
+/// A second cause that is only seen long after it began tears no incident apart that people have read.
+#[test]
+fn only_a_new_cause_splits() {
+    for (since_s, incidents) in [(650, 2), (5, 1)] {
+        let mut town = Town::new(&[("shop", "base"), ("shop", "index")]);
+        town.odd("shop", Errors, true, 0);
+        town.odd("base", Errors, true, 0);
+        town.odd("index", Latency, false, 5);
+        let index = town.place("index");
+        town.until(20);
+        town.with(|correlator, world| {
+            correlator.become_member(index, IncidentId(1), "it is part of it", world);
+        });
+        town.until(700);
+        town.odd("index", Errors, true, since_s);
+        town.until(800);
+        let open = town.incidents();
+        assert_eq!(open.len(), incidents, "since {since_s} s: {open:?}");
+    }
+}
