@@ -16,10 +16,10 @@ use stormglass::sources::{
     Listeners, SignalQueue, SourceRegistry, Sources, Tls, run, signal_queue,
 };
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::harness::NOW;
 use crate::polled::serve;
+use crate::syslog::connect;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// As long as a syslog message may be.
@@ -103,19 +103,6 @@ async fn send_until(
         row = running.once(name, says) => row,
         () = sending => unreachable!("it sends for ever"),
     }
-}
-
-async fn connect(address: SocketAddr) -> TcpStream {
-    let connected = async {
-        loop {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return stream,
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    };
-    let connected = tokio::time::timeout(PATIENCE, connected).await;
-    connected.expect("it listens in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,7 +85,7 @@ impl Syslog {
 }
 
 /// Connects as soon as somebody listens.
-async fn connect(address: SocketAddr) -> TcpStream {
+pub async fn connect(address: SocketAddr) -> TcpStream {
     let connected = async {
         loop {
             match TcpStream::connect(address).await {
