@@ -470,6 +470,11 @@ impl Intake {
         row.history.points(&self.pages)
     }
 
+    /// Since when [`Self::points`] has every point of a series, and not only means.
+    pub fn fine_since(&self, row: &SeriesRow) -> Option<Time> {
+        row.history.fine_since(&self.pages)
+    }
+
     /// Every series, by place.
     pub fn iter(&self) -> impl Iterator<Item = (SeriesIx, &SeriesRow)> {
         let at = |(at, row)| (SeriesIx(at as u32), row);

@@ -172,12 +172,12 @@ impl Book {
         self.held.iter().map(|(id, held)| (*id, held))
     }
 
-    /// Open incidents opened after `since`, the youngest first.
+    /// Open incidents that were opened, or that something joined, after `since`; the last opened first.
     pub fn young(&self, since: Time) -> impl Iterator<Item = &Held> {
         self.held
             .values()
             .rev()
-            .take_while(move |held| held.incident.opened >= since)
+            .filter(move |held| held.incident.opened.max(held.joined) >= since)
             .filter(|held| held.is_open() && held.is_noisy())
     }
 

@@ -31,6 +31,9 @@ const CHANGE_SHOWS_MS: i64 = 2 * 60_000;
 const RESOURCE_SLACK: f64 = 1.3;
 /// Waiting in a queue grows with about this power of the load.
 const LOAD_POWER: f64 = 6.0;
+/// Waiting in a queue is at most this many times 1/(1 - utilisation): the mean of the squared
+/// variations of arrivals and service (Kingman 1961).
+const VARIABILITY: f64 = 4.0;
 /// Work this much above its usual is more work.
 const BUSIER: f64 = 1.1;
 /// A resource at this share of its limit is full.
@@ -222,10 +225,8 @@ impl<'a> Evidence<'a> {
             return false;
         }
         let points = self.intake.points(row);
-        let limit = match row.unit {
-            Unit::Ratio => 1.0,
-            Unit::Percent => 100.0,
-            _ => return false,
+        let Some(limit) = limit_of(row.unit) else {
+            return false;
         };
         let full = points
             .iter()
@@ -260,17 +261,24 @@ impl<'a> Evidence<'a> {
         if self.calls_somebody(entity) || self.hurt_below(entity, last) {
             return None;
         }
-        let work = self.work(entity, first.since, Time::from_ms(i64::MAX));
+        // What is full fails and is tried again, which is more work: only what was before tells.
+        let full = self.full_since(entity, condition);
+        let until = full.map_or(Time::from_ms(i64::MAX), |full| full.plus_ms(-1));
+        let work = self.work(entity, first.since, until);
         let strained = self
             .findings_of(condition)
             .any(|f| f.role == MetricRole::Saturation && f.direction == Direction::Up);
-        if work >= BUSIER && self.is_full(entity, condition) {
-            return None;
-        }
-        let unexplained = self.loud(condition).filter(felt).any(|f| match f.role {
-            MetricRole::Latency => self
-                .lift_of_finding(entity, f)
-                .is_none_or(|lift| lift > work.powf(LOAD_POWER)),
+        let mut early = self
+            .loud(condition)
+            .filter(felt)
+            .filter(|f| f.since <= until);
+        let unexplained = early.any(|f| match f.role {
+            MetricRole::Latency => {
+                self.is_fine(entity, f)
+                    && self
+                        .lift_of_finding(entity, f, until)
+                        .is_none_or(|lift| lift > self.wait_by_work(entity, f.since, until, work))
+            }
             // Who is overloaded fails, before its resources are quite at their limits.
             _ => work < BUSIER || !strained,
         });
@@ -287,21 +295,49 @@ impl<'a> Evidence<'a> {
         })
     }
 
-    /// Whether a resource of it is at its limit.
-    fn is_full(&self, entity: EntityIx, condition: &'a Condition) -> bool {
+    /// How many times as long requests may take because of `work` times the usual work: waiting grows with
+    /// a power of it, and is bounded by how busy its processors were.
+    fn wait_by_work(&self, entity: EntityIx, since: Time, until: Time, work: f64) -> f64 {
+        let busiest = self
+            .intake
+            .of_entity(entity)
+            .iter()
+            .take(SERIES_MAX)
+            .map(|ix| self.intake.row(*ix))
+            .filter(|row| row.role == MetricRole::Saturation && row.is_judged())
+            .filter(|row| roles::is_spent_by_work(&row.series.name))
+            .filter_map(|row| {
+                let limit = limit_of(row.unit)?;
+                let points = self.intake.points(row).into_iter();
+                points
+                    .filter(|point| point.at >= since.plus_ms(-SLACK_MS) && point.at <= until)
+                    .map(|point| f64::from(point.value) / limit)
+                    .max_by(f64::total_cmp)
+            })
+            .max_by(f64::total_cmp);
+        let by_power = work.powf(LOAD_POWER);
+        match busiest {
+            Some(busiest) if busiest < 1.0 => by_power.min(VARIABILITY / (1.0 - busiest)),
+            _ => by_power,
+        }
+    }
+
+    /// Since when a resource of it is at its limit.
+    fn full_since(&self, entity: EntityIx, condition: &'a Condition) -> Option<Time> {
         self.findings_of(condition)
             .filter(|f| f.role == MetricRole::Saturation && f.direction == Direction::Up)
-            .filter_map(|finding| Some((finding, self.series_of(entity, finding)?)))
-            .any(|(finding, row)| {
-                let limit = match row.unit {
-                    Unit::Ratio => 1.0,
-                    Unit::Percent => 100.0,
-                    _ => return false,
-                };
-                let points = self.intake.points(row);
-                let mut since = points.iter().filter(|point| point.at >= finding.since);
-                since.any(|point| f64::from(point.value) >= FULL * limit)
+            .filter_map(|finding| {
+                let row = self.series_of(entity, finding)?;
+                let limit = limit_of(row.unit)?;
+                let points = self.intake.points(row).into_iter();
+                let mut since = points.filter(|point| point.at >= finding.since);
+                Some(
+                    since
+                        .find(|point| f64::from(point.value) >= FULL * limit)?
+                        .at,
+                )
             })
+            .min()
     }
 
     /// Whether it depends on something that is not a machine.
@@ -378,10 +414,27 @@ impl<'a> Evidence<'a> {
             .find(|row| row.series.id == id)
     }
 
-    /// The worst of a finding's series over what was usual before.
-    fn lift_of_finding(&self, entity: EntityIx, finding: &Finding) -> Option<f64> {
+    /// Whether every point of a finding's series is still known: what came first cannot be read off means.
+    fn is_fine(&self, entity: EntityIx, finding: &Finding) -> bool {
+        let fine = self
+            .series_of(entity, finding)
+            .and_then(|row| self.intake.fine_since(row));
+        fine.is_none_or(|fine| fine <= finding.since)
+    }
+
+    /// The worst of a finding's series by `until`, over what was usual before.
+    fn lift_of_finding(&self, entity: EntityIx, finding: &Finding, until: Time) -> Option<f64> {
         let points = self.intake.points(self.series_of(entity, finding)?);
-        lift(&points, finding.since, Time::from_ms(i64::MAX))
+        lift(&points, finding.since, until)
+    }
+}
+
+/// What a resource is full at, where its unit tells.
+const fn limit_of(unit: Unit) -> Option<f64> {
+    match unit {
+        Unit::Ratio => Some(1.0),
+        Unit::Percent => Some(100.0),
+        _ => None,
     }
 }
 

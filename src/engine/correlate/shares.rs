@@ -1,9 +1,10 @@
 //! Whose harm is it? Follows what an entity suffers down its dependencies to the causes at work.
 //!
 //! One unit of harm starts at each entity and is passed on to what it calls, as far as what they suffer
-//! can account for it; a cause keeps what reaches it. What that leaves unexplained is passed on to who calls
-//! the entity, whose retries are its work. Where two causes share their victims, this says
-//! which of them a victim owes its trouble to: how many steps away a cause is says little about that.
+//! can account for it; a cause keeps what reaches it. What that leaves unexplained is passed on to machines
+//! that were lost, and to who calls the entity, whose retries are its work. Where two causes share their
+//! victims, this says which of them a victim owes its trouble to: how many steps away a cause is says little
+//! about that.
 //! The idea is that of blame flow in diagnosis, for many victims and few causes at once. Pure
 //! arithmetic on the recent past of series; changes nothing.
 
@@ -13,7 +14,7 @@ use super::causes::{Evidence, usual};
 use crate::engine::diagnose::deviation::base_units;
 use crate::engine::entities::EntityIx;
 use crate::engine::traces::Flow;
-use crate::model::{MetricRole, Time, Unit};
+use crate::model::{EntityKind, MetricRole, Time, Unit};
 
 /// Harm is passed on at most this many times: a few turns of the longest circle of retries.
 const ROUNDS_MAX: usize = 40;
@@ -35,6 +36,10 @@ const CROSS_SHARE: f64 = 0.5;
 const EXPLAINED_MIN: f64 = 0.2;
 /// What a caller counts for of whose calls none was traced lately.
 const CALLS_MIN: f64 = 0.01;
+/// Traced requests that count for one call each beside those seen.
+const REQUESTS_SUPPOSED: f64 = 5.0;
+/// Work this much above its usual is more work.
+const BUSIER: f64 = 1.1;
 /// Series of one entity looked at.
 const SERIES_MAX: usize = 40;
 
@@ -49,6 +54,14 @@ struct Harm {
     slower: f64,
 }
 
+/// What is known of one entity in trouble.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trouble {
+    harm: Harm,
+    /// How many times its usual work it gets, at least 1.
+    work: f64,
+}
+
 /// How much of each entity's harm each cause explains, 0 to 1; in the order of the causes.
 pub type Shares = BTreeMap<EntityIx, Vec<f64>>;
 
@@ -60,54 +73,19 @@ pub fn shares(
     now: Time,
     evidence: Evidence<'_>,
 ) -> Shares {
-    let harm: BTreeMap<EntityIx, Harm> = members
-        .iter()
-        .map(|member| (*member, harm_of(*member, began, now, evidence)))
-        .collect();
-    let mut steps: BTreeMap<EntityIx, Vec<(EntityIx, f64)>> = members
+    let scene = Scene {
+        troubles: members
+            .iter()
+            .map(|member| (*member, trouble_of(*member, began, now, evidence)))
+            .collect(),
+        now,
+        evidence,
+    };
+    let steps = members
         .iter()
         .filter(|member| !roots.contains(member))
-        .map(|member| (*member, steps_of(*member, &harm, evidence)))
-        .collect();
-    let mut shares = follow(roots, &steps);
-    for (member, steps) in &mut steps {
-        let explained: f64 = steps.iter().map(|(_, share)| share).sum();
-        steps.extend(work_of(*member, 1.0 - explained, members, now, evidence));
-    }
-    for (member, by_work) in follow(roots, &steps) {
-        let known = shares.get(&member).into_iter().flatten();
-        if known.sum::<f64>() < EXPLAINED_MIN {
-            shares.insert(member, by_work);
-        }
-    }
-    shares
-}
-
-/// What its dependencies leave unexplained comes with the work an entity gets: `rest` of its harm, by who
-/// among `members` called it lately.
-fn work_of(
-    entity: EntityIx,
-    rest: f64,
-    members: &BTreeSet<EntityIx>,
-    now: Time,
-    evidence: Evidence<'_>,
-) -> Vec<(EntityIx, f64)> {
-    let lately = now.plus_ms(-LATELY_MS);
-    let callers = evidence.topology.callers(entity).iter();
-    let calls: Vec<(EntityIx, f64)> = callers
-        .filter(|caller| members.contains(caller))
-        .map(|caller| {
-            let windows = evidence.traces.windows(Flow::Called(*caller, entity));
-            let lately = windows.filter(|(at, _)| *at >= lately);
-            (
-                *caller,
-                CALLS_MIN + lately.map(|(_, window)| window.calls).sum::<f64>(),
-            )
-        })
-        .collect();
-    let sum: f64 = calls.iter().map(|(_, calls)| calls).sum();
-    let part = |(caller, calls)| (caller, rest.max(0.0) * calls / sum);
-    calls.into_iter().map(part).collect()
+        .map(|member| (*member, scene.origins_of(*member)));
+    follow(roots, &steps.collect())
 }
 
 /// What reaches each cause of one unit of harm that starts at each entity, given what each step passes on.
@@ -122,8 +100,8 @@ fn follow(roots: &[EntityIx], steps: &BTreeMap<EntityIx, Vec<(EntityIx, f64)>>) 
         let mut moved = 0.0_f64;
         for (member, steps) in steps {
             let mut sum = vec![0.0; roots.len()];
-            for (callee, share) in steps {
-                for (sum, part) in sum.iter_mut().zip(known.get(callee).into_iter().flatten()) {
+            for (other, share) in steps {
+                for (sum, part) in sum.iter_mut().zip(known.get(other).into_iter().flatten()) {
                     *sum += share * part;
                 }
             }
@@ -146,74 +124,195 @@ fn unit(at: usize, count: usize) -> Vec<f64> {
     (0..count).map(|i| f64::from(u8::from(i == at))).collect()
 }
 
-/// What of the harm of `entity` each of its dependencies accounts for; at most 1 together.
-fn steps_of(
-    entity: EntityIx,
-    harm: &BTreeMap<EntityIx, Harm>,
-    evidence: Evidence<'_>,
-) -> Vec<(EntityIx, f64)> {
-    let own = harm.get(&entity).copied().unwrap_or_default();
-    let (lost, left): (Vec<EntityIx>, Vec<EntityIx>) = evidence
-        .below(entity)
-        .into_iter()
-        .partition(|callee| evidence.conditions.is_lost(*callee));
-    let mut steps: Vec<(EntityIx, f64)> = left
-        .into_iter()
-        .map(|callee| {
-            (
-                callee,
-                harm.get(&callee).map_or(0.0, |harm| own.explained_by(harm)),
-            )
-        })
-        .filter(|(_, share)| *share > 0.0)
-        .collect();
-    let sum: f64 = steps.iter().map(|(_, share)| share).sum();
-    if sum > 1.0 {
-        for (_, share) in &mut steps {
-            *share /= sum;
+/// Everybody's trouble, and what tells whose it is.
+struct Scene<'a> {
+    troubles: BTreeMap<EntityIx, Trouble>,
+    now: Time,
+    evidence: Evidence<'a>,
+}
+
+impl Scene<'_> {
+    /// Where the harm of an entity comes from, at most 1 together: what its dependencies suffer; what that
+    /// leaves over comes of more work, or of less to do it with. Where it is neither, they account for the
+    /// rest as well.
+    fn origins_of(&self, entity: EntityIx) -> Vec<(EntityIx, f64)> {
+        let trouble = self.troubles.get(&entity).copied().unwrap_or_default();
+        let mut origins = self.explained_below(entity, trouble.harm);
+        let explained: f64 = origins.iter().map(|(_, share)| share).sum();
+        let rest = (1.0 - explained).max(0.0);
+        let callers = self.callers_of(entity);
+        let busier = if trouble.work >= BUSIER && !callers.is_empty() {
+            trouble.work.ln()
+        } else {
+            0.0
+        };
+        let (lost, fewer) = self.lost_below(entity);
+        if lost.is_empty() && busier == 0.0 {
+            if explained >= EXPLAINED_MIN {
+                origins
+                    .iter_mut()
+                    .for_each(|(_, share)| *share /= explained);
+            }
+            return origins;
         }
+        let to_lost = if fewer.is_finite() {
+            rest * fewer / (fewer + busier)
+        } else {
+            rest
+        };
+        let each = to_lost / lost.len().max(1) as f64;
+        origins.extend(lost.into_iter().map(|host| (host, each)));
+        let by_work = rest - to_lost;
+        origins.extend(
+            callers
+                .into_iter()
+                .map(|(caller, part)| (caller, by_work * part)),
+        );
+        origins
     }
-    // What was lost hurts nobody by its numbers: it accounts for what nobody else does.
-    let rest = (1.0 - sum).max(0.0) / lost.len().max(1) as f64;
-    steps.extend(lost.into_iter().map(|callee| (callee, rest)));
-    steps
+
+    /// What of the harm of `entity` each of its dependencies accounts for; at most 1 together.
+    fn explained_below(&self, entity: EntityIx, own: Harm) -> Vec<(EntityIx, f64)> {
+        let suffered: Vec<(EntityIx, Harm)> = self
+            .evidence
+            .below(entity)
+            .into_iter()
+            .filter(|callee| !self.evidence.conditions.is_lost(*callee))
+            .filter_map(|callee| {
+                let calls = calls_per_request(entity, callee, self.evidence);
+                Some((callee, self.troubles.get(&callee)?.harm.over(calls)))
+            })
+            .collect();
+        let shares = own.explained_by(suffered.iter().map(|(_, harm)| harm));
+        let callees = suffered.iter().map(|(callee, _)| *callee);
+        callees
+            .zip(shares)
+            .filter(|(_, share)| *share > 0.0)
+            .collect()
+    }
+
+    /// What it depends on and is lost; and the logarithm of how many times as many there were before of
+    /// the machines it runs on, infinite where none of something is left.
+    fn lost_below(&self, entity: EntityIx) -> (Vec<EntityIx>, f64) {
+        let is_host = |of: &EntityIx| self.evidence.entities.id(*of).kind() == EntityKind::Host;
+        let (lost, left): (Vec<EntityIx>, Vec<EntityIx>) = self
+            .evidence
+            .below(entity)
+            .into_iter()
+            .partition(|callee| self.evidence.conditions.is_lost(*callee));
+        let hosts_left = left.iter().filter(|callee| is_host(callee)).count();
+        let hosts_lost = lost.iter().filter(|callee| is_host(callee)).count();
+        let fewer = match (lost.len(), hosts_left) {
+            (0, _) => 0.0,
+            (all, 1..) if all == hosts_lost => {
+                ((hosts_lost + hosts_left) as f64 / hosts_left as f64).ln()
+            }
+            _ => f64::INFINITY,
+        };
+        (lost, fewer)
+    }
+
+    /// Who among those in trouble an entity gets its work from, by the calls traced lately; 1 together.
+    fn callers_of(&self, entity: EntityIx) -> Vec<(EntityIx, f64)> {
+        let lately = self.now.plus_ms(-LATELY_MS);
+        let callers = self.evidence.topology.callers(entity).iter();
+        let calls: Vec<(EntityIx, f64)> = callers
+            .filter(|caller| self.troubles.contains_key(caller))
+            .map(|caller| {
+                let windows = self.evidence.traces.windows(Flow::Called(*caller, entity));
+                let lately = windows.filter(|(at, _)| *at >= lately);
+                let calls: f64 = lately.map(|(_, window)| window.calls).sum();
+                (*caller, CALLS_MIN + calls)
+            })
+            .collect();
+        let sum: f64 = calls.iter().map(|(_, calls)| calls).sum();
+        let part = |(caller, calls)| (caller, calls / sum);
+        calls.into_iter().map(part).collect()
+    }
+}
+
+/// How often one request to `entity` calls `callee`, by the traces of late; once, where none were seen.
+fn calls_per_request(entity: EntityIx, callee: EntityIx, evidence: Evidence<'_>) -> f64 {
+    let served = || evidence.traces.windows(Flow::Served(entity));
+    let Some((from, _)) = served().next() else {
+        return 1.0;
+    };
+    let requests: f64 = served().map(|(_, window)| window.calls).sum();
+    let called = evidence.traces.windows(Flow::Called(entity, callee));
+    let calls: f64 = called
+        .filter(|(at, _)| *at >= from)
+        .map(|(_, window)| window.calls)
+        .sum();
+    (calls + REQUESTS_SUPPOSED) / (requests + REQUESTS_SUPPOSED)
 }
 
 impl Harm {
-    /// The part of it that what a callee suffers accounts for, 0 to 1.
-    fn explained_by(&self, callee: &Self) -> f64 {
-        let failing = if self.failing > FAILING_MIN {
-            let told = (callee.failing / self.failing).min(1.0);
-            let gave_up = CROSS_SHARE * (callee.slower_s / TIMEOUT_S).min(1.0);
-            told.max(gave_up)
-        } else {
-            0.0
-        };
-        let slower = if self.slower > SLOWER_MIN {
-            let waited = (callee.slower_s / self.slower_s).min(1.0);
-            let retried = CROSS_SHARE * callee.failing.min(1.0);
-            waited.max(retried)
-        } else {
-            0.0
-        };
-        let by_failing = self.failing / FAILING_WEIGHT;
-        let weight = by_failing + self.slower;
-        if weight > 0.0 {
-            (by_failing * failing + self.slower * slower) / weight
-        } else {
-            0.0
+    /// What it does to a request that meets it `calls` times.
+    fn over(&self, calls: f64) -> Self {
+        Self {
+            failing: 1.0 - (1.0 - self.failing).powf(calls),
+            slower_s: calls * self.slower_s,
+            slower: self.slower,
         }
+    }
+
+    /// The part of it that what each callee suffers accounts for, 0 to 1 together. Failures explain
+    /// failures, and waiting waiting; what that leaves over, failures may explain of waiting, and the
+    /// other way around.
+    fn explained_by<'a>(&self, callees: impl Iterator<Item = &'a Self> + Clone) -> Vec<f64> {
+        let part = |own: f64, least: f64, of: fn(&Self) -> f64, crosswise: fn(&Self) -> f64| {
+            let is_felt = own > least;
+            let alike = callees.clone().map(|callee| (of(callee) / own).min(1.0));
+            let alike = at_most(1.0, alike.collect());
+            let rest = 1.0 - alike.iter().sum::<f64>();
+            let across = callees
+                .clone()
+                .map(|callee| CROSS_SHARE * crosswise(callee));
+            let across = at_most(rest, across.collect());
+            let both = alike.into_iter().zip(across);
+            both.map(move |(alike, across)| f64::from(u8::from(is_felt)) * (alike + across))
+        };
+        let gave_up = |callee: &Self| (callee.slower_s / TIMEOUT_S).min(1.0);
+        let failing = part(self.failing, FAILING_MIN, |harm| harm.failing, gave_up);
+        let slower_min = self.slower_s * SLOWER_MIN / self.slower.max(f64::MIN_POSITIVE);
+        let slower = part(
+            self.slower_s,
+            slower_min,
+            |harm| harm.slower_s,
+            |harm| harm.failing,
+        );
+        let by_failing = self.failing / FAILING_WEIGHT;
+        let weight = (by_failing + self.slower).max(f64::MIN_POSITIVE);
+        failing
+            .zip(slower)
+            .map(|(failing, slower)| (by_failing * failing + self.slower * slower) / weight)
+            .collect()
     }
 }
 
-/// What requests to an entity suffer, by the means of its latencies and the worst of its failures.
-fn harm_of(entity: EntityIx, began: Time, now: Time, evidence: Evidence<'_>) -> Harm {
+/// Scaled down to this sum, if there is more.
+fn at_most(most: f64, mut parts: Vec<f64>) -> Vec<f64> {
+    let sum: f64 = parts.iter().sum();
+    if sum > most {
+        parts
+            .iter_mut()
+            .for_each(|part| *part *= most.max(0.0) / sum);
+    }
+    parts
+}
+
+/// What requests to an entity suffer, by the means of its latencies and the worst of its failures; and the
+/// work it gets.
+fn trouble_of(entity: EntityIx, began: Time, now: Time, evidence: Evidence<'_>) -> Trouble {
     let mut harm = Harm::default();
     let mut slower = (0.0, 0.0, 0.0);
-    let requests = lately_of(entity, MetricRole::Traffic, began, now, evidence)
-        .into_iter()
-        .map(|level| level.lately)
-        .fold(0.0, f64::max);
+    let (mut requests, mut work) = (0.0_f64, 1.0_f64);
+    for level in lately_of(entity, MetricRole::Traffic, began, now, evidence) {
+        requests = requests.max(level.lately);
+        if level.usual > 0.0 {
+            work = work.max(level.lately / level.usual);
+        }
+    }
     for level in lately_of(entity, MetricRole::Errors, began, now, evidence) {
         let worse = (level.lately - level.usual).max(0.0);
         let share = match level.unit {
@@ -233,7 +332,7 @@ fn harm_of(entity: EntityIx, began: Time, now: Time, evidence: Evidence<'_>) -> 
         harm.slower_s = slower.0 / slower.2;
         harm.slower = slower.1 / slower.2;
     }
-    harm
+    Trouble { harm, work }
 }
 
 /// A series before the trouble, and of late.
@@ -333,9 +432,43 @@ mod tests {
             ),
         ];
         for (what, own, callee, expected) in cases {
-            let share = own.explained_by(&callee);
+            let share = own.explained_by([callee].iter())[0];
             assert!((share - expected).abs() < 1e-9, "{what}: {share}");
         }
+    }
+
+    #[test]
+    fn failures_explain_failures_before_waiting_does() {
+        let own = Harm {
+            failing: 0.2,
+            slower_s: 1.0,
+            slower: 4.0,
+        };
+        let fails = Harm {
+            failing: 0.2,
+            ..Harm::default()
+        };
+        let is_slow = Harm {
+            slower_s: 2.0,
+            slower: 9.0,
+            ..Harm::default()
+        };
+        let shares = own.explained_by([fails, is_slow].iter());
+        // Failures and waiting weigh alike here, and each is explained by its like alone.
+        assert_eq!(shares, [0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_callee_counts_as_often_as_it_is_called() {
+        let callee = Harm {
+            failing: 0.5,
+            slower_s: 1.0,
+            slower: 3.0,
+        };
+        let seldom = callee.over(0.2);
+        assert!((seldom.slower_s - 0.2).abs() < 1e-9 && seldom.failing < 0.14);
+        let twice = callee.over(2.0);
+        assert!((twice.slower_s - 2.0).abs() < 1e-9 && (twice.failing - 0.75).abs() < 1e-9);
     }
 
     #[test]

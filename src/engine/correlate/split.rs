@@ -36,7 +36,7 @@ const LAG_COST_MAX: f64 = 6.0;
 /// A cause that explains less of a member's harm than this explains nothing.
 const SHARE_MIN: f64 = 0.1;
 /// A member changes over to a cause that explains this much of its harm …
-const MOVE_SHARE_MIN: f64 = 0.4;
+const MOVE_SHARE_MIN: f64 = 0.25;
 /// … and as many times as much as the cause it is counted to.
 const MOVE_TIMES_MIN: f64 = 1.5;
 /// What fell sick this much before a cause began is not its doing, in milliseconds.
@@ -204,11 +204,18 @@ impl Correlator {
             .take(INCIDENTS_MAX)
         {
             members.extend(held.members.iter().take(MEMBERS_MAX));
-            let cause = self.causes.get(&held.root);
-            if let Some(cause) = cause.filter(|cause| cause.is_sure(world.now))
+            let sure = |member: &EntityIx| {
+                let cause = self.causes.get(member)?;
+                cause.is_sure(world.now).then_some((*member, cause))
+            };
+            let cause = sure(&held.root).or_else(|| {
+                let members = held.members.iter().take(MEMBERS_MAX).filter_map(sure);
+                members.min_by_key(|(member, cause)| (cause.since, *member))
+            });
+            if let Some((root, cause)) = cause
                 && homes.len() < ROOTS_MAX
             {
-                homes.push((held.root, held.incident.id));
+                homes.push((root, held.incident.id));
                 began = began.min(cause.since);
             }
         }

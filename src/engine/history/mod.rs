@@ -141,6 +141,12 @@ impl History {
         points
     }
 
+    /// Since when every point is kept, and not only means; `None` while there is none.
+    pub fn fine_since(&self, pages: &Pages) -> Option<Time> {
+        let recent = self.recent.newest_first(RECENT_MAX, pages);
+        walk(&recent, self.last).last().map(|point| point.at)
+    }
+
     /// Forgets everything, and gives its pages back.
     pub fn clear(&mut self, pages: &mut Pages) {
         self.recent.clear(pages);
