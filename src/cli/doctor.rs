@@ -25,7 +25,7 @@ const SILENT_PART_MAX: f64 = 0.1;
 /// Advice for a sender whose telemetry cannot be used.
 const SET_RIGHT: &str = "set its sender right; docs/sources.md says what is taken";
 /// Entities named of a source.
-const MISSED_SHOWN_MAX: usize = 5;
+const NAMED_MAX: usize = 5;
 
 /// What `doctor --json` prints.
 #[derive(Debug, Serialize)]
@@ -188,7 +188,9 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
         .map_or_else(String::new, |seen| age(now.since(seen)));
     mute(&subject, row, &silence)
         .or_else(|| lossy(&subject, row))
+        .or_else(|| unplaced(&subject, row, ledger))
         .or_else(|| clock(&subject, row))
+        .or_else(|| odd_clocks(&subject, row, ledger))
         .or_else(|| silent_series(&subject, row, ledger))
         .or_else(|| rejected(&subject, row))
         .unwrap_or_else(|| {
@@ -237,13 +239,49 @@ fn lossy(subject: &str, row: &SourceRow) -> Option<Checked> {
     Some(warn(subject, &found, advice))
 }
 
+/// Whether it brings more series than there is room for.
+fn unplaced(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
+    let worst = ledger.of_source(&row.name)?.unplaced.iter();
+    let worst: Vec<String> = worst
+        .map(|metric| format!("{} ({})", metric.what, metric.count))
+        .collect();
+    if worst.is_empty() {
+        return None;
+    }
+    let found = format!(
+        "new series of it find no place, most of {}",
+        worst.join(", ")
+    );
+    let advice = "let its senders leave out labels that differ each time, or raise `engine.series_max` or `engine.source_share_max`";
+    Some(warn(subject, &found, advice))
+}
+
+/// Which of those it tells of have another time than everybody else.
+fn odd_clocks(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
+    let odd = &ledger.of_source(&row.name)?.odd_clocks;
+    let named = odd.iter().take(NAMED_MAX);
+    let named: Vec<String> = named
+        .map(|of| match of.lag_ms {
+            lag_ms @ ..0 => format!("{} is {} ahead", of.entity, age(-lag_ms)),
+            lag_ms => format!("{} is {} late", of.entity, age(lag_ms)),
+        })
+        .collect();
+    if named.is_empty() {
+        return None;
+    }
+    let count = counted(odd.len() as u64, "sender has", "senders have");
+    let found = format!("{count} another time: {}", named.join(", "));
+    let advice = "set their clocks by NTP; what is late may also wait in a queue";
+    Some(warn(subject, &found, advice))
+}
+
 /// Whether many of its series went silent.
 fn silent_series(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
-    let known = ledger.sources.iter().find(|known| known.name == row.name)?;
+    let known = ledger.of_source(&row.name)?;
     if known.silent as f64 <= known.series as f64 * SILENT_PART_MAX {
         return None;
     }
-    let missed = known.missed.iter().take(MISSED_SHOWN_MAX);
+    let missed = known.missed.iter().take(NAMED_MAX);
     let names: Vec<String> = missed.map(|missed| missed.entity.to_string()).collect();
     let found = format!(
         "{} of {} silent, most of {}",
@@ -301,25 +339,23 @@ fn clock(subject: &str, row: &SourceRow) -> Option<Checked> {
 /// What the engine could not use.
 fn refusals(ledger: &Ledger) -> Vec<Checked> {
     let told = ledger.refused.iter().map(|refused| {
-        let advice = match (&*refused.what, &ledger.worst_metric) {
-            ("too many series", Some(metric)) => {
-                format!("raise `engine.series_max`, or send less of {metric}, which has most")
+        let advice = match &*refused.what {
+            "too many series" => {
+                "raise `engine.series_max`, or send less of what is named with its source"
             }
-            ("time too far from the clock", _) => {
-                "set the senders' clocks by NTP, or raise `engine.clock_skew_s_max`".to_owned()
+            "too many series of one source" => {
+                "raise `engine.source_share_max`, or send less of what is named with its source"
             }
-            ("labels name no entity", _) => {
-                "name a service or a host in its labels; docs/sources.md lists which".to_owned()
+            "time too far from the clock" => {
+                "set the senders' clocks by NTP, or raise `engine.clock_skew_s_max`"
             }
-            _ => {
-                "nothing, if it is little: senders repeat what was not confirmed in time".to_owned()
+            "labels name no entity" => {
+                "name a service or a host in its labels; docs/sources.md lists which"
             }
+            _ => "nothing, if it is little: senders repeat what was not confirmed in time",
         };
-        warn(
-            "engine",
-            &format!("{} refused: {}", refused.count, refused.what),
-            &advice,
-        )
+        let found = format!("{} refused: {}", refused.count, refused.what);
+        warn("engine", &found, advice)
     });
     told.collect()
 }
@@ -410,7 +446,7 @@ fn checked(subject: &str, verdict: Verdict, found: &str, advice: &str) -> Checke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LastRefusal, Pace};
+    use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace, SourceLedger};
 
     fn row(health: SourceHealth) -> SourceRow {
         SourceRow {
@@ -523,6 +559,50 @@ mod tests {
                 checked.advice.is_empty(),
                 verdict == Verdict::Well,
                 "{checked:?}"
+            );
+        }
+    }
+    #[test]
+    fn senders_of_another_time_and_floods_are_named() {
+        let of = |name: &str, lag_ms| EntityLedger {
+            entity: EntityId::parse(name),
+            last_seen: Time::ZERO,
+            every_ms: 10_000,
+            series: 1,
+            silent: 0,
+            lag_ms,
+        };
+        let odd = SourceLedger {
+            name: "otlp".to_owned(),
+            odd_clocks: vec![of("host/n7", -312_000), of("cart", 95_000)],
+            ..SourceLedger::default()
+        };
+        let flooding = SourceLedger {
+            unplaced: vec![Count {
+                what: "requests".to_owned(),
+                count: 7,
+            }],
+            ..odd.clone()
+        };
+        let cases = [
+            (
+                odd,
+                "2 senders have another time: host/n7 is 5 min ahead, service/cart is 1 min late",
+            ),
+            (
+                flooding,
+                "new series of it find no place, most of requests (7)",
+            ),
+        ];
+        for (known, found) in cases {
+            let ledger = Ledger {
+                sources: vec![known],
+                ..Ledger::default()
+            };
+            let checked = source(&row(SourceHealth::Live), &ledger, Time::from_secs(200));
+            assert_eq!(
+                (checked.verdict, &*checked.found),
+                (Verdict::Warning, found)
             );
         }
     }

@@ -12,6 +12,8 @@ use super::{InhibitConfig, MaintenanceConfig, RuleConfig, SloConfig};
 pub struct EngineConfig {
     /// Most series with a detector; later ones are counted and named, not judged.
     pub series_max: u32,
+    /// Most of them that one source may bring, in per cent: what is left is for the others.
+    pub source_share_max: u32,
     /// Most alerts held at once.
     pub alerts_max: u32,
     /// An alert without an end is taken as resolved this long after its last resend, in seconds.
@@ -88,10 +90,19 @@ pub struct PolicyConfig {
     pub concurrent_plans_max: u32,
 }
 
+impl EngineConfig {
+    /// Most series with a detector that one source may bring.
+    pub fn source_series_max(&self) -> usize {
+        let hundredths = u64::from(self.series_max) * u64::from(self.source_share_max);
+        usize::try_from(hundredths.div_ceil(100)).unwrap_or(usize::MAX)
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             series_max: 200_000,
+            source_share_max: 90,
             alerts_max: 500_000,
             alert_resolve_timeout_s: 300,
             clock_skew_s_max: 3_600,

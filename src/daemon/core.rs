@@ -113,6 +113,8 @@ pub(super) struct Turn {
     notes: Vec<(Time, Notification)>,
     /// Those of them that the outbox has.
     kept_notes: Vec<Notification>,
+    /// Whether the turn before ended with an answer, before time, questions and telemetry had theirs.
+    is_cut_short: bool,
     replies: Vec<(oneshot::Sender<CommandReply>, CommandReply)>,
 }
 
@@ -265,7 +267,9 @@ impl Core {
         true
     }
 
-    /// Takes what waits, at most one batch of telemetry between two looks at everything else.
+    /// Takes what waits, at most one batch of telemetry between two looks at everything else. Whoever was decided
+    /// about is answered before anything else is done; a flood of commands does not keep the rest out, as every
+    /// other turn takes some of it.
     fn work_through_queues(&mut self) {
         let end = Instant::now() + Duration::from_millis(TURN_MS_MAX);
         loop {
@@ -278,14 +282,16 @@ impl Core {
                 self.input(Input::Step(event));
                 idle = false;
             }
+            let is_owed = !self.turn.replies.is_empty();
+            self.turn.is_cut_short = is_owed && !self.turn.is_cut_short;
+            if self.turn.is_cut_short {
+                return;
+            }
             self.ticks();
             if let Ok(query) = self.inbox.queries.try_recv() {
                 query(&self.engine);
                 idle = false;
             }
-            // Whoever was decided about is answered with the end of the turn; a flood of commands does not keep
-            // telemetry out, as each turn takes a batch.
-            let is_owed = !self.turn.replies.is_empty();
             if let Some(queued) = self.signals.try_recv() {
                 self.telemetry(queued);
                 idle = false;

@@ -3,10 +3,12 @@
 //! Never invents a second name for the same thing: the same service named by `service.name`, `job`
 //! or `app` is one entity.
 
+mod of_labels;
 mod retire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use of_labels::Remembered;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +137,9 @@ pub struct Entities {
     /// … and those that wait: whoever writes a checkpoint may still refer to who was there before.
     waiting: VecDeque<(Time, EntityIx)>,
     refused: u64,
+    /// Counts what makes labels mean something else: a new place, a new name, other labels of an entity.
+    changes: u64,
+    remembered: Remembered,
 }
 
 /// What the catalogue says of an entity.
@@ -275,6 +280,7 @@ impl Entities {
 
     /// Makes every alias find the entity it is another name of, also one that had a row of its own.
     fn index_aliases(&mut self) {
+        self.changes += 1;
         let catalogue = std::mem::take(&mut self.catalogue);
         for (id, card) in &catalogue {
             let ix = self.intern(id);
@@ -315,6 +321,7 @@ impl Entities {
             self.rows.push(row);
             EntityIx(self.rows.len() as u32 - 1)
         };
+        self.changes += 1;
         self.changed.push(ix);
         self.index.insert(id.clone(), ix);
         self.sorted.insert(id, ix);
@@ -348,8 +355,6 @@ impl Entities {
         let mut restored = Self {
             index,
             sorted,
-            changed: Vec::new(),
-            gone: Vec::new(),
             free,
             waiting: waiting.into(),
             // What runbooks ask for and what the team declares is theirs to say, not the past's.
@@ -357,6 +362,7 @@ impl Entities {
             catalogue: self.catalogue.clone(),
             rows,
             refused,
+            ..Self::default()
         };
         restored.index_aliases();
         restored
@@ -431,6 +437,7 @@ impl Entities {
         if news.is_empty() {
             return;
         }
+        self.changes += 1;
         let disputed = |name: &str| row.labels.get(name).is_some();
         let (ended, new): (Vec<_>, Vec<_>) = news.into_iter().partition(|(name, _)| disputed(name));
         let mut builder = LabelsBuilder::default();

@@ -52,6 +52,7 @@ impl Engine {
     fn take_sample(&mut self, sample: &Sample, source: SourceIx) {
         let limits = Limits {
             series_max: self.config.series_max as usize,
+            source_series_max: self.config.source_series_max(),
             skew_ms_max: i64::from(self.config.clock_skew_s_max) * 1_000,
         };
         let mut catalogue = Catalogue {
@@ -101,13 +102,11 @@ impl Engine {
             self.refusals.add(Refused::Skew);
             return;
         }
-        let Some(resolved) = entities::resolve(&line.labels) else {
+        let Some(entity) = self.entities.of_labels(&line.labels) else {
             self.refusals.add(Refused::NoEntity);
             return;
         };
         self.seen_logs = true;
-        let entity = self.entities.intern(&resolved.entity);
-        self.entities.learn_labels(entity, &line.labels);
         let id = self.entities.id(entity);
         self.logs.observe(id, line, self.now);
         for name in logs::unreachable(&line.text) {
@@ -135,12 +134,10 @@ impl Engine {
             self.refusals.add(Refused::Skew);
             return;
         }
-        let Some(resolved) = entities::resolve(&span.resource) else {
+        let Some(entity) = self.entities.of_labels(&span.resource) else {
             self.refusals.add(Refused::NoEntity);
             return;
         };
-        let entity = self.entities.intern(&resolved.entity);
-        self.entities.learn_labels(entity, &span.resource);
         let peer = span.peer.as_deref().map(|peer| self.peer(peer));
         self.traces.take(span, entity, peer, self.now);
     }

@@ -76,8 +76,8 @@ pub struct SeriesRow {
     history: History,
     /// Event time of its last point.
     pub last_at: Time,
-    /// How far that was ahead of the engine's clock when it came, in milliseconds.
-    ahead_ms: u32,
+    /// How old that was when it came, by the engine's clock, in milliseconds; negative when it was ahead of it.
+    lag_ms: i32,
     /// Usual distance between points, in milliseconds; 0 until two were seen.
     pub interval_ms: u32,
     /// Whether a stale marker ended it, or it is silent.
@@ -101,6 +101,8 @@ pub struct Intake {
     pairs: BTreeMap<SeriesIx, Pair>,
     /// Places of retired series; the lowest is taken first.
     free: BTreeSet<SeriesIx>,
+    /// How many series each source brought.
+    of_source: BTreeMap<SourceIx, usize>,
 }
 
 /// The rows of a checkpoint while it is read: nothing is found in them before [`Intake::restored`] has them.
@@ -125,6 +127,8 @@ pub struct Catalogue<'a> {
 pub struct Limits {
     /// Series with a detector.
     pub series_max: usize,
+    /// Those of them that one source may bring.
+    pub source_series_max: usize,
     /// Distance from the engine's clock, either way, in milliseconds.
     pub skew_ms_max: i64,
 }
@@ -227,7 +231,7 @@ impl Intake {
         }
         let woken = row.is_silent.then_some((ix, row.entity));
         row.note_step(sample.at, step_ms);
-        row.ahead_ms = u32::try_from(sample.at.since(now).max(0)).unwrap_or(u32::MAX);
+        row.lag_ms = clamped(now.since(sample.at));
         Taken {
             values: self.derive(ix, sample.at, sample.value, step_ms),
             counts: true,
@@ -303,8 +307,8 @@ impl Intake {
         limits: Limits,
         catalogue: &mut Catalogue<'_>,
     ) -> Option<SeriesIx> {
-        if self.len() >= limits.series_max {
-            catalogue.refusals.add_series(&series.name);
+        if let Some(reason) = self.no_room(source, limits) {
+            catalogue.refusals.add_series(reason, source, &series.name);
             return None;
         }
         let resolved = entities::resolve(&series.labels).unwrap_or_else(|| entities::Resolved {
@@ -335,7 +339,7 @@ impl Intake {
             judge: Judge::default(),
             history: History::default(),
             last_at: Time::from_ms(i64::MIN),
-            ahead_ms: 0,
+            lag_ms: 0,
             interval_ms: 0,
             is_silent: false,
             source,
@@ -352,8 +356,18 @@ impl Intake {
         };
         self.index.insert(series.id.0, ix);
         self.of_entity.entry(entity).or_default().push(ix);
+        *self.of_source.entry(source).or_default() += 1;
         self.pair_up(ix);
         Some(ix)
+    }
+
+    /// Why one more series of a source finds no place, if it does not.
+    fn no_room(&self, source: SourceIx, limits: Limits) -> Option<Refused> {
+        if self.len() >= limits.series_max {
+            return Some(Refused::SeriesMax);
+        }
+        let is_full = self.len_of(source) >= limits.source_series_max;
+        is_full.then_some(Refused::SourceSeriesMax)
     }
 
     /// Finds the other half of a `_sum` or `_count`, whichever came first.
@@ -396,6 +410,9 @@ impl Intake {
         row.history.clear(&mut self.pages);
         row.sum_row = None;
         let entity = row.entity;
+        if let Some(count) = self.of_source.get_mut(&row.source) {
+            *count -= 1;
+        }
         self.index.remove(&row.series.id.0);
         self.pairs.remove(&ix);
         if let Some(of) = self.of_entity.get_mut(&entity) {
@@ -443,6 +460,7 @@ impl Intake {
             row.sum_row = row.sum_row.filter(|sum| (sum.0 as usize) < len);
             intake.index.insert(row.series.id.0, ix);
             intake.of_entity.entry(row.entity).or_default().push(ix);
+            *intake.of_source.entry(row.source).or_default() += 1;
         }
         // Its place may have been given to another before the checkpoint came to the pairs.
         let known = |(sum, _): &(SeriesIx, Pair)| {
@@ -515,6 +533,11 @@ impl Intake {
         self.rows.len() - self.free.len()
     }
 
+    /// How many of them a source brought.
+    pub fn len_of(&self, source: SourceIx) -> usize {
+        self.of_source.get(&source).copied().unwrap_or(0)
+    }
+
     /// How many places there are, free ones included.
     pub fn places(&self) -> usize {
         self.rows.len()
@@ -548,19 +571,29 @@ impl SeriesRow {
 
     /// When its last point came, by the engine's clock if the sender's was ahead of it.
     pub fn heard_at(&self) -> Time {
-        self.last_at.plus_ms(-i64::from(self.ahead_ms))
+        self.last_at.plus_ms(-self.ahead_ms())
     }
 
     /// Whether a point at `at` is new although it is earlier than the last: that one was stamped by a
     /// clock far ahead.
     fn was_ahead(&self, at: Time) -> bool {
-        i64::from(self.ahead_ms) > CLOCK_BACK_MS_MAX && at <= self.last_at && at > self.heard_at()
+        self.ahead_ms() > CLOCK_BACK_MS_MAX && at <= self.last_at && at > self.heard_at()
+    }
+
+    /// How far its last point was ahead of the engine's clock when it came, in milliseconds.
+    fn ahead_ms(&self) -> i64 {
+        i64::from(self.lag_ms).min(0).abs()
+    }
+
+    /// How old its last point was when it came, in milliseconds; negative when it was ahead of the engine's clock.
+    pub fn lag_ms(&self) -> i64 {
+        i64::from(self.lag_ms)
     }
 
     /// Goes on from `back.to`, without a value to take a rate from.
     fn set_back(&mut self, back: SetBack) {
         self.last_at = Time::from_ms(i64::MIN);
-        self.ahead_ms = 0;
+        self.lag_ms = 0;
         self.raw = f64::NAN;
         self.judge.set_back(back);
         self.history.set_back(back);
@@ -590,6 +623,11 @@ impl SeriesRow {
 /// Growth of a counter; one that fell was reset and grew from zero.
 fn increase(before: f64, now: f64) -> f64 {
     if now >= before { now - before } else { now }
+}
+
+/// As many milliseconds as a row has room for: some weeks, which nothing that is taken is off by.
+fn clamped(ms: i64) -> i32 {
+    i32::try_from(ms).unwrap_or(if ms < 0 { i32::MIN } else { i32::MAX })
 }
 
 /// Whether a value says that something lives, or that it does not.

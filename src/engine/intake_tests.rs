@@ -28,6 +28,7 @@ impl Bench {
         };
         let limits = Limits {
             series_max: 3,
+            source_series_max: 3,
             skew_ms_max: 60_000,
         };
         let mut catalogue = Catalogue {
@@ -130,5 +131,6 @@ fn refuses_and_counts() {
             (Refused::SeriesMax, 2),
         ]
     );
-    assert_eq!(bench.refusals.worst_metric(), Some("d"));
+    let worst = Some((SourceIx(0), "c"));
+    assert_eq!(bench.refusals.worst_offender(), worst);
 }

@@ -524,9 +524,10 @@ impl Engine {
         self.refusals.corrections()
     }
 
-    /// The metric with the most samples refused because there are too many series.
-    pub fn worst_metric(&self) -> Option<&str> {
-        self.refusals.worst_metric()
+    /// The source with the most samples that found no place among the series, and its metric with the most.
+    pub fn worst_offender(&self) -> Option<(&str, &str)> {
+        let (source, metric) = self.refusals.worst_offender()?;
+        Some((&self.silence.source(source).0, metric))
     }
 
     /// How many entities each stage of correlation placed, in order of the stages.

@@ -20,6 +20,7 @@ const TOLD_MS: i64 = 10 * 60_000;
 pub struct Pressure {
     looked: Time,
     series: Flood,
+    source_series: Flood,
     forms: Flood,
     told: String,
     /// Something else to say for a while: since when.
@@ -57,6 +58,7 @@ impl Pressure {
     pub fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.looked);
         back.past_if(&mut self.series.seen);
+        back.past_if(&mut self.source_series.seen);
         back.past_if(&mut self.forms.seen);
     }
 }
@@ -68,20 +70,32 @@ impl Engine {
             return;
         }
         self.pressure.looked = self.now;
-        let refused = self
-            .refusals
-            .iter()
-            .find(|(reason, _)| *reason == Refused::SeriesMax)
-            .map_or(0, |(_, count)| count);
-        let miner = self.logs.miner();
         let mut texts = Vec::new();
-        if self.pressure.series.look(refused, 1, self.now) {
-            texts.push(format!(
-                "more than {} series: what is new is not watched, most of it is {}",
-                self.config.series_max,
-                self.refusals.worst_metric().unwrap_or("of many names")
-            ));
+        let (all, of_source) = (
+            self.config.series_max as usize,
+            self.config.source_series_max(),
+        );
+        let refused = |reason| self.refusals.of(reason);
+        let (of_all, of_one) = (
+            refused(Refused::SeriesMax),
+            refused(Refused::SourceSeriesMax),
+        );
+        let pressure = &mut self.pressure;
+        let is_all = pressure.series.look(of_all, 1, self.now);
+        let is_source = pressure.source_series.look(of_one, 1, self.now);
+        if is_all || is_source {
+            let (source, metric) = self
+                .worst_offender()
+                .unwrap_or(("senders", "of many names"));
+            let whose = match is_all {
+                true => format!("more than {all} series: what is new is not watched"),
+                false => format!(
+                    "more than {of_source} series of {source}: what is new of it is not watched"
+                ),
+            };
+            texts.push(format!("{whose}, most of it is {metric}"));
         }
+        let miner = self.logs.miner();
         let evicted = miner.stats().forms_evicted;
         if self
             .pressure

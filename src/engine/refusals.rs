@@ -1,8 +1,11 @@
 //! What the engine refused, by reason, and who is worst: nothing is dropped silently.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use super::intake::SourceIx;
 
 /// Why a signal was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +20,8 @@ pub enum Refused {
     NotFinite,
     /// There are as many series as the config allows.
     SeriesMax,
+    /// There are as many series of its source as the config allows.
+    SourceSeriesMax,
     /// There are as many alerts as the config allows.
     AlertsMax,
     /// Its labels name no entity and it has no other place to go.
@@ -36,7 +41,7 @@ pub enum Corrected {
     SenderClock,
 }
 
-/// Names kept to find the worst offender.
+/// Names kept of each source to find the worst offenders.
 const NAMES_MAX: usize = 64;
 
 /// Counts by reason.
@@ -44,18 +49,51 @@ const NAMES_MAX: usize = 64;
 pub struct Refusals {
     counts: [u64; Refused::ALL.len()],
     corrected: [u64; Corrected::ALL.len()],
-    /// Metric names refused for [`Refused::SeriesMax`], by the scheme of Misra and Gries (1982).
+    /// Metrics that found no place, by the source that brings them.
+    offenders: BTreeMap<SourceIx, Offenders>,
+}
+
+/// The metrics of one source that found no place, by the scheme of Misra and Gries (1982): a name with more than
+/// one part in [`NAMES_MAX`] of all is always among those kept; its count may be too low, never too high.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Offenders {
+    refused: u64,
     names: BTreeMap<Box<str>, u64>,
+}
+
+impl Offenders {
+    fn count(&mut self, name: &str) {
+        self.refused += 1;
+        if let Some(count) = self.names.get_mut(name) {
+            *count += 1;
+        } else if self.names.len() < NAMES_MAX {
+            self.names.insert(name.into(), 1);
+        } else {
+            self.names.retain(|_, count| {
+                *count -= 1;
+                *count > 0
+            });
+        }
+    }
+
+    /// Those with most first, by name among equals.
+    fn worst(&self) -> Vec<(&str, u64)> {
+        let names = self.names.iter();
+        let mut names: Vec<_> = names.map(|(name, count)| (&**name, *count)).collect();
+        names.sort_by_key(|(_, count)| Reverse(*count));
+        names
+    }
 }
 
 impl Refused {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Skew,
         Self::Late,
         Self::Duplicate,
         Self::NotFinite,
         Self::SeriesMax,
+        Self::SourceSeriesMax,
         Self::AlertsMax,
         Self::NoEntity,
         Self::SpansMax,
@@ -69,6 +107,7 @@ impl Refused {
             Self::Duplicate => "same point already seen",
             Self::NotFinite => "value is infinite",
             Self::SeriesMax => "too many series",
+            Self::SourceSeriesMax => "too many series of one source",
             Self::AlertsMax => "too many alerts",
             Self::NoEntity => "labels name no entity",
             Self::SpansMax => "too many spans waiting",
@@ -109,19 +148,10 @@ impl Refusals {
         self.counts[reason as usize] += 1;
     }
 
-    /// Counts one sample of a series that does not fit.
-    pub fn add_series(&mut self, name: &str) {
-        self.add(Refused::SeriesMax);
-        if let Some(count) = self.names.get_mut(name) {
-            *count += 1;
-        } else if self.names.len() < NAMES_MAX {
-            self.names.insert(name.into(), 1);
-        } else {
-            self.names.retain(|_, count| {
-                *count -= 1;
-                *count > 0
-            });
-        }
+    /// Counts one sample of a series that does not fit, for one of the two reasons.
+    pub fn add_series(&mut self, reason: Refused, source: SourceIx, name: &str) {
+        self.add(reason);
+        self.offenders.entry(source).or_default().count(name);
     }
 
     /// Counts by reason, those that occurred.
@@ -132,17 +162,29 @@ impl Refusals {
             .filter(|(_, count)| *count > 0)
     }
 
+    /// How many of one reason.
+    pub fn of(&self, reason: Refused) -> u64 {
+        self.counts[reason as usize]
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The metric with the most samples refused because there are too many series.
-    pub fn worst_metric(&self) -> Option<&str> {
-        self.names
+    /// The source with the most samples that found no place, and its metric with the most.
+    pub fn worst_offender(&self) -> Option<(SourceIx, &str)> {
+        let worst = self.offenders.iter().max_by_key(|(_, of)| of.refused);
+        let (source, offenders) = worst?;
+        let (name, _) = *offenders.worst().first()?;
+        Some((*source, name))
+    }
+
+    /// Metrics that found no place by source, those with most samples first.
+    pub fn offenders(&self) -> impl Iterator<Item = (SourceIx, Vec<(&str, u64)>)> {
+        self.offenders
             .iter()
-            .max_by_key(|(_, count)| **count)
-            .map(|(name, _)| &**name)
+            .map(|(source, of)| (*source, of.worst()))
     }
 }
 
@@ -153,15 +195,28 @@ mod tests {
     #[test]
     fn finds_the_worst_among_many() {
         let mut refusals = Refusals::default();
-        for i in 0..10_000 {
-            refusals.add_series(&format!("rare_{i}"));
-            refusals.add_series("exploding_metric");
+        for i in 0..10_000_u16 {
+            let source = SourceIx(i % 2);
+            refusals.add_series(Refused::SeriesMax, source, &format!("rare_{i}"));
+            refusals.add_series(Refused::SeriesMax, SourceIx(1), "exploding_metric");
         }
+        let reason = Refused::SourceSeriesMax;
+        refusals.add_series(reason, SourceIx(2), "another");
+        refusals.add_series(reason, SourceIx(2), "worse");
+        refusals.add_series(reason, SourceIx(2), "worse");
         refusals.add(Refused::Late);
-        assert_eq!(refusals.worst_metric(), Some("exploding_metric"));
+        let worst = Some((SourceIx(1), "exploding_metric"));
+        assert_eq!(refusals.worst_offender(), worst);
+        let of_last = refusals.offenders().last();
+        let expected = vec![("worse", 2), ("another", 1)];
+        assert_eq!(of_last, Some((SourceIx(2), expected)));
         assert_eq!(
             refusals.iter().collect::<Vec<_>>(),
-            [(Refused::Late, 1), (Refused::SeriesMax, 20_000)]
+            [
+                (Refused::Late, 1),
+                (Refused::SeriesMax, 20_000),
+                (reason, 3)
+            ]
         );
     }
 }

@@ -48,7 +48,9 @@ impl Engine {
 
     /// Series to retire now, in order of their place.
     fn silent_for_good(&self) -> Vec<SeriesIx> {
-        let full = self.intake.len() >= self.config.series_max as usize;
+        let is_all_full = self.intake.len() >= self.config.series_max as usize;
+        let of_source_max = self.config.source_series_max();
+        let is_full = |source| is_all_full || self.intake.len_of(source) >= of_source_max;
         let mut over = Vec::new();
         let mut soon = Vec::new();
         for (ix, row) in self.intake.iter() {
@@ -59,7 +61,7 @@ impl Engine {
             let patience_ms = SILENT_MS.max(i64::from(row.interval_ms) * SILENT_INTERVALS);
             if newest.since(row.heard_at()) > patience_ms {
                 over.push(ix);
-            } else if full && self.now.since(row.heard_at()) > SILENT_FULL_MS {
+            } else if self.now.since(row.heard_at()) > SILENT_FULL_MS && is_full(row.source()) {
                 soon.push((row.heard_at(), ix));
             }
         }

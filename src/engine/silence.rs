@@ -23,7 +23,9 @@ const SILENT_MS_MIN: i64 = 45_000;
 const INTERVAL_MS_MAX: u32 = 10 * 60_000;
 /// Part of the series looked at in one tick.
 const SERIES_PARTS: usize = 8;
-/// Batches until a source is expected to go on.
+/// Batches that come within so long are one delivery, in milliseconds: what is sent at once travels in parts.
+const DELIVERY_MS: i64 = 1_000;
+/// Deliveries until a source is expected to go on.
 const SOURCE_WARM_UP: u32 = 20;
 /// A source is blind after this many of its usual gaps …
 const BLIND_GAPS: i64 = 12;
@@ -52,8 +54,12 @@ pub enum Silence {
 #[derive(Debug, Serialize, Deserialize)]
 struct SourceState {
     id: SourceId,
-    batches: u32,
+    deliveries: u32,
+    /// When the last delivery began …
+    began: Time,
+    /// … and when its last batch came.
     last: Time,
+    /// Usual time from one delivery to the next, in milliseconds; 0 before the second.
     gap_ms: i64,
     /// Newest event time of its samples.
     newest: Time,
@@ -97,15 +103,16 @@ impl SilenceWatch {
         if !measures {
             return (ix, None);
         }
-        if source.batches > 0 && now > source.last {
-            let gap_ms = now.since(source.last);
-            source.gap_ms = if source.gap_ms == 0 {
-                gap_ms
-            } else {
-                source.gap_ms + (gap_ms - source.gap_ms) / 8
+        let gap_ms = now.since(source.began);
+        if source.deliveries == 0 || gap_ms >= DELIVERY_MS {
+            source.gap_ms = match (source.deliveries, source.gap_ms) {
+                (0, _) => 0,
+                (_, 0) => gap_ms,
+                (_, usual_ms) => usual_ms + (gap_ms - usual_ms) / 8,
             };
+            source.deliveries = source.deliveries.saturating_add(1);
+            source.began = now;
         }
-        source.batches = source.batches.saturating_add(1);
         source.last = now;
         let was_blind = std::mem::replace(&mut source.is_blind, false);
         (ix, was_blind.then_some(Silence::Seeing(ix, now)))
@@ -117,7 +124,8 @@ impl SilenceWatch {
         if usize::from(ix.0) == self.sources.len() {
             self.sources.push(SourceState {
                 id: id.clone(),
-                batches: 0,
+                deliveries: 0,
+                began: now,
                 last: now,
                 gap_ms: 0,
                 newest: Time::ZERO,
@@ -166,7 +174,7 @@ impl SilenceWatch {
     pub fn resume(&mut self, now: Time) {
         self.resumed = now;
         for source in &mut self.sources {
-            source.last = now;
+            (source.began, source.last) = (now, now);
         }
     }
 
@@ -190,7 +198,7 @@ impl SilenceWatch {
         for (ix, source) in self.sources.iter_mut().enumerate() {
             let patience_ms = (source.gap_ms * BLIND_GAPS).max(BLIND_MS_MIN);
             let is_late = now.since(source.last) > patience_ms;
-            if is_late && source.batches >= SOURCE_WARM_UP && !source.is_blind {
+            if is_late && source.deliveries >= SOURCE_WARM_UP && !source.is_blind {
                 source.is_blind = true;
                 news.push(Silence::Blind(SourceIx(ix as u16), source.last));
             }
@@ -335,5 +343,51 @@ impl SilenceWatch {
             })
         };
         down.or_else(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a source counts as blind that sends so many batches at once, so often, for an hour; then it stops
+    /// for as long as a blind one is told after.
+    fn blind(batches: i64, every_s: i64) -> (usize, usize) {
+        let (mut watch, mut intake) = (SilenceWatch::default(), Intake::default());
+        let id = SourceId::new("scrape metrics");
+        let start_s = 1_768_392_000;
+        let until_s = start_s + 3_600;
+        let mut told = [0, 0];
+        for s in start_s..until_s + 15 * every_s.max(60) {
+            let now = Time::from_secs(s);
+            if s < until_s && (s - start_s) % every_s == 0 {
+                for n in 0..batches {
+                    // Decoded and judged one after the other.
+                    watch.on_batch(&id, true, now.plus_ms(n * 3));
+                }
+            }
+            let blind = watch.tick(&mut intake, now.plus_ms(900)).len();
+            told[usize::from(s >= until_s)] += blind;
+        }
+        (told[0], told[1])
+    }
+
+    #[test]
+    fn a_delivery_in_many_parts_is_one_and_its_source_is_missed_once_it_stops() {
+        for (batches, every_s) in [
+            (1, 1),
+            (1, 15),
+            (60, 15),
+            (1, 90),
+            (2, 90),
+            (60, 90),
+            (250, 90),
+        ] {
+            assert_eq!(
+                blind(batches, every_s),
+                (0, 1),
+                "{batches} every {every_s} s"
+            );
+        }
     }
 }

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{EntityId, Time};
 
-/// Most entities told of each source: those that are missed most.
+/// Most entities told of each source: those that are missed most, and those whose clocks are off most.
 pub const LEDGER_ENTITIES_MAX: usize = 20;
+/// Most metrics told of each source that brings too many series.
+pub const LEDGER_METRICS_MAX: usize = 5;
 
 /// How a source speaks, learned from what it said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +40,13 @@ pub struct Ledger {
     pub refused: Vec<Count>,
     /// What was said by signals and not believed.
     pub corrected: Vec<Count>,
-    /// The metric with most series that found no place.
-    pub worst_metric: Option<String>,
+}
+
+impl Ledger {
+    /// What is known of a source.
+    pub fn of_source(&self, name: &str) -> Option<&SourceLedger> {
+        self.sources.iter().find(|source| source.name == name)
+    }
 }
 
 /// How often something happened.
@@ -64,6 +71,17 @@ pub struct SourceLedger {
     pub silent: u64,
     /// Entities with silent series, those with most first.
     pub missed: Vec<EntityLedger>,
+    /// How old data is when it comes, of the entity in the middle, in milliseconds: what an entity's clock is
+    /// compared with.
+    #[serde(default)]
+    pub lag_ms: Option<i64>,
+    /// Entities whose times are ahead of ours, or far behind those of the others: those furthest off first. Their
+    /// clocks are wrong, or they send late.
+    #[serde(default)]
+    pub odd_clocks: Vec<EntityLedger>,
+    /// Metrics with series that found no place, those with most samples first.
+    #[serde(default)]
+    pub unplaced: Vec<Count>,
 }
 
 /// The series of one entity that come from one source.
@@ -79,4 +97,8 @@ pub struct EntityLedger {
     pub series: u64,
     /// Those of them that should speak and do not.
     pub silent: u64,
+    /// How old its points are when they come, by the freshest of its series, in milliseconds. Negative when its
+    /// clock is ahead of ours, by at least as much.
+    #[serde(default)]
+    pub lag_ms: i64,
 }

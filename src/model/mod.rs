@@ -64,7 +64,9 @@ pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LabelError, Labels,
     LabelsBuilder,
 };
-pub use ledger::{Count, EntityLedger, LEDGER_ENTITIES_MAX, Ledger, Pace, SourceLedger};
+pub use ledger::{
+    Count, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_METRICS_MAX, Ledger, Pace, SourceLedger,
+};
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};
 pub use plan::{

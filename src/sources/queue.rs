@@ -21,9 +21,9 @@ use crate::store::recorder::{Kept, Receipt, receipt};
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
 /// Most batches waiting for the engine, however small they are.
 const BATCHES_QUEUED_MAX: usize = 4_096;
-/// Signals the engine takes at once, at most: a few milliseconds of work, after which it looks for commands again.
-/// What senders bring together beyond that travels as several batches, of which all are taken or none.
-const BATCH_SIGNALS_MAX: usize = 2_048;
+/// Signals the engine takes at once, at most: less than a millisecond of work, after which it looks for commands
+/// again. What senders bring together beyond that travels as several batches, of which all are taken or none.
+const BATCH_SIGNALS_MAX: usize = 512;
 /// A regular source is blind after this many times its usual silence, …
 const BLIND_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.

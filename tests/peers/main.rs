@@ -17,3 +17,4 @@ mod promql;
 mod scrape;
 mod statsd;
 mod syslog;
+mod webhooks;

@@ -1,6 +1,7 @@
-//! A real OpenTelemetry SDK sends the spans of three services; the topology is drawn from them.
+//! A real OpenTelemetry SDK sends the spans of three services, and the topology is drawn from them; and metrics of
+//! every kind and lines of one.
 
-use stormglass::model::{EntityId, Provenance};
+use stormglass::model::{EntityId, Provenance, SourceHealth};
 
 use crate::harness::{Receiver, free_port, missing};
 use crate::peer::{python, run_python};
@@ -46,6 +47,91 @@ for provider in providers:
     provider.shutdown()
 "#;
 
+/// What each SDK needs besides itself, by protocol.
+const HINT: &str = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http \
+                    opentelemetry-exporter-otlp-proto-grpc, and name that Python in STORMGLASS_OTEL_PYTHON";
+
+/// A count, a gauge, a histogram with bounds and an exponential one, and lines: for three seconds.
+const METERS: &str = r#"
+import logging, sys, time
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+address, protocol, temporality = sys.argv[1:]
+if protocol == "grpc":
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+    to = lambda path: {"endpoint": f"http://{address}", "insecure": True}
+else:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    to = lambda path: {"endpoint": f"http://{address}/v1/{path}"}
+
+delta = {kind: AggregationTemporality.DELTA for kind in (Counter, Histogram)}
+exporter = OTLPMetricExporter(**to("metrics"), preferred_temporality=delta if temporality == "delta" else {})
+resource = Resource.create({"service.name": "checkout"})
+exponential = View(instrument_name="wait", aggregation=ExponentialBucketHistogramAggregation())
+meters = MeterProvider(
+    resource=resource, views=[exponential],
+    metric_readers=[PeriodicExportingMetricReader(exporter, export_interval_millis=500)])
+meter = meters.get_meter("test")
+orders, wait, pay = meter.create_counter("orders"), meter.create_histogram("wait", "s"), meter.create_histogram("pay", "s")
+fuel = meter.create_gauge("fuel")
+logs = LoggerProvider(resource=resource)
+logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(**to("logs"))))
+log = logging.getLogger("shop")
+log.addHandler(LoggingHandler(logger_provider=logs))
+for n in range(30):
+    orders.add(2)
+    for histogram in (wait, pay):
+        histogram.record(0.01 * (n % 7 + 1))
+    fuel.set(0.5 + n)
+    log.error("payment %d failed: connection refused", n)
+    time.sleep(0.1)
+meters.shutdown()
+logs.shutdown()
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_lines_of_a_real_sdk_are_taken() {
+    take_meters("http", "cumulative").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_so_are_those_that_tell_differences_over_grpc() {
+    take_meters("grpc", "delta").await;
+}
+
+async fn take_meters(protocol: &str, temporality: &str) {
+    let probe = format!("import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.{protocol}");
+    let Some(python) = python(&probe) else {
+        return missing("the OpenTelemetry SDK for Python", HINT);
+    };
+    let grpc = format!("127.0.0.1:{}", free_port());
+    let receiver = Receiver::listening("", &grpc).await;
+    let (address, source) = match protocol {
+        "grpc" => (receiver.grpc_address(), "otlp grpc"),
+        _ => (receiver.address(), "otlp"),
+    };
+    let args = [&*address, protocol, temporality];
+    run_python(python, receiver.dir.path(), METERS, &args).await;
+    // The counter, the gauge, and count, sum and mean of both histograms, of the one with bounds the quantile too.
+    receiver
+        .wait_for("nine series and the template", |engine| {
+            let counts = engine.counts();
+            (counts.series == 9 && counts.templates == 1).then_some(())
+        })
+        .await;
+    let row = receiver.source(source);
+    let is_well = (row.health, row.rejected, row.dropped) == (SourceHealth::Live, 0, 0);
+    assert!(is_well, "{row:?}");
+    receiver.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_of_a_real_sdk_draw_the_topology() {
     let receiver = Receiver::start().await;
@@ -62,10 +148,7 @@ async fn and_so_do_spans_over_grpc() {
 async fn draws_the_topology(receiver: Receiver, protocol: &str) {
     let probe = format!("import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.{protocol}");
     let Some(python) = python(&probe) else {
-        let hint = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http \
-                    opentelemetry-exporter-otlp-proto-grpc, and name that Python in \
-                    STORMGLASS_OTEL_PYTHON";
-        return missing("the OpenTelemetry SDK for Python", hint);
+        return missing("the OpenTelemetry SDK for Python", HINT);
     };
     let address = match protocol {
         "grpc" => receiver.grpc_address(),

@@ -1,12 +1,12 @@
 //! A real Prometheus scrapes, writes to our remote write receiver, and fires and resolves an alert
-//! through our Alertmanager receiver.
+//! through our Alertmanager receiver; so do VictoriaMetrics' vmagent and vmalert.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::routing::get;
-use stormglass::model::{EntityId, Phase};
+use stormglass::model::{EntityId, Phase, SourceHealth};
 
 use crate::harness::{Receiver, free_port, missing, write};
 use crate::peer::{self, Peer};
@@ -43,6 +43,72 @@ fn prometheus(receiver: &Receiver, target_port: u16) -> Option<Peer> {
          scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n"
     );
     peer::prometheus(dir, free_port(), &config)
+}
+
+/// A vmagent that scrapes the same target and writes to us.
+fn vmagent(receiver: &Receiver, target_port: u16) -> Option<Peer> {
+    let dir = receiver.dir.path();
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\n\
+         scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n"
+    );
+    write(dir, "vmagent.yml", &config);
+    let path = |name: &str| dir.join(name).display().to_string();
+    let args = [
+        format!("-promscrape.config={}", path("vmagent.yml")),
+        format!("-remoteWrite.url=http://{}/api/v1/write", receiver.address()),
+        format!("-remoteWrite.tmpDataPath={}", path("vmagent")),
+        format!("-httpListenAddr=127.0.0.1:{}", free_port()),
+    ];
+    Peer::start("vmagent", &args)
+}
+
+/// A vmalert that asks a VictoriaMetrics, whose alert always fires, and tells us.
+fn vmalert(receiver: &Receiver, server: u16) -> Option<(Peer, Peer)> {
+    let dir = receiver.dir.path();
+    write(
+        dir,
+        "vmalert.yml",
+        "groups: [{ name: shop, interval: 1s, rules: [{ alert: ShopBroken, expr: vector(1), \
+         labels: { severity: critical, service: checkout } }] }]\n",
+    );
+    let path = |name: &str| dir.join(name).display().to_string();
+    let server_args = [
+        format!("-storageDataPath={}", path("vm")),
+        format!("-httpListenAddr=127.0.0.1:{server}"),
+    ];
+    let server_at = format!("http://127.0.0.1:{server}");
+    let args = [
+        format!("-rule={}", path("vmalert.yml")),
+        format!("-datasource.url={server_at}"),
+        format!("-notifier.url=http://{}", receiver.address()),
+        format!("-httpListenAddr=127.0.0.1:{}", free_port()),
+    ];
+    Peer::start("victoria-metrics", &server_args).zip(Peer::start("vmalert", &args))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_vmagent_writes_and_a_real_vmalert_tells_alerts() {
+    let receiver = Receiver::start().await;
+    let target_port = target(Arc::new(AtomicU32::new(1))).await;
+    let agent = vmagent(&receiver, target_port);
+    let peers = agent.zip(vmalert(&receiver, free_port()));
+    let Some(_peers) = peers else {
+        let hint = "apt-get install victoria-metrics";
+        return missing("vmagent, vmalert or VictoriaMetrics", hint);
+    };
+    receiver
+        .wait_for("series by remote write, and the alert", |engine| {
+            let counts = engine.counts();
+            (counts.series > 0 && counts.alerts_firing == 1).then_some(())
+        })
+        .await;
+    for name in ["remote_write", "alerts"] {
+        let row = receiver.source(name);
+        let is_well = (row.health, row.rejected, row.dropped) == (SourceHealth::Live, 0, 0);
+        assert!(is_well, "{row:?}");
+    }
+    receiver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -554,6 +554,33 @@ async fn cloud_events_are_the_same_in_every_mode() {
 }
 
 #[tokio::test]
+async fn what_no_header_of_a_cloud_event_can_hold_is_read() {
+    let config = "[[sources.webhook]]\nname = \"events\"\nkind = \"change\"\ntitle = \"/subject\"\n\
+                  labels = { service = \"/source\" }\n";
+    let mut receivers = Receivers::with(config);
+    let headers = [
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "a-1"),
+        ("ce-type", "deploy"),
+        ("ce-source", "b%C3%BCro%207"),
+        ("ce-subject", "100%20%25 of 50%"),
+    ];
+    let body = "{}".to_owned();
+    let answer = receivers
+        .send("POST", "/webhook/in/events", &headers, body)
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    match receivers.taken().as_slice() {
+        [Signal::Change(change)] => {
+            let told = (change.entity.as_str(), &*change.title);
+            assert_eq!(told, ("service/b\u{fc}ro 7", "100 % of 50%"));
+        }
+        other => panic!("not one change: {other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_beat_is_heard_and_counts_as_well() {
     let config = "[[sources.heartbeat]]\nname = \"backup\"\nevery_s = 60\n";
     let mut receivers = Receivers::with(config);

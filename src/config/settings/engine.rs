@@ -31,6 +31,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Most series with a detector. Later ones are counted and named, not judged.",
             ),
             setting(
+                "source_share_max",
+                Kind::Integer(1, 100),
+                "90",
+                "Most of `series_max` that one source may bring, in per cent, so that a flood from one leaves room for the others. Later ones are counted and named with their source.",
+            ),
+            setting(
                 "alerts_max",
                 Kind::Integer(1, 10_000_000),
                 "500000",

@@ -244,27 +244,30 @@ async fn a_plan_for_an_entity_nobody_knows_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn who_gave_a_command_is_answered_after_a_batch_at_most() {
+async fn who_gave_a_command_is_answered_at_once_and_a_flood_of_them_keeps_nothing_out() {
     let mut bench = Bench::new();
     let sender = bench.core.registry.source("logs", Rhythm::Sporadic, "");
     for _ in 0..3 {
         sender.try_send(Vec::new()).expect("there is room");
     }
-    let (reply, mut answer) = oneshot::channel();
-    let by = Actor {
-        name: "mia".to_owned(),
-        role: Role::Admin,
-    };
-    let what = Command::Note {
-        incident: IncidentId(1),
-        text: "seen".to_owned(),
-    };
-    bench.core.command(CommandRequest { by, what, reply });
-    bench.core.work_through_queues();
-    assert_eq!(bench.core.signals.len(), 2);
-    bench.core.finish_turn();
-    let answer = answer.try_recv().expect("it is answered with the turn");
-    assert_eq!(answer.refused, None);
+    // Commands that come faster than turns: one waits at each.
+    for waiting in [3, 2, 2, 1] {
+        let (reply, mut answer) = oneshot::channel();
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Admin,
+        };
+        let what = Command::Note {
+            incident: IncidentId(1),
+            text: "seen".to_owned(),
+        };
+        bench.core.command(CommandRequest { by, what, reply });
+        bench.core.work_through_queues();
+        assert_eq!(bench.core.signals.len(), waiting);
+        bench.core.finish_turn();
+        let answer = answer.try_recv().expect("it is answered with the turn");
+        assert_eq!(answer.refused, None);
+    }
     bench.core.work_through_queues();
     assert_eq!(bench.core.signals.len(), 0, "nobody waits any more");
 }

@@ -25,6 +25,7 @@ impl Entities {
             if *is_used || row.retired.is_some() || is_declared(&row.id) {
                 continue;
             }
+            self.changes += 1;
             row.retired = Some(now);
             row.series = 0;
             row.labels = Labels::empty();

@@ -1,17 +1,17 @@
 //! One syslog message as a log line: RFC 5424, RFC 3164, or whatever somebody sent instead.
 //!
 //! Nothing that holds text is refused: what is not syslog is a line of its sender. Structured data is part of the text,
-//! never a label: it is up to the sender and may differ from line to line, and who sends is told by the header alone.
+//! never a label: who sends is told by the header alone.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use chrono::{DateTime, Datelike, FixedOffset, Local, TimeZone};
-use syslog_loose::{
-    IncompleteDate, Message, SyslogSeverity, Variant, parse_message_with_year_exact_tz,
-};
-use xxhash_rust::xxh3::Xxh3;
+use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use syslog_loose::{SyslogFacility, SyslogSeverity};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::{Labels, LabelsBuilder, LogLevel, LogLine, Signal, Time, TraceId};
+use super::header::{self, Told};
+use crate::model::{Labels, LabelsBuilder, LogLevel, LogLine, Signal, Time};
 use crate::sources::recent::Recent;
 
 /// Label sets remembered of datagrams, to hold one copy of those that repeat.
@@ -23,29 +23,16 @@ const LABELS_OF_STREAM_MAX: usize = 512;
 const NAMES_REMEMBERED_BYTES_MAX: usize = 128;
 /// Longest name of a host or program used, in bytes; RFC 5424 allows 255 and 48.
 const NAME_BYTES_MAX: usize = 255;
-/// Further than this from now, a time without a year or zone is a guess that failed, in milliseconds.
-const GUESS_MS_MAX: i64 = 26 * 3_600_000;
 /// What a program is called that does not say.
 const NAMELESS: &str = "syslog";
-/// Elements of structured data that tell of the message, its clock, its way and its signature, not of what happened
-/// (RFC 5424, 7; RFC 5848, 4.2 and 5.3.2).
-const ELEMENTS_LEFT_OUT: [&str; 5] = ["timeQuality", "origin", "meta", "ssign", "ssign-cert"];
-/// Structured data kept of a message, in bytes as it is written; the first parameter that does not fit ends it.
-const DATA_BYTES_MAX: usize = 1_024;
-/// Longest value kept of one parameter, in bytes; what is longer is cut. Log templates take a quoted text of this length
-/// for one value.
-const PARAM_BYTES_MAX: usize = 200;
-/// Names under which structured data carries a trace.
-const TRACE_PARAMS: [&str; 4] = ["traceId", "trace_id", "traceid", "trace-id"];
-/// Length of the id of a trace, in hex digits.
-const TRACE_DIGITS: usize = 32;
-
 /// Reads the messages of one listener or connection.
 #[derive(Debug)]
 pub(super) struct Reader {
     labels: Recent<u64, Labels>,
     /// The zone of times that name none; this machine's if not given.
     zone: Option<FixedOffset>,
+    /// What labels are remembered by, to be written anew for each message.
+    key: Vec<u8>,
 }
 
 impl Reader {
@@ -63,72 +50,59 @@ impl Reader {
         Self {
             labels: Recent::new(labels_max),
             zone,
+            key: Vec::new(),
         }
     }
 
     /// Reads a message; `None` if it holds no text.
     pub(super) fn read(&mut self, raw: &[u8], peer: IpAddr, now: Time) -> Option<Signal> {
-        let text = String::from_utf8_lossy(raw);
+        let text = text_of(raw);
         let text = text.trim_matches(['\n', '\r', '\0', ' ']);
-        let message = self.parse(text, now);
-        let body = message.as_ref().map_or(text, |message| message.msg);
-        let body = body.trim_start_matches(['\u{feff}', ' ']).trim_end();
-        let data = message.as_ref().map(data).unwrap_or_default();
-        let text: Box<str> = match (body, &*data) {
+        let told = self.take_apart(text, now);
+        let body = told.body.trim_start_matches(['\u{feff}', ' ']).trim_end();
+        let text: Box<str> = match (body, &*told.data) {
             ("", "") => return None,
             ("", data) => data.into(),
             (body, "") => body.into(),
             (body, data) => format!("{body} {data}").into(),
         };
-        let trace = message.as_ref().and_then(trace);
-        let at = message.as_ref().and_then(|message| message.timestamp);
         Some(Signal::Log(Box::new(LogLine {
-            at: at.map_or(now, |at| Time::from_ms(at.timestamp_millis())),
-            labels: self.labels(message.as_ref(), peer),
-            level: message
-                .as_ref()
-                .and_then(|message| message.severity)
-                .map(level),
+            at: told.at.unwrap_or(now),
+            labels: self.labels(&told, peer),
+            level: told.severity.map(level),
             text,
-            trace,
+            trace: told.trace,
             span: None,
         })))
     }
 
     /// What follows the rules of one of the two; a text without a priority follows none.
-    fn parse<'a>(&self, text: &'a str, now: Time) -> Option<Message<&'a str>> {
-        if !text.starts_with('<') {
-            return None;
-        }
-        let today = local(now, self.zone)?;
-        let year = |date: IncompleteDate| nearest_year(date, &today);
-        let zone = Some(*today.offset());
-        let parsed = parse_message_with_year_exact_tz(text, year, zone, Variant::Either);
-        let mut message = parsed.ok().filter(|message| message.severity.is_some())?;
-        // A guessed year may lie a month ahead for a sender whose clock is wrong.
-        message.timestamp = message.timestamp.filter(|at| {
-            let is_3164 = message.protocol == syslog_loose::Protocol::RFC3164;
-            let off_ms = at.timestamp_millis().saturating_sub(now.ms());
-            !is_3164 || off_ms.abs() <= GUESS_MS_MAX
-        });
-        Some(message)
+    fn take_apart<'a>(&self, text: &'a str, now: Time) -> Told<'a> {
+        let by_rule = || {
+            let otherwise = || header::by_library(text, local(now, self.zone)?);
+            header::plain(text).or_else(otherwise)
+        };
+        let told = text.starts_with('<').then(by_rule).flatten();
+        told.unwrap_or(Told {
+            body: text,
+            ..Told::default()
+        })
     }
 
     /// Program, host and facility; the address for a host that does not say.
-    fn labels(&mut self, message: Option<&Message<&str>>, peer: IpAddr) -> Labels {
-        let address = peer.to_string();
-        let host = message.and_then(|message| message.hostname);
-        let host = host.filter(|host| is_name(host)).unwrap_or(&address);
-        let service = message.and_then(|message| message.appname);
-        let service = service.filter(|name| is_name(name)).unwrap_or(NAMELESS);
-        let facility = message.and_then(|message| message.facility);
-        let facility = facility.map_or("user", syslog_loose::SyslogFacility::as_str);
-        let mut hash = Xxh3::new();
+    fn labels(&mut self, told: &Told<'_>, peer: IpAddr) -> Labels {
+        let named = told.host.filter(|host| is_name(host));
+        let address = named.is_none().then(|| peer.to_string());
+        let host = named.or(address.as_deref()).unwrap_or_default();
+        let program = told.program.filter(|name| is_name(name));
+        let service = program.unwrap_or(NAMELESS);
+        let facility = told.facility.map_or("user", SyslogFacility::as_str);
+        self.key.clear();
         for part in [host, service, facility] {
-            hash.update(part.as_bytes());
-            hash.update(&[0]);
+            self.key.extend_from_slice(part.as_bytes());
+            self.key.push(0);
         }
-        let key = hash.digest();
+        let key = xxh3_64(&self.key);
         if let Some(labels) = self.labels.get(&key) {
             return labels.clone();
         }
@@ -142,6 +116,12 @@ impl Reader {
         }
         labels
     }
+}
+
+/// The bytes as text; what is none is replaced.
+fn text_of(raw: &[u8]) -> Cow<'_, str> {
+    // Nearly all of it is text, which is seen much faster as a whole than piece by piece.
+    std::str::from_utf8(raw).map_or_else(|_| String::from_utf8_lossy(raw), Cow::Borrowed)
 }
 
 fn is_name(text: &str) -> bool {
@@ -158,15 +138,6 @@ fn local(now: Time, zone: Option<FixedOffset>) -> Option<DateTime<FixedOffset>> 
     Some(here.fixed_offset())
 }
 
-/// The year that brings a date nearest to today: December's messages are read in January too.
-fn nearest_year((month, ..): IncompleteDate, today: &DateTime<FixedOffset>) -> i32 {
-    match i64::from(month) - i64::from(today.month()) {
-        ahead if ahead > 6 => today.year() - 1,
-        behind if behind < -6 => today.year() + 1,
-        _ => today.year(),
-    }
-}
-
 const fn level(severity: SyslogSeverity) -> LogLevel {
     match severity {
         SyslogSeverity::SEV_EMERG | SyslogSeverity::SEV_ALERT | SyslogSeverity::SEV_CRIT => {
@@ -179,66 +150,15 @@ const fn level(severity: SyslogSeverity) -> LogLevel {
     }
 }
 
-/// Structured data as it was sent, as far as it tells of what happened: `[element parameter="value" …]` one after the
-/// other. Traces are left out, they have a place of their own.
-fn data(message: &Message<&str>) -> String {
-    let mut data = String::new();
-    let elements = message.structured_data.iter();
-    for element in elements.filter(|element| !ELEMENTS_LEFT_OUT.contains(&element.id)) {
-        let mut head = format!("[{}", element.id);
-        if !data.is_empty() {
-            head.insert(0, ' ');
-        }
-        let kept = |name: &str, value: &str| !value.is_empty() && !TRACE_PARAMS.contains(&name);
-        let params = element.params.iter();
-        for (name, value) in params.filter(|(name, value)| kept(name, value)) {
-            let param = format!("{head} {name}=\"{}\"", cut(value));
-            // The bracket that closes it needs a byte, too.
-            if data.len() + param.len() >= DATA_BYTES_MAX {
-                return closed(data, head.is_empty());
-            }
-            data.push_str(&param);
-            head.clear();
-        }
-        data = closed(data, head.is_empty());
-    }
-    data
-}
-
-/// With the bracket that an element which was begun still needs.
-fn closed(mut data: String, is_begun: bool) -> String {
-    if is_begun {
-        data.push(']');
-    }
-    data
-}
-
-/// The beginning of a value as it is written: no character and no escape is cut in two.
-fn cut(value: &str) -> &str {
-    let kept = &value[..value.floor_char_boundary(PARAM_BYTES_MAX)];
-    let escapes = kept.len() - kept.trim_end_matches('\\').len();
-    let is_split = kept.len() < value.len() && escapes % 2 == 1;
-    &kept[..kept.len() - usize::from(is_split)]
-}
-
-/// The trace a message belongs to, by its structured data.
-fn trace(message: &Message<&str>) -> Option<TraceId> {
-    let elements = message.structured_data.iter();
-    let mut params = elements.flat_map(|element| &element.params);
-    let (_, id) = params.find(|(name, _)| TRACE_PARAMS.contains(name))?;
-    // The parser would take a sign, and shorter ids are those of another format.
-    let is_id = id.len() == TRACE_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit());
-    let id = u128::from_str_radix(id, 16).ok().filter(|_| is_id)?;
-    Some(TraceId(id))
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
     use proptest::prelude::*;
 
+    use super::super::data::{DATA_BYTES_MAX, PARAM_BYTES_MAX};
     use super::*;
+    use crate::model::TraceId;
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
     const NOW: &str = "2026-11-20T15:23:30Z";

@@ -3,7 +3,9 @@
 //! Over UDP what finds no room is lost and counted; over TCP and TLS reading waits while the engine is
 //! behind, so that the sender keeps what we cannot take, unless the config says to drop.
 
+mod data;
 mod frame;
+mod header;
 mod message;
 
 use std::net::{IpAddr, SocketAddr};

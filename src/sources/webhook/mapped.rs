@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -160,6 +161,8 @@ fn events(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Value>, Refusal> {
     for (name, text) in headers {
         let attribute = name.as_str().strip_prefix(CLOUD_EVENT_PREFIX);
         if let (Some(attribute), Ok(text)) = (attribute, text.to_str()) {
+            // Whatever a header cannot hold is percent-encoded (CloudEvents 1.0.2, HTTP binding, 3.1.3.2).
+            let text = percent_decode_str(text).decode_utf8_lossy();
             event.insert(attribute.to_owned(), json!(text));
         }
     }

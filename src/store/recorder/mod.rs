@@ -40,6 +40,9 @@ pub const SEGMENT_ENDING: &str = "sgrec";
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// A frame is written early when it is this large in memory, in bytes.
 const FRAME_BYTES: usize = 4 << 20;
+/// What was written is made durable in pieces of about this many bytes, so that the disk is never kept busy for
+/// long: decisions wait for it.
+const SYNC_BYTES: u64 = 2 << 20;
 /// A segment covers at most this much engine time, in milliseconds.
 const SEGMENT_MS: i64 = 60 * 60_000;
 /// A segment grows to this many bytes at most, give or take a frame.
@@ -129,6 +132,8 @@ struct Tape {
 struct Current {
     writer: SegmentWriter<BufWriter<File>>,
     from: Time,
+    /// Bytes of it that are known to be durable.
+    synced_bytes: u64,
 }
 
 /// A segment as its name tells.
@@ -357,7 +362,11 @@ impl Tape {
         }
         self.retry_at = None;
         self.tell(|status| status.failing = None);
-        Ok(Current { writer, from })
+        Ok(Current {
+            writer,
+            from,
+            synced_bytes: 0,
+        })
     }
 
     fn flush(&mut self) {
@@ -365,9 +374,11 @@ impl Tape {
             return;
         };
         let mut flushed = current.writer.flush();
+        let bytes = current.writer.bytes();
         // Who waits for a receipt forgets what it is for: it is not left to the system when that is written.
-        if !self.promises.is_empty() {
+        if !self.promises.is_empty() || bytes - current.synced_bytes >= SYNC_BYTES {
             flushed = flushed.and_then(|()| current.writer.out().get_ref().sync_data());
+            current.synced_bytes = bytes;
         }
         match flushed {
             Ok(()) => self.promises.drain(..).for_each(Receipt::give),
