@@ -115,7 +115,7 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let (mark, priority, role) = glyph::severity(row.severity);
     let (phase, phase_role) = glyph::phase(row.phase);
     // The owner is told on the smallest screen; words that the glyphs repeat give way.
-    let severity = if width < WORDY || reopened(state, row).is_some() {
+    let severity = if width < WORDY || reopened(row).is_some() {
         ""
     } else {
         row.severity.as_str()
@@ -168,7 +168,7 @@ fn stood(state: &State, row: &IncidentRow) -> String {
             format!("  since {at} ({age})")
         }
         _ => {
-            if let Some(again) = reopened(state, row) {
+            if let Some(again) = reopened(row) {
                 let (at, age) = since(again);
                 return format!(" again {at} ({age})");
             }
@@ -179,17 +179,16 @@ fn stood(state: &State, row: &IncidentRow) -> String {
     }
 }
 
-/// When an incident that hurts was opened again, if it was, as far as its timeline tells.
-fn reopened(state: &State, row: &IncidentRow) -> Option<Time> {
-    let detail = state.detail().filter(|d| d.incident.id == row.id)?;
+/// When an incident that hurts was opened again, if it was over before.
+fn reopened(row: &IncidentRow) -> Option<Time> {
     let hurts = matches!(row.phase, Phase::Open | Phase::Acknowledged);
-    detail.incident.reopened().filter(|_| hurts)
+    row.reopened.filter(|_| hurts)
 }
 
 /// When it began, where that does not stand beside its phase.
 fn began(state: &State, row: &IncidentRow) -> String {
     let hurts = matches!(row.phase, Phase::Open | Phase::Acknowledged);
-    if hurts && reopened(state, row).is_none() {
+    if hurts && reopened(row).is_none() {
         return String::new();
     }
     let (before, _) = bounded(row);
