@@ -94,6 +94,10 @@ fn in_vain(plan: &Plan, width: usize) -> Vec<Row> {
         Some(Ending::DidNotHelp(reason)) => {
             (Role::Warn, "did not help: rolled back, because", reason)
         }
+        Some(Ending::StoppedShort(reason)) => {
+            let words = "did not get through: rolled back, because";
+            (Role::Warn, words, reason)
+        }
         Some(Ending::Failed(reason)) => (Role::Crit, "FAILED and is not undone:", reason),
         None => (Role::Warn, "did not help", ""),
     };
@@ -393,6 +397,16 @@ fn proposed(state: &State, detail: &IncidentDetail, plan: &Plan, reads: bool, wi
     } else {
         line.clone()
     };
+    if !reads && !is_over && state.has_approved(plan) {
+        let (role, words) = standing(state, plan);
+        let title = Row::new().put(Role::Muted, "; ");
+        let title = title.put(Role::Title, plan.title.to_string());
+        return line
+            .put(Role::Title, plan.id.to_string())
+            .put(Role::Body, " ")
+            .put(role, words)
+            .join_if_fits(title, width);
+    }
     if let Some(why) = barred {
         let rest = Row::new()
             .put(Role::Muted, "; ")
@@ -620,7 +634,14 @@ pub(super) fn standing(state: &State, plan: &Plan) -> (Role, String) {
     let of = |word: &str, step: u32, of: usize| format!("{word} {} of {of}", step + 1);
     let because = |reason: &str| format!("{}: {reason}", plan.state.as_str());
     match &plan.state {
-        PlanState::Proposed => (Role::Automation, "waits for approval".to_owned()),
+        PlanState::Proposed if plan.approvals.is_empty() => {
+            (Role::Automation, "waits for approval".to_owned())
+        }
+        PlanState::Proposed => {
+            let (given, needed) = (plan.approvals.len(), plan.approvals_needed);
+            let words = format!("waits for another person: {given} of {needed} approved");
+            (Role::Automation, words)
+        }
         PlanState::Checking { step } => {
             let words = of("checks precondition", *step, plan.preconditions.len());
             (Role::Automation, words)
