@@ -434,8 +434,10 @@ fn a_port_in_use_names_the_setting() {
 fn failures_have_codes_and_say_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     write_config(dir.path(), "");
-    let cases: [(&[&str], i32, &str); 4] = [
+    let cases: [(&[&str], i32, &str); 5] = [
         (&["incidents"], 1, "start one with `stormglass serve`"),
+        // Whoever names a daemon is not shown a quiet console of their own instead.
+        (&["--socket", "none/here.sock"], 1, "no daemon answers"),
         (&["incidents", "--nonsense"], 2, "--nonsense"),
         (&["approve", "1"], 1, "start one with `stormglass serve`"),
         (&["show", "seven"], 2, "seven"),

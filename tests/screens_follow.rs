@@ -6,7 +6,7 @@ mod fixture;
 use fixture::{CHECKOUT, Console, at, service};
 use stormglass::api::WatchMessage;
 use stormglass::model::{
-    Delta, Incident, IncidentId, Lane, LogGroup, Phase, Time, TimelineEntry, TraceId,
+    Delta, Incident, IncidentId, Lane, LogGroup, Phase, Reopened, Time, TimelineEntry, TraceId,
 };
 use stormglass::tui::{Request, Screen, Tab, Update};
 
@@ -260,28 +260,27 @@ fn an_incident_that_made_room_or_is_not_known_says_so() {
 
 #[test]
 fn an_incident_that_came_back_says_when_it_began_and_when_it_came_back() {
-    for said in [
-        "incident open again: checkout hurts again",
-        "reopened by mia",
-    ] {
-        let mut console = Console::live(80, 24, "mono");
-        let mut detail = fixture::detail();
-        let again = entry(at(10, 0), Lane::Automation, None, said);
-        detail.incident.timeline.push(again);
-        console.told(Update::Detail(Box::new(detail)));
-        let there = ["acknowledged again 12:10Z (3m)  owner mia  began 12:03Z"];
-        see(&mut console, "enter", &there, &["since 12:03Z (10m)"]);
-    }
-    // What a person merely writes is no fact.
     let mut console = Console::live(80, 24, "mono");
+    let (over, again) = (at(8, 0), at(10, 0));
+    let mut view = fixture::view();
+    let row = view.incidents.get_mut(&CHECKOUT);
+    row.expect("checkout").reopened = Some(again);
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
     let mut detail = fixture::detail();
-    let note = entry(at(10, 0), Lane::Person, None, "mia: reopened by mistake?");
-    detail.incident.timeline.push(note);
+    detail.incident.reopened = Some(Reopened { over, at: again });
+    let told = [
+        entry(over, Lane::Automation, None, "incident resolved: quiet"),
+        entry(again, Lane::Person, None, "reopened by mia"),
+    ];
+    detail.incident.timeline.extend(told);
     console.told(Update::Detail(Box::new(detail)));
-    see(
-        &mut console,
-        "enter",
-        &["acknowledged  since 12:03Z (10m)"],
-        &["again 12:10Z"],
-    );
+    let there = ["acknowledged again 12:10Z (3m)  owner mia  began 12:03Z"];
+    see(&mut console, "enter", &there, &["since 12:03Z (10m)"]);
+    let words = ["It was over at 12:08Z and was opened again at 12:10Z."];
+    see(&mut console, "2", &words, &[]);
+    // In between it was over, and before that it was open since it began.
+    let words = ["AS OF 12:08:00Z", "resolved  at 12:08Z"];
+    see(&mut console, "1 G k t", &words, &["again 12:10Z"]);
+    let words = ["acknowledged  since 12:03Z"];
+    see(&mut console, "left", &words, &["again 12:10Z", "resolved"]);
 }

@@ -10,8 +10,8 @@ use stormglass::model::{
     TimelineEntry,
 };
 use stormglass::tui::{
-    ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Tab, TerminalOp,
-    Update, draw,
+    ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Session, Tab,
+    TerminalOp, Update, draw,
 };
 
 fn console() -> Console {
@@ -758,6 +758,55 @@ fn what_changed_since_the_last_look_is_told_and_marked() {
     assert_eq!(marked(&console.screen()), [false, true, false]);
 }
 
+/// A dropped connection ends a console; the next one is where that was, and a shift later it is not.
+#[test]
+fn a_console_goes_back_to_the_view_that_was_left_just_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("console.json");
+    let view = fixture::view();
+    for (minutes, words) in [(2, "#4819 Why"), (600, "incidents")] {
+        let mut left = console();
+        left.press_and_look("j enter 2");
+        let here = left.state.view_string();
+        assert_eq!(here, "incident 4819 why");
+        let at = view.at.plus_ms(-minutes * 60_000);
+        let mut session = Session::load(Some(&file));
+        session
+            .look(&view.environment, at, &here)
+            .expect("it is written");
+        let mut console = Console::blank(80, 24, "mono");
+        console.state.session = Session::load(Some(&file));
+        let told = WatchMessage::Snapshot(Box::new(view.clone()));
+        console.told(Update::Watch(told));
+        let screen = console.screen();
+        let header = screen.lines().next().unwrap_or_default();
+        assert!(header.contains(words), "after {minutes} min: {header}");
+        assert!(screen.contains("Since you looked") || screen.contains("since you looked"));
+        console.press_and_look("-");
+        assert!(console.screen().contains("incidents"));
+    }
+}
+
+/// While nothing was heard for minutes the world went on.
+#[test]
+fn after_a_connection_was_lost_for_long_it_is_told_what_changed() {
+    let mut view = fixture::view();
+    for (minutes, told) in [(0, false), (5, true)] {
+        let mut console = console();
+        view.at = fixture::now().plus_ms(minutes * 60_000);
+        let row = view.incidents.get_mut(&CHECKOUT).expect("checkout");
+        row.updated = view.at;
+        let why = "connection refused".to_owned();
+        console.told(Update::Lost { why });
+        console.told(Update::Watch(WatchMessage::Snapshot(Box::new(
+            view.clone(),
+        ))));
+        let screen = console.screen();
+        let words = "Since you looked, 5m ago: 0 opened, 1 changed, 0 over";
+        assert_eq!(screen.contains(words), told, "{minutes} min: {screen}");
+    }
+}
+
 #[test]
 fn the_plan_a_person_chose_comes_before_the_engines() {
     let mut console = console();
@@ -954,6 +1003,7 @@ fn the_past_is_looked_at_and_left() {
     console.press_and_look("enter 1 g g j t");
     assert!(shows(&console, "AS OF 12:03:00"));
     assert!(!shows(&console, "pool in use 100%"), "it comes 20 s later");
+    assert!(shows(&console, "open  since") && shows(&console, "owner nobody"));
     console.press_and_look("right");
     assert!(shows(&console, "AS OF 12:03:20") && shows(&console, "pool in use 100%"));
     console.press_and_look("3");
@@ -976,6 +1026,61 @@ fn the_past_is_looked_at_and_left() {
         shows(&console, "LIVE"),
         "leaving the incident leaves its past"
     );
+}
+
+/// Who has it, and what fires, was so from when the timeline tells it.
+#[test]
+fn the_past_knows_who_had_it_and_which_alerts_fired() {
+    let mut console = Console::live(119, 35, "dark");
+    let mut detail = fixture::detail();
+    let entity = detail.incident.timeline[0].entity.clone();
+    let told = |minute, lane, entity, text: &str| TimelineEntry {
+        at: fixture::at(minute, 0),
+        lane,
+        entity,
+        text: text.into(),
+    };
+    let over = "CheckoutLatencyHigh resolved";
+    detail.incident.timeline.extend([
+        told(8, Lane::Alert, entity, over),
+        told(9, Lane::Person, None, "mia assigned it to ole"),
+    ]);
+    detail.incident.owner = Some("ole".to_owned());
+    detail.incident.owned_since = Some(fixture::at(9, 0));
+    console.told(Update::Detail(Box::new(detail)));
+    console.press_and_look("enter 1 G t");
+    for (keys, words) in [
+        ("", ["AS OF 12:09", "owner ole", "1 alert, none firing"]),
+        ("left", ["AS OF 12:08", "owner mia", "1 alert, none firing"]),
+        ("left", ["AS OF 12:07:10", "owner mia", "1 alert firing"]),
+        (
+            "left left",
+            ["AS OF 12:04:01", "owner nobody", "1 alert firing"],
+        ),
+    ] {
+        console.press_and_look(keys);
+        let screen = console.screen();
+        for words in words {
+            assert!(screen.contains(words), "no {words:?} in\n{screen}");
+        }
+    }
+}
+
+/// Whoever finds no key for what they want finds the one that shows all, however narrow it is.
+#[test]
+fn the_key_of_help_is_on_every_footer() {
+    for (columns, lines) in [(60, 20), (80, 24), (120, 40)] {
+        for keys in [
+            "", "enter", "2", "3", "4", "5", "6", "7", "1 t", "g a", "g s",
+        ] {
+            let mut console = Console::live(columns, lines, "dark");
+            console.press_and_look("enter");
+            console.press_and_look(keys);
+            let screen = console.screen();
+            let footer = screen.trim_end().lines().next_back().unwrap_or_default();
+            assert!(footer.contains("? keys"), "{columns} {keys:?}: {footer}");
+        }
+    }
 }
 
 #[test]

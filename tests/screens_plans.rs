@@ -329,6 +329,33 @@ fn who_else_approved_is_shown_while_the_dialog_is_open() {
     assert_eq!(console.commands().len(), 1);
 }
 
+/// Whoever said yes waits, and is not told to say yes again.
+#[test]
+fn who_approved_is_told_that_it_takes_another_person() {
+    for (by, there, gone) in [
+        (
+            "mia",
+            "plan 3 waits for another person: 1 of 2 approved",
+            "Y approve",
+        ),
+        ("ole", "next     Y approves", "plan 3 waits"),
+    ] {
+        let mut console = Console::live(120, 40, "dark");
+        let mut detail = fixture::detail();
+        let plan = &mut detail.plans[0];
+        plan.approvals_needed = 2;
+        approved(plan, 7, PlanState::Proposed);
+        plan.approvals[0].by = by.to_owned();
+        tell(&mut console, &detail);
+        console.press_and_look("enter 7");
+        let screen = console.screen();
+        assert!(screen.contains(there), "no {there:?} in\n{screen}");
+        assert!(!screen.contains(gone), "{gone:?} in\n{screen}");
+        let words = "waits for another person: 1 of 2 approved";
+        assert!(screen.contains(words), "{screen}");
+    }
+}
+
 #[test]
 fn what_hurts_again_or_a_person_chose_since_is_offered_after_a_success() {
     let mut detail = three_plans();
@@ -366,6 +393,36 @@ fn a_plan_that_failed_under_the_cursor_stays_there_and_no_key_is_promised() {
         flat.join(" ").contains(&whole),
         "the reason is cut: {screen}"
     );
+}
+
+/// Whether a plan helps is not known of one that never ran to its end.
+#[test]
+fn a_step_that_never_ran_is_no_plan_that_did_not_help() {
+    let alone = true;
+    let missing = Outcome::NotStarted {
+        why: "no such program".to_owned(),
+        alone,
+    };
+    let failed = Outcome::Failed {
+        why: "exit code 1".to_owned(),
+    };
+    for (outcome, words) in [
+        (missing, "plan 3 did not get through: rolled back, because"),
+        (failed, "plan 3 did not get through: rolled back, because"),
+        (
+            Outcome::Succeeded,
+            "plan 3 did not help: rolled back, because",
+        ),
+    ] {
+        let mut console = Console::live(120, 40, "dark");
+        let mut detail = fixture::detail();
+        let plan = &mut detail.plans[0];
+        plan.results = vec![result(plan, outcome)];
+        approved(plan, 7, rolled_back("why it was"));
+        tell(&mut console, &detail);
+        let screen = console.screen();
+        assert!(screen.contains(words), "no {words:?} in\n{screen}");
+    }
 }
 
 #[test]
@@ -586,10 +643,7 @@ fn runbooks_come_by_fit_then_risk_and_say_what_was_tried_in_vain() {
         order.is_sorted() && order[0].is_some(),
         "{order:?}\n{screen}"
     );
-    assert!(
-        screen.contains("tried, did not help: Do b-tried"),
-        "{screen}"
-    );
+    assert!(screen.contains("tried in vain: Do b-tried"), "{screen}");
     console.press("enter");
     assert!(matches!(
         console.commands().as_slice(),
@@ -852,6 +906,23 @@ fn a_command_that_still_runs_has_no_lost_result() {
     assert!(screen.contains(runs), "{screen}");
     console.press_and_look("j enter");
     assert_eq!(console.commands(), []);
+    // What that dialog names stops it from there too.
+    tell(&mut console, &lost);
+    console.press_and_look("Y wait U");
+    let screen = console.screen();
+    assert!(
+        screen.contains("say first what became of this step"),
+        "{screen}"
+    );
+    assert!(screen.contains("decide later"), "{screen}");
+    tell(&mut console, &detail);
+    console.press_and_look("U");
+    let screen = console.screen();
+    assert!(screen.contains("Roll back plan 3:"), "{screen}");
+    console.press_and_look("wait U");
+    let digest = Some(detail.plans[0].digest.to_string());
+    let plan = PlanId(3);
+    assert_eq!(console.commands(), [Command::RollBack { plan, digest }]);
 }
 
 /// Every word of a command and of what it does is on screen; the prompt stands before it once.

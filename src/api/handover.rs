@@ -118,7 +118,7 @@ fn unseen(incident: &Incident) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EntityId, IncidentId, StatusUpdate, Task, TimelineEntry};
+    use crate::model::{Coordinate, EntityId, IncidentId, StatusUpdate, TimelineEntry};
 
     #[test]
     fn whoever_takes_over_is_told_what_is_open() {
@@ -130,18 +130,17 @@ mod tests {
         incident.diagnosis.not_seen = vec!["no traces from db-2".into()];
         let held = &mut incident.coordination;
         held.duties.insert(Duty::Commander, "mia".to_owned());
-        let task = |id, text: &str, owner: Option<&str>, due, done| Task {
-            id,
-            text: text.into(),
-            owner: owner.map(str::to_owned),
-            due,
-            done,
-        };
-        held.tasks = vec![
-            task(1, "call the vendor", Some("ole"), Some(at(10)), None),
-            task(2, "done already", None, None, Some(at(5))),
-            task(3, "look at db-2", None, Some(at(40)), None),
-        ];
+        for typed in [
+            "call the vendor @ole in 10m",
+            "done already",
+            "look at db-2 in 40m",
+        ] {
+            let task = Coordinate::task(typed);
+            held.apply(at(0), "mia", &task).expect("room for a task");
+        }
+        let (task, done) = (2, true);
+        let done = Coordinate::Done { task, done };
+        held.apply(at(5), "mia", &done).expect("the task is there");
         held.status = Some(StatusUpdate {
             at: at(2),
             by: "ole".to_owned(),

@@ -4,8 +4,8 @@
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
 use crate::model::{
-    DOWN, Hypothesis, Incident, IncidentId, Phase, Plan, PlanState, Similar, SuspectKind, Time,
-    counted,
+    DOWN, Hypothesis, Incident, IncidentId, Phase, Plan, PlanState, Reopened, Similar, SuspectKind,
+    Time, counted,
 };
 
 /// At or below this confidence the engine says it does not know.
@@ -21,11 +21,9 @@ pub fn narrative(incident: &Incident, plans: &[Plan], clock: WriteTime<'_>) -> V
     if let Some(home) = incident.merged_into {
         return merged(incident, home, clock);
     }
-    let mut told = vec![
-        what(incident, clock),
-        impact(incident),
-        cause(incident, clock),
-    ];
+    let mut told = vec![what(incident, clock)];
+    told.extend(incident.reopened.map(|again| came_back(again, clock)));
+    told.extend([impact(incident), cause(incident, clock)]);
     told.extend(incident.diagnosis.similar.first().map(seen_before));
     told.extend(tried(plans));
     told
@@ -82,6 +80,15 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
     format!(
         "{} It began {began} and was noticed {noticed}; {state}.",
         sentence(&incident.title)
+    )
+}
+
+/// What was over in between did not last all the time since it began.
+fn came_back(Reopened { over, at }: Reopened, clock: WriteTime<'_>) -> String {
+    format!(
+        "It was over at {} and was opened again at {}.",
+        clock(over),
+        clock(at)
     )
 }
 
@@ -388,6 +395,23 @@ mod tests {
             assert_eq!(
                 narrative(&incident, &[], &clock)[0],
                 format!("{title} It began before 12:00 and was noticed at 12:00; {state}.")
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_over_in_between_is_told() {
+        let at = Time::from_secs;
+        let (over, again) = (at(43_800), at(44_100));
+        let mut back = incident();
+        back.reopened = Some(Reopened { over, at: again });
+        let mut over_again = back.clone();
+        over_again.phase = Phase::Resolved;
+        over_again.resolved = Some(at(45_000));
+        for incident in [back, over_again] {
+            assert_eq!(
+                narrative(&incident, &[], &clock)[1],
+                "It was over at 12:10 and was opened again at 12:15."
             );
         }
     }

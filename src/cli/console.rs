@@ -142,13 +142,16 @@ fn hours(text: &str) -> Result<(u8, u8), String> {
         .ok_or_else(|| "must be two hours of the day, like 22-07".to_owned())
 }
 
-/// `stormglass` without a command: attaches if a daemon answers, else brings its own.
+/// `stormglass` without a command: attaches if a daemon answers, else brings its own. Where somebody named the
+/// daemon, a quiet console of their own is not what they asked for.
 pub async fn run(common: &Common, look: &LookArgs) -> Result<(), Failure> {
     let place = Place::find_for_client(common)?;
     let client = Client::new(place.address.clone())?;
     match client.view().await {
         Ok(_) => open(place.address.clone(), &place.config, look).await,
-        Err(ClientError::Unreachable { .. }) if matches!(place.address, Address::Socket(_)) => {
+        Err(ClientError::Unreachable { .. })
+            if common.socket.is_none() && matches!(place.address, Address::Socket(_)) =>
+        {
             // A daemon of its own needs the whole config.
             let place = Place::find(common)?;
             let daemon = serve::start(&place).await?;

@@ -49,7 +49,8 @@ struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answers {
     environment: String,
-    scrape_node_exporter: bool,
+    /// What of it is to be used.
+    used: Found,
 }
 
 pub fn run(common: &Common, args: &InitArgs) -> Result<(), Failure> {
@@ -72,7 +73,8 @@ pub fn run(common: &Common, args: &InitArgs) -> Result<(), Failure> {
         Answers::ask(found)?
     };
     write(&path, &text(&answers))?;
-    print(&format!("\nWrote {}.\n{}", path.display(), next(found)))
+    let next = next(found, answers.used);
+    print(&format!("\nWrote {}.\n{next}", path.display()))
 }
 
 impl Found {
@@ -112,22 +114,50 @@ impl Answers {
     fn without_asking(found: Found) -> Self {
         Self {
             environment: "local".to_owned(),
-            scrape_node_exporter: found.node_exporter,
+            used: found,
         }
     }
 
     fn ask(found: Found) -> Result<Self, Failure> {
-        let proposed = Self::without_asking(found);
-        let environment = ask(
+        let mut answers = Self::without_asking(found);
+        answers.environment = ask(
             "What is watched? A name such as prod-eu",
-            &proposed.environment,
+            &answers.environment,
         )?;
-        let scrape_node_exporter = found.node_exporter
-            && ask("Scrape node_exporter? yes or no", "yes")?.starts_with(['y', 'Y']);
-        Ok(Self {
-            environment,
-            scrape_node_exporter,
-        })
+        let used = &mut answers.used;
+        for (there, question) in [
+            (&mut used.node_exporter, "Scrape node_exporter? yes or no"),
+            (
+                &mut used.alertmanager,
+                "Keep silences in step with Alertmanager? yes or no",
+            ),
+            (
+                &mut used.kubernetes,
+                "Watch what happens in the Kubernetes cluster? yes or no",
+            ),
+            (&mut used.journald, "Follow the journal? yes or no"),
+        ] {
+            *there = *there && ask(question, "yes")?.starts_with(['y', 'Y']);
+        }
+        Ok(answers)
+    }
+}
+
+impl Answers {
+    /// The entry of a list that what is used takes; nothing for other sections.
+    fn written(&self, section: &str) -> &'static str {
+        match section {
+            "sources.scrape[]" if self.used.node_exporter => {
+                "[[sources.scrape]]\njob = \"node\"\ntargets = [\"127.0.0.1:9100\"]\n\n"
+            }
+            "sources.kubernetes[]" if self.used.kubernetes => {
+                "[[sources.kubernetes]]\nname = \"kubernetes\"\n\n"
+            }
+            "alertmanagers[]" if self.used.alertmanager => {
+                "[[alertmanagers]]\nname = \"local\"\nurl = \"http://127.0.0.1:9093\"\n\n"
+            }
+            _ => "",
+        }
     }
 }
 
@@ -146,8 +176,8 @@ fn ask(question: &str, proposed: &str) -> Result<String, Failure> {
     })
 }
 
-/// What to tell the senders that were found.
-fn next(found: Found) -> String {
+/// What to tell the senders that were found, and what those that are used need.
+fn next(found: Found, used: Found) -> String {
     let mut text = String::from("`stormglass check` reads it; `stormglass` opens the console.\n");
     if found.prometheus {
         text.push_str(
@@ -159,14 +189,14 @@ fn next(found: Found) -> String {
             "In prometheus.yml, for alerts:\n  alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:9797']}]}]}\n",
         );
     }
-    if found.kubernetes {
+    if used.kubernetes {
         text.push_str(
-            "Runbooks that use kubectl run with the kubeconfig of whoever runs the daemon.\n",
+            "Kubernetes is watched, and runbooks use kubectl, with the kubeconfig of whoever runs the daemon.\n",
         );
     }
-    if found.journald {
+    if used.journald {
         text.push_str(
-            "For the journal: forward it by syslog (`sources.syslog.udp`), or follow files (`[[sources.tail]]`).\n",
+            "For all of the journal the user of the daemon must be in the group systemd-journal.\n",
         );
     }
     text
@@ -194,15 +224,20 @@ fn text(answers: &Answers) -> String {
         if !section.path.is_empty() {
             heading(&mut text, section.path);
         }
-        if section.path == "sources.scrape[]" && answers.scrape_node_exporter {
-            text.push_str("[[sources.scrape]]\njob = \"node\"\ntargets = [\"127.0.0.1:9100\"]\n\n");
-        }
+        text.push_str(answers.written(section.path));
         for setting in section.settings {
-            if section.path.is_empty() && setting.name == "environment" {
-                let value = toml::Value::String(answers.environment.clone());
-                let _ = writeln!(text, "# {}\n{} = {value}\n", setting.doc, setting.name);
-            } else {
-                commented(&mut text, setting);
+            let value = match (section.path, setting.name) {
+                ("", "environment") => Some(toml::Value::String(answers.environment.clone())),
+                ("sources.journald", "enabled") if answers.used.journald => {
+                    Some(toml::Value::Boolean(true))
+                }
+                _ => None,
+            };
+            match value {
+                Some(value) => {
+                    let _ = writeln!(text, "# {}\n{} = {value}\n", setting.doc, setting.name);
+                }
+                None => commented(&mut text, setting),
             }
         }
     }
@@ -236,20 +271,30 @@ mod tests {
 
     #[test]
     fn what_it_writes_is_a_config() {
-        let cases = [("local", false), ("prod \"eu\" \\ \u{1b}", true)];
-        for (environment, scrape_node_exporter) in cases {
+        let all = Found {
+            prometheus: true,
+            alertmanager: true,
+            node_exporter: true,
+            kubernetes: true,
+            journald: true,
+        };
+        let cases = [("local", Found::default()), ("prod \"eu\" \\ \u{1b}", all)];
+        for (environment, used) in cases {
             let answers = Answers {
                 environment: environment.to_owned(),
-                scrape_node_exporter,
+                used,
             };
             let text = text(&answers);
             let (config, warnings) = config::parse(&text, "config.toml").expect(&text);
             assert_eq!(config.environment, environment);
             assert!(warnings.is_empty(), "{warnings:?}");
-            assert_eq!(
-                config.sources.scrape.len(),
-                usize::from(scrape_node_exporter)
-            );
+            let taken = [
+                config.sources.scrape.len() == 1,
+                config.sources.kubernetes.len() == 1,
+                config.alertmanagers.len() == 1,
+                config.sources.journald.enabled,
+            ];
+            assert_eq!(taken, [used == all; 4], "{text}");
             for section in sections() {
                 for setting in section.settings {
                     assert!(

@@ -14,9 +14,9 @@ use super::plans::{Plans, World};
 use super::recovery::{self, Recovery, Sight};
 use super::topology::Topology;
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId, Incident,
-    IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Plan, PlanState, Record,
-    Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
+    ASSIGNED_TO, Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId,
+    Incident, IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Plan,
+    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
 };
 
 /// Changes this old are no longer "the newest deploy", in milliseconds.
@@ -420,7 +420,7 @@ impl Engine {
             Command::Acknowledge { incident } => self.take(by, *incident)?,
             Command::Assign { incident, to } => {
                 self.known(*incident)?;
-                let line = format!("{} assigned it to {to}", by.name);
+                let line = format!("{}{ASSIGNED_TO}{to}", by.name);
                 self.tell(*incident, &line);
                 self.give(*incident, to);
             }
@@ -440,7 +440,7 @@ impl Engine {
                 self.turn(
                     *incident,
                     Event::Reopen { owned },
-                    &format!("{}{}", crate::model::REOPENED_BY, by.name),
+                    &format!("reopened by {}", by.name),
                 )?;
             }
             Command::Coordinate { incident, act } => {

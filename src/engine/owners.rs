@@ -5,7 +5,7 @@
 
 use super::Engine;
 use super::correlate::{Event, next_phase};
-use crate::model::{Actor, Command, Incident, IncidentId, Phase, Refusal, Time};
+use crate::model::{Actor, Command, Incident, IncidentId, Phase, Refusal, TAKEN_BY, Time};
 
 impl Engine {
     /// What to say of a command that would be obeyed and changes nothing; `None` for all others.
@@ -51,7 +51,7 @@ impl Engine {
         if has_taken(self.known(id)?, by) {
             return Ok(());
         }
-        self.turn(id, Event::Acknowledge, &format!("taken by {}", by.name))?;
+        self.turn(id, Event::Acknowledge, &format!("{TAKEN_BY}{}", by.name))?;
         self.give(id, &by.name);
         Ok(())
     }

@@ -9,8 +9,8 @@ use super::correlate::{self, RESOLVED_MAX, next_phase, tell_restart};
 use super::owners::has_taken;
 use super::{CheckpointError, Engine};
 use crate::model::{
-    Actor, Command, Dated, EntityId, Finding, FindingId, Incident, IncidentId, Lane, Phase, Record,
-    Time,
+    ASSIGNED_TO, Actor, Command, Dated, EntityId, Finding, FindingId, Incident, IncidentId, Lane,
+    Phase, Record, TAKEN_BY, Time,
 };
 
 /// Resolved incidents held before all but the latest are let go.
@@ -243,12 +243,12 @@ fn done_again(
     match what {
         Command::Acknowledge { .. } => {
             incident.give(name, at);
-            let line = format!("taken by {name}");
+            let line = format!("{TAKEN_BY}{name}");
             (Some(correlate::Event::Acknowledge), Some(line))
         }
         Command::Assign { to, .. } => {
             incident.give(to, at);
-            (None, Some(format!("{name} assigned it to {to}")))
+            (None, Some(format!("{name}{ASSIGNED_TO}{to}")))
         }
         Command::Note { text, .. } => (None, Some(format!("{name}: {}", cut_note(text)))),
         Command::Coordinate { act, .. } => {
@@ -261,10 +261,9 @@ fn done_again(
             (Some(correlate::Event::Resolve), Some(line))
         }
         Command::Reopen { .. } => {
-            incident.resolved = None;
-            incident.mitigated = None;
+            incident.lasts_again(at);
             let owned = incident.owner.is_some();
-            let line = format!("{}{name}", crate::model::REOPENED_BY);
+            let line = format!("reopened by {name}");
             (Some(correlate::Event::Reopen { owned }), Some(line))
         }
         _ => (None, None),

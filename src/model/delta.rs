@@ -81,6 +81,9 @@ pub struct IncidentRow {
     /// When it was resolved, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Time>,
+    /// When it was opened again last, if it was over before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<Time>,
     /// Who took it.
     pub owner: Option<String>,
     /// The first suspect and its confidence.

@@ -64,10 +64,21 @@ pub struct TimelineEntry {
     pub text: Box<str>,
 }
 
-/// How the entry begins that tells that an incident which was calm or over hurts again.
-pub const OPEN_AGAIN: &str = "incident open again";
-/// How the entry begins that tells who reopened an incident.
-pub const REOPENED_BY: &str = "reopened by ";
+/// What stands in the entry that tells that an alert fires, between its name and its summary.
+pub const ALERT_FIRES: &str = " fires: ";
+/// How the entry begins that tells who took an incident; their name follows.
+pub const TAKEN_BY: &str = "taken by ";
+/// What stands in the entry that tells who gave an incident to whom, between their names.
+pub const ASSIGNED_TO: &str = " assigned it to ";
+
+/// That an incident which was over was opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopened {
+    /// When it had been over.
+    pub over: Time,
+    /// When it was opened again.
+    pub at: Time,
+}
 
 /// How far an incident reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +167,9 @@ pub struct Incident {
     pub mitigated: Option<Time>,
     /// When it was resolved.
     pub resolved: Option<Time>,
+    /// That it was over and opened again: the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<Reopened>,
     /// Who took it.
     pub owner: Option<String>,
     /// When they took it or were given it.
@@ -196,21 +210,6 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// When it was opened again last, if it was and its timeline still tells of it.
-    pub fn reopened(&self) -> Option<Time> {
-        let is_told = |entry: &&TimelineEntry| match entry.lane {
-            Lane::Automation | Lane::Person => {
-                entry.text.starts_with(OPEN_AGAIN) || entry.text.starts_with(REOPENED_BY)
-            }
-            _ => false,
-        };
-        self.timeline
-            .iter()
-            .rev()
-            .find(is_told)
-            .map(|entry| entry.at)
-    }
-
     /// One that is opened at `now` on `entity`, where trouble began at `began`; nothing else is known yet.
     pub fn opened(id: IncidentId, entity: EntityId, began: Time, now: Time) -> Self {
         Self {
@@ -226,6 +225,7 @@ impl Incident {
             updated: now,
             mitigated: None,
             resolved: None,
+            reopened: None,
             owner: None,
             owned_since: None,
             cause: None,
@@ -253,21 +253,40 @@ impl Incident {
         self.owned_since = Some(at);
     }
 
+    /// It lasts from `at` on, though it may have been calm or over.
+    pub fn lasts_again(&mut self, at: Time) {
+        self.mitigated = None;
+        if let Some(over) = self.resolved.take() {
+            self.reopened = Some(Reopened { over, at });
+        }
+    }
+
     /// Writes a line into the timeline, in order of time, and within a moment in the order they came, but that
     /// signals come before what was done about them. Beyond the bound it is counted.
     pub fn tell(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
+        let is_full = self.timeline.len() >= TIMELINE_ENTRIES_MAX;
+        // What people wrote is worth more than one more signal of many.
+        if is_full && matches!(lane, Lane::Anomaly | Lane::Alert) {
+            self.timeline_dropped += 1;
+            return;
+        }
+        self.put(at, lane, entity, text);
+    }
+
+    /// Writes a turn of its life into the timeline, as [`Self::tell`] does, but that no room is no reason to
+    /// leave it out, whatever its lane.
+    pub fn tell_turn(&mut self, at: Time, lane: Lane, text: &str) {
+        self.put(at, lane, None, text);
+    }
+
+    fn put(&mut self, at: Time, lane: Lane, entity: Option<EntityId>, text: &str) {
         let timeline = &mut self.timeline;
         if timeline.len() >= TIMELINE_ENTRIES_MAX {
             self.timeline_dropped += 1;
-            // What people wrote is worth more than one more signal of many.
             let is_signal =
                 |entry: &TimelineEntry| matches!(entry.lane, Lane::Anomaly | Lane::Alert);
-            let leaves = match timeline.iter().rposition(is_signal) {
-                _ if matches!(lane, Lane::Anomaly | Lane::Alert) => return,
-                Some(last) => last,
-                None => BEGINNING_KEPT,
-            };
-            timeline.remove(leaves);
+            let leaves = timeline.iter().rposition(is_signal);
+            timeline.remove(leaves.unwrap_or(BEGINNING_KEPT));
         }
         let is_act = |lane| matches!(lane, Lane::Person | Lane::Automation);
         let place =

@@ -52,8 +52,8 @@ pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
 pub use incident::{
-    Impact, Incident, IncidentId, Lane, OPEN_AGAIN, PathEdge, PathNode, Phase, REOPENED_BY,
-    TIMELINE_ENTRIES_MAX, TimelineEntry,
+    ALERT_FIRES, ASSIGNED_TO, Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase,
+    Reopened, TAKEN_BY, TIMELINE_ENTRIES_MAX, TimelineEntry,
 };
 pub use input::{
     FiringAlert, Input, Outcome, Process, Recalled, RunId, RunPhase, Stamped, StepEvent,

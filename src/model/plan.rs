@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Outcome, Process, RunId, SuspectKind, Time};
+use super::{EntityId, IncidentId, Outcome, Process, RunId, RunPhase, SuspectKind, Time};
 
 /// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
 pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
@@ -247,6 +247,23 @@ impl Plan {
     pub fn assumed(&self) -> impl Iterator<Item = &str> {
         let said = self.because.iter().map(|sentence| &**sentence);
         said.filter(|sentence| sentence.starts_with(NOT_MEASURED))
+    }
+
+    /// Whether a step of it failed or was never started: what hurts afterwards then says nothing about whether
+    /// it would have helped.
+    pub fn stopped_short(&self) -> bool {
+        let last = |phase, step: usize| {
+            let of_it = |run: &RunId| run.phase == phase && run.step as usize == step;
+            let mut results = self.results.iter().rev();
+            results
+                .find(|(run, _)| of_it(run))
+                .map(|(_, outcome)| outcome)
+        };
+        let failed = |step| {
+            last(RunPhase::Forward, step).is_some_and(|outcome| *outcome != Outcome::Succeeded)
+        };
+        let unverified = matches!(last(RunPhase::Verify, 0), Some(Outcome::NotStarted { .. }));
+        unverified || (0..self.steps.len()).any(failed)
     }
 
     /// Whether it had helped before a person took all of it back.

@@ -169,7 +169,10 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
         (Action::Approve, PlanState::Proposed) if plan.expires <= state.engine_now() => {
             Some(format!("{} has expired; p chooses a runbook", plan.id))
         }
-        (Action::Approve, PlanState::Proposed) => already_approved(state, plan),
+        (Action::Approve, PlanState::Proposed) if state.has_approved(plan) => {
+            Some("you approved it already; it takes another person".to_owned())
+        }
+        (Action::Approve, PlanState::Proposed) => None,
         // What goes on has no end yet that anybody could tell.
         (Action::Approve, PlanState::Unknown { .. }) => state.still_runs(plan),
         (Action::Reject, PlanState::Proposed) => None,
@@ -191,14 +194,6 @@ fn may_roll_back(plan: &Plan) -> bool {
         PlanState::Succeeded | PlanState::Failed { .. } => has_undo(plan),
         _ => false,
     }
-}
-
-fn already_approved(state: &State, plan: &Plan) -> Option<String> {
-    let me = &state.feed.view.as_ref()?.actor.name;
-    plan.approvals
-        .iter()
-        .any(|approval| &approval.by == me)
-        .then(|| "you approved it already; it takes another person".to_owned())
 }
 
 fn go(state: &mut State, action: Action, effects: &mut Effects) {

@@ -473,11 +473,12 @@ impl App {
         frame.min(news).min(deadline).clamp(1, SLEEP_MS_MAX)
     }
 
-    /// Remembers that the operator has seen everything up to now. A file that cannot be written costs
+    /// Remembers that the operator has seen everything up to now, and where they were. A file that cannot be written costs
     /// a sentence next time, and nobody is left to tell.
     fn looked(&mut self) {
         if let Some(view) = &self.state.feed.view {
-            let _ = self.state.session.look(&view.environment, view.at);
+            let here = self.state.view_string();
+            let _ = self.state.session.look(&view.environment, view.at, &here);
         }
     }
 

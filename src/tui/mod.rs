@@ -49,6 +49,7 @@ pub use keymap::{Keymap, KeymapError, Lookup, key_page, key_table};
 pub use link::{FarEnd, Link, Request, Update};
 pub use paint::Look;
 pub use screen::ScreenWriter;
+pub use session::Session;
 pub use state::{Back, Overlay, Purpose, Screen, State, Tab};
 pub use theme::{Role, Theme, ThemeError};
 pub use update::{Effects, Event, TerminalOp, Urgency, update};

@@ -222,7 +222,7 @@ fn phase_words(turned: bool, row: &IncidentRow) -> String {
     let lasted = |until| format::lasted(row.lasted_ms(until));
     let phase = row.phase.as_str();
     match (row.phase, row.mitigated, row.resolved) {
-        (Phase::Open, ..) if turned => "is open again".to_owned(),
+        (Phase::Open, ..) if turned || row.reopened.is_some() => "is open again".to_owned(),
         (Phase::Mitigated, Some(at), _) | (Phase::Resolved, _, Some(at)) => {
             format!("{phase} after {}", lasted(at))
         }
@@ -256,6 +256,7 @@ mod tests {
             updated: Time::from_secs(0),
             mitigated: None,
             resolved: None,
+            reopened: None,
             owner: None,
             suspect: None,
             entities: 1,

@@ -1,6 +1,6 @@
 //! What the operator's own console remembers of each environment, kept between consoles: when they last
-//! looked, so that the next one can say what changed since, and the entries of timelines they marked.
-//! Losing it costs that sentence and those marks, and nothing else.
+//! looked and at what, so that the next one can say what changed since and take them back, and the entries of
+//! timelines they marked. Losing it costs that sentence, the way back and those marks, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,7 +15,7 @@ const ENVIRONMENTS_MAX: usize = 32;
 /// Entries marked in one environment; those of the oldest incidents make room.
 pub(super) const BOOKMARKS_MAX: usize = 500;
 /// Counts up when the file changes its shape.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Entries marked: of which incident, when, and what they say.
 pub type Bookmarks = BTreeSet<(IncidentId, Time, Box<str>)>;
@@ -27,12 +27,15 @@ pub struct Session {
     kept: Kept,
 }
 
-/// The file's text. Version 1 was the first map alone.
+/// The file's text. Version 1 was the first map alone, version 2 had no views.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Kept {
     version: u32,
     looked_ms: BTreeMap<String, i64>,
     bookmarks: BTreeMap<String, Bookmarks>,
+    /// The view that was left, as it is written after `:`.
+    #[serde(default)]
+    views: BTreeMap<String, String>,
 }
 
 impl Kept {
@@ -56,13 +59,14 @@ impl Kept {
             };
             self.looked_ms.remove(&name);
             self.bookmarks.remove(&name);
+            self.views.remove(&name);
         }
     }
 }
 
 impl Session {
     /// Reads the file; one that is missing or damaged holds nothing.
-    pub(super) fn load(path: Option<&Path>) -> Self {
+    pub fn load(path: Option<&Path>) -> Self {
         let text = path.and_then(|path| std::fs::read_to_string(path).ok());
         Self {
             path: path.map(Path::to_owned),
@@ -76,16 +80,26 @@ impl Session {
         looked.copied().map(Time::from_ms)
     }
 
+    /// The view that was left then.
+    pub(super) fn view(&self, environment: &str) -> Option<&str> {
+        self.kept.views.get(environment).map(String::as_str)
+    }
+
     /// What was marked.
     pub(super) fn bookmarks(&self, environment: &str) -> Bookmarks {
         let marked = self.kept.bookmarks.get(environment);
         marked.cloned().unwrap_or_default()
     }
 
-    /// Remembers a look.
-    pub(super) fn look(&mut self, environment: &str, at: Time) -> io::Result<()> {
+    /// Remembers a look, and the view that was left.
+    ///
+    /// # Errors
+    /// The file cannot be written; for this console it is remembered all the same.
+    pub fn look(&mut self, environment: &str, at: Time, view: &str) -> io::Result<()> {
         let looked = &mut self.kept.looked_ms;
         looked.insert(environment.to_owned(), at.ms());
+        let views = &mut self.kept.views;
+        views.insert(environment.to_owned(), view.to_owned());
         self.kept.make_room();
         self.write()
     }
@@ -133,9 +147,16 @@ mod tests {
         let path = folder.path().join("deep/console.json");
         let mut session = Session::load(Some(&path));
         assert_eq!(session.looked("prod"), None);
-        session.look("prod", Time::from_ms(42)).unwrap();
+        session.look("prod", Time::from_ms(42), "alerts").unwrap();
         let again = Session::load(Some(&path));
         assert_eq!(again.looked("prod"), Some(Time::from_ms(42)));
+        assert_eq!(again.view("prod"), Some("alerts"));
+        // As version 2 wrote it.
+        let older = r#"{"version":2,"looked_ms":{"prod":42},"bookmarks":{}}"#;
+        std::fs::write(&path, older).unwrap();
+        let again = Session::load(Some(&path));
+        assert_eq!(again.looked("prod"), Some(Time::from_ms(42)));
+        assert_eq!(again.view("prod"), None);
         std::fs::write(&path, "{").unwrap();
         assert_eq!(Session::load(Some(&path)).looked("prod"), None);
     }
@@ -157,7 +178,9 @@ mod tests {
         // An environment that is forgotten takes its marks with it.
         let mut session = again;
         for at in 100..100 + ENVIRONMENTS_MAX as i64 {
-            session.look(&format!("e{at}"), Time::from_ms(at)).unwrap();
+            session
+                .look(&format!("e{at}"), Time::from_ms(at), "incidents")
+                .unwrap();
         }
         assert_eq!(session.bookmarks("test"), Bookmarks::new());
     }
@@ -167,7 +190,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut session = Session::load(Some(&folder.path().join("console.json")));
         for at in 0..=ENVIRONMENTS_MAX as i64 {
-            session.look(&format!("e{at}"), Time::from_ms(at)).unwrap();
+            session
+                .look(&format!("e{at}"), Time::from_ms(at), "incidents")
+                .unwrap();
         }
         assert_eq!(session.looked("e0"), None);
         assert_eq!(session.looked("e1"), Some(Time::from_ms(1)));

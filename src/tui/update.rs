@@ -14,6 +14,10 @@ use super::rows::Rows;
 use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Step, Tab};
 use super::theme::Role;
 
+/// Whoever left a console less than this ago is taken back to what they looked at, in milliseconds.
+const RETURN_MS_MAX: i64 = 10 * 60_000;
+/// After a lost connection it is told what changed if nothing was heard for at least this long, in milliseconds.
+const AWAY_MS_MIN: i64 = 60_000;
 /// Rows a turn of the mouse wheel moves.
 const WHEEL_ROWS: isize = 3;
 
@@ -252,15 +256,22 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
 
 fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
     state.feed.heard = state.now;
-    state.feed.lost = None;
+    let was_lost = state.feed.lost.take().is_some();
     let feed = &mut state.feed;
     match message {
         WatchMessage::Snapshot(view) => {
-            let first = feed.view.replace(*view).is_none();
+            let at = view.at;
+            let before = feed.view.replace(*view).map(|view| view.at);
             feed.missed += u64::from(feed.frozen.is_some());
-            if first {
-                effects.urgency = Urgency::Now;
-                begin(state, effects);
+            match before {
+                None => {
+                    effects.urgency = Urgency::Now;
+                    begin(state, effects);
+                }
+                Some(heard) if was_lost && at.since(heard) >= AWAY_MS_MIN => {
+                    state.since_looked(heard);
+                }
+                Some(_) => {}
             }
         }
         WatchMessage::Deltas { seq, at, deltas } => {
@@ -283,17 +294,26 @@ fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
     refresh(state);
 }
 
-/// With the first view: what changed since the operator last looked, and the view asked for.
+/// With the first view: what changed since the operator last looked, and the view asked for, or the one they
+/// left only just now.
 fn begin(state: &mut State, effects: &mut Effects) {
     refresh(state);
     let view = state.feed.view.as_ref();
-    if let Some(name) = view.map(|view| view.environment.clone()) {
+    let mut left = None;
+    if let Some((name, at)) = view.map(|view| (view.environment.clone(), view.at)) {
         state.lanes.bookmarks = state.session.bookmarks(&name);
         if let Some(looked) = state.session.looked(&name) {
             state.since_looked(looked);
+            if at.since(looked) <= RETURN_MS_MAX {
+                left = state.session.view(&name).and_then(Route::parse);
+            }
         }
     }
     let Some(text) = state.go_first.take() else {
+        if let Some(route) = left {
+            // What is not there any more is no place to go back to.
+            let _ = route.go(state, effects);
+        }
         return;
     };
     match Route::parse(&text) {

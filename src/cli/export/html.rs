@@ -237,7 +237,8 @@ fn draw_chart(out: &mut String, chart: &Chart) {
             path(&chart.values).join(" ")
         ),
     );
-    if let Some(since) = chart.abnormal_since {
+    let odd = chart.abnormal_since.filter(|since| since >= first);
+    if let Some(since) = odd {
         let x = across.x(since);
         put(
             out,
@@ -256,13 +257,7 @@ fn draw_chart(out: &mut String, chart: &Chart) {
             ),
         );
     }
-    draw_clock(
-        out,
-        across,
-        (*first, *last),
-        chart.abnormal_since,
-        CHART_HEIGHT,
-    );
+    draw_clock(out, across, (*first, *last), odd, CHART_HEIGHT);
     out.push_str("</svg>\n");
 }
 

@@ -5,6 +5,7 @@
 
 mod html;
 mod markdown;
+mod past;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -64,9 +65,10 @@ pub async fn run(common: &Common, args: &ExportArgs) -> Result<(), Failure> {
     if common.json {
         return print_json(&detail);
     }
-    // One that only the journal remembers has no telemetry left to draw.
-    let panels = client.panels(id, None).await.unwrap_or_default();
     let view = client.view().await?;
+    // Of one that only the journal remembers the engine holds no telemetry.
+    let panels = client.panels(id, None).await.unwrap_or_default();
+    let panels = past::from_the_beginning(&client, &detail.incident, panels, view.at).await;
     let document = Document {
         detail: &detail,
         panels: &panels,

@@ -7,8 +7,8 @@ use super::impact::{self, Sight};
 use super::phase::{self, Event};
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
-    EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase, PlanId,
-    Severity, Time,
+    ALERT_FIRES, EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase,
+    PlanId, Severity, Time,
 };
 
 const FINDINGS_MAX: usize = 200;
@@ -188,16 +188,9 @@ impl Held {
                 incident.resolved = Some(now);
                 self.paging_most = 0;
             }
-            Phase::Open | Phase::Acknowledged => {
-                incident.mitigated = None;
-                incident.resolved = None;
-            }
+            Phase::Open | Phase::Acknowledged => incident.lasts_again(now),
         }
-        let lane = match event {
-            Event::Acknowledge | Event::Resolve => Lane::Person,
-            _ => Lane::Automation,
-        };
-        self.tell(now, lane, None, why);
+        self.incident.tell_turn(now, phase::lane(event), why);
         self.pending.record = Due::Now;
         true
     }
@@ -311,7 +304,7 @@ impl Held {
             return;
         }
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
-            let text = format!("{} fires: {}", alert.name, alert.summary);
+            let text = format!("{}{ALERT_FIRES}{}", alert.name, alert.summary);
             // A sender's clock may be ahead; nothing fires after it was told.
             let since = alert.since.min(alert.came);
             let timeline = &self.incident.timeline;
@@ -465,6 +458,7 @@ impl Held {
             updated: incident.updated,
             mitigated: incident.mitigated,
             resolved: incident.resolved,
+            reopened: incident.reopened.map(|reopened| reopened.at),
             owner: incident.owner.clone(),
             suspect: incident
                 .diagnosis

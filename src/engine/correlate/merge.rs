@@ -52,9 +52,12 @@ impl Correlator {
         let Some(mut gone) = self.book.remove(merged) else {
             return;
         };
+        // That it was merged is told in its own timeline alone; the other tells it in words of its own.
+        let timeline = gone.incident.timeline.clone();
         gone.incident.merged_into = Some(kept);
         gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
         self.book.say_farewell(parting(&gone));
+        gone.incident.timeline = timeline;
         for member in &gone.members {
             self.last_incident.insert(*member, kept);
             if let Some(condition) = self.conditions.get_mut(*member) {

@@ -465,11 +465,11 @@ impl Correlator {
             held.root = entity;
         }
         held.turn(
-            Event::Reopen {
+            Event::Recur {
                 owned: held.incident.owner.is_some(),
             },
             world.now,
-            &format!("{}: {}", crate::model::OPEN_AGAIN, place.why),
+            &format!("incident open again: {}", place.why),
         );
         self.become_member(entity, incident, &place.why, world);
         // Its neighbours may belong here for its sake.

@@ -1,6 +1,6 @@
 //! The life of an incident: one table of legal moves.
 
-use crate::model::Phase;
+use crate::model::{Lane, Phase};
 
 /// What may move an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,13 @@ pub enum Event {
     QuietLongEnough,
     /// A person declares it over.
     Resolve,
-    /// A person declares it not over, or its signals came back soon after.
+    /// A person declares it not over.
     Reopen {
+        /// Whether somebody owns it.
+        owned: bool,
+    },
+    /// Its signals came back soon after it was over.
+    Recur {
         /// Whether somebody owns it.
         owned: bool,
     },
@@ -33,14 +38,24 @@ pub const fn next(phase: Phase, event: Event) -> Option<Phase> {
     match (phase, event) {
         (Open, Event::Acknowledge)
         | (Mitigated, Event::Noisy { owned: true })
-        | (Resolved, Event::Reopen { owned: true }) => Some(Acknowledged),
-        (Open | Acknowledged, Event::Quiet) => Some(Mitigated),
-        (Mitigated, Event::Noisy { owned: false }) | (Resolved, Event::Reopen { owned: false }) => {
-            Some(Open)
+        | (Resolved, Event::Reopen { owned: true } | Event::Recur { owned: true }) => {
+            Some(Acknowledged)
         }
+        (Open | Acknowledged, Event::Quiet) => Some(Mitigated),
+        (Mitigated, Event::Noisy { owned: false })
+        | (Resolved, Event::Reopen { owned: false } | Event::Recur { owned: false }) => Some(Open),
         (Mitigated, Event::QuietLongEnough)
         | (Open | Acknowledged | Mitigated, Event::Resolve | Event::Merge) => Some(Resolved),
         _ => None,
+    }
+}
+
+/// The lane in which a move is told: that of who made it.
+pub const fn lane(event: Event) -> Lane {
+    match event {
+        Event::Acknowledge | Event::Resolve | Event::Reopen { .. } => Lane::Person,
+        Event::Noisy { .. } | Event::Recur { .. } => Lane::Anomaly,
+        Event::Quiet | Event::QuietLongEnough | Event::Merge => Lane::Automation,
     }
 }
 
@@ -53,6 +68,7 @@ mod tests {
         use Phase::{Acknowledged, Mitigated, Open, Resolved};
         let noisy = Event::Noisy { owned: false };
         let reopen = Event::Reopen { owned: true };
+        let recur = Event::Recur { owned: false };
         let events = [
             Event::Acknowledge,
             Event::Quiet,
@@ -60,6 +76,7 @@ mod tests {
             Event::QuietLongEnough,
             Event::Resolve,
             reopen,
+            recur,
         ];
         let table = [
             (
@@ -71,17 +88,37 @@ mod tests {
                     None,
                     Some(Resolved),
                     None,
+                    None,
                 ],
             ),
             (
                 Acknowledged,
-                [None, Some(Mitigated), None, None, Some(Resolved), None],
+                [
+                    None,
+                    Some(Mitigated),
+                    None,
+                    None,
+                    Some(Resolved),
+                    None,
+                    None,
+                ],
             ),
             (
                 Mitigated,
-                [None, None, Some(Open), Some(Resolved), Some(Resolved), None],
+                [
+                    None,
+                    None,
+                    Some(Open),
+                    Some(Resolved),
+                    Some(Resolved),
+                    None,
+                    None,
+                ],
             ),
-            (Resolved, [None, None, None, None, None, Some(Acknowledged)]),
+            (
+                Resolved,
+                [None, None, None, None, None, Some(Acknowledged), Some(Open)],
+            ),
         ];
         for (phase, expected) in table {
             assert_eq!(

@@ -1,6 +1,7 @@
 //! The correlator on small towns: findings in, incidents and their reasons out.
 
 mod causes;
+mod life;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -260,12 +260,17 @@ fn lift(confidence: f32, log_odds: f32) -> f32 {
     (odds / (1.0 + odds)).min(CONFIDENCE_MAX)
 }
 
+/// What was done and whether it helped. Of what people stopped, and of what never ran to its end, that is not
+/// known.
 fn done(plan: &Plan) -> Option<Done> {
     let helped = match plan.state {
         PlanState::Succeeded => true,
-        PlanState::RolledBack { .. } | PlanState::Failed { .. } => false,
+        PlanState::RolledBack { .. } | PlanState::Failed { .. } => plan.helped,
         _ => return None,
     };
+    if !helped && (plan.by_hand || plan.stopped_short()) {
+        return None;
+    }
     Some(Done {
         title: plan.title.clone(),
         target: plan.target.clone(),

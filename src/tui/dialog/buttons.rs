@@ -7,9 +7,9 @@ use crate::model::{Command, PlanId, RunId};
 use crate::tui::action::Action;
 use crate::tui::key::Key;
 use crate::tui::keymap::Lookup;
-use crate::tui::state::{Approval, Choice, Confirm, Cursor, Deed, Guard, State, outcomes};
+use crate::tui::state::{Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay, State, outcomes};
 use crate::tui::theme::Role;
-use crate::tui::update::Effects;
+use crate::tui::update::{Effects, lay_over};
 
 use super::{Then, in_text, step_of};
 
@@ -74,11 +74,27 @@ pub(super) fn in_settle(
             }
             Then::Close
         }
+        _ if state.keymap.lookup(&[key]) == Lookup::Action(Action::RollBack) => {
+            guard.saw_key(state.now);
+            stop(state, plan)
+        }
         _ => {
             guard.saw_key(state.now);
             in_text(state, cursor, key)
         }
     }
+}
+
+/// From the question what became of a step to stopping it, when it turned out to go on.
+fn stop(state: &mut State, plan: PlanId) -> Then {
+    let held = state.details.plan(plan).cloned();
+    let Some(runs) = held.filter(|plan| plan.runs_unheard().is_some()) else {
+        state.tell(Role::Warn, "roll-back: say first what became of this step.");
+        return Then::Stay;
+    };
+    let dialog = Approval::new(Deed::RollBack, runs, state.now);
+    lay_over(state, Overlay::Approval(dialog));
+    Then::Close
 }
 
 /// What a key does to a pair of buttons.

@@ -17,7 +17,8 @@ use crate::tui::update::Effects;
 
 use super::Then;
 
-/// What fits what was typed, the best first; all actions in the order of the table when nothing was.
+/// What fits what was typed, the best first. When nothing was: what does something, before what moves about,
+/// which fingers know.
 pub(in crate::tui) fn palette_rows(typed: &str) -> Vec<HelpRow> {
     let typed = typed.to_lowercase();
     let mut fits: Vec<(usize, Action)> = ACTIONS
@@ -29,7 +30,9 @@ pub(in crate::tui) fn palette_rows(typed: &str) -> Vec<HelpRow> {
             Some((by_name.or(by_doc)?, row.action))
         })
         .collect();
-    if !typed.is_empty() {
+    if typed.is_empty() {
+        fits.sort_by_key(|(_, action)| std::cmp::Reverse(action.row().scope));
+    } else {
         // Among equal fits the shorter name is the nearer one.
         fits.sort_by_key(|(cost, action)| (*cost, action.row().name.len()));
     }
@@ -78,27 +81,21 @@ pub(super) fn in_palette(
     key: Key,
     effects: &mut Effects,
 ) -> Then {
-    match key.code {
-        KeyCode::Esc => return Then::Close,
-        KeyCode::Enter => {
-            match chosen {
-                Some(HelpRow::Key(action)) => act::perform(state, action, effects),
-                Some(HelpRow::Theme(name)) => {
-                    wear(state, name);
-                    state.tell(Role::Muted, &format!("Theme: {name}"));
-                }
-                // On a word there is nothing to do but read it.
-                _ => return Then::Stay,
-            }
-            return Then::Close;
-        }
-        _ if choosing(cursor, key) => {}
-        _ => {
-            field.key(key);
-            *cursor = Cursor::default();
-        }
+    match narrowed((field, cursor), key) {
+        Narrowed::Left => return Then::Close,
+        Narrowed::Stayed => return Then::Stay,
+        Narrowed::Taken => {}
     }
-    Then::Stay
+    match chosen {
+        Some(HelpRow::Key(action)) => act::perform(state, action, effects),
+        Some(HelpRow::Theme(name)) => {
+            wear(state, name);
+            state.tell(Role::Muted, &format!("Theme: {name}"));
+        }
+        // On a word there is nothing to do but read it.
+        _ => return Then::Stay,
+    }
+    Then::Close
 }
 
 pub(super) fn in_runbooks(
@@ -108,34 +105,50 @@ pub(super) fn in_runbooks(
     key: Key,
     effects: &mut Effects,
 ) -> Then {
+    match narrowed((field, cursor), key) {
+        Narrowed::Left => return Then::Close,
+        Narrowed::Stayed => return Then::Stay,
+        Narrowed::Taken => {}
+    }
+    let rows = runbook_rows(state, incident, field.text());
+    let Some((_, row)) = rows.get(cursor.at(rows.len())) else {
+        return Then::Stay;
+    };
+    let name = row.name.clone();
+    if let Some(why) = row.refused.clone() {
+        state.tell(Role::Warn, &format!("{name} cannot be used here: {why}"));
+        return Then::Stay;
+    }
+    if let Some(target) = state.row(incident).map(target) {
+        effects.command(Command::Propose {
+            incident,
+            runbook: name,
+            target,
+        });
+    }
+    Then::Close
+}
+
+/// What a key did to a box of rows that typing narrows.
+enum Narrowed {
+    Left,
+    /// The row under the cursor is chosen.
+    Taken,
+    /// The cursor moved, or other rows fit.
+    Stayed,
+}
+
+fn narrowed((field, cursor): (&mut Field, &mut Cursor), key: Key) -> Narrowed {
     match key.code {
-        KeyCode::Esc => return Then::Close,
-        KeyCode::Enter => {
-            let rows = runbook_rows(state, incident, field.text());
-            let Some((_, row)) = rows.get(cursor.at(rows.len())) else {
-                return Then::Stay;
-            };
-            let name = row.name.clone();
-            if let Some(why) = row.refused.clone() {
-                state.tell(Role::Warn, &format!("{name} cannot be used here: {why}"));
-                return Then::Stay;
-            }
-            if let Some(target) = state.row(incident).map(target) {
-                effects.command(Command::Propose {
-                    incident,
-                    runbook: name,
-                    target,
-                });
-            }
-            return Then::Close;
-        }
+        KeyCode::Esc => return Narrowed::Left,
+        KeyCode::Enter => return Narrowed::Taken,
         _ => {}
     }
     if !choosing(cursor, key) {
         field.key(key);
         *cursor = Cursor::default();
     }
-    Then::Stay
+    Narrowed::Stayed
 }
 
 /// Moves along rows that are filtered by typing, where letters cannot move; `false` for other keys.

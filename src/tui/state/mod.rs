@@ -30,6 +30,7 @@ use super::key::Key;
 use super::keymap::Keymap;
 use super::link::{Request, Update};
 use super::paint::Look;
+use super::route::Route;
 use super::session::Session;
 use super::theme::Role;
 
@@ -438,6 +439,11 @@ impl State {
         if let Some(notice) = &mut self.notice {
             notice.until = self.now.plus_ms(LOOKED_NOTICE_MS);
         }
+    }
+
+    /// What is on screen, as it is written after `:`.
+    pub fn view_string(&self) -> String {
+        Route::here(self).to_string()
     }
 
     /// Whether an update only says that the world moved on, so that nobody waits for it.

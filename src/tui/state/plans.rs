@@ -34,6 +34,13 @@ impl Proposing {
 }
 
 impl State {
+    /// Whether this operator has said yes to a plan, which takes the yes of others too.
+    pub fn has_approved(&self, plan: &Plan) -> bool {
+        let me = self.feed.view.as_ref().map(|view| &view.actor.name);
+        let mut given = plan.approvals.iter();
+        given.any(|approval| Some(&approval.by) == me)
+    }
+
     /// Notes what is proposed by what is asked for.
     pub fn note_proposing(&mut self, asked: &[Request]) {
         for request in asked {
@@ -154,8 +161,10 @@ pub enum Ending<'a> {
     TakenBack(&'a str),
     /// Somebody stopped it or took it back: no failure of the plan. The words follow "was".
     ByHand(&'a str),
-    /// It was undone by itself.
+    /// It was undone by itself: all of it ran, and what hurt went on.
     DidNotHelp(&'a str),
+    /// It was undone by itself because a step failed or was never started: whether it helps is not known.
+    StoppedShort(&'a str),
     /// It failed, and something of it is left.
     Failed(&'a str),
 }
@@ -167,6 +176,9 @@ pub fn ending(plan: &Plan) -> Option<Ending<'_>> {
             Some(Ending::TakenBack(reason))
         }
         PlanState::RolledBack { reason } if plan.by_hand => Some(Ending::ByHand(reason)),
+        PlanState::RolledBack { reason } if plan.stopped_short() => {
+            Some(Ending::StoppedShort(reason))
+        }
         PlanState::RolledBack { reason } => Some(Ending::DidNotHelp(reason)),
         PlanState::Failed { reason } => Some(Ending::Failed(reason)),
         _ => None,
@@ -180,7 +192,7 @@ pub enum Fit {
     Proposed,
     /// Nothing is known of it here.
     Open,
-    /// It was tried and did not help.
+    /// It was tried, and did not help or did not get through.
     TriedInVain,
 }
 
@@ -192,7 +204,9 @@ pub fn fit(plans: &[Plan], runbook: &str) -> Fit {
         .filter(|plan| plan.state.has_run())
         .max_by_key(|plan| approved(plan));
     match last.and_then(ending) {
-        Some(Ending::DidNotHelp(_) | Ending::Failed(_)) => Fit::TriedInVain,
+        Some(Ending::DidNotHelp(_) | Ending::StoppedShort(_) | Ending::Failed(_)) => {
+            Fit::TriedInVain
+        }
         _ if of_it.any(|plan| !plan.is_chosen()) => Fit::Proposed,
         _ => Fit::Open,
     }
@@ -212,6 +226,10 @@ pub(super) fn just_ended(before: &[Plan], after: &[Plan]) -> Option<(Role, Strin
         Some(Ending::DidNotHelp(reason)) => (
             Role::Warn,
             format!("{id} did not help and was rolled back: {reason}"),
+        ),
+        Some(Ending::StoppedShort(reason)) => (
+            Role::Warn,
+            format!("{id} did not get through and was rolled back: {reason}"),
         ),
         Some(Ending::Failed(reason)) => (Role::Crit, format!("{id} FAILED: {reason}")),
         None => {

@@ -4,10 +4,12 @@
 //! Invents nothing: what is not kept by time (how sure the engine was of each suspect) is left as it is
 //! known now, and the panes say so.
 
+use std::collections::BTreeMap;
+
 use crate::api::{IncidentDetail, Panels};
 use crate::model::{
-    Chart, ChartMark, Finding, Health, Incident, IncidentId, IncidentRow, Lane, LogGroup, Phase,
-    Plan, PlanState, Recorded, Time,
+    ALERT_FIRES, ASSIGNED_TO, Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId,
+    IncidentRow, Lane, LogGroup, Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
 };
 
 /// A step in time, in milliseconds.
@@ -109,7 +111,7 @@ impl Travel {
                 && entry.entity.as_ref() == Some(&chart.entity)
                 && entry.at >= from
         });
-        let mark = |entry: &crate::model::TimelineEntry| ChartMark {
+        let mark = |entry: &TimelineEntry| ChartMark {
             at: entry.at,
             lane: entry.lane,
             text: entry.text.clone(),
@@ -160,23 +162,24 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     for finding in &mut incident.findings {
         finding.ended = finding.ended.filter(|ended| *ended <= at);
     }
-    let alerts = incident.timeline.iter().filter(|e| e.lane == Lane::Alert);
-    incident.impact.alerts_total = alerts.count() as u32;
-    incident.impact.alerts_firing = incident.impact.alerts_total;
+    (incident.impact.alerts_total, incident.impact.alerts_firing) = alerts_at(&incident.timeline);
+    incident.impact.alerts_held = 0;
     incident.impact.findings_total = incident.findings.len() as u32;
     let open = incident.findings.iter().filter(|f| f.is_open());
     incident.impact.findings_open = open.count() as u32;
     incident.mitigated = incident.mitigated.filter(|when| *when <= at);
     incident.resolved = incident.resolved.filter(|when| *when <= at);
+    if let Some(again) = incident.reopened.take_if(|again| again.at > at) {
+        incident.resolved = Some(again.over).filter(|over| *over <= at);
+    }
     incident.cause = incident.cause.take().filter(|cause| cause.at <= at);
     incident.updated = at;
     if incident.opened > at {
         incident.diagnosis = crate::model::Diagnosis::default();
         incident.grouping.clear();
     }
-    let owned = taken(incident);
-    incident.owner = incident.owner.take().filter(|_| owned);
-    incident.phase = phase_at(incident, owned);
+    incident.owner = owner_at(incident, at);
+    incident.phase = phase_at(incident);
     let findings = std::mem::take(&mut incident.findings);
     for node in &mut incident.path_nodes {
         if node.onset.is_some_and(|onset| onset > at) {
@@ -211,24 +214,57 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     detail
 }
 
-/// Whether somebody had taken it, as the timeline tells.
-fn taken(incident: &Incident) -> bool {
-    let people = incident.timeline.iter().filter(|e| e.lane == Lane::Person);
-    let mut words = people.map(|entry| &*entry.text);
-    words.any(|text| text.contains("acknowledged") || text.contains("assigned"))
+/// How many alerts the timeline tells of, and how many of them it tells no end of.
+fn alerts_at(timeline: &[TimelineEntry]) -> (u32, u32) {
+    // By entity and name: all that an entry says of which alert it is about.
+    let mut told: BTreeMap<(Option<&EntityId>, &str), bool> = BTreeMap::new();
+    for entry in timeline.iter().filter(|entry| entry.lane == Lane::Alert) {
+        let entity = entry.entity.as_ref();
+        if let Some((name, _)) = entry.text.split_once(ALERT_FIRES) {
+            told.insert((entity, name), true);
+        } else {
+            let about = |(of, name): &(Option<&EntityId>, &str)| {
+                let rest = entry.text.strip_prefix(name);
+                *of == entity && rest.is_some_and(|rest| rest.starts_with(' '))
+            };
+            let ended = told.iter_mut().filter(|(key, _)| about(key));
+            ended.for_each(|(_, fires)| *fires = false);
+        }
+    }
+    let firing = told.values().filter(|fires| **fires).count();
+    (told.len() as u32, firing as u32)
 }
 
-fn phase_at(incident: &Incident, owned: bool) -> Phase {
+/// Who had it: who has it now, or from whom they took it, as the timeline tells.
+fn owner_at(incident: &Incident, at: Time) -> Option<String> {
+    if incident.owned_since.is_some_and(|since| since <= at) {
+        return incident.owner.clone();
+    }
+    let people = incident.timeline.iter().filter(|e| e.lane == Lane::Person);
+    let told = people.rev().filter(|entry| entry.at <= at);
+    let mut owners = told.filter_map(|entry| given_to(&entry.text));
+    owners.next().map(str::to_owned)
+}
+
+/// To whom an entry says that the incident was given. A note names its author before a colon.
+fn given_to(text: &str) -> Option<&str> {
+    let assigned = text.split_once(ASSIGNED_TO);
+    let assigned = assigned.filter(|(by, _)| !by.contains(':'));
+    text.strip_prefix(TAKEN_BY)
+        .or_else(|| assigned.map(|(_, to)| to))
+}
+
+fn phase_at(incident: &Incident) -> Phase {
     match (incident.resolved, incident.mitigated) {
         (Some(_), _) => Phase::Resolved,
         (None, Some(_)) => Phase::Mitigated,
-        (None, None) if owned => Phase::Acknowledged,
+        (None, None) if incident.owner.is_some() => Phase::Acknowledged,
         (None, None) => Phase::Open,
     }
 }
 
 /// Where a plan was: as it is now once the timeline tells no more of it, else waiting or running.
-fn state_at(plan: &Plan, timeline: &[crate::model::TimelineEntry], at: Time) -> PlanState {
+fn state_at(plan: &Plan, timeline: &[TimelineEntry], at: Time) -> PlanState {
     match super::plans::last_told(timeline, plan) {
         Some(last) if last.at <= at => plan.state.clone(),
         _ if plan.approvals.len() < plan.approvals_needed as usize => PlanState::Proposed,
@@ -252,6 +288,7 @@ fn row_at(row: &IncidentRow, then: &IncidentDetail) -> IncidentRow {
         findings_open: incident.impact.findings_open,
         mitigated: incident.mitigated,
         resolved: incident.resolved,
+        reopened: incident.reopened.map(|again| again.at),
         ..row.clone()
     }
 }

@@ -87,6 +87,7 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
         let keys = state.keymap.keys(Key::Approve).unwrap_or_default();
         let id = plan.id;
         match state.barred(plan, Deed::Approve) {
+            _ if state.has_approved(plan) => format!("{words}{left}"),
             Some(why) => format!("{words}{left}; not now: {why}; {keys} reads {id}"),
             None => format!("{words}{left}; {keys} reads and approves {id}"),
         }

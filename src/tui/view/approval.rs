@@ -113,10 +113,10 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
         &format!("{verb} {}", plan.id),
         dialog.name_is_right(),
     );
-    inner.row(
-        height.saturating_sub(1),
-        &row.put(Role::Body, "   ").join(how(state, dialog)),
-    );
+    let [how, leave] = how(state, dialog);
+    let row = row.put(Role::Body, "   ").join(how);
+    let row = row.join_if_fits(leave, inner.width());
+    inner.row(height.saturating_sub(1), &row);
 }
 
 /// Why nothing can be decided, where the buttons were.
@@ -140,27 +140,26 @@ fn why_not(dead: &Dead, width: usize) -> Vec<Row> {
         .collect()
 }
 
-/// Which key says yes: the one that opened the dialog, unless it would be a letter of the name typed.
-fn how(state: &State, dialog: &Approval) -> Row {
+/// Which key says yes: the one that opened the dialog, unless it would be a letter of the name typed. And
+/// which leaves, where there is room for it.
+fn how(state: &State, dialog: &Approval) -> [Row; 2] {
     let (key, again, then) = match dialog.deed {
         Deed::Approve => (
             Key::Approve,
             " again approves it",
-            "then Tab and Enter approve, Esc leaves",
+            "then Tab and Enter approve",
         ),
         Deed::RollBack => (
             Key::RollBack,
             " again rolls it back",
-            "then Tab and Enter roll it back, Esc leaves",
+            "then Tab and Enter roll it back",
         ),
     };
-    match state.keymap.keys(key).filter(|_| !dialog.wants_name()) {
-        Some(keys) => Row::new()
-            .put(Role::Key, keys)
-            .put(Role::Body, again)
-            .put(Role::Muted, ", Esc leaves"),
+    let how = match state.keymap.keys(key).filter(|_| !dialog.wants_name()) {
+        Some(keys) => Row::new().put(Role::Key, keys).put(Role::Body, again),
         None => Row::new().put(Role::Muted, then),
-    }
+    };
+    [how, Row::new().put(Role::Muted, ", Esc leaves")]
 }
 
 /// Everything a person must know before taking a plan back.

@@ -235,19 +235,24 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         Action::Whole => matches!(state.layout(), Layout::Dual | Layout::Triple),
         _ => true,
     };
-    for action in hints(state).iter().filter(live).filter(wanted) {
-        let Some(keys) = state.keymap.keys(*action) else {
-            continue;
-        };
-        let hint = hint(state, *action);
-        if row.width() + keys.len() + hint.len() + 4 > width.saturating_sub(PENDING_CELLS) {
-            break;
+    let hints = hints(state).iter().filter(live).filter(wanted);
+    let cells: Vec<(Action, Row)> = hints
+        .map(|action| (*action, key_and_word(state, *action)))
+        .collect();
+    // Whoever finds no key for what they want must find the way back, and the key that shows all.
+    let is_kept = |action: Action| matches!(action, Action::Back | Action::Help);
+    let kept = cells.iter().filter(|(action, _)| is_kept(*action));
+    let kept_cells: usize = kept.map(|(_, cell)| cell.width()).sum();
+    let mut room = width.saturating_sub(PENDING_CELLS + kept_cells);
+    for (action, cell) in cells {
+        if !is_kept(action) {
+            // What comes after the first that does not fit matters less.
+            room = room.checked_sub(cell.width()).unwrap_or_default();
+            if room == 0 {
+                continue;
+            }
         }
-        row.push(Role::Body, " ");
-        row.push(Role::Key, keys);
-        row.push(Role::Muted, " ");
-        row.push(Role::Body, hint);
-        row.push(Role::Body, " ");
+        row = row.join(cell);
     }
     if !state.pending.is_empty() {
         let keys: Vec<String> = state.pending.iter().map(ToString::to_string).collect();
@@ -256,6 +261,19 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
             .put(Role::Key, format!("{}-", keys.join(" ")));
     }
     canvas.row(0, &row);
+}
+
+/// A key of the footer and what it does; nothing of what has no key.
+fn key_and_word(state: &State, action: Action) -> Row {
+    let Some(keys) = state.keymap.keys(action) else {
+        return Row::new();
+    };
+    Row::new()
+        .put(Role::Body, " ")
+        .put(Role::Key, keys)
+        .put(Role::Muted, " ")
+        .put(Role::Body, hint(state, action))
+        .put(Role::Body, " ")
 }
 
 /// What the operator is told, over the footer; a long text takes as many lines as it needs.
@@ -312,6 +330,8 @@ fn hint(state: &State, action: Action) -> String {
     };
     match (action, &plan.state) {
         (Action::Approve, PlanState::Unknown { .. }) => format!("settle {}", plan.id),
+        // What runs is stopped first, which is why somebody looks for the key.
+        (Action::RollBack, state) if !state.is_final() => format!("stop {}", plan.id),
         (Action::Approve | Action::Reject | Action::RollBack, _) => format!("{word} {}", plan.id),
         _ => word.to_owned(),
     }

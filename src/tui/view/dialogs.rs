@@ -465,7 +465,7 @@ fn runbook((fit, row): (Fit, &RunbookRow), here: bool) -> Row {
     match &row.refused {
         Some(why) => line.put(Role::Muted, format!("not here: {why}")),
         None if fit == Fit::TriedInVain => line
-            .put(Role::Warn, "tried, did not help: ")
+            .put(Role::Warn, "tried in vain: ")
             .put(Role::Body, row.title.clone()),
         None => line.put(Role::Body, row.title.clone()),
     }

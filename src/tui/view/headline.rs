@@ -94,6 +94,10 @@ fn in_vain(plan: &Plan, width: usize) -> Vec<Row> {
         Some(Ending::DidNotHelp(reason)) => {
             (Role::Warn, "did not help: rolled back, because", reason)
         }
+        Some(Ending::StoppedShort(reason)) => {
+            let words = "did not get through: rolled back, because";
+            (Role::Warn, words, reason)
+        }
         Some(Ending::Failed(reason)) => (Role::Crit, "FAILED and is not undone:", reason),
         None => (Role::Warn, "did not help", ""),
     };
@@ -115,7 +119,7 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let (mark, priority, role) = glyph::severity(row.severity);
     let (phase, phase_role) = glyph::phase(row.phase);
     // The owner is told on the smallest screen; words that the glyphs repeat give way.
-    let severity = if width < WORDY || reopened(state, row).is_some() {
+    let severity = if width < WORDY || reopened(row).is_some() {
         ""
     } else {
         row.severity.as_str()
@@ -168,7 +172,7 @@ fn stood(state: &State, row: &IncidentRow) -> String {
             format!("  since {at} ({age})")
         }
         _ => {
-            if let Some(again) = reopened(state, row) {
+            if let Some(again) = reopened(row) {
                 let (at, age) = since(again);
                 return format!(" again {at} ({age})");
             }
@@ -179,17 +183,16 @@ fn stood(state: &State, row: &IncidentRow) -> String {
     }
 }
 
-/// When an incident that hurts was opened again, if it was, as far as its timeline tells.
-fn reopened(state: &State, row: &IncidentRow) -> Option<Time> {
-    let detail = state.detail().filter(|d| d.incident.id == row.id)?;
+/// When an incident that hurts was opened again, if it was over before.
+fn reopened(row: &IncidentRow) -> Option<Time> {
     let hurts = matches!(row.phase, Phase::Open | Phase::Acknowledged);
-    detail.incident.reopened().filter(|_| hurts)
+    row.reopened.filter(|_| hurts)
 }
 
 /// When it began, where that does not stand beside its phase.
 fn began(state: &State, row: &IncidentRow) -> String {
     let hurts = matches!(row.phase, Phase::Open | Phase::Acknowledged);
-    if hurts && reopened(state, row).is_none() {
+    if hurts && reopened(row).is_none() {
         return String::new();
     }
     let (before, _) = bounded(row);
@@ -394,6 +397,16 @@ fn proposed(state: &State, detail: &IncidentDetail, plan: &Plan, reads: bool, wi
     } else {
         line.clone()
     };
+    if !reads && !is_over && state.has_approved(plan) {
+        let (role, words) = standing(state, plan);
+        let title = Row::new().put(Role::Muted, "; ");
+        let title = title.put(Role::Title, plan.title.to_string());
+        return line
+            .put(Role::Title, plan.id.to_string())
+            .put(Role::Body, " ")
+            .put(role, words)
+            .join_if_fits(title, width);
+    }
     if let Some(why) = barred {
         let rest = Row::new()
             .put(Role::Muted, "; ")
@@ -621,7 +634,14 @@ pub(super) fn standing(state: &State, plan: &Plan) -> (Role, String) {
     let of = |word: &str, step: u32, of: usize| format!("{word} {} of {of}", step + 1);
     let because = |reason: &str| format!("{}: {reason}", plan.state.as_str());
     match &plan.state {
-        PlanState::Proposed => (Role::Automation, "waits for approval".to_owned()),
+        PlanState::Proposed if plan.approvals.is_empty() => {
+            (Role::Automation, "waits for approval".to_owned())
+        }
+        PlanState::Proposed => {
+            let (given, needed) = (plan.approvals.len(), plan.approvals_needed);
+            let words = format!("waits for another person: {given} of {needed} approved");
+            (Role::Automation, words)
+        }
         PlanState::Checking { step } => {
             let words = of("checks precondition", *step, plan.preconditions.len());
             (Role::Automation, words)

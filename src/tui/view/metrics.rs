@@ -128,7 +128,7 @@ fn judged(state: &State, chart: &Chart) -> Judged {
 }
 
 fn small_multiple(state: &State, judged: &Judged, here: bool, focused: bool, width: usize) -> Row {
-    let Judged { chart, until } = judged;
+    let Judged { chart, until, .. } = judged;
     let role = abnormal_role(judged);
     let columns = Columns::of(width);
     let value = last(&chart.values).map_or_else(
@@ -153,7 +153,7 @@ fn small_multiple(state: &State, judged: &Judged, here: bool, focused: bool, wid
     if columns.band {
         let text = match state.metering.before {
             None if is_recorded(state) => "not kept".to_owned(),
-            None => band_text(chart),
+            None => band_text(judged),
             Some(back) => value_before(chart, &earlier(state, chart, back))
                 .unwrap_or_else(|| "not recorded".to_owned()),
         };
@@ -238,22 +238,23 @@ fn abnormal_role(judged: &Judged) -> Role {
     }
 }
 
-/// What was expected: now, or just before it became odd, for the baseline goes on learning.
-fn band_text(chart: &Chart) -> String {
-    let judged = chart.abnormal_since.map_or(chart.times.len(), |since| {
-        chart.times.partition_point(|at| *at < since).max(1)
-    });
-    let until = |values: &[f32]| last(&values[..judged.min(values.len())]);
-    match (until(&chart.low), until(&chart.high)) {
-        (Some(low), Some(high)) => format::band(
-            Band {
-                low: f64::from(low),
-                high: f64::from(high),
-            },
-            chart.unit,
-        ),
-        _ => "no baseline yet".to_owned(),
-    }
+/// What was expected: when it became odd, or now, where it never was.
+fn band_text(judged: &Judged) -> String {
+    let Judged {
+        chart, expected, ..
+    } = judged;
+    let now = || {
+        let (low, high) = (last(&chart.low)?, last(&chart.high)?);
+        Some(Band {
+            low: f64::from(low),
+            high: f64::from(high),
+        })
+    };
+    let band = expected.or_else(|| now().filter(|_| chart.abnormal_since.is_none()));
+    band.map_or_else(
+        || "no baseline yet".to_owned(),
+        |band| format::band(band, chart.unit),
+    )
 }
 
 /// Whether the latest value lies outside its band, or says of something that it does not work at all.
@@ -276,6 +277,7 @@ pub(super) fn large(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
     let judged = Judged {
         chart: chart.clone(),
         until: None,
+        expected: None,
     };
     plot(state, &judged, canvas);
 }
@@ -322,7 +324,7 @@ fn plot(state: &State, judged: &Judged, canvas: &mut Canvas<'_>) {
 /// What it shows, since when it is odd, and what was expected where the list has no room to say it;
 /// on two lines when one is too short.
 fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
-    let Judged { chart, until } = judged;
+    let Judged { chart, until, .. } = judged;
     let row = Row::new()
         .put(Role::Body, " ")
         .put(Role::Title, &chart.entity)
@@ -346,14 +348,14 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
         }
         (None, _) => (Role::Ok, "as expected".to_owned()),
     };
-    let mut judged = Row::new().put(role, words);
+    let mut said = Row::new().put(role, words);
     if !Columns::of(width).band {
-        judged.push(Role::Muted, format!(", expected {}", band_text(chart)));
+        said.push(Role::Muted, format!(", expected {}", band_text(judged)));
     }
-    if row.width() + 2 + judged.width() <= width {
-        vec![row.put(Role::Body, "  ").join(judged)]
+    if row.width() + 2 + said.width() <= width {
+        vec![row.put(Role::Body, "  ").join(said)]
     } else {
-        vec![row, Row::new().put(Role::Body, " ").join(judged)]
+        vec![row, Row::new().put(Role::Body, " ").join(said)]
     }
 }
 

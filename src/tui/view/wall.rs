@@ -31,8 +31,9 @@ const DIGIT_CELLS: usize = 3;
 /// Lines below which an incident has no chart, and cells left of it.
 const CHART_MIN: usize = 5;
 const WORDS: usize = 56;
-/// Lines of an incident at most, and without a chart.
-const INCIDENT_ROWS: [u16; 2] = [9, 2];
+/// Lines of an incident where digits are large, and elsewhere, without a chart: what each gets before services
+/// do, and the most it gets of what they leave.
+const INCIDENT_ROWS: [(u16, u16); 2] = [(9, 16), (2, 2)];
 
 /// Dots of the digits and of a colon, line by line.
 const DIGITS: [[&str; 5]; 11] = [
@@ -97,12 +98,19 @@ fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
     let area = canvas.area();
     let large = area.height >= LARGE_MIN;
     let worst = worst(wall, view);
-    let rows = INCIDENT_ROWS[usize::from(!large)];
-    let [head, line, services, incidents, foot] = Split::vertical([
-        Constraint::Length(if large { DIGIT_ROWS + 3 } else { 1 }),
+    let services = services(wall, view);
+    let head_rows = if large { DIGIT_ROWS + 3 } else { 1 };
+    let (least, most) = INCIDENT_ROWS[usize::from(!large)];
+    let many = worst.len().max(1) as u16;
+    let free = area.height.saturating_sub(head_rows + 2);
+    let kept = (1 + least * many).min(free);
+    let grid_rows = grid_rows(services.len(), area.width).min(free - kept);
+    let [head, line, grid_area, incidents, _, foot] = Split::vertical([
+        Constraint::Length(head_rows),
         Constraint::Length(1),
+        Constraint::Length(grid_rows),
+        Constraint::Length((1 + most * many).min(free - grid_rows)),
         Constraint::Fill(1),
-        Constraint::Max(1 + rows * worst.len().max(1) as u16),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -118,7 +126,7 @@ fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
         );
     }
     canvas.part(line).row(0, &freshness(wall, view));
-    grid(wall, view, &mut canvas.part(services));
+    grid(wall, &services, &mut canvas.part(grid_area));
     list(wall, &worst, &mut canvas.part(incidents));
     let words = if wall.text {
         " Read-only. q leaves."
@@ -207,8 +215,8 @@ fn freshness(wall: &Wall, view: &View) -> Row {
     }
 }
 
-/// Services, the worst first, page by page.
-fn grid(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
+/// Services, the worst first.
+fn services<'a>(wall: &Wall, view: &'a View) -> Vec<(&'a EntityId, Health)> {
     let quiet = wall.quiet_now().is_some();
     let mut services: Vec<(&EntityId, Health)> = view
         .entities
@@ -217,6 +225,17 @@ fn grid(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
         .filter(|(_, health)| !quiet || matches!(health, Health::Bad | Health::Blind))
         .collect();
     services.sort_by_key(|(_, health)| badness(*health));
+    services
+}
+
+/// Lines that all of them take on a screen so wide, with their heading and a blank one.
+fn grid_rows(services: usize, width: u16) -> u16 {
+    let columns = (usize::from(width) / SERVICE).max(1);
+    u16::try_from(services.div_ceil(columns) + 2).unwrap_or(u16::MAX)
+}
+
+/// Services page by page.
+fn grid(wall: &Wall, services: &[(&EntityId, Health)], canvas: &mut Canvas<'_>) {
     let columns = (canvas.width() / SERVICE).max(1);
     let room = columns * canvas.height().saturating_sub(1);
     if room == 0 {
@@ -234,18 +253,14 @@ fn grid(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
         }
     );
     canvas.row(0, &Row::new().put(Role::Muted, heading));
-    for (at, (id, health)) in services
-        .into_iter()
-        .skip(page * room)
-        .take(room)
-        .enumerate()
-    {
-        let (mark, word, role) = glyph::health(health);
+    let here = services.iter().skip(page * room).take(room);
+    for (at, (id, health)) in here.enumerate() {
+        let (mark, word, role) = glyph::health(*health);
         let row = Row::new()
             .put(role, mark)
             .put(role, " ")
             .column(role, word, 6)
-            .column(Role::Body, id, SERVICE - 10);
+            .column(Role::Body, *id, SERVICE - 10);
         canvas.row_at(1 + at % columns * SERVICE, 1 + at / columns, &row);
     }
 }

@@ -1,0 +1,72 @@
+//! Turns in the life of an incident, as its timeline tells them.
+
+use super::*;
+use crate::engine::correlate::Event;
+
+impl Town {
+    fn incident(&self, id: u64) -> &crate::model::Incident {
+        let held = self.correlator.book.get(IncidentId(id));
+        &held.expect("it is held").incident
+    }
+
+    /// What the timeline of an incident tells in words that begin so, and in which lane.
+    fn told(&self, id: u64, begins: &str) -> Vec<(Lane, &str)> {
+        let timeline = self.incident(id).timeline.iter();
+        let told = timeline.filter(|entry| entry.text.starts_with(begins));
+        told.map(|entry| (entry.lane, &*entry.text)).collect()
+    }
+}
+
+#[test]
+fn what_was_merged_is_told_by_the_other_in_its_own_words_alone() {
+    let mut town = Town::new(&[("a", "store"), ("b", "store")]);
+    town.odd("a", Latency, true, 0);
+    town.odd("b", Latency, true, 20);
+    town.until(40);
+    let (one, two) = (IncidentId(1), IncidentId(2));
+    town.with(|correlator, world| correlator.merge_by_hand(two, one, "mia", world));
+    assert_eq!(town.told(1, "merged into"), []);
+    assert_eq!(
+        town.told(1, "mia merged"),
+        [(Lane::Person, "mia merged #2 into it")]
+    );
+}
+
+#[test]
+fn who_opened_it_again_is_told_in_their_lane_and_when_is_kept() {
+    let mut town = Town::new(&[("a", "store")]);
+    town.odd("a", Latency, true, 0);
+    town.until(30);
+    town.well("a", Latency);
+    town.until(400);
+    let over = town.incident(1).resolved.expect("it was quiet for long");
+    assert_eq!(town.incident(1).reopened, None);
+
+    town.odd("a", Latency, true, 400);
+    town.until(420);
+    let again = town.incident(1).reopened.expect("it came back");
+    assert!(again.over == over && again.at > over, "{again:?}");
+    let [(lane, _)] = town.told(1, "incident open again")[..] else {
+        panic!("{:?}", town.incident(1).timeline)
+    };
+    assert_eq!(lane, Lane::Anomaly, "its signals did it");
+
+    let turn = |town: &mut Town, event, why: &str| {
+        town.with(|correlator, world| correlator.turn(IncidentId(1), event, why, world))
+    };
+    assert!(turn(&mut town, Event::Resolve, "resolved by mia"));
+    town.until(500);
+    assert!(turn(
+        &mut town,
+        Event::Reopen { owned: false },
+        "reopened by ole"
+    ));
+    assert_eq!(
+        town.told(1, "reopened by"),
+        [(Lane::Person, "reopened by ole")]
+    );
+    assert_eq!(
+        town.incident(1).reopened.map(|again| again.at),
+        Some(town.now)
+    );
+}
