@@ -36,6 +36,8 @@ pub enum Key {
     Sustained(SeriesIx),
     /// The share of failures of a family of counters.
     Ratio(u32),
+    /// How what a histogram counts is spread.
+    Histogram(u32),
     /// An objective, by its place in the config, and whether its budget burns fast enough to page.
     Slo(u16, bool),
 }
@@ -164,6 +166,7 @@ impl Findings {
                 | Key::Limit(_)
                 | Key::Sustained(_)
                 | Key::Ratio(_)
+                | Key::Histogram(_)
                 | Key::Source(_)
                 | Key::Slo(..) => {}
             }

@@ -444,6 +444,11 @@ impl Odd {
         self.of.iter().flat_map(each)
     }
 
+    /// The series of one entity that are odd now.
+    pub fn of_entity(&self, entity: EntityIx) -> impl Iterator<Item = SeriesIx> {
+        self.of.get(&entity).into_iter().flatten().copied()
+    }
+
     /// A series is no longer odd.
     pub fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
         if let Some(of) = self.of.get_mut(&entity) {

@@ -87,6 +87,7 @@ impl Engine {
         self.intake.retire(series);
         self.forget_forecast(series);
         self.forget_ratio(series);
+        self.forget_bucket(series);
         if is_counted {
             self.entities.drop_series(entity);
         }

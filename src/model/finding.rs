@@ -61,6 +61,10 @@ pub enum Check {
     BurnRate,
     /// Share of requests that fail, from counters.
     ErrorRatio,
+    /// The values in a log template are spread otherwise than usual.
+    LogValues,
+    /// Durations, or what else is measured, are spread otherwise than usual.
+    Distribution,
 }
 
 /// Which way something moved.
@@ -181,6 +185,7 @@ impl Check {
                 | Self::TraceDuration
                 | Self::BurnRate
                 | Self::ErrorRatio
+                | Self::Distribution
         )
     }
 }

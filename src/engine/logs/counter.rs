@@ -1,6 +1,7 @@
 //! One template on one entity: how often, since when, one sample.
 
 use super::tail::Baseline;
+use super::values::{Values, WATCHED_FROM};
 use crate::model::mask::mask_secrets;
 use crate::model::{LogLevel, Time};
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,8 @@ pub(super) struct Counter {
     pub peak: f64,
     /// Longest silence between two lines, in buckets.
     pub gap_buckets_max: f64,
+    /// How the values at its places are spread.
+    pub values: Values,
 }
 
 impl Counter {
@@ -135,7 +138,13 @@ impl Counter {
             baseline,
             peak: 0.0,
             gap_buckets_max: 0.0,
+            values: Values::default(),
         }
+    }
+
+    /// Whether the values of a line of this bucket are to be read.
+    pub(super) fn wants_values(&mut self, bucket: i64) -> bool {
+        self.count >= WATCHED_FROM && self.values.wants(bucket)
     }
 
     /// Fold in the counter of a template that was merged into this one's.

@@ -82,6 +82,13 @@ impl LogWatch {
             known_elsewhere: known_level.is_none() && !learned.is_new,
         };
         logs.count(entity, &sighting, templates_max, &mut self.stats);
+        let counter = logs.counters.get_mut(&learned.template.0);
+        if let Some(counter) = counter
+            && counter.wants_values(bucket_of(at))
+        {
+            let values = self.miner.values(learned.template, &line.text);
+            counter.values.add(at, values);
+        }
         learned.template
     }
 
