@@ -124,6 +124,19 @@ pub struct Distribution {
     is_odd: bool,
 }
 
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Standing {
+    /// The ranges are not chosen yet.
+    Gathering,
+    /// So many windows are learned, of those it takes.
+    Learning(u32, u32),
+    /// Evidence so far, and what it takes to be told.
+    Watching(f64, f64),
+    /// The values say nothing.
+    Unsuited,
+}
+
 /// A range of values that holds more of them than usual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
@@ -161,6 +174,16 @@ impl Distribution {
             rising: Time::ZERO,
             calm: 0,
             is_odd: false,
+        }
+    }
+
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        match self.stage {
+            Stage::Gathering { .. } => Standing::Gathering,
+            Stage::Learning => Standing::Learning(self.windows, LEARN_WINDOWS),
+            Stage::Watching => Standing::Watching(self.evidence, EVIDENCE_MIN),
+            Stage::Unsuited => Standing::Unsuited,
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
-use super::detect::Stretch;
+use super::detect::{Broken, Stretch};
 use super::diagnose::words;
-use super::distribution::Shift;
+use super::distribution::{Shift, Standing};
 use super::traces::Durations;
 use crate::model::{Band, Check, Explanation, Time, Unit};
 
@@ -96,6 +96,31 @@ pub fn shift(of: &str, shift: &Shift, unit: Unit) -> String {
         words::value(shift.seen, Unit::Ratio),
         usually(shift)
     )
+}
+
+/// `backup runs comes every 60 min: what was due at 12:00 did not come`.
+pub fn broken(what: &str, broken: &Broken) -> String {
+    let every = words::duration(broken.period_ms);
+    let came = match broken.came {
+        Some(at) => format!("came at {}", clock(at)),
+        None => "did not come".to_owned(),
+    };
+    let due = about(broken.due);
+    format!("{what} comes every {every}: what was due at {due} {came}")
+}
+
+/// How far it is known how values are spread, and what it would take to be told.
+pub fn spread(of: &str, standing: Standing) -> String {
+    match standing {
+        Standing::Gathering => format!("how {of} are spread is not known yet"),
+        Standing::Learning(windows, needed) => {
+            format!("how {of} are spread is being learned: {windows} of {needed} windows")
+        }
+        Standing::Watching(evidence, needed) => format!(
+            "that {of} are spread otherwise than usual: the evidence is {evidence:.1}, and {needed:.1} is needed"
+        ),
+        Standing::Unsuited => format!("how {of} are spread says nothing"),
+    }
 }
 
 /// `since 12:03, usually 2 %`.
@@ -220,6 +245,12 @@ fn thousands(value: f64) -> String {
         v if v >= 1e3 => format!("{:.0} thousand", v / 1e3),
         v => format!("{v:.0}"),
     }
+}
+
+/// The time of day in UTC, to the nearest minute: what is due then is known no better.
+pub fn about(at: Time) -> String {
+    const HALF_MINUTE_MS: i64 = 30_000;
+    clock(at.plus_ms(HALF_MINUTE_MS))
 }
 
 /// The time of day in UTC, to the minute.

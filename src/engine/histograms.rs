@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::HOLD_MS_MAX;
 use super::diagnose::words;
-use super::distribution::{Distribution, Kind, Shift};
+use super::distribution::{Distribution, Kind, Shift, Standing};
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Key, Observation};
@@ -179,6 +179,16 @@ impl Histograms {
             back.past(&mut histogram.grown_at);
             histogram.distribution.set_back(back);
         }
+    }
+
+    /// Those called `name`, with or without `_bucket`: which, of whom, and how far they are known.
+    pub fn called<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (u32, EntityIx, Standing)> + 'a {
+        let name = name.strip_suffix(ENDING).unwrap_or(name);
+        let meant = self.all.iter().filter(move |(_, of)| *of.name == *name);
+        meant.map(|(id, of)| (*id, of.entity, of.distribution.standing()))
     }
 
     fn feed(&self, series: SeriesIx) -> Feed {
@@ -368,7 +378,7 @@ mod tests {
     use super::*;
     use crate::config::EngineConfig;
     use crate::model::{
-        Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped,
+        Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, WhyAnswer,
     };
 
     /// A Wednesday, 12:00.
@@ -469,6 +479,17 @@ mod tests {
             );
             bench.minutes(60, requests, 0.4);
             assert!(bench.told().is_some(), "it lasts");
+            let WhyAnswer::Others(others) =
+                bench.engine.why("cart http_request_duration_seconds", None)
+            else {
+                panic!("it is no series");
+            };
+            assert_eq!(
+                (others.len(), others[0].findings.len()),
+                (1, 1),
+                "{others:?}"
+            );
+            assert!(others[0].because[0].contains("the evidence is 12.0, and 6.0 is needed"));
             bench.minutes(20, requests, 0.01);
             assert_eq!(bench.told(), None);
         }
@@ -506,5 +527,11 @@ mod tests {
             bench.engine.forget_bucket(SeriesIx(place));
         }
         assert_eq!((bench.told(), bench.engine.histograms.all.len()), (None, 0));
+        assert_eq!(
+            bench
+                .engine
+                .why("http_request_duration_seconds_bucket", None),
+            WhyAnswer::Unknown
+        );
     }
 }

@@ -54,10 +54,12 @@ pub mod saga;
 mod set_back;
 mod silence;
 mod slo;
+mod sustained;
 mod tell;
 mod topology;
 mod traces;
 mod why;
+mod why_other;
 
 use std::collections::BTreeSet;
 

@@ -83,6 +83,7 @@ impl Engine {
         self.odd.remove(entity, series);
         self.findings.end(Key::Series(series), self.now);
         self.findings.end(Key::Sustained(series), self.now);
+        self.findings.end(Key::Rhythm(series), self.now);
         self.slos.forget(row.series.id.0);
         self.intake.retire(series);
         self.forget_forecast(series);
@@ -119,6 +120,7 @@ impl Engine {
             self.intake.row_mut(series).judge.end();
             self.findings.end(Key::Series(series), self.now);
             self.findings.end(Key::Sustained(series), self.now);
+            self.findings.end(Key::Rhythm(series), self.now);
         }
     }
 

@@ -65,6 +65,8 @@ pub enum Check {
     LogValues,
     /// Durations, or what else is measured, are spread otherwise than usual.
     Distribution,
+    /// What came again and again did not come, or came at a wrong time.
+    Periodicity,
 }
 
 /// Which way something moved.
@@ -186,6 +188,7 @@ impl Check {
                 | Self::BurnRate
                 | Self::ErrorRatio
                 | Self::Distribution
+                | Self::Periodicity
         )
     }
 }

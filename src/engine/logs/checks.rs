@@ -1,9 +1,10 @@
 //! What each check on a template says about one closed window.
 
-use super::counter::{BUCKET_MS, Counter, WINDOW_BUCKETS};
+use super::counter::{BUCKET_MS, BUCKET_S, Counter, WINDOW_BUCKETS};
 use super::finding::LogFinding;
 use super::miner::TemplateId;
 use super::values::OddValues;
+use crate::engine::detect::{Beat, OPEN_EVIDENCE};
 use crate::engine::diagnose::words;
 use crate::engine::explain;
 use crate::model::{Band, Check, EntityId, LogLevel, Time, Unit};
@@ -122,6 +123,24 @@ pub(super) fn burst(counter: &Counter, lines: f64) -> Option<Verdict> {
         seen: lines,
         expected: Band { low: 0.0, high },
         text: format!("{lines:.0} lines a minute, at most {high:.1} expected"),
+    })
+}
+
+/// A template that comes regularly, now and then, and did not.
+pub(super) fn missed(counter: &mut Counter, now: Time) -> Option<Verdict> {
+    let beat = counter.beats.look(now, BUCKET_S);
+    let Beat::Broken(broken) = beat else {
+        return None;
+    };
+    // Errors that do not come are good news.
+    (counter.level <= LogLevel::Warn).then(|| Verdict {
+        score: f64::from(OPEN_EVIDENCE),
+        seen: 0.0,
+        expected: Band {
+            low: 1.0,
+            high: counter.baseline.high().max(1.0),
+        },
+        text: explain::broken("it", &broken),
     })
 }
 

@@ -4,12 +4,14 @@
 //! ending findings is the same for all. State is bounded, and what does not fit is
 //! counted.
 
-use super::checks::{BURST_ERRORS_MIN, Verdict, WARM_UP_WINDOWS, Window, burst, silence, values};
+use super::checks::{
+    BURST_ERRORS_MIN, Verdict, WARM_UP_WINDOWS, Window, burst, missed, silence, values,
+};
 use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_of};
 use super::finding::LogFinding;
 use super::miner::TemplateId;
 use super::tail::{Baseline, chernoff};
-use crate::engine::detect::HOLD_MS_MAX;
+use crate::engine::detect::{Beats, HOLD_MS_MAX};
 use crate::engine::diagnose::words;
 use crate::engine::set_back::SetBack;
 use crate::model::{Band, Check, EntityId, LogLevel, Time};
@@ -138,6 +140,7 @@ impl EntityLogs {
         }
         let silent_buckets = at.since(counter.last_seen) as f64 / BUCKET_MS as f64;
         counter.gap_buckets_max = counter.gap_buckets_max.max(silent_buckets);
+        counter.beat(at);
         counter.last_seen = counter.last_seen.max(at);
         if !counter.ring.add(bucket, 1) {
             stats.lines_late += 1;
@@ -193,11 +196,18 @@ impl EntityLogs {
             back.past(&mut counter.last_seen);
             counter.ring.set_back(newest);
             counter.values.set_back(back);
+            counter.beats.set_back(back.to);
         }
         for open in &mut self.open {
             back.past(&mut open.finding.since);
             back.past(&mut open.finding.last_seen);
         }
+    }
+
+    /// Nobody listened for a while.
+    pub(super) fn lose_sight(&mut self) {
+        let counters = self.counters.values_mut();
+        counters.for_each(|counter| counter.beats.lose_sight());
     }
 
     /// Judge the window that ends with `bucket`.
@@ -220,7 +230,7 @@ impl EntityLogs {
             };
             let lines = f64::from(counter.ring.window(bucket));
             let burst = burst(counter, lines);
-            let silence = silence(counter, now);
+            let silence = silence(counter, now).or_else(|| missed(counter, now));
             counter.values.turn(now);
             let odd = counter.values.odd();
             if !is_held {
@@ -317,6 +327,7 @@ impl EntityLogs {
                 Some(Some(counter)) if finding.check == Check::LogValues => counter.values.accept(),
                 Some(Some(counter)) => {
                     counter.baseline = Baseline::default();
+                    counter.beats = Beats::default();
                     counter.peak = f64::from(counter.ring.window(bucket));
                 }
                 Some(None) => {}

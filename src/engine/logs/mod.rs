@@ -26,6 +26,7 @@ mod tail;
 mod values;
 mod variable;
 mod watch;
+mod why;
 mod words;
 
 pub use counter::{BUCKET_MS, BUCKETS_MAX};

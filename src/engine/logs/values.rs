@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::variable::VarType;
-use crate::engine::distribution::{Distribution, Kind, Shift};
+use crate::engine::distribution::{Distribution, Kind, Shift, Standing};
 use crate::engine::set_back::SetBack;
 use crate::model::{Time, Unit};
 
@@ -138,6 +138,15 @@ impl Values {
         odd.max_by(|a, b| a.shift.score.total_cmp(&b.shift.score))
     }
 
+    /// How far each place is known, with what its values are called.
+    pub(super) fn standing(&self) -> impl Iterator<Item = (String, Standing)> {
+        self.places.iter().map(|place| {
+            let of = format!("its {} (value {})", noun(place.var), place.ordinal);
+            let known = place.distribution.as_ref();
+            (of, known.map_or(Standing::Unsuited, |of| of.standing()))
+        })
+    }
+
     /// What is odd is usual from now on.
     pub(super) fn accept(&mut self) {
         let distributions = self
@@ -162,19 +171,7 @@ impl Values {
 impl OddValues {
     /// What the values are called.
     pub(super) const fn noun(&self) -> &'static str {
-        match self.var {
-            VarType::Duration => "durations",
-            VarType::Size => "sizes",
-            VarType::Percent => "percentages",
-            VarType::Ip => "addresses",
-            VarType::Host => "hosts",
-            VarType::Path => "paths",
-            VarType::Url => "URLs",
-            VarType::Email => "mail addresses",
-            VarType::Hex | VarType::Id | VarType::Uuid => "ids",
-            VarType::Number => "numbers",
-            VarType::Any | VarType::Time | VarType::Text | VarType::Secret => "values",
-        }
+        noun(self.var)
     }
 
     /// The unit of the ends of the range; `None` for names, which have no range.
@@ -186,6 +183,22 @@ impl OddValues {
             VarType::Number => Some(Unit::None),
             _ => None,
         }
+    }
+}
+
+const fn noun(var: VarType) -> &'static str {
+    match var {
+        VarType::Duration => "durations",
+        VarType::Size => "sizes",
+        VarType::Percent => "percentages",
+        VarType::Ip => "addresses",
+        VarType::Host => "hosts",
+        VarType::Path => "paths",
+        VarType::Url => "URLs",
+        VarType::Email => "mail addresses",
+        VarType::Hex | VarType::Id | VarType::Uuid => "ids",
+        VarType::Number => "numbers",
+        VarType::Any | VarType::Time | VarType::Text | VarType::Secret => "values",
     }
 }
 

@@ -394,3 +394,34 @@ fn what_values_are_now_is_normal_after_hours() {
     requests(&mut feed, 60, 6, 2_400);
     assert_eq!(feed.said(), []);
 }
+
+#[test]
+fn a_job_whose_line_does_not_come_is_told_and_a_line_now_and_then_is_not() {
+    let mut feed = Feed::new();
+    let job = |feed: &mut Feed, second: i64| {
+        if second % 1_200 == 7 {
+            feed.line(LogLevel::Info, "nightly export finished");
+            feed.line(LogLevel::Info, "temporary files removed");
+        }
+        if second * second % 1_999 == 4 {
+            feed.line(LogLevel::Info, "cache trimmed");
+        }
+    };
+    feed.run(20 * 1_200, job);
+    feed.findings.clear();
+    feed.run(1_200, |_, _| {});
+    let told: Vec<_> = feed.findings.iter().map(|f| (f.check, f.pages)).collect();
+    assert!(!told.is_empty() && told.iter().all(|told| *told == (Check::LogSilence, false)));
+    let text = &feed.findings[0].text;
+    assert!(
+        text.starts_with("it comes every 20 min: what was due at ")
+            && text.contains(" did not come: \"nightly export finished\""),
+        "{text}"
+    );
+    feed.run(3 * 1_200, job);
+    let over = feed
+        .findings
+        .iter()
+        .filter(|finding| finding.ended.is_some());
+    assert_eq!(over.count(), 2, "both lines come again");
+}

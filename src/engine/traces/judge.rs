@@ -16,13 +16,13 @@ const WANDER: f64 = 0.12;
 /// The smallest spread of single calls believed, in log units.
 const SPREAD_MIN: f64 = 0.15;
 /// Standard deviations from which a window is odd …
-const ODD_Z: f64 = 3.5;
+pub const ODD_Z: f64 = 3.5;
 /// … and from which it is so odd that no second one is awaited.
 const SURE_Z: f64 = 7.0;
 /// Slower by less than this factor is never worth a finding.
 const SLOWER_MIN: f64 = 1.5;
 /// −log10 p of a window's failures from which it is odd …
-const ODD_SCORE: f64 = 2.5;
+pub const ODD_SCORE: f64 = 2.5;
 /// … and from which no second one is awaited.
 const SURE_SCORE: f64 = 8.0;
 /// A failing share never counts as lower than this: one failure in a thousand calls is life.

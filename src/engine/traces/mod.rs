@@ -23,7 +23,7 @@ use super::topology::Topology;
 use crate::model::{Provenance, Span, Time, TraceId};
 
 pub use durations::Durations;
-pub use judge::{Sampled, Usual, Verdict, Window};
+pub use judge::{ODD_SCORE, ODD_Z, Sampled, Usual, Verdict, Window};
 pub use rate::Rate;
 pub use saved::{SavedTraces, TraceTables};
 pub use tree::{Part, Tree};
@@ -353,6 +353,11 @@ impl Traces {
             .retain(|(entity, _), held| now.since(held.at) <= 2 * EXEMPLAR_MS || is_odd(*entity));
     }
 
+    /// What is known of a flow.
+    pub fn flow(&self, flow: Flow) -> Option<&FlowState> {
+        self.flows.get(&flow)
+    }
+
     /// How long the calls of a flow take.
     pub fn durations(&self, flow: Flow) -> Option<&Durations> {
         Some(&self.flows.get(&flow)?.durations)
@@ -441,6 +446,26 @@ impl Traces {
 }
 
 impl FlowState {
+    /// What is usual.
+    pub fn usual(&self) -> &Usual {
+        &self.usual
+    }
+
+    /// The last window that held calls, and its end.
+    pub fn latest(&self) -> Option<(Time, &Window)> {
+        self.recent.back().map(|(at, window)| (*at, window))
+    }
+
+    /// How many there are, where samplers say what they keep.
+    pub fn rate(&self) -> Option<&Rate> {
+        self.rate.as_deref()
+    }
+
+    /// How durations are spread.
+    pub fn shape(&self) -> Option<&Distribution> {
+        self.shape.as_deref()
+    }
+
     /// Judges the window that ends at `at`, and learns it.
     fn judge(&mut self, flow: Flow, at: Time) -> Judged {
         let sampled = std::mem::take(&mut self.now);

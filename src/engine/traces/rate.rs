@@ -138,6 +138,14 @@ impl Rate {
         self.spread = (self.spread + step * (beyond - self.spread)).max(0.0);
     }
 
+    /// Calls a second that are usual, the evidence that there are more or fewer, and what it takes to be
+    /// told; `None` while that is learned.
+    pub fn standing(&self) -> Option<(f64, f64, f64)> {
+        let per_second = self.usual * 1_000.0 / WINDOW_MS as f64;
+        let is_warm = self.windows >= WARM_UP_WINDOWS;
+        is_warm.then_some((per_second, self.evidence, EVIDENCE_MIN))
+    }
+
     /// When what is odd began.
     pub(super) fn since(&self) -> Time {
         self.rising
