@@ -12,9 +12,11 @@ use crate::model::Time;
 
 /// Beats in a row that kept time before anything is expected.
 const KNOWN_BEATS: u8 = 16;
-/// A beat keeps time, while the period is learned, within this share of it …
-const STRICT_SHARE: f32 = 0.1;
-/// … and later within this share, or as many mean deviations, or steps of whoever looks.
+/// A beat keeps time, while the period is learned, within this share of it or so many steps of whoever looks:
+/// a clock does. What fills up and is emptied does not, and is forgotten once its mean deviation is larger.
+const STRICT_SHARE: f32 = 0.05;
+const STRICT_STEPS: f32 = 1.5;
+/// One that is known is in time within this share, or as many mean deviations, or steps.
 const KEPT_SHARE: f32 = 0.2;
 const KEPT_JITTERS: f32 = 6.0;
 const KEPT_STEPS: f32 = 3.0;
@@ -96,11 +98,18 @@ impl Beats {
             self.last = at;
         } else if is_known && (gap_s - self.period_s).abs() <= self.tolerance(step_s) {
             self.keep(at, gap_s);
+            if self.jitter_s > self.strict(step_s) {
+                *self = Self {
+                    is_told: self.is_told,
+                    last: at,
+                    beats: 1,
+                    ..Self::default()
+                };
+            }
         } else if is_known {
             self.stray = at;
         } else {
-            let strict = (STRICT_SHARE * self.period_s).max(1.5 * step_s);
-            if self.beats > 1 && (gap_s - self.period_s).abs() <= strict {
+            if self.beats > 1 && (gap_s - self.period_s).abs() <= self.strict(step_s) {
                 self.keep(at, gap_s);
             } else {
                 self.begin(at, gap_s, step_s);
@@ -170,6 +179,7 @@ impl Beats {
             last: at,
             period_s: if is_gap { gap_s } else { 0.0 },
             beats: if is_gap { 2 } else { 1 },
+            is_told: self.is_told,
             ..Self::default()
         };
     }
@@ -183,6 +193,10 @@ impl Beats {
         self.last = at;
         self.beats = (self.beats + 1).min(KNOWN_BEATS);
         self.kept = self.kept.saturating_add(1);
+    }
+
+    fn strict(&self, step_s: f32) -> f32 {
+        (STRICT_SHARE * self.period_s).max(STRICT_STEPS * step_s)
     }
 
     fn tolerance(&self, step_s: f32) -> f32 {
@@ -364,6 +378,15 @@ mod tests {
             (if asked { 80.0 } else { 20.0 }) + 5.0 * bench.unit()
         });
         assert_eq!(jobs.told, []);
+        let (mut memory, mut level) = (Bench::new(), 0.0);
+        memory.minutes(28 * 1_440, |bench, second| {
+            // Fills up in twenty minutes at night and seven by day, and is emptied.
+            let day = (second as f64 / 86_400.0 * std::f64::consts::TAU).sin();
+            level += (1.0 + 0.5 * day) * STEP_S as f64 / 600.0;
+            level -= if level > 1.0 { level } else { 0.0 };
+            level + 0.02 * bench.unit()
+        });
+        assert_eq!(memory.told, []);
         let mut extra = Bench::new();
         extra.minutes(1_200, job(60));
         extra.minutes(600, |bench, second| {
