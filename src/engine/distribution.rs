@@ -5,13 +5,14 @@
 //! but rare, one on either side for what is far off. Each window's shares of the cells are then
 //! compared with the usual ones by a G-test (Sokal and Rohlf 1994), divided by how much more than chance
 //! ordinary windows differ (Williams 1982), bounded as Chernoff (1952) does, and summed up over windows
-//! (Page 1954). A change that moves few values is never told, however sure it is, and an odd window
-//! teaches nothing. Values of several weights count as many as they are worth (Kish 1965).
+//! (Page 1954). A change that moves few values is never told, however sure it is, nor one that moves them
+//! hardly further than they are known to; an odd window teaches nothing else. Values of several weights count as many as they are worth (Kish 1965).
 //!
 //! No value is kept but those 32 that choose the cells, and only until they have.
 
 use serde::{Deserialize, Serialize};
 
+use super::detect::HOLD_MS_MAX;
 use super::set_back::SetBack;
 use crate::model::Time;
 
@@ -35,8 +36,14 @@ const MEMORY_WINDOWS: f64 = 30.0;
 const VALUES_MAX: f64 = 200.0;
 /// Share that every cell is granted, so that what never happened is not impossible.
 const SHARE_MIN: f64 = 0.004;
-/// A change moves this share of the values at least, from one cell to another.
+/// A change moves this share of the values at least, from one cell to another …
 const MOVED_MIN: f64 = 0.25;
+/// … and this share while it is not known for so long, in milliseconds, how far they move on ordinary days …
+const MOVED_YOUNG_MIN: f64 = 0.6;
+const YOUNG_MS: i64 = 6 * 3_600_000;
+/// … and so many times the furthest of them, of which half is forgotten after so long, in milliseconds.
+const BEYOND_KNOWN: f64 = 1.3;
+const KNOWN_HALF_LIFE_MS: f64 = 7.0 * 86_400_000.0;
 /// −log10 of the chance of a window, at most: one window alone opens nothing.
 const SURPRISE_MAX: f64 = 4.0;
 /// Taken off the sum of surprises for each window; an ordinary one adds less.
@@ -121,7 +128,15 @@ pub struct Distribution {
     evidence: f64,
     rising: Time,
     calm: u8,
+    /// The evidence was enough, and since then there was no calm.
     is_odd: bool,
+    /// And it moved further than is known of ordinary days.
+    is_told: bool,
+    /// The furthest that values moved, now …
+    far: f64,
+    /// … and before, as of `known_at`.
+    known: f64,
+    known_at: Time,
 }
 
 /// How far it has come.
@@ -174,6 +189,10 @@ impl Distribution {
             rising: Time::ZERO,
             calm: 0,
             is_odd: false,
+            is_told: false,
+            far: 0.0,
+            known: 0.0,
+            known_at: Time::ZERO,
         }
     }
 
@@ -255,7 +274,7 @@ impl Distribution {
 
     /// What has changed, while it has.
     pub fn shift(&self) -> Option<Shift> {
-        if !self.is_odd {
+        if !self.is_told {
             return None;
         }
         let (seen, usual) = (shares(&self.odd), shares(&self.usual));
@@ -288,6 +307,7 @@ impl Distribution {
         back.past(&mut self.began);
         back.past(&mut self.window.began);
         back.past(&mut self.rising);
+        back.past(&mut self.known_at);
     }
 
     /// Chooses the cells by what was gathered.
@@ -329,7 +349,7 @@ impl Distribution {
         } else {
             0.0
         };
-        self.sum_up(window, surprise);
+        self.sum_up(at, window, surprise);
         if self.evidence <= 0.0 {
             self.learn(at, window, differs.min(SPREAD_STEP_MAX * self.spread));
         }
@@ -349,10 +369,11 @@ impl Distribution {
     }
 
     /// Adds the surprise of a window to the others: opens, goes on, ends.
-    fn sum_up(&mut self, window: &Window, surprise: f64) {
+    fn sum_up(&mut self, at: Time, window: &Window, surprise: f64) {
         if self.evidence <= 0.0 {
             self.rising = window.began;
             self.odd = [0.0; CELLS];
+            self.far = 0.0;
         }
         self.evidence = (self.evidence + surprise - SURPRISE_USUAL).clamp(0.0, EVIDENCE_MAX);
         let is_calm = surprise < SURPRISE_USUAL;
@@ -363,14 +384,41 @@ impl Distribution {
         if !self.is_odd {
             self.is_odd = self.evidence >= EVIDENCE_MIN;
             self.calm = 0;
+        } else {
+            self.calm = if is_calm { self.calm + 1 } else { 0 };
+        }
+        if !self.is_odd {
             return;
         }
-        self.calm = if is_calm { self.calm + 1 } else { 0 };
         if self.calm >= CALM_WINDOWS {
-            (self.is_odd, self.evidence) = (false, 0.0);
-        } else {
-            self.evidence = self.evidence.max(SURPRISE_USUAL);
+            (self.is_odd, self.is_told, self.evidence) = (false, false, 0.0);
+            (self.known, self.known_at) = (self.known(at).max(self.far), at);
+            return;
         }
+        self.evidence = self.evidence.max(SURPRISE_USUAL);
+        if !is_calm {
+            self.far = moved(&shares(&self.odd), &shares(&self.usual)).max(self.far);
+            self.is_told |= self.far >= self.bar(at);
+        }
+        if at.since(self.rising) >= HOLD_MS_MAX && !self.is_told {
+            // Nothing that was told: it is learned anew, and how far it went is known.
+            (self.known, self.known_at) = (self.known(at).max(self.far), at);
+            (self.is_odd, self.evidence, self.windows) = (false, 0.0, 0);
+            (self.usual, self.stage, self.began) = ([0.0; CELLS], Stage::Learning, at);
+        }
+    }
+
+    /// How far values must move now to be told of.
+    fn bar(&self, at: Time) -> f64 {
+        let is_young = at.since(self.began) < YOUNG_MS;
+        let least = if is_young { MOVED_YOUNG_MIN } else { MOVED_MIN };
+        (BEYOND_KNOWN * self.known(at)).max(least)
+    }
+
+    /// How far they are known to have moved on ordinary days.
+    fn known(&self, at: Time) -> f64 {
+        let age_ms = at.since(self.known_at).max(0) as f64;
+        self.known * (-age_ms / KNOWN_HALF_LIFE_MS).exp2()
     }
 
     fn learn(&mut self, at: Time, window: &Window, differs: f64) {
@@ -604,7 +652,7 @@ mod tests {
     fn another_shape_is_odd_though_the_mean_is_the_same_and_until_it_is_over() {
         for values in [12, 60, 500] {
             let mut bench = Bench::new(Kind::Measure);
-            bench.minutes(180, values, |dice, _| ordinary(dice));
+            bench.minutes(450, values, |dice, _| ordinary(dice));
             let began = bench.at;
             // Half of them take a third of the time, the others almost twice as long.
             let split = |dice: &mut Dice, _| {
@@ -627,9 +675,29 @@ mod tests {
     }
 
     #[test]
+    fn values_that_move_far_every_day_must_move_further_to_be_told() {
+        let mut bench = Bench::new(Kind::Measure);
+        let mut level = 0.0;
+        // A level that wanders by a quarter, in minutes.
+        let mut wandering = |dice: &mut Dice, _| {
+            level = 0.999 * level + 0.011 * dice.normal();
+            ordinary(dice) * level.exp()
+        };
+        bench.minutes(3 * 1_440, 50, &mut wandering);
+        assert!(
+            bench.distribution.known > 0.25 && bench.told.len() <= 2,
+            "{:?}",
+            bench.told
+        );
+        bench.told.clear();
+        bench.minutes(10, 50, |dice, _| 20.0 * wandering(dice, 0));
+        assert_eq!(bench.told.len(), 1, "{}", bench.distribution.known);
+    }
+
+    #[test]
     fn the_range_told_is_where_the_values_are_now() {
         let mut bench = Bench::new(Kind::Measure);
-        bench.minutes(180, 60, |dice, _| ordinary(dice));
+        bench.minutes(450, 60, |dice, _| ordinary(dice));
         bench.minutes(2, 60, |dice, _| {
             let slow = if dice.unit() < 0.5 { 10.0 } else { 1.0 };
             slow * ordinary(dice)
@@ -720,7 +788,7 @@ mod tests {
         };
         assert!(values.len() < 2 * GATHERED);
         assert!(
-            size_of::<Distribution>() <= 288,
+            size_of::<Distribution>() <= 320,
             "{}",
             size_of::<Distribution>()
         );
