@@ -381,12 +381,12 @@ impl Distribution {
             let cells = self.odd.iter_mut().zip(window.cells);
             cells.for_each(|(odd, cell)| *odd += cell);
         }
-        if !self.is_odd {
-            self.is_odd = self.evidence >= EVIDENCE_MIN;
-            self.calm = 0;
+        self.calm = if is_calm && self.is_odd {
+            self.calm + 1
         } else {
-            self.calm = if is_calm { self.calm + 1 } else { 0 };
-        }
+            0
+        };
+        self.is_odd |= self.evidence >= EVIDENCE_MIN;
         if !self.is_odd {
             return;
         }
@@ -486,8 +486,10 @@ fn around(mut values: Vec<f32>) -> [f32; EDGES] {
     let (low, middle, high) = (log(inner[0]), log(inner[2]), log(inner[4]));
     let below = value(low - (middle - low).max(REACH_MIN));
     let above = value(high + (high - middle).max(REACH_MIN));
-    let [a, b, c, d, e] = inner;
-    [below, a, b, c, d, e, above]
+    let mut edges = [below; EDGES];
+    edges[1..EDGES - 1].copy_from_slice(&inner);
+    edges[EDGES - 1] = above;
+    edges
 }
 
 fn sum(cells: &[f32; CELLS]) -> f64 {
@@ -532,8 +534,8 @@ fn richest(seen: &[f64; CELLS], usual: &[f64; CELLS]) -> (usize, usize) {
     let (mut best, mut most) = ((0, 0), f64::MIN);
     for from in 0..CELLS {
         let mut excess = 0.0;
-        for to in from..CELLS {
-            excess += seen[to] - usual[to];
+        for (to, (seen, usual)) in seen.iter().zip(usual).enumerate().skip(from) {
+            excess += seen - usual;
             if excess > most {
                 (best, most) = ((from, to), excess);
             }

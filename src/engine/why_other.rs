@@ -5,10 +5,11 @@
 
 use super::Engine;
 use super::diagnose::words;
+use super::distribution::Distribution;
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
-use super::traces::{Flow, ODD_SCORE, ODD_Z};
+use super::traces::{Flow, ODD_SCORE, ODD_Z, Rate};
 use crate::model::{Check, FindingId, Time, Unit, WhyAnswer, WhyOther};
 
 /// A time further from now than this is another time, in milliseconds.
@@ -156,7 +157,7 @@ impl Engine {
                 usual.failing_score(window)
             ));
         }
-        told.push(match state.rate().map(|rate| rate.standing()) {
+        told.push(match state.rate().map(Rate::standing) {
             None => "nobody says what is kept of them: how many there are is not judged".to_owned(),
             Some(None) => "how many there are is being learned".to_owned(),
             Some(Some((usual, evidence, needed))) => format!(
@@ -164,7 +165,7 @@ impl Engine {
                 words::value(usual, Unit::PerSecond)
             ),
         });
-        let shape = state.shape().map(|shape| shape.standing());
+        let shape = state.shape().map(Distribution::standing);
         told.extend(shape.map(|standing| explain::spread("their durations", standing)));
         Some(told)
     }

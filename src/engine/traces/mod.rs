@@ -506,9 +506,10 @@ impl FlowState {
         if let Some(shape) = self.shape.as_mut().filter(|shape| shape.shift().is_some()) {
             shape.restart();
         }
-        match std::mem::take(&mut self.is_shape_told) {
-            true => Shape::Over,
-            false => Shape::Usual,
+        if std::mem::take(&mut self.is_shape_told) {
+            Shape::Over
+        } else {
+            Shape::Usual
         }
     }
 
