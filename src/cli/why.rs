@@ -9,12 +9,13 @@ use super::Common;
 use super::output::{Failure, Table, print, print_json, safe};
 use super::place::client;
 use super::{replay, why_alert};
-use crate::model::{Time, Why, WhyAnswer};
+use crate::model::{Time, Why, WhyAnswer, WhyOther};
 
 /// `stormglass why`
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// The series: its id, its metric, or entity and metric; label values may follow
+    /// The series: its id, its metric, or entity and metric; label values may follow. Or `ENTITY requests`,
+    /// `ENTITY calls [CALLEE]`, `ENTITY logs [WORD ...]`, or a histogram
     #[arg(required_unless_present = "alert", value_name = "SERIES")]
     series: Vec<String>,
     /// Explain the alerts of this name, or the one with this fingerprint, instead
@@ -52,16 +53,41 @@ pub async fn run(common: &Common, args: &WhyArgs) -> Result<(), Failure> {
                 "several series are meant; name one by its number:\n{names}\n"
             ))
         }
+        WhyAnswer::Others(others) => {
+            let pages: Vec<String> = others.iter().map(other).collect();
+            print(&pages.join("\n"))
+        }
         WhyAnswer::Unknown => Err(Failure::new(format!("no series is called {query:?}"))),
     }
 }
 
-fn page(why: &Why) -> String {
-    let because: Vec<String> = why
-        .because
+/// Of calls, a kind of log line or a histogram.
+fn other(why: &WhyOther) -> String {
+    let told = match &why.findings[..] {
+        [] => "no finding".to_owned(),
+        ids => {
+            let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+            format!("it is finding {}", ids.join(", "))
+        }
+    };
+    format!(
+        "{} on {} at {}\n\n- {told}\n{}\n",
+        safe(&why.subject),
+        safe(why.entity.as_str()),
+        why.at,
+        because(&why.because)
+    )
+}
+
+fn because(sentences: &[Box<str>]) -> String {
+    let lines: Vec<String> = sentences
         .iter()
         .map(|text| format!("- {}", safe(text)))
         .collect();
+    lines.join("\n")
+}
+
+fn page(why: &Why) -> String {
     let baseline = &why.baseline;
     let season = if baseline.is_seasonal {
         "with a daily season"
@@ -87,7 +113,7 @@ fn page(why: &Why) -> String {
         safe(&why.name),
         safe(why.entity.as_str()),
         why.at,
-        because.join("\n"),
+        because(&why.because),
         baseline.maturity,
         baseline.samples,
         baseline.since,

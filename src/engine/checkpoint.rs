@@ -14,6 +14,7 @@ use super::Engine;
 use super::changes::Changes;
 use super::entities::{EntityIx, EntityRow};
 use super::forecast::Forecasts;
+use super::histograms::Histograms;
 use super::history::SavedHistory;
 use super::hold::{Habit, Habits};
 use super::intake::{Intake, Pair, SavedSeries, SeriesIx, SeriesRow};
@@ -96,6 +97,7 @@ type Rest = (
     Forecasts,
     Option<Time>,
     Ratios,
+    Histograms,
 );
 
 /// The parts put together again.
@@ -210,6 +212,7 @@ impl Engine {
             &self.forecasts,
             self.holds.habits().began(),
             &self.ratios,
+            &self.histograms,
         );
         encode(Tag::Rest, &rest)
     }
@@ -251,6 +254,7 @@ impl Engine {
             forecasts,
             habits_began,
             ratios,
+            histograms,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -290,6 +294,7 @@ impl Engine {
         self.slos.restore(slos);
         self.forecasts = forecasts;
         self.restore_ratios(ratios);
+        self.restore_histograms(histograms);
         self.holds
             .restore_habits(Habits::restored(parts.habits, habits_began));
         (self.changes, self.refusals) = (changes, refusals);
@@ -348,6 +353,8 @@ mod tests {
 
     use super::*;
     use crate::config::EngineConfig;
+    use crate::engine::distribution::{Distribution, Kind};
+    use crate::engine::traces::{FlowState, Rate};
     use crate::model::{
         Alert, Batch, Change, ChangeKind, Input, Labels, LogLine, Recalled, Sample, Series,
         SeriesKind, Signal, SourceId, Span, SpanId, SpanKind, Stamped, Unit,
@@ -374,6 +381,7 @@ mod tests {
                 start: at,
                 duration_us: 900,
                 error: false,
+                weight: Some(20.0),
             }))
         };
         let signals = vec![
@@ -536,6 +544,10 @@ mod tests {
             json(serde_json::to_value(&engine.refusals)),
             json(serde_json::to_value(&engine.forecasts)),
             json(serde_json::to_value(&engine.ratios)),
+            json(serde_json::to_value(&engine.histograms)),
+            json(serde_json::to_value(Distribution::new(Kind::Measure))),
+            json(serde_json::to_value(FlowState::default())),
+            json(serde_json::to_value(Rate::default())),
             json(serde_json::to_value(engine.entities.saved_rows(0, 1))),
             json(serde_json::to_value(engine.firing_alerts(None, 1))),
             json(serde_json::to_value(engine.holds.habits().saved(None, 1))),

@@ -2,8 +2,9 @@
 //!
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
-use super::detect::Stretch;
+use super::detect::{Broken, Stretch};
 use super::diagnose::words;
+use super::distribution::{Shift, Standing};
 use super::traces::Durations;
 use crate::model::{Band, Check, Explanation, Time, Unit};
 
@@ -79,6 +80,53 @@ pub fn sustained(name: &str, check: Check, seen: f64, unit: Unit, since: Time) -
         }
         _ => format!("{name} lost its usual pattern since {since}, now {value}"),
     }
+}
+
+/// `38 % of its durations lie above 400 ms since 12:03, usually 2 %`.
+pub fn shift(of: &str, shift: &Shift, unit: Unit) -> String {
+    let value = |value| words::value(value, unit);
+    let range = match (shift.above, shift.up_to) {
+        (Some(above), Some(up_to)) => format!("between {} and {}", value(above), value(up_to)),
+        (Some(above), None) => format!("above {}", value(above)),
+        (None, Some(up_to)) => format!("at or below {}", value(up_to)),
+        (None, None) => "anywhere".to_owned(),
+    };
+    format!(
+        "{} of {of} lie {range} {}",
+        words::value(shift.seen, Unit::Ratio),
+        usually(shift)
+    )
+}
+
+/// `backup runs comes every 60 min: what was due at 12:00 did not come`.
+pub fn broken(what: &str, broken: &Broken) -> String {
+    let every = words::duration(broken.period_ms);
+    let came = match broken.came {
+        Some(at) => format!("came at {}", clock(at)),
+        None => "did not come".to_owned(),
+    };
+    let due = about(broken.due);
+    format!("{what} comes every {every}: what was due at {due} {came}")
+}
+
+/// How far it is known how values are spread, and what it would take to be told.
+pub fn spread(of: &str, standing: Standing) -> String {
+    match standing {
+        Standing::Gathering => format!("how {of} are spread is not known yet"),
+        Standing::Learning(windows, needed) => {
+            format!("how {of} are spread is being learned: {windows} of {needed} windows")
+        }
+        Standing::Watching(evidence, needed) => format!(
+            "that {of} are spread otherwise than usual: the evidence is {evidence:.1}, and {needed:.1} is needed"
+        ),
+        Standing::Unsuited => format!("how {of} are spread says nothing"),
+    }
+}
+
+/// `since 12:03, usually 2 %`.
+pub fn usually(shift: &Shift) -> String {
+    let usual = words::value(shift.usual, Unit::Ratio);
+    format!("since {}, usually {usual}", clock(shift.since))
 }
 
 /// `0.3–0.6 s`; one value when both ends read the same.
@@ -197,6 +245,12 @@ fn thousands(value: f64) -> String {
         v if v >= 1e3 => format!("{:.0} thousand", v / 1e3),
         v => format!("{v:.0}"),
     }
+}
+
+/// The time of day in UTC, to the nearest minute: what is due then is known no better.
+pub fn about(at: Time) -> String {
+    const HALF_MINUTE_MS: i64 = 30_000;
+    clock(at.plus_ms(HALF_MINUTE_MS))
 }
 
 /// The time of day in UTC, to the minute.

@@ -39,9 +39,12 @@ pub struct Opinions {
 /// Checks of one series take turns in speaking for the same oddity: they share a bar.
 const fn family(check: Check) -> Check {
     match check {
-        Check::LevelShift | Check::SpreadChange | Check::Drift | Check::FlatLine | Check::Shape => {
-            Check::Spike
-        }
+        Check::LevelShift
+        | Check::SpreadChange
+        | Check::Drift
+        | Check::FlatLine
+        | Check::Shape
+        | Check::Periodicity => Check::Spike,
         other => other,
     }
 }

@@ -34,8 +34,12 @@ pub enum Key {
     Limit(SeriesIx),
     /// What a series does that no single value shows.
     Sustained(SeriesIx),
+    /// When a series beats that does so again and again.
+    Rhythm(SeriesIx),
     /// The share of failures of a family of counters.
     Ratio(u32),
+    /// How what a histogram counts is spread.
+    Histogram(u32),
     /// An objective, by its place in the config, and whether its budget burns fast enough to page.
     Slo(u16, bool),
 }
@@ -163,7 +167,9 @@ impl Findings {
                 Key::Series(_)
                 | Key::Limit(_)
                 | Key::Sustained(_)
+                | Key::Rhythm(_)
                 | Key::Ratio(_)
+                | Key::Histogram(_)
                 | Key::Source(_)
                 | Key::Slo(..) => {}
             }
@@ -220,11 +226,11 @@ impl Findings {
     /// Series of which something is told that no single value shows.
     pub fn sustained(&self) -> impl Iterator<Item = SeriesIx> {
         let first = Key::Sustained(SeriesIx(0));
-        let last = Key::Sustained(SeriesIx(u32::MAX));
+        let last = Key::Rhythm(SeriesIx(u32::MAX));
         self.open
             .range(first..=last)
             .filter_map(|(key, _)| match key {
-                Key::Sustained(series) => Some(*series),
+                Key::Sustained(series) | Key::Rhythm(series) => Some(*series),
                 _ => None,
             })
     }

@@ -7,14 +7,13 @@ use super::correlate::World;
 use super::entities::{self, EntityIx};
 use super::explain;
 use super::findings::{Key, Observation};
-use super::intake::{Catalogue, Limits, Reading, SeriesIx, SourceIx};
+use super::intake::{Catalogue, Limits, Measured, Reading, SeriesIx, SourceIx};
 use super::logs::{self, LogFinding};
 use super::refusals::Refused;
 use super::silence::Silence;
-use super::traces::{Flow, Judged, Verdict};
 use crate::model::{
-    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, LogLevel, LogLine,
-    MetricRole, Provenance, Sample, Signal, Span, Time, Unit,
+    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, LogLine, MetricRole,
+    Provenance, Sample, Signal, Span, Time, Unit,
 };
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
@@ -78,7 +77,11 @@ impl Engine {
     }
 
     fn take_value(&mut self, value: Reading) {
-        if value.is_up {
+        if value.what == Measured::Bucket {
+            self.count_for_histograms(&value);
+            return;
+        }
+        if value.what == Measured::Up {
             const ANSWERS: Band = Band {
                 low: 1.0,
                 high: 1.0,
@@ -352,7 +355,6 @@ impl Engine {
             }
             return;
         }
-        let is_error = found.level >= LogLevel::Error;
         // A window of a minute says little about when in it the trouble began; the bucket that made
         // it odd is the last one.
         let since = match found.check {
@@ -368,155 +370,20 @@ impl Engine {
             sick: entity,
             check: found.check,
             series: None,
+            role: found.role(),
+            unit: found.unit(),
+            direction: found.direction(),
             subject: found.subject,
-            role: if is_error {
-                MetricRole::Errors
-            } else {
-                MetricRole::Other
-            },
-            unit: if found.check == Check::LevelShift {
-                Unit::Ratio
-            } else {
-                Unit::None
-            },
             since,
             at: found.last_seen,
             expected: found.expected,
             seen: found.seen,
-            direction: if found.check == Check::LogSilence {
-                Direction::Down
-            } else {
-                Direction::Up
-            },
             score: found.score,
             pages: found.pages,
             text: found.text.into_string(),
             explain: Some(Box::new(explain::rarity(found.score))),
         });
     }
-
-    /// What calls say becomes a finding, or ends one. Entities that measure themselves are judged by
-    /// that: a sample of their calls would only say the same with less certainty.
-    pub(super) fn note_calls(&mut self, judged: Judged) {
-        let (entity, callee, sick) = match judged.flow {
-            Flow::Served(entity) => (entity, None, entity),
-            Flow::Called(from, to) => (from, Some(to), to),
-            Flow::Own(_) | Flow::Gap(_) => return,
-        };
-        if self.entities.has_series(sick) || callee.is_some() && self.traces.serves(sick) {
-            return;
-        }
-        for (verdict, check, role, unit) in [
-            (
-                judged.slow,
-                Check::TraceDuration,
-                MetricRole::Latency,
-                Unit::Seconds,
-            ),
-            (
-                judged.failing,
-                Check::TraceErrors,
-                MetricRole::Errors,
-                Unit::Ratio,
-            ),
-        ] {
-            let key = match callee {
-                Some(callee) => Key::Edge(entity, callee, check),
-                None => Key::Entity(entity, check),
-            };
-            match verdict {
-                Verdict::Usual => {}
-                Verdict::Over => self.findings.end(key, judged.at),
-                Verdict::Accepted => {
-                    let before = self.findings.of_key(key).map(|state| &*state.finding.text);
-                    let text = format!("new normal accepted: {}", before.unwrap_or_default());
-                    self.findings.accept(key, judged.at, text);
-                }
-                Verdict::Odd {
-                    seen,
-                    low,
-                    high,
-                    score,
-                } => {
-                    let told = Call {
-                        key,
-                        entity,
-                        callee,
-                        sick,
-                        check,
-                        role,
-                        unit,
-                    };
-                    self.note_odd_call(&judged, told, Band { low, high }, seen, score);
-                }
-            }
-        }
-    }
-
-    fn note_odd_call(
-        &mut self,
-        judged: &Judged,
-        call: Call,
-        expected: Band,
-        seen: f64,
-        score: f64,
-    ) {
-        let durations = self.traces.durations(judged.flow);
-        let mut stands_behind = explain::rarity(score as f32);
-        if let Some(words) = durations
-            .filter(|_| call.check == Check::TraceDuration)
-            .and_then(|durations| explain::slower(seen, durations))
-        {
-            stands_behind.unusual = format!("{words}; {}", stands_behind.unusual).into();
-        }
-        let is_failing = call.role == MetricRole::Errors;
-        let subject = match call.callee {
-            Some(callee) => {
-                let calls = if is_failing { "failing calls" } else { "calls" };
-                format!("{calls} to {}", self.entities.id(callee).name())
-            }
-            None if is_failing => "failing requests".to_owned(),
-            None => "requests".to_owned(),
-        };
-        let noted = self.findings.of_key(call.key);
-        let since = noted.map_or_else(
-            || judged.at.plus_ms(-super::traces::WINDOW_MS),
-            |state| state.finding.since,
-        );
-        self.observe(Observation {
-            key: call.key,
-            entity: call.entity,
-            callee: call.callee,
-            sick: call.sick,
-            check: call.check,
-            series: None,
-            text: explain::metric(&subject, seen, expected, call.unit, since),
-            subject: subject.into_boxed_str(),
-            role: call.role,
-            unit: call.unit,
-            since,
-            at: judged.at,
-            expected,
-            seen,
-            direction: Direction::Up,
-            score: score as f32,
-            explain: Some(Box::new(stands_behind)),
-            pages: true,
-        });
-    }
-}
-
-/// What is judged of the calls of one entity, or from one to another.
-#[derive(Clone, Copy)]
-struct Call {
-    key: Key,
-    entity: EntityIx,
-    callee: Option<EntityIx>,
-    /// Who is ill if they are odd.
-    sick: EntityIx,
-    check: Check,
-    role: MetricRole,
-    unit: Unit,
 }
 
 fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String) -> Observation {

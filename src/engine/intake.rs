@@ -1,8 +1,8 @@
 //! Samples in, values to judge out: which series, which entity, in order, once, as gauges.
 //!
 //! The hot path is one hash lookup by series id and then arena access. Counters become rates
-//! (a reset starts over), deltas become rates, `_sum` and `_count` become a mean, `_bucket` is held
-//! by its `_sum` and `_count`. Whatever is refused is counted by reason.
+//! (a reset starts over), deltas become rates, `_sum` and `_count` become a mean, a `_bucket` says how
+//! much it grew. Whatever is refused is counted by reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ enum Derive {
     PerSecond,
     /// Increase over the increase of the `_count` beside it.
     Mean,
+    /// Increase since the last point; judged with the other buckets of its histogram.
+    Bucket,
     /// Not judged at all.
     Held,
     /// Silent for good: the place is free.
@@ -133,6 +135,17 @@ pub struct Limits {
     pub skew_ms_max: i64,
 }
 
+/// What a reading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// A measurement.
+    Value,
+    /// A scrape's own verdict.
+    Up,
+    /// What a bucket of a histogram, and all below it, grew by.
+    Bucket,
+}
+
 /// A value to judge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
@@ -142,8 +155,8 @@ pub struct Reading {
     pub at: Time,
     /// The value, in the row's unit.
     pub value: f64,
-    /// Whether it is a scrape's own verdict rather than a measurement.
-    pub is_up: bool,
+    /// What it is.
+    pub what: Measured,
     /// Time since the point before, in milliseconds.
     pub step_ms: u32,
 }
@@ -243,28 +256,38 @@ impl Intake {
         let row = &mut self.rows[ix.0 as usize];
         let is_first = row.raw.is_nan();
         let before = std::mem::replace(&mut row.raw, raw);
-        let value = |value, is_up| {
+        let reading = |value, what| {
             Some(Reading {
                 series: ix,
                 at,
                 value,
-                is_up,
+                what,
                 step_ms: u32::try_from(step_ms).unwrap_or(u32::MAX),
             })
         };
         match row.derive {
-            Derive::Gauge => [value(raw, false), None],
-            Derive::Up if is_verdict(raw) => [value(raw, true), None],
+            Derive::Gauge => [reading(raw, Measured::Value), None],
+            Derive::Up if is_verdict(raw) => [reading(raw, Measured::Up), None],
             Derive::Up => {
                 row.derive = Derive::Gauge;
-                [value(raw, false), None]
+                [reading(raw, Measured::Value), None]
             }
             Derive::Held | Derive::Retired => [None, None],
             _ if is_first => [None, None],
-            Derive::PerSecond => [value(raw * 1_000.0 / step_ms as f64, false), None],
+            Derive::Bucket => {
+                let grown = match row.series.kind {
+                    SeriesKind::Delta => raw,
+                    SeriesKind::Counter | SeriesKind::Gauge => increase(before, raw),
+                };
+                [reading(grown, Measured::Bucket), None]
+            }
+            Derive::PerSecond => {
+                let rate = raw * 1_000.0 / step_ms as f64;
+                [reading(rate, Measured::Value), None]
+            }
             Derive::Rate => {
                 let increase = increase(before, raw);
-                let rate = value(increase * 1_000.0 / step_ms as f64, false);
+                let rate = reading(increase * 1_000.0 / step_ms as f64, Measured::Value);
                 let mean = row.sum_row.and_then(|sum| {
                     self.mean(sum, at, |pair| {
                         pair.count_at = at;
@@ -295,7 +318,7 @@ impl Intake {
             series: sum,
             at,
             value: pair.sum_increase / pair.count_increase,
-            is_up: false,
+            what: Measured::Value,
             step_ms: 0,
         })
     }
@@ -322,7 +345,7 @@ impl Intake {
             catalogue.topology.forget(alias);
         }
         let derive = derive_of(series);
-        if derive != Derive::Held {
+        if !matches!(derive, Derive::Held | Derive::Bucket) {
             catalogue.entities.add_series(entity, &series.labels);
         }
         if let Some(host) = &resolved.host {
@@ -616,7 +639,12 @@ impl SeriesRow {
 
     /// Whether its values are judged.
     pub fn is_judged(&self) -> bool {
-        !matches!(self.derive, Derive::Held | Derive::Retired)
+        !matches!(self.derive, Derive::Held | Derive::Bucket | Derive::Retired)
+    }
+
+    /// Whether it is a bucket of a histogram.
+    pub fn is_bucket(&self) -> bool {
+        self.derive == Derive::Bucket
     }
 }
 
@@ -639,10 +667,13 @@ fn is_verdict(raw: f64) -> bool {
 
 fn derive_of(series: &Series) -> Derive {
     let name = &*series.name;
-    if name.ends_with("_bucket") && series.labels.get("le").is_some() || !roles::is_judged(name) {
+    let is_bucket = name.ends_with("_bucket") && series.labels.get("le").is_some();
+    if !roles::is_judged(name) {
         return Derive::Held;
     }
     match series.kind {
+        SeriesKind::Gauge if is_bucket => Derive::Held,
+        SeriesKind::Counter | SeriesKind::Delta if is_bucket => Derive::Bucket,
         SeriesKind::Gauge if roles::is_up(name, &series.labels) => Derive::Up,
         SeriesKind::Gauge => Derive::Gauge,
         SeriesKind::Counter if name.ends_with("_sum") => Derive::Mean,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, CheckRow, Excursion, HOLD_MS_MAX, Hold, OPEN_EVIDENCE, Peak,
-    SeriesDetector, Stretch, Sustained, Transition, Turn, Verdict,
+    AGREE_SCORE, CHECKS, CheckRow, Excursion, Hold, Peak, Rhythm, SeriesDetector, Sustained,
+    Transition, Verdict,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -29,6 +29,9 @@ const HEARD_MS: i64 = 180_000;
 /// Steps in which scores are kept.
 const SCORE_STEPS: f32 = 10.0;
 
+/// A point this many usual distances after the last has others missing before it.
+const GAP_INTERVALS: u32 = 4;
+
 /// Slower than the upper end of the usual by less than this factor wakes nobody.
 const SLOWER_MIN: f64 = 1.3;
 /// The same for failures.
@@ -42,6 +45,7 @@ pub struct Judge {
     detector: SeriesDetector,
     excursion: Excursion,
     sustained: Sustained,
+    rhythm: Rhythm,
     /// What was normal before it became odd. On the heap, as the excursion's peak is.
     hold: Option<Box<Hold>>,
     /// What it said last, while it is odd.
@@ -106,6 +110,7 @@ impl Judge {
         self.detector.set_back(back.to);
         self.excursion.set_back(back.to);
         self.sustained.set_back(back.to);
+        self.rhythm.set_back(back.to);
         if let Some(hold) = &mut self.hold {
             hold.set_back(back.to);
         }
@@ -118,6 +123,7 @@ impl Judge {
     pub fn end(&mut self) {
         self.excursion = Excursion::default();
         self.sustained.end();
+        self.rhythm.end();
         self.hold = None;
         self.voice = None;
     }
@@ -125,6 +131,11 @@ impl Judge {
     /// Whether the series is odd now.
     pub fn is_odd(&self) -> bool {
         self.excursion.peak().is_some()
+    }
+
+    /// The period with which it climbs again and again, in milliseconds, and when the next climb is due.
+    pub fn due(&self) -> Option<(i64, Time)> {
+        self.rhythm.due()
     }
 
     /// What is known of the series.
@@ -211,7 +222,11 @@ impl Engine {
     /// Judges one value of a series, and keeps it.
     pub(super) fn judge(&mut self, reading: Reading) {
         let Reading {
-            series, at, value, ..
+            series,
+            at,
+            value,
+            step_ms,
+            ..
         } = reading;
         let row = self.intake.row_mut(series);
         let Some((verdict, transition)) = row.judge.observe(row.role, at, value) else {
@@ -219,19 +234,14 @@ impl Engine {
         };
         let entity = row.entity;
         let turn = row.judge.sustained.next(at, &verdict);
+        let interval_ms = row.interval_ms;
+        let is_gap = step_ms > GAP_INTERVALS.saturating_mul(interval_ms);
+        let step_s = interval_ms as f32 / 1_000.0;
+        let beat = row.judge.rhythm.step(at, value, step_s, is_gap);
         self.intake
             .note(&reading, verdict.expected, verdict.evidence);
-        match turn {
-            Turn::Quiet => {}
-            Turn::Open(stretch) => self.tell_of_sustained(series, stretch, &verdict, at),
-            Turn::Over => self.findings.end(Key::Sustained(series), at),
-            Turn::Accepted => {
-                let lasted = words::duration(HOLD_MS_MAX);
-                let name = explain::subject(&self.intake.row(series).series.name);
-                let text = format!("new normal accepted after {lasted}: how {name} behaves");
-                self.findings.accept(Key::Sustained(series), at, text);
-            }
-        }
+        self.note_turn(series, turn, &verdict, at);
+        self.note_beat(series, beat, at);
         match transition {
             Transition::Quiet => {}
             Transition::Closed => {
@@ -352,49 +362,6 @@ impl Engine {
         }
     }
 
-    /// What a series does that no single value shows. It informs: as a symptom it is no metric's own.
-    fn tell_of_sustained(
-        &mut self,
-        series: SeriesIx,
-        stretch: Stretch,
-        verdict: &Verdict,
-        at: Time,
-    ) {
-        let key = Key::Sustained(series);
-        if self.findings.of_key(key).is_some() {
-            return;
-        }
-        let row = self.intake.row(series);
-        let Stretch { check, since, .. } = stretch;
-        let text = explain::sustained(&row.series.name, check, verdict.seen, row.unit, since);
-        let explain = Explanation {
-            unusual: explain::stretch(&stretch).into(),
-            agreed: vec![stretch.title.into()],
-            disagreed: Vec::new(),
-            baseline: Some(Self::baseline_of(row)),
-        };
-        self.observe(Observation {
-            key,
-            entity: row.entity,
-            callee: None,
-            sick: row.entity,
-            check,
-            series: Some(row.series.id),
-            subject: row.series.name.as_ref().into(),
-            role: MetricRole::Other,
-            unit: row.unit,
-            since,
-            at,
-            expected: verdict.expected,
-            seen: verdict.seen,
-            direction: verdict.direction,
-            score: OPEN_EVIDENCE,
-            pages: false,
-            text,
-            explain: Some(Box::new(explain)),
-        });
-    }
-
     /// How much the bar of a series is raised because people called the like noise.
     pub(super) fn raised_by(&self, row: &SeriesRow) -> f32 {
         let entity = self.entities.id(row.entity);
@@ -442,6 +409,11 @@ impl Odd {
                 .collect::<Vec<_>>()
         };
         self.of.iter().flat_map(each)
+    }
+
+    /// The series of one entity that are odd now.
+    pub fn of_entity(&self, entity: EntityIx) -> impl Iterator<Item = SeriesIx> {
+        self.of.get(&entity).into_iter().flatten().copied()
     }
 
     /// A series is no longer odd.

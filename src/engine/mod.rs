@@ -11,6 +11,7 @@ mod alerts;
 #[cfg(test)]
 mod backfill_tests;
 mod blind_spots;
+mod calls;
 mod case;
 mod changes;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod commands;
 mod correlate;
 pub mod detect;
 pub mod diagnose;
+mod distribution;
 mod entities;
 mod essentials;
 mod explain;
@@ -26,6 +28,7 @@ mod findings;
 mod forecast;
 mod gone;
 pub mod govern;
+mod histograms;
 mod history;
 mod hold;
 mod ingest;
@@ -51,10 +54,12 @@ pub mod saga;
 mod set_back;
 mod silence;
 mod slo;
+mod sustained;
 mod tell;
 mod topology;
 mod traces;
 mod why;
+mod why_other;
 
 use std::collections::BTreeSet;
 
@@ -72,6 +77,7 @@ use entities::Entities;
 use feedback::Opinions;
 use findings::Findings;
 use forecast::Forecasts;
+use histograms::Histograms;
 use hold::Holds;
 use intake::Intake;
 use judge::Odd;
@@ -120,6 +126,7 @@ pub struct Engine {
     slos: Slos,
     forecasts: Forecasts,
     ratios: Ratios,
+    histograms: Histograms,
     logs: LogWatch,
     seen_logs: bool,
     traces: Traces,
@@ -165,6 +172,7 @@ impl Engine {
             slos: Slos::new(&config.slo),
             forecasts: Forecasts::default(),
             ratios: Ratios::default(),
+            histograms: Histograms::default(),
             plans: Plans::new(config.policy.clone(), runbooks),
             holds: Holds::new(&config),
             correlator: Correlator::new(&config.rules),
@@ -242,13 +250,14 @@ impl Engine {
         self.judge_slos();
         self.forecast();
         self.judge_ratios();
+        self.judge_histograms();
         let mut from_logs = Vec::new();
         self.logs.tick(self.now, &mut from_logs);
         for found in from_logs {
             self.note_log(found);
         }
         for judged in self.traces.tick(self.now, &mut self.topology) {
-            self.note_calls(judged);
+            self.note_calls(&judged);
         }
         self.correlate();
         let unsettled = self.plans.all_unsettled(self.now);
@@ -543,6 +552,7 @@ impl Engine {
             + self.findings.refused()
             + self.plans.stale_reports()
             + self.ratios.refused()
+            + self.histograms.refused()
     }
 }
 

@@ -580,6 +580,7 @@ mod tests {
                 duration_us,
                 error: n == 3,
                 peer: None,
+                weight: None,
             }))
         };
         let line = |s: i64, text: &str| {

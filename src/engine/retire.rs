@@ -85,10 +85,12 @@ impl Engine {
         self.odd.remove(entity, series);
         self.findings.end(Key::Series(series), self.now);
         self.findings.end(Key::Sustained(series), self.now);
+        self.findings.end(Key::Rhythm(series), self.now);
         self.slos.forget(row.series.id.0);
         self.intake.retire(series);
         self.forget_forecast(series);
         self.forget_ratio(series);
+        self.forget_bucket(series);
         if is_counted {
             self.entities.drop_series(entity);
         }
@@ -120,6 +122,7 @@ impl Engine {
             self.intake.row_mut(series).judge.end();
             self.findings.end(Key::Series(series), self.now);
             self.findings.end(Key::Sustained(series), self.now);
+            self.findings.end(Key::Rhythm(series), self.now);
         }
     }
 

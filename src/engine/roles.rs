@@ -237,9 +237,10 @@ pub fn unit_of(series: &Series) -> Unit {
     if series.unit != Unit::None {
         return series.unit;
     }
+    let name = series.name.strip_suffix("_bucket").unwrap_or(&series.name);
     ENDINGS
         .iter()
-        .find(|(end, _)| series.name.ends_with(end))
+        .find(|(end, _)| name.ends_with(end))
         .map_or(Unit::None, |(_, unit)| *unit)
 }
 

@@ -76,6 +76,7 @@ impl Engine {
         self.correlator.set_back(back);
         self.pressure.set_back(back);
         self.ratios.set_back(back);
+        self.histograms.set_back(back);
         effects.push(Effect::Record(Record::ClockSetBack {
             from: back.from,
             to: back.to,

@@ -2,7 +2,7 @@
 //!
 //! Of the latest point everything is known; of earlier ones the value, what was expected and the
 //! evidence. Whatever is older is in the recording: replayed up to that time, the same question gets
-//! the same kind of answer.
+//! the same kind of answer. What is no series is `why_other`'s.
 
 use super::Engine;
 use super::detect::{AGREE_SCORE, CHECKS, DETECTOR_VERSION, Maturity, OPEN_EVIDENCE};
@@ -33,7 +33,7 @@ impl Engine {
         // In order of arrival: to name all of them in order of name would take the engine's time.
         found.truncate(SEVERAL_MAX);
         match found[..] {
-            [] => WhyAnswer::Unknown,
+            [] => self.why_other(&words, at),
             [one] => WhyAnswer::One(Box::new(self.why_series(one, at))),
             _ => {
                 let mut names: Vec<_> = found.iter().map(|ix| self.name_of(*ix).into()).collect();
@@ -123,6 +123,11 @@ impl Engine {
             because: Vec::new(),
         };
         why.because = because(&why, asked).into_iter().map(Into::into).collect();
+        if let Some((period_ms, due)) = row.judge.due() {
+            let every = super::diagnose::words::duration(period_ms);
+            let text = format!("it comes every {every}, next at {}", explain::about(due));
+            why.because.push(text.into());
+        }
         if let Some(until) = row.judge.held_until() {
             let text = format!(
                 "what was normal before it became odd judges until {}; then, or when somebody accepts it, the new level is normal",

@@ -82,6 +82,21 @@ pub struct Why {
     pub because: Vec<Box<str>>,
 }
 
+/// Why something that is no series is, or is not, told of now: calls, a kind of log line, a histogram.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhyOther {
+    /// The entity it is about.
+    pub entity: EntityId,
+    /// What it is, untrusted.
+    pub subject: Box<str>,
+    /// The time it is answered for: what is odd about these is kept for now alone.
+    pub at: Time,
+    /// The findings about it that last.
+    pub findings: Vec<FindingId>,
+    /// The answer, sentence by sentence; untrusted.
+    pub because: Vec<Box<str>>,
+}
+
 /// Answer to a question about a series: its story, or the series that could be meant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,6 +105,8 @@ pub enum WhyAnswer {
     One(Box<Why>),
     /// Several could be; each with what to ask instead.
     Several(Vec<Box<str>>),
+    /// No series is meant but calls, kinds of log lines or histograms.
+    Others(Vec<WhyOther>),
     /// None is.
     Unknown,
 }

@@ -61,6 +61,12 @@ pub enum Check {
     BurnRate,
     /// Share of requests that fail, from counters.
     ErrorRatio,
+    /// The values in a log template are spread otherwise than usual.
+    LogValues,
+    /// Durations, or what else is measured, are spread otherwise than usual.
+    Distribution,
+    /// What came again and again did not come, or came at a wrong time.
+    Periodicity,
 }
 
 /// Which way something moved.
@@ -181,6 +187,8 @@ impl Check {
                 | Self::TraceDuration
                 | Self::BurnRate
                 | Self::ErrorRatio
+                | Self::Distribution
+                | Self::Periodicity
         )
     }
 }

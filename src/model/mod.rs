@@ -47,7 +47,7 @@ pub use delta::{
 };
 pub use effect::{Effect, Notification, NotifyEvent};
 pub use entity::{Entity, EntityId, EntityKind};
-pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer};
+pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer, WhyOther};
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};

@@ -228,6 +228,21 @@ pub struct Span {
     pub error: bool,
     /// The other side as named by attributes (`peer.service`, `server.address`, `db.system`, …), if any.
     pub peer: Option<Arc<str>>,
+    /// How many spans like it were made for each that was kept, itself included, where the sender says how
+    /// it samples: from 1 to [`Span::WEIGHT_MAX`]. `None`: nobody knows.
+    #[serde(default)]
+    pub weight: Option<f32>,
+}
+
+impl Span {
+    /// The largest weight believed: a sampler that keeps fewer than one in a million is a mistake.
+    pub const WEIGHT_MAX: f32 = 1_048_576.0;
+
+    /// A weight as it may be believed.
+    pub fn weight_of(told: f64) -> Option<f32> {
+        let is_one = (1.0..=f64::from(Self::WEIGHT_MAX)).contains(&told);
+        is_one.then_some(told as f32)
+    }
 }
 
 impl SourceId {

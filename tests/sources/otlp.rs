@@ -356,6 +356,33 @@ async fn the_other_side_is_named_by_attributes() {
 }
 
 #[tokio::test]
+async fn how_a_span_was_sampled_is_told_by_its_trace_state_or_attributes() {
+    let rate = |kind: &str| {
+        let value = match kind {
+            "number" => json!({"intValue": "20"}),
+            _ => json!({"stringValue": "20"}),
+        };
+        json!({"attributes": [{"key": "SampleRate", "value": value}]})
+    };
+    let cases = [
+        (json!({}), None),
+        (json!({"traceState": "ot=th:c"}), Some(4.0)),
+        (json!({"traceState": "x=1,ot=rv:8;th:8"}), Some(2.0)),
+        (rate("number"), Some(20.0)),
+        (rate("text"), Some(20.0)),
+        (json!({"traceState": "ot=th:zz"}), None),
+    ];
+    let mut receivers = Receivers::new();
+    for (over, weight) in cases {
+        let body = span(&over).to_string();
+        let answer = receivers.send("POST", "/v1/traces", &[JSON], body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let taken = spans(receivers.taken());
+        assert_eq!((taken.len(), taken[0].weight), (1, weight), "{over}");
+    }
+}
+
+#[tokio::test]
 async fn exceptions_become_log_lines() {
     let event = json!({"name": "exception", "timeUnixNano": "1000100000", "attributes": [
         attribute("exception.type", "OutOfStock"), attribute("exception.message", "none left"),

@@ -2,7 +2,7 @@
 //!
 //! [`SeriesDetector::observe`] learns what is normal, asks every check of [`CHECKS`], calibrates each
 //! by the series' own past, and says how odd the sample is, since when, and against which band.
-//! [`Excursion`] turns verdicts into a finding's life, while [`Hold`] keeps what was normal before it;
+//! [`Rhythm`] knows what comes again and again. [`Excursion`] turns verdicts into a finding's life, while [`Hold`] keeps what was normal before it;
 //! [`joint`] weighs the series of one entity.
 //! Nothing here looks ahead, knows a range in advance, allocates per sample or reads a clock.
 
@@ -18,6 +18,7 @@ mod hold;
 pub mod joint;
 #[cfg(test)]
 mod proof;
+mod rhythm;
 mod series;
 mod shape;
 mod sustained;
@@ -32,6 +33,7 @@ pub use alarms::ALARM_SCORE;
 pub use excursion::{Excursion, OPEN_EVIDENCE, Peak, Transition};
 pub use hold::{HOLD_MS_MAX, HOLD_MS_MIN, Hold};
 pub use joint::{Call, Joint, Voice};
+pub use rhythm::{Beat, Beats, Broken, Rhythm};
 pub use series::{Rarity, SeriesDetector};
 pub use sustained::{Stretch, Sustained, Turn};
 

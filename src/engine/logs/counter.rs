@@ -1,6 +1,8 @@
 //! One template on one entity: how often, since when, one sample.
 
 use super::tail::Baseline;
+use super::values::{Values, WATCHED_FROM};
+use crate::engine::detect::Beats;
 use crate::model::mask::mask_secrets;
 use crate::model::{LogLevel, Time};
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,10 @@ pub const BUCKET_MS: i64 = 10_000;
 pub const BUCKETS_MAX: usize = 60;
 /// Buckets of one judged window: a minute.
 pub(super) const WINDOW_BUCKETS: usize = 6;
+/// The same in seconds: how well the time of a beat is known.
+pub(super) const BUCKET_S: f32 = BUCKET_MS as f32 / 1_000.0;
+/// A line after a silence this long, in milliseconds, may be one that comes regularly.
+const BEAT_SILENCE_MS: i64 = 60_000;
 /// Bytes kept of the one sample.
 const SAMPLE_BYTES_MAX: usize = 512;
 
@@ -121,6 +127,10 @@ pub(super) struct Counter {
     pub peak: f64,
     /// Longest silence between two lines, in buckets.
     pub gap_buckets_max: f64,
+    /// When it comes, if it comes regularly after a silence.
+    pub beats: Beats,
+    /// How the values at its places are spread.
+    pub values: Values,
 }
 
 impl Counter {
@@ -135,7 +145,21 @@ impl Counter {
             baseline,
             peak: 0.0,
             gap_buckets_max: 0.0,
+            beats: Beats::default(),
+            values: Values::default(),
         }
+    }
+
+    /// Notes a line at `at`; after a silence it is a beat.
+    pub(super) fn beat(&mut self, at: Time) {
+        if self.count == 1 || at.since(self.last_seen) >= BEAT_SILENCE_MS {
+            self.beats.beat(at, BUCKET_S);
+        }
+    }
+
+    /// Whether the values of a line of this bucket are to be read.
+    pub(super) fn wants_values(&mut self, bucket: i64) -> bool {
+        self.count >= WATCHED_FROM && self.values.wants(bucket)
     }
 
     /// Fold in the counter of a template that was merged into this one's.

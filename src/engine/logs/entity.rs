@@ -1,14 +1,17 @@
-//! The logs of one entity, and the checks on them.
+//! The logs of one entity, and what is odd about them.
 //!
-//! Each check is one function that looks at a closed window and says how unusual it is; opening,
-//! updating and ending findings is the same for all. State is bounded, and what does not fit is
+//! Each check of `checks` looks at a closed window and says how unusual it is; opening, updating and
+//! ending findings is the same for all. State is bounded, and what does not fit is
 //! counted.
 
+use super::checks::{
+    BURST_ERRORS_MIN, Verdict, WARM_UP_WINDOWS, Window, burst, missed, silence, values,
+};
 use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_of};
 use super::finding::LogFinding;
 use super::miner::TemplateId;
 use super::tail::{Baseline, chernoff};
-use crate::engine::detect::HOLD_MS_MAX;
+use crate::engine::detect::{Beats, HOLD_MS_MAX};
 use crate::engine::diagnose::words;
 use crate::engine::set_back::SetBack;
 use crate::model::{Band, Check, EntityId, LogLevel, Time};
@@ -21,16 +24,8 @@ const FINDINGS_MAX: usize = 24;
 /// An entity is known after this many lines and this long; before, everything is new.
 const WARM_UP_LINES: u64 = 200;
 const WARM_UP_MS: i64 = 10 * 60_000;
-/// Windows a rate is learned for before a burst or a silence can be said.
-const WARM_UP_WINDOWS: u32 = 60;
-/// From this score on a finding is shown; from the next on it may page.
+/// From this score on a finding is shown.
 const SCORE_MIN: f64 = 6.0;
-const SCORE_PAGES: f64 = 8.0;
-/// Fewest lines a minute that make a burst, of errors and of other lines.
-const BURST_ERRORS_MIN: f64 = 5.0;
-const BURST_LINES_MIN: f64 = 20.0;
-/// A burst is at least this many times the usual rate.
-const BURST_RATIO_MIN: f64 = 3.0;
 /// Lines a minute and score of a new error template before it may page: one odd error is no
 /// incident, and neither is one on an entity that hardly spoke yet.
 const NEW_ERRORS_PAGE: u32 = 3;
@@ -38,11 +33,6 @@ const NEW_SCORE_PAGES: f32 = 3.5;
 /// A new template is news until it was quiet this long, or known this long.
 const NEW_QUIET_MS: i64 = 60_000;
 const NEW_KNOWN_MS: i64 = 30 * 60_000;
-/// Lines expected in a silence before it is said, and how much longer than ever it must be.
-const SILENCE_LINES_MIN: f64 = 20.0;
-const SILENCE_GAP_RATIO: f64 = 3.0;
-/// A silence is as sure as this and no surer: one that lasts is no news each minute.
-const SILENCE_SCORE_MAX: f64 = 12.0;
 /// Windows below the score before a burst is over.
 const CALM_WINDOWS: u32 = 3;
 /// Known peaks halve in about three days of windows.
@@ -150,6 +140,7 @@ impl EntityLogs {
         }
         let silent_buckets = at.since(counter.last_seen) as f64 / BUCKET_MS as f64;
         counter.gap_buckets_max = counter.gap_buckets_max.max(silent_buckets);
+        counter.beat(at);
         counter.last_seen = counter.last_seen.max(at);
         if !counter.ring.add(bucket, 1) {
             stats.lines_late += 1;
@@ -204,11 +195,19 @@ impl EntityLogs {
             back.past(&mut counter.first_seen);
             back.past(&mut counter.last_seen);
             counter.ring.set_back(newest);
+            counter.values.set_back(back);
+            counter.beats.set_back(back.to);
         }
         for open in &mut self.open {
             back.past(&mut open.finding.since);
             back.past(&mut open.finding.last_seen);
         }
+    }
+
+    /// Nobody listened for a while.
+    pub(super) fn lose_sight(&mut self) {
+        let counters = self.counters.values_mut();
+        counters.for_each(|counter| counter.beats.lose_sight());
     }
 
     /// Judge the window that ends with `bucket`.
@@ -231,7 +230,9 @@ impl EntityLogs {
             };
             let lines = f64::from(counter.ring.window(bucket));
             let burst = burst(counter, lines);
-            let silence = silence(counter, now);
+            let silence = silence(counter, now).or_else(|| missed(counter, now));
+            counter.values.turn(now);
+            let odd = counter.values.odd();
             if !is_held {
                 counter.baseline.learn(lines);
                 counter.peak = (counter.peak * PEAK_KEPT).max(lines);
@@ -266,6 +267,19 @@ impl EntityLogs {
                 stats,
                 render,
             );
+            let window = Window {
+                since: odd.map_or(now, |odd| odd.shift.since),
+                ..window
+            };
+            let values = odd.map(|odd| values(&odd));
+            self.judge(
+                &window,
+                Check::LogValues,
+                Some(template),
+                values,
+                stats,
+                render,
+            );
         }
         let errors = self.error_share_verdict(bucket);
         let window = Window {
@@ -279,12 +293,12 @@ impl EntityLogs {
         self.end_old_news(now);
     }
 
-    /// Whether something about a template, or about the share of errors, is odd now: what is seen then
-    /// teaches nothing, so that it does not become normal.
+    /// Whether how often a template comes, or the share of errors, is odd now: what is seen then teaches
+    /// nothing, so that it does not become normal.
     fn is_held(&self, template: Option<TemplateId>) -> bool {
         self.open.iter().any(|open| {
             open.finding.template == template
-                && open.finding.check != Check::NewTemplate
+                && !matches!(open.finding.check, Check::NewTemplate | Check::LogValues)
                 && open.finding.ended.is_none()
         })
     }
@@ -310,8 +324,10 @@ impl EntityLogs {
                 .template
                 .map(|template| self.counters.get_mut(&template.0))
             {
+                Some(Some(counter)) if finding.check == Check::LogValues => counter.values.accept(),
                 Some(Some(counter)) => {
                     counter.baseline = Baseline::default();
+                    counter.beats = Beats::default();
                     counter.peak = f64::from(counter.ring.window(bucket));
                 }
                 Some(None) => {}
@@ -552,110 +568,4 @@ impl Open {
             finding.text = latest.text;
         }
     }
-}
-
-/// The window a verdict is about.
-struct Window<'a> {
-    entity: &'a EntityId,
-    now: Time,
-    since: Time,
-    level: LogLevel,
-}
-
-/// What a check says about one window.
-struct Verdict {
-    score: f64,
-    seen: f64,
-    expected: Band,
-    text: String,
-}
-
-impl Verdict {
-    fn finding(
-        self,
-        window: &Window<'_>,
-        check: Check,
-        template: Option<TemplateId>,
-        subject: Box<str>,
-    ) -> LogFinding {
-        let about = if template.is_some() {
-            format!("{}: \"{}\"", self.text, words::in_plain(&subject))
-        } else {
-            self.text
-        };
-        LogFinding {
-            entity: window.entity.clone(),
-            check,
-            template,
-            level: window.level,
-            since: window.since,
-            last_seen: window.now,
-            ended: None,
-            expected: self.expected,
-            seen: self.seen,
-            score: self.score as f32,
-            pages: window.level >= LogLevel::Error
-                && check != Check::LogSilence
-                && self.score >= SCORE_PAGES,
-            text: about.into(),
-            accepted: None,
-            subject,
-        }
-    }
-}
-
-/// More lines a minute than the rate learned explains.
-fn burst(counter: &Counter, lines: f64) -> Option<Verdict> {
-    let baseline = &counter.baseline;
-    let is_error = counter.level >= LogLevel::Error;
-    let enough = if is_error {
-        BURST_ERRORS_MIN
-    } else {
-        BURST_LINES_MIN
-    };
-    let usual = baseline.mean_high();
-    // A nightly job's lines are known after the first night; errors are never excused by a past.
-    let known = !is_error && lines <= 1.2 * counter.peak;
-    if baseline.updates() < WARM_UP_WINDOWS
-        || lines < enough
-        || lines < BURST_RATIO_MIN * usual
-        || known
-    {
-        return None;
-    }
-    let high = baseline.high();
-    Some(Verdict {
-        score: baseline.score_high(lines),
-        seen: lines,
-        expected: Band { low: 0.0, high },
-        text: format!("{lines:.0} lines a minute, at most {high:.1} expected"),
-    })
-}
-
-/// A template that used to come steadily and stopped.
-fn silence(counter: &Counter, now: Time) -> Option<Verdict> {
-    let baseline = &counter.baseline;
-    if baseline.updates() < WARM_UP_WINDOWS || counter.level > LogLevel::Warn {
-        return None; // errors that stop are good news
-    }
-    let silent_ms = now.since(counter.last_seen);
-    let silent_buckets = silent_ms as f64 / BUCKET_MS as f64;
-    if silent_buckets < SILENCE_GAP_RATIO * counter.gap_buckets_max.max(2.0) {
-        return None;
-    }
-    let usual = counter.peak.min(baseline.mean().max(0.0));
-    let missed = usual * silent_buckets / WINDOW_BUCKETS as f64;
-    let minutes = silent_ms as f64 / 60_000.0;
-    (missed >= SILENCE_LINES_MIN).then(|| Verdict {
-        score: (missed / std::f64::consts::LN_10).min(SILENCE_SCORE_MAX),
-        seen: 0.0,
-        expected: Band {
-            low: 1.0,
-            high: baseline.high(),
-        },
-        text: format!(
-            "silent for {minutes:.0} min, never longer than {:.1} before",
-            counter.gap_buckets_max * BUCKET_MS as f64 / 60_000.0
-        ),
-    })
 }

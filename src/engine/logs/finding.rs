@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct LogFinding {
     /// What it is about.
     pub entity: EntityId,
-    /// `NewTemplate`, `LogBurst`, `LogSilence`, or `LevelShift` for the share of error lines.
+    /// `NewTemplate`, `LogBurst`, `LogSilence`, `LogValues`, or `LevelShift` for the share of error lines.
     pub check: Check,
     /// The template; `None` when it is about all lines of the entity.
     pub template: Option<TemplateId>,
@@ -26,9 +26,9 @@ pub struct LogFinding {
     pub last_seen: Time,
     /// When it was over.
     pub ended: Option<Time>,
-    /// Lines a minute (or share of errors) that were expected.
+    /// Lines a minute (or a share: of errors, or of values in a range) that were expected.
     pub expected: Band,
-    /// Lines a minute (or share of errors) that were seen, at the worst.
+    /// Lines a minute (or that share) that were seen, at the worst.
     pub seen: f64,
     /// −log10 of the false-alarm probability, at the worst.
     pub score: f32,
@@ -41,38 +41,48 @@ pub struct LogFinding {
 }
 
 impl LogFinding {
-    /// As the finding every other check makes too.
-    pub fn into_finding(self, id: FindingId) -> Finding {
-        let direction = if self.check == Check::LogSilence {
-            Direction::Down
-        } else {
-            Direction::Up
-        };
-        let role = if self.level >= LogLevel::Error {
+    /// Which way it moved.
+    pub fn direction(&self) -> Direction {
+        match self.check {
+            Check::LogSilence => Direction::Down,
+            _ => Direction::Up,
+        }
+    }
+
+    /// What it says of the entity. What values a line holds is no failure, whatever the line says.
+    pub fn role(&self) -> MetricRole {
+        if self.level >= LogLevel::Error && self.check != Check::LogValues {
             MetricRole::Errors
         } else {
             MetricRole::Other
-        };
-        let unit = if self.check == Check::LevelShift {
-            Unit::Ratio
-        } else {
-            Unit::None
-        };
+        }
+    }
+
+    /// Unit of what was expected and seen.
+    pub fn unit(&self) -> Unit {
+        match self.check {
+            Check::LevelShift | Check::LogValues => Unit::Ratio,
+            _ => Unit::None,
+        }
+    }
+
+    /// As the finding every other check makes too.
+    pub fn into_finding(self, id: FindingId) -> Finding {
         Finding {
             id,
+            direction: self.direction(),
+            role: self.role(),
+            unit: self.unit(),
             entity: self.entity,
             callee: None,
             check: self.check,
             series: None,
             subject: self.subject,
-            role,
-            unit,
             since: self.since,
             last_seen: self.last_seen,
             ended: self.ended,
             expected: self.expected,
             seen: self.seen,
-            direction,
             score: self.score,
             pages: self.pages,
             text: self.text,

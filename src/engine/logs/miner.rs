@@ -11,6 +11,7 @@ use super::merge::{self, BUCKET_VALUES_MAX, Places};
 use super::offenders::Offenders;
 use super::pattern::Pattern;
 use super::scan::{self, Kind, Scanner};
+use super::values::Value;
 use super::variable::VarType;
 use crate::model::mask::mask_secrets;
 use indexmap::IndexMap;
@@ -111,6 +112,9 @@ pub struct Miner {
     merges: Vec<(TemplateId, TemplateId)>,
     #[serde(skip)]
     scanner: Scanner,
+    /// The scanner holds a line in which something was masked.
+    #[serde(skip)]
+    is_masked: bool,
 }
 
 impl Default for Miner {
@@ -136,6 +140,7 @@ impl Miner {
             offenders: Offenders::default(),
             merges: Vec::new(),
             scanner: Scanner::default(),
+            is_masked: false,
         }
     }
 
@@ -143,6 +148,7 @@ impl Miner {
     pub fn learn(&mut self, line: &str) -> Learned {
         self.stats.lines += 1;
         self.merges.clear();
+        self.is_masked = false;
         let hash = self.scanner.scan(line);
         if let Some(form) = self.forms.get_mut(&hash) {
             form.recent = true;
@@ -161,6 +167,7 @@ impl Miner {
             Cow::Borrowed(line) => self.learn_form(line, hash),
             Cow::Owned(masked) => {
                 self.stats.forms_masked += 1;
+                self.is_masked = true;
                 let hash = self.scanner.scan(&masked);
                 self.learn_form(&masked, hash)
             }
@@ -199,6 +206,36 @@ impl Miner {
             .filter(|piece| piece.kind == Kind::Var)
             .map(|piece| piece.var)
             .collect()
+    }
+
+    /// The values at the places of `line`, which was learned last as one of `template`. None of a line in
+    /// which something was masked, or whose places are not those of the template.
+    pub(super) fn values<'a>(
+        &'a self,
+        template: TemplateId,
+        line: &'a str,
+    ) -> impl Iterator<Item = Value<'a>> {
+        let slot = self.by_id.get(&template.0).filter(|_| !self.is_masked);
+        let template = slot.and_then(|slot| self.slot(*slot));
+        let pieces = template.map_or(&[][..], |template| &template.pattern.pieces);
+        let tokens = self.scanner.tokens();
+        let bytes = scan::visible_part(line).as_bytes();
+        let places = if pieces.len() == tokens.len() {
+            pieces
+        } else {
+            &[]
+        };
+        let mut ordinal = 0;
+        let both = places.iter().zip(tokens).zip(0_u8..);
+        both.filter_map(move |((piece, token), at)| {
+            ordinal += u8::from(piece.kind == Kind::Var);
+            (piece.kind == Kind::Var).then(|| Value {
+                at,
+                ordinal,
+                var: piece.var,
+                text: token.bytes(bytes),
+            })
+        })
     }
 
     /// Templates that the last [`Miner::learn`] merged: (gone, survivor).

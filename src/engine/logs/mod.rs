@@ -2,7 +2,8 @@
 //!
 //! * `scan` splits a line into constants and variables, by shape alone;
 //! * `pattern`, `merge` and `miner` learn which constants vary after all;
-//! * `watch` counts templates per entity and judges them in `entity`, by the tails in `tail`;
+//! * `watch` counts templates per entity and judges them in `entity`, by `checks` and the tails in `tail`;
+//! * `values` watches how the values at a template's places are spread;
 //! * `variable` names the types of values, `words` holds the closed word classes;
 //! * `peers` reads off a line whom it could not reach.
 //!
@@ -10,6 +11,7 @@
 //! that was not masked before.
 
 mod bytes;
+mod checks;
 mod counter;
 mod entity;
 mod finding;
@@ -21,8 +23,10 @@ mod pattern;
 mod peers;
 mod scan;
 mod tail;
+mod values;
 mod variable;
 mod watch;
+mod why;
 mod words;
 
 pub use counter::{BUCKET_MS, BUCKETS_MAX};
@@ -30,7 +34,7 @@ pub use entity::LogStats;
 pub use finding::LogFinding;
 pub use miner::{FORMS_MAX, FormId, Learned, Miner, MinerStats, TemplateId};
 pub use peers::unreachable;
-pub(super) use tail::chernoff;
+pub(super) use tail::{chernoff, chernoff_low};
 pub use variable::VarType;
 pub use watch::LogWatch;
 pub(super) use watch::{EntityLogs, SavedRest};

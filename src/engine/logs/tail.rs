@@ -84,12 +84,29 @@ pub(in crate::engine) fn chernoff(count: f64, mean: f64, variance: f64) -> f64 {
     if count <= mean || mean <= 0.0 {
         return 0.0;
     }
+    rate_function(count, mean, variance)
+}
+
+/// The same for the lower tail: `count` or fewer.
+pub(in crate::engine) fn chernoff_low(count: f64, mean: f64, variance: f64) -> f64 {
+    if count >= mean || mean <= 0.0 {
+        return 0.0;
+    }
+    rate_function(count, mean, variance)
+}
+
+fn rate_function(count: f64, mean: f64, variance: f64) -> f64 {
     let excess = variance - mean;
+    let growth = if count > 0.0 {
+        count * (count / mean).ln()
+    } else {
+        0.0
+    };
     let nats = if excess <= mean * 1e-6 {
-        count * (count / mean).ln() - (count - mean)
+        growth - (count - mean)
     } else {
         let size = mean * mean / excess;
-        count * (count / mean).ln() - (count + size) * ((count + size) / (mean + size)).ln()
+        growth - (count + size) * ((count + size) / (mean + size)).ln()
     };
     (nats / std::f64::consts::LN_10).max(0.0)
 }
@@ -108,6 +125,13 @@ mod tests {
             "more spread, less surprise"
         );
         assert!(chernoff(2.0, 2.0, 2.0).abs() < 1e-9);
+        // P(X = 0 | mean 10) = e^-10.
+        let none = chernoff_low(0.0, 10.0, 10.0);
+        assert!(
+            (none - 10.0 / std::f64::consts::LN_10).abs() < 1e-9,
+            "{none}"
+        );
+        assert!(chernoff_low(0.0, 10.0, 40.0) < none && chernoff_low(10.0, 10.0, 10.0) <= 0.0);
     }
 
     #[test]

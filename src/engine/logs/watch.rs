@@ -82,6 +82,13 @@ impl LogWatch {
             known_elsewhere: known_level.is_none() && !learned.is_new,
         };
         logs.count(entity, &sighting, templates_max, &mut self.stats);
+        let counter = logs.counters.get_mut(&learned.template.0);
+        if let Some(counter) = counter
+            && counter.wants_values(bucket_of(at))
+        {
+            let values = self.miner.values(learned.template, &line.text);
+            counter.values.add(at, values);
+        }
         learned.template
     }
 
@@ -89,6 +96,7 @@ impl LogWatch {
     pub fn skip_to(&mut self, now: Time) {
         let due = bucket_of(now.plus_ms(-LATENESS_MS)) - 1;
         self.closed = Some(self.closed.map_or(due, |closed| closed.max(due)));
+        self.entities.values_mut().for_each(EntityLogs::lose_sight);
     }
 
     /// Forgets entities that said nothing since `since`, but for those `is_held`; what was open about
@@ -114,6 +122,11 @@ impl LogWatch {
     /// Time of an entity's latest line.
     pub(in crate::engine) fn last_seen(&self, entity: &EntityId) -> Option<Time> {
         self.entities.get(entity).map(|logs| logs.last_seen)
+    }
+
+    /// The logs of an entity.
+    pub(super) fn logs_of(&self, entity: &EntityId) -> Option<&EntityLogs> {
+        self.entities.get(entity)
     }
 
     /// The entities that log.

@@ -1,7 +1,9 @@
 //! The log checks as the engine sees them: lines and ticks in, findings out.
 
 use super::*;
-use crate::model::{Check, EntityId, EntityKind, Labels, LogLevel, LogLine, Time};
+use crate::model::{
+    Check, EntityId, EntityKind, Labels, LogLevel, LogLine, MetricRole, Time, Unit,
+};
 
 /// Feeds lines on a virtual clock that ticks once a second.
 struct Feed {
@@ -318,4 +320,111 @@ fn a_flood_of_entities_is_bounded_and_counted() {
     }
     let (stats, _) = watch.stats();
     assert_eq!((stats.entities_evicted, stats.counters_evicted), (952, 0));
+}
+
+/// Minutes until it is known how far the values of a template move on ordinary days.
+const KNOWN_MINUTES: i64 = 450;
+
+/// Minutes of requests, two a second, of which so many in ten take `slow_ms`.
+fn requests(feed: &mut Feed, minutes: i64, slow_in: i64, slow_ms: i64) {
+    feed.run(60 * minutes, |feed, second| {
+        for n in 0..2 {
+            let dice = (second * 2 + n) * 7_919 % 1_009;
+            let ms = if dice % 10 < slow_in {
+                slow_ms
+            } else {
+                20 + dice % 60
+            };
+            feed.line(LogLevel::Info, &format!("charged order-{dice} in {ms}ms"));
+        }
+    });
+}
+
+#[test]
+fn values_that_are_spread_otherwise_inform_until_they_are_as_usual() {
+    let mut feed = Feed::new();
+    requests(&mut feed, KNOWN_MINUTES, 0, 0);
+    assert_eq!(feed.said(), []);
+    requests(&mut feed, 5, 6, 2_400);
+    assert_eq!(feed.said(), [(Check::LogValues, false)]);
+    let told = feed.findings.last().unwrap();
+    assert_eq!(told.ended, None);
+    assert!(told.seen > 0.5 && told.expected.high < 0.2, "{told:?}");
+    assert!(
+        told.text.contains(" of its durations (value 2) lie above ")
+            && told.text.contains(" since 05:4")
+            && told.text.contains(", usually ")
+            && told.text.ends_with(": \"charged … in …\""),
+        "{}",
+        told.text
+    );
+    assert_eq!((told.unit(), told.role()), (Unit::Ratio, MetricRole::Other));
+    requests(&mut feed, 5, 0, 0);
+    assert!(feed.findings.last().unwrap().ended.is_some());
+}
+
+#[test]
+fn one_id_that_takes_over_informs() {
+    let mut feed = Feed::new();
+    requests(&mut feed, KNOWN_MINUTES, 0, 0);
+    feed.run(240, |feed, second| {
+        for n in 0..2 {
+            let dice = (second * 2 + n) * 7_919 % 1_009;
+            let id = if dice % 10 < 7 { 17 } else { dice };
+            feed.line(
+                LogLevel::Info,
+                &format!("charged order-{id} in {}ms", 20 + dice % 60),
+            );
+        }
+    });
+    assert_eq!(feed.said(), [(Check::LogValues, false)]);
+    let text = &feed.findings.last().unwrap().text;
+    let expected = "one part in eight of its ids (value 1) is in ";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn what_values_are_now_is_normal_after_hours() {
+    let mut feed = Feed::new();
+    requests(&mut feed, KNOWN_MINUTES, 0, 0);
+    requests(&mut feed, 6 * 60 + 5, 6, 2_400);
+    let accepted = feed
+        .findings
+        .iter()
+        .filter(|finding| finding.accepted.is_some());
+    assert_eq!(accepted.count(), 1);
+    feed.findings.clear();
+    requests(&mut feed, 60, 6, 2_400);
+    assert_eq!(feed.said(), []);
+}
+
+#[test]
+fn a_job_whose_line_does_not_come_is_told_and_a_line_now_and_then_is_not() {
+    let mut feed = Feed::new();
+    let job = |feed: &mut Feed, second: i64| {
+        if second % 1_200 == 7 {
+            feed.line(LogLevel::Info, "nightly export finished");
+            feed.line(LogLevel::Info, "temporary files removed");
+        }
+        if second * second % 1_999 == 4 {
+            feed.line(LogLevel::Info, "cache trimmed");
+        }
+    };
+    feed.run(20 * 1_200, job);
+    feed.findings.clear();
+    feed.run(1_200, |_, _| {});
+    let told: Vec<_> = feed.findings.iter().map(|f| (f.check, f.pages)).collect();
+    assert!(!told.is_empty() && told.iter().all(|told| *told == (Check::LogSilence, false)));
+    let text = &feed.findings[0].text;
+    assert!(
+        text.starts_with("it comes every 20 min: what was due at ")
+            && text.contains(" did not come: \"nightly export finished\""),
+        "{text}"
+    );
+    feed.run(3 * 1_200, job);
+    let over = feed
+        .findings
+        .iter()
+        .filter(|finding| finding.ended.is_some());
+    assert_eq!(over.count(), 2, "both lines come again");
 }

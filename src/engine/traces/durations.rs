@@ -18,7 +18,11 @@ const SECONDS_MIN: f64 = 1e-6;
 /// How long one sketch of what is usual is added to, in milliseconds.
 const GENERATION_MS: i64 = 3_600_000;
 /// Calls it takes until quantiles are told.
-const CALLS_MIN: usize = 100;
+const CALLS_MIN: u32 = 100;
+/// A call stands for at most so many in a sketch; more would leave the others without a say.
+const WEIGHT_MAX: f64 = 65_536.0;
+/// The place of the window's calls, after those of the two sketches.
+const WINDOW: usize = 2;
 /// Quantiles a duration is compared with, the highest first.
 const RANKS: [f64; 4] = [0.999, 0.99, 0.95, 0.5];
 
@@ -27,6 +31,8 @@ const RANKS: [f64; 4] = [0.999, 0.99, 0.95, 0.5];
 pub struct Durations {
     window: DDSketch,
     usual: [DDSketch; 2],
+    /// Calls kept that each was made of: what is told of them rests on these.
+    calls: [u32; 3],
     turned: Time,
 }
 
@@ -46,6 +52,7 @@ impl Default for Durations {
         Self {
             window: empty(),
             usual: [empty(), empty()],
+            calls: [0; 3],
             turned: Time::ZERO,
         }
     }
@@ -53,7 +60,7 @@ impl Default for Durations {
 
 impl std::fmt::Debug for Durations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let calls = self.usual.iter().map(DDSketch::count).sum::<usize>();
+        let calls = self.calls[0].saturating_add(self.calls[1]);
         f.debug_struct("Durations")
             .field("calls", &calls)
             .finish_non_exhaustive()
@@ -61,14 +68,18 @@ impl std::fmt::Debug for Durations {
 }
 
 impl Durations {
-    /// Adds a call of the window.
-    pub(super) fn add(&mut self, duration_us: u64) {
-        self.window.add((duration_us as f64 / 1e6).max(SECONDS_MIN));
+    /// Adds a call of the window that stands for `weight` calls.
+    pub(super) fn add(&mut self, duration_us: u64, weight: f64) {
+        let seconds = (duration_us as f64 / 1e6).max(SECONDS_MIN);
+        let times = weight.round().clamp(1.0, WEIGHT_MAX) as u64;
+        self.window.add_with_count(seconds, times);
+        self.calls[WINDOW] = self.calls[WINDOW].saturating_add(1);
     }
 
     /// The window ended at `at`; `teaches` says whether it was as usual.
     pub(super) fn turn(&mut self, at: Time, teaches: bool) {
         let window = std::mem::replace(&mut self.window, empty());
+        let calls = std::mem::take(&mut self.calls[WINDOW]);
         if !teaches {
             return;
         }
@@ -76,8 +87,11 @@ impl Durations {
             self.turned = at;
             self.usual.swap(0, 1);
             self.usual[0] = empty();
+            self.calls.swap(0, 1);
+            self.calls[0] = 0;
         }
         merge(&mut self.usual[0], &window);
+        self.calls[0] = self.calls[0].saturating_add(calls);
     }
 
     /// Follows a clock that was set back to `to`.
@@ -104,9 +118,12 @@ impl Durations {
     }
 
     fn all(&self) -> Option<DDSketch> {
+        if self.calls[0].saturating_add(self.calls[1]) < CALLS_MIN {
+            return None;
+        }
         let mut all = self.usual[0].clone();
         merge(&mut all, &self.usual[1]);
-        (all.count() >= CALLS_MIN).then_some(all)
+        Some(all)
     }
 }
 
@@ -137,7 +154,7 @@ mod tests {
         let mut durations = Durations::default();
         assert_eq!(durations.usual(), None);
         for (n, duration_us) in calls().enumerate() {
-            durations.add(duration_us);
+            durations.add(duration_us, 1.0);
             if n % 10 == 9 {
                 // Windows of two generations.
                 let at = Time::from_secs(10_000 + 60 * n as i64 / 10);
@@ -157,23 +174,45 @@ mod tests {
     #[test]
     fn odd_windows_teach_nothing_and_old_ones_are_forgotten() {
         let mut durations = Durations::default();
-        calls().for_each(|us| durations.add(us));
+        calls().for_each(|us| durations.add(us, 1.0));
         durations.turn(Time::from_secs(10_000), true);
-        calls().for_each(|us| durations.add(100 * us));
+        calls().for_each(|us| durations.add(100 * us, 1.0));
         durations.turn(Time::from_secs(10_010), false);
         assert!(is_near(durations.usual().unwrap().p50, 0.5));
         for hour in 1..3 {
-            calls().for_each(|us| durations.add(2 * us));
+            calls().for_each(|us| durations.add(2 * us, 1.0));
             durations.turn(Time::from_secs(10_000 + 3_600 * hour), true);
         }
         assert!(is_near(durations.usual().unwrap().p50, 1.0));
     }
 
     #[test]
+    fn quantiles_are_those_of_all_calls_whatever_the_sampler_keeps() {
+        // All of the slow half, one in ten of the others.
+        let mut durations = Durations::default();
+        let kept = |n: &u64| *n > 500_000 || n.is_multiple_of(10_000);
+        for duration_us in calls().filter(kept) {
+            let weight = if duration_us > 500_000 { 1.0 } else { 10.0 };
+            durations.add(duration_us, weight);
+        }
+        durations.turn(Time::from_secs(10_000), true);
+        let usual = durations.usual().unwrap();
+        assert!(
+            is_near(usual.p50, 0.5) && is_near(usual.p95, 0.95),
+            "{usual:?}"
+        );
+        // What few calls say by their weight alone is not told.
+        let mut durations = Durations::default();
+        calls().take(99).for_each(|us| durations.add(us, 1_000.0));
+        durations.turn(Time::from_secs(10_000), true);
+        assert_eq!(durations.usual(), None);
+    }
+
+    #[test]
     fn room_is_bounded_whatever_is_added() {
         let mut durations = Durations::default();
         for n in 0..200_000_u64 {
-            durations.add(n.wrapping_mul(6_364_136_223_846_793_005) >> (n % 60));
+            durations.add(n.wrapping_mul(6_364_136_223_846_793_005) >> (n % 60), 1.0);
         }
         assert!(durations.window.length() <= 2 * BINS_MAX as usize);
     }

@@ -16,13 +16,13 @@ const WANDER: f64 = 0.12;
 /// The smallest spread of single calls believed, in log units.
 const SPREAD_MIN: f64 = 0.15;
 /// Standard deviations from which a window is odd …
-const ODD_Z: f64 = 3.5;
+pub const ODD_Z: f64 = 3.5;
 /// … and from which it is so odd that no second one is awaited.
 const SURE_Z: f64 = 7.0;
 /// Slower by less than this factor is never worth a finding.
 const SLOWER_MIN: f64 = 1.5;
 /// −log10 p of a window's failures from which it is odd …
-const ODD_SCORE: f64 = 2.5;
+pub const ODD_SCORE: f64 = 2.5;
 /// … and from which no second one is awaited.
 const SURE_SCORE: f64 = 8.0;
 /// A failing share never counts as lower than this: one failure in a thousand calls is life.
@@ -33,6 +33,21 @@ const ODD_WINDOWS_MAX: u32 = 6 * 360;
 const QUIET_WINDOWS: u32 = 2;
 /// Highest score told.
 const SCORE_MAX: f64 = 50.0;
+
+/// Calls kept of those that were made, each with how many it stands for: sums over all that were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Calls that were made.
+    pub weight: f64,
+    /// Sum of the squares of the weights.
+    pub squares: f64,
+    /// Calls that failed.
+    pub errors: f64,
+    /// Sum of the logarithms of durations in seconds.
+    pub log_sum: f64,
+    /// Sum of their squares.
+    pub log_squares: f64,
+}
 
 /// The calls of one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,16 +103,39 @@ pub enum Verdict {
     Accepted,
 }
 
-impl Window {
-    /// Adds a call.
-    pub fn add(&mut self, duration_us: u64, error: bool) {
+impl Sampled {
+    /// Adds a call that stands for `weight` calls.
+    pub fn add(&mut self, duration_us: u64, error: bool, weight: f64) {
         let log = (duration_us.max(1) as f64 / 1e6).ln();
-        self.calls += 1.0;
-        self.errors += f64::from(u8::from(error));
-        self.log_sum += log;
-        self.log_squares += log * log;
+        self.weight += weight;
+        self.squares += weight * weight;
+        self.errors += weight * f64::from(u8::from(error));
+        self.log_sum += weight * log;
+        self.log_squares += weight * log * log;
     }
 
+    /// Whether no call was kept.
+    pub fn is_empty(&self) -> bool {
+        self.weight <= 0.0
+    }
+
+    /// The window these calls prove: as many as calls of one weight would have to be to prove as much
+    /// (Kish 1965), with the means and shares of all that were made.
+    pub fn window(&self) -> Window {
+        if self.is_empty() {
+            return Window::default();
+        }
+        let each = self.weight / self.squares;
+        Window {
+            calls: self.weight * each,
+            errors: self.errors * each,
+            log_sum: self.log_sum * each,
+            log_squares: self.log_squares * each,
+        }
+    }
+}
+
+impl Window {
     /// Adds the calls of another window.
     pub fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
@@ -207,6 +245,16 @@ impl Usual {
         })
     }
 
+    /// Nobody calls any more: what was odd about durations and failures is over.
+    pub fn end(&mut self) -> (Verdict, Verdict) {
+        (self.slow.end(), self.failing.end())
+    }
+
+    /// Whether calls are told to be slow.
+    pub fn is_slow(&self) -> bool {
+        self.slow.is_open
+    }
+
     /// Calls learned from.
     pub fn calls(&self) -> u32 {
         self.calls as u32
@@ -214,6 +262,16 @@ impl Usual {
 }
 
 impl Streak {
+    /// Nobody calls any more.
+    fn end(&mut self) -> Verdict {
+        let was_open = std::mem::take(self).is_open;
+        if was_open {
+            Verdict::Over
+        } else {
+            Verdict::Usual
+        }
+    }
+
     /// Two odd windows in a row, or one that is sure, are a finding; two quiet ones end it.
     fn turn(&mut self, is_odd: bool, is_sure: bool, odd: Verdict) -> Verdict {
         if is_odd {
@@ -268,11 +326,26 @@ mod tests {
     use super::*;
 
     fn window(durations_ms: &[u64], errors: usize) -> Window {
-        let mut window = Window::default();
+        let mut sampled = Sampled::default();
         for (i, ms) in durations_ms.iter().enumerate() {
-            window.add(ms * 1_000, i < errors);
+            sampled.add(ms * 1_000, i < errors, 1.0);
         }
-        window
+        sampled.window()
+    }
+
+    #[test]
+    fn a_sample_that_keeps_all_failures_does_not_raise_their_share() {
+        let all = window(&[100; 100], 2);
+        let mut kept = Sampled::default();
+        (0..2).for_each(|_| kept.add(100_000, true, 1.0));
+        (0..7).for_each(|_| kept.add(100_000, false, 14.0));
+        let kept = kept.window();
+        assert!((kept.errors / kept.calls - all.errors / all.calls).abs() < 1e-9);
+        assert!((kept.mean() - all.mean()).abs() < 1e-9);
+        assert!(
+            kept.calls < 9.0,
+            "nine calls of different weight prove less"
+        );
     }
 
     fn taught() -> Usual {

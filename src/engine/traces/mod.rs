@@ -6,6 +6,7 @@
 
 mod durations;
 mod judge;
+mod rate;
 mod saved;
 mod tree;
 
@@ -14,13 +15,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::detect::HOLD_MS_MAX;
+use super::distribution::{Distribution, Kind, Shift};
 use super::entities::EntityIx;
 use super::set_back::SetBack;
 use super::topology::Topology;
 use crate::model::{Provenance, Span, Time, TraceId};
 
 pub use durations::Durations;
-pub use judge::{Usual, Verdict, Window};
+pub use judge::{ODD_SCORE, ODD_Z, Sampled, Usual, Verdict, Window};
+pub use rate::Rate;
 pub use saved::{SavedTraces, TraceTables};
 pub use tree::{Part, Tree};
 
@@ -38,6 +42,8 @@ const FLOWS_MAX: usize = 20_000;
 const EXEMPLAR_SPANS_MAX: usize = 400;
 /// Windows with calls remembered of a flow.
 const RECENT_MAX: usize = 36;
+/// Nothing is odd any more about calls that did not come for this long, while others do.
+const SILENT_MS: i64 = 10 * 60_000;
 /// Traces kept as examples.
 const EXEMPLARS_MAX: usize = 512;
 /// Examples older than this give way, in milliseconds.
@@ -86,6 +92,25 @@ pub struct Judged {
     pub slow: Verdict,
     /// Its failures.
     pub failing: Verdict,
+    /// How many there are, where samplers say what they keep.
+    pub rate: Verdict,
+    /// When that began.
+    pub rate_since: Time,
+    /// How its durations are spread.
+    pub shape: Shape,
+}
+
+/// How the durations of a flow are spread, where that is not told by the durations themselves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// As usual.
+    Usual,
+    /// Otherwise.
+    Odd(Shift),
+    /// As usual again, or all of them are slower.
+    Over,
+    /// So long otherwise that it is usual from now on.
+    Accepted,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -96,11 +121,16 @@ pub struct Waiting {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct FlowState {
-    now: Window,
+    now: Sampled,
     /// The last windows that held calls, oldest first.
     recent: VecDeque<(Time, Window)>,
     usual: Usual,
     durations: Durations,
+    /// Of flows whose samplers say what they keep.
+    rate: Option<Box<Rate>>,
+    /// Of calls and of requests served.
+    shape: Option<Box<Distribution>>,
+    is_shape_told: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -148,6 +178,7 @@ impl Traces {
             start: span.start,
             duration_us: span.duration_us,
             error: span.error,
+            weight: span.weight,
         });
         self.spans_waiting += 1;
     }
@@ -183,6 +214,12 @@ impl Traces {
                 back.past(at);
             }
             state.durations.set_back(back.to);
+            if let Some(rate) = &mut state.rate {
+                rate.set_back(back);
+            }
+            if let Some(shape) = &mut state.shape {
+                shape.set_back(back);
+            }
         }
         for held in self.exemplars.values_mut() {
             back.past(&mut held.at);
@@ -191,43 +228,35 @@ impl Traces {
     }
 
     fn judge(&mut self, at: Time) -> Vec<Judged> {
-        let mut judged = Vec::new();
-        for (flow, state) in &mut self.flows {
-            let window = std::mem::take(&mut state.now);
-            if window.calls < 1.0 {
-                continue;
-            }
-            let (slow, failing) = state.usual.judge(&window);
-            let is_usual = (slow, failing) == (Verdict::Usual, Verdict::Usual);
-            state.durations.turn(at, is_usual);
-            if state.recent.len() == RECENT_MAX {
-                state.recent.pop_front();
-            }
-            state.recent.push_back((at, window));
-            if !is_usual {
-                judged.push(Judged {
-                    flow: *flow,
-                    at,
-                    slow,
-                    failing,
-                });
-            }
-        }
-        judged
+        // When nobody tells anything, that is no news of a single flow.
+        let is_told = self.flows.values().any(|state| !state.now.is_empty());
+        let flows = self.flows.iter_mut().filter(|_| is_told);
+        let judged = flows.map(|(flow, state)| state.judge(*flow, at));
+        judged.filter(Judged::is_news).collect()
     }
 
     fn take_apart(&mut self, trace: TraceId, waiting: Waiting, topology: &mut Topology) {
         let at = waiting.last;
         let tree = Tree::new(waiting.parts);
+        // Traces are kept or dropped as a whole.
+        let of_trace = tree.weight();
         for ix in 0..tree.parts.len() as u32 {
-            self.take_part(&tree, ix, at, topology);
+            self.take_part(&tree, ix, of_trace, at, topology);
         }
         self.keep(trace, tree, at);
     }
 
-    fn take_part(&mut self, tree: &Tree, ix: u32, at: Time, topology: &mut Topology) {
+    fn take_part(
+        &mut self,
+        tree: &Tree,
+        ix: u32,
+        of_trace: Option<f32>,
+        at: Time,
+        topology: &mut Topology,
+    ) {
         let part = &tree.parts[ix as usize];
         let children = &tree.children[ix as usize];
+        let weight = part.weight.or(of_trace).map(f64::from);
         let mut answered = None;
         for child in children.iter().map(|child| &tree.parts[*child as usize]) {
             if child.entity != part.entity {
@@ -239,38 +268,48 @@ impl Traces {
             let callee = answered.map(|child| child.entity).or(part.peer);
             if let Some(callee) = callee.filter(|callee| *callee != part.entity) {
                 topology.see(part.entity, callee, Provenance::Traced, at);
-                self.add(
-                    Flow::Called(part.entity, callee),
-                    part.duration_us,
-                    part.error,
-                );
+                let flow = Flow::Called(part.entity, callee);
+                self.add(at, flow, part.duration_us, part.error, weight);
             }
             if let Some(child) = answered {
                 let gap_us = part.duration_us.saturating_sub(child.duration_us);
-                self.add(Flow::Gap(child.entity), gap_us.max(1), false);
+                self.add(at, Flow::Gap(child.entity), gap_us.max(1), false, weight);
             }
         } else {
             let is_entry = tree.parents[ix as usize]
                 .is_none_or(|parent| tree.parts[parent as usize].entity != part.entity);
             if is_entry {
-                self.add(Flow::Served(part.entity), part.duration_us, part.error);
-                self.add(
-                    Flow::Own(part.entity),
-                    self_time_below(tree, ix),
-                    tree.fails_by_itself(ix),
-                );
+                let served = Flow::Served(part.entity);
+                self.add(at, served, part.duration_us, part.error, weight);
+                let own = Flow::Own(part.entity);
+                let (own_us, fails) = (self_time_below(tree, ix), tree.fails_by_itself(ix));
+                self.add(at, own, own_us, fails, weight);
             }
         }
     }
 
-    fn add(&mut self, flow: Flow, duration_us: u64, error: bool) {
+    /// Adds a call of which a sampler says how many it stands for, if one does.
+    fn add(&mut self, at: Time, flow: Flow, duration_us: u64, error: bool, weight: Option<f64>) {
         if self.flows.len() >= FLOWS_MAX && !self.flows.contains_key(&flow) {
             self.refused += 1;
             return;
         }
         let state = self.flows.entry(flow).or_default();
-        state.now.add(duration_us, error);
-        state.durations.add(duration_us);
+        let each = weight.unwrap_or(1.0);
+        state.now.add(duration_us, error, each);
+        state.durations.add(duration_us, each);
+        if !matches!(flow, Flow::Served(_) | Flow::Called(..)) {
+            return;
+        }
+        if weight.is_some() {
+            state.rate.get_or_insert_default();
+        }
+        let fresh = || Box::new(Distribution::new(Kind::Measure));
+        let seconds = duration_us as f64 / 1e6;
+        state
+            .shape
+            .get_or_insert_with(fresh)
+            .add(at, seconds, 1.0, each);
     }
 
     /// Keeps a trace as the example of every entity for which it is the slowest of late, or failed.
@@ -314,6 +353,11 @@ impl Traces {
             .retain(|(entity, _), held| now.since(held.at) <= 2 * EXEMPLAR_MS || is_odd(*entity));
     }
 
+    /// What is known of a flow.
+    pub fn flow(&self, flow: Flow) -> Option<&FlowState> {
+        self.flows.get(&flow)
+    }
+
     /// How long the calls of a flow take.
     pub fn durations(&self, flow: Flow) -> Option<&Durations> {
         Some(&self.flows.get(&flow)?.durations)
@@ -323,7 +367,7 @@ impl Traces {
     pub fn retire(&mut self, since: Time) {
         self.flows.retain(|_, state| {
             let last = state.recent.back().map(|(at, _)| *at);
-            state.now.calls >= 1.0 || last.is_some_and(|at| at >= since)
+            !state.now.is_empty() || last.is_some_and(|at| at >= since)
         });
     }
 
@@ -401,6 +445,102 @@ impl Traces {
     }
 }
 
+impl FlowState {
+    /// What is usual.
+    pub fn usual(&self) -> &Usual {
+        &self.usual
+    }
+
+    /// The last window that held calls, and its end.
+    pub fn latest(&self) -> Option<(Time, &Window)> {
+        self.recent.back().map(|(at, window)| (*at, window))
+    }
+
+    /// How many there are, where samplers say what they keep.
+    pub fn rate(&self) -> Option<&Rate> {
+        self.rate.as_deref()
+    }
+
+    /// How durations are spread.
+    pub fn shape(&self) -> Option<&Distribution> {
+        self.shape.as_deref()
+    }
+
+    /// Judges the window that ends at `at`, and learns it.
+    fn judge(&mut self, flow: Flow, at: Time) -> Judged {
+        let sampled = std::mem::take(&mut self.now);
+        let mut judged = Judged {
+            flow,
+            at,
+            slow: Verdict::Usual,
+            failing: Verdict::Usual,
+            rate: Verdict::Usual,
+            rate_since: at,
+            shape: Shape::Usual,
+        };
+        if let Some(rate) = &mut self.rate {
+            judged.rate_since = rate.since();
+            judged.rate = rate.judge(at, &sampled);
+        }
+        if sampled.is_empty() {
+            let last = self.recent.back().map_or(at, |(last, _)| *last);
+            if at.since(last) >= SILENT_MS {
+                (judged.slow, judged.failing) = self.usual.end();
+                judged.shape = self.end_shape();
+            }
+            return judged;
+        }
+        let window = sampled.window();
+        (judged.slow, judged.failing) = self.usual.judge(&window);
+        let is_usual = (judged.slow, judged.failing) == (Verdict::Usual, Verdict::Usual);
+        self.durations.turn(at, is_usual);
+        judged.shape = self.judge_shape(at);
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, window));
+        judged
+    }
+
+    fn end_shape(&mut self) -> Shape {
+        if let Some(shape) = self.shape.as_mut().filter(|shape| shape.shift().is_some()) {
+            shape.restart();
+        }
+        if std::mem::take(&mut self.is_shape_told) {
+            Shape::Over
+        } else {
+            Shape::Usual
+        }
+    }
+
+    /// Says how durations are spread, unless all of them are slower: that tells it better.
+    fn judge_shape(&mut self, at: Time) -> Shape {
+        let Some(shape) = &mut self.shape else {
+            return Shape::Usual;
+        };
+        shape.turn(at);
+        let shift = shape.shift().filter(|_| !self.usual.is_slow());
+        let was_told = std::mem::replace(&mut self.is_shape_told, shift.is_some());
+        match shift {
+            Some(shift) if at.since(shift.since) >= HOLD_MS_MAX => {
+                shape.restart();
+                self.is_shape_told = false;
+                Shape::Accepted
+            }
+            Some(shift) => Shape::Odd(shift),
+            None if was_told => Shape::Over,
+            None => Shape::Usual,
+        }
+    }
+}
+
+impl Judged {
+    /// Whether there is anything to tell.
+    fn is_news(&self) -> bool {
+        [self.slow, self.failing, self.rate] != [Verdict::Usual; 3] || self.shape != Shape::Usual
+    }
+}
+
 /// Time spent in the entity of a served request: its own span and the internal spans below it.
 fn self_time_below(tree: &Tree, ix: u32) -> u64 {
     let entity = tree.parts[ix as usize].entity;
@@ -442,6 +582,7 @@ mod tests {
             duration_us,
             error: false,
             peer: None,
+            weight: None,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Part {
     pub duration_us: u64,
     /// Whether it failed.
     pub error: bool,
+    /// How many spans like it were made for each that was kept, if anybody says.
+    pub weight: Option<f32>,
 }
 
 /// A trace whose spans know their children.
@@ -132,6 +134,11 @@ impl Tree {
                 .any(|child| self.parts[*child as usize].error)
     }
 
+    /// How many traces like this one were made for each that was kept, as the first span says that says it.
+    pub fn weight(&self) -> Option<f32> {
+        self.parts.iter().find_map(|part| part.weight)
+    }
+
     /// Duration of the longest root, in microseconds.
     pub fn duration_us(&self) -> u64 {
         self.roots
@@ -226,6 +233,7 @@ mod tests {
             start: Time::from_ms(start_ms),
             duration_us: duration_ms * 1_000,
             error,
+            weight: None,
         }
     }
 
@@ -264,6 +272,18 @@ mod tests {
         assert_eq!(rows, expected);
         assert_eq!(tree.duration_us(), 100_000);
         assert!(!tree.fails_by_itself(0) && tree.fails_by_itself(3));
+    }
+
+    #[test]
+    fn one_span_says_how_its_trace_was_sampled() {
+        let mut parts = vec![
+            part(1, None, 0, 100, false),
+            part(2, Some(1), 10, 20, false),
+            part(3, Some(1), 40, 20, false),
+        ];
+        assert_eq!(Tree::new(parts.clone()).weight(), None);
+        parts[1].weight = Some(20.0);
+        assert_eq!(Tree::new(parts).weight(), Some(20.0));
     }
 
     #[test]

@@ -183,6 +183,7 @@ impl Spans {
             duration_us: duration_us.max(1.0) as u64,
             error,
             peer: callee.map(|callee| Arc::clone(&self.names[callee])),
+            weight: None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod json;
 mod logs;
 mod metrics;
 mod points;
+mod sampling;
 mod traces;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::attributes::{Resources, key_value, scalar, submessage};
 use super::logs::exception_text;
+use super::sampling::Sampling;
 use super::{ReadError, Taken, time_of_ns};
 use crate::model::{Labels, LogLevel, LogLine, Signal, Span, SpanId, SpanKind, Time, TraceId};
 use crate::sources::wire::{Fields, WireError};
@@ -29,6 +30,8 @@ struct Raw<'a> {
     end_ns: u64,
     error: bool,
     peer: Peer<'a>,
+    trace_state: Cow<'a, str>,
+    sampling: Sampling<'a>,
     exceptions: Vec<(u64, String)>,
 }
 
@@ -114,6 +117,7 @@ impl Traces {
             duration_us: (raw.end_ns - raw.start_ns) / 1_000,
             error: raw.error,
             peer: raw.peer.name().map(|peer| self.resources.text(&peer)),
+            weight: raw.sampling.weight(&raw.trace_state),
         })))
     }
 }
@@ -126,6 +130,7 @@ impl<'a> Raw<'a> {
             match number {
                 1 => raw.trace = value.bytes(1)?,
                 2 => raw.id = value.bytes(2)?,
+                3 => raw.trace_state = value.text_lossy(3)?,
                 4 => raw.parent = value.bytes(4)?,
                 5 => raw.name = value.text_lossy(5)?,
                 6 => raw.kind = value.uint(6)?,
@@ -133,7 +138,10 @@ impl<'a> Raw<'a> {
                 8 => raw.end_ns = value.uint(8)?,
                 9 => {
                     let (key, value) = key_value(value.bytes(9)?)?;
-                    raw.peer.see(key, value)?;
+                    match raw.sampling.place(key) {
+                        Some(place) => *place = scalar(value)?,
+                        None => raw.peer.see(key, value)?,
+                    }
                 }
                 11 => raw.exceptions.extend(exception_event(value.bytes(11)?)?),
                 15 => raw.error = is_error(value.bytes(15)?)?,

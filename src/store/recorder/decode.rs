@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::beginning::Told;
 use super::encode::{
-    BITS, COLUMNS, DECIMAL, DELTA, HAS_PARENT, HAS_PEER, HAS_SPAN, HAS_TRACE, IS_ERROR, JSON, Last,
-    MODES, OP_BEGIN, OP_DATED, OP_JSON, OP_PART, OP_RECORD, OP_SIGNALS, OP_TICK, OPS,
+    BITS, COLUMNS, DECIMAL, DELTA, HAS_PARENT, HAS_PEER, HAS_SPAN, HAS_TRACE, HAS_WEIGHT, IS_ERROR,
+    JSON, Last, MODES, OP_BEGIN, OP_DATED, OP_JSON, OP_PART, OP_RECORD, OP_SIGNALS, OP_TICK, OPS,
     PARENT_IS_LAST, RAW, SAME, SAME_TRACE, SERIES, SIGNAL_JSON, SIGNAL_LOG, SIGNAL_SAMPLES,
     SIGNAL_SPAN, TENS, TEXT, TIMES, VALUES, kind_of, level_of,
 };
@@ -203,6 +203,14 @@ impl Decoder {
         } else {
             None
         };
+        let duration_us = frame.0[TIMES].varint()?;
+        let weight = if has(HAS_WEIGHT) {
+            let told = f32::from_be_bytes(frame.0[RAW].array()?);
+            let weight = Span::weight_of(f64::from(told));
+            Some(weight.ok_or(Malformed("a span's weight is none"))?)
+        } else {
+            None
+        };
         Ok(Span {
             trace: TraceId(self.trace),
             id: SpanId(id),
@@ -211,9 +219,10 @@ impl Decoder {
             name,
             kind,
             start,
-            duration_us: frame.0[TIMES].varint()?,
+            duration_us,
             error: has(IS_ERROR),
             peer,
+            weight,
         })
     }
 }

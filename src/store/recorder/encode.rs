@@ -64,6 +64,8 @@ pub(super) const SAME_TRACE: u8 = 8;
 pub(super) const PARENT_IS_LAST: u8 = 16;
 pub(super) const IS_ERROR: u8 = 32;
 pub(super) const HAS_PEER: u8 = 64;
+/// From format 4 on.
+pub(super) const HAS_WEIGHT: u8 = 128;
 
 /// Digits after the point that are tried.
 const EXPONENT_MAX: u8 = 9;
@@ -344,7 +346,8 @@ impl Encoder {
                 | flag(span.parent.is_some(), HAS_PARENT)
                 | flag(parent_is_last, PARENT_IS_LAST)
                 | flag(span.error, IS_ERROR)
-                | flag(span.peer.is_some(), HAS_PEER),
+                | flag(span.peer.is_some(), HAS_PEER)
+                | flag(span.weight.is_some(), HAS_WEIGHT),
         );
         if !same_trace {
             raw.extend_from_slice(&span.trace.0.to_be_bytes());
@@ -360,6 +363,9 @@ impl Encoder {
             self.names.put(peer, ops, told);
         }
         put_varint(times, span.duration_us);
+        if let Some(weight) = span.weight {
+            raw.extend_from_slice(&weight.to_be_bytes());
+        }
         self.trace = span.trace.0;
         self.span = span.id.0;
     }

@@ -67,6 +67,7 @@ fn span(id: u64, parent: Option<u64>) -> Signal {
         duration_us: 1_500,
         error: id.is_multiple_of(2),
         peer: parent.map(|_| Arc::from("cache")),
+        weight: None,
     }))
 }
 
@@ -473,6 +474,30 @@ fn records_of_format_2_are_read_without_their_times() {
     let undated = dated.record.clone().undated();
     let expected = [dated.clone(), undated].map(|dated| beginning::Told::Record(Box::new(dated)));
     assert_eq!(told, expected);
+}
+
+#[test]
+fn recordings_of_version_3_are_read_and_how_spans_were_sampled_comes_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = fs::read("tests/fixtures/recording-3.sgrec").expect("it is there");
+    let (inputs, _) = read(folder.path(), &bytes).expect("an old recording");
+    assert_eq!(text(&inputs), text(&mixed()));
+    let weighed = |id, told: Option<f32>| match span(id, None) {
+        Signal::Span(span) => Signal::Span(Box::new(Span {
+            weight: told,
+            ..*span
+        })),
+        other => other,
+    };
+    let signals = vec![
+        weighed(1, Some(1.0)),
+        weighed(2, None),
+        weighed(3, Some(99.5)),
+        weighed(4, Some(Span::WEIGHT_MAX)),
+    ];
+    let inputs = [stamped(1, 1, signals)];
+    let (back, _) = read(folder.path(), &write(&inputs, 1)).expect("just written");
+    assert_eq!(text(&back), text(&inputs));
 }
 
 #[test]

@@ -1,0 +1,798 @@
+//! Are these values spread over their range as they usually are? One answer for the values in log lines,
+//! the durations of calls and the buckets of histograms.
+//!
+//! The first values choose eight cells: five around the middle by their quantiles, one at either end for what is usual
+//! but rare, one on either side for what is far off. Each window's shares of the cells are then
+//! compared with the usual ones by a G-test (Sokal and Rohlf 1994), divided by how much more than chance
+//! ordinary windows differ (Williams 1982), bounded as Chernoff (1952) does, and summed up over windows
+//! (Page 1954). A change that moves few values is never told, however sure it is, nor one that moves them
+//! hardly further than they are known to; an odd window teaches nothing else. Values of several weights count as many as they are worth (Kish 1965).
+//!
+//! No value is kept but those 32 that choose the cells, and only until they have.
+
+use serde::{Deserialize, Serialize};
+
+use super::detect::HOLD_MS_MAX;
+use super::set_back::SetBack;
+use crate::model::Time;
+
+/// Cells the range is divided into.
+pub const CELLS: usize = 8;
+const EDGES: usize = CELLS - 1;
+/// Values that choose the cells, evenly taken over at least so long, in milliseconds.
+const GATHERED: usize = 32;
+const GATHER_MS: i64 = 10 * 60_000;
+/// Windows that are learned before any is judged, over at least so long, in milliseconds.
+const LEARN_WINDOWS: u32 = 60;
+/// The first of them differ from what nobody knows yet: how much windows differ is learned from the others.
+const FIRST_WINDOWS: u32 = 15;
+const LEARN_MS: i64 = 30 * 60_000;
+/// Values a window has at least.
+const WINDOW_VALUES: f64 = 40.0;
+/// What is usual is that of so long, in milliseconds, and of so many windows at least.
+const MEMORY_MS: f64 = 5_400_000.0;
+const MEMORY_WINDOWS: f64 = 30.0;
+/// Values a window counts as at most: more of them make small differences certain, which nobody asks for.
+const VALUES_MAX: f64 = 200.0;
+/// Share that every cell is granted, so that what never happened is not impossible.
+const SHARE_MIN: f64 = 0.004;
+/// A change moves this share of the values at least, from one cell to another …
+const MOVED_MIN: f64 = 0.25;
+/// … and this share while it is not known for so long, in milliseconds, how far they move on ordinary days …
+const MOVED_YOUNG_MIN: f64 = 0.6;
+const YOUNG_MS: i64 = 6 * 3_600_000;
+/// … and so many times the furthest of them, of which half is forgotten after so long, in milliseconds.
+const BEYOND_KNOWN: f64 = 1.3;
+const KNOWN_HALF_LIFE_MS: f64 = 7.0 * 86_400_000.0;
+/// −log10 of the chance of a window, at most: one window alone opens nothing.
+const SURPRISE_MAX: f64 = 4.0;
+/// Taken off the sum of surprises for each window; an ordinary one adds less.
+const SURPRISE_USUAL: f64 = 1.0;
+/// Sum of surprises from which on it is odd, as for a series.
+const EVIDENCE_MIN: f64 = 6.0;
+/// The sum does not grow beyond this.
+const EVIDENCE_MAX: f64 = 12.0;
+/// Windows in a row as usual that end it.
+const CALM_WINDOWS: u8 = 3;
+/// How much a window may teach of how windows differ, in times of what is known.
+const SPREAD_STEP_MAX: f64 = 8.0;
+/// Share of values in the outermost cells from which on they were chosen badly: values wander.
+const FAR_MAX: f64 = 0.15;
+/// Times that cells are chosen before it is given up.
+const TRIES_MAX: u8 = 3;
+/// Distance of the outermost edges from the next, in logarithms, at least: a factor of 1.4.
+const REACH_MIN: f64 = 0.35;
+/// Below this, values differ by amounts rather than by factors.
+const LOG_UNIT: f64 = 1e-6;
+/// Names that differ before it means anything which of them come.
+const NAMES_MIN: usize = 8;
+/// A whole number of this size that hardly varies is a name: a port, a process.
+const NUMBER_NAMES_MIN: f64 = 1_000.0;
+const NUMBER_NAMES_MAX: usize = 4;
+/// Share of steps upwards from which on numbers count something up.
+const RISING_MIN: f64 = 0.75;
+
+/// What the values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Measured: durations, sizes, shares.
+    Measure,
+    /// Numbers of which nobody says what they are: some are names, some count up.
+    Number,
+    /// Names, as numbers from 0 to 1 that have nothing to do with each other.
+    Name,
+}
+
+/// What is asked of the values now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Stage {
+    /// Which cells there are; every so many values one is taken.
+    Gathering {
+        values: Vec<f32>,
+        stride: f64,
+        owed: f64,
+    },
+    /// How many values each holds.
+    Learning,
+    /// Whether that changes.
+    Watching,
+    /// Nothing: they say nothing about anything.
+    Unsuited,
+}
+
+/// Values since the last window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Window {
+    cells: [f32; CELLS],
+    /// Sum of the squares of the weights.
+    squares: f64,
+    began: Time,
+}
+
+/// How values are distributed, usually and of late. See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    kind: Kind,
+    stage: Stage,
+    began: Time,
+    tries: u8,
+    /// A value up to and including an edge lies below it.
+    edges: [f32; EDGES],
+    usual: [f32; CELLS],
+    /// How much more than chance windows differ.
+    spread: f64,
+    windows: u32,
+    window: Window,
+    /// Values of the windows since `rising`.
+    odd: [f32; CELLS],
+    evidence: f64,
+    rising: Time,
+    calm: u8,
+    /// The evidence was enough, and since then there was no calm.
+    is_odd: bool,
+    /// And it moved further than is known of ordinary days.
+    is_told: bool,
+    /// The furthest that values moved, now …
+    far: f64,
+    /// … and before, as of `known_at`.
+    known: f64,
+    known_at: Time,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Standing {
+    /// The ranges are not chosen yet.
+    Gathering,
+    /// So many windows are learned, of those it takes.
+    Learning(u32, u32),
+    /// Evidence so far, and what it takes to be told.
+    Watching(f64, f64),
+    /// The values say nothing.
+    Unsuited,
+}
+
+/// A range of values that holds more of them than usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shift {
+    /// Its lower end; `None` when it has none.
+    pub above: Option<f64>,
+    /// Its upper end, inclusive.
+    pub up_to: Option<f64>,
+    /// Share of the values in it since then, from 0 to 1 …
+    pub seen: f64,
+    /// … and usually …
+    pub usual: f64,
+    /// … and at most, in an ordinary window.
+    pub high: f64,
+    /// Start of the first odd window.
+    pub since: Time,
+    /// −log10 of the chance.
+    pub score: f64,
+}
+
+impl Distribution {
+    /// Of values of this kind; nothing is known of them.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            stage: gathering(),
+            began: Time::ZERO,
+            tries: 0,
+            edges: [0.0; EDGES],
+            usual: [0.0; CELLS],
+            spread: 1.0,
+            windows: 0,
+            window: Window::default(),
+            odd: [0.0; CELLS],
+            evidence: 0.0,
+            rising: Time::ZERO,
+            calm: 0,
+            is_odd: false,
+            is_told: false,
+            far: 0.0,
+            known: 0.0,
+            known_at: Time::ZERO,
+        }
+    }
+
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        match self.stage {
+            Stage::Gathering { .. } => Standing::Gathering,
+            Stage::Learning => Standing::Learning(self.windows, LEARN_WINDOWS),
+            Stage::Watching => Standing::Watching(self.evidence, EVIDENCE_MIN),
+            Stage::Unsuited => Standing::Unsuited,
+        }
+    }
+
+    /// Whether anything will ever be said about these values.
+    pub fn is_suited(&self) -> bool {
+        self.stage != Stage::Unsuited
+    }
+
+    /// Adds `count` times `value`, each worth `weight` values, at `at`.
+    pub fn add(&mut self, at: Time, value: f64, count: f64, weight: f64) {
+        let is_countable = value.is_finite() && count > 0.0 && weight > 0.0;
+        if !is_countable {
+            return;
+        }
+        if self.began == Time::ZERO {
+            self.began = at;
+        }
+        let value = value as f32;
+        match &mut self.stage {
+            Stage::Gathering {
+                values,
+                stride,
+                owed,
+            } => {
+                *owed += count;
+                while *owed >= *stride {
+                    *owed -= *stride;
+                    values.push(value);
+                    if values.len() >= 2 * GATHERED {
+                        let mut nth = 0;
+                        values.retain(|_| {
+                            nth += 1;
+                            nth % 2 == 0
+                        });
+                        *stride *= 2.0;
+                    }
+                }
+            }
+            Stage::Learning | Stage::Watching => {
+                let window = &mut self.window;
+                if window.squares <= 0.0 {
+                    window.began = at;
+                }
+                let cell = self.edges.partition_point(|edge| *edge < value);
+                window.cells[cell] += (count * weight) as f32;
+                window.squares += count * weight * weight;
+            }
+            Stage::Unsuited => {}
+        }
+    }
+
+    /// Judges what came since the last window, when that is enough, and learns it unless it is odd.
+    pub fn turn(&mut self, at: Time) {
+        match &self.stage {
+            Stage::Gathering { values, .. } => {
+                if values.len() >= GATHERED && at.since(self.began) >= GATHER_MS {
+                    self.choose(at);
+                }
+            }
+            Stage::Learning | Stage::Watching => {
+                if self.window.values() >= WINDOW_VALUES {
+                    let window = std::mem::take(&mut self.window);
+                    self.take(at, &window);
+                }
+            }
+            Stage::Unsuited => {}
+        }
+    }
+
+    /// What has changed, while it has.
+    pub fn shift(&self) -> Option<Shift> {
+        if !self.is_told {
+            return None;
+        }
+        let (seen, usual) = (shares(&self.odd), shares(&self.usual));
+        let (from, to) = match self.kind {
+            // Cells of names are no neighbours: only one is worth telling.
+            Kind::Name => largest(&seen, &usual),
+            Kind::Measure | Kind::Number => richest(&seen, &usual),
+        };
+        let share = |of: &[f64; CELLS]| of[from..=to].iter().sum::<f64>();
+        let (seen, usual) = (share(&seen), share(&usual));
+        let chance = usual * (1.0 - usual) * self.spread / WINDOW_VALUES;
+        Some(Shift {
+            above: from.checked_sub(1).map(|edge| f64::from(self.edges[edge])),
+            up_to: self.edges.get(to).map(|edge| f64::from(*edge)),
+            seen,
+            usual,
+            high: (usual + 3.0 * chance.sqrt()).min(seen),
+            since: self.rising,
+            score: self.evidence.max(EVIDENCE_MIN),
+        })
+    }
+
+    /// What is seen now is usual from now on.
+    pub fn restart(&mut self) {
+        *self = Self::new(self.kind);
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        back.past(&mut self.began);
+        back.past(&mut self.window.began);
+        back.past(&mut self.rising);
+        back.past(&mut self.known_at);
+    }
+
+    /// Chooses the cells by what was gathered.
+    fn choose(&mut self, at: Time) {
+        let Stage::Gathering { values, .. } = std::mem::replace(&mut self.stage, Stage::Unsuited)
+        else {
+            return;
+        };
+        let edges = match self.kind {
+            Kind::Name => even(values),
+            Kind::Number if says_nothing(&values) => None,
+            Kind::Measure | Kind::Number => Some(around(values)),
+        };
+        if let Some(edges) = edges {
+            self.edges = edges;
+            self.stage = Stage::Learning;
+            self.began = at;
+            (self.windows, self.spread) = (0, 1.0);
+            self.usual = [0.0; CELLS];
+        }
+    }
+
+    /// Takes a whole window.
+    fn take(&mut self, at: Time, window: &Window) {
+        let seen = shares(&window.cells);
+        let expected = shares(&self.usual).map(granted);
+        let values = window.values().min(VALUES_MAX);
+        let differs = 2.0 * values * divergence(&seen, &expected) / EDGES as f64;
+        if self.stage == Stage::Learning {
+            self.learn(at, window, differs);
+            if self.windows >= LEARN_WINDOWS && at.since(self.began) >= LEARN_MS {
+                self.end_learning(at);
+            }
+            return;
+        }
+        let is_much = moved(&seen, &expected) >= MOVED_MIN;
+        let surprise = if is_much {
+            score(differs / self.spread).min(SURPRISE_MAX)
+        } else {
+            0.0
+        };
+        self.sum_up(at, window, surprise);
+        if self.evidence <= 0.0 {
+            self.learn(at, window, differs.min(SPREAD_STEP_MAX * self.spread));
+        }
+    }
+
+    /// Cells that turn out to be badly chosen are chosen again.
+    fn end_learning(&mut self, at: Time) {
+        let usual = shares(&self.usual);
+        let is_good = self.kind == Kind::Name || usual[0] + usual[EDGES] <= FAR_MAX;
+        self.tries += u8::from(!is_good);
+        self.stage = match (is_good, self.tries < TRIES_MAX) {
+            (true, _) => Stage::Watching,
+            (false, true) => gathering(),
+            (false, false) => Stage::Unsuited,
+        };
+        self.began = at;
+    }
+
+    /// Adds the surprise of a window to the others: opens, goes on, ends.
+    fn sum_up(&mut self, at: Time, window: &Window, surprise: f64) {
+        if self.evidence <= 0.0 {
+            self.rising = window.began;
+            self.odd = [0.0; CELLS];
+            self.far = 0.0;
+        }
+        self.evidence = (self.evidence + surprise - SURPRISE_USUAL).clamp(0.0, EVIDENCE_MAX);
+        let is_calm = surprise < SURPRISE_USUAL;
+        if !is_calm {
+            let cells = self.odd.iter_mut().zip(window.cells);
+            cells.for_each(|(odd, cell)| *odd += cell);
+        }
+        self.calm = if is_calm && self.is_odd {
+            self.calm + 1
+        } else {
+            0
+        };
+        self.is_odd |= self.evidence >= EVIDENCE_MIN;
+        if !self.is_odd {
+            return;
+        }
+        if self.calm >= CALM_WINDOWS {
+            (self.is_odd, self.is_told, self.evidence) = (false, false, 0.0);
+            (self.known, self.known_at) = (self.known(at).max(self.far), at);
+            return;
+        }
+        self.evidence = self.evidence.max(SURPRISE_USUAL);
+        if !is_calm {
+            self.far = moved(&shares(&self.odd), &shares(&self.usual)).max(self.far);
+            self.is_told |= self.far >= self.bar(at);
+        }
+        if at.since(self.rising) >= HOLD_MS_MAX && !self.is_told {
+            // Nothing that was told: it is learned anew, and how far it went is known.
+            (self.known, self.known_at) = (self.known(at).max(self.far), at);
+            (self.is_odd, self.evidence, self.windows) = (false, 0.0, 0);
+            (self.usual, self.stage, self.began) = ([0.0; CELLS], Stage::Learning, at);
+        }
+    }
+
+    /// How far values must move now to be told of.
+    fn bar(&self, at: Time) -> f64 {
+        let is_young = at.since(self.began) < YOUNG_MS;
+        let least = if is_young { MOVED_YOUNG_MIN } else { MOVED_MIN };
+        (BEYOND_KNOWN * self.known(at)).max(least)
+    }
+
+    /// How far they are known to have moved on ordinary days.
+    fn known(&self, at: Time) -> f64 {
+        let age_ms = at.since(self.known_at).max(0) as f64;
+        self.known * (-age_ms / KNOWN_HALF_LIFE_MS).exp2()
+    }
+
+    fn learn(&mut self, at: Time, window: &Window, differs: f64) {
+        self.windows = self.windows.saturating_add(1);
+        let least = (at.since(window.began) as f64 / MEMORY_MS).clamp(0.0, 1.0 / MEMORY_WINDOWS);
+        let weight = |windows: u32| (1.0 / f64::from(windows)).max(least);
+        for (usual, seen) in self.usual.iter_mut().zip(shares(&window.cells)) {
+            let step = weight(self.windows) * (seen - f64::from(*usual));
+            *usual += step as f32;
+        }
+        if self.windows > FIRST_WINDOWS {
+            let step = weight(self.windows - FIRST_WINDOWS) * (differs - self.spread);
+            self.spread = (self.spread + step).max(1.0);
+        }
+    }
+}
+
+impl Window {
+    /// How many values of equal weight it is worth.
+    fn values(&self) -> f64 {
+        let sum = sum(&self.cells);
+        if sum > 0.0 {
+            sum * sum / self.squares
+        } else {
+            0.0
+        }
+    }
+}
+
+const fn gathering() -> Stage {
+    Stage::Gathering {
+        values: Vec::new(),
+        stride: 1.0,
+        owed: 0.0,
+    }
+}
+
+/// Whether numbers are names, or count something up.
+fn says_nothing(values: &[f32]) -> bool {
+    let mut several: Vec<f32> = values.to_vec();
+    several.sort_unstable_by(f32::total_cmp);
+    several.dedup();
+    let is_name = |value: &f32| value.fract() == 0.0 && f64::from(*value) >= NUMBER_NAMES_MIN;
+    let names = several.len() <= NUMBER_NAMES_MAX && several.iter().all(is_name);
+    let rises = values.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    let rising = rises as f64 / values.len().saturating_sub(1).max(1) as f64;
+    names || rising >= RISING_MIN
+}
+
+/// Cells of one size, if there are enough names for that.
+fn even(mut values: Vec<f32>) -> Option<[f32; EDGES]> {
+    values.sort_unstable_by(f32::total_cmp);
+    values.dedup();
+    let edge = |at: usize| (at + 1) as f32 / CELLS as f32;
+    (values.len() >= NAMES_MIN).then(|| std::array::from_fn(edge))
+}
+
+/// Cells between the quantiles, and one far off on either side.
+fn around(mut values: Vec<f32>) -> [f32; EDGES] {
+    values.sort_unstable_by(f32::total_cmp);
+    let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+    let inner = [0.1, 0.25, 0.5, 0.75, 0.9].map(at);
+    let log = |value: f32| (f64::from(value) / LOG_UNIT).asinh();
+    let value = |log: f64| (log.sinh() * LOG_UNIT) as f32;
+    let (low, middle, high) = (log(inner[0]), log(inner[2]), log(inner[4]));
+    let below = value(low - (middle - low).max(REACH_MIN));
+    let above = value(high + (high - middle).max(REACH_MIN));
+    let mut edges = [below; EDGES];
+    edges[1..EDGES - 1].copy_from_slice(&inner);
+    edges[EDGES - 1] = above;
+    edges
+}
+
+fn sum(cells: &[f32; CELLS]) -> f64 {
+    cells.iter().map(|cell| f64::from(*cell)).sum()
+}
+
+fn shares(cells: &[f32; CELLS]) -> [f64; CELLS] {
+    let sum = sum(cells).max(f64::MIN_POSITIVE);
+    cells.map(|cell| f64::from(cell) / sum)
+}
+
+fn granted(share: f64) -> f64 {
+    SHARE_MIN + (1.0 - CELLS as f64 * SHARE_MIN) * share
+}
+
+/// The share of values that lie in another cell than expected.
+fn moved(seen: &[f64; CELLS], expected: &[f64; CELLS]) -> f64 {
+    let off = |(seen, expected): (&f64, &f64)| (seen - expected).abs();
+    seen.iter().zip(expected).map(off).sum::<f64>() / 2.0
+}
+
+/// How far the shares seen lie from those expected (Kullback and Leibler 1951), in nats.
+fn divergence(seen: &[f64; CELLS], expected: &[f64; CELLS]) -> f64 {
+    let cells = seen.iter().zip(expected).filter(|(seen, _)| **seen > 0.0);
+    let sum: f64 = cells
+        .map(|(seen, expected)| seen * (seen / expected).ln())
+        .sum();
+    sum.max(0.0)
+}
+
+/// −log10 of the Chernoff bound on a χ² with as many degrees of freedom as there are edges, at `ratio`
+/// times its mean.
+fn score(ratio: f64) -> f64 {
+    if ratio <= 1.0 {
+        return 0.0;
+    }
+    EDGES as f64 / 2.0 * (ratio - 1.0 - ratio.ln()) / std::f64::consts::LN_10
+}
+
+/// The cells in a row that hold most beyond what they usually do.
+fn richest(seen: &[f64; CELLS], usual: &[f64; CELLS]) -> (usize, usize) {
+    let (mut best, mut most) = ((0, 0), f64::MIN);
+    for from in 0..CELLS {
+        let mut excess = 0.0;
+        for (to, (seen, usual)) in seen.iter().zip(usual).enumerate().skip(from) {
+            excess += seen - usual;
+            if excess > most {
+                (best, most) = ((from, to), excess);
+            }
+        }
+    }
+    best
+}
+
+/// The cell that holds most beyond what it usually does.
+fn largest(seen: &[f64; CELLS], usual: &[f64; CELLS]) -> (usize, usize) {
+    let excess = |cell: &usize| seen[*cell] - usual[*cell];
+    let cell = (0..CELLS).max_by(|a, b| excess(a).total_cmp(&excess(b)));
+    cell.map_or((0, 0), |cell| (cell, cell))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW_MS: i64 = 10_000;
+
+    /// Repeatable noise.
+    struct Dice(u64);
+
+    impl Dice {
+        fn unit(&mut self) -> f64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        }
+
+        fn normal(&mut self) -> f64 {
+            let radius = (-2.0 * self.unit().ln()).sqrt();
+            radius * (std::f64::consts::TAU * self.unit()).cos()
+        }
+    }
+
+    struct Bench {
+        distribution: Distribution,
+        at: Time,
+        dice: Dice,
+        /// Times it was odd, counted once each.
+        told: Vec<Shift>,
+    }
+
+    impl Bench {
+        fn new(kind: Kind) -> Self {
+            Self {
+                distribution: Distribution::new(kind),
+                at: Time::from_secs(1_768_392_000),
+                dice: Dice(7),
+                told: Vec::new(),
+            }
+        }
+
+        /// So many minutes with so many values in ten seconds.
+        fn minutes(
+            &mut self,
+            minutes: i64,
+            values: usize,
+            mut draw: impl FnMut(&mut Dice, i64) -> f64,
+        ) {
+            for nth in 0..minutes * 6 {
+                for _ in 0..values {
+                    let value = draw(&mut self.dice, nth);
+                    self.distribution.add(self.at, value, 1.0, 1.0);
+                }
+                let before = self.distribution.shift().is_some();
+                self.at = self.at.plus_ms(WINDOW_MS);
+                self.distribution.turn(self.at);
+                let shift = self.distribution.shift();
+                self.told.extend(shift.filter(|_| !before));
+            }
+        }
+    }
+
+    /// A duration of 100 ms or so.
+    fn ordinary(dice: &mut Dice) -> f64 {
+        0.1 * (0.4 * dice.normal()).exp()
+    }
+
+    #[test]
+    fn ordinary_values_are_never_odd() {
+        type Draw = fn(&mut Dice, i64) -> f64;
+        let cases: [(&str, Draw); 8] = [
+            ("log-normal", |dice, _| ordinary(dice)),
+            ("uniform", |dice, _| dice.unit()),
+            ("heavy tails", |dice, _| 0.01 * dice.unit().powf(-0.8)),
+            ("two modes", |dice, _| {
+                let slow = if dice.unit() < 0.3 { 10.0 } else { 1.0 };
+                slow * ordinary(dice)
+            }),
+            ("constant", |_, _| 3.0),
+            ("few", |dice, _| (3.0 * dice.unit()).floor()),
+            ("a level that wanders by a fifth in minutes", |dice, nth| {
+                (1.0 + 0.2 * (nth as f64 / 40.0).sin()) * ordinary(dice)
+            }),
+            ("the day's course", |dice, nth| {
+                let day = (nth as f64 / 8_640.0 * std::f64::consts::TAU).sin();
+                (0.5 * day).exp() * ordinary(dice)
+            }),
+        ];
+        for (name, draw) in cases {
+            for (values, days) in [(3, 3), (45, 1), (120, 1)] {
+                let mut bench = Bench::new(Kind::Measure);
+                bench.minutes(days * 1_440, values, draw);
+                assert!(bench.distribution.stage == Stage::Watching, "{name}");
+                assert_eq!(bench.told, [], "{name}, {values} in a window");
+            }
+        }
+    }
+
+    #[test]
+    fn another_shape_is_odd_though_the_mean_is_the_same_and_until_it_is_over() {
+        for values in [12, 60, 200] {
+            let mut bench = Bench::new(Kind::Measure);
+            bench.minutes(450, values, |dice, _| ordinary(dice));
+            let began = bench.at;
+            // Half of them take a third of the time, the others almost twice as long.
+            let split = |dice: &mut Dice, _| {
+                let mode = if dice.unit() < 0.5 { 0.3 } else { 1.7 };
+                mode * 0.1 * (0.05 * dice.normal()).exp()
+            };
+            bench.minutes(4, values, split);
+            let [shift] = bench.told[..] else {
+                panic!("{values}: {:?}", bench.told);
+            };
+            assert!(shift.since >= began.plus_ms(-40_000), "{shift:?}");
+            assert!(shift.seen > shift.usual + 0.25, "{shift:?}");
+            assert!(shift.score >= EVIDENCE_MIN && shift.high < shift.seen);
+            bench.minutes(200, values, split);
+            assert!(bench.distribution.shift().is_some(), "it teaches nothing");
+            bench.minutes(3, values.max(60), |dice, _| ordinary(dice));
+            assert_eq!(bench.distribution.shift(), None, "{values}");
+            assert_eq!(bench.told.len(), 1);
+        }
+    }
+
+    #[test]
+    fn values_that_move_far_every_day_must_move_further_to_be_told() {
+        let mut bench = Bench::new(Kind::Measure);
+        let mut level = 0.0;
+        // A level that wanders by a quarter, in minutes.
+        let mut wandering = |dice: &mut Dice, _| {
+            level = 0.999 * level + 0.011 * dice.normal();
+            ordinary(dice) * level.exp()
+        };
+        bench.minutes(3 * 1_440, 50, &mut wandering);
+        assert!(
+            bench.distribution.known > 0.25 && bench.told.len() <= 2,
+            "{:?}",
+            bench.told
+        );
+        bench.told.clear();
+        bench.minutes(10, 50, |dice, _| 20.0 * wandering(dice, 0));
+        assert_eq!(bench.told.len(), 1, "{}", bench.distribution.known);
+    }
+
+    #[test]
+    fn the_range_told_is_where_the_values_are_now() {
+        let mut bench = Bench::new(Kind::Measure);
+        bench.minutes(450, 60, |dice, _| ordinary(dice));
+        bench.minutes(2, 60, |dice, _| {
+            let slow = if dice.unit() < 0.5 { 10.0 } else { 1.0 };
+            slow * ordinary(dice)
+        });
+        let shift = bench.told[0];
+        assert_eq!(shift.up_to, None, "{shift:?}");
+        let above = shift.above.unwrap();
+        assert!((0.15..0.5).contains(&above), "{shift:?}");
+        assert!((0.35..0.65).contains(&shift.seen) && shift.usual < 0.1);
+    }
+
+    #[test]
+    fn numbers_that_are_names_or_count_up_say_nothing() {
+        type Draw = fn(&mut Dice, i64) -> f64;
+        let cases: [(&str, Draw, bool); 5] = [
+            ("a port", |_, _| 5_432.0, false),
+            (
+                "processes",
+                |dice, _| 1_017.0 + (3.0 * dice.unit()).floor(),
+                false,
+            ),
+            ("a sequence", |_, nth| 17.0 + nth as f64, false),
+            ("a status", |_, _| 200.0, true),
+            ("rows", |dice, _| (90.0 * dice.unit()).floor(), true),
+        ];
+        for (name, draw, suited) in cases {
+            let mut bench = Bench::new(Kind::Number);
+            bench.minutes(24 * 60, 1, draw);
+            assert_eq!(bench.distribution.is_suited(), suited, "{name}");
+            assert_eq!(bench.told, [], "{name}");
+        }
+    }
+
+    #[test]
+    fn one_name_among_many_that_takes_over_is_odd() {
+        let mut bench = Bench::new(Kind::Name);
+        bench.minutes(24 * 60, 20, |dice, _| dice.unit());
+        assert_eq!(bench.told, []);
+        bench.minutes(
+            3,
+            20,
+            |dice, _| if dice.unit() < 0.6 { 0.3 } else { dice.unit() },
+        );
+        let [shift] = bench.told[..] else {
+            panic!("{:?}", bench.told);
+        };
+        assert!(
+            (0.5..0.8).contains(&shift.seen) && shift.usual < 0.2,
+            "{shift:?}"
+        );
+        let mut few = Bench::new(Kind::Name);
+        few.minutes(60, 20, |dice, _| (3.0 * dice.unit()).floor() / 3.0);
+        assert!(!few.distribution.is_suited());
+    }
+
+    #[test]
+    fn unequal_weights_change_neither_shares_nor_certainty() {
+        // All that are slow are kept and one in twenty of the others: the shares are those of all.
+        let mut bench = Bench::new(Kind::Measure);
+        bench.minutes(180, 200, |dice, _| {
+            let slow = if dice.unit() < 0.05 { 10.0 } else { 1.0 };
+            slow * ordinary(dice)
+        });
+        for _ in 0..60 {
+            for _ in 0..200 {
+                let is_slow = bench.dice.unit() < 0.05;
+                let is_kept = is_slow || bench.dice.unit() < 0.05;
+                let (slow, weight) = if is_slow { (10.0, 1.0) } else { (1.0, 20.0) };
+                let value = slow * ordinary(&mut bench.dice);
+                if is_kept {
+                    bench.distribution.add(bench.at, value, 1.0, weight);
+                }
+            }
+            bench.at = bench.at.plus_ms(WINDOW_MS);
+            bench.distribution.turn(bench.at);
+            assert_eq!(bench.distribution.shift(), None);
+        }
+    }
+
+    #[test]
+    fn room_is_bounded() {
+        let mut bench = Bench::new(Kind::Measure);
+        for _ in 0..100_000 {
+            bench.distribution.add(bench.at, 1.0, 7.0, 1.0);
+        }
+        let Stage::Gathering { values, .. } = &bench.distribution.stage else {
+            panic!("no time has passed");
+        };
+        assert!(values.len() < 2 * GATHERED);
+        assert!(
+            size_of::<Distribution>() <= 320,
+            "{}",
+            size_of::<Distribution>()
+        );
+    }
+}
