@@ -311,7 +311,10 @@ fn other_views() {
             page: fixture::alerts(),
         });
     });
-    snapshot("sources", |console| console.press("g s down"));
+    snapshot("sources", |console| {
+        console.press("g s j j");
+        console.told(Update::Ledger(Box::new(fixture::ledger())));
+    });
     snapshot("explanation", |console| console.press("w"));
     snapshot("help", |console| console.press("?"));
     snapshot("palette", |console| console.press(": a p p r"));

@@ -51,7 +51,7 @@ impl Engine {
     fn take_sample(&mut self, sample: &Sample, source: SourceIx) {
         let limits = Limits {
             series_max: self.config.series_max as usize,
-            source_series_max: self.config.source_series_max(),
+            of_one_source: self.config.source_series_max(),
             skew_ms_max: i64::from(self.config.clock_skew_s_max) * 1_000,
         };
         let mut catalogue = Catalogue {

@@ -130,7 +130,7 @@ pub struct Limits {
     /// Series with a detector.
     pub series_max: usize,
     /// Those of them that one source may bring.
-    pub source_series_max: usize,
+    pub of_one_source: usize,
     /// Distance from the engine's clock, either way, in milliseconds.
     pub skew_ms_max: i64,
 }
@@ -389,7 +389,7 @@ impl Intake {
         if self.len() >= limits.series_max {
             return Some(Refused::SeriesMax);
         }
-        let is_full = self.len_of(source) >= limits.source_series_max;
+        let is_full = self.len_of(source) >= limits.of_one_source;
         is_full.then_some(Refused::SourceSeriesMax)
     }
 

@@ -28,7 +28,7 @@ impl Bench {
         };
         let limits = Limits {
             series_max: 3,
-            source_series_max: 3,
+            of_one_source: 3,
             skew_ms_max: 60_000,
         };
         let mut catalogue = Catalogue {

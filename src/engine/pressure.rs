@@ -87,11 +87,12 @@ impl Engine {
             let (source, metric) = self
                 .worst_offender()
                 .unwrap_or(("senders", "of many names"));
-            let whose = match is_all {
-                true => format!("more than {all} series: what is new is not watched"),
-                false => format!(
+            let whose = if is_all {
+                format!("more than {all} series: what is new is not watched")
+            } else {
+                format!(
                     "more than {of_source} series of {source}: what is new of it is not watched"
-                ),
+                )
             };
             texts.push(format!("{whose}, most of it is {metric}"));
         }

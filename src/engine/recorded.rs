@@ -254,7 +254,7 @@ impl Reader {
     fn take_value(&mut self, sample: &Sample, now: Time) {
         const ALL: Limits = Limits {
             series_max: usize::MAX,
-            source_series_max: usize::MAX,
+            of_one_source: usize::MAX,
             // What the engine once took is not refused now.
             skew_ms_max: i64::MAX,
         };

@@ -23,8 +23,9 @@ use crate::model::{Incident, IncidentId, Plan, PlanId, Record};
 const VERSION: u8 = 1;
 /// Memory sled may use for its page cache, in bytes: small, because the engine holds what is open.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-/// How often sled writes by itself, in milliseconds.
-const FLUSH_EVERY_MS: u64 = 500;
+/// How often sled makes durable what it has, in milliseconds: rarely, because a decision that is being written to the
+/// journal waits for it. What a crash takes is filled again from the journal, and the outbox does not rely on it.
+const FLUSH_EVERY_MS: u64 = 10_000;
 
 /// What sled says when another process has the database; it has no kind of its own for that.
 const SLED_LOCKED: &str = "could not acquire lock";

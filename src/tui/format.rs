@@ -66,6 +66,15 @@ pub fn age(ms: i64) -> String {
     }
 }
 
+/// A pause, a lag or the difference of two clocks, for a sentence: `850ms`, `15s`, `12m`, `3h`, `2d`.
+pub fn lasting(ms: i64) -> String {
+    match ms.max(0) {
+        ms @ ..1_000 => format!("{ms}ms"),
+        ms @ ..60_000 => format!("{}s", ms / 1_000),
+        ms => age(ms),
+    }
+}
+
 /// How long something took that is over, for a sentence: `45s`, `12m`, `1h46m`, `3d4h`.
 pub fn lasted(ms: i64) -> String {
     let minutes = ms.max(0) / 60_000;

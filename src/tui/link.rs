@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
-    Command, EntityId, IncidentId, LabelFilter, Recorded, SeriesId, SilencePreview, Time, WhyAnswer,
+    Command, EntityId, IncidentId, LabelFilter, Ledger, Recorded, SeriesId, SilencePreview, Time,
+    WhyAnswer,
 };
 
 use super::state::Purpose;
@@ -70,6 +71,8 @@ pub enum Request {
         /// At this time; now without it.
         at: Option<Time>,
     },
+    /// What the engine knows of who should speak.
+    Ledger,
     /// What a silence would hide.
     Preview {
         /// All must fit an alert's labels.
@@ -137,6 +140,8 @@ pub enum Update {
         /// What was asked for.
         answer: Box<WhyAnswer>,
     },
+    /// Answer to [`Request::Ledger`].
+    Ledger(Box<Ledger>),
     /// Answer to [`Request::Preview`].
     Preview {
         /// As asked for.

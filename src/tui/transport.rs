@@ -147,6 +147,7 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
             series: *series,
             answer: Box::new(client.why(&series.0.to_string(), *at).await?),
         },
+        Request::Ledger => Update::Ledger(Box::new(client.ledger().await?)),
         Request::Preview { matchers } => Update::Preview {
             matchers: matchers.clone(),
             preview: Box::new(client.preview_silence(matchers).await?),

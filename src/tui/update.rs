@@ -1,7 +1,7 @@
 //! Events in, state changed, effects out. The only place that changes the state.
 
-use crate::api::WatchMessage;
-use crate::model::{Command, IncidentId, Opinion, Phase, SafeText, Time};
+use crate::api::{Panels, WatchMessage};
+use crate::model::{Command, EntityId, IncidentId, Opinion, Phase, SafeText, Time};
 
 use super::act;
 use super::dialog;
@@ -160,6 +160,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             state.records.reconnect();
             state.node.iter_mut().for_each(Node::reconnect);
             state.alerts.in_flight = false;
+            state.speakers.fail();
         }
         Update::Watch(message) => watch(state, message, effects),
         Update::Detail(detail) => {
@@ -177,22 +178,8 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             entity,
             panels,
         } => {
-            let is_first = match &state.node {
-                Some(node) if node.is(incident, entity.as_ref()) => node.panels.is_none(),
-                _ => entity.is_none() && state.details.panels(incident).is_none(),
-            };
-            let rows = Rows::of(state, incident);
-            let is_new = match &mut state.node {
-                Some(node) if node.is(incident, entity.as_ref()) => node.put(panels),
-                _ if entity.is_some() => false,
-                _ => state.details.put_panels(incident, panels),
-            };
-            rows.back_on(state);
-            effects.urgency = match (is_first, is_new) {
-                (true, _) => Urgency::Now,
-                (false, true) => Urgency::Soon,
-                (false, false) => before,
-            };
+            let urgency = take_panels(state, incident, entity.as_ref(), panels);
+            effects.urgency = urgency.unwrap_or(before);
         }
         Update::Recorded {
             incident,
@@ -223,6 +210,11 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             effects.urgency = Urgency::Now;
             explain::answered(state, series, &answer);
         }
+        Update::Ledger(ledger) => {
+            if !state.speakers.put(ledger) {
+                effects.urgency = before;
+            }
+        }
         Update::Preview { matchers, preview } => {
             effects.urgency = Urgency::Now;
             if let Some(Overlay::Silence(dialog)) = &mut state.overlay {
@@ -251,6 +243,31 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             state.tell(Role::Crit, &format!("In doubt: {why}."));
         }
         Update::Failed { request, why } => failed(state, &request, why, effects),
+    }
+}
+
+/// Takes charts, logs and traces; how soon they must be seen, if they say anything new.
+fn take_panels(
+    state: &mut State,
+    incident: IncidentId,
+    entity: Option<&EntityId>,
+    panels: Box<Panels>,
+) -> Option<Urgency> {
+    let is_first = match &state.node {
+        Some(node) if node.is(incident, entity) => node.panels.is_none(),
+        _ => entity.is_none() && state.details.panels(incident).is_none(),
+    };
+    let rows = Rows::of(state, incident);
+    let is_new = match &mut state.node {
+        Some(node) if node.is(incident, entity) => node.put(panels),
+        _ if entity.is_some() => false,
+        _ => state.details.put_panels(incident, panels),
+    };
+    rows.back_on(state);
+    match (is_first, is_new) {
+        (true, _) => Some(Urgency::Now),
+        (false, true) => Some(Urgency::Soon),
+        (false, false) => None,
     }
 }
 
@@ -372,6 +389,8 @@ fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effec
             state.tell(Role::Crit, &format!("The engine did not answer: {why}"));
         }
         Request::Recorded { purpose, .. } => state.records.fail(*purpose, why),
+        // Until then what was known before is shown.
+        Request::Ledger => state.speakers.fail(),
         Request::Runbooks { .. } => {
             state.tell(Role::Crit, &format!("Runbooks cannot be read: {why}"));
         }
@@ -413,6 +432,9 @@ fn fetch(state: &mut State, effects: &mut Effects) {
     }
     effects.requests.extend(state.wanted_of_dialog());
     effects.requests.extend(state.wanted_of_gone());
+    if state.place.screen == Screen::Sources {
+        effects.requests.extend(state.speakers.wanted(state.now));
+    }
     let Some(id) = state.looked_at() else { return };
     let Some((revision, lasting)) = state
         .row(id)

@@ -56,7 +56,10 @@ fn vmagent(receiver: &Receiver, target_port: u16) -> Option<Peer> {
     let path = |name: &str| dir.join(name).display().to_string();
     let args = [
         format!("-promscrape.config={}", path("vmagent.yml")),
-        format!("-remoteWrite.url=http://{}/api/v1/write", receiver.address()),
+        format!(
+            "-remoteWrite.url=http://{}/api/v1/write",
+            receiver.address()
+        ),
         format!("-remoteWrite.tmpDataPath={}", path("vmagent")),
         format!("-httpListenAddr=127.0.0.1:{}", free_port()),
     ];

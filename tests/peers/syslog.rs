@@ -162,7 +162,10 @@ const TLS_DRIVERS: [&str; 2] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_rsyslog_relays_over_tls() {
     if !TLS_DRIVERS.iter().any(|driver| Path::new(driver).is_file()) {
-        return missing("rsyslog's driver for TLS", "apt-get install rsyslog-openssl");
+        return missing(
+            "rsyslog's driver for TLS",
+            "apt-get install rsyslog-openssl",
+        );
     }
     let dir = tempfile::tempdir().expect("a directory for the test");
     let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
@@ -174,9 +177,7 @@ async fn a_real_rsyslog_relays_over_tls() {
         "[tls]\ncert_file = {cert:?}\nkey_file = {secret:?}\n[sources.syslog]\ntls = \"127.0.0.1:{tls}\"\n"
     ))
     .await;
-    let globals = format!(
-        "DefaultNetstreamDriver=\"ossl\" DefaultNetstreamDriverCAFile={cert:?}",
-    );
+    let globals = format!("DefaultNetstreamDriver=\"ossl\" DefaultNetstreamDriverCAFile={cert:?}",);
     let actions = format!(
         "action(type=\"omfwd\" target=\"127.0.0.1\" port=\"{tls}\" protocol=\"tcp\" TCP_Framing=\"octet-counted\" \
          StreamDriver=\"ossl\" StreamDriverMode=\"1\" StreamDriverAuthMode=\"x509/name\" \

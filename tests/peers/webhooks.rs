@@ -44,7 +44,13 @@ async fn a_real_pagerduty_client_pages_us() {
     let tls = format!("[tls]\ncert_file = {cert:?}\nkey_file = {secret:?}\n");
     let receiver = Receiver::with(&tls).await;
     let address = receiver.address().replace("127.0.0.1", "https://localhost");
-    run_python(python.clone(), dir.path(), PAGES, &[&address, "trigger", &cert]).await;
+    run_python(
+        python.clone(),
+        dir.path(),
+        PAGES,
+        &[&address, "trigger", &cert],
+    )
+    .await;
     let incident = receiver
         .wait_for("an incident of the alert with its service", |engine| {
             let is_one = engine.counts().alerts_firing == 1;

@@ -1,5 +1,5 @@
 //! The table of `docs/sources.md` that says what each source was tried with: every section of the config is in it, and
-//! every test that it names is there.
+//! every test that it names is there. And an example of each is among the configs that are tried.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,10 +56,19 @@ fn every_source_is_in_the_table_with_tests_that_are_there() {
     let sections = sections
         .keys()
         .filter(|name| !SHARED.contains(&name.as_str()));
+    let sections: Vec<_> = sections.collect();
     let missing: Vec<_> = sections
+        .iter()
         .filter(|name| !words.contains(&format!("sources.{name}")))
         .collect();
     assert!(missing.is_empty(), "not in the table: {missing:?}");
+    let example = root().join("tests/configs/valid/everything.toml");
+    let example = fs::read_to_string(example).expect("it is there");
+    let missing: Vec<_> = sections
+        .iter()
+        .filter(|name| !example.contains(&format!("[sources.{name}]")))
+        .collect();
+    assert!(missing.is_empty(), "without an example: {missing:?}");
 
     let mut there = BTreeSet::new();
     functions(&root().join("src"), &mut there);

@@ -180,7 +180,10 @@ mod tests {
                 text.push_str(gap);
                 text.push_str(part);
             }
-            text.push_str(&format!("{}{body}", if body.is_empty() { "" } else { " " }));
+            if !body.is_empty() {
+                text.push(' ');
+                text.push_str(&body);
+            }
             if let Some(told) = plain(&text) {
                 prop_assert_eq!(Some(told), by_library(&text, today()), "{}", text);
             }

@@ -31,6 +31,8 @@ pub(super) struct Reader {
     labels: Recent<u64, Labels>,
     /// The zone of times that name none; this machine's if not given.
     zone: Option<FixedOffset>,
+    /// The moment asked for last, in that zone.
+    today: Option<(Time, DateTime<FixedOffset>)>,
     /// What labels are remembered by, to be written anew for each message.
     key: Vec<u8>,
 }
@@ -50,6 +52,7 @@ impl Reader {
         Self {
             labels: Recent::new(labels_max),
             zone,
+            today: None,
             key: Vec::new(),
         }
     }
@@ -77,16 +80,21 @@ impl Reader {
     }
 
     /// What follows the rules of one of the two; a text without a priority follows none.
-    fn take_apart<'a>(&self, text: &'a str, now: Time) -> Told<'a> {
-        let by_rule = || {
-            let otherwise = || header::by_library(text, local(now, self.zone)?);
-            header::plain(text).or_else(otherwise)
-        };
+    fn take_apart<'a>(&mut self, text: &'a str, now: Time) -> Told<'a> {
+        let by_rule = || header::plain(text).or_else(|| header::by_library(text, self.today(now)?));
         let told = text.starts_with('<').then(by_rule).flatten();
         told.unwrap_or(Told {
             body: text,
             ..Told::default()
         })
+    }
+
+    /// The time of day where times name no zone; the messages of one moment share it.
+    fn today(&mut self, now: Time) -> Option<DateTime<FixedOffset>> {
+        if self.today.is_none_or(|(at, _)| at != now) {
+            self.today = Some((now, local(now, self.zone)?));
+        }
+        self.today.map(|(_, today)| today)
     }
 
     /// Program, host and facility; the address for a host that does not say.

@@ -15,6 +15,7 @@ mod overtaken;
 mod place;
 mod plans;
 mod records;
+mod speakers;
 mod travel;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub use plans::{
     to_undo, verified_at,
 };
 pub use records::{Back, Metering, Purpose, Records};
+pub use speakers::Speakers;
 pub use travel::{STEP_MS, Travel};
 
 /// How long a notice stays.
@@ -103,6 +105,8 @@ pub struct State {
     pub alerts: Alerts,
     /// The row chosen among sources.
     pub sources: Cursor,
+    /// What the engine knows of them.
+    pub speakers: Speakers,
     /// The moment of its past an incident is looked at in, if not now.
     pub travel: Option<Travel>,
     /// What is shown of the timeline, and entries marked on it.
@@ -162,6 +166,7 @@ impl State {
             cursors_of: None,
             alerts: Alerts::default(),
             sources: Cursor::default(),
+            speakers: Speakers::default(),
             travel: None,
             lanes: Lanes::default(),
             node: None,

@@ -1,10 +1,13 @@
 //! Where telemetry comes from. Quiet is not healthy: a silent source says so in words.
 
-use crate::model::{SafeText, SourceHealth, SourceRow, Time};
+use crate::model::{SafeText, SourceHealth, SourceLedger, SourceRow, Time};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
+
+/// Entities and metrics named of the source under the cursor.
+const NAMED_MAX: usize = 4;
 
 /// Draws the view.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
@@ -20,13 +23,18 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let at = state.sources.at(len);
     let width = canvas.width().saturating_sub(2);
     let told = view.sources.values().nth(at);
-    let told = told.map_or_else(Vec::new, |row| {
-        let texts = [Some(row.detail.clone()), refused(row, view.at)];
+    let mut told = told.map_or_else(Vec::new, |row| {
+        let known = state.speakers.of(&row.name);
+        let texts = [Some(row.detail.clone()), usual(row), refused(row, view.at)];
         let texts = texts.into_iter().flatten();
+        let of_senders = known.into_iter().flat_map(|known| senders(known, view.at));
         texts
+            .chain(of_senders)
             .flat_map(|text| wrap(&SafeText::new(&text), width))
-            .collect()
+            .collect::<Vec<_>>()
     });
+    // The list must not give way to what is said of one of its rows.
+    told.truncate(canvas.height() / 2);
     let listed = canvas.height().saturating_sub(2 + told.len());
     let window = state.sources.window(len, listed);
     let below = 2 + window.len();
@@ -44,6 +52,74 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
             below + y,
             &Row::new().put(Role::Body, " ").put(Role::Body, line),
         );
+    }
+}
+
+/// How it speaks when all is well, and how old what it says is.
+fn usual(row: &SourceRow) -> Option<String> {
+    let pace = &row.pace;
+    let mut parts = Vec::new();
+    if let Some(ms) = pace.usual_ms {
+        parts.push(format!("heard again within {}", format::lasting(ms)));
+    }
+    if let Some(count) = pace.per_minute {
+        parts.push(format!(
+            "{} a minute",
+            format::counted(count, "signal", "signals")
+        ));
+    }
+    match pace.lag_ms {
+        Some(lag_ms @ ..-1_000) => {
+            parts.push(format!(
+                "dated {} ahead of our clock",
+                format::lasting(-lag_ms)
+            ));
+        }
+        Some(lag_ms) => parts.push(format!("{} old when it comes", format::lasting(lag_ms))),
+        None => {}
+    }
+    if pace.gaps > 0 {
+        let gaps = format::counted(pace.gaps, "silence", "silences");
+        parts.push(format!("{gaps} that left us blind"));
+    }
+    (!parts.is_empty()).then(|| format!("Usually: {}.", parts.join(", ")))
+}
+
+/// Who of those it tells of is silent, has another time, or brings more than there is room for.
+fn senders(known: &SourceLedger, now: Time) -> Vec<String> {
+    let entities = format::counted(known.entities, "entity", "entities");
+    let series = format::counted(known.series, "series", "series");
+    let mut lines = vec![format!(
+        "Metrics of {entities} in {series}, {} of them silent{}",
+        format::count(known.silent),
+        named(&known.missed, |of| {
+            let age = format::age(now.since(of.last_seen));
+            format!("{} ({} of {}, {age})", of.entity, of.silent, of.series)
+        })
+    )];
+    if !known.odd_clocks.is_empty() {
+        let odd = named(&known.odd_clocks, |of| match of.lag_ms {
+            lag_ms @ ..0 => format!("{} {} ahead", of.entity, format::lasting(-lag_ms)),
+            lag_ms => format!("{} {} late", of.entity, format::lasting(lag_ms)),
+        });
+        lines.push(format!("Another time than ours or the others'{odd}"));
+    }
+    if !known.unplaced.is_empty() {
+        let worst = named(&known.unplaced, |metric| {
+            format!("{} ({})", metric.what, format::count(metric.count))
+        });
+        lines.push(format!("Too many series, so not watched{worst}"));
+    }
+    lines
+}
+
+/// The first few, behind a colon; nothing of none.
+fn named<T>(all: &[T], name: impl Fn(&T) -> String) -> String {
+    let names: Vec<String> = all.iter().take(NAMED_MAX).map(name).collect();
+    match (names.len(), all.len() > NAMED_MAX) {
+        (0, _) => String::new(),
+        (_, true) => format!(": {}, …", names.join(", ")),
+        (_, false) => format!(": {}", names.join(", ")),
     }
 }
 
