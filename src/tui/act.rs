@@ -172,10 +172,9 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
         (Action::Approve, PlanState::Proposed) if state.has_approved(plan) => {
             Some("you approved it already; it takes another person".to_owned())
         }
-        (Action::Approve, PlanState::Proposed) => None,
+        (Action::Approve | Action::Reject, PlanState::Proposed) => None,
         // What goes on has no end yet that anybody could tell.
         (Action::Approve, PlanState::Unknown { .. }) => state.still_runs(plan),
-        (Action::Reject, PlanState::Proposed) => None,
         (Action::RollBack, _) if plan.runs_unheard().is_some() => None,
         (Action::RollBack, _) if may_roll_back(plan) => None,
         (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),

@@ -244,13 +244,15 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     let kept = cells.iter().filter(|(action, _)| is_kept(*action));
     let kept_cells: usize = kept.map(|(_, cell)| cell.width()).sum();
     let mut room = width.saturating_sub(PENDING_CELLS + kept_cells);
+    let mut is_full = false;
     for (action, cell) in cells {
         if !is_kept(action) {
             // What comes after the first that does not fit matters less.
-            room = room.checked_sub(cell.width()).unwrap_or_default();
-            if room == 0 {
+            is_full |= cell.width() >= room;
+            if is_full {
                 continue;
             }
+            room -= cell.width();
         }
         row = row.join(cell);
     }
