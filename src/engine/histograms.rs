@@ -156,7 +156,7 @@ impl Histogram {
     fn snapped(&self, shift: Shift) -> Shift {
         let end = |edge: f64| {
             let ends = self.buckets.iter().map(|(end, _)| *end);
-            ends.filter(|end| *end <= edge).last()
+            ends.rev().find(|end| *end <= edge)
         };
         Shift {
             above: shift.above.and_then(end),

@@ -34,9 +34,9 @@ impl Engine {
         others.truncate(OTHERS_MAX);
         if at.is_some_and(|at| at.since(self.now).abs() > NOW_MS) {
             let text = "what was known of it at another time is not kept here: ask a recording";
-            others
-                .iter_mut()
-                .for_each(|of| of.because.insert(0, text.into()));
+            for of in &mut others {
+                of.because.insert(0, text.into());
+            }
         }
         WhyAnswer::Others(others)
     }

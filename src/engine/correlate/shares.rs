@@ -149,9 +149,9 @@ impl Scene<'_> {
         let (lost, fewer) = self.lost_below(entity);
         if lost.is_empty() && busier == 0.0 {
             if explained >= EXPLAINED_MIN {
-                origins
-                    .iter_mut()
-                    .for_each(|(_, share)| *share /= explained);
+                for (_, share) in &mut origins {
+                    *share /= explained;
+                }
             }
             return origins;
         }
@@ -173,22 +173,17 @@ impl Scene<'_> {
 
     /// What of the harm of `entity` each of its dependencies accounts for; at most 1 together.
     fn explained_below(&self, entity: EntityIx, own: Harm) -> Vec<(EntityIx, f64)> {
-        let suffered: Vec<(EntityIx, Harm)> = self
-            .evidence
-            .below(entity)
-            .into_iter()
+        let below = self.evidence.below(entity).into_iter();
+        let (callees, suffered): (Vec<EntityIx>, Vec<Harm>) = below
             .filter(|callee| !self.evidence.conditions.is_lost(*callee))
             .filter_map(|callee| {
                 let calls = calls_per_request(entity, callee, self.evidence);
                 Some((callee, self.troubles.get(&callee)?.harm.over(calls)))
             })
-            .collect();
-        let shares = own.explained_by(suffered.iter().map(|(_, harm)| harm));
-        let callees = suffered.iter().map(|(callee, _)| *callee);
-        callees
-            .zip(shares)
-            .filter(|(_, share)| *share > 0.0)
-            .collect()
+            .unzip();
+        let shares = own.explained_by(&suffered);
+        let shares = callees.into_iter().zip(shares);
+        shares.filter(|(_, share)| *share > 0.0).collect()
     }
 
     /// What it depends on and is lost; and the logarithm of how many times as many there were before of
@@ -238,8 +233,8 @@ fn calls_per_request(entity: EntityIx, callee: EntityIx, evidence: Evidence<'_>)
         return 1.0;
     };
     let requests: f64 = served().map(|(_, window)| window.calls).sum();
-    let called = evidence.traces.windows(Flow::Called(entity, callee));
-    let calls: f64 = called
+    let windows = evidence.traces.windows(Flow::Called(entity, callee));
+    let calls: f64 = windows
         .filter(|(at, _)| *at >= from)
         .map(|(_, window)| window.calls)
         .sum();
@@ -259,18 +254,18 @@ impl Harm {
     /// The part of it that what each callee suffers accounts for, 0 to 1 together. Failures explain
     /// failures, and waiting waiting; what that leaves over, failures may explain of waiting, and the
     /// other way around.
-    fn explained_by<'a>(&self, callees: impl Iterator<Item = &'a Self> + Clone) -> Vec<f64> {
+    fn explained_by(&self, callees: &[Self]) -> Vec<f64> {
         let part = |own: f64, least: f64, of: fn(&Self) -> f64, crosswise: fn(&Self) -> f64| {
-            let is_felt = own > least;
-            let alike = callees.clone().map(|callee| (of(callee) / own).min(1.0));
+            if own <= least {
+                return vec![0.0; callees.len()];
+            }
+            let alike = callees.iter().map(|callee| (of(callee) / own).min(1.0));
             let alike = at_most(1.0, alike.collect());
             let rest = 1.0 - alike.iter().sum::<f64>();
-            let across = callees
-                .clone()
-                .map(|callee| CROSS_SHARE * crosswise(callee));
+            let across = callees.iter().map(|callee| CROSS_SHARE * crosswise(callee));
             let across = at_most(rest, across.collect());
-            let both = alike.into_iter().zip(across);
-            both.map(move |(alike, across)| f64::from(u8::from(is_felt)) * (alike + across))
+            let both = alike.iter().zip(across);
+            both.map(|(alike, across)| alike + across).collect()
         };
         let gave_up = |callee: &Self| (callee.slower_s / TIMEOUT_S).min(1.0);
         let failing = part(self.failing, FAILING_MIN, |harm| harm.failing, gave_up);
@@ -283,9 +278,8 @@ impl Harm {
         );
         let by_failing = self.failing / FAILING_WEIGHT;
         let weight = (by_failing + self.slower).max(f64::MIN_POSITIVE);
-        failing
-            .zip(slower)
-            .map(|(failing, slower)| (by_failing * failing + self.slower * slower) / weight)
+        let both = failing.into_iter().zip(slower);
+        both.map(|(failing, slower)| (by_failing * failing + self.slower * slower) / weight)
             .collect()
     }
 }
@@ -294,9 +288,9 @@ impl Harm {
 fn at_most(most: f64, mut parts: Vec<f64>) -> Vec<f64> {
     let sum: f64 = parts.iter().sum();
     if sum > most {
-        parts
-            .iter_mut()
-            .for_each(|part| *part *= most.max(0.0) / sum);
+        for part in &mut parts {
+            *part *= most.max(0.0) / sum;
+        }
     }
     parts
 }
@@ -432,7 +426,7 @@ mod tests {
             ),
         ];
         for (what, own, callee, expected) in cases {
-            let share = own.explained_by([callee].iter())[0];
+            let share = own.explained_by(&[callee])[0];
             assert!((share - expected).abs() < 1e-9, "{what}: {share}");
         }
     }
@@ -453,7 +447,7 @@ mod tests {
             slower: 9.0,
             ..Harm::default()
         };
-        let shares = own.explained_by([fails, is_slow].iter());
+        let shares = own.explained_by(&[fails, is_slow]);
         // Failures and waiting weigh alike here, and each is explained by its like alone.
         assert_eq!(shares, [0.5, 0.5]);
     }

@@ -48,7 +48,8 @@ pub struct Beats {
     period_s: f32,
     /// Mean deviation from the period.
     jitter_s: f32,
-    beats: u8,
+    /// Beats in a row that kept time, up to what makes it known.
+    count: u8,
     missed: u8,
     /// Beats in time since one was missed.
     kept: u8,
@@ -93,7 +94,7 @@ impl Beats {
     /// It happened at `at`, known to `step_s` seconds.
     pub fn beat(&mut self, at: Time, step_s: f32) {
         let gap_s = seconds(at.since(self.last));
-        let is_known = self.beats >= KNOWN_BEATS;
+        let is_known = self.count >= KNOWN_BEATS;
         if is_known && self.last == Time::ZERO {
             self.last = at;
         } else if is_known && (gap_s - self.period_s).abs() <= self.tolerance(step_s) {
@@ -102,18 +103,16 @@ impl Beats {
                 *self = Self {
                     is_told: self.is_told,
                     last: at,
-                    beats: 1,
+                    count: 1,
                     ..Self::default()
                 };
             }
         } else if is_known {
             self.stray = at;
+        } else if self.count > 1 && (gap_s - self.period_s).abs() <= self.strict(step_s) {
+            self.keep(at, gap_s);
         } else {
-            if self.beats > 1 && (gap_s - self.period_s).abs() <= self.strict(step_s) {
-                self.keep(at, gap_s);
-            } else {
-                self.begin(at, gap_s, step_s);
-            }
+            self.begin(at, gap_s, step_s);
         }
     }
 
@@ -152,7 +151,7 @@ impl Beats {
 
     /// Nobody looked for a while: what was due then may have come.
     pub fn lose_sight(&mut self) {
-        if self.beats < KNOWN_BEATS {
+        if self.count < KNOWN_BEATS {
             *self = Self::default();
         }
         self.last = Time::ZERO;
@@ -168,17 +167,17 @@ impl Beats {
     /// Its period in milliseconds and when the next beat is due, if that is known.
     pub fn due(&self) -> Option<(i64, Time)> {
         let period_ms = (f64::from(self.period_s) * 1_000.0) as i64;
-        let is_known = self.beats >= KNOWN_BEATS && self.last > Time::ZERO;
+        let is_known = self.count >= KNOWN_BEATS && self.last > Time::ZERO;
         is_known.then(|| (period_ms, self.last.plus_ms(period_ms)))
     }
 
     /// Perhaps the period is the latest gap.
     fn begin(&mut self, at: Time, gap_s: f32, step_s: f32) {
-        let is_gap = self.beats > 0 && gap_s >= STEPS_MIN * step_s;
+        let is_gap = self.count > 0 && gap_s >= STEPS_MIN * step_s;
         *self = Self {
             last: at,
             period_s: if is_gap { gap_s } else { 0.0 },
-            beats: if is_gap { 2 } else { 1 },
+            count: if is_gap { 2 } else { 1 },
             is_told: self.is_told,
             ..Self::default()
         };
@@ -187,11 +186,11 @@ impl Beats {
     fn keep(&mut self, at: Time, gap_s: f32) {
         let deviation = (gap_s - self.period_s).abs();
         // The first gap was a guess like any other.
-        let weight = WEIGHT.max(1.0 / f32::from(self.beats));
+        let weight = WEIGHT.max(1.0 / f32::from(self.count));
         self.jitter_s += weight * (deviation - self.jitter_s);
         self.period_s += weight * (gap_s - self.period_s);
         self.last = at;
-        self.beats = (self.beats + 1).min(KNOWN_BEATS);
+        self.count = (self.count + 1).min(KNOWN_BEATS);
         self.kept = self.kept.saturating_add(1);
     }
 
@@ -300,7 +299,8 @@ mod tests {
                 let same = self.told.last().is_some_and(|(_, last)| {
                     std::mem::discriminant(last) == std::mem::discriminant(&beat)
                 });
-                if !same && !(beat == Beat::Quiet && self.told.is_empty()) {
+                let is_begun = beat != Beat::Quiet || !self.told.is_empty();
+                if !same && is_begun {
                     self.told.push((second / 60, beat));
                 }
                 self.second += STEP_S;

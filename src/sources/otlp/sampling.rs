@@ -77,9 +77,12 @@ fn of_trace_state(trace_state: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
+    /// An attribute.
+    type Pair = (&'static str, &'static str);
+
     #[test]
     fn weights_are_read_as_samplers_tell_them() {
-        let cases: [(&str, &[(&str, &str)], Option<f32>); 18] = [
+        let cases: [(&str, &[Pair], Option<f32>); 18] = [
             ("", &[], None),
             // Half, a quarter, all; one in a hundred, whose digits have no end.
             ("ot=th:8", &[], Some(2.0)),
