@@ -363,10 +363,16 @@ fn alert(alert: &AlertRow, state: &State, width: usize) -> (SafeText, Vec<Row>) 
 }
 
 fn source(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
-    let sources = &state.feed.shown()?.sources;
-    let row = sources.values().nth(state.sources.at(sources.len()))?;
+    let view = state.feed.shown()?;
+    let row = view
+        .sources
+        .values()
+        .nth(state.sources.at(view.sources.len()))?;
     let mut rows = Vec::new();
     bullet(&mut rows, Role::Body, &row.detail, width);
+    for text in super::view::speech(state, row, view.at) {
+        bullet(&mut rows, Role::Body, &text, width);
+    }
     let counts = format!(
         "{} signals taken, {} rejected as malformed, {} dropped because a queue was full",
         row.taken, row.rejected, row.dropped

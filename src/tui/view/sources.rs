@@ -9,6 +9,9 @@ use crate::tui::theme::Role;
 /// Entities and metrics named of the source under the cursor.
 const NAMED_MAX: usize = 4;
 
+/// On a narrower screen how a source speaks is left to its explanation: a move of the cursor must stay cheap.
+const WIDE_COLUMNS: usize = 100;
+
 /// Draws the view.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(view) = state.feed.shown() else {
@@ -24,12 +27,13 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let width = canvas.width().saturating_sub(2);
     let told = view.sources.values().nth(at);
     let mut told = told.map_or_else(Vec::new, |row| {
-        let known = state.speakers.of(&row.name);
-        let texts = [Some(row.detail.clone()), usual(row), refused(row, view.at)];
-        let texts = texts.into_iter().flatten();
-        let of_senders = known.into_iter().flat_map(|known| senders(known, view.at));
+        let texts = [Some(row.detail.clone()), refused(row, view.at)];
+        let mut texts: Vec<String> = texts.into_iter().flatten().collect();
+        if canvas.width() >= WIDE_COLUMNS {
+            texts.extend(speech(state, row, view.at));
+        }
         texts
-            .chain(of_senders)
+            .into_iter()
             .flat_map(|text| wrap(&SafeText::new(&text), width))
             .collect::<Vec<_>>()
     });
@@ -53,6 +57,13 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
             &Row::new().put(Role::Body, " ").put(Role::Body, line),
         );
     }
+}
+
+/// How a source speaks, and who of those it tells of does not as they should.
+pub(in crate::tui) fn speech(state: &State, row: &SourceRow, now: Time) -> Vec<String> {
+    let known = state.speakers.of(&row.name);
+    let of_senders = known.map_or_else(Vec::new, |known| senders(known, now));
+    usual(row).into_iter().chain(of_senders).collect()
 }
 
 /// How it speaks when all is well, and how old what it says is.
