@@ -177,7 +177,7 @@ async fn a_real_rsyslog_relays_over_tls() {
         "[tls]\ncert_file = {cert:?}\nkey_file = {secret:?}\n[sources.syslog]\ntls = \"127.0.0.1:{tls}\"\n"
     ))
     .await;
-    let globals = format!("DefaultNetstreamDriver=\"ossl\" DefaultNetstreamDriverCAFile={cert:?}",);
+    let globals = format!("DefaultNetstreamDriver=\"ossl\" DefaultNetstreamDriverCAFile={cert:?}");
     let actions = format!(
         "action(type=\"omfwd\" target=\"127.0.0.1\" port=\"{tls}\" protocol=\"tcp\" TCP_Framing=\"octet-counted\" \
          StreamDriver=\"ossl\" StreamDriverMode=\"1\" StreamDriverAuthMode=\"x509/name\" \
