@@ -261,9 +261,13 @@ impl<'a> Evidence<'a> {
         if self.calls_somebody(entity) || self.hurt_below(entity, last) {
             return None;
         }
-        // What is full fails and is tried again, which is more work: only what was before tells.
+        // What is full fails and is tried again, which is more work: where there is more, only what was
+        // before tells.
+        let ever = Time::from_ms(i64::MAX);
+        let is_busier = self.work(entity, first.since, ever) >= BUSIER;
         let full = self.full_since(entity, condition);
-        let until = full.map_or(Time::from_ms(i64::MAX), |full| full.plus_ms(-1));
+        let full = full.filter(|_| is_busier);
+        let until = full.map_or(ever, |full| full.plus_ms(-1));
         let work = self.work(entity, first.since, until);
         let strained = self
             .findings_of(condition)
