@@ -214,6 +214,14 @@ pub fn is_kept(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
+/// Whether a resource is connections to databases: they are held while a database answers, and not while
+/// other services do.
+pub fn is_of_databases(name: &str) -> bool {
+    ["db_", "db.", "sql", "jdbc", "hikari", "mongo", "datasource"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
 /// Whether the values are percentiles: they do not add up along calls.
 pub fn is_percentile(series: &Series) -> bool {
     const PARTS: [&str; 9] = [

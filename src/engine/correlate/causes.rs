@@ -238,11 +238,13 @@ impl<'a> Evidence<'a> {
         if roles::is_kept(&row.series.name) {
             return lift > RESOURCE_SLACK;
         }
+        let of_databases = roles::is_of_databases(&row.series.name);
+        let counts = |callee: &EntityIx| !of_databases || !self.calls_somebody(*callee);
         // Only what was until it was full can have filled it: what fails then is tried again, which is
         // more work.
         let (work, wait) = (
             self.work(entity, finding.since, full.at),
-            self.wait(entity, finding.since, full.at),
+            self.wait(entity, finding.since, full.at, counts),
         );
         lift > RESOURCE_SLACK * work * wait
     }
@@ -387,10 +389,16 @@ impl<'a> Evidence<'a> {
             .max(1.0)
     }
 
-    /// How many times as long it waits for what it depends on, at most, by `until`.
-    fn wait(&self, entity: EntityIx, since: Time, until: Time) -> f64 {
+    /// How many times as long it waits for what it depends on and `counts`, at most, by `until`.
+    fn wait(
+        &self,
+        entity: EntityIx,
+        since: Time,
+        until: Time,
+        counts: impl Fn(&EntityIx) -> bool,
+    ) -> f64 {
         let mut wait = 1.0_f64;
-        for callee in self.below(entity) {
+        for callee in self.below(entity).into_iter().filter(counts) {
             if self.conditions.is_lost(callee) {
                 return f64::INFINITY;
             }
@@ -471,3 +479,7 @@ pub fn usual(points: &[Point], since: Time) -> Option<f64> {
         .copied()
         .filter(|usual| *usual > 0.0)
 }
+
+#[cfg(test)]
+#[path = "causes_tests.rs"]
+mod tests;
