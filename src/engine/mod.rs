@@ -18,6 +18,8 @@ mod checkpoint;
 mod commands;
 mod correlate;
 pub mod detect;
+#[cfg(test)]
+mod dice;
 pub mod diagnose;
 mod distribution;
 mod entities;
