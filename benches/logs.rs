@@ -18,8 +18,9 @@ use stormglass::model::{Batch, Input, Labels, LogLine, Signal, SourceId, Stamped
 
 /// Lines a batch of the bench's own.
 const LINES: u64 = 16_000;
-/// Distinct templates of the flood.
+/// Distinct templates of the flood, and services that write them.
 const FLOOD: u64 = 1_000_000;
+const FLOOD_SERVICES: u64 = 100;
 /// Lines in one batch from a source.
 const BATCH: usize = 500;
 /// Lines between two ticks: what a second brings at the bar.
@@ -239,21 +240,26 @@ fn batches(systems: &BTreeMap<String, Vec<String>>, at: Time) -> Vec<Stamped> {
     steps
 }
 
+/// A statement that never comes twice.
+fn once(n: u64) -> String {
+    format!(
+        "chatty {} {} failed {} of {}",
+        letters(n),
+        letters(n * 7_919),
+        letters(n * 104_729),
+        letters(n * 31)
+    )
+}
+
 /// A million statements that never come twice, among lines that do: what they cost in memory and
-/// time, and whether their sender is named.
-fn flood() {
+/// time, and whether their sender is named. Gives back the miner, so that what it holds stays held.
+fn flood() -> Miner {
     let steady: Vec<String> = ordinary().into_iter().take(64).collect();
     let mut miner = Miner::default();
     let before = resident_bytes();
     let start = Instant::now();
     for n in 1..=FLOOD {
-        miner.learn(&format!(
-            "chatty {} {} failed {} of {}",
-            letters(n),
-            letters(n * 7_919),
-            letters(n * 104_729),
-            letters(n * 31)
-        ));
+        miner.learn(&once(n));
         if n % 50 == 0 {
             miner.learn(&steady[(n / 50 % 64) as usize]);
         }
@@ -266,8 +272,49 @@ fn flood() {
         miner.forms(),
         miner.stats().forms_new,
         miner.stats().forms_evicted,
-        resident_bytes().saturating_sub(before) as f64 / f64::from(1 << 20)
+        mebibytes_since(before)
     );
+    miner
+}
+
+/// The same through the engine's door, as services that write at once, a second's lines between two ticks: what
+/// the engine as a whole keeps of it.
+fn flood_engine() {
+    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+    let mut effects = Vec::new();
+    let before = resident_bytes();
+    let start = Instant::now();
+    for batch in 0..FLOOD / BATCH as u64 {
+        let at = START.plus_ms(batch as i64 * 500);
+        let first = batch * BATCH as u64;
+        let signals = (first..first + BATCH as u64).map(|n| {
+            let service = format!("service-{}", n % FLOOD_SERVICES);
+            let labels = Labels::from_pairs([("service", service.as_str())]).expect("short labels");
+            Signal::Log(Box::new(LogLine {
+                at,
+                labels,
+                level: None,
+                text: once(n + 1).into(),
+                trace: None,
+                span: None,
+            }))
+        });
+        let signals = signals.collect();
+        let source = SourceId::new("bench");
+        for input in [Input::Signals(Batch { source, signals }), Input::Tick] {
+            engine.step(&Stamped { seq: 0, at, input }, &mut effects);
+        }
+        effects.clear();
+    }
+    println!(
+        "flood through the engine: {FLOOD} distinct templates from {FLOOD_SERVICES} services in {:.1} s; {:.1} MiB",
+        start.elapsed().as_secs_f64(),
+        mebibytes_since(before)
+    );
+}
+
+fn mebibytes_since(before: u64) -> f64 {
+    resident_bytes().saturating_sub(before) as f64 / f64::from(1 << 20)
 }
 
 /// A word of letters for a number, different for different numbers.
@@ -291,7 +338,9 @@ fn resident_bytes() -> u64 {
 criterion_group!(benches, bench, published);
 
 fn main() {
-    flood();
+    let miner = flood();
+    flood_engine();
+    drop(miner);
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::Engine;
+use super::dice::Dice;
 use crate::config::EngineConfig;
 use crate::model::{
     Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Time, Unit,
@@ -44,17 +45,14 @@ fn story() -> impl Strategy<Value = Story> {
 
 /// The samples of all stories, by time.
 fn past(stories: &[Story], samples: usize) -> Vec<(Time, Vec<Signal>)> {
-    let mut dice = 5_u64;
+    let mut dice = Dice(5);
     let mut totals = vec![0.0; stories.len()];
     let mut past = Vec::new();
     for n in 0..samples {
         let at = Time::from_secs(START_S + n as i64 * STEP_S);
         let mut signals = Vec::new();
         for (ix, story) in stories.iter().enumerate() {
-            dice = dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let noise = (dice >> 33) as f64 / f64::from(1_u32 << 31) - 0.5;
+            let noise = dice.unit() - 0.5;
             let (from, lasts, factor) = story.fault;
             let off = if (from..from + lasts).contains(&n) {
                 factor

@@ -277,7 +277,8 @@ impl Engine {
             names.join(", "),
             explain::clock(since)
         );
-        self.note_blind(source, since, text);
+        let unusual = "things that fall silent at the same time are seldom lost at the same time";
+        self.note_blind(source, since, text, unusual);
     }
 }
 

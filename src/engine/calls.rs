@@ -1,14 +1,12 @@
 //! What calls say becomes findings: slow, failing, more or fewer, spread otherwise than usual.
 
 use super::Engine;
-use super::detect::HOLD_MS_MAX;
-use super::diagnose::words;
-use super::distribution::Shift;
+use super::cusum::{Judged, Oddity};
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Key, Observation};
-use super::traces::{Flow, Judged, Shape, Verdict, WINDOW_MS};
-use crate::model::{Band, Check, Direction, MetricRole, Time, Unit};
+use super::traces::{Flow, FlowState, JudgedFlow, Verdict, WINDOW_MS};
+use crate::model::{Check, Direction, Explanation, MetricRole, Time, Unit};
 
 /// Whose calls are judged.
 #[derive(Clone, Copy)]
@@ -63,14 +61,6 @@ const SHAPE: Side = Side {
     ..SLOW
 };
 
-/// What a window showed that is odd.
-struct Odd {
-    seen: f64,
-    expected: Band,
-    score: f64,
-    since: Time,
-}
-
 impl Calls {
     fn key(self, side: Side) -> Key {
         match self.callee {
@@ -83,7 +73,7 @@ impl Calls {
 impl Engine {
     /// What calls say becomes a finding, or ends one. Entities that measure themselves are judged by
     /// that: a sample of their calls would only say the same with less certainty.
-    pub(super) fn note_calls(&mut self, judged: &Judged) {
+    pub(super) fn note_calls(&mut self, judged: &JudgedFlow) {
         let (entity, callee, sick) = match judged.flow {
             Flow::Served(entity) => (entity, None, entity),
             Flow::Called(from, to) => (from, Some(to), to),
@@ -108,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn note_side(&mut self, judged: &Judged, calls: Calls, side: Side, verdict: Verdict) {
+    fn note_side(&mut self, judged: &JudgedFlow, calls: Calls, side: Side, verdict: Verdict) {
         let key = calls.key(side);
         let noted = self.findings.of_key(key).map(|state| &state.finding);
         match verdict {
@@ -119,73 +109,58 @@ impl Engine {
                 let text = format!("new normal accepted: {}", before.unwrap_or_default());
                 self.findings.accept(key, judged.at, text);
             }
-            Verdict::Odd {
-                seen,
-                low,
-                high,
-                score,
-            } => {
+            Verdict::Odd(odd) => {
                 let begins = match side.check {
                     Check::TraceRate => judged.rate_since,
                     _ => judged.at.plus_ms(-WINDOW_MS),
                 };
-                let odd = Odd {
-                    seen,
-                    expected: Band { low, high },
-                    score,
-                    since: noted.map_or(begins, |finding| finding.since),
-                };
-                self.note_odd_calls(judged, calls, side, &odd);
+                let since = noted.map_or(begins, |finding| finding.since);
+                self.note_odd_calls(judged, calls, side, &odd, since);
             }
         }
     }
 
-    fn note_odd_calls(&mut self, judged: &Judged, calls: Calls, side: Side, odd: &Odd) {
+    fn note_odd_calls(
+        &mut self,
+        judged: &JudgedFlow,
+        calls: Calls,
+        side: Side,
+        odd: &Oddity,
+        since: Time,
+    ) {
         let durations = self.traces.durations(judged.flow);
-        let mut stands_behind = explain::rarity(odd.score as f32);
-        if let Some(words) = durations
+        let slower = durations
             .filter(|_| side.check == Check::TraceDuration)
-            .and_then(|durations| explain::slower(odd.seen, durations))
-        {
-            stands_behind.unusual = format!("{words}; {}", stands_behind.unusual).into();
-        }
+            .and_then(|durations| explain::slower(odd.seen, durations));
         let subject = self.subject_of_calls(calls, side);
-        let text = explain::metric(&subject, odd.seen, odd.expected, side.unit, odd.since);
-        let seen = self.observation(judged, calls, side, odd);
+        let text = explain::metric(&subject, odd.seen, odd.expected, side.unit, since);
+        let mut seen = self.observation(judged, calls, side, odd, since);
+        if let Some(words) = slower {
+            seen.explain.unusual = format!("{words}; {}", seen.explain.unusual).into();
+        }
         self.observe(Observation {
             text,
-            explain: Some(Box::new(stands_behind)),
             pages: side.check != Check::TraceRate,
             ..seen
         });
     }
 
     /// How durations are spread informs, also of entities that measure themselves: a mean does not show it.
-    fn note_shape(&mut self, judged: &Judged, calls: Calls) {
+    fn note_shape(&mut self, judged: &JudgedFlow, calls: Calls) {
         let key = calls.key(SHAPE);
-        match judged.shape {
-            Shape::Usual => {}
-            Shape::Over => self.findings.end(key, judged.at),
-            Shape::Accepted => {
-                let lasted = words::duration(HOLD_MS_MAX);
-                let subject = self.subject_of_calls(calls, SHAPE);
-                let text = format!("new normal accepted after {lasted}: how long {subject} take");
-                self.findings.accept(key, judged.at, text);
-            }
-            // Calls that their callee tells of as well are told of once.
-            Shape::Odd(_) if calls.callee.is_some() && self.traces.serves(calls.sick) => {}
-            Shape::Odd(shift) => {
-                let subject = self.subject_of_calls(calls, SHAPE);
-                let text = explain::shift(&subject, &shift, Unit::Seconds);
-                let seen = self.observation(judged, calls, SHAPE, &Odd::of(&shift));
-                self.observe(Observation {
-                    text,
-                    explain: Some(Box::new(explain::rarity(shift.score as f32))),
-                    pages: false,
-                    ..seen
-                });
-            }
+        let subject = self.subject_of_calls(calls, SHAPE);
+        let what = || format!("how long {subject} take");
+        let Some(shift) = self.findings.settle(key, judged.at, judged.shape, what) else {
+            return;
+        };
+        // Calls that their callee tells of as well are told of once.
+        if calls.callee.is_some() && self.traces.serves(calls.sick) {
+            return;
         }
+        let odd = Oddity::up_to(shift.seen, shift.high, shift.score);
+        let text = explain::shift(&subject, &shift, Unit::Seconds);
+        let seen = self.observation(judged, calls, SHAPE, &odd, shift.since);
+        self.observe(Observation { text, ..seen });
     }
 
     fn subject_of_calls(&self, calls: Calls, side: Side) -> String {
@@ -195,7 +170,20 @@ impl Engine {
         }
     }
 
-    fn observation(&self, judged: &Judged, calls: Calls, side: Side, odd: &Odd) -> Observation {
+    fn observation(
+        &self,
+        judged: &JudgedFlow,
+        calls: Calls,
+        side: Side,
+        odd: &Oddity,
+        since: Time,
+    ) -> Observation {
+        let score = odd.score as f32;
+        let state = self.traces.flow(judged.flow);
+        let explain = match state {
+            Some(state) => explanation(judged, state, side, score),
+            None => explain::rarity(score),
+        };
         Observation {
             key: calls.key(side),
             entity: calls.entity,
@@ -206,7 +194,7 @@ impl Engine {
             subject: self.subject_of_calls(calls, side).into(),
             role: side.role,
             unit: side.unit,
-            since: odd.since,
+            since,
             at: judged.at,
             expected: odd.expected,
             seen: odd.seen,
@@ -215,24 +203,28 @@ impl Engine {
             } else {
                 Direction::Up
             },
-            score: odd.score as f32,
+            score,
             pages: false,
             text: String::new(),
-            explain: None,
+            explain,
         }
     }
 }
 
-impl Odd {
-    fn of(shift: &Shift) -> Self {
-        Self {
-            seen: shift.seen,
-            expected: Band {
-                low: 0.0,
-                high: shift.high,
-            },
-            score: shift.score,
-            since: shift.since,
-        }
-    }
+/// What stands behind a finding about calls: all that is judged of them.
+fn explanation(judged: &JudgedFlow, state: &FlowState, side: Side, score: f32) -> Explanation {
+    let is_odd = |verdict: &Verdict| matches!(verdict, Judged::Odd(_));
+    let mut checks = vec![
+        ("duration", is_odd(&judged.slow)),
+        ("failures", is_odd(&judged.failing)),
+    ];
+    checks.extend(state.rate().map(|_| ("rate", is_odd(&judged.rate))));
+    let is_spread = matches!(judged.shape, Judged::Odd(_));
+    checks.extend(state.shape().map(|_| ("spread of durations", is_spread)));
+    let baseline = match (side.check, state.rate(), state.shape()) {
+        (Check::TraceRate, Some(rate), _) => rate.baseline(state.baseline().since),
+        (Check::Distribution, _, Some(shape)) => shape.baseline(),
+        _ => state.baseline(),
+    };
+    explain::rarity(score).judged_by(checks).against(baseline)
 }

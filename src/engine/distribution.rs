@@ -12,9 +12,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cusum::{Cusum, EVIDENCE_MIN, Judged, SURPRISE_USUAL};
 use super::detect::HOLD_MS_MAX;
+use super::explain;
 use super::set_back::SetBack;
-use crate::model::Time;
+use crate::model::{BaselineVersion, Time};
 
 /// Cells the range is divided into.
 pub const CELLS: usize = 8;
@@ -46,14 +48,6 @@ const BEYOND_KNOWN: f64 = 1.3;
 const KNOWN_HALF_LIFE_MS: f64 = 7.0 * 86_400_000.0;
 /// −log10 of the chance of a window, at most: one window alone opens nothing.
 const SURPRISE_MAX: f64 = 4.0;
-/// Taken off the sum of surprises for each window; an ordinary one adds less.
-const SURPRISE_USUAL: f64 = 1.0;
-/// Sum of surprises from which on it is odd, as for a series.
-const EVIDENCE_MIN: f64 = 6.0;
-/// The sum does not grow beyond this.
-const EVIDENCE_MAX: f64 = 12.0;
-/// Windows in a row as usual that end it.
-const CALM_WINDOWS: u8 = 3;
 /// How much a window may teach of how windows differ, in times of what is known.
 const SPREAD_STEP_MAX: f64 = 8.0;
 /// Share of values in the outermost cells from which on they were chosen badly: values wander.
@@ -114,7 +108,10 @@ struct Window {
 pub struct Distribution {
     kind: Kind,
     stage: Stage,
+    /// When the stage began.
     began: Time,
+    /// Start of the first window learned.
+    learned_from: Time,
     tries: u8,
     /// A value up to and including an edge lies below it.
     edges: [f32; EDGES],
@@ -123,15 +120,13 @@ pub struct Distribution {
     spread: f64,
     windows: u32,
     window: Window,
-    /// Values of the windows since `rising`.
+    evidence: Cusum,
+    /// Values of the windows that are evidence.
     odd: [f32; CELLS],
-    evidence: f64,
-    rising: Time,
-    calm: u8,
-    /// The evidence was enough, and since then there was no calm.
-    is_odd: bool,
-    /// And it moved further than is known of ordinary days.
+    /// The evidence was enough, and they moved further than is known of ordinary days.
     is_told: bool,
+    /// And that was what [`Self::judge`] said last.
+    is_announced: bool,
     /// The furthest that values moved, now …
     far: f64,
     /// … and before, as of `known_at`.
@@ -178,18 +173,17 @@ impl Distribution {
             kind,
             stage: gathering(),
             began: Time::ZERO,
+            learned_from: Time::ZERO,
             tries: 0,
             edges: [0.0; EDGES],
             usual: [0.0; CELLS],
             spread: 1.0,
             windows: 0,
             window: Window::default(),
+            evidence: Cusum::default(),
             odd: [0.0; CELLS],
-            evidence: 0.0,
-            rising: Time::ZERO,
-            calm: 0,
-            is_odd: false,
             is_told: false,
+            is_announced: false,
             far: 0.0,
             known: 0.0,
             known_at: Time::ZERO,
@@ -201,9 +195,20 @@ impl Distribution {
         match self.stage {
             Stage::Gathering { .. } => Standing::Gathering,
             Stage::Learning => Standing::Learning(self.windows, LEARN_WINDOWS),
-            Stage::Watching => Standing::Watching(self.evidence, EVIDENCE_MIN),
+            Stage::Watching => Standing::Watching(self.evidence.evidence(), EVIDENCE_MIN),
             Stage::Unsuited => Standing::Unsuited,
         }
+    }
+
+    /// What judges: the windows learned.
+    pub fn baseline(&self) -> BaselineVersion {
+        let (windows, since) = self.learned();
+        explain::baseline(windows, LEARN_WINDOWS, since)
+    }
+
+    /// The windows learned, and since when.
+    pub const fn learned(&self) -> (u32, Time) {
+        (self.windows, self.learned_from)
     }
 
     /// Whether anything will ever be said about these values.
@@ -272,6 +277,36 @@ impl Distribution {
         }
     }
 
+    /// Does [`Self::turn`] and says what is to be told of it, unless `is_told_better` by something else. What lasts
+    /// for hours is usual from then on.
+    pub fn judge(&mut self, at: Time, is_told_better: impl FnOnce() -> bool) -> Judged<Shift> {
+        self.turn(at);
+        let shift = self.shift().filter(|_| !is_told_better());
+        let was_announced = std::mem::replace(&mut self.is_announced, shift.is_some());
+        match shift {
+            Some(shift) if at.since(shift.since) >= HOLD_MS_MAX => {
+                self.restart();
+                Judged::Accepted
+            }
+            Some(shift) => Judged::Odd(shift),
+            None if was_announced => Judged::Over,
+            None => Judged::Usual,
+        }
+    }
+
+    /// No more values come: what was odd about them is over, and they are learned anew.
+    pub fn end(&mut self) -> Judged<Shift> {
+        let was_announced = std::mem::take(&mut self.is_announced);
+        if self.is_told {
+            self.restart();
+        }
+        if was_announced {
+            Judged::Over
+        } else {
+            Judged::Usual
+        }
+    }
+
     /// What has changed, while it has.
     pub fn shift(&self) -> Option<Shift> {
         if !self.is_told {
@@ -292,8 +327,8 @@ impl Distribution {
             seen,
             usual,
             high: (usual + 3.0 * chance.sqrt()).min(seen),
-            since: self.rising,
-            score: self.evidence.max(EVIDENCE_MIN),
+            since: self.evidence.since(),
+            score: self.evidence.evidence().max(EVIDENCE_MIN),
         })
     }
 
@@ -305,8 +340,9 @@ impl Distribution {
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.began);
+        back.past(&mut self.learned_from);
         back.past(&mut self.window.began);
-        back.past(&mut self.rising);
+        self.evidence.set_back(back);
         back.past(&mut self.known_at);
     }
 
@@ -323,11 +359,14 @@ impl Distribution {
         };
         if let Some(edges) = edges {
             self.edges = edges;
-            self.stage = Stage::Learning;
-            self.began = at;
-            (self.windows, self.spread) = (0, 1.0);
-            self.usual = [0.0; CELLS];
+            self.spread = 1.0;
+            self.begin_learning(at);
         }
+    }
+
+    fn begin_learning(&mut self, at: Time) {
+        (self.stage, self.began, self.learned_from) = (Stage::Learning, at, at);
+        (self.usual, self.windows) = ([0.0; CELLS], 0);
     }
 
     /// Takes a whole window.
@@ -350,7 +389,7 @@ impl Distribution {
             0.0
         };
         self.sum_up(at, window, surprise);
-        if self.evidence <= 0.0 {
+        if self.evidence.is_quiet() {
             self.learn(at, window, differs.min(SPREAD_STEP_MAX * self.spread));
         }
     }
@@ -370,42 +409,36 @@ impl Distribution {
 
     /// Adds the surprise of a window to the others: opens, goes on, ends.
     fn sum_up(&mut self, at: Time, window: &Window, surprise: f64) {
-        if self.evidence <= 0.0 {
-            self.rising = window.began;
-            self.odd = [0.0; CELLS];
-            self.far = 0.0;
+        if self.evidence.is_quiet() {
+            (self.odd, self.far) = ([0.0; CELLS], 0.0);
         }
-        self.evidence = (self.evidence + surprise - SURPRISE_USUAL).clamp(0.0, EVIDENCE_MAX);
-        let is_calm = surprise < SURPRISE_USUAL;
-        if !is_calm {
+        let judged = self.evidence.judge(window.began, at, surprise);
+        if surprise >= SURPRISE_USUAL {
             let cells = self.odd.iter_mut().zip(window.cells);
             cells.for_each(|(odd, cell)| *odd += cell);
+            if self.evidence.is_open() {
+                self.far = moved(&shares(&self.odd), &shares(&self.usual)).max(self.far);
+                self.is_told |= self.far >= self.bar(at);
+            }
         }
-        self.calm = if is_calm && self.is_odd {
-            self.calm + 1
-        } else {
-            0
-        };
-        self.is_odd |= self.evidence >= EVIDENCE_MIN;
-        if !self.is_odd {
-            return;
-        }
-        if self.calm >= CALM_WINDOWS {
-            (self.is_odd, self.is_told, self.evidence) = (false, false, 0.0);
-            (self.known, self.known_at) = (self.known(at).max(self.far), at);
-            return;
-        }
-        self.evidence = self.evidence.max(SURPRISE_USUAL);
-        if !is_calm {
-            self.far = moved(&shares(&self.odd), &shares(&self.usual)).max(self.far);
-            self.is_told |= self.far >= self.bar(at);
-        }
-        if at.since(self.rising) >= HOLD_MS_MAX && !self.is_told {
+        match judged {
+            Judged::Over => {
+                self.is_told = false;
+                self.note_known(at);
+            }
             // Nothing that was told: it is learned anew, and how far it went is known.
-            (self.known, self.known_at) = (self.known(at).max(self.far), at);
-            (self.is_odd, self.evidence, self.windows) = (false, 0.0, 0);
-            (self.usual, self.stage, self.began) = ([0.0; CELLS], Stage::Learning, at);
+            Judged::Accepted if !self.is_told => {
+                self.note_known(at);
+                self.evidence = Cusum::default();
+                self.begin_learning(at);
+            }
+            Judged::Usual | Judged::Odd(()) | Judged::Accepted => {}
         }
+    }
+
+    /// So far they move on ordinary days.
+    fn note_known(&mut self, at: Time) {
+        (self.known, self.known_at) = (self.known(at).max(self.far), at);
     }
 
     /// How far values must move now to be told of.

@@ -1,26 +1,9 @@
 //! Tests of distributions: what is spread otherwise is told, what moves as it does is not.
 
 use super::*;
+use crate::engine::dice::Dice;
 
 const WINDOW_MS: i64 = 10_000;
-
-/// Repeatable noise.
-struct Dice(u64);
-
-impl Dice {
-    fn unit(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * self.unit().ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.unit()).cos()
-    }
-}
 
 struct Bench {
     distribution: Distribution,

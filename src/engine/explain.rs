@@ -2,11 +2,11 @@
 //!
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
-use super::detect::{Broken, Stretch};
+use super::detect::{Broken, DETECTOR_VERSION, Maturity, Stretch};
 use super::diagnose::words;
 use super::distribution::{Shift, Standing};
 use super::traces::Durations;
-use crate::model::{Band, Check, Explanation, Time, Unit};
+use crate::model::{Band, BaselineVersion, Check, Explanation, Time, Unit};
 
 /// Endings that name a unit or kind and say nothing to a reader.
 const SILENT_ENDINGS: [&str; 8] = [
@@ -161,6 +161,22 @@ pub fn rarity(score: f32) -> Explanation {
     Explanation {
         unusual: unusual.into(),
         ..Explanation::default()
+    }
+}
+
+/// The baseline of what is judged in windows: that of `samples` since `since`, mature from `needed` on.
+pub fn baseline(samples: u32, needed: u32, since: Time) -> BaselineVersion {
+    let maturity = if samples >= needed {
+        Maturity::Mature
+    } else {
+        Maturity::Learning
+    };
+    BaselineVersion {
+        checks: DETECTOR_VERSION,
+        samples,
+        since,
+        maturity: maturity.as_str().into(),
+        is_seasonal: false,
     }
 }
 

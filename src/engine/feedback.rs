@@ -202,6 +202,11 @@ impl Engine {
         })
     }
 
+    /// The latest finding made; ids count up from 1.
+    pub fn last_finding(&self) -> FindingId {
+        self.findings.last_id()
+    }
+
     /// A finding that lasts, or is part of an incident in view.
     pub fn finding(&self, id: FindingId) -> Option<&Finding> {
         let lasting = self.findings.get(id).map(|state| &state.finding);
@@ -222,8 +227,8 @@ mod tests {
     use crate::engine::entities::EntityIx;
     use crate::engine::findings::Key;
     use crate::model::{
-        Band, Batch, Command, Direction, Input, Labels, MetricRole, Role, Sample, Series,
-        SeriesKind, Signal, SourceId, Stamped, Time, Unit,
+        Band, Batch, Command, Direction, Explanation, Input, Labels, MetricRole, Role, Sample,
+        Series, SeriesKind, Signal, SourceId, Stamped, Time, Unit,
     };
 
     fn label(finding: u64, entity: &str, opinion: Option<Opinion>) -> Label {
@@ -262,7 +267,7 @@ mod tests {
             score,
             pages: true,
             text: String::new(),
-            explain: None,
+            explain: Explanation::default(),
         }
     }
 

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::cusum::Judged;
+use super::detect::HOLD_MS_MAX;
+use super::diagnose::words;
 use super::entities::EntityIx;
 use super::intake::{SeriesIx, SourceIx};
 use super::set_back::SetBack;
@@ -82,7 +85,7 @@ pub struct Observation {
     /// The sentence shown.
     pub text: String,
     /// What stands behind it.
-    pub explain: Option<Box<Explanation>>,
+    pub explain: Explanation,
 }
 
 /// A finding with where it is.
@@ -147,6 +150,28 @@ impl Findings {
             state.finding.accepted = Some(text.into_boxed_str());
         }
         self.end(key, at);
+    }
+
+    /// Ends what is told under a key, or accepts it as the new normal of `what`; gives back what is odd, to be
+    /// told.
+    pub fn settle<Odd>(
+        &mut self,
+        key: Key,
+        at: Time,
+        judged: Judged<Odd>,
+        what: impl FnOnce() -> String,
+    ) -> Option<Odd> {
+        match judged {
+            Judged::Usual => {}
+            Judged::Over => self.end(key, at),
+            Judged::Accepted => {
+                let lasted = words::duration(HOLD_MS_MAX);
+                let text = format!("new normal accepted after {lasted}: {}", what());
+                self.accept(key, at, text);
+            }
+            Judged::Odd(odd) => return Some(odd),
+        }
+        None
     }
 
     /// What an open finding is about.
@@ -287,7 +312,7 @@ impl FindingState {
                 score: seen.score,
                 pages: seen.pages,
                 text: seen.text.into_boxed_str(),
-                explain: seen.explain,
+                explain: Some(Box::new(seen.explain)),
                 accepted: None,
             },
         }
@@ -317,9 +342,7 @@ impl FindingState {
         finding.direction = seen.direction;
         finding.score = seen.score;
         finding.text = seen.text.into_boxed_str();
-        if seen.explain.is_some() {
-            finding.explain = seen.explain;
-        }
+        finding.explain = Some(Box::new(seen.explain));
         true
     }
 }
@@ -355,7 +378,7 @@ mod tests {
             score,
             pages,
             text: format!("score {score}"),
-            explain: None,
+            explain: Explanation::default(),
         }
     }
 

@@ -10,7 +10,8 @@ use super::correlate::Condition;
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
-use crate::model::{Check, Time};
+use super::ingest::Absent;
+use crate::model::{Check, Explanation, Time};
 
 /// Trouble next door counts if it began no longer before the silence than this, in milliseconds.
 const TROUBLE_BEFORE_MS: i64 = 2 * 60_000;
@@ -47,25 +48,51 @@ impl Engine {
             Some(why) => format!("{name} reports nothing since {clock}, and {why}"),
             None => format!("{name} reports nothing since {clock}: we are blind on it"),
         };
-        let key = Key::Entity(entity, Check::Absence);
-        self.observe_absence(key, entity, "all metrics", since, text, why.is_some());
+        let unusual = Explanation {
+            unusual: "every series of it is silent for five of its intervals at least".into(),
+            ..Explanation::default()
+        };
+        let absent = Absent {
+            subject: "all metrics",
+            since,
+            text,
+            pages: why.is_some(),
+            explain: unusual.judged_by([
+                ("absence", true),
+                ("alert about it", self.is_alerting(entity)),
+                (
+                    "callers in trouble",
+                    self.caller_in_trouble(entity, since).is_some(),
+                ),
+                ("silent logs", !self.logs_on(entity, since)),
+            ]),
+        };
+        self.observe_absence(Key::Entity(entity, Check::Absence), entity, absent);
     }
 
     fn why_lost(&self, entity: EntityIx, since: Time) -> Option<String> {
-        let conditions = self.correlator.conditions();
-        if conditions.get(entity).is_some_and(Condition::is_alerting) {
+        if self.is_alerting(entity) {
             return Some("an alert about it fires".to_owned());
         }
         if let Some(caller) = self.caller_in_trouble(entity, since) {
             let caller = self.entities.id(caller).name();
             return Some(format!("{caller}, which depends on it, is in trouble"));
         }
-        let last_line = self.logs.last_seen(self.entities.id(entity));
-        let lives = last_line.is_some_and(|at| {
-            at.since(since) > LIVES_MS && self.now.since(at) <= LOGS_SILENT_MS_MAX
-        });
-        let is_long = self.now.since(since) > BLIND_MS_MAX && !lives;
+        let is_long = self.now.since(since) > BLIND_MS_MAX && !self.logs_on(entity, since);
         is_long.then(|| "nothing says that it is alive".to_owned())
+    }
+
+    fn is_alerting(&self, entity: EntityIx) -> bool {
+        let condition = self.correlator.conditions().get(entity);
+        condition.is_some_and(Condition::is_alerting)
+    }
+
+    /// Whether it went on logging after its metrics stopped at `since`.
+    fn logs_on(&self, entity: EntityIx, since: Time) -> bool {
+        let last_line = self.logs.last_seen(self.entities.id(entity));
+        last_line.is_some_and(|at| {
+            at.since(since) > LIVES_MS && self.now.since(at) <= LOGS_SILENT_MS_MAX
+        })
     }
 
     /// Who depends on an entity, and is in trouble since it is silent.

@@ -12,8 +12,8 @@ use super::logs::{self, LogFinding};
 use super::refusals::Refused;
 use super::silence::Silence;
 use crate::model::{
-    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, LogLine, MetricRole,
-    Provenance, Sample, Signal, Span, Time, Unit,
+    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, Explanation, LogLine,
+    MetricRole, Provenance, Sample, Signal, Span, Time, Unit,
 };
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
@@ -241,6 +241,19 @@ impl Engine {
 
     /// Opens or updates a finding.
     pub(super) fn observe(&mut self, mut seen: Observation) {
+        let explain = &seen.explain;
+        debug_assert!(
+            !explain.unusual.is_empty() && !explain.agreed.is_empty(),
+            "every finding says how unusual it is and which checks say so: {seen:?}"
+        );
+        let is_learned = !matches!(
+            seen.check,
+            Check::BurnRate | Check::Absence | Check::BlindSource
+        );
+        debug_assert!(
+            explain.baseline.is_some() || !is_learned,
+            "what is learned says which baseline judged: {seen:?}"
+        );
         let entities = &self.entities;
         let entity = entities.id(seen.entity);
         if !self.opinions.admit(&mut seen, entity) {
@@ -267,7 +280,8 @@ impl Engine {
                     self.silence.source(source).0,
                     explain::clock(since)
                 );
-                self.note_blind(source, since, text);
+                let unusual = "a silence of twelve of its usual gaps, and of a minute, at least";
+                self.note_blind(source, since, text, unusual);
                 self.hold_behind(source);
             }
             Silence::Seeing(source, at) => {
@@ -292,7 +306,14 @@ impl Engine {
             }
             None => format!("{name} is lost: it does not answer since {clock}"),
         };
-        self.observe_absence(Key::Series(series), entity, &subject, since, text, true);
+        let absent = Absent {
+            subject: &subject,
+            since,
+            text,
+            pages: true,
+            explain: absent("it answered before, and says now, twice in a row, that it does not"),
+        };
+        self.observe_absence(Key::Series(series), entity, absent);
     }
 
     /// What never answered may be down, or wrongly configured: that informs.
@@ -305,7 +326,14 @@ impl Engine {
             "{which} has not answered once since {}",
             explain::clock(since)
         );
-        self.observe_absence(Key::Series(series), entity, &subject, since, text, false);
+        let absent = Absent {
+            subject: &subject,
+            since,
+            text,
+            pages: false,
+            explain: absent("it was asked ten times in a row at least, and never answered"),
+        };
+        self.observe_absence(Key::Series(series), entity, absent);
     }
 
     pub(super) fn source_entity(&mut self, source: SourceIx) -> EntityIx {
@@ -313,10 +341,23 @@ impl Engine {
         self.entities.intern(&id)
     }
 
-    /// A source does not tell what it should, in words of whoever noticed.
-    pub(super) fn note_blind(&mut self, source: SourceIx, since: Time, text: String) {
+    /// A source does not tell what it should, in words of whoever noticed; `unusual` says how unusual that is.
+    pub(super) fn note_blind(
+        &mut self,
+        source: SourceIx,
+        since: Time,
+        text: String,
+        unusual: &str,
+    ) {
         let entity = self.source_entity(source);
-        let mut seen = absence(Key::Source(source), entity, "source", since, text);
+        let absent = Absent {
+            subject: "source",
+            since,
+            text,
+            pages: true,
+            explain: absent(unusual),
+        };
+        let mut seen = absence(Key::Source(source), entity, absent);
         seen.check = Check::BlindSource;
         seen.role = MetricRole::Other;
         seen.at = self.now;
@@ -325,21 +366,12 @@ impl Engine {
             .set_health(entity, crate::model::Health::Blind);
     }
 
-    /// Something that should speak does not; `pages` when that is more than a gap.
-    pub(super) fn observe_absence(
-        &mut self,
-        key: Key,
-        entity: EntityIx,
-        subject: &str,
-        since: Time,
-        text: String,
-        pages: bool,
-    ) {
-        let mut seen = absence(key, entity, subject, since, text);
+    /// Something that should speak does not.
+    pub(super) fn observe_absence(&mut self, key: Key, entity: EntityIx, absent: Absent<'_>) {
+        let mut seen = absence(key, entity, absent);
         seen.at = self.now;
-        seen.pages = pages;
         // What is sure is surer than what may be a gap, so that its words replace the other's.
-        seen.score = if pages { CERTAIN } else { UNSURE };
+        seen.score = if seen.pages { CERTAIN } else { UNSURE };
         self.observe(seen);
     }
 
@@ -381,12 +413,42 @@ impl Engine {
             score: found.score,
             pages: found.pages,
             text: found.text.into_string(),
-            explain: Some(Box::new(explain::rarity(found.score))),
+            explain: found.explain,
         });
     }
 }
 
-fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String) -> Observation {
+/// Something that should speak and does not.
+pub(super) struct Absent<'a> {
+    /// What is silent, untrusted.
+    pub subject: &'a str,
+    /// Since when.
+    pub since: Time,
+    /// The sentence shown.
+    pub text: String,
+    /// Whether that is more than a gap.
+    pub pages: bool,
+    /// What stands behind it.
+    pub explain: Explanation,
+}
+
+/// How unusual an absence is. Nothing is learned that it would be compared with: it speaks or it does not.
+fn absent(unusual: &str) -> Explanation {
+    let explain = Explanation {
+        unusual: unusual.into(),
+        ..Explanation::default()
+    };
+    explain.judged_by([("absence", true)])
+}
+
+fn absence(key: Key, entity: EntityIx, absent: Absent<'_>) -> Observation {
+    let Absent {
+        subject,
+        since,
+        text,
+        pages,
+        explain,
+    } = absent;
     Observation {
         key,
         entity,
@@ -406,9 +468,9 @@ fn absence(key: Key, entity: EntityIx, subject: &str, since: Time, text: String)
         seen: 0.0,
         direction: Direction::Down,
         score: CERTAIN,
-        pages: true,
+        pages,
         text,
-        explain: None,
+        explain,
     }
 }
 

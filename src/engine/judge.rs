@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, CheckRow, Excursion, Hold, Peak, Rhythm, SeriesDetector, Sustained,
-    Transition, Verdict,
+    AGREE_SCORE, CHECKS, Excursion, Hold, Peak, Rhythm, SeriesDetector, Sustained, Transition,
+    Verdict,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -149,6 +149,13 @@ impl Judge {
         (self.samples() > 0).then_some(scores)
     }
 
+    /// What each check said of the latest value: its title, and whether it calls it odd.
+    pub fn opinions(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let scores = self.scores.map(|score| f32::from(score) / SCORE_STEPS);
+        let checks = CHECKS.iter().zip(scores);
+        checks.map(|(check, score)| (check.title, score >= AGREE_SCORE))
+    }
+
     /// Samples it learned from.
     pub fn samples(&self) -> u32 {
         self.detector.samples()
@@ -182,18 +189,16 @@ fn explanation(row: &SeriesRow, peak: &Peak) -> Explanation {
         of: peak.rarity.of,
         as_far: peak.rarity.as_far,
     };
-    let checks = || CHECKS.iter().zip(peak.scores);
-    let titles = |agrees: bool| {
-        let is_of = |(_, score): &(&CheckRow, f32)| (*score >= AGREE_SCORE) == agrees;
-        let title = |(check, _): (&CheckRow, f32)| Box::from(check.title);
-        checks().filter(is_of).map(title).collect()
-    };
-    Explanation {
+    let checks = CHECKS.iter().zip(peak.scores);
+    let unusual = Explanation {
         unusual: explain::unusual(&rarity).into(),
-        agreed: titles(true),
-        disagreed: titles(false),
-        baseline: Some(Engine::baseline_of(row)),
-    }
+        ..Explanation::default()
+    };
+    // Many values in a row are what makes a finding, whatever each check says of the worst of them.
+    unusual
+        .judged_by([("run of values", true)])
+        .judged_by(checks.map(|(check, score)| (check.title, score >= AGREE_SCORE)))
+        .against(Engine::baseline_of(row))
 }
 
 /// Whether a move of a metric of this role is the kind that hurts.
@@ -340,7 +345,7 @@ impl Engine {
             score: peak.evidence,
             pages,
             text: String::new(),
-            explain: None,
+            explain: Explanation::default(),
         };
         let is_news = self.findings.of_key(seen.key).is_none_or(|state| {
             state.finding.score < seen.score || (pages && !state.finding.pages)
@@ -353,7 +358,7 @@ impl Engine {
                 seen.unit,
                 seen.since,
             );
-            let explain = Some(Box::new(explanation(row, peak)));
+            let explain = explanation(row, peak);
             self.observe(Observation {
                 text,
                 explain,
@@ -433,6 +438,7 @@ mod tests {
 
     use super::*;
     use crate::config::EngineConfig;
+    use crate::engine::dice::Dice;
     use crate::model::{
         Batch, Command, Input, Labels, Phase, Role, Sample, Series, SeriesKind, Signal, SourceId,
         Stamped,
@@ -447,7 +453,7 @@ mod tests {
     struct Bench {
         engine: Engine,
         now: Time,
-        dice: u64,
+        dice: Dice,
     }
 
     impl Bench {
@@ -458,7 +464,7 @@ mod tests {
             let mut bench = Self {
                 engine,
                 now,
-                dice: 7,
+                dice: Dice(7),
             };
             bench.minutes(hours * 60, 0.2);
             bench
@@ -467,11 +473,7 @@ mod tests {
         /// So many minutes of a mean latency.
         fn minutes(&mut self, minutes: i64, mean: f64) {
             for _ in 0..minutes * 60 / STEP_S {
-                self.dice = self
-                    .dice
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let noise = (self.dice >> 33) as f64 / f64::from(1_u32 << 31) - 0.5;
+                let noise = self.dice.unit() - 0.5;
                 let labels = Labels::from_pairs([("service", "cart")]).unwrap();
                 let name = "request_duration_p99_seconds";
                 let series = Series::new(name, labels, SeriesKind::Gauge, Unit::Seconds);

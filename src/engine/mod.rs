@@ -17,13 +17,17 @@ mod changes;
 mod checkpoint;
 mod commands;
 mod correlate;
+mod cusum;
 pub mod detect;
 pub mod diagnose;
+#[cfg(test)]
+mod dice;
 mod distribution;
 mod entities;
 mod essentials;
 mod explain;
 mod feedback;
+mod feeds;
 mod findings;
 mod forecast;
 mod gone;

@@ -75,8 +75,8 @@ impl Engine {
         self.findings.set_back(back);
         self.correlator.set_back(back);
         self.pressure.set_back(back);
-        self.ratios.set_back(back);
-        self.histograms.set_back(back);
+        self.ratios.set_back(back, |family| family.set_back(back));
+        self.histograms.set_back(back, |of| of.set_back(back));
         effects.push(Effect::Record(Record::ClockSetBack {
             from: back.from,
             to: back.to,

@@ -36,6 +36,7 @@ const CALM_MINUTES: u32 = 3;
 /// One row of the Workbook's table: burn of `rate` over both windows, in minutes.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
+    title: &'static str,
     long: usize,
     short: usize,
     rate: f64,
@@ -44,14 +45,15 @@ struct Rule {
 
 /// The most urgent first. Of a budget for 30 days they use up 2, 5, 10 and 10 % before they are told.
 const RULES: [Rule; 4] = [
-    rule(60, 5, 14.4, true),
-    rule(6 * 60, 30, 6.0, true),
-    rule(24 * 60, 2 * 60, 3.0, false),
-    rule(3 * 24 * 60, 6 * 60, 1.0, false),
+    rule("burn in an hour", 60, 5, 14.4, true),
+    rule("burn in six hours", 6 * 60, 30, 6.0, true),
+    rule("burn in a day", 24 * 60, 2 * 60, 3.0, false),
+    rule("burn in three days", 3 * 24 * 60, 6 * 60, 1.0, false),
 ];
 
-const fn rule(long: usize, short: usize, rate: f64, pages: bool) -> Rule {
+const fn rule(title: &'static str, long: usize, short: usize, rate: f64, pages: bool) -> Rule {
     Rule {
+        title,
         long,
         short,
         rate,
@@ -156,20 +158,23 @@ impl Minutes {
 
     /// The most urgent rule that holds for a budget.
     fn burn(&self, budget: f64) -> Option<Burn> {
-        RULES.iter().enumerate().find_map(|(at, rule)| {
-            let (long, short) = (self.sum(rule.long), self.sum(rule.short));
-            let bar = (rule.rate * budget).min(1.0);
-            let holds = long.failed >= FAILURES_MIN
-                && at_least(long) >= bar
-                && short.total > 0.0
-                && short.failed / short.total >= bar;
-            let share = long.failed / long.total;
-            holds.then_some(Burn {
-                rule: at,
-                rate: share / budget,
-                share,
-            })
+        let rule = RULES.iter().position(|rule| self.holds(rule, budget))?;
+        let long = self.sum(RULES[rule].long);
+        let share = long.failed / long.total;
+        Some(Burn {
+            rule,
+            rate: share / budget,
+            share,
         })
+    }
+
+    fn holds(&self, rule: &Rule, budget: f64) -> bool {
+        let (long, short) = (self.sum(rule.long), self.sum(rule.short));
+        let bar = (rule.rate * budget).min(1.0);
+        long.failed >= FAILURES_MIN
+            && at_least(long) >= bar
+            && short.total > 0.0
+            && short.failed / short.total >= bar
     }
 }
 
@@ -308,7 +313,9 @@ impl Engine {
             super::diagnose::words::duration(left as i64)
         );
         let since: Time = self.now.plus_ms(-(rule.short as i64) * MINUTE_MS);
-        let rarity = explain::rarity(-(1.0 - 0.99_f32).log10());
+        let minutes = &self.slos.minutes[at];
+        let rules = RULES.map(|rule| (rule.title, minutes.holds(&rule, budget)));
+        let rarity = explain::rarity(-(1.0 - 0.99_f32).log10()).judged_by(rules);
         self.observe(Observation {
             key: Key::Slo(at as u16, rule.pages),
             entity,
@@ -331,7 +338,7 @@ impl Engine {
             score: 12.0 - burn.rule as f32,
             pages: rule.pages,
             text,
-            explain: Some(Box::new(rarity)),
+            explain: rarity,
         });
     }
 }
@@ -342,6 +349,7 @@ mod tests {
 
     use super::*;
     use crate::config::EngineConfig;
+    use crate::engine::dice::Dice;
     use crate::model::{Batch, Input, Labels, Sample, SeriesKind, Signal, SourceId, Stamped};
 
     /// Minutes of so many requests and failures each, oldest first, judged for an objective of 99.9 %.
@@ -419,19 +427,13 @@ mod tests {
     #[test]
     fn chance_alone_hardly_ever_fires() {
         // Failures at exactly the budget, drawn: 200 services for three days, looked at every hour.
-        let mut state = 7_u64;
-        let mut unit = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 11) as f64 / (1_u64 << 53) as f64
-        };
+        let mut dice = Dice(7);
         let mut fired = 0;
         for service in 0..200 {
             let per_minute = [1.0, 10.0, 100.0, 1_000.0][service % 4];
             let mut minutes = Minutes::default();
             for minute in 1..=3 * 24 * 60 {
-                let failed = f64::from(u8::from(unit() < (per_minute * 0.000_5_f64).min(1.0)));
+                let failed = f64::from(u8::from(dice.unit() < (per_minute * 0.000_5_f64).min(1.0)));
                 minutes.count(minute, per_minute, false);
                 minutes.count(minute, failed, true);
                 minutes.turn(minute + 1);

@@ -56,12 +56,14 @@ impl Engine {
         let row = self.intake.row(series);
         let Stretch { check, since, .. } = stretch;
         let text = explain::sustained(&row.series.name, check, verdict.seen, row.unit, since);
-        let explain = Explanation {
+        let unusual = Explanation {
             unusual: explain::stretch(&stretch).into(),
-            agreed: vec![stretch.title.into()],
-            disagreed: Vec::new(),
-            baseline: Some(Self::baseline_of(row)),
+            ..Explanation::default()
         };
+        // The check that tells of it agrees by the stretch, whatever it says of this one value.
+        let opinions = row.judge.opinions();
+        let opinions = opinions.map(|(title, is_odd)| (title, is_odd || title == stretch.title));
+        let explain = unusual.judged_by(opinions).against(Self::baseline_of(row));
         self.observe(Observation {
             key,
             entity: row.entity,
@@ -80,7 +82,7 @@ impl Engine {
             score: OPEN_EVIDENCE,
             pages: false,
             text,
-            explain: Some(Box::new(explain)),
+            explain,
         });
     }
 
@@ -98,12 +100,14 @@ impl Engine {
         let period_s = broken.period_ms as f64 / 1_000.0;
         let last = broken.due.plus_ms(-broken.period_ms);
         let name = explain::subject(&row.series.name);
-        let explain = Explanation {
+        let unusual = Explanation {
             unusual: "it kept time for sixteen beats in a row".into(),
-            agreed: vec!["rhythm".into()],
-            disagreed: Vec::new(),
-            baseline: Some(Self::baseline_of(row)),
+            ..Explanation::default()
         };
+        let explain = unusual
+            .judged_by([("rhythm", true)])
+            .judged_by(row.judge.opinions())
+            .against(Self::baseline_of(row));
         self.observe(Observation {
             key,
             entity: row.entity,
@@ -125,7 +129,7 @@ impl Engine {
             score,
             pages: false,
             text: explain::broken(&name, &broken),
-            explain: Some(Box::new(explain)),
+            explain,
         });
     }
 }

@@ -5,7 +5,7 @@
 //! the same kind of answer. What is no series is `why_other`'s.
 
 use super::Engine;
-use super::detect::{AGREE_SCORE, CHECKS, DETECTOR_VERSION, Maturity, OPEN_EVIDENCE};
+use super::detect::{AGREE_SCORE, CHECKS, DETECTOR_VERSION, OPEN_EVIDENCE};
 use super::explain;
 use super::findings::Key;
 use super::history::Point;
@@ -50,12 +50,12 @@ impl Engine {
             checks: DETECTOR_VERSION,
             samples: detector.samples(),
             since: detector.since(),
-            maturity: maturity_word(detector.maturity()).into(),
+            maturity: detector.maturity().as_str().into(),
             is_seasonal: detector.is_seasonal(),
         }
     }
 
-    fn is_meant(&self, row: &SeriesRow, words: &[&str]) -> bool {
+    pub(super) fn is_meant(&self, row: &SeriesRow, words: &[&str]) -> bool {
         let entity = self.entities.id(row.entity);
         let id = |word: &&str| word.parse() == Ok(row.series.id.0);
         let is_one = |word: &&str| {
@@ -156,15 +156,6 @@ impl Engine {
         open.filter(|finding| finding.since <= at)
             .or_else(of_incidents)
             .map(|finding| finding.id)
-    }
-}
-
-/// The word for how far a baseline is trusted.
-pub(super) const fn maturity_word(maturity: Maturity) -> &'static str {
-    match maturity {
-        Maturity::Warming => "warming",
-        Maturity::Learning => "learning",
-        Maturity::Mature => "mature",
     }
 }
 
@@ -345,7 +336,7 @@ mod tests {
         );
         assert!(!explain.disagreed.is_empty());
         let all = explain.agreed.len() + explain.disagreed.len();
-        assert_eq!(all, CHECKS.len());
+        assert_eq!(all, CHECKS.len() + 1, "and the run of values");
         let baseline = explain.baseline.as_ref().unwrap();
         assert_eq!(
             (&*baseline.maturity, baseline.checks),

@@ -29,6 +29,9 @@ impl Engine {
             _ => Vec::new(),
         };
         if others.is_empty() {
+            others = self.why_unjudged(words);
+        }
+        if others.is_empty() {
             return WhyAnswer::Unknown;
         }
         others.truncate(OTHERS_MAX);
@@ -95,6 +98,22 @@ impl Engine {
         let told = called.map(|(id, of, standing)| {
             let because = vec![explain::spread("its values", standing)];
             self.other(of, name.into(), [Key::Histogram(id)], because)
+        });
+        told.collect()
+    }
+
+    /// Series that are not judged at all.
+    fn why_unjudged(&self, words: &[&str]) -> Vec<WhyOther> {
+        let rows = self.intake.iter().map(|(_, row)| row);
+        let rows = rows.filter(|row| !row.is_judged() && self.is_meant(row, words));
+        let told = rows.take(OTHERS_MAX).map(|row| {
+            let because = if row.is_bucket() {
+                "a bucket is judged with the others of its histogram, for which there was no room"
+            } else {
+                "it says what something is, or repeats what others say: its values are not judged"
+            };
+            let subject = row.series.name.as_ref().into();
+            self.other(row.entity, subject, [], vec![because.to_owned()])
         });
         told.collect()
     }
@@ -186,7 +205,8 @@ mod tests {
     use super::*;
     use crate::config::EngineConfig;
     use crate::model::{
-        Batch, Input, Labels, LogLine, Signal, SourceId, Span, SpanId, SpanKind, Stamped, TraceId,
+        Batch, Input, Labels, LogLine, Sample, Series, SeriesKind, Signal, SourceId, Span, SpanId,
+        SpanKind, Stamped, TraceId,
     };
 
     /// An hour and a half of requests to `web`, which calls `db`, each with a line; one in four is kept, and
@@ -238,6 +258,29 @@ mod tests {
             }
         }
         engine
+    }
+
+    #[test]
+    fn says_of_series_that_are_not_judged_that_they_are_not() {
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        let at = Time::from_secs(1_768_392_000);
+        let labels = Labels::from_pairs([("service", "web")]).unwrap();
+        let series = Series::new("build_info", labels, SeriesKind::Gauge, Unit::None);
+        let series = Arc::new(series);
+        let signals = vec![Signal::Sample(Sample {
+            series,
+            at,
+            value: 1.0,
+        })];
+        let source = SourceId::new("test");
+        let input = Input::Signals(Batch { source, signals });
+        engine.step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+        for query in ["build_info", "web build_info"] {
+            let WhyAnswer::Others(others) = engine.why(query, None) else {
+                panic!("{query} is there");
+            };
+            assert!(others[0].because[0].ends_with("its values are not judged"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Suite `quiet`: how often does an ordinary day wake somebody?
 //!
 //! Simulated days of normal traffic with daily and weekly seasons, nightly jobs, deploys with counter
-//! resets and scrape gaps. Every incident opened is false.
+//! resets and scrape gaps. Every incident opened is false; findings that inform are counted by check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::Report;
 use super::drive::Feed;
 use crate::config::EngineConfig;
 use crate::engine::Engine;
-use crate::model::{IncidentId, Time};
+use crate::model::{Check, FindingId, IncidentId, Time};
 use crate::sim::{History, Oddities, Sim, System};
 
 /// Days simulated.
@@ -21,6 +21,27 @@ const DAYS: i64 = 28;
 const BEGIN: Time = Time::from_secs(1_767_571_200);
 
 const DAY_MS: i64 = 86_400_000;
+
+/// The findings made so far, by check: what a person who looks at everything would have read.
+#[derive(Default)]
+struct Noticed {
+    last: u64,
+    by_check: BTreeMap<Check, u64>,
+}
+
+impl Noticed {
+    /// Counts those made since the last look.
+    fn look(&mut self, engine: &Engine) {
+        let made = engine.last_finding().0;
+        for id in self.last + 1..=made {
+            // What began and ended between two looks was on nobody's screen.
+            if let Some(finding) = engine.finding(FindingId(id)) {
+                *self.by_check.entry(finding.check).or_default() += 1;
+            }
+        }
+        self.last = made;
+    }
+}
 
 /// Runs the suite on a system of `services` services.
 pub fn run(seed: u64, services: usize) -> Report {
@@ -38,6 +59,7 @@ fn run_days(seed: u64, services: usize, days: i64) -> Report {
     let mut feed = Feed::new(Engine::new(EngineConfig::default(), Vec::new()));
     let mut known: BTreeSet<IncidentId> = BTreeSet::new();
     let mut per_case = Vec::new();
+    let mut noticed = Noticed::default();
     let started = Instant::now();
     while let Some(batches) = sim.advance(end) {
         let now = sim.now();
@@ -45,6 +67,7 @@ fn run_days(seed: u64, services: usize, days: i64) -> Report {
             feed.signals(now, batch);
         }
         feed.tick(now);
+        noticed.look(&feed.engine);
         for row in feed.engine.incident_rows() {
             if known.insert(row.id) {
                 per_case.push(json!({
@@ -55,6 +78,7 @@ fn run_days(seed: u64, services: usize, days: i64) -> Report {
         }
     }
     let false_incidents = per_case.len() as f64;
+    per_case.push(json!({ "findings_by_check": noticed.by_check }));
     let hundreds_days = services as f64 / 100.0 * days as f64;
     Report {
         suite: "quiet",
@@ -64,6 +88,7 @@ fn run_days(seed: u64, services: usize, days: i64) -> Report {
                 "false_incidents_per_100_services_day",
                 false_incidents / hundreds_days,
             ),
+            ("findings", noticed.by_check.values().sum::<u64>() as f64),
             ("samples", feed.signals as f64),
         ]),
         per_case,

@@ -17,12 +17,37 @@ pub struct Explanation {
     pub baseline: Option<BaselineVersion>,
 }
 
+impl Explanation {
+    /// Notes what each check says: its title, and whether it calls it odd.
+    #[must_use]
+    pub fn judged_by(mut self, checks: impl IntoIterator<Item = (&'static str, bool)>) -> Self {
+        for (title, is_odd) in checks {
+            let told = if is_odd {
+                &mut self.agreed
+            } else {
+                &mut self.disagreed
+            };
+            told.push(title.into());
+        }
+        self
+    }
+
+    /// Notes what it was compared with.
+    #[must_use]
+    pub fn against(self, baseline: BaselineVersion) -> Self {
+        Self {
+            baseline: Some(baseline),
+            ..self
+        }
+    }
+}
+
 /// Which baseline judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BaselineVersion {
     /// Version of the checks: another one may judge the same values otherwise.
     pub checks: u32,
-    /// Values it learned from.
+    /// Values it learned from; of what is judged in windows these, of durations calls, of a new kind of line lines.
     pub samples: u32,
     /// Since when.
     pub since: Time,

@@ -172,6 +172,12 @@ impl<'a> Value<'a> {
         self.uint(field).map(u64::cast_signed)
     }
 
+    /// A signed number of 32 bits, zigzag coded: those above are dropped, as protobuf wants.
+    pub(super) fn sint32(self, field: u32) -> Result<i32, WireError> {
+        let coded = (self.uint(field)? & u64::from(u32::MAX)) as u32;
+        Ok((coded >> 1).cast_signed() ^ -(coded & 1).cast_signed())
+    }
+
     /// A double.
     pub(super) fn double(self, field: u32) -> Result<f64, WireError> {
         match self {

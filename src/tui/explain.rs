@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    AlertRow, Chart, EntityId, Finding, Incident, IncidentId, PathEdge, Plan, SafeText, SeriesId,
-    Time, WhyAnswer, command_line,
+    AlertRow, BaselineVersion, Chart, EntityId, Explanation, Finding, Incident, IncidentId,
+    PathEdge, Plan, SafeText, SeriesId, Time, WhyAnswer, command_line,
 };
 
-use super::format::Clock;
 use super::link::Request;
 use super::paint::{Ink, Row, wrap};
 use super::state::{Cursor, Overlay, Screen, State, Tab};
@@ -50,12 +49,11 @@ pub(super) fn open(state: &mut State, effects: &mut Effects) {
 /// Puts the daemon's answer about a series below what is already told, if it is still looked at.
 pub(super) fn answered(state: &mut State, of: SeriesId, answer: &WhyAnswer) {
     let width = width(state);
-    let clock = state.clock;
     let Some(Overlay::Why { rows, asked, .. }) = &mut state.overlay else {
         return;
     };
     if asked.take_if(|asked| *asked == of).is_some() {
-        judgement(rows, clock, answer, width);
+        judgement(rows, answer, width);
     }
 }
 
@@ -67,7 +65,7 @@ pub(super) fn width(state: &State) -> usize {
 }
 
 /// Why a series is, or is not, told of now, and what judged it.
-fn judgement(rows: &mut Vec<Row>, clock: Clock, answer: &WhyAnswer, width: usize) {
+fn judgement(rows: &mut Vec<Row>, answer: &WhyAnswer, width: usize) {
     section(rows, "Why it is told of, or is not");
     let WhyAnswer::One(why) = answer else {
         let text = "The engine no longer keeps this series.";
@@ -88,19 +86,23 @@ fn judgement(rows: &mut Vec<Row>, clock: Clock, answer: &WhyAnswer, width: usize
         );
         bullet(rows, role, &text, width);
     }
-    let baseline = &why.baseline;
+    bullet(rows, Role::Muted, &version(why.at, &why.baseline), width);
+}
+
+/// `baseline mature: 17280 samples over 12d, one for each hour; checks v3`, as it judged at `at`.
+fn version(at: Time, baseline: &BaselineVersion) -> String {
     let season = if baseline.is_seasonal {
-        "each hour of the day has its own"
+        "one for each hour"
     } else {
-        "the same at every hour"
+        "one for all hours"
     };
-    let text = format!(
-        "baseline {}: {} values since {}, {season}",
+    format!(
+        "baseline {}: {} samples over {}, {season}; checks v{}",
         baseline.maturity,
         baseline.samples,
-        clock.minute(baseline.since)
-    );
-    bullet(rows, Role::Muted, &text, width);
+        super::format::age(at.since(baseline.since)),
+        baseline.checks
+    )
 }
 
 /// The chart under the cursor of the metrics pane, when that has the keys.
@@ -394,13 +396,39 @@ fn findings(rows: &mut Vec<Row>, state: &State, found: &[Finding], width: usize)
             "since {since}, {over}{}",
             if finding.pages { "" } else { "; only informs" },
         );
-        for line in wrap(&SafeText::new(&numbers), width.saturating_sub(4)) {
-            rows.push(Row::new().put(Role::Muted, "    ").put(Role::Muted, line));
+        note(rows, &numbers, width);
+        if let Some(explain) = &finding.explain {
+            stands_behind(rows, finding.since, explain, width);
         }
     }
     if found.len() > FINDINGS_MAX {
         let rest = format!("and {} more", found.len() - FINDINGS_MAX);
         rows.push(Row::new().put(Role::Muted, rest));
+    }
+}
+
+/// How unusual what began at `at` is, which checks say so and which do not, and what it was compared with.
+fn stands_behind(rows: &mut Vec<Row>, at: Time, explain: &Explanation, width: usize) {
+    if !explain.unusual.is_empty() {
+        note(rows, &explain.unusual, width);
+    }
+    if !explain.agreed.is_empty() {
+        let agreed = explain.agreed.join(", ");
+        let disagreed = match &explain.disagreed[..] {
+            [] => "no other check is asked".to_owned(),
+            others => format!("not by {}", others.join(", ")),
+        };
+        note(rows, &format!("odd by {agreed}; {disagreed}"), width);
+    }
+    if let Some(baseline) = &explain.baseline {
+        note(rows, &version(at, baseline), width);
+    }
+}
+
+/// A sentence below a bullet, wrapped and indented further.
+fn note(rows: &mut Vec<Row>, text: &str, width: usize) {
+    for line in wrap(&SafeText::new(text), width.saturating_sub(4)) {
+        rows.push(Row::new().put(Role::Muted, "    ").put(Role::Muted, line));
     }
 }
 

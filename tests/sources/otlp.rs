@@ -241,7 +241,7 @@ async fn every_kind_of_metric_becomes_the_right_series() {
 }
 
 #[tokio::test]
-async fn histograms_become_count_sum_mean_and_p99() {
+async fn histograms_become_count_sum_mean_p99_and_buckets() {
     let histogram = |at_s: u64, count: u64, sum: f64, buckets: [u64; 3]| {
         let point = json!({
             "startTimeUnixNano": "1000000000", "timeUnixNano": (at_s * 1_000_000_000).to_string(),
@@ -279,6 +279,7 @@ async fn histograms_become_count_sum_mean_and_p99() {
         6,
         0.1 + 0.4 * 0.99,
     ));
+    expected.push(row("d_bucket", SeriesKind::Delta, Unit::Seconds, 6, 4.0));
     assert_eq!(second, expected);
 
     let exponential = json!({"aggregationTemporality": 1, "dataPoints": [{
@@ -294,6 +295,15 @@ async fn histograms_become_count_sum_mean_and_p99() {
         row("e_count", SeriesKind::Delta, Unit::None, 7, 4.0),
         row("e_sum", SeriesKind::Delta, Unit::Milliseconds, 7, 8.0),
         row("e_mean", SeriesKind::Gauge, Unit::Milliseconds, 7, 2.0),
+        // Between 1 and √2, which ends one of its buckets.
+        row(
+            "e_p99",
+            SeriesKind::Gauge,
+            Unit::Milliseconds,
+            7,
+            1.0 + 0.99 * (std::f64::consts::SQRT_2 - 1.0),
+        ),
+        row("e_bucket", SeriesKind::Delta, Unit::Milliseconds, 7, 4.0),
     ];
     assert_eq!(got, expected);
 }

@@ -11,8 +11,8 @@ use crate::engine::alerts::Times;
 use crate::engine::findings::{Key, Observation};
 use crate::engine::recovery;
 use crate::model::{
-    Alert, Band, Change, ChangeKind, Check, Direction, EntityId, Incident, Labels, MetricRole,
-    Provenance, Unit,
+    Alert, Band, Change, ChangeKind, Check, Direction, EntityId, Explanation, Incident, Labels,
+    MetricRole, Provenance, Unit,
 };
 
 /// Noon of some day.
@@ -108,7 +108,7 @@ impl Town {
                 score: 8.0,
                 pages,
                 text: format!("{name} is odd"),
-                explain: None,
+                explain: Explanation::default(),
             },
             |ix| ids.id(ix).clone(),
         );

@@ -141,6 +141,17 @@ pub enum Maturity {
     Mature,
 }
 
+impl Maturity {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warming => "warming",
+            Self::Learning => "learning",
+            Self::Mature => "mature",
+        }
+    }
+}
+
 /// Why a sample was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refused {

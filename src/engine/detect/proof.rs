@@ -4,6 +4,7 @@
 //! check, the point score and the evidence pass a threshold. The rates are printed, and held to a factor.
 
 use super::*;
+use crate::engine::dice::Dice;
 
 const INTERVAL_MS: i64 = 60_000;
 /// A Monday.
@@ -13,23 +14,7 @@ const TAUGHT: usize = 3 * 1_440;
 /// Samples counted, of each series.
 const COUNTED: usize = 20 * 1_440;
 
-/// Repeatable noise.
-struct Dice(u64);
-
 impl Dice {
-    fn unit(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * self.unit().ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.unit()).cos()
-    }
-
     fn laplace(&mut self) -> f64 {
         let unit = self.unit() - 0.5;
         -unit.signum() * (1.0 - 2.0 * unit.abs()).ln()

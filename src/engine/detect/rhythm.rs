@@ -260,6 +260,7 @@ fn seconds(ms: i64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::dice::Dice;
 
     const STEP_S: i64 = 15;
     const START_S: i64 = 1_768_392_000;
@@ -267,7 +268,7 @@ mod tests {
     struct Bench {
         rhythm: Rhythm,
         second: i64,
-        dice: u64,
+        dice: Dice,
         told: Vec<(i64, Beat)>,
     }
 
@@ -276,17 +277,9 @@ mod tests {
             Self {
                 rhythm: Rhythm::default(),
                 second: 0,
-                dice: 11,
+                dice: Dice(11),
                 told: Vec::new(),
             }
-        }
-
-        fn unit(&mut self) -> f64 {
-            self.dice = self
-                .dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            ((self.dice >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
         }
 
         /// Minutes of a value; what is told is noted once, with the minute.
@@ -312,7 +305,7 @@ mod tests {
     fn job(period: i64) -> impl Fn(&mut Bench, i64) -> f64 {
         move |bench, second| {
             let runs = second / 60 % period < 2;
-            (if runs { 80.0 } else { 20.0 }) + 5.0 * bench.unit()
+            (if runs { 80.0 } else { 20.0 }) + 5.0 * bench.dice.unit()
         }
     }
 
@@ -322,7 +315,7 @@ mod tests {
             let mut bench = Bench::new();
             bench.minutes(18 * period, job(period));
             assert_eq!(bench.told, [], "every {period} minutes");
-            bench.minutes(2 * period, |bench, _| 20.0 + 5.0 * bench.unit());
+            bench.minutes(2 * period, |bench, _| 20.0 + 5.0 * bench.dice.unit());
             let (minute, beat) = bench.told[0];
             let Beat::Broken(broken) = beat else {
                 panic!("every {period} minutes: {:?}", bench.told);
@@ -347,7 +340,7 @@ mod tests {
         bench.minutes(1_200, job(60));
         let late = |bench: &mut Bench, second: i64| {
             let runs = (25..27).contains(&(second / 60 % 60));
-            (if runs { 80.0 } else { 20.0 }) + 5.0 * bench.unit()
+            (if runs { 80.0 } else { 20.0 }) + 5.0 * bench.dice.unit()
         };
         bench.minutes(60, late);
         let Some((_, Beat::Broken(first))) = bench.told.first().copied() else {
@@ -365,7 +358,7 @@ mod tests {
     #[test]
     fn what_has_no_rhythm_is_quiet_and_a_beat_too_many_breaks_none() {
         let mut noise = Bench::new();
-        noise.minutes(28 * 1_440, |bench, _| bench.unit());
+        noise.minutes(28 * 1_440, |bench, _| bench.dice.unit());
         assert_eq!(noise.told, []);
         let mut jobs = Bench::new();
         jobs.minutes(28 * 1_440, |bench, second| {
@@ -375,7 +368,7 @@ mod tests {
                 slot = (slot ^ slot >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             }
             let asked = (slot >> 40).is_multiple_of(15);
-            (if asked { 80.0 } else { 20.0 }) + 5.0 * bench.unit()
+            (if asked { 80.0 } else { 20.0 }) + 5.0 * bench.dice.unit()
         });
         assert_eq!(jobs.told, []);
         let (mut memory, mut level) = (Bench::new(), 0.0);
@@ -384,7 +377,7 @@ mod tests {
             let day = (second as f64 / 86_400.0 * std::f64::consts::TAU).sin();
             level += (1.0 + 0.5 * day) * STEP_S as f64 / 600.0;
             level -= if level > 1.0 { level } else { 0.0 };
-            level + 0.02 * bench.unit()
+            level + 0.02 * bench.dice.unit()
         });
         assert_eq!(memory.told, []);
         let mut extra = Bench::new();
@@ -410,7 +403,7 @@ mod tests {
         bench.minutes(600, job(60));
         assert_eq!(bench.told, []);
         assert!(bench.rhythm.due().is_some(), "its period is known still");
-        bench.minutes(7 * 60, |bench, _| 20.0 + 5.0 * bench.unit());
+        bench.minutes(7 * 60, |bench, _| 20.0 + 5.0 * bench.dice.unit());
         let lost = bench.told.iter().any(|(_, beat)| *beat == Beat::Lost);
         assert!(lost && bench.rhythm.due().is_none(), "{:?}", bench.told);
     }

@@ -183,6 +183,7 @@ pub(super) fn log10(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::dice::Dice;
 
     #[test]
     fn samples_above_a_bin_are_those_of_all_higher_bins() {
@@ -209,14 +210,10 @@ mod tests {
             [|u| -u.ln(), |u| (-u.ln()).sqrt(), |u| 5.0 * u.powf(-0.2)];
         for (i, shape) in shapes.iter().enumerate() {
             let mut tail = Tail::default();
-            let mut state = 1_u64;
+            let mut dice = Dice(1);
             let mut alarms = 0;
             for n in 0..60_000 {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let unit = ((state >> 40) as f32 + 0.5) / (1_u32 << 24) as f32;
-                let score = tail.score(shape(unit));
+                let score = tail.score(shape(dice.unit() as f32));
                 alarms += u32::from(n >= 10_000 && score >= 2.0);
             }
             let rate = f64::from(alarms) / 50_000.0;

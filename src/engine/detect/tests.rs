@@ -1,28 +1,12 @@
 //! Tables of synthetic series: what must be noticed, what must not, and what must be refused.
 
 use super::*;
+use crate::engine::dice::Dice;
 use proptest::prelude::*;
 
 const MINUTE_MS: i64 = 60_000;
 /// A Monday.
 const START_MS: i64 = 1_767_571_200_000;
-
-/// Repeatable noise, about standard normal: a sum of uniform values.
-struct Dice(u64);
-
-impl Dice {
-    fn unit(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 11) as f64) / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-    }
-}
 
 fn minute(i: usize) -> Time {
     Time::from_ms(START_MS + i as i64 * MINUTE_MS)

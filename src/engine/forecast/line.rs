@@ -177,23 +177,7 @@ fn rarity(t: f64, freedom: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Repeatable noise.
-    struct Dice(u64);
-
-    impl Dice {
-        fn unit(&mut self) -> f64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-        }
-
-        fn normal(&mut self) -> f64 {
-            (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-        }
-    }
+    use crate::engine::dice::Dice;
 
     fn minutes(values: impl IntoIterator<Item = f64>) -> Vec<(f64, f64)> {
         let at = |(minute, value)| (f64::from(minute) * 60_000.0, value);

@@ -237,6 +237,10 @@ fn running_out(series: SeriesIx, row: &SeriesRow, foreseen: &Foreseen) -> Observ
     let words = foreseen.words(row.unit);
     let mut explain = explain::rarity(score);
     explain.unusual = format!("growth like this, where there is none: {}", explain.unusual).into();
+    let explain = explain
+        .judged_by([("growth towards a limit", true)])
+        .judged_by(row.judge.opinions())
+        .against(Engine::baseline_of(row));
     Observation {
         key: Key::Limit(series),
         entity: row.entity,
@@ -262,6 +266,6 @@ fn running_out(series: SeriesIx, row: &SeriesRow, foreseen: &Foreseen) -> Observ
         score,
         pages: foreseen.pages,
         text: format!("{} runs out: {words}", explain::subject(subject)),
-        explain: Some(Box::new(explain)),
+        explain,
     }
 }

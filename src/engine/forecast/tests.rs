@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::EngineConfig;
+use crate::engine::dice::Dice;
 use crate::model::{
     Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Time,
 };
@@ -15,7 +16,7 @@ const START_S: i64 = 1_768_392_000;
 struct Bench {
     engine: Engine,
     minute: i64,
-    dice: u64,
+    dice: Dice,
     resource: (&'static str, Unit),
     limit: Option<(&'static str, f64)>,
 }
@@ -25,7 +26,7 @@ impl Bench {
         Self {
             engine: Engine::new(EngineConfig::default(), Vec::new()),
             minute: 0,
-            dice: 9,
+            dice: Dice(9),
             resource,
             limit,
         }
@@ -33,11 +34,7 @@ impl Bench {
 
     fn minutes(&mut self, minutes: i64, value: impl Fn(f64) -> f64) {
         for _ in 0..minutes {
-            self.dice = self
-                .dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let noise = (self.dice >> 33) as f64 / f64::from(1_u32 << 31) - 0.5;
+            let noise = self.dice.unit() - 0.5;
             let at = Time::from_secs(START_S + 60 * self.minute);
             let labels = Labels::from_pairs([("service", "cart")]).unwrap();
             let sample = |(name, unit): (&str, Unit), value| {

@@ -11,6 +11,8 @@ use crate::model::{Band, Check, EntityId, LogLevel, Time, Unit};
 
 /// Windows a rate is learned for before a burst or a silence can be said.
 pub(super) const WARM_UP_WINDOWS: u32 = 60;
+/// From this score on a finding is shown.
+pub(super) const SCORE_MIN: f64 = 6.0;
 /// From this score on a finding may page.
 const SCORE_PAGES: f64 = 8.0;
 /// Fewest lines a minute that make a burst, of errors and of other lines.
@@ -31,6 +33,78 @@ pub(super) struct Window<'a> {
     pub now: Time,
     pub since: Time,
     pub level: LogLevel,
+    /// What each check says of it.
+    pub opinions: Opinions,
+    /// Windows learned, and since when.
+    pub learned: (u32, Time),
+}
+
+/// What the checks say that are asked of the same lines: those of one kind, or all of an entity.
+#[derive(Clone, Copy)]
+pub(super) enum Opinions {
+    Template([bool; TITLES.len()]),
+    Errors,
+}
+
+/// The checks on one kind of line, as they are called.
+const TITLES: [&str; 5] = [
+    "new kind of line",
+    "burst",
+    "silence",
+    "rhythm",
+    "spread of values",
+];
+
+impl Opinions {
+    /// Of a kind of line that was never seen, of which nothing else can be said.
+    pub(super) const NEWS: [(&str, bool); 1] = [(TITLES[0], true)];
+
+    /// Titles of the checks, and whether they call it odd.
+    fn titles(self) -> Vec<(&'static str, bool)> {
+        match self {
+            Self::Template(said) => TITLES.into_iter().zip(said).collect(),
+            Self::Errors => vec![("share of error lines", true)],
+        }
+    }
+}
+
+/// What the checks say of one kind of line in one window.
+pub(super) struct Said {
+    pub burst: Option<Verdict>,
+    pub silence: Option<Verdict>,
+    pub odd: Option<OddValues>,
+    missed: bool,
+}
+
+impl Said {
+    /// Asks them, of a window of so many lines that ends at `now`.
+    pub(super) fn of(counter: &mut Counter, lines: f64, now: Time) -> Self {
+        let burst = burst(counter, lines);
+        let silence = silence(counter, now);
+        let missed = match silence {
+            Some(_) => None,
+            None => missed(counter, now),
+        };
+        counter.values.turn(now);
+        Self {
+            burst,
+            missed: missed.is_some(),
+            silence: silence.or(missed),
+            odd: counter.values.odd(),
+        }
+    }
+
+    pub(super) fn opinions(&self, is_news: bool) -> Opinions {
+        let is_odd =
+            |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(|v| v.score >= SCORE_MIN);
+        Opinions::Template([
+            is_news,
+            is_odd(&self.burst),
+            is_odd(&self.silence) && !self.missed,
+            self.missed,
+            self.odd.is_some(),
+        ])
+    }
 }
 
 /// What a check says about one window.
@@ -54,7 +128,13 @@ impl Verdict {
         } else {
             self.text
         };
+        let (windows, since) = window.learned;
+        let baseline = explain::baseline(windows, WARM_UP_WINDOWS, since);
+        let explain = explain::rarity(self.score as f32)
+            .judged_by(window.opinions.titles())
+            .against(baseline);
         LogFinding {
+            explain,
             entity: window.entity.clone(),
             check,
             template,
@@ -99,7 +179,7 @@ pub(super) fn values(odd: &OddValues) -> Verdict {
 }
 
 /// More lines a minute than the rate learned explains.
-pub(super) fn burst(counter: &Counter, lines: f64) -> Option<Verdict> {
+fn burst(counter: &Counter, lines: f64) -> Option<Verdict> {
     let baseline = &counter.baseline;
     let is_error = counter.level >= LogLevel::Error;
     let enough = if is_error {
@@ -127,7 +207,7 @@ pub(super) fn burst(counter: &Counter, lines: f64) -> Option<Verdict> {
 }
 
 /// A template that comes regularly, now and then, and did not.
-pub(super) fn missed(counter: &mut Counter, now: Time) -> Option<Verdict> {
+fn missed(counter: &mut Counter, now: Time) -> Option<Verdict> {
     let beat = counter.beats.look(now, BUCKET_S);
     let Beat::Broken(broken) = beat else {
         return None;
@@ -145,7 +225,7 @@ pub(super) fn missed(counter: &mut Counter, now: Time) -> Option<Verdict> {
 }
 
 /// A template that used to come steadily and stopped.
-pub(super) fn silence(counter: &Counter, now: Time) -> Option<Verdict> {
+fn silence(counter: &Counter, now: Time) -> Option<Verdict> {
     let baseline = &counter.baseline;
     if baseline.updates() < WARM_UP_WINDOWS || counter.level > LogLevel::Warn {
         return None; // errors that stop are good news

@@ -5,7 +5,7 @@
 //! counted.
 
 use super::checks::{
-    BURST_ERRORS_MIN, Verdict, WARM_UP_WINDOWS, Window, burst, missed, silence, values,
+    BURST_ERRORS_MIN, Opinions, SCORE_MIN, Said, Verdict, WARM_UP_WINDOWS, Window, values,
 };
 use super::counter::{BUCKET_MS, Counter, Ring, WINDOW_BUCKETS, bucket_of, time_of};
 use super::finding::LogFinding;
@@ -13,6 +13,7 @@ use super::miner::TemplateId;
 use super::tail::{Baseline, chernoff};
 use crate::engine::detect::{Beats, HOLD_MS_MAX};
 use crate::engine::diagnose::words;
+use crate::engine::explain;
 use crate::engine::set_back::SetBack;
 use crate::model::{Band, Check, EntityId, LogLevel, Time};
 use indexmap::IndexMap;
@@ -24,8 +25,6 @@ const FINDINGS_MAX: usize = 24;
 /// An entity is known after this many lines and this long; before, everything is new.
 const WARM_UP_LINES: u64 = 200;
 const WARM_UP_MS: i64 = 10 * 60_000;
-/// From this score on a finding is shown.
-const SCORE_MIN: f64 = 6.0;
 /// Lines a minute and score of a new error template before it may page: one odd error is no
 /// incident, and neither is one on an entity that hardly spoke yet.
 const NEW_ERRORS_PAGE: u32 = 3;
@@ -219,34 +218,36 @@ impl EntityLogs {
         render: &dyn Fn(TemplateId) -> Box<str>,
     ) {
         let now = time_of(bucket + 1);
+        let first_seen = self.first_seen;
         self.windows = self.windows.saturating_add(1);
         for at in 0..self.counters.len() {
             let Some((&template, _)) = self.counters.get_index(at) else {
                 break;
             };
-            let is_held = self.is_held(Some(TemplateId(template)));
+            let template = TemplateId(template);
+            let is_held = self.is_held(Some(template));
+            // What is news already need not be said twice.
+            let is_news = self.find(Check::NewTemplate, Some(template)).is_some();
             let Some((_, counter)) = self.counters.get_index_mut(at) else {
                 break;
             };
             let lines = f64::from(counter.ring.window(bucket));
-            let burst = burst(counter, lines);
-            let silence = silence(counter, now).or_else(|| missed(counter, now));
-            counter.values.turn(now);
-            let odd = counter.values.odd();
+            let said = Said::of(counter, lines, now);
+            let learned = counter.baseline.updates();
             if !is_held {
                 counter.baseline.learn(lines);
                 counter.peak = (counter.peak * PEAK_KEPT).max(lines);
             }
-            let (level, last_line) = (counter.level, counter.last_seen);
+            let last_line = counter.last_seen;
             let window = Window {
                 entity,
                 now,
                 since: time_of(bucket + 1 - WINDOW_BUCKETS as i64),
-                level,
+                level: counter.level,
+                opinions: said.opinions(is_news),
+                learned: (learned, first_seen),
             };
-            let template = TemplateId(template);
-            // What is news already need not be said twice.
-            let burst = burst.filter(|_| self.find(Check::NewTemplate, Some(template)).is_none());
+            let burst = said.burst.filter(|_| !is_news);
             self.judge(
                 &window,
                 Check::LogBurst,
@@ -255,25 +256,27 @@ impl EntityLogs {
                 stats,
                 render,
             );
-            let window = Window {
+            let since_last = Window {
                 since: last_line,
                 ..window
             };
+            let silence = said.silence;
             self.judge(
-                &window,
+                &since_last,
                 Check::LogSilence,
                 Some(template),
                 silence,
                 stats,
                 render,
             );
-            let window = Window {
-                since: odd.map_or(now, |odd| odd.shift.since),
+            let since_odd = said.odd.map_or(window, |odd| Window {
+                since: odd.shift.since,
+                learned: odd.learned,
                 ..window
-            };
-            let values = odd.map(|odd| values(&odd));
+            });
+            let values = said.odd.map(|odd| values(&odd));
             self.judge(
-                &window,
+                &since_odd,
                 Check::LogValues,
                 Some(template),
                 values,
@@ -287,6 +290,8 @@ impl EntityLogs {
             now,
             since: time_of(bucket + 1 - WINDOW_BUCKETS as i64),
             level: LogLevel::Error,
+            opinions: Opinions::Errors,
+            learned: (self.windows, first_seen),
         };
         self.judge(&window, Check::LevelShift, None, errors, stats, render);
         self.accept_what_lasts(bucket);
@@ -400,6 +405,10 @@ impl EntityLogs {
         if !self.is_known(sighting.at) {
             return;
         }
+        if self.open.len() >= FINDINGS_MAX {
+            stats.findings_suppressed += 1;
+            return;
+        }
         let chance = (self.singles as f64 + 1.0) / (self.lines as f64 + 2.0);
         let weight = match sighting.level {
             LogLevel::Fatal => 3.0,
@@ -415,7 +424,13 @@ impl EntityLogs {
             words::in_plain(sighting.rendered),
             self.lines - 1
         );
+        let score = (weight - elsewhere - chance.log10()).max(0.0) as f32;
+        let lines = u32::try_from(self.lines - 1).unwrap_or(u32::MAX);
+        let baseline = explain::baseline(lines, WARM_UP_LINES as u32, self.first_seen);
         let finding = LogFinding {
+            explain: explain::rarity(score)
+                .judged_by(Opinions::NEWS)
+                .against(baseline),
             entity: entity.clone(),
             check: Check::NewTemplate,
             template: Some(sighting.template),
@@ -429,7 +444,7 @@ impl EntityLogs {
                 high: 0.0,
             },
             seen: 0.0,
-            score: (weight - elsewhere - chance.log10()).max(0.0) as f32,
+            score,
             pages: false,
             text: text.into(),
             accepted: None,
@@ -566,6 +581,7 @@ impl Open {
             finding.seen = latest.seen;
             finding.expected = latest.expected;
             finding.text = latest.text;
+            finding.explain = latest.explain;
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::miner::TemplateId;
 use crate::model::{
-    Band, Check, Direction, EntityId, Finding, FindingId, LogLevel, MetricRole, Time, Unit,
+    Band, Check, Direction, EntityId, Explanation, Finding, FindingId, LogLevel, MetricRole, Time,
+    Unit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct LogFinding {
     pub pages: bool,
     /// The sentence shown, untrusted.
     pub text: Box<str>,
+    /// What stands behind it.
+    pub explain: Explanation,
     /// It ended because what lasted is normal now, and that sentence, untrusted.
     pub accepted: Option<Box<str>>,
 }
@@ -86,7 +89,7 @@ impl LogFinding {
             score: self.score,
             pages: self.pages,
             text: self.text,
-            explain: None,
+            explain: Some(Box::new(self.explain)),
             accepted: self.accepted,
         }
     }

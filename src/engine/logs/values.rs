@@ -60,6 +60,8 @@ pub(super) struct OddValues {
     pub var: VarType,
     /// What has changed.
     pub shift: Shift,
+    /// Windows learned before, and since when.
+    pub learned: (u32, Time),
 }
 
 impl Values {
@@ -129,10 +131,12 @@ impl Values {
     /// What is odd, the surest.
     pub(super) fn odd(&self) -> Option<OddValues> {
         let odd = self.places.iter().filter_map(|place| {
+            let distribution = place.distribution.as_ref()?;
             Some(OddValues {
                 ordinal: place.ordinal,
                 var: place.var,
-                shift: place.distribution.as_ref()?.shift()?,
+                shift: distribution.shift()?,
+                learned: distribution.learned(),
             })
         });
         odd.max_by(|a, b| a.shift.score.total_cmp(&b.shift.score))

@@ -7,8 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::cusum::{Judged, Oddity};
+use crate::model::Band;
+
 /// Calls it takes until anything is judged.
-const WARM_UP_CALLS: f64 = 20.0;
+pub const WARM_UP_CALLS: u32 = 20;
 /// Memory, in calls.
 const MEMORY_CALLS: f64 = 1_000.0;
 /// Spread of a window's mean beyond that of its calls: workloads wander, in log units.
@@ -81,27 +84,8 @@ struct Streak {
     is_open: bool,
 }
 
-/// What is to be said about a window.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
-    /// Nothing.
-    Usual,
-    /// Odd.
-    Odd {
-        /// Seen: seconds, or share of failures.
-        seen: f64,
-        /// Expected at least.
-        low: f64,
-        /// Expected at most.
-        high: f64,
-        /// −log10 of the chance.
-        score: f64,
-    },
-    /// What was odd is over.
-    Over,
-    /// What was odd lasted so long that it is usual from now on.
-    Accepted,
-}
+/// What is to be said about a window: seconds, or the share of failures.
+pub type Verdict = Judged<Oddity>;
 
 impl Sampled {
     /// Adds a call that stands for `weight` calls.
@@ -152,7 +136,7 @@ impl Window {
 impl Usual {
     /// Judges durations and failures of a window with at least one call, then learns from it.
     pub fn judge(&mut self, window: &Window) -> (Verdict, Verdict) {
-        let is_warm = self.calls >= WARM_UP_CALLS;
+        let is_warm = self.calls >= f64::from(WARM_UP_CALLS);
         let (slow, failing) = if is_warm {
             (self.judge_slow(window), self.judge_failing(window))
         } else {
@@ -162,7 +146,7 @@ impl Usual {
             // What is usual is learned anew; what else was odd against the old usual is over with it.
             *self = Self::default();
             let end = |verdict| match verdict {
-                Verdict::Odd { .. } => Verdict::Accepted,
+                Verdict::Odd(_) => Verdict::Accepted,
                 other => other,
             };
             return (end(slow), end(failing));
@@ -180,12 +164,14 @@ impl Usual {
         // One call proves nothing, however slow.
         let is_sure = z >= SURE_Z && window.calls >= 2.0;
         let spread = self.spread() * 2.0;
-        let odd = Verdict::Odd {
+        let odd = Verdict::Odd(Oddity {
             seen: window.mean().exp(),
-            low: (self.mean - spread).exp(),
-            high: (self.mean + spread).exp(),
+            expected: Band {
+                low: (self.mean - spread).exp(),
+                high: (self.mean + spread).exp(),
+            },
             score: score_of_z(z),
-        };
+        });
         self.slow.turn(is_odd, is_sure, odd)
     }
 
@@ -194,12 +180,9 @@ impl Usual {
         let score = self.failing_score(window);
         let is_odd = score >= ODD_SCORE && window.errors > 2.0 * usual * window.calls;
         let is_sure = score >= SURE_SCORE;
-        let odd = Verdict::Odd {
-            seen: window.errors / window.calls,
-            low: 0.0,
-            high: (3.0 * usual).min(1.0),
-            score: score.min(SCORE_MAX),
-        };
+        let share = window.errors / window.calls;
+        let high = (3.0 * usual).min(1.0);
+        let odd = Verdict::Odd(Oddity::up_to(share, high, score.min(SCORE_MAX)));
         self.failing.turn(is_odd, is_sure, odd)
     }
 
@@ -236,7 +219,7 @@ impl Usual {
 
     /// The usual duration in seconds, its spread as a factor, and the usual share of failures.
     pub fn normal(&self) -> Option<(f64, f64, f64)> {
-        (self.calls >= WARM_UP_CALLS).then(|| {
+        (self.calls >= f64::from(WARM_UP_CALLS)).then(|| {
             (
                 self.mean.exp(),
                 self.spread().exp(),
@@ -369,7 +352,7 @@ mod tests {
         );
         assert!(matches!(
             usual.judge(&window(&[1_500], 0)).0,
-            Verdict::Odd { seen, high, .. } if seen > 1.4 && high < 0.3
+            Verdict::Odd(odd) if odd.seen > 1.4 && odd.expected.high < 0.3
         ));
         assert_eq!(usual.judge(&window(&[100, 110], 0)).0, Verdict::Usual);
         assert_eq!(usual.judge(&window(&[100, 110], 0)).0, Verdict::Over);
@@ -380,7 +363,7 @@ mod tests {
         let mut usual = taught();
         assert!(matches!(
             usual.judge(&window(&[900, 1_000, 1_100, 900], 0)).0,
-            Verdict::Odd { .. }
+            Verdict::Odd(_)
         ));
         let mut usual = taught();
         assert_eq!(
@@ -394,14 +377,14 @@ mod tests {
         let mut usual = taught();
         let slow = window(&[900, 1_000, 1_100, 900], 0);
         for n in 1..ODD_WINDOWS_MAX {
-            assert!(matches!(usual.judge(&slow).0, Verdict::Odd { .. }), "{n}");
+            assert!(matches!(usual.judge(&slow).0, Verdict::Odd(_)), "{n}");
         }
         assert_eq!(usual.judge(&slow).0, Verdict::Accepted);
         for _ in 0..100 {
             assert_eq!(usual.judge(&slow).0, Verdict::Usual);
         }
         let slower = window(&[5_000, 5_500, 5_000, 6_000], 0);
-        assert!(matches!(usual.judge(&slower).0, Verdict::Odd { .. }));
+        assert!(matches!(usual.judge(&slower).0, Verdict::Odd(_)));
     }
 
     #[test]
@@ -411,7 +394,7 @@ mod tests {
         let mut usual = taught();
         assert!(matches!(
             usual.judge(&window(&[100; 8], 6)).1,
-            Verdict::Odd { .. }
+            Verdict::Odd(_)
         ));
     }
 }

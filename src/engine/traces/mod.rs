@@ -15,15 +15,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::detect::HOLD_MS_MAX;
+use super::cusum::Judged;
 use super::distribution::{Distribution, Kind, Shift};
 use super::entities::EntityIx;
+use super::explain;
 use super::set_back::SetBack;
 use super::topology::Topology;
-use crate::model::{Provenance, Span, Time, TraceId};
+use crate::model::{BaselineVersion, Provenance, Span, Time, TraceId};
 
 pub use durations::Durations;
-pub use judge::{ODD_SCORE, ODD_Z, Sampled, Usual, Verdict, Window};
+pub use judge::{ODD_SCORE, ODD_Z, Sampled, Usual, Verdict, WARM_UP_CALLS, Window};
 pub use rate::Rate;
 pub use saved::{SavedTraces, TraceTables};
 pub use tree::{Part, Tree};
@@ -44,8 +45,10 @@ const EXEMPLAR_SPANS_MAX: usize = 400;
 const RECENT_MAX: usize = 36;
 /// Nothing is odd any more about calls that did not come for this long, while others do.
 const SILENT_MS: i64 = 10 * 60_000;
-/// Traces kept as examples.
-const EXEMPLARS_MAX: usize = 512;
+/// Examples kept, and their spans: those of a thousand entities, as traces commonly are. What comes when there is no
+/// room has none until others are old.
+const EXEMPLARS_MAX: usize = 4_096;
+const EXEMPLAR_SPANS_ALL_MAX: usize = 200_000;
 /// Examples older than this give way, in milliseconds.
 const EXEMPLAR_MS: i64 = 15 * 60_000;
 
@@ -83,7 +86,7 @@ impl Reason {
 
 /// A judged window.
 #[derive(Clone, Copy, Debug)]
-pub struct Judged {
+pub struct JudgedFlow {
     /// About what.
     pub flow: Flow,
     /// End of the window.
@@ -96,21 +99,8 @@ pub struct Judged {
     pub rate: Verdict,
     /// When that began.
     pub rate_since: Time,
-    /// How its durations are spread.
-    pub shape: Shape,
-}
-
-/// How the durations of a flow are spread, where that is not told by the durations themselves.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Shape {
-    /// As usual.
-    Usual,
-    /// Otherwise.
-    Odd(Shift),
-    /// As usual again, or all of them are slower.
-    Over,
-    /// So long otherwise that it is usual from now on.
-    Accepted,
+    /// How its durations are spread, where that is not told by the durations themselves.
+    pub shape: Judged<Shift>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -130,7 +120,8 @@ pub struct FlowState {
     rate: Option<Box<Rate>>,
     /// Of calls and of requests served.
     shape: Option<Box<Distribution>>,
-    is_shape_told: bool,
+    /// Start of the first window learned.
+    learned_from: Option<Time>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,6 +142,8 @@ pub struct Traces {
     flows: BTreeMap<Flow, FlowState>,
     window_end: Time,
     exemplars: BTreeMap<(EntityIx, Reason), Exemplar>,
+    /// Spans of the examples, each time they are one.
+    spans_kept: usize,
     seen_any: bool,
     refused: u64,
 }
@@ -184,7 +177,7 @@ impl Traces {
     }
 
     /// Takes whole traces apart, and judges the window when it is over.
-    pub fn tick(&mut self, now: Time, topology: &mut Topology) -> Vec<Judged> {
+    pub fn tick(&mut self, now: Time, topology: &mut Topology) -> Vec<JudgedFlow> {
         while let Some(&(last, trace)) = self.order.first() {
             if now.since(last) < WHOLE_AFTER_MS && self.spans_waiting <= SPANS_WAITING_MAX {
                 break;
@@ -214,6 +207,7 @@ impl Traces {
                 back.past(at);
             }
             state.durations.set_back(back.to);
+            back.past_if(&mut state.learned_from);
             if let Some(rate) = &mut state.rate {
                 rate.set_back(back);
             }
@@ -227,12 +221,12 @@ impl Traces {
         self.window_end = self.window_end.min(back.to.plus_ms(WINDOW_MS));
     }
 
-    fn judge(&mut self, at: Time) -> Vec<Judged> {
+    fn judge(&mut self, at: Time) -> Vec<JudgedFlow> {
         // When nobody tells anything, that is no news of a single flow.
         let is_told = self.flows.values().any(|state| !state.now.is_empty());
         let flows = self.flows.iter_mut().filter(|_| is_told);
         let judged = flows.map(|(flow, state)| state.judge(*flow, at));
-        judged.filter(Judged::is_news).collect()
+        judged.filter(JudgedFlow::is_news).collect()
     }
 
     fn take_apart(&mut self, trace: TraceId, waiting: Waiting, topology: &mut Topology) {
@@ -332,9 +326,7 @@ impl Traces {
                     || weight_us > held.weight_us
                     || at.since(held.at) > EXEMPLAR_MS
             });
-            if is_better
-                && (self.exemplars.len() < EXEMPLARS_MAX || self.exemplars.contains_key(&key))
-            {
+            if is_better && self.make_room(key, tree.parts.len()) {
                 let exemplar = Exemplar {
                     at,
                     weight_us,
@@ -346,11 +338,24 @@ impl Traces {
         }
     }
 
+    /// Makes room for an example of so many spans, which replaces the one of before; whether there is any.
+    fn make_room(&mut self, key: (EntityIx, Reason), spans: usize) -> bool {
+        let before = self.exemplars.get(&key).map(|held| held.tree.parts.len());
+        let kept = self.spans_kept - before.unwrap_or(0) + spans;
+        let fits = kept <= EXEMPLAR_SPANS_ALL_MAX
+            && (before.is_some() || self.exemplars.len() < EXEMPLARS_MAX);
+        if fits {
+            self.spans_kept = kept;
+        }
+        fits
+    }
+
     /// Forgets examples that are old, but for those of entities that `is_odd`: a finding keeps its
     /// examples as long as it lasts.
     pub fn expire(&mut self, now: Time, is_odd: impl Fn(EntityIx) -> bool) {
         self.exemplars
             .retain(|(entity, _), held| now.since(held.at) <= 2 * EXEMPLAR_MS || is_odd(*entity));
+        self.spans_kept = spans_of(self.exemplars.values());
     }
 
     /// What is known of a flow.
@@ -456,6 +461,12 @@ impl FlowState {
         self.recent.back().map(|(at, window)| (*at, window))
     }
 
+    /// What judges durations and failures: the calls learned.
+    pub fn baseline(&self) -> BaselineVersion {
+        let since = self.learned_from.unwrap_or_default();
+        explain::baseline(self.usual.calls(), WARM_UP_CALLS, since)
+    }
+
     /// How many there are, where samplers say what they keep.
     pub fn rate(&self) -> Option<&Rate> {
         self.rate.as_deref()
@@ -467,16 +478,16 @@ impl FlowState {
     }
 
     /// Judges the window that ends at `at`, and learns it.
-    fn judge(&mut self, flow: Flow, at: Time) -> Judged {
+    fn judge(&mut self, flow: Flow, at: Time) -> JudgedFlow {
         let sampled = std::mem::take(&mut self.now);
-        let mut judged = Judged {
+        let mut judged = JudgedFlow {
             flow,
             at,
             slow: Verdict::Usual,
             failing: Verdict::Usual,
             rate: Verdict::Usual,
             rate_since: at,
-            shape: Shape::Usual,
+            shape: Judged::Usual,
         };
         if let Some(rate) = &mut self.rate {
             judged.rate_since = rate.since();
@@ -486,59 +497,42 @@ impl FlowState {
             let last = self.recent.back().map_or(at, |(last, _)| *last);
             if at.since(last) >= SILENT_MS {
                 (judged.slow, judged.failing) = self.usual.end();
-                judged.shape = self.end_shape();
+                judged.shape = self
+                    .shape
+                    .as_mut()
+                    .map_or(Judged::Usual, |shape| shape.end());
             }
             return judged;
         }
         let window = sampled.window();
+        self.learned_from.get_or_insert(at.plus_ms(-WINDOW_MS));
         (judged.slow, judged.failing) = self.usual.judge(&window);
-        let is_usual = (judged.slow, judged.failing) == (Verdict::Usual, Verdict::Usual);
+        let is_usual = judged.slow.is_usual() && judged.failing.is_usual();
+        if [judged.slow, judged.failing].contains(&Verdict::Accepted) {
+            self.learned_from = Some(at);
+        }
         self.durations.turn(at, is_usual);
-        judged.shape = self.judge_shape(at);
+        if let Some(shape) = &mut self.shape {
+            // That all of them are slower tells it better.
+            judged.shape = shape.judge(at, || self.usual.is_slow());
+        }
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }
         self.recent.push_back((at, window));
         judged
     }
+}
 
-    fn end_shape(&mut self) -> Shape {
-        if let Some(shape) = self.shape.as_mut().filter(|shape| shape.shift().is_some()) {
-            shape.restart();
-        }
-        if std::mem::take(&mut self.is_shape_told) {
-            Shape::Over
-        } else {
-            Shape::Usual
-        }
-    }
-
-    /// Says how durations are spread, unless all of them are slower: that tells it better.
-    fn judge_shape(&mut self, at: Time) -> Shape {
-        let Some(shape) = &mut self.shape else {
-            return Shape::Usual;
-        };
-        shape.turn(at);
-        let shift = shape.shift().filter(|_| !self.usual.is_slow());
-        let was_told = std::mem::replace(&mut self.is_shape_told, shift.is_some());
-        match shift {
-            Some(shift) if at.since(shift.since) >= HOLD_MS_MAX => {
-                shape.restart();
-                self.is_shape_told = false;
-                Shape::Accepted
-            }
-            Some(shift) => Shape::Odd(shift),
-            None if was_told => Shape::Over,
-            None => Shape::Usual,
-        }
+impl JudgedFlow {
+    /// Whether there is anything to tell.
+    fn is_news(&self) -> bool {
+        [self.slow, self.failing, self.rate] != [Verdict::Usual; 3] || !self.shape.is_usual()
     }
 }
 
-impl Judged {
-    /// Whether there is anything to tell.
-    fn is_news(&self) -> bool {
-        [self.slow, self.failing, self.rate] != [Verdict::Usual; 3] || self.shape != Shape::Usual
-    }
+fn spans_of<'a>(exemplars: impl Iterator<Item = &'a Exemplar>) -> usize {
+    exemplars.map(|held| held.tree.parts.len()).sum()
 }
 
 /// Time spent in the entity of a served request: its own span and the internal spans below it.
@@ -643,6 +637,31 @@ mod tests {
         assert_eq!(flows.map(mean_ms), [20, 10, 10, 1, 4, 5]);
         assert_eq!(traces.exemplars(CART).count(), 1);
         assert!(traces.serves(CART) && !traces.serves(CARDS));
+    }
+
+    #[test]
+    fn examples_of_a_thousand_entities_are_kept_and_their_spans_are_bounded() {
+        let mut topology = Topology::default();
+        let mut kept = |entities: u32, spans: u64| {
+            let mut traces = Traces::default();
+            let now = Time::from_secs(101);
+            for entity in 0..entities {
+                for id in 0..spans {
+                    let span = span(u128::from(entity) + 1, id, None, SpanKind::Server, 9);
+                    traces.take(&span, EntityIx(entity), None, now);
+                }
+                traces.tick(now.plus_ms(WHOLE_AFTER_MS), &mut topology);
+            }
+            let with = |entity: &u32| traces.exemplars(EntityIx(*entity)).count() > 0;
+            let with = (0..entities).filter(with).count();
+            assert_eq!(traces.spans_kept, with * spans as usize);
+            traces.expire(now.plus_ms(3 * EXEMPLAR_MS), |entity| entity.0 == 7);
+            assert_eq!(traces.spans_kept, spans as usize, "one is odd still");
+            with
+        };
+        assert_eq!(kept(1_000, 10), 1_000);
+        assert_eq!(kept(600, 400), EXEMPLAR_SPANS_ALL_MAX / 400);
+        assert_eq!(kept(10, EXEMPLAR_SPANS_MAX as u64), 10);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::Verdict;
 use super::{Sampled, WINDOW_MS};
-use crate::engine::detect::HOLD_MS_MAX;
+use crate::engine::cusum::{Cusum, EVIDENCE_MIN, Oddity, SURPRISE_USUAL};
+use crate::engine::explain;
 use crate::engine::logs::{chernoff, chernoff_low};
 use crate::engine::set_back::SetBack;
-use crate::model::Time;
+use crate::model::{Band, BaselineVersion, Time};
 
 /// Windows before anything is judged: an hour, so that a deploy or a cron job is known to happen.
 const WARM_UP_WINDOWS: u32 = 360;
@@ -22,14 +23,6 @@ const WEIGHT_MIN: f64 = 1.0 / 540.0;
 const RATIO_MIN: f64 = 2.0;
 /// −log10 of the chance of a window, at most: one window alone opens nothing.
 const SURPRISE_MAX: f64 = 3.0;
-/// Taken off the sum of surprises for each window; an ordinary one adds less.
-const SURPRISE_USUAL: f64 = 1.0;
-/// Sum of surprises from which on it is told, as for a series.
-const EVIDENCE_MIN: f64 = 6.0;
-/// The sum does not grow beyond this.
-const EVIDENCE_MAX: f64 = 12.0;
-/// Windows in a row as usual that end it.
-const CALM_WINDOWS: u32 = 3;
 /// A window teaches at most so many standard deviations.
 const TEACH_SIGMAS_MAX: f64 = 4.0;
 
@@ -43,11 +36,9 @@ pub struct Rate {
     spread: f64,
     /// Calls that one kept stands for.
     weight: f64,
-    evidence: f64,
+    /// Whether the evidence is that there are fewer.
     is_down: bool,
-    rising: Time,
-    calm: u32,
-    is_open: bool,
+    odd: Cusum,
 }
 
 impl Rate {
@@ -79,48 +70,33 @@ impl Rate {
             (0.0, 0.0)
         };
         let surprise = up.max(down).min(SURPRISE_MAX);
+        let began = at.plus_ms(-WINDOW_MS);
         if surprise > SURPRISE_USUAL && self.is_down != (down > up) {
-            (self.evidence, self.is_down) = (0.0, down > up);
+            self.is_down = down > up;
+            self.odd.turn_round(began);
         }
-        if self.evidence <= 0.0 {
-            self.rising = at.plus_ms(-WINDOW_MS);
-        }
-        self.evidence = (self.evidence + surprise - SURPRISE_USUAL).clamp(0.0, EVIDENCE_MAX);
-        if self.evidence <= 0.0 && !self.is_open {
+        let judged = self.odd.judge(began, at, surprise);
+        let sigma = variance.sqrt() * self.weight;
+        let verdict = judged.map(|()| self.seen(window.weight, sigma));
+        if verdict == Verdict::Accepted {
+            *self = Self::default();
+        } else if verdict.is_usual() && self.odd.is_quiet() {
             self.learn(window.weight, variance * self.weight * self.weight);
         }
-        let sigma = variance.sqrt() * self.weight;
-        self.turn(at, surprise, window.weight, sigma)
+        verdict
     }
 
-    /// Opens, goes on, ends: the one place where that is decided.
-    fn turn(&mut self, at: Time, surprise: f64, calls: f64, sigma: f64) -> Verdict {
+    /// So many calls in a window, a second.
+    fn seen(&self, calls: f64, sigma: f64) -> Oddity {
         const PER_SECOND: f64 = 1_000.0 / WINDOW_MS as f64;
-        let odd = Verdict::Odd {
+        Oddity {
             seen: calls * PER_SECOND,
-            low: (self.usual - 3.0 * sigma).max(0.0) * PER_SECOND,
-            high: (self.usual + 3.0 * sigma) * PER_SECOND,
-            score: self.evidence,
-        };
-        if !self.is_open {
-            self.is_open = self.evidence >= EVIDENCE_MIN;
-            self.calm = 0;
-            return if self.is_open { odd } else { Verdict::Usual };
+            expected: Band {
+                low: (self.usual - 3.0 * sigma).max(0.0) * PER_SECOND,
+                high: (self.usual + 3.0 * sigma) * PER_SECOND,
+            },
+            score: self.odd.evidence(),
         }
-        if surprise >= SURPRISE_USUAL {
-            self.calm = 0;
-            if at.since(self.rising) < HOLD_MS_MAX {
-                return odd;
-            }
-            *self = Self::default();
-            return Verdict::Accepted;
-        }
-        self.calm += 1;
-        if self.calm < CALM_WINDOWS {
-            return Verdict::Usual;
-        }
-        (self.is_open, self.evidence) = (false, 0.0);
-        Verdict::Over
     }
 
     fn learn(&mut self, calls: f64, variance: f64) {
@@ -143,28 +119,34 @@ impl Rate {
     pub fn standing(&self) -> Option<(f64, f64, f64)> {
         let per_second = self.usual * 1_000.0 / WINDOW_MS as f64;
         let is_warm = self.windows >= WARM_UP_WINDOWS;
-        is_warm.then_some((per_second, self.evidence, EVIDENCE_MIN))
+        is_warm.then_some((per_second, self.odd.evidence(), EVIDENCE_MIN))
+    }
+
+    /// What judges: the windows learned, `since` when.
+    pub fn baseline(&self, since: Time) -> BaselineVersion {
+        explain::baseline(self.windows, WARM_UP_WINDOWS, since)
     }
 
     /// When what is odd began.
     pub(super) fn since(&self) -> Time {
-        self.rising
+        self.odd.since()
     }
 
     /// Follows a clock that was set back.
     pub(super) fn set_back(&mut self, back: SetBack) {
-        back.past(&mut self.rising);
+        self.odd.set_back(back);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::dice::Dice;
 
     struct Bench {
         rate: Rate,
         at: Time,
-        dice: u64,
+        dice: Dice,
         told: Vec<Verdict>,
     }
 
@@ -173,25 +155,17 @@ mod tests {
             Self {
                 rate: Rate::default(),
                 at: Time::from_secs(1_768_392_000),
-                dice: 5,
+                dice: Dice(5),
                 told: Vec::new(),
             }
-        }
-
-        fn unit(&mut self) -> f64 {
-            self.dice = self
-                .dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            ((self.dice >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
         }
 
         /// Minutes of so many calls in a window, of which one in so many is kept.
         fn minutes(&mut self, minutes: i64, calls: u32, one_in: u32) {
             for _ in 0..minutes * 6 {
-                let calls = (f64::from(calls) * (0.8 + 0.4 * self.unit())) as u32;
+                let calls = (f64::from(calls) * (0.8 + 0.4 * self.dice.unit())) as u32;
                 let kept = (0..calls)
-                    .filter(|_| self.unit() * f64::from(one_in) < 1.0)
+                    .filter(|_| self.dice.unit() * f64::from(one_in) < 1.0)
                     .count();
                 let mut window = Sampled::default();
                 for _ in 0..kept {
@@ -223,21 +197,14 @@ mod tests {
             bench.minutes(180, 200, one_in);
             assert_eq!(bench.told, []);
             bench.minutes(8, calls, one_in);
-            let Some(Verdict::Odd {
-                seen,
-                low,
-                high,
-                score,
-            }) = bench.told.first().copied()
-            else {
+            let Some(Verdict::Odd(odd)) = bench.told.first().copied() else {
                 panic!("{calls}, one in {one_in}: {:?}", bench.told);
             };
-            assert!(score >= EVIDENCE_MIN && low < 20.0 && high > 20.0);
+            let Band { low, high } = odd.expected;
+            assert!(odd.score >= EVIDENCE_MIN && low < 20.0 && high > 20.0);
             let wanted = f64::from(calls) / 10.0;
-            assert!(
-                (seen - wanted).abs() <= 0.5 * wanted.max(1.0),
-                "{seen} {wanted}"
-            );
+            let off = (odd.seen - wanted).abs();
+            assert!(off <= 0.5 * wanted.max(1.0), "{odd:?} {wanted}");
             bench.minutes(3, 200, one_in);
             assert_eq!(bench.told.last(), Some(&Verdict::Over));
         }

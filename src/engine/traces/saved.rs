@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{EntityIx, Exemplar, Flow, FlowState, Reason, Traces, Waiting};
+use super::{EntityIx, Exemplar, Flow, FlowState, Reason, Traces, Waiting, spans_of};
 use crate::model::{Time, TraceId};
 
 /// Small things: the end of the window, whether spans were seen at all, spans refused.
@@ -67,6 +67,7 @@ impl Traces {
             spans_waiting: waiting.values().map(|w| w.parts.len()).sum(),
             waiting,
             flows: tables.flows.into_iter().collect(),
+            spans_kept: spans_of(tables.exemplars.iter().map(|(_, held)| held)),
             exemplars: tables.exemplars.into_iter().collect(),
             window_end,
             seen_any,

@@ -1,4 +1,4 @@
-//! What a histogram says of the time between two points: mean and 99th percentile.
+//! What a histogram says of the time between two points: mean, 99th percentile, and how its values are spread.
 //!
 //! Cumulative histograms are compared with their point before; the memory for that is bounded.
 
@@ -6,6 +6,9 @@ use crate::model::Time;
 
 /// The quantile that becomes a series: what the slowest in a hundred see.
 const QUANTILE: f64 = 0.99;
+
+/// Ends of buckets of one metric at most: no more are looked at.
+const ENDS_MAX: usize = 64;
 
 /// Counts of one histogram point, delta or cumulative.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +80,45 @@ impl Counts {
     }
 }
 
+/// What all points of one metric counted since their points before, by upper ends of buckets. Whoever asks how the
+/// values are spread asks it of all points together, so that attributes multiply no series.
+#[derive(Debug, Default)]
+pub(super) struct Grown {
+    /// The latest time of a point.
+    pub at: Option<Time>,
+    /// In rising order.
+    ends: Vec<(f64, u64)>,
+}
+
+impl Grown {
+    /// Adds a point with these bounds.
+    pub(super) fn add(&mut self, at: Time, bounds: &[f64], counts: &Counts) {
+        if bounds.is_empty() || counts.buckets.len() != bounds.len() + 1 {
+            return;
+        }
+        self.at = self.at.max(Some(at));
+        let ends = bounds.iter().copied().chain([f64::INFINITY]);
+        for (end, count) in ends.zip(&counts.buckets).filter(|(_, count)| **count > 0) {
+            match self
+                .ends
+                .binary_search_by(|(known, _)| known.total_cmp(&end))
+            {
+                Ok(place) => self.ends[place].1 = self.ends[place].1.saturating_add(*count),
+                Err(place) if self.ends.len() < ENDS_MAX => self.ends.insert(place, (end, *count)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// How many values came up to each end at which any did.
+    pub(super) fn up_to(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.ends.iter().scan(0_u64, |sum, (end, count)| {
+            *sum = sum.saturating_add(*count);
+            Some((*end, *sum))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +140,21 @@ mod tests {
         for anew in [counts(2, 15, 9.0, &[5, 10]), counts(1, 3, 1.0, &[1, 2])] {
             assert_eq!(anew.since(&before), anew);
         }
+    }
+
+    #[test]
+    fn points_of_different_bounds_are_summed_up() {
+        let mut grown = Grown::default();
+        let at = |second| Time::from_secs(second);
+        grown.add(at(5), &[0.1, 0.5], &counts(1, 9, 1.0, &[4, 0, 5]));
+        grown.add(at(4), &[0.2, 0.5], &counts(1, 6, 1.0, &[1, 2, 3]));
+        grown.add(at(9), &[0.2, 0.5], &counts(1, 6, 1.0, &[1, 2]));
+        let up_to: Vec<(f64, u64)> = grown.up_to().collect();
+        assert_eq!(up_to, [(0.1, 4), (0.2, 5), (0.5, 7), (f64::INFINITY, 15)]);
+        assert_eq!(grown.at, Some(at(5)), "what has no bounds says nothing");
+        let many: Vec<f64> = (1..200).map(f64::from).collect();
+        grown.add(at(6), &many, &counts(1, 200, 1.0, &[1; 200]));
+        assert_eq!(grown.up_to().count(), ENDS_MAX);
     }
 
     #[test]

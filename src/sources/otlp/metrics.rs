@@ -1,7 +1,7 @@
 //! Metrics of an `ExportMetricsServiceRequest` as samples.
 //!
 //! A histogram or summary `x` becomes `x_count`, `x_sum` and, from what was counted since the point
-//! before, `x_mean` and `x_p99`.
+//! before, `x_mean`, `x_p99` and, over all points of a resource, `x_bucket`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::attributes::{
     Pairs, add, identifies_series, key_value, resource_pairs, scalar, submessage, to_labels,
 };
-use super::histogram::Counts;
+use super::exponential;
+use super::histogram::{Counts, Grown};
 use super::points::{self, Point};
 use super::{ReadError, Taken, time_of_ns};
 use crate::model::{Sample, Series, SeriesKind, Signal, Time, Unit};
@@ -131,20 +132,21 @@ impl Metrics {
             }
         };
         let mut points = Fields::of(data);
+        let mut grown = Grown::default();
         while let Some((number, point)) = points.next()? {
             if number == 1 {
                 let point = point.bytes(1)?;
                 let read = match kind {
                     5 => self.number(&metric, SeriesKind::Gauge, point, taken),
                     7 => self.number(&metric, temporality.sum(monotonic), point, taken),
-                    9 => self.histogram(&metric, temporality, point, taken),
-                    10 => self.exponential(&metric, temporality, point, taken),
+                    9 => self.histogram(&metric, temporality, point, &mut grown, taken),
+                    10 => self.exponential(&metric, temporality, point, &mut grown, taken),
                     _ => self.summary(&metric, point, taken),
                 };
                 taken.forgive("a point", read)?;
             }
         }
-        Ok(())
+        self.buckets(&metric, &grown, taken)
     }
 
     fn number(
@@ -178,10 +180,12 @@ impl Metrics {
         metric: &Metric<'_>,
         temporality: Temporality,
         point: &[u8],
+        grown: &mut Grown,
         taken: &mut Taken,
     ) -> Result<(), ReadError> {
         let (point, counts, bounds) = points::histogram(point)?;
-        self.distribution(metric, temporality, &point, counts, &bounds, taken)
+        let buckets = Some((&*bounds, grown));
+        self.distribution(metric, temporality, &point, counts, buckets, taken)
     }
 
     fn exponential(
@@ -189,10 +193,12 @@ impl Metrics {
         metric: &Metric<'_>,
         temporality: Temporality,
         point: &[u8],
+        grown: &mut Grown,
         taken: &mut Taken,
     ) -> Result<(), ReadError> {
         let (point, counts) = points::exponential(point)?;
-        self.distribution(metric, temporality, &point, counts, &[], taken)
+        let buckets = Some((&**exponential::BOUNDS, grown));
+        self.distribution(metric, temporality, &point, counts, buckets, taken)
     }
 
     fn summary(
@@ -202,7 +208,7 @@ impl Metrics {
         taken: &mut Taken,
     ) -> Result<(), ReadError> {
         let (point, counts, quantiles) = points::summary(point)?;
-        self.distribution(metric, Temporality::Cumulative, &point, counts, &[], taken)?;
+        self.distribution(metric, Temporality::Cumulative, &point, counts, None, taken)?;
         let Some(at) = time_of_ns(point.at_ns) else {
             return Ok(());
         };
@@ -215,14 +221,15 @@ impl Metrics {
         Ok(())
     }
 
-    /// `_count`, `_sum`, `_mean` and `_p99` of one point of a distribution.
+    /// `_count`, `_sum`, `_mean` and `_p99` of one point of a distribution; where it has buckets, what they grew by
+    /// is added up.
     fn distribution(
         &self,
         metric: &Metric<'_>,
         temporality: Temporality,
         point: &Point<'_>,
         counts: Counts,
-        bounds: &[f64],
+        buckets: Option<(&[f64], &mut Grown)>,
         taken: &mut Taken,
     ) -> Result<(), ReadError> {
         let Some(at) = time_of_ns(point.at_ns) else {
@@ -234,7 +241,10 @@ impl Metrics {
         }
         let kind = temporality.sum(true);
         let unit = unit_of_ucum(metric.unit, metric.name);
-        let part = |suffix, unit| Part { suffix, kind, unit };
+        let part = |suffix, unit| Part {
+            suffix,
+            ..Part::whole(kind, unit)
+        };
         let series = self.series(metric, &part("_count", Unit::None), point)?;
         let value = counts.count as f64;
         taken.push(Signal::Sample(Sample { series, at, value }))?;
@@ -246,7 +256,35 @@ impl Metrics {
             return Ok(());
         };
         self.derived(metric, "_mean", point, at, recent.mean(), taken)?;
+        let Some((bounds, grown)) = buckets else {
+            return Ok(());
+        };
+        grown.add(at, bounds, &recent);
         self.derived(metric, "_p99", point, at, recent.p99(bounds), taken)
+    }
+
+    /// What the buckets of all points of a metric grew by.
+    fn buckets(
+        &self,
+        metric: &Metric<'_>,
+        grown: &Grown,
+        taken: &mut Taken,
+    ) -> Result<(), ReadError> {
+        let Some(at) = grown.at else {
+            return Ok(());
+        };
+        let unit = unit_of_ucum(metric.unit, metric.name);
+        for (end, up_to) in grown.up_to() {
+            let part = Part {
+                suffix: "_bucket",
+                end: Some(end),
+                ..Part::whole(SeriesKind::Delta, unit)
+            };
+            let series = self.series(metric, &part, &Point::default())?;
+            let value = up_to as f64;
+            taken.push(Signal::Sample(Sample { series, at, value }))?;
+        }
+        Ok(())
     }
 
     /// What was counted since the last point; `None` for the first one of a cumulative histogram.
@@ -282,10 +320,10 @@ impl Metrics {
         let Some(value) = value.filter(|value| value.is_finite()) else {
             return Ok(());
         };
+        let unit = unit_of_ucum(metric.unit, metric.name);
         let part = Part {
             suffix,
-            kind: SeriesKind::Gauge,
-            unit: unit_of_ucum(metric.unit, metric.name),
+            ..Part::whole(SeriesKind::Gauge, unit)
         };
         let series = self.series(metric, &part, point)?;
         taken.push(Signal::Sample(Sample { series, at, value }))
@@ -307,6 +345,8 @@ struct Part {
     suffix: &'static str,
     kind: SeriesKind,
     unit: Unit,
+    /// Upper end, of a bucket.
+    end: Option<f64>,
 }
 
 impl Part {
@@ -315,6 +355,7 @@ impl Part {
             suffix: "",
             kind,
             unit,
+            end: None,
         }
     }
 }
@@ -329,6 +370,7 @@ impl Metric<'_> {
             hash.update(text.as_bytes());
         }
         hash.update(&[part.kind as u8]);
+        hash.update(&part.end.map_or(0, f64::to_bits).to_le_bytes());
         for attribute in &point.attributes {
             hash.update(&(attribute.len() as u64).to_le_bytes());
             hash.update(attribute);
@@ -343,6 +385,14 @@ impl Metric<'_> {
         for attribute in &point.attributes {
             let (key, value) = key_value(attribute)?;
             add(&mut pairs, key, scalar(value)?);
+        }
+        if let Some(end) = part.end {
+            let end = if end.is_finite() {
+                end.to_string()
+            } else {
+                "+Inf".to_owned()
+            };
+            add(&mut pairs, "le", Some(end.into()));
         }
         let name = [self.name, part.suffix].concat();
         Ok(Series::new(&name, to_labels(&pairs), part.kind, part.unit))

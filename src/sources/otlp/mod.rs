@@ -6,6 +6,7 @@
 
 mod answer;
 mod attributes;
+mod exponential;
 mod grpc;
 mod histogram;
 mod json;

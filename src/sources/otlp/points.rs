@@ -1,7 +1,7 @@
 //! Data points of metrics as they lie in the body.
 
 use super::histogram::Counts;
-use super::time_of_ns;
+use super::{exponential, time_of_ns};
 use crate::sources::wire::{Fields, Value, WireError};
 
 /// Most buckets of one histogram point; SDKs use 160 at most.
@@ -97,19 +97,57 @@ pub(super) fn histogram(message: &[u8]) -> Result<(Point<'_>, Counts, Vec<f64>),
     Ok((point, counts, bounds))
 }
 
-/// An `ExponentialHistogramDataPoint`, without its buckets: start (2), count (4), sum (5).
+/// An `ExponentialHistogramDataPoint`, its buckets on the grid of [`super::exponential`]: start (2), count (4),
+/// sum (5), scale (6), zeros (7), positive (8) and negative (9) buckets. What is not positive counts as lowest.
 pub(super) fn exponential(message: &[u8]) -> Result<(Point<'_>, Counts), WireError> {
     let (mut point, mut counts) = (Point::default(), Counts::default());
+    let (mut scale, mut lowest, mut positive) = (0_i64, 0_u64, &[][..]);
     let mut fields = Fields::of(message);
     while let Some((field, value)) = fields.next()? {
         match field {
             2 => counts.start = time_of_ns(value.uint(2)?),
             4 => counts.count = value.uint(4)?,
             5 => counts.sum = Some(value.double(5)?),
+            6 => scale = i64::from(value.sint32(6)?),
+            7 => lowest = lowest.saturating_add(value.uint(7)?),
+            8 => positive = value.bytes(8)?,
+            9 => exponential_buckets(value.bytes(9)?, |_, count| {
+                lowest = lowest.saturating_add(count);
+            })?,
             _ => point.see(EXPONENTIAL, field, value)?,
         }
     }
+    // The scale may stand behind the buckets.
+    counts.buckets = vec![0; exponential::BOUNDS.len() + 1];
+    counts.buckets[0] = lowest;
+    exponential_buckets(positive, |index, count| {
+        let bucket = &mut counts.buckets[exponential::bucket(index, scale)];
+        *bucket = bucket.saturating_add(count);
+    })?;
     Ok((point, counts))
+}
+
+/// The `Buckets` of an exponential histogram: index of the first (1), and counts (2), packed or not.
+fn exponential_buckets(message: &[u8], mut each: impl FnMut(i64, u64)) -> Result<(), WireError> {
+    let (mut first, mut counts) = (0_i64, Vec::new());
+    let mut fields = Fields::of(message);
+    while let Some((field, value)) = fields.next()? {
+        match (field, value) {
+            (1, value) => first = i64::from(value.sint32(1)?),
+            (2, Value::Bytes(packed)) => {
+                let mut packed = Fields::of(packed);
+                while !packed.rest().is_empty() && counts.len() < BUCKETS_MAX {
+                    counts.push(packed.varint()?);
+                }
+            }
+            (2, value) if counts.len() < BUCKETS_MAX => counts.push(value.uint(2)?),
+            _ => {}
+        }
+    }
+    (first..)
+        .zip(counts)
+        .for_each(|(index, count)| each(index, count));
+    Ok(())
 }
 
 /// A `SummaryDataPoint`: start (2), count (4), sum (5), quantiles (6) as pairs of quantile and value.
