@@ -684,8 +684,24 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
+    let asked = |source: &str| {
+        let args = ["doctor", source];
+        program(dir.path()).args(args).output().unwrap()
+    };
+    let (of_one, unknown) = (asked("tail"), asked("fax"));
     child.kill().unwrap();
     child.wait().unwrap();
+    let of_one = String::from_utf8_lossy(&of_one.stdout).into_owned();
+    for text in ["source tail", "ENTITY"] {
+        assert!(of_one.contains(text), "{text} in {of_one}");
+    }
+    assert!(!of_one.contains("runbooks:"), "one source alone: {of_one}");
+    assert_eq!(unknown.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        said.contains("there is no source fax; there are: "),
+        "{said}"
+    );
     // It would stay when the file is there: the source says it, for as long as it is so.
     assert!(diagnosed.contains("source tail"), "{diagnosed}");
     assert!(!diagnosed.contains("matches no file yet"), "{diagnosed}");

@@ -315,6 +315,13 @@ fn other_views() {
         console.press("g s j j");
         console.told(Update::Ledger(Box::new(fixture::ledger())));
     });
+    snapshot("sources_entities", |console| {
+        console.press_and_look("g s");
+        console.press_and_look("j");
+        console.press_and_look("j");
+        console.told(Update::Ledger(Box::new(fixture::ledger())));
+        console.press("enter");
+    });
     snapshot("explanation", |console| console.press("w"));
     snapshot("help", |console| console.press("?"));
     snapshot("palette", |console| console.press(": a p p r"));

@@ -257,3 +257,31 @@ fn the_matrix_is_complete() {
         );
     }
 }
+
+/// A value that was measured long ago must not pass for what is now.
+#[test]
+fn a_chart_whose_series_fell_silent_says_for_how_long() {
+    for (points_left, silent) in [(90, None), (81, None), (30, Some("silent for 10m"))] {
+        let mut console = Console::live(120, 40, "dark");
+        console.press_and_look("enter 4");
+        let mut panels = fixture::panels();
+        for chart in &mut panels.charts {
+            chart.times.truncate(points_left);
+            for line in [&mut chart.values, &mut chart.low, &mut chart.high] {
+                line.truncate(points_left);
+            }
+        }
+        console.told(Update::Panels {
+            incident: CHECKOUT,
+            entity: None,
+            panels: Box::new(panels),
+        });
+        let screen = console.screen();
+        let said = screen.lines().find_map(|line| {
+            let (_, rest) = line.split_once("silent for")?;
+            rest.split_whitespace().next().map(str::to_owned)
+        });
+        let said = said.map(|length| format!("silent for {}", length.trim_end_matches(',')));
+        assert_eq!(said.as_deref(), silent, "{points_left} points\n{screen}");
+    }
+}

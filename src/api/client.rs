@@ -431,6 +431,12 @@ impl Client {
         self.get(path::LEDGER, &[]).await
     }
 
+    /// The same of one source, with many more of the entities it tells of.
+    pub async fn ledger_of(&self, source: &str) -> Result<Ledger, ClientError> {
+        self.get(path::LEDGER, &[("source", source.to_owned())])
+            .await
+    }
+
     /// Why a series did, or did not, make a finding at `at`, or now.
     pub async fn why(&self, series: &str, at: Option<Time>) -> Result<WhyAnswer, ClientError> {
         let mut pairs = vec![("series", series.to_owned())];

@@ -3,8 +3,11 @@
 //! It asks the daemon what it sees and is blind on, and never changes anything. Exit code 1 when
 //! something does not work.
 
+mod entities;
+
 use std::path::Path;
 
+use clap::Args;
 use serde::Serialize;
 
 use super::Common;
@@ -12,7 +15,7 @@ use super::output::{Failure, Style, Table, line, print, print_json, safe, styled
 use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
-use crate::model::{Ledger, Runbook, SourceHealth, SourceRow, Time, counted};
+use crate::model::{Ledger, Runbook, SourceHealth, SourceLedger, SourceRow, Time, counted};
 
 /// Data that is older than this when it comes is told, in milliseconds.
 const LAG_MS_MAX: i64 = 60_000;
@@ -26,6 +29,13 @@ const SILENT_PART_MAX: f64 = 0.1;
 const SET_RIGHT: &str = "set its sender right; docs/sources.md says what is taken";
 /// Entities named of a source.
 const NAMED_MAX: usize = 5;
+
+/// `stormglass doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Only this source, and everybody it tells of; a part of its name that no other has will do
+    source: Option<String>,
+}
 
 /// What `doctor --json` prints.
 #[derive(Debug, Serialize)]
@@ -61,8 +71,37 @@ enum Verdict {
     Broken,
 }
 
-/// Looks at everything.
-pub async fn run(common: &Common) -> Result<(), Failure> {
+/// Looks at everything, or at one source.
+pub async fn run(common: &Common, args: &DoctorArgs) -> Result<(), Failure> {
+    let (report, now) = match &args.source {
+        Some(source) => look_at(common, source).await?,
+        None => look(common).await?,
+    };
+    if common.json {
+        print_json(&report)?;
+    } else {
+        let told = report.ledger.iter().flat_map(|ledger| &ledger.sources);
+        let told: Vec<&SourceLedger> = told.collect();
+        let entities = match told[..] {
+            [source] if args.source.is_some() => entities::of_source(source, now),
+            _ => entities::troubled(&told, now),
+        };
+        print(&page(&report, &entities, now))?;
+    }
+    let count = report
+        .checks
+        .iter()
+        .filter(|c| c.verdict == Verdict::Broken)
+        .count();
+    match count {
+        0 => Ok(()),
+        1 => Err(Failure::new("one thing does not work")),
+        count => Err(Failure::new(format!("{count} things do not work"))),
+    }
+}
+
+/// Everything, and when the daemon said it.
+async fn look(common: &Common) -> Result<(Report, Time), Failure> {
     let place = Place::find(common)?;
     let mut report = Report {
         checks: vec![config(&place)],
@@ -94,20 +133,46 @@ pub async fn run(common: &Common) -> Result<(), Failure> {
             Time::ZERO
         }
     };
-    if common.json {
-        print_json(&report)?;
-    } else {
-        print(&page(&report, now))?;
+    Ok((report, now))
+}
+
+/// The source that is meant by `asked`, and whom it tells of.
+async fn look_at(common: &Common, asked: &str) -> Result<(Report, Time), Failure> {
+    let place = Place::find(common)?;
+    let client = Client::new(place.address.clone())?;
+    let view = client.view().await?;
+    let names: Vec<&str> = view.sources.keys().map(String::as_str).collect();
+    let name = meant(asked, &names)?;
+    let row = view.sources[name].clone();
+    let ledger = client.ledger_of(name).await?;
+    let report = Report {
+        checks: vec![source(&row, &ledger, view.at)],
+        sources: vec![row],
+        ledger: Some(ledger),
+    };
+    Ok((report, view.at))
+}
+
+/// The name that is asked for, else the only one that it is a part of.
+fn meant<'a>(asked: &str, names: &[&'a str]) -> Result<&'a str, Failure> {
+    if let Some(name) = names.iter().copied().find(|name| *name == asked) {
+        return Ok(name);
     }
-    let count = report
-        .checks
+    let parts: Vec<&str> = names
         .iter()
-        .filter(|c| c.verdict == Verdict::Broken)
-        .count();
-    match count {
-        0 => Ok(()),
-        1 => Err(Failure::new("one thing does not work")),
-        count => Err(Failure::new(format!("{count} things do not work"))),
+        .copied()
+        .filter(|n| n.contains(asked))
+        .collect();
+    match parts[..] {
+        [name] => Ok(name),
+        [] => Err(Failure::usage(format!(
+            "there is no source {asked}; there are: {}",
+            names.join(", ")
+        ))),
+        _ => Err(Failure::usage(format!(
+            "{asked} may be any of: {}",
+            parts.join(", ")
+        ))),
     }
 }
 
@@ -360,7 +425,7 @@ fn refusals(ledger: &Ledger) -> Vec<Checked> {
     told.collect()
 }
 
-fn page(report: &Report, now: Time) -> String {
+fn page(report: &Report, entities: &str, now: Time) -> String {
     let mut text = String::new();
     if !report.sources.is_empty() {
         let mut table = Table::new([
@@ -385,6 +450,10 @@ fn page(report: &Report, now: Time) -> String {
             ]);
         }
         text.push_str(&table.render());
+        line(&mut text, "");
+    }
+    if !entities.is_empty() {
+        text.push_str(entities);
         line(&mut text, "");
     }
     let mut checks: Vec<&Checked> = report.checks.iter().collect();
@@ -446,7 +515,7 @@ fn checked(subject: &str, verdict: Verdict, found: &str, advice: &str) -> Checke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace, SourceLedger};
+    use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace};
 
     fn row(health: SourceHealth) -> SourceRow {
         SourceRow {
@@ -562,15 +631,27 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_source_is_found_by_its_name_or_a_part_that_no_other_has() {
+        let names = ["otlp", "otlp grpc", "tail /var/log/shop"];
+        let cases = [
+            ("otlp", Ok("otlp")),
+            ("grpc", Ok("otlp grpc")),
+            ("shop", Ok("tail /var/log/shop")),
+            ("o", Err(())),
+            ("loki", Err(())),
+        ];
+        for (asked, expected) in cases {
+            assert_eq!(meant(asked, &names).map_err(drop), expected, "{asked}");
+        }
+    }
+
     #[test]
     fn senders_of_another_time_and_floods_are_named() {
         let of = |name: &str, lag_ms| EntityLedger {
-            entity: EntityId::parse(name),
-            last_seen: Time::ZERO,
-            every_ms: 10_000,
-            series: 1,
-            silent: 0,
             lag_ms,
+            ..EntityLedger::unheard(EntityId::parse(name))
         };
         let odd = SourceLedger {
             name: "otlp".to_owned(),

@@ -177,7 +177,7 @@ enum Cmd {
     /// Check the config and say what would be used
     Check,
     /// Say what works and what does not: sources, commands, terminal; and what to do about it
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Run a public benchmark through the engine and score it by its own rule
     Eval(eval::EvalArgs),
 }
@@ -262,7 +262,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Man => shell::man(),
         Cmd::Init(args) => init::run(common, &args),
         Cmd::Check => check::run(common),
-        Cmd::Doctor => doctor::run(common).await,
+        Cmd::Doctor(args) => doctor::run(common, &args).await,
         Cmd::Eval(args) => eval::run(common, &args),
     }
 }

@@ -258,6 +258,7 @@ impl Around {
             self.door.clone(),
             Arc::clone(&self.hub),
             kept,
+            self.registry.clone(),
             callers.clone(),
         );
         let api = api_routes(api);

@@ -24,6 +24,7 @@ use super::ratios::Ratios;
 use super::refusals::Refusals;
 use super::silence::SilenceWatch;
 use super::slo::Minutes;
+use super::speakers::Speakers;
 use super::topology::{SavedTopology, Topology};
 use super::traces::{Flow, Reason, SavedTraces, TraceTables, Traces};
 use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Time, TraceId};
@@ -291,6 +292,7 @@ impl Engine {
         self.seen_logs = seen_logs;
         (self.entities, self.traces, self.silence) = (entities, traces, silence);
         self.silence.mend(&self.intake);
+        self.speakers = Speakers::restored(&self.intake, self.silence.silent());
         self.slos.restore(slos);
         self.forecasts = forecasts;
         self.restore_ratios(ratios);

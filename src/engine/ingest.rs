@@ -11,9 +11,10 @@ use super::intake::{Catalogue, Limits, Measured, Reading, SeriesIx, SourceIx};
 use super::logs::{self, LogFinding};
 use super::refusals::Refused;
 use super::silence::Silence;
+use super::speakers::{Said, Whose};
 use crate::model::{
-    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, Explanation, LogLine,
-    MetricRole, Provenance, Sample, Signal, Span, Time, Unit,
+    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, Explanation, Labels,
+    LogLine, MetricRole, Provenance, Sample, Signal, Span, Time, Unit,
 };
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
@@ -34,16 +35,17 @@ impl Engine {
             .any(|signal| matches!(signal, Signal::Sample(_) | Signal::Span(_)));
         let (source, seeing) = self.silence.on_batch(&batch.source, measures, self.now);
         if let Some(silence) = seeing {
+            self.speakers.resume(source, self.now);
             self.note_silence(silence);
         }
         self.signals += batch.signals.len() as u64;
         for signal in &batch.signals {
             match signal {
                 Signal::Sample(sample) => self.take_sample(sample, source),
-                Signal::Log(line) => self.take_log(line),
-                Signal::Span(span) => self.take_span(span),
-                Signal::Alert(alert) => self.take_alert(alert),
-                Signal::Change(change) => self.take_change(change),
+                Signal::Log(line) => self.take_log(line, source),
+                Signal::Span(span) => self.take_span(span, source),
+                Signal::Alert(alert) => self.take_alert(alert, source),
+                Signal::Change(change) => self.take_change(change, source),
             }
         }
     }
@@ -58,6 +60,7 @@ impl Engine {
             entities: &mut self.entities,
             topology: &mut self.topology,
             refusals: &mut self.refusals,
+            speakers: &mut self.speakers,
         };
         let taken = self
             .intake
@@ -66,10 +69,14 @@ impl Engine {
             // A sender whose clock is ahead must not make everybody else look late.
             self.silence.on_sample(source, sample.at.min(self.now));
         }
-        if let Some((series, entity)) = taken.woken
-            && let Some(silence) = self.silence.on_woken(series, entity, sample.at)
-        {
-            self.note_silence(silence);
+        if let Some(series) = taken.woken {
+            let row = self.intake.row(series);
+            let woken = self
+                .silence
+                .on_woken(series, row, sample.at, &mut self.speakers);
+            if let Some(silence) = woken {
+                self.note_silence(silence);
+            }
         }
         for value in taken.values.into_iter().flatten() {
             self.take_value(value);
@@ -100,15 +107,16 @@ impl Engine {
         self.judge(value);
     }
 
-    fn take_log(&mut self, line: &LogLine) {
+    fn take_log(&mut self, line: &LogLine, source: SourceIx) {
         if !self.is_of_our_time(line.at) {
-            self.refusals.add(Refused::Skew);
-            return;
+            return self.refuse(Refused::Skew, source, &line.labels);
         }
         let Some(entity) = self.entities.of_labels(&line.labels) else {
-            self.refusals.add(Refused::NoEntity);
-            return;
+            return self.refuse(Refused::NoEntity, source, &line.labels);
         };
+        let said = Said::Then(line.at);
+        self.speakers.heard(source, entity, said, self.now);
+        self.clocks.hear(source, &line.labels, line.at, self.now);
         self.seen_logs = true;
         let id = self.entities.id(entity);
         self.logs.observe(id, line, self.now);
@@ -132,17 +140,33 @@ impl Engine {
         })
     }
 
-    fn take_span(&mut self, span: &Span) {
+    fn take_span(&mut self, span: &Span, source: SourceIx) {
         if !self.is_of_our_time(span.start) {
-            self.refusals.add(Refused::Skew);
-            return;
+            return self.refuse(Refused::Skew, source, &span.resource);
         }
         let Some(entity) = self.entities.of_labels(&span.resource) else {
-            self.refusals.add(Refused::NoEntity);
-            return;
+            return self.refuse(Refused::NoEntity, source, &span.resource);
         };
         let peer = span.peer.as_deref().map(|peer| self.peer(peer));
-        self.traces.take(span, entity, peer, self.now);
+        if !self.traces.take(span, entity, peer, self.now) {
+            return self.refuse(Refused::SpansMax, source, &span.resource);
+        }
+        let ended = span.ended();
+        let said = Said::Then(ended);
+        self.speakers.heard(source, entity, said, self.now);
+        self.clocks.hear(source, &span.resource, ended, self.now);
+    }
+
+    /// Counts a signal that is not taken, by its source and by whom its labels name.
+    fn refuse(&mut self, reason: Refused, source: SourceIx, labels: &Labels) {
+        self.refusals.add(reason);
+        match entities::resolve(labels) {
+            Some(resolved) => {
+                let whose = Whose::of(resolved.entity, &self.entities);
+                self.speakers.refuse(reason, source, whose);
+            }
+            None => self.speakers.refuse_of_nobody(reason, source),
+        }
     }
 
     /// The entity a caller names: as `kind/name`, else one that is known under that name, else
@@ -163,9 +187,15 @@ impl Engine {
         })
     }
 
-    fn take_alert(&mut self, alert: &Alert) {
+    fn take_alert(&mut self, alert: &Alert, source: SourceIx) {
         let (times, corrected) = Times::of(alert, self.now, self.alert_timeout_ms());
-        let change = self.put_alert(alert, times, self.now);
+        let (entity, change) = self.put_alert(alert, times, self.now);
+        if change == AlertChange::Refused {
+            let whose = Whose::Known(entity);
+            self.speakers.refuse(Refused::AlertsMax, source, whose);
+        } else {
+            self.speakers.heard(source, entity, Said::Event, self.now);
+        }
         // A resend repeats what was corrected already.
         if let (AlertChange::Fired(_), Some(corrected)) = (change, corrected) {
             self.refusals.correct(corrected);
@@ -177,8 +207,13 @@ impl Engine {
         i64::from(self.config.alert_resolve_timeout_s) * 1_000
     }
 
-    /// Puts an alert that came at `came` into the table, and what that changes to the incidents.
-    pub(super) fn put_alert(&mut self, alert: &Alert, times: Times, came: Time) -> AlertChange {
+    /// Puts an alert that came at `came` into the table, and what that changes to the incidents; whose it is.
+    pub(super) fn put_alert(
+        &mut self,
+        alert: &Alert,
+        times: Times,
+        came: Time,
+    ) -> (EntityIx, AlertChange) {
         let entity = self.entities.intern(&Self::subject_of(alert));
         self.entities.learn_labels(entity, &alert.labels);
         let alerts_max = self.config.alerts_max as usize;
@@ -187,15 +222,17 @@ impl Engine {
             self.refusals.add(Refused::AlertsMax);
         }
         self.alert_changed(change);
-        change
+        (entity, change)
     }
 
-    fn take_change(&mut self, change: &Change) {
+    fn take_change(&mut self, change: &Change, source: SourceIx) {
         if !self.is_of_our_time(change.at) {
             self.refusals.add(Refused::Skew);
-            return;
+            let whose = Whose::of(change.entity.clone(), &self.entities);
+            return self.speakers.refuse(Refused::Skew, source, whose);
         }
-        self.put_change(change);
+        let entity = self.put_change(change);
+        self.speakers.heard(source, entity, Said::Event, self.now);
     }
 
     /// Whether something can have happened at `at`, and so lately that it still explains anything: a sender
@@ -205,7 +242,7 @@ impl Engine {
         at.since(self.now) <= skew_ms_max && self.now.since(at) <= OLD_MS_MAX.max(skew_ms_max)
     }
 
-    pub(super) fn put_change(&mut self, change: &Change) {
+    pub(super) fn put_change(&mut self, change: &Change) -> EntityIx {
         let entity = self.entities.intern(&change.entity);
         let is_first = !self.changes.seen_any();
         let is_new = self.changes.take(entity, change);
@@ -217,6 +254,7 @@ impl Engine {
                 correlator.on_change(entity, change, world);
             }
         });
+        entity
     }
 
     /// Runs `act` on the correlator with the rest of the engine as its world.

@@ -4,9 +4,12 @@
 //! (a reset starts over), deltas become rates, `_sum` and `_count` become a mean, a `_bucket` says how
 //! much it grew. Whatever is refused is counted by reason.
 
+mod derive;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use derive::{Derive, derive_of, increase, is_verdict, unit_after};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +19,7 @@ use super::judge::Judge;
 use super::refusals::{Corrected, Refusals, Refused};
 use super::roles;
 use super::set_back::{CLOCK_BACK_MS_MAX, SetBack};
+use super::speakers::{Speakers, Whose};
 use super::topology::Topology;
 use crate::model::{
     Band, EntityId, EntityKind, Labels, MetricRole, Provenance, Sample, Series, SeriesId,
@@ -27,29 +31,8 @@ use crate::model::{
 pub struct SeriesIx(pub u32);
 
 /// Position of a source in the engine's list of sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceIx(pub u16);
-
-/// How raw points become the value that is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Derive {
-    /// Judged as it is.
-    Gauge,
-    /// The scrape's own verdict; judged by `silence`.
-    Up,
-    /// Increase per second since the last point.
-    Rate,
-    /// Reading per second since the last point.
-    PerSecond,
-    /// Increase over the increase of the `_count` beside it.
-    Mean,
-    /// Increase since the last point; judged with the other buckets of its histogram.
-    Bucket,
-    /// Not judged at all.
-    Held,
-    /// Silent for good: the place is free.
-    Retired,
-}
 
 /// A `_sum` series' view of its `_count`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -122,6 +105,8 @@ pub struct Catalogue<'a> {
     pub topology: &'a mut Topology,
     /// The counts.
     pub refusals: &'a mut Refusals,
+    /// The same, of each entity.
+    pub speakers: &'a mut Speakers,
 }
 
 /// Bounds on what is taken.
@@ -172,7 +157,15 @@ pub struct Taken {
     /// The sample was neither refused nor a marker: its source speaks.
     pub counts: bool,
     /// The series was silent and is not any more.
-    pub woken: Option<(SeriesIx, EntityIx)>,
+    pub woken: Option<SeriesIx>,
+}
+
+impl Catalogue<'_> {
+    /// Counts a sample of a source that is not taken.
+    fn refuse(&mut self, reason: Refused, source: SourceIx, whose: Whose) {
+        self.refusals.add(reason);
+        self.speakers.refuse(reason, source, whose);
+    }
 }
 
 impl SavedSeries {
@@ -204,7 +197,8 @@ impl Intake {
             woken: None,
         };
         if now.since(sample.at).abs() > limits.skew_ms_max {
-            catalogue.refusals.add(Refused::Skew);
+            let whose = self.whose(&sample.series, catalogue.entities);
+            catalogue.refuse(Refused::Skew, source, whose);
             return NOTHING;
         }
         let ix = match self.index.get(&sample.series.id.0) {
@@ -231,18 +225,18 @@ impl Intake {
             } else {
                 Refused::Late
             };
-            catalogue.refusals.add(reason);
+            catalogue.refuse(reason, source, Whose::Known(row.entity));
             return NOTHING;
         }
         if !sample.value.is_finite() {
             if sample.value.is_nan() {
                 row.is_silent = true;
             } else {
-                catalogue.refusals.add(Refused::NotFinite);
+                catalogue.refuse(Refused::NotFinite, source, Whose::Known(row.entity));
             }
             return NOTHING;
         }
-        let woken = row.is_silent.then_some((ix, row.entity));
+        let woken = row.is_silent.then_some(ix);
         row.note_step(sample.at, step_ms);
         row.lag_ms = clamped(now.since(sample.at));
         Taken {
@@ -332,12 +326,11 @@ impl Intake {
     ) -> Option<SeriesIx> {
         if let Some(reason) = self.no_room(source, limits) {
             catalogue.refusals.add_series(reason, source, &series.name);
+            let whose = self.whose(series, catalogue.entities);
+            catalogue.speakers.refuse(reason, source, whose);
             return None;
         }
-        let resolved = entities::resolve(&series.labels).unwrap_or_else(|| entities::Resolved {
-            entity: EntityId::new(EntityKind::External, "unlabelled"),
-            host: None,
-        });
+        let resolved = resolve(series);
         let entity = catalogue.entities.intern(&resolved.entity);
         // Callers may have named it before it spoke for itself.
         let outside = EntityId::new(EntityKind::External, resolved.entity.name());
@@ -347,6 +340,7 @@ impl Intake {
         let derive = derive_of(series);
         if !matches!(derive, Derive::Held | Derive::Bucket) {
             catalogue.entities.add_series(entity, &series.labels);
+            catalogue.speakers.add_series(source, entity);
         }
         if let Some(host) = &resolved.host {
             let host = catalogue.entities.intern(host);
@@ -382,6 +376,14 @@ impl Intake {
         *self.of_source.entry(source).or_default() += 1;
         self.pair_up(ix);
         Some(ix)
+    }
+
+    /// Whose a series is, whether or not it is held.
+    fn whose(&self, series: &Series, entities: &Entities) -> Whose {
+        match self.index.get(&series.id.0) {
+            Some(ix) => Whose::Known(self.row(*ix).entity),
+            None => Whose::of(resolve(series).entity, entities),
+        }
     }
 
     /// Why one more series of a source finds no place, if it does not.
@@ -648,49 +650,17 @@ impl SeriesRow {
     }
 }
 
-/// Growth of a counter; one that fell was reset and grew from zero.
-fn increase(before: f64, now: f64) -> f64 {
-    if now >= before { now - before } else { now }
+/// What the labels of a series speak of.
+fn resolve(series: &Series) -> entities::Resolved {
+    entities::resolve(&series.labels).unwrap_or_else(|| entities::Resolved {
+        entity: EntityId::new(EntityKind::External, "unlabelled"),
+        host: None,
+    })
 }
 
 /// As many milliseconds as a row has room for: some weeks, which nothing that is taken is off by.
 fn clamped(ms: i64) -> i32 {
     i32::try_from(ms).unwrap_or(if ms < 0 { i32::MIN } else { i32::MAX })
-}
-
-/// Whether a value says that something lives, or that it does not.
-fn is_verdict(raw: f64) -> bool {
-    [0.0, 1.0]
-        .iter()
-        .any(|verdict| raw.total_cmp(verdict).is_eq())
-}
-
-fn derive_of(series: &Series) -> Derive {
-    let name = &*series.name;
-    let is_bucket = name.ends_with("_bucket") && series.labels.get("le").is_some();
-    if !roles::is_judged(name) {
-        return Derive::Held;
-    }
-    match series.kind {
-        SeriesKind::Gauge if is_bucket => Derive::Held,
-        SeriesKind::Counter | SeriesKind::Delta if is_bucket => Derive::Bucket,
-        SeriesKind::Gauge if roles::is_up(name, &series.labels) => Derive::Up,
-        SeriesKind::Gauge => Derive::Gauge,
-        SeriesKind::Counter if name.ends_with("_sum") => Derive::Mean,
-        SeriesKind::Counter => Derive::Rate,
-        SeriesKind::Delta => Derive::PerSecond,
-    }
-}
-
-/// A rate of seconds is a share, other rates are per second; means keep the unit of the series.
-fn unit_after(series: &Series, derive: Derive) -> Unit {
-    match (derive, roles::unit_of(series)) {
-        (Derive::Rate | Derive::PerSecond, Unit::Seconds) => Unit::Ratio,
-        (Derive::Rate | Derive::PerSecond, Unit::Milliseconds) => Unit::None,
-        (Derive::Rate | Derive::PerSecond, Unit::None) => Unit::PerSecond,
-        (Derive::Rate | Derive::PerSecond, Unit::Bytes) => Unit::BytesPerSecond,
-        (_, unit) => unit,
-    }
 }
 
 #[cfg(test)]

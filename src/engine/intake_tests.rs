@@ -8,6 +8,7 @@ struct Bench {
     entities: Entities,
     topology: Topology,
     refusals: Refusals,
+    speakers: Speakers,
 }
 
 impl Bench {
@@ -17,6 +18,7 @@ impl Bench {
             entities: Entities::default(),
             topology: Topology::default(),
             refusals: Refusals::default(),
+            speakers: Speakers::default(),
         }
     }
 
@@ -35,6 +37,7 @@ impl Bench {
             entities: &mut self.entities,
             topology: &mut self.topology,
             refusals: &mut self.refusals,
+            speakers: &mut self.speakers,
         };
         self.intake
             .take(

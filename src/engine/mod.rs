@@ -15,6 +15,7 @@ mod calls;
 mod case;
 mod changes;
 mod checkpoint;
+mod clocks;
 mod commands;
 mod correlate;
 mod cusum;
@@ -58,6 +59,7 @@ pub mod saga;
 mod set_back;
 mod silence;
 mod slo;
+mod speakers;
 mod sustained;
 mod tell;
 mod topology;
@@ -76,6 +78,7 @@ use crate::model::{
 use alerts::{AlertChange, Alerts};
 use blind_spots::BlindSpots;
 use changes::Changes;
+use clocks::Clocks;
 use correlate::{Condition, Correlator};
 use entities::Entities;
 use feedback::Opinions;
@@ -93,6 +96,7 @@ use ratios::Ratios;
 use refusals::Refusals;
 use silence::SilenceWatch;
 use slo::Slos;
+use speakers::Speakers;
 use tell::Told;
 use topology::Topology;
 use traces::Traces;
@@ -147,6 +151,9 @@ pub struct Engine {
     /// Incidents whose signals are in motion because of a plan, as of the last tick.
     settling: BTreeSet<IncidentId>,
     refusals: Refusals,
+    /// The same, and more, of each entity.
+    speakers: Speakers,
+    clocks: Clocks,
     pressure: Pressure,
     signals: u64,
     /// Totals as consoles hold them.
@@ -200,6 +207,8 @@ impl Engine {
             memory: Memory::default(),
             settling: BTreeSet::new(),
             refusals: Refusals::default(),
+            speakers: Speakers::default(),
+            clocks: Clocks::default(),
             pressure: Pressure::default(),
             signals: 0,
             counts: Counts::default(),
@@ -234,6 +243,7 @@ impl Engine {
         let ticked = std::mem::replace(&mut self.ticked, self.now);
         if ticked > Time::ZERO && self.now.since(ticked) > PAUSE_MS {
             self.silence.resume(self.now);
+            self.speakers.resume_all(self.now);
             self.logs.skip_to(self.now);
         }
         for fingerprint in self.alerts.expire(self.now) {
@@ -246,7 +256,10 @@ impl Engine {
             }
         }
         self.tick_holds(effects);
-        for silence in self.silence.tick(&mut self.intake, self.now) {
+        let silences = self
+            .silence
+            .tick(&mut self.intake, &mut self.speakers, self.now);
+        for silence in silences {
             self.note_silence(silence);
         }
         self.find_blind_spots();

@@ -13,6 +13,7 @@ use super::entities::{self, Entities};
 use super::intake::{Catalogue, Intake, Limits, SourceIx};
 use super::logs::LogWatch;
 use super::refusals::Refusals;
+use super::speakers::Speakers;
 use super::topology::Topology;
 use super::traces::Traces;
 use crate::model::{
@@ -105,6 +106,7 @@ pub struct Reader {
     entities: Entities,
     topology: Topology,
     refusals: Refusals,
+    speakers: Speakers,
     logs: LogWatch,
     traces: Traces,
     lines: BTreeMap<SeriesId, Means>,
@@ -147,6 +149,7 @@ impl Reader {
             entities: Entities::default(),
             topology: Topology::default(),
             refusals: Refusals::default(),
+            speakers: Speakers::default(),
             logs: LogWatch::new(),
             traces: Traces::default(),
             lines: BTreeMap::new(),
@@ -262,6 +265,7 @@ impl Reader {
             entities: &mut self.entities,
             topology: &mut self.topology,
             refusals: &mut self.refusals,
+            speakers: &mut self.speakers,
         };
         let taken = self
             .intake

@@ -1,11 +1,11 @@
 //! What the engine refused, by reason, and who is worst: nothing is dropped silently.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::intake::SourceIx;
+use crate::model::Heaviest;
 
 /// Why a signal was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,48 +41,13 @@ pub enum Corrected {
     SenderClock,
 }
 
-/// Names kept of each source to find the worst offenders.
-const NAMES_MAX: usize = 64;
-
 /// Counts by reason.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Refusals {
     counts: [u64; Refused::ALL.len()],
     corrected: [u64; Corrected::ALL.len()],
     /// Metrics that found no place, by the source that brings them.
-    offenders: BTreeMap<SourceIx, Offenders>,
-}
-
-/// The metrics of one source that found no place, by the scheme of Misra and Gries (1982): a name with more than
-/// one part in [`NAMES_MAX`] of all is always among those kept; its count may be too low, never too high.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Offenders {
-    refused: u64,
-    names: BTreeMap<Box<str>, u64>,
-}
-
-impl Offenders {
-    fn count(&mut self, name: &str) {
-        self.refused += 1;
-        if let Some(count) = self.names.get_mut(name) {
-            *count += 1;
-        } else if self.names.len() < NAMES_MAX {
-            self.names.insert(name.into(), 1);
-        } else {
-            self.names.retain(|_, count| {
-                *count -= 1;
-                *count > 0
-            });
-        }
-    }
-
-    /// Those with most first, by name among equals.
-    fn worst(&self) -> Vec<(&str, u64)> {
-        let names = self.names.iter();
-        let mut names: Vec<_> = names.map(|(name, count)| (&**name, *count)).collect();
-        names.sort_by_key(|(_, count)| Reverse(*count));
-        names
-    }
+    offenders: BTreeMap<SourceIx, Heaviest<Box<str>>>,
 }
 
 impl Refused {
@@ -98,6 +63,14 @@ impl Refused {
         Self::NoEntity,
         Self::SpansMax,
     ];
+
+    /// Whether there was no room for it, and nothing wrong with it.
+    pub const fn is_drop(self) -> bool {
+        match self {
+            Self::SeriesMax | Self::SourceSeriesMax | Self::AlertsMax | Self::SpansMax => true,
+            Self::Skew | Self::Late | Self::Duplicate | Self::NotFinite | Self::NoEntity => false,
+        }
+    }
 
     /// The words shown.
     pub const fn as_str(self) -> &'static str {
@@ -151,7 +124,8 @@ impl Refusals {
     /// Counts one sample of a series that does not fit, for one of the two reasons.
     pub fn add_series(&mut self, reason: Refused, source: SourceIx, name: &str) {
         self.add(reason);
-        self.offenders.entry(source).or_default().count(name);
+        let offenders = self.offenders.entry(source).or_default();
+        offenders.count(name, |name| name.into());
     }
 
     /// Counts by reason, those that occurred.
@@ -174,7 +148,7 @@ impl Refusals {
 
     /// The source with the most samples that found no place, and its metric with the most.
     pub fn worst_offender(&self) -> Option<(SourceIx, &str)> {
-        let worst = self.offenders.iter().max_by_key(|(_, of)| of.refused);
+        let worst = self.offenders.iter().max_by_key(|(_, of)| of.total());
         let (source, offenders) = worst?;
         let (name, _) = *offenders.worst().first()?;
         Some((*source, name))
@@ -182,9 +156,10 @@ impl Refusals {
 
     /// Metrics that found no place by source, those with most samples first.
     pub fn offenders(&self) -> impl Iterator<Item = (SourceIx, Vec<(&str, u64)>)> {
-        self.offenders
-            .iter()
-            .map(|(source, of)| (*source, of.worst()))
+        self.offenders.iter().map(|(source, of)| {
+            let worst = of.worst().into_iter();
+            (*source, worst.map(|(name, n)| (&**name, n)).collect())
+        })
     }
 }
 

@@ -81,7 +81,7 @@ impl Engine {
 
     fn retire_series(&mut self, series: SeriesIx) {
         let row = self.intake.row(series);
-        let (entity, is_counted) = (row.entity, row.is_judged());
+        let (entity, source, is_counted) = (row.entity, row.source(), row.is_judged());
         self.odd.remove(entity, series);
         self.findings.end(Key::Series(series), self.now);
         self.findings.end(Key::Sustained(series), self.now);
@@ -93,6 +93,8 @@ impl Engine {
         self.forget_bucket(series);
         if is_counted {
             self.entities.drop_series(entity);
+            let was_silent = self.silence.is_silent(series, entity);
+            self.speakers.drop_series(source, entity, was_silent);
         }
         let is_last = self.intake.of_entity(entity).is_empty();
         if self.silence.forget(series, entity) && is_last {
@@ -164,6 +166,7 @@ impl Engine {
         by_name.for_each(&mut mark);
         let with_logs = self.logs.entities().filter_map(|id| self.entities.find(id));
         with_logs.for_each(&mut mark);
+        self.speakers.retire(&used);
         self.entities.retire(&used, self.now);
     }
 }

@@ -64,6 +64,8 @@ impl Engine {
         self.entities.set_back(back);
         self.intake.set_back(back);
         self.silence.set_back(back);
+        self.speakers.set_back(back);
+        self.clocks.forget();
         self.blind_spots.set_back(back);
         self.slos.set_back(back);
         self.logs.set_back(back);

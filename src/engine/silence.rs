@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::entities::EntityIx;
-use super::intake::{Intake, SeriesIx, SourceIx};
+use super::intake::{Intake, SeriesIx, SeriesRow, SourceIx};
 use super::set_back::SetBack;
+use super::speakers::Speakers;
 use crate::model::{SourceId, Time};
 
 /// Failed scrapes in a row until a target counts as down.
@@ -160,9 +161,18 @@ impl SilenceWatch {
     }
 
     /// A series that was silent has a point again.
-    pub fn on_woken(&mut self, series: SeriesIx, entity: EntityIx, at: Time) -> Option<Silence> {
+    pub fn on_woken(
+        &mut self,
+        series: SeriesIx,
+        row: &SeriesRow,
+        at: Time,
+        speakers: &mut Speakers,
+    ) -> Option<Silence> {
+        let entity = row.entity;
         let silent = self.silent.get_mut(&entity)?;
-        silent.remove(&series);
+        if silent.remove(&series) {
+            speakers.woke(row.source(), entity);
+        }
         if silent.is_empty() {
             self.silent.remove(&entity);
         }
@@ -193,7 +203,12 @@ impl SilenceWatch {
     }
 
     /// The passing of time: looks at a part of the series, and at every source.
-    pub fn tick(&mut self, intake: &mut Intake, now: Time) -> Vec<Silence> {
+    pub fn tick(
+        &mut self,
+        intake: &mut Intake,
+        speakers: &mut Speakers,
+        now: Time,
+    ) -> Vec<Silence> {
         let mut news = Vec::new();
         for (ix, source) in self.sources.iter_mut().enumerate() {
             let patience_ms = (source.gap_ms * BLIND_GAPS).max(BLIND_MS_MIN);
@@ -208,14 +223,20 @@ impl SilenceWatch {
         let from = self.next_part * part;
         self.next_part = (self.next_part + 1) % SERIES_PARTS;
         for at in from..(from + part).min(total) {
-            news.extend(self.look_at(SeriesIx(at as u32), intake));
+            news.extend(self.look_at(SeriesIx(at as u32), intake, speakers));
         }
         news
     }
 
-    fn look_at(&mut self, ix: SeriesIx, intake: &mut Intake) -> Option<Silence> {
+    fn look_at(
+        &mut self,
+        ix: SeriesIx,
+        intake: &mut Intake,
+        speakers: &mut Speakers,
+    ) -> Option<Silence> {
         let row = intake.row(ix);
-        let source = &self.sources[row.source().0 as usize];
+        let source_ix = row.source();
+        let source = &self.sources[source_ix.0 as usize];
         let is_waited_for = row.is_judged() && (1..=INTERVAL_MS_MAX).contains(&row.interval_ms);
         if !is_waited_for || source.is_blind {
             return None;
@@ -227,17 +248,30 @@ impl SilenceWatch {
         let (entity, last_at) = (row.entity, row.heard_at());
         intake.row_mut(ix).is_silent = true;
         let silent = self.silent.entry(entity).or_default();
-        silent.insert(ix);
-        let judged = intake
-            .of_entity(entity)
-            .iter()
-            .filter(|ix| intake.row(**ix).is_judged())
-            .count();
-        if judged < 2 || silent.len() < judged || self.gone.contains_key(&entity) {
+        if silent.insert(ix) {
+            speakers.fell_silent(source_ix, entity);
+        }
+        if silent.len() < 2 || self.gone.contains_key(&entity) {
+            return None;
+        }
+        // From the youngest on: of an entity with many series that are over, those speak if any does.
+        let mut youngest_first = intake.of_entity(entity).iter().rev();
+        if youngest_first.any(|ix| intake.row(*ix).is_judged() && !silent.contains(ix)) {
             return None;
         }
         self.gone.insert(entity, last_at);
         Some(Silence::Gone(entity, last_at))
+    }
+
+    /// Whether a series of an entity is known to be silent.
+    pub fn is_silent(&self, series: SeriesIx, entity: EntityIx) -> bool {
+        let silent = self.silent.get(&entity);
+        silent.is_some_and(|silent| silent.contains(&series))
+    }
+
+    /// Every series that is silent.
+    pub fn silent(&self) -> impl Iterator<Item = &SeriesIx> {
+        self.silent.values().flatten()
     }
 
     /// Forgets a series that is silent for good; whether its entity counted as gone.
@@ -354,6 +388,7 @@ mod tests {
     /// for as long as a blind one is told after.
     fn blind(batches: i64, every_s: i64) -> (usize, usize) {
         let (mut watch, mut intake) = (SilenceWatch::default(), Intake::default());
+        let mut speakers = Speakers::default();
         let id = SourceId::new("scrape metrics");
         let start_s = 1_768_392_000;
         let until_s = start_s + 3_600;
@@ -366,7 +401,8 @@ mod tests {
                     watch.on_batch(&id, true, now.plus_ms(n * 3));
                 }
             }
-            let blind = watch.tick(&mut intake, now.plus_ms(900)).len();
+            let blind = watch.tick(&mut intake, &mut speakers, now.plus_ms(900));
+            let blind = blind.len();
             told[usize::from(s >= until_s)] += blind;
         }
         (told[0], told[1])

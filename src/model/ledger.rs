@@ -3,10 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, Time};
+use super::{EntityId, Labels, Time};
 
-/// Most entities told of each source: those that are missed most, and those whose clocks are off most.
+/// Most entities told of each source: those with most trouble, those that are missed most, and those whose clocks
+/// are off most.
 pub const LEDGER_ENTITIES_MAX: usize = 20;
+/// Most entities told of a source that is asked for by name.
+pub const LEDGER_ENTITIES_OF_ONE_MAX: usize = 1_000;
 /// Most metrics told of each source that brings too many series.
 pub const LEDGER_METRICS_MAX: usize = 5;
 
@@ -49,6 +52,17 @@ impl Ledger {
     }
 }
 
+/// Signals of one label set that were lost before the engine could take them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Name of the source.
+    pub source: Box<str>,
+    /// Whose they are, in their own words.
+    pub labels: Labels,
+    /// How many: at least so many, when there were too many label sets to keep.
+    pub count: u64,
+}
+
 /// How often something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
@@ -58,13 +72,19 @@ pub struct Count {
     pub count: u64,
 }
 
-/// The series of one source.
+/// What one source tells, and of whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceLedger {
     /// Its name.
     pub name: String,
     /// Entities it tells of.
     pub entities: u64,
+    /// Those of them with most trouble first: what was dropped, rejected and missed of them.
+    #[serde(default)]
+    pub told: Vec<EntityLedger>,
+    /// What the engine refused of it, by reason; also what names no entity.
+    #[serde(default)]
+    pub refused: Vec<Count>,
     /// Their series.
     pub series: u64,
     /// Those of them that should speak and do not.
@@ -75,8 +95,8 @@ pub struct SourceLedger {
     /// compared with.
     #[serde(default)]
     pub lag_ms: Option<i64>,
-    /// Entities whose times are ahead of ours, or far behind those of the others: those furthest off first. Their
-    /// clocks are wrong, or they send late.
+    /// Senders whose times are ahead of ours, or far behind those of the others: those furthest off first. Their
+    /// clocks are wrong, or they send late. A sender of lines and spans is the host that these name.
     #[serde(default)]
     pub odd_clocks: Vec<EntityLedger>,
     /// Metrics with series that found no place, those with most samples first.
@@ -84,21 +104,66 @@ pub struct SourceLedger {
     pub unplaced: Vec<Count>,
 }
 
-/// The series of one entity that come from one source.
+/// What one source tells of one entity. What is counted is counted since the daemon was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityLedger {
     /// The entity.
     pub entity: EntityId,
-    /// Event time of its newest point.
+    /// Event time of the newest that was taken of it; the epoch when nothing was.
     pub last_seen: Time,
-    /// Usual time between two points of a series, in milliseconds: the shortest of all; 0 if not known.
+    /// Usual time between two points of a series, in milliseconds: the shortest of all. Without series, usual time
+    /// between two deliveries. 0 if not known.
     pub every_ms: u32,
+    /// Signals in a minute, usually; 0 if not known.
+    #[serde(default)]
+    pub per_minute: u64,
     /// Its series.
     pub series: u64,
     /// Those of them that should speak and do not.
     pub silent: u64,
-    /// How old its points are when they come, by the freshest of its series, in milliseconds. Negative when its
-    /// clock is ahead of ours, by at least as much.
+    /// How old what it says is when it comes, by the freshest of its series, else of its lines and spans, in
+    /// milliseconds. Negative when its clock is ahead of ours, by at least as much.
     #[serde(default)]
     pub lag_ms: i64,
+    /// How often it fell silent while its source went on, and spoke again.
+    #[serde(default)]
+    pub gaps: u64,
+    /// What was wrong with what it said: signals that the engine refused.
+    #[serde(default)]
+    pub rejected: u64,
+    /// What there was no room for.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Why they were, in words and how often, the most frequent first.
+    #[serde(default)]
+    pub refused: Vec<Count>,
+}
+
+impl EntityLedger {
+    /// One of whom nothing was taken yet.
+    pub fn unheard(entity: EntityId) -> Self {
+        Self {
+            entity,
+            last_seen: Time::ZERO,
+            every_ms: 0,
+            per_minute: 0,
+            series: 0,
+            silent: 0,
+            lag_ms: 0,
+            gaps: 0,
+            rejected: 0,
+            dropped: 0,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Whether what it says tells of its clock: not of alerts and changes, nor before anything was taken.
+    pub const fn has_lag(&self) -> bool {
+        self.series > 0 || self.every_ms > 0
+    }
+
+    /// Whether anything of it was refused or lost, or anything that it should tell is missing.
+    pub const fn is_troubled(&self) -> bool {
+        self.dropped > 0 || self.rejected > 0 || self.gaps > 0 || self.silent > 0
+    }
 }

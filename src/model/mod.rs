@@ -14,6 +14,7 @@ mod entity;
 mod explanation;
 mod feedback;
 mod finding;
+mod heaviest;
 mod hypothesis;
 mod incident;
 mod input;
@@ -50,6 +51,7 @@ pub use entity::{Entity, EntityId, EntityKind};
 pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer, WhyOther};
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
+pub use heaviest::Heaviest;
 pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
 pub use incident::{
     ALERT_FIRES, ASSIGNED_TO, Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase,
@@ -65,7 +67,8 @@ pub use labels::{
     LabelsBuilder,
 };
 pub use ledger::{
-    Count, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_METRICS_MAX, Ledger, Pace, SourceLedger,
+    Count, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX, LEDGER_METRICS_MAX,
+    Ledger, Lost, Pace, SourceLedger,
 };
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
 pub use past::{Done, HitRate, Similar, TrueCause};

@@ -243,6 +243,25 @@ impl Span {
         let is_one = (1.0..=f64::from(Self::WEIGHT_MAX)).contains(&told);
         is_one.then_some(told as f32)
     }
+
+    /// When it ended.
+    pub fn ended(&self) -> Time {
+        let duration_ms = i64::try_from(self.duration_us / 1_000).unwrap_or(i64::MAX);
+        self.start.plus_ms(duration_ms)
+    }
+}
+
+impl Signal {
+    /// In the words of whoever sent it, whose it is; a change names its entity otherwise.
+    pub fn labels(&self) -> Option<&Labels> {
+        match self {
+            Self::Sample(sample) => Some(&sample.series.labels),
+            Self::Log(line) => Some(&line.labels),
+            Self::Span(span) => Some(&span.resource),
+            Self::Alert(alert) => Some(&alert.labels),
+            Self::Change(_) => None,
+        }
+    }
 }
 
 impl SourceId {

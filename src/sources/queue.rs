@@ -14,7 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
 use super::rhythm::Gaps;
 use super::rhythm::Rate;
-use crate::model::{Batch, LastRefusal, Pace, Signal, SourceHealth, SourceId, SourceRow, Time};
+use crate::model::{
+    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Signal, SourceHealth, SourceId, SourceRow,
+    Time,
+};
 use crate::store::recorder::{Kept, Receipt, receipt};
 
 /// Most signals waiting for the engine; at some 200 bytes each this is some 25 MiB.
@@ -96,6 +99,8 @@ struct SourceState {
     rejected: AtomicU64,
     dropped: AtomicU64,
     refused: AtomicU64,
+    /// Whose signals found no room, of those that were lost.
+    lost: Mutex<Heaviest<Labels>>,
 }
 
 /// What is known of a source besides its counts.
@@ -144,6 +149,7 @@ impl SourceRegistry {
                 rejected: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
+                lost: Mutex::default(),
             })
         });
         detail.clone_into(&mut lock(&source.heard).detail);
@@ -157,6 +163,13 @@ impl SourceRegistry {
     /// How every source is at `now`, by name.
     pub fn rows(&self, now: Time) -> Vec<SourceRow> {
         lock(&self.sources).values().map(|s| s.row(now)).collect()
+    }
+
+    /// Whose signals were lost for want of room, by source and label set: those with most.
+    pub fn lost(&self) -> Vec<Lost> {
+        let sources = lock(&self.sources);
+        let lost = sources.values().flat_map(|source| source.lost());
+        lost.collect()
     }
 }
 
@@ -196,12 +209,11 @@ impl SignalSender {
     /// Hands over signals, or counts them as sent back when the queue is full: for senders that keep
     /// what was not taken and try again.
     pub fn try_send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        let count = signals.len() as u64;
         let sent = self.offer(signals, None);
-        if let Err(error) = &sent {
-            self.send_back(count, &error.to_string());
-        }
-        sent
+        sent.map_err(|(error, signals)| {
+            self.send_back(signals.len() as u64, &error.to_string());
+            error
+        })
     }
 
     /// Hands over signals, or counts them as lost when the queue is full: for senders that cannot
@@ -222,33 +234,46 @@ impl SignalSender {
         signals: Vec<Signal>,
         receipt: Option<Receipt>,
     ) -> Result<(), SendError> {
-        let count = signals.len() as u64;
         let sent = self.offer(signals, receipt);
-        if let Err(error) = &sent {
-            self.lose(count, &error.to_string());
-        }
-        sent
+        sent.map_err(|(error, signals)| {
+            self.lose(signals.len() as u64, &error.to_string());
+            let mut lost = lock(&self.source.lost);
+            for labels in signals.iter().filter_map(Signal::labels) {
+                lost.count(labels, Labels::clone);
+            }
+            error
+        })
     }
 
-    fn offer(&self, signals: Vec<Signal>, receipt: Option<Receipt>) -> Result<(), SendError> {
-        Arc::clone(&self.room)
-            .try_acquire_many_owned(permits(signals.len()))
-            .map_err(|e| match e {
-                TryAcquireError::NoPermits => SendError::Full,
-                TryAcquireError::Closed => SendError::Closed,
-            })
-            .and_then(|room| {
-                let queued = self.queued(signals, receipt, room);
-                let places = self.queue.try_reserve_many(queued.len());
-                let places = places.map_err(|e| match e {
-                    mpsc::error::TrySendError::Full(()) => SendError::Full,
-                    mpsc::error::TrySendError::Closed(()) => SendError::Closed,
-                })?;
+    /// Hands over signals if there is room for all of them; else they are given back.
+    fn offer(
+        &self,
+        signals: Vec<Signal>,
+        receipt: Option<Receipt>,
+    ) -> Result<(), (SendError, Vec<Signal>)> {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(permits(signals.len()));
+        let room = match room {
+            Ok(room) => room,
+            Err(TryAcquireError::NoPermits) => return Err((SendError::Full, signals)),
+            Err(TryAcquireError::Closed) => return Err((SendError::Closed, signals)),
+        };
+        let queued = self.queued(signals, receipt, room);
+        match self.queue.try_reserve_many(queued.len()) {
+            Ok(places) => {
                 places
                     .zip(queued)
                     .for_each(|(place, batch)| place.send(batch));
                 Ok(())
-            })
+            }
+            Err(error) => {
+                let error = match error {
+                    mpsc::error::TrySendError::Full(()) => SendError::Full,
+                    mpsc::error::TrySendError::Closed(()) => SendError::Closed,
+                };
+                let signals = queued.into_iter().flat_map(|of| of.batch.signals);
+                Err((error, signals.collect()))
+            }
+        }
     }
 
     /// Signals there is room for now.
@@ -413,6 +438,16 @@ impl SourceState {
         }
     }
 
+    fn lost(&self) -> Vec<Lost> {
+        let lost = lock(&self.lost);
+        let lost = lost.iter().map(|(labels, count)| Lost {
+            source: Box::from(&*self.id.0),
+            labels: labels.clone(),
+            count,
+        });
+        lost.collect()
+    }
+
     fn note(&self, why: &str) {
         let why: String = why.trim().chars().take(WHY_CHARS_MAX).collect();
         lock(&self.heard).fresh_refusal = Some(why.into());
@@ -464,10 +499,7 @@ fn measured_at(signal: &Signal) -> Option<Time> {
     match signal {
         Signal::Sample(sample) => Some(sample.at),
         Signal::Log(line) => Some(line.at),
-        Signal::Span(span) => Some(
-            span.start
-                .plus_ms(i64::try_from(span.duration_us / 1_000).unwrap_or(i64::MAX)),
-        ),
+        Signal::Span(span) => Some(span.ended()),
         Signal::Alert(_) | Signal::Change(_) => None,
     }
 }

@@ -380,6 +380,18 @@ fn source(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
         row.taken, row.rejected, row.dropped
     );
     bullet(&mut rows, Role::Body, &counts, width);
+    if let Some(known) = state.speakers.of(&row.name) {
+        let told = super::view::entities_told(known, view.at, width);
+        if !told.is_empty() {
+            section(&mut rows, "Whom it tells of, those with most trouble first");
+            rows.extend(told);
+            let others = known.entities.saturating_sub(known.told.len() as u64);
+            if others > 0 {
+                let all = format!("{others} more: `stormglass doctor \"{}\"`", row.name);
+                bullet(&mut rows, Role::Muted, &all, width);
+            }
+        }
+    }
     Some((SafeText::new(&row.name), rows))
 }
 

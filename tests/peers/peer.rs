@@ -49,13 +49,19 @@ fn spawn(program: &str, args: &[String]) -> Option<Child> {
 
 /// A Prometheus with this config in a folder of its own, listening at a port.
 pub fn prometheus(dir: &Path, port: u16, config: &str) -> Option<Peer> {
+    prometheus_with(&[], dir, port, config)
+}
+
+/// The same with more arguments.
+pub fn prometheus_with(more: &[&str], dir: &Path, port: u16, config: &str) -> Option<Peer> {
     write(dir, "prometheus.yml", config);
     let path = |name: &str| dir.join(name).display().to_string();
-    let args = [
+    let mut args = vec![
         format!("--config.file={}", path("prometheus.yml")),
         format!("--storage.tsdb.path={}", path("tsdb")),
         format!("--web.listen-address=127.0.0.1:{port}"),
     ];
+    args.extend(more.iter().map(|arg| (*arg).to_owned()));
     Peer::start("prometheus", &args)
 }
 

@@ -1,12 +1,15 @@
 //! A real Prometheus scrapes, writes to our remote write receiver, and fires and resolves an alert
-//! through our Alertmanager receiver; so do VictoriaMetrics' vmagent and vmalert.
+//! through our Alertmanager receiver; so do VictoriaMetrics' vmagent and vmalert. Native histograms are
+//! written by it too.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use axum::Router;
+use axum::http::header;
 use axum::routing::get;
-use stormglass::model::{EntityId, Phase, SourceHealth};
+use prost::Message;
+use stormglass::model::{EntityId, Phase, SourceHealth, WhyAnswer};
 
 use crate::harness::{Receiver, free_port, missing, write};
 use crate::peer::{self, Peer};
@@ -149,5 +152,118 @@ async fn an_alert_fires_and_resolves_and_metrics_arrive() {
             (resolved && engine.counts().alerts_firing == 0).then_some(())
         })
         .await;
+    receiver.stop().await;
+}
+
+/// `io.prometheus.client.MetricFamily`, as far as a native histogram needs it.
+#[derive(Clone, PartialEq, Message)]
+struct MetricFamily {
+    #[prost(string, tag = "1")]
+    name: String,
+    /// 4 is a histogram.
+    #[prost(int32, tag = "3")]
+    kind: i32,
+    #[prost(message, repeated, tag = "4")]
+    metrics: Vec<Metric>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Metric {
+    #[prost(message, optional, tag = "7")]
+    histogram: Option<NativeHistogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NativeHistogram {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+    #[prost(double, tag = "2")]
+    sum: f64,
+    #[prost(sint32, tag = "5")]
+    schema: i32,
+    #[prost(double, tag = "6")]
+    zero_threshold: f64,
+    #[prost(message, repeated, tag = "12")]
+    positive_spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "13")]
+    positive_deltas: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct BucketSpan {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
+}
+
+/// Serves a native histogram in the protobuf format: with each scrape ten more observations of half a second.
+async fn native_target() -> u16 {
+    let observed = Arc::new(AtomicU64::new(0));
+    let metrics = move || {
+        let count = 10 + observed.fetch_add(10, Ordering::Relaxed);
+        let span = BucketSpan {
+            offset: -1,
+            length: 1,
+        };
+        let histogram = NativeHistogram {
+            count,
+            sum: count as f64 / 2.0,
+            schema: 0,
+            zero_threshold: 1e-9,
+            positive_spans: vec![span],
+            positive_deltas: vec![count as i64],
+        };
+        let family = MetricFamily {
+            name: "wait_seconds".to_owned(),
+            kind: 4,
+            metrics: vec![Metric {
+                histogram: Some(histogram),
+            }],
+        };
+        let content_type = "application/vnd.google.protobuf; \
+             proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        let body = family.encode_length_delimited_to_vec();
+        async move { ([(header::CONTENT_TYPE, content_type)], body) }
+    };
+    let router = Router::new().route("/metrics", get(metrics));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_histogram_that_a_real_prometheus_writes_is_its_rate_and_its_mean() {
+    let receiver = Receiver::start().await;
+    let target_port = native_target().await;
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\n\
+         remote_write: [{{ url: 'http://{}/api/v1/write', send_native_histograms: true, \
+         queue_config: {{ batch_send_deadline: 1s }} }}]\n\
+         scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n",
+        receiver.address()
+    );
+    let native = ["--enable-feature=native-histograms"];
+    let dir = receiver.dir.path();
+    let Some(_peer) = peer::prometheus_with(&native, dir, free_port(), &config) else {
+        return missing("prometheus", "apt-get install prometheus");
+    };
+    let (rate, mean) = receiver
+        .wait_for("the rate and the mean of the histogram", |engine| {
+            let latest = |metric: &str| match engine.why(&format!("shop {metric}"), None) {
+                WhyAnswer::One(why) => why.seen,
+                _ => None,
+            };
+            latest("wait_seconds_count").zip(latest("wait_seconds_sum"))
+        })
+        .await;
+    // Ten a second, however exactly the seconds were kept; half a second each, exactly.
+    assert!((5.0..20.0).contains(&rate), "{rate}");
+    assert!((mean - 0.5).abs() < 1e-6, "{mean}");
+    let row = receiver.source("remote_write");
+    let is_well = (row.health, row.rejected) == (SourceHealth::Live, 0);
+    assert!(is_well, "{row:?}");
     receiver.stop().await;
 }

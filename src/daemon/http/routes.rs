@@ -32,6 +32,7 @@ use crate::model::{
     Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId,
     Ledger as SpeakerLedger, Phase, Plan, Recorded, RecordedPart, Runbook, Time, WhyAnswer,
 };
+use crate::sources::SourceRegistry;
 
 /// Largest command, in bytes: a long note.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
@@ -59,6 +60,7 @@ pub struct Api {
     hub: Arc<Hub>,
     ledger: Ledger,
     shelf: Shelf,
+    registry: SourceRegistry,
     callers: Callers,
     watches: Arc<Semaphore>,
 }
@@ -130,19 +132,32 @@ struct WhyParams {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct LedgerParams {
+    source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct AuditParams {
     after: Option<u64>,
     limit: Option<usize>,
 }
 
 impl Api {
-    pub fn new(door: Door, hub: Arc<Hub>, kept: (Ledger, Shelf), callers: Callers) -> Self {
+    pub fn new(
+        door: Door,
+        hub: Arc<Hub>,
+        kept: (Ledger, Shelf),
+        registry: SourceRegistry,
+        callers: Callers,
+    ) -> Self {
         let (ledger, shelf) = kept;
         Self {
             door,
             hub,
             ledger,
             shelf,
+            registry,
             callers,
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
         }
@@ -434,8 +449,18 @@ async fn why(
     Ok(Json(answer.await?))
 }
 
-async fn ledger(State(api): State<Api>, _: Caller) -> Answer<SpeakerLedger> {
-    Ok(Json(api.door.query(Engine::ledger).await?))
+async fn ledger(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<LedgerParams>, QueryRejection>,
+) -> Answer<SpeakerLedger> {
+    let Query(LedgerParams { source }) = params?;
+    let lost = api.registry.lost();
+    let asked = move |engine: &Engine| match source {
+        Some(source) => engine.ledger_of(&source, &lost),
+        None => engine.ledger(&lost),
+    };
+    Ok(Json(api.door.query(asked).await?))
 }
 
 async fn feedback(State(api): State<Api>, _: Caller) -> Answer<Feedback> {

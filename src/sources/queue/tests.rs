@@ -99,6 +99,41 @@ async fn a_full_queue_refuses_and_counts_until_it_is_read() {
 }
 
 #[tokio::test]
+async fn what_is_lost_is_counted_for_whom_it_is_of_and_what_is_sent_back_is_not() {
+    let (registry, mut queue) = signal_queue();
+    let sender = registry.source("syslog", Rhythm::Sporadic, "");
+    let of = |service: &str, count: usize| {
+        let mut signals = lines(count);
+        for signal in &mut signals {
+            if let Signal::Log(line) = signal {
+                line.labels = Labels::from_pairs([("service", service)]).unwrap();
+            }
+        }
+        signals
+    };
+    sender.try_send(lines(1)).unwrap();
+    let all = SIGNALS_QUEUED_MAX as usize;
+    let mixed: Vec<Signal> = of("cart", all - 5)
+        .into_iter()
+        .chain(of("shop", 5))
+        .collect();
+    assert_eq!(sender.send_or_lose(mixed), Err(SendError::Full));
+    assert_eq!(sender.try_send(of("web", all)), Err(SendError::Full));
+    assert_eq!(taken(&mut queue, Time::ZERO), [1]);
+    assert_eq!(sender.send_or_lose(of("cart", 3)), Ok(()));
+    let told = registry.lost().into_iter();
+    let told: Vec<_> = told
+        .map(|lost| {
+            let service = lost.labels.get("service").map(str::to_owned);
+            (lost.source, service.unwrap(), lost.count)
+        })
+        .collect();
+    let expected = [("cart", all as u64 - 5), ("shop", 5)];
+    let expected = expected.map(|(of, count)| (Box::from("syslog"), of.to_owned(), count));
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn a_sender_of_whom_nothing_can_be_taken_is_no_stranger() {
     let (registry, mut queue) = signal_queue();
     let sender = registry.source("alerts", Rhythm::Sporadic, "receiver");

@@ -23,6 +23,9 @@ const SPARK: usize = 12;
 pub(super) const AXIS: usize = 8;
 /// Lines of a chart when several share the pane.
 const CHART_ROWS: u16 = 12;
+/// A chart without a point for so many times its usual space, and at least so long in milliseconds, is silent.
+const SILENT_SPACES: i64 = 5;
+const SILENT_MS_MIN: i64 = 120_000;
 /// Lines below which only the list is drawn.
 const LARGE_MIN: usize = 8;
 
@@ -349,6 +352,10 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
         (None, _) => (Role::Ok, "as expected".to_owned()),
     };
     let mut said = Row::new().put(role, words);
+    if let Some(silent_ms) = silent_ms(state, chart) {
+        let words = format!(", silent for {}", format::age(silent_ms));
+        said.push(Role::Warn, words);
+    }
     if !Columns::of(width).band {
         said.push(Role::Muted, format!(", expected {}", band_text(judged)));
     }
@@ -357,6 +364,19 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
     } else {
         vec![row, Row::new().put(Role::Body, " ").join(said)]
     }
+}
+
+/// For how long a chart of the present has no point, when it should have had some, in milliseconds: what it ends
+/// with must not pass for what is.
+fn silent_ms(state: &State, chart: &Chart) -> Option<i64> {
+    let (first, last) = (chart.times.first()?, chart.times.last()?);
+    if state.travel.is_some() {
+        return None;
+    }
+    let spaces = i64::try_from(chart.times.len() - 1).unwrap_or(i64::MAX);
+    let usual_ms = last.since(*first) / spaces.max(1);
+    let silent_ms = state.engine_now().since(*last);
+    (silent_ms > SILENT_MS_MIN.max(usual_ms * SILENT_SPACES)).then_some(silent_ms)
 }
 
 /// Start and end, and between them the last change that is marked.

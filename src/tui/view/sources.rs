@@ -1,6 +1,6 @@
 //! Where telemetry comes from. Quiet is not healthy: a silent source says so in words.
 
-use crate::model::{SafeText, SourceHealth, SourceLedger, SourceRow, Time};
+use crate::model::{EntityLedger, SafeText, SourceHealth, SourceLedger, SourceRow, Time};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::State;
@@ -8,6 +8,11 @@ use crate::tui::theme::Role;
 
 /// Entities and metrics named of the source under the cursor.
 const NAMED_MAX: usize = 4;
+
+/// Columns of what is told of an entity beside its name, and of the name at least and at most.
+const NUMBER_COLUMNS: usize = 49;
+const NAME_COLUMNS_MIN: usize = 20;
+const NAME_COLUMNS_MAX: usize = 40;
 
 /// On a narrower screen how a source speaks is left to its explanation: a move of the cursor must stay cheap.
 const WIDE_COLUMNS: usize = 100;
@@ -100,20 +105,34 @@ fn usual(row: &SourceRow) -> Option<String> {
 fn senders(known: &SourceLedger, now: Time) -> Vec<String> {
     let entities = format::counted(known.entities, "entity", "entities");
     let series = format::counted(known.series, "series", "series");
-    let mut lines = vec![format!(
-        "Metrics of {entities} in {series}, {} of them silent{}",
-        format::count(known.silent),
-        named(&known.missed, |of| {
-            let age = format::age(now.since(of.last_seen));
-            format!("{} ({} of {}, {age})", of.entity, of.silent, of.series)
-        })
-    )];
+    let missed = named(&known.missed, |of| {
+        let age = format::age(now.since(of.last_seen));
+        format!("{} ({} of {}, {age})", of.entity, of.silent, of.series)
+    });
+    let silent = format::count(known.silent);
+    let mut lines = vec![match known.series {
+        0 => format!("Tells of {entities}"),
+        _ => format!("Tells of {entities} in {series}, {silent} of them silent{missed}"),
+    }];
     if !known.odd_clocks.is_empty() {
         let odd = named(&known.odd_clocks, |of| match of.lag_ms {
             lag_ms @ ..0 => format!("{} {} ahead", of.entity, format::lasting(-lag_ms)),
             lag_ms => format!("{} {} late", of.entity, format::lasting(lag_ms)),
         });
         lines.push(format!("Another time than ours or the others'{odd}"));
+    }
+    let refused: Vec<&EntityLedger> = known.told.iter().filter(|of| refused_of(of) > 0).collect();
+    if !refused.is_empty() {
+        let worst = named(&refused, |of| {
+            format!("{} ({})", of.entity, format::count(refused_of(of)))
+        });
+        lines.push(format!("Not taken, most{worst}"));
+    }
+    if !known.refused.is_empty() {
+        let why = named(&known.refused, |why| {
+            format!("{} ({})", why.what, format::count(why.count))
+        });
+        lines.push(format!("Refused by the engine{why}"));
     }
     if !known.unplaced.is_empty() {
         let worst = named(&known.unplaced, |metric| {
@@ -122,6 +141,68 @@ fn senders(known: &SourceLedger, now: Time) -> Vec<String> {
         lines.push(format!("Too many series, so not watched{worst}"));
     }
     lines
+}
+
+/// How much of an entity was refused or lost.
+const fn refused_of(of: &EntityLedger) -> u64 {
+    of.rejected + of.dropped
+}
+
+/// Whom a source tells of, as a table: those with most trouble first.
+pub(in crate::tui) fn entities(known: &SourceLedger, now: Time, width: usize) -> Vec<Row> {
+    let name_width = width.saturating_sub(NUMBER_COLUMNS);
+    let name_width = name_width.clamp(NAME_COLUMNS_MIN, NAME_COLUMNS_MAX);
+    if known.told.is_empty() {
+        return Vec::new();
+    }
+    let heading = Row::new()
+        .put(Role::Body, "  ")
+        .column(Role::Muted, "ENTITY", name_width)
+        .right(Role::Muted, "LAST", 6)
+        .right(Role::Muted, "PER MIN", 9)
+        .right(Role::Muted, "LAG", 7)
+        .right(Role::Muted, "GAPS", 6)
+        .right(Role::Muted, "REJECTED", 10)
+        .right(Role::Muted, "DROPPED", 9);
+    std::iter::once(heading)
+        .chain(known.told.iter().flat_map(|of| entity(of, now, name_width)))
+        .collect()
+}
+
+/// One of them, and below it why it was refused.
+fn entity(of: &EntityLedger, now: Time, name_width: usize) -> Vec<Row> {
+    let is_heard = of.last_seen > Time::ZERO;
+    let or_none = |is_known: bool, text: String| if is_known { text } else { "-".to_owned() };
+    let warn = |n: u64| if n > 0 { Role::Warn } else { Role::Muted };
+    let lag = match of.lag_ms {
+        lag_ms @ ..0 => format!("-{}", format::lasting(-lag_ms)),
+        lag_ms => format::lasting(lag_ms),
+    };
+    let row = Row::new()
+        .put(Role::Body, "  ")
+        .column(Role::Body, of.entity.to_string(), name_width)
+        .right(
+            Role::Body,
+            or_none(is_heard, format::age(now.since(of.last_seen))),
+            6,
+        )
+        .right(
+            Role::Body,
+            or_none(of.per_minute > 0, format::count(of.per_minute)),
+            9,
+        )
+        .right(Role::Body, or_none(of.has_lag(), lag), 7)
+        .right(warn(of.gaps), format::count(of.gaps), 6)
+        .right(warn(of.rejected), format::count(of.rejected), 10)
+        .right(warn(of.dropped), format::count(of.dropped), 9);
+    let why = named(&of.refused, |why| {
+        format!("{} ({})", why.what, format::count(why.count))
+    });
+    let why = (!why.is_empty()).then(|| {
+        let why = why.trim_start_matches(": ").to_owned();
+        Row::new().put(Role::Body, "    ").put(Role::Muted, why)
+    });
+    std::iter::once(row).chain(why).collect()
 }
 
 /// The first few, behind a colon; nothing of none.
