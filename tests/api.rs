@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use stormglass::api::client::{Address, Client, ClientError, IncidentQuery, Watch};
 use stormglass::api::{View, WatchMessage};
-use stormglass::config::{Config, OperatorConfig, TlsConfig};
+use stormglass::config::{Config, OperatorConfig, TlsConfig, parse_runbook};
 use stormglass::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use stormglass::engine::CHECKPOINT_VERSION;
 use stormglass::model::{
-    Command, IncidentId, LabelFilter, Labels, LogLine, Phase, Record, RecordedPart, Refusal, Role,
-    Sample, Series, SeriesKind, Signal, SilenceKind, SilenceSpec, SilenceTwin, SourceHealth, Time,
-    Unit,
+    Command, EntityId, IncidentId, LabelFilter, Labels, LogLine, Phase, Plan, PlanState, Record,
+    RecordedPart, Refusal, Role, Runbook, Sample, Series, SeriesKind, Signal, SilenceKind,
+    SilenceSpec, SilenceTwin, SourceHealth, Time, Unit,
 };
 use stormglass::sources::Rhythm;
 use tempfile::TempDir;
@@ -490,6 +490,125 @@ async fn operators_reach_the_api_over_tls_with_their_token_and_role() {
         "nothing is answered in the clear"
     );
     daemon.stop().await.unwrap();
+}
+
+/// A runbook of one step, which leaves a file behind.
+fn leaves_behind(file: &Path) -> Runbook {
+    let text = format!(
+        r#"
+        name = "fix"
+        title = "fix {{entity}}"
+        description = "leaves a file behind"
+        risk = "low"
+        match = []
+        steps = [{{ title = "one", argv = ["touch", "{}"] }}]
+        verify = {{ recover_within_s = 1 }}
+        "#,
+        file.display()
+    );
+    parse_runbook(&text, "fix.toml").unwrap()
+}
+
+/// Who is who is not what they say: each is recognised by a token of their own.
+#[tokio::test]
+async fn a_plan_that_takes_two_people_runs_when_two_have_said_yes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path().join("s.sock"));
+    let token = |name: &str| format!("a long token of {name}");
+    options.config.operators = [
+        ("mia", Role::Responder),
+        ("ole", Role::Responder),
+        ("wall", Role::Viewer),
+    ]
+    .map(|(name, role)| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, token(name)).unwrap();
+        OperatorConfig {
+            name: name.to_owned(),
+            uid: None,
+            role,
+            token_file: Some(file),
+            token_env: None,
+        }
+    })
+    .into();
+    options.config.engine.policy.approvals_low = 2;
+    let ran = dir.path().join("ran");
+    options.runbooks = vec![leaves_behind(&ran)];
+    let client = Client::new(Address::Socket(options.socket.clone())).unwrap();
+    let daemon = daemon::start(options).await.unwrap();
+    let url = format!("http://{}", daemon.listen().unwrap());
+    let [mia, ole, wall] = ["mia", "ole", "wall"].map(|name| {
+        Client::new(Address::Http {
+            url: url.clone(),
+            token: Some(token(name)),
+            authority: None,
+        })
+        .unwrap()
+    });
+    let f = Fixture {
+        daemon,
+        client,
+        _dir: dir,
+    };
+    let mut watch = ole.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    assert_eq!(view.actor.name, "ole");
+    let incident = incident(&f, &mut watch, &mut view).await;
+
+    let refused = async |who: &Client, command: &Command| {
+        let reply = who.command(command).await.unwrap();
+        reply.refused
+    };
+    let propose = Command::Propose {
+        incident,
+        runbook: "fix".to_owned(),
+        target: EntityId::parse("checkout"),
+    };
+    assert_eq!(refused(&mia, &propose).await, None);
+    let plan = async || ole.plans().await.unwrap().pop().unwrap();
+    let shown = plan().await;
+    assert_eq!((shown.approvals_needed, shown.approvals.len()), (2, 0));
+    let yes = |digest: &str| Command::Approve {
+        plan: shown.id,
+        digest: digest.to_owned(),
+    };
+    let approve = yes(&shown.digest);
+
+    // One person is one person, however often they say it.
+    assert_eq!(refused(&mia, &approve).await, None);
+    let again = refused(&mia, &approve).await;
+    let same = Refusal::SamePerson {
+        plan: shown.id,
+        name: "mia".to_owned(),
+    };
+    assert_eq!(again, Some(same));
+    let viewer = refused(&wall, &approve).await;
+    assert!(matches!(viewer, Some(Refusal::Role { .. })), "{viewer:?}");
+    let other = refused(&ole, &yes("of something else")).await;
+    assert!(matches!(other, Some(Refusal::Digest { .. })), "{other:?}");
+    let waiting = plan().await;
+    let by = |plan: &Plan| -> Vec<String> {
+        let given = plan.approvals.iter();
+        given.map(|approval| approval.by.clone()).collect()
+    };
+    assert_eq!(waiting.state, PlanState::Proposed);
+    assert_eq!(by(&waiting), ["mia"]);
+    assert!(!ran.exists(), "nothing runs for one of two");
+
+    assert_eq!(refused(&ole, &approve).await, None);
+    let until_it_ran = async {
+        while !ran.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, until_it_ran).await.unwrap();
+    assert_eq!(by(&plan().await), ["mia", "ole"]);
+    let told = f.client.incident(incident).await.unwrap().incident.timeline;
+    for said in ["approved by mia (1 of 2)", "approved by ole (2 of 2)"] {
+        assert!(told.iter().any(|entry| entry.text.contains(said)), "{said}");
+    }
+    f.daemon.stop().await.unwrap();
 }
 
 #[tokio::test]

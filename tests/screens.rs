@@ -5,7 +5,7 @@ mod fixture;
 use std::fmt::Write as _;
 
 use fixture::{CHECKOUT, Console};
-use ratatui::style::{Modifier, Style};
+use ratatui::style::{Color, Modifier, Style};
 use stormglass::api::WatchMessage;
 use stormglass::model::{Mode, Plan, PlanId, PlanState, Risk, RunId, RunPhase};
 use stormglass::tui::{Request, Role, Theme, Update};
@@ -26,7 +26,7 @@ fn shot(console: &Console) -> String {
     {
         let mut stretches: Vec<(usize, usize, String)> = Vec::new();
         for (x, cell) in line.iter().enumerate() {
-            let blank = cell.symbol() == " " && cell.bg == ratatui::style::Color::Reset;
+            let blank = cell.symbol() == " " && cell.bg == Color::Reset;
             if blank && !cell.modifier.contains(Modifier::REVERSED) {
                 continue;
             }
@@ -50,10 +50,7 @@ fn shot(console: &Console) -> String {
 
 /// Names of the roles that look like this; several may.
 fn role_of(theme: &Theme, style: Style) -> String {
-    let looks = |style: Style| {
-        let some = |colour: Option<_>| colour.filter(|c| *c != ratatui::style::Color::Reset);
-        (some(style.fg), some(style.bg), style.add_modifier)
-    };
+    let looks = |style: Style| (colours(style), style.add_modifier);
     let names: Vec<&str> = Role::ALL
         .into_iter()
         .filter(|role| looks(theme.style(*role)) == looks(style))
@@ -312,7 +309,7 @@ fn other_views() {
         });
     });
     snapshot("sources", |console| {
-        console.press("g s j j");
+        console.press("g s j j wait");
         console.told(Update::Ledger(Box::new(fixture::ledger())));
     });
     snapshot("sources_entities", |console| {
@@ -336,6 +333,64 @@ fn other_views() {
             rows: fixture::runbooks(),
         });
     });
+}
+
+/// The main views on a light background. Their colours are those of the theme's roles, each of which can be
+/// read on it (see the theme's own tests): none is left over from a dark one.
+#[test]
+fn light_backgrounds() {
+    let views = [
+        ("incidents", ""),
+        ("timeline", "enter 1"),
+        ("why", "enter 2"),
+        ("path", "enter 3"),
+        ("metrics", "enter 4"),
+        ("logs", "enter 5"),
+        ("traces", "enter 6"),
+        ("actions", "enter 7"),
+        ("travel", "enter 1 g g j t right"),
+        ("heatmap", "enter 4 H"),
+        ("explanation", "w"),
+        ("alerts", "g a"),
+        ("sources", "g s j j wait"),
+        ("desk", "g d"),
+        ("silence", "z"),
+        ("note", "i x"),
+        ("help", "?"),
+        ("palette", ": a p p r"),
+        ("approval", "Y"),
+        ("kill_switch", "! wait tab"),
+    ];
+    let theme = Theme::shipped("light").expect("shipped");
+    let painted: Vec<_> = Role::ALL
+        .into_iter()
+        .map(|role| colours(theme.style(role)))
+        .collect();
+    for (columns, lines) in [SIZES[0], SIZES[2]] {
+        for (name, keys) in views {
+            let mut console = Console::live(columns, lines, "light");
+            console.press_and_look(keys);
+            console.told(Update::Alerts {
+                after: None,
+                page: fixture::alerts(),
+            });
+            console.told(Update::Ledger(Box::new(fixture::ledger())));
+            console.answer_recorded(fixture::recorded);
+            insta::assert_snapshot!(format!("{name}_{columns}x{lines}_light"), shot(&console));
+            for cell in console.buffer().content {
+                let (symbol, found) = (cell.symbol(), colours(cell.style()));
+                assert!(
+                    symbol == " " || painted.contains(&found),
+                    "{name}: {symbol:?} in {found:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The colours of a style; none where the terminal's own are meant.
+fn colours(style: Style) -> [Option<Color>; 2] {
+    [style.fg, style.bg].map(|colour| colour.filter(|colour| *colour != Color::Reset))
 }
 
 #[test]

@@ -150,6 +150,49 @@ fn a_trace_and_an_entity_are_followed_likewise() {
     see(&mut console, "1 g g e o", &["pool in use 100%"], &["Only"]);
 }
 
+/// From what was noticed it is one key to the samples or the lines behind it, also when those are fetched
+/// only then.
+#[test]
+fn a_finding_leads_to_its_chart_and_its_lines() {
+    let panels = fixture::panels();
+    let mut detail = fixture::detail();
+    let findings = &mut detail.incident.findings;
+    findings[1].series = Some(panels.charts[1].series);
+    let mut lines = findings[0].clone();
+    lines.since = fixture::at(3, 40);
+    lines.text = "5xx 8.1%, expected below 0.4%".into();
+    lines.subject = panels.logs[1].template.clone();
+    findings.push(lines);
+    for is_fetched_late in [false, true] {
+        for (down, tab, at) in [
+            (2, Tab::Metrics, 1),
+            (3, Tab::Logs, 1),
+            (0, Tab::Metrics, 0),
+        ] {
+            let mut console = Console::blank(80, 24, "dark");
+            let view = Box::new(fixture::view());
+            console.told(Update::Watch(WatchMessage::Snapshot(view)));
+            console.told(Update::Detail(Box::new(detail.clone())));
+            let told = || Update::Panels {
+                incident: CHECKOUT,
+                entity: None,
+                panels: Box::new(panels.clone()),
+            };
+            if !is_fetched_late {
+                console.told(told());
+            }
+            console.press_and_look("enter 1 g g");
+            console.press_and_look(&"j ".repeat(down));
+            console.press_and_look(&(tab as usize + 1).to_string());
+            if is_fetched_late {
+                console.told(told());
+            }
+            let found = console.state.cursor(tab).at(3);
+            assert_eq!(found, at, "{tab:?}, {down} down, late: {is_fetched_late}");
+        }
+    }
+}
+
 #[test]
 fn nothing_that_belongs_to_it_is_said_in_words() {
     let mut console = Console::live(80, 24, "mono");

@@ -8,6 +8,7 @@ use pty::Session;
 use rustix::process::Signal;
 use stormglass::api::client::Address;
 use stormglass::tui::TuiOptions;
+use vt100::MouseProtocolMode;
 
 /// The environment variable that tells this program to be the console under test.
 const AS_CONSOLE: &str = "STORMGLASS_TEST_AS_CONSOLE";
@@ -116,6 +117,31 @@ fn a_stopped_console_leaves_the_shell_its_terminal_and_comes_back_whole() {
     shell.press("q");
     shell.shows("ready>");
     shell.gives_back();
+}
+
+/// The mouse is the terminal's until somebody asks for it, as copying needs it.
+#[test]
+fn the_mouse_is_reported_only_while_it_is_on() {
+    let mut demo = demo();
+    let mode = |demo: &Session| demo.screen.screen().mouse_protocol_mode();
+    let marked = |screen: &str| screen.lines().position(|line| line.starts_with('\u{25b8}'));
+    demo.press("gs");
+    assert!(demo.shows_within(pty::DEADLINE, |screen| marked(screen).is_some()));
+    assert_eq!(mode(&demo), MouseProtocolMode::None);
+    let first = marked(&demo.text()).expect("a row has the cursor");
+    demo.press("\x1bOQ");
+    demo.shows("Mouse on");
+    assert_eq!(mode(&demo), MouseProtocolMode::PressRelease);
+    // A click on the row below, counted from 1, as terminals report it (SGR).
+    let below = first + 1;
+    demo.press(&format!("\x1b[<0;20;{0}M\x1b[<0;20;{0}m", below + 1));
+    assert!(demo.shows_within(pty::DEADLINE, |screen| marked(screen) == Some(below)));
+    // The wheel.
+    demo.press("\x1b[<64;20;3M");
+    assert!(demo.shows_within(pty::DEADLINE, |screen| marked(screen) == Some(first)));
+    demo.press("\x1bOQ");
+    demo.shows("Mouse off");
+    assert_eq!(mode(&demo), MouseProtocolMode::None);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub const IDLE: Duration = Duration::from_secs(20);
 const FEED: Duration = Duration::from_secs(10);
 /// Cursor moves measured.
 pub const MOVES: usize = 100;
+/// Bytes that a move may cost.
+const MOVE_BYTES: usize = 250;
 /// Between keys, so that the preview has settled and moves are measured alone.
 pub const BETWEEN: Duration = Duration::from_millis(180);
 /// A glyph later than this is lost.
@@ -211,10 +213,12 @@ fn report(what: &str, answers: &Answers, budget: &str) {
         at(0.95),
         at(0.99)
     );
+    let dear = answers.firsts.iter().filter(|bytes| **bytes > MOVE_BYTES);
     println!(
-        "    bytes of a move             median {} B, at most {} B (250 B); with what follows, median {} B",
+        "    bytes of a move             median {} B, at most {} B ({MOVE_BYTES} B), {} of {MOVES} above; with what follows, median {} B",
         answers.firsts[MOVES / 2],
         answers.firsts[MOVES - 1],
+        dear.count(),
         answers.totals[MOVES / 2]
     );
 }

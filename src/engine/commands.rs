@@ -16,7 +16,7 @@ use super::topology::Topology;
 use crate::model::{
     ASSIGNED_TO, Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId,
     Incident, IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Plan,
-    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause,
+    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause, turn,
 };
 
 /// Changes this old are no longer "the newest deploy", in milliseconds.
@@ -432,7 +432,7 @@ impl Engine {
                 self.turn(
                     *incident,
                     Event::Resolve,
-                    &format!("resolved by {}", by.name),
+                    &format!("{}{}", turn::RESOLVED_BY, by.name),
                 )?;
             }
             Command::Reopen { incident } => {
@@ -440,7 +440,7 @@ impl Engine {
                 self.turn(
                     *incident,
                     Event::Reopen { owned },
-                    &format!("reopened by {}", by.name),
+                    &format!("{}{}", turn::REOPENED_BY, by.name),
                 )?;
             }
             Command::Coordinate { incident, act } => {

@@ -34,6 +34,7 @@ mod signal;
 mod silence;
 mod time;
 mod topology;
+pub mod turn;
 mod words;
 
 pub use alert::{Alert, Fingerprint};

@@ -22,6 +22,8 @@ use super::state::{
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
 
+/// Said of what went to the clipboard: whether it got there, no terminal tells.
+pub(super) const COPIED: &str = "Copied, if your terminal takes it (OSC 52).";
 /// Rows from the end of the alerts held at which the next page is asked for.
 const ALERTS_AHEAD: usize = 50;
 
@@ -213,13 +215,7 @@ fn go(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Back => back(state),
         Action::Quit => quit(state, effects),
         Action::Leave => effects.terminal.push(TerminalOp::Quit),
-        Action::LastView if !state.place.last() => state.tell(Role::Muted, "No view before this."),
-        Action::HistoryBack if !state.place.along(-1) => {
-            state.tell(Role::Muted, "No older view.");
-        }
-        Action::HistoryForward if !state.place.along(1) => {
-            state.tell(Role::Muted, "No newer view.");
-        }
+        Action::LastView | Action::HistoryBack | Action::HistoryForward => remember(state, action),
         _ => {}
     }
     if state.place.screen == Screen::Alerts {
@@ -234,9 +230,24 @@ fn go(state: &mut State, action: Action, effects: &mut Effects) {
     }
 }
 
+/// Goes along the views that were left, to each as it was left.
+fn remember(state: &mut State, action: Action) {
+    let (is_there, none) = match action {
+        Action::HistoryBack => (state.place.along(-1), "No older view."),
+        Action::HistoryForward => (state.place.along(1), "No newer view."),
+        _ => (state.place.last(), "No view before this."),
+    };
+    match state.place.noted().filter(|_| is_there) {
+        Some(left) => left.show(state),
+        None if is_there => {}
+        None => state.tell(Role::Muted, none),
+    }
+}
+
 /// Moves the cursor of whatever has the keys.
 pub(super) fn step(state: &mut State, step: Step) {
     let now = state.now;
+    state.moved_at = Some(now);
     match state.place.screen {
         Screen::Incidents => state.list.step(step, now),
         Screen::Incident(_) => {
@@ -398,11 +409,17 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Mouse => {
             state.mouse = !state.mouse;
             effects.terminal.push(TerminalOp::Mouse(state.mouse));
+            let text = if state.mouse {
+                "Mouse on: a click selects, the wheel scrolls. Off, your terminal selects text."
+            } else {
+                "Mouse off: your terminal selects text."
+            };
+            state.tell(Role::Muted, text);
         }
         Action::Copy => match explain::row_text(state) {
             Some(text) => {
                 effects.terminal.push(TerminalOp::Copy(text));
-                state.tell(Role::Muted, "Copied.");
+                state.tell(Role::Muted, COPIED);
             }
             None => state.tell(Role::Muted, "Nothing to copy here."),
         },
@@ -425,13 +442,16 @@ fn meter(state: &mut State, action: Action) {
     }
 }
 
-fn tab(state: &mut State, tab: Tab) {
+pub(super) fn tab(state: &mut State, tab: Tab) {
     match state.place.screen {
         Screen::Incident(id) if state.gone().is_some() => {
             let text = format!("{id} is in the list no more: this is what was told of it.");
             state.tell(Role::Muted, &text);
         }
-        Screen::Incident(_) => state.place.go(state.place.screen, tab),
+        Screen::Incident(id) => {
+            explain::seek(state, id);
+            state.place.go(state.place.screen, tab);
+        }
         // On a wide screen a number goes to the pane; on a small one it turns the preview.
         Screen::Incidents => match state.list.selected() {
             Some(id) if state.layout() != super::state::Layout::Single => open(state, id, tab),

@@ -184,7 +184,7 @@ pub const ACTIONS: [ActionRow; 81] = [
     row(A::PreviousMatch, "previous-match", "match", "Previous row that matches the filter", View),
     row(A::Utc, "utc", "utc", "Show times in UTC or in local time", View),
     row(A::Theme, "theme", "theme", "The next theme", View),
-    row(A::Mouse, "mouse", "mouse", "Mouse wheel on, or off to select text", View),
+    row(A::Mouse, "mouse", "mouse", "Click and wheel on, or off to select text", View),
     row(A::Travel, "travel", "travel", "See the incident as it was; again: now", View),
     row(A::Earlier, "earlier", "earlier", "15 seconds back in time", View),
     row(A::Later, "later", "later", "15 seconds forward in time", View),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossterm::event::{Event as TerminalEvent, EventStream, MouseEventKind};
+use crossterm::event::{Event as TerminalEvent, EventStream, MouseButton, MouseEventKind};
 use futures_util::StreamExt;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,7 @@ use super::format::Clock;
 use super::key::Key;
 use super::keymap::{Keymap, KeymapError};
 use super::link::{Link, Update};
+use super::pace::Pace;
 use super::paint::Look;
 use super::screen::ScreenWriter;
 use super::session::Session;
@@ -28,18 +29,9 @@ use super::state::State;
 use super::terminal::{Terminal, drawn, is_gone};
 use super::theme::{Role, Theme, ThemeError};
 use super::transport;
-use super::update::{Effects, Event, TerminalOp, Urgency, update};
+use super::update::{Effects, Event, TerminalOp, update};
 use super::view::draw;
 
-/// Between frames that nobody waits for, in milliseconds.
-const FRAME_MS: i64 = 250;
-/// The same over a slow link.
-const SLOW_FRAME_MS: i64 = 500;
-/// News wait this long after the echo of a key, so that a key costs one small write although a storm
-/// is raging, and a key that follows is not behind a frame of news.
-const AFTER_KEY_MS: i64 = 60;
-/// News wait this long for more of them, in milliseconds: what the daemon says in one breath is one frame.
-const GATHER_MS: i64 = 40;
 /// Longest sleep, in milliseconds. What time alone changes on the screen has its deadline; what is asked
 /// for again may wait for the next news. A console that nobody touches and that is told nothing does
 /// nothing.
@@ -50,8 +42,6 @@ const STUCK_MS_MAX: u64 = 3_000;
 const STUCK_CODE: i32 = 143;
 /// Updates taken before keys are looked at again.
 const DRAIN_MAX: usize = 64;
-/// News held back until the next frame for them; what is more goes into the state at once.
-const NEWS_MAX: usize = 512;
 
 /// How to start a console.
 #[derive(Clone, Debug)]
@@ -123,20 +113,12 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let wall = WallClock::start();
     let mut state = State::new(look, keymap, clock, size, wall.now());
     state.go_first.clone_from(&options.view);
+    state.feed.told_slow = options.slow;
     state.session = Session::load(options.session.as_deref());
     let mut app = App {
         screen: ScreenWriter::new(size.0, size.1),
-        frame_ms: if options.slow {
-            SLOW_FRAME_MS
-        } else {
-            FRAME_MS
-        },
-        urgency: Urgency::None,
-        drawn_at: Time::ZERO,
-        news: Vec::new(),
-        news_at: Time::ZERO,
-        news_since: Time::ZERO,
-        echoed_at: Time::ZERO,
+        pace: Pace::new(options.slow),
+        is_dirty: true,
         quit: false,
         state,
         link,
@@ -242,17 +224,10 @@ struct App {
     link: Link,
     screen: ScreenWriter,
     wall: WallClock,
-    frame_ms: i64,
-    urgency: Urgency,
-    drawn_at: Time,
-    /// What the world said since the last frame for news. The echo of a key does not wait for it and
-    /// does not carry it: on a slow link a key costs what it changes, whatever storm is raging.
-    news: Vec<Update>,
-    news_at: Time,
-    /// When the first of those held back came.
-    news_since: Time,
-    /// When a key was last answered.
-    echoed_at: Time,
+    /// What the world said since the last frame for news.
+    pace: Pace,
+    /// Whether the state says more than the screen.
+    is_dirty: bool,
     quit: bool,
 }
 
@@ -270,28 +245,25 @@ impl App {
                 () = ends.came() => break,
                 _ = continued.recv() => self.back_again(terminal)?,
                 event = input.next() => match event {
-                    Some(event) => self.typed(event?, terminal)?,
+                    Some(event) => {
+                        self.typed(event?, terminal)?;
+                        self.drain_keys(&mut input, terminal).await?;
+                    }
                     None => break,
                 },
                 Some(told) = self.link.updates.recv() => self.told(told, terminal)?,
                 () = tokio::time::sleep(sleep) => self.feed(Event::Tick, terminal)?,
             }
-            self.drain_keys(&mut input, terminal).await?;
             if !terminal.is_ours() {
                 return Err(TuiError::Panicked);
             }
-            // What a key changed is drawn by itself, before anything else that waits.
-            if self.must_draw() {
-                self.draw(terminal)?;
-            }
+            // What a key changed is drawn by itself, before anything else that waits; and whatever else is in
+            // the state before the next key is looked at, which would have to carry it.
+            self.draw(terminal)?;
             self.drain_told(terminal)?;
-            if self.must_draw() {
-                self.draw(terminal)?;
-            }
-            // What is in the state is drawn at once: left for later, the next key would have to carry it.
-            if self.take_news(terminal)? && self.urgency > Urgency::None {
-                self.draw(terminal)?;
-            }
+            self.draw(terminal)?;
+            self.take_news(terminal)?;
+            self.draw(terminal)?;
         }
         Ok(())
     }
@@ -321,45 +293,29 @@ impl App {
 
     /// An answer that somebody waits for goes into the state at once, news with the next frame.
     fn told(&mut self, told: Update, terminal: &mut Terminal) -> Result<(), TuiError> {
-        if self.state.is_news(&told) && self.news.len() < NEWS_MAX {
-            if self.news.is_empty() {
-                self.news_since = self.wall.now();
-            }
-            self.news.push(told);
-            return Ok(());
-        }
+        let told = if self.state.is_news(&told) {
+            self.pace.hold(told, self.wall.now())
+        } else {
+            Some(told)
+        };
+        let Some(told) = told else { return Ok(()) };
         // What came before it is taken before it.
-        for news in std::mem::take(&mut self.news) {
+        for news in self.pace.take_all() {
             self.feed(Event::Update(news), terminal)?;
         }
         self.feed(Event::Update(told), terminal)
     }
 
-    /// Takes what was held back, when it is time for a frame; whether there was something.
-    fn take_news(&mut self, terminal: &mut Terminal) -> Result<bool, TuiError> {
-        let now = self.wall.now();
-        if self.news.is_empty() || now < self.news_due() {
-            return Ok(false);
-        }
-        self.news_at = now;
-        for news in std::mem::take(&mut self.news) {
+    /// Takes what was held back, when it is time for a frame.
+    fn take_news(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
+        for news in self.pace.take(self.wall.now()) {
             self.feed(Event::Update(news), terminal)?;
         }
-        Ok(true)
-    }
-
-    /// When news are drawn: a frame after the last ones, all that come together at once, and not on the
-    /// heels of a key; but no key that is held down keeps them away.
-    fn news_due(&self) -> Time {
-        let gathered = self.news_since.plus_ms(GATHER_MS);
-        let frame = self.news_at.plus_ms(self.frame_ms).max(gathered);
-        let calm = self.echoed_at.plus_ms(AFTER_KEY_MS);
-        let latest = self.news_since.plus_ms(2 * self.frame_ms);
-        frame.max(calm.min(latest))
+        Ok(())
     }
 
     fn typed(&mut self, event: TerminalEvent, terminal: &mut Terminal) -> Result<(), TuiError> {
-        self.echoed_at = self.wall.now();
+        self.pace.pressed(self.wall.now());
         let event = match event {
             TerminalEvent::Key(key) => match Key::from_event(key) {
                 Some(key) => Event::Key(key),
@@ -374,6 +330,7 @@ impl App {
             TerminalEvent::Mouse(mouse) => match mouse.kind {
                 MouseEventKind::ScrollDown => Event::Wheel(1),
                 MouseEventKind::ScrollUp => Event::Wheel(-1),
+                MouseEventKind::Down(MouseButton::Left) => Event::Click(mouse.column, mouse.row),
                 _ => return Ok(()),
             },
             TerminalEvent::FocusGained | TerminalEvent::FocusLost => return Ok(()),
@@ -382,12 +339,16 @@ impl App {
     }
 
     fn feed(&mut self, event: Event, terminal: &mut Terminal) -> Result<(), TuiError> {
+        if matches!(event, Event::Update(_)) {
+            let ms = self.link.round_trip_ms.load(Ordering::Relaxed);
+            self.state.feed.note_round_trip(ms);
+        }
         let Effects {
             requests,
             terminal: operations,
-            urgency,
+            draws,
         } = update(&mut self.state, self.wall.now(), event);
-        self.urgency = self.urgency.max(urgency);
+        self.is_dirty |= draws;
         for request in requests {
             if let Err(error) = self.link.requests.try_send(request) {
                 let request = Box::new(error.into_inner());
@@ -446,31 +407,13 @@ impl App {
         self.feed(Event::Resize(columns, lines), terminal)
     }
 
-    fn must_draw(&self) -> bool {
-        match self.urgency {
-            Urgency::None => false,
-            Urgency::Soon => self.wall.now().since(self.drawn_at) >= self.frame_ms,
-            Urgency::Now => true,
-        }
-    }
-
-    /// Until the next frame, the next tick, or when time alone changes the screen.
+    /// Until news are due, or time alone changes the screen.
     fn sleep_ms(&self) -> i64 {
         let now = self.wall.now();
-        let frame = match self.urgency {
-            Urgency::None => SLEEP_MS_MAX,
-            _ => self.drawn_at.plus_ms(self.frame_ms).since(now),
-        };
-        let news = if self.news.is_empty() {
-            SLEEP_MS_MAX
-        } else {
-            self.news_due().since(now)
-        };
-        let deadline = self
-            .state
-            .deadline()
-            .map_or(SLEEP_MS_MAX, |deadline| deadline.since(now));
-        frame.min(news).min(deadline).clamp(1, SLEEP_MS_MAX)
+        let dues = [self.pace.due(), self.state.deadline()];
+        let next = dues.into_iter().flatten().min();
+        let next = next.map_or(SLEEP_MS_MAX, |due| due.since(now));
+        next.clamp(1, SLEEP_MS_MAX)
     }
 
     /// Remembers that the operator has seen everything up to now, and where they were. A file that cannot be written costs
@@ -482,14 +425,14 @@ impl App {
         }
     }
 
+    /// Brings the screen to what the state says, if it says more.
     fn draw(&mut self, terminal: &mut Terminal) -> Result<(), TuiError> {
-        let round_trip_ms = self.link.round_trip_ms.load(Ordering::Relaxed);
-        self.state.feed.round_trip_ms = round_trip_ms;
+        if !std::mem::take(&mut self.is_dirty) {
+            return Ok(());
+        }
         let state = &self.state;
         let bytes = self.screen.frame(|buf| draw(state, buf));
         terminal.write(bytes.as_bytes())?;
-        self.urgency = Urgency::None;
-        self.drawn_at = self.wall.now();
         Ok(())
     }
 }

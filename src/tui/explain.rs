@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use crate::model::{
     AlertRow, BaselineVersion, Chart, EntityId, Explanation, Finding, Incident, IncidentId,
-    PathEdge, Plan, SafeText, SeriesId, Time, WhyAnswer, command_line,
+    PathEdge, Phase, Plan, SafeText, SeriesId, Severity, Time, WhyAnswer, command_line,
 };
 
+use super::format::{self, Clock};
 use super::link::Request;
 use super::paint::{Ink, Row, wrap};
+use super::rows::Rows;
 use super::state::{Cursor, Overlay, Screen, State, Tab};
 use super::theme::Role;
 use super::update::{Effects, lay_over};
@@ -18,6 +20,8 @@ use super::update::{Effects, lay_over};
 const WIDTH_MAX: usize = 92;
 /// Cells around an explanation.
 const MARGIN: usize = 8;
+/// Why an alert is told: it went through everything that holds some back.
+const NOT_HELD: &str = "nobody silenced it, no maintenance window is open for it, no other alert says it already, and it does not wait for itself to clear";
 /// Findings told in one explanation; the rest are counted.
 const FINDINGS_MAX: usize = 20;
 
@@ -147,6 +151,17 @@ pub(super) fn finding_here(state: &State) -> Option<&Finding> {
     incident.findings.iter().find(|finding| is_meant(finding))
 }
 
+/// Puts the cursor of the pane that shows it on what was noticed on this row: at once, or as soon as that is
+/// fetched. Whoever reads a number is one key from its samples or lines.
+pub(super) fn seek(state: &mut State, id: IncidentId) {
+    let rows = finding_here(state).map(Rows::of_finding);
+    if state.panels().is_none() {
+        state.sought = rows.map(|rows| (id, rows));
+    } else if let Some(rows) = rows {
+        rows.back_on(state);
+    }
+}
+
 fn explain(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
     match state.place.screen {
         Screen::Incidents => incident(state, state.chosen()?, width),
@@ -163,9 +178,27 @@ fn incident(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Ve
     for sentence in &incident.grouping {
         bullet(&mut rows, Role::Body, sentence, width);
     }
+    let told_apart = told_apart(incident);
+    bullet(&mut rows, Role::Muted, &told_apart, width);
+    if incident.impact.alerts_held > 0 {
+        let held = incident.impact.alerts_held.into();
+        let held = format::counted(held, "alert of it fires", "alerts of it fire");
+        section(&mut rows, "What is held back");
+        let text = format!("{held} and count for nothing; in the list of alerts w says why");
+        bullet(&mut rows, Role::Body, &text, width);
+    }
     section(&mut rows, "What was noticed");
     findings(&mut rows, state, &incident.findings, width);
     Some((SafeText::new(&format!("Why {id} is here")), rows))
+}
+
+/// What somebody would have to read who was told each signal by itself.
+fn told_apart(incident: &Incident) -> String {
+    let impact = &incident.impact;
+    let alerts = format::counted(impact.alerts_total.into(), "alert", "alerts");
+    let findings = format::counted(impact.findings_total.into(), "finding", "findings");
+    let entities = format::counted(impact.entities.into(), "entity", "entities");
+    format!("told apart they would be {alerts} and {findings}, on {entities}")
 }
 
 fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Row>)> {
@@ -317,7 +350,7 @@ fn known(state: &State, edge: &PathEdge) -> String {
     if edge.last_seen == Time::ZERO {
         return how.to_owned();
     }
-    let age = super::format::age(state.engine_now().since(edge.last_seen));
+    let age = format::age(state.engine_now().since(edge.last_seen));
     format!("{how}, last confirmed {age} ago")
 }
 
@@ -339,29 +372,69 @@ fn because(state: &State, plan: &Plan, width: usize) -> (SafeText, Vec<Row>) {
 
 fn alert(alert: &AlertRow, state: &State, width: usize) -> (SafeText, Vec<Row>) {
     let mut rows = Vec::new();
-    let incident = alert.incident.map_or_else(
-        || "It belongs to no incident: it fires alone or only informs.".to_owned(),
-        |id| format!("It belongs to {id}; Enter there, w says why."),
-    );
+    let incident = match (alert.incident, &alert.held) {
+        (Some(id), _) => format!("It belongs to {id}; Enter there, w says why."),
+        (None, Some(_)) => "It belongs to no incident: it is held back.".to_owned(),
+        (None, None) => "It belongs to no incident: it fires alone or only informs.".to_owned(),
+    };
     bullet(&mut rows, Role::Body, &alert.summary, width);
     bullet(&mut rows, Role::Body, &incident, width);
     let since = format!("Since {}", state.clock.second(alert.starts_at));
     bullet(&mut rows, Role::Body, &since, width);
-    if let Some(held) = &alert.held {
-        section(&mut rows, "Why it is held back");
-        let until = held.until.map_or_else(String::new, |until| {
-            format!(", until {} at the latest", state.clock.minute(until))
-        });
-        let since = state.clock.minute(held.since);
-        let text = format!("{}: {}; since {since}{until}", held.by, held.why);
-        bullet(&mut rows, Role::Body, &text, width);
-    }
+    passage(&mut rows, alert, state, width);
     section(&mut rows, "Labels");
     for (name, value) in alert.labels.iter() {
         bullet(&mut rows, Role::Muted, &format!("{name} = {value}"), width);
     }
     let name = alert.labels.get("alertname").unwrap_or("alert");
     (SafeText::new(name), rows)
+}
+
+/// Why an alert is held back or is not, and what would be so otherwise.
+fn passage(rows: &mut Vec<Row>, alert: &AlertRow, state: &State, width: usize) {
+    let Some(held) = &alert.held else {
+        if !alert.firing {
+            return;
+        }
+        section(rows, "Why it is not held back");
+        bullet(rows, Role::Body, NOT_HELD, width);
+        if alert.flapping {
+            let text = "it goes on and off: it counts as firing until it stays one way";
+            bullet(rows, Role::Body, text, width);
+        }
+        return;
+    };
+    section(rows, "Why it is held back");
+    let until = held.until.map_or_else(String::new, |until| {
+        format!(", until {} at the latest", state.clock.minute(until))
+    });
+    let since = state.clock.minute(held.since);
+    let text = format!("{}: {}; since {since}{until}", held.by, held.why);
+    bullet(rows, Role::Body, &text, width);
+    section(rows, "What would be so otherwise");
+    bullet(rows, Role::Body, &otherwise(alert, state), width);
+}
+
+/// What an alert would do that is held back.
+fn otherwise(alert: &AlertRow, state: &State) -> String {
+    if alert.severity < Severity::Warning {
+        return "it would be on this list and in no incident all the same: it only informs"
+            .to_owned();
+    }
+    let rows = state.feed.shown().map(|view| view.incidents.values());
+    let mut open = rows.into_iter().flatten();
+    let there = open.find(|row| row.entity == alert.entity && row.phase != Phase::Resolved);
+    match there {
+        Some(row) => format!(
+            "it would count on {}, which is about {}",
+            row.id, row.entity
+        ),
+        None => format!(
+            "it would be part of an incident, or open one as P{}: none is about {} now",
+            alert.severity.priority(),
+            alert.entity
+        ),
+    }
 }
 
 fn source(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {

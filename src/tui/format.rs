@@ -5,6 +5,10 @@ use crate::model::{Band, Time, Unit};
 /// Ages under a minute are shown in steps of this many seconds, so that they do not flicker.
 const AGE_STEP_S: i64 = 5;
 
+/// From this many minutes on, ages over a slow link are shown in steps of so many.
+const COARSE_FROM_MIN: i64 = 10;
+const COARSE_STEP_MIN: i64 = 5;
+
 /// How instants are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -63,6 +67,17 @@ pub fn age(ms: i64) -> String {
         60..3_600 => format!("{}m", seconds / 60),
         3_600..172_800 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// An age over a slow link: `<1m`, `4m`, `25m`, `5h`, `3d`, so that rows that grow old rarely change.
+pub fn coarse_age(ms: i64) -> String {
+    let minutes = ms.max(0) / 60_000;
+    match minutes {
+        0 => "<1m".to_owned(),
+        1..COARSE_FROM_MIN => age(ms),
+        COARSE_FROM_MIN..60 => format!("{}m", minutes / COARSE_STEP_MIN * COARSE_STEP_MIN),
+        _ => age(ms),
     }
 }
 
@@ -227,6 +242,23 @@ mod tests {
         ];
         for (ms, expected) in cases {
             assert_eq!(age(ms), expected);
+        }
+    }
+
+    #[test]
+    fn ages_are_coarse_over_a_slow_link() {
+        let cases = [
+            (-5, "<1m"),
+            (47, "<1m"),
+            (60, "1m"),
+            (9 * 60 + 59, "9m"),
+            (14 * 60, "10m"),
+            (59 * 60, "55m"),
+            (60 * 60, "1h"),
+            (72 * 3_600, "3d"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(coarse_age(seconds * 1_000), expected);
         }
     }
 

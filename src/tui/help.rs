@@ -25,7 +25,7 @@ pub(super) enum HelpRow {
 type Word = (&'static str, &'static str);
 
 /// Words on every screen.
-const EVERYWHERE: [Word; 14] = [
+const EVERYWHERE: [Word; 15] = [
     (
         "INC 3 open",
         "incidents that are not over; P1:1 counts each severity",
@@ -35,6 +35,10 @@ const EVERYWHERE: [Word; 14] = [
     ("P3 warning", "worth a look today"),
     ("P4 info", "worth knowing"),
     ("LIVE 12:04", "data is fresh; the clock is the engine's"),
+    (
+        "rtt 200ms",
+        "the daemon answers that late; ages are coarse meanwhile",
+    ),
     (
         "LEARNING 12:04",
         "goes through history first: nothing is watched yet",

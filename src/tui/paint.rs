@@ -236,6 +236,17 @@ impl<'a> Canvas<'a> {
         self.row_at(0, y, row);
     }
 
+    /// Where a line of the canvas is on the screen.
+    pub fn line(&self, y: usize) -> Rect {
+        let y = self.area.y.saturating_add(y as u16);
+        let line = Rect {
+            y,
+            height: 1,
+            ..self.area
+        };
+        line.intersection(self.area)
+    }
+
     /// Draws a row beginning at column `x`.
     pub fn row_at(&mut self, x: usize, y: usize, row: &Row) {
         if y >= self.height() || x >= self.width() {

@@ -9,7 +9,7 @@ use super::update::{Effects, fetch_alerts, refresh};
 
 /// A place, and what is shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
+pub struct Route {
     screen: Screen,
     tab: Option<Tab>,
     sort: Option<Sort>,
@@ -98,6 +98,22 @@ impl Route {
         }
     }
 
+    /// Filters and sorts as it says, wherever one is.
+    pub(super) fn show(&self, state: &mut State) {
+        let filter = Filter::parse(&self.filter);
+        match self.screen {
+            Screen::Incident(_) => state.place.find = filter,
+            Screen::Incidents => {
+                state.list.filter = filter;
+                state.list.sort = self.sort.unwrap_or_default();
+                state.list.reversed = self.reversed;
+                refresh(state);
+            }
+            Screen::Alerts => state.alerts.filter = filter,
+            Screen::Sources => {}
+        }
+    }
+
     /// Why one cannot go there, in words.
     pub(super) fn is_nowhere(&self) -> String {
         match self.screen {
@@ -108,26 +124,14 @@ impl Route {
 
     /// Goes there; `false` when there is no such incident.
     pub(super) fn go(&self, state: &mut State, effects: &mut Effects) -> bool {
-        let filter = Filter::parse(&self.filter);
         match self.screen {
             // One that is in no list has a page that says why: the newest may be part of an older one.
             Screen::Incident(IncidentId(0)) => return false,
-            Screen::Incident(id) => {
-                state.list.select(id);
-                state.place.find = filter;
-            }
-            Screen::Incidents => {
-                state.list.filter = filter;
-                state.list.sort = self.sort.unwrap_or_default();
-                state.list.reversed = self.reversed;
-                refresh(state);
-            }
-            Screen::Alerts => {
-                state.alerts.filter = filter;
-                fetch_alerts(state, true, effects);
-            }
-            Screen::Sources => {}
+            Screen::Incident(id) => state.list.select(id),
+            Screen::Alerts => fetch_alerts(state, true, effects),
+            Screen::Incidents | Screen::Sources => {}
         }
+        self.show(state);
         state
             .place
             .go(self.screen, self.tab.unwrap_or(state.place.tab));

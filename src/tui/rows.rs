@@ -1,7 +1,7 @@
 //! Keeps the cursors of an incident's panes on their rows, by what those show, while the world adds others
 //! and orders them anew. It never moves a cursor that nobody has put anywhere.
 
-use crate::model::{EntityId, IncidentId, SeriesId, Time};
+use crate::model::{EntityId, Finding, IncidentId, SeriesId, Time};
 
 use super::state::{Screen, State, Tab};
 use super::view::{log_rows, path_rows, timeline_entries};
@@ -17,7 +17,7 @@ enum Row {
 
 /// The rows under the cursors of an incident's panes.
 #[derive(Debug, Default)]
-pub(super) struct Rows(Vec<(Tab, Row)>);
+pub struct Rows(Vec<(Tab, Row)>);
 
 impl Rows {
     /// The rows under the cursors, while `id` is looked at.
@@ -28,6 +28,16 @@ impl Rows {
         let tabs = Tab::ALL.into_iter().filter(|tab| is_kept(state, *tab));
         let row = |tab| Some((tab, here(state, tab)?));
         Self(tabs.filter_map(row).collect())
+    }
+
+    /// The row of the chart, or of the log lines, that a finding is about.
+    pub(super) fn of_finding(finding: &Finding) -> Self {
+        let chart = |series| (Tab::Metrics, Row::Series(series));
+        let lines = || {
+            let lines = Row::Lines(finding.entity.clone(), finding.subject.clone());
+            (Tab::Logs, lines)
+        };
+        Self(vec![finding.series.map_or_else(lines, chart)])
     }
 
     /// Puts the cursors on the same rows, where those are now; a row that is gone leaves its cursor.

@@ -1,6 +1,7 @@
 //! The terminal: raw mode and the alternate screen while the console runs, and everything as it was
 //! afterwards, also after a panic, a signal or a stop.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -20,6 +21,8 @@ const MOUSE: [&str; 2] = ["\x1b[?1006l\x1b[?1000l", "\x1b[?1000h\x1b[?1006h"];
 /// Columns and lines drawn at most, in the top left: no screen that people look at has more, and a window
 /// that says it has thousands would take gigabytes and minutes a frame.
 const DRAWN_MAX: (u16, u16) = (500, 300);
+/// Most of a string that GNU screen passes on at once to the terminal it is in, in bytes: it cuts longer ones.
+const PASSED_MAX: usize = 256;
 /// A terminal that takes no bytes now is asked again after this long.
 const FULL_WAIT: Duration = Duration::from_millis(1);
 
@@ -28,6 +31,7 @@ const FULL_WAIT: Duration = Duration::from_millis(1);
 pub struct Terminal {
     out: File,
     ours: Arc<AtomicBool>,
+    in_screen: bool,
 }
 
 impl Terminal {
@@ -41,7 +45,11 @@ impl Terminal {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let ours = Arc::new(AtomicBool::new(false));
         restore_on_panic(&ours);
-        let mut terminal = Self { out, ours };
+        let mut terminal = Self {
+            out,
+            ours,
+            in_screen: is_in_screen(),
+        };
         terminal.take()?;
         Ok(terminal)
     }
@@ -80,7 +88,12 @@ impl Terminal {
 
     /// Puts text on the clipboard of whoever sits before the terminal (OSC 52).
     pub fn copy(&mut self, text: &str) -> io::Result<()> {
-        self.write(format!("\x1b]52;c;{}\x07", base64(text.as_bytes())).as_bytes())
+        let copies = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
+        if self.in_screen {
+            self.write(passed_on(&copies).as_bytes())
+        } else {
+            self.write(copies.as_bytes())
+        }
     }
 
     /// Writes a frame: one write, unless the terminal takes less at once. It blocks while the link is
@@ -99,6 +112,25 @@ impl Terminal {
         }
         Ok(())
     }
+}
+
+/// Whether GNU screen is what draws us, and not something within it.
+fn is_in_screen() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    set("STY") && !set("TMUX")
+}
+
+/// A sequence that GNU screen does not know, as it passes it on to the terminal it is in: piece by piece, each
+/// in a string of its own.
+fn passed_on(sequence: &str) -> String {
+    let mut text = String::new();
+    let mut rest = sequence;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(PASSED_MAX));
+        let _ = write!(text, "\x1bP{piece}\x1b\\");
+        rest = after;
+    }
+    text
 }
 
 /// What is drawn of a window of this size.
@@ -167,6 +199,15 @@ mod tests {
         for ((columns, lines), expected) in cases {
             assert_eq!(super::drawn(columns, lines), expected);
         }
+    }
+
+    #[test]
+    fn screen_passes_on_what_it_is_told_to_in_pieces() {
+        assert_eq!(super::passed_on("ab"), "\x1bPab\x1b\\");
+        let long = "x".repeat(super::PASSED_MAX + 1);
+        let pieces = super::passed_on(&long);
+        let whole = pieces.replace("\x1bP", "").replace("\x1b\\", "");
+        assert_eq!((pieces.matches("\x1bP").count(), whole), (2, long));
     }
 
     #[test]

@@ -9,17 +9,16 @@ use super::explain;
 use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
+use super::point;
 use super::route::Route;
 use super::rows::Rows;
-use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Step, Tab};
+use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Tab};
 use super::theme::Role;
 
 /// Whoever left a console less than this ago is taken back to what they looked at, in milliseconds.
 const RETURN_MS_MAX: i64 = 10 * 60_000;
 /// After a lost connection it is told what changed if nothing was heard for at least this long, in milliseconds.
 const AWAY_MS_MIN: i64 = 60_000;
-/// Rows a turn of the mouse wheel moves.
-const WHEEL_ROWS: isize = 3;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -30,6 +29,8 @@ pub enum Event {
     Paste(String),
     /// The mouse wheel was turned: down when positive.
     Wheel(isize),
+    /// The mouse was clicked at this column and line, from 0.
+    Click(u16, u16),
     /// The terminal has this many columns and lines.
     Resize(u16, u16),
     /// The daemon told something.
@@ -53,18 +54,6 @@ pub enum TerminalOp {
     Mouse(bool),
 }
 
-/// How soon the screen must follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// Nothing changed.
-    #[default]
-    None,
-    /// The world changed: with the next frame.
-    Soon,
-    /// The operator waits for it.
-    Now,
-}
-
 /// What an event led to, besides a changed state.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -72,8 +61,8 @@ pub struct Effects {
     pub requests: Vec<Request>,
     /// To do on the terminal.
     pub terminal: Vec<TerminalOp>,
-    /// How soon to draw.
-    pub urgency: Urgency,
+    /// Whether the screen must follow.
+    pub draws: bool,
 }
 
 impl Effects {
@@ -90,20 +79,26 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
     state.now = at;
     match event {
         Event::Key(key) => {
-            effects.urgency = Urgency::Now;
+            effects.draws = true;
+            note_view(state);
             press(state, key, &mut effects);
+            note_view(state);
         }
         Event::Paste(text) => {
-            effects.urgency = Urgency::Now;
+            effects.draws = true;
             dialog::paste(state, &text);
         }
         Event::Wheel(turns) => {
-            effects.urgency = Urgency::Now;
-            act::step(state, Step::Rows(turns * WHEEL_ROWS));
+            effects.draws = true;
+            point::turn(state, turns, &mut effects);
+        }
+        Event::Click(column, line) => {
+            effects.draws = true;
+            point::click(state, column, line);
         }
         Event::Resize(columns, lines) => {
             state.size = (columns, lines);
-            effects.urgency = Urgency::Now;
+            effects.draws = true;
         }
         Event::Update(update) => {
             let aim = state.aim();
@@ -111,14 +106,14 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
             state.note_shift(aim);
         }
         // Ages follow the engine's time, which comes with what is told. By itself only this moves.
-        Event::Tick if state.feed.stale_ms(at).is_some() => effects.urgency = Urgency::Soon,
+        Event::Tick if state.feed.stale_ms(at).is_some() => effects.draws = true,
         Event::Tick => {}
     }
     let waits = state.feed.waiting(at).is_some();
-    let has_settled = state.list.settle(at);
+    let has_settled = state.list.settle(at) | state.settle_cursors();
     let has_expired = state.expire_notice();
     if has_settled || has_expired || waits != waited {
-        effects.urgency = Urgency::Now;
+        effects.draws = true;
     }
     state.rest_cursors();
     settle_travel(state);
@@ -130,6 +125,12 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
     state.note_proposing(&effects.requests);
     state.feed.note_sent(&effects.requests, at);
     effects
+}
+
+/// Notes what is shown, before it is left and after it was changed.
+fn note_view(state: &mut State) {
+    let here = Route::here(state);
+    state.place.note(here);
 }
 
 fn press(state: &mut State, key: Key, effects: &mut Effects) {
@@ -151,8 +152,7 @@ fn press(state: &mut State, key: Key, effects: &mut Effects) {
 }
 
 fn take(state: &mut State, update: Update, effects: &mut Effects) {
-    let before = effects.urgency;
-    effects.urgency = before.max(Urgency::Soon);
+    effects.draws = true;
     match update {
         Update::Lost { why } => {
             state.feed.lost = Some(SafeText::new(&why));
@@ -164,10 +164,6 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
         }
         Update::Watch(message) => watch(state, message, effects),
         Update::Detail(detail) => {
-            // Somebody opened it and waits; later revisions come with the next frame.
-            if state.details.get(detail.incident.id).is_none() {
-                effects.urgency = Urgency::Now;
-            }
             let rows = Rows::of(state, detail.incident.id);
             state.take_detail(detail);
             rows.back_on(state);
@@ -178,51 +174,41 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             entity,
             panels,
         } => {
-            let urgency = take_panels(state, incident, entity.as_ref(), panels);
-            effects.urgency = urgency.unwrap_or(before);
+            effects.draws = take_panels(state, incident, entity.as_ref(), panels);
         }
         Update::Recorded {
             incident,
             purpose,
             recorded,
         } => {
-            effects.urgency = Urgency::Now;
             state.records.put(purpose, incident, recorded);
             if let (Purpose::Then, Some(at)) = (purpose, state.travel.as_ref().map(|t| t.at)) {
                 state.travel_to(at);
             }
         }
         Update::Alerts { after, page } => {
-            effects.urgency = Urgency::Now;
             take_alerts(state, after.is_some(), page);
         }
         Update::AlertsOf { incident, page } => {
-            effects.urgency = Urgency::Now;
             if let Some(Overlay::Silence(dialog)) = &mut state.overlay {
                 dialog.offer(incident, &page.items, effects);
             }
         }
         Update::Runbooks { incident, rows } => {
-            effects.urgency = Urgency::Now;
             state.runbooks = Some((incident, rows));
         }
         Update::Why { series, answer } => {
-            effects.urgency = Urgency::Now;
             explain::answered(state, series, &answer);
         }
         Update::Ledger(ledger) => {
-            if !state.speakers.put(ledger) {
-                effects.urgency = before;
-            }
+            effects.draws = state.speakers.put(ledger);
         }
         Update::Preview { matchers, preview } => {
-            effects.urgency = Urgency::Now;
             if let Some(Overlay::Silence(dialog)) = &mut state.overlay {
                 dialog.answered(&matchers, *preview);
             }
         }
         Update::Replied(reply) => {
-            effects.urgency = Urgency::Now;
             state.feed.answered(&reply.command);
             match (reply.refused, &reply.notice) {
                 (Some(refusal), _) => {
@@ -238,25 +224,20 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             }
         }
         Update::InDoubt { command, why } => {
-            effects.urgency = Urgency::Now;
             state.feed.answered(&command);
             state.tell(Role::Crit, &format!("In doubt: {why}."));
         }
-        Update::Failed { request, why } => failed(state, &request, why, effects),
+        Update::Failed { request, why } => failed(state, &request, why),
     }
 }
 
-/// Takes charts, logs and traces; how soon they must be seen, if they say anything new.
+/// Takes charts, logs and traces; whether they say anything new.
 fn take_panels(
     state: &mut State,
     incident: IncidentId,
     entity: Option<&EntityId>,
     panels: Box<Panels>,
-) -> Option<Urgency> {
-    let is_first = match &state.node {
-        Some(node) if node.is(incident, entity) => node.panels.is_none(),
-        _ => entity.is_none() && state.details.panels(incident).is_none(),
-    };
+) -> bool {
     let rows = Rows::of(state, incident);
     let is_new = match &mut state.node {
         Some(node) if node.is(incident, entity) => node.put(panels),
@@ -264,11 +245,10 @@ fn take_panels(
         _ => state.details.put_panels(incident, panels),
     };
     rows.back_on(state);
-    match (is_first, is_new) {
-        (true, _) => Some(Urgency::Now),
-        (false, true) => Some(Urgency::Soon),
-        (false, false) => None,
+    if let Some((_, sought)) = state.sought.take_if(|(of, _)| *of == incident) {
+        sought.back_on(state);
     }
+    is_new
 }
 
 fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
@@ -281,10 +261,7 @@ fn watch(state: &mut State, message: WatchMessage, effects: &mut Effects) {
             let before = feed.view.replace(*view).map(|view| view.at);
             feed.missed += u64::from(feed.frozen.is_some());
             match before {
-                None => {
-                    effects.urgency = Urgency::Now;
-                    begin(state, effects);
-                }
+                None => begin(state, effects),
                 Some(heard) if was_lost && at.since(heard) >= AWAY_MS_MIN => {
                     state.since_looked(heard);
                 }
@@ -371,10 +348,9 @@ fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
     }
 }
 
-fn failed(state: &mut State, request: &Request, why: String, effects: &mut Effects) {
+fn failed(state: &mut State, request: &Request, why: String) {
     match request {
         Request::Command(command) => {
-            effects.urgency = Urgency::Now;
             state.feed.answered(command);
             let text = format!("Not done: {}: {why}", command.phrase());
             state.tell(Role::Crit, &text);

@@ -21,6 +21,8 @@ const CHUNKS_MAX: usize = 64;
 pub struct Session {
     pub child: Box<dyn Child + Send + Sync>,
     pub screen: vt100::Parser,
+    /// Everything the program wrote, as it wrote it.
+    pub written: Vec<u8>,
     keys: Box<dyn Write + Send>,
     output: Receiver<Vec<u8>>,
     master: Box<dyn MasterPty + Send>,
@@ -67,6 +69,7 @@ impl Session {
             keys,
             output,
             screen: vt100::Parser::new(24, 80, 0),
+            written: Vec::new(),
             master: pair.master,
         }
     }
@@ -103,12 +106,17 @@ impl Session {
         let started = Instant::now();
         while !self.is_given_back() && started.elapsed() < DEADLINE {
             match self.output.recv_timeout(STEP) {
-                Ok(bytes) => self.screen.process(&bytes),
+                Ok(bytes) => self.take(&bytes),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         assert!(self.is_given_back(), "{}", self.text());
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.screen.process(bytes);
+        self.written.extend_from_slice(bytes);
     }
 
     fn is_given_back(&self) -> bool {
@@ -138,7 +146,7 @@ impl Session {
             }
             let left = wait.saturating_sub(started.elapsed());
             match self.output.recv_timeout(left) {
-                Ok(bytes) => self.screen.process(&bytes),
+                Ok(bytes) => self.take(&bytes),
                 Err(RecvTimeoutError::Timeout) => return false,
                 Err(RecvTimeoutError::Disconnected) => panic!("it ended\n{}", self.text()),
             }

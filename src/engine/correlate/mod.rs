@@ -39,7 +39,7 @@ use super::findings::Findings;
 use super::intake::Intake;
 use super::topology::Topology;
 use super::traces::Traces;
-use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time};
+use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time, turn};
 
 pub use book::{Book, RESOLVED_MAX};
 use causes::{Evidence, OwnCause};
@@ -469,7 +469,7 @@ impl Correlator {
                 owned: held.incident.owner.is_some(),
             },
             world.now,
-            &format!("incident open again: {}", place.why),
+            &format!("{}{}", turn::CAME_BACK, place.why),
         );
         self.become_member(entity, incident, &place.why, world);
         // Its neighbours may belong here for its sake.
@@ -597,17 +597,11 @@ impl Correlator {
             _ => return,
         };
         let why = match event {
-            Event::Quiet if held.hearing == Hearing::Silent => {
-                "nothing was heard of it since the restart".to_owned()
-            }
-            Event::Quiet if held.incident.impact.alerts_held > 0 => {
-                "what still fires is held back".to_owned()
-            }
-            Event::Quiet if held.has_accepted() => {
-                "what has not recovered is accepted as the new normal".to_owned()
-            }
-            Event::Quiet => "all signals are back to normal".to_owned(),
-            _ => format!("incident resolved: quiet for {}", words::duration(quiet_ms)),
+            Event::Quiet if held.hearing == Hearing::Silent => turn::UNHEARD.to_owned(),
+            Event::Quiet if held.incident.impact.alerts_held > 0 => turn::HELD_BACK.to_owned(),
+            Event::Quiet if held.has_accepted() => turn::ACCEPTED.to_owned(),
+            Event::Quiet => turn::ALL_CALM.to_owned(),
+            _ => format!("{}{}", turn::QUIET_FOR, words::duration(quiet_ms)),
         };
         self.turn(id, event, &why, world);
     }
@@ -696,5 +690,5 @@ impl Correlator {
 fn wake(held: &mut Held, now: Time) {
     held.quiet_since = None;
     let owned = held.incident.owner.is_some();
-    held.turn(Event::Noisy { owned }, now, "signals are abnormal again");
+    held.turn(Event::Noisy { owned }, now, turn::HURTS_AGAIN);
 }

@@ -10,6 +10,7 @@ use tui_textarea::TextArea;
 
 use crate::model::{Command, Coordinate, IncidentId, PERSON_TEXT_BYTES_MAX, SafeText};
 
+use super::act;
 use super::action::Action;
 use super::field::Field;
 use super::filter::Filter;
@@ -85,7 +86,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
                 let lines = rows.iter().map(Row::text);
                 let lines: Vec<String> = std::iter::once(title.to_string()).chain(lines).collect();
                 effects.terminal.push(TerminalOp::Copy(lines.join("\n")));
-                state.tell(Role::Muted, "Copied.");
+                state.tell(Role::Muted, act::COPIED);
             }
             in_text(state, cursor, key)
         }

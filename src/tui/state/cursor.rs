@@ -10,6 +10,8 @@ use std::ops::Range;
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
     at: usize,
+    /// Where it rested last, while it moves.
+    left: Option<usize>,
     follows_end: bool,
     offset: Cell<usize>,
     len: Cell<usize>,
@@ -49,21 +51,36 @@ impl Cursor {
         }
     }
 
+    /// The row to tell more of, among `len`: while it moves, the one it left, so that a move costs two rows.
+    pub fn rested_at(&self, len: usize) -> usize {
+        let last = len.saturating_sub(1);
+        self.left
+            .map_or_else(|| self.at(len), |left| left.min(last))
+    }
+
+    /// Lets it rest where it is.
+    pub fn rest(&mut self) {
+        self.left = None;
+    }
+
     /// Whether it stays on the last row while rows are added.
     pub fn follows_end(&self) -> bool {
         self.follows_end
     }
 
-    /// Puts it on a row.
+    /// Puts it on a row, at rest.
     pub fn set(&mut self, at: usize) {
         self.at = at;
+        self.left = None;
         self.follows_end = false;
     }
 
     /// Moves within the list as last drawn.
     pub fn step(&mut self, step: Step) {
         let len = self.len.get();
+        let left = self.rested_at(len);
         self.set_in(self.target(step, self.at(len), len), len);
+        self.left = Some(left);
     }
 
     /// Where a step from row `from` of `len` leads.
@@ -141,6 +158,22 @@ mod tests {
             assert_eq!(cursor.window(10, 4), expected, "{step:?}");
             assert_eq!(cursor.window(10, 4), expected, "drawn again, {step:?}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_row_follows_when_the_cursor_rests() {
+        let mut cursor = Cursor::default();
+        cursor.window(10, 4);
+        for (rows, at) in [(1, 1), (2, 3), (-1, 2)] {
+            cursor.step(Step::Rows(rows));
+            assert_eq!((cursor.at(10), cursor.rested_at(10)), (at, 0));
+        }
+        cursor.rest();
+        assert_eq!((cursor.at(10), cursor.rested_at(10)), (2, 2));
+        cursor.step(Step::Rows(1));
+        assert_eq!(cursor.rested_at(2), 1, "the list became shorter");
+        cursor.set(7);
+        assert_eq!(cursor.rested_at(10), 7);
     }
 
     #[test]

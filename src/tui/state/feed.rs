@@ -9,6 +9,10 @@ use crate::tui::link::Request;
 const STALE_AFTER_MS: i64 = 2 * crate::api::HEARTBEAT_MS as i64 + 2_000;
 /// A stale screen says its age this often.
 const STALE_TOLD_EVERY_MS: i64 = 1_000;
+/// A round trip from which a link is slow, in milliseconds: what is fetched is seen to be late. Below the second
+/// it is quick; between the two it stays what it was, so that nothing on the screen flickers.
+const SLOW_MS: u32 = 100;
+const QUICK_MS: u32 = 50;
 /// A command that is not answered within this is said to be on its way.
 const WAITING_TOLD_MS: i64 = 300;
 
@@ -27,6 +31,10 @@ pub struct Feed {
     pub missed: u64,
     /// How long the daemon took to answer of late, in milliseconds.
     pub round_trip_ms: u32,
+    /// Whether that is long.
+    pub lags: bool,
+    /// Whether the operator said that the link is slow.
+    pub told_slow: bool,
     /// Commands given and not answered yet, and since when, the oldest first.
     pub sent: Vec<(Command, Time)>,
 }
@@ -35,6 +43,21 @@ impl Feed {
     /// What is drawn: the view held still, or the latest.
     pub fn shown(&self) -> Option<&View> {
         self.frozen.as_deref().or(self.view.as_ref())
+    }
+
+    /// Notes how long the daemon took to answer.
+    pub fn note_round_trip(&mut self, ms: u32) {
+        self.round_trip_ms = ms;
+        match ms {
+            SLOW_MS.. => self.lags = true,
+            ..QUICK_MS => self.lags = false,
+            _ => {}
+        }
+    }
+
+    /// Whether bytes are dear: as the operator said, or as was measured.
+    pub fn is_slow(&self) -> bool {
+        self.told_slow || self.lags
     }
 
     /// How long ago something was heard, when that is too long.

@@ -11,7 +11,7 @@ use crate::tui::filter::Filter;
 
 /// How long the cursor must rest on an incident before its details are fetched and drawn, so that
 /// moving the cursor costs one small write and no request.
-const SETTLE_MS: i64 = 120;
+pub(super) const SETTLE_MS: i64 = 120;
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,7 +143,12 @@ impl List {
     /// Moves the cursor.
     pub fn step(&mut self, step: Step, now: Time) {
         let to = self.cursor.target(step, self.position(), self.order.len());
-        let Some(id) = self.order.get(to).copied() else {
+        self.point(to, now);
+    }
+
+    /// Puts the cursor on a row.
+    pub fn point(&mut self, at: usize, now: Time) {
+        let Some(id) = self.order.get(at).copied() else {
             return;
         };
         if self.selected != Some(id) {

@@ -16,6 +16,7 @@ mod place;
 mod plans;
 mod records;
 mod speakers;
+mod spots;
 mod travel;
 
 use std::collections::BTreeMap;
@@ -26,12 +27,13 @@ use crate::model::{
 };
 
 use super::filter::Filter;
-use super::format::Clock;
+use super::format::{self, Clock};
 use super::key::Key;
 use super::keymap::Keymap;
 use super::link::{Request, Update};
 use super::paint::Look;
 use super::route::Route;
+use super::rows::Rows;
 use super::session::Session;
 use super::theme::Role;
 
@@ -54,6 +56,7 @@ pub use plans::{
 };
 pub use records::{Back, Metering, Purpose, Records};
 pub use speakers::Speakers;
+pub use spots::{Listed, Spot, Spots};
 pub use travel::{STEP_MS, Travel};
 
 /// How long a notice stays.
@@ -101,6 +104,10 @@ pub struct State {
     pub cursors: [Cursor; Tab::ALL.len()],
     /// The incident they are in.
     pub cursors_of: Option<IncidentId>,
+    /// Rows to put them on once there is something to show, and in which incident.
+    pub sought: Option<(IncidentId, Rows)>,
+    /// When one of them last moved, until it rests.
+    pub moved_at: Option<Time>,
     /// The list of alerts.
     pub alerts: Alerts,
     /// The row chosen among sources.
@@ -141,6 +148,8 @@ pub struct State {
     pub clock: Clock,
     /// Whether the terminal reports the mouse.
     pub mouse: bool,
+    /// What can be pointed at where.
+    pub spots: Spots,
     /// Where to go once the first view is there.
     pub go_first: Option<String>,
     /// When the operator last looked, by environment.
@@ -164,6 +173,8 @@ impl State {
             details: Details::default(),
             cursors: cursors(),
             cursors_of: None,
+            sought: None,
+            moved_at: None,
             alerts: Alerts::default(),
             sources: Cursor::default(),
             speakers: Speakers::default(),
@@ -184,6 +195,7 @@ impl State {
             look,
             clock,
             mouse: false,
+            spots: Spots::default(),
             go_first: None,
             session: Session::default(),
             now,
@@ -392,6 +404,21 @@ impl State {
         }
     }
 
+    /// Lets the cursors of panes rest that were not moved for a while; `true` when one did.
+    pub fn settle_cursors(&mut self) -> bool {
+        let has_settled = self.cursors_settle_at().is_some_and(|at| at <= self.now);
+        if has_settled {
+            self.moved_at = None;
+            let panes = self.cursors.iter_mut();
+            panes.chain([&mut self.sources]).for_each(Cursor::rest);
+        }
+        has_settled
+    }
+
+    fn cursors_settle_at(&self) -> Option<Time> {
+        self.moved_at.map(|at| at.plus_ms(list::SETTLE_MS))
+    }
+
     /// The cursor of a pane.
     pub fn cursor(&self, tab: Tab) -> &Cursor {
         &self.cursors[tab as usize]
@@ -400,6 +427,16 @@ impl State {
     /// The cursor of a pane.
     pub fn cursor_mut(&mut self, tab: Tab) -> &mut Cursor {
         &mut self.cursors[tab as usize]
+    }
+
+    /// How long ago something was, as it is written while it grows on the screen: in fewer steps where each
+    /// costs bytes that are dear.
+    pub fn age(&self, ms: i64) -> String {
+        if self.feed.is_slow() {
+            format::coarse_age(ms)
+        } else {
+            format::age(ms)
+        }
     }
 
     /// Tells the operator something.
@@ -432,7 +469,7 @@ impl State {
             }
             self.list.unseen.insert(row.id);
         }
-        let age = super::format::age(view.at.since(looked));
+        let age = format::age(view.at.since(looked));
         let text = if self.list.unseen.is_empty() {
             format!("Nothing changed since you looked, {age} ago.")
         } else {
@@ -454,7 +491,11 @@ impl State {
     /// Whether an update only says that the world moved on, so that nobody waits for it.
     pub fn is_news(&self, told: &Update) -> bool {
         match told {
-            Update::Watch(message) => !matches!(message, WatchMessage::Snapshot(_)),
+            // A first view, or one after a lost connection, is waited for.
+            Update::Watch(WatchMessage::Snapshot(_)) => {
+                self.feed.view.is_some() && self.feed.lost.is_none()
+            }
+            Update::Watch(_) => true,
             Update::Detail(detail) => self.details.get(detail.incident.id).is_some(),
             Update::Panels { incident, .. } => self.details.panels(*incident).is_some(),
             _ => false,
@@ -467,6 +508,7 @@ impl State {
         let notice = self.notice.as_ref().map(|notice| notice.until);
         let deadlines = [
             self.list.settles_at(),
+            self.cursors_settle_at(),
             notice,
             self.details.due_at(),
             self.records.due_at(self.now),

@@ -2,6 +2,7 @@
 
 use crate::model::IncidentId;
 use crate::tui::filter::Filter;
+use crate::tui::route::Route;
 
 /// Views remembered.
 const HISTORY_MAX: usize = 50;
@@ -60,8 +61,24 @@ pub struct Place {
     pub tab: Tab,
     /// What is looked for within the incident page.
     pub find: Filter,
-    trail: Vec<(Screen, Tab)>,
+    trail: Vec<Stop>,
     trail_at: usize,
+}
+
+/// A view remembered.
+#[derive(Clone, Debug)]
+struct Stop {
+    screen: Screen,
+    tab: Tab,
+    /// What was shown of it when it was left.
+    shown: Option<Route>,
+}
+
+impl Stop {
+    const fn new(screen: Screen, tab: Tab) -> Self {
+        let shown = None;
+        Self { screen, tab, shown }
+    }
 }
 
 impl Tab {
@@ -120,7 +137,7 @@ impl Place {
             screen: Screen::Incidents,
             tab: Tab::Timeline,
             find: Filter::default(),
-            trail: vec![(Screen::Incidents, Tab::Timeline)],
+            trail: vec![Stop::new(Screen::Incidents, Tab::Timeline)],
             trail_at: 0,
         }
     }
@@ -132,7 +149,7 @@ impl Place {
         }
         (self.screen, self.tab) = (screen, tab);
         self.trail.truncate(self.trail_at + 1);
-        self.trail.push((screen, tab));
+        self.trail.push(Stop::new(screen, tab));
         if self.trail.len() > HISTORY_MAX {
             self.trail.remove(0);
         }
@@ -144,12 +161,22 @@ impl Place {
         let Some(at) = self.trail_at.checked_add_signed(delta) else {
             return false;
         };
-        let Some(place) = self.trail.get(at) else {
+        let Some(stop) = self.trail.get(at) else {
             return false;
         };
-        (self.screen, self.tab) = *place;
+        (self.screen, self.tab) = (stop.screen, stop.tab);
         self.trail_at = at;
         true
+    }
+
+    /// Notes what is shown here, for whoever comes back.
+    pub fn note(&mut self, shown: Route) {
+        self.trail[self.trail_at].shown = Some(shown);
+    }
+
+    /// What was shown here before it was left.
+    pub fn noted(&self) -> Option<Route> {
+        self.trail[self.trail_at].shown.clone()
     }
 
     /// Goes to the place before this one and makes that the one before.
@@ -157,8 +184,9 @@ impl Place {
         let Some(before) = self.trail_at.checked_sub(1) else {
             return false;
         };
-        let (screen, tab) = self.trail[before];
-        self.go(screen, tab);
+        let stop = self.trail[before].clone();
+        self.go(stop.screen, stop.tab);
+        self.trail[self.trail_at].shown = stop.shown;
         true
     }
 }

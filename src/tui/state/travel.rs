@@ -10,6 +10,7 @@ use crate::api::{IncidentDetail, Panels};
 use crate::model::{
     ALERT_FIRES, ASSIGNED_TO, Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId,
     IncidentRow, Lane, LogGroup, Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
+    turn::{self, Turn},
 };
 
 /// A step in time, in milliseconds.
@@ -167,10 +168,14 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     incident.impact.findings_total = incident.findings.len() as u32;
     let open = incident.findings.iter().filter(|f| f.is_open());
     incident.impact.findings_open = open.count() as u32;
-    incident.mitigated = incident.mitigated.filter(|when| *when <= at);
-    incident.resolved = incident.resolved.filter(|when| *when <= at);
-    if let Some(again) = incident.reopened.take_if(|again| again.at > at) {
-        incident.resolved = Some(again.over).filter(|over| *over <= at);
+    // Only the latest spell is kept beside the timeline, and it may have begun later.
+    let (calm, over) = spells_at(&incident.timeline);
+    incident.mitigated = incident.mitigated.filter(|when| *when <= at).or(calm);
+    incident.resolved = incident.resolved.filter(|when| *when <= at).or(over);
+    if let Some(again) = incident.reopened.take_if(|again| again.at > at)
+        && again.over <= at
+    {
+        incident.resolved = Some(again.over);
     }
     incident.cause = incident.cause.take().filter(|cause| cause.at <= at);
     incident.updated = at;
@@ -233,6 +238,20 @@ fn alerts_at(timeline: &[TimelineEntry]) -> (u32, u32) {
     }
     let firing = told.values().filter(|fires| **fires).count();
     (told.len() as u32, firing as u32)
+}
+
+/// Since when it was mitigated, and since when resolved, at the end of a timeline.
+fn spells_at(timeline: &[TimelineEntry]) -> (Option<Time>, Option<Time>) {
+    let (mut calm, mut over) = (None, None);
+    for entry in timeline {
+        match turn::told(entry) {
+            Some(Turn::Calm) => calm = Some(entry.at),
+            Some(Turn::Over) => over = Some(entry.at),
+            Some(Turn::Hurting) => (calm, over) = (None, None),
+            None => {}
+        }
+    }
+    (calm, over)
 }
 
 /// Who had it: who has it now, or from whom they took it, as the timeline tells.

@@ -8,7 +8,7 @@ use crate::model::{
 use crate::tui::action::Action as Key;
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Deed, State, Tab, by_urgency};
+use crate::tui::state::{Deed, Listed, State, Tab, by_urgency};
 use crate::tui::theme::Role;
 
 use super::approval;
@@ -35,7 +35,8 @@ pub(super) fn draw(state: &State, detail: &IncidentDetail, canvas: &mut Canvas<'
     let at = if focused { cursor.at(plans.len()) } else { 0 };
     let listed = plans.len().min((canvas.height() / 3).max(1));
     for (y, i) in cursor.window_at(at, plans.len(), listed).enumerate() {
-        canvas.row(1 + y, &listed_row(plans[i], i == at, focused));
+        let row = listed_row(plans[i], i == at, focused);
+        super::listed(state, canvas, 1 + y, (Listed::Pane(Tab::Actions), i), &row);
     }
     let body = story(state, plans[at], canvas.width());
     let top = listed + 2;

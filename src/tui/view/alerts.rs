@@ -4,7 +4,7 @@ use crate::model::AlertRow;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::State;
+use crate::tui::state::{Listed, State};
 use crate::tui::theme::Role;
 
 /// Cells of the columns.
@@ -56,7 +56,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let at = cursor.at(rows.len());
     let window = cursor.window(rows.len(), canvas.height().saturating_sub(1));
     for (y, i) in window.enumerate() {
-        canvas.row(y + 1, &alert(state, rows[i], i == at, canvas.width()));
+        let row = alert(state, rows[i], i == at, canvas.width());
+        super::listed(state, canvas, y + 1, (Listed::Alerts, i), &row);
     }
 }
 
@@ -89,7 +90,7 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
         .column(Role::Title, &row.entity, SERVICE)
         .put(Role::Body, " ");
     let summary = width.saturating_sub(line.width() + RIGHT);
-    let age = format::age(state.engine_now().since(row.starts_at));
+    let age = state.age(state.engine_now().since(row.starts_at));
     let (word, role) = if row.held.is_some() {
         ("held", Role::Muted)
     } else if row.flapping {

@@ -9,7 +9,7 @@ use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Gone, Layout, Overlay, Screen, State, Tab, healed_by};
+use crate::tui::state::{Gone, Layout, Overlay, Screen, Spot, State, Tab, healed_by};
 use crate::tui::theme::Role;
 
 /// Lines of the longest notice.
@@ -20,8 +20,6 @@ const PENDING_CELLS: usize = 6;
 const TABS_WIDTH: usize = 69;
 /// Cells of the sign between the parts of the header.
 const SEPARATOR_CELLS: usize = 3;
-/// A round trip from which it is told, in milliseconds: what is fetched is seen to be late.
-const SLOW_MS: u32 = 100;
 /// What a console without a connection does: in full, and where there is no room for that.
 const TRYING_AGAIN: &str = ". Trying again; what you see is old.";
 const TRYING: &str = "; trying again";
@@ -100,9 +98,11 @@ fn freshness(state: &State, row: Row) -> Row {
         (None, _) => match state.mode() {
             Mode::Live => {
                 let row = row.put(Role::Ok, "LIVE ").put(Role::Header, clock);
-                match state.feed.round_trip_ms {
-                    0..SLOW_MS => row,
-                    ms => row.put(Role::Muted, format!(" rtt {}", rounded(ms))),
+                if state.feed.lags {
+                    let rtt = rounded(state.feed.round_trip_ms);
+                    row.put(Role::Muted, format!(" rtt {rtt}"))
+                } else {
+                    row
                 }
             }
             Mode::Learning => row.put(Role::Stale, format!(" LEARNING {clock} ")),
@@ -184,14 +184,20 @@ pub(super) fn connecting(state: &State, canvas: &mut Canvas<'_>) {
 /// The tabs of the incident page; the one shown has a pointer and not only a colour.
 pub(super) fn tabs(state: &State, canvas: &mut Canvas<'_>) {
     let narrow = canvas.width() < TABS_WIDTH;
-    let mut row = Row::new();
+    let (line, mut row) = (canvas.line(0), Row::new());
     for tab in Tab::ALL {
-        let here = tab == state.place.tab;
+        let (here, from) = (tab == state.place.tab, row.width() as u16);
         row.push(Role::Focus, if here { glyph::CURSOR } else { " " });
         row.push(Role::Key, format!("{}", tab as usize + 1));
         row.push(Role::Body, if narrow { "" } else { " " });
         row.push(if here { Role::Focus } else { Role::Body }, tab.as_str());
         row.push(Role::Body, if narrow { "" } else { " " });
+        let cells = Rect {
+            x: line.x + from,
+            width: row.width() as u16 - from,
+            ..line
+        };
+        state.spots.note(cells, Spot::Pane(tab));
     }
     canvas.row(0, &row);
 }

@@ -92,7 +92,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
     let (height, width) = (canvas.height(), canvas.width());
     let page = |folds: Folds| {
-        let listed = listed(view, folds, width);
+        let listed = listed(state, view, folds, width);
         let room = height.saturating_sub(rows.len() + listed.len() + 1);
         let more = more(view, room, width);
         (more.len(), [listed, more.concat()].concat())
@@ -179,14 +179,14 @@ enum Folds {
 }
 
 /// The sources, below a blank line and their heading.
-fn listed(view: &View, folds: Folds, width: usize) -> Vec<Row> {
+fn listed(state: &State, view: &View, folds: Folds, width: usize) -> Vec<Row> {
     let folded = |row: &&SourceRow| folds == Folds::Waiting && is_silent(row);
     let mut rows = vec![Row::new(), sources::heading()];
     let single = view.sources.values().filter(|row| !folded(row));
     rows.extend(single.map(|source| {
         Row::new()
             .put(Role::Body, "  ")
-            .join(sources::summary(source, view.at, width))
+            .join(sources::summary(state, source, view.at, width))
     }));
     let waiting: Vec<&str> = view
         .sources

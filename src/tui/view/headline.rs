@@ -161,7 +161,7 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
 /// Since when its phase is what it is, and how long that is; what is over says how long it was.
 fn stood(state: &State, row: &IncidentRow) -> String {
     let now = state.engine_now();
-    let since = |at| (state.clock.minute(at), format::age(now.since(at)));
+    let since = |at| (state.clock.minute(at), state.age(now.since(at)));
     match (row.phase, row.mitigated, row.resolved) {
         (Phase::Resolved, _, Some(at)) => {
             let ((at, ago), lasted) = (since(at), format::lasted(row.lasted_ms(now)));

@@ -4,10 +4,9 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::model::{IncidentId, IncidentRow, SafeText};
-use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Screen, State};
+use crate::tui::state::{Listed, Screen, State};
 use crate::tui::theme::Role;
 
 use super::{empty, headline};
@@ -64,10 +63,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
             [headline::summary(row), String::new()]
         };
         let drawn = incident(state, row, (i == at, focused), summary, canvas.width());
-        canvas.row(y, &drawn);
+        let spot = (Listed::Incidents, i);
+        super::listed(state, canvas, y, spot, &drawn);
         if lines > 1 {
             let rest = Row::new().pad_to(SUMMARY_AT).put(Role::Body, rest);
-            canvas.row(y + 1, &rest);
+            super::listed(state, canvas, y + 1, spot, &rest);
         }
     }
 }
@@ -157,7 +157,7 @@ fn incident(
             .column(Role::Automation, word.to_owned(), PLAN);
     }
     let now = state.feed.shown().map_or(state.now, |view| view.at);
-    let age = format::age(row.lasted_ms(now));
+    let age = state.age(row.lasted_ms(now));
     let mut line = line.put(Role::Body, " ").right(Role::Body, age, AGE);
     if owner_cells(width) > 0 {
         line = line.put(Role::Body, " ").column(Role::Muted, owner, OWNER);

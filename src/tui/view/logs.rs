@@ -5,7 +5,7 @@ use crate::model::{LogGroup, LogLevel, SafeText};
 use crate::tui::chart;
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{State, Tab};
+use crate::tui::state::{Listed, State, Tab};
 use crate::tui::theme::Role;
 
 /// Lines of the raw sample, with its heading.
@@ -50,7 +50,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let listed = height.saturating_sub(samples + 1);
     canvas.row(0, &heading());
     for (y, i) in cursor.window(groups.len(), listed).enumerate() {
-        canvas.row(1 + y, &group(groups[i], i == at, focused));
+        let row = group(groups[i], i == at, focused);
+        super::listed(state, canvas, 1 + y, (Listed::Pane(Tab::Logs), i), &row);
     }
     if samples > 0 {
         let top = 1 + listed.min(groups.len());

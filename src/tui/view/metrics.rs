@@ -7,7 +7,7 @@ use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::judged::Judged;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{Back, Purpose, State, Tab, Travel};
+use crate::tui::state::{Back, Listed, Purpose, State, Tab, Travel};
 use crate::tui::theme::Role;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
 
@@ -56,7 +56,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     {
         let judged = judged(state, &charts[i]);
         let row = small_multiple(state, &judged, i == at, focused, canvas.width());
-        canvas.row(1 + y, &row);
+        super::listed(state, canvas, 1 + y, (Listed::Pane(Tab::Metrics), i), &row);
     }
     if height >= LARGE_MIN {
         let area = canvas.area();
@@ -65,7 +65,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
             height: area.height - small as u16,
             ..area
         };
-        stacked(state, &charts[at..], &mut canvas.part(below));
+        let rested = cursor.rested_at(charts.len());
+        stacked(state, &charts[rested..], &mut canvas.part(below));
     }
 }
 

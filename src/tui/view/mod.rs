@@ -26,7 +26,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
 
 use super::paint::{Canvas, Row, wrap};
-use super::state::{Layout, Node, Screen, State, Tab};
+use super::state::{Layout, Listed, Node, Screen, Spot, State, Tab};
 use super::theme::Role;
 use crate::api::IncidentDetail;
 use crate::model::SafeText;
@@ -54,6 +54,7 @@ const FOCUS_WEIGHT: u16 = 2;
 
 /// Draws everything.
 pub fn draw(state: &State, buf: &mut Buffer) {
+    state.spots.clear();
     let mut canvas = Canvas::new(buf, &state.look);
     let area = canvas.area();
     let banner = u16::from(chrome::banner(state).is_some());
@@ -221,6 +222,7 @@ fn column(state: &State, canvas: &mut Canvas<'_>, area: Rect, panes: &[Option<Ta
         match tab {
             None => list::draw(state, &mut part),
             Some(tab) => {
+                state.spots.note(part.area(), Spot::Pane(*tab));
                 let title = chrome::pane_title(*tab, has_keys(Some(*tab)));
                 part.row(0, &title);
                 let below = part.area();
@@ -325,6 +327,13 @@ fn missing(why: Option<&str>, canvas: &mut Canvas<'_>) {
     for (y, line) in lines.into_iter().enumerate() {
         canvas.row(y, &Row::new().put(Role::Body, " ").put(Role::Warn, line));
     }
+}
+
+/// Draws a row of a list, and notes that it stands there.
+fn listed(state: &State, canvas: &mut Canvas<'_>, y: usize, spot: (Listed, usize), row: &Row) {
+    canvas.row(y, row);
+    let (list, at) = spot;
+    state.spots.note(canvas.line(y), Spot::Row(list, at));
 }
 
 /// What stands before a row: the cursor when it is on it and the pane has the keys.

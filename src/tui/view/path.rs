@@ -5,10 +5,9 @@
 use std::collections::BTreeSet;
 
 use crate::model::{EntityId, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time};
-use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{State, Tab};
+use crate::tui::state::{Listed, State, Tab};
 use crate::tui::theme::Role;
 
 /// Most nodes drawn; the rest are counted.
@@ -125,7 +124,8 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     let window = cursor.window(rows.len(), canvas.height().saturating_sub(note + 1));
     let mut y = 1;
     for i in window {
-        canvas.row(y, &node(state, incident, &rows[i], i == at, focused, width));
+        let row = node(state, incident, &rows[i], i == at, focused, width);
+        super::listed(state, canvas, y, (Listed::Pane(Tab::Path), i), &row);
         y += 1;
     }
     if hidden > 0 {
@@ -256,7 +256,7 @@ pub(super) fn provenance(state: &State, edge: &PathEdge, room: usize) -> Row {
     if edge.last_seen == Time::ZERO {
         return row;
     }
-    let age = format::age(state.engine_now().since(edge.last_seen));
+    let age = state.age(state.engine_now().since(edge.last_seen));
     row.put(Role::Muted, format!(" {age}"))
         .join_if_fits(Row::new().put(Role::Muted, " ago"), room)
 }

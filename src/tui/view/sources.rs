@@ -3,7 +3,7 @@
 use crate::model::{EntityLedger, SafeText, SourceHealth, SourceLedger, SourceRow, Time};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::State;
+use crate::tui::state::{Listed, State};
 use crate::tui::theme::Role;
 
 /// Entities and metrics named of the source under the cursor.
@@ -14,7 +14,7 @@ const NUMBER_COLUMNS: usize = 49;
 const NAME_COLUMNS_MIN: usize = 20;
 const NAME_COLUMNS_MAX: usize = 40;
 
-/// On a narrower screen how a source speaks is left to its explanation: a move of the cursor must stay cheap.
+/// On a narrower screen how a source speaks is left to its explanation: the list would give way to it.
 const WIDE_COLUMNS: usize = 100;
 
 /// Draws the view.
@@ -30,7 +30,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let len = view.sources.len();
     let at = state.sources.at(len);
     let width = canvas.width().saturating_sub(2);
-    let told = view.sources.values().nth(at);
+    // A move of the cursor must stay cheap: what is told of a source follows when it rests.
+    let told = view.sources.values().nth(state.sources.rested_at(len));
     let mut told = told.map_or_else(Vec::new, |row| {
         let texts = [Some(row.detail.clone()), refused(row, view.at)];
         let mut texts: Vec<String> = texts.into_iter().flatten().collect();
@@ -49,11 +50,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let below = 2 + window.len();
     let rows = view.sources.values().skip(window.start).take(window.len());
     for (y, row) in rows.enumerate() {
-        let mark = super::cursor_mark(window.start + y == at, true);
+        let i = window.start + y;
+        let mark = super::cursor_mark(i == at, true);
         let line = mark
             .put(Role::Body, " ")
-            .join(summary(row, view.at, canvas.width()));
-        canvas.row(y + 1, &line);
+            .join(summary(state, row, view.at, canvas.width()));
+        super::listed(state, canvas, y + 1, (Listed::Sources, i), &line);
     }
     // The row cuts where it is; here is all of it.
     for (y, line) in told.into_iter().enumerate() {
@@ -242,7 +244,7 @@ pub(super) fn heading() -> Row {
 }
 
 /// A source as a row.
-pub(super) fn summary(row: &SourceRow, now: Time, width: usize) -> Row {
+pub(super) fn summary(state: &State, row: &SourceRow, now: Time, width: usize) -> Row {
     let (word, role) = match row.health {
         SourceHealth::Waiting => ("waiting", Role::Muted),
         SourceHealth::Live => ("live", Role::Ok),
@@ -252,7 +254,7 @@ pub(super) fn summary(row: &SourceRow, now: Time, width: usize) -> Row {
     };
     let last = last_heard(row).map_or_else(
         || "never".to_owned(),
-        |at| format!("{} ago", format::age(now.since(at))),
+        |at| format!("{} ago", state.age(now.since(at))),
     );
     let warn = |n: u64| if n > 0 { Role::Warn } else { Role::Muted };
     Row::new()

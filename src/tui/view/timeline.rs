@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use crate::model::{Hypothesis, Incident, Lane, SafeText, SuspectKind, TimelineEntry};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
-use crate::tui::state::{Cursor, Layout, State, Tab};
+use crate::tui::state::{Cursor, Layout, Listed, State, Tab};
 use crate::tui::theme::Role;
 
 /// Most lines for the whole text of an entry; more would hide the others.
@@ -70,7 +70,8 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     let (pinned, window) = windows(incident, &entries, cursor, listed);
     let mut y = 0;
     for i in &pinned {
-        canvas.row(y, &entry(state, entries[*i], false, false));
+        let row = entry(state, entries[*i], false, false);
+        super::listed(state, canvas, y, (Listed::Pane(Tab::Timeline), *i), &row);
         y += 1;
     }
     if !pinned.is_empty() {
@@ -80,7 +81,8 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         y += 1;
     }
     for i in window {
-        canvas.row(y, &entry(state, entries[i], i == at, focused));
+        let row = entry(state, entries[i], i == at, focused);
+        super::listed(state, canvas, y, (Listed::Pane(Tab::Timeline), i), &row);
         y += 1;
     }
     let below = canvas.height().saturating_sub(whole.len());

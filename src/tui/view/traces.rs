@@ -3,7 +3,7 @@
 use crate::model::{SpanRow, TraceView};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{State, Tab};
+use crate::tui::state::{Listed, State, Tab};
 use crate::tui::theme::Role;
 
 /// Cells of the tree and the name of a span.
@@ -64,7 +64,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
             Line::Trace(trace) => heading(state, trace, mark),
             Line::Span(trace, span) => waterfall(trace, span, mark, width),
         };
-        canvas.row(1 + y, &row);
+        super::listed(state, canvas, 1 + y, (Listed::Pane(Tab::Traces), i), &row);
     }
 }
 
