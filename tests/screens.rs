@@ -316,6 +316,7 @@ fn other_views() {
         console.press_and_look("g s");
         console.press_and_look("j");
         console.press_and_look("j");
+        console.press("wait");
         console.told(Update::Ledger(Box::new(fixture::ledger())));
         console.press("enter");
     });

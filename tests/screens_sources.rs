@@ -210,6 +210,7 @@ fn a_source_of_each_kind_tells_how_it_speaks_and_of_whom() {
         for _ in 0..place {
             console.press_and_look("j");
         }
+        console.press("wait");
         let listed = console.screen();
         console.press_and_look("enter");
         let both = format!(
