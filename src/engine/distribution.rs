@@ -36,6 +36,8 @@ const MEMORY_MS: f64 = 5_400_000.0;
 const MEMORY_WINDOWS: f64 = 30.0;
 /// Values a window counts as at most: more of them make small differences certain, which nobody asks for.
 const VALUES_MAX: f64 = 200.0;
+/// Nobody counts so many values at once: a counter that says so is broken.
+const COUNT_MAX: f64 = 1e12;
 /// Share that every cell is granted, so that what never happened is not impossible.
 const SHARE_MIN: f64 = 0.004;
 /// A change moves this share of the values at least, from one cell to another …
@@ -218,7 +220,7 @@ impl Distribution {
 
     /// Adds `count` times `value`, each worth `weight` values, at `at`.
     pub fn add(&mut self, at: Time, value: f64, count: f64, weight: f64) {
-        let is_countable = value.is_finite() && count > 0.0 && weight > 0.0;
+        let is_countable = value.is_finite() && count > 0.0 && count <= COUNT_MAX && weight > 0.0;
         if !is_countable {
             return;
         }

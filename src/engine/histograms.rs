@@ -20,7 +20,7 @@ use super::findings::{Key, Observation};
 use super::intake::{Reading, SeriesIx};
 use super::roles;
 use super::set_back::SetBack;
-use crate::model::{Band, Check, Direction, MetricRole, Time, Unit};
+use crate::model::{Band, Check, Direction, MetricRole, SeriesKind, Time, Unit};
 
 /// A scrape may come in pieces: a histogram that grew so lately, in milliseconds, waits …
 const LATENESS_MS: i64 = 2_000;
@@ -32,15 +32,39 @@ const BUCKETS_MAX: usize = 64;
 const BEYOND: f64 = 2.0;
 const ENDING: &str = "_bucket";
 
-/// Histograms by their names without `_bucket`, fed by their buckets: each by the bits of its end.
-pub type Histograms = Feeds<Histogram, u64>;
+/// Histograms by their names without `_bucket`, fed by their buckets.
+pub type Histograms = Feeds<Histogram, Part>;
+
+/// Which bucket a series is.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    end: f64,
+    counts: Counted,
+}
+
+/// What the series of a bucket counts.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    /// The values of all buckets up to its end, as scraped ones do.
+    UpTo,
+    /// Its own values, as pushed ones do, whose empty buckets are not told.
+    Within,
+}
+
+/// Values of one bucket since the last window.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Bucket {
+    end: f64,
+    up_to: f64,
+    within: f64,
+}
 
 /// The buckets of one name on one entity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Histogram {
     unit: Unit,
-    /// Ends of the buckets in rising order, with how many values up to there came since the last window.
-    buckets: Vec<(f64, f64)>,
+    /// In rising order of their ends.
+    buckets: Vec<Bucket>,
     grown_at: Time,
     waits: u8,
     distribution: Distribution,
@@ -57,19 +81,29 @@ impl Histogram {
         }
     }
 
-    /// Adds what the bucket that ends at `end`, and all below it, grew by.
-    fn count(&mut self, at: Time, end: f64, grown: f64) {
-        match self
-            .buckets
-            .binary_search_by(|(known, _)| known.total_cmp(&end))
-        {
-            Ok(place) => self.buckets[place].1 += grown,
-            Err(place) if self.buckets.len() < BUCKETS_MAX => {
-                self.buckets.insert(place, (end, grown));
-            }
-            Err(_) => {}
-        }
+    /// Adds what a bucket grew by. Where there is no room for one more, values count in the next higher one.
+    fn count(&mut self, at: Time, part: Part, grown: f64) {
         self.grown_at = at;
+        let end = part.end;
+        let known = self
+            .buckets
+            .binary_search_by(|known| known.end.total_cmp(&end));
+        let place = match known {
+            Err(place) if self.buckets.len() < BUCKETS_MAX => {
+                let (up_to, within) = (0.0, 0.0);
+                self.buckets.insert(place, Bucket { end, up_to, within });
+                place
+            }
+            // What is counted up to an end between others is counted up to the next one, too.
+            Err(place) if place < BUCKETS_MAX && matches!(part.counts, Counted::UpTo) => return,
+            Ok(place) | Err(place) => place.min(BUCKETS_MAX - 1),
+        };
+        let bucket = &mut self.buckets[place];
+        bucket.end = bucket.end.max(end);
+        match part.counts {
+            Counted::UpTo => bucket.up_to += grown,
+            Counted::Within => bucket.within += grown,
+        }
     }
 
     /// Judges what came since the last window; `is_told_better` asks whether something else tells it.
@@ -79,13 +113,10 @@ impl Histogram {
             return Judged::Usual;
         }
         self.waits = 0;
-        let (mut below, mut last) = (0.0, 0.0);
-        for (end, grown) in &mut self.buckets {
-            let up_to = std::mem::take(grown);
-            let value = if end.is_finite() { *end } else { BEYOND * last };
-            self.distribution.add(at, value, up_to - below, 1.0);
-            (below, last) = (up_to.max(below), value);
-        }
+        let distribution = &mut self.distribution;
+        drain(&mut self.buckets, |value, count| {
+            distribution.add(at, value, count, 1.0);
+        });
         let judged = self.distribution.judge(at, is_told_better);
         judged.map(|shift| self.snapped(shift))
     }
@@ -93,7 +124,7 @@ impl Histogram {
     /// The range between ends of buckets: values are known no better.
     fn snapped(&self, shift: Shift) -> Shift {
         let end = |edge: f64| {
-            let ends = self.buckets.iter().map(|(end, _)| *end);
+            let ends = self.buckets.iter().map(|bucket| bucket.end);
             ends.rev().find(|end| *end <= edge)
         };
         Shift {
@@ -107,6 +138,23 @@ impl Histogram {
     pub fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.grown_at);
         self.distribution.set_back(back);
+    }
+}
+
+/// Takes the values since the last window out of the buckets: `each` gets what those of one bucket count as, and
+/// how many there are.
+fn drain(buckets: &mut [Bucket], mut each: impl FnMut(f64, f64)) {
+    let (mut below, mut last) = (0.0, 0.0);
+    for bucket in buckets {
+        let up_to = std::mem::take(&mut bucket.up_to);
+        let within = std::mem::take(&mut bucket.within);
+        let value = if bucket.end.is_finite() {
+            bucket.end
+        } else {
+            BEYOND * last
+        };
+        each(value, (up_to - below).max(0.0) + within);
+        (below, last) = (up_to.max(below), value);
     }
 }
 
@@ -129,15 +177,15 @@ impl Engine {
             Feed::Unknown => self.feed_histogram(reading.series),
             feed => feed,
         };
-        if let Feed::Group(id, end) = feed
+        if let Feed::Group(id, part) = feed
             && let Some(histogram) = self.histograms.fed(id)
         {
-            histogram.count(self.now, f64::from_bits(end), reading.value);
+            histogram.count(self.now, part, reading.value);
         }
     }
 
     /// Finds out which bucket a series is.
-    fn feed_histogram(&mut self, series: SeriesIx) -> Feed<u64> {
+    fn feed_histogram(&mut self, series: SeriesIx) -> Feed<Part> {
         let row = self.intake.row(series);
         let (entity, of) = (row.entity, Arc::clone(&row.series));
         let end = of.labels.get("le").and_then(|end| end.parse::<f64>().ok());
@@ -145,7 +193,11 @@ impl Engine {
             .name
             .strip_suffix(ENDING)
             .zip(end.filter(|end| row.is_bucket() && !end.is_nan()));
-        let bucket = bucket.map(|(name, end)| (name.into(), end.to_bits()));
+        let counts = match of.kind {
+            SeriesKind::Delta => Counted::Within,
+            SeriesKind::Counter | SeriesKind::Gauge => Counted::UpTo,
+        };
+        let bucket = bucket.map(|(name, end)| (name.into(), Part { end, counts }));
         let make = || Histogram::new(roles::unit_of(&of));
         self.histograms.add(series, entity, bucket, make)
     }
@@ -236,7 +288,7 @@ mod tests {
     use crate::config::EngineConfig;
     use crate::engine::dice::Dice;
     use crate::model::{
-        Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, WhyAnswer,
+        Batch, Input, Labels, Sample, Series, Signal, SourceId, Stamped, WhyAnswer,
     };
 
     /// A Wednesday, 12:00.
@@ -284,9 +336,9 @@ mod tests {
                 let buckets = ENDS.iter().zip(self.buckets.into_iter().zip(before));
                 let signals = buckets.filter_map(|(end, (value, before))| {
                     let up_to = value - before;
-                    let has_any = std::mem::replace(&mut below, up_to) < up_to;
+                    let own = up_to - std::mem::replace(&mut below, up_to);
                     let value = match kind {
-                        SeriesKind::Delta => has_any.then_some(up_to)?,
+                        SeriesKind::Delta => (own > 0.0).then_some(own)?,
                         SeriesKind::Counter | SeriesKind::Gauge => value,
                     };
                     let labels = [("service", "cart"), ("le", *end)];
@@ -315,6 +367,53 @@ mod tests {
             assert_eq!((finding.check, finding.pages), (Check::Distribution, false));
             Some(finding.text.to_string())
         }
+    }
+
+    #[test]
+    fn what_several_push_adds_up_and_what_was_scraped_is_taken_apart() {
+        let part = |end, counts| Part { end, counts };
+        let within = |end| part(end, Counted::Within);
+        let up_to = |end| part(end, Counted::UpTo);
+        let pushed = [
+            (within(0.1), 100.0),
+            // Another sender, one half of whose requests are slow; empty buckets are not told.
+            (within(0.1), 50.0),
+            (within(1.0), 0.0),
+            (within(f64::INFINITY), 50.0),
+        ];
+        let scraped = [
+            (up_to(0.1), 100.0),
+            (up_to(1.0), 100.0),
+            (up_to(f64::INFINITY), 150.0),
+            (up_to(0.1), 50.0),
+            (up_to(1.0), 50.0),
+            (up_to(f64::INFINITY), 50.0),
+        ];
+        for told in [&pushed[..], &scraped] {
+            let mut histogram = Histogram::new(Unit::Seconds);
+            for (part, grown) in told {
+                histogram.count(Time::from_secs(1), *part, *grown);
+            }
+            let mut values = Vec::new();
+            drain(&mut histogram.buckets, |value, count| {
+                values.push((value, count));
+            });
+            assert_eq!(values, [(0.1, 150.0), (1.0, 0.0), (2.0, 50.0)]);
+        }
+    }
+
+    #[test]
+    fn more_buckets_than_there_is_room_for_lose_no_value() {
+        let mut histogram = Histogram::new(Unit::Seconds);
+        let ends = (1..=BUCKETS_MAX + 9).map(|end| end as f64);
+        for end in ends.chain([f64::INFINITY]) {
+            let counts = Counted::Within;
+            histogram.count(Time::from_secs(1), Part { end, counts }, 1.0);
+        }
+        let mut sum = 0.0;
+        drain(&mut histogram.buckets, |_, count| sum += count);
+        assert_eq!(histogram.buckets.len(), BUCKETS_MAX);
+        assert_eq!(sum, (BUCKETS_MAX + 10) as f64);
     }
 
     #[test]

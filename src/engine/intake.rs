@@ -267,14 +267,12 @@ impl Intake {
                 [reading(raw, Measured::Value), None]
             }
             Derive::Held | Derive::Retired => [None, None],
-            _ if is_first => [None, None],
-            Derive::Bucket => {
-                let grown = match row.series.kind {
-                    SeriesKind::Delta => raw,
-                    SeriesKind::Counter | SeriesKind::Gauge => increase(before, raw),
-                };
-                [reading(grown, Measured::Bucket), None]
+            // What a bucket grew by needs no value before it.
+            Derive::Bucket if row.series.kind == SeriesKind::Delta => {
+                [reading(raw, Measured::Bucket), None]
             }
+            _ if is_first => [None, None],
+            Derive::Bucket => [reading(increase(before, raw), Measured::Bucket), None],
             Derive::PerSecond => {
                 let rate = raw * 1_000.0 / step_ms as f64;
                 [reading(rate, Measured::Value), None]

@@ -286,11 +286,8 @@ async fn histograms_become_count_sum_mean_p99_and_buckets() {
         "timeUnixNano": "7000000000", "count": "4", "sum": 8.0, "scale": 1,
         "positive": {"offset": 0, "bucketCounts": ["4"]},
     }]});
-    let got = metrics(
-        &mut receivers,
-        &metric("e", "ms", ("exponentialHistogram", exponential)),
-    )
-    .await;
+    let body = metric("e", "ms", ("exponentialHistogram", exponential));
+    let got = metrics(&mut receivers, &body).await;
     let expected = [
         row("e_count", SeriesKind::Delta, Unit::None, 7, 4.0),
         row("e_sum", SeriesKind::Delta, Unit::Milliseconds, 7, 8.0),
@@ -306,6 +303,12 @@ async fn histograms_become_count_sum_mean_p99_and_buckets() {
         row("e_bucket", SeriesKind::Delta, Unit::Milliseconds, 7, 4.0),
     ];
     assert_eq!(got, expected);
+
+    // Another part of the same metric, of the same time: its buckets count as well.
+    let part = metrics(&mut receivers, &body).await;
+    let (bucket, others) = part.split_last().unwrap();
+    assert_eq!(others, &expected[..4]);
+    assert_eq!((&*bucket.0, bucket.3, bucket.4), ("e_bucket", 7_001, 4.0));
 }
 
 /// One span of service `cart`, with fields laid over the usual ones.

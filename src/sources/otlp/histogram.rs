@@ -24,25 +24,21 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// What was counted since `before`; everything, if counting began anew in between.
+    /// What was counted since `before`; everything, if counting began anew in between. No buckets, where they are
+    /// others than before.
     pub(super) fn since(&self, before: &Self) -> Self {
-        let continues = self.start == before.start
-            && self.count >= before.count
-            && self.buckets.len() == before.buckets.len()
-            && self
-                .buckets
-                .iter()
-                .zip(&before.buckets)
-                .all(|(now, then)| now >= then);
-        if !continues {
+        if self.start != before.start || self.count < before.count {
             return self.clone();
         }
-        let buckets = self.buckets.iter().zip(&before.buckets);
+        let both = self.buckets.iter().zip(&before.buckets);
+        let grown = both.map(|(now, then)| now.checked_sub(*then)).collect();
+        let has_same_buckets = self.buckets.len() == before.buckets.len();
         Self {
             start: before.start,
             count: self.count - before.count,
             sum: self.sum.zip(before.sum).map(|(now, then)| now - then),
-            buckets: buckets.map(|(now, then)| now - then).collect(),
+            // One that fell was cut otherwise, as an exponential histogram is that gets a coarser scale.
+            buckets: if has_same_buckets { grown } else { None }.unwrap_or_default(),
         }
     }
 
@@ -91,31 +87,46 @@ pub(super) struct Grown {
 }
 
 impl Grown {
-    /// Adds a point with these bounds.
+    /// Adds a point with these bounds, which must be finite and rise.
     pub(super) fn add(&mut self, at: Time, bounds: &[f64], counts: &Counts) {
-        if bounds.is_empty() || counts.buckets.len() != bounds.len() + 1 {
+        let rise = bounds.is_sorted_by(|low, high| low < high);
+        let are_finite = bounds.iter().all(|bound| bound.is_finite());
+        let Some(last) = bounds.last().filter(|_| rise && are_finite) else {
+            return;
+        };
+        if counts.buckets.len() != bounds.len() + 1 {
             return;
         }
         self.at = self.at.max(Some(at));
         let ends = bounds.iter().copied().chain([f64::INFINITY]);
-        for (end, count) in ends.zip(&counts.buckets).filter(|(_, count)| **count > 0) {
-            match self
-                .ends
-                .binary_search_by(|(known, _)| known.total_cmp(&end))
-            {
-                Ok(place) => self.ends[place].1 = self.ends[place].1.saturating_add(*count),
-                Err(place) if self.ends.len() < ENDS_MAX => self.ends.insert(place, (end, *count)),
-                Err(_) => {}
-            }
+        // Of what lies above all bounds it is told where that begins: else nobody knew how large it is.
+        let has_more = counts.buckets.last().is_some_and(|count| *count > 0);
+        let is_told = |(end, count): &(f64, &u64)| **count > 0 || has_more && end == last;
+        for (end, count) in ends.zip(&counts.buckets).filter(is_told) {
+            self.add_up_to(end, *count);
         }
     }
 
-    /// How many values came up to each end at which any did.
-    pub(super) fn up_to(&self) -> impl Iterator<Item = (f64, u64)> {
-        self.ends.iter().scan(0_u64, |sum, (end, count)| {
-            *sum = sum.saturating_add(*count);
-            Some((*end, *sum))
-        })
+    /// Adds the values of one bucket; where there is no room for its end, to the next higher one.
+    fn add_up_to(&mut self, end: f64, count: u64) {
+        let known = self
+            .ends
+            .binary_search_by(|(known, _)| known.total_cmp(&end));
+        let place = match known {
+            Err(place) if self.ends.len() < ENDS_MAX => {
+                self.ends.insert(place, (end, count));
+                return;
+            }
+            Ok(place) | Err(place) => place.min(ENDS_MAX - 1),
+        };
+        let (known, sum) = &mut self.ends[place];
+        *known = known.max(end);
+        *sum = sum.saturating_add(count);
+    }
+
+    /// How many values each bucket holds, by its end.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.ends.iter().copied()
     }
 }
 
@@ -143,18 +154,56 @@ mod tests {
     }
 
     #[test]
-    fn points_of_different_bounds_are_summed_up() {
+    fn buckets_that_were_cut_otherwise_are_not_compared() {
+        let before = counts(1, 10, 5.0, &[4, 6, 0]);
+        for coarser in [&[0, 12, 0][..], &[4, 8]] {
+            let after = counts(1, 12, 9.0, coarser);
+            assert_eq!(after.since(&before), counts(1, 2, 4.0, &[]));
+        }
+    }
+
+    #[test]
+    fn points_of_different_bounds_are_added_up() {
         let mut grown = Grown::default();
         let at = |second| Time::from_secs(second);
         grown.add(at(5), &[0.1, 0.5], &counts(1, 9, 1.0, &[4, 0, 5]));
         grown.add(at(4), &[0.2, 0.5], &counts(1, 6, 1.0, &[1, 2, 3]));
-        grown.add(at(9), &[0.2, 0.5], &counts(1, 6, 1.0, &[1, 2]));
-        let up_to: Vec<(f64, u64)> = grown.up_to().collect();
-        assert_eq!(up_to, [(0.1, 4), (0.2, 5), (0.5, 7), (f64::INFINITY, 15)]);
-        assert_eq!(grown.at, Some(at(5)), "what has no bounds says nothing");
+        let own: Vec<(f64, u64)> = grown.iter().collect();
+        assert_eq!(own, [(0.1, 4), (0.2, 1), (0.5, 2), (f64::INFINITY, 8)]);
+        assert_eq!(grown.at, Some(at(5)));
+        let mut grown = Grown::default();
+        grown.add(at(5), &[0.1, 0.5, 1.0], &counts(1, 9, 1.0, &[4, 0, 0, 5]));
+        let told: Vec<(f64, u64)> = grown.iter().collect();
+        assert_eq!(told, [(0.1, 4), (1.0, 0), (f64::INFINITY, 5)]);
+    }
+
+    #[test]
+    fn bounds_that_are_none_say_nothing() {
+        let mut grown = Grown::default();
+        let at = Time::from_secs(9);
+        for bounds in [
+            &[0.5, 0.2][..],
+            &[0.5, 0.5],
+            &[f64::NAN, 0.5],
+            &[0.5, f64::INFINITY],
+            &[0.1],
+        ] {
+            grown.add(at, bounds, &counts(1, 6, 1.0, &[1, 2, 3]));
+        }
+        grown.add(at, &[], &counts(1, 6, 1.0, &[6]));
+        assert_eq!((grown.at, grown.iter().count()), (None, 0));
+    }
+
+    #[test]
+    fn more_ends_than_there_is_room_for_lose_no_value() {
+        let mut grown = Grown::default();
         let many: Vec<f64> = (1..200).map(f64::from).collect();
-        grown.add(at(6), &many, &counts(1, 200, 1.0, &[1; 200]));
-        assert_eq!(grown.up_to().count(), ENDS_MAX);
+        grown.add(Time::from_secs(6), &many, &counts(1, 200, 1.0, &[1; 200]));
+        let ends: Vec<(f64, u64)> = grown.iter().collect();
+        assert_eq!(ends.len(), ENDS_MAX);
+        assert_eq!(ends[0], (1.0, 1));
+        assert_eq!(ends[ENDS_MAX - 1].0, f64::INFINITY);
+        assert_eq!(ends.iter().map(|(_, count)| count).sum::<u64>(), 200);
     }
 
     #[test]

@@ -20,13 +20,18 @@ use crate::sources::recent::Recent;
 use crate::sources::series::SeriesCache;
 use crate::sources::wire::{Fields, WireError};
 
-/// Cumulative histograms whose last point is remembered, at some 150 bytes to 8 KiB each.
+/// Cumulative histograms whose last point is remembered, at some 150 bytes to 8 KiB each, exponential ones at 1.3 KiB;
+/// and metrics of which it is known when their buckets were told last.
 const HISTOGRAMS_REMEMBERED_MAX: usize = 20_000;
+/// Buckets that are told this much before the last ones, in milliseconds, are told with those: they came in parts.
+const PARTS_MS: i64 = 60_000;
 
 /// Reads metrics.
 pub(super) struct Metrics {
     series: SeriesCache,
     histograms: Mutex<Recent<u128, Arc<Counts>>>,
+    /// When the buckets of a metric were told last.
+    buckets_told: Mutex<Recent<u128, Time>>,
 }
 
 /// A metric being read.
@@ -49,6 +54,7 @@ impl Metrics {
         Self {
             series: SeriesCache::new(series_max),
             histograms: Mutex::new(Recent::new(HISTOGRAMS_REMEMBERED_MAX)),
+            buckets_told: Mutex::new(Recent::new(HISTOGRAMS_REMEMBERED_MAX)),
         }
     }
 
@@ -273,18 +279,37 @@ impl Metrics {
         let Some(at) = grown.at else {
             return Ok(());
         };
+        let at = self.after_the_last(metric, at);
         let unit = unit_of_ucum(metric.unit, metric.name);
-        for (end, up_to) in grown.up_to() {
+        for (end, count) in grown.iter() {
             let part = Part {
                 suffix: "_bucket",
                 end: Some(end),
                 ..Part::whole(SeriesKind::Delta, unit)
             };
             let series = self.series(metric, &part, &Point::default())?;
-            let value = up_to as f64;
+            let value = count as f64;
             taken.push(Signal::Sample(Sample { series, at, value }))?;
         }
         Ok(())
+    }
+
+    /// The time of buckets that are told now: those of one metric may come in several parts of one time, of other
+    /// scopes or in other requests, and each part counts.
+    fn after_the_last(&self, metric: &Metric<'_>, at: Time) -> Time {
+        let key = metric.key(
+            &Part::whole(SeriesKind::Delta, Unit::None),
+            &Point::default(),
+        );
+        let mut told = self
+            .buckets_told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let last = told.get(&key).copied();
+        let is_part = |last: &Time| (0..=PARTS_MS).contains(&last.since(at));
+        let at = last.filter(is_part).map_or(at, |last| last.plus_ms(1));
+        told.put(key, at);
+        at
     }
 
     /// What was counted since the last point; `None` for the first one of a cumulative histogram.
