@@ -697,10 +697,10 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
     }
     assert!(!of_one.contains("runbooks:"), "one source alone: {of_one}");
     assert_eq!(unknown.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    let refused = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(
-        said.contains("there is no source fax; there are: "),
-        "{said}"
+        refused.contains("there is no source fax; there are: "),
+        "{refused}"
     );
     // It would stay when the file is there: the source says it, for as long as it is so.
     assert!(diagnosed.contains("source tail"), "{diagnosed}");
