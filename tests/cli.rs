@@ -765,6 +765,44 @@ fn recording_of_alerts(path: &Path) {
 }
 
 #[test]
+fn a_recording_that_breaks_off_is_replayed_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    write_config(dir.path(), "");
+    let recording = dir.path().join("alerts.sgrec");
+    recording_of_alerts(&recording);
+    let replay = || {
+        let file = recording.to_str().unwrap();
+        let args = ["replay", file, "--speed", "max", "--json"];
+        let output = program(dir.path()).args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let summary: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+        (summary["torn_bytes"].as_u64().unwrap(), said)
+    };
+    assert_eq!(replay(), (0, String::new()));
+    let whole = std::fs::read(&recording).unwrap();
+    std::fs::write(&recording, &whole[..whole.len() - 40]).unwrap();
+    let (torn, said) = replay();
+    let text = format!("alerts.sgrec breaks off: {torn} bytes of it are no whole record\n");
+    assert!(torn > 0 && said.contains(&text), "{torn}: {said}");
+}
+
+#[test]
+fn who_watches_ends_with_its_reader() {
+    let served = Served::start();
+    let mut watch = program(served.dir.path())
+        .args(["watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert!(told.next().is_some(), "what there is");
+    drop(told);
+    assert!(watch.wait().unwrap().success(), "nobody reads it any more");
+}
+
+#[test]
 fn rules_are_tried_on_what_was_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let rule = "[[rules]]\nname = \"one cluster\"\nsame = [\"cluster\"]\n";

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::Common;
 use super::output::{
-    Failure, Style, Table, age, clock, incident_number, line, print, print_json, priority, safe,
-    styled,
+    Failure, Style, Table, age, clock, incident_number, line, print, print_json, print_on,
+    priority, safe, styled,
 };
 use super::place::client;
 use crate::api::client::IncidentQuery;
@@ -224,7 +224,9 @@ pub async fn watch(common: &Common) -> Result<(), Failure> {
         let mut line = serde_json::to_string(&message)
             .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
         line.push('\n');
-        print(&line)?;
+        if !print_on(&line)? {
+            return Ok(());
+        }
     }
     Err(Failure::new("the daemon ended the stream"))
 }

@@ -199,7 +199,13 @@ async fn print_effects(mut recording: Recording, args: &ReplayArgs) -> Result<()
     }
     summary.missing_inputs = recording.missing();
     summary.torn_bytes = recording.torn_bytes();
-    print_json_line(&summary)
+    print_json_line(&summary)?;
+    if summary.torn_bytes > 0 {
+        let (file, torn) = (args.file.display(), summary.torn_bytes);
+        let text = format!("{file} breaks off: {torn} bytes of it are no whole record");
+        Failure::new(text).warn("what lies before was replayed");
+    }
+    Ok(())
 }
 
 fn signals(stamped: &Stamped) -> u64 {
