@@ -1141,6 +1141,9 @@ fn the_past_knows_when_it_was_calm_and_when_it_hurt_again() {
     }
 }
 
+/// What is done to an alert before it is told.
+type Change<'a> = &'a dyn Fn(&mut AlertRow);
+
 /// Who is not told of an alert learns by whom it was held back, and what it would have done.
 #[test]
 fn an_alert_that_is_held_back_says_what_it_would_do_otherwise() {
@@ -1156,7 +1159,6 @@ fn an_alert_that_is_held_back_says_what_it_would_do_otherwise() {
             inhibited_by: None,
         }));
     };
-    type Change<'a> = &'a dyn Fn(&mut AlertRow);
     let elsewhere = |alert: &mut AlertRow| {
         held(alert);
         alert.entity = fixture::service("mail");
