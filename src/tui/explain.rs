@@ -8,7 +8,7 @@ use crate::model::{
     PathEdge, Phase, Plan, SafeText, SeriesId, Severity, Time, WhyAnswer, command_line,
 };
 
-use super::format::{self, Clock};
+use super::format;
 use super::link::Request;
 use super::paint::{Ink, Row, wrap};
 use super::rows::Rows;
