@@ -154,7 +154,10 @@ fn less_than_a_floor_more_than_a_ceiling_and_nothing_fail() {
         let report = Report {
             suite: "x",
             cases: 1,
-            score: score.iter().copied().collect(),
+            score: score
+                .iter()
+                .map(|(name, score)| ((*name).into(), *score))
+                .collect(),
             per_case: Vec::new(),
             seconds: 0.0,
         };

@@ -134,7 +134,9 @@ impl Engine {
             .and_then(|durations| explain::slower(odd.seen, durations));
         let subject = self.subject_of_calls(calls, side);
         let text = explain::metric(&subject, odd.seen, odd.expected, side.unit, since);
-        let mut seen = self.observation(judged, calls, side, odd, since);
+        let Some(mut seen) = self.observation(judged, calls, side, odd, since) else {
+            return;
+        };
         if let Some(words) = slower {
             seen.explain.unusual = format!("{words}; {}", seen.explain.unusual).into();
         }
@@ -159,8 +161,9 @@ impl Engine {
         }
         let odd = Oddity::up_to(shift.seen, shift.high, shift.score);
         let text = explain::shift(&subject, &shift, Unit::Seconds);
-        let seen = self.observation(judged, calls, SHAPE, &odd, shift.since);
-        self.observe(Observation { text, ..seen });
+        if let Some(seen) = self.observation(judged, calls, SHAPE, &odd, shift.since) {
+            self.observe(Observation { text, ..seen });
+        }
     }
 
     fn subject_of_calls(&self, calls: Calls, side: Side) -> String {
@@ -170,6 +173,7 @@ impl Engine {
         }
     }
 
+    /// What is seen of calls; `None` of those that nobody knows any more.
     fn observation(
         &self,
         judged: &JudgedFlow,
@@ -177,14 +181,10 @@ impl Engine {
         side: Side,
         odd: &Oddity,
         since: Time,
-    ) -> Observation {
+    ) -> Option<Observation> {
         let score = odd.score as f32;
-        let state = self.traces.flow(judged.flow);
-        let explain = match state {
-            Some(state) => explanation(judged, state, side, score),
-            None => explain::rarity(score),
-        };
-        Observation {
+        let state = self.traces.flow(judged.flow)?;
+        Some(Observation {
             key: calls.key(side),
             entity: calls.entity,
             callee: calls.callee,
@@ -206,8 +206,8 @@ impl Engine {
             score,
             pages: false,
             text: String::new(),
-            explain,
-        }
+            explain: explanation(judged, state, side, score),
+        })
     }
 }
 

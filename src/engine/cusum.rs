@@ -15,6 +15,9 @@ pub const SURPRISE_USUAL: f64 = 1.0;
 pub const EVIDENCE_MIN: f64 = 6.0;
 /// The sum does not grow beyond this, so that it falls again soon.
 const EVIDENCE_MAX: f64 = 12.0;
+/// Evidence that was not enough for so long is forgotten, in milliseconds: what opened with it would be told as
+/// hours old, and soon be accepted.
+pub const LAPSES_MS: i64 = HOLD_MS_MAX / 2;
 /// Windows in a row as usual that end it.
 const CALM_WINDOWS: u8 = 3;
 
@@ -83,6 +86,7 @@ impl Cusum {
     /// Takes a window from `began` to `at`, of which the −log10 of the chance is `surprise`. The one place where
     /// something opens.
     pub fn judge(&mut self, began: Time, at: Time, surprise: f64) -> Judged<()> {
+        self.lapse(began);
         if self.is_quiet() {
             self.since = began;
         }
@@ -94,8 +98,18 @@ impl Cusum {
         self.go_on(at, surprise)
     }
 
-    /// Takes a window in which there was nothing to judge: calm, but no evidence. Whether what was odd is over.
-    pub fn idle(&mut self) -> bool {
+    /// Forgets evidence that was not enough for hours, before a window that begins at `at`. Windows of nothing take
+    /// nothing off it before: who is asked each minute has five of them between two others.
+    pub fn lapse(&mut self, at: Time) {
+        if !self.is_open && at.since(self.since) >= LAPSES_MS {
+            self.sum = 0.0;
+        }
+    }
+
+    /// Takes a window in which there was nothing to judge, to `at`: calm, but no evidence. Whether what was odd is
+    /// over.
+    pub fn idle(&mut self, at: Time) -> bool {
+        self.lapse(at);
         self.calm += u8::from(self.is_open);
         let is_over = self.is_open && self.calm >= CALM_WINDOWS;
         if is_over {
@@ -109,7 +123,7 @@ impl Cusum {
             return Judged::Usual;
         }
         if surprise < SURPRISE_USUAL {
-            return if self.idle() {
+            return if self.idle(at) {
                 Judged::Over
             } else {
                 Judged::Usual
@@ -209,12 +223,48 @@ mod tests {
     fn a_window_of_nothing_is_calm_and_no_evidence() {
         let mut sum = Cusum::default();
         let at = Time::from_ms(WINDOW_MS);
-        assert!(!sum.idle());
+        assert!(!sum.idle(at));
         while sum.judge(Time::ZERO, at, 3.0).is_usual() {}
         let evidence = sum.evidence();
-        let idle: [bool; 3] = std::array::from_fn(|_| sum.idle());
+        let idle: [bool; 3] = std::array::from_fn(|_| sum.idle(at));
         assert_eq!(idle, [false, false, true]);
         assert!(evidence >= EVIDENCE_MIN && sum.is_quiet());
+    }
+
+    #[test]
+    fn evidence_outlives_windows_of_nothing_but_not_a_night() {
+        let minute = 6 * WINDOW_MS;
+        for (pause_ms, opens_since) in [
+            (minute, Some(0)),
+            (60 * minute, Some(0)),
+            (600 * minute, None),
+        ] {
+            let mut sum = Cusum::default();
+            let first = Time::from_ms(WINDOW_MS);
+            assert_eq!(sum.judge(Time::ZERO, first, 4.0), Judged::Usual);
+            for nth in 1..pause_ms / WINDOW_MS {
+                assert!(!sum.idle(first.plus_ms(nth * WINDOW_MS)));
+            }
+            let began = first.plus_ms(pause_ms);
+            let judged = sum.judge(began, began.plus_ms(WINDOW_MS), 4.0);
+            let opened = (judged == Judged::Odd(())).then(|| sum.since().ms());
+            assert_eq!(opened, opens_since, "{pause_ms}");
+            let again = began.plus_ms(WINDOW_MS);
+            let judged = sum.judge(again, again.plus_ms(WINDOW_MS), 4.0);
+            assert_eq!(judged, Judged::Odd(()), "{pause_ms}: told, not accepted");
+        }
+        let mut sum = Cusum::default();
+        assert_eq!(
+            sum.judge(Time::ZERO, Time::from_ms(WINDOW_MS), 4.0),
+            Judged::Usual
+        );
+        let night = Time::from_ms(600 * minute);
+        assert_eq!(
+            sum.judge(night, night.plus_ms(WINDOW_MS), 4.0),
+            Judged::Usual,
+            "nobody counted the night"
+        );
+        assert_eq!(sum.since(), night);
     }
 
     #[test]

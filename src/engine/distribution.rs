@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cusum::{Cusum, EVIDENCE_MIN, Judged, SURPRISE_USUAL};
+use super::cusum::{Cusum, EVIDENCE_MIN, Judged, LAPSES_MS, SURPRISE_USUAL};
 use super::detect::HOLD_MS_MAX;
 use super::explain;
 use super::set_back::SetBack;
@@ -102,6 +102,7 @@ struct Window {
     cells: [f32; CELLS],
     /// Sum of the squares of the weights.
     squares: f64,
+    /// When its first value came; until then, when the one before it ended.
     began: Time,
 }
 
@@ -272,7 +273,10 @@ impl Distribution {
             Stage::Learning | Stage::Watching => {
                 if self.window.values() >= WINDOW_VALUES {
                     let window = std::mem::take(&mut self.window);
+                    self.window.began = at;
                     self.take(at, &window);
+                } else if self.window.squares <= 0.0 && at.since(self.window.began) >= LAPSES_MS {
+                    self.pass_over(at);
                 }
             }
             Stage::Unsuited => {}
@@ -409,8 +413,17 @@ impl Distribution {
         self.began = at;
     }
 
+    /// Nothing came for hours: what was odd before says nothing about what comes.
+    fn pass_over(&mut self, at: Time) {
+        if self.evidence.idle(at) {
+            self.is_told = false;
+            self.note_known(at);
+        }
+    }
+
     /// Adds the surprise of a window to the others: opens, goes on, ends.
     fn sum_up(&mut self, at: Time, window: &Window, surprise: f64) {
+        self.evidence.lapse(window.began);
         if self.evidence.is_quiet() {
             (self.odd, self.far) = ([0.0; CELLS], 0.0);
         }

@@ -107,6 +107,44 @@ fn another_shape_is_odd_though_the_mean_is_the_same_and_until_it_is_over() {
 }
 
 #[test]
+fn what_nothing_came_of_for_hours_is_over_and_does_not_speak_for_what_comes_then() {
+    let slow = |dice: &mut Dice, _| 10.0 * ordinary(dice);
+    let lived = || {
+        let mut bench = Bench::new(Kind::Measure);
+        bench.minutes(450, 60, |dice, _| ordinary(dice));
+        bench
+    };
+    let window = |bench: &mut Bench| {
+        for _ in 0..60 {
+            let value = slow(&mut bench.dice, 0);
+            bench.distribution.add(bench.at, value, 1.0, 1.0);
+        }
+        bench.at = bench.at.plus_ms(WINDOW_MS);
+        bench.distribution.turn(bench.at);
+        bench.distribution.shift().is_some()
+    };
+    // One odd window, a night of nothing, and another.
+    let mut bench = lived();
+    assert!(!window(&mut bench));
+    bench.minutes(600, 0, slow);
+    let morning = bench.at;
+    assert!(!window(&mut bench), "one window is not enough");
+    assert!(window(&mut bench));
+    assert_eq!(bench.distribution.shift().unwrap().since, morning);
+    // What was told ends though nothing came that would end it.
+    let mut bench = lived();
+    bench.minutes(2, 60, slow);
+    assert!(bench.distribution.shift().is_some());
+    bench.minutes(150, 0, slow);
+    assert!(
+        bench.distribution.shift().is_some(),
+        "it may be an hourly job"
+    );
+    bench.minutes(40, 0, slow);
+    assert_eq!(bench.distribution.shift(), None);
+}
+
+#[test]
 fn values_that_move_far_every_day_must_move_further_to_be_told() {
     let mut bench = Bench::new(Kind::Measure);
     let mut level = 0.0;

@@ -121,7 +121,7 @@ impl<Of, Part: Copy> Feeds<Of, Part> {
         let key = (entity, key);
         let id = match self.index.get(&key) {
             Some(id) => *id,
-            None if self.groups.len() >= GROUPS_MAX => {
+            None if self.is_full() => {
                 self.refused = self.refused.saturating_add(1);
                 return None;
             }
@@ -187,6 +187,11 @@ impl<Of, Part: Copy> Feeds<Of, Part> {
     /// Whether there is a group of this key.
     pub fn knows(&self, entity: EntityIx, key: Box<str>) -> bool {
         self.index.contains_key(&(entity, key))
+    }
+
+    /// Whether there is no room for another group.
+    pub fn is_full(&self) -> bool {
+        self.groups.len() >= GROUPS_MAX
     }
 
     /// How often there was no room for a group.

@@ -22,6 +22,17 @@ const LIVES_MS: i64 = 60_000;
 /// … as long as its last line is no older than this, in milliseconds.
 const LOGS_SILENT_MS_MAX: i64 = 5 * 60_000;
 
+/// What everybody else says of an entity that tells nothing.
+#[derive(Clone, Copy)]
+struct Witnesses {
+    /// An alert about it fires.
+    is_alerting: bool,
+    /// Who depends on it, and is in trouble since.
+    caller: Option<EntityIx>,
+    /// Whether its logs went on; `None` if it never logged.
+    logs_on: Option<bool>,
+}
+
 impl Engine {
     /// Looks again at every entity that tells nothing: what confirms a loss makes it page.
     pub(super) fn confirm_losses(&mut self) {
@@ -34,14 +45,27 @@ impl Engine {
         };
         let unsure: Vec<(EntityIx, Time)> = self.silence.gone().filter(is_unsure).collect();
         for (entity, since) in unsure {
-            if let Some(why) = self.why_lost(entity, since) {
-                self.note_gone(entity, since, Some(&why));
+            let witnesses = self.witnesses(entity, since);
+            if let Some(why) = self.why_lost(since, witnesses) {
+                self.note_absent(entity, since, witnesses, Some(&why));
             }
         }
     }
 
-    /// Notes that an entity tells nothing since `since`; `why` says what makes that a loss.
-    pub(super) fn note_gone(&mut self, entity: EntityIx, since: Time, why: Option<&str>) {
+    /// Notes that an entity tells nothing since `since`, which is no loss yet.
+    pub(super) fn note_gone(&mut self, entity: EntityIx, since: Time) {
+        let witnesses = self.witnesses(entity, since);
+        self.note_absent(entity, since, witnesses, None);
+    }
+
+    /// Notes that an entity tells nothing; `why` says what makes that a loss.
+    fn note_absent(
+        &mut self,
+        entity: EntityIx,
+        since: Time,
+        witnesses: Witnesses,
+        why: Option<&str>,
+    ) {
         let name = self.entities.id(entity).name();
         let clock = explain::clock(since);
         let text = match why {
@@ -57,28 +81,35 @@ impl Engine {
             since,
             text,
             pages: why.is_some(),
-            explain: unusual.judged_by([
-                ("absence", true),
-                ("alert about it", self.is_alerting(entity)),
-                (
-                    "callers in trouble",
-                    self.caller_in_trouble(entity, since).is_some(),
-                ),
-                ("silent logs", !self.logs_on(entity, since)),
-            ]),
+            explain: unusual
+                .judged_by([
+                    ("absence", true),
+                    ("alert about it", witnesses.is_alerting),
+                    ("callers in trouble", witnesses.caller.is_some()),
+                ])
+                .judged_by(witnesses.logs_on.map(|on| ("silent logs", !on))),
         };
         self.observe_absence(Key::Entity(entity, Check::Absence), entity, absent);
     }
 
-    fn why_lost(&self, entity: EntityIx, since: Time) -> Option<String> {
-        if self.is_alerting(entity) {
+    /// Asks everybody else about an entity that is silent since `since`.
+    fn witnesses(&self, entity: EntityIx, since: Time) -> Witnesses {
+        Witnesses {
+            is_alerting: self.is_alerting(entity),
+            caller: self.caller_in_trouble(entity, since),
+            logs_on: self.logs_on(entity, since),
+        }
+    }
+
+    fn why_lost(&self, since: Time, witnesses: Witnesses) -> Option<String> {
+        if witnesses.is_alerting {
             return Some("an alert about it fires".to_owned());
         }
-        if let Some(caller) = self.caller_in_trouble(entity, since) {
+        if let Some(caller) = witnesses.caller {
             let caller = self.entities.id(caller).name();
             return Some(format!("{caller}, which depends on it, is in trouble"));
         }
-        let is_long = self.now.since(since) > BLIND_MS_MAX && !self.logs_on(entity, since);
+        let is_long = self.now.since(since) > BLIND_MS_MAX && witnesses.logs_on != Some(true);
         is_long.then(|| "nothing says that it is alive".to_owned())
     }
 
@@ -87,12 +118,10 @@ impl Engine {
         condition.is_some_and(Condition::is_alerting)
     }
 
-    /// Whether it went on logging after its metrics stopped at `since`.
-    fn logs_on(&self, entity: EntityIx, since: Time) -> bool {
-        let last_line = self.logs.last_seen(self.entities.id(entity));
-        last_line.is_some_and(|at| {
-            at.since(since) > LIVES_MS && self.now.since(at) <= LOGS_SILENT_MS_MAX
-        })
+    /// Whether it went on logging after its metrics stopped at `since`; `None` if it never logged.
+    fn logs_on(&self, entity: EntityIx, since: Time) -> Option<bool> {
+        let at = self.logs.last_seen(self.entities.id(entity))?;
+        Some(at.since(since) > LIVES_MS && self.now.since(at) <= LOGS_SILENT_MS_MAX)
     }
 
     /// Who depends on an entity, and is in trouble since it is silent.
@@ -133,6 +162,12 @@ mod tests {
     /// The shop calls the cart, which falls silent; the times at which an incident was open, in minutes
     /// after that, and what is said of the cart.
     fn opened(world: World, minutes: i64) -> (Option<i64>, String) {
+        let (opened, text, _) = lived(world, minutes);
+        (opened, text)
+    }
+
+    /// The same, and which checks agreed that it is odd.
+    fn lived(world: World, minutes: i64) -> (Option<i64>, String, Vec<Box<str>>) {
         let edge = DeclaredEdge {
             from: "shop".to_owned(),
             to: "cart".to_owned(),
@@ -144,6 +179,7 @@ mod tests {
         let mut engine = Engine::new(config, Vec::new());
         let mut opened = None;
         let mut text = String::new();
+        let mut agreed = Vec::new();
         for s in (0..SILENT_S + minutes * 60).step_by(10) {
             let at = Time::from_secs(START_S + s);
             let labels = |service: &str| Labels::from_pairs([("service", service)]).unwrap();
@@ -167,7 +203,7 @@ mod tests {
                 signals.push(sample("cart", "requests_in_progress", 5.0 + 0.1 * noise));
                 signals.push(sample("cart", "memory_bytes", 1e9 + 1e6 * noise));
             }
-            if s < SILENT_S + world.logs_s {
+            if world.logs_s > 0 && s < SILENT_S + world.logs_s {
                 signals.push(Signal::Log(Box::new(LogLine {
                     at,
                     labels: labels("cart"),
@@ -195,9 +231,13 @@ mod tests {
             let key = cart.map(|cart| Key::Entity(cart, Check::Absence));
             if let Some(state) = key.and_then(|key| engine.findings.of_key(key)) {
                 text = state.finding.text.to_string();
+                let explain = state.finding.explain.as_deref();
+                agreed = explain
+                    .map(|explain| explain.agreed.clone())
+                    .unwrap_or_default();
             }
         }
-        (opened, text)
+        (opened, text, agreed)
     }
 
     #[test]
@@ -205,6 +245,17 @@ mod tests {
         let (opened, text) = opened(World::default(), 10);
         assert_eq!(opened, None);
         assert!(text.ends_with("we are blind on it"), "{text}");
+    }
+
+    #[test]
+    fn logs_that_never_were_are_not_silent() {
+        assert_eq!(lived(World::default(), 10).2, ["absence".into()]);
+        // It logged while it lived, and then no more.
+        let world = World {
+            logs_s: 1,
+            ..World::default()
+        };
+        assert_eq!(lived(world, 10).2, ["absence".into(), "silent logs".into()]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::entities::EntityIx;
 use super::explain;
 use super::feeds::{Feed, Feeds, Group};
 use super::findings::{Key, Observation};
-use super::intake::{Reading, SeriesIx};
+use super::intake::{Reading, SeriesIx, SeriesRow};
 use super::roles;
 use super::set_back::SetBack;
 use crate::model::{Band, Check, Direction, MetricRole, SeriesKind, Time, Unit};
@@ -71,7 +71,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    fn new(unit: Unit) -> Self {
+    /// Of values in this unit; nothing is known of them.
+    pub fn new(unit: Unit) -> Self {
         Self {
             unit,
             buckets: Vec::new(),
@@ -134,6 +135,11 @@ impl Histogram {
         }
     }
 
+    /// How far it is known.
+    pub fn standing(&self) -> Standing {
+        self.distribution.standing()
+    }
+
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.grown_at);
@@ -166,7 +172,7 @@ impl Histograms {
     ) -> impl Iterator<Item = (u32, EntityIx, Standing)> + 'a {
         let name = name.strip_suffix(ENDING).unwrap_or(name);
         let meant = self.iter().filter(move |(_, group)| *group.key == *name);
-        meant.map(|(id, group)| (id, group.entity, group.of.distribution.standing()))
+        meant.map(|(id, group)| (id, group.entity, group.of.standing()))
     }
 }
 
@@ -229,15 +235,22 @@ impl Engine {
             let Group {
                 entity, key, of, ..
             } = group;
-            // The mean of the same histogram, or a quantile beside it.
             of.judge(now, || {
-                odd.of_entity(*entity)
-                    .any(|series| intake.row(series).series.name.starts_with(&**key))
+                let mut odd = odd.of_entity(*entity);
+                odd.any(|series| is_beside(intake.row(series), key))
             })
         });
         for (id, judged) in judged {
             self.tell_of_histogram(id, judged);
         }
+    }
+
+    /// Whether a mean or a quantile of the same is odd; `None` when there is none.
+    fn is_odd_beside(&self, entity: EntityIx, key: &str) -> Option<bool> {
+        let all = self.intake.of_entity(entity).iter();
+        let beside = all.filter(|series| is_beside(self.intake.row(**series), key));
+        let odd = |series: &SeriesIx| self.odd.of_entity(entity).any(|odd| odd == *series);
+        beside.map(odd).reduce(|any, one| any || one)
     }
 
     fn tell_of_histogram(&mut self, id: u32, judged: Judged<Shift>) {
@@ -251,9 +264,11 @@ impl Engine {
             return;
         };
         let entity = group.entity;
+        let beside = self.is_odd_beside(entity, &group.key);
         let values = format!("the values of {subject}");
         let explain = explain::rarity(shift.score as f32)
-            .judged_by([("spread of values", true), ("mean and quantiles", false)])
+            .judged_by([("spread of values", true)])
+            .judged_by(beside.map(|is_odd| ("mean and quantiles", is_odd)))
             .against(group.of.distribution.baseline());
         self.observe(Observation {
             key,
@@ -280,6 +295,11 @@ impl Engine {
             explain,
         });
     }
+}
+
+/// Whether a series is the mean of the histogram `key`, or a quantile beside it.
+fn is_beside(row: &SeriesRow, key: &str) -> bool {
+    row.is_judged() && row.series.name.starts_with(key)
 }
 
 #[cfg(test)]
@@ -453,6 +473,39 @@ mod tests {
             assert!(others[0].because[0].contains("the evidence is 12.0, and 6.0 is needed"));
             bench.minutes(20, requests, 0.01);
             assert_eq!(bench.told(), None);
+        }
+    }
+
+    #[test]
+    fn a_mean_is_asked_where_there_is_one() {
+        for has_mean in [false, true] {
+            let mut bench = Bench::new(SeriesKind::Counter);
+            bench.minutes(450, 60, 0.01);
+            if has_mean {
+                let at = Time::from_secs(START_S + bench.second);
+                let labels = Labels::from_pairs([("service", "cart")]).unwrap();
+                let name = "http_request_duration_seconds_p99";
+                let series = Series::new(name, labels, SeriesKind::Gauge, Unit::Seconds);
+                let sample = Sample {
+                    series: Arc::new(series),
+                    at,
+                    value: 0.2,
+                };
+                let (source, signals) = (SourceId::new("test"), vec![Signal::Sample(sample)]);
+                bench.step(at, Input::Signals(Batch { source, signals }));
+            }
+            bench.minutes(10, 60, 0.4);
+            let state = bench.engine.findings.of_key(Key::Histogram(1)).unwrap();
+            let explain = state.finding.explain.as_ref().unwrap();
+            let asked: &[Box<str>] = if has_mean {
+                &["mean and quantiles".into()]
+            } else {
+                &[]
+            };
+            assert_eq!(
+                (&explain.agreed[..], &explain.disagreed[..]),
+                (&["spread of values".into()][..], asked)
+            );
         }
     }
 

@@ -307,7 +307,7 @@ impl Engine {
             Silence::Down(series, since) => self.note_lost(series, since),
             Silence::Never(series, since) => self.note_never_up(series, since),
             Silence::Up(series, at) => self.findings.end(Key::Series(series), at),
-            Silence::Gone(entity, since) => self.note_gone(entity, since, None),
+            Silence::Gone(entity, since) => self.note_gone(entity, since),
             Silence::Back(entity, at) => {
                 self.findings.end(Key::Entity(entity, Check::Absence), at);
                 self.entities.set_health(entity, crate::model::Health::Ok);

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, Excursion, Hold, Peak, Rhythm, SeriesDetector, Sustained, Transition,
-    Verdict,
+    AGREE_SCORE, CHECKS, Excursion, Hold, OPEN_EVIDENCE, Peak, Rhythm, SeriesDetector, Sustained,
+    Transition, Verdict,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -196,7 +196,7 @@ fn explanation(row: &SeriesRow, peak: &Peak) -> Explanation {
     };
     // Many values in a row are what makes a finding, whatever each check says of the worst of them.
     unusual
-        .judged_by([("run of values", true)])
+        .judged_by([("run of values", peak.evidence >= OPEN_EVIDENCE)])
         .judged_by(checks.map(|(check, score)| (check.title, score >= AGREE_SCORE)))
         .against(Engine::baseline_of(row))
 }

@@ -111,7 +111,7 @@ impl Family {
         let failures = std::mem::take(&mut self.failures).min(calls);
         if calls < 1.0 {
             // Nobody asks any more, so that nothing fails: what was told ends.
-            return if self.odd.idle() {
+            return if self.odd.idle(at) {
                 Judged::Over
             } else {
                 Judged::Usual

@@ -8,7 +8,9 @@ use super::diagnose::words;
 use super::distribution::Distribution;
 use super::entities::EntityIx;
 use super::explain;
+use super::feeds::Feed;
 use super::findings::Key;
+use super::intake::SeriesIx;
 use super::traces::{Flow, ODD_SCORE, ODD_Z, Rate};
 use crate::model::{Check, FindingId, Time, Unit, WhyAnswer, WhyOther};
 
@@ -104,18 +106,39 @@ impl Engine {
 
     /// Series that are not judged at all.
     fn why_unjudged(&self, words: &[&str]) -> Vec<WhyOther> {
-        let rows = self.intake.iter().map(|(_, row)| row);
-        let rows = rows.filter(|row| !row.is_judged() && self.is_meant(row, words));
-        let told = rows.take(OTHERS_MAX).map(|row| {
-            let because = if row.is_bucket() {
-                "a bucket is judged with the others of its histogram, for which there was no room"
-            } else {
-                "it says what something is, or repeats what others say: its values are not judged"
-            };
+        let rows = self.intake.iter();
+        let rows = rows.filter(|(_, row)| !row.is_judged() && self.is_meant(row, words));
+        let told = rows.take(OTHERS_MAX).map(|(series, row)| {
             let subject = row.series.name.as_ref().into();
+            if row.is_bucket() {
+                return self.why_bucket(series, row.entity, subject);
+            }
+            let because =
+                "it says what something is, or repeats what others say: its values are not judged";
             self.other(row.entity, subject, [], vec![because.to_owned()])
         });
         told.collect()
+    }
+
+    /// A bucket is judged with the others of its histogram.
+    fn why_bucket(&self, series: SeriesIx, of: EntityIx, subject: Box<str>) -> WhyOther {
+        let feed = self.histograms.feed(series);
+        let because = match feed {
+            Feed::Group(id, _) => {
+                let group = self.histograms.get(id);
+                let told = group.map(|group| explain::spread("its values", group.of.standing()));
+                let because = told.into_iter().collect();
+                return self.other(of, subject, [Key::Histogram(id)], because);
+            }
+            Feed::Nothing => "a bucket without an end belongs to no histogram: it is not judged",
+            Feed::Unknown if self.histograms.is_full() => {
+                "a bucket is judged with the others of its histogram, for which there was no room"
+            }
+            Feed::Unknown => {
+                "a bucket is judged with the others of its histogram, once it has grown: it has not yet"
+            }
+        };
+        self.other(of, subject, [], vec![because.to_owned()])
     }
 
     /// The entities called so, by kind and name or name alone.
@@ -204,6 +227,7 @@ mod tests {
 
     use super::*;
     use crate::config::EngineConfig;
+    use crate::engine::histograms::Histogram;
     use crate::model::{
         Batch, Input, Labels, LogLine, Sample, Series, SeriesKind, Signal, SourceId, Span, SpanId,
         SpanKind, Stamped, TraceId,
@@ -281,6 +305,57 @@ mod tests {
             };
             assert!(others[0].because[0].ends_with("its values are not judged"));
         }
+    }
+
+    /// What `why` answers of the only bucket of a histogram, which says this of its end.
+    fn of_bucket(engine: &Engine, name: &str) -> String {
+        let WhyAnswer::Others(others) = engine.why(&format!("web {name}"), None) else {
+            panic!("{name} is there");
+        };
+        others[0].because[0].to_string()
+    }
+
+    #[test]
+    fn says_of_a_bucket_how_far_its_histogram_is() {
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        let step = |engine: &mut Engine, name: &str, end: &str, second: i64| {
+            let at = Time::from_secs(1_768_392_000 + second);
+            let labels = Labels::from_pairs([("service", "web"), ("le", end)]).unwrap();
+            let series = Series::new(name, labels, SeriesKind::Counter, Unit::None);
+            let value = second as f64;
+            let series = Arc::new(series);
+            let signals = vec![Signal::Sample(Sample { series, at, value })];
+            let source = SourceId::new("test");
+            let input = Input::Signals(Batch { source, signals });
+            engine.step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+        };
+        step(&mut engine, "took_bucket", "1", 0);
+        let told = of_bucket(&engine, "took_bucket");
+        assert!(
+            told.ends_with("once it has grown: it has not yet"),
+            "{told}"
+        );
+        step(&mut engine, "took_bucket", "1", 15);
+        let told = of_bucket(&engine, "took_bucket");
+        assert_eq!(told, "how its values are spread is not known yet");
+        // By a label of it, it is no histogram that is called, but this bucket.
+        let WhyAnswer::Others(others) = engine.why("web took_bucket 1", None) else {
+            panic!("it is there");
+        };
+        assert_eq!(*others[0].because[0], *told);
+        let mut next = 100;
+        while !engine.histograms.is_full() {
+            next += 1;
+            let bucket = Some((next.to_string().into(), 0));
+            let make = || Histogram::new(Unit::None);
+            engine
+                .histograms
+                .add(SeriesIx(next), EntityIx(0), bucket, make);
+        }
+        step(&mut engine, "late_bucket", "1", 30);
+        step(&mut engine, "late_bucket", "1", 45);
+        let told = of_bucket(&engine, "late_bucket");
+        assert!(told.ends_with("for which there was no room"), "{told}");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Suite `demo`: every scenario of the demo over many seeds. Is each fault found, how soon, and does
 //! the right suspect come first?
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::json;
@@ -44,7 +43,7 @@ pub fn run(seed: u64) -> Report {
     Report {
         suite: "demo",
         cases: runs.len(),
-        score: BTreeMap::from([
+        score: super::named([
             (
                 "found",
                 share(truths.iter().filter(|t| t.incident_ms.is_some()).count()),

@@ -81,12 +81,12 @@ pub fn run(dir: &Path) -> Result<Report, EvalError> {
     }
     let cases = per_case.len();
     let (lines_per_s, seconds) = speed(&all_lines);
-    let mut score = BTreeMap::from([
+    let mut score = super::named([
         ("ga", sums[0] / cases.max(1) as f64),
         ("lines_per_s", lines_per_s),
     ]);
     if corrected_cases > 0 {
-        score.insert("ga_corrected", sums[1] / f64::from(corrected_cases));
+        score.insert("ga_corrected".into(), sums[1] / f64::from(corrected_cases));
     }
     Ok(Report {
         suite: "loghub",

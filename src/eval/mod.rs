@@ -16,12 +16,21 @@ pub mod storm;
 pub mod systems;
 pub mod trial;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use thiserror::Error;
+
+/// Scores by name.
+pub type Scores = BTreeMap<Cow<'static, str>, f64>;
+
+/// Scores of which the names are known beforehand.
+fn named<const N: usize>(scores: [(&'static str, f64); N]) -> Scores {
+    scores.map(|(name, score)| (name.into(), score)).into()
+}
 
 /// What a suite reports; printed as one JSON object.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,7 +40,7 @@ pub struct Report {
     /// Cases scored.
     pub cases: usize,
     /// Scores by the benchmark's own names.
-    pub score: BTreeMap<&'static str, f64>,
+    pub score: Scores,
     /// One object a case: what was expected, what was said.
     pub per_case: Vec<serde_json::Value>,
     /// Time taken by the engine, in seconds.

@@ -108,7 +108,7 @@ fn report(corpus: &[Series], runs: &[Vec<Vec<f32>>], seconds: f64) -> Report {
     let best = standard[0];
     let mean3 = standard.iter().map(Outcome::score).sum::<f64>() / standard.len() as f64;
     let found = (best.hits + best.false_alarms).max(1);
-    let score = BTreeMap::from([
+    let score = super::named([
         ("standard", best.score()),
         ("standard_mean3", mean3),
         ("standard_at_default", at_default[0].score()),

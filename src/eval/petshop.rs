@@ -89,7 +89,7 @@ pub fn run(folder: &Path) -> Result<Report, EvalError> {
     Ok(Report {
         suite: "petshop",
         cases: ranks.len(),
-        score: BTreeMap::from([
+        score: super::named([
             ("top1", share_within(&ranks, 1)),
             ("top3", share_within(&ranks, 3)),
         ]),

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::Report;
 use super::drive::Feed;
+use super::{Report, Scores};
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::model::{Check, FindingId, IncidentId, Time};
@@ -47,6 +47,19 @@ impl Noticed {
     fn count(&self) -> f64 {
         self.by_check.values().sum::<u64>() as f64
     }
+
+    /// How many of each check, by `findings_` and its name after `prefix`.
+    fn scores(&self, prefix: &str) -> Scores {
+        let name = |check: &Check| {
+            let check = json!(check);
+            let check = check.as_str().unwrap_or_default();
+            format!("{prefix}findings_{check}").into()
+        };
+        let counts = self.by_check.iter();
+        counts
+            .map(|(check, count)| (name(check), *count as f64))
+            .collect()
+    }
 }
 
 /// Runs the suite on a system of `services` services.
@@ -60,36 +73,36 @@ fn run_days(seed: u64, services: usize, days: i64) -> Report {
         coarse_ms: days * DAY_MS,
         fine_ms: 0,
     };
-    let metrics = watch(System::generated(services, seed), coarse, seed);
+    let metrics = watch("metrics", System::generated(services, seed), coarse, seed);
     let whole = History {
         coarse_ms: 0,
         fine_ms: DAY_MS,
     };
-    let everything = watch(System::shop(), whole, seed);
+    let everything = watch("everything", System::shop(), whole, seed);
     let false_incidents = metrics.incidents.len() as f64;
     let hundreds_days = services as f64 / 100.0 * days as f64;
+    let mut score = super::named([
+        (
+            "false_incidents_per_100_services_day",
+            false_incidents / hundreds_days,
+        ),
+        ("findings", metrics.noticed.count()),
+        ("samples", metrics.signals as f64),
+        ("day_of_everything_findings", everything.noticed.count()),
+        (
+            "day_of_everything_incidents",
+            everything.incidents.len() as f64,
+        ),
+        ("day_of_everything_signals", everything.signals as f64),
+    ]);
+    score.extend(metrics.noticed.scores(""));
+    score.extend(everything.noticed.scores("day_of_everything_"));
     let mut per_case = metrics.incidents;
-    per_case.push(json!({ "findings_by_check": metrics.noticed.by_check }));
-    per_case.push(json!({
-        "day_of_everything": { "findings_by_check": everything.noticed.by_check, "incidents": everything.incidents },
-    }));
+    per_case.extend(everything.incidents);
     Report {
         suite: "quiet",
         cases: days as usize,
-        score: BTreeMap::from([
-            (
-                "false_incidents_per_100_services_day",
-                false_incidents / hundreds_days,
-            ),
-            ("findings", metrics.noticed.count()),
-            ("samples", metrics.signals as f64),
-            ("day_of_everything_findings", everything.noticed.count()),
-            (
-                "day_of_everything_incidents",
-                everything.incidents.len() as f64,
-            ),
-            ("day_of_everything_signals", everything.signals as f64),
-        ]),
+        score,
         per_case,
         seconds: started.elapsed().as_secs_f64(),
     }
@@ -103,8 +116,8 @@ struct Watched {
     signals: u64,
 }
 
-/// Watches a system from [`BEGIN`] on for as long as the history is.
-fn watch(system: System, history: History, seed: u64) -> Watched {
+/// Watches a system from [`BEGIN`] on for as long as the history is; `told` says which of them.
+fn watch(told: &str, system: System, history: History, seed: u64) -> Watched {
     let end = BEGIN.plus_ms(history.coarse_ms + history.fine_ms);
     let mut sim = Sim::of(system, Vec::new(), history, Oddities::Ordinary, seed, end);
     let mut feed = Feed::new(Engine::new(EngineConfig::default(), Vec::new()));
@@ -121,7 +134,7 @@ fn watch(system: System, history: History, seed: u64) -> Watched {
         for row in feed.engine.incident_rows() {
             if known.insert(row.id) {
                 incidents.push(json!({
-                    "incident": row.id, "at": now.to_rfc3339(), "entity": row.entity,
+                    "told": told, "incident": row.id, "at": now.to_rfc3339(), "entity": row.entity,
                     "title": row.title, "findings": row.findings,
                 }));
             }
@@ -131,5 +144,24 @@ fn watch(system: System, history: History, seed: u64) -> Watched {
         incidents,
         noticed,
         signals: feed.signals,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_counted_by_check_under_names_of_their_own() {
+        let noticed = Noticed {
+            last: 5,
+            by_check: BTreeMap::from([(Check::LevelShift, 4), (Check::Drift, 1)]),
+        };
+        let scores = noticed.scores("day_of_everything_");
+        let expected = super::super::named([
+            ("day_of_everything_findings_drift", 1.0),
+            ("day_of_everything_findings_level_shift", 4.0),
+        ]);
+        assert_eq!(scores, expected);
     }
 }

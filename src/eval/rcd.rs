@@ -60,7 +60,7 @@ pub fn run(folder: &Path) -> Result<Report, EvalError> {
     Ok(Report {
         suite: "rcd",
         cases: ranks.len(),
-        score: BTreeMap::from([
+        score: super::named([
             ("avg5", within.iter().sum::<f64>() / 5.0),
             ("ac1", within[0]),
         ]),

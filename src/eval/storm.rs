@@ -121,7 +121,7 @@ pub fn run(seed: u64, services: usize) -> Report {
     Report {
         suite: "storm",
         cases: tallies.len(),
-        score: BTreeMap::from([
+        score: super::named([
             ("pairwise_f1", mean(|t| t.f1)),
             ("ari", mean(|t| t.ari)),
             ("time_only_f1", mean(|t| t.time_only_f1)),

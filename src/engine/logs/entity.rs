@@ -75,6 +75,16 @@ pub(in crate::engine) struct EntityLogs {
     open: Vec<Open>,
 }
 
+/// What the checks said of one kind of line in one window.
+struct Asked<'a> {
+    template: TemplateId,
+    said: Said,
+    /// It is told as a new kind of line.
+    is_news: bool,
+    last_line: Time,
+    window: Window<'a>,
+}
+
 /// A line as the entity counts it.
 pub(super) struct Sighting<'a> {
     pub template: TemplateId,
@@ -217,85 +227,86 @@ impl EntityLogs {
         stats: &mut LogStats,
         render: &dyn Fn(TemplateId) -> Box<str>,
     ) {
-        let now = time_of(bucket + 1);
-        let first_seen = self.first_seen;
         self.windows = self.windows.saturating_add(1);
-        for at in 0..self.counters.len() {
-            let Some((&template, _)) = self.counters.get_index(at) else {
-                break;
-            };
-            let template = TemplateId(template);
-            let is_held = self.is_held(Some(template));
-            // What is news already need not be said twice.
-            let is_news = self.find(Check::NewTemplate, Some(template)).is_some();
-            let Some((_, counter)) = self.counters.get_index_mut(at) else {
-                break;
-            };
-            let lines = f64::from(counter.ring.window(bucket));
-            let said = Said::of(counter, lines, now);
-            let learned = counter.baseline.updates();
-            if !is_held {
-                counter.baseline.learn(lines);
-                counter.peak = (counter.peak * PEAK_KEPT).max(lines);
-            }
-            let last_line = counter.last_seen;
-            let window = Window {
-                entity,
-                now,
-                since: time_of(bucket + 1 - WINDOW_BUCKETS as i64),
-                level: counter.level,
-                opinions: said.opinions(is_news),
-                learned: (learned, first_seen),
-            };
-            let burst = said.burst.filter(|_| !is_news);
-            self.judge(
-                &window,
-                Check::LogBurst,
-                Some(template),
-                burst,
-                stats,
-                render,
-            );
-            let since_last = Window {
-                since: last_line,
-                ..window
-            };
-            let silence = said.silence;
-            self.judge(
-                &since_last,
-                Check::LogSilence,
-                Some(template),
-                silence,
-                stats,
-                render,
-            );
-            let since_odd = said.odd.map_or(window, |odd| Window {
-                since: odd.shift.since,
-                learned: odd.learned,
-                ..window
-            });
-            let values = said.odd.map(|odd| values(&odd));
-            self.judge(
-                &since_odd,
-                Check::LogValues,
-                Some(template),
-                values,
-                stats,
-                render,
-            );
-        }
-        let errors = self.error_share_verdict(bucket);
         let window = Window {
             entity,
-            now,
+            now: time_of(bucket + 1),
             since: time_of(bucket + 1 - WINDOW_BUCKETS as i64),
             level: LogLevel::Error,
             opinions: Opinions::Errors,
-            learned: (self.windows, first_seen),
+            learned: (self.windows, self.first_seen),
         };
+        for place in 0..self.counters.len() {
+            if let Some(asked) = self.ask(place, bucket, window) {
+                self.note(asked, stats, render);
+            }
+        }
+        let errors = self.error_share_verdict(bucket);
         self.judge(&window, Check::LevelShift, None, errors, stats, render);
         self.accept_what_lasts(bucket);
-        self.end_old_news(now);
+        self.end_old_news(window.now);
+    }
+
+    /// Asks every check about the kind of line at `place`, which then learns the window unless it is odd.
+    fn ask<'a>(&mut self, place: usize, bucket: i64, window: Window<'a>) -> Option<Asked<'a>> {
+        let template = TemplateId(*self.counters.get_index(place)?.0);
+        let is_held = self.is_held(Some(template));
+        let is_news = self.find(Check::NewTemplate, Some(template)).is_some();
+        let (_, counter) = self.counters.get_index_mut(place)?;
+        let lines = f64::from(counter.ring.window(bucket));
+        let said = Said::of(counter, lines, window.now);
+        let learned = counter.baseline.updates();
+        if !is_held {
+            counter.baseline.learn(lines);
+            counter.peak = (counter.peak * PEAK_KEPT).max(lines);
+        }
+        Some(Asked {
+            template,
+            is_news,
+            last_line: counter.last_seen,
+            window: Window {
+                level: counter.level,
+                opinions: said.opinions(is_news),
+                learned: (learned, self.first_seen),
+                ..window
+            },
+            said,
+        })
+    }
+
+    /// Notes what the checks said, each since when it is so.
+    fn note(
+        &mut self,
+        asked: Asked<'_>,
+        stats: &mut LogStats,
+        render: &dyn Fn(TemplateId) -> Box<str>,
+    ) {
+        let Asked {
+            template,
+            said,
+            window,
+            ..
+        } = asked;
+        // What is news already need not be said twice.
+        let burst = said.burst.filter(|_| !asked.is_news);
+        let since_last = Window {
+            since: asked.last_line,
+            ..window
+        };
+        let since_odd = said.odd.map_or(window, |odd| Window {
+            since: odd.shift.since,
+            learned: odd.learned,
+            ..window
+        });
+        let values = said.odd.map(|odd| values(&odd));
+        let verdicts = [
+            (Check::LogBurst, window, burst),
+            (Check::LogSilence, since_last, said.silence),
+            (Check::LogValues, since_odd, values),
+        ];
+        for (check, window, verdict) in verdicts {
+            self.judge(&window, check, Some(template), verdict, stats, render);
+        }
     }
 
     /// Whether how often a template comes, or the share of errors, is odd now: what is seen then teaches
@@ -344,7 +355,6 @@ impl EntityLogs {
         }
     }
 
-    /// Findings that changed since the last call.
     /// What is open is told once more, as after a restart.
     pub(super) fn tell_again(&mut self) {
         for open in &mut self.open {
@@ -352,6 +362,7 @@ impl EntityLogs {
         }
     }
 
+    /// Findings that changed since the last call.
     pub(super) fn drain(&mut self, out: &mut Vec<LogFinding>) {
         for open in &mut self.open {
             if std::mem::take(&mut open.changed) {

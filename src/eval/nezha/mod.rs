@@ -91,7 +91,7 @@ pub fn run(folder: &Path) -> Result<Report, EvalError> {
         .values()
         .chain(data.faults.iter().map(|(_, s)| s))
         .collect();
-    let score = BTreeMap::from([
+    let score = super::named([
         ("as1", within(&full, 1)),
         ("as3", within(&full, 3)),
         ("as5", within(&full, 5)),

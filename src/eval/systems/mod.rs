@@ -6,7 +6,6 @@
 mod make;
 mod observe;
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::json;
@@ -53,7 +52,7 @@ pub fn run(seed: u64, cases: usize, services: usize) -> Report {
         .map(|bin| bin.cases as f64 * (bin.confidence - bin.right).abs())
         .sum();
     let right = live.iter().filter(|verdict| verdict.right).count() as f64;
-    let score = BTreeMap::from([
+    let score = super::named([
         ("top1", share_within(&whole, 1)),
         ("top3", share_within(&whole, 3)),
         ("top1_edges70", share_within(&torn, 1)),
