@@ -1,3 +1,5 @@
+//! Tests of what `doctor` finds and advises.
+
 use super::*;
 use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace};
 

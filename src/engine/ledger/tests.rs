@@ -1,3 +1,5 @@
+//! Tests of the ledger, through the engine.
+
 use std::sync::Arc;
 
 use super::*;
