@@ -15,6 +15,7 @@ use super::output::{Failure, Style, Table, line, print, print_json, safe, styled
 use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
+use crate::engine::Refused;
 use crate::model::{Ledger, Runbook, SourceHealth, SourceLedger, SourceRow, Time, counted};
 
 /// Data that is older than this when it comes is told, in milliseconds.
@@ -327,8 +328,9 @@ fn odd_clocks(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked
     let named = odd.iter().take(NAMED_MAX);
     let named: Vec<String> = named
         .map(|of| match of.lag_ms {
-            lag_ms @ ..0 => format!("{} is {} ahead", of.entity, age(-lag_ms)),
-            lag_ms => format!("{} is {} late", of.entity, age(lag_ms)),
+            Some(lag_ms @ ..0) => format!("{} is {} ahead", of.entity, age(-lag_ms)),
+            Some(lag_ms) => format!("{} is {} late", of.entity, age(lag_ms)),
+            None => of.entity.to_string(),
         })
         .collect();
     if named.is_empty() {
@@ -404,25 +406,38 @@ fn clock(subject: &str, row: &SourceRow) -> Option<Checked> {
 /// What the engine could not use.
 fn refusals(ledger: &Ledger) -> Vec<Checked> {
     let told = ledger.refused.iter().map(|refused| {
-        let advice = match &*refused.what {
-            "too many series" => {
-                "raise `engine.series_max`, or send less of what is named with its source"
-            }
-            "too many series of one source" => {
-                "raise `engine.source_share_max`, or send less of what is named with its source"
-            }
-            "time too far from the clock" => {
-                "set the senders' clocks by NTP, or raise `engine.clock_skew_s_max`"
-            }
-            "labels name no entity" => {
-                "name a service or a host in its labels; docs/sources.md lists which"
-            }
-            _ => "nothing, if it is little: senders repeat what was not confirmed in time",
-        };
+        let reason = Refused::ALL.into_iter();
+        let reason = reason.filter(|reason| reason.as_str() == refused.what);
+        // A newer daemon may have reasons that are not known here.
+        let advice = reason.map(on_refused).next().unwrap_or(SET_RIGHT);
         let found = format!("{} refused: {}", refused.count, refused.what);
         warn("engine", &found, advice)
     });
     told.collect()
+}
+
+/// What to do about what the engine refuses for a reason.
+const fn on_refused(reason: Refused) -> &'static str {
+    match reason {
+        Refused::Skew => "set the senders' clocks by NTP, or raise `engine.clock_skew_s_max`",
+        Refused::Late | Refused::Duplicate => {
+            "nothing, if it is little: senders repeat what was not confirmed in time"
+        }
+        Refused::NotFinite => "let its sender leave the value out: infinity cannot be judged",
+        Refused::SeriesMax => {
+            "raise `engine.series_max`, or send less of what is named with its source"
+        }
+        Refused::SourceSeriesMax => {
+            "raise `engine.source_share_max`, or send less of what is named with its source"
+        }
+        Refused::AlertsMax => {
+            "these alerts are lost: raise `engine.alerts_max`, or group them where they are made"
+        }
+        Refused::NoEntity => "name a service or a host in its labels; docs/sources.md lists which",
+        Refused::SpansMax => {
+            "these spans are lost: let their senders keep fewer traces (sample), and send each trace's spans together"
+        }
+    }
 }
 
 fn page(report: &Report, entities: &str, now: Time) -> String {
@@ -513,178 +528,4 @@ fn checked(subject: &str, verdict: Verdict, found: &str, advice: &str) -> Checke
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace};
-
-    fn row(health: SourceHealth) -> SourceRow {
-        SourceRow {
-            name: "otlp".to_owned(),
-            health,
-            detail: "http://h:1".to_owned(),
-            last_seen: Some(Time::from_secs(100)),
-            taken: 7,
-            rejected: 0,
-            dropped: 0,
-            refused: 0,
-            last_refusal: None,
-            pace: Pace::default(),
-        }
-    }
-
-    #[test]
-    fn each_trouble_of_a_source_has_its_words_and_its_advice() {
-        let live = || row(SourceHealth::Live);
-        let pace = |lag_ms| Pace {
-            lag_ms: Some(lag_ms),
-            ..Pace::default()
-        };
-        let refusal = LastRefusal {
-            at: Time::ZERO,
-            why: "no metric".into(),
-        };
-        let cases = [
-            (live(), Verdict::Well, "7 taken"),
-            (
-                row(SourceHealth::Waiting),
-                Verdict::Well,
-                "nothing came since the daemon was started",
-            ),
-            (row(SourceHealth::Failed), Verdict::Broken, "http://h:1"),
-            (
-                SourceRow {
-                    pace: Pace {
-                        usual_ms: Some(15_000),
-                        ..Pace::default()
-                    },
-                    ..row(SourceHealth::Blind)
-                },
-                Verdict::Broken,
-                "usually never longer than 15 s",
-            ),
-            (
-                SourceRow {
-                    last_refusal: Some(refusal.clone()),
-                    ..row(SourceHealth::Rejecting)
-                },
-                Verdict::Broken,
-                "no metric",
-            ),
-            (
-                SourceRow {
-                    dropped: 3,
-                    ..live()
-                },
-                Verdict::Warning,
-                "3 signals were lost",
-            ),
-            (
-                SourceRow {
-                    pace: pace(90_000),
-                    ..live()
-                },
-                Verdict::Warning,
-                "old when it comes",
-            ),
-            (
-                SourceRow {
-                    pace: pace(-9_000),
-                    ..live()
-                },
-                Verdict::Warning,
-                "ahead of ours",
-            ),
-            (
-                SourceRow {
-                    pace: pace(-Pace::LAG_MS_MAX),
-                    ..live()
-                },
-                Verdict::Warning,
-                "its clock is wrong: what it sends is dated 24 h or more from now",
-            ),
-            (
-                SourceRow {
-                    pace: pace(Pace::LAG_MS_MAX),
-                    ..live()
-                },
-                Verdict::Warning,
-                "dated 24 h or more ago when it comes: its clock is wrong, or it sends what it kept",
-            ),
-            (
-                SourceRow {
-                    rejected: 2,
-                    last_refusal: Some(refusal),
-                    ..live()
-                },
-                Verdict::Warning,
-                "no metric",
-            ),
-        ];
-        for (row, verdict, found) in cases {
-            let checked = source(&row, &Ledger::default(), Time::from_secs(200));
-            assert_eq!(checked.verdict, verdict, "{checked:?}");
-            assert!(checked.found.contains(found), "{checked:?}");
-            assert_eq!(
-                checked.advice.is_empty(),
-                verdict == Verdict::Well,
-                "{checked:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_source_is_found_by_its_name_or_a_part_that_no_other_has() {
-        let names = ["otlp", "otlp grpc", "tail /var/log/shop"];
-        let cases = [
-            ("otlp", Ok("otlp")),
-            ("grpc", Ok("otlp grpc")),
-            ("shop", Ok("tail /var/log/shop")),
-            ("o", Err(())),
-            ("loki", Err(())),
-        ];
-        for (asked, expected) in cases {
-            assert_eq!(meant(asked, &names).map_err(drop), expected, "{asked}");
-        }
-    }
-
-    #[test]
-    fn senders_of_another_time_and_floods_are_named() {
-        let of = |name: &str, lag_ms| EntityLedger {
-            lag_ms,
-            ..EntityLedger::unheard(EntityId::parse(name))
-        };
-        let odd = SourceLedger {
-            name: "otlp".to_owned(),
-            odd_clocks: vec![of("host/n7", -312_000), of("cart", 95_000)],
-            ..SourceLedger::default()
-        };
-        let flooding = SourceLedger {
-            unplaced: vec![Count {
-                what: "requests".to_owned(),
-                count: 7,
-            }],
-            ..odd.clone()
-        };
-        let cases = [
-            (
-                odd,
-                "2 senders have another time: host/n7 is 5 min ahead, service/cart is 1 min late",
-            ),
-            (
-                flooding,
-                "new series of it find no place, most of requests (7)",
-            ),
-        ];
-        for (known, found) in cases {
-            let ledger = Ledger {
-                sources: vec![known],
-                ..Ledger::default()
-            };
-            let checked = source(&row(SourceHealth::Live), &ledger, Time::from_secs(200));
-            assert_eq!(
-                (checked.verdict, &*checked.found),
-                (Verdict::Warning, found)
-            );
-        }
-    }
-}
+mod tests;

@@ -125,6 +125,17 @@ impl Table {
         }
     }
 
+    /// The same of headings that are known only when it runs.
+    pub fn of(headings: Vec<String>) -> Self {
+        let rows = vec![headings];
+        Self { rows }
+    }
+
+    /// Adds a row of as many cells as there are headings.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
     /// Adds a row; its cells may be styled.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(Vec::from(cells));

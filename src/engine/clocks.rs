@@ -18,6 +18,11 @@ const HEARD_MS: i64 = 10 * 60_000;
 /// What is later than before weighs one part in so many: senders tell old things with the new.
 const LATER_WEIGHT: i64 = 8;
 
+/// What is fresher than the estimate by no more than this is taken at its word, in milliseconds …
+const FRESHER_MS_MAX: i64 = 1_000;
+/// … and by more, once another of so many signals says so, too: one wrong time is no clock.
+const CONFIRM_SIGNALS: u32 = 16;
+
 /// The clock of one sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -27,6 +32,11 @@ pub struct Clock {
     pub last_at: Time,
     /// When that came.
     heard: Time,
+    /// How many signals the estimate is of, up to two.
+    signals: u32,
+    /// The lag of the last that was much fresher than the estimate, in milliseconds, and for how many more signals
+    /// it counts.
+    fresher: Option<(i64, u32)>,
 }
 
 /// See the module.
@@ -72,6 +82,8 @@ impl Clocks {
                 lag_ms: now.since(at),
                 last_at: at,
                 heard: now,
+                signals: 0,
+                fresher: None,
             });
         }
         Some(place)
@@ -96,7 +108,26 @@ impl Clock {
     fn hear(&mut self, at: Time, now: Time) {
         let lag_ms = now.since(at);
         let later_ms = (lag_ms - self.lag_ms).max(0) / LATER_WEIGHT;
-        self.lag_ms = lag_ms.min(self.lag_ms + later_ms);
+        self.fresher = self.fresher.and_then(|(lag_ms, left)| {
+            let left = left.checked_sub(1)?;
+            Some((lag_ms, left))
+        });
+        match self.signals {
+            0 => self.lag_ms = lag_ms,
+            // Of two that differ nobody knows which is wrong: the one that accuses no clock counts.
+            1 if lag_ms > self.lag_ms => {
+                self.fresher = Some((self.lag_ms, CONFIRM_SIGNALS));
+                self.lag_ms = lag_ms;
+            }
+            _ if lag_ms < self.lag_ms - FRESHER_MS_MAX => {
+                if let Some((before_ms, _)) = self.fresher {
+                    self.lag_ms = self.lag_ms.min(lag_ms.max(before_ms));
+                }
+                self.fresher = Some((lag_ms, CONFIRM_SIGNALS));
+            }
+            _ => self.lag_ms = lag_ms.min(self.lag_ms + later_ms),
+        }
+        self.signals = (self.signals + 1).min(2);
         self.last_at = self.last_at.max(at);
         self.heard = now;
     }
@@ -105,6 +136,34 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The lag that is estimated after a sender said this, in milliseconds, one a second.
+    fn estimated(lags_ms: impl IntoIterator<Item = i64>) -> i64 {
+        const START: Time = Time::from_secs(1_768_392_000);
+        let mut clocks = Clocks::default();
+        let labels = Labels::from_pairs([("host", "n1")]).unwrap();
+        let mut now = START;
+        for lag_ms in lags_ms {
+            now = now.plus_ms(1_000);
+            clocks.hear(SourceIx(0), &labels, now.plus_ms(-lag_ms), now);
+        }
+        let lag_ms = clocks.of_late(now).map(|(_, _, clock)| clock.lag_ms).next();
+        lag_ms.unwrap()
+    }
+
+    #[test]
+    fn one_wrong_time_is_no_clock_and_two_are() {
+        const WRONG_MS: i64 = -500_000;
+        let usual = || std::iter::repeat_n(100, 40);
+        let wrong = || std::iter::once(WRONG_MS);
+        assert_eq!(estimated(usual().chain(wrong())), 100);
+        assert_eq!(estimated(wrong().chain(usual())), 100);
+        let twice = usual().chain(wrong()).chain(usual()).chain(wrong());
+        assert_eq!(estimated(twice), 100, "long apart");
+        assert_eq!(estimated(usual().chain([WRONG_MS; 2])), WRONG_MS);
+        let old_with_new = [90_000, 30_000].into_iter().cycle().take(40);
+        assert_eq!(estimated(old_with_new), 30_000);
+    }
 
     #[test]
     fn clocks_are_bounded_and_who_falls_silent_is_not_told_of() {

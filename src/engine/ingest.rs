@@ -34,6 +34,7 @@ impl Engine {
             .iter()
             .any(|signal| matches!(signal, Signal::Sample(_) | Signal::Span(_)));
         let (source, seeing) = self.silence.on_batch(&batch.source, measures, self.now);
+        self.speakers.delivered(source, self.now);
         if let Some(silence) = seeing {
             self.speakers.resume(source, self.now);
             self.note_silence(silence);
@@ -141,7 +142,11 @@ impl Engine {
     }
 
     fn take_span(&mut self, span: &Span, source: SourceIx) {
-        if !self.is_of_our_time(span.start) {
+        let ended = span.ended();
+        if ![span.start, ended]
+            .iter()
+            .all(|at| self.is_of_our_time(*at))
+        {
             return self.refuse(Refused::Skew, source, &span.resource);
         }
         let Some(entity) = self.entities.of_labels(&span.resource) else {
@@ -151,7 +156,6 @@ impl Engine {
         if !self.traces.take(span, entity, peer, self.now) {
             return self.refuse(Refused::SpansMax, source, &span.resource);
         }
-        let ended = span.ended();
         let said = Said::Then(ended);
         self.speakers.heard(source, entity, said, self.now);
         self.clocks.hear(source, &span.resource, ended, self.now);

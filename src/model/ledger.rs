@@ -122,9 +122,10 @@ pub struct EntityLedger {
     /// Those of them that should speak and do not.
     pub silent: u64,
     /// How old what it says is when it comes, by the freshest of its series, else of its lines and spans, in
-    /// milliseconds. Negative when its clock is ahead of ours, by at least as much.
+    /// milliseconds. Negative when its clock is ahead of ours, by at least as much. `None` when nothing tells of its
+    /// clock: of alerts and changes, of what is silent, and before anything was taken.
     #[serde(default)]
-    pub lag_ms: i64,
+    pub lag_ms: Option<i64>,
     /// How often it fell silent while its source went on, and spoke again.
     #[serde(default)]
     pub gaps: u64,
@@ -149,17 +150,12 @@ impl EntityLedger {
             per_minute: 0,
             series: 0,
             silent: 0,
-            lag_ms: 0,
+            lag_ms: None,
             gaps: 0,
             rejected: 0,
             dropped: 0,
             refused: Vec::new(),
         }
-    }
-
-    /// Whether what it says tells of its clock: not of alerts and changes, nor before anything was taken.
-    pub const fn has_lag(&self) -> bool {
-        self.series > 0 || self.every_ms > 0
     }
 
     /// Whether anything of it was refused or lost, or anything that it should tell is missing.

@@ -24,7 +24,7 @@ pub(super) fn troubled(sources: &[&SourceLedger], now: Time) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut text = table(&all, now);
+    let mut text = table(&all, now).render();
     if count > all.len() {
         let text = &mut text;
         line(
@@ -37,8 +37,11 @@ pub(super) fn troubled(sources: &[&SourceLedger], now: Time) -> String {
 
 /// Everybody a source tells of, those with most trouble first.
 pub(super) fn of_source(source: &SourceLedger, now: Time) -> String {
-    let all: Vec<_> = source.told.iter().map(|of| ("", of)).collect();
-    let mut text = table(&all, now);
+    let mut table = Table::of(headings(None));
+    for of in &source.told {
+        table.cells(cells(None, of, now));
+    }
+    let mut text = table.render();
     let why: Vec<String> = source
         .refused
         .iter()
@@ -56,29 +59,39 @@ pub(super) fn of_source(source: &SourceLedger, now: Time) -> String {
     text
 }
 
-fn table(all: &[(&str, &EntityLedger)], now: Time) -> String {
-    let mut table = Table::new([
-        "ENTITY", "SOURCE", "LAST", "EVERY", "PER MIN", "LAG", "SILENT", "GAPS", "REJECTED",
-        "DROPPED", "WHY",
-    ]);
+fn table(all: &[(&str, &EntityLedger)], now: Time) -> Table {
+    let mut table = Table::of(headings(Some("SOURCE")));
     for (source, of) in all {
-        let is_heard = of.last_seen > Time::ZERO;
-        let or_none = |is_known: bool, text: String| if is_known { text } else { "-".to_owned() };
-        table.row([
-            safe(of.entity.as_str()),
-            safe(source),
-            or_none(is_heard, age(now.since(of.last_seen))),
-            or_none(of.every_ms > 0, age(i64::from(of.every_ms))),
-            or_none(of.per_minute > 0, of.per_minute.to_string()),
-            or_none(of.has_lag(), age(of.lag_ms)),
-            or_none(of.series > 0, format!("{} of {}", of.silent, of.series)),
-            of.gaps.to_string(),
-            of.rejected.to_string(),
-            of.dropped.to_string(),
-            safe(&why(of)),
-        ]);
+        table.cells(cells(Some(source), of, now));
     }
-    table.render()
+    table
+}
+
+/// The headings, that of the source only where there are several.
+fn headings(source: Option<&str>) -> Vec<String> {
+    let others = [
+        "LAST", "EVERY", "PER MIN", "LAG", "SILENT", "GAPS", "REJECTED", "DROPPED", "WHY",
+    ];
+    let all = ["ENTITY"].into_iter().chain(source).chain(others);
+    all.map(str::to_owned).collect()
+}
+
+fn cells(source: Option<&str>, of: &EntityLedger, now: Time) -> Vec<String> {
+    let is_heard = of.last_seen > Time::ZERO;
+    let or_none = |is_known: bool, text: String| if is_known { text } else { "-".to_owned() };
+    let others = [
+        or_none(is_heard, age(now.since(of.last_seen))),
+        or_none(of.every_ms > 0, age(i64::from(of.every_ms))),
+        or_none(of.per_minute > 0, of.per_minute.to_string()),
+        of.lag_ms.map_or_else(|| "-".to_owned(), age),
+        or_none(of.series > 0, format!("{} of {}", of.silent, of.series)),
+        of.gaps.to_string(),
+        of.rejected.to_string(),
+        of.dropped.to_string(),
+        safe(&why(of)),
+    ];
+    let named = std::iter::once(safe(of.entity.as_str())).chain(source.map(safe));
+    named.chain(others).collect()
 }
 
 fn why(of: &EntityLedger) -> String {
@@ -100,6 +113,7 @@ mod tests {
             every_ms: 15_000,
             per_minute: 40,
             series: 10,
+            lag_ms: Some(0),
             rejected,
             gaps,
             refused: vec![Count {
@@ -137,5 +151,15 @@ mod tests {
         ];
         assert_eq!(lines(of_source(&source, now)), everybody);
         assert_eq!(troubled(&[], now), "");
+        let heading = |text: &str| {
+            text.lines()
+                .next()
+                .is_some_and(|line| line.contains("SOURCE"))
+        };
+        assert!(heading(&troubled(&[&source], now)));
+        assert!(
+            !heading(&of_source(&source, now)),
+            "no column without a word"
+        );
     }
 }

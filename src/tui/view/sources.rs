@@ -1,5 +1,7 @@
 //! Where telemetry comes from. Quiet is not healthy: a silent source says so in words.
 
+use std::cmp::Reverse;
+
 use crate::model::{EntityLedger, SafeText, SourceHealth, SourceLedger, SourceRow, Time};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row, wrap};
@@ -10,7 +12,9 @@ use crate::tui::theme::Role;
 const NAMED_MAX: usize = 4;
 
 /// Columns of what is told of an entity beside its name, and of the name at least and at most.
-const NUMBER_COLUMNS: usize = 49;
+const NUMBER_COLUMNS: usize = 57;
+/// Columns of how often an entity speaks, where there is room.
+const EVERY_COLUMNS: usize = 8;
 const NAME_COLUMNS_MIN: usize = 20;
 const NAME_COLUMNS_MAX: usize = 40;
 
@@ -118,12 +122,15 @@ fn senders(known: &SourceLedger, now: Time) -> Vec<String> {
     }];
     if !known.odd_clocks.is_empty() {
         let odd = named(&known.odd_clocks, |of| match of.lag_ms {
-            lag_ms @ ..0 => format!("{} {} ahead", of.entity, format::lasting(-lag_ms)),
-            lag_ms => format!("{} {} late", of.entity, format::lasting(lag_ms)),
+            Some(lag_ms @ ..0) => format!("{} {} ahead", of.entity, format::lasting(-lag_ms)),
+            Some(lag_ms) => format!("{} {} late", of.entity, format::lasting(lag_ms)),
+            None => of.entity.to_string(),
         });
         lines.push(format!("Another time than ours or the others'{odd}"));
     }
-    let refused: Vec<&EntityLedger> = known.told.iter().filter(|of| refused_of(of) > 0).collect();
+    let refused = known.told.iter().filter(|of| refused_of(of) > 0);
+    let mut refused: Vec<&EntityLedger> = refused.collect();
+    refused.sort_by_key(|of| Reverse(refused_of(of)));
     if !refused.is_empty() {
         let worst = named(&refused, |of| {
             format!("{} ({})", of.entity, format::count(refused_of(of)))
@@ -152,7 +159,9 @@ const fn refused_of(of: &EntityLedger) -> u64 {
 
 /// Whom a source tells of, as a table: those with most trouble first.
 pub(in crate::tui) fn entities(known: &SourceLedger, now: Time, width: usize) -> Vec<Row> {
-    let name_width = width.saturating_sub(NUMBER_COLUMNS);
+    let is_wide = width >= WIDE_COLUMNS;
+    let every_width = if is_wide { EVERY_COLUMNS } else { 0 };
+    let name_width = width.saturating_sub(NUMBER_COLUMNS + every_width);
     let name_width = name_width.clamp(NAME_COLUMNS_MIN, NAME_COLUMNS_MAX);
     if known.told.is_empty() {
         return Vec::new();
@@ -161,26 +170,36 @@ pub(in crate::tui) fn entities(known: &SourceLedger, now: Time, width: usize) ->
         .put(Role::Body, "  ")
         .column(Role::Muted, "ENTITY", name_width)
         .right(Role::Muted, "LAST", 6)
+        .right(Role::Muted, if is_wide { "EVERY" } else { "" }, every_width)
         .right(Role::Muted, "PER MIN", 9)
         .right(Role::Muted, "LAG", 7)
+        .right(Role::Muted, "SILENT", 8)
         .right(Role::Muted, "GAPS", 6)
         .right(Role::Muted, "REJECTED", 10)
         .right(Role::Muted, "DROPPED", 9);
     std::iter::once(heading)
-        .chain(known.told.iter().flat_map(|of| entity(of, now, name_width)))
+        .chain(known.told.iter().flat_map(|of| {
+            let row = entity(of, now, name_width, every_width);
+            std::iter::once(row).chain(reasons(of, width))
+        }))
         .collect()
 }
 
-/// One of them, and below it why it was refused.
-fn entity(of: &EntityLedger, now: Time, name_width: usize) -> Vec<Row> {
+/// One of them.
+fn entity(of: &EntityLedger, now: Time, name_width: usize, every_width: usize) -> Row {
     let is_heard = of.last_seen > Time::ZERO;
     let or_none = |is_known: bool, text: String| if is_known { text } else { "-".to_owned() };
     let warn = |n: u64| if n > 0 { Role::Warn } else { Role::Muted };
     let lag = match of.lag_ms {
-        lag_ms @ ..0 => format!("-{}", format::lasting(-lag_ms)),
-        lag_ms => format::lasting(lag_ms),
+        Some(lag_ms @ ..0) => format!("-{}", format::lasting(-lag_ms)),
+        Some(lag_ms) => format::lasting(lag_ms),
+        None => "-".to_owned(),
     };
-    let row = Row::new()
+    let every = match every_width {
+        0 => String::new(),
+        _ => or_none(of.every_ms > 0, format::lasting(i64::from(of.every_ms))),
+    };
+    Row::new()
         .put(Role::Body, "  ")
         .column(Role::Body, of.entity.to_string(), name_width)
         .right(
@@ -188,23 +207,35 @@ fn entity(of: &EntityLedger, now: Time, name_width: usize) -> Vec<Row> {
             or_none(is_heard, format::age(now.since(of.last_seen))),
             6,
         )
+        .right(Role::Body, every, every_width)
         .right(
             Role::Body,
             or_none(of.per_minute > 0, format::count(of.per_minute)),
             9,
         )
-        .right(Role::Body, or_none(of.has_lag(), lag), 7)
+        .right(Role::Body, lag, 7)
+        .right(
+            warn(of.silent),
+            or_none(of.series > 0, format::count(of.silent)),
+            8,
+        )
         .right(warn(of.gaps), format::count(of.gaps), 6)
         .right(warn(of.rejected), format::count(of.rejected), 10)
-        .right(warn(of.dropped), format::count(of.dropped), 9);
+        .right(warn(of.dropped), format::count(of.dropped), 9)
+}
+
+/// Why it was refused, below it.
+fn reasons(of: &EntityLedger, width: usize) -> Vec<Row> {
     let why = named(&of.refused, |why| {
         format!("{} ({})", why.what, format::count(why.count))
     });
-    let why = (!why.is_empty()).then(|| {
-        let why = why.trim_start_matches(": ").to_owned();
-        Row::new().put(Role::Body, "    ").put(Role::Muted, why)
-    });
-    std::iter::once(row).chain(why).collect()
+    let why = SafeText::new(why.trim_start_matches(": "));
+    if why.as_str().is_empty() {
+        return Vec::new();
+    }
+    let lines = wrap(&why, width.saturating_sub(4)).into_iter();
+    let rows = lines.map(|line| Row::new().put(Role::Body, "    ").put(Role::Muted, line));
+    rows.collect()
 }
 
 /// The first few, behind a colon; nothing of none.
@@ -274,4 +305,63 @@ pub(super) fn summary(state: &State, row: &SourceRow, now: Time, width: usize) -
 fn last_heard(row: &SourceRow) -> Option<Time> {
     let refused = row.last_refusal.as_ref().map(|refusal| refusal.at);
     row.last_seen.max(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Count, EntityId};
+
+    fn refused(name: &str, rejected: u64, dropped: u64) -> EntityLedger {
+        let why = [
+            "time too far from the clock",
+            "too many series of one source",
+        ];
+        let why = why.map(|what| Count {
+            what: what.to_owned(),
+            count: 123_456,
+        });
+        EntityLedger {
+            rejected,
+            dropped,
+            series: 12,
+            silent: 5,
+            every_ms: 15_000,
+            refused: [why.clone(), why].concat(),
+            ..EntityLedger::unheard(EntityId::parse(name))
+        }
+    }
+
+    fn known() -> SourceLedger {
+        SourceLedger {
+            told: vec![refused("web", 2, 1), refused("cart", 900, 0)],
+            ..SourceLedger::default()
+        }
+    }
+
+    #[test]
+    fn those_with_most_that_was_not_taken_come_first() {
+        let lines = senders(&known(), Time::ZERO);
+        let most = "Not taken, most: service/cart (900), service/web (3)";
+        assert!(lines.iter().any(|line| line == most), "{lines:?}");
+    }
+
+    #[test]
+    fn a_table_of_entities_fits_tells_who_is_silent_and_cuts_no_reason() {
+        for width in [78, 118] {
+            let rows = entities(&known(), Time::ZERO, width);
+            let texts: Vec<String> = rows.iter().map(Row::text).collect();
+            let fit = texts
+                .iter()
+                .all(|text| text.trim_end().chars().count() <= width);
+            assert!(fit, "{texts:#?}");
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let cart = texts.iter().position(|text| text.contains("cart")).unwrap();
+            let every = if width < WIDE_COLUMNS { "" } else { " 15s" };
+            let row = format!("service/cart -{every} - - 5 0 900 0");
+            assert_eq!(words(&texts[cart]), row);
+            let why = words(&texts[cart + 1..].join(" "));
+            assert_eq!(why.matches("123").count(), 4, "{why}");
+        }
+    }
 }

@@ -1,0 +1,194 @@
+//! Tests of what `doctor` finds and advises.
+
+use super::*;
+use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace};
+
+fn row(health: SourceHealth) -> SourceRow {
+    SourceRow {
+        name: "otlp".to_owned(),
+        health,
+        detail: "http://h:1".to_owned(),
+        last_seen: Some(Time::from_secs(100)),
+        taken: 7,
+        rejected: 0,
+        dropped: 0,
+        refused: 0,
+        last_refusal: None,
+        pace: Pace::default(),
+    }
+}
+
+#[test]
+fn each_trouble_of_a_source_has_its_words_and_its_advice() {
+    let live = || row(SourceHealth::Live);
+    let pace = |lag_ms| Pace {
+        lag_ms: Some(lag_ms),
+        ..Pace::default()
+    };
+    let refusal = LastRefusal {
+        at: Time::ZERO,
+        why: "no metric".into(),
+    };
+    let cases = [
+        (live(), Verdict::Well, "7 taken"),
+        (
+            row(SourceHealth::Waiting),
+            Verdict::Well,
+            "nothing came since the daemon was started",
+        ),
+        (row(SourceHealth::Failed), Verdict::Broken, "http://h:1"),
+        (
+            SourceRow {
+                pace: Pace {
+                    usual_ms: Some(15_000),
+                    ..Pace::default()
+                },
+                ..row(SourceHealth::Blind)
+            },
+            Verdict::Broken,
+            "usually never longer than 15 s",
+        ),
+        (
+            SourceRow {
+                last_refusal: Some(refusal.clone()),
+                ..row(SourceHealth::Rejecting)
+            },
+            Verdict::Broken,
+            "no metric",
+        ),
+        (
+            SourceRow {
+                dropped: 3,
+                ..live()
+            },
+            Verdict::Warning,
+            "3 signals were lost",
+        ),
+        (
+            SourceRow {
+                pace: pace(90_000),
+                ..live()
+            },
+            Verdict::Warning,
+            "old when it comes",
+        ),
+        (
+            SourceRow {
+                pace: pace(-9_000),
+                ..live()
+            },
+            Verdict::Warning,
+            "ahead of ours",
+        ),
+        (
+            SourceRow {
+                pace: pace(-Pace::LAG_MS_MAX),
+                ..live()
+            },
+            Verdict::Warning,
+            "its clock is wrong: what it sends is dated 24 h or more from now",
+        ),
+        (
+            SourceRow {
+                pace: pace(Pace::LAG_MS_MAX),
+                ..live()
+            },
+            Verdict::Warning,
+            "dated 24 h or more ago when it comes: its clock is wrong, or it sends what it kept",
+        ),
+        (
+            SourceRow {
+                rejected: 2,
+                last_refusal: Some(refusal),
+                ..live()
+            },
+            Verdict::Warning,
+            "no metric",
+        ),
+    ];
+    for (row, verdict, found) in cases {
+        let checked = source(&row, &Ledger::default(), Time::from_secs(200));
+        assert_eq!(checked.verdict, verdict, "{checked:?}");
+        assert!(checked.found.contains(found), "{checked:?}");
+        assert_eq!(
+            checked.advice.is_empty(),
+            verdict == Verdict::Well,
+            "{checked:?}"
+        );
+    }
+}
+
+#[test]
+fn a_source_is_found_by_its_name_or_a_part_that_no_other_has() {
+    let names = ["otlp", "otlp grpc", "tail /var/log/shop"];
+    let cases = [
+        ("otlp", Ok("otlp")),
+        ("grpc", Ok("otlp grpc")),
+        ("shop", Ok("tail /var/log/shop")),
+        ("o", Err(())),
+        ("loki", Err(())),
+    ];
+    for (asked, expected) in cases {
+        assert_eq!(meant(asked, &names).map_err(drop), expected, "{asked}");
+    }
+}
+
+#[test]
+fn senders_of_another_time_and_floods_are_named() {
+    let of = |name: &str, lag_ms| EntityLedger {
+        lag_ms: Some(lag_ms),
+        ..EntityLedger::unheard(EntityId::parse(name))
+    };
+    let odd = SourceLedger {
+        name: "otlp".to_owned(),
+        odd_clocks: vec![of("host/n7", -312_000), of("cart", 95_000)],
+        ..SourceLedger::default()
+    };
+    let flooding = SourceLedger {
+        unplaced: vec![Count {
+            what: "requests".to_owned(),
+            count: 7,
+        }],
+        ..odd.clone()
+    };
+    let cases = [
+        (
+            odd,
+            "2 senders have another time: host/n7 is 5 min ahead, service/cart is 1 min late",
+        ),
+        (
+            flooding,
+            "new series of it find no place, most of requests (7)",
+        ),
+    ];
+    for (known, found) in cases {
+        let ledger = Ledger {
+            sources: vec![known],
+            ..Ledger::default()
+        };
+        let checked = source(&row(SourceHealth::Live), &ledger, Time::from_secs(200));
+        assert_eq!(
+            (checked.verdict, &*checked.found),
+            (Verdict::Warning, found)
+        );
+    }
+}
+
+#[test]
+fn what_is_lost_is_not_told_to_be_harmless() {
+    for reason in Refused::ALL {
+        let ledger = Ledger {
+            refused: vec![Count {
+                what: reason.as_str().to_owned(),
+                count: 3,
+            }],
+            ..Ledger::default()
+        };
+        let [told] = &refusals(&ledger)[..] else {
+            panic!("{reason:?} is told once");
+        };
+        let repeats = matches!(reason, Refused::Late | Refused::Duplicate);
+        assert_eq!(told.advice.starts_with("nothing"), repeats, "{told:?}");
+        assert_ne!(told.advice, SET_RIGHT, "{reason:?} has words of its own");
+    }
+}
