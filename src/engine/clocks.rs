@@ -147,8 +147,8 @@ mod tests {
             now = now.plus_ms(1_000);
             clocks.hear(SourceIx(0), &labels, now.plus_ms(-lag_ms), now);
         }
-        let lag_ms = clocks.of_late(now).map(|(_, _, clock)| clock.lag_ms).next();
-        lag_ms.unwrap()
+        let (_, _, clock) = clocks.of_late(now).next().unwrap();
+        clock.lag_ms
     }
 
     #[test]

@@ -70,6 +70,15 @@ pub struct Histogram {
     distribution: Distribution,
 }
 
+impl Part {
+    /// The bucket of its own values that ends at `end`.
+    #[cfg(test)]
+    pub const fn within(end: f64) -> Self {
+        let counts = Counted::Within;
+        Self { end, counts }
+    }
+}
+
 impl Histogram {
     /// Of values in this unit; nothing is known of them.
     pub fn new(unit: Unit) -> Self {
@@ -391,9 +400,11 @@ mod tests {
 
     #[test]
     fn what_several_push_adds_up_and_what_was_scraped_is_taken_apart() {
-        let part = |end, counts| Part { end, counts };
-        let within = |end| part(end, Counted::Within);
-        let up_to = |end| part(end, Counted::UpTo);
+        let within = Part::within;
+        let up_to = |end| Part {
+            end,
+            counts: Counted::UpTo,
+        };
         let pushed = [
             (within(0.1), 100.0),
             // Another sender, one half of whose requests are slow; empty buckets are not told.
@@ -427,8 +438,7 @@ mod tests {
         let mut histogram = Histogram::new(Unit::Seconds);
         let ends = (1..=BUCKETS_MAX + 9).map(|end| end as f64);
         for end in ends.chain([f64::INFINITY]) {
-            let counts = Counted::Within;
-            histogram.count(Time::from_secs(1), Part { end, counts }, 1.0);
+            histogram.count(Time::from_secs(1), Part::within(end), 1.0);
         }
         let mut sum = 0;
         drain(&mut histogram.buckets, |_, count| sum += count as usize);

@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::config::EngineConfig;
-    use crate::engine::histograms::Histogram;
+    use crate::engine::histograms::{Histogram, Part};
     use crate::model::{
         Batch, Input, Labels, LogLine, Sample, Series, SeriesKind, Signal, SourceId, Span, SpanId,
         SpanKind, Stamped, TraceId,
@@ -346,7 +346,7 @@ mod tests {
         let mut next = 100;
         while !engine.histograms.is_full() {
             next += 1;
-            let bucket = Some((next.to_string().into(), 0));
+            let bucket = Some((next.to_string().into(), Part::within(1.0)));
             let make = || Histogram::new(Unit::None);
             engine
                 .histograms

@@ -36,6 +36,8 @@ const LOAD_POWER: f64 = 6.0;
 const VARIABILITY: f64 = 4.0;
 /// Work this much above its usual is more work.
 const BUSIER: f64 = 1.1;
+/// Answers that take this much longer than usual are slow: before it is full, everything varies.
+const SLOWER: f64 = 1.3;
 /// A resource at this share of its limit is full.
 const FULL: f64 = 0.95;
 /// Points from before the trouble that tell what was usual, at least.
@@ -281,12 +283,17 @@ impl<'a> Evidence<'a> {
         let unexplained = early.any(|f| match f.role {
             MetricRole::Latency => {
                 self.is_fine(entity, f)
-                    && self
-                        .lift_of_finding(entity, f, until)
-                        .is_none_or(|lift| lift > self.wait_by_work(entity, f.since, until, work))
+                    && self.lift_of_finding(entity, f, until).is_none_or(|lift| {
+                        let by_work = self.wait_by_work(entity, f.since, until, work);
+                        lift > by_work.max(SLOWER)
+                    })
             }
-            // Who is overloaded fails, before its resources are quite at their limits.
-            _ => work < BUSIER || !strained,
+            // Who is overloaded fails, before its resources are quite at their limits; and of what began with
+            // that nobody can tell what came first.
+            _ => {
+                let is_first = full.is_none_or(|full| full.since(f.since) > SLACK_MS);
+                work < BUSIER && is_first || !strained
+            }
         });
         unexplained.then(|| OwnCause {
             since: first.since,
