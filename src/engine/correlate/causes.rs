@@ -280,20 +280,14 @@ impl<'a> Evidence<'a> {
             .loud(condition)
             .filter(felt)
             .filter(|f| f.since <= until);
-        let unexplained = early.any(|f| match f.role {
-            MetricRole::Latency => {
-                self.is_fine(entity, f)
-                    && self.lift_of_finding(entity, f, until).is_none_or(|lift| {
-                        let by_work = self.wait_by_work(entity, f.since, until, work);
-                        lift > by_work.max(SLOWER)
-                    })
+        let unexplained = early.any(|f| {
+            if f.role == MetricRole::Latency {
+                return self.is_slow_by_itself(entity, f, until, work);
             }
             // Who is overloaded fails, before its resources are quite at their limits; and of what began with
             // that nobody can tell what came first.
-            _ => {
-                let is_first = full.is_none_or(|full| full.since(f.since) > SLACK_MS);
-                work < BUSIER && is_first || !strained
-            }
+            let is_first = full.is_none_or(|full| full.since(f.since) > SLACK_MS);
+            work < BUSIER && is_first || !strained
         });
         unexplained.then(|| OwnCause {
             since: first.since,
@@ -306,6 +300,22 @@ impl<'a> Evidence<'a> {
             is_proven: false,
             noticed: self.now,
         })
+    }
+
+    /// Whether answers took longer by `until` than `work` times the usual work explains.
+    fn is_slow_by_itself(
+        &self,
+        entity: EntityIx,
+        finding: &Finding,
+        until: Time,
+        work: f64,
+    ) -> bool {
+        if !self.is_fine(entity, finding) {
+            return false;
+        }
+        let lift = self.lift_of_finding(entity, finding, until);
+        let by_work = self.wait_by_work(entity, finding.since, until, work);
+        lift.is_none_or(|lift| lift > by_work.max(SLOWER))
     }
 
     /// How many times as long requests may take because of `work` times the usual work: waiting grows with
