@@ -119,11 +119,14 @@ async fn take_meters(protocol: &str, temporality: &str) {
     };
     let args = [&*address, protocol, temporality];
     run_python(python, receiver.dir.path(), METERS, &args).await;
-    // The counter, the gauge, and count, sum and mean of both histograms, of the one with bounds the quantile too.
+    // The counter, the gauge, and count, sum, mean and quantile of both histograms; and their buckets, which are
+    // judged together.
     receiver
-        .wait_for("nine series and the template", |engine| {
+        .wait_for("ten series, buckets and the template", |engine| {
+            let ledger = engine.ledger(&[]);
+            let judged: u64 = ledger.sources.iter().map(|source| source.series).sum();
             let counts = engine.counts();
-            (counts.series == 9 && counts.templates == 1).then_some(())
+            (judged == 10 && counts.series > 10 && counts.templates == 1).then_some(())
         })
         .await;
     let row = receiver.source(source);
