@@ -89,13 +89,13 @@ pub const CHECKS: [CheckRow; 10] = [
         "odd samples of late against usual",
     ),
     row(
-        "shape, fine",
+        "fine shape",
         Check::Shape,
         0.6,
         "distance from the usual shapes over 16 samples",
     ),
     row(
-        "shape, coarse",
+        "coarse shape",
         Check::Shape,
         1.0,
         "distance from the usual shapes over 288 samples",
