@@ -26,6 +26,9 @@ const UNSURE: f32 = 7.0;
 /// change is remembered.
 const OLD_MS_MAX: i64 = changes::KEPT_MS;
 
+/// Signals whose series are read ahead at once: what they need fits into the nearest cache with room to spare.
+const AT_ONCE: usize = 16;
+
 impl Engine {
     /// Takes a batch apart.
     pub(super) fn take_batch(&mut self, batch: &Batch) {
@@ -40,14 +43,21 @@ impl Engine {
             self.note_silence(silence);
         }
         self.signals += batch.signals.len() as u64;
-        for signal in &batch.signals {
-            match signal {
-                Signal::Sample(sample) => self.take_sample(sample, source),
-                Signal::Log(line) => self.take_log(line, source),
-                Signal::Span(span) => self.take_span(span, source),
-                Signal::Alert(alert) => self.take_alert(alert, source),
-                Signal::Change(change) => self.take_change(change, source),
+        for signals in batch.signals.chunks(AT_ONCE) {
+            self.intake.touch(signals);
+            for signal in signals {
+                self.take_signal(signal, source);
             }
+        }
+    }
+
+    fn take_signal(&mut self, signal: &Signal, source: SourceIx) {
+        match signal {
+            Signal::Sample(sample) => self.take_sample(sample, source),
+            Signal::Log(line) => self.take_log(line, source),
+            Signal::Span(span) => self.take_span(span, source),
+            Signal::Alert(alert) => self.take_alert(alert, source),
+            Signal::Change(change) => self.take_change(change, source),
         }
     }
 

@@ -61,6 +61,11 @@ pub struct Odd {
 }
 
 impl Judge {
+    /// Reads a word of each of its cache lines, so that they come while others are worked on.
+    pub fn touch(&self) -> u32 {
+        self.detector.touch() ^ u32::from(self.scores[0]) ^ self.rhythm.touch()
+    }
+
     /// Judges a value; `None` when the detector refuses it.
     fn observe(&mut self, role: MetricRole, at: Time, value: f64) -> Option<(Verdict, Transition)> {
         let learning = self.detector.observe(at, value).ok()?;

@@ -31,6 +31,11 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
+    /// Reads a word of it, so that it comes while others are worked on.
+    pub(super) fn touch(&self) -> u32 {
+        self.sum.to_bits()
+    }
+
     /// Adds the surprise of one sample and returns the evidence so far, as −log10 p.
     pub(super) fn step(&mut self, at: Time, surprise: f32, direction: Direction) -> f32 {
         self.add(at, surprise, direction);

@@ -208,6 +208,11 @@ impl Beats {
 }
 
 impl Rhythm {
+    /// Reads a word of it, so that it comes while others are worked on.
+    pub fn touch(&self) -> u32 {
+        self.low.to_bits()
+    }
+
     /// Takes the next value, `step_s` seconds after the last as usual; `is_gap` says that some are missing
     /// before it.
     pub fn step(&mut self, at: Time, value: f64, step_s: f32, is_gap: bool) -> Beat {

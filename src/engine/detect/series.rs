@@ -123,6 +123,16 @@ impl SeriesDetector {
         }
     }
 
+    /// Reads a word of each of its cache lines, so that they come while others are worked on.
+    pub fn touch(&self) -> u32 {
+        let tails = self.tails.iter().map(Tail::touch);
+        let shapes = self.shapes.iter().map(Shapes::touch);
+        let first = self.count ^ self.extremes.low().to_bits() ^ self.evidence.touch();
+        tails
+            .chain(shapes)
+            .fold(first ^ self.baseline.touch(), |all, one| all ^ one)
+    }
+
     /// Judges one sample by what was known before it, then learns it.
     pub fn observe(&mut self, at: Time, value: f64) -> Result<Verdict, Refused> {
         if !value.is_finite() {

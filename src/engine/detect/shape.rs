@@ -42,6 +42,11 @@ struct Prototype {
 }
 
 impl Shapes {
+    /// Reads a word of it, so that it comes while others are worked on.
+    pub(super) fn touch(&self) -> u32 {
+        self.sum.to_bits()
+    }
+
     /// Adds `x`; at the end of a bucket of `width` samples, says how far the latest shape lies from
     /// the nearest prototype, in scales a bucket.
     pub(super) fn step(&mut self, x: f32, scale: f32, width: u16) -> Option<f32> {

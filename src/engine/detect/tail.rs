@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 const BINS: usize = 24;
 /// Logarithm of the lower end of the lowest bin.
 const BIN_LOWEST_LOG2: i32 = -4;
-/// Its `BINS` from `BINS - 1 - n` on keep the bins above bin `n` and blank the others.
-const UPPER_BINS: [u16; 2 * BINS] = {
-    let mut mask = [0; 2 * BINS];
-    let mut i = BINS;
-    while i < 2 * BINS {
-        mask[i] = u16::MAX;
+/// Its `BINS` from `BINS - 1 - n` on count one sample of bin `n`: in that bin and in all below.
+const ONE_SAMPLE: [u16; 2 * BINS] = {
+    let mut counts = [0; 2 * BINS];
+    let mut i = 0;
+    while i < BINS {
+        counts[i] = 1;
         i += 1;
     }
-    mask
+    counts
 };
 /// The histogram is halved at this count, so that it forgets with a half-life of about as many samples.
 const COUNT_MAX: u16 = 8_000;
@@ -38,7 +38,8 @@ const EXTRAPOLATION: f32 = 2.0;
 /// The distribution of one non-negative statistic so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tail {
-    bins: [u16; BINS],
+    /// Samples in each bin and above it, so that a rank is read and not summed up: at most [`COUNT_MAX`].
+    from: [u16; BINS],
     beyond: Excess,
 }
 
@@ -112,10 +113,16 @@ impl Tail {
         score
     }
 
+    /// Reads a word of each of its cache lines, so that they come while others are worked on.
+    pub(super) fn touch(&self) -> u32 {
+        u32::from(self.from[0]) ^ self.beyond.mean.to_bits()
+    }
+
     /// The same, without learning it.
     pub(super) fn rate(&self, value: f32) -> f32 {
         let bin = bin(value);
-        let rank = f32::from(self.above(bin)) + 0.5 * f32::from(self.bins[bin]) + 0.5;
+        let above = self.above(bin);
+        let rank = f32::from(above) + 0.5 * f32::from(self.from[bin] - above) + 0.5;
         let count = f32::from(self.beyond.count);
         let by_rank = log10(count + 1.0) - log10(rank);
         let by_tail = if value > self.beyond.quantile {
@@ -131,8 +138,8 @@ impl Tail {
     /// many there were.
     pub(super) fn as_far(&self, value: f32) -> (u16, u16) {
         let bin = bin(value);
-        let as_far = self.above(bin) + self.bins[bin].saturating_sub(1);
-        (as_far, self.beyond.count)
+        let itself = u16::from(self.from[bin] > self.above(bin));
+        (self.from[bin] - itself, self.beyond.count)
     }
 
     /// The largest value that is still nothing special.
@@ -142,25 +149,35 @@ impl Tail {
 
     /// Forgets most of what it knows: the statistic is about to be distributed otherwise.
     pub(super) fn loosen(&mut self) {
-        let keep = |n: u16| n / 16;
-        self.bins = self.bins.map(keep);
-        self.beyond.count = self.bins.iter().sum();
+        self.forget(16);
     }
 
-    /// Samples in the bins above `bin`: the hottest loop of the engine. Sixteen bits all the way, which
-    /// [`COUNT_MAX`] allows, and a mask instead of a comparison, so that a few vector instructions do it.
+    /// Samples in the bins above `bin`.
     fn above(&self, bin: usize) -> u16 {
-        let mask = &UPPER_BINS[BINS - 1 - bin..][..BINS];
-        self.bins.iter().zip(mask).map(|(n, keep)| n & keep).sum()
+        self.from.get(bin + 1).copied().unwrap_or(0)
     }
 
+    /// The hottest loop of the engine. Sixteen bits all the way, which [`COUNT_MAX`] allows, and a table instead of
+    /// a comparison, so that a few vector instructions do it.
     fn learn(&mut self, value: f32, bin: usize) {
         self.beyond.learn(value);
-        self.bins[bin] += 1;
-        if self.beyond.count >= COUNT_MAX {
-            self.bins = self.bins.map(|n| n / 2);
-            self.beyond.count = self.bins.iter().sum();
+        let one = &ONE_SAMPLE[BINS - 1 - bin..][..BINS];
+        for (from, one) in self.from.iter_mut().zip(one) {
+            *from += one;
         }
+        if self.beyond.count >= COUNT_MAX {
+            self.forget(2);
+        }
+    }
+
+    /// Keeps one sample in `of` of each bin.
+    fn forget(&mut self, of: u16) {
+        let (mut before, mut kept) = (0, 0);
+        for from in self.from.iter_mut().rev() {
+            kept += (*from - before) / of;
+            before = std::mem::replace(from, kept);
+        }
+        self.beyond.count = kept;
     }
 }
 
@@ -186,15 +203,26 @@ mod tests {
     use crate::engine::dice::Dice;
 
     #[test]
-    fn samples_above_a_bin_are_those_of_all_higher_bins() {
-        let tail = Tail {
-            bins: std::array::from_fn(|i| 1 + i as u16),
-            ..Tail::default()
+    fn samples_are_counted_in_their_bin_and_all_below() {
+        let mut bins = [0_u16; BINS];
+        let mut tail = Tail::default();
+        let mut dice = Dice(7);
+        let check = |tail: &Tail, bins: &[u16; BINS]| {
+            let from = |bin: usize| bins[bin..].iter().sum::<u16>();
+            assert_eq!(tail.from, std::array::from_fn(from));
+            assert_eq!((tail.above(BINS - 1), tail.beyond.count), (0, from(0)));
         };
-        for bin in 0..BINS {
-            let above: u16 = tail.bins[bin + 1..].iter().sum();
-            assert_eq!(tail.above(bin), above, "{bin}");
+        for _ in 0..3 * COUNT_MAX {
+            let value = 30.0 * dice.unit().powi(8) as f32;
+            tail.learn(value, bin(value));
+            bins[bin(value)] += 1;
+            if bins.iter().sum::<u16>() == COUNT_MAX {
+                bins = bins.map(|n| n / 2);
+            }
+            check(&tail, &bins);
         }
+        tail.loosen();
+        check(&tail, &bins.map(|n| n / 16));
     }
 
     #[test]

@@ -90,6 +90,11 @@ pub struct SavedHistory {
 }
 
 impl History {
+    /// Reads a word of what the next point changes, so that it comes while others are worked on.
+    pub fn touch(&self, pages: &Pages) -> u32 {
+        self.recent.touch(pages) ^ u32::from(self.count)
+    }
+
     /// Adds a point; times ascend.
     pub fn push(&mut self, at: Time, value: f64, expected: Band, evidence: f32, pages: &mut Pages) {
         let value = value as f32;

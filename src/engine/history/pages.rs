@@ -103,6 +103,14 @@ impl Default for Trail {
 }
 
 impl Trail {
+    /// Reads a word of it and of the page that is written, so that they come while others are worked on.
+    pub fn touch(&self, pages: &Pages) -> u32 {
+        let page = pages.pages.get(self.newest_page as usize);
+        page.map_or(0, |page| {
+            page.next ^ u32::from(page.records[PAGE_BYTES - 1])
+        })
+    }
+
     /// Adds a point; at least the last `max` are held, and at most [`SPARE_POINTS_MAX`] more.
     pub fn push(&mut self, point: Packed, max: usize, pages: &mut Pages) {
         if self.points > 0 {
