@@ -18,14 +18,19 @@ const EVIDENCE_MAX: f64 = 12.0;
 /// Evidence that was not enough for so long is forgotten, in milliseconds: what opened with it would be told as
 /// hours old, and soon be accepted.
 pub const LAPSES_MS: i64 = HOLD_MS_MAX / 2;
-/// Windows in a row as usual that end it.
+/// Windows in a row as usual that end it, and as many usual pauses in which there was none.
 const CALM_WINDOWS: u8 = 3;
+/// A pause between two windows is usual up to here, in milliseconds: who tells less often is not waited for.
+const PAUSE_MS_MAX: i64 = 300_000;
 
 /// The running sum of what is judged window by window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cusum {
     sum: f64,
     since: Time,
+    /// End of the last window there was anything in, and how long it usually is until the next one ends.
+    last: Time,
+    pause_ms: i64,
     calm: u8,
     is_open: bool,
 }
@@ -90,6 +95,7 @@ impl Cusum {
         if self.is_quiet() {
             self.since = began;
         }
+        self.note_pause(began, at);
         self.sum = (self.sum + surprise - SURPRISE_USUAL).clamp(0.0, EVIDENCE_MAX);
         if !self.is_open && self.sum >= EVIDENCE_MIN {
             (self.is_open, self.calm) = (true, 0);
@@ -106,16 +112,33 @@ impl Cusum {
         }
     }
 
-    /// Takes a window in which there was nothing to judge, to `at`: calm, but no evidence. Whether what was odd is
-    /// over.
+    /// Takes a window in which there was nothing to judge, to `at`: no evidence of anything. Whether what was odd is
+    /// over, because nothing comes any more: who is asked each minute has five such windows between two others.
     pub fn idle(&mut self, at: Time) -> bool {
         self.lapse(at);
-        self.calm += u8::from(self.is_open);
-        let is_over = self.is_open && self.calm >= CALM_WINDOWS;
+        let waited = at.since(self.last) >= i64::from(CALM_WINDOWS) * self.pause_ms;
+        waited && self.end()
+    }
+
+    /// Ends what is odd, if anything is.
+    fn end(&mut self) -> bool {
+        let is_over = std::mem::take(&mut self.is_open);
         if is_over {
-            (self.is_open, self.sum) = (false, 0.0);
+            self.sum = 0.0;
         }
         is_over
+    }
+
+    /// Learns how often there is a window with anything in it: long pauses at once, that they got shorter slowly.
+    fn note_pause(&mut self, began: Time, at: Time) {
+        let since = if self.last == Time::ZERO {
+            began
+        } else {
+            self.last
+        };
+        let shorter = self.pause_ms - self.pause_ms / 8;
+        self.pause_ms = at.since(since).min(PAUSE_MS_MAX).max(shorter);
+        self.last = at;
     }
 
     fn go_on(&mut self, at: Time, surprise: f64) -> Judged<()> {
@@ -123,11 +146,9 @@ impl Cusum {
             return Judged::Usual;
         }
         if surprise < SURPRISE_USUAL {
-            return if self.idle(at) {
-                Judged::Over
-            } else {
-                Judged::Usual
-            };
+            self.calm += 1;
+            let is_over = self.calm >= CALM_WINDOWS && self.end();
+            return if is_over { Judged::Over } else { Judged::Usual };
         }
         self.calm = 0;
         if at.since(self.since) < HOLD_MS_MAX {
@@ -165,6 +186,7 @@ impl Cusum {
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.since);
+        back.past(&mut self.last);
     }
 }
 
@@ -220,15 +242,26 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_nothing_is_calm_and_no_evidence() {
-        let mut sum = Cusum::default();
-        let at = Time::from_ms(WINDOW_MS);
-        assert!(!sum.idle(at));
-        while sum.judge(Time::ZERO, at, 3.0).is_usual() {}
-        let evidence = sum.evidence();
-        let idle: [bool; 3] = std::array::from_fn(|_| sum.idle(at));
-        assert_eq!(idle, [false, false, true]);
-        assert!(evidence >= EVIDENCE_MIN && sum.is_quiet());
+    fn nothing_ends_it_after_three_usual_pauses() {
+        for (pause, ends_after) in [(1, 3), (6, 18), (30, 90), (60, 90)] {
+            let mut sum = Cusum::default();
+            let at = |window: i64| Time::from_ms(window * WINDOW_MS);
+            let mut windows = 1..;
+            let mut tell = |sum: &mut Cusum| loop {
+                let now = windows.next().unwrap();
+                if now % pause == 0 {
+                    break (now, sum.judge(at(now - 1), at(now), 4.0));
+                }
+                assert!(!sum.idle(at(now)), "a pause of {pause} is usual");
+            };
+            for told in [Judged::Usual, Judged::Odd(()), Judged::Odd(())] {
+                assert_eq!(tell(&mut sum).1, told, "{pause}");
+            }
+            let (last, _) = tell(&mut sum);
+            let ended = (1..).find(|later| sum.idle(at(last + later)));
+            assert_eq!(ended, Some(ends_after), "{pause}");
+            assert!(sum.is_quiet() && !sum.idle(at(last + 1_000)), "told once");
+        }
     }
 
     #[test]

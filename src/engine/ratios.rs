@@ -301,6 +301,8 @@ mod tests {
         totals: [f64; 2],
         /// Name and status of what counts all, and what counts failures.
         counters: [(&'static str, &'static str); 2],
+        /// Seconds between two scrapes.
+        every_s: i64,
     }
 
     impl Bench {
@@ -311,6 +313,7 @@ mod tests {
                 dice: Dice(3),
                 totals: [0.0; 2],
                 counters,
+                every_s: 10,
             }
         }
 
@@ -322,10 +325,15 @@ mod tests {
                     .filter(|_| self.dice.unit() < share)
                     .count() as f64;
                 let at = Time::from_secs(START_S + self.second);
+                self.second += 10;
                 let grown = [calls - failing, failing];
                 let is_status = !self.counters[1].1.is_empty();
                 self.totals[0] += if is_status { grown[0] } else { calls };
                 self.totals[1] += grown[1];
+                self.step(at, Input::Tick);
+                if self.second % self.every_s != 0 {
+                    continue;
+                }
                 let signals = self
                     .counters
                     .iter()
@@ -339,12 +347,13 @@ mod tests {
                     })
                     .collect();
                 let source = SourceId::new("test");
-                for input in [Input::Signals(Batch { source, signals }), Input::Tick] {
-                    let stamped = Stamped { seq: 1, at, input };
-                    self.engine.step(&stamped, &mut Vec::new());
-                }
-                self.second += 10;
+                self.step(at, Input::Signals(Batch { source, signals }));
             }
+        }
+
+        fn step(&mut self, at: Time, input: Input) {
+            let stamped = Stamped { seq: 1, at, input };
+            self.engine.step(&stamped, &mut Vec::new());
         }
 
         fn told(&self) -> Option<(String, bool)> {
@@ -380,6 +389,21 @@ mod tests {
             bench.minutes(2, 40.0, 0.01);
             assert_eq!(bench.told(), None, "{counters:?}");
         }
+    }
+
+    #[test]
+    fn scraped_each_minute_it_is_told_as_long_as_it_lasts() {
+        let mut bench = Bench::new(BY_NAME);
+        bench.every_s = 60;
+        bench.minutes(90, 40.0, 0.01);
+        assert_eq!(bench.told(), None);
+        bench.minutes(4, 40.0, 0.2);
+        for minute in 4..40 {
+            assert!(bench.told().is_some(), "after {minute} minutes");
+            bench.minutes(1, 40.0, 0.2);
+        }
+        bench.minutes(5, 40.0, 0.01);
+        assert_eq!(bench.told(), None);
     }
 
     #[test]
