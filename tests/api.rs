@@ -192,7 +192,10 @@ async fn what_was_recorded_of_an_incident_is_read_again() {
         .daemon
         .sources()
         .source("app", Rhythm::Sporadic, "in process");
-    sender.send(vec![line("one"), line("two")]).await.unwrap();
+    sender
+        .send(vec![line("job 17 done"), line("job 42 done")])
+        .await
+        .unwrap();
     let until_there = async {
         loop {
             let now = Clock::real().now();
@@ -215,6 +218,22 @@ async fn what_was_recorded_of_an_incident_is_read_again() {
     let stretch = (recorded.from, recorded.to);
     let lines = f.client.recorded(id, stretch, RecordedPart::Lines).await;
     assert_eq!(lines.unwrap().logs, [], "only what is looked at is sent");
+    let [group] = &*recorded.logs else {
+        panic!("{:?}", recorded.logs);
+    };
+    let of = (&group.entity, &*group.template);
+    let read = f.client.lines(of, stretch, 1).await.unwrap();
+    let texts: Vec<&str> = read.lines.iter().map(|line| &*line.text).collect();
+    assert_eq!(
+        (read.count, &*texts),
+        (2, &["job 42 done"][..]),
+        "{group:?}"
+    );
+    let other = f.client.lines((&group.entity, "no such line"), stretch, 9);
+    let other = other.await.unwrap();
+    assert_eq!((other.count, other.kept_from), (0, read.kept_from));
+    let far = (stretch.0.plus_ms(-100_000_000), stretch.1);
+    assert!(f.client.lines(of, far, 1).await.is_err(), "more than 26 h");
     f.daemon.stop().await.unwrap();
 }
 

@@ -6,8 +6,8 @@ use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, IncidentDetail, WatchMessage};
 use stormglass::model::{
     AlertRow, CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, HeldBack, HoldStage,
-    IncidentId, Lane, Mode, Opinion, Outcome, PastRun, PlanId, PlanState, Refusal, Reopened, Risk,
-    Role, RunId, RunPhase, Severity, Time, TimelineEntry, turn,
+    IncidentId, Lane, Mode, Opinion, Outcome, PastRun, PlanId, PlanState, RawLine, RawLines,
+    Refusal, Reopened, Risk, Role, RunId, RunPhase, Severity, Time, TimelineEntry, turn,
 };
 use stormglass::tui::{
     ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Session, Tab,
@@ -1457,6 +1457,64 @@ fn a_silence_is_ended_by_two_enters() {
     console.press("enter");
     let silence = silence.id;
     assert_eq!(console.commands(), [Command::Expire { silence }]);
+}
+
+#[test]
+fn the_lines_of_a_group_are_read_when_asked_for() {
+    let mut console = console();
+    console.press_and_look("enter 5");
+    let asks = |request: &Request| matches!(request, Request::Lines { .. });
+    assert!(!console.requests.iter().any(asks), "not before");
+    console.press_and_look("enter");
+    let asked = console.requests.iter().rev().find(|request| asks(request));
+    let Some(Request::Lines {
+        entity,
+        template,
+        from,
+        to,
+        ..
+    }) = asked.cloned()
+    else {
+        panic!("{:?}", console.requests);
+    };
+    assert!(to.since(from) <= 15 * 60_000);
+    assert!(console.screen().contains("Reading the flight recorder"));
+    let line = |s: i64, text: &str| RawLine {
+        at: to.plus_ms(-1_000 * s),
+        text: text.into(),
+    };
+    let read = Box::new(RawLines {
+        from,
+        to,
+        kept_from: Some(from.plus_ms(1)),
+        read_to: to,
+        count: 7,
+        lines: vec![line(9, "earlier\x1b[31m"), line(1, "later\n  at Cart.pay")],
+    });
+    let answer = |template: &str| Update::Lines {
+        entity: entity.clone(),
+        template: template.into(),
+        read: read.clone(),
+    };
+    console.told(answer("of another group"));
+    assert!(console.screen().contains("Reading the flight recorder"));
+    console.told(answer(&template));
+    let screen = console.screen();
+    let place = |words: &str| {
+        screen
+            .find(words)
+            .unwrap_or_else(|| panic!("{words}: {screen}"))
+    };
+    assert!(place("later") < place("at Cart.pay") && place("at Cart.pay") < place("earlier"));
+    place("The latest 2 of 7 lines from");
+    place("The recording goes back no further.");
+    console.press_and_look("esc enter");
+    console.told(Update::Lost { why: "cut".into() });
+    assert!(
+        console.screen().contains("ask again"),
+        "{}",
+        console.screen()
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::{
     Command, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, Ledger, MaintenanceRow,
-    Plan, Recorded, RecordedPart, Silence, SilencePreview, StageRow, Time, WhyAnswer,
+    Plan, RawLines, Recorded, RecordedPart, Silence, SilencePreview, StageRow, Time, WhyAnswer,
 };
 
 /// Longest answer to anything but `watch`, in milliseconds.
@@ -347,6 +347,23 @@ impl Client {
             ("part", part.to_owned()),
         ];
         self.get(&with_id(path::RECORDED, id), &pairs).await
+    }
+
+    /// The latest log lines of a template between two moments, as the flight recorder has them.
+    pub async fn lines(
+        &self,
+        (entity, template): (&EntityId, &str),
+        (from, to): (Time, Time),
+        limit: usize,
+    ) -> Result<RawLines, ClientError> {
+        let pairs = [
+            ("entity", entity.as_str().to_owned()),
+            ("template", template.to_owned()),
+            ("from", from.to_string()),
+            ("to", to.to_string()),
+            ("limit", limit.to_string()),
+        ];
+        self.get(path::LINES, &pairs).await
     }
 
     /// A page of alerts, of one incident if given.

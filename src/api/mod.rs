@@ -43,6 +43,9 @@ pub mod path {
     /// `GET`: [`super::Recorded`](crate::model::Recorded): what the flight recorder kept of an
     /// incident, `?from=TIME&to=TIME&part=all|lines|heat|moment`.
     pub const RECORDED: &str = "/api/v1/incidents/{id}/recorded";
+    /// `GET`: [`super::RawLines`](crate::model::RawLines): the log lines of one template as the flight recorder
+    /// has them, secrets masked; `?entity=…&template=…&from=TIME&to=TIME&limit=N`.
+    pub const LINES: &str = "/api/v1/lines";
     /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`, or with
     /// `order=urgency` what fires first, the worst, the newest: then `after` is `next` of the page before.
     pub const ALERTS: &str = "/api/v1/alerts";

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use crate::engine::raw_lines::{self, Wanted};
 use crate::engine::recorded::{Asked, LATE_MS, LEAD_MS, Reader};
-use crate::model::Recorded;
+use crate::model::{RawLines, Recorded, Stamped, Time};
 use crate::store::recorder::{self, RECORDER_FOLDER, Recorder, Recording, RecordingError};
 
 /// Longest time one stretch is read; a console waits for it, and what it has by then is shown.
@@ -44,26 +45,72 @@ impl Shelf {
             let from = asked.from;
             return Ok(Reader::new(asked).finish(None, from));
         };
+        self.in_turn(move || read(&folder, asked, READ_MAX)).await
+    }
+
+    /// Reads the lines that are wanted, likewise.
+    pub(super) async fn lines(&self, wanted: Wanted) -> Result<RawLines, String> {
+        let Some(folder) = self.folder.clone() else {
+            let from = wanted.from;
+            return Ok(raw_lines::Reader::new(wanted).finish(None, from));
+        };
+        self.in_turn(move || {
+            let stretch = (wanted.from, wanted.to);
+            let mut reader = raw_lines::Reader::new(wanted);
+            let read = each(&folder, stretch, 0, READ_MAX, |input| reader.take(input))?;
+            Ok(reader.finish(read.kept_from, read.to))
+        })
+        .await
+    }
+
+    async fn in_turn<Read: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<Read, RecordingError> + Send + 'static,
+    ) -> Result<Read, String> {
         let busy = || "others read the recording: ask again in a moment".to_owned();
         let _place = self.waiting.try_acquire().map_err(|_| busy())?;
         let _turn = self.reading.acquire().await.map_err(|_| busy())?;
-        let read = tokio::task::spawn_blocking(move || read(&folder, asked, READ_MAX));
-        let read = read.await.map_err(|error| error.to_string())?;
+        let read = tokio::task::spawn_blocking(read).await;
+        let read = read.map_err(|error| error.to_string())?;
         read.map_err(|error| format!("the recording cannot be read: {error}"))
     }
 }
 
 fn read(folder: &Path, asked: Asked, longest: Duration) -> Result<Recorded, RecordingError> {
-    let started = Instant::now();
-    let (from, to) = (asked.from.plus_ms(-LEAD_MS), asked.to.plus_ms(LATE_MS));
-    let mut read_to = asked.from;
+    let stretch = (asked.from, asked.to);
     let mut reader = Reader::new(asked);
-    let Some(kept_from) = recorder::kept_from(folder) else {
-        return Ok(reader.finish(None, read_to));
+    let read = each(folder, stretch, LEAD_MS, longest, |input| {
+        reader.take(input);
+    })?;
+    Ok(reader.finish(read.kept_from, read.to))
+}
+
+/// How much of a recording was read.
+struct Extent {
+    kept_from: Option<Time>,
+    to: Time,
+}
+
+/// Gives each input of a stretch, and of `lead_ms` before it, to `take`, for at most so long.
+fn each(
+    folder: &Path,
+    (from, to): (Time, Time),
+    lead_ms: i64,
+    longest: Duration,
+    mut take: impl FnMut(&Stamped),
+) -> Result<Extent, RecordingError> {
+    let started = Instant::now();
+    let mut read = Extent {
+        kept_from: recorder::kept_from(folder),
+        to: from,
     };
+    if read.kept_from.is_none() {
+        return Ok(read);
+    }
+    let (from, to) = (from.plus_ms(-lead_ms), to.plus_ms(LATE_MS));
     // A segment that was only just begun has nothing in it yet.
     let mut recording = match Recording::open(folder, Some(from)) {
-        Err(RecordingError::NotOne { .. }) => return Ok(reader.finish(Some(kept_from), read_to)),
+        Err(RecordingError::NotOne { .. }) => return Ok(read),
         opened => opened?,
     };
     'frames: loop {
@@ -74,19 +121,19 @@ fn read(folder: &Path, asked: Asked, longest: Duration) -> Result<Recorded, Reco
         };
         for stamped in &frame.inputs {
             if stamped.at > to {
-                read_to = to;
+                read.to = to;
                 break 'frames;
             }
             if stamped.at >= from {
-                reader.take(stamped);
-                read_to = read_to.max(stamped.at);
+                take(stamped);
+                read.to = read.to.max(stamped.at);
             }
         }
         if started.elapsed() > longest {
             break;
         }
     }
-    Ok(reader.finish(Some(kept_from), read_to))
+    Ok(read)
 }
 
 #[cfg(test)]

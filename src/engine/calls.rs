@@ -71,8 +71,8 @@ impl Calls {
 }
 
 impl Engine {
-    /// What calls say becomes a finding, or ends one. Entities that measure themselves are judged by
-    /// that: a sample of their calls would only say the same with less certainty.
+    /// What calls say becomes a finding, or ends one. What an entity measures itself is judged by that: a sample
+    /// of its calls would only say the same with less certainty.
     pub(super) fn note_calls(&mut self, judged: &JudgedFlow) {
         let (entity, callee, sick) = match judged.flow {
             Flow::Served(entity) => (entity, None, entity),
@@ -85,7 +85,7 @@ impl Engine {
             sick,
         };
         self.note_shape(judged, calls);
-        if self.entities.has_series(sick) || callee.is_some() && self.traces.serves(sick) {
+        if callee.is_some() && self.traces.serves(sick) {
             return;
         }
         let sides = [
@@ -94,8 +94,19 @@ impl Engine {
             (RATE, judged.rate),
         ];
         for (side, verdict) in sides {
-            self.note_side(judged, calls, side, verdict);
+            if verdict.is_usual() || !self.measures(sick, side.role) {
+                self.note_side(judged, calls, side, verdict);
+            } else {
+                self.findings.end(calls.key(side), judged.at);
+            }
         }
+    }
+
+    /// Whether an entity measures this of itself, and long enough to be judged by it.
+    pub(super) fn measures(&self, entity: EntityIx, role: MetricRole) -> bool {
+        let series = self.intake.of_entity(entity).iter();
+        let mut rows = series.map(|series| self.intake.row(*series));
+        rows.any(|row| row.role == role && row.is_judged() && !row.is_silent && row.judge.is_warm())
     }
 
     fn note_side(&mut self, judged: &JudgedFlow, calls: Calls, side: Side, verdict: Verdict) {

@@ -104,6 +104,8 @@ struct Window {
     squares: f64,
     /// When its first value came; until then, when the one before it ended.
     began: Time,
+    /// When its last value came, likewise.
+    last: Time,
 }
 
 /// How values are distributed, usually and of late. See the module.
@@ -254,6 +256,7 @@ impl Distribution {
                 if window.squares <= 0.0 {
                     window.began = at;
                 }
+                window.last = at;
                 let cell = self.edges.partition_point(|edge| *edge < value);
                 window.cells[cell] += (count * weight) as f32;
                 window.squares += count * weight * weight;
@@ -273,9 +276,9 @@ impl Distribution {
             Stage::Learning | Stage::Watching => {
                 if self.window.values() >= WINDOW_VALUES {
                     let window = std::mem::take(&mut self.window);
-                    self.window.began = at;
+                    (self.window.began, self.window.last) = (at, at);
                     self.take(at, &window);
-                } else if self.window.squares <= 0.0 && at.since(self.window.began) >= LAPSES_MS {
+                } else if at.since(self.window.last) >= LAPSES_MS {
                     self.pass_over(at);
                 }
             }
@@ -348,6 +351,7 @@ impl Distribution {
         back.past(&mut self.began);
         back.past(&mut self.learned_from);
         back.past(&mut self.window.began);
+        back.past(&mut self.window.last);
         self.evidence.set_back(back);
         back.past(&mut self.known_at);
     }
@@ -415,6 +419,11 @@ impl Distribution {
 
     /// Nothing came for hours: what was odd before says nothing about what comes.
     fn pass_over(&mut self, at: Time) {
+        self.window = Window {
+            began: at,
+            last: at,
+            ..Window::default()
+        };
         if self.evidence.idle(at) {
             self.is_told = false;
             self.note_known(at);

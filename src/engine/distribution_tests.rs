@@ -131,17 +131,23 @@ fn what_nothing_came_of_for_hours_is_over_and_does_not_speak_for_what_comes_then
     assert!(!window(&mut bench), "one window is not enough");
     assert!(window(&mut bench));
     assert_eq!(bench.distribution.shift().unwrap().since, morning);
-    // What was told ends though nothing came that would end it.
-    let mut bench = lived();
-    bench.minutes(2, 60, slow);
-    assert!(bench.distribution.shift().is_some());
-    bench.minutes(150, 0, slow);
-    assert!(
-        bench.distribution.shift().is_some(),
-        "it may be an hourly job"
-    );
-    bench.minutes(40, 0, slow);
-    assert_eq!(bench.distribution.shift(), None);
+    // What was told ends though nothing came that would end it, or too little.
+    for left in [0, 20] {
+        let mut bench = lived();
+        bench.minutes(2, 60, slow);
+        assert!(bench.distribution.shift().is_some());
+        for _ in 0..left {
+            let value = slow(&mut bench.dice, 0);
+            bench.distribution.add(bench.at, value, 1.0, 1.0);
+        }
+        bench.minutes(150, 0, slow);
+        assert!(
+            bench.distribution.shift().is_some(),
+            "it may be an hourly job"
+        );
+        bench.minutes(40, 0, slow);
+        assert_eq!(bench.distribution.shift(), None, "{left} values left");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The text quotes names from telemetry and is untrusted: consoles show it as `SafeText` only.
 
-use super::detect::{Broken, DETECTOR_VERSION, Maturity, Stretch};
+use super::detect::{Broken, DETECTOR_VERSION, Maturity, Rarity, Stretch};
 use super::diagnose::words;
 use super::distribution::{Shift, Standing};
 use super::traces::Durations;
@@ -146,11 +146,19 @@ pub fn band(band: Band, unit: Unit) -> String {
     }
 }
 
+/// How unusual something is, in words of whoever knows.
+pub fn told(unusual: impl Into<Box<str>>) -> Explanation {
+    Explanation {
+        unusual: unusual.into(),
+        ..Explanation::default()
+    }
+}
+
 /// What stands behind a finding of windows rather than of a series.
 pub fn rarity(score: f32) -> Explanation {
     let unusual = match score {
         score if score >= 9.0 => {
-            "never, by chance, in thousands of years of ordinary minutes".into()
+            "never, by chance, in thousands of years of ordinary minutes".to_owned()
         }
         score if score >= 1.0 => format!(
             "one ordinary window in {} looks like this by chance",
@@ -158,10 +166,7 @@ pub fn rarity(score: f32) -> Explanation {
         ),
         _ => "this happens on ordinary days".to_owned(),
     };
-    Explanation {
-        unusual: unusual.into(),
-        ..Explanation::default()
-    }
+    told(unusual)
 }
 
 /// The baseline of what is judged in windows: that of `samples` since `since`, mature from `needed` on.
@@ -205,23 +210,6 @@ pub fn slower(seen_s: f64, durations: &Durations) -> Option<String> {
     ))
 }
 
-/// What is known of how unusual a point of a series is.
-#[derive(Clone, Copy, Debug)]
-pub struct Rarity {
-    /// When.
-    pub at: Time,
-    /// Deviation from the baseline, in scales, signed.
-    pub deviation: f32,
-    /// The largest deviation before, at this hour of this kind of day.
-    pub record: f32,
-    /// How long the baseline has learned, in milliseconds.
-    pub age_ms: i64,
-    /// Of so many values of late …
-    pub of: u16,
-    /// … as many lay as far off.
-    pub as_far: u16,
-}
-
 /// `higher than on any working day around 14:00 in 12 days`, from what the baseline keeps.
 pub fn unusual(rarity: &Rarity) -> String {
     const DAY_MS: i64 = 86_400_000;
@@ -241,7 +229,10 @@ pub fn unusual(rarity: &Rarity) -> String {
             rarity.of
         ),
     };
-    if days < 2 || rarity.deviation.abs() < rarity.record {
+    let is_record = rarity
+        .record
+        .is_some_and(|before| rarity.deviation.abs() >= before);
+    if days < 2 || !is_record {
         return rank;
     }
     let utc = rarity.at.to_utc();

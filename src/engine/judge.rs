@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
-    AGREE_SCORE, CHECKS, Excursion, Hold, OPEN_EVIDENCE, Peak, Rhythm, SeriesDetector, Sustained,
-    Transition, Verdict,
+    AGREE_SCORE, CHECKS, Excursion, Hold, Maturity, OPEN_EVIDENCE, Peak, Rhythm, SeriesDetector,
+    Sustained, Transition, Verdict,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
-use super::explain::{self, Rarity};
+use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::{Intake, Reading, SeriesIx, SeriesRow};
 use super::set_back::SetBack;
@@ -101,6 +101,11 @@ impl Judge {
         Some((verdict, transition))
     }
 
+    /// Whether it has seen enough to judge.
+    pub fn is_warm(&self) -> bool {
+        self.detector.maturity() != Maturity::Warming
+    }
+
     /// What lasts is normal from now on: because it lasted, or because somebody says so.
     fn accept(&mut self) -> Transition {
         if let Some(hold) = self.hold.take() {
@@ -186,21 +191,9 @@ fn packed(score: f32) -> u8 {
 
 /// What stands behind the finding of a series.
 fn explanation(row: &SeriesRow, peak: &Peak) -> Explanation {
-    let rarity = Rarity {
-        at: peak.worst_at,
-        deviation: peak.deviation,
-        record: peak.rarity.record,
-        age_ms: peak.rarity.age_ms,
-        of: peak.rarity.of,
-        as_far: peak.rarity.as_far,
-    };
     let checks = CHECKS.iter().zip(peak.scores);
-    let unusual = Explanation {
-        unusual: explain::unusual(&rarity).into(),
-        ..Explanation::default()
-    };
     // Many values in a row are what makes a finding, whatever each check says of the worst of them.
-    unusual
+    explain::told(explain::unusual(&peak.rarity))
         .judged_by([("run of values", peak.evidence >= OPEN_EVIDENCE)])
         .judged_by(checks.map(|(check, score)| (check.title, score >= AGREE_SCORE)))
         .against(Engine::baseline_of(row))
@@ -331,7 +324,8 @@ impl Engine {
         // The joint call is the entity's; it speaks for the series that move the way that hurts.
         let pages = call == Call::Page
             && is_harmful(row.role, voice.direction)
-            && is_large(row.role, row.unit, peak.seen, peak.expected);
+            && is_large(row.role, row.unit, peak.seen, peak.expected)
+            && !self.is_negligible(series);
         let seen = Observation {
             key: Key::Series(series),
             entity: row.entity,

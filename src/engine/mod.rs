@@ -48,6 +48,7 @@ pub mod plans;
 mod pressure;
 pub mod propose;
 mod ratios;
+pub mod raw_lines;
 mod recalled;
 pub mod recorded;
 mod recovery;

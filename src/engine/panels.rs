@@ -252,8 +252,9 @@ impl Engine {
         let times: Vec<_> = points.iter().map(|point| point.at).collect();
         let entity = self.entities.id(row.entity).clone();
         let is_shown = |entry: &&TimelineEntry| {
-            matches!(entry.lane, Lane::Change | Lane::Alert)
-                && entry.entity.as_ref() == Some(&entity)
+            let is_own = entry.entity.as_ref() == Some(&entity);
+            // A change at one entity is why another is sick.
+            (entry.lane == Lane::Change || entry.lane == Lane::Alert && is_own)
                 && times.first().is_some_and(|first| entry.at >= *first)
         };
         let marks = self.incident(id).map_or_else(Vec::new, |incident| {

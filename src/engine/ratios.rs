@@ -11,8 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::cusum::{Cusum, Judged, Oddity};
+use super::cusum::{Cusum, EVIDENCE_MIN, Judged, Oddity};
 use super::detect::joint;
+use super::diagnose::words;
 use super::explain;
 use super::feeds::{Feed, Feeds, WINDOW_MS};
 use super::findings::{Key, Observation};
@@ -30,6 +31,8 @@ const WEIGHT_MIN: f64 = 0.002;
 const RATIO_MIN: f64 = 2.0;
 /// … and at least this large is odd.
 const SHARE_MIN: f64 = 0.01;
+/// Fewer failures than this share wake nobody by their rate either: an objective says what else matters.
+const SHARE_PAGES_MIN: f64 = 0.001;
 /// −log10 of the chance of a window, at most: one window alone opens nothing.
 const SURPRISE_MAX: f64 = 4.0;
 /// Words of a name that say that something failed.
@@ -71,6 +74,8 @@ pub struct Family {
     name: Box<str>,
     calls: f64,
     failures: f64,
+    /// What share failed in the last window with requests.
+    latest: f64,
     share: f64,
     /// How much more failures vary than chance.
     spread: f64,
@@ -86,6 +91,7 @@ impl Family {
             name,
             calls: 0.0,
             failures: 0.0,
+            latest: 0.0,
             share: 0.0,
             spread: 1.0,
             windows: 0,
@@ -119,6 +125,7 @@ impl Family {
         }
         let expected = calls * self.share + 0.5;
         let share = failures / calls;
+        self.latest = share;
         let is_more = share >= SHARE_MIN.max(RATIO_MIN * self.share);
         let surprise = if is_more && self.windows >= WARM_UP_WINDOWS {
             chernoff(failures, expected, expected * self.spread).min(SURPRISE_MAX)
@@ -148,6 +155,32 @@ impl Family {
         let taught = share.min(2.0 * self.share + 0.05);
         self.share += weight * (taught - self.share);
         self.spread = (self.spread + weight * (surprise.min(16.0) - self.spread)).max(1.0);
+    }
+
+    /// Whether so few fail of late that it wakes nobody, however sure it is that they are more than ever.
+    fn is_negligible(&self) -> bool {
+        let now = self.failures / self.calls.max(1.0);
+        self.windows >= WARM_UP_WINDOWS && self.latest.max(now) < SHARE_PAGES_MIN
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far it has come, and what speaks for a larger share, in a sentence.
+    pub fn standing(&self) -> String {
+        if self.windows < WARM_UP_WINDOWS {
+            return format!(
+                "what share of them fails is being learned: {} of {WARM_UP_WINDOWS} windows of ten seconds with requests",
+                self.windows
+            );
+        }
+        format!(
+            "usually {} of them fail; the evidence that more do is {:.1}, and {EVIDENCE_MIN:.1} is needed",
+            words::value(self.share, Unit::Ratio),
+            self.odd.evidence()
+        )
     }
 
     fn baseline(&self) -> BaselineVersion {
@@ -209,6 +242,17 @@ impl Engine {
         let counts = part.map(|part| (stem_of(&of.name), part));
         let make = || Family::new(words_of(&of.name).join("_").into());
         self.ratios.add(series, entity, counts, make)
+    }
+
+    /// Whether a rate of failures is known to be a share of requests that wakes nobody.
+    pub(super) fn is_negligible(&self, series: SeriesIx) -> bool {
+        match self.ratios.feed(series) {
+            Feed::Group(id, Part::Failures | Part::Both) => {
+                let group = self.ratios.get(id);
+                group.is_some_and(|group| group.of.is_negligible())
+            }
+            Feed::Group(_, Part::All) | Feed::Nothing | Feed::Unknown => false,
+        }
     }
 
     /// Takes back what was learned; what each series feeds is told from its name again.
@@ -404,6 +448,21 @@ mod tests {
         }
         bench.minutes(5, 40.0, 0.01);
         assert_eq!(bench.told(), None);
+    }
+
+    #[test]
+    fn a_few_failures_in_a_million_wake_nobody() {
+        let mut bench = Bench::new(BY_STATUS);
+        let incidents = |bench: &Bench| bench.engine.incident_rows().count();
+        bench.minutes(60, 100.0, 0.0);
+        for _ in 0..12 {
+            bench.totals[1] += 1.0;
+            bench.totals[0] += 99_999.0;
+            bench.minutes(1, 100.0, 0.0);
+            assert_eq!(incidents(&bench), 0);
+        }
+        bench.minutes(3, 100.0, 0.1);
+        assert!(incidents(&bench) > 0, "one in ten does");
     }
 
     #[test]

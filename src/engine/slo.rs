@@ -145,6 +145,11 @@ impl Minutes {
         true
     }
 
+    /// As many of the last `minutes` as there were since the first request was counted.
+    fn known(&self, minutes: usize) -> usize {
+        minutes.min(self.past.len())
+    }
+
     fn sum(&self, minutes: usize) -> Tally {
         let mut sum = Tally::default();
         for tally in self.past.iter().rev().take(minutes) {
@@ -154,6 +159,25 @@ impl Minutes {
         // Failures that no total counts are requests all the same.
         sum.total = sum.total.max(sum.failed);
         sum
+    }
+
+    /// How a rule stands, in a sentence.
+    fn standing(&self, rule: &Rule, budget: Option<f64>) -> String {
+        let budget = budget.unwrap_or(1.0);
+        let (long, known) = (self.sum(rule.long), self.known(rule.long) as i64);
+        let holds = if self.holds(rule, budget) {
+            "it holds"
+        } else {
+            "it does not hold"
+        };
+        format!(
+            "{}: {holds}; of {:.0} requests in {} {:.0} failed, and it takes a share of {:.2} %, for certain and also of late",
+            rule.title,
+            long.total,
+            super::diagnose::words::duration(known * MINUTE_MS),
+            long.failed,
+            100.0 * (rule.rate * budget).min(1.0)
+        )
     }
 
     /// The most urgent rule that holds for a budget.
@@ -204,6 +228,20 @@ impl Slos {
             declared,
             feeds: FxHashMap::default(),
         }
+    }
+
+    /// The objectives of an entity: by place, with what speaks for and against each rule.
+    pub fn of(&self, entity: &EntityId) -> impl Iterator<Item = (u16, &str, Vec<String>)> {
+        let all = self.declared.iter().zip(&self.entities).zip(&self.minutes);
+        let all = all
+            .zip(0_u16..)
+            .filter(move |(((_, of), _), _)| *of == entity);
+        all.map(|(((slo, _), minutes), at)| {
+            let told = RULES
+                .iter()
+                .map(|rule| minutes.standing(rule, slo.budget()));
+            (at, &*slo.name, told.collect())
+        })
     }
 
     /// What a checkpoint keeps: each objective by its name, so that the config may change.
@@ -303,7 +341,8 @@ impl Engine {
         let entity = self.entities.intern(&self.slos.entities[at]);
         let name = self.slos.declared[at].name.clone();
         let rule = RULES[burn.rule];
-        let long_ms = rule.long as i64 * MINUTE_MS;
+        let minutes = &self.slos.minutes[at];
+        let long_ms = minutes.known(rule.long) as i64 * MINUTE_MS;
         let left = BUDGET_DAYS * 86_400_000.0 / burn.rate;
         let text = format!(
             "{name}: {:.2} % of requests failed in {}, {:.2} % may: the budget of 30 days would last {}",
@@ -313,9 +352,12 @@ impl Engine {
             super::diagnose::words::duration(left as i64)
         );
         let since: Time = self.now.plus_ms(-(rule.short as i64) * MINUTE_MS);
-        let minutes = &self.slos.minutes[at];
         let rules = RULES.map(|rule| (rule.title, minutes.holds(&rule, budget)));
-        let rarity = explain::rarity(-(1.0 - 0.99_f32).log10()).judged_by(rules);
+        let unusual = format!(
+            "the budget burns {:.1} times as fast as it may; with what may fail failing, less than one look in 100 finds so many by chance",
+            burn.rate
+        );
+        let explain = explain::told(unusual).judged_by(rules);
         self.observe(Observation {
             key: Key::Slo(at as u16, rule.pages),
             entity,
@@ -338,7 +380,7 @@ impl Engine {
             score: 12.0 - burn.rule as f32,
             pages: rule.pages,
             text,
-            explain: rarity,
+            explain,
         });
     }
 }
@@ -424,6 +466,16 @@ mod tests {
         assert_eq!(judged(&[quiet, (30, 1.0 / 6.0, 1.0 / 6.0)]), Some(0));
     }
 
+    /// How many of rare things happen, by Knuth's product of uniform numbers.
+    fn poisson(dice: &mut Dice, mean: f64) -> f64 {
+        let (least, mut product, mut count) = ((-mean).exp(), dice.unit(), 0.0);
+        while product > least {
+            product *= dice.unit();
+            count += 1.0;
+        }
+        count
+    }
+
     #[test]
     fn chance_alone_hardly_ever_fires() {
         // Failures at exactly the budget, drawn: 200 services for three days, looked at every hour.
@@ -433,7 +485,7 @@ mod tests {
             let per_minute = [1.0, 10.0, 100.0, 1_000.0][service % 4];
             let mut minutes = Minutes::default();
             for minute in 1..=3 * 24 * 60 {
-                let failed = f64::from(u8::from(dice.unit() < (per_minute * 0.000_5_f64).min(1.0)));
+                let failed = poisson(&mut dice, per_minute * 0.001);
                 minutes.count(minute, per_minute, false);
                 minutes.count(minute, failed, true);
                 minutes.turn(minute + 1);

@@ -140,7 +140,13 @@ impl Engine {
 
     /// The finding a series was part of at a time, if it is still known.
     fn finding_at(&self, ix: SeriesIx, series: SeriesId, at: Time) -> Option<FindingId> {
-        let open = self.findings.of_key(Key::Series(ix));
+        let keys = [
+            Key::Series(ix),
+            Key::Sustained(ix),
+            Key::Rhythm(ix),
+            Key::Limit(ix),
+        ];
+        let open = keys.into_iter().filter_map(|key| self.findings.of_key(key));
         let of_incidents = || {
             let mut all = self.correlator.book.iter();
             all.find_map(|(_, held)| {
@@ -152,8 +158,8 @@ impl Engine {
                 })
             })
         };
-        let open = open.map(|state| &state.finding);
-        open.filter(|finding| finding.since <= at)
+        let mut open = open.map(|state| &state.finding);
+        open.find(|finding| finding.since <= at)
             .or_else(of_incidents)
             .map(|finding| finding.id)
     }

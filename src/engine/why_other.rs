@@ -12,7 +12,7 @@ use super::feeds::Feed;
 use super::findings::Key;
 use super::intake::SeriesIx;
 use super::traces::{Flow, ODD_SCORE, ODD_Z, Rate};
-use crate::model::{Check, FindingId, Time, Unit, WhyAnswer, WhyOther};
+use crate::model::{Check, FindingId, MetricRole, Time, Unit, WhyAnswer, WhyOther};
 
 /// A time further from now than this is another time, in milliseconds.
 const NOW_MS: i64 = 60_000;
@@ -52,7 +52,37 @@ impl Engine {
             let of_check = |check| Key::Entity(of, check);
             Some(self.other(of, "requests".into(), FLOW_CHECKS.map(of_check), because))
         });
-        served.collect()
+        let mut others: Vec<WhyOther> = served.collect();
+        for of in self.meant(entity) {
+            others.extend(self.why_shares(of));
+            others.extend(self.why_objectives(of));
+        }
+        others
+    }
+
+    /// What share of the requests that an entity counts fails.
+    fn why_shares(&self, of: EntityIx) -> Vec<WhyOther> {
+        let groups = self.ratios.iter().filter(|(_, group)| group.entity == of);
+        let told = groups.map(|(id, group)| {
+            let subject = format!("failing {}", explain::subject(group.of.name()));
+            self.other(
+                of,
+                subject.into(),
+                [Key::Ratio(id)],
+                vec![group.of.standing()],
+            )
+        });
+        told.collect()
+    }
+
+    /// The objectives declared for an entity.
+    fn why_objectives(&self, of: EntityIx) -> Vec<WhyOther> {
+        let declared = self.slos.of(self.entities.id(of));
+        let told = declared.map(|(at, name, because)| {
+            let keys = [true, false].map(|pages| Key::Slo(at, pages));
+            self.other(of, name.into(), keys, because)
+        });
+        told.collect()
     }
 
     fn why_calls(&self, entity: &str, callees: &[&str]) -> Vec<WhyOther> {
@@ -170,11 +200,18 @@ impl Engine {
     fn flow(&self, flow: Flow, sick: EntityIx) -> Option<Vec<String>> {
         let state = self.traces.flow(flow)?;
         let mut told = Vec::new();
-        if self.entities.has_series(sick) {
+        let sides = [
+            (MetricRole::Latency, "how long its requests take", "slow"),
+            (MetricRole::Errors, "how many of them fail", "failing"),
+        ];
+        for (_, what, how) in sides
+            .into_iter()
+            .filter(|(role, ..)| self.measures(sick, *role))
+        {
             let name = self.entities.id(sick).name();
-            let text =
-                format!("{name} measures itself: its calls are not told to be slow or failing");
-            told.push(text);
+            told.push(format!(
+                "{name} measures {what}: its calls are not told to be {how}"
+            ));
         }
         let usual = state.usual();
         let Some((seconds, factor, failing)) = usual.normal() else {

@@ -78,7 +78,7 @@ pub use plan::{
     PlanState, Risk, Suspicion, Verification,
 };
 pub use record::{Dated, Record};
-pub use recorded::{Heat, HeatBand, Recorded, RecordedLine, RecordedPart};
+pub use recorded::{Heat, HeatBand, RawLine, RawLines, Recorded, RecordedLine, RecordedPart};
 pub use runbook::{
     MatchRule, Precondition, Runbook, RunbookError, RunbookParameter, RunbookStep, VerifyRule,
     next_placeholder,

@@ -69,6 +69,32 @@ pub struct RecordedLine {
     pub values: Vec<f32>,
 }
 
+/// The log lines of one template at one entity, as they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawLines {
+    /// Beginning of the stretch asked for.
+    pub from: Time,
+    /// Its end.
+    pub to: Time,
+    /// Since when there is a recording; `None` when there is none at all.
+    pub kept_from: Option<Time>,
+    /// Up to here it was read: before `to` when reading took too long, or nothing later is recorded.
+    pub read_to: Time,
+    /// Lines there were in what was read.
+    pub count: u64,
+    /// The latest of them, oldest first.
+    pub lines: Vec<RawLine>,
+}
+
+/// One log line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawLine {
+    /// When it was written, by its sender.
+    pub at: Time,
+    /// Its text, secrets masked, untrusted.
+    pub text: Box<str>,
+}
+
 /// How many requests took how long, over time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heat {

@@ -14,6 +14,7 @@ use super::field::Field;
 use super::lanes::{self, Jump};
 use super::link::Request;
 use super::node;
+use super::raw;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Along, Approval, Back, Choice, Confirm, Cursor, Deed, Gone, Guard, Overlay, Question, Screen,
@@ -282,6 +283,7 @@ fn enter(state: &mut State, effects: &mut Effects) {
         }
         Screen::Incident(_) if state.place.tab == Tab::Actions => open_plan(state),
         Screen::Incident(_) if state.place.tab == Tab::Path => node::narrow(state),
+        Screen::Incident(_) if state.place.tab == Tab::Logs => raw::open(state, effects),
         Screen::Alerts => {
             let incident = explain::alert_here(state).and_then(|alert| alert.incident);
             match incident {

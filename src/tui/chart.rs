@@ -268,11 +268,7 @@ fn draw_marks(chart: &Chart, line: &Dots, canvas: &mut Canvas<'_>) {
         let (_, role) = glyph::lane(mark.lane);
         for row in 0..line.height {
             if line.at(column, row) == 0 {
-                let glyph = if canvas.is_ascii() {
-                    '|'
-                } else {
-                    glyph::CHART_MARK
-                };
+                let glyph = glyph::chart_mark(mark.lane, canvas.is_ascii());
                 canvas.dot(column, row, role, glyph);
             }
         }

@@ -111,7 +111,7 @@ impl Desk {
                     .view
                     .as_ref()
                     .map_or("", |v| v.actor.name.as_str());
-                let field = Field::new(who.unwrap_or(me));
+                let field = Field::offering(who.unwrap_or(me));
                 self.asks = Some((Ask::Who(*duty), field));
             }
             Some(Line::NewTask) => self.asks = Some((Ask::Task, Field::default())),

@@ -12,7 +12,7 @@ use super::format;
 use super::link::Request;
 use super::paint::{Ink, Row, wrap};
 use super::rows::Rows;
-use super::state::{Cursor, Overlay, Screen, State, Tab};
+use super::state::{Awaited, Cursor, Overlay, Screen, State, Tab};
 use super::theme::Role;
 use super::update::{Effects, lay_over};
 
@@ -44,7 +44,7 @@ pub(super) fn open(state: &mut State, effects: &mut Effects) {
         Overlay::Why {
             title,
             rows,
-            asked,
+            asked: asked.map(Awaited::Judgement),
             cursor,
         },
     );
@@ -56,7 +56,8 @@ pub(super) fn answered(state: &mut State, of: SeriesId, answer: &WhyAnswer) {
     let Some(Overlay::Why { rows, asked, .. }) = &mut state.overlay else {
         return;
     };
-    if asked.take_if(|asked| *asked == of).is_some() {
+    let awaited = Awaited::Judgement(of);
+    if asked.take_if(|asked| *asked == awaited).is_some() {
         judgement(rows, answer, width);
     }
 }
@@ -284,7 +285,8 @@ fn dependents(
         }
     }
     if none {
-        bullet(&mut rows, Role::Muted, "nothing that is known", width);
+        let text = "nothing of this incident; what is well is not part of it";
+        bullet(&mut rows, Role::Muted, text, width);
     }
     if let Some(node) = incident.path_nodes.iter().find(|n| &n.entity == entity) {
         let tier = node.tier.map(|tier| format!("tier {tier}"));
@@ -339,7 +341,8 @@ fn callers(
         bullet(rows, Role::Body, &text, width);
     }
     if reached.is_empty() {
-        bullet(rows, Role::Muted, "nobody that is known", width);
+        let text = "nobody of this incident; who is well is not part of it";
+        bullet(rows, Role::Muted, text, width);
     }
 }
 

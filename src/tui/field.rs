@@ -15,6 +15,8 @@ const BYTES_MAX: usize = 400;
 pub struct Field {
     text: String,
     cursor: usize,
+    /// The text was put there for whoever wants it: what is typed first takes its place.
+    is_offered: bool,
 }
 
 impl Field {
@@ -23,6 +25,15 @@ impl Field {
         Self {
             text: text.to_owned(),
             cursor: text.len(),
+            is_offered: false,
+        }
+    }
+
+    /// A field that offers `text`: it is taken as it is, edited, or replaced by what is typed first.
+    pub fn offering(text: &str) -> Self {
+        Self {
+            is_offered: true,
+            ..Self::new(text)
         }
     }
 
@@ -40,6 +51,9 @@ impl Field {
 
     /// Takes a key; `false` when it means nothing here.
     pub fn key(&mut self, key: Key) -> bool {
+        if key.typed().is_none() {
+            self.is_offered = false;
+        }
         match key.code {
             KeyCode::Backspace => self.delete_back(),
             KeyCode::Delete => self.delete_here(),
@@ -64,6 +78,10 @@ impl Field {
 
     /// Inserts text at the cursor, made safe and cut to what fits.
     pub fn insert(&mut self, text: &str) {
+        if std::mem::take(&mut self.is_offered) {
+            self.text.clear();
+            self.cursor = 0;
+        }
         let safe = SafeText::new(text);
         for grapheme in safe.as_str().graphemes(true) {
             if self.text.len() + grapheme.len() > BYTES_MAX {
@@ -122,6 +140,21 @@ mod tests {
         field.key(Key::parse("delete").unwrap());
         assert_eq!(field.text(), "x<U+001B>heck ");
         assert_eq!(field.parts().map(|p| p.to_string())[1], "h");
+    }
+
+    #[test]
+    fn what_is_offered_is_taken_edited_or_replaced() {
+        let typed = |keys: &[&str]| {
+            let mut field = Field::offering("ana");
+            for key in keys {
+                field.key(Key::parse(key).unwrap());
+            }
+            field.text().to_owned()
+        };
+        assert_eq!(typed(&[]), "ana");
+        assert_eq!(typed(&["b", "o"]), "bo");
+        assert_eq!(typed(&["backspace", "b"]), "anb");
+        assert_eq!(typed(&["end", "b"]), "anab");
     }
 
     #[test]

@@ -21,6 +21,16 @@ pub const TREE_DOWN: &str = "\u{254e} ";
 pub const TREE_CHILD: &str = "\u{2576} ";
 /// A change on a chart.
 pub const CHART_MARK: char = '\u{254e}';
+
+/// The mark of what happened on a chart: a change, and an alert otherwise.
+pub const fn chart_mark(lane: Lane, is_ascii: bool) -> char {
+    match (lane, is_ascii) {
+        (Lane::Change, true) => '|',
+        (Lane::Change, false) => CHART_MARK,
+        (_, true) => ':',
+        (_, false) => '\u{b7}',
+    }
+}
 /// A full and an empty cell of a bar.
 pub const BAR: [&str; 2] = ["\u{25ae}", "\u{25af}"];
 /// First of the 256 braille patterns.

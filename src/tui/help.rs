@@ -198,7 +198,7 @@ const METRICS: [Word; 9] = [
     ),
 ];
 
-const LOGS: [Word; 4] = [
+const LOGS: [Word; 5] = [
     (
         "TEMPLATE",
         "lines that differ only in numbers, ids and names, as one",
@@ -206,6 +206,10 @@ const LOGS: [Word; 4] = [
     ("<number>, <*>", "the part that differs"),
     ("NEW", "never seen before this incident"),
     ("LINES, TREND", "how many in the time shown, and when"),
+    (
+        "lines",
+        "Enter: each as it came, secrets masked, newest first",
+    ),
 ];
 
 const TRACES: [Word; 4] = [

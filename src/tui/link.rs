@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
-    Command, EntityId, IncidentId, LabelFilter, Ledger, Recorded, SeriesId, SilencePreview, Time,
-    WhyAnswer,
+    Command, EntityId, IncidentId, LabelFilter, Ledger, RawLines, Recorded, SeriesId,
+    SilencePreview, Time, WhyAnswer,
 };
 
 use super::state::Purpose;
@@ -70,6 +70,19 @@ pub enum Request {
         series: SeriesId,
         /// At this time; now without it.
         at: Option<Time>,
+    },
+    /// The latest log lines of a template.
+    Lines {
+        /// Whose.
+        entity: EntityId,
+        /// The template, as its group has it.
+        template: Box<str>,
+        /// So many.
+        limit: usize,
+        /// From when.
+        from: Time,
+        /// Until when.
+        to: Time,
     },
     /// What the engine knows of who should speak.
     Ledger,
@@ -139,6 +152,15 @@ pub enum Update {
         series: SeriesId,
         /// What was asked for.
         answer: Box<WhyAnswer>,
+    },
+    /// Answer to [`Request::Lines`].
+    Lines {
+        /// Whose.
+        entity: EntityId,
+        /// As asked for.
+        template: Box<str>,
+        /// What the recording has of them.
+        read: Box<RawLines>,
     },
     /// Answer to [`Request::Ledger`].
     Ledger(Box<Ledger>),

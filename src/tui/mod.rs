@@ -28,6 +28,7 @@ mod pace;
 mod paint;
 pub mod plain;
 mod point;
+mod raw;
 mod route;
 mod rows;
 mod screen;

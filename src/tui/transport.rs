@@ -147,6 +147,21 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
             series: *series,
             answer: Box::new(client.why(&series.0.to_string(), *at).await?),
         },
+        Request::Lines {
+            entity,
+            template,
+            limit,
+            from,
+            to,
+        } => Update::Lines {
+            entity: entity.clone(),
+            template: template.clone(),
+            read: Box::new(
+                client
+                    .lines((entity, template), (*from, *to), *limit)
+                    .await?,
+            ),
+        },
         Request::Ledger => Update::Ledger(Box::new(client.ledger().await?)),
         Request::Preview { matchers } => Update::Preview {
             matchers: matchers.clone(),

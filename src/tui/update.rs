@@ -10,6 +10,7 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::link::{Request, Update};
 use super::point;
+use super::raw;
 use super::route::Route;
 use super::rows::Rows;
 use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Tab};
@@ -161,6 +162,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             state.node.iter_mut().for_each(Node::reconnect);
             state.alerts.in_flight = false;
             state.speakers.fail();
+            raw::lost(state);
         }
         Update::Watch(message) => watch(state, message, effects),
         Update::Detail(detail) => {
@@ -200,6 +202,11 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
         Update::Why { series, answer } => {
             explain::answered(state, series, &answer);
         }
+        Update::Lines {
+            entity,
+            template,
+            read,
+        } => raw::answered(state, (&entity, &template), &read),
         Update::Ledger(ledger) => {
             effects.draws = state.speakers.put(ledger);
         }
@@ -364,6 +371,9 @@ fn failed(state: &mut State, request: &Request, why: String) {
         Request::Why { .. } | Request::Preview { .. } | Request::AlertsOf { .. } => {
             state.tell(Role::Crit, &format!("The engine did not answer: {why}"));
         }
+        Request::Lines {
+            entity, template, ..
+        } => raw::failed(state, (entity, template), &why),
         Request::Recorded { purpose, .. } => state.records.fail(*purpose, why),
         // Until then what was known before is shown.
         Request::Ledger => state.speakers.fail(),

@@ -27,10 +27,12 @@ use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
 use crate::daemon::shelf::Shelf;
 use crate::engine::Engine;
+use crate::engine::raw_lines::Wanted;
 use crate::engine::recorded::Asked;
 use crate::model::{
     Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId,
-    Ledger as SpeakerLedger, Phase, Plan, Recorded, RecordedPart, Runbook, Time, WhyAnswer,
+    Ledger as SpeakerLedger, Phase, Plan, RawLines, Recorded, RecordedPart, Runbook, Time,
+    WhyAnswer,
 };
 use crate::sources::SourceRegistry;
 
@@ -97,6 +99,16 @@ struct RecordedParams {
     from: String,
     to: String,
     part: Option<RecordedPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LineParams {
+    entity: String,
+    template: String,
+    from: String,
+    to: String,
+    limit: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +185,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::INCIDENT, get(incident))
         .route(path::PANELS, get(panels))
         .route(path::RECORDED, get(recorded))
+        .route(path::LINES, get(lines))
         .route(path::ALERTS, get(alerts))
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
@@ -292,14 +305,7 @@ async fn recorded(
 ) -> Answer<Recorded> {
     let id = IncidentId(id?.0);
     let Query(RecordedParams { from, to, part }) = params?;
-    let [from, to] = [&from, &to].map(|text| Time::parse_rfc3339(text));
-    let stretch = from.zip(to);
-    let stretch = stretch.filter(|(from, to)| (1..=STRETCH_MS_MAX).contains(&to.since(*from)));
-    let Some((from, to)) = stretch else {
-        let message =
-            "`from` and `to` must be like 2026-11-21T03:00:00Z, in order, at most 26 h apart";
-        return Err(ApiError::bad_request(message));
-    };
+    let (from, to) = stretch(&from, &to)?;
     let asked = api
         .door
         .query(move |engine| engine.asked(id, from, to, CHARTS_MAX));
@@ -314,6 +320,40 @@ async fn recorded(
     recorded
         .map(|recorded| Json(recorded.only(part.unwrap_or_default())))
         .map_err(|why| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+async fn lines(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<LineParams>, QueryRejection>,
+) -> Answer<RawLines> {
+    let Query(params) = params?;
+    let (from, to) = stretch(&params.from, &params.to)?;
+    let entity = EntityId::parse(&params.entity);
+    let names = api.door.query(move |engine| engine.names_of(entity));
+    let wanted = Wanted {
+        names: names.await?,
+        template: params.template.into(),
+        from,
+        to,
+        limit: params.limit.unwrap_or(PAGE_ITEMS),
+    };
+    let lines = api.shelf.lines(wanted).await;
+    lines
+        .map(Json)
+        .map_err(|why| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+/// A stretch of the recording that may be asked for.
+fn stretch(from: &str, to: &str) -> Result<(Time, Time), ApiError> {
+    let [from, to] = [from, to].map(Time::parse_rfc3339);
+    let stretch = from.zip(to);
+    let stretch = stretch.filter(|(from, to)| (1..=STRETCH_MS_MAX).contains(&to.since(*from)));
+    stretch.ok_or_else(|| {
+        let message =
+            "`from` and `to` must be like 2026-11-21T03:00:00Z, in order, at most 26 h apart";
+        ApiError::bad_request(message)
+    })
 }
 
 async fn alerts(

@@ -178,13 +178,11 @@ impl Baseline {
         self.first_ms = self.first_ms.min(to_ms);
     }
 
-    /// The largest deviation so far at this hour of this kind of day, in scales.
-    pub(super) fn record(&self, at_ms: i64) -> f32 {
-        let phase = Phase::of(at_ms);
-        let hours = self.hours_of(phase.profile);
-        hours.map_or(0.0, |hours| {
-            f32::from(hours.records[phase.nearest()]) / RECORD_STEPS
-        })
+    /// The largest deviation so far at this hour of this kind of day, in scales, if there was such an hour before.
+    pub(super) fn record(&self, at_ms: i64) -> Option<f32> {
+        let (phase, hour) = (Phase::of(at_ms), Phase::of(at_ms).nearest());
+        let hours = self.hours_of(phase.profile)?;
+        (hours.seen[hour] > 0).then(|| f32::from(hours.records[hour]) / RECORD_STEPS)
     }
 
     /// An excursion is over: how far it went is known from now on.

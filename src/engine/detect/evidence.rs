@@ -11,8 +11,9 @@ use crate::model::{Direction, Time};
 const SURPRISE_REFERENCE: f32 = 1.0;
 /// One sample adds at most this much: a lone outlier is not an excursion.
 const SURPRISE_MAX: f32 = 5.0;
-/// The sum stays below this, so that it falls again soon after a long excursion.
-const SUM_MAX: f32 = 40.0;
+/// The sum stays below this, so that it falls again soon after a long excursion; high enough that also of a series
+/// with the largest excess that is granted a run of a dozen values, each beyond anything before, may page.
+const SUM_MAX: f32 = 60.0;
 /// Share of the sum kept at each unsurprising sample.
 const CALM_KEEPS: f32 = 0.88;
 /// Mean excess of the sum over its quantile, as independent surprises give it …

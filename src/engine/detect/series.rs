@@ -86,8 +86,12 @@ pub(super) struct Sill {
 /// How unusual a deviation is, by what is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rarity {
-    /// The largest deviation before at this hour of this kind of day, in scales.
-    pub record: f32,
+    /// Of the value of this time …
+    pub at: Time,
+    /// … and this deviation from the baseline, in scales, signed.
+    pub deviation: f32,
+    /// The largest deviation before at this hour of this kind of day, in scales, if there was one.
+    pub record: Option<f32>,
     /// How long the baseline has learned, in milliseconds.
     pub age_ms: i64,
     /// Of so many values of late …
@@ -217,6 +221,8 @@ impl SeriesDetector {
         let (as_far, of) = self.tails[SPIKE].as_far(deviation.abs());
         let as_far = as_far.saturating_sub(streak.saturating_sub(1));
         Rarity {
+            at,
+            deviation,
             record: self.baseline.record(at.ms()),
             age_ms: self.baseline.age_ms(at.ms()),
             as_far,

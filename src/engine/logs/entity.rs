@@ -436,10 +436,14 @@ impl EntityLogs {
             self.lines - 1
         );
         let score = (weight - elsewhere - chance.log10()).max(0.0) as f32;
+        let unusual = format!(
+            "one line in {:.0} is the first of its kind here",
+            1.0 / chance
+        );
         let lines = u32::try_from(self.lines - 1).unwrap_or(u32::MAX);
         let baseline = explain::baseline(lines, WARM_UP_LINES as u32, self.first_seen);
         let finding = LogFinding {
-            explain: explain::rarity(score)
+            explain: explain::told(unusual)
                 .judged_by(Opinions::NEWS)
                 .against(baseline),
             entity: entity.clone(),

@@ -131,7 +131,8 @@ pub(super) fn in_approval(
     let dead = state.dead(approval);
     let is_live = approval.is_live() && dead.is_none();
     let typing = approval.wants_name() && is_live;
-    let is_text = key.typed().is_some() || key.code == KeyCode::Backspace;
+    let edits = approval.in_name && (key.is_ctrl('u') || key.is_ctrl('w'));
+    let is_text = key.typed().is_some() || key.code == KeyCode::Backspace || edits;
     let says_yes = match approval.deed {
         Deed::Approve => Action::Approve,
         Deed::RollBack => Action::RollBack,

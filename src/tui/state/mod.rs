@@ -46,7 +46,7 @@ pub use lanes::{Along, Lanes};
 pub use list::{List, Sort};
 pub use node::Node;
 pub use overlay::{
-    Approval, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
+    Approval, Awaited, Choice, Confirm, Deed, Guard, Overlay, Question, Writing, outcomes, together,
 };
 pub use overtaken::Dead;
 pub use place::{Layout, Place, Screen, Tab};

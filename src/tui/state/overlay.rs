@@ -3,7 +3,7 @@
 use tui_textarea::TextArea;
 
 use crate::model::{
-    IncidentId, Outcome, Plan, PlanId, PlanState, Risk, RunId, SafeText, SeriesId, Time,
+    EntityId, IncidentId, Outcome, Plan, PlanId, PlanState, Risk, RunId, SafeText, SeriesId, Time,
 };
 
 use super::cursor::Cursor;
@@ -51,8 +51,8 @@ pub enum Overlay {
         title: SafeText,
         /// The explanation.
         rows: Vec<Row>,
-        /// The series whose judgement was asked for and goes below, until it has come.
-        asked: Option<SeriesId>,
+        /// What the daemon was asked for, until it has come.
+        asked: Option<Awaited>,
         /// The first line shown.
         cursor: Cursor,
     },
@@ -113,6 +113,15 @@ pub enum Overlay {
         /// The row chosen.
         cursor: Cursor,
     },
+}
+
+/// What a text waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// How a series is judged, which goes below.
+    Judgement(SeriesId),
+    /// The log lines of a template at an entity, which take its place.
+    Lines(EntityId, Box<str>),
 }
 
 /// What a longer text is.

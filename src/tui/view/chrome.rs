@@ -324,6 +324,11 @@ fn hint(state: &State, action: Action) -> String {
     if let (Action::Open, Some(Gone::Merged(home))) = (action, state.gone()) {
         return format!("open {home}");
     }
+    let on_lines =
+        matches!(state.place.screen, Screen::Incident(_)) && state.place.tab == Tab::Logs;
+    if action == Action::Open && on_lines {
+        return "lines".to_owned();
+    }
     let word = action.row().hint;
     let marked = state.list.marks.len();
     let on_marks = matches!(
@@ -431,6 +436,17 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Whole,
             Action::Travel,
             Action::Note,
+            Action::Back,
+            Action::Help,
+        ],
+        (Screen::Incident(_), Tab::Logs) => &[
+            Action::Approve,
+            Action::Open,
+            Action::Propose,
+            Action::Acknowledge,
+            Action::Why,
+            Action::Note,
+            Action::Filter,
             Action::Back,
             Action::Help,
         ],

@@ -333,7 +333,7 @@ fn calls(state: &State, incident: &Incident, chosen: Option<usize>, canvas: &mut
             row.push(Role::Muted, format!("and {left_out} more"));
         }
         if !some {
-            row.push(Role::Muted, "nobody that is known");
+            row.push(Role::Muted, "nobody of this incident");
         }
         canvas.row(y, &row);
         y += 1;

@@ -380,7 +380,7 @@ fn silent_ms(state: &State, chart: &Chart) -> Option<i64> {
     (silent_ms > SILENT_MS_MIN.max(usual_ms * SILENT_SPACES)).then_some(silent_ms)
 }
 
-/// Start and end, and between them the last change that is marked.
+/// Start and end, and between them the last change that is marked; the last alert when there is none.
 pub(super) fn axis(state: &State, chart: &Chart, width: usize) -> Row {
     let (Some(first), Some(last)) = (chart.times.first(), chart.times.last()) else {
         return Row::new();
@@ -390,9 +390,10 @@ pub(super) fn axis(state: &State, chart: &Chart, width: usize) -> Row {
         .pad_to(AXIS)
         .put(Role::Muted, from)
         .put(Role::Body, "  ");
-    if let Some(mark) = chart.marks.last() {
+    let change = chart.marks.iter().rfind(|mark| mark.lane == Lane::Change);
+    if let Some(mark) = change.or(chart.marks.last()) {
         let (_, role) = glyph::lane(mark.lane);
-        row.push(role, "| ");
+        row.push(role, format!("{} ", glyph::chart_mark(mark.lane, true)));
         row.push(role, state.clock.minute(mark.at));
         row.push(role, " ");
         row.push(role, mark.text.to_string());
