@@ -35,6 +35,7 @@ mod silence;
 mod time;
 mod topology;
 pub mod turn;
+mod wide_id;
 mod words;
 
 pub use alert::{Alert, Fingerprint};
