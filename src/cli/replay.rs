@@ -241,7 +241,7 @@ async fn show(
         clock: Clock::scaled_until(from, speed, until),
         socket: own_socket(common, scratch.path())?,
         data_dir: None,
-        warnings: Vec::new(),
+        warnings: tokio::sync::watch::channel(Vec::new()).1,
         telemetry: Telemetry::Recorded(Replay {
             inputs: Box::new(Inputs::new(recording, args.to)),
             from,
