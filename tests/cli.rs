@@ -972,4 +972,5 @@ fn a_document_of_a_catalogue_is_left_out_as_long_as_it_is_wrong() {
     banner_says(true);
     std::fs::write(&file, component("cart") + &component("search")).unwrap();
     banner_says(false);
+    assert_eq!(served.stop(), 0);
 }

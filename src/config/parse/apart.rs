@@ -48,16 +48,18 @@ impl Check<'_> {
     fn addressed(&mut self, config: &Config, root: &DeTable<'_>) {
         let beats = config.sources.heartbeat.iter().map(|of| of.name.as_str());
         let hooks = config.sources.webhook.iter().map(|of| of.name.as_str());
-        let lists: [(&str, Vec<&str>); 2] =
-            [("heartbeat", beats.collect()), ("webhook", hooks.collect())];
-        for (section, names) in lists {
+        let lists: [(&str, &str, Vec<&str>); 2] = [
+            ("heartbeat", "/heartbeat/NAME", beats.collect()),
+            ("webhook", "/webhook/in/NAME", hooks.collect()),
+        ];
+        for (section, path, names) in lists {
             for (i, name) in names
                 .iter()
                 .enumerate()
                 .filter(|(_, name)| !is_address_part(name))
             {
                 let why = format!(
-                    "`sources.{section}.name` is {name:?}, and senders write it in an address, /{section}/NAME: use letters without accents, digits, `-`, `_` and `.`"
+                    "`sources.{section}.name` is {name:?}, and senders write it in an address, {path}: use letters without accents, digits, `-`, `_` and `.`"
                 );
                 self.error(&setting_span(root, section, i, "name"), &why);
             }
