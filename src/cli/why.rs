@@ -111,15 +111,20 @@ fn page(why: &Why) -> String {
         }
         format!("\n{}", table.render())
     };
+    let learned = match baseline.samples {
+        // Nothing was learned since the epoch.
+        0 => "no baseline".to_owned(),
+        samples => format!(
+            "baseline: {}, {samples} values since {}, {season}",
+            baseline.maturity, baseline.since
+        ),
+    };
     format!(
-        "{} on {} at {}\n\n{}\n\nbaseline: {}, {} values since {}, {season}, checks of version {}\n{checks}",
+        "{} on {} at {}\n\n{}\n\n{learned}, checks of version {}\n{checks}",
         safe(&why.name),
         safe(why.entity.as_str()),
         why.at,
         because(&why.because),
-        baseline.maturity,
-        baseline.samples,
-        baseline.since,
         baseline.checks
     )
 }
