@@ -95,4 +95,4 @@ pub use silence::{
 };
 pub use time::Time;
 pub use topology::{Edge, Provenance};
-pub use words::{command_line, counted, spelled, with_article};
+pub use words::{command_line, counted, middle, spelled, with_article};

@@ -1,3 +1,5 @@
+//! Tests of what a redacted recording keeps, and that no name is in it.
+
 use std::fs;
 use std::path::Path;
 
