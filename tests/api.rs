@@ -41,7 +41,7 @@ fn options(socket: PathBuf) -> DaemonOptions {
         clock: Clock::real(),
         data_dir: Some(socket.with_file_name("data")),
         socket,
-        warnings: Vec::new(),
+        warnings: tokio::sync::watch::channel(Vec::new()).1,
         telemetry: Telemetry::Live,
     }
 }

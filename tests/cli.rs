@@ -363,14 +363,12 @@ fn operators_whom_nothing_lets_in_are_told_and_an_unknown_group_ends_the_start()
     for group in ["no such group", "4294967295"] {
         write_config(dir.path(), &format!("socket_group = \"{group}\""));
         let why = format!("`socket_group` is \"{group}\", and /etc/group knows no such group: ");
-        let checked = program(dir.path()).arg("check").output().unwrap();
-        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
-        let warned = format!("warning: {why}`serve` will not start");
-        assert!(said.contains(&warned), "{said}");
-        let refused = program(dir.path()).arg("serve").output().unwrap();
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains(&format!("{why}give")), "{said}");
+        for command in ["check", "serve"] {
+            let refused = program(dir.path()).arg(command).output().unwrap();
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(2), "{said}");
+            assert!(said.contains(&format!("{why}give")), "{said}");
+        }
     }
 }
 
@@ -658,7 +656,7 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
         assert!(sources.contains(&source), "{source} of {sources:?}");
     }
     let warning = told["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("c.toml:6: `sources.tail`"), "{warning}");
+    assert!(warning.contains("c.toml:7: `sources.tail`"), "{warning}");
 
     let mut child = program(dir.path())
         .arg("serve")
@@ -857,4 +855,122 @@ fn rules_are_tried_on_what_was_recorded() {
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
     let said = String::from_utf8(nothing.stderr).unwrap();
     assert!(said.contains("there is nothing to try"), "{said}");
+}
+
+/// What cannot work is refused before anything begins, in the same words by who looks and by who would start.
+#[test]
+fn what_check_refuses_serve_refuses_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let gone = dir.path().join("gone").display().to_string();
+    let (short, no_pem) = (write("short", "abc"), write("no.pem", "no certificate"));
+    let cases = [
+        (
+            format!("[sources.github]\nsecret_file = \"{gone}\""),
+            "c.toml:7: `sources.github.secret_file` names ",
+        ),
+        (
+            format!(
+                "[[sources.scrape]]\ntargets = [\"h:1\"]\ntoken_file = \"{}\"",
+                dir.path().display()
+            ),
+            "it is a folder; write it there, or name another",
+        ),
+        (
+            "socket_group = \"no such group\"".to_owned(),
+            "c.toml:6: `socket_group` is ",
+        ),
+        (
+            format!(
+                "[[operators]]\nname = \"mia\"\ntoken_env = \"NOT_SET\"\n[tls]\ncert_file = \"{no_pem}\"\nkey_file = \"{no_pem}\""
+            ),
+            "c.toml:6: [[operators]] mia: ",
+        ),
+        (
+            format!("[tls]\ncert_file = \"{no_pem}\"\nkey_file = \"{no_pem}\""),
+            "c.toml:6: ",
+        ),
+        (format!("[sources]\ntoken_file = \"{short}\""), "c.toml:7: "),
+        (
+            "[[notify]]\nname = \"pager\"\nurl_env = \"NOT_SET\"".to_owned(),
+            "c.toml:6: [[notify]] pager: ",
+        ),
+    ];
+    for (more, expected) in cases {
+        write_config(dir.path(), &more);
+        let said = ["check", "serve"].map(|command| {
+            let done = program(dir.path()).arg(command).output().unwrap();
+            assert_eq!(done.status.code(), Some(2), "{command}: {done:?}");
+            String::from_utf8_lossy(&done.stderr).into_owned()
+        });
+        assert!(said[0].contains(expected), "{expected} in {}", said[0]);
+        assert!(said[1].ends_with(&said[0]), "{said:#?}");
+    }
+    if !cfg!(feature = "kubernetes") {
+        write_config(dir.path(), "[[sources.kubernetes]]");
+        let done = program(dir.path()).arg("check").output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(
+            said.contains("c.toml:6: [[sources.kubernetes]]: this program was built without"),
+            "{said}"
+        );
+    }
+    // What is odd and works is a warning.
+    write_config(
+        dir.path(),
+        &format!("[sources.github]\nsecret_file = \"{short}\""),
+    );
+    let done = program(dir.path()).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(
+        said.contains("c.toml:7: `sources.github.secret_file` names "),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("can read: `chmod o-r {short}`")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_document_of_a_catalogue_is_left_out_as_long_as_it_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("catalogue.yaml");
+    let component = |name: &str| format!("---\nkind: Component\nmetadata: {{ name: {name} }}\n");
+    std::fs::write(
+        &file,
+        component("cart") + "---\nkind: [\n" + &component("search"),
+    )
+    .unwrap();
+    write_config(dir.path(), &format!("catalogue = [\"{}\"]", file.display()));
+    let checked = program(dir.path()).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    assert!(said.contains("catalogue     2\n"), "{said}");
+    assert!(
+        said.contains("catalogue.yaml:4: this document is left out: "),
+        "{said}"
+    );
+
+    let served = Served::start_in(dir);
+    let banner_says = |wanted: bool| {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            let doctor = served.run(&["doctor"]);
+            let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+            if told.contains("catalogue.yaml:4: ") == wanted {
+                return;
+            }
+            assert!(std::time::Instant::now() < until, "{wanted}: {told}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    banner_says(true);
+    std::fs::write(&file, component("cart") + &component("search")).unwrap();
+    banner_says(false);
+    assert_eq!(served.stop(), 0);
 }

@@ -273,7 +273,7 @@ async fn a_replay_shows_what_was_decided_and_takes_no_decision() {
         clock: Clock::scaled_until(START, 1_000.0, until),
         socket: socket.clone(),
         data_dir: None,
-        warnings: Vec::new(),
+        warnings: tokio::sync::watch::channel(Vec::new()).1,
         telemetry: Telemetry::Recorded(Replay {
             inputs: Box::new(inputs.into_iter().map(Replayed::Input)),
             from: START,

@@ -227,3 +227,45 @@ fn trimmed(screen: &str) -> String {
     let lines = screen.lines().filter(|line| !line.trim().is_empty());
     lines.collect::<Vec<_>>().join("\n")
 }
+
+/// Who waits for a source to speak looks at it: what is told of it is not that of when it was opened.
+#[test]
+fn what_is_told_of_a_source_goes_on_while_it_is_open() {
+    let mut console = Console::live(120, 40, "dark");
+    console.press("g s enter");
+    let mut view = fixture::view();
+    let row = view.sources.values_mut().next().expect("the first");
+    assert!(!console.screen().contains("987654 signals taken"));
+    row.taken = 987_654;
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    let screen = console.screen();
+    assert!(screen.contains("987654 signals taken"), "{screen}");
+}
+
+/// Where there is room a name has it; where there is none it loses its middle, for names differ at their ends.
+#[test]
+fn names_of_sources_have_the_room_there_is() {
+    let name = "scrape kubernetes-nodes-of-the-western-region-1";
+    let screen = |columns, rows| {
+        let mut console = Console::live(columns, rows, "dark");
+        let mut view = fixture::view();
+        let row = view.sources.values().next().expect("the first").clone();
+        let named = stormglass::model::SourceRow {
+            name: name.to_owned(),
+            health: stormglass::model::SourceHealth::Failed,
+            ..row
+        };
+        view.sources = [(name.to_owned(), named)].into();
+        console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+        console.press("g s");
+        console.screen()
+    };
+    let wide = screen(200, 60);
+    assert!(wide.contains(name), "{wide}");
+    let narrow = screen(80, 24);
+    assert!(narrow.contains("scrape ~gion-1"), "{narrow}");
+    for screen in [wide, narrow] {
+        assert!(screen.contains("1 FAILED"), "{screen}");
+        assert!(!screen.contains("BLIND"), "{screen}");
+    }
+}

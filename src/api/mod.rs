@@ -20,7 +20,7 @@ pub use narrative::{WriteTime, narrative};
 pub use view::{Gap, View};
 
 /// Version of the wire format; a console refuses a daemon of another one.
-pub const API_VERSION: u32 = 2;
+pub const API_VERSION: u32 = 3;
 
 /// An idle watch says that it is alive this often, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 5_000;

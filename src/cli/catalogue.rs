@@ -33,15 +33,14 @@ pub(super) fn with_catalogue(mut config: Config) -> (Config, Taken) {
     let mut taken = Taken::default();
     for named in &config.catalogue {
         for file in files(named, &mut taken.refused) {
-            let added = read(&file)
-                .map_err(|error| unreadable(&file, &error))
-                .and_then(|text| {
-                    let shown = file.display().to_string();
-                    catalogue.add(&text, &shown).map_err(|e| e.to_string())
-                });
-            match added {
-                Ok(entities) => taken.entities += entities,
-                Err(why) => taken.refused.push(why),
+            match read(&file) {
+                Ok(text) => {
+                    let added = catalogue.add(&text, &file.display().to_string());
+                    taken.entities += added.taken;
+                    let refused = added.refused.iter().map(ToString::to_string);
+                    taken.refused.extend(refused);
+                }
+                Err(error) => taken.refused.push(unreadable(&file, &error)),
             }
         }
     }
@@ -151,7 +150,7 @@ mod tests {
         let (read, taken) = with_catalogue(config(folder.path()));
         assert_eq!(names(&read), ["service/search"]);
         assert_eq!(taken.refused.len(), 1);
-        assert!(taken.refused[0].contains("catalog-info.yaml: line 1"));
+        assert!(taken.refused[0].contains("catalog-info.yaml:1: "));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::catalogue::with_catalogue;
+use super::named;
 use super::output::{Failure, line, print, print_json, safe};
 use super::place::Place;
 use super::reach::shut_out;
@@ -35,11 +36,12 @@ struct Checked {
 pub fn run(common: &Common) -> Result<(), Failure> {
     let place = Place::find(common)?;
     let runbooks = runbooks(&place.config)?.len();
-    let (_, taken) = with_catalogue(place.config.clone());
-    if !taken.refused.is_empty() {
-        return Err(Failure::usage(taken.refused.join("\n")));
+    let named = named::look(&place);
+    if !named.errors.is_empty() {
+        return Err(Failure::usage(named.errors.join("\n")));
     }
     looks(&place.config)?;
+    let (_, taken) = with_catalogue(place.config.clone());
     let checked = Checked {
         file: place.file.as_ref().map(|path| path.display().to_string()),
         data_dir: place.data_dir.display().to_string(),
@@ -54,7 +56,7 @@ pub fn run(common: &Common) -> Result<(), Failure> {
         runbooks,
         catalogue: taken.entities,
         sources: watched(&place.config),
-        warnings: warnings(&place),
+        warnings: warnings(&place, named.warnings, taken.refused),
     };
     if common.json {
         return print_json(&checked);
@@ -95,8 +97,10 @@ pub fn run(common: &Common) -> Result<(), Failure> {
 }
 
 /// What is allowed and still worth a word, of the file and of what it names.
-fn warnings(place: &Place) -> Vec<String> {
+fn warnings(place: &Place, named: Vec<String>, left_out: Vec<String>) -> Vec<String> {
     let mut all = lasting_warnings(place);
+    all.extend(named);
+    all.extend(left_out);
     all.extend(unmatched(place));
     all
 }

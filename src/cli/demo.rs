@@ -133,7 +133,7 @@ async fn start(
                 .clone()
                 .unwrap_or_else(|| scratch.path().join("data")),
         ),
-        warnings: Vec::new(),
+        warnings: tokio::sync::watch::channel(Vec::new()).1,
         telemetry: Telemetry::Simulated {
             history: Box::new(shop.clone().history(start)),
             simulator: actions,

@@ -252,13 +252,13 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
     let silence = row
         .last_seen
         .map_or_else(String::new, |seen| age(now.since(seen)));
-    mute(&subject, row, &silence)
-        .or_else(|| lossy(&subject, row))
+    mute(&subject, row, &silence, now)
+        .or_else(|| lossy(&subject, row, now))
         .or_else(|| unplaced(&subject, row, ledger))
         .or_else(|| clock(&subject, row))
         .or_else(|| odd_clocks(&subject, row, ledger))
         .or_else(|| silent_series(&subject, row, ledger))
-        .or_else(|| rejected(&subject, row))
+        .or_else(|| rejected(&subject, row, now))
         .unwrap_or_else(|| {
             let found = format!("{} taken, the last {silence} ago", row.taken);
             well(&subject, &found)
@@ -266,11 +266,15 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
 }
 
 /// What is said of a source from which nothing that can be used comes; `None` when something does.
-fn mute(subject: &str, row: &SourceRow, silence: &str) -> Option<Checked> {
+fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Checked> {
     Some(match row.health {
         SourceHealth::Failed => {
             let advice = "it tries again by itself: put right what it says";
-            broken(subject, &row.detail, advice)
+            let heard = match silence {
+                "" => "; nothing came since the daemon was started".to_owned(),
+                silence => format!("; last heard {silence} ago"),
+            };
+            broken(subject, &format!("{}{heard}", row.detail), advice)
         }
         SourceHealth::Blind => {
             let usual = row.pace.usual_ms.map_or_else(|| "a while".to_owned(), age);
@@ -281,7 +285,7 @@ fn mute(subject: &str, row: &SourceRow, silence: &str) -> Option<Checked> {
             broken(subject, &found, &advice)
         }
         SourceHealth::Rejecting => {
-            let why = last_refusal(row);
+            let why = last_refusal(row, now);
             let found = format!("nothing of what it sends can be used: {why}");
             broken(subject, &found, SET_RIGHT)
         }
@@ -298,10 +302,11 @@ fn mute(subject: &str, row: &SourceRow, silence: &str) -> Option<Checked> {
 }
 
 /// What was lost because it came faster than it could be taken.
-fn lossy(subject: &str, row: &SourceRow) -> Option<Checked> {
+fn lossy(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
     let lost = (row.dropped > 0).then(|| counted(row.dropped, "signal was", "signals were"))?;
     let advice = "let it send less, or by a way that waits (TCP instead of UDP)";
-    let found = format!("{lost} lost: {}", last_refusal(row));
+    let why = last_refusal(row, now);
+    let found = format!("{lost} lost since the daemon was started: {why}");
     Some(warn(subject, &found, advice))
 }
 
@@ -361,16 +366,23 @@ fn silent_series(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Chec
 }
 
 /// What of it could not be used.
-fn rejected(subject: &str, row: &SourceRow) -> Option<Checked> {
+fn rejected(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
     let count = (row.rejected > 0).then(|| counted(row.rejected, "item was", "items were"))?;
-    let found = format!("{count} rejected, the last: {}", last_refusal(row));
+    let why = last_refusal(row, now);
+    let found = format!("{count} rejected since the daemon was started: {why}");
     Some(warn(subject, &found, SET_RIGHT))
 }
 
-fn last_refusal(row: &SourceRow) -> &str {
-    row.last_refusal
-        .as_ref()
-        .map_or("", |refusal| &*refusal.why)
+/// How long ago something was refused last, and why: what happened once last night is another matter than what happens.
+fn last_refusal(row: &SourceRow, now: Time) -> String {
+    let told = row.last_refusal.as_ref();
+    told.map_or_else(String::new, |refusal| {
+        format!(
+            "the last {} ago, {}",
+            age(now.since(refusal.at)),
+            refusal.why
+        )
+    })
 }
 
 /// Whether its times are ours; `None` when they are.
@@ -410,7 +422,10 @@ fn refusals(ledger: &Ledger) -> Vec<Checked> {
         let reason = reason.filter(|reason| reason.as_str() == refused.what);
         // A newer daemon may have reasons that are not known here.
         let advice = reason.map(on_refused).next().unwrap_or(SET_RIGHT);
-        let found = format!("{} refused: {}", refused.count, refused.what);
+        let found = format!(
+            "{} refused since the daemon was started: {}",
+            refused.count, refused.what
+        );
         warn("engine", &found, advice)
     });
     told.collect()

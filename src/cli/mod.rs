@@ -16,6 +16,7 @@ mod feedback;
 mod init;
 mod keys;
 mod list;
+mod named;
 mod output;
 mod place;
 mod plan;

@@ -11,11 +11,14 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::api::client::ClientError;
 use crate::daemon::DaemonError;
-use crate::model::{SafeText, Severity, Time};
+use crate::model::{SafeText, Severity, Time, middle};
 use crate::store::recorder::RecordingError;
 
 /// Between two columns.
 const GAP: &str = "  ";
+
+/// Widest column but the last, in cells: a longer name loses its middle, for others share the line. `--json` has all of it.
+const CELLS_MAX: usize = 60;
 
 /// Why a command failed; printed on the error stream, exit code 1 or 2.
 #[derive(Debug)]
@@ -138,7 +141,15 @@ impl Table {
 
     /// Adds a row; its cells may be styled.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(Vec::from(cells));
+        let mut cells = Vec::from(cells);
+        let last = cells.len().saturating_sub(1);
+        for cell in &mut cells[..last] {
+            // What colours a word stays as it is; such words are short.
+            if width(cell) > CELLS_MAX && !cell.contains('\x1b') {
+                *cell = middle(cell, CELLS_MAX, "…");
+            }
+        }
+        self.rows.push(cells);
     }
 
     /// The text, a line a row, the last column not padded.

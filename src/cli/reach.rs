@@ -8,7 +8,6 @@ use std::path::Path;
 
 use super::place::Place;
 use crate::config::{Config, OperatorConfig};
-use crate::daemon::group_number;
 
 /// Where names of users stand.
 const PASSWD: &str = "/etc/passwd";
@@ -24,17 +23,9 @@ pub fn shut_out(place: &Place) -> Vec<String> {
         return Vec::new();
     };
     let owner = rustix::process::geteuid().as_raw();
-    let unknown = unknown_group(&place.config);
     let strangers = unreached(&place.config, socket, owner, &passwd);
     let closed = closed_folder(&place.config, socket);
-    unknown.into_iter().chain(strangers).chain(closed).collect()
-}
-
-fn unknown_group(config: &Config) -> Option<String> {
-    let group = config.socket_group.as_ref()?;
-    group_number(group).is_none().then(|| {
-        format!("`socket_group` is {group:?}, and /etc/group knows no such group: `serve` will not start")
-    })
+    strangers.into_iter().chain(closed).collect()
 }
 
 /// Operators without a token, who can only come by the socket, which only its owner may open.
@@ -129,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_not_or_cannot_pass_is_told() {
+    fn a_group_that_cannot_pass_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let set = |mode| {
             let mode = std::fs::Permissions::from_mode(mode);
@@ -149,7 +140,5 @@ mod tests {
             "{said}"
         );
         assert_eq!(closed_folder(&config(""), &socket), None);
-        assert!(unknown_group(&grouped).is_some());
-        assert_eq!(unknown_group(&config("socket_group = \"0\"")), None);
     }
 }

@@ -1,18 +1,18 @@
 //! `record`: a window of the flight recorder as one file.
 
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::output::{Failure, print, print_json};
+use super::output::{Failure, line, print, print_json};
 use super::place::Place;
 use crate::daemon::Clock;
-use crate::model::{Time, counted};
-use crate::store::recorder::{self, RECORDER_FOLDER};
+use crate::model::{Time, counted, spelled};
+use crate::store::recorder::{self, GAP_MS, RECORDER_FOLDER};
 
 /// `stormglass record`
 #[derive(Debug, Args)]
@@ -26,11 +26,13 @@ pub struct RecordArgs {
     /// The file to make; it must not exist
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Hash the values of labels, mask words that may identify, leave decisions out
+    /// Hash names and values of labels wherever they are said, mask words that may identify, leave decisions out
     #[arg(long)]
     redact: bool,
 }
 
+/// Gaps that are told in words; of more, how many.
+const GAPS_SHOWN_MAX: usize = 5;
 /// What writing itself may take, in milliseconds.
 const WRITING_MS: i64 = 250;
 
@@ -53,6 +55,15 @@ struct Done {
     withheld: u64,
     bytes: u64,
     redacted: bool,
+    /// Parts of the window of which nothing was recorded, in order.
+    gaps: Vec<Gap>,
+}
+
+/// A time of which nothing was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Gap {
+    from: Time,
+    to: Time,
 }
 
 pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
@@ -69,9 +80,13 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--from must not be later than --to"));
     }
     await_written(to, now);
-    // Random keys of the standard library are the salt; nobody keeps it.
-    let salt = args.redact.then(|| RandomState::new().hash_one(()));
+    let salt = args.redact.then(salt);
     let cut = recorder::cut(&folder, (from, to), &args.out, salt)?;
+    let Some(spans) = cut.spans else {
+        // A file without an input helps nobody; it was made by this very call.
+        let _ = std::fs::remove_file(&args.out);
+        return Err(nothing(&folder, (from, to)));
+    };
     let done = Done {
         file: args.out.clone(),
         from,
@@ -80,6 +95,7 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
         withheld: cut.withheld,
         bytes: cut.bytes,
         redacted: args.redact,
+        gaps: gaps((from, to.min(now)), spans, &cut.gaps),
     };
     if common.json {
         return print_json(&done);
@@ -91,14 +107,74 @@ pub fn run(common: &Common, args: &RecordArgs) -> Result<(), Failure> {
             format!(", {left_out} left out")
         }
     };
-    print(&format!(
+    let mut text = format!(
         "{} from {} to {}{withheld}: {} ({} bytes)\n",
         counted(done.inputs, "input", "inputs"),
         from.to_rfc3339(),
         to.to_rfc3339(),
         done.file.display(),
         done.bytes
+    );
+    text.push_str(&in_words(&done.gaps));
+    if done.redacted {
+        text.push_str("names of labels and of metrics are in it as they are: look at them before a stranger does\n");
+    }
+    print(&text)
+}
+
+/// Random keys of the standard library; nobody keeps them.
+fn salt() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(()));
+    half() << 64 | half()
+}
+
+/// Why no file was made.
+fn nothing(folder: &Path, (from, to): (Time, Time)) -> Failure {
+    let begins = recorder::kept_from(folder).map_or_else(String::new, |begins| {
+        format!(": the recording begins at {}", begins.to_rfc3339())
+    });
+    Failure::new(format!(
+        "nothing was recorded from {} to {}{begins}",
+        from.to_rfc3339(),
+        to.to_rfc3339()
     ))
+}
+
+/// What a window lacks before the first input, between inputs, and after the last one.
+fn gaps(
+    (from, to): (Time, Time),
+    (first, last): (Time, Time),
+    within: &[(Time, Time)],
+) -> Vec<Gap> {
+    let ends = [(from, first), (last, to)];
+    let [before, after] =
+        ends.map(|(from, to)| Some((from, to)).filter(|_| to.since(from) > GAP_MS));
+    let all = before
+        .into_iter()
+        .chain(within.iter().copied())
+        .chain(after);
+    all.map(|(from, to)| Gap { from, to }).collect()
+}
+
+/// A line for each gap.
+fn in_words(gaps: &[Gap]) -> String {
+    let mut text = String::new();
+    for Gap { from, to } in gaps.iter().take(GAPS_SHOWN_MAX) {
+        let (length, from, to) = (spelled(to.since(*from)), from.to_rfc3339(), to.to_rfc3339());
+        line(
+            &mut text,
+            &format!("not recorded: {from} to {to} ({length})"),
+        );
+    }
+    let more = gaps.len().saturating_sub(GAPS_SHOWN_MAX) as u64;
+    if more > 0 {
+        let more = counted(more, "more gap", "more gaps");
+        line(
+            &mut text,
+            &format!("not recorded: {more}; `--json` names them"),
+        );
+    }
+    text
 }
 
 /// A running daemon writes what it records a moment later; a window up to now waits for that.
@@ -147,6 +223,36 @@ impl std::str::FromStr for When {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_window_lacks_is_told() {
+        let at = Time::from_secs;
+        let lacks = |window, spans, within: &[(Time, Time)]| {
+            let gaps = gaps(window, spans, within);
+            let whole_s = gaps
+                .iter()
+                .map(|gap| (gap.from.ms() / 1_000, gap.to.ms() / 1_000));
+            whole_s.collect::<Vec<_>>()
+        };
+        assert_eq!(lacks((at(0), at(100)), (at(1), at(99)), &[]), []);
+        assert_eq!(
+            lacks((at(0), at(100)), (at(30), at(70)), &[(at(40), at(60))]),
+            [(0, 30), (40, 60), (70, 100)]
+        );
+        let gap = Gap {
+            from: at(0),
+            to: at(90),
+        };
+        assert_eq!(
+            in_words(&[gap]),
+            "not recorded: 1970-01-01T00:00:00.000Z to 1970-01-01T00:01:30.000Z (1 minute)\n"
+        );
+        let words = in_words(&[gap; 7]);
+        assert!(
+            words.ends_with("not recorded: 2 more gaps; `--json` names them\n"),
+            "{words}"
+        );
+    }
 
     #[test]
     fn moments_are_read() {

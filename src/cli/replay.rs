@@ -128,28 +128,31 @@ pub(super) fn begun(
     }
 }
 
-/// An engine as it was at a time of a recording.
-pub(super) fn engine_at(file: &Path, at: Time) -> Result<Engine, Failure> {
+/// An engine as it was at a time of a recording, or at its end, and when that was.
+pub(super) fn engine_at(file: &Path, at: Option<Time>) -> Result<(Engine, Time), Failure> {
     let mut recording = Recording::open(file, None)?;
+    let is_later = |time: Time| at.is_some_and(|at| time > at);
+    let mut reached = recording.header().from;
     let header = recording.header();
     let mut engine = Engine::new(header.engine.clone(), header.runbooks.clone());
     let mut effects = Vec::new();
     'read: while let Some(frame) = recording.next_frame()? {
-        if frame.inputs.first().is_none_or(|first| first.at > at) {
+        if frame.inputs.first().is_none_or(|first| is_later(first.at)) {
             break 'read;
         }
         if let Some(begins) = &frame.begins {
             engine = begun(&recording, begins, EngineConfig::clone, &mut Vec::new());
         }
         for stamped in &frame.inputs {
-            if stamped.at > at {
+            if is_later(stamped.at) {
                 break 'read;
             }
             engine.step(stamped, &mut effects);
             effects.clear();
+            reached = stamped.at;
         }
     }
-    Ok(engine)
+    Ok((engine, at.unwrap_or(reached)))
 }
 
 /// Every effect, one JSON object a line, then a summary.
@@ -238,7 +241,7 @@ async fn show(
         clock: Clock::scaled_until(from, speed, until),
         socket: own_socket(common, scratch.path())?,
         data_dir: None,
-        warnings: Vec::new(),
+        warnings: tokio::sync::watch::channel(Vec::new()).1,
         telemetry: Telemetry::Recorded(Replay {
             inputs: Box::new(Inputs::new(recording, args.to)),
             from,

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use super::catalogue::with_catalogue;
 use super::check::lasting_warnings;
+use super::named;
 use super::output::Failure;
 use super::place::Place;
 use super::watched::{Watched, unmatched, watched};
@@ -16,6 +19,8 @@ use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use crate::model::{Runbook, SafeText};
 
+/// Time between two looks at a catalogue of which something is left out.
+const CATALOGUE_EVERY: Duration = Duration::from_secs(10);
 /// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
 const LOG_VARIABLE: &str = "STORMGLASS_LOG";
 /// What is logged unless that says otherwise: a library that tries a broker again says so each time, and the
@@ -68,12 +73,21 @@ fn listening(config: &Config, daemon: &Daemon) -> Config {
 
 /// Starts a daemon on the config, for whoever embeds one.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
+    let named = named::look(place);
+    if !named.errors.is_empty() {
+        return Err(Failure::usage(named.errors.join("\n")));
+    }
     let (config, taken) = with_catalogue(place.config.clone());
-    let mut odd = lasting_warnings(place);
-    odd.extend(taken.refused);
-    // A file may come at any moment: to consoles, the source itself says that it found none.
-    for what in odd.iter().chain(&unmatched(place)) {
+    let lasting = lasting_warnings(place);
+    let odd = [lasting.as_slice(), &taken.refused].concat();
+    // A file may come at any moment: to consoles, the source itself says that it found none. Who may read a file, and on which
+    // port, is for the log too.
+    for what in odd.iter().chain(&unmatched(place)).chain(&named.warnings) {
         tracing::warn!("{}", SafeText::new(what));
+    }
+    let (told, warnings) = watch::channel(odd);
+    if !taken.refused.is_empty() {
+        tokio::spawn(until_mended(place.config.clone(), lasting, told));
     }
     let options = DaemonOptions {
         runbooks: runbooks(&config)?,
@@ -82,9 +96,36 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
         socket: place.socket()?.to_owned(),
         data_dir: Some(place.data_dir.clone()),
         telemetry: Telemetry::Live,
-        warnings: odd,
+        warnings,
     };
     Ok(daemon::start(options).await?)
+}
+
+/// Looks at the catalogue now and then while something of it is left out, and tells consoles what still is. What is put right
+/// counts from the next start.
+async fn until_mended(config: Config, lasting: Vec<String>, told: watch::Sender<Vec<String>>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(CATALOGUE_EVERY) => {}
+            // Nobody is told any more.
+            () = told.closed() => return,
+        }
+        let config = config.clone();
+        let taken = tokio::task::spawn_blocking(|| with_catalogue(config).1).await;
+        // A search that panicked has told it.
+        let Ok(taken) = taken else { return };
+        let is_mended = taken.refused.is_empty();
+        let odd = [lasting.as_slice(), &taken.refused].concat();
+        told.send_if_modified(|before| {
+            let is_new = *before != odd;
+            *before = odd;
+            is_new
+        });
+        if is_mended {
+            tracing::info!("the catalogue can be read again: it counts from the next start");
+            return;
+        }
+    }
 }
 
 /// The shipped runbooks and the team's own.

@@ -154,10 +154,11 @@ pub fn unmatched(place: &Place) -> Vec<String> {
     let text = text.and_then(|file| std::fs::read_to_string(file).ok());
     let mut warnings = Vec::new();
     for (i, tail) in place.config.sources.tail.iter().enumerate() {
-        for path in tail.paths.iter().filter(|path| !sources::matches_any(path)) {
+        let paths = tail.paths.iter().enumerate();
+        for (j, path) in paths.filter(|(_, path)| !sources::matches_any(path)) {
             let line = text
                 .as_deref()
-                .and_then(|text| config::line_of(text, "sources.tail", i));
+                .and_then(|text| config::line_of_tail_path(text, i, j));
             let at = match (&place.file, line) {
                 (Some(file), Some(line)) => format!("{}:{line}: ", file.display()),
                 _ => String::new(),

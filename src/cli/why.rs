@@ -21,11 +21,11 @@ pub struct WhyArgs {
     /// Explain the alerts of this name, or the one with this fingerprint, instead
     #[arg(long, value_name = "NAME", conflicts_with_all = ["series", "at", "recording"])]
     alert: Option<String>,
-    /// At this time, like 2026-11-21T03:00:00Z; default: now
+    /// At this time, like 2026-11-21T03:00:00Z; default: now, or the end of the recording
     #[arg(long, value_parser = replay::moment)]
     at: Option<Time>,
     /// Ask a recording, or the folder of the flight recorder, instead of the daemon
-    #[arg(long, value_name = "FILE", requires = "at")]
+    #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
 }
 
@@ -34,9 +34,12 @@ pub async fn run(common: &Common, args: &WhyArgs) -> Result<(), Failure> {
         return why_alert::run(common, alert).await;
     }
     let query = args.series.join(" ");
-    let answer = match (&args.recording, args.at) {
-        (Some(file), Some(at)) => replay::engine_at(file, at)?.why(&query, Some(at)),
-        _ => client(common)?.why(&query, args.at).await?,
+    let answer = match &args.recording {
+        Some(file) => {
+            let (engine, at) = replay::engine_at(file, args.at)?;
+            engine.why(&query, Some(at))
+        }
+        None => client(common)?.why(&query, args.at).await?,
     };
     if common.json {
         return print_json(&answer);
@@ -108,15 +111,20 @@ fn page(why: &Why) -> String {
         }
         format!("\n{}", table.render())
     };
+    let learned = match baseline.samples {
+        // Nothing was learned since the epoch.
+        0 => "no baseline".to_owned(),
+        samples => format!(
+            "baseline: {}, {samples} values since {}, {season}",
+            baseline.maturity, baseline.since
+        ),
+    };
     format!(
-        "{} on {} at {}\n\n{}\n\nbaseline: {}, {} values since {}, {season}, checks of version {}\n{checks}",
+        "{} on {} at {}\n\n{}\n\n{learned}, checks of version {}\n{checks}",
         safe(&why.name),
         safe(why.entity.as_str()),
         why.at,
         because(&why.because),
-        baseline.maturity,
-        baseline.samples,
-        baseline.since,
         baseline.checks
     )
 }

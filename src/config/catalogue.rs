@@ -13,6 +13,8 @@ use crate::model::{EntityId, EntityKind};
 
 /// Most documents of one file; a catalogue of thousands is split into files, each beside its code.
 const DOCUMENTS_MAX: usize = 1_000;
+/// Documents of one file refused, each by name; with more, it is no catalogue.
+const REFUSED_MAX: usize = 10;
 /// The annotation with other names of an entity, separated by commas.
 const ALIASES: &str = "stormglass/aliases";
 /// The name that Kubernetes' telemetry has for an entity.
@@ -20,16 +22,35 @@ const KUBERNETES_ID: &str = "backstage.io/kubernetes-id";
 /// The least important tier.
 const TIER_MAX: u8 = 4;
 
-/// Why a catalogue file is refused.
+/// What a file gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Documents taken.
+    pub taken: usize,
+    /// Documents left out, and why. The others count.
+    pub refused: Vec<CatalogueError>,
+}
+
+/// Why a document, or a whole file, is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CatalogueError {
-    /// It is not the YAML of a catalogue; the text says where.
-    #[error("{file}: {what}")]
+    /// A document is not the YAML of a catalogue; the text says where.
+    #[error("{file}:{line}: this document is left out: {what}")]
     Syntax {
         /// Which file.
         file: String,
+        /// The line it begins in.
+        line: usize,
         /// What is wrong, and where.
         what: String,
+    },
+    /// Most of it is no catalogue.
+    #[error(
+        "{file}: {REFUSED_MAX} documents are none of a catalogue: the rest of the file is left out"
+    )]
+    NoCatalogue {
+        /// Which file.
+        file: String,
     },
     /// It has more documents than anybody would write by hand.
     #[error("{file}: more than {DOCUMENTS_MAX} documents: split it")]
@@ -96,19 +117,36 @@ struct Spec {
 impl Catalogue {
     /// Takes the text of one file, which may hold several documents; `file` is the name used in messages.
     /// Documents that are neither a component nor a resource are left out: people, systems and APIs are
-    /// not watched. Returns how many were taken.
-    pub fn add(&mut self, text: &str, file: &str) -> Result<usize, CatalogueError> {
-        let documents: Vec<Document> =
-            serde_saphyr::from_multiple(text).map_err(|error| CatalogueError::Syntax {
-                file: file.to_owned(),
-                what: first_line(&error.to_string()),
-            })?;
-        if documents.len() > DOCUMENTS_MAX {
-            let file = file.to_owned();
-            return Err(CatalogueError::TooLong { file });
+    /// not watched. One that cannot be read costs itself only.
+    pub fn add(&mut self, text: &str, file: &str) -> Added {
+        let named = || file.to_owned();
+        let mut added = Added::default();
+        let pieces = documents(text);
+        if pieces.len() > DOCUMENTS_MAX {
+            added
+                .refused
+                .push(CatalogueError::TooLong { file: named() });
+            return added;
         }
-        let taken = documents.iter().filter(|document| self.take(document));
-        Ok(taken.count())
+        for (line, piece) in pieces {
+            // What is wrong is told by its line in the file.
+            let padded = "\n".repeat(line - 1) + piece;
+            match serde_saphyr::from_multiple::<Document>(&padded) {
+                Ok(read) => added.taken += read.iter().filter(|read| self.take(read)).count(),
+                Err(error) => added.refused.push(CatalogueError::Syntax {
+                    file: named(),
+                    line,
+                    what: first_line(&error.to_string()),
+                }),
+            }
+            if added.refused.len() >= REFUSED_MAX {
+                added
+                    .refused
+                    .push(CatalogueError::NoCatalogue { file: named() });
+                break;
+            }
+        }
+        added
     }
 
     fn take(&mut self, document: &Document) -> bool {
@@ -171,6 +209,32 @@ impl Catalogue {
 }
 
 /// What is wrong and where, without the picture of it.
+/// The documents of a file, each with the line it begins in, from 1. A line of `---` begins one (YAML 1.2, 9.1.4); directives
+/// and comments before the first stay with it.
+fn documents(text: &str) -> Vec<(usize, &str)> {
+    let mut pieces = Vec::new();
+    let (mut begin, mut begin_line, mut says) = (0, 1, false);
+    let mut at = 0;
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        let rest = line.strip_prefix("---");
+        let begins = rest
+            .is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t', '\r']));
+        if begins && says {
+            pieces.push((begin_line, &text[begin..at]));
+            (begin, begin_line, says) = (at, i + 1, false);
+        }
+        let word = line.trim();
+        says |= !word.is_empty() && !begins && !word.starts_with(['#', '%']);
+        // What follows the sign is a part of the document.
+        says |= begins && rest.is_some_and(|rest| !rest.trim().is_empty());
+        at += line.len();
+    }
+    if says {
+        pieces.push((begin_line, &text[begin..]));
+    }
+    pieces
+}
+
 fn first_line(message: &str) -> String {
     let line = message.trim().lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()
@@ -301,8 +365,12 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
     #[test]
     fn components_and_resources_become_entities_and_dependencies() {
         let mut catalogue = Catalogue::default();
-        assert_eq!(catalogue.add(SHOP, "shop.yaml"), Ok(2));
-        assert_eq!(catalogue.add(PAY, "pay.yaml"), Ok(1));
+        let taken = |taken| Added {
+            taken,
+            refused: Vec::new(),
+        };
+        assert_eq!(catalogue.add(SHOP, "shop.yaml"), taken(2));
+        assert_eq!(catalogue.add(PAY, "pay.yaml"), taken(1));
         let mut config = EngineConfig::default();
         catalogue.join(&mut config);
         let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -360,10 +428,10 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
             ..EngineConfig::default()
         };
         let mut catalogue = Catalogue::default();
-        catalogue.add(SHOP, "shop.yaml").unwrap();
+        catalogue.add(SHOP, "shop.yaml");
         let twice =
             "kind: Component\nmetadata: { name: cart, annotations: { stormglass/aliases: pay } }";
-        catalogue.add(twice, "cart.yaml").unwrap();
+        catalogue.add(twice, "cart.yaml");
         catalogue.join(&mut config);
         let seen: Vec<_> = config
             .entities
@@ -384,15 +452,20 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
     #[test]
     fn what_is_no_catalogue_is_refused_with_its_place() {
         let cases = [
-            ("kind: [", "it.yaml: "),
-            ("kind: Component\nspec: {}\n", "it.yaml: "),
-            ("kind: Component\nmetadata: { name: [1] }\n", "it.yaml: "),
+            ("kind: [", "it.yaml:1: this document is left out: "),
+            ("kind: Component\nspec: {}\n", "it.yaml:1: "),
+            ("kind: Component\nmetadata: { name: [1] }\n", "it.yaml:1: "),
+            (
+                "---\nkind: User\nmetadata: { name: mia }\n--- # next\nkind: [\n",
+                "it.yaml:4: ",
+            ),
         ];
         for (text, begins) in cases {
-            let error = Catalogue::default()
-                .add(text, "it.yaml")
-                .unwrap_err()
-                .to_string();
+            let added = Catalogue::default().add(text, "it.yaml");
+            let errors: Vec<String> = added.refused.iter().map(ToString::to_string).collect();
+            let [error] = &errors[..] else {
+                panic!("{text:?}: {errors:?}");
+            };
             assert!(
                 error.starts_with(begins) && error.contains("line"),
                 "{text:?}: {error}"
@@ -414,7 +487,51 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
             .concat();
         }
         bomb += "kind: *a9\nmetadata: { name: x }\n";
-        assert!(Catalogue::default().add(&bomb, "it.yaml").is_err());
+        assert_eq!(Catalogue::default().add(&bomb, "it.yaml").refused.len(), 1);
+    }
+
+    #[test]
+    fn a_document_that_is_refused_costs_itself_only() {
+        let text = format!(
+            "# ours\n%YAML 1.2\n---\n{SHOP}---\nkind: Component\nmetadata: {{ name: [] }}\n---\n{PAY}"
+        );
+        let mut catalogue = Catalogue::default();
+        let added = catalogue.add(&text, "all.yaml");
+        assert_eq!((added.taken, added.refused.len()), (3, 1), "{added:?}");
+        let line = 1 + text
+            .lines()
+            .position(|line| line == "metadata: { name: [] }")
+            .unwrap();
+        let told = added.refused[0].to_string();
+        assert!(
+            told.contains(&format!("line {line} ")) || told.contains(&format!("line {line},")),
+            "{told}"
+        );
+        let nothing = "---\nkind: [\n".repeat(40);
+        let added = Catalogue::default().add(&nothing, "none.yaml");
+        assert_eq!((added.taken, added.refused.len()), (0, REFUSED_MAX + 1));
+    }
+
+    #[test]
+    fn documents_begin_with_their_sign() {
+        let cases: [(&str, &[(usize, &str)]); 7] = [
+            ("", &[]),
+            ("# nothing\n---\n", &[]),
+            ("a: 1", &[(1, "a: 1")]),
+            (
+                "---\na: 1\n---\nb: 2\n",
+                &[(1, "---\na: 1\n"), (3, "---\nb: 2\n")],
+            ),
+            ("a: 1\n--- {b: 2}\n", &[(1, "a: 1\n"), (2, "--- {b: 2}\n")]),
+            ("a: |\n  ---\n----\n", &[(1, "a: |\n  ---\n----\n")]),
+            (
+                "a: 1\r\n---\r\nb: 2\r\n",
+                &[(1, "a: 1\r\n"), (2, "---\r\nb: 2\r\n")],
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(documents(text), expected, "{text:?}");
+        }
     }
 
     #[test]
@@ -469,10 +586,10 @@ spec: { type: service, owner: money, providesApis: [api:default/Pay-API], depend
             let deep = "[".repeat(depth * 500);
             for text in [text.as_str(), &SHOP[..cut], &bent, &laughs, &deep] {
                 let mut catalogue = Catalogue::default();
-                if let Ok(count) = catalogue.add(text, "x.yaml") {
-                    prop_assert!(count <= text.len());
-                    catalogue.join(&mut EngineConfig::default());
-                }
+                let added = catalogue.add(text, "x.yaml");
+                prop_assert!(added.taken <= text.len());
+                prop_assert!(added.refused.len() <= REFUSED_MAX + 1);
+                catalogue.join(&mut EngineConfig::default());
             }
         }
     }

@@ -21,6 +21,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts, at least one.
     TextList,
+    /// A list of paths, at least one.
+    PathList,
     /// A table of texts.
     TextTable,
 }
@@ -60,6 +62,7 @@ impl Kind {
             }
             Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::TextList => "a list of texts, at least one".to_owned(),
+            Self::PathList => "a list of paths, at least one".to_owned(),
             Self::TextTable => "a table of texts".to_owned(),
         }
     }

@@ -29,13 +29,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use access::{OperatorConfig, TlsConfig};
 pub use alertmanagers::AlertmanagerConfig;
-pub use catalogue::{Catalogue, CatalogueError};
+pub use catalogue::{Added, Catalogue, CatalogueError};
 pub use engine::{DeclaredEdge, DeclaredEntity, EngineConfig, PolicyConfig};
 pub use hold::{InhibitConfig, MaintenanceConfig, RuleConfig, Schedule};
 pub use kind::{KEYMAPS, Kind, THEMES, is_path};
 pub use networks::Networks;
 pub use notify::NotifyConfig;
-pub use parse::{ConfigError, Warning, line_of, parse, shipped_like, without_token};
+pub use parse::{
+    ConfigError, NamedFile, Warning, line_of, line_of_setting, line_of_tail_path, named_files,
+    parse, shipped_like, without_token,
+};
 pub use polls::{
     DocumentFields, ElasticAuth, ElasticConfig, ElasticProduct, LokiTailConfig, PollConfig,
 };

@@ -3,7 +3,10 @@
 //! Every message says file and line, what is wrong and what would be right. It never stops at the
 //! first mistake of a file that is valid TOML: all are reported at once.
 
+mod apart;
 mod declared;
+mod files;
+mod places;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -20,6 +23,10 @@ use super::names::unreadable;
 use super::settings::{self, is_section};
 use super::{Config, Kind, Networks, ScrapeConfig, Setting, SourcesConfig, is_path, sections};
 use crate::model::EntityId;
+
+pub use files::{NamedFile, named_files};
+use places::{item_span, line_at, nth_span, section_span, span_of};
+pub use places::{line_of, line_of_setting, line_of_tail_path};
 
 /// Names that are less alike than this are not offered as what was meant (Jaro-Winkler, 0 to 1).
 const LIKENESS_MIN: f64 = 0.75;
@@ -106,22 +113,6 @@ pub fn shipped_like(path: &str, shipped: &[&str]) -> Option<String> {
     let stem = std::path::Path::new(path).file_stem()?.to_str()?;
     let known = shipped.iter().map(|name| ((*name).to_owned(), *name));
     most_like(stem, known)
-}
-
-/// The line at which the table of this number in a list like `sources.tail` begins.
-pub fn line_of(text: &str, list: &str, index: usize) -> Option<usize> {
-    let root = DeTable::parse(text).ok()?;
-    let mut table = root.get_ref();
-    let (sections, list) = list.rsplit_once('.').unwrap_or(("", list));
-    for section in sections.split('.').filter(|section| !section.is_empty()) {
-        match table.get(section)?.get_ref() {
-            DeValue::Table(inner) => table = inner,
-            _ => return None,
-        }
-    }
-    let span = nth_span(table, list, index);
-    let before = text.as_bytes().get(..span.start)?;
-    Some(before.split(|byte| *byte == b'\n').count())
 }
 
 /// The file as written: `[[dependencies]]`, `[[entities]]`, `[[slo]]`, `[[maintenance]]`, `[[inhibit]]` and
@@ -247,7 +238,7 @@ impl Check<'_> {
                     .is_ok_and(|n| (min..=max).contains(&n))
             }
             (Kind::Choice(words), DeValue::String(text)) => words.contains(&&**text),
-            (Kind::TextList, DeValue::Array(items)) => {
+            (Kind::TextList | Kind::PathList, DeValue::Array(items)) => {
                 !items.is_empty() && items.iter().all(|i| i.get_ref().is_str())
             }
             (Kind::TextTable, DeValue::Table(table)) => {
@@ -273,11 +264,31 @@ impl Check<'_> {
             );
             return self.error(&value.span(), &why);
         }
+        self.homeless(path, setting.kind, value);
         if let (true, Some(name)) = (setting.name == "name", value.get_ref().as_str())
             && let Some(why) = unreadable(name)
         {
             let why = format!("`{}` {why}", written(path));
             self.error(&value.span(), &why);
+        }
+    }
+
+    /// A shell makes a folder of `~`; the operating system has a file of that name.
+    fn homeless(&mut self, path: &str, kind: Kind, value: &Spanned<DeValue<'_>>) {
+        let paths = match (kind, value.get_ref()) {
+            (Kind::Path | Kind::Named(_), DeValue::String(_)) => std::slice::from_ref(value),
+            (Kind::PathList, DeValue::Array(items)) => items.as_ref(),
+            _ => &[],
+        };
+        for item in paths {
+            let Some(named) = item.get_ref().as_str().filter(|text| text.starts_with('~')) else {
+                continue;
+            };
+            let why = format!(
+                "`{}` names {named:?}, and `~` is not read as a home here: write the whole path, such as \"/home/NAME/...\"",
+                written(path)
+            );
+            self.error(&item.span(), &why);
         }
     }
 
@@ -408,6 +419,7 @@ impl Check<'_> {
             }
         }
         self.names(config, root);
+        self.apart(config, root);
         self.targets(config, root);
         self.one_meaning(config, root);
     }
@@ -448,7 +460,7 @@ impl Check<'_> {
         for (i, scrape) in config.sources.scrape.iter().enumerate() {
             for (j, target) in scrape.targets.iter().enumerate() {
                 if let Err(why) = ScrapeConfig::url(target) {
-                    self.error(&target_span(root, i, j), &why);
+                    self.error(&item_span(root, ("scrape", i), ("targets", j)), &why);
                 }
             }
         }
@@ -515,8 +527,7 @@ impl Check<'_> {
     }
 
     fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        before.split(|byte| *byte == b'\n').count()
+        line_at(self.text, span.start)
     }
 
     fn into_error(mut self) -> ConfigError {
@@ -598,47 +609,6 @@ fn headed(section: &str) -> String {
 /// A path as a person would say it.
 fn written(path: &str) -> String {
     path.replace("[]", "")
-}
-
-/// Where a setting stands, `section.name`.
-fn span_of(root: &DeTable<'_>, path: &str) -> Range<usize> {
-    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
-    let Some((key, value)) = root.get_key_value(name) else {
-        return 0..0;
-    };
-    match value.get_ref() {
-        DeValue::Table(inner) if !rest.is_empty() => span_of(inner, rest),
-        _ => key.span(),
-    }
-}
-
-fn nth_span(root: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {
-    match root.get(list).map(Spanned::get_ref) {
-        Some(DeValue::Array(items)) => items.get(index).map_or(0..0, Spanned::span),
-        _ => 0..0,
-    }
-}
-
-/// Where a `[[sources.NAME]]` stands.
-fn section_span(root: &DeTable<'_>, name: &str, index: usize) -> Range<usize> {
-    match root.get("sources").map(Spanned::get_ref) {
-        Some(DeValue::Table(sources)) => nth_span(sources, name, index),
-        _ => 0..0,
-    }
-}
-
-/// Where a target of a `[[sources.scrape]]` stands.
-fn target_span(root: &DeTable<'_>, scrape: usize, target: usize) -> Range<usize> {
-    let Some(DeValue::Table(sources)) = root.get("sources").map(Spanned::get_ref) else {
-        return 0..0;
-    };
-    let Some(DeValue::Array(scrapes)) = sources.get("scrape").map(Spanned::get_ref) else {
-        return 0..0;
-    };
-    match scrapes.get(scrape).map(Spanned::get_ref) {
-        Some(DeValue::Table(table)) => nth_span(table, "targets", target),
-        _ => 0..0,
-    }
 }
 
 impl fmt::Display for ConfigError {

@@ -15,7 +15,7 @@ use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
 use super::learn::{Ended, Learning};
 use super::ledger::Ledger;
-use super::notices::{Notices, Origin};
+use super::notices::{Notices, Origin, in_short};
 use super::replay::Replay;
 use super::stop_mark::StopMark;
 use crate::api::CommandReply;
@@ -97,6 +97,8 @@ pub(super) struct Core {
     pub(super) stop_mark: StopMark,
     /// What is wrong with the socket's file; empty when all is well.
     pub(super) socket_notice: watch::Receiver<String>,
+    /// What is odd about the settings.
+    pub(super) warnings: watch::Receiver<Vec<String>>,
     pub(super) turn: Turn,
     pub(super) source_rows: Vec<SourceRow>,
     /// What senders told before a restart, until it is fed.
@@ -347,7 +349,7 @@ impl Core {
             self.note_database();
             self.note_recorder();
             self.note_notifier();
-            self.note_socket();
+            self.note_told();
             self.note_sources(self.stamper.at());
         }
     }
@@ -615,11 +617,14 @@ impl Core {
         }
     }
 
-    /// Says what became of the socket's file.
-    fn note_socket(&mut self) {
-        let text = self.socket_notice.borrow().clone();
-        if let Some(delta) = self.notices.set(Origin::Socket, &text) {
-            self.turn.deltas.push(delta);
+    /// Says what became of the socket's file, and what is odd about the settings by now.
+    fn note_told(&mut self) {
+        let socket = self.socket_notice.borrow().clone();
+        let settings = in_short(&self.warnings.borrow());
+        for (origin, text) in [(Origin::Socket, socket), (Origin::Config, settings)] {
+            if let Some(delta) = self.notices.set(origin, &text) {
+                self.turn.deltas.push(delta);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! [`start()`] runs it inside any program: `serve` waits for it, the console attaches to it, the demo
 //! feeds it a simulated system. It never draws a screen and never decides what the engine decides.
 
+mod access;
 mod alertmanagers;
 mod checkpoints;
 mod clock;
@@ -30,6 +31,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
+pub use access::{Refused, refusals};
 pub use clock::{Clock, TICK_MS};
 pub use core::History;
 pub use door::{Door, EngineStopped};
@@ -59,8 +61,8 @@ pub struct DaemonOptions {
     pub data_dir: Option<PathBuf>,
     /// Where telemetry comes from.
     pub telemetry: Telemetry,
-    /// What is odd about the settings, a sentence each: consoles are told.
-    pub warnings: Vec<String>,
+    /// What is odd about the settings, a sentence each: consoles are told as long as it is.
+    pub warnings: watch::Receiver<Vec<String>>,
 }
 
 /// Where telemetry comes from.

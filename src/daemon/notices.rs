@@ -60,6 +60,15 @@ impl Notices {
     }
 }
 
+/// The first of what is odd about the settings, and how much more there is: a banner is one line.
+pub(super) fn in_short(warnings: &[String]) -> String {
+    match warnings {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, more @ ..] => format!("{first} (and {} more: see `stormglass check`)", more.len()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,14 +15,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::access::{access, group};
 use super::alertmanagers;
 use super::checkpoints::{self, Checkpoints, Restored};
 use super::clock::{Clock, Stamper};
 use super::core::{Core, Past, Turn};
 use super::door::{self, Door, Inbox};
-use super::http::{
-    Api, Callers, Operator, SocketFile, api_routes, bind_socket, check_socket, group_number, serve,
-};
+use super::http::{Api, Callers, SocketFile, api_routes, bind_socket, check_socket, serve};
 use super::hub::Hub;
 use super::keeper::Keeper;
 use super::learn::{Learning, Scholar};
@@ -84,6 +83,7 @@ struct Joints<'a> {
     hub: Arc<Hub>,
     stop_mark: StopMark,
     socket_notice: watch::Receiver<String>,
+    warnings: watch::Receiver<Vec<String>>,
 }
 
 /// What everything around the engine works with.
@@ -120,7 +120,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let (past, simulator) = past(telemetry, &config, sources.as_ref(), data_dir);
     let mut recovered = recover(&config, runbooks, data_dir, clock.now())?;
     let notices = &mut recovered.notices;
-    tell_of_settings(notices, &config, &warnings, entrance.is_live());
+    tell_of_settings(notices, &config, &warnings.borrow(), entrance.is_live());
     let view = first_view(&recovered.engine, &config, notices, clock.now());
     let hub = Arc::new(Hub::new(View {
         mode: past.mode(),
@@ -143,6 +143,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         hub: Arc::clone(&hub),
         stop_mark: StopMark::of(&entrance.socket, data_dir.is_some() && past.is_present()),
         socket_notice,
+        warnings,
     };
     let core = joints.core(recovered, &past)?;
     let shelf = Shelf::new(core.recorder.as_ref(), data_dir);
@@ -185,6 +186,7 @@ impl Joints<'_> {
             notices,
             stop_mark: self.stop_mark,
             socket_notice: self.socket_notice,
+            warnings: self.warnings,
             turn: Turn::default(),
             source_rows: Vec::new(),
             recalled,
@@ -203,13 +205,7 @@ impl Entrance {
             .duration_since(UNIX_EPOCH)
             .map_err(|_| DaemonError::Clock)?;
         check_socket(&socket).await?;
-        let group = match &config.socket_group {
-            Some(group) => Some(group_number(group).ok_or_else(|| {
-                let group = group.clone();
-                DaemonError::SocketGroup { group }
-            })?),
-            None => None,
-        };
+        let group = group(config)?;
         let (callers, tls, guard) = access(config)?;
         let listeners = match telemetry {
             Telemetry::Live => bind_listeners(config).await?,
@@ -280,7 +276,13 @@ impl Around {
             otlp_grpc_listen,
             stop,
             hub: self.hub,
-            api_socket: serve(socket_listener, file, api, callers, stopping),
+            api_socket: serve(
+                socket_listener,
+                file,
+                sources::saying_methods(api),
+                callers,
+                stopping,
+            ),
             receivers,
             followers,
             engine_ended,
@@ -371,27 +373,6 @@ fn realm(data_dir: Option<&Path>) -> String {
     folder.map_or_else(String::new, |folder| folder.display().to_string())
 }
 
-/// Who may come in, and how the listeners are protected.
-fn access(config: &Config) -> Result<(Callers, Option<Tls>, Option<Guard>), DaemonError> {
-    if !config.sources.insecure {
-        if let Some((setting, address)) = config.exposed_listeners().next() {
-            return Err(DaemonError::Exposed { setting, address });
-        }
-        if let Some((setting, address)) = config.tokenless_listeners().next() {
-            return Err(DaemonError::Tokenless { setting, address });
-        }
-    }
-    let operators = config.operators.iter().map(|operator| {
-        let name = operator.name.clone();
-        Operator::read(operator).map_err(|why| DaemonError::Operator { name, why })
-    });
-    let callers = Callers::new(operators.collect::<Result<_, _>>()?);
-    let guard = Guard::read(config.sources.token_file.as_deref())?;
-    // Read again where they are used: what cannot be is refused now, before anything begins.
-    Tls::check_clients(config)?;
-    Ok((callers, Tls::from_config(&config.tls)?, guard))
-}
-
 /// Binds what can be bound. The addresses for OTLP are ones of convenience: a collector may have them,
 /// which is told, and they are tried again later.
 async fn bind_listeners(config: &Config) -> Result<Listeners, DaemonError> {
@@ -417,18 +398,9 @@ async fn bind_beside(address: Option<SocketAddr>, setting: &'static str) -> Opti
 
 /// What is odd about the settings. Nobody watches yet: the first view carries it.
 fn tell_of_settings(notices: &mut Notices, config: &Config, warnings: &[String], is_live: bool) {
-    let _ = notices.set(Origin::Config, &in_short(warnings));
+    let _ = notices.set(Origin::Config, &notices::in_short(warnings));
     if is_live {
         let _ = notices.set(Origin::Exposed, &exposed(config));
-    }
-}
-
-/// The first of what is odd about the settings, and how much more there is: a banner is one line.
-fn in_short(warnings: &[String]) -> String {
-    match warnings {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first, more @ ..] => format!("{first} (and {} more: see `stormglass check`)", more.len()),
     }
 }
 

@@ -352,11 +352,17 @@ impl Engine {
         let (entity, subject) = (row.entity, row.series.name.clone());
         let name = self.entities.id(entity).name();
         let clock = explain::clock(since);
-        let text = match entities::instance(&row.series.labels, name) {
-            Some(instance) => {
+        let labels = &row.series.labels;
+        let target = labels.get("job").zip(labels.get("instance"));
+        let text = match (entities::instance(labels, name), target) {
+            (Some(instance), _) => {
                 format!("{name} lost the instance {instance}: no answer since {clock}")
             }
-            None => format!("{name} is lost: it does not answer since {clock}"),
+            // What exports a host's numbers may die alone: the host has others, or is known by their address only.
+            (None, Some((job, instance))) => {
+                format!("{job} at {instance} does not answer since {clock}")
+            }
+            (None, None) => format!("{name} is lost: it does not answer since {clock}"),
         };
         let absent = Absent {
             subject: &subject,

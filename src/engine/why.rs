@@ -10,6 +10,7 @@ use super::explain;
 use super::findings::Key;
 use super::history::Point;
 use super::intake::{SeriesIx, SeriesRow};
+use super::roles;
 use crate::model::{
     Band, BaselineVersion, CheckOpinion, FindingId, SeriesId, Time, Why, WhyAnswer,
 };
@@ -122,7 +123,12 @@ impl Engine {
             baseline: Self::baseline_of(row),
             because: Vec::new(),
         };
-        why.because = because(&why, asked).into_iter().map(Into::into).collect();
+        let is_verdict = roles::is_up(&row.series.name, &row.series.labels);
+        let sentences = match why.seen {
+            Some(seen) if is_verdict => of_verdict(&why, seen),
+            _ => because(&why, asked),
+        };
+        why.because = sentences.into_iter().map(Into::into).collect();
         if let Some((period_ms, due)) = row.judge.due() {
             let every = super::diagnose::words::duration(period_ms);
             let text = format!("it comes every {every}, next at {}", explain::about(due));
@@ -172,6 +178,21 @@ fn opinions(scores: [f32; CHECKS.len()]) -> Vec<CheckOpinion> {
         bar: AGREE_SCORE,
     };
     CHECKS.iter().zip(scores).map(opinion).collect()
+}
+
+/// Of a series that says whether something answers: no baseline judges it, and none is told.
+fn of_verdict(why: &Why, seen: f64) -> Vec<String> {
+    let told = match why.finding {
+        Some(id) => format!("it is finding {}", id.0),
+        None => "no finding".to_owned(),
+    };
+    let says = if seen > 0.0 {
+        "it says that there is an answer"
+    } else {
+        "it says that there is no answer"
+    };
+    let rule = "no baseline judges it: after an answer, two times in a row without one are a loss; ten times without one answer ever inform";
+    [told.as_str(), says, rule].map(str::to_owned).into()
 }
 
 /// The answer in sentences, the decisive one first.
@@ -240,6 +261,39 @@ mod tests {
     use crate::model::{
         Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Unit,
     };
+
+    #[test]
+    fn of_a_target_that_never_answered_no_baseline_is_told() {
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        let labels = Labels::from_pairs([("job", "node"), ("instance", "127.0.0.1:9100")]).unwrap();
+        let up = Arc::new(Series::new("up", labels, SeriesKind::Gauge, Unit::None));
+        for scrape in 0..20 {
+            let at = Time::from_secs(START_S + scrape * 15);
+            let series = Arc::clone(&up);
+            let sample = Signal::Sample(Sample {
+                series,
+                at,
+                value: 0.0,
+            });
+            let batch = Batch {
+                source: SourceId::new("scrape node"),
+                signals: vec![sample],
+            };
+            let input = Input::Signals(batch);
+            let seq = scrape as u64 + 1;
+            engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+        }
+        let WhyAnswer::One(why) = engine.why("up", None) else {
+            panic!("one series");
+        };
+        assert!(
+            why.because[0].starts_with("it is finding "),
+            "{:?}",
+            why.because
+        );
+        assert_eq!(&*why.because[1], "it says that there is no answer");
+        assert_eq!(why.because.len(), 3, "{:?}", why.because);
+    }
 
     /// A Monday.
     const START_S: i64 = 1_767_571_200;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::wide_id::{self, Digits};
 use super::{Labels, Time};
 
-/// Identity of an alert: FNV-1a 64 over its sorted labels, as Prometheus and Alertmanager compute it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Identity of an alert: FNV-1a 64 over its sorted labels, as Prometheus and Alertmanager compute it. In JSON it is text, 16 hex
+/// digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub u64);
 
 /// An alert as a sender reports it. It is resolved once `ends_at` has passed; there is no status.
@@ -49,6 +50,18 @@ impl Fingerprint {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wide_id::serialize(self.0, self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        wide_id::deserialize(Digits::Hex, deserializer).map(Self)
     }
 }
 

@@ -35,6 +35,7 @@ mod silence;
 mod time;
 mod topology;
 pub mod turn;
+mod wide_id;
 mod words;
 
 pub use alert::{Alert, Fingerprint};
@@ -94,4 +95,4 @@ pub use silence::{
 };
 pub use time::Time;
 pub use topology::{Edge, Provenance};
-pub use words::{command_line, counted, spelled, with_article};
+pub use words::{command_line, counted, middle, spelled, with_article};

@@ -2,10 +2,12 @@
 //!
 //! Each carries its own event time. A source parses its wire format into these and nothing else.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::wide_id::{self, Digits};
 use super::{Alert, Change, Labels, Time};
 
 /// Name of the source a batch came from, as in the config: `remote_write`, `otlp`, `alerts`, …
@@ -38,10 +40,27 @@ pub enum Signal {
     Change(Box<Change>),
 }
 
-/// Identity of a series: a stable hash of its name and labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Identity of a series: a stable hash of its name and labels. In JSON it is text, in decimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesId(pub u64);
+
+impl fmt::Display for SeriesId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl Serialize for SeriesId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wide_id::serialize(self.0, self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SeriesId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        wide_id::deserialize(Digits::Decimal, deserializer).map(Self)
+    }
+}
 
 /// A metric series, shared by all its samples: sources keep one `Arc` per series and reuse it, so
 /// that the engine finds its state by [`SeriesId`] without looking at the labels again.
@@ -184,10 +203,27 @@ impl<'de> Deserialize<'de> for TraceId {
     }
 }
 
-/// Identity of a span within its trace, 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Identity of a span within its trace, 64 bits. In JSON it is text, 16 hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId(pub u64);
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for SpanId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wide_id::serialize(self.0, self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SpanId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        wide_id::deserialize(Digits::Hex, deserializer).map(Self)
+    }
+}
 
 /// Which side of a call a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,8 @@
 //! Words that every text needs.
 
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
 /// A number with its noun: `1 entity`, `2 entities`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
@@ -26,6 +29,28 @@ pub fn spelled(ms: i64) -> String {
         3_600..172_800 => counted(s / 3_600, "hour", "hours"),
         _ => counted(s / 86_400, "day", "days"),
     }
+}
+
+/// A name of at most `width` cells of a terminal: of a longer one the middle gives way to `cut`, for names that begin alike differ
+/// at their ends.
+pub fn middle(name: &str, width: usize, cut: &str) -> String {
+    if name.width() <= width {
+        return name.to_owned();
+    }
+    let room = width.saturating_sub(cut.width());
+    let graphemes: Vec<&str> = name.graphemes(true).collect();
+    let fitting = |pieces: &mut dyn Iterator<Item = &&str>, room: usize| {
+        let mut used = 0;
+        let fits = |piece: &&&str| {
+            used += piece.width();
+            used <= room
+        };
+        pieces.take_while(fits).count()
+    };
+    let head = fitting(&mut graphemes.iter(), room.div_ceil(2));
+    let tail = fitting(&mut graphemes[head..].iter().rev(), room / 2);
+    let (head, tail) = (&graphemes[..head], &graphemes[graphemes.len() - tail..]);
+    [&head.concat(), cut, &tail.concat()].concat()
 }
 
 /// An argument vector as a shell would have it: each argument quoted if it would be read as several.
@@ -66,6 +91,22 @@ mod tests {
         for (ms, said) in cases {
             assert_eq!(spelled(ms), said);
         }
+    }
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        let cases = [
+            ("checkout", 8, "checkout"),
+            ("checkout-api-eu-1", 11, "check…-eu-1"),
+            ("日本語サービス", 8, "日本…ス"),
+            ("abc", 1, "…"),
+            ("e\u{301}e\u{301}e\u{301}e\u{301}", 3, "e\u{301}…e\u{301}"),
+        ];
+        for (name, width, expected) in cases {
+            assert_eq!(middle(name, width, "…"), expected);
+        }
+        let long = middle(&"日".repeat(200), 60, "…");
+        assert!(long.width() <= 60);
     }
 
     #[test]

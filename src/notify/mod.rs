@@ -110,17 +110,22 @@ impl Notifier {
         Self::start_at(pace, configs, environment, kept)
     }
 
+    /// Whether a receiver could be told anything, as far as its settings say.
+    pub fn check(config: &NotifyConfig) -> Result<(), String> {
+        Self::hook(config).map(drop)
+    }
+
+    fn hook(config: &NotifyConfig) -> Result<Webhook, String> {
+        Webhook::new(config).map_err(|why| format!("[[notify]] {}: {why}", config.name))
+    }
+
     fn start_at(
         pace: Pace,
         configs: &[NotifyConfig],
         environment: &str,
         kept: Option<Kept>,
     ) -> Result<Self, String> {
-        let mut hooks = Vec::new();
-        for config in configs {
-            let hook = Webhook::new(config);
-            hooks.push(hook.map_err(|why| format!("[[notify]] {}: {why}", config.name))?);
-        }
+        let hooks: Vec<Webhook> = configs.iter().map(Self::hook).collect::<Result<_, _>>()?;
         let outbox = Arc::new(Outbox::open(kept, configs));
         let tasks = configs.iter().zip(hooks).map(|(config, hook)| {
             let (outbox, name) = (Arc::clone(&outbox), config.name.clone());

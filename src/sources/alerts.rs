@@ -21,7 +21,7 @@ use serde_json::json;
 use super::http::{self, Limits, Refusal};
 use super::recent::Recent;
 use super::{Clock, SignalSender};
-use crate::model::{Alert, Fingerprint, Labels, LabelsBuilder, Signal, Time};
+use crate::model::{Alert, Fingerprint, Labels, LabelsBuilder, Signal, Time, counted};
 
 /// Most alerts in one request; Prometheus sends 64, others up to some thousands.
 const ALERTS_REQUEST_MAX: usize = 65_536;
@@ -59,6 +59,8 @@ struct Taken {
     /// Why alerts were refused, the first few.
     reasons: Vec<String>,
     refused: u64,
+    /// How many were taken, once they are handed over.
+    taken: usize,
 }
 
 /// An alert as sent. Texts borrow from the body unless they hold escapes.
@@ -270,6 +272,7 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
         );
         let decoder = move || parser.parse(&parser.limits.readable(&encoding, &body)?, now);
         let mut taken = http::decode(received.body.len(), decoder).await?;
+        taken.taken = taken.signals.len();
         if !taken.signals.is_empty() {
             alerts.sender.try_send(std::mem::take(&mut taken.signals))?;
         }
@@ -284,6 +287,13 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
                 reason = format!("{reason}; and {more} more");
             }
             alerts.sender.reject(taken.refused, &reason);
+            // As Alertmanager does: those beside are taken all the same.
+            let refused = counted(taken.refused, "alert was", "alerts were");
+            let reason = match taken.taken {
+                0 => reason,
+                1 => format!("{refused} refused, the other one was taken: {reason}"),
+                others => format!("{refused} refused, the {others} others were taken: {reason}"),
+            };
             (StatusCode::BAD_REQUEST, Json(reason)).into_response()
         }
         Err(refusal) => {

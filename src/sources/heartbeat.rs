@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{Clock, SignalSender};
 use crate::config::HeartbeatConfig;
-use crate::model::{Alert, Fingerprint, Labels, Signal, Time};
+use crate::model::{Alert, Fingerprint, Labels, Signal, Time, spelled};
 
 /// Where beats are taken, before their name.
 const PREFIX: &str = "/heartbeat/";
@@ -37,6 +37,8 @@ pub(super) struct Heartbeat {
     sender: SignalSender,
     /// When it was heard last, or began to be waited for.
     heard_ms: Arc<AtomicI64>,
+    /// Whether it was heard at all since then.
+    is_heard: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -75,7 +77,7 @@ async fn beat(State(receiver): State<Receiver>, Path(name): Path<String>) -> Res
         return (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response();
     };
     let now = (receiver.clock)();
-    heartbeat.heard_ms.store(now.ms(), Ordering::Relaxed);
+    heartbeat.heard_at(now);
     // The end of an alert that was told, or nothing new; both show that it was heard. What finds no room
     // now is told by the watch in a moment.
     let _ = heartbeat.sender.try_send(vec![heartbeat.alert(now, now)]);
@@ -88,7 +90,13 @@ impl Heartbeat {
             config: Arc::new(config),
             sender,
             heard_ms: Arc::new(AtomicI64::new(now.ms())),
+            is_heard: Arc::default(),
         }
+    }
+
+    fn heard_at(&self, now: Time) {
+        self.heard_ms.store(now.ms(), Ordering::Relaxed);
+        self.is_heard.store(true, Ordering::Relaxed);
     }
 
     /// Tells when it is overdue, until the future is dropped.
@@ -97,7 +105,7 @@ impl Heartbeat {
         loop {
             tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
             if let Some(signal) = self.look(clock(), &mut told_at)
-                && self.sender.send(vec![signal]).await.is_err()
+                && self.sender.tell(signal).await.is_err()
             {
                 return;
             }
@@ -134,7 +142,13 @@ impl Heartbeat {
         let labels = labels
             .or_else(|_| Labels::from_pairs(own))
             .unwrap_or_default();
-        let summary = format!("{} was last heard {}", config.name, heard.to_rfc3339());
+        let (name, at) = (&config.name, heard.to_utc().format("%d %b %H:%M UTC"));
+        let every = spelled(i64::from(config.every_s) * 1_000);
+        let summary = if self.is_heard.load(Ordering::Relaxed) {
+            format!("{name} was last heard {at}, and should be every {every}")
+        } else {
+            format!("{name} was never heard since we started, {at}, and should be every {every}")
+        };
         let annotations = Labels::from_pairs([("summary", summary.as_str())]).unwrap_or_default();
         Signal::Alert(Box::new(Alert {
             fingerprint: Fingerprint::of(&labels),
@@ -150,6 +164,7 @@ impl Heartbeat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SourceHealth;
     use crate::sources::{Rhythm, signal_queue};
 
     #[test]
@@ -160,7 +175,7 @@ mod tests {
         );
         let sender = registry.source("heartbeat backup", Rhythm::Sporadic, "");
         let heartbeat = Heartbeat::new(config.unwrap(), sender, Time::ZERO);
-        let mut told_at = None;
+        let (mut told_at, mut said) = (None, String::new());
         // Seconds, and whether the alert that is told then fires; `None` for nothing.
         let mut look = |at_s: i64| {
             let now = Time::from_secs(at_s);
@@ -169,15 +184,57 @@ mod tests {
                 panic!("not an alert: {signal:?}");
             };
             assert_eq!(alert.labels.get("service"), Some("backup"));
+            let summary = alert
+                .annotations
+                .get("summary")
+                .unwrap_or_default()
+                .to_owned();
+            said = summary;
             Some((alert.is_firing(now), alert.starts_at.ms() / 1_000))
         };
         assert_eq!(look(120), None, "within its grace");
         assert_eq!(look(121), Some((true, 100)));
         assert_eq!(look(180), None, "told already");
         assert_eq!(look(181), Some((true, 100)), "told again");
-        heartbeat.heard_ms.store(190_000, Ordering::Relaxed);
+        heartbeat.heard_at(Time::from_secs(190));
         assert_eq!(look(191), Some((false, 191)));
         assert_eq!(look(192), None);
         assert_eq!(look(311), Some((true, 290)));
+        assert_eq!(
+            said,
+            "backup was last heard 01 Jan 00:03 UTC, and should be every 1 minute"
+        );
+    }
+
+    #[tokio::test]
+    async fn one_that_never_beat_says_so_and_does_not_live_by_what_we_say() {
+        let (registry, mut queue) = signal_queue();
+        let config = toml::from_str("name = \"backup\"\nevery_s = 60\n").unwrap();
+        let sender = registry.source("heartbeat backup", Rhythm::Sporadic, "here");
+        let heartbeat = Heartbeat::new(config, sender.clone(), Time::ZERO);
+        let now = Time::from_secs(121);
+        let signal = heartbeat.look(now, &mut None).unwrap();
+        let Signal::Alert(alert) = &signal else {
+            panic!("not an alert: {signal:?}");
+        };
+        assert_eq!(
+            alert.annotations.get("summary"),
+            Some(
+                "backup was never heard since we started, 01 Jan 00:00 UTC, and should be every 1 minute"
+            )
+        );
+        sender.tell(signal).await.unwrap();
+        let batch = queue.try_recv().unwrap();
+        assert_eq!(batch.take(now).signals.len(), 1);
+        let row = registry.rows(now).pop().unwrap();
+        assert_eq!(
+            (row.health, row.last_seen, row.taken),
+            (SourceHealth::Waiting, None, 0)
+        );
+        heartbeat.heard_at(now);
+        sender.try_send(vec![heartbeat.alert(now, now)]).unwrap();
+        queue.try_recv().unwrap().take(now);
+        let row = registry.rows(now).pop().unwrap();
+        assert_eq!((row.health, row.last_seen), (SourceHealth::Live, Some(now)));
     }
 }

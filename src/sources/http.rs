@@ -7,11 +7,15 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
+use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -296,6 +300,30 @@ impl std::ops::Deref for Readable<'_> {
             Self::Unzipped(plain) => plain,
         }
     }
+}
+
+/// Says which methods a path takes to whoever came with another: its name is all that an empty answer would tell.
+pub(super) async fn say_methods(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let allowed = response.headers().get(header::ALLOW);
+    let allowed = allowed.and_then(|methods| methods.to_str().ok());
+    let Some(allowed) = allowed.map(|methods| methods.replace(',', " or ")) else {
+        return response;
+    };
+    let error = format!("{path} takes {allowed}, not {method}");
+    let told = Json(json!({ "error": error })).into_response();
+    *response.body_mut() = told.into_body();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
 }
 
 /// Content type without parameters, in lower case; empty when there is none.

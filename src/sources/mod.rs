@@ -55,6 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -308,7 +309,19 @@ pub fn grpc_router(sources: &Sources) -> Option<Router> {
 
 /// The HTTP side of all receivers that the config turns on, and `/-/healthy` and `/-/ready`.
 pub fn router(sources: &Sources) -> Router {
+    saying_methods(routes(sources))
+}
+
+/// These routes, which say what methods they take. They are wrapped as a whole: which methods these are is known once all
+/// routes are there.
+pub fn saying_methods(routes: Router) -> Router {
+    let whole = Router::new().fallback_service(routes);
+    whole.layer(from_fn(http::say_methods))
+}
+
+fn routes(sources: &Sources) -> Router {
     let limits = &sources.limits;
+    let skew_ms_max = i64::from(sources.config.engine.clock_skew_s_max) * 1_000;
     let mut router = Router::new();
     if let Some(sender) = sources.receivers.alerts.clone() {
         let timeout_ms = i64::from(sources.config.engine.alert_resolve_timeout_s) * 1_000;
@@ -324,11 +337,11 @@ pub fn router(sources: &Sources) -> Router {
     }
     if let Some(sender) = sources.receivers.changes.clone() {
         let clock = Arc::clone(&sources.clock);
-        let skew_ms_max = i64::from(sources.config.engine.clock_skew_s_max) * 1_000;
         router = router.merge(changes::routes(sender, limits.clone(), clock, skew_ms_max));
     }
     if let Some(sender) = sources.receivers.loki.clone() {
-        router = router.merge(loki::routes(sender, limits.clone()));
+        let clock = Arc::clone(&sources.clock);
+        router = router.merge(loki::routes(sender, limits.clone(), clock, skew_ms_max));
     }
     if !sources.heartbeats.is_empty() {
         let clock = Arc::clone(&sources.clock);

@@ -88,6 +88,8 @@ pub struct QueuedBatch {
     /// For whoever waits until it is kept.
     receipt: Option<Receipt>,
     room: OwnedSemaphorePermit,
+    /// Whether we say it ourselves: nobody was heard then.
+    is_own: bool,
 }
 
 #[derive(Debug)]
@@ -177,6 +179,20 @@ impl SignalSender {
     /// Hands over signals, waiting while the queue is full.
     pub async fn send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
         self.deliver(signals, None).await
+    }
+
+    /// Hands over what we conclude ourselves from a silence, waiting while the queue is full: nobody was heard, and nothing counts as
+    /// taken.
+    pub(super) async fn tell(&self, signal: Signal) -> Result<(), SendError> {
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let room = room.map_err(|_| SendError::Closed)?;
+        let mut queued = self.queued(vec![signal], None, room);
+        for mut batch in queued.drain(..) {
+            batch.is_own = true;
+            let sent = self.queue.send(batch).await;
+            sent.map_err(|_| SendError::Closed)?;
+        }
+        Ok(())
     }
 
     async fn deliver(
@@ -355,6 +371,7 @@ impl SignalSender {
             source: Arc::clone(&self.source),
             receipt,
             room,
+            is_own: false,
         };
         let mut queued = VecDeque::new();
         // From the end, so that each signal is moved once.
@@ -405,9 +422,11 @@ impl QueuedBatch {
 
     /// Takes the batch out, counting it as taken at `now` and giving its room back.
     pub fn take(self, now: Time) -> Batch {
-        let newest = self.batch.signals.last().and_then(measured_at);
-        self.source
-            .saw(self.batch.signals.len() as u64, newest, now);
+        if !self.is_own {
+            let newest = self.batch.signals.last().and_then(measured_at);
+            self.source
+                .saw(self.batch.signals.len() as u64, newest, now);
+        }
         drop(self.room);
         self.batch
     }

@@ -13,7 +13,8 @@ use super::kubernetes;
 use super::listen::{self, Speech};
 use super::{
     Listeners, SignalSender, Sources, Tls, elastic, host, journald, kafka, loki, message, nats,
-    otlp, otlp_receiver, otlp_router, polled, promql, router, scrape, statsd, syslog, tail, udp,
+    otlp, otlp_receiver, otlp_router, polled, promql, routes, saying_methods, scrape, statsd,
+    syslog, tail, udp,
 };
 use crate::config::{Networks, PollConfig};
 
@@ -21,7 +22,7 @@ use crate::config::{Networks, PollConfig};
 /// `beside` is served by the main listener as well: the API.
 pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, beside: Router) {
     let mut tasks = JoinSet::new();
-    let routes = router(sources).merge(beside);
+    let routes = saying_methods(routes(sources).merge(beside));
     listen_for_all(sources, listeners.main, tls.clone(), routes, &mut tasks);
     listen_for_otlp(
         sources,
@@ -230,7 +231,7 @@ fn listen_for_otlp(
     let config = &sources.config;
     let over_http = config.otlp_listener().zip(sources.receivers.otlp.clone());
     let over_http = over_http.map(|(address, sender)| {
-        let routes = sources.guarded(otlp_router(sources, sender.clone()));
+        let routes = saying_methods(sources.guarded(otlp_router(sources, sender.clone())));
         (address, "otlp_listen", routes, Speech::Http1, http, sender)
     });
     let over_grpc = config.grpc_listener().zip(sources.grpc.clone());

@@ -50,6 +50,18 @@ pub(super) fn open(state: &mut State, effects: &mut Effects) {
     );
 }
 
+/// What is told of a source goes on while it is read: who looks at it waits for it to speak.
+pub(super) fn follow(state: &mut State) {
+    let (Screen::Sources, Some(Overlay::Why { title, .. })) = (state.place.screen, &state.overlay)
+    else {
+        return;
+    };
+    let fresh = explain(state, width(state)).filter(|(of, _)| of == title);
+    if let (Some((_, fresh)), Some(Overlay::Why { rows, .. })) = (fresh, &mut state.overlay) {
+        *rows = fresh;
+    }
+}
+
 /// Puts the daemon's answer about a series below what is already told, if it is still looked at.
 pub(super) fn answered(state: &mut State, of: SeriesId, answer: &WhyAnswer) {
     let width = width(state);

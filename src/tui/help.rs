@@ -25,7 +25,7 @@ pub(super) enum HelpRow {
 type Word = (&'static str, &'static str);
 
 /// Words on every screen.
-const EVERYWHERE: [Word; 15] = [
+const EVERYWHERE: [Word; 18] = [
     (
         "INC 3 open",
         "incidents that are not over; P1:1 counts each severity",
@@ -62,6 +62,15 @@ const EVERYWHERE: [Word; 15] = [
     (
         "2 BLIND",
         "sources that should speak and do not; g s lists them",
+    ),
+    ("1 FAILED", "sources that cannot work; g s says why"),
+    (
+        "finding",
+        "what the engine noticed: w on an incident lists its own",
+    ),
+    (
+        "w",
+        "why, of any row: what was noticed, each check's verdict",
     ),
     (
         "3 held",
@@ -246,7 +255,7 @@ const ALERTS: [Word; 4] = [
     ("shown", "alerts come page by page; the rest are counted"),
 ];
 
-const SOURCES: [Word; 6] = [
+const SOURCES: [Word; 7] = [
     ("live", "spoke within its rhythm"),
     ("waiting", "has not spoken yet"),
     (
@@ -254,6 +263,10 @@ const SOURCES: [Word; 6] = [
         "should have spoken and did not: what it watched is unseen",
     ),
     ("FAILED", "cannot work; the line below says why"),
+    (
+        "Enter",
+        "all that is known of a source, and whom it tells of",
+    ),
     ("REJECTED", "signals that were malformed"),
     ("DROPPED", "signals lost because a queue was full"),
 ];

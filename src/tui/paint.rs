@@ -381,6 +381,12 @@ fn cut(ink: Ink, width: usize) -> Ink {
     Ink::from(kept)
 }
 
+/// A name of at most `width` cells: of a longer one the middle is left out, for names differ at their ends.
+pub fn middle(name: &str, width: usize) -> String {
+    let name = SafeText::new(name);
+    crate::model::middle(name.as_str(), width, glyph::CUT)
+}
+
 /// The longest beginning of at most `width` cells.
 fn prefix(text: &str, width: usize) -> &str {
     let mut used = 0;

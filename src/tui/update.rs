@@ -104,6 +104,7 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
         Event::Update(update) => {
             let aim = state.aim();
             take(state, update, &mut effects);
+            explain::follow(state);
             state.note_shift(aim);
         }
         // Ages follow the engine's time, which comes with what is told. By itself only this moves.

@@ -53,7 +53,7 @@ impl Receiver {
             clock: Clock::real(),
             socket: dir.path().join("s.sock"),
             data_dir: data_dir.map(Path::to_owned),
-            warnings: Vec::new(),
+            warnings: tokio::sync::watch::channel(Vec::new()).1,
             telemetry: Telemetry::Live,
         })
         .await

@@ -178,7 +178,10 @@ async fn an_invalid_alert_does_not_cost_the_valid_ones_beside_it() {
     let answer = post(&receivers, body).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(
-        answer.text().ends_with("; and 2 more\""),
+        answer
+            .text()
+            .starts_with("\"7 alerts were refused, the other one was taken: alert 1: ")
+            && answer.text().ends_with("; and 2 more\""),
         "{}",
         answer.text()
     );

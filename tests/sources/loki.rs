@@ -152,6 +152,39 @@ async fn a_bad_line_or_stream_does_not_cost_the_good_ones() {
     }
 }
 
+/// Loki answers so too (`reject_old_samples`, `creation_grace_period`): a sender whose lines nobody would see must know.
+#[tokio::test]
+async fn lines_of_another_time_are_refused_to_their_sender() {
+    let mut receivers = Receivers::new();
+    let body = r#"{"streams":[{"stream":{"a":"1"},"values":[["1","old"],["1795188150000000000","good"],["1795198150000000000","new"]]}]}"#;
+    let answer = post(&receivers, "application/json", body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let why = "2 streams or lines refused, the first: timestamp too old: 1970-01-01T00:00:00.000Z is more than 3600 s from this clock (`engine.clock_skew_s_max`)\n";
+    assert_eq!(answer.text(), why);
+    assert_eq!(receivers.taken().len(), 1);
+    assert_eq!(receivers.row("loki").rejected, 2);
+}
+
+/// A browser, or a `curl` without `-d`, is told what is wanted.
+#[tokio::test]
+async fn a_path_says_which_methods_it_takes() {
+    let receivers = Receivers::new();
+    for (method, path, allowed) in [
+        ("GET", "/loki/api/v1/push", "POST"),
+        ("GET", "/api/v2/alerts", "POST"),
+        ("DELETE", "/api/v2/status", "GET or HEAD"),
+        ("PUT", "/v1/traces", "POST"),
+    ] {
+        let answer = receivers.send(method, path, &[], "").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(
+            answer.text(),
+            format!("{{\"error\":\"{path} takes {allowed}, not {method}\"}}")
+        );
+        assert_eq!(answer.headers["allow"], allowed.replace(" or ", ","));
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_push_is_refused_with_its_reason() {
     let many = format!(

@@ -36,7 +36,11 @@ fn each_trouble_of_a_source_has_its_words_and_its_advice() {
             Verdict::Well,
             "nothing came since the daemon was started",
         ),
-        (row(SourceHealth::Failed), Verdict::Broken, "http://h:1"),
+        (
+            row(SourceHealth::Failed),
+            Verdict::Broken,
+            "http://h:1; last heard 1 min ago",
+        ),
         (
             SourceRow {
                 pace: Pace {
@@ -54,7 +58,7 @@ fn each_trouble_of_a_source_has_its_words_and_its_advice() {
                 ..row(SourceHealth::Rejecting)
             },
             Verdict::Broken,
-            "no metric",
+            "nothing of what it sends can be used: the last 3 min ago, no metric",
         ),
         (
             SourceRow {
@@ -62,7 +66,7 @@ fn each_trouble_of_a_source_has_its_words_and_its_advice() {
                 ..live()
             },
             Verdict::Warning,
-            "3 signals were lost",
+            "3 signals were lost since the daemon was started",
         ),
         (
             SourceRow {
@@ -103,7 +107,7 @@ fn each_trouble_of_a_source_has_its_words_and_its_advice() {
                 ..live()
             },
             Verdict::Warning,
-            "no metric",
+            "2 items were rejected since the daemon was started: the last 3 min ago, no metric",
         ),
     ];
     for (row, verdict, found) in cases {

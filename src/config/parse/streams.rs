@@ -15,13 +15,11 @@ impl Check<'_> {
                 self.error(&section_span(root, "nats", i), &why);
             }
         }
-        let kafkas = &config.sources.kafka;
-        for (i, kafka) in kafkas.iter().enumerate() {
+        for (i, kafka) in config.sources.kafka.iter().enumerate() {
             let checked = kafka.check();
             let checked = checked
                 .and_then(|()| kafka.messages.check(webhooks))
-                .and_then(|()| named_once(kafka))
-                .and_then(|()| read_once(kafka, &kafkas[..i]));
+                .and_then(|()| named_once(kafka));
             if let Err(why) = checked {
                 self.error(&section_span(root, "kafka", i), &why);
             }
@@ -35,18 +33,5 @@ fn named_once(kafka: &KafkaConfig) -> Result<(), String> {
     match topics.find(|(i, topic)| kafka.topics[..*i].contains(topic)) {
         None => Ok(()),
         Some((_, topic)) => Err(format!("`topics` names {topic:?} twice: leave one out")),
-    }
-}
-
-/// How far a topic was read is kept under the name of its section: two must not share it.
-fn read_once(kafka: &KafkaConfig, others: &[KafkaConfig]) -> Result<(), String> {
-    let twins = others.iter().filter(|other| other.name == kafka.name);
-    let mut topics = twins.flat_map(|other| &other.topics);
-    match topics.find(|topic| kafka.topics.contains(topic)) {
-        None => Ok(()),
-        Some(topic) => Err(format!(
-            "topic {topic:?} is read by another [[sources.kafka]] named {:?}: give each a `name` of its own",
-            kafka.name
-        )),
     }
 }

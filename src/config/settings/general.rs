@@ -57,7 +57,7 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             setting(
                 "catalogue",
-                Kind::TextList,
+                Kind::PathList,
                 "",
                 "Backstage catalogues: files, and directories searched for `catalog-info.yaml` below them. Components and resources bring owners, links and dependencies; `[[entities]]` goes before them.",
             ),

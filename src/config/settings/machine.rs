@@ -44,7 +44,7 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             setting(
                 "files",
-                Kind::TextList,
+                Kind::PathList,
                 "",
                 "Files of journals to follow instead of this machine's own.",
             ),
@@ -61,7 +61,7 @@ pub(super) const SECTIONS: &[Section] = &[
         settings: &[
             needed(
                 "paths",
-                Kind::TextList,
+                Kind::PathList,
                 "Log files to follow. `*` and `?` match within a path component, `**` over directories.",
             ),
             setting(

@@ -181,6 +181,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         notices: Notices::default(),
         stop_mark: StopMark::default(),
         socket_notice: watch::channel(String::new()).1,
+        warnings: watch::channel(Vec::new()).1,
         turn: Turn::default(),
         source_rows: Vec::new(),
         recalled: Vec::new(),

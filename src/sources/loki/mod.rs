@@ -1,7 +1,8 @@
 //! Loki's push API: `POST /loki/api/v1/push`, JSON or a snappy block of protobuf, plain or gzip.
 //!
 //! A stream's labels are those of each of its lines, with the line's structured metadata. A line that
-//! cannot be used never costs the others of its request.
+//! cannot be used never costs the others of its request. One whose time is far from ours is refused to its sender, as
+//! Loki does: the engine would not believe it, and nobody would know.
 
 mod json;
 mod proto;
@@ -13,8 +14,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use super::SignalSender;
 use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
+use super::{Clock, SignalSender};
 use crate::model::{Labels, LogLevel, LogLine, Signal, Time, TraceId};
 
 /// Where streams are taken.
@@ -31,6 +32,9 @@ const TRACE_LABELS: [&str; 3] = ["trace_id", "traceID", "traceid"];
 struct Loki {
     sender: SignalSender,
     limits: Limits,
+    clock: Clock,
+    /// How far a sender's clock may be off: `engine.clock_skew_s_max`.
+    skew_ms_max: i64,
 }
 
 /// What a body held.
@@ -54,10 +58,18 @@ struct Entry<'a> {
 }
 
 /// The receiver's routes.
-pub(super) fn routes(sender: SignalSender, limits: Limits) -> Router {
-    Router::new()
-        .route(PATH, post(receive))
-        .with_state(Loki { sender, limits })
+pub(super) fn routes(
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    skew_ms_max: i64,
+) -> Router {
+    Router::new().route(PATH, post(receive)).with_state(Loki {
+        sender,
+        limits,
+        clock,
+        skew_ms_max,
+    })
 }
 
 async fn receive(State(loki): State<Loki>, request: Request) -> Response {
@@ -91,6 +103,7 @@ async fn take(loki: Loki, request: Request) -> Result<Taken, Refusal> {
     let (limits, body) = (loki.limits, received.body.clone());
     let decoder = move || read(&limits, &parts.headers, &body);
     let mut taken = http::decode(received.body.len(), decoder).await?;
+    taken.refuse_strange((loki.clock)(), loki.skew_ms_max);
     if !taken.signals.is_empty() {
         let signals = std::mem::take(&mut taken.signals);
         loki.sender.try_send(signals)?;
@@ -142,6 +155,31 @@ impl Taken {
     fn refuse(&mut self, why: &str) {
         self.refused += 1;
         self.reason.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Refuses lines whose time is further from ours than a sender's clock may be off.
+    fn refuse_strange(&mut self, now: Time, skew_ms_max: i64) {
+        let mut first = None;
+        let before = self.signals.len();
+        self.signals.retain(|signal| {
+            let Signal::Log(line) = signal else {
+                return true;
+            };
+            let ahead_ms = line.at.since(now);
+            let is_ours = ahead_ms.saturating_abs() <= skew_ms_max;
+            if !is_ours {
+                first.get_or_insert((line.at, ahead_ms));
+            }
+            is_ours
+        });
+        let Some((at, ahead_ms)) = first else { return };
+        let how = if ahead_ms < 0 { "old" } else { "new" };
+        let (at, s) = (at.to_rfc3339(), skew_ms_max / 1_000);
+        self.refuse(&format!(
+            "timestamp too {how}: {at} is more than {s} s from this clock (`engine.clock_skew_s_max`)"
+        ));
+        // That counted one of them.
+        self.refused += (before - self.signals.len() - 1) as u64;
     }
 
     /// Takes a line of a stream. One over the limit is enough to refuse the request.

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 /// Bounds to an octave.
 const STEPS: f64 = 2.0;
+/// The scale whose bounds are those of the grid: finer ones have these among theirs.
+pub(super) const GRID_SCALE: i64 = 1;
 /// The lowest bound and the highest, in steps: 2⁻³² and 2⁴⁸, nanoseconds in seconds to terabytes in bytes.
 const LOWEST: i64 = -64;
 const HIGHEST: i64 = 96;

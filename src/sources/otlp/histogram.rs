@@ -2,6 +2,8 @@
 //!
 //! Cumulative histograms are compared with their point before; the memory for that is bounded.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::model::Time;
 
 /// The quantile that becomes a series: what the slowest in a hundred see.
@@ -21,24 +23,36 @@ pub(super) struct Counts {
     pub sum: Option<f64>,
     /// Observations per bucket; one more than there are bounds. Empty if not given.
     pub buckets: Vec<u64>,
+    /// What the buckets are cut at, as a hash of it: only those that are cut alike are compared.
+    pub cut: u64,
 }
 
 impl Counts {
+    /// Notes what the buckets are cut at.
+    pub(super) fn cut_at(&mut self, bounds: &[f64]) {
+        let bytes: Vec<u8> = bounds
+            .iter()
+            .flat_map(|bound| bound.to_le_bytes())
+            .collect();
+        self.cut = xxh3_64(&bytes);
+    }
+
     /// What was counted since `before`; everything, if counting began anew in between. No buckets, where they are
-    /// others than before.
+    /// others than before: for these, counting begins anew.
     pub(super) fn since(&self, before: &Self) -> Self {
         if self.start != before.start || self.count < before.count {
             return self.clone();
         }
         let both = self.buckets.iter().zip(&before.buckets);
         let grown = both.map(|(now, then)| now.checked_sub(*then)).collect();
-        let has_same_buckets = self.buckets.len() == before.buckets.len();
+        let has_same_buckets = self.cut == before.cut && self.buckets.len() == before.buckets.len();
         Self {
             start: before.start,
             count: self.count - before.count,
             sum: self.sum.zip(before.sum).map(|(now, then)| now - then),
             // One that fell was cut otherwise, as an exponential histogram is that gets a coarser scale.
             buckets: if has_same_buckets { grown } else { None }.unwrap_or_default(),
+            cut: self.cut,
         }
     }
 
@@ -51,9 +65,9 @@ impl Counts {
     }
 
     /// The 99th percentile, taken as evenly spread within its bucket. In the last bucket, which has
-    /// no upper end, it is at least the last bound.
+    /// no upper end, it is at least the last bound. `None` where the bounds are none: they must be finite and rise.
     pub(super) fn p99(&self, bounds: &[f64]) -> Option<f64> {
-        if bounds.is_empty() || self.buckets.len() != bounds.len() + 1 {
+        if !self.fits(bounds) {
             return None;
         }
         let total: u64 = self.buckets.iter().fold(0, |sum, n| sum.saturating_add(*n));
@@ -74,6 +88,13 @@ impl Counts {
         }
         None
     }
+
+    /// Whether these are the bounds of its buckets: finite, rising, and one fewer than there are buckets.
+    fn fits(&self, bounds: &[f64]) -> bool {
+        let rise = bounds.is_sorted_by(|low, high| low < high);
+        let are_finite = bounds.iter().all(|bound| bound.is_finite());
+        !bounds.is_empty() && rise && are_finite && self.buckets.len() == bounds.len() + 1
+    }
 }
 
 /// What all points of one metric counted since their points before, by upper ends of buckets. Whoever asks how the
@@ -89,14 +110,9 @@ pub(super) struct Grown {
 impl Grown {
     /// Adds a point with these bounds, which must be finite and rise.
     pub(super) fn add(&mut self, at: Time, bounds: &[f64], counts: &Counts) {
-        let rise = bounds.is_sorted_by(|low, high| low < high);
-        let are_finite = bounds.iter().all(|bound| bound.is_finite());
-        let Some(last) = bounds.len().checked_sub(1) else {
+        let Some(last) = bounds.len().checked_sub(1).filter(|_| counts.fits(bounds)) else {
             return;
         };
-        if !rise || !are_finite || counts.buckets.len() != bounds.len() + 1 {
-            return;
-        }
         self.at = self.at.max(Some(at));
         let ends = bounds.iter().copied().chain([f64::INFINITY]);
         // Of what lies above all bounds it is told where that begins: else nobody knew how large it is.
@@ -141,6 +157,7 @@ mod tests {
             count,
             sum: Some(sum),
             buckets: buckets.to_vec(),
+            cut: 0,
         }
     }
 
@@ -161,6 +178,25 @@ mod tests {
             let after = counts(1, 12, 9.0, coarser);
             assert_eq!(after.since(&before), counts(1, 2, 4.0, &[]));
         }
+    }
+
+    #[test]
+    fn buckets_of_other_bounds_begin_anew() {
+        let cut = |bounds: &[f64], counts: Counts| {
+            let mut counts = counts;
+            counts.cut_at(bounds);
+            counts
+        };
+        let before = cut(&[0.1, 0.5], counts(1, 10, 5.0, &[4, 6, 0]));
+        // None of them fell, and they are as many: only the bounds say that they are others.
+        let after = cut(&[0.2, 0.9], counts(1, 14, 9.0, &[5, 9, 0]));
+        let grown = after.since(&before);
+        assert_eq!(
+            (grown.count, grown.sum, grown.buckets.len()),
+            (4, Some(4.0), 0)
+        );
+        let next = cut(&[0.2, 0.9], counts(1, 16, 9.0, &[6, 10, 0]));
+        assert_eq!(next.since(&after).buckets, [1, 1, 0]);
     }
 
     #[test]
@@ -189,7 +225,9 @@ mod tests {
             &[0.5, f64::INFINITY],
             &[0.1],
         ] {
-            grown.add(at, bounds, &counts(1, 6, 1.0, &[1, 2, 3]));
+            let point = counts(1, 6, 1.0, &[1, 2, 3]);
+            grown.add(at, bounds, &point);
+            assert_eq!(point.p99(bounds), None, "{bounds:?}");
         }
         grown.add(at, &[], &counts(1, 6, 1.0, &[6]));
         assert_eq!((grown.at, grown.iter().count()), (None, 0));

@@ -94,6 +94,7 @@ pub(super) fn histogram(message: &[u8]) -> Result<(Point<'_>, Counts, Vec<f64>),
             bounds = Vec::new();
         }
     }
+    counts.cut_at(&bounds);
     Ok((point, counts, bounds))
 }
 
@@ -118,6 +119,8 @@ pub(super) fn exponential(message: &[u8]) -> Result<(Point<'_>, Counts), WireErr
         }
     }
     // The scale may stand behind the buckets.
+    // All scales that are finer than the grid are cut by it alike.
+    counts.cut_at(&[scale.min(exponential::GRID_SCALE) as f64]);
     counts.buckets = vec![0; exponential::BOUNDS.len() + 1];
     counts.buckets[0] = lowest;
     exponential_buckets(positive, |index, count| {

@@ -166,6 +166,8 @@ impl Target {
             let at = clock();
             let asked = Instant::now();
             let answer = self.ask().await;
+            // Who does not answer is down; only what was said can be rejected.
+            let is_answered = answer.is_ok();
             let limits = self.limits.clone();
             let mut book = self.book;
             // A long text is read on a thread of its own.
@@ -183,7 +185,7 @@ impl Target {
                 return sender.fail("reading metrics failed; restart to try again");
             };
             self.book = book;
-            if let Some(why) = &why {
+            if let Some(why) = why.as_ref().filter(|_| is_answered) {
                 sender.reject(1, &format!("{}: {why}", self.url));
             }
             state.note(index, why);

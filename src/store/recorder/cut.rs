@@ -47,7 +47,7 @@ pub enum Begins {
 }
 
 /// What was cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
     /// Inputs written.
     pub inputs: u64,
@@ -55,7 +55,14 @@ pub struct Cut {
     pub bytes: u64,
     /// Inputs of the window that were left out to hide who did what.
     pub withheld: u64,
+    /// When the first and the last input of the window came; `None` when it has none.
+    pub spans: Option<(Time, Time)>,
+    /// Between them, from when to when nothing was recorded.
+    pub gaps: Vec<(Time, Time)>,
 }
+
+/// Time without an input that is told as a gap, in milliseconds: while a daemon runs there is one every second.
+pub const GAP_MS: i64 = 10_000;
 
 impl Recording {
     /// Opens a file, or a folder of segments. With `from`, segments that end before it are skipped.
@@ -200,25 +207,87 @@ impl Recording {
     }
 }
 
-/// Writes the inputs from `from` to `to`, both included, into one file; `salt` makes it unreadable to
-/// others while what is the same stays the same.
+/// The inputs of a recording from one moment to another, both included.
+struct Window {
+    recording: Recording,
+    from: Time,
+    to: Time,
+    is_over: bool,
+}
+
+/// Some inputs of a window.
+struct Piece {
+    /// A daemon began with the first of them, from this.
+    begins: Option<Box<Beginning>>,
+    inputs: Vec<Stamped>,
+}
+
+impl Window {
+    fn open(source: &Path, (from, to): (Time, Time)) -> Result<Self, RecordingError> {
+        Ok(Self {
+            recording: Recording::open(source, Some(from))?,
+            from,
+            to,
+            is_over: false,
+        })
+    }
+
+    /// The next inputs; `None` at the end of the window.
+    fn next_piece(&mut self) -> Result<Option<Piece>, RecordingError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let Some(Frame { mut inputs, begins }) = self.recording.next_frame()? else {
+            return Ok(None);
+        };
+        // The window may begin in the middle of a daemon's work.
+        let is_whole = inputs.first().is_some_and(|first| first.at >= self.from);
+        let end = inputs.iter().position(|stamped| stamped.at > self.to);
+        self.is_over = end.is_some();
+        inputs.truncate(end.unwrap_or(inputs.len()));
+        inputs.retain(|stamped| stamped.at >= self.from);
+        let begins = match begins {
+            Some(Begins::From(beginning)) if is_whole && !inputs.is_empty() => Some(beginning),
+            _ => None,
+        };
+        Ok(Some(Piece { begins, inputs }))
+    }
+}
+
+impl Cut {
+    /// Notes when inputs came that stand one after the other.
+    fn read(&mut self, inputs: &[Stamped]) {
+        for stamped in inputs {
+            let (first, last) = self.spans.unwrap_or((stamped.at, stamped.at));
+            if stamped.at.since(last) > GAP_MS {
+                self.gaps.push((last, stamped.at));
+            }
+            self.spans = Some((first, stamped.at));
+        }
+    }
+}
+
+/// Writes the inputs of a window, from one moment to another, both included, into one file; `salt` makes it unreadable to
+/// others while what is the same stays the same. The recording is read twice then: what anybody is called must be known before
+/// the first text is written.
 pub fn cut(
     source: &Path,
-    (from, to): (Time, Time),
+    window: (Time, Time),
     out: &Path,
-    salt: Option<u64>,
+    salt: Option<u128>,
 ) -> Result<Cut, RecordingError> {
     let io = |source| RecordingError::Io {
         path: out.to_owned(),
         source,
     };
-    let mut recording = Recording::open(source, Some(from))?;
+    let redactor = salt.map(|salt| redactor(Window::open(source, window)?, salt));
+    let mut redactor = redactor.transpose()?;
+    let mut window = Window::open(source, window)?;
     let header = Header {
-        from,
-        redacted: salt.is_some(),
-        ..recording.header().clone()
+        from: window.from,
+        redacted: redactor.is_some(),
+        ..window.recording.header().clone()
     };
-    let mut redactor = salt.map(Redactor::new);
     let header = match &redactor {
         Some(redactor) => redactor.header(header),
         None => header,
@@ -226,24 +295,16 @@ pub fn cut(
     let file = File::create_new(out).map_err(io)?;
     let mut writer = SegmentWriter::new(BufWriter::new(file), &header).map_err(io)?;
     let mut done = Cut::default();
-    'read: while let Some(frame) = recording.next_frame()? {
-        let mut begins = frame.begins;
-        for stamped in frame.inputs {
-            if stamped.at > to {
-                break 'read;
-            }
-            if stamped.at < from {
-                // The window begins in the middle of its work.
-                begins = None;
-                continue;
-            }
-            if let Some(Begins::From(beginning)) = begins.take() {
-                let beginning = match &redactor {
-                    Some(_) => Redactor::beginning(&header, &beginning),
-                    None => *beginning,
-                };
-                writer.begin(&beginning).map_err(io)?;
-            }
+    while let Some(Piece { begins, inputs }) = window.next_piece()? {
+        done.read(&inputs);
+        if let Some(beginning) = begins {
+            let beginning = match &redactor {
+                Some(_) => Redactor::beginning(&header, &beginning),
+                None => *beginning,
+            };
+            writer.begin(&beginning).map_err(io)?;
+        }
+        for stamped in inputs {
             let kept = match &mut redactor {
                 Some(redactor) => redactor.input(stamped),
                 None => Some(stamped),
@@ -265,4 +326,20 @@ pub fn cut(
     let file = file.into_inner().map_err(|error| io(error.into()))?;
     file.sync_all().map_err(io)?;
     Ok(done)
+}
+
+/// A redactor that knows what anybody is called in a window.
+fn redactor(mut window: Window, salt: u128) -> Result<Redactor, RecordingError> {
+    let mut redactor = Redactor::new(salt);
+    let header = window.recording.header();
+    redactor.gather_declared(&header.environment, &header.engine);
+    while let Some(Piece { begins, inputs }) = window.next_piece()? {
+        if let Some(beginning) = begins {
+            redactor.gather_declared("", &beginning.engine);
+        }
+        for stamped in &inputs {
+            redactor.gather(stamped);
+        }
+    }
+    Ok(redactor)
 }

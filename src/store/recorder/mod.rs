@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use beginning::{Beginning, Learned};
-pub use cut::{Begins, Cut, Frame, Recording, cut};
+pub use cut::{Begins, Cut, Frame, GAP_MS, Recording, cut};
 pub use receipt::{Kept, Receipt, receipt};
 pub use room::left_bytes;
 pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};

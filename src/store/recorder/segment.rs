@@ -24,7 +24,7 @@ use crate::model::{Runbook, Stamped, Time};
 /// First bytes of every segment.
 const MAGIC: &[u8; 8] = b"STORMREC";
 /// Version of the format: changes when an older reader would misread.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The oldest version still read: it does not tell what a daemon began from.
 const VERSION_MIN: u32 = 1;
 /// Longest header, in bytes.

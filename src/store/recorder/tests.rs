@@ -321,6 +321,7 @@ fn a_cut_has_the_window_and_a_redacted_one_no_names() {
     let (plain, hidden) = (folder.path().join("plain"), folder.path().join("hidden"));
     let done = cut(&source, window, &plain, None).expect("a good recording");
     assert_eq!((done.inputs, done.withheld), (12, 0));
+    assert_eq!(done.spans, Some((Time::from_secs(1), Time::from_secs(12))));
     let (inputs, _) = read(folder.path(), &fs::read(&plain).expect("just cut")).expect("good");
     assert_eq!(text(&inputs), text(&mixed()[..12]));
     cut(&source, window, &hidden, Some(42)).expect("a good recording");

@@ -55,15 +55,21 @@ pub(super) fn header(state: &State, width: usize) -> Row {
 
 /// What cannot be seen, and what may not run.
 pub(super) fn warnings(view: &View) -> Row {
-    let blind = view
-        .sources
-        .values()
-        .filter(|source| matches!(source.health, SourceHealth::Blind | SourceHealth::Failed))
-        .count();
+    let count = |health| {
+        let all = view.sources.values();
+        all.filter(|source| source.health == health).count()
+    };
     let mut row = Row::new();
-    if blind > 0 {
-        row.push(Role::Body, " ");
-        row.push(Role::Blind, format!("{blind} BLIND"));
+    // In the words of the list of sources.
+    for (health, word, role) in [
+        (SourceHealth::Blind, "BLIND", Role::Blind),
+        (SourceHealth::Failed, "FAILED", Role::Crit),
+    ] {
+        let count = count(health);
+        if count > 0 {
+            row.push(Role::Body, " ");
+            row.push(role, format!("{count} {word}"));
+        }
     }
     if view.counts.alerts_held > 0 {
         row.push(Role::Body, " ");
@@ -232,7 +238,8 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     let healed = state
         .detail()
         .is_some_and(|detail| healed_by(detail).is_some());
-    let on_row = state.chosen().is_some() || state.place.screen == Screen::Alerts;
+    let is_list = matches!(state.place.screen, Screen::Alerts | Screen::Sources);
+    let on_row = state.chosen().is_some() || is_list;
     let wanted = |action: &&Action| match action {
         Action::Acknowledge => hurts || marks,
         Action::Propose => hurts && !plans && !healed,
@@ -460,7 +467,13 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Back,
             Action::Help,
         ],
-        (Screen::Sources, _) => &[Action::Down, Action::Back, Action::Palette, Action::Help],
+        (Screen::Sources, _) => &[
+            Action::Down,
+            Action::Open,
+            Action::Back,
+            Action::Palette,
+            Action::Help,
+        ],
         (Screen::Alerts, _) => &[
             Action::Down,
             Action::Open,

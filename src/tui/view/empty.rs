@@ -181,12 +181,16 @@ enum Folds {
 /// The sources, below a blank line and their heading.
 fn listed(state: &State, view: &View, folds: Folds, width: usize) -> Vec<Row> {
     let folded = |row: &&SourceRow| folds == Folds::Waiting && is_silent(row);
-    let mut rows = vec![Row::new(), sources::heading()];
+    let columns = sources::source_columns(view, width);
+    let mut rows = vec![Row::new(), sources::heading(columns)];
     let single = view.sources.values().filter(|row| !folded(row));
     rows.extend(single.map(|source| {
-        Row::new()
-            .put(Role::Body, "  ")
-            .join(sources::summary(state, source, view.at, width))
+        Row::new().put(Role::Body, "  ").join(sources::summary(
+            state,
+            source,
+            view.at,
+            (columns, width),
+        ))
     }));
     let waiting: Vec<&str> = view
         .sources

@@ -2,9 +2,12 @@
 
 use std::cmp::Reverse;
 
+use unicode_width::UnicodeWidthStr;
+
+use crate::api::View;
 use crate::model::{EntityLedger, SafeText, SourceHealth, SourceLedger, SourceRow, Time};
 use crate::tui::format;
-use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::paint::{Canvas, Row, middle, wrap};
 use crate::tui::state::{Listed, State};
 use crate::tui::theme::Role;
 
@@ -18,6 +21,13 @@ const EVERY_COLUMNS: usize = 8;
 const NAME_COLUMNS_MIN: usize = 20;
 const NAME_COLUMNS_MAX: usize = 40;
 
+/// Columns of a source's name at least, and as a part of the screen at most …
+const SOURCE_COLUMNS_MIN: usize = 15;
+const SOURCE_PART_MAX: usize = 3;
+/// … as long as there are so many for where it is, beside these of its numbers.
+const WHERE_COLUMNS_MIN: usize = 30;
+const COUNT_COLUMNS: usize = 48;
+
 /// On a narrower screen how a source speaks is left to its explanation: the list would give way to it.
 const WIDE_COLUMNS: usize = 100;
 
@@ -26,7 +36,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(view) = state.feed.shown() else {
         return;
     };
-    canvas.row(0, &heading());
+    let columns = source_columns(view, canvas.width());
+    canvas.row(0, &heading(columns));
     if view.sources.is_empty() {
         let text = " No source is configured: nothing can be seen.";
         return canvas.row(1, &Row::new().put(Role::Blind, text));
@@ -56,9 +67,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     for (y, row) in rows.enumerate() {
         let i = window.start + y;
         let mark = super::cursor_mark(i == at, true);
-        let line = mark
-            .put(Role::Body, " ")
-            .join(summary(state, row, view.at, canvas.width()));
+        let line =
+            mark.put(Role::Body, " ")
+                .join(summary(state, row, view.at, (columns, canvas.width())));
         super::listed(state, canvas, y + 1, (Listed::Sources, i), &line);
     }
     // The row cuts where it is; here is all of it.
@@ -260,12 +271,22 @@ fn refused(row: &SourceRow, now: Time) -> Option<String> {
     Some(text)
 }
 
-/// What the columns are.
-pub(super) fn heading() -> Row {
+/// Columns that names of sources take: as many as the longest needs, and no more than there are to spare.
+pub(super) fn source_columns(view: &View, width: usize) -> usize {
+    let names = view.sources.values().map(|row| SafeText::new(&row.name));
+    let longest = names.map(|name| name.as_str().width()).max().unwrap_or(0);
+    let spare = width.saturating_sub(COUNT_COLUMNS + WHERE_COLUMNS_MIN);
+    let most = spare.min(width / SOURCE_PART_MAX).max(SOURCE_COLUMNS_MIN);
+    // One more, between it and the next column.
+    (longest + 1).clamp(SOURCE_COLUMNS_MIN, most)
+}
+
+/// What the columns are; names of sources take so many of them.
+pub(super) fn heading(columns: usize) -> Row {
     Row::new()
         .put(Role::Body, "   ")
         .column(Role::Muted, "STATE", 9)
-        .column(Role::Muted, "SOURCE", 15)
+        .column(Role::Muted, "SOURCE", columns)
         .right(Role::Muted, "LAST", 8)
         .right(Role::Muted, "TAKEN", 8)
         .right(Role::Muted, "REJECTED", 9)
@@ -274,8 +295,13 @@ pub(super) fn heading() -> Row {
         .put(Role::Muted, "WHERE")
 }
 
-/// A source as a row.
-pub(super) fn summary(state: &State, row: &SourceRow, now: Time, width: usize) -> Row {
+/// A source as a row: of its name so many columns, of all so many.
+pub(super) fn summary(
+    state: &State,
+    row: &SourceRow,
+    now: Time,
+    (columns, width): (usize, usize),
+) -> Row {
     let (word, role) = match row.health {
         SourceHealth::Waiting => ("waiting", Role::Muted),
         SourceHealth::Live => ("live", Role::Ok),
@@ -291,7 +317,7 @@ pub(super) fn summary(state: &State, row: &SourceRow, now: Time, width: usize) -
     Row::new()
         .put(Role::Body, " ")
         .column(role, word, 9)
-        .column(Role::Title, row.name.clone(), 15)
+        .column(Role::Title, middle(&row.name, columns - 1), columns)
         .right(Role::Body, last, 8)
         .right(Role::Body, format::count(row.taken), 8)
         .right(warn(row.rejected), format::count(row.rejected), 9)
