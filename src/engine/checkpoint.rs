@@ -27,11 +27,12 @@ use super::slo::Minutes;
 use super::speakers::Speakers;
 use super::topology::{SavedTopology, Topology};
 use super::traces::{Flow, Reason, SavedTraces, TraceTables, Traces};
+use super::unheard::Senders;
 use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Time, TraceId};
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 15;
+pub const CHECKPOINT_VERSION: u32 = 16;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -99,6 +100,7 @@ type Rest = (
     Option<Time>,
     Ratios,
     Histograms,
+    Senders,
 );
 
 /// The parts put together again.
@@ -214,6 +216,7 @@ impl Engine {
             self.holds.habits().began(),
             &self.ratios,
             &self.histograms,
+            &self.senders,
         );
         encode(Tag::Rest, &rest)
     }
@@ -256,6 +259,7 @@ impl Engine {
             habits_began,
             ratios,
             histograms,
+            senders,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -265,7 +269,8 @@ impl Engine {
                 .iter()
                 .all(|(from, to, _)| known(*from) && known(*to))
             && changes.entities().all(known)
-            && silence.entities().all(known);
+            && silence.entities().all(known)
+            && senders.fits(&silence);
         if !is_whole {
             return None;
         }
@@ -299,7 +304,7 @@ impl Engine {
         self.restore_histograms(histograms);
         self.holds
             .restore_habits(Habits::restored(parts.habits, habits_began));
-        (self.changes, self.refusals) = (changes, refusals);
+        (self.changes, self.refusals, self.senders) = (changes, refusals, senders);
         Some(())
     }
 }
@@ -547,6 +552,7 @@ mod tests {
             json(serde_json::to_value(&engine.forecasts)),
             json(serde_json::to_value(&engine.ratios)),
             json(serde_json::to_value(&engine.histograms)),
+            json(serde_json::to_value(&engine.senders)),
             json(serde_json::to_value(Distribution::new(Kind::Measure))),
             json(serde_json::to_value(FlowState::default())),
             json(serde_json::to_value(Rate::default())),
@@ -557,7 +563,7 @@ mod tests {
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (15, "9f663d02489ffe37".to_owned()),
+            (16, "9c8c0c6a5b6cd011".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

@@ -89,6 +89,9 @@ impl Redactor {
         let alert = |held: FiringAlert| FiringAlert {
             alert: self.alert(&held.alert),
             came: held.came,
+            source: held.source,
+            told_at: held.told_at,
+            unheard: held.unheard,
         };
         Recalled {
             alerts: recalled.alerts.into_iter().map(alert).collect(),
@@ -127,10 +130,16 @@ impl Redactor {
             fingerprint: Fingerprint::of(&labels),
             labels,
             annotations: Labels::empty(),
-            generator_url: None,
+            generator_url: self.address(alert.rules_at()),
             starts_at: alert.starts_at,
             ends_at: alert.ends_at,
         }
+    }
+
+    /// Whose rule it is stays one and the same; where that is, is hidden.
+    fn address(&self, address: &str) -> Option<Box<str>> {
+        let is_known = !address.is_empty();
+        is_known.then(|| format!("http://{}", self.name(address)).into())
     }
 
     fn change(&self, change: Change) -> Change {
