@@ -5,7 +5,7 @@
 
 use crate::model::{
     DOWN, Hypothesis, Incident, IncidentId, Phase, Plan, PlanState, Reopened, Similar, SuspectKind,
-    Time, counted,
+    Time, counted, turn,
 };
 
 /// At or below this confidence the engine says it does not know.
@@ -69,9 +69,10 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
         (Phase::Mitigated, Some(at), _) if incident.impact.alerts_held > 0 => {
             format!("what still fires is held back since {}", clock(at))
         }
-        (Phase::Mitigated, Some(at), _) => {
-            format!("its signals are back to normal since {}", clock(at))
-        }
+        (Phase::Mitigated, Some(at), _) => match turn::unsaid_calm(&incident.timeline) {
+            Some(why) => format!("it calmed down at {}, but nobody said so: {why}", clock(at)),
+            None => format!("its signals are back to normal since {}", clock(at)),
+        },
         _ => match &incident.owner {
             Some(owner) => format!("{owner} has taken it"),
             None => "nobody has taken it".to_owned(),
@@ -105,7 +106,9 @@ fn impact(incident: &Incident) -> String {
     ];
     let held_back =
         (impact.alerts_held > 0).then(|| format!("{} of them held back", impact.alerts_held));
-    let still: Vec<String> = still.into_iter().flatten().chain(held_back).collect();
+    let unheard = unheard(incident);
+    let still = still.into_iter().flatten();
+    let still: Vec<String> = still.chain(held_back).chain(unheard).collect();
     let still = if still.is_empty() {
         String::new()
     } else {
@@ -121,6 +124,17 @@ fn impact(incident: &Incident) -> String {
         counted(impact.entities.into(), "entity", "entities"),
         incident.entity.name(),
     )
+}
+
+/// How many of its alerts nobody vouches for any more.
+fn unheard(incident: &Incident) -> Option<String> {
+    let count = incident.impact.alerts_unheard;
+    let senders = match count {
+        0 => return None,
+        1 => "1 of them is not heard of any more: its sender fell silent".to_owned(),
+        _ => format!("{count} of them are not heard of any more: their senders fell silent"),
+    };
+    Some(senders)
 }
 
 /// Whether nobody is hurt by it any more.
@@ -296,6 +310,7 @@ mod tests {
                 entities: 1,
                 alerts_firing: 1,
                 alerts_held: 0,
+                alerts_unheard: 0,
                 alerts_total: 2,
                 findings_open: 3,
                 findings_total: 4,

@@ -16,7 +16,9 @@ use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
 use crate::engine::Refused;
-use crate::model::{Ledger, Runbook, SourceHealth, SourceLedger, SourceRow, Time, counted};
+use crate::model::{
+    ENTITIES_FULL, Ledger, Runbook, SourceHealth, SourceLedger, SourceRow, Time, counted,
+};
 
 /// Data that is older than this when it comes is told, in milliseconds.
 const LAG_MS_MAX: i64 = 60_000;
@@ -28,6 +30,8 @@ const WRONG_MS: i64 = 3_600_000;
 const SILENT_PART_MAX: f64 = 0.1;
 /// Advice for a sender whose telemetry cannot be used.
 const SET_RIGHT: &str = "set its sender right; docs/sources.md says what is taken";
+/// Advice when there is no room for more entities.
+const ON_ENTITIES_FULL: &str = "what is told of others counts as of one: let senders name services and hosts, not requests or builds";
 /// Entities named of a source.
 const NAMED_MAX: usize = 5;
 
@@ -255,14 +259,23 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
     mute(&subject, row, &silence, now)
         .or_else(|| lossy(&subject, row, now))
         .or_else(|| unplaced(&subject, row, ledger))
-        .or_else(|| clock(&subject, row))
+        .or_else(|| clock(&subject, row, ledger))
         .or_else(|| odd_clocks(&subject, row, ledger))
         .or_else(|| silent_series(&subject, row, ledger))
         .or_else(|| rejected(&subject, row, now))
-        .unwrap_or_else(|| {
-            let found = format!("{} taken, the last {silence} ago", row.taken);
-            well(&subject, &found)
-        })
+        .unwrap_or_else(|| well(&subject, &speech(row, &silence)))
+}
+
+/// What is said of a source that does what it should.
+fn speech(row: &SourceRow, silence: &str) -> String {
+    if row.health != SourceHealth::Silent {
+        return format!("{} taken, the last {silence} ago", row.taken);
+    }
+    let pause = row.pace.longest_ms.map_or_else(
+        || "it was heard once so far".to_owned(),
+        |ms| format!("its longest pause so far: {}", age(ms)),
+    );
+    format!("{} taken, quiet for {silence} ({pause})", row.taken)
 }
 
 /// What is said of a source from which nothing that can be used comes; `None` when something does.
@@ -297,7 +310,7 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
             );
             well(subject, &found)
         }
-        SourceHealth::Live => return None,
+        SourceHealth::Live | SourceHealth::Silent => return None,
     })
 }
 
@@ -386,8 +399,10 @@ fn last_refusal(row: &SourceRow, now: Time) -> String {
 }
 
 /// Whether its times are ours; `None` when they are.
-fn clock(subject: &str, row: &SourceRow) -> Option<Checked> {
-    let lag_ms = row.pace.lag_ms?;
+fn clock(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
+    // Of what was taken, if that is known: what was refused may have any time, and is told apart.
+    let taken = ledger.of_source(&row.name).and_then(|known| known.lag_ms);
+    let lag_ms = taken.or(row.pace.lag_ms)?;
     let (found, advice) = if lag_ms >= WRONG_MS {
         let found = format!(
             "what it sends is dated {} or more ago when it comes: its clock is wrong, or it sends what it kept",
@@ -421,7 +436,10 @@ fn refusals(ledger: &Ledger) -> Vec<Checked> {
         let reason = Refused::ALL.into_iter();
         let reason = reason.filter(|reason| reason.as_str() == refused.what);
         // A newer daemon may have reasons that are not known here.
-        let advice = reason.map(on_refused).next().unwrap_or(SET_RIGHT);
+        let advice = match &*refused.what {
+            ENTITIES_FULL => ON_ENTITIES_FULL,
+            _ => reason.map(on_refused).next().unwrap_or(SET_RIGHT),
+        };
         let found = format!(
             "{} refused since the daemon was started: {}",
             refused.count, refused.what

@@ -140,13 +140,15 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
         let state = match &row.held {
             Some(held) => held.stage.as_str(),
             None if row.flapping => "flapping",
+            None if row.firing && row.unheard.is_some() => "stale",
             None if row.firing => "firing",
             None => "resolved",
         };
-        let what = row.held.as_ref().map_or_else(
-            || safe(&row.summary),
-            |held| format!("{} [{}]", safe(&row.summary), held_words(held, now)),
-        );
+        let held = row.held.as_ref().map(|held| held_words(held, now));
+        let unheard = row.unheard.as_ref().map(|unheard| safe(&unheard.why));
+        let more = held.or(unheard);
+        let more = more.map_or_else(String::new, |more| format!(" [{more}]"));
+        let what = format!("{}{more}", safe(&row.summary));
         table.row([
             safe(row.labels.get("alertname").unwrap_or("unnamed alert")),
             priority(row.severity),

@@ -10,7 +10,7 @@ use super::output::{
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
-    Hypothesis, Incident, IncidentId, PathNode, Phase, Plan, Similar, SuspectRole, Time,
+    Hypothesis, Impact, Incident, IncidentId, PathNode, Phase, Plan, Similar, SuspectRole, Time,
     TimelineEntry, counted,
 };
 use crate::tui::lasted;
@@ -196,7 +196,7 @@ fn head(incident: &Incident, now: Time) -> String {
             "{} · alerts {} firing of {} · findings {} open of {}",
             counted(impact.entities.into(), "entity", "entities"),
             impact.alerts_firing,
-            held_back(impact.alerts_total, impact.alerts_held),
+            all_alerts(impact),
             impact.findings_open,
             impact.findings_total
         ),
@@ -313,12 +313,20 @@ fn section<T>(
     }
 }
 
-/// A number of alerts, and how many more of them only fire unheard.
-fn held_back(total: u32, held: u32) -> String {
-    match held {
-        0 => total.to_string(),
-        held => format!("{total} ({held} held back)"),
+/// How many alerts there were, and how many of them fire and are not told, or are not heard of any more.
+fn all_alerts(impact: &Impact) -> String {
+    let told = [
+        (impact.alerts_held, "held back"),
+        (impact.alerts_unheard, "not heard of, as their sender"),
+    ];
+    let told = told.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if told.is_empty() {
+        return impact.alerts_total.to_string();
     }
+    format!("{} ({})", impact.alerts_total, told.join(", "))
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ fn page(row: &AlertRow, grouped: Option<&str>, now: Time) -> String {
         "{name} on {place} {state} since {since} ago ({})",
         row.fingerprint
     )];
+    if let Some(unheard) = &row.unheard {
+        lines.push(format!("- it {}", safe(&unheard.why)));
+    }
     for (stage, passed) in PASSED {
         match row.held.as_deref().filter(|held| held.stage == stage) {
             Some(held) => {
@@ -121,7 +124,7 @@ fn page(row: &AlertRow, grouped: Option<&str>, now: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EntityId, Fingerprint, HeldBack, Labels, Severity};
+    use crate::model::{EntityId, Fingerprint, HeldBack, Labels, Severity, Unheard};
 
     #[test]
     fn the_stage_that_holds_it_ends_the_list() {
@@ -137,6 +140,7 @@ mod tests {
             flapping: false,
             incident: Some(IncidentId(4)),
             held: None,
+            unheard: None,
         };
         let now = Time::from_secs(120);
         let told = "Slow on service/cart fires since 2m ago (0000000000000007)\n\
@@ -147,6 +151,18 @@ mod tests {
                     - it does not wait for itself to clear\n\
                     - it is part of #4: opened by cart at 12:00\n";
         assert_eq!(page(&row, Some("opened by cart at 12:00"), now), told);
+        let unheard = Unheard {
+            since: Time::from_secs(60),
+            why: "is not heard of since 00:01: its sender fell silent".into(),
+        };
+        let lost = AlertRow {
+            unheard: Some(Box::new(unheard)),
+            ..row.clone()
+        };
+        let page_of_lost = page(&lost, None, now);
+        let second = page_of_lost.lines().nth(1);
+        let expected = "- it is not heard of since 00:01: its sender fell silent";
+        assert_eq!(second, Some(expected));
         let held = HeldBack {
             stage: HoldStage::Silence,
             by: "silence 3".into(),

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use crate::config::EngineConfig;
 use crate::model::{
-    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, Stamped, Time, counted,
+    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, SourceId, Stamped, Time,
+    counted,
 };
 use crate::store::recorder::Recording;
 
@@ -93,7 +94,7 @@ impl Memory {
             Input::Signals(batch) => {
                 for signal in batch.signals {
                     match signal {
-                        Signal::Alert(alert) => self.take_alert(*alert, at),
+                        Signal::Alert(alert) => self.take_alert(*alert, &batch.source, at),
                         Signal::Change(change) => self.take_change(*change),
                         Signal::Sample(_) | Signal::Log(_) | Signal::Span(_) => {}
                     }
@@ -111,7 +112,7 @@ impl Memory {
     }
 
     /// As the engine's own table takes it: a resend moves the end, and one that has passed ends it.
-    fn take_alert(&mut self, mut alert: Alert, at: Time) {
+    fn take_alert(&mut self, mut alert: Alert, source: &SourceId, at: Time) {
         if alert.ends_at == Time::ZERO {
             alert.ends_at = at.plus_ms(self.timeout_ms);
         }
@@ -121,8 +122,19 @@ impl Memory {
             return;
         }
         match self.alerts.get_mut(&id) {
-            Some(held) if held.alert.ends_at > at => held.alert.ends_at = alert.ends_at,
-            _ => self.put(FiringAlert { alert, came: at }),
+            Some(held) if held.alert.ends_at > at || held.unheard.is_some() => {
+                held.alert.ends_at = alert.ends_at;
+                held.alert.generator_url = alert.generator_url;
+                (held.source, held.told_at) = (Some(source.clone()), Some(at));
+                held.unheard = None;
+            }
+            _ => self.put(FiringAlert {
+                alert,
+                came: at,
+                source: Some(source.clone()),
+                told_at: Some(at),
+                unheard: None,
+            }),
         }
     }
 
@@ -171,7 +183,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Batch, ChangeKind, EntityId, Labels, SourceId};
+    use crate::model::{Batch, ChangeKind, EntityId, Labels};
 
     fn alert(name: &str, ends_s: i64) -> Alert {
         let labels = Labels::from_pairs([("alertname", name)]).unwrap();
@@ -220,6 +232,9 @@ mod tests {
         let held = FiringAlert {
             alert: alert("of the checkpoint", 900),
             came: Time::from_secs(7),
+            source: None,
+            told_at: None,
+            unheard: None,
         };
         memory.take_firing(vec![held.clone()]);
         memory.take(told(10, vec![fires("resent", 100), fires("ended", 100)]));

@@ -89,6 +89,7 @@ struct Joints<'a> {
 /// What everything around the engine works with.
 struct Around {
     config: Arc<Config>,
+    clock: Clock,
     door: Door,
     registry: SourceRegistry,
     hub: Arc<Hub>,
@@ -130,7 +131,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let ledger = recovered.ledger.clone();
     let joints = Joints {
         config: &config,
-        clock,
+        clock: clock.clone(),
         data_dir,
         inbox,
         signals,
@@ -149,6 +150,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let shelf = Shelf::new(core.recorder.as_ref(), data_dir);
     let around = Around {
         config,
+        clock,
         door,
         registry,
         hub,
@@ -248,7 +250,8 @@ impl Around {
         let (stop, stopping) = watch::channel(false);
         let engine_ended = spawn_engine(core, past, stopping.clone(), Arc::clone(&self.hub))?;
         let is_live = listeners.main.is_some();
-        let followers = followers(&self.config, is_live, &self.door, &self.registry)?;
+        let (config, clock) = (&self.config, &self.clock);
+        let followers = followers(config, is_live, &self.door, &self.registry, clock)?;
         let kept = (self.ledger, self.shelf);
         let api = Api::new(
             self.door.clone(),
@@ -348,10 +351,11 @@ fn followers(
     is_live: bool,
     door: &Door,
     registry: &SourceRegistry,
+    clock: &Clock,
 ) -> Result<Vec<JoinHandle<()>>, DaemonError> {
     let all = config.alertmanagers.as_slice();
     let followed = if is_live { all } else { &[] };
-    alertmanagers::follow(followed, door, registry).map_err(DaemonError::Alertmanager)
+    alertmanagers::follow(followed, door, registry, clock).map_err(DaemonError::Alertmanager)
 }
 
 /// Starts telling people. What is simulated or long over is nobody's phone call.

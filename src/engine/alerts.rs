@@ -1,14 +1,17 @@
 //! The table of alerts: one entry a fingerprint, however often it is sent.
 //!
-//! An alert is over once its end has passed; a resend moves the end. Everything here is O(log n) an
-//! alert, whatever the size of the storm.
+//! An alert whose end has passed is looked at, and over unless it turns out that its sender fell silent: see
+//! `unheard`. A resend moves the end. Everything here is O(log n) an alert, whatever the size of the storm.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entities::EntityIx;
 use super::refusals::Corrected;
 use super::set_back::SetBack;
-use crate::model::{Alert, AlertRow, EntityId, Fingerprint, IncidentId, Labels, Severity, Time};
+use super::unheard::{Lost, SenderIx};
+use crate::model::{
+    Alert, AlertRow, EntityId, Fingerprint, IncidentId, Labels, Severity, Time, Unheard,
+};
 
 /// Resolved alerts are kept for lists this long, in milliseconds.
 const KEPT_RESOLVED_MS: i64 = 15 * 60_000;
@@ -43,6 +46,16 @@ pub struct AlertState {
     pub ends_at: Time,
     /// Whether it fires.
     pub firing: bool,
+    /// Who sent it last, if that is known.
+    pub sender: Option<SenderIx>,
+    /// When it was sent last.
+    pub told_at: Time,
+    /// What is known of its sender, which fell silent, while its end has passed and it does not count as over.
+    pub lost: Option<Box<Lost>>,
+    /// How it ended, if its sender did not say that it did.
+    pub unsaid: Option<Box<str>>,
+    /// When it is looked at next, while it fires: its end, or later when its sender fell silent.
+    due: Time,
     /// The incident it belongs to.
     pub incident: Option<IncidentId>,
     /// Whether it is held back, so that its incident does not count it.
@@ -73,8 +86,10 @@ pub enum AlertChange {
 #[derive(Debug, Default)]
 pub struct Alerts {
     table: BTreeMap<Fingerprint, AlertState>,
-    /// Ends of firing alerts.
+    /// When firing alerts are looked at: their ends, mostly.
     ends: BTreeSet<(Time, Fingerprint)>,
+    /// Firing alerts whose sender fell silent.
+    unheard: BTreeSet<Fingerprint>,
     /// Ends of resolved alerts, which leave some time later.
     ended: BTreeSet<(Time, Fingerprint)>,
     of_incident: BTreeSet<(IncidentId, Fingerprint)>,
@@ -135,6 +150,21 @@ impl AlertState {
         self.changed_at
     }
 
+    /// For how long its sender vouched for it when it sent it last, in milliseconds.
+    pub fn lease_ms(&self) -> i64 {
+        self.ends_at.since(self.told_at).max(0)
+    }
+
+    /// That nobody vouches for it any more: while it fires, or since it is over and nobody said so.
+    fn told_unheard(&self) -> Option<Unheard> {
+        let why = match &self.lost {
+            Some(lost) => lost.why.clone(),
+            None => self.unsaid.clone()?,
+        };
+        let since = self.told_at;
+        Some(Unheard { since, why })
+    }
+
     /// Whether it goes on and off too often to be told each time.
     fn is_flapping(&self, now: Time) -> bool {
         self.changes >= FLAPS_MAX && now.since(self.changed_at) <= FLAP_GAP_MS
@@ -178,11 +208,13 @@ impl Alerts {
         if let Some(held) = self.table.get_mut(&fingerprint) {
             let was_firing = held.firing;
             if was_firing {
-                self.ends.remove(&(held.ends_at, fingerprint));
+                self.ends.remove(&(held.due, fingerprint));
             } else {
                 self.ended.remove(&(held.ends_at, fingerprint));
             }
-            held.ends_at = ends_at;
+            (held.ends_at, held.due, held.told_at) = (ends_at, ends_at, now);
+            (held.lost, held.unsaid) = (None, None);
+            self.unheard.remove(&fingerprint);
             if firing && !was_firing {
                 (held.starts_at, held.onset) = (times.starts_at, times.onset);
             } else if firing {
@@ -221,6 +253,11 @@ impl Alerts {
             onset: times.onset,
             ends_at,
             firing: true,
+            sender: None,
+            told_at: now,
+            lost: None,
+            unsaid: None,
+            due: ends_at,
             incident: None,
             is_held: false,
             changed_at: now,
@@ -281,9 +318,17 @@ impl Alerts {
             back.past(&mut held.changed_at);
             back.past(&mut held.starts_at);
             back.past(&mut held.onset);
+            back.past(&mut held.told_at);
+            if let Some(lost) = &mut held.lost {
+                lost.set_back(back);
+            }
             if held.firing {
-                back.due(&mut held.ends_at);
-                self.ends.insert((held.ends_at, *fingerprint));
+                back.due(&mut held.due);
+                match held.lost {
+                    Some(_) => back.past(&mut held.ends_at),
+                    None => back.due(&mut held.ends_at),
+                }
+                self.ends.insert((held.due, *fingerprint));
             } else {
                 back.past(&mut held.ends_at);
                 self.ended.insert((held.ends_at, *fingerprint));
@@ -291,30 +336,75 @@ impl Alerts {
         }
     }
 
-    /// Ends what is due; returns the alerts that resolved, in order of their end.
-    pub fn expire(&mut self, now: Time) -> Vec<Fingerprint> {
+    /// Forgets what is over for long.
+    pub fn forget_old(&mut self, now: Time) {
         while let Some(&(ended, fingerprint)) = self.ended.first()
             && ended.plus_ms(KEPT_RESOLVED_MS) <= now
         {
             self.ended.pop_first();
             self.remove(fingerprint);
         }
-        let mut resolved = Vec::new();
-        while let Some(&(end, fingerprint)) = self.ends.first()
-            && end <= now
+    }
+
+    /// Firing alerts that are due to be looked at, in that order. Each is to [`Self::end`] or to [`Self::wait`].
+    pub fn take_due(&mut self, now: Time) -> Vec<Fingerprint> {
+        let mut due = Vec::new();
+        while let Some(&(at, fingerprint)) = self.ends.first()
+            && at <= now
         {
             self.ends.pop_first();
-            let Some(held) = self.table.get_mut(&fingerprint) else {
-                continue;
-            };
-            held.turn(false, now);
-            self.ended.insert((end, fingerprint));
-            self.firing -= 1;
-            if !self.flapping.contains(&fingerprint) {
-                resolved.push(fingerprint);
-            }
+            due.push(fingerprint);
         }
-        resolved
+        due
+    }
+
+    /// An alert that was due is over, and nobody said so: how that is told. Whether it is to be told at all.
+    pub fn end(&mut self, fingerprint: Fingerprint, unsaid: Box<str>, now: Time) -> bool {
+        let Some(held) = self.table.get_mut(&fingerprint) else {
+            return false;
+        };
+        if held.lost.take().is_some() {
+            self.unheard.remove(&fingerprint);
+            held.ends_at = now;
+        }
+        held.unsaid = Some(unsaid);
+        held.turn(false, now);
+        self.ended.insert((held.ends_at, fingerprint));
+        self.firing -= 1;
+        !self.flapping.contains(&fingerprint)
+    }
+
+    /// An alert that was due goes on and is looked at again then; `lost` is what is known of its sender.
+    pub fn wait(&mut self, fingerprint: Fingerprint, due: Time, lost: Option<Lost>) {
+        let Some(held) = self.table.get_mut(&fingerprint).filter(|held| held.firing) else {
+            return;
+        };
+        self.ends.remove(&(held.due, fingerprint));
+        held.due = due;
+        self.ends.insert((due, fingerprint));
+        if let Some(lost) = lost {
+            held.lost = Some(Box::new(lost));
+            self.unheard.insert(fingerprint);
+        }
+    }
+
+    /// Notes who sent an alert, and when: it may have been kept meanwhile.
+    pub fn sent_by(&mut self, fingerprint: Fingerprint, sender: Option<SenderIx>, at: Time) {
+        if let Some(held) = self.table.get_mut(&fingerprint) {
+            (held.sender, held.told_at) = (sender, at);
+        }
+    }
+
+    /// The engine itself was away: what could not be sent again meanwhile has as long from now on.
+    pub fn resume(&mut self, due: Time) {
+        for fingerprint in self.take_due(due.plus_ms(-1)) {
+            self.wait(fingerprint, due, None);
+        }
+    }
+
+    /// Alerts that fire, as far as is known: their sender fell silent.
+    pub fn unheard(&self) -> usize {
+        self.unheard.len()
     }
 
     fn remove(&mut self, fingerprint: Fingerprint) {
@@ -439,6 +529,7 @@ impl Alerts {
             flapping: self.flapping.contains(&fingerprint),
             incident: state.incident,
             held: None,
+            unheard: state.told_unheard().map(Box::new),
         })
     }
 }
@@ -464,163 +555,4 @@ fn severity_of(labels: &Labels) -> Severity {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn alert(name: &str, starts_s: i64) -> Alert {
-        let labels = Labels::from_pairs([("alertname", name)]).unwrap();
-        Alert {
-            fingerprint: Fingerprint::of(&labels),
-            labels,
-            annotations: Labels::empty(),
-            starts_at: Time::from_secs(starts_s),
-            ends_at: Time::ZERO,
-            generator_url: None,
-        }
-    }
-
-    fn take(alerts: &mut Alerts, name: &str, now_s: i64, ends_s: i64) -> AlertChange {
-        let times = Times {
-            starts_at: Time::from_secs(now_s),
-            onset: Time::from_secs(now_s),
-            ends_at: Time::from_secs(ends_s),
-        };
-        alerts.take(
-            &alert(name, now_s),
-            times,
-            EntityIx(0),
-            Time::from_secs(now_s),
-            2,
-        )
-    }
-
-    #[test]
-    fn resends_change_nothing_and_the_end_resolves() {
-        use AlertChange::{Fired, Refused, Resent, Resolved};
-        let mut alerts = Alerts::default();
-        let a = alert("a", 0).fingerprint;
-        assert_eq!(take(&mut alerts, "a", 10, 100), Fired(a));
-        assert_eq!(take(&mut alerts, "a", 20, 200), Resent);
-        assert_eq!(alerts.expire(Time::from_secs(150)), []);
-        assert_eq!(alerts.expire(Time::from_secs(200)), [a]);
-        assert_eq!(take(&mut alerts, "a", 210, 300), Fired(a));
-        assert_eq!(take(&mut alerts, "a", 220, 220), Resolved(a));
-        assert_eq!(take(&mut alerts, "never seen", 220, 220), Resent);
-        assert_eq!((alerts.firing(), alerts.len()), (0, 1));
-        let b = alert("b", 0).fingerprint;
-        assert_eq!(take(&mut alerts, "b", 230, 300), Fired(b));
-        let c = alert("c", 0).fingerprint;
-        assert_eq!(take(&mut alerts, "c", 230, 300), Fired(c), "a made room");
-        assert_eq!(take(&mut alerts, "d", 230, 300), Refused);
-        assert_eq!((alerts.firing(), alerts.len()), (2, 2));
-    }
-
-    #[test]
-    fn the_latest_text_and_the_earliest_beginning_are_held() {
-        use AlertChange::{Fired, Resent, Resolved, Retold};
-        let mut alerts = Alerts::default();
-        let a = alert("a", 0).fingerprint;
-        let mut send = |starts_s: i64, now_s: i64, ends_s: i64, text: &str| {
-            let mut sent = alert("a", starts_s);
-            if !text.is_empty() {
-                sent.annotations = Labels::from_pairs([("summary", text)]).unwrap();
-            }
-            let times = Times {
-                starts_at: sent.starts_at,
-                onset: sent.starts_at,
-                ends_at: Time::from_secs(ends_s),
-            };
-            let change = alerts.take(&sent, times, EntityIx(0), Time::from_secs(now_s), 2);
-            let held = alerts.get(a).unwrap();
-            (change, held.summary.to_string(), held.starts_at)
-        };
-        let at = Time::from_secs;
-        let cases = [
-            // Starts, told, ends, text: what changed, the text and the beginning from then on.
-            ((50, 60, 600, "12 % fail"), (Fired(a), "12 % fail", at(50))),
-            ((50, 90, 600, "12 % fail"), (Resent, "12 % fail", at(50))),
-            ((40, 95, 600, "40 % fail"), (Retold(a), "40 % fail", at(40))),
-            ((70, 99, 600, ""), (Resent, "40 % fail", at(40))),
-            ((40, 100, 100, ""), (Resolved(a), "40 % fail", at(40))),
-            ((105, 110, 600, "all fail"), (Fired(a), "all fail", at(105))),
-        ];
-        for ((starts_s, now_s, ends_s, text), (change, summary, starts_at)) in cases {
-            let got = send(starts_s, now_s, ends_s, text);
-            assert_eq!(got, (change, summary.to_owned(), starts_at), "at {now_s}");
-        }
-    }
-
-    #[test]
-    fn times_are_believed_within_limits() {
-        let now = Time::from_secs(100_000);
-        let cases = [
-            (99_990, 99_990, 99_990, None),
-            (200_000, 100_000, 100_000, Some(Corrected::AlertAhead)),
-            (90_000, 90_000, 96_400, Some(Corrected::AlertAncient)),
-            (
-                -62_135_596_800,
-                -62_135_596_800,
-                96_400,
-                Some(Corrected::AlertAncient),
-            ),
-        ];
-        for (told_s, starts_s, onset_s, corrected) in cases {
-            let times = Times {
-                starts_at: Time::from_secs(starts_s),
-                onset: Time::from_secs(onset_s),
-                ends_at: Time::from_secs(100_300),
-            };
-            let read = Times::of(&alert("a", told_s), now, 300_000);
-            assert_eq!(read, (times, corrected), "{told_s}");
-        }
-    }
-
-    #[test]
-    fn flapping_is_told_once_and_ends_once() {
-        use AlertChange::{Fired, Flapping, Resent, Resolved};
-        let mut alerts = Alerts::default();
-        let a = alert("a", 0).fingerprint;
-        let mut told = Vec::new();
-        for i in 0..4 {
-            told.push(take(&mut alerts, "a", 100 + 40 * i, 1_000));
-            told.push(take(&mut alerts, "a", 120 + 40 * i, 120 + 40 * i));
-        }
-        let expected = [
-            Fired(a),
-            Resolved(a),
-            Fired(a),
-            Resolved(a),
-            Flapping(a),
-            Resent,
-            Resent,
-            Resent,
-        ];
-        assert_eq!(told, expected);
-        let row = |alerts: &Alerts| {
-            let row = alerts.row(a, |_| EntityId::parse("a"));
-            row.map(|row| (row.firing, row.flapping))
-        };
-        assert_eq!(row(&alerts), Some((false, true)));
-        assert_eq!(alerts.settle(Time::from_secs(300)), []);
-        assert_eq!(alerts.settle(Time::from_secs(900)), [(a, false)]);
-        assert_eq!(row(&alerts), Some((false, false)));
-        assert_eq!(alerts.settle(Time::from_secs(900)), []);
-    }
-
-    #[test]
-    fn lists_by_incident() {
-        let mut alerts = Alerts::default();
-        take(&mut alerts, "a", 10, 100);
-        take(&mut alerts, "b", 10, 100);
-        let b = alert("b", 0).fingerprint;
-        alerts.attach(b, IncidentId(7));
-        assert_eq!(
-            alerts.of_incident(IncidentId(7), None).collect::<Vec<_>>(),
-            [b]
-        );
-        assert_eq!(alerts.of_incident(IncidentId(7), Some(b)).count(), 0);
-        alerts.attach(b, IncidentId(3));
-        assert_eq!(alerts.of_incident(IncidentId(7), None).count(), 0);
-        assert_eq!(alerts.iter(None).count(), 2);
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::findings::{Findings, Key};
 use super::hold::Blindness;
 use super::intake::{SeriesRow, SourceIx};
 use super::set_back::SetBack;
-use crate::model::{Check, Fingerprint, Health, Labels, Time};
+use crate::model::{Check, Fingerprint, Health, Labels, Quiet, Time};
 
 /// So many entities must fall silent together …
 const ENTITIES_MIN: usize = 5;
@@ -278,7 +278,7 @@ impl Engine {
             explain::clock(since)
         );
         let unusual = "things that fall silent at the same time are seldom lost at the same time";
-        self.note_blind(source, since, text, unusual);
+        self.note_blind(source, since, text, unusual, Quiet::Blind);
     }
 }
 

@@ -27,6 +27,7 @@ use super::slo::Minutes;
 use super::speakers::Speakers;
 use super::topology::{SavedTopology, Topology};
 use super::traces::{Flow, Reason, SavedTraces, TraceTables, Traces};
+use super::unheard::Senders;
 use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Time, TraceId};
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
@@ -99,6 +100,7 @@ type Rest = (
     Option<Time>,
     Ratios,
     Histograms,
+    Senders,
 );
 
 /// The parts put together again.
@@ -214,6 +216,7 @@ impl Engine {
             self.holds.habits().began(),
             &self.ratios,
             &self.histograms,
+            &self.senders,
         );
         encode(Tag::Rest, &rest)
     }
@@ -256,6 +259,7 @@ impl Engine {
             habits_began,
             ratios,
             histograms,
+            senders,
         ) = parts.rest?;
         let known = |ix: EntityIx| (ix.0 as usize) < parts.entities.len();
         let fits = |row: &SeriesRow| known(row.entity) && silence.knows(row.source());
@@ -265,7 +269,8 @@ impl Engine {
                 .iter()
                 .all(|(from, to, _)| known(*from) && known(*to))
             && changes.entities().all(known)
-            && silence.entities().all(known);
+            && silence.entities().all(known)
+            && senders.fits(&silence);
         if !is_whole {
             return None;
         }
@@ -299,7 +304,7 @@ impl Engine {
         self.restore_histograms(histograms);
         self.holds
             .restore_habits(Habits::restored(parts.habits, habits_began));
-        (self.changes, self.refusals) = (changes, refusals);
+        (self.changes, self.refusals, self.senders) = (changes, refusals, senders);
         Some(())
     }
 }
@@ -547,6 +552,7 @@ mod tests {
             json(serde_json::to_value(&engine.forecasts)),
             json(serde_json::to_value(&engine.ratios)),
             json(serde_json::to_value(&engine.histograms)),
+            json(serde_json::to_value(&engine.senders)),
             json(serde_json::to_value(Distribution::new(Kind::Measure))),
             json(serde_json::to_value(FlowState::default())),
             json(serde_json::to_value(Rate::default())),

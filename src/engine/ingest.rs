@@ -4,17 +4,18 @@ use super::Engine;
 use super::alerts::{AlertChange, Times};
 use super::changes;
 use super::correlate::World;
+use super::diagnose::words;
 use super::entities::{self, EntityIx};
 use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::{Catalogue, Limits, Measured, Reading, SeriesIx, SourceIx};
 use super::logs::{self, LogFinding};
 use super::refusals::Refused;
-use super::silence::Silence;
+use super::silence::{Brings, Silence};
 use super::speakers::{Said, Whose};
 use crate::model::{
     Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, Explanation, Labels,
-    LogLine, MetricRole, Provenance, Sample, Signal, Span, Time, Unit,
+    LogLine, MetricRole, Provenance, Quiet, Sample, Signal, Span, Time, Unit,
 };
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
@@ -32,11 +33,16 @@ const AT_ONCE: usize = 16;
 impl Engine {
     /// Takes a batch apart.
     pub(super) fn take_batch(&mut self, batch: &Batch) {
-        let measures = batch
-            .signals
-            .iter()
-            .any(|signal| matches!(signal, Signal::Sample(_) | Signal::Span(_)));
-        let (source, seeing) = self.silence.on_batch(&batch.source, measures, self.now);
+        // Nobody said anything.
+        if batch.signals.is_empty() {
+            return;
+        }
+        let brings = |is: fn(&Signal) -> bool| batch.signals.iter().any(is);
+        let brings = Brings {
+            measurements: brings(|signal| matches!(signal, Signal::Sample(_) | Signal::Span(_))),
+            lines: brings(|signal| matches!(signal, Signal::Log(_))),
+        };
+        let (source, seeing) = self.silence.on_batch(&batch.source, brings, self.now);
         self.speakers.delivered(source, self.now);
         if let Some(silence) = seeing {
             self.speakers.resume(source, self.now);
@@ -203,7 +209,14 @@ impl Engine {
 
     fn take_alert(&mut self, alert: &Alert, source: SourceIx) {
         let (times, corrected) = Times::of(alert, self.now, self.alert_timeout_ms());
+        let lost = self.alerts.get(alert.fingerprint);
+        let was_lost = lost.is_some_and(|held| held.lost.is_some());
+        let sender = self.note_sender(alert, source);
         let (entity, change) = self.put_alert(alert, times, self.now);
+        self.alerts.sent_by(alert.fingerprint, sender, self.now);
+        if was_lost && times.ends_at > self.now {
+            self.tell_of_alert(alert.fingerprint, "is sent again");
+        }
         if change == AlertChange::Refused {
             let whose = Whose::Known(entity);
             self.speakers.refuse(Refused::AlertsMax, source, whose);
@@ -333,8 +346,11 @@ impl Engine {
                     explain::clock(since)
                 );
                 let unusual = "a silence of twelve of its usual gaps, and of a minute, at least";
-                self.note_blind(source, since, text, unusual);
+                self.note_blind(source, since, text, unusual, Quiet::Blind);
                 self.hold_behind(source);
+            }
+            Silence::Quiet(source, since, quiet, longest_ms) => {
+                self.note_quiet(source, since, quiet, longest_ms);
             }
             Silence::Seeing(source, at) => {
                 self.let_go_behind(source);
@@ -399,6 +415,27 @@ impl Engine {
         self.entities.intern(&id)
     }
 
+    /// A source that brings lines brings none. That it may be blind informs, unless it always spoke.
+    fn note_quiet(&mut self, source: SourceIx, since: Time, quiet: Quiet, longest_ms: i64) {
+        let (name, clock) = (&self.silence.source(source).0, explain::clock(since));
+        let longest = words::duration(longest_ms);
+        let paused = format!("its longest pause so far was {longest}");
+        let (text, unusual) = match quiet {
+            Quiet::Blind => (
+                format!("we are blind on {name}: nothing came from it since {clock}, and {paused}"),
+                "a silence of twelve of its longest pauses, and of ten minutes, at least",
+            ),
+            Quiet::Usual | Quiet::Unusual => (
+                format!("{name} is quiet: nothing came from it since {clock}, and {paused}"),
+                "a silence of three of its longest pauses, and of ten minutes, at least",
+            ),
+        };
+        self.note_blind(source, since, text, unusual, quiet);
+        if quiet == Quiet::Blind {
+            self.hold_behind(source);
+        }
+    }
+
     /// A source does not tell what it should, in words of whoever noticed; `unusual` says how unusual that is.
     pub(super) fn note_blind(
         &mut self,
@@ -406,13 +443,14 @@ impl Engine {
         since: Time,
         text: String,
         unusual: &str,
+        quiet: Quiet,
     ) {
         let entity = self.source_entity(source);
         let absent = Absent {
             subject: "source",
             since,
             text,
-            pages: true,
+            pages: quiet == Quiet::Blind,
             explain: absent(unusual),
         };
         let mut seen = absence(Key::Source(source), entity, absent);

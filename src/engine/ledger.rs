@@ -7,10 +7,10 @@ use super::Engine;
 use super::clocks::Clock;
 use super::entities::{EntityIx, resolve};
 use super::intake::{SeriesRow, SourceIx};
-use super::refusals::Refused;
+use super::refusals::{Corrected, Refused};
 use super::speakers::{Speaker, Voice, Whose, occurred};
 use crate::model::{
-    Count, EntityId, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
+    Count, ENTITIES_FULL, EntityId, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
     LEDGER_METRICS_MAX, Ledger, Lost, SourceLedger, Time,
 };
 
@@ -65,6 +65,22 @@ impl Engine {
         self.ledger_where(|name| name == source, LEDGER_ENTITIES_OF_ONE_MAX, lost)
     }
 
+    /// What was refused since the start, by reason.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refused, u64)> {
+        self.refusals.iter()
+    }
+
+    /// What was taken otherwise than it was told since the start.
+    pub fn corrections(&self) -> impl Iterator<Item = (Corrected, u64)> {
+        self.refusals.corrections()
+    }
+
+    /// The source with the most samples that found no place among the series, and its metric with the most.
+    pub fn worst_offender(&self) -> Option<(&str, &str)> {
+        let (source, metric) = self.refusals.worst_offender()?;
+        Some((&self.silence.source(source).0, metric))
+    }
+
     fn ledger_where(
         &self,
         is_asked: impl Fn(&str) -> bool,
@@ -83,10 +99,13 @@ impl Engine {
         let told = asked.map(|(name, of)| self.tell_source(name, &of, told_max));
         let sources = told.collect();
         let refused = self.refusals();
+        let refused = refused.map(|(why, n)| count(why.as_str(), n));
+        let nameless = Some(self.entities.refused()).filter(|n| *n > 0);
+        let nameless = nameless.map(|n| count(ENTITIES_FULL, n));
         let corrected = self.corrections();
         Ledger {
             sources,
-            refused: refused.map(|(why, n)| count(why.as_str(), n)).collect(),
+            refused: refused.chain(nameless).collect(),
             corrected: corrected.map(|(what, n)| count(what.as_str(), n)).collect(),
         }
     }

@@ -65,6 +65,7 @@ mod sustained;
 mod tell;
 mod topology;
 mod traces;
+mod unheard;
 mod why;
 mod why_other;
 
@@ -101,6 +102,7 @@ use speakers::Speakers;
 use tell::Told;
 use topology::Topology;
 use traces::Traces;
+use unheard::Senders;
 
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointCursor, CheckpointError};
 pub use essentials::Essentials;
@@ -140,6 +142,8 @@ pub struct Engine {
     seen_logs: bool,
     traces: Traces,
     alerts: Alerts,
+    /// Who sends them.
+    senders: Senders,
     holds: Holds,
     changes: Changes,
     findings: Findings,
@@ -201,6 +205,7 @@ impl Engine {
             seen_logs: false,
             traces: Traces::default(),
             alerts: Alerts::default(),
+            senders: Senders::default(),
             changes: Changes::default(),
             findings: Findings::default(),
             opinions: Opinions::default(),
@@ -246,10 +251,11 @@ impl Engine {
             self.silence.resume(self.now);
             self.speakers.resume_all(self.now);
             self.logs.skip_to(self.now);
+            // Nobody could be heard meanwhile, and what has its end behind it could not be sent again.
+            let due = self.now.plus_ms(self.alert_timeout_ms());
+            self.alerts.resume(due);
         }
-        for fingerprint in self.alerts.expire(self.now) {
-            self.alert_changed(AlertChange::Resolved(fingerprint));
-        }
+        self.look_at_ends();
         for (fingerprint, firing) in self.alerts.settle(self.now) {
             // One that goes on and off counts as firing already.
             if !firing {
@@ -417,6 +423,7 @@ impl Engine {
         let mut counts = Counts {
             alerts_firing: self.alerts.firing(),
             alerts_held: self.holds.len(),
+            alerts_unheard: self.alerts.unheard() as u64,
             findings_open: self.findings.open_count() as u64,
             entities: self.entities.len() as u64,
             series: self.intake.len() as u64,
@@ -539,22 +546,6 @@ impl Engine {
     /// Alerts held, resolved ones included until they are forgotten.
     pub fn alerts_held(&self) -> usize {
         self.alerts.len()
-    }
-
-    /// What was refused since the start, by reason.
-    pub fn refusals(&self) -> impl Iterator<Item = (Refused, u64)> {
-        self.refusals.iter()
-    }
-
-    /// What was taken otherwise than it was told since the start.
-    pub fn corrections(&self) -> impl Iterator<Item = (Corrected, u64)> {
-        self.refusals.corrections()
-    }
-
-    /// The source with the most samples that found no place among the series, and its metric with the most.
-    pub fn worst_offender(&self) -> Option<(&str, &str)> {
-        let (source, metric) = self.refusals.worst_offender()?;
-        Some((&self.silence.source(source).0, metric))
     }
 
     /// How many entities each stage of correlation placed, in order of the stages.

@@ -18,7 +18,7 @@ impl Engine {
     ) -> Vec<FiringAlert> {
         let firing = self.alerts.iter(after).filter(|(_, held)| held.firing);
         let rows = firing.take(count);
-        rows.map(|(id, held)| as_it_came(id, held)).collect()
+        rows.map(|(id, held)| self.as_it_came(id, held)).collect()
     }
 
     /// Takes back what was told before a restart.
@@ -31,8 +31,8 @@ impl Engine {
             self.put_change(change);
         }
         for held in &recalled.alerts {
-            if held.alert.ends_at > self.now {
-                self.take_back(&held.alert, held.came.min(self.now));
+            if held.alert.ends_at > self.now || held.unheard.is_some() {
+                self.take_back(held);
             }
         }
     }
@@ -45,10 +45,19 @@ impl Engine {
         self.now = past;
     }
 
-    fn take_back(&mut self, alert: &Alert, came: Time) {
+    fn take_back(&mut self, firing: &FiringAlert) {
+        let (alert, came) = (&firing.alert, firing.came.min(self.now));
         // What was not believed of it was counted when it came.
         let (times, _) = Times::of(alert, came, self.alert_timeout_ms());
         self.put_alert(alert, times, came);
+        let source = firing.source.as_ref();
+        let source = source.map(|source| self.silence.place(source, self.now));
+        let sender = source.map(|source| self.senders.of(source, alert));
+        let told_at = firing.told_at.unwrap_or(came).min(self.now);
+        self.alerts.sent_by(alert.fingerprint, sender, told_at);
+        if let Some(silenced) = &firing.unheard {
+            self.take_back_lost(alert.fingerprint, silenced);
+        }
     }
 
     /// The entity an alert is about.
@@ -58,20 +67,25 @@ impl Engine {
             |resolved| resolved.entity,
         )
     }
-}
 
-/// An alert that would be held as this one is, had it been sent when this one came.
-fn as_it_came(fingerprint: Fingerprint, held: &AlertState) -> FiringAlert {
-    let summary = Labels::from_pairs([("summary", &*held.summary)]);
-    FiringAlert {
-        alert: Alert {
-            fingerprint,
-            labels: held.labels.clone(),
-            annotations: summary.unwrap_or_else(|_| Labels::empty()),
-            starts_at: held.starts_at,
-            ends_at: held.ends_at,
-            generator_url: None,
-        },
-        came: held.came(),
+    /// An alert that would be held as this one is, had it been sent when this one came.
+    fn as_it_came(&self, fingerprint: Fingerprint, held: &AlertState) -> FiringAlert {
+        let summary = Labels::from_pairs([("summary", &*held.summary)]);
+        let sender = held.sender.and_then(|sender| self.senders.told(sender));
+        let address = sender.map(|(_, address)| address);
+        FiringAlert {
+            alert: Alert {
+                fingerprint,
+                labels: held.labels.clone(),
+                annotations: summary.unwrap_or_else(|_| Labels::empty()),
+                starts_at: held.starts_at,
+                ends_at: held.ends_at,
+                generator_url: address.filter(|of| !of.is_empty()).map(Box::from),
+            },
+            came: held.came(),
+            source: sender.map(|(source, _)| self.silence.source(source).clone()),
+            told_at: Some(held.told_at),
+            unheard: held.lost.as_deref().map(|lost| self.silenced(lost)),
+        }
     }
 }

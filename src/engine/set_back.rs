@@ -72,6 +72,7 @@ impl Engine {
         self.traces.set_back(back);
         self.topology.set_back(back);
         self.alerts.set_back(back);
+        self.senders.set_back(back);
         self.holds.set_back(back);
         self.changes.set_back(back);
         self.findings.set_back(back);
@@ -138,6 +139,17 @@ mod tests {
         /// A second in which a gauge, a counter, a log line and an alert are told, stamped `ahead_s`
         /// ahead by their sender.
         fn second(&mut self, at_s: i64, ahead_s: i64) {
+            let (signals, alert) = Self::said(at_s, ahead_s);
+            self.take(at_s, signals.into_iter().chain([alert]).collect());
+        }
+
+        fn take(&mut self, at_s: i64, signals: Vec<Signal>) {
+            let source = SourceId::new("test");
+            self.step(at_s, Input::Signals(Batch { source, signals }));
+            self.step(at_s, Input::Tick);
+        }
+
+        fn said(at_s: i64, ahead_s: i64) -> (Vec<Signal>, Signal) {
             let at = Time::from_secs(at_s + ahead_s);
             let labels =
                 |name| Labels::from_pairs([("service", "cart"), ("alertname", name)]).unwrap();
@@ -160,18 +172,16 @@ mod tests {
                     trace: None,
                     span: None,
                 })),
-                Signal::Alert(Box::new(Alert {
-                    fingerprint: Fingerprint::of(&labels("Slow")),
-                    labels: labels("Slow"),
-                    annotations: Labels::empty(),
-                    starts_at: at,
-                    ends_at: Time::ZERO,
-                    generator_url: None,
-                })),
             ];
-            let source = SourceId::new("test");
-            self.step(at_s, Input::Signals(Batch { source, signals }));
-            self.step(at_s, Input::Tick);
+            let alert = Signal::Alert(Box::new(Alert {
+                fingerprint: Fingerprint::of(&labels("Slow")),
+                labels: labels("Slow"),
+                annotations: Labels::empty(),
+                starts_at: at,
+                ends_at: Time::ZERO,
+                generator_url: None,
+            }));
+            (signals, alert)
         }
 
         fn refused(&self) -> Vec<(Refused, u64)> {
@@ -199,7 +209,7 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert!(rows[0].began <= now && rows[0].updated <= now);
         // The alert is no longer sent: it ends as late as it would have.
-        (420..1_200).for_each(|s| bench.step(START_S + s, Input::Tick));
+        (420..1_200).for_each(|s| bench.take(START_S + s, Bench::said(START_S + s, 0).0));
         assert_eq!(bench.engine.counts().alerts_firing, 0);
         let phase = bench.engine.incident_rows().next().map(|row| row.phase);
         assert_eq!(phase, Some(Phase::Resolved));

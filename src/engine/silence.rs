@@ -10,7 +10,7 @@ use super::entities::EntityIx;
 use super::intake::{Intake, SeriesIx, SeriesRow, SourceIx};
 use super::set_back::SetBack;
 use super::speakers::Speakers;
-use crate::model::{SourceId, Time};
+use crate::model::{Pauses, Quiet, SourceId, Time};
 
 /// Failed scrapes in a row until a target counts as down.
 const DOWN_SCRAPES: u32 = 2;
@@ -33,6 +33,9 @@ const BLIND_GAPS: i64 = 12;
 /// … and at least this long, in milliseconds.
 const BLIND_MS_MIN: i64 = 60_000;
 
+/// After this many of its usual gaps a source is taken to have fallen silent with somebody who did as well.
+const MISSED_GAPS: i64 = 3;
+
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
@@ -48,6 +51,9 @@ pub enum Silence {
     Back(EntityIx, Time),
     /// A source stopped delivering; its last batch.
     Blind(SourceIx, Time),
+    /// A source that brings nothing but lines and events is silent for longer than it ever was: since when, what that
+    /// says, and its longest pause, in milliseconds.
+    Quiet(SourceIx, Time, Quiet, i64),
     /// It delivers again.
     Seeing(SourceIx, Time),
 }
@@ -62,11 +68,47 @@ struct SourceState {
     last: Time,
     /// Usual time from one delivery to the next, in milliseconds; 0 before the second.
     gap_ms: i64,
+    /// When anything came of it, of whatever kind.
+    heard: Time,
+    /// How it pauses, if it brings lines.
+    lines: Pauses,
     /// Newest event time of its samples.
     newest: Time,
+    /// What was told of a silence of its lines.
+    #[serde(skip)]
+    quiet: Quiet,
     /// Told again after a restart: the finding is not kept.
     #[serde(skip)]
     is_blind: bool,
+}
+
+/// What a batch brings beside events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brings {
+    /// Points of series, or spans.
+    pub measurements: bool,
+    /// Log lines.
+    pub lines: bool,
+}
+
+impl SourceState {
+    /// Looks whether a source that brings lines and measures nothing is silent for longer than it ever was.
+    fn listen(&mut self, ix: SourceIx, now: Time) -> Option<Silence> {
+        let quiet = self.lines.judge(now);
+        if self.deliveries > 0 || quiet <= self.quiet {
+            return None;
+        }
+        self.quiet = quiet;
+        self.is_blind = quiet == Quiet::Blind;
+        let since = self.last_heard();
+        Some(Silence::Quiet(ix, since, quiet, self.lines.longest_ms()))
+    }
+
+    /// When it brought anything that is missed now.
+    fn last_heard(&self) -> Time {
+        let of_lines = self.lines.heard().filter(|_| self.deliveries == 0);
+        of_lines.unwrap_or(self.last)
+    }
 }
 
 /// Watches for silence.
@@ -93,15 +135,21 @@ impl SilenceWatch {
     pub fn on_batch(
         &mut self,
         id: &SourceId,
-        measures: bool,
+        brings: Brings,
         now: Time,
     ) -> (SourceIx, Option<Silence>) {
-        let ix = match self.index.get(id) {
-            Some(ix) => *ix,
-            None => self.add_source(id, now),
-        };
+        let ix = self.place(id, now);
         let source = &mut self.sources[ix.0 as usize];
-        if !measures {
+        source.heard = now;
+        if brings.lines {
+            source.lines.hear(now);
+            let was_quiet = std::mem::take(&mut source.quiet) != Quiet::Usual;
+            if was_quiet && source.deliveries == 0 {
+                source.is_blind = false;
+                return (ix, Some(Silence::Seeing(ix, now)));
+            }
+        }
+        if !brings.measurements {
             return (ix, None);
         }
         let gap_ms = now.since(source.began);
@@ -119,6 +167,14 @@ impl SilenceWatch {
         (ix, was_blind.then_some(Silence::Seeing(ix, now)))
     }
 
+    /// The place of a source, whether or not anything came of it.
+    pub fn place(&mut self, id: &SourceId, now: Time) -> SourceIx {
+        match self.index.get(id) {
+            Some(ix) => *ix,
+            None => self.add_source(id, now),
+        }
+    }
+
     fn add_source(&mut self, id: &SourceId, now: Time) -> SourceIx {
         // Sources are configured, so there are few; the type bounds them all the same.
         let ix = SourceIx(self.sources.len().min(usize::from(u16::MAX)) as u16);
@@ -129,6 +185,9 @@ impl SilenceWatch {
                 began: now,
                 last: now,
                 gap_ms: 0,
+                heard: Time::ZERO,
+                lines: Pauses::default(),
+                quiet: Quiet::Usual,
                 newest: Time::ZERO,
                 is_blind: false,
             });
@@ -185,6 +244,7 @@ impl SilenceWatch {
         self.resumed = now;
         for source in &mut self.sources {
             (source.began, source.last) = (now, now);
+            source.lines.resume(now);
         }
     }
 
@@ -193,6 +253,7 @@ impl SilenceWatch {
         self.resume(back.to);
         for source in &mut self.sources {
             back.past(&mut source.newest);
+            back.past(&mut source.heard);
         }
         for since in self.gone.values_mut() {
             back.past(since);
@@ -217,6 +278,7 @@ impl SilenceWatch {
                 source.is_blind = true;
                 news.push(Silence::Blind(SourceIx(ix as u16), source.last));
             }
+            news.extend(source.listen(SourceIx(ix as u16), now));
         }
         let total = intake.places();
         let part = total.div_ceil(SERIES_PARTS);
@@ -325,6 +387,35 @@ impl SilenceWatch {
         self.sources.iter().map(|source| &source.id)
     }
 
+    /// When anything last came of a source.
+    pub fn heard(&self, source: SourceIx) -> Time {
+        self.sources[source.0 as usize].heard
+    }
+
+    /// Sources that measure, spoke regularly until some moment between `from` and `to`, and have missed a few of
+    /// their usual deliveries since.
+    pub fn fell_silent_between(
+        &self,
+        from: Time,
+        to: Time,
+        now: Time,
+    ) -> impl Iterator<Item = SourceIx> {
+        let fell = move |source: &SourceState| {
+            let silent_ms = now.since(source.heard.max(self.resumed));
+            source.deliveries >= SOURCE_WARM_UP
+                && (from..to).contains(&source.heard)
+                && silent_ms > source.gap_ms.max(DELIVERY_MS) * MISSED_GAPS
+        };
+        let all = self.sources.iter().enumerate();
+        all.filter(move |(_, source)| fell(source))
+            .map(|(ix, _)| SourceIx(ix as u16))
+    }
+
+    /// When the engine itself last came back from a pause.
+    pub fn resumed(&self) -> Time {
+        self.resumed
+    }
+
     /// Whether it keeps this source.
     pub fn knows(&self, source: SourceIx) -> bool {
         usize::from(source.0) < self.sources.len()
@@ -345,7 +436,7 @@ impl SilenceWatch {
         self.sources
             .iter()
             .filter(|source| source.is_blind)
-            .map(|source| (&source.id, source.last))
+            .map(|source| (&source.id, source.last_heard()))
     }
 
     /// Whether a target of an entity answered once and does not any more.
@@ -384,6 +475,11 @@ impl SilenceWatch {
 mod tests {
     use super::*;
 
+    const MEASURES: Brings = Brings {
+        measurements: true,
+        lines: false,
+    };
+
     /// How often a source counts as blind that sends so many batches at once, so often, for an hour; then it stops
     /// for as long as a blind one is told after.
     fn blind(batches: i64, every_s: i64) -> (usize, usize) {
@@ -398,7 +494,7 @@ mod tests {
             if s < until_s && (s - start_s) % every_s == 0 {
                 for n in 0..batches {
                     // Decoded and judged one after the other.
-                    watch.on_batch(&id, true, now.plus_ms(n * 3));
+                    watch.on_batch(&id, MEASURES, now.plus_ms(n * 3));
                 }
             }
             let blind = watch.tick(&mut intake, &mut speakers, now.plus_ms(900));
@@ -424,6 +520,52 @@ mod tests {
                 (0, 1),
                 "{batches} every {every_s} s"
             );
+        }
+    }
+
+    /// What is told of a source that brings lines so often for so many hours, and then for so many minutes nothing.
+    fn told_of_lines(hours: i64, every_s: i64, minutes: i64) -> Vec<Quiet> {
+        let (mut watch, mut intake) = (SilenceWatch::default(), Intake::default());
+        let mut speakers = Speakers::default();
+        let id = SourceId::new("syslog");
+        let brings = Brings {
+            measurements: false,
+            lines: true,
+        };
+        let start_s = 1_768_392_000;
+        let until_s = start_s + hours * 3_600;
+        let mut told = Vec::new();
+        for s in start_s..=until_s + minutes * 60 {
+            let now = Time::from_secs(s);
+            if s < until_s && (s - start_s) % every_s == 0 {
+                assert_eq!(watch.on_batch(&id, brings, now).1, None);
+            }
+            for silence in watch.tick(&mut intake, &mut speakers, now) {
+                match silence {
+                    Silence::Quiet(_, _, quiet, _) => told.push(quiet),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let now = Time::from_secs(until_s + minutes * 60 + 1);
+        let seeing = watch.on_batch(&id, brings, now).1;
+        assert_eq!(seeing.is_some(), !told.is_empty(), "it is over");
+        assert_eq!(watch.blind().count(), 0);
+        told
+    }
+
+    #[test]
+    fn lines_that_stop_are_told_once_and_page_only_of_a_source_that_always_spoke() {
+        let cases: [(i64, i64, i64, &[Quiet]); 5] = [
+            (2, 10, 9, &[]),
+            (2, 10, 120, &[Quiet::Unusual]),
+            (2, 1_200, 30, &[]),
+            (25, 60, 120, &[Quiet::Unusual, Quiet::Blind]),
+            (25, 900, 600, &[Quiet::Unusual]),
+        ];
+        for (hours, every_s, minutes, expected) in cases {
+            let told = told_of_lines(hours, every_s, minutes);
+            assert_eq!(told, expected, "{hours} h, each {every_s} s, {minutes} min");
         }
     }
 }

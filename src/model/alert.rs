@@ -71,6 +71,17 @@ impl Alert {
         self.ends_at > now
     }
 
+    /// The address of the server whose rule raised it, without a path (`http://prometheus:9090`); empty when nothing
+    /// tells it.
+    pub fn rules_at(&self) -> &str {
+        let url = self.generator_url.as_deref().unwrap_or_default();
+        let Some(host) = url.find("://").map(|at| at + 3) else {
+            return "";
+        };
+        let end = url[host..].find(['/', '?', '#']);
+        end.map_or(url, |end| &url[..host + end])
+    }
+
     /// Its name: the `alertname` label, or a placeholder.
     pub fn name(&self) -> &str {
         self.labels.get("alertname").unwrap_or("unnamed alert")
@@ -80,6 +91,34 @@ impl Alert {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_rule_it_is_is_told_by_the_address_alone() {
+        let labels = Labels::empty();
+        let mut alert = Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: Time::ZERO,
+            ends_at: Time::ZERO,
+            generator_url: None,
+        };
+        let cases = [
+            (
+                "http://prom:9090/graph?g0.expr=up&g0.tab=1",
+                "http://prom:9090",
+            ),
+            ("https://prom", "https://prom"),
+            ("http://prom?x=http://other/", "http://prom"),
+            ("http://", "http://"),
+            ("prom:9090/graph", ""),
+            ("", ""),
+        ];
+        for (url, address) in cases {
+            alert.generator_url = Some(url.into());
+            assert_eq!(alert.rules_at(), address, "{url}");
+        }
+    }
 
     #[test]
     fn fingerprint_of_no_labels_is_the_fnv_offset() {

@@ -95,6 +95,9 @@ pub struct IncidentRow {
     /// Alerts that fire now.
     #[serde(default)]
     pub alerts_firing: u32,
+    /// Of these, alerts whose sender fell silent.
+    #[serde(default, skip_serializing_if = "super::incident::is_none_of_them")]
+    pub alerts_unheard: u32,
     /// Findings ever attached.
     pub findings: u32,
     /// Findings that last now.
@@ -156,6 +159,9 @@ pub struct Counts {
     /// Of these, held back from incidents and people.
     #[serde(default)]
     pub alerts_held: u64,
+    /// Of these, with a sender that fell silent: nobody knows whether they still fire.
+    #[serde(default)]
+    pub alerts_unheard: u64,
     /// Findings open.
     pub findings_open: u64,
     /// Entities known.
@@ -184,6 +190,9 @@ pub enum SourceHealth {
     Waiting,
     /// Data arrives.
     Live,
+    /// It spoke, and is silent for longer than it usually is. It speaks when something happens, or was not heard for
+    /// long enough to be waited for: that may be nothing.
+    Silent,
     /// It spoke, and is silent for much longer than it usually is.
     Blind,
     /// Its sender speaks, and nothing of it could be taken so far: see [`SourceRow::last_refusal`].

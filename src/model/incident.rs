@@ -90,6 +90,9 @@ pub struct Impact {
     /// Alerts that fire as well and are held back: by a silence, a window, or what says it already.
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub alerts_held: u32,
+    /// Of those that fire, alerts whose sender fell silent: nobody knows whether they still do.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub alerts_unheard: u32,
     /// Alerts ever attached.
     pub alerts_total: u32,
     /// Findings that last now.
@@ -100,7 +103,7 @@ pub struct Impact {
 
 /// Whether there is nothing to write down.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_none_of_them(count: &u32) -> bool {
+pub(super) fn is_none_of_them(count: &u32) -> bool {
     *count == 0
 }
 

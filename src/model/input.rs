@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Alert, Batch, Change, Command, PlanId, Time};
+use super::{Actor, Alert, Batch, Change, Command, PlanId, SourceId, Time};
 
 /// One input. `at` is set once by `daemon::clock` and does not decrease, unless the clock is set back; `seq` counts up by one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,26 @@ pub struct FiringAlert {
     pub alert: Alert,
     /// When it came, or came again after an end.
     pub came: Time,
+    /// The source it was sent to last; `None` when that is not known.
+    #[serde(default)]
+    pub source: Option<SourceId>,
+    /// When it was sent last; `None` when that is not known.
+    #[serde(default)]
+    pub told_at: Option<Time>,
+    /// What is known of its sender, if that fell silent.
+    #[serde(default)]
+    pub unheard: Option<Silenced>,
+}
+
+/// That the sender of an alert fell silent, so that its end says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silenced {
+    /// Since when that is known.
+    pub since: Time,
+    /// How it is known, in words.
+    pub why: Box<str>,
+    /// Sources that fell silent with it.
+    pub with: Vec<SourceId>,
 }
 
 /// Which part of a plan a run belongs to.

@@ -10,6 +10,8 @@ use super::{EntityId, Labels, Time};
 pub const LEDGER_ENTITIES_MAX: usize = 20;
 /// Most entities told of a source that is asked for by name.
 pub const LEDGER_ENTITIES_OF_ONE_MAX: usize = 1_000;
+/// Why what tells of a new entity has no place of its own: as many are kept as there is room for, which is 200,000.
+pub const ENTITIES_FULL: &str = "200,000 entities are known, and there is no room for more";
 /// Most metrics told of each source that brings too many series.
 pub const LEDGER_METRICS_MAX: usize = 5;
 
@@ -19,6 +21,9 @@ pub const LEDGER_METRICS_MAX: usize = 5;
 pub struct Pace {
     /// What a pause between two deliveries is at most, usually, in milliseconds; `None` before the first.
     pub usual_ms: Option<i64>,
+    /// Its longest pause in the last week or two, since the daemon was started, in milliseconds; `None` before the
+    /// first.
+    pub longest_ms: Option<i64>,
     /// Signals in a minute, usually; `None` before the first.
     pub per_minute: Option<u64>,
     /// How old its data is when it comes, in milliseconds; negative when its clock is ahead, and never

@@ -25,6 +25,7 @@ pub mod logjoin;
 pub mod mask;
 mod panel;
 mod past;
+mod pauses;
 mod plan;
 mod record;
 mod recorded;
@@ -60,7 +61,7 @@ pub use incident::{
     Reopened, TAKEN_BY, TIMELINE_ENTRIES_MAX, TimelineEntry,
 };
 pub use input::{
-    FiringAlert, Input, Outcome, Process, Recalled, RunId, RunPhase, Stamped, StepEvent,
+    FiringAlert, Input, Outcome, Process, Recalled, RunId, RunPhase, Silenced, Stamped, StepEvent,
     StepEventKind,
 };
 pub use label_filter::{FilterSign, LabelFilter};
@@ -69,11 +70,12 @@ pub use labels::{
     LabelsBuilder,
 };
 pub use ledger::{
-    Count, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX, LEDGER_METRICS_MAX,
-    Ledger, Lost, Pace, SourceLedger,
+    Count, ENTITIES_FULL, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
+    LEDGER_METRICS_MAX, Ledger, Lost, Pace, SourceLedger,
 };
-pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView};
+pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView, Unheard};
 pub use past::{Done, HitRate, Similar, TrueCause};
+pub use pauses::{Pauses, Quiet};
 pub use plan::{
     Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, NOT_MEASURED, PastRun, Plan, PlanId,
     PlanState, Risk, Suspicion, Verification,

@@ -203,6 +203,18 @@ pub struct AlertRow {
     /// Why it is held back from incidents and people, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Box<HeldBack>>,
+    /// Why nobody vouches for it any more: its sender fell silent while it fires, or it is over and nobody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<Box<Unheard>>,
+}
+
+/// That an alert is not sent any more, and its sender did not say that it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unheard {
+    /// When it was sent last.
+    pub since: Time,
+    /// What is known of its sender, in words that go on after the alert's name.
+    pub why: Box<str>,
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ async fn beat(State(receiver): State<Receiver>, Path(name): Path<String>) -> Res
     };
     let now = (receiver.clock)();
     heartbeat.heard_at(now);
+    heartbeat.sender.hear(now);
     // The end of an alert that was told, or nothing new; both show that it was heard. What finds no room
     // now is told by the watch in a moment.
     let _ = heartbeat.sender.try_send(vec![heartbeat.alert(now, now)]);
@@ -105,18 +106,22 @@ impl Heartbeat {
         loop {
             tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
             if let Some(signal) = self.look(clock(), &mut told_at)
-                && self.sender.tell(signal).await.is_err()
+                && self.sender.send_ours(vec![signal]).await.is_err()
             {
                 return;
             }
         }
     }
 
+    /// How long it may be silent, in milliseconds.
+    pub(super) fn patience_ms(config: &HeartbeatConfig) -> i64 {
+        (i64::from(config.every_s) + i64::from(config.grace_s)) * 1_000
+    }
+
     /// What is to be told now; `told_at` is when its absence was told last.
     fn look(&self, now: Time, told_at: &mut Option<Time>) -> Option<Signal> {
         let heard = Time::from_ms(self.heard_ms.load(Ordering::Relaxed));
-        let patience_s = i64::from(self.config.every_s) + i64::from(self.config.grace_s);
-        if now.since(heard) <= patience_s * 1_000 {
+        if now.since(heard) <= Self::patience_ms(&self.config) {
             // Told again, in case the beat itself found no room.
             return told_at.take().map(|_| self.alert(now, now));
         }
@@ -223,7 +228,7 @@ mod tests {
                 "backup was never heard since we started, 01 Jan 00:00 UTC, and should be every 1 minute"
             )
         );
-        sender.tell(signal).await.unwrap();
+        sender.send_ours(vec![signal]).await.unwrap();
         let batch = queue.try_recv().unwrap();
         assert_eq!(batch.take(now).signals.len(), 1);
         let row = registry.rows(now).pop().unwrap();

@@ -406,7 +406,8 @@ fn heartbeats(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Vec<
     let heartbeats = declared.map(|heartbeat| {
         let place = format!("http://{}{}", config.listen, heartbeat::path(heartbeat));
         let name = heartbeat::name(heartbeat);
-        let sender = registry.source(&name, Rhythm::Sporadic, &place);
+        let rhythm = Rhythm::Declared(Heartbeat::patience_ms(heartbeat));
+        let sender = registry.source(&name, rhythm, &place);
         Heartbeat::new(heartbeat.clone(), sender, clock())
     });
     heartbeats.collect()

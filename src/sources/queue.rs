@@ -15,8 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use super::rhythm::Gaps;
 use super::rhythm::Rate;
 use crate::model::{
-    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Signal, SourceHealth, SourceId, SourceRow,
-    Time,
+    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Pauses, Quiet, Signal, SourceHealth,
+    SourceId, SourceRow, Time,
 };
 use crate::store::recorder::{Kept, Receipt, receipt};
 
@@ -27,10 +27,10 @@ const BATCHES_QUEUED_MAX: usize = 4_096;
 /// Signals the engine takes at once, at most: less than a millisecond of work, after which it looks for commands
 /// again. What senders bring together beyond that travels as several batches, of which all are taken or none.
 const BATCH_SIGNALS_MAX: usize = 512;
-/// A regular source is blind after this many times its usual silence, …
-const BLIND_AFTER_SILENCES: i64 = 3;
+/// A source is silent after this many times its usual silence, …
+const SILENT_AFTER_SILENCES: i64 = 3;
 /// … but never before this long, in milliseconds.
-const BLIND_AFTER_MS_MIN: i64 = 60_000;
+const SILENT_AFTER_MS_MIN: i64 = 60_000;
 /// A source that spoke for less than this was tried out, and is not waited for, in milliseconds.
 const HEARD_MS_MIN: i64 = 10_000;
 /// What the latest batch weighs in how old data is: one part of this many.
@@ -45,6 +45,17 @@ pub enum Rhythm {
     Regular,
     /// It speaks when something happens: alerts, changes, logs.
     Sporadic,
+    /// It is declared to speak this often at least, in milliseconds: heartbeats.
+    Declared(i64),
+}
+
+/// Who says what signals say: that is whether anybody was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// A sender.
+    Sender,
+    /// We ourselves: that nothing was sent, or what was put together meanwhile.
+    Us,
 }
 
 /// Why signals were not taken.
@@ -85,11 +96,10 @@ pub struct SignalQueue {
 pub struct QueuedBatch {
     batch: Batch,
     source: Arc<SourceState>,
+    by: By,
     /// For whoever waits until it is kept.
     receipt: Option<Receipt>,
     room: OwnedSemaphorePermit,
-    /// Whether we say it ourselves: nobody was heard then.
-    is_own: bool,
 }
 
 #[derive(Debug)]
@@ -117,6 +127,7 @@ struct Heard {
     spoke_ms: i64,
     last_seen: Option<Time>,
     gaps: Gaps,
+    pauses: Pauses,
     rate: Rate,
     /// How old data is when it comes, in milliseconds, the latest weighing most.
     lag_ms: Option<i64>,
@@ -178,34 +189,29 @@ impl SourceRegistry {
 impl SignalSender {
     /// Hands over signals, waiting while the queue is full.
     pub async fn send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        self.deliver(signals, None).await
+        self.deliver(signals, By::Sender, None).await
     }
 
-    /// Hands over what we conclude ourselves from a silence, waiting while the queue is full: nobody was heard, and nothing counts as
-    /// taken.
-    pub(super) async fn tell(&self, signal: Signal) -> Result<(), SendError> {
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        let room = room.map_err(|_| SendError::Closed)?;
-        let mut queued = self.queued(vec![signal], None, room);
-        for mut batch in queued.drain(..) {
-            batch.is_own = true;
-            let sent = self.queue.send(batch).await;
-            sent.map_err(|_| SendError::Closed)?;
-        }
-        Ok(())
+    /// The same of signals that nobody sent: they do not count as hearing the source.
+    pub async fn send_ours(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        self.deliver(signals, By::Us, None).await
     }
 
     async fn deliver(
         &self,
         signals: Vec<Signal>,
+        by: By,
         receipt: Option<Receipt>,
     ) -> Result<(), SendError> {
+        if signals.is_empty() && receipt.is_none() {
+            return Ok(());
+        }
         let wanted = permits(signals.len());
         let room = Arc::clone(&self.room)
             .acquire_many_owned(wanted)
             .await
             .map_err(|_| SendError::Closed)?;
-        let queued = self.queued(signals, receipt, room);
+        let queued = self.queued(signals, by, receipt, room);
         let places = self.queue.reserve_many(queued.len()).await;
         let places = places.map_err(|_| SendError::Closed)?;
         places
@@ -218,14 +224,14 @@ impl SignalSender {
     /// disk, or taken by the engine when nothing is recorded.
     pub async fn send_for_receipt(&self, signals: Vec<Signal>) -> Result<Kept, SendError> {
         let (receipt, kept) = receipt();
-        self.deliver(signals, Some(receipt)).await?;
+        self.deliver(signals, By::Sender, Some(receipt)).await?;
         Ok(kept)
     }
 
     /// Hands over signals, or counts them as sent back when the queue is full: for senders that keep
     /// what was not taken and try again.
     pub fn try_send(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        let sent = self.offer(signals, None);
+        let sent = self.offer(signals, By::Sender, None);
         sent.map_err(|(error, signals)| {
             self.send_back(signals.len() as u64, &error.to_string());
             error
@@ -235,22 +241,33 @@ impl SignalSender {
     /// Hands over signals, or counts them as lost when the queue is full: for senders that cannot
     /// send again.
     pub fn send_or_lose(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        self.offer_or_lose(signals, None)
+        self.offer_or_lose(signals, By::Sender, None)
+    }
+
+    /// The same of signals that nobody sent as they are: they do not count as hearing the source.
+    pub fn send_ours_or_lose(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        self.offer_or_lose(signals, By::Us, None)
+    }
+
+    /// Notes that a sender spoke, though there is nothing to hand over yet.
+    pub fn hear(&self, now: Time) {
+        lock(&self.source.heard).hear(now, self.source.rhythm);
     }
 
     /// The same, and tells when they are kept.
     pub fn send_or_lose_for_receipt(&self, signals: Vec<Signal>) -> Result<Kept, SendError> {
         let (receipt, kept) = receipt();
-        self.offer_or_lose(signals, Some(receipt))?;
+        self.offer_or_lose(signals, By::Sender, Some(receipt))?;
         Ok(kept)
     }
 
     fn offer_or_lose(
         &self,
         signals: Vec<Signal>,
+        by: By,
         receipt: Option<Receipt>,
     ) -> Result<(), SendError> {
-        let sent = self.offer(signals, receipt);
+        let sent = self.offer(signals, by, receipt);
         sent.map_err(|(error, signals)| {
             self.lose(signals.len() as u64, &error.to_string());
             let mut lost = lock(&self.source.lost);
@@ -265,15 +282,19 @@ impl SignalSender {
     fn offer(
         &self,
         signals: Vec<Signal>,
+        by: By,
         receipt: Option<Receipt>,
     ) -> Result<(), (SendError, Vec<Signal>)> {
+        if signals.is_empty() && receipt.is_none() {
+            return Ok(());
+        }
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits(signals.len()));
         let room = match room {
             Ok(room) => room,
             Err(TryAcquireError::NoPermits) => return Err((SendError::Full, signals)),
             Err(TryAcquireError::Closed) => return Err((SendError::Closed, signals)),
         };
-        let queued = self.queued(signals, receipt, room);
+        let queued = self.queued(signals, by, receipt, room);
         match self.queue.try_reserve_many(queued.len()) {
             Ok(places) => {
                 places
@@ -360,6 +381,7 @@ impl SignalSender {
     fn queued(
         &self,
         mut signals: Vec<Signal>,
+        by: By,
         receipt: Option<Receipt>,
         mut room: OwnedSemaphorePermit,
     ) -> VecDeque<QueuedBatch> {
@@ -369,9 +391,9 @@ impl SignalSender {
                 signals,
             },
             source: Arc::clone(&self.source),
+            by,
             receipt,
             room,
-            is_own: false,
         };
         let mut queued = VecDeque::new();
         // From the end, so that each signal is moved once.
@@ -422,11 +444,9 @@ impl QueuedBatch {
 
     /// Takes the batch out, counting it as taken at `now` and giving its room back.
     pub fn take(self, now: Time) -> Batch {
-        if !self.is_own {
-            let newest = self.batch.signals.last().and_then(measured_at);
-            self.source
-                .saw(self.batch.signals.len() as u64, newest, now);
-        }
+        let newest = self.batch.signals.last().and_then(measured_at);
+        let count = self.batch.signals.len() as u64;
+        self.source.saw(count, self.by, newest, now);
         drop(self.room);
         self.batch
     }
@@ -434,18 +454,17 @@ impl QueuedBatch {
 
 impl SourceState {
     /// Notes a batch whose last measurement is of `newest`.
-    fn saw(&self, count: u64, newest: Option<Time>, now: Time) {
+    fn saw(&self, count: u64, by: By, newest: Option<Time>, now: Time) {
+        if count == 0 {
+            return;
+        }
         self.taken.fetch_add(count, Ordering::Relaxed);
         let mut heard = lock(&self.heard);
-        if let Some(before) = heard.last_seen.replace(now) {
-            let pause_ms = now.since(before);
-            if self.is_blind(&heard, pause_ms) {
-                heard.blind_gaps += 1;
-            }
-            heard.gaps.add(pause_ms);
-            heard.spoke_ms = heard.spoke_ms.saturating_add(pause_ms.max(0));
-        }
         heard.rate.add(count, now);
+        if by == By::Us {
+            return;
+        }
+        heard.hear(now, self.rhythm);
         if let Some(newest) = newest {
             let lag_ms = now.since(newest);
             let lag_ms = lag_ms.clamp(-Pace::LAG_MS_MAX, Pace::LAG_MS_MAX);
@@ -475,7 +494,10 @@ impl SourceState {
     fn row(&self, now: Time) -> SourceRow {
         let mut heard = lock(&self.heard);
         // The clock was set back: silence is counted from now, not from a time still to come.
-        heard.last_seen = heard.last_seen.map(|seen| seen.min(now));
+        if heard.last_seen.is_some_and(|seen| seen > now) {
+            heard.last_seen = Some(now);
+            heard.pauses.resume(now);
+        }
         if let Some(why) = heard.fresh_refusal.take() {
             heard.last_refusal = Some(LastRefusal { at: now, why });
         }
@@ -485,8 +507,7 @@ impl SourceState {
                 _ if heard.failure.is_some() => SourceHealth::Failed,
                 None if heard.last_refusal.is_some() => SourceHealth::Rejecting,
                 None => SourceHealth::Waiting,
-                Some(seen) if self.is_blind(&heard, now.since(seen)) => SourceHealth::Blind,
-                Some(_) => SourceHealth::Live,
+                Some(seen) => heard.health(now.since(seen), self.rhythm, now),
             },
             detail: heard.failure.as_ref().unwrap_or(&heard.detail).clone(),
             last_seen: heard.last_seen,
@@ -497,19 +518,43 @@ impl SourceState {
             last_refusal: heard.last_refusal.clone(),
             pace: Pace {
                 usual_ms: heard.gaps.usual_ms(),
+                longest_ms: Some(heard.pauses.longest_ms()).filter(|ms| *ms > 0),
                 per_minute: heard.rate.per_minute(),
                 lag_ms: heard.lag_ms,
                 gaps: heard.blind_gaps,
             },
         }
     }
+}
 
-    fn is_blind(&self, heard: &Heard, silence_ms: i64) -> bool {
-        let usual_ms = heard.gaps.usual_ms().unwrap_or(0);
-        let bound_ms = usual_ms.saturating_mul(BLIND_AFTER_SILENCES);
-        self.rhythm == Rhythm::Regular
-            && heard.spoke_ms >= HEARD_MS_MIN
-            && silence_ms > bound_ms.max(BLIND_AFTER_MS_MIN)
+impl Heard {
+    /// Notes that its sender spoke.
+    fn hear(&mut self, now: Time, rhythm: Rhythm) {
+        if let Some(before) = self.last_seen.replace(now) {
+            let pause_ms = now.since(before);
+            let was_blind = self.health(pause_ms, rhythm, now) == SourceHealth::Blind;
+            self.blind_gaps += u64::from(was_blind);
+            self.gaps.add(pause_ms);
+            self.spoke_ms = self.spoke_ms.saturating_add(pause_ms.max(0));
+        }
+        self.pauses.hear(now);
+    }
+
+    /// How a source is that was heard, after a silence until `now`.
+    fn health(&self, silence_ms: i64, rhythm: Rhythm, now: Time) -> SourceHealth {
+        let usual_ms = self.gaps.usual_ms().unwrap_or(0);
+        let bound_ms = usual_ms.saturating_mul(SILENT_AFTER_SILENCES);
+        let is_long = silence_ms > bound_ms.max(SILENT_AFTER_MS_MIN);
+        let is_blind = match rhythm {
+            Rhythm::Regular => is_long && self.spoke_ms >= HEARD_MS_MIN,
+            Rhythm::Sporadic => self.pauses.judge(now) == Quiet::Blind,
+            Rhythm::Declared(patience_ms) => silence_ms > patience_ms,
+        };
+        match (is_blind, rhythm) {
+            (true, _) => SourceHealth::Blind,
+            (false, Rhythm::Regular | Rhythm::Sporadic) if is_long => SourceHealth::Silent,
+            _ => SourceHealth::Live,
+        }
     }
 }
 

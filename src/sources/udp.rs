@@ -32,6 +32,8 @@ pub(super) struct Rejected {
     pub(super) count: u64,
     /// Why the last of them was not.
     pub(super) why: String,
+    /// Whether the rest of the datagram was taken.
+    pub(super) is_part: bool,
 }
 
 /// Makes signals of a datagram; on an error, what was rejected.
@@ -57,6 +59,7 @@ impl Rejected {
         Self {
             count: 1,
             why: why.to_owned(),
+            is_part: false,
         }
     }
 }
@@ -95,7 +98,8 @@ pub(super) async fn receive(
                     tokio::time::sleep(backoff.next_wait()).await;
                     continue;
                 }
-                let signals = batch(&socket, &mut buffer, clock(), &sender, &allow, &mut reader);
+                let now = clock();
+                let signals = batch(&socket, &mut buffer, now, &sender, &allow, &mut reader);
                 // Counted as lost by the queue.
                 let _ = sender.send_or_lose(signals);
                 // Other tasks have their turn, however fast datagrams come.
@@ -103,8 +107,8 @@ pub(super) async fn receive(
             }
             _ = look.tick() => {
                 let signals = reader.tick(clock());
-                // Counted as lost by the queue.
-                let _ = sender.send_or_lose(signals);
+                // What was put together came earlier, or never. Counted as lost by the queue.
+                let _ = sender.send_ours_or_lose(signals);
                 let dropped = drops(socket.as_fd());
                 if dropped > dropped_before {
                     let why = "the system dropped datagrams: they came faster than they were read";
@@ -126,6 +130,7 @@ fn batch(
     reader: &mut impl ReadDatagram,
 ) -> Vec<Signal> {
     let mut signals = Vec::new();
+    let mut is_heard = false;
     for _ in 0..BATCH_DATAGRAMS_MAX {
         // An error here concerns one datagram, or says that none is left.
         let Ok((length, peer)) = socket.try_recv_from(buffer) else {
@@ -136,9 +141,16 @@ fn batch(
             sender.reject(1, &stranger(peer));
             continue;
         }
-        if let Err(rejected) = reader.read(&buffer[..length], peer, now, &mut signals) {
-            sender.reject(rejected.count, &rejected.why);
+        match reader.read(&buffer[..length], peer, now, &mut signals) {
+            Ok(()) => is_heard = true,
+            Err(rejected) => {
+                is_heard |= rejected.is_part;
+                sender.reject(rejected.count, &rejected.why);
+            }
         }
+    }
+    if is_heard {
+        sender.hear(now);
     }
     signals
 }

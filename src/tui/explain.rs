@@ -200,6 +200,15 @@ fn incident(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Ve
         let text = format!("{held} and count for nothing; in the list of alerts w says why");
         bullet(&mut rows, Role::Body, &text, width);
     }
+    if incident.impact.alerts_unheard > 0 {
+        let unheard = incident.impact.alerts_unheard.into();
+        let unheard = format::counted(unheard, "alert of it is", "alerts of it are");
+        section(&mut rows, "What nobody vouches for");
+        let text = format!(
+            "{unheard} not sent any more, and neither is anything else of who sent it: it is not over for that"
+        );
+        bullet(&mut rows, Role::Body, &text, width);
+    }
     section(&mut rows, "What was noticed");
     findings(&mut rows, state, &incident.findings, width);
     Some((SafeText::new(&format!("Why {id} is here")), rows))
@@ -396,6 +405,14 @@ fn alert(alert: &AlertRow, state: &State, width: usize) -> (SafeText, Vec<Row>) 
     bullet(&mut rows, Role::Body, &incident, width);
     let since = format!("Since {}", state.clock.second(alert.starts_at));
     bullet(&mut rows, Role::Body, &since, width);
+    if let Some(unheard) = &alert.unheard {
+        bullet(
+            &mut rows,
+            Role::Blind,
+            &format!("It {}", unheard.why),
+            width,
+        );
+    }
     passage(&mut rows, alert, state, width);
     section(&mut rows, "Labels");
     for (name, value) in alert.labels.iter() {
@@ -460,7 +477,11 @@ fn source(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
         .nth(state.sources.at(view.sources.len()))?;
     let mut rows = Vec::new();
     bullet(&mut rows, Role::Body, &row.detail, width);
-    for text in super::view::speech(state, row, view.at) {
+    let silence = super::view::source_silence(row, view.at);
+    for text in silence
+        .into_iter()
+        .chain(super::view::speech(state, row, view.at))
+    {
         bullet(&mut rows, Role::Body, &text, width);
     }
     let counts = format!(

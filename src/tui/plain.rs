@@ -159,9 +159,10 @@ fn source_line(was: Option<&SourceRow>, row: &SourceRow) -> Option<String> {
         health if health == before => None,
         SourceHealth::Blind => Some(format!("source {name} is BLIND: {}", row.detail)),
         SourceHealth::Failed => Some(format!("source {name} FAILED: {}", row.detail)),
+        SourceHealth::Live if before == SourceHealth::Silent => None,
         SourceHealth::Live => Some(format!("source {name} is live")),
         SourceHealth::Rejecting => Some(format!("source {name} can take nothing it is sent")),
-        SourceHealth::Waiting => None,
+        SourceHealth::Waiting | SourceHealth::Silent => None,
     }
 }
 
@@ -262,6 +263,7 @@ mod tests {
             entities: 1,
             alerts: 0,
             alerts_firing: 0,
+            alerts_unheard: 0,
             findings: 1,
             findings_open: 1,
             plan: None,

@@ -30,6 +30,15 @@ async fn target(broken: Arc<AtomicU32>) -> u16 {
 }
 
 fn prometheus(receiver: &Receiver, target_port: u16) -> Option<Peer> {
+    prometheus_with(&[], receiver, target_port)
+}
+
+/// One that sends an alert again each second, and says that it ends four times as long after: 4 s in place of 4 min.
+fn hasty_prometheus(receiver: &Receiver, target_port: u16) -> Option<Peer> {
+    prometheus_with(&["--rules.alert.resend-delay=1s"], receiver, target_port)
+}
+
+fn prometheus_with(more: &[&str], receiver: &Receiver, target_port: u16) -> Option<Peer> {
     let dir = receiver.dir.path();
     let address = receiver.address();
     write(
@@ -45,7 +54,7 @@ fn prometheus(receiver: &Receiver, target_port: u16) -> Option<Peer> {
          remote_write: [{{ url: 'http://{address}/api/v1/write', queue_config: {{ batch_send_deadline: 1s }} }}]\n\
          scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n"
     );
-    peer::prometheus(dir, free_port(), &config)
+    peer::prometheus_with(more, dir, free_port(), &config)
 }
 
 /// A vmagent that scrapes the same target and writes to us.
@@ -152,6 +161,64 @@ async fn an_alert_fires_and_resolves_and_metrics_arrive() {
             (resolved && engine.counts().alerts_firing == 0).then_some(())
         })
         .await;
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_of_a_prometheus_that_died_is_not_over() {
+    let broken = Arc::new(AtomicU32::new(1));
+    let receiver = Receiver::with("engine.alert_resolve_timeout_s = 3\n").await;
+    let target_port = target(Arc::clone(&broken)).await;
+    let Some(peer) = hasty_prometheus(&receiver, target_port) else {
+        return missing("prometheus", "apt-get install prometheus");
+    };
+    let incident = receiver
+        .wait_for("an incident of the alert", |engine| {
+            engine.incident_rows().find(|row| row.alerts > 0)
+        })
+        .await;
+    // Until it is known how often it writes.
+    receiver
+        .wait_for("half a minute of metrics", |engine| {
+            (engine.counts().signals >= 6 * 30).then_some(())
+        })
+        .await;
+
+    drop(peer);
+    let id = incident.id;
+    let (phase, why) = receiver
+        .wait_for("the alert to be missed", move |engine| {
+            let rows = engine.alerts(None, 10, Some(id));
+            let unheard = rows.first()?.unheard.clone()?;
+            Some((engine.incident(id)?.phase, unheard.why))
+        })
+        .await;
+    assert_eq!(phase, Phase::Open, "{why}");
+    assert!(why.contains("its sender fell silent"), "{why}");
+    // Longer than it takes from the end of an alert to that of its incident.
+    let missed = receiver
+        .wait_for("half a minute more", move |engine| {
+            let row = engine.alerts(None, 10, Some(id)).into_iter().next()?;
+            let missed_ms = engine.now().since(row.unheard.as_ref()?.since);
+            (missed_ms > 30_000).then_some((row.firing, engine.incident(id)?.phase))
+        })
+        .await;
+    assert_eq!(missed, (true, Phase::Open));
+
+    broken.store(0, Ordering::Relaxed);
+    let _peer = hasty_prometheus(&receiver, target_port).expect("it was there");
+    let told = receiver
+        .wait_for("the incident to resolve", move |engine| {
+            let incident = engine.incident(id)?;
+            let told = incident.timeline.iter().map(|entry| entry.text.to_string());
+            (incident.phase == Phase::Resolved).then(|| told.collect::<Vec<_>>())
+        })
+        .await;
+    let says = |text: &str| told.iter().any(|told| told.contains(text));
+    assert!(says("is not heard of since"), "{told:?}");
+    // What it reads first may be a value of before it died: then it says itself that this is over.
+    let ended = says("ShopBroken resolved") || says("speaks again since");
+    assert!(ended, "{told:?}");
     receiver.stop().await;
 }
 

@@ -196,3 +196,67 @@ fn what_is_lost_is_not_told_to_be_harmless() {
         assert_ne!(told.advice, SET_RIGHT, "{reason:?} has words of its own");
     }
 }
+
+#[test]
+fn what_the_engine_has_no_room_for_is_told_with_what_to_do() {
+    let ledger = Ledger {
+        refused: vec![Count {
+            what: ENTITIES_FULL.to_owned(),
+            count: 3,
+        }],
+        ..Ledger::default()
+    };
+    let told = refusals(&ledger);
+    let expected = [warn(
+        "engine",
+        &format!("3 refused: {ENTITIES_FULL}"),
+        ON_ENTITIES_FULL,
+    )];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn how_late_a_source_is_is_told_of_what_was_taken() {
+    let late = SourceRow {
+        pace: Pace {
+            lag_ms: Some(20 * WRONG_MS),
+            ..Pace::default()
+        },
+        ..row(SourceHealth::Live)
+    };
+    let taken = |lag_ms| {
+        let known = SourceLedger {
+            name: late.name.clone(),
+            lag_ms,
+            ..SourceLedger::default()
+        };
+        Ledger {
+            sources: vec![known],
+            ..Ledger::default()
+        }
+    };
+    for (lag_ms, verdict) in [(Some(900), Verdict::Well), (None, Verdict::Warning)] {
+        let told = source(&late, &taken(lag_ms), Time::ZERO);
+        assert_eq!(told.verdict, verdict, "{told:?}");
+    }
+}
+
+#[test]
+fn one_that_is_quiet_says_for_how_long_and_what_was_longest_so_far() {
+    for (longest_ms, why) in [
+        (Some(240_000), "its longest pause so far: 4 min"),
+        (None, "it was heard once so far"),
+    ] {
+        let quiet = SourceRow {
+            last_seen: Some(Time::ZERO),
+            pace: Pace {
+                longest_ms,
+                ..Pace::default()
+            },
+            ..row(SourceHealth::Silent)
+        };
+        let told = source(&quiet, &Ledger::default(), Time::from_secs(720));
+        let found = format!("7 taken, quiet for 12 min ({why})");
+        assert_eq!(told, well("source otlp", &found));
+    }
+}

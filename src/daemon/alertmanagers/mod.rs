@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tokio::task::JoinHandle;
 
 use super::Door;
+use super::clock::Clock;
 use super::http::Matcher;
 use crate::config::AlertmanagerConfig;
 use crate::model::{
@@ -37,6 +38,7 @@ struct Follower {
     http: Client,
     door: Door,
     source: SignalSender,
+    clock: Clock,
     /// Theirs that we cannot take, told already.
     refused: BTreeSet<String>,
     /// Commands that our engine would refuse again: each would be one more line of the journal.
@@ -75,6 +77,7 @@ pub(super) fn follow(
     config: &[AlertmanagerConfig],
     door: &Door,
     registry: &SourceRegistry,
+    clock: &Clock,
 ) -> Result<Vec<JoinHandle<()>>, String> {
     let each = config.iter().map(|config| {
         let http = http_client(TIMEOUT_S);
@@ -85,6 +88,7 @@ pub(super) fn follow(
             http,
             door: door.clone(),
             source: registry.source(&name, Rhythm::Regular, &config.url),
+            clock: clock.clone(),
             refused: BTreeSet::new(),
             hopeless: BTreeSet::new(),
         };
@@ -100,8 +104,8 @@ impl Follower {
             match self.round().await {
                 Ok(()) => {
                     self.source.recovered();
-                    // That it answers is what it says; there is room, or the next round says it.
-                    let _ = self.source.try_send(Vec::new());
+                    // That it answers is what it says.
+                    self.source.hear(self.clock.now());
                 }
                 Err(why) => self.source.fail(&why),
             }

@@ -10,8 +10,8 @@ use crate::api::{API_VERSION, View};
 use crate::config::{EngineConfig, NotifyConfig, parse_runbook};
 use crate::daemon::Clock;
 use crate::model::{
-    Actor, Alert, Counts, EntityId, Fingerprint, IncidentId, Labels, Plan, PlanId, PlanState, Role,
-    Severity, Signal, SourceId,
+    Actor, Alert, Counts, EntityId, Fingerprint, IncidentId, Labels, LogLine, Plan, PlanId,
+    PlanState, Role, Severity, Signal, SourceId,
 };
 use crate::sources::{Rhythm, signal_queue};
 use crate::store::db::Db;
@@ -244,12 +244,23 @@ async fn a_plan_for_an_entity_nobody_knows_is_refused_by_name() {
     assert_eq!(bench.core.engine.plans().count(), 1);
 }
 
+fn a_line() -> Signal {
+    Signal::Log(Box::new(LogLine {
+        at: Time::ZERO,
+        labels: Labels::empty(),
+        level: None,
+        text: "all is well".into(),
+        trace: None,
+        span: None,
+    }))
+}
+
 #[tokio::test]
 async fn who_gave_a_command_is_answered_at_once_and_a_flood_of_them_keeps_nothing_out() {
     let mut bench = Bench::new();
     let sender = bench.core.registry.source("logs", Rhythm::Sporadic, "");
     for _ in 0..3 {
-        sender.try_send(Vec::new()).expect("there is room");
+        sender.try_send(vec![a_line()]).expect("there is room");
     }
     // Commands that come faster than turns: one waits at each.
     for waiting in [3, 2, 2, 1] {
@@ -550,6 +561,9 @@ async fn who_is_stopped_while_learning_keeps_what_fires_as_it_was() {
             generator_url: None,
         },
         came: now.plus_ms(-3_600_000),
+        source: None,
+        told_at: Some(now.plus_ms(-3_600_000)),
+        unheard: None,
     };
     core.recalled = vec![Input::Recalled(Box::new(crate::model::Recalled {
         alerts: vec![fires.clone()],

@@ -322,6 +322,11 @@ impl Held {
     pub fn end_alert(&mut self, text: &str, entity: EntityId, at: Time) {
         self.alerts_firing = self.alerts_firing.saturating_sub(1);
         self.incident.impact.alerts_firing = self.alerts_firing;
+        self.tell_of_alert(text, entity, at);
+    }
+
+    /// What became of an alert of it, as long as they are told one by one.
+    pub fn tell_of_alert(&mut self, text: &str, entity: EntityId, at: Time) {
         self.pending.summary = true;
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
             self.tell(at, Lane::Alert, Some(entity), text);
@@ -468,6 +473,7 @@ impl Held {
             entities: incident.impact.entities,
             alerts: incident.impact.alerts_total,
             alerts_firing: incident.impact.alerts_firing,
+            alerts_unheard: incident.impact.alerts_unheard,
             findings: incident.impact.findings_total,
             findings_open: incident.impact.findings_open,
             plan: self.plan.clone(),

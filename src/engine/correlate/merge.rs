@@ -92,6 +92,7 @@ fn parting(gone: &Held) -> Incident {
     let mut incident = gone.incident.clone();
     incident.impact.alerts_firing = 0;
     incident.impact.alerts_held = 0;
+    incident.impact.alerts_unheard = 0;
     incident.impact.findings_open = 0;
     incident.plans.clear();
     incident

@@ -47,6 +47,7 @@ use condition::Began;
 pub use condition::{Condition, Conditions};
 use held::AlertNews;
 pub use held::{Due, Hearing, Held};
+use held_back::ended_unsaid;
 pub use impact::{Sight, felt, headlined, target};
 pub use phase::{Event, next as next_phase};
 pub use restarted::{UNHEARD_MS, tell_restart};
@@ -297,7 +298,8 @@ impl Correlator {
         };
         let entity = alert.entity;
         if let Some(held) = alert.incident.and_then(|id| self.book.get_mut(id)) {
-            let text = format!("{} resolved", alert.name());
+            let how = alert.unsaid.as_deref().unwrap_or("resolved");
+            let text = format!("{} {how}", alert.name());
             held.end_alert(&text, world.entities.id(entity).clone(), alert.ends_at);
             held.hear_the_end(|alert| world.alerts.get(alert).is_some_and(|alert| !alert.firing));
         }
@@ -600,6 +602,7 @@ impl Correlator {
             Event::Quiet if held.hearing == Hearing::Silent => turn::UNHEARD.to_owned(),
             Event::Quiet if held.incident.impact.alerts_held > 0 => turn::HELD_BACK.to_owned(),
             Event::Quiet if held.has_accepted() => turn::ACCEPTED.to_owned(),
+            Event::Quiet if ended_unsaid(id, world.alerts) => turn::UNSAID.to_owned(),
             Event::Quiet => turn::ALL_CALM.to_owned(),
             _ => format!("{}{}", turn::QUIET_FOR, words::duration(quiet_ms)),
         };

@@ -49,6 +49,15 @@ impl Engine {
         }
     }
 
+    /// What became of an alert that goes on: its incident tells it, unless something holds the alert back.
+    pub(in crate::engine) fn tell_of_alert(&mut self, alert: Fingerprint, words: &str) {
+        if !self.holds.held.contains_key(&alert) {
+            self.with_correlator(|correlator, world| {
+                correlator.tell_of_alert(alert, words, world);
+            });
+        }
+    }
+
     fn alert_fires(&mut self, alert: Fingerprint, change: AlertChange) {
         let Some(state) = self.alerts.get(alert) else {
             return;

@@ -26,7 +26,7 @@ async fn what_comes_together_is_taken_a_few_milliseconds_at_a_time_and_kept_toge
     let (registry, mut queue) = signal_queue();
     let sender = registry.source("kafka", Rhythm::Sporadic, "");
     let cases = [
-        (0, vec![0]),
+        (0, vec![]),
         (1, vec![1]),
         (BATCH_SIGNALS_MAX, vec![BATCH_SIGNALS_MAX]),
         (
@@ -229,17 +229,19 @@ async fn health_follows_rhythm_and_failure() {
         let batch = queue.recv().await.unwrap();
         batch.take(Time::from_secs(at_s));
     }
-    assert_eq!(health(900)[1], SourceHealth::Live, "it was tried out");
+    assert_eq!(health(60)[1], SourceHealth::Live);
+    assert_eq!(health(900)[1], SourceHealth::Silent, "it was tried out");
     for at_s in [2, 33] {
         regular.try_send(lines(1)).unwrap();
         let batch = queue.recv().await.unwrap();
         batch.take(Time::from_secs(at_s));
     }
-    assert_eq!(health(129), [SourceHealth::Live, SourceHealth::Live]);
-    assert_eq!(health(200), [SourceHealth::Live, SourceHealth::Blind]);
+    assert_eq!(health(61), [SourceHealth::Live, SourceHealth::Live]);
+    assert_eq!(health(129), [SourceHealth::Silent, SourceHealth::Live]);
+    assert_eq!(health(200), [SourceHealth::Silent, SourceHealth::Blind]);
     // A clock set back by an hour hides a silent source for as long as any other silence.
     assert_eq!(health(-3_600), [SourceHealth::Live, SourceHealth::Live]);
-    assert_eq!(health(-3_400), [SourceHealth::Live, SourceHealth::Blind]);
+    assert_eq!(health(-3_400), [SourceHealth::Silent, SourceHealth::Blind]);
     sporadic.fail_standing("no target answers");
     sporadic.try_send(lines(1)).unwrap();
     let batch = queue.recv().await.unwrap();
@@ -249,4 +251,66 @@ async fn health_follows_rhythm_and_failure() {
     assert_eq!(health(62), [SourceHealth::Failed, SourceHealth::Blind]);
     sporadic.recovered();
     assert_eq!(health(62), [SourceHealth::Live, SourceHealth::Blind]);
+}
+
+#[tokio::test]
+async fn what_nobody_sent_is_not_heard() {
+    let (registry, mut queue) = signal_queue();
+    let statsd = registry.source("statsd", Rhythm::Regular, "udp");
+    let row = |at_s: i64| {
+        let row = registry.rows(Time::from_secs(at_s)).remove(0);
+        (row.health, row.last_seen, row.taken)
+    };
+    // An idle listener looks each second whether there is anything.
+    for _ in 0..10 {
+        statsd.send_ours_or_lose(Vec::new()).unwrap();
+        statsd.send_or_lose(Vec::new()).unwrap();
+        statsd.try_send(Vec::new()).unwrap();
+        statsd.send(Vec::new()).await.unwrap();
+    }
+    assert!(queue.is_empty());
+    assert_eq!(row(5), (SourceHealth::Waiting, None, 0));
+    // Twenty seconds of datagrams, put together each ten.
+    for s in 10..=30 {
+        statsd.hear(Time::from_secs(s));
+        if s % 10 == 0 {
+            statsd.send_ours_or_lose(lines(2)).unwrap();
+            queue.try_recv().unwrap().take(Time::from_secs(s));
+        }
+    }
+    let heard = Some(Time::from_secs(30));
+    assert_eq!(row(35), (SourceHealth::Live, heard, 6));
+    // What is told of counts that nobody sends says nothing of anybody.
+    statsd.send_ours(lines(2)).await.unwrap();
+    queue.try_recv().unwrap().take(Time::from_secs(80));
+    assert_eq!(row(89), (SourceHealth::Live, heard, 8));
+    assert_eq!(row(91), (SourceHealth::Blind, heard, 8));
+}
+
+#[tokio::test]
+async fn a_burst_and_no_more_is_silence_and_no_blindness() {
+    let (registry, mut queue) = signal_queue();
+    for rhythm in [Rhythm::Sporadic, Rhythm::Regular] {
+        let sender = registry.source("otlp", rhythm, "");
+        for ms in [0, 300, 900, 4_000] {
+            sender.try_send(lines(30)).unwrap();
+            queue.try_recv().unwrap().take(Time::from_ms(ms));
+        }
+        let row = |at_s: i64| registry.rows(Time::from_secs(at_s)).remove(0);
+        assert_eq!(row(64).health, SourceHealth::Live);
+        let later = row(720);
+        assert_eq!(later.health, SourceHealth::Silent);
+        assert_eq!(later.pace.longest_ms, Some(3_100));
+    }
+}
+
+#[tokio::test]
+async fn a_declared_pause_is_none() {
+    let (registry, _queue) = signal_queue();
+    let beats = registry.source("heartbeat backup", Rhythm::Declared(90_000_000), "");
+    let health = |at_s: i64| registry.rows(Time::from_secs(at_s)).remove(0).health;
+    assert_eq!(health(100_000), SourceHealth::Waiting);
+    beats.hear(Time::from_secs(100_000));
+    assert_eq!(health(190_000), SourceHealth::Live);
+    assert_eq!(health(190_001), SourceHealth::Blind);
 }

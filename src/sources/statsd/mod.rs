@@ -14,6 +14,7 @@ use sketches_ddsketch::{Config, DDSketch};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::naming::{check_name, unit_by_name};
+use super::rhythm::Gaps;
 use super::udp::{ReadDatagram, Rejected};
 use crate::model::{
     Alert, Change, ChangeKind, EntityId, EntityKind, Fingerprint, Labels, Sample, Series,
@@ -27,6 +28,10 @@ const METRICS_MAX: usize = 50_000;
 const MEMBERS_MAX: usize = 10_000;
 /// A metric that nobody sent so many times in a row is forgotten; until then a count of it is zero.
 const IDLE_FLUSHES_MAX: u32 = 60;
+/// After so many times the usual silence …
+const UNHEARD_SILENCES: i64 = 3;
+/// … and so long at least nobody sends anything any more, in milliseconds.
+const UNHEARD_MS_MIN: i64 = 60_000;
 /// A service check that is not repeated is over after this long, in milliseconds.
 const CHECK_HOLD_MS: i64 = 10 * 60_000;
 /// The quantile that is told of timers and histograms.
@@ -40,6 +45,9 @@ const SERVICE_TAGS: [&str; 3] = ["service", "service.name", "app"];
 pub(super) struct Aggregator {
     flush_ms: i64,
     flushed_at: Option<Time>,
+    /// When anybody sent anything last, and how long nobody does, usually.
+    heard_at: Option<Time>,
+    gaps: Gaps,
     /// By the hash of type, name and tags.
     held: BTreeMap<u128, Held>,
 }
@@ -65,6 +73,8 @@ impl Aggregator {
         Self {
             flush_ms: i64::from(flush_s) * 1_000,
             flushed_at: None,
+            heard_at: None,
+            gaps: Gaps::default(),
             held: BTreeMap::new(),
         }
     }
@@ -81,6 +91,20 @@ impl Aggregator {
                 Ok(())
             }
         }
+    }
+
+    fn hear(&mut self, now: Time) {
+        if let Some(before) = self.heard_at.replace(now) {
+            self.gaps.add(now.since(before));
+        }
+    }
+
+    /// Whether anybody sends anything. While nobody does it is not known that nothing happened.
+    fn is_heard(&self, now: Time) -> bool {
+        let usual_ms = self.gaps.usual_ms().unwrap_or(0);
+        let patience_ms = usual_ms.saturating_mul(UNHEARD_SILENCES);
+        let silent_ms = self.heard_at.map(|heard| now.since(heard));
+        silent_ms.is_some_and(|ms| ms <= patience_ms.max(UNHEARD_MS_MIN))
     }
 
     fn add(&mut self, metric: &Metric<'_>) -> Result<(), String> {
@@ -114,16 +138,26 @@ impl ReadDatagram for Aggregator {
     ) -> Result<(), Rejected> {
         let text = std::str::from_utf8(datagram);
         let text = text.map_err(|_| Rejected::whole("a datagram is not UTF-8"))?;
-        let mut refused = Ok(());
+        let (mut refused, mut why_last) = (0, String::new());
+        let mut is_heard = false;
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             // A line that cannot be read does not cost those beside it.
-            if let Err(why) = self.take(line, now, signals) {
-                let before = refused.map_or_else(|rejected: Rejected| rejected.count, |()| 0);
-                let count = before + 1;
-                refused = Err(Rejected { count, why });
+            match self.take(line, now, signals) {
+                Ok(()) => is_heard = true,
+                Err(why) => (refused, why_last) = (refused + 1, why),
             }
         }
-        refused
+        if is_heard {
+            self.hear(now);
+        }
+        match refused {
+            0 => Ok(()),
+            count => Err(Rejected {
+                count,
+                why: why_last,
+                is_part: is_heard,
+            }),
+        }
     }
 
     fn tick(&mut self, now: Time) -> Vec<Signal> {
@@ -132,9 +166,10 @@ impl ReadDatagram for Aggregator {
             return Vec::new();
         }
         self.flushed_at = Some(now);
+        let is_heard = self.is_heard(now);
         let mut signals = Vec::new();
         self.held.retain(|_, held| {
-            held.flush(now, &mut signals);
+            held.flush(now, is_heard, &mut signals);
             held.idle_flushes += u32::from(!std::mem::take(&mut held.is_fresh));
             held.idle_flushes <= IDLE_FLUSHES_MAX
         });
@@ -183,9 +218,10 @@ impl Held {
         })
     }
 
-    /// Tells what came since the last time. A count that did not is zero; others are left out.
-    fn flush(&mut self, at: Time, signals: &mut Vec<Signal>) {
+    /// Tells what came since the last time. A count that did not is zero, if anybody is heard; others are left out.
+    fn flush(&mut self, at: Time, is_heard: bool, signals: &mut Vec<Signal>) {
         let values = match &mut self.value {
+            Value::Count(_) if !self.is_fresh && !is_heard => Vec::new(),
             Value::Count(count) => vec![std::mem::take(count)],
             _ if !self.is_fresh => Vec::new(),
             Value::Gauge(value) => vec![*value],
@@ -410,11 +446,47 @@ mod tests {
     }
 
     #[test]
+    fn while_nobody_is_heard_it_is_not_known_that_nothing_happened() {
+        let mut aggregator = Aggregator::new(10);
+        let send = |aggregator: &mut Aggregator, at_s: i64| {
+            let (peer, mut signals) = (IpAddr::from([127, 0, 0, 1]), Vec::new());
+            let now = Time::from_secs(at_s);
+            let read = aggregator.read(b"hits:1|c", peer, now, &mut signals);
+            assert_eq!(read, Ok(()));
+        };
+        told(&mut aggregator, 0);
+        (0..30).for_each(|n| send(&mut aggregator, 10 * n));
+        // Whether anything is told at each time, so many seconds after the last datagram.
+        let mut tells = |after_s: i64| !told(&mut aggregator, 290 + after_s).is_empty();
+        let after = [10, 60, 70, 200].map(&mut tells);
+        assert_eq!(after, [true, true, false, false]);
+        send(&mut aggregator, 500);
+        assert_eq!(
+            told(&mut aggregator, 510).len(),
+            1,
+            "somebody is heard again"
+        );
+        // One that is usually silent for three minutes is heard for three times as long.
+        let mut rare = Aggregator::new(10);
+        told(&mut rare, 0);
+        (0..30).for_each(|n| send(&mut rare, 180 * n));
+        let mut tells = |after_s: i64| !told(&mut rare, 180 * 29 + after_s).is_empty();
+        let after = [10, 60, 500, 800].map(&mut tells);
+        assert_eq!(after, [true, true, true, false]);
+    }
+
+    #[test]
     fn a_bad_line_does_not_cost_those_beside_it() {
         let mut aggregator = Aggregator::new(1);
         let (_, read) = read(&mut aggregator, "a:1|c\nb:|c\nb:x|c\nc:1|c\n");
         let why = "value \"x\" is no number".to_owned();
-        assert_eq!(read, Err(Rejected { count: 2, why }), "each is counted");
+        let (count, is_part) = (2, true);
+        let rejected = Rejected {
+            count,
+            why,
+            is_part,
+        };
+        assert_eq!(read, Err(rejected), "each is counted");
         told(&mut aggregator, 1);
         assert_eq!(told(&mut aggregator, 2).len(), 2);
     }

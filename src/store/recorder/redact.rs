@@ -20,7 +20,7 @@ use crate::config::{DeclaredEdge, DeclaredEntity, EngineConfig, SloConfig};
 use crate::model::mask::{MASK, mask_secrets};
 use crate::model::{
     Alert, Batch, Change, EntityId, Fingerprint, FiringAlert, Input, Labels, LabelsBuilder,
-    Recalled, Sample, Series, SeriesId, Signal, SourceId, Stamped,
+    Recalled, Sample, Series, SeriesId, Signal, Silenced, SourceId, Stamped,
 };
 use names::{Names, is_common, pieces};
 
@@ -143,6 +143,13 @@ impl Redactor {
         let alert = |held: FiringAlert| FiringAlert {
             alert: self.alert(&held.alert),
             came: held.came,
+            source: held.source.map(|source| self.source(&source)),
+            told_at: held.told_at,
+            unheard: held.unheard.map(|silenced| Silenced {
+                since: silenced.since,
+                why: self.text(&silenced.why),
+                with: silenced.with.iter().map(|with| self.source(with)).collect(),
+            }),
         };
         Recalled {
             alerts: recalled.alerts.into_iter().map(alert).collect(),
@@ -181,10 +188,16 @@ impl Redactor {
             fingerprint: Fingerprint::of(&labels),
             labels,
             annotations: Labels::empty(),
-            generator_url: None,
+            generator_url: self.address(alert.rules_at()),
             starts_at: alert.starts_at,
             ends_at: alert.ends_at,
         }
+    }
+
+    /// Whose rule it is stays one and the same; where that is, is hidden.
+    fn address(&self, address: &str) -> Option<Box<str>> {
+        let is_known = !address.is_empty();
+        is_known.then(|| format!("http://{}", self.name(address)).into())
     }
 
     fn change(&self, change: Change) -> Change {

@@ -165,6 +165,7 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     }
     (incident.impact.alerts_total, incident.impact.alerts_firing) = alerts_at(&incident.timeline);
     incident.impact.alerts_held = 0;
+    incident.impact.alerts_unheard = 0;
     incident.impact.findings_total = incident.findings.len() as u32;
     let open = incident.findings.iter().filter(|f| f.is_open());
     incident.impact.findings_open = open.count() as u32;
@@ -303,6 +304,7 @@ fn row_at(row: &IncidentRow, then: &IncidentDetail) -> IncidentRow {
         entities: incident.impact.entities,
         alerts: incident.impact.alerts_total,
         alerts_firing: incident.impact.alerts_firing,
+        alerts_unheard: incident.impact.alerts_unheard,
         findings: incident.impact.findings_total,
         findings_open: incident.impact.findings_open,
         mitigated: incident.mitigated,

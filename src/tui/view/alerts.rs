@@ -95,6 +95,8 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
         ("held", Role::Muted)
     } else if row.flapping {
         ("flaps", Role::Crit)
+    } else if row.firing && row.unheard.is_some() {
+        ("stale", Role::Blind)
     } else if row.firing {
         ("fires", Role::Crit)
     } else {
@@ -103,7 +105,11 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
     let incident = row
         .incident
         .map_or_else(|| "-".to_owned(), |id| id.to_string());
-    line.column(Role::Body, row.summary.to_string(), summary)
+    let unheard = row.unheard.as_ref().filter(|_| row.firing);
+    let text = unheard.map_or(&*row.summary, |unheard| {
+        unheard.why.trim_start_matches("is ")
+    });
+    line.column(Role::Body, text.to_owned(), summary)
         .right(Role::Body, age, AGE)
         .put(Role::Body, " ")
         .column(role, word, STATE)

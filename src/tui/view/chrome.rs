@@ -75,6 +75,11 @@ pub(super) fn warnings(view: &View) -> Row {
         row.push(Role::Body, " ");
         row.push(Role::Muted, format!("{} held", view.counts.alerts_held));
     }
+    if view.counts.alerts_unheard > 0 {
+        let stale = view.counts.alerts_unheard;
+        row.push(Role::Body, " ");
+        row.push(Role::Blind, format!("{stale} stale"));
+    }
     if view.silences.values().any(|silence| silence.ends_soon) {
         row.push(Role::Warn, " silence ends");
     }

@@ -151,11 +151,20 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
         began(state, row),
         format!("  entities {}", row.entities),
         of_them(row.alerts, row.alerts_firing, "alert", "firing"),
+        stale(row),
         of_them(row.findings, row.findings_open, "finding", "open"),
     ];
     reach.into_iter().fold(line, |line, words| {
         line.join_if_fits(Row::new().put(Role::Muted, words), width)
     })
+}
+
+/// How many of its alerts nobody vouches for any more; nothing of none.
+fn stale(row: &IncidentRow) -> String {
+    match row.alerts_unheard {
+        0 => String::new(),
+        count => format!(" ({count} stale)"),
+    }
 }
 
 /// Since when its phase is what it is, and how long that is; what is over says how long it was.
@@ -463,16 +472,18 @@ fn is_for_another(detail: &IncidentDetail, plan: &Plan) -> bool {
 /// What of an incident is not over, in few words: others' rules first; empty when all of it is.
 fn still_lasts(detail: &IncidentDetail) -> String {
     let impact = &detail.incident.impact;
+    let heard = impact.alerts_firing.saturating_sub(impact.alerts_unheard);
     let told = [
-        (
-            impact.alerts_firing,
-            "alert still fires",
-            "alerts still fire",
-        ),
+        (heard, "alert still fires", "alerts still fire"),
         (
             impact.findings_open,
             "finding still lasts",
             "findings still last",
+        ),
+        (
+            impact.alerts_unheard,
+            "alert is not heard of",
+            "alerts are not heard of",
         ),
         (
             impact.alerts_held,

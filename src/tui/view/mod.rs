@@ -39,7 +39,7 @@ pub(super) use dialogs::{boxed, typed};
 pub(super) use headline::summary;
 pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
-pub(super) use sources::{entities as entities_told, speech};
+pub(super) use sources::{entities as entities_told, silence as source_silence, speech};
 pub(super) use timeline::entries as timeline_entries;
 pub(super) use traces::here as trace_here;
 pub use wall::draw_wall;

@@ -48,7 +48,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     // A move of the cursor must stay cheap: what is told of a source follows when it rests.
     let told = view.sources.values().nth(state.sources.rested_at(len));
     let mut told = told.map_or_else(Vec::new, |row| {
-        let texts = [Some(row.detail.clone()), refused(row, view.at)];
+        let texts = [
+            Some(row.detail.clone()),
+            silence(row, view.at),
+            refused(row, view.at),
+        ];
         let mut texts: Vec<String> = texts.into_iter().flatten().collect();
         if canvas.width() >= WIDE_COLUMNS {
             texts.extend(speech(state, row, view.at));
@@ -85,11 +89,35 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
 pub(in crate::tui) fn speech(state: &State, row: &SourceRow, now: Time) -> Vec<String> {
     let known = state.speakers.of(&row.name);
     let of_senders = known.map_or_else(Vec::new, |known| senders(known, now));
-    usual(row).into_iter().chain(of_senders).collect()
+    // Of what was taken, if that is known: what was refused may have any time.
+    let lag_ms = known.and_then(|known| known.lag_ms);
+    let lag_ms = lag_ms.or(row.pace.lag_ms);
+    usual(row, lag_ms).into_iter().chain(of_senders).collect()
+}
+
+/// Since when a source is not heard, and what that says.
+pub(in crate::tui) fn silence(row: &SourceRow, now: Time) -> Option<String> {
+    let quiet = |seen: Time| format!("Quiet for {}", format::lasting(now.since(seen)));
+    match (row.health, row.last_seen) {
+        (SourceHealth::Waiting, _) => {
+            Some("Waiting for its first data since the daemon was started.".to_owned())
+        }
+        (SourceHealth::Silent | SourceHealth::Blind, Some(seen)) => {
+            Some(match row.pace.longest_ms {
+                Some(ms) => format!(
+                    "{} (its longest pause so far: {}).",
+                    quiet(seen),
+                    format::lasting(ms)
+                ),
+                None => format!("{}; it was heard once so far.", quiet(seen)),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// How it speaks when all is well, and how old what it says is.
-fn usual(row: &SourceRow) -> Option<String> {
+fn usual(row: &SourceRow, lag_ms: Option<i64>) -> Option<String> {
     let pace = &row.pace;
     let mut parts = Vec::new();
     if let Some(ms) = pace.usual_ms {
@@ -101,7 +129,7 @@ fn usual(row: &SourceRow) -> Option<String> {
             format::counted(count, "signal", "signals")
         ));
     }
-    match pace.lag_ms {
+    match lag_ms {
         Some(lag_ms @ ..-1_000) => {
             parts.push(format!(
                 "dated {} ahead of our clock",
@@ -305,6 +333,7 @@ pub(super) fn summary(
     let (word, role) = match row.health {
         SourceHealth::Waiting => ("waiting", Role::Muted),
         SourceHealth::Live => ("live", Role::Ok),
+        SourceHealth::Silent => ("silent", Role::Muted),
         SourceHealth::Blind => ("BLIND", Role::Blind),
         SourceHealth::Failed => ("FAILED", Role::Crit),
         SourceHealth::Rejecting => ("REJECTS", Role::Warn),

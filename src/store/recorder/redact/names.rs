@@ -215,6 +215,10 @@ impl Names {
     fn recalled(&mut self, recalled: &Recalled) {
         for held in &recalled.alerts {
             self.of_labels(&held.alert.labels);
+            let with = held.unheard.iter().flat_map(|silenced| &silenced.with);
+            for source in held.source.iter().chain(with) {
+                self.name(&source.0);
+            }
         }
         for change in &recalled.changes {
             self.change(change);

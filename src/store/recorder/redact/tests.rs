@@ -159,6 +159,13 @@ fn told(names: &[String]) -> (Header, Vec<Stamped>) {
         alerts: vec![FiringAlert {
             alert: alert(3),
             came: Time::from_secs(1),
+            source: Some(SourceId::new(&format!("remote_write {}", name(5)))),
+            told_at: Some(Time::from_secs(2)),
+            unheard: Some(Silenced {
+                since: Time::from_secs(3),
+                why: format!("nothing came from {} since", name(3)).into(),
+                with: vec![SourceId::new(&format!("otlp {}", name(0)))],
+            }),
         }],
         changes: vec![change(4)],
         heard: None,

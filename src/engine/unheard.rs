@@ -1,0 +1,352 @@
+//! Alerts whose time ran out and of which nobody said that they are over: does their sender go on without them,
+//! or did it fall silent?
+//!
+//! What a sender that fell silent does not say ends nothing. Its alerts go on as not heard of until it, or what
+//! fell silent with it, has spoken for as long as an alert is believed that is not sent again; for six hours at most. A sender of
+//! which nothing more is known than that it sends nothing is believed: its alerts end in time, in words that say so.
+//!
+//! It must never guess from the text of telemetry: evidence is who spoke when.
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::alerts::{AlertChange, AlertState};
+use super::entities::EntityIx;
+use super::explain;
+use super::intake::SourceIx;
+use super::set_back::SetBack;
+use super::silence::SilenceWatch;
+use crate::model::{Alert, Fingerprint, Silenced, Time};
+
+/// Senders told apart; what more there are count as the first of their source.
+const SENDERS_MAX: usize = 256;
+/// Longest part of an address kept by which a sender is known, in bytes.
+const ADDRESS_BYTES_MAX: usize = 128;
+/// What is not heard of is looked at again so often, in milliseconds.
+const LOOK_EVERY_MS: i64 = 5_000;
+/// An alert is not heard of for so long at most, in milliseconds; then it is given up.
+pub(super) const UNHEARD_MS_MAX: i64 = 6 * 60 * 60_000;
+/// Not more than one in so many of the places for alerts is taken by what is not heard of.
+const UNHEARD_PART: usize = 2;
+/// Sources named that fell silent with a sender.
+const WITH_MAX: usize = 4;
+/// The label of a missing heartbeat that names the sources for whose senders it stands.
+const WATCHES: &str = "watches";
+/// The name of the alert about a missing heartbeat.
+const HEARTBEAT_MISSING: &str = "HeartbeatMissing";
+
+/// The place of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderIx(u16);
+
+/// Who sends alerts: by their source, and by the address of the rules that raise them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Senders {
+    all: Vec<Sender>,
+    /// Heartbeats that are missing, and the sources for whose senders they stand. Told again after a restart.
+    #[serde(skip)]
+    missing: Vec<(Fingerprint, Box<str>)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Sender {
+    source: SourceIx,
+    /// `http://prometheus:9090`; empty when it is not known.
+    address: Box<str>,
+    /// When it last sent any alert.
+    heard: Time,
+    /// Whether it moves the ends of its alerts by sending them again, as Prometheus does: then it is waited for.
+    renews: bool,
+}
+
+/// What is known of the sender of an alert, which fell silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Since when it is known.
+    pub since: Time,
+    /// Since when somebody speaks again.
+    pub again: Option<Time>,
+    /// Sources that fell silent with it.
+    pub with: Vec<SourceIx>,
+    /// How that is told.
+    pub why: Box<str>,
+}
+
+/// What an alert that was not sent again says.
+enum Verdict {
+    /// Its sender goes on without it.
+    GoesOn,
+    /// Its sender fell silent.
+    Silent(Lost),
+    /// Nobody knows.
+    Open,
+}
+
+impl Lost {
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        back.past(&mut self.since);
+        back.past_if(&mut self.again);
+    }
+}
+
+impl Senders {
+    /// The sender of an alert that came by a source, as the address of its rules tells.
+    pub fn of(&mut self, source: SourceIx, alert: &Alert) -> SenderIx {
+        let address = alert.rules_at();
+        let address = &address[..address.floor_char_boundary(ADDRESS_BYTES_MAX)];
+        let is_it = |sender: &Sender| sender.source == source && *sender.address == *address;
+        let place = self.all.iter().position(is_it).or_else(|| {
+            let is_its = |sender: &Sender| sender.source == source;
+            let is_full = self.all.len() >= SENDERS_MAX;
+            self.all.iter().position(is_its).filter(|_| is_full)
+        });
+        let place = place.unwrap_or_else(|| {
+            self.all.push(Sender {
+                source,
+                address: address.into(),
+                heard: Time::ZERO,
+                renews: false,
+            });
+            self.all.len() - 1
+        });
+        // No more than are told apart, and one for each source.
+        SenderIx(place.min(usize::from(u16::MAX)) as u16)
+    }
+
+    fn get(&self, sender: SenderIx) -> Option<&Sender> {
+        self.all.get(usize::from(sender.0))
+    }
+
+    /// The source of a sender, and the address of its rules.
+    pub fn told(&self, sender: SenderIx) -> Option<(SourceIx, &str)> {
+        let sender = self.get(sender)?;
+        Some((sender.source, &sender.address))
+    }
+
+    /// Whether every sender refers to a source that is kept.
+    pub fn fits(&self, silence: &SilenceWatch) -> bool {
+        self.all.iter().all(|sender| silence.knows(sender.source))
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        for sender in &mut self.all {
+            back.past(&mut sender.heard);
+        }
+    }
+
+    /// A heartbeat is missing, or not any more.
+    pub fn note_heartbeat(&mut self, alert: Fingerprint, missing_for: Option<&str>) {
+        self.missing.retain(|(known, _)| *known != alert);
+        let sources = missing_for.map(Box::from);
+        self.missing.extend(sources.map(|sources| (alert, sources)));
+    }
+
+    /// Whether a heartbeat is missing that stands for the senders of a source.
+    fn is_given_up(&self, source: &str) -> bool {
+        let mut sources = self.missing.iter().flat_map(|(_, of)| of.split(','));
+        sources.any(|name| name.trim() == source)
+    }
+}
+
+impl Engine {
+    /// Notes that a sender speaks, and whether it is one that keeps its alerts alive by sending them again.
+    pub(super) fn note_sender(&mut self, alert: &Alert, source: SourceIx) -> Option<SenderIx> {
+        let held = self.alerts.get(alert.fingerprint);
+        let renews = alert.ends_at > self.now
+            && held.is_some_and(|held| held.firing && alert.ends_at > held.ends_at);
+        let ix = self.senders.of(source, alert);
+        let sender = self.senders.all.get_mut(usize::from(ix.0))?;
+        sender.heard = self.now;
+        sender.renews |= renews;
+        if alert.labels.get("alertname") == Some(HEARTBEAT_MISSING) {
+            let is_missing = alert.is_firing(self.now);
+            let sources = alert.labels.get(WATCHES).filter(|_| is_missing);
+            self.senders.note_heartbeat(alert.fingerprint, sources);
+        }
+        Some(ix)
+    }
+
+    /// Looks at the alerts that were to be sent again by now, and were not.
+    pub(super) fn look_at_ends(&mut self) {
+        self.alerts.forget_old(self.now);
+        for alert in self.alerts.take_due(self.now) {
+            let Some(held) = self.alerts.get(alert) else {
+                continue;
+            };
+            match held.lost.as_deref().cloned() {
+                Some(lost) => self.look_at_lost(alert, lost),
+                None => self.look_at_end(alert),
+            }
+        }
+    }
+
+    /// The end of an alert has passed.
+    fn look_at_end(&mut self, alert: Fingerprint) {
+        let Some(held) = self.alerts.get(alert) else {
+            return;
+        };
+        let told = explain::clock(held.told_at);
+        let has_room = self.alerts.unheard() < self.config.alerts_max as usize / UNHEARD_PART;
+        let unsaid = match self.verdict(held) {
+            Verdict::Silent(lost) if has_room => {
+                let why = lost.why.clone();
+                let due = self.now.plus_ms(LOOK_EVERY_MS);
+                self.alerts.wait(alert, due, Some(lost));
+                return self.tell_of_alert(alert, &why);
+            }
+            Verdict::Silent(_) => {
+                format!(
+                    "is not sent any more since {told}: its sender fell silent, and there is no room to wait for it"
+                )
+            }
+            Verdict::GoesOn => {
+                format!("is not sent any more since {told}, and its sender goes on without it")
+            }
+            Verdict::Open => {
+                format!(
+                    "is not sent any more since {told} (its sender has said nothing else since)"
+                )
+            }
+        };
+        self.end_unsaid(alert, &unsaid);
+    }
+
+    /// Looks whether the sender of an alert speaks again, or what fell silent with it.
+    fn look_at_lost(&mut self, alert: Fingerprint, mut lost: Lost) {
+        let Some(held) = self.alerts.get(alert) else {
+            return;
+        };
+        let told = explain::clock(held.told_at);
+        if self.now.since(held.ends_at) >= UNHEARD_MS_MAX {
+            let unsaid = format!("is given up: not heard of since {told}, as its sender");
+            return self.end_unsaid(alert, &unsaid);
+        }
+        for source in self.fell_silent_with(held) {
+            if lost.with.len() < WITH_MAX && !lost.with.contains(&source) {
+                lost.with.push(source);
+            }
+        }
+        let sender = held.sender.and_then(|ix| self.senders.get(ix));
+        let speaks = sender.is_some_and(|sender| {
+            let source = &self.silence.source(sender.source).0;
+            sender.heard > lost.since && !self.senders.is_given_up(source)
+        });
+        let mut with = lost.with.iter();
+        if speaks || with.any(|source| self.silence.heard(*source) > lost.since) {
+            let again = *lost.again.get_or_insert(self.now);
+            if self.now.since(again) >= self.alert_timeout_ms() {
+                let again = explain::clock(again);
+                let unsaid = format!(
+                    "is not sent any more: its sender, silent since {told}, speaks again since {again} and does not send it"
+                );
+                return self.end_unsaid(alert, &unsaid);
+            }
+        }
+        let due = self.now.plus_ms(LOOK_EVERY_MS);
+        self.alerts.wait(alert, due, Some(lost));
+    }
+
+    fn end_unsaid(&mut self, alert: Fingerprint, unsaid: &str) {
+        if self.alerts.end(alert, unsaid.into(), self.now) {
+            self.alert_changed(AlertChange::Resolved(alert));
+        }
+    }
+
+    /// What it says that an alert was not sent again.
+    fn verdict(&self, held: &AlertState) -> Verdict {
+        let Some(sender) = held.sender.and_then(|ix| self.senders.get(ix)) else {
+            return Verdict::Open;
+        };
+        let source = self.silence.source(sender.source);
+        let since = explain::clock(held.told_at);
+        let lost = |with: Vec<SourceIx>, why: String| {
+            Verdict::Silent(Lost {
+                since: self.now,
+                again: None,
+                with,
+                why: format!("is not heard of since {since}: {why}").into(),
+            })
+        };
+        if self.senders.is_given_up(&source.0) {
+            let why = "the heartbeat that stands for its sender is missing";
+            return lost(Vec::new(), why.to_owned());
+        }
+        let alive = self.alive_from(held);
+        if sender.heard >= alive {
+            return Verdict::GoesOn;
+        }
+        let with = self.fell_silent_with(held);
+        let tellers = self.tellers(held.entity);
+        if let Some(first) = with
+            .iter()
+            .find(|source| tellers.contains(source))
+            .or(with.first())
+            && (sender.renews || tellers.contains(first))
+        {
+            let name = &self.silence.source(*first).0;
+            let why = format!("its sender fell silent, and so did {name}");
+            return lost(with, why);
+        }
+        let goes_on = |source: &SourceIx| self.silence.heard(*source) >= alive;
+        if sender.renews && !tellers.iter().any(goes_on) {
+            return lost(with, "its sender fell silent".to_owned());
+        }
+        Verdict::Open
+    }
+
+    /// Who speaks from then on goes on without an alert: half of the time for which that was vouched, after it was
+    /// sent last, in which it would have been sent again.
+    fn alive_from(&self, held: &AlertState) -> Time {
+        let since = held.told_at.max(self.silence.resumed());
+        since.plus_ms(held.lease_ms() / 2)
+    }
+
+    /// Sources that measure and fell silent at the time when an alert was sent last.
+    fn fell_silent_with(&self, held: &AlertState) -> Vec<SourceIx> {
+        let from = held.told_at.plus_ms(-held.lease_ms());
+        let to = self.alive_from(held);
+        let fell = self.silence.fell_silent_between(from, to, self.now);
+        fell.take(WITH_MAX).collect()
+    }
+
+    /// Sources that tell series of an entity.
+    fn tellers(&self, entity: EntityIx) -> Vec<SourceIx> {
+        let series = self.intake.of_entity(entity).iter();
+        let rows = series.map(|ix| self.intake.row(*ix));
+        let mut tellers = Vec::new();
+        for row in rows.filter(|row| row.is_judged()) {
+            if !tellers.contains(&row.source()) {
+                tellers.push(row.source());
+            }
+        }
+        tellers
+    }
+
+    /// What is known of the sender of an alert, as it is kept over a restart.
+    pub(super) fn silenced(&self, lost: &Lost) -> Silenced {
+        let with = lost.with.iter();
+        Silenced {
+            since: lost.since,
+            why: lost.why.clone(),
+            with: with.map(|ix| self.silence.source(*ix).clone()).collect(),
+        }
+    }
+
+    /// Takes back that the sender of an alert had fallen silent.
+    pub(super) fn take_back_lost(&mut self, alert: Fingerprint, silenced: &Silenced) {
+        let with = silenced.with.iter();
+        let lost = Lost {
+            since: silenced.since,
+            again: None,
+            with: with.map(|id| self.silence.place(id, self.now)).collect(),
+            why: silenced.why.clone(),
+        };
+        let due = self.now.plus_ms(LOOK_EVERY_MS);
+        self.alerts.wait(alert, due, Some(lost));
+    }
+}
+
+#[cfg(test)]
+mod tests;
