@@ -535,7 +535,7 @@ mod tests {
             "{why:?}"
         );
         // Back where it was it is over within minutes, and the old normal is nothing odd.
-        bench.minutes(10, 0.2);
+        bench.minutes(14, 0.2);
         let (phase, open, told) = bench.incident("back to normal");
         assert_eq!((open, told), (0, true), "{phase:?}");
         bench.minutes(60, 0.2);

@@ -234,7 +234,7 @@ mod tests {
         let row = registry.rows(now).pop().unwrap();
         assert_eq!(
             (row.health, row.last_seen, row.taken),
-            (SourceHealth::Waiting, None, 0)
+            (SourceHealth::Waiting, None, 1)
         );
         heartbeat.heard_at(now);
         sender.try_send(vec![heartbeat.alert(now, now)]).unwrap();

@@ -42,6 +42,7 @@ mod remote_write;
 mod rhythm;
 mod running;
 mod scrape;
+mod secrets;
 mod series;
 mod statsd;
 mod syslog;

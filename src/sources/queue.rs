@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
 use super::rhythm::Gaps;
 use super::rhythm::Rate;
+use super::secrets;
 use crate::model::{
     Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Pauses, Quiet, Signal, SourceHealth,
     SourceId, SourceRow, Time,
@@ -385,6 +386,7 @@ impl SignalSender {
         receipt: Option<Receipt>,
         mut room: OwnedSemaphorePermit,
     ) -> VecDeque<QueuedBatch> {
+        secrets::mask(&mut signals);
         let batch = |signals, receipt, room| QueuedBatch {
             batch: Batch {
                 source: self.source.id.clone(),

@@ -369,6 +369,22 @@ async fn the_other_side_is_named_by_attributes() {
 }
 
 #[tokio::test]
+async fn secrets_in_names_of_spans_are_masked() {
+    let mut receivers = Receivers::new();
+    let body = span(&json!({"name": "GET http://bob:hunter2@shop/?token=hunter2&n=1"})).to_string();
+    let answer = receivers.send("POST", "/v1/traces", &[JSON], body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let names: Vec<_> = spans(receivers.taken())
+        .into_iter()
+        .map(|s| s.name)
+        .collect();
+    assert_eq!(
+        names,
+        ["GET http://<secret>@shop/?token=<secret>&n=1".into()]
+    );
+}
+
+#[tokio::test]
 async fn how_a_span_was_sampled_is_told_by_its_trace_state_or_attributes() {
     let rate = |kind: &str| {
         let value = match kind {

@@ -209,7 +209,7 @@ fn what_the_engine_has_no_room_for_is_told_with_what_to_do() {
     let told = refusals(&ledger);
     let expected = [warn(
         "engine",
-        &format!("3 refused: {ENTITIES_FULL}"),
+        &format!("3 refused since the daemon was started: {ENTITIES_FULL}"),
         ON_ENTITIES_FULL,
     )];
     assert_eq!(told, expected);

@@ -1,6 +1,7 @@
 //! Severity of a line whose sender did not say.
 
 use crate::model::LogLevel;
+use crate::model::logjoin::is_frame;
 
 /// Words of a line that are looked at: a level stands near the beginning.
 const WORDS_MAX: usize = 12;
@@ -42,6 +43,8 @@ fn crash(text: &str) -> Option<LogLevel> {
         "fatal error:",
         "Traceback (most recent call last)",
         "thread '",
+        "Unhandled exception. ",
+        "Unhandled Exception: ",
         "Segmentation fault",
     ];
     if fatal.iter().any(|start| head.starts_with(start))
@@ -49,7 +52,8 @@ fn crash(text: &str) -> Option<LogLevel> {
     {
         return Some(LogLevel::Fatal);
     }
-    (text.contains("\n\tat ") || text.contains("\n    at ")).then_some(LogLevel::Error)
+    let is_trace = text.contains('\n') && text.lines().skip(1).any(is_frame);
+    is_trace.then_some(LogLevel::Error)
 }
 
 /// `E1121 09:11:12.131415 …`, as klog and glog write.
@@ -81,6 +85,19 @@ mod tests {
             ("panic: nil map", LogLevel::Fatal),
             ("thread 'main' panicked at src/x.rs", LogLevel::Fatal),
             ("request failed\n\tat a.B.c(B.java:1)", LogLevel::Error),
+            (
+                "price failed\n   at Shop.Price.Get(String id) in /src/Price.cs:line 12",
+                LogLevel::Error,
+            ),
+            (
+                "app.rb:3:in 'pay': declined (CardError)\n\tfrom app.rb:7:in '<main>'",
+                LogLevel::Error,
+            ),
+            (
+                "Unhandled exception. System.Exception: x\n   at A.B()",
+                LogLevel::Fatal,
+            ),
+            ("all parcels left\n   at the end of the day", LogLevel::Info),
             ("no error was found", LogLevel::Info),
             ("", LogLevel::Info),
         ];

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::model::mask::mask_secrets;
 use crate::model::{LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, Labels, LabelsBuilder};
 use crate::sources::recent::Recent;
 use crate::sources::wire::{Fields, Value, WireError};
@@ -70,14 +71,14 @@ impl Resources {
         Ok(labels)
     }
 
-    /// One shared copy of a text.
+    /// One shared copy of a text, secrets masked: a client may name its spans after whole addresses.
     pub(super) fn text(&self, text: &str) -> Arc<str> {
         let key = xxh3_128(text.as_bytes());
         let mut texts = lock(&self.texts);
         if let Some(shared) = texts.get(&key) {
             return Arc::clone(shared);
         }
-        let shared: Arc<str> = Arc::from(text);
+        let shared: Arc<str> = Arc::from(&*mask_secrets(text));
         texts.put(key, Arc::clone(&shared));
         shared
     }

@@ -155,9 +155,16 @@ fn what_was_put_comes_back() {
 #[test]
 fn secrets_are_not_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let said = stamped(1, 1, vec![line("login password=hunter2")]);
-    let (inputs, _) = read(folder.path(), &write(&[said], 1)).expect("just written");
-    assert!(!text(&inputs).contains("hunter2"));
+    for said in [
+        "login password=hunter2",
+        r#"{"password":"p\"hunter2"}"#,
+        "Cookie: theme=dark; sessionid=hunter2",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----",
+    ] {
+        let said = stamped(1, 1, vec![line(said)]);
+        let (inputs, _) = read(folder.path(), &write(&[said], 1)).expect("just written");
+        assert!(!text(&inputs).contains("hunter2"), "{}", text(&inputs));
+    }
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! Secrets out of what senders say in words about alerts and changes, before the engine has it.
+//!
+//! What is kept of them is then the same everywhere: the journal, the recording, and what is told of
+//! either. Never touches labels of an alert: they are its identity. Log lines are masked where they are
+//! kept, and names of spans where they are read, once each.
+
+use std::borrow::Cow;
+
+use crate::model::mask::{mask_named, mask_secrets};
+use crate::model::{Alert, Change, Labels, Signal};
+
+/// Masks what alerts and changes say.
+pub(super) fn mask(signals: &mut [Signal]) {
+    for signal in signals {
+        match signal {
+            Signal::Alert(alert) => mask_alert(alert),
+            Signal::Change(change) => mask_change(change),
+            Signal::Sample(_) | Signal::Log(_) | Signal::Span(_) => {}
+        }
+    }
+}
+
+fn mask_alert(alert: &mut Alert) {
+    mask_values(&mut alert.annotations);
+    alert.generator_url.as_mut().map(mask_text);
+}
+
+fn mask_change(change: &mut Change) {
+    mask_text(&mut change.title);
+    change.by.as_mut().map(mask_text);
+    mask_values(&mut change.labels);
+}
+
+fn mask_text(text: &mut Box<str>) {
+    if let Cow::Owned(masked) = mask_secrets(text) {
+        *text = masked.into_boxed_str();
+    }
+}
+
+fn mask_values(labels: &mut Labels) {
+    let masked: Vec<(&str, Cow<'_, str>)> = labels
+        .iter()
+        .map(|(name, value)| (name, mask_named(name, value)))
+        .collect();
+    if labels
+        .iter()
+        .zip(&masked)
+        .all(|((_, value), (_, masked))| value == masked)
+    {
+        return;
+    }
+    // A mask may be longer than what it hides; a set that grew too long for it loses the words, not the alert.
+    let pairs = masked.iter().map(|(name, value)| (*name, &**value));
+    *labels = Labels::from_pairs(pairs).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ChangeKind, EntityId, EntityKind, Fingerprint, Time};
+
+    #[test]
+    fn what_alerts_and_changes_say_is_masked_and_their_identity_is_kept() {
+        let labels = Labels::from_pairs([("alertname", "Down"), ("token", "blue")]).unwrap();
+        let annotations = [
+            ("summary", "cannot log in with password=hunter2 at db"),
+            ("api_token", "abc"),
+            ("runbook", "https://wiki/down"),
+        ];
+        let alert = Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels: labels.clone(),
+            annotations: Labels::from_pairs(annotations).unwrap(),
+            starts_at: Time::ZERO,
+            ends_at: Time::ZERO,
+            generator_url: Some("http://bob:hunter2@prometheus/graph".into()),
+        };
+        let change = Change {
+            id: "1".into(),
+            at: Time::ZERO,
+            kind: ChangeKind::Config,
+            entity: EntityId::new(EntityKind::Service, "shop"),
+            title: "rotate DB_PASSWORD=hunter2".into(),
+            version: None,
+            previous_version: None,
+            by: Some("bob".into()),
+            labels: Labels::from_pairs([("link", "https://ci:hunter2@host/7")]).unwrap(),
+        };
+        let mut signals = [
+            Signal::Alert(Box::new(alert.clone())),
+            Signal::Change(Box::new(change.clone())),
+        ];
+        mask(&mut signals);
+        let annotations = [
+            ("summary", "cannot log in with password=<secret> at db"),
+            ("api_token", "<secret>"),
+            ("runbook", "https://wiki/down"),
+        ];
+        let masked = [
+            Signal::Alert(Box::new(Alert {
+                annotations: Labels::from_pairs(annotations).unwrap(),
+                generator_url: Some("http://<secret>@prometheus/graph".into()),
+                ..alert
+            })),
+            Signal::Change(Box::new(Change {
+                title: "rotate DB_PASSWORD=<secret>".into(),
+                labels: Labels::from_pairs([("link", "https://<secret>@host/7")]).unwrap(),
+                ..change
+            })),
+        ];
+        assert_eq!(signals, masked);
+        mask(&mut signals);
+        assert_eq!(signals, masked, "masking twice is masking once");
+    }
+}
