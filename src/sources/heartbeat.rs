@@ -105,7 +105,7 @@ impl Heartbeat {
         loop {
             tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
             if let Some(signal) = self.look(clock(), &mut told_at)
-                && self.sender.tell(signal).await.is_err()
+                && self.sender.tell(vec![signal]).await.is_err()
             {
                 return;
             }
@@ -223,7 +223,7 @@ mod tests {
                 "backup was never heard since we started, 01 Jan 00:00 UTC, and should be every 1 minute"
             )
         );
-        sender.tell(signal).await.unwrap();
+        sender.tell(vec![signal]).await.unwrap();
         let batch = queue.try_recv().unwrap();
         assert_eq!(batch.take(now).signals.len(), 1);
         let row = registry.rows(now).pop().unwrap();

@@ -88,8 +88,16 @@ pub struct QueuedBatch {
     /// For whoever waits until it is kept.
     receipt: Option<Receipt>,
     room: OwnedSemaphorePermit,
-    /// Whether we say it ourselves: nobody was heard then.
-    is_own: bool,
+    whose: Whose,
+}
+
+/// Who says what a batch says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// A sender, who was heard.
+    Theirs,
+    /// We ourselves, of somebody's silence: nobody was heard.
+    Ours,
 }
 
 #[derive(Debug)]
@@ -181,18 +189,10 @@ impl SignalSender {
         self.deliver(signals, None).await
     }
 
-    /// Hands over what we conclude ourselves from a silence, waiting while the queue is full: nobody was heard, and nothing counts as
-    /// taken.
-    pub(super) async fn tell(&self, signal: Signal) -> Result<(), SendError> {
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        let room = room.map_err(|_| SendError::Closed)?;
-        let mut queued = self.queued(vec![signal], None, room);
-        for mut batch in queued.drain(..) {
-            batch.is_own = true;
-            let sent = self.queue.send(batch).await;
-            sent.map_err(|_| SendError::Closed)?;
-        }
-        Ok(())
+    /// Hands over what we conclude ourselves from a silence, waiting while the queue is full: nobody was heard, and nothing counts
+    /// as taken.
+    pub(super) async fn tell(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        self.deliver_as(signals, None, Whose::Ours).await
     }
 
     async fn deliver(
@@ -200,12 +200,22 @@ impl SignalSender {
         signals: Vec<Signal>,
         receipt: Option<Receipt>,
     ) -> Result<(), SendError> {
+        self.deliver_as(signals, receipt, Whose::Theirs).await
+    }
+
+    async fn deliver_as(
+        &self,
+        signals: Vec<Signal>,
+        receipt: Option<Receipt>,
+        whose: Whose,
+    ) -> Result<(), SendError> {
         let wanted = permits(signals.len());
         let room = Arc::clone(&self.room)
             .acquire_many_owned(wanted)
             .await
             .map_err(|_| SendError::Closed)?;
-        let queued = self.queued(signals, receipt, room);
+        let mut queued = self.queued(signals, receipt, room);
+        queued.iter_mut().for_each(|batch| batch.whose = whose);
         let places = self.queue.reserve_many(queued.len()).await;
         let places = places.map_err(|_| SendError::Closed)?;
         places
@@ -371,7 +381,7 @@ impl SignalSender {
             source: Arc::clone(&self.source),
             receipt,
             room,
-            is_own: false,
+            whose: Whose::Theirs,
         };
         let mut queued = VecDeque::new();
         // From the end, so that each signal is moved once.
@@ -422,7 +432,7 @@ impl QueuedBatch {
 
     /// Takes the batch out, counting it as taken at `now` and giving its room back.
     pub fn take(self, now: Time) -> Batch {
-        if !self.is_own {
+        if self.whose == Whose::Theirs {
             let newest = self.batch.signals.last().and_then(measured_at);
             self.source
                 .saw(self.batch.signals.len() as u64, newest, now);
