@@ -215,7 +215,9 @@ impl SignalSender {
             .await
             .map_err(|_| SendError::Closed)?;
         let mut queued = self.queued(signals, receipt, room);
-        queued.iter_mut().for_each(|batch| batch.whose = whose);
+        for batch in &mut queued {
+            batch.whose = whose;
+        }
         let places = self.queue.reserve_many(queued.len()).await;
         let places = places.map_err(|_| SendError::Closed)?;
         places
