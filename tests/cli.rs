@@ -22,8 +22,19 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_stormglass");
 /// A daemon of its own, in a directory of its own.
 struct Served {
     dir: TempDir,
-    child: Child,
+    child: Running,
     listen: String,
+}
+
+/// A child that does not outlive its test, whatever becomes of that.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn program(dir: &Path) -> Command {
@@ -69,6 +80,7 @@ impl Served {
         let (_, after) = ready.split_once("listen=").unwrap();
         let listen = after.split_whitespace().next().unwrap();
         let listen = listen.trim_matches('"').to_owned();
+        let child = Running(child);
         Self { dir, child, listen }
     }
 
@@ -83,9 +95,9 @@ impl Served {
     }
 
     fn stop(mut self) -> i32 {
-        let id = self.child.id().to_string();
+        let id = self.child.0.id().to_string();
         Command::new("kill").arg(&id).status().unwrap();
-        let status = self.child.wait().unwrap();
+        let status = self.child.0.wait().unwrap();
         assert!(
             !self.dir.path().join("s.sock").exists(),
             "the socket is gone"
@@ -98,8 +110,8 @@ impl Served {
 fn a_run_that_was_killed_is_told_and_a_long_journal_is_paged_through() {
     let mut served = Served::start();
     audited(&served, 1);
-    served.child.kill().unwrap();
-    served.child.wait().unwrap();
+    served.child.0.kill().unwrap();
+    served.child.0.wait().unwrap();
     let Served { dir, .. } = served;
     let path = dir.path().join("data/journal.jsonl");
     let lines_added = 1_200;
@@ -141,8 +153,8 @@ fn what_a_kill_leaves_behind_is_no_tampering() {
     let before = std::fs::read(&note).unwrap();
     served.run(&["ack", "7"]);
     audited(&served, 2);
-    served.child.kill().unwrap();
-    served.child.wait().unwrap();
+    served.child.0.kill().unwrap();
+    served.child.0.wait().unwrap();
     // Killed between the append and the note of it, and again within the next append.
     std::fs::write(&note, before).unwrap();
     let journal = served.dir.path().join("data/journal.jsonl");

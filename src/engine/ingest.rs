@@ -18,6 +18,9 @@ use crate::model::{
     LogLine, MetricRole, Provenance, Quiet, Sample, Signal, Span, Time, Unit,
 };
 
+/// How the names of sources begin that ask targets declared here.
+const SCRAPED: &str = "scrape ";
+
 /// Score of what is certain: a scrape that fails, an entity that is gone.
 const CERTAIN: f32 = 12.0;
 /// Score of an entity that tells nothing, for a reason nobody knows yet.
@@ -390,21 +393,27 @@ impl Engine {
         self.observe_absence(Key::Series(series), entity, absent);
     }
 
-    /// What never answered may be down, or wrongly configured: that informs.
+    /// What never answered may be down, or wrongly configured: of what somebody else asks, that informs. A target of our own
+    /// somebody declared to be watched here, and it is not.
     fn note_never_up(&mut self, series: SeriesIx, since: Time) {
         let row = self.intake.row(series);
+        let is_declared = self.silence.source(row.source()).0.starts_with(SCRAPED);
         let (entity, subject) = (row.entity, row.series.name.clone());
         let name = self.entities.id(entity).name();
         let which = entities::instance(&row.series.labels, name).unwrap_or(name);
-        let text = format!(
-            "{which} has not answered once since {}",
-            explain::clock(since)
-        );
+        let labels = &row.series.labels;
+        let clock = explain::clock(since);
+        let text = match labels.get("job").zip(labels.get("instance")) {
+            Some((job, instance)) if is_declared => {
+                format!("{job} at {instance} never answered since we began to ask, {clock}")
+            }
+            _ => format!("{which} has not answered once since {clock}"),
+        };
         let absent = Absent {
             subject: &subject,
             since,
             text,
-            pages: false,
+            pages: is_declared,
             explain: absent("it was asked ten times in a row at least, and never answered"),
         };
         self.observe_absence(Key::Series(series), entity, absent);

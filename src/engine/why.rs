@@ -279,10 +279,17 @@ mod tests {
                 source: SourceId::new("scrape node"),
                 signals: vec![sample],
             };
-            let input = Input::Signals(batch);
             let seq = scrape as u64 + 1;
-            engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+            for input in [Input::Signals(batch), Input::Tick] {
+                engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+            }
         }
+        let titles: Vec<_> = engine.incident_rows().map(|row| row.title).collect();
+        let [title] = &titles[..] else {
+            panic!("one incident: {titles:?}");
+        };
+        let told = "node at 127.0.0.1:9100 never answered since we began to ask, ";
+        assert!(title.contains(told), "{title}");
         let WhyAnswer::One(why) = engine.why("up", None) else {
             panic!("one series");
         };

@@ -72,27 +72,27 @@ mod tests {
     use crate::model::{Fingerprint, SeriesId, SpanId};
 
     /// What is written, and that it is read again, as is the number of before.
-    fn check<T: Serialize + DeserializeOwned + Debug + PartialEq>(id: T, number: u64, text: &str) {
-        assert_eq!(serde_json::to_value(&id).unwrap(), text);
+    fn check<T: Serialize + DeserializeOwned + Debug + PartialEq>(id: &T, number: u64, text: &str) {
+        assert_eq!(serde_json::to_value(id).unwrap(), text);
         for written in [format!("\"{text}\""), number.to_string()] {
             assert_eq!(
                 serde_json::from_str::<T>(&written).unwrap(),
-                id,
+                *id,
                 "{written}"
             );
         }
-        let bytes = postcard::to_stdvec(&id).unwrap();
+        let bytes = postcard::to_stdvec(id).unwrap();
         assert_eq!(bytes, postcard::to_stdvec(&number).unwrap());
-        assert_eq!(postcard::from_bytes::<T>(&bytes).unwrap(), id);
+        assert_eq!(postcard::from_bytes::<T>(&bytes).unwrap(), *id);
     }
 
     #[test]
     fn ids_beyond_53_bits_come_back_from_json() {
         let wide = 0xfedc_ba98_7654_3211;
-        check(Fingerprint(wide), wide, "fedcba9876543211");
-        check(Fingerprint(10), 10, "000000000000000a");
-        check(SpanId(wide), wide, "fedcba9876543211");
-        check(SeriesId(wide), wide, "18364758544493064721");
+        check(&Fingerprint(wide), wide, "fedcba9876543211");
+        check(&Fingerprint(10), 10, "000000000000000a");
+        check(&SpanId(wide), wide, "fedcba9876543211");
+        check(&SeriesId(wide), wide, "18364758544493064721");
     }
 
     #[test]

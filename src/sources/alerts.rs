@@ -59,8 +59,8 @@ struct Taken {
     /// Why alerts were refused, the first few.
     reasons: Vec<String>,
     refused: u64,
-    /// How many were taken, once they are handed over.
-    taken: usize,
+    /// How many were handed over.
+    sent: usize,
 }
 
 /// An alert as sent. Texts borrow from the body unless they hold escapes.
@@ -272,7 +272,7 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
         );
         let decoder = move || parser.parse(&parser.limits.readable(&encoding, &body)?, now);
         let mut taken = http::decode(received.body.len(), decoder).await?;
-        taken.taken = taken.signals.len();
+        taken.sent = taken.signals.len();
         if !taken.signals.is_empty() {
             alerts.sender.try_send(std::mem::take(&mut taken.signals))?;
         }
@@ -289,7 +289,7 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
             alerts.sender.reject(taken.refused, &reason);
             // As Alertmanager does: those beside are taken all the same.
             let refused = counted(taken.refused, "alert was", "alerts were");
-            let reason = match taken.taken {
+            let reason = match taken.sent {
                 0 => reason,
                 1 => format!("{refused} refused, the other one was taken: {reason}"),
                 others => format!("{refused} refused, the {others} others were taken: {reason}"),

@@ -189,7 +189,13 @@ impl Target {
                 sender.reject(1, &format!("{}: {why}", self.url));
             }
             state.note(index, why);
-            if sender.send(signals).await.is_err() {
+            // That a target does not answer is ours to say.
+            let told = if is_answered {
+                sender.send(signals).await
+            } else {
+                sender.tell(signals).await
+            };
+            if told.is_err() {
                 return;
             }
         }

@@ -100,19 +100,10 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
         words
     };
     labelled(&mut rows, "now", role, &now, width);
-    // What was true then may not be any more: it is said of when it is.
-    let deed = if plan.is_chosen() {
-        "chosen"
-    } else {
-        "proposed"
-    };
-    let then = format!("it was {deed}, at {}:", state.clock.second(plan.created));
-    labelled(&mut rows, "why", Role::Muted, &then, width);
-    for reason in plan.reasons() {
-        labelled(&mut rows, "", Role::Body, reason, width);
-    }
-    for assumed in plan.assumed() {
-        labelled(&mut rows, "", Role::Warn, assumed, width);
+    // Once it is decided, how it goes is what matters.
+    let is_decided = plan.state != PlanState::Proposed;
+    if !is_decided {
+        reasons(&mut rows, state, plan, width);
     }
     for (at, check) in plan.preconditions.iter().enumerate() {
         step(
@@ -151,7 +142,27 @@ fn story(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
         let text = format!("approved by {} at {at}", approval.by);
         labelled(&mut rows, "who", Role::Person, &text, width);
     }
+    if is_decided {
+        reasons(&mut rows, state, plan, width);
+    }
     rows
+}
+
+/// Why there is a plan. What was true then may not be any more: it is said of when it is.
+fn reasons(rows: &mut Vec<Row>, state: &State, plan: &Plan, width: usize) {
+    let deed = if plan.is_chosen() {
+        "chosen"
+    } else {
+        "proposed"
+    };
+    let then = format!("it was {deed}, at {}:", state.clock.second(plan.created));
+    labelled(rows, "why", Role::Muted, &then, width);
+    for reason in plan.reasons() {
+        labelled(rows, "", Role::Body, reason, width);
+    }
+    for assumed in plan.assumed() {
+        labelled(rows, "", Role::Warn, assumed, width);
+    }
 }
 
 fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {

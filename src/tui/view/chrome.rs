@@ -20,6 +20,8 @@ const PENDING_CELLS: usize = 6;
 const TABS_WIDTH: usize = 69;
 /// Cells of the sign between the parts of the header.
 const SEPARATOR_CELLS: usize = 3;
+/// Width from which the header has room to say what is stopped.
+const STOPPED_WIDTH: usize = 72;
 /// What a console without a connection does: in full, and where there is no room for that.
 const TRYING_AGAIN: &str = ". Trying again; what you see is old.";
 const TRYING: &str = "; trying again";
@@ -38,7 +40,7 @@ pub(super) fn header(state: &State, width: usize) -> Row {
         let role = [Role::Crit, Role::High, Role::Warn, Role::Info][at];
         row.push(role, format!("  P{}:{count}", at + 1));
     }
-    let rest = freshness(state, Row::new()).join(warnings(view));
+    let rest = freshness(state, Row::new()).join(warnings(view, width < STOPPED_WIDTH));
     let environment = Row::new().put(Role::Header, view.environment.clone());
     let place = Row::new()
         .put(Role::Muted, glyph::SEPARATOR)
@@ -54,7 +56,7 @@ pub(super) fn header(state: &State, width: usize) -> Row {
 }
 
 /// What cannot be seen, and what may not run.
-pub(super) fn warnings(view: &View) -> Row {
+pub(super) fn warnings(view: &View, is_narrow: bool) -> Row {
     let count = |health| {
         let all = view.sources.values();
         all.filter(|source| source.health == health).count()
@@ -85,7 +87,12 @@ pub(super) fn warnings(view: &View) -> Row {
     }
     if view.automation_stopped {
         row.push(Role::Body, " ");
-        row.push(Role::Danger, "AUTOMATION STOPPED");
+        let words = if is_narrow {
+            "STOPPED"
+        } else {
+            "AUTOMATION STOPPED"
+        };
+        row.push(Role::Danger, words);
     }
     row
 }

@@ -205,7 +205,7 @@ fn freshness(wall: &Wall, view: &View) -> Row {
         Some(_) => row.put(Role::Stale, format!(" LOST {age} ")),
         None => row.put(Role::Ok, format!("heard {age} ago")),
     };
-    let row = row.join(super::chrome::warnings(view));
+    let row = row.join(super::chrome::warnings(view, false));
     match wall.quiet_now() {
         Some((from, to)) => row.put(
             Role::Info,

@@ -87,6 +87,33 @@ fn labels_that_are_too_long_as_hashes_lose_their_values() {
     assert!(redacted.iter().all(|(_, value)| value.is_empty()));
 }
 
+fn line(labels: Labels, text: &str) -> Signal {
+    Signal::Log(Box::new(LogLine {
+        at: Time::from_secs(1),
+        labels,
+        level: Some(LogLevel::Warn),
+        text: text.into(),
+        trace: None,
+        span: None,
+    }))
+}
+
+fn span(resource: Labels, name: &str, peer: &str) -> Signal {
+    Signal::Span(Box::new(Span {
+        trace: TraceId(1),
+        id: SpanId(1),
+        parent: None,
+        resource,
+        name: Arc::from(name),
+        kind: SpanKind::Client,
+        start: Time::from_secs(1),
+        duration_us: 5,
+        error: false,
+        peer: Some(Arc::from(peer)),
+        weight: None,
+    }))
+}
+
 /// A recording in which everything that has a name has one of these, and says the others.
 fn told(names: &[String]) -> (Header, Vec<Stamped>) {
     let name = |i: usize| names[i % names.len()].as_str();
@@ -125,27 +152,6 @@ fn told(names: &[String]) -> (Header, Vec<Stamped>) {
         ends_at: Time::from_secs(900),
         generator_url: Some(format!("http://{}/graph", name(i)).into()),
     };
-    let log = LogLine {
-        at: Time::from_secs(1),
-        labels: labels(0),
-        level: Some(LogLevel::Warn),
-        text: said(1).into(),
-        trace: None,
-        span: None,
-    };
-    let span = Span {
-        trace: TraceId(1),
-        id: SpanId(1),
-        parent: None,
-        resource: labels(1),
-        name: Arc::from(said(2)),
-        kind: SpanKind::Client,
-        start: Time::from_secs(1),
-        duration_us: 5,
-        error: false,
-        peer: Some(Arc::from(name(3))),
-        weight: None,
-    };
     let command = Input::Command {
         by: Actor {
             name: name(4).to_owned(),
@@ -181,7 +187,10 @@ fn told(names: &[String]) -> (Header, Vec<Stamped>) {
         stamped(
             3,
             "loki",
-            vec![Signal::Log(Box::new(log)), Signal::Span(Box::new(span))],
+            vec![
+                line(labels(0), &said(1)),
+                span(labels(1), &said(2), name(3)),
+            ],
         ),
         stamped(
             4,
@@ -256,14 +265,14 @@ fn header(names: &[String]) -> Header {
 /// Everything that a recording says, in lower case.
 fn everything(path: &Path) -> String {
     let mut recording = Recording::open(path, None).unwrap();
-    let mut text = format!("{:?}", recording.header());
+    let mut told = vec![format!("{:?}", recording.header())];
     while let Some(frame) = recording.next_frame().unwrap() {
-        text.push_str(&format!("{:?}", frame.inputs));
+        told.push(format!("{:?}", frame.inputs));
         if let Some(Begins::From(beginning)) = frame.begins {
-            text.push_str(&format!("{beginning:?}"));
+            told.push(format!("{beginning:?}"));
         }
     }
-    text.to_lowercase()
+    told.concat().to_lowercase()
 }
 
 proptest! {
