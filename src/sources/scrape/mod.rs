@@ -193,7 +193,7 @@ impl Target {
             let told = if is_answered {
                 sender.send(signals).await
             } else {
-                sender.tell(signals).await
+                sender.send_ours(signals).await
             };
             if told.is_err() {
                 return;
