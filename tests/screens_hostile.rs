@@ -16,7 +16,7 @@ use stormglass::tui::{Event, ScreenWriter, Update};
 /// combining characters.
 const HOSTILE: &str = "\x1b[2J\x1b[1;1H\x1b]0;owned\x07\x1b]52;c;eA==\x07\u{9b}31mEVIL\u{202e}\u{200b}\u{e0041}日本e\u{301}\u{301}\u{301}\u{301}\r\n\t\x08\x7f";
 /// Fields whose text is a fixed word of the format or an id, not somebody's text.
-const FIXED: [&str; 23] = [
+const FIXED: [&str; 24] = [
     "phase",
     "severity",
     "kind",
@@ -32,6 +32,7 @@ const FIXED: [&str; 23] = [
     "executor",
     "level",
     "fingerprint",
+    "series",
     "digest",
     "trace",
     "entity",

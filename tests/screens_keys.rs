@@ -1507,7 +1507,7 @@ fn the_lines_of_a_group_are_read_when_asked_for() {
     };
     assert!(place("later") < place("at Cart.pay") && place("at Cart.pay") < place("earlier"));
     place("The latest 2 of 7 lines from");
-    place("The recording goes back no further.");
+    place("recording goes back no further.");
     console.press_and_look("esc enter");
     console.told(Update::Lost { why: "cut".into() });
     assert!(

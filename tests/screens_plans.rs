@@ -147,8 +147,10 @@ fn what_an_incident_waits_for_after_a_success_is_said() {
     assert!(screen.contains(words), "{screen}");
     let created = detail.plans[0].created;
     let seconds = console.state.clock.second(created);
+    console.press_and_look("w");
+    let screen = console.screen();
     assert!(
-        screen.contains(&format!("it was proposed, at {seconds}:")),
+        screen.contains(&format!("Why it was proposed, as things were at {seconds}")),
         "{screen}"
     );
     detail.incident.phase = Phase::Mitigated;

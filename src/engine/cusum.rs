@@ -258,7 +258,7 @@ mod tests {
                 assert_eq!(tell(&mut sum).1, told, "{pause}");
             }
             let (last, _) = tell(&mut sum);
-            let ended = (1..).find(|later| sum.idle(at(last + later)));
+            let ended = (1..1_000).find(|later| sum.idle(at(last + later)));
             assert_eq!(ended, Some(ends_after), "{pause}");
             assert!(sum.is_quiet() && !sum.idle(at(last + 1_000)), "told once");
         }

@@ -6,11 +6,11 @@
 //! on something for a quarter of an hour is trouble of its own.
 
 use super::Engine;
+use super::absence::Absent;
 use super::correlate::Condition;
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
-use super::ingest::Absent;
 use crate::model::{Check, Explanation, Time};
 
 /// Trouble next door counts if it began no longer before the silence than this, in milliseconds.

@@ -1,6 +1,7 @@
 //! Signals in: each kind to the table that keeps it, and what was noticed to the findings.
 
 use super::Engine;
+use super::absence::{Absent, CERTAIN, absence, absent};
 use super::alerts::{AlertChange, Times};
 use super::changes;
 use super::correlate::World;
@@ -14,15 +15,13 @@ use super::refusals::Refused;
 use super::silence::{Brings, Silence};
 use super::speakers::{Said, Whose};
 use crate::model::{
-    Alert, Band, Batch, Change, Check, Direction, EntityId, EntityKind, Explanation, Labels,
-    LogLine, MetricRole, Provenance, Quiet, Sample, Signal, Span, Time, Unit,
+    Alert, Band, Batch, Change, Check, EntityId, EntityKind, Labels, LogLine, MetricRole,
+    Provenance, Quiet, Sample, Signal, Span, Time,
 };
 
 /// How the names of sources begin that ask targets declared here.
 const SCRAPED: &str = "scrape ";
 
-/// Score of what is certain: a scrape that fails, an entity that is gone.
-const CERTAIN: f32 = 12.0;
 /// Score of an entity that tells nothing, for a reason nobody knows yet.
 const UNSURE: f32 = 7.0;
 
@@ -520,62 +519,6 @@ impl Engine {
             text: found.text.into_string(),
             explain: found.explain,
         });
-    }
-}
-
-/// Something that should speak and does not.
-pub(super) struct Absent<'a> {
-    /// What is silent, untrusted.
-    pub subject: &'a str,
-    /// Since when.
-    pub since: Time,
-    /// The sentence shown.
-    pub text: String,
-    /// Whether that is more than a gap.
-    pub pages: bool,
-    /// What stands behind it.
-    pub explain: Explanation,
-}
-
-/// How unusual an absence is. Nothing is learned that it would be compared with: it speaks or it does not.
-fn absent(unusual: &str) -> Explanation {
-    let explain = Explanation {
-        unusual: unusual.into(),
-        ..Explanation::default()
-    };
-    explain.judged_by([("absence", true)])
-}
-
-fn absence(key: Key, entity: EntityIx, absent: Absent<'_>) -> Observation {
-    let Absent {
-        subject,
-        since,
-        text,
-        pages,
-        explain,
-    } = absent;
-    Observation {
-        key,
-        entity,
-        callee: None,
-        sick: entity,
-        check: Check::Absence,
-        series: None,
-        subject: subject.into(),
-        role: MetricRole::Availability,
-        unit: Unit::None,
-        since,
-        at: since,
-        expected: Band {
-            low: 1.0,
-            high: 1.0,
-        },
-        seen: 0.0,
-        direction: Direction::Down,
-        score: CERTAIN,
-        pages,
-        text,
-        explain,
     }
 }
 

@@ -7,6 +7,7 @@
 //! It never does I/O, reads a clock, starts a thread or draws randomness, and it never iterates a
 //! hash map: the same inputs give the same effects, byte for byte.
 
+mod absence;
 mod alerts;
 #[cfg(test)]
 mod backfill_tests;

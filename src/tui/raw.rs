@@ -17,7 +17,7 @@ const STRETCH_MS: i64 = 15 * 60_000;
 /// Lines asked for.
 const LINES_MAX: usize = 200;
 /// Cells of a line's time and what follows it.
-const TIME_CELLS: usize = 9;
+const TIME_CELLS: usize = 10;
 
 /// Asks for the lines of the group under the cursor, and lays over the screen what comes.
 pub(super) fn open(state: &mut State, effects: &mut Effects) {
@@ -57,7 +57,7 @@ fn stretch(group: &LogGroup) -> (Time, Time) {
 /// Shows the lines that came, if they are still waited for.
 pub(super) fn answered(state: &mut State, of: (&EntityId, &str), read: &RawLines) {
     let width = width(state);
-    let told = rows(read, &state.clock, width);
+    let told = rows(read, state.clock, width);
     put(state, of, told);
 }
 
@@ -92,7 +92,7 @@ fn put(state: &mut State, (entity, template): (&EntityId, &str), told: Vec<Row>)
     }
 }
 
-fn rows(read: &RawLines, clock: &Clock, width: usize) -> Vec<Row> {
+fn rows(read: &RawLines, clock: Clock, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     bullet(&mut rows, Role::Muted, &extent(read, clock), width);
     // The latest is what matters most.
@@ -103,7 +103,7 @@ fn rows(read: &RawLines, clock: &Clock, width: usize) -> Vec<Row> {
 }
 
 /// What of the stretch was read, and how much of that is shown.
-fn extent(read: &RawLines, clock: &Clock) -> String {
+fn extent(read: &RawLines, clock: Clock) -> String {
     let Some(kept_from) = read.kept_from else {
         return "There is no recording: lines are kept by the flight recorder alone.".to_owned();
     };
@@ -121,15 +121,16 @@ fn extent(read: &RawLines, clock: &Clock) -> String {
     }
     if read.to.since(read.read_to) > 1_000 {
         let read_to = clock.second(read.read_to);
-        text.push_str(&format!(
+        let more = format!(
             " It was read up to {read_to} alone: nothing later is written yet, or it took too long."
-        ));
+        );
+        text.push_str(&more);
     }
     text
 }
 
 /// A line, the rows of a stack trace below each other.
-fn of_line(rows: &mut Vec<Row>, line: &RawLine, clock: &Clock, width: usize) {
+fn of_line(rows: &mut Vec<Row>, line: &RawLine, clock: Clock, width: usize) {
     let parts = line.text.lines().map(SafeText::new);
     let parts = parts.flat_map(|part| wrap(&part, width.saturating_sub(TIME_CELLS)));
     for (nth, part) in parts.enumerate() {

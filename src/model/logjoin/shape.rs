@@ -28,11 +28,14 @@ pub(crate) fn is_frame(line: &str) -> bool {
     }
 }
 
+/// The word before a place in an asynchronous function of JavaScript, and the space after it.
+const ASYNC: &str = "async\u{20}";
+
 /// `a.B.c(B.java:1)`, `Shop.Get(String id) in /src/P.cs:line 12`, `f (/app/a.js:1:2)`, `./src/a.rs:2:5`.
 fn is_place(place: &str) -> bool {
     let place = place.trim_end().trim_end_matches(" {");
     let Some((called, arguments)) = place.split_once('(') else {
-        return place == "<anonymous>" || is_column(place.strip_prefix("async ").unwrap_or(place));
+        return place == "<anonymous>" || is_column(place.strip_prefix(ASYNC).unwrap_or(place));
     };
     let is_called = !called.is_empty()
         && !called.contains(' ')

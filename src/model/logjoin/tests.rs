@@ -1,3 +1,5 @@
+//! Tests of what is joined to one event, and what is not.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests of what is masked, and what is left as it is.
+
 use super::*;
 use proptest::prelude::*;
 

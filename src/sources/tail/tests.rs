@@ -37,10 +37,17 @@ fn files_appear_vanish_and_come_back() {
     let expected = format!("no file matches {}; looking again", pattern.display());
     assert_eq!(none.problem, Some(expected));
 
-    fs::write(folder.path().join("cart.log"), "one\n\tat a.B.pay(B.java:3)\ntwo\n").unwrap();
+    fs::write(
+        folder.path().join("cart.log"),
+        "one\n\tat a.B.pay(B.java:3)\ntwo\n",
+    )
+    .unwrap();
     tail.polls = POLLS_PER_SCAN;
     let look = settle(&mut tail);
-    assert_eq!(texts(&look), [("cart", "one\n\tat a.B.pay(B.java:3)"), ("cart", "two")]);
+    assert_eq!(
+        texts(&look),
+        [("cart", "one\n\tat a.B.pay(B.java:3)"), ("cart", "two")]
+    );
     assert_eq!(look.problem, None);
 
     fs::remove_file(folder.path().join("cart.log")).unwrap();
@@ -207,7 +214,10 @@ fn a_crash_repeats_lines_and_loses_none() {
     std::mem::forget(first);
     let mut again = kept(folder.path(), true);
     let look = settle(&mut again);
-    assert_eq!(texts(&look), [("a", "one\n\tat a.B.held(B.java:3)"), ("a", "two")]);
+    assert_eq!(
+        texts(&look),
+        [("a", "one\n\tat a.B.held(B.java:3)"), ("a", "two")]
+    );
 }
 
 /// A process that is gone without a word leaves places behind that are some seconds old: what it had

@@ -389,6 +389,19 @@ const IN_THE_PAST: [Action; 8] = [
     Action::Help,
 ];
 
+/// What reads log lines.
+const ON_LINES: [Action; 9] = [
+    Action::Approve,
+    Action::Open,
+    Action::Propose,
+    Action::Acknowledge,
+    Action::Why,
+    Action::Note,
+    Action::Filter,
+    Action::Back,
+    Action::Help,
+];
+
 /// What a person most probably wants to do here.
 pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
     if state.feed.shown().is_none() {
@@ -458,17 +471,7 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Back,
             Action::Help,
         ],
-        (Screen::Incident(_), Tab::Logs) => &[
-            Action::Approve,
-            Action::Open,
-            Action::Propose,
-            Action::Acknowledge,
-            Action::Why,
-            Action::Note,
-            Action::Filter,
-            Action::Back,
-            Action::Help,
-        ],
+        (Screen::Incident(_), Tab::Logs) => &ON_LINES,
         (Screen::Incident(_), _) => &[
             Action::Approve,
             Action::Propose,
