@@ -4,8 +4,8 @@
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
 use crate::model::{
-    DOWN, Hypothesis, Incident, IncidentId, Phase, Plan, PlanState, Reopened, Similar, SuspectKind,
-    Time, counted, turn,
+    DOWN, Hypothesis, Impact, Incident, IncidentId, Phase, Plan, PlanState, Reopened, Similar,
+    SuspectKind, Time, counted, turn,
 };
 
 /// At or below this confidence the engine says it does not know.
@@ -95,18 +95,18 @@ fn came_back(Reopened { over, at }: Reopened, clock: WriteTime<'_>) -> String {
 
 fn impact(incident: &Incident) -> String {
     let impact = &incident.impact;
-    let alerts = (
-        impact.alerts_firing + impact.alerts_held,
-        impact.alerts_total,
-    );
+    let firing = impact.alerts_firing + impact.alerts_held;
+    let heard = firing.saturating_sub(impact.alerts_unheard);
+    let alerts = (heard, impact.alerts_total);
+    let is_any_heard = heard > 0 || impact.alerts_unheard == 0;
     let findings = (impact.findings_open, impact.findings_total);
     let still = [
-        lasting(alerts, "alert", ["fires", "fire"]),
+        lasting(alerts, "alert", ["fires", "fire"]).filter(|_| is_any_heard),
         lasting(findings, "finding", ["lasts", "last"]),
     ];
     let held_back =
         (impact.alerts_held > 0).then(|| format!("{} of them held back", impact.alerts_held));
-    let unheard = unheard(incident);
+    let unheard = unheard(impact);
     let still = still.into_iter().flatten();
     let still: Vec<String> = still.chain(held_back).chain(unheard).collect();
     let still = if still.is_empty() {
@@ -127,14 +127,15 @@ fn impact(incident: &Incident) -> String {
 }
 
 /// How many of its alerts nobody vouches for any more.
-fn unheard(incident: &Incident) -> Option<String> {
-    let count = incident.impact.alerts_unheard;
-    let senders = match count {
-        0 => return None,
-        1 => "1 of them is not heard of any more: its sender fell silent".to_owned(),
-        _ => format!("{count} of them are not heard of any more: their senders fell silent"),
-    };
-    Some(senders)
+fn unheard(impact: &Impact) -> Option<String> {
+    Some(match (impact.alerts_unheard, impact.alerts_total) {
+        (0, _) => return None,
+        (1, 1) => "its alert is not heard of any more: its sender fell silent".to_owned(),
+        (1, _) => "1 of its alerts is not heard of any more: its sender fell silent".to_owned(),
+        (count, _) => {
+            format!("{count} of its alerts are not heard of any more: their senders fell silent")
+        }
+    })
 }
 
 /// Whether nobody is hurt by it any more.
@@ -294,7 +295,7 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Done, EntityId, Evidence, Impact, Severity, SuspectRole, TrueCause};
+    use crate::model::{Done, EntityId, Evidence, Severity, SuspectRole, TrueCause};
 
     fn clock(at: Time) -> String {
         at.to_utc().format("%H:%M").to_string()
@@ -333,6 +334,49 @@ mod tests {
             }],
             evidence_against: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_is_not_heard_of_is_neither_over_nor_still_firing() {
+        let mut incident = incident();
+        let cases = [
+            ((1, 0, 1), "its alert still fires"),
+            (
+                (1, 1, 1),
+                "; its alert is not heard of any more: its sender",
+            ),
+            (
+                (3, 1, 3),
+                "2 of 3 alerts still fire, 1 of its alerts is not heard",
+            ),
+            (
+                (3, 3, 4),
+                "; 3 of its alerts are not heard of any more: their",
+            ),
+        ];
+        incident.impact.findings_total = 0;
+        incident.impact.findings_open = 0;
+        incident.impact.alerts_held = 0;
+        for ((firing, unheard, total), expected) in cases {
+            incident.impact.alerts_firing = firing;
+            incident.impact.alerts_unheard = unheard;
+            incident.impact.alerts_total = total;
+            let told = impact(&incident);
+            assert!(told.contains(expected), "{told}");
+        }
+        incident.phase = Phase::Mitigated;
+        incident.mitigated = Some(incident.opened);
+        incident.tell(
+            incident.opened,
+            crate::model::Lane::Automation,
+            None,
+            turn::UNSAID,
+        );
+        let told = what(&incident, &clock);
+        assert!(
+            told.contains("but nobody said so: its alerts are not sent any more"),
+            "{told}"
+        );
     }
 
     #[test]

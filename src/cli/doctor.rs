@@ -400,9 +400,9 @@ fn last_refusal(row: &SourceRow, now: Time) -> String {
 
 /// Whether its times are ours; `None` when they are.
 fn clock(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
-    // Of what was taken, if that is known: what was refused may have any time, and is told apart.
-    let taken = ledger.of_source(&row.name).and_then(|known| known.lag_ms);
-    let lag_ms = taken.or(row.pace.lag_ms)?;
+    // What was refused may have any time, and is told apart.
+    let taken_ms = ledger.of_source(&row.name).and_then(|known| known.lag_ms);
+    let lag_ms = row.pace.lag_ms(taken_ms)?;
     let (found, advice) = if lag_ms >= WRONG_MS {
         let found = format!(
             "what it sends is dated {} or more ago when it comes: its clock is wrong, or it sends what it kept",

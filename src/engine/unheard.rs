@@ -30,6 +30,8 @@ pub(super) const UNHEARD_MS_MAX: i64 = 6 * 60 * 60_000;
 const UNHEARD_PART: usize = 2;
 /// Sources named that fell silent with a sender.
 const WITH_MAX: usize = 4;
+/// Heartbeats known that stand for senders.
+const HEARTBEATS_MAX: usize = 64;
 /// The label of a missing heartbeat that names the sources for whose senders it stands.
 const WATCHES: &str = "watches";
 /// The name of the alert about a missing heartbeat.
@@ -43,9 +45,21 @@ pub struct SenderIx(u16);
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Senders {
     all: Vec<Sender>,
-    /// Heartbeats that are missing, and the sources for whose senders they stand. Told again after a restart.
+    /// Those that stand for the senders of some sources. Told again after a restart.
     #[serde(skip)]
-    missing: Vec<(Fingerprint, Box<str>)>,
+    heartbeats: Vec<Heartbeat>,
+}
+
+/// A heartbeat that stands for the senders of some sources.
+#[derive(Debug)]
+struct Heartbeat {
+    /// The alert about it.
+    alert: Fingerprint,
+    /// Their names, with commas.
+    sources: Box<str>,
+    is_missing: bool,
+    /// When it was heard, or told to be missing.
+    told_at: Time,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -134,18 +148,38 @@ impl Senders {
         for sender in &mut self.all {
             back.past(&mut sender.heard);
         }
+        for heartbeat in &mut self.heartbeats {
+            back.past(&mut heartbeat.told_at);
+        }
     }
 
-    /// A heartbeat is missing, or not any more.
-    pub fn note_heartbeat(&mut self, alert: Fingerprint, missing_for: Option<&str>) {
-        self.missing.retain(|(known, _)| *known != alert);
-        let sources = missing_for.map(Box::from);
-        self.missing.extend(sources.map(|sources| (alert, sources)));
+    /// A heartbeat that stands for the senders of some sources was heard, or is missing.
+    fn note_heartbeat(&mut self, heartbeat: Heartbeat) {
+        let is_known = |of: &Heartbeat| of.alert == heartbeat.alert;
+        match self.heartbeats.iter().position(is_known) {
+            Some(at) => self.heartbeats[at] = heartbeat,
+            None if self.heartbeats.len() < HEARTBEATS_MAX => self.heartbeats.push(heartbeat),
+            None => {}
+        }
     }
 
     /// Whether a heartbeat is missing that stands for the senders of a source.
     fn is_given_up(&self, source: &str) -> bool {
-        let mut sources = self.missing.iter().flat_map(|(_, of)| of.split(','));
+        let mut of_source = self.heartbeats.iter().filter(|of| of.stands_for(source));
+        of_source.any(|of| of.is_missing)
+    }
+
+    /// When a heartbeat was last heard that stands for the senders of a source, if none is missing.
+    fn beat(&self, source: &str) -> Option<Time> {
+        let of_source = self.heartbeats.iter().filter(|of| of.stands_for(source));
+        let beat = of_source.map(|of| of.told_at).max();
+        beat.filter(|_| !self.is_given_up(source))
+    }
+}
+
+impl Heartbeat {
+    fn stands_for(&self, source: &str) -> bool {
+        let mut sources = self.sources.split(',');
         sources.any(|name| name.trim() == source)
     }
 }
@@ -160,10 +194,15 @@ impl Engine {
         let sender = self.senders.all.get_mut(usize::from(ix.0))?;
         sender.heard = self.now;
         sender.renews |= renews;
-        if alert.labels.get("alertname") == Some(HEARTBEAT_MISSING) {
-            let is_missing = alert.is_firing(self.now);
-            let sources = alert.labels.get(WATCHES).filter(|_| is_missing);
-            self.senders.note_heartbeat(alert.fingerprint, sources);
+        if alert.labels.get("alertname") == Some(HEARTBEAT_MISSING)
+            && let Some(sources) = alert.labels.get(WATCHES)
+        {
+            self.senders.note_heartbeat(Heartbeat {
+                alert: alert.fingerprint,
+                sources: sources.into(),
+                is_missing: alert.is_firing(self.now),
+                told_at: self.now,
+            });
         }
         Some(ix)
     }
@@ -231,7 +270,9 @@ impl Engine {
         let sender = held.sender.and_then(|ix| self.senders.get(ix));
         let speaks = sender.is_some_and(|sender| {
             let source = &self.silence.source(sender.source).0;
-            sender.heard > lost.since && !self.senders.is_given_up(source)
+            let beat = self.senders.beat(source).unwrap_or(Time::ZERO);
+            let is_given_up = self.senders.is_given_up(source);
+            sender.heard.max(beat) > lost.since && !is_given_up
         });
         let mut with = lost.with.iter();
         if speaks || with.any(|source| self.silence.heard(*source) > lost.since) {
@@ -274,7 +315,8 @@ impl Engine {
             return lost(Vec::new(), why.to_owned());
         }
         let alive = self.alive_from(held);
-        if sender.heard >= alive {
+        let beat = self.senders.beat(&source.0);
+        if sender.heard.max(beat.unwrap_or(Time::ZERO)) >= alive {
             return Verdict::GoesOn;
         }
         let with = self.fell_silent_with(held);

@@ -37,6 +37,20 @@ impl Pace {
     /// The lag that is still told as a number, in milliseconds, ahead or behind: a sender whose times are
     /// a day off has a clock that is wrong, and by how much says no more.
     pub const LAG_MS_MAX: i64 = 24 * 3_600_000;
+    /// Times further off than this are refused, unless the config says otherwise, in milliseconds.
+    const LAG_TAKEN_MS_MAX: i64 = 3_600_000;
+
+    /// How old its data is when it comes, in milliseconds. When what came last is further off than is taken, it is
+    /// that of what the engine took, which is `taken_ms`, if that is known.
+    pub fn lag_ms(&self, taken_ms: Option<i64>) -> Option<i64> {
+        let lag_ms = self.lag_ms?;
+        let is_taken = lag_ms.saturating_abs() < Self::LAG_TAKEN_MS_MAX;
+        if is_taken {
+            Some(lag_ms)
+        } else {
+            taken_ms.or(Some(lag_ms))
+        }
+    }
 }
 
 /// What the engine knows of who should speak.

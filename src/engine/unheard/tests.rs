@@ -274,14 +274,31 @@ fn a_heartbeat_stands_for_the_senders_of_a_source() {
     bench.pass(600);
     let silent = "is not heard of since 12:00: the heartbeat that stands for its sender is missing";
     assert_eq!(bench.told("slow"), (true, silent.to_owned()));
-    // The next beat, and an alert of the same sender; then its time.
+    // The next beat; then its time.
     bench.send_labels(&missing, "", 0);
-    bench.fires = vec![("other", PROM)];
     bench.pass(290);
     assert!(bench.told("slow").0);
     bench.pass(30);
     let (fires, why) = bench.told("slow");
     assert!(!fires && why.contains("speaks again since 12:10"), "{why}");
+}
+
+#[test]
+fn a_heartbeat_that_is_heard_says_that_senders_live() {
+    let mut bench = Bench::new();
+    bench.fires = vec![("slow", PROM)];
+    bench.pass(600);
+    bench.fires = vec![];
+    let heartbeat = [("alertname", HEARTBEAT_MISSING), (WATCHES, "alerts")];
+    for _ in 0..5 {
+        bench.send_labels(&heartbeat, "", 0);
+        bench.pass(60);
+    }
+    let (fires, why) = bench.told("slow");
+    assert!(
+        !fires && why.ends_with("its sender goes on without it"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -89,9 +89,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
 pub(in crate::tui) fn speech(state: &State, row: &SourceRow, now: Time) -> Vec<String> {
     let known = state.speakers.of(&row.name);
     let of_senders = known.map_or_else(Vec::new, |known| senders(known, now));
-    // Of what was taken, if that is known: what was refused may have any time.
-    let lag_ms = known.and_then(|known| known.lag_ms);
-    let lag_ms = lag_ms.or(row.pace.lag_ms);
+    let lag_ms = row.pace.lag_ms(known.and_then(|known| known.lag_ms));
     usual(row, lag_ms).into_iter().chain(of_senders).collect()
 }
 
