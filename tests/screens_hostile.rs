@@ -200,7 +200,7 @@ fn check_drawn((columns, lines): (u16, u16), draw: impl Fn(&mut Buffer), what: &
 }
 
 /// Keys that lead to every view, dialog and box; alerts are told apart.
-const VIEWS: [&str; 43] = [
+const VIEWS: [&str; 44] = [
     "",
     "enter",
     "enter 2",
@@ -243,6 +243,7 @@ const VIEWS: [&str; 43] = [
     "enter 1 g g o 6",
     "enter 4 o",
     "enter 5 o",
+    "enter 5 enter",
     "u",
 ];
 
@@ -266,6 +267,7 @@ fn no_view_lets_hostile_text_through() {
             console.screen();
             console.press(keys);
             console.answer_recorded(hostile_recording);
+            console.answer_lines(&[HOSTILE, "\n\n", HOSTILE]);
             check(&console, &format!("{columns}x{lines} {keys:?}"));
             console.event(Event::Paste(HOSTILE.to_owned()));
             check(&console, &format!("{columns}x{lines} {keys:?}, pasted"));
