@@ -223,8 +223,14 @@ fn because(why: &Why, asked: Time) -> Vec<String> {
     if seen >= low && seen <= high {
         told.push(format!("{value} lies within what was expected, {band}"));
     } else {
+        // Of what was told nothing more is needed.
+        let needs = if why.finding.is_none() {
+            "; a value like that must last or go further"
+        } else {
+            ""
+        };
         told.push(format!(
-            "{value} lies outside what was expected, {band}; a value like that must last or go further"
+            "{value} lies outside what was expected, {band}{needs}"
         ));
     }
     if &*why.baseline.maturity != "mature" {

@@ -119,7 +119,8 @@ async fn show(options: TuiOptions, shown: WallOptions) -> Result<(), TuiError> {
 fn leaves(wall: &mut Wall, screen: &mut ScreenWriter, now: Time, event: &TerminalEvent) -> bool {
     match event {
         TerminalEvent::Key(key) => Key::from_event(*key).is_some_and(|key| {
-            key.is_ctrl('c') || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
+            // Nobody sits before it: one stray key must not end it, so only those that say so do.
+            key.is_ctrl('c') || key.code == KeyCode::Char('q')
         }),
         TerminalEvent::Resize(columns, lines) => {
             let (columns, lines) = drawn(*columns, *lines);
