@@ -61,7 +61,8 @@ pub struct Odd {
 }
 
 impl Judge {
-    /// Reads a word of each of its cache lines, so that they come while others are worked on.
+    /// Reads a word of most of its cache lines, so that they come while others are worked on; not what few series have on
+    /// the heap.
     pub fn touch(&self) -> u32 {
         self.detector.touch() ^ u32::from(self.scores[0]) ^ self.rhythm.touch()
     }

@@ -122,7 +122,7 @@ struct Phase {
 }
 
 impl Baseline {
-    /// Reads a word of each of its cache lines, so that they come while others are worked on.
+    /// Reads a word of each of its own cache lines, so that they come while others are worked on.
     pub(super) fn touch(&self) -> u32 {
         let hours = &self.hours;
         let means = hours.means[0] + hours.means[HOURS / 2] + hours.means[HOURS - 1];

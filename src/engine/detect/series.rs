@@ -127,7 +127,7 @@ impl SeriesDetector {
         }
     }
 
-    /// Reads a word of each of its cache lines, so that they come while others are worked on.
+    /// Reads a word of most of its cache lines, so that they come while others are worked on; not what is on the heap.
     pub fn touch(&self) -> u32 {
         let tails = self.tails.iter().map(Tail::touch);
         let shapes = self.shapes.iter().map(Shapes::touch);
