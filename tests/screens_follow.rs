@@ -327,3 +327,25 @@ fn an_incident_that_came_back_says_when_it_began_and_when_it_came_back() {
     let words = ["acknowledged  since 12:03Z"];
     see(&mut console, "left", &words, &["again 12:10Z", "resolved"]);
 }
+
+#[test]
+fn whoever_ends_following_a_trace_stays_on_it() {
+    let mut console = Console::live(120, 40, "mono");
+    with_more(&mut console);
+    let second = fixture::panels().traces[0].spans.len() + 1;
+    let downs = vec!["down"; second + 2].join(" ");
+    console.press_and_look(&format!("enter 6 {downs}"));
+    let cursor = |console: &Console| console.state.cursor(Tab::Traces).at(usize::MAX);
+    assert_eq!(cursor(&console), second + 2, "the third line of the second");
+    console.press_and_look("o 6 down down");
+    assert_eq!(cursor(&console), 2, "it is alone there");
+    console.press_and_look("esc");
+    assert_eq!(cursor(&console), second + 2);
+}
+
+#[test]
+fn why_on_a_trace_says_what_it_waited_for_and_where_it_failed() {
+    let mut console = Console::live(120, 40, "mono");
+    let words = ["Why it is kept", "What all of it waited for", "of its own"];
+    see(&mut console, "enter 6 w", &words, &["Why these signals"]);
+}

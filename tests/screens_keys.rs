@@ -927,6 +927,38 @@ fn actions_work_on_the_marks() {
 }
 
 #[test]
+fn what_became_of_the_marks_is_told_together() {
+    let acted = |refused: [Option<Refusal>; 2]| {
+        let mut console = console();
+        console.press("down space space a");
+        let commands = console.commands();
+        assert_eq!(commands.len(), refused.len());
+        for (command, refused) in commands.into_iter().zip(refused) {
+            console.told(Update::Replied(CommandReply {
+                command,
+                refused,
+                notice: None,
+                silence: None,
+            }));
+        }
+        console.screen()
+    };
+    let screen = acted([None, None]);
+    assert!(screen.contains("You have #4811 and #4819."), "{screen}");
+    let screen = acted([Some(Refusal::KillSwitch), None]);
+    assert!(screen.contains("Refused: all automation"), "{screen}");
+    assert!(screen.contains("You have #4819."), "{screen}");
+}
+
+#[test]
+fn several_are_declared_over_by_name() {
+    let mut console = console();
+    console.press("down space space x");
+    let screen = console.screen();
+    assert!(screen.contains("Declare #4811 and #4819 over?"), "{screen}");
+}
+
+#[test]
 fn a_theme_is_looked_at_before_it_is_taken() {
     let mut console = console();
     let worn = |console: &Console| console.state.look.theme.name().to_owned();

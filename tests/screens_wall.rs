@@ -6,7 +6,7 @@ use fixture::Console;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use stormglass::api::WatchMessage;
-use stormglass::model::{Health, Mode};
+use stormglass::model::{Health, IncidentId, Mode};
 use stormglass::tui::wall::{Wall, WallOptions};
 use stormglass::tui::{Event, Update, draw_wall, update};
 
@@ -140,4 +140,34 @@ fn many_services_are_paged_the_worst_first() {
         seen.extend((0..200).filter(|at| shown.contains(&format!("s{at:03}"))));
     }
     assert_eq!(seen.len(), 200);
+}
+
+/// Five incidents on a screen with large digits and no room for charts: services keep their lines.
+#[test]
+fn incidents_leave_services_their_grid() {
+    for (columns, lines) in [(100, 40), (112, 36), (200, 40)] {
+        let mut wall = wall(columns, lines, "dark", WallOptions::default());
+        let view = wall.state.feed.view.as_mut().expect("live");
+        let row = view.incidents.values().next().expect("an incident").clone();
+        for id in 1..=6 {
+            let mut another = row.clone();
+            another.id = IncidentId(id);
+            view.incidents.insert(another.id, another);
+        }
+        let screen = text(&wall);
+        let at = format!("{columns}x{lines}\n{screen}");
+        assert!(screen.contains("the worst first"), "{at}");
+        assert!(screen.contains("pg-main"), "no services at {at}");
+        assert!(screen.contains(" 5 of 9 open incidents"), "{at}");
+    }
+}
+
+/// Of a recording nobody must think that it is the present.
+#[test]
+fn a_recording_is_told_from_the_present() {
+    let mut wall = wall(100, 40, "dark", WallOptions::default());
+    wall.state.feed.view.as_mut().expect("live").mode = Mode::Replay {
+        until: fixture::at(30, 0),
+    };
+    assert!(text(&wall).contains("REPLAY"), "{}", text(&wall));
 }

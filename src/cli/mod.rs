@@ -171,8 +171,8 @@ enum Cmd {
     Keys(keys::KeysArgs),
     /// Print completions for a shell
     Completions(shell::CompletionsArgs),
-    /// Print the manual page, for man -l -
-    Man,
+    /// Print a manual page for `man -l -`, or write one for every command into a directory
+    Man(shell::ManArgs),
     /// Look at what this machine has, ask, and write a commented config
     Init(init::InitArgs),
     /// Check the config and say what would be used
@@ -260,7 +260,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Record(args) => record::run(common, &args),
         Cmd::Keys(args) => keys::run(common, &args),
         Cmd::Completions(args) => shell::completions(&args),
-        Cmd::Man => shell::man(),
+        Cmd::Man(args) => shell::man(&args),
         Cmd::Init(args) => init::run(common, &args),
         Cmd::Check => check::run(common),
         Cmd::Doctor(args) => doctor::run(common, &args).await,

@@ -1,11 +1,14 @@
 //! `completions` and `man`: what a shell and `man` want to know, made from the same table of commands
 //! that reads the command line, so that neither can go stale.
 
-use clap::{Args, CommandFactory};
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
-use super::output::{Failure, print};
+use super::output::{Failure, print, safe};
 
 /// `stormglass completions`
 #[derive(Debug, Args)]
@@ -22,11 +25,87 @@ pub fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     print(&String::from_utf8_lossy(&script))
 }
 
-/// Prints the manual page; `stormglass man | man -l -` shows it.
-pub fn man() -> Result<(), Failure> {
+/// `stormglass man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The page of this command, as `serve` or `incident note`; without one, of the whole program
+    command: Vec<String>,
+    /// Write a page for every command into this directory, as `man` looks for them
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    into: Option<PathBuf>,
+}
+
+/// Prints a manual page, which `stormglass man serve | man -l -` shows, or writes all of them.
+pub fn man(args: &ManArgs) -> Result<(), Failure> {
+    let cannot = |error: io::Error| Failure::new(format!("cannot write the page: {error}"));
+    let mut program = Cli::command().disable_help_subcommand(true);
+    // What a command is called in full, and what holds for all of them, is known once it is built.
+    program.build();
+    if let Some(into) = &args.into {
+        clap_mangen::generate_to(program, into).map_err(|error| {
+            Failure::new(format!("cannot write to {}: {error}", into.display()))
+        })?;
+        return print(&format!("written to {}\n", into.display()));
+    }
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
+    clap_mangen::Man::new(command(&program, &args.command)?.clone())
         .render(&mut page)
-        .map_err(|error| Failure::new(format!("cannot make the page: {error}")))?;
+        .map_err(cannot)?;
     print(&String::from_utf8_lossy(&page))
+}
+
+/// The command of these words.
+fn command<'a>(program: &'a Command, words: &[String]) -> Result<&'a Command, Failure> {
+    let mut found = program;
+    for word in words {
+        found = found.find_subcommand(word).ok_or_else(|| {
+            let shown = found.get_subcommands().filter(|of| !of.is_hide_set());
+            let known: Vec<&str> = shown.map(Command::get_name).collect();
+            let (word, of) = (safe(word), found.get_name());
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", known.join(", "))
+            };
+            Failure::usage(format!("{of} has no command {word}: {known}"))
+        })?;
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command that is not listed, or an option of one that no page names, is not documented at all.
+    #[test]
+    fn every_command_has_a_page_with_its_options() {
+        let into = tempfile::tempdir().expect("a directory");
+        let args = ManArgs {
+            command: Vec::new(),
+            into: Some(into.path().to_owned()),
+        };
+        man(&args).expect("written");
+        let read = |name: &str| {
+            let page = into.path().join(format!("stormglass{name}.1"));
+            std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{name}: {error}"))
+        };
+        assert!(read("").contains("stormglass\\-serve(1)"));
+        assert!(read("-serve").contains("config"));
+        for of in Cli::command()
+            .get_subcommands()
+            .filter(|of| !of.is_hide_set())
+        {
+            read(&format!("-{}", of.get_name()));
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_refused_with_those_that_are() {
+        let mut program = Cli::command();
+        program.build();
+        let words = ["incident".to_owned(), "nothing".to_owned()];
+        let failure = command(&program, &words).expect_err("no such command");
+        assert!(format!("{failure:?}").contains("it has "), "{failure:?}");
+    }
 }

@@ -82,7 +82,7 @@ use alerts::{AlertChange, Alerts};
 use blind_spots::BlindSpots;
 use changes::Changes;
 use clocks::Clocks;
-use correlate::{Condition, Correlator};
+use correlate::Correlator;
 use entities::Entities;
 use feedback::Opinions;
 use findings::Findings;
@@ -293,8 +293,11 @@ impl Engine {
             self.housekept = self.now;
             self.changes.expire(self.now);
             let conditions = self.correlator.conditions();
-            let is_odd = |entity| conditions.get(entity).is_some_and(Condition::is_active);
-            self.traces.expire(self.now, is_odd);
+            let odd_since = |entity| {
+                let odd = conditions.get(entity).filter(|odd| odd.is_active());
+                odd.map(|odd| odd.onset)
+            };
+            self.traces.expire(self.now, odd_since);
             self.retire();
         }
         self.tell_of_floods(effects);

@@ -304,11 +304,9 @@ fn back(state: &mut State) {
     }
     let lanes = &state.lanes;
     let is_part = lanes.range.is_some() || lanes.from.is_some() || lanes.along.is_some();
-    if on_timeline && is_part {
+    let on_followed = unfiltered && Along::TABS.contains(&state.place.tab) && lanes.along.is_some();
+    if on_followed || on_timeline && is_part {
         lanes::show_all(state);
-        return;
-    }
-    if unfiltered && Along::TABS.contains(&state.place.tab) && state.lanes.along.take().is_some() {
         return;
     }
     if state.narrowed().is_some() {

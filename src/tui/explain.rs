@@ -15,6 +15,7 @@ use super::rows::Rows;
 use super::state::{Awaited, Cursor, Overlay, Screen, State, Tab};
 use super::theme::Role;
 use super::update::{Effects, lay_over};
+use super::waited;
 
 /// Widest explanation, in cells: longer lines are hard to read.
 const WIDTH_MAX: usize = 92;
@@ -265,8 +266,23 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
                 .collect();
             (group.template.to_string(), found)
         }
+        Tab::Traces => {
+            let trace = super::view::trace_here(state)?;
+            let found: Vec<Finding> = all
+                .iter()
+                .filter(|finding| waited::went_through(trace, finding))
+                .cloned()
+                .collect();
+            let mut rows = waited::trace(state, trace, width);
+            section(&mut rows, "What was noticed where it went");
+            if found.is_empty() {
+                bullet(&mut rows, Role::Muted, "nothing", width);
+            }
+            findings(&mut rows, state, &found, width);
+            return Some((waited::title(trace), rows));
+        }
         Tab::Actions => return state.plan().map(|plan| because(state, plan, width)),
-        Tab::Why | Tab::Traces => return incident(state, id, width),
+        Tab::Why => return incident(state, id, width),
     };
     let mut rows = Vec::new();
     // Of a metric the engine itself says why not.

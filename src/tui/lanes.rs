@@ -3,6 +3,7 @@
 use crate::model::{EntityId, Lane, Time, TimelineEntry};
 
 use super::action::Action;
+use super::rows::Rows;
 use super::session::BOOKMARKS_MAX;
 use super::state::{Along, STEP_MS, Screen, State, Tab};
 use super::theme::Role;
@@ -106,8 +107,10 @@ fn rest_on(state: &mut State, at: Time, text: &str) {
 
 /// Shows all of it again.
 pub(super) fn show_all(state: &mut State) {
+    let rows = state.looked_at().map(|id| Rows::of(state, id));
     (state.lanes.from, state.lanes.along) = (None, None);
     show(state, None);
+    rows.unwrap_or_default().back_on(state);
 }
 
 /// Shows half, or twice, of the time around the entry under the cursor.

@@ -6,6 +6,7 @@
 
 mod act;
 mod action;
+mod answers;
 mod app;
 mod chart;
 mod desk;
@@ -24,6 +25,7 @@ mod keymap;
 mod lanes;
 mod link;
 mod node;
+
 mod pace;
 mod paint;
 pub mod plain;
@@ -41,6 +43,7 @@ mod theme;
 mod transport;
 mod update;
 mod view;
+mod waited;
 pub mod wall;
 
 pub use action::{ACTIONS, Action, ActionRow, Scope};

@@ -1,10 +1,10 @@
 //! Keeps the cursors of an incident's panes on their rows, by what those show, while the world adds others
 //! and orders them anew. It never moves a cursor that nobody has put anywhere.
 
-use crate::model::{EntityId, Finding, IncidentId, SeriesId, Time};
+use crate::model::{EntityId, Finding, IncidentId, SeriesId, Time, TraceId};
 
 use super::state::{Screen, State, Tab};
-use super::view::{log_rows, path_rows, timeline_entries};
+use super::view::{log_rows, path_rows, timeline_entries, trace_at, trace_line};
 
 /// A row by what it shows, wherever it stands.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ enum Row {
     Entity(EntityId),
     Series(SeriesId),
     Lines(EntityId, Box<str>),
+    /// A line of a trace: its heading is line 0.
+    Trace(TraceId, usize),
 }
 
 /// The rows under the cursors of an incident's panes.
@@ -80,8 +82,12 @@ fn here(state: &State, tab: Tab) -> Option<Row> {
             let group = rows.get(at(rows.len()))?;
             Row::Lines(group.entity.clone(), group.template.clone())
         }
-        // Lines of a trace are read, not acted on; of plans the state itself takes care.
-        Tab::Why | Tab::Traces | Tab::Actions => return None,
+        Tab::Traces => {
+            let (trace, line) = trace_line(state)?;
+            Row::Trace(trace, line)
+        }
+        // Of plans the state itself takes care.
+        Tab::Why | Tab::Actions => return None,
     })
 }
 
@@ -102,5 +108,6 @@ fn place(state: &State, row: &Row) -> Option<usize> {
         Row::Lines(entity, template) => log_rows(state)
             .iter()
             .position(|group| group.entity == *entity && group.template == *template),
+        Row::Trace(trace, line) => trace_at(state, *trace).map(|heading| heading + line),
     }
 }

@@ -1,9 +1,10 @@
 //! Events in, state changed, effects out. The only place that changes the state.
 
 use crate::api::{Panels, WatchMessage};
-use crate::model::{Command, EntityId, IncidentId, Opinion, Phase, SafeText, Time};
+use crate::model::{Command, EntityId, IncidentId, Phase, SafeText, Time};
 
 use super::act;
+use super::answers;
 use super::dialog;
 use super::explain;
 use super::key::Key;
@@ -218,22 +219,23 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
         }
         Update::Replied(reply) => {
             state.feed.answered(&reply.command);
-            match (reply.refused, &reply.notice) {
+            match (reply.refused, reply.notice) {
                 (Some(refusal), _) => {
                     state.forget_proposing(&reply.command);
-                    state.tell(Role::Crit, &format!("Refused: {refusal}"));
+                    state.feed.answers.fail(format!("Refused: {refusal}"));
                 }
-                (None, Some(notice)) => state.tell(Role::Warn, notice),
+                (None, Some(notice)) => state.feed.answers.warn(notice.into()),
                 (None, None) => {
-                    let text = done(state, &reply.command);
-                    state.tell(Role::Ok, &text);
                     remember(state, &reply.command);
+                    state.feed.answers.done(reply.command);
                 }
             }
+            answers::tell(state);
         }
         Update::InDoubt { command, why } => {
             state.feed.answered(&command);
-            state.tell(Role::Crit, &format!("In doubt: {why}."));
+            state.feed.answers.fail(format!("In doubt: {why}."));
+            answers::tell(state);
         }
         Update::Failed { request, why } => failed(state, &request, why),
     }
@@ -360,8 +362,9 @@ fn failed(state: &mut State, request: &Request, why: String) {
     match request {
         Request::Command(command) => {
             state.feed.answered(command);
-            let text = format!("Not done: {}: {why}", command.phrase());
-            state.tell(Role::Crit, &text);
+            let text = format!("Not done: {}: {why}.", command.phrase());
+            state.feed.answers.fail(text);
+            answers::tell(state);
         }
         Request::Alerts { .. } => {
             state.alerts.in_flight = false;
@@ -481,46 +484,5 @@ fn remember(state: &mut State, command: &Command) {
             Some(opinion) => state.opinions.insert(*finding, *opinion),
             None => state.opinions.remove(finding),
         };
-    }
-}
-
-/// What a command did, as a sentence.
-fn done(state: &State, command: &Command) -> String {
-    match command {
-        Command::Acknowledge { incident } => format!("You have {incident}."),
-        Command::Assign { incident, to } => format!("{incident} is given to {to}."),
-        Command::Note { incident, .. } => format!("Noted on {incident}."),
-        Command::Mark { finding, opinion } => {
-            let about = state.details.finding(*finding);
-            let about =
-                about.map_or_else(|| format!("finding {}", finding.0), |f| f.text.to_string());
-            match opinion {
-                Some(Opinion::Noise) => format!("Noise: {about}. It takes more to tell it again."),
-                Some(Opinion::Useful) => format!("Useful: {about}."),
-                None => format!("No longer judged: {about}."),
-            }
-        }
-        Command::Accept { finding } => format!("Finding {} is normal from now on.", finding.0),
-        Command::Resolve { incident } => format!("{incident} is declared over."),
-        Command::Reopen { incident } => format!("{incident} is open again."),
-        Command::Merge { incident, into } => format!("{incident} is part of {into} now."),
-        Command::Split { incident, .. } => format!("{incident} is split."),
-        Command::NameCause { incident, .. } => format!("The cause of {incident} is kept."),
-        Command::Coordinate { incident, act } => format!("Done: {} on {incident}.", act.phrase()),
-        // There it is under the cursor.
-        Command::Propose { runbook, .. } if state.place.tab == Tab::Actions => {
-            format!("{runbook} is proposed.")
-        }
-        Command::Propose { runbook, .. } => format!("{runbook} is proposed: see Actions (7)."),
-        Command::Approve { plan, .. } => format!("Your approval of {plan} is recorded."),
-        Command::Reject { plan, .. } => format!("{plan} is rejected."),
-        Command::RollBack { plan, .. } => format!("{plan} is being rolled back."),
-        Command::Settle { plan, .. } => format!("{plan} goes on."),
-        Command::Silence { spec, .. } => {
-            format!("Silenced until {}.", state.clock.minute(spec.ends_at))
-        }
-        Command::Expire { silence } => format!("{silence} is over."),
-        Command::KillSwitch { on: true } => "All automation is stopped.".to_owned(),
-        Command::KillSwitch { on: false } => "Automation is allowed again.".to_owned(),
     }
 }

@@ -356,11 +356,16 @@ impl Traces {
         fits
     }
 
-    /// Forgets examples that are old, but for those of entities that `is_odd`: a finding keeps its
-    /// examples as long as it lasts.
-    pub fn expire(&mut self, now: Time, is_odd: impl Fn(EntityIx) -> bool) {
-        self.exemplars
-            .retain(|(entity, _), held| now.since(held.at) <= 2 * EXEMPLAR_MS || is_odd(*entity));
+    /// Forgets examples that are old, but for those of entities that are odd since a while: a finding keeps its
+    /// examples as long as it lasts. What was slow before that began gives way to anything since.
+    pub fn expire(&mut self, now: Time, odd_since: impl Fn(EntityIx) -> Option<Time>) {
+        self.exemplars.retain(|(entity, _), held| {
+            let since = odd_since(*entity);
+            if since.is_some_and(|since| held.tree.start() < since) {
+                held.weight_us = 0;
+            }
+            since.is_some() || now.since(held.at) <= 2 * EXEMPLAR_MS
+        });
         self.spans_kept = spans_of(self.exemplars.values());
     }
 
@@ -562,122 +567,4 @@ fn self_time_below(tree: &Tree, ix: u32) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Labels, SpanId, SpanKind};
-
-    const GATEWAY: EntityIx = EntityIx(0);
-    const CART: EntityIx = EntityIx(1);
-    const CARDS: EntityIx = EntityIx(2);
-
-    fn span(trace: u128, id: u64, parent: Option<u64>, kind: SpanKind, duration_us: u64) -> Span {
-        Span {
-            trace: TraceId(trace),
-            id: SpanId(id),
-            parent: parent.map(SpanId),
-            resource: Labels::empty(),
-            name: Arc::from("op"),
-            kind,
-            start: Time::from_secs(100),
-            duration_us,
-            error: false,
-            peer: None,
-            weight: None,
-        }
-    }
-
-    #[test]
-    fn edges_come_of_parents_and_peers_in_any_order() {
-        let mut traces = Traces::default();
-        let mut topology = Topology::default();
-        let now = Time::from_secs(101);
-        traces.take(
-            &span(1, 4, Some(3), SpanKind::Client, 5_000),
-            CART,
-            Some(CARDS),
-            now,
-        );
-        traces.take(
-            &span(1, 3, Some(2), SpanKind::Server, 9_000),
-            CART,
-            None,
-            now,
-        );
-        traces.take(
-            &span(1, 1, None, SpanKind::Server, 20_000),
-            GATEWAY,
-            None,
-            now,
-        );
-        traces.take(
-            &span(1, 2, Some(1), SpanKind::Client, 10_000),
-            GATEWAY,
-            None,
-            now,
-        );
-        traces.tick(Time::from_secs(105), &mut topology);
-        let edges: Vec<_> = topology
-            .iter()
-            .map(|(from, to, e)| (from, to, e.provenance))
-            .collect();
-        assert_eq!(
-            edges,
-            [
-                (GATEWAY, CART, Provenance::Traced),
-                (CART, CARDS, Provenance::Traced)
-            ]
-        );
-        traces.tick(Time::from_secs(111), &mut topology);
-        let mean_ms = |flow| {
-            let (_, window) = traces.flow_since(flow, Time::ZERO).unwrap();
-            (1_000.0 * (window.log_sum / window.calls).exp()).round() as i64
-        };
-        let flows = [
-            Flow::Served(GATEWAY),
-            Flow::Own(GATEWAY),
-            Flow::Called(GATEWAY, CART),
-            Flow::Gap(CART),
-            Flow::Own(CART),
-            Flow::Called(CART, CARDS),
-        ];
-        assert_eq!(flows.map(mean_ms), [20, 10, 10, 1, 4, 5]);
-        assert_eq!(traces.exemplars(CART).count(), 1);
-        assert!(traces.serves(CART) && !traces.serves(CARDS));
-    }
-
-    #[test]
-    fn examples_of_a_thousand_entities_are_kept_and_their_spans_are_bounded() {
-        let mut topology = Topology::default();
-        let mut kept = |entities: u32, spans: u64| {
-            let mut traces = Traces::default();
-            let now = Time::from_secs(101);
-            for entity in 0..entities {
-                for id in 0..spans {
-                    let span = span(u128::from(entity) + 1, id, None, SpanKind::Server, 9);
-                    traces.take(&span, EntityIx(entity), None, now);
-                }
-                traces.tick(now.plus_ms(WHOLE_AFTER_MS), &mut topology);
-            }
-            let with = |entity: &u32| traces.exemplars(EntityIx(*entity)).count() > 0;
-            let with = (0..entities).filter(with).count();
-            assert_eq!(traces.spans_kept, with * spans as usize);
-            traces.expire(now.plus_ms(3 * EXEMPLAR_MS), |entity| entity.0 == 7);
-            assert_eq!(traces.spans_kept, spans as usize, "one is odd still");
-            with
-        };
-        assert_eq!(kept(1_000, 10), 1_000);
-        assert_eq!(kept(600, 400), EXEMPLAR_SPANS_ALL_MAX / 400);
-        assert_eq!(kept(10, EXEMPLAR_SPANS_MAX as u64), 10);
-    }
-
-    #[test]
-    fn one_trace_cannot_fill_the_table() {
-        let mut traces = Traces::default();
-        let ids = 0..(SPANS_PER_TRACE_MAX as u64 + 5);
-        let taken = ids.filter(|id| {
-            let span = span(1, *id, None, SpanKind::Server, 1);
-            traces.take(&span, GATEWAY, None, Time::ZERO)
-        });
-        assert_eq!(taken.count(), SPANS_PER_TRACE_MAX);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::api::View;
 use crate::model::{Command, SafeText, Time};
+use crate::tui::answers::Answers;
 use crate::tui::link::Request;
 
 /// Without a word from the daemon for this long, what is on screen is called stale: two heartbeats
@@ -37,6 +38,8 @@ pub struct Feed {
     pub told_slow: bool,
     /// Commands given and not answered yet, and since when, the oldest first.
     pub sent: Vec<(Command, Time)>,
+    /// What became of those that were given together.
+    pub answers: Answers,
 }
 
 impl Feed {
@@ -79,6 +82,9 @@ impl Feed {
     pub fn note_sent(&mut self, requests: &[Request], now: Time) {
         for request in requests {
             if let Request::Command(command) = request {
+                if self.sent.is_empty() {
+                    self.answers.clear();
+                }
                 self.sent.push((command.clone(), now));
             }
         }
@@ -86,8 +92,12 @@ impl Feed {
 
     /// Notes that a command was answered, or never will be.
     pub fn answered(&mut self, command: &Command) {
-        if let Some(at) = self.sent.iter().position(|(sent, _)| sent == command) {
-            self.sent.remove(at);
+        match self.sent.iter().position(|(sent, _)| sent == command) {
+            Some(at) => {
+                self.sent.remove(at);
+            }
+            // Given before the connection was lost: it stands alone.
+            None => self.answers.clear(),
         }
     }
 

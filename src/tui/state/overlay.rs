@@ -20,6 +20,8 @@ use crate::tui::theme::Theme;
 pub const QUIET_MS: i64 = 500;
 /// Keys closer together than this are a burst, not a person.
 const BURST_MS: i64 = 20;
+/// Incidents named in a phrase about several; the rest are counted.
+const NAMED_MAX: usize = 4;
 
 /// What has the keys.
 #[derive(Debug)]
@@ -338,15 +340,33 @@ pub fn outcomes() -> [(&'static str, Outcome); 2] {
 
 /// Incidents as a phrase.
 pub fn together(incidents: &[IncidentId]) -> String {
+    let list = |some: &[IncidentId]| {
+        let names: Vec<String> = some.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
     match incidents {
+        [] => "no incident".to_owned(),
         [one] => one.to_string(),
-        many => format!("{} incidents", many.len()),
+        [first @ .., last] if first.len() < NAMED_MAX => format!("{} and {last}", list(first)),
+        many => {
+            let more = many.len() - NAMED_MAX;
+            format!("{} and {more} more", list(&many[..NAMED_MAX]))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_acts_on_several_reads_which() {
+        let of = |ids: &[u64]| together(&ids.iter().map(|id| IncidentId(*id)).collect::<Vec<_>>());
+        assert_eq!(of(&[1]), "#1");
+        assert_eq!(of(&[1, 2]), "#1 and #2");
+        assert_eq!(of(&[1, 2, 3, 4]), "#1, #2, #3 and #4");
+        assert_eq!(of(&[1, 2, 3, 4, 5, 6]), "#1, #2, #3, #4 and 2 more");
+    }
 
     #[test]
     fn the_guard_wants_half_a_second_of_quiet() {

@@ -113,8 +113,9 @@ fn freshness(state: &State, row: Row) -> Row {
     match (state.feed.stale_ms(state.now), &state.feed.lost) {
         (Some(ms), Some(_)) => row.put(Role::Stale, format!(" LOST {} ", format::age(ms))),
         (Some(ms), None) => row.put(Role::Stale, format!(" STALE {} ", format::age(ms))),
-        (None, _) => match state.mode() {
-            Mode::Live => {
+        (None, _) => match unlike_now(state) {
+            Some(words) => row.put(Role::Stale, words),
+            None => {
                 let row = row.put(Role::Ok, "LIVE ").put(Role::Header, clock);
                 if state.feed.lags {
                     let rtt = rounded(state.feed.round_trip_ms);
@@ -123,9 +124,19 @@ fn freshness(state: &State, row: Row) -> Row {
                     row
                 }
             }
-            Mode::Learning => row.put(Role::Stale, format!(" LEARNING {clock} ")),
-            Mode::Replay { until } => row.put(Role::Stale, replayed(state, until)),
         },
+    }
+}
+
+/// What the daemon shows instead of the present, and whose time is not that of the clock on the wall.
+pub(super) fn unlike_now(state: &State) -> Option<String> {
+    match state.mode() {
+        Mode::Live => None,
+        Mode::Learning => {
+            let clock = state.clock.minute(state.engine_now());
+            Some(format!(" LEARNING {clock} "))
+        }
+        Mode::Replay { until } => Some(replayed(state, until)),
     }
 }
 

@@ -1,7 +1,5 @@
-//! The list of incidents. Only the rows on screen are built. Where a summary is longer than its column and
-//! there are lines to spare, each incident takes two.
-
-use unicode_width::UnicodeWidthStr;
+//! The list of incidents. Only the rows on screen are built. Where a summary is longer than its column, or the
+//! owner has none, and there are lines to spare, each incident takes more than one.
 
 use crate::model::{IncidentId, IncidentRow, SafeText};
 use crate::tui::glyph;
@@ -19,13 +17,15 @@ const OWNER: usize = 6;
 const STATE: usize = 4;
 /// Width at which the state of the plan gets a column of its own.
 const WIDE: usize = 100;
-/// Width below which the owner has no column: the headline names them.
+/// Width below which the owner has no column: a second line names them, where there is one.
 const NARROW: usize = 66;
 const PLAN: usize = 12;
 /// Where the summary begins: behind the cursor, the mark, the priority, number and place.
-const SUMMARY_AT: usize = 6 + ID + 1 + SERVICE + 1;
-/// Lines of an incident whose summary is broken.
-const ROWS_CUT: usize = 2;
+const SUMMARY_AT: usize = SERVICE_AT + SERVICE + 1;
+/// Where the service stands.
+const SERVICE_AT: usize = 6 + ID + 1;
+/// Lines of an incident at most.
+const ROWS_MAX: usize = 3;
 
 /// Draws the list with its heading.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
@@ -39,14 +39,14 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
     let at = state.list.position();
     let room = canvas.height().saturating_sub(1);
-    let cut = |id| {
+    let wanted = |id| {
         let row = view.incidents.get(id);
-        row.is_some_and(|row| is_cut(row, canvas.width()))
+        row.map_or(1, |row| wanted_lines(row, canvas.width()))
     };
-    // All of them or none: no row is at another place for what its neighbours say.
-    let roomy = order.len() * ROWS_CUT <= room;
-    let lines = if roomy && order.iter().any(cut) {
-        ROWS_CUT
+    // As many for all of them: no row is at another place for what its neighbours say.
+    let spare = (room / order.len()).clamp(1, ROWS_MAX);
+    let lines = if spare > 1 {
+        order.iter().map(wanted).max().unwrap_or(1).min(spare)
     } else {
         1
     };
@@ -57,17 +57,19 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
             continue;
         };
         let y = 1 + y * lines;
-        let [summary, rest] = if lines > 1 {
-            broken(row, canvas.width())
-        } else {
-            [headline::summary(row), String::new()]
-        };
+        let mut told = broken(row, canvas.width(), lines).into_iter();
+        let summary = told.next().unwrap_or_default();
         let drawn = incident(state, row, (i == at, focused), summary, canvas.width());
         let spot = (Listed::Incidents, i);
         super::listed(state, canvas, y, spot, &drawn);
-        if lines > 1 {
-            let rest = Row::new().pad_to(SUMMARY_AT).put(Role::Body, rest);
-            super::listed(state, canvas, y + 1, spot, &rest);
+        for below in 1..lines {
+            let mut line = Row::new().pad_to(SERVICE_AT);
+            if below == 1 && owner_cells(canvas.width()) == 0 {
+                line = line.column(Role::Muted, whose(state, row), SERVICE);
+            }
+            let rest = told.next().unwrap_or_default();
+            let line = line.pad_to(SUMMARY_AT).put(Role::Body, rest);
+            super::listed(state, canvas, y + below, spot, &line);
         }
     }
 }
@@ -78,18 +80,48 @@ const fn summary_cells(width: usize) -> usize {
     width.saturating_sub(SUMMARY_AT + right + 1)
 }
 
-fn is_cut(row: &IncidentRow, width: usize) -> bool {
-    SafeText::new(&headline::summary(row)).as_str().width() > summary_cells(width)
+/// Lines that say all of an incident, as far as it may have them.
+fn wanted_lines(row: &IncidentRow, width: usize) -> usize {
+    let owner = if owner_cells(width) == 0 { 2 } else { 1 };
+    broken(row, width, ROWS_MAX).len().max(owner)
 }
 
-/// The summary as far as its column goes, and what follows, for the line below.
-fn broken(row: &IncidentRow, width: usize) -> [String; 2] {
+/// The summary as far as its column goes, and what follows, for the lines below; the last of so many holds the
+/// rest.
+fn broken(row: &IncidentRow, width: usize, lines: usize) -> Vec<String> {
     let text = SafeText::new(&headline::summary(row));
-    let first = wrap(&text, summary_cells(width)).into_iter().next();
-    let first = first.map_or_else(String::new, |first| first.to_string());
-    let rest = text.as_str().strip_prefix(&*first).unwrap_or_default();
-    let rest = rest.trim_start().to_owned();
-    [first, rest]
+    let mut told: Vec<String> = Vec::new();
+    let mut left = text.as_str();
+    while told.len() + 1 < lines && !left.is_empty() {
+        let cells = if told.is_empty() {
+            summary_cells(width)
+        } else {
+            width.saturating_sub(SUMMARY_AT + 1)
+        };
+        let first = wrap(&SafeText::new(left), cells).into_iter().next();
+        let first = first.map_or_else(String::new, |first| first.to_string());
+        left = left.strip_prefix(&*first).unwrap_or_default().trim_start();
+        told.push(first);
+    }
+    if !left.is_empty() {
+        told.push(left.to_owned());
+    }
+    told
+}
+
+/// Who has an incident, where the word stands without a heading.
+fn whose(state: &State, row: &IncidentRow) -> String {
+    match owner(state, row) {
+        Some(owner) => owner.to_owned(),
+        None => "nobody".to_owned(),
+    }
+}
+
+/// Who has an incident; the operator is `you`.
+fn owner<'a>(state: &State, row: &'a IncidentRow) -> Option<&'a str> {
+    let me = state.feed.shown().map(|view| view.actor.name.as_str());
+    let owner = row.owner.as_deref()?;
+    Some(if Some(owner) == me { "you" } else { owner })
 }
 
 fn heading(state: &State, width: usize) -> Row {
@@ -134,12 +166,7 @@ fn incident(
     let (phase, phase_role) = glyph::phase(row.phase);
     // Only these cells change when the cursor moves: on a slow link that is what a move costs.
     let name_role = if here { Role::Selection } else { Role::Body };
-    let me = state.feed.shown().map(|view| view.actor.name.as_str());
-    let owner = match row.owner.as_deref() {
-        None => "-".to_owned(),
-        Some(owner) if Some(owner) == me => "you".to_owned(),
-        Some(owner) => owner.to_owned(),
-    };
+    let owner = owner(state, row).unwrap_or("-").to_owned();
     let line = super::cursor_mark(here, focused)
         .put(Role::Key, mark_of(state, row.id))
         .put(severity, priority)

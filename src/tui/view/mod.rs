@@ -41,7 +41,7 @@ pub(super) use logs::rows as log_rows;
 pub(super) use path::rows as path_rows;
 pub(super) use sources::{entities as entities_told, silence as source_silence, speech};
 pub(super) use timeline::entries as timeline_entries;
-pub(super) use traces::here as trace_here;
+pub(super) use traces::{at as trace_at, here as trace_here, line as trace_line};
 pub use wall::draw_wall;
 pub(super) use wall::worst;
 

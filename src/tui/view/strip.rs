@@ -14,6 +14,8 @@ pub(super) const ROWS: u16 = 6;
 const NAME: usize = 12;
 /// Where the entry under the cursor is.
 const HERE: char = 'v';
+/// More entries in one place than a digit says.
+const MANY: char = '+';
 /// Shortest time shown, in milliseconds.
 const SPAN_MS_MIN: i64 = 60_000;
 
@@ -61,12 +63,17 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
                 *count += 1;
             }
         }
+        let mark = mark.chars().next().unwrap_or('*');
+        let mut beside_count = false;
         for (x, count) in counts.iter().copied().enumerate() {
+            // Two counts side by side would read as one number.
+            let counted = count > 1 && !beside_count;
+            beside_count = counted;
             let glyph = match count {
                 0 => continue,
-                1 => mark.chars().next().unwrap_or('*'),
-                2..=9 => char::from_digit(count, 10).unwrap_or('+'),
-                _ => '+',
+                2..=9 if counted => char::from_digit(count, 10).unwrap_or(MANY),
+                10.. if counted => MANY,
+                _ => mark,
             };
             canvas.dot(NAME + x, line + 1, role, glyph);
         }

@@ -1,10 +1,11 @@
 //! Exemplar traces as waterfalls. The critical path is marked with `!`, errors with a word.
 
-use crate::model::{SpanRow, TraceView};
+use crate::model::{SpanRow, TraceId, TraceView};
 use crate::tui::format;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Listed, State, Tab};
 use crate::tui::theme::Role;
+use crate::tui::waited::total_us;
 
 /// Cells of the tree and the name of a span.
 const NAME: usize = 34;
@@ -38,6 +39,26 @@ pub(in crate::tui) fn here(state: &State) -> Option<&TraceView> {
     }
 }
 
+/// The line under the cursor: of which trace, and how far below its heading.
+pub(in crate::tui) fn line(state: &State) -> Option<(TraceId, usize)> {
+    let lines = lines(state, &state.panels()?.traces);
+    let here = state.cursor(Tab::Traces).at(lines.len());
+    let above = lines.get(..=here)?.iter().rev();
+    let below_heading = above
+        .take_while(|line| matches!(line, Line::Span(..)))
+        .count();
+    match lines.get(here)? {
+        Line::Trace(trace) | Line::Span(trace, _) => Some((trace.trace, below_heading)),
+    }
+}
+
+/// Where the heading of a trace stands.
+pub(in crate::tui) fn at(state: &State, id: TraceId) -> Option<usize> {
+    let lines = lines(state, &state.panels()?.traces);
+    let is_it = |line: &Line<'_>| matches!(line, Line::Trace(trace) if trace.trace == id);
+    lines.iter().position(is_it)
+}
+
 /// Draws the pane.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let Some(traces) = state.panels().map(|panels| &panels.traces) else {
@@ -66,14 +87,6 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
         };
         super::listed(state, canvas, 1 + y, (Listed::Pane(Tab::Traces), i), &row);
     }
-}
-
-fn total_us(trace: &TraceView) -> u64 {
-    let ends = trace
-        .spans
-        .iter()
-        .map(|span| span.offset_us.saturating_add(span.duration_us));
-    ends.max().unwrap_or(0).max(1)
 }
 
 fn heading(state: &State, trace: &TraceView, mark: Row) -> Row {

@@ -16,6 +16,8 @@ use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::wall::Wall;
 
+use super::chrome;
+
 /// Incidents in large rows.
 pub(in crate::tui) const WORST_MAX: usize = 5;
 /// What is older than this is covered, in milliseconds.
@@ -31,9 +33,13 @@ const DIGIT_CELLS: usize = 3;
 /// Lines below which an incident has no chart, and cells left of it.
 const CHART_MIN: usize = 5;
 const WORDS: usize = 56;
-/// Lines of an incident where digits are large, and elsewhere, without a chart: what each gets before services
-/// do, and the most it gets of what they leave.
-const INCIDENT_ROWS: [(u16, u16); 2] = [(9, 16), (2, 2)];
+/// Lines of services, with their heading and a blank one, that incidents leave them at least.
+const GRID_ROWS_MIN: u16 = 5;
+/// Lines of an incident: what each gets before services do, and the most it gets of what they leave. With a chart
+/// beside its words, with all of its words, and where lines are few.
+const CHARTED_ROWS: (u16, u16) = (9, 16);
+const WORDED_ROWS: (u16, u16) = (4, 5);
+const BARE_ROWS: (u16, u16) = (2, 2);
 
 /// Dots of the digits and of a colon, line by line.
 const DIGITS: [[&str; 5]; 11] = [
@@ -100,11 +106,16 @@ fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
     let worst = worst(wall, view);
     let services = services(wall, view);
     let head_rows = if large { DIGIT_ROWS + 3 } else { 1 };
-    let (least, most) = INCIDENT_ROWS[usize::from(!large)];
+    let (least, most) = match (large, is_charted(area.width)) {
+        (true, true) => CHARTED_ROWS,
+        (true, false) => WORDED_ROWS,
+        (false, _) => BARE_ROWS,
+    };
     let many = worst.len().max(1) as u16;
     let free = area.height.saturating_sub(head_rows + 2);
-    let kept = (1 + least * many).min(free);
-    let grid_rows = grid_rows(services.len(), area.width).min(free - kept);
+    let wanted = grid_rows(services.len(), area.width);
+    let kept = (1 + least * many).min(free.saturating_sub(wanted.min(GRID_ROWS_MIN)));
+    let grid_rows = wanted.min(free - kept);
     let [head, line, grid_area, incidents, _, foot] = Split::vertical([
         Constraint::Length(head_rows),
         Constraint::Length(1),
@@ -127,7 +138,7 @@ fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
     }
     canvas.part(line).row(0, &freshness(wall, view));
     grid(wall, &services, &mut canvas.part(grid_area));
-    list(wall, &worst, &mut canvas.part(incidents));
+    list(wall, view, &worst, &mut canvas.part(incidents));
     let words = if wall.text {
         " Read-only. q leaves."
     } else {
@@ -205,7 +216,11 @@ fn freshness(wall: &Wall, view: &View) -> Row {
         Some(_) => row.put(Role::Stale, format!(" LOST {age} ")),
         None => row.put(Role::Ok, format!("heard {age} ago")),
     };
-    let row = row.join(super::chrome::warnings(view, false));
+    let row = match chrome::unlike_now(state) {
+        Some(words) => row.put(Role::Body, " ").put(Role::Stale, words),
+        None => row,
+    };
+    let row = row.join(chrome::warnings(view, false));
     match wall.quiet_now() {
         Some((from, to)) => row.put(
             Role::Info,
@@ -226,6 +241,11 @@ fn services<'a>(wall: &Wall, view: &'a View) -> Vec<(&'a EntityId, Health)> {
         .collect();
     services.sort_by_key(|(_, health)| badness(*health));
     services
+}
+
+/// Whether a screen so wide has room for a chart beside an incident's words.
+const fn is_charted(width: u16) -> bool {
+    width as usize > 2 * WORDS
 }
 
 /// Lines that all of them take on a screen so wide, with their heading and a blank one.
@@ -288,15 +308,26 @@ pub(in crate::tui) fn worst<'a>(wall: &Wall, view: &'a View) -> Vec<&'a Incident
     rows
 }
 
-fn list(wall: &Wall, worst: &[&IncidentRow], canvas: &mut Canvas<'_>) {
+fn list(wall: &Wall, view: &View, worst: &[&IncidentRow], canvas: &mut Canvas<'_>) {
+    let open = view
+        .incidents
+        .values()
+        .filter(|row| row.phase != Phase::Resolved)
+        .count();
     if worst.is_empty() {
-        let text = " No incident is open.";
+        let text = if open == 0 {
+            " No incident is open."
+        } else {
+            " No incident of P1 or P2 is open."
+        };
         return canvas.row(0, &Row::new().put(Role::Ok, text));
     }
-    canvas.row(
-        0,
-        &Row::new().put(Role::Muted, " Incidents, the worst first"),
-    );
+    let heading = if worst.len() < open {
+        format!(" {} of {open} open incidents, the worst first", worst.len())
+    } else {
+        " Incidents, the worst first".to_owned()
+    };
+    canvas.row(0, &Row::new().put(Role::Muted, heading));
     let area = canvas.area();
     let below = Rect {
         y: area.y + 1,
@@ -354,8 +385,8 @@ fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
         canvas.row(1 + y, &Row::new().put(Role::Body, "   ").join(words));
     }
     let chart = state.details.panels(row.id).and_then(|p| p.charts.first());
-    let (width, height) = (canvas.width(), canvas.height());
-    if let Some(chart) = chart.filter(|_| height >= CHART_MIN && width > 2 * WORDS) {
+    let height = canvas.height();
+    if let Some(chart) = chart.filter(|_| height >= CHART_MIN && is_charted(canvas.area().width)) {
         let area = canvas.area();
         let right = Rect {
             x: area.x + WORDS as u16,
