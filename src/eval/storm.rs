@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use super::Report;
 use super::drive::{Feed, placed_config};
 use crate::engine::Engine;
-use crate::model::{Alert, AlertRow, Batch, Fingerprint, IncidentId, Signal, Time};
+use crate::model::{
+    Alert, AlertRow, Batch, EntityId, Fingerprint, IncidentId, IncidentRow, Signal, Time,
+};
 use crate::sim::{Fault, FaultKind, History, NodeKind, Noise, Oddities, Place, Sim, System};
 
 /// Cases a run.
@@ -94,6 +96,7 @@ struct Tally {
     incidents: usize,
     episodes: usize,
     hidden: usize,
+    unnamed: usize,
 }
 
 /// Runs the suite on systems of `services` services.
@@ -111,7 +114,7 @@ pub fn run(seed: u64, services: usize) -> Report {
             "pairwise_f1": tally.f1, "ari": tally.ari,
             "time_only_f1": tally.time_only_f1, "topology_only_f1": tally.topology_only_f1,
             "incidents": tally.incidents, "alerts": tally.episodes, "faults_hidden": tally.hidden,
-            "groups": groups,
+            "faults_unnamed": tally.unnamed, "groups": groups,
         }));
         tallies.push(tally);
     }
@@ -131,6 +134,7 @@ pub fn run(seed: u64, services: usize) -> Report {
                 1.0 - total(|t| t.incidents) / total(|t| t.episodes).max(1.0),
             ),
             ("faults_hidden", total(|t| t.hidden)),
+            ("faults_unnamed", total(|t| t.unnamed)),
         ]),
         per_case,
         seconds,
@@ -260,9 +264,21 @@ impl Case {
             incidents,
             episodes: episodes.len(),
             hidden: hidden(&truth, &rows, self.storms.len()),
+            unnamed: self.unnamed(&feed.engine),
             ..compare(&map, &truth, &rows, &told)
         };
         (tally, groups(&feed.engine, &truth, &rows), spent)
+    }
+
+    /// Faults whose place is the first suspect of no incident: whoever reads all incidents does not read of them.
+    fn unnamed(&self, engine: &Engine) -> usize {
+        let rows: Vec<_> = engine.incident_rows().collect();
+        let suspects: BTreeSet<&EntityId> = rows.iter().filter_map(suspected).collect();
+        let places = self
+            .storms
+            .iter()
+            .map(|storm| storm.fault.entity(&self.system));
+        places.filter(|place| !suspects.contains(place)).count()
     }
 
     /// The cause of each alert about something that only one fault hurts: to which of two incidents a
@@ -518,6 +534,11 @@ fn by_time(told: &Told) -> BTreeMap<Fingerprint, usize> {
         .collect()
 }
 
+/// The place that an incident suspects first.
+fn suspected(row: &IncidentRow) -> Option<&EntityId> {
+    row.suspect.as_ref().map(|(suspect, _)| suspect)
+}
+
 /// Every incident with the causes of its alerts and why its entities are one.
 fn groups(engine: &Engine, truth: &BTreeMap<Fingerprint, usize>, rows: &[AlertRow]) -> Vec<Value> {
     engine
@@ -532,6 +553,7 @@ fn groups(engine: &Engine, truth: &BTreeMap<Fingerprint, usize>, rows: &[AlertRo
             }
             json!({
                 "incident": incident.id, "title": incident.title, "causes": causes,
+                "suspect": suspected(&incident),
                 "grouping": engine.incident(incident.id).map(|i| &i.grouping),
             })
         })
