@@ -9,7 +9,8 @@ use super::Engine;
 use super::correlate::{self, Condition, Held, Sight};
 use super::diagnose::deviation::{Column, ColumnKind, Normal};
 use super::diagnose::{
-    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, Shift, SubjectIx, TraceSign,
+    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, Shift, SubjectIx,
+    TraceSign,
 };
 use super::entities::EntityIx;
 use super::explain;
@@ -210,7 +211,12 @@ impl Engine {
         });
         let logs = self.log_signs(ix, window.began);
         let told_in = self.other_story(ix, held).map(|other| other.id);
+        let own_cause = self.correlator.own_cause(ix, self.now);
         let subject = &mut case.subjects[at];
+        subject.own_cause = own_cause.map(|cause| OwnCause {
+            why: cause.why.as_str().into(),
+            is_proven: cause.is_proven,
+        });
         subject.told_in = told_in;
         subject.columns = columns;
         subject.is_young = is_young;

@@ -2,11 +2,12 @@
 //!
 //! Never splits, and never looks at more than a bounded number of incidents.
 
+use super::causes::OwnCause;
 use super::condition::Condition;
 use super::stages::{Candidate, Place, STAGES, Scene};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
-use crate::model::IncidentId;
+use crate::model::{IncidentId, Time};
 
 /// Whether young incidents belong together is asked again this often …
 const REJOIN_EVERY_MS: i64 = 5_000;
@@ -48,6 +49,12 @@ impl Correlator {
             }
             self.merge(kept, merged, cause, world);
         }
+    }
+
+    /// The cause in an entity itself, once it is sure.
+    pub fn own_cause(&self, entity: EntityIx, now: Time) -> Option<&OwnCause> {
+        let cause = self.causes.get(&entity)?;
+        cause.is_sure(now).then_some(cause)
     }
 
     /// Who has a cause of its own now, and since when it has been one at every look. One that is sure stays

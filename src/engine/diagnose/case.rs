@@ -62,6 +62,17 @@ pub struct Subject {
     pub is_young: bool,
     /// Another open incident that it belongs to: what it explains of this one's harm is told there.
     pub told_in: Option<IncidentId>,
+    /// What neither its work nor what it depends on explains, if there is such a thing.
+    pub own_cause: Option<OwnCause>,
+}
+
+/// What is wrong with an entity beyond what its work and its dependencies explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCause {
+    /// Why it is one, in words.
+    pub why: Box<str>,
+    /// Whether it is seen in the entity, and not only that nothing else explains it.
+    pub is_proven: bool,
 }
 
 /// A first abnormal point, and how far it may be off (sampling interval, lateness, clock skew).
@@ -220,6 +231,7 @@ impl Subject {
             by_alert_alone: false,
             is_young: false,
             told_in: None,
+            own_cause: None,
         }
     }
 

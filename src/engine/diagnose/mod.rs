@@ -10,6 +10,7 @@ pub mod blame;
 mod case;
 pub mod deviation;
 mod gaps;
+mod passed_on;
 mod verdict;
 mod weigh;
 mod witness;
@@ -19,8 +20,8 @@ pub mod words;
 mod tests;
 
 pub use case::{
-    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, PastRecord, Shift, Subject,
-    SubjectIx, TraceSign,
+    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, PastRecord, Shift,
+    Subject, SubjectIx, TraceSign,
 };
 
 pub use verdict::ABSTAIN_CONFIDENCE;

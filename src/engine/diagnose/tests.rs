@@ -640,3 +640,68 @@ fn a_change_counts_by_when_it_came() {
         assert_eq!(is_change, speaks_for, "{after_s}");
     }
 }
+
+/// A slow database: whoever waits for it has a full pool, time of its own in the queue, and errors that say so.
+fn slow_database() -> Case {
+    let mut case = shop([
+        ("web", 1.1),
+        ("checkout", 1.1),
+        ("payments", 1.1),
+        ("database/db", 0.6),
+        ("search", 0.1),
+    ]);
+    let mut pool = column(ColumnKind::Resource, "pool_used", 0.4, 0.05, 1.0);
+    pool.limit = Some(1.0);
+    let payments = subject(&mut case, "payments");
+    payments.columns.push(pool);
+    payments.traces.self_time = Some(Shift {
+        normal: 0.04,
+        now: 0.8,
+        z: 20.0,
+    });
+    case
+}
+
+#[test]
+fn who_waits_for_what_has_a_cause_of_its_own_is_a_victim() {
+    let mut case = slow_database();
+    assert_eq!(
+        top(&case).0,
+        "service/payments",
+        "as far as its own evidence goes"
+    );
+    subject(&mut case, "database/db").own_cause = Some(OwnCause {
+        why: "db hurts by itself: it calls nobody".into(),
+        is_proven: false,
+    });
+    let (suspect, _, _, confidence) = top(&case);
+    assert_eq!(suspect, "database/db");
+    assert!(confidence > 0.5, "{confidence}");
+    let diagnosis = diagnose(&case);
+    let told = diagnosis.hypotheses[0].evidence_for.iter();
+    assert!(
+        told.clone().any(|e| e.text.contains("calls nobody")),
+        "{told:?}"
+    );
+}
+
+/// Who is the reason of another incident is no news in this one.
+#[test]
+fn a_cause_told_in_another_incident_counts_there() {
+    let mut case = slow_database();
+    subject(&mut case, "database/db").own_cause = Some(OwnCause {
+        why: "db hurts by itself".into(),
+        is_proven: true,
+    });
+    let sure = top(&case).3;
+    subject(&mut case, "database/db").told_in = Some(crate::model::IncidentId(7));
+    let diagnosis = diagnose(&case);
+    let db = diagnosis
+        .hypotheses
+        .iter()
+        .find(|h| h.suspect.name() == "db");
+    assert!(
+        db.is_none_or(|db| db.confidence < sure / 2.0),
+        "{db:?} {sure}"
+    );
+}

@@ -33,6 +33,8 @@ const FELT_BY_ALERT: f64 = 0.7;
 const TARGET_HALF_Z: f64 = 1.5;
 /// How much it weighs, when told, that nothing but an alert is known of a suspect.
 const HEARSAY_WEIGHT: f64 = 0.5;
+/// How much it weighs, when told, that a suspect suffers from what others do.
+const PASSIVE_WEIGHT: f64 = 0.7;
 /// Edges not confirmed for this long are called stale.
 const STALE_MS: i64 = 24 * 3_600_000;
 /// Entities named in one "not seen" sentence.
@@ -116,7 +118,11 @@ fn points_inside(clue: &Clue) -> bool {
     clue.log_odds >= REASON_LOG_ODDS
         && matches!(
             clue.kind,
-            ClueKind::SelfTime | ClueKind::SelfErrors | ClueKind::Gap | ClueKind::Resource(_)
+            ClueKind::SelfTime
+                | ClueKind::SelfErrors
+                | ClueKind::Gap
+                | ClueKind::Resource(_)
+                | ClueKind::OwnCause
         )
 }
 
@@ -189,8 +195,13 @@ fn sentences(case: &Case, at: SubjectIx, clues: &[Clue]) -> (Vec<Evidence>, Vec<
     (speaks_for, speaks_against)
 }
 
-/// Whether another clue says of the same metric what it means, and not only that it is odd.
+/// Whether another clue says of the same metric what it means, and not only that it is odd; or of its own cause what
+/// that is.
 fn is_told_better(clue: &Clue, clues: &[Clue]) -> bool {
+    if clue.kind == ClueKind::OwnCause {
+        let is_it = |other: &Clue| matches!(other.kind, ClueKind::Lost | ClueKind::Change(_));
+        return clue.log_odds == 0.0 || clues.iter().any(is_it);
+    }
     let ClueKind::Metric(odd) = clue.kind else {
         return false;
     };
@@ -297,6 +308,12 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
             true,
             strength,
             format!("its trouble is told in incident {incident}"),
+        )),
+        ClueKind::OwnCause => for_it(words::clipped(&subject.own_cause.as_ref()?.why)),
+        ClueKind::Passive => Some((
+            true,
+            PASSIVE_WEIGHT,
+            "its work and what it depends on explain its trouble".to_owned(),
         )),
         ClueKind::NothingOdd => Some((true, 0.3, "nothing odd measured on it".to_owned())),
     }

@@ -7,6 +7,7 @@
 use super::blame::{self, Blame, Edge, Node, System};
 use super::case::{Case, LogChange, Shift, Subject, SubjectIx};
 use super::deviation::{ColumnKind, gate};
+use super::passed_on::{Below, discount_passed_on, discount_passive};
 use crate::model::{ChangeKind, EntityKind, IncidentId, Provenance, Time};
 
 /// One piece of evidence about a subject, with what it adds to the log odds.
@@ -63,6 +64,10 @@ pub enum ClueKind {
     NothingOdd,
     /// It belongs to another incident.
     ToldIn(IncidentId),
+    /// Neither its work nor what it depends on explains what is wrong with it.
+    OwnCause,
+    /// What is wrong with it is what its work and its dependencies make of it.
+    Passive,
 }
 
 /// All subjects weighed.
@@ -108,6 +113,10 @@ const RECORD_LOG_ODDS: f64 = 1.0;
 /// Correlation found it to be another story. That may be wrong, so it can be outweighed.
 const TOLD_IN_LOG_ODDS: f64 = -2.0;
 
+/// Neither its work nor what it depends on explains what is seen of it …
+const OWN_CAUSE_LOG_ODDS: f64 = 3.0;
+/// … or what is left when all that is known was looked at.
+const UNEXPLAINED_LOG_ODDS: f64 = 2.0;
 /// Without a target, deviations below this many standard deviations are noise.
 const METRIC_NOISE_Z: f64 = 4.0;
 /// Log scores below this many standard deviations are noise …
@@ -118,10 +127,6 @@ const LOG_HALF_Z: f64 = 4.0;
 const SHIFT_NOISE_Z: f64 = 3.0;
 /// … and count half this much above it.
 const SHIFT_HALF_Z: f64 = 4.0;
-/// Evidence that a flagged dependency shows at least as strongly is mostly passed on from there.
-const PASSED_ON_SHARE: f64 = 0.2;
-/// How deep dependencies are searched for the source of passed-on evidence.
-const PASSED_ON_DEPTH_MAX: usize = 4;
 /// Deviation at which a resource is half believed.
 const RESOURCE_HALF_Z: f64 = 8.0;
 /// Share of a limit at which a resource is exhausted.
@@ -176,6 +181,7 @@ pub fn weigh(case: &Case) -> Weighed {
     add_order(case, &mut clues);
     discount_passed_on(&below, &mut clues);
     discount_inside(case, &mut clues);
+    discount_passive(case, &below, &mut clues);
     let score: Vec<f64> = priors
         .iter()
         .zip(&clues)
@@ -322,6 +328,15 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
         );
     }
     trace_clues(subject, &mut add);
+    if let Some(cause) = &subject.own_cause {
+        let log_odds = match (subject.told_in, cause.is_proven) {
+            // It is why there is the other incident.
+            (Some(_), _) => 0.0,
+            (None, true) => OWN_CAUSE_LOG_ODDS,
+            (None, false) => UNEXPLAINED_LOG_ODDS,
+        };
+        add(ClueKind::OwnCause, log_odds);
+    }
     if let Some(incident) = subject.told_in {
         add(ClueKind::ToldIn(incident), TOLD_IN_LOG_ODDS);
     }
@@ -445,7 +460,7 @@ fn resource_clue(subject: &Subject) -> Option<Clue> {
 }
 
 /// The traffic column that shows a surge.
-fn surge(subject: &Subject) -> Option<usize> {
+pub fn surge(subject: &Subject) -> Option<usize> {
     subject.columns.iter().position(|column| {
         column.kind == ColumnKind::Traffic
             && column
@@ -607,82 +622,5 @@ fn add_order(case: &Case, clues: &mut [Vec<Clue>]) {
                 log_odds,
             });
         }
-    }
-}
-
-/// Errors in logs and spans travel up: where a dependency shows them as strongly, they are mostly passed on.
-fn discount_passed_on(below: &Below, clues: &mut [Vec<Clue>]) {
-    let travels = |kind: ClueKind| matches!(kind, ClueKind::Log(_) | ClueKind::SelfErrors);
-    let strength: Vec<f64> = clues
-        .iter()
-        .map(|clues| {
-            clues
-                .iter()
-                .filter(|c| travels(c.kind))
-                .map(|c| c.log_odds)
-                .fold(0.0, f64::max)
-        })
-        .collect();
-    for at in 0..clues.len() {
-        if strength[at] <= 0.0 {
-            continue;
-        }
-        let deeper = below
-            .within(at, PASSED_ON_DEPTH_MAX)
-            .into_iter()
-            .any(|to| strength[to] >= strength[at]);
-        if deeper {
-            for clue in clues[at].iter_mut().filter(|clue| travels(clue.kind)) {
-                clue.log_odds *= PASSED_ON_SHARE;
-            }
-        }
-    }
-}
-
-/// Dependencies by subject.
-struct Below {
-    callees: Vec<Vec<SubjectIx>>,
-}
-
-impl Below {
-    fn of(case: &Case) -> Self {
-        let mut callees = vec![Vec::new(); case.subjects.len()];
-        for dependency in case.dependencies.iter().filter(|d| d.from != d.to) {
-            callees[dependency.from].push(dependency.to);
-        }
-        Self { callees }
-    }
-
-    fn all(&self, start: SubjectIx) -> Vec<bool> {
-        let mut seen = vec![false; self.callees.len()];
-        let mut stack = vec![start];
-        while let Some(at) = stack.pop() {
-            for &to in &self.callees[at] {
-                if !seen[to] {
-                    seen[to] = true;
-                    stack.push(to);
-                }
-            }
-        }
-        seen
-    }
-
-    /// Dependencies at most `depth` edges below `start`, without itself.
-    fn within(&self, start: SubjectIx, depth: usize) -> Vec<SubjectIx> {
-        let mut found = vec![start];
-        let mut from = 0;
-        for _ in 0..depth {
-            let to = found.len();
-            for next in from..to {
-                for &callee in &self.callees[found[next]] {
-                    if !found.contains(&callee) {
-                        found.push(callee);
-                    }
-                }
-            }
-            from = to;
-        }
-        found.remove(0);
-        found
     }
 }
