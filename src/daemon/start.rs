@@ -378,8 +378,8 @@ fn notifier(
     if !past.is_present() {
         return Ok(None);
     }
-    let notifier = Notifier::start(&config.notify, &config.environment, ledger.outbox());
-    notifier.map(Some).map_err(DaemonError::Notify)
+    let notifier = Notifier::start(&config.notify, &config.environment, ledger.outbox())?;
+    Ok(Some(notifier))
 }
 
 /// What the runs of this daemon are known by after a restart: where it keeps what it keeps.
