@@ -388,18 +388,18 @@ impl Connection {
             }
             held += read;
             let text = std::str::from_utf8(&answer[..held]).map_err(|_| odd("of no text"))?;
-            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            let Some((lines, body)) = text.split_once("\r\n\r\n") else {
                 continue;
             };
             // None has a body but says how long it is.
-            let length = head
+            let length = lines
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length: "));
             let length = length.map_or(Ok(0), str::parse::<usize>);
             if body.len() < length.map_err(|_| odd("without a length"))? {
                 continue;
             }
-            let status = head
+            let status = lines
                 .split(' ')
                 .nth(1)
                 .and_then(|status| status.parse().ok());
@@ -481,7 +481,9 @@ impl Template {
             block.len()
         )
         .into_bytes();
-        points.iter_mut().for_each(|point| *point += request.len());
+        for point in &mut points {
+            *point += request.len();
+        }
         request.extend_from_slice(&block);
         Self {
             request,

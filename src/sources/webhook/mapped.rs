@@ -154,7 +154,7 @@ fn events(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Value>, Refusal> {
     }
 }
 
-/// A CloudEvent in binary mode: attributes travel as headers, and the body is the data.
+/// A cloud event in binary mode: attributes travel as headers, and the body is the data.
 fn binary(headers: &HeaderMap, data: Value) -> Value {
     let attributes = headers.iter().filter_map(|(name, text)| {
         let attribute = name.as_str().strip_prefix(CLOUD_EVENT_PREFIX)?;
@@ -165,7 +165,7 @@ fn binary(headers: &HeaderMap, data: Value) -> Value {
     Value::Object(event)
 }
 
-/// What a header says of an event: a quoted string is unquoted, then what no header can hold is percent-decoded (CloudEvents
+/// What a header says of an event: a quoted string is unquoted, then what no header can hold is percent-decoded (`CloudEvents`
 /// 1.0.2, HTTP binding, 3.1.3.2). What is no UTF-8 then is `\u{fffd}`.
 fn attribute_text(value: &[u8]) -> String {
     let quoted = value

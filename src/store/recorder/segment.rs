@@ -4,7 +4,7 @@
 //! follows the last whole frame is an append that did not finish, and is left alone.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::read::ZlibDecoder;
