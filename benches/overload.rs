@@ -4,8 +4,9 @@
 //! times as much by the clock, whatever they are answered: what is refused they keep and send again a
 //! second later, as Prometheus does. Datagrams that nobody can send again come beside, and somebody writes
 //! notes on an incident. Afterwards senders hand in what they still hold, and everything is added up: what was
-//! accepted must have been judged, what was dropped must have been counted. It prints and asserts nothing:
-//! `docs/performance.md` says what was printed where.
+//! accepted must have been judged, what was dropped must have been counted. Senders share the machine with what they
+//! measure, and so they do no more than they must: requests that are compressed already, over connections of their own. It
+//! prints and asserts nothing: `docs/performance.md` says what was printed where.
 
 mod shared;
 
@@ -15,12 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use prost::Message;
 use shared::write_request::{Point, TimeSeries};
 use shared::{Stormglass, free_port, http_client, labels, memory, now_ms};
 use stormglass::api::client::{Address, Client, IncidentQuery};
 use stormglass::model::{Command, IncidentId, SourceRow};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Series of all senders together.
 const SERIES: usize = 50_000;
@@ -55,10 +57,12 @@ const POINT_BYTES: usize = 8 + 1 + AT_BYTES;
 const COPY_BYTES: std::ops::RangeInclusive<usize> = 4..=64;
 const COPY_BACK_MAX: usize = (1 << 16) - 1;
 
-/// One compressed request of some series whose times and values are written anew each time: senders must be cheap.
-#[derive(Clone)]
+/// Longest head of an answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 4_096;
+
+/// One request of some series as it goes over the wire, whose times and values are written anew each time.
 struct Template {
-    block: Vec<u8>,
+    request: Vec<u8>,
     /// Where the value of each sample is, as it is: its time is right behind, but for a tag.
     points: Vec<usize>,
     last_ms: i64,
@@ -77,10 +81,25 @@ struct Told {
     handed_in: u64,
 }
 
-/// Stormglass, and where it takes series and syslog.
+/// What one request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Accepted,
+    /// 429 or 503.
+    TryAgain,
+    /// Anything else, or nothing.
+    Otherwise,
+}
+
+/// One kept connection that sends a request and waits for its answer; opened again when it breaks.
+struct Connection {
+    port: u16,
+    stream: Option<TcpStream>,
+}
+
+/// Stormglass, and where it takes syslog.
 struct Ours {
     stormglass: Stormglass,
-    url: String,
     syslog: u16,
 }
 
@@ -94,7 +113,7 @@ async fn measure() {
     println!("what it can take: {capacity:.0} samples/s from {CAPACITY_SENDERS} connections");
     let incident = ours.incident().await;
     let before = ours.stormglass.judged().await;
-    let sent_back_before = ours.row("remote_write").await.map_or(0, |row| row.refused);
+    let row_before = ours.row("remote_write").await;
     println!(
         "memory before: {} MiB",
         ours.stormglass.running.resident_kib() / 1_024
@@ -146,7 +165,7 @@ async fn measure() {
     );
     let sources = ours.stormglass.view().await.sources;
     let row = |name: &str| sources.get(name).cloned();
-    report_counts(told, sent_back_before, datagrams, &row);
+    report_counts(told, row_before.as_ref(), datagrams, &row);
     let judged = ours.settled().await - before;
     let lines_taken = row("syslog").map_or(0, |row| row.taken);
     println!(
@@ -172,18 +191,23 @@ async fn measure() {
     );
 }
 
+/// Requests that were sent back: those that were read count by their samples.
+fn sent_back(row: &SourceRow) -> u64 {
+    row.refused / SAMPLES_PER_REQUEST as u64 + row.unread
+}
+
 fn report_counts(
     told: Told,
-    sent_back_before: u64,
+    row_before: Option<&SourceRow>,
     datagrams: u64,
     row: &impl Fn(&str) -> Option<SourceRow>,
 ) {
-    let per_request = SAMPLES_PER_REQUEST as u64;
     if let Some(row) = row("remote_write") {
         println!(
-            "remote_write counts {} samples sent back (senders were told so of {}), {} rejected, {} dropped",
-            row.refused - sent_back_before,
-            told.refused * per_request,
+            "remote_write counts {} requests sent back, {} of them unread (senders were told so of {}), {} rejected, {} dropped",
+            sent_back(&row) - row_before.map_or(0, sent_back),
+            row.unread - row_before.map_or(0, |row| row.unread),
+            told.refused,
             row.rejected,
             row.dropped
         );
@@ -209,14 +233,14 @@ async fn capacity(ours: &Ours) -> f64 {
             .filter(|n| n % CAPACITY_SENDERS == sender)
             .map(|n| Template::new(n * SAMPLES_PER_REQUEST))
             .collect();
-        let (client, url) = (http_client(), ours.url.clone());
+        let mut connection = Connection::new(ours.stormglass.http);
         tasks.spawn(async move {
             let mut n = 0;
             while Instant::now() < until {
                 let template = n % templates.len();
-                let body = templates[template].body();
+                let request = templates[template].request();
                 n += 1;
-                while !post(&client, &url, body.clone()).await.0 {
+                while connection.ask(request).await != Answer::Accepted {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -244,7 +268,8 @@ async fn overload(ours: &Ours, rate: f64) -> (Told, Duration) {
         // Shards of one sender have series of their own, so that the points of each stay in order.
         let template = Template::new(SERIES + n * SAMPLES_PER_REQUEST);
         let first = began + Duration::from_secs_f64(each_s * n as f64 / connections as f64);
-        tasks.spawn(send_by_the_clock(ours.url.clone(), template, first, each_s));
+        let connection = Connection::new(ours.stormglass.http);
+        tasks.spawn(send_by_the_clock(connection, template, first, each_s));
     }
     let mut all = Told::default();
     let mut took = Duration::ZERO;
@@ -262,75 +287,123 @@ async fn overload(ours: &Ours, rate: f64) -> (Told, Duration) {
 }
 
 async fn send_by_the_clock(
-    url: String,
+    mut connection: Connection,
     mut template: Template,
     first: Instant,
     each_s: f64,
 ) -> (Told, Duration) {
-    let client = http_client();
     let mut told = Told::default();
-    let mut kept: VecDeque<(Instant, Bytes)> = VecDeque::new();
+    let mut kept: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let until = first + Duration::from_secs(OVERLOAD_S);
     let mut due = first;
     // A machine that cannot send as much ends in time all the same; what was offered is printed.
     while due < until && Instant::now() < until {
         tokio::time::sleep_until(due.into()).await;
         due += Duration::from_secs_f64(each_s);
-        let is_due = |(at, _): &(Instant, Bytes)| *at <= Instant::now();
-        let body = match kept.pop_front_if(|front| is_due(front)) {
-            Some((_, body)) => body,
-            None => template.body(),
+        let is_due = |(at, _): &(Instant, Vec<u8>)| *at <= Instant::now();
+        let held = kept.pop_front_if(|front| is_due(front));
+        let held = held.map(|(_, request)| request);
+        let request = match held.as_deref() {
+            Some(request) => request,
+            None => template.request(),
         };
         told.requests += 1;
-        match post(&client, &url, body.clone()).await {
-            (true, _) => told.accepted += 1,
-            (false, is_told_to_wait) => {
-                told.refused += u64::from(is_told_to_wait);
-                told.otherwise += u64::from(!is_told_to_wait);
-                let again = Instant::now() + Duration::from_millis(RETRY_MS);
-                kept.push_back((again, body));
-                if kept.len() > KEPT_MAX {
-                    kept.pop_front();
-                    told.given_up += 1;
-                }
-            }
+        let answer = connection.ask(request).await;
+        told.count(answer);
+        if answer == Answer::Accepted {
+            told.accepted += 1;
+            continue;
+        }
+        let again = Instant::now() + Duration::from_millis(RETRY_MS);
+        kept.push_back((again, held.unwrap_or_else(|| template.request.clone())));
+        if kept.len() > KEPT_MAX {
+            kept.pop_front();
+            told.given_up += 1;
         }
     }
     let took = first.elapsed();
     let until = Instant::now() + Duration::from_secs(HAND_IN_S);
-    while let Some((_, body)) = kept.pop_front() {
+    while let Some((_, request)) = kept.pop_front() {
         if Instant::now() > until {
             told.given_up += 1 + kept.len() as u64;
             break;
         }
-        match post(&client, &url, body.clone()).await {
-            (true, _) => told.handed_in += 1,
-            (false, is_told_to_wait) => {
-                told.refused += u64::from(is_told_to_wait);
-                told.otherwise += u64::from(!is_told_to_wait);
-                kept.push_front((Instant::now(), body));
-                tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
-            }
+        let answer = connection.ask(&request).await;
+        told.count(answer);
+        if answer == Answer::Accepted {
+            told.handed_in += 1;
+        } else {
+            kept.push_front((Instant::now(), request));
+            tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
         }
     }
     (told, took)
 }
 
-/// Whether it was taken; if not, whether the sender was told to try again.
-async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> (bool, bool) {
-    let request = client
-        .post(url)
-        .header("content-type", "application/x-protobuf")
-        .header("content-encoding", "snappy")
-        .header("x-prometheus-remote-write-version", "0.1.0");
-    match request.body(body).send().await {
-        Ok(answer) => {
-            let status = answer.status();
-            (status.is_success(), matches!(status.as_u16(), 429 | 503))
+impl Told {
+    fn count(&mut self, answer: Answer) {
+        self.refused += u64::from(answer == Answer::TryAgain);
+        self.otherwise += u64::from(answer == Answer::Otherwise);
+    }
+}
+
+impl Connection {
+    fn new(port: u16) -> Self {
+        Self { port, stream: None }
+    }
+
+    /// Sends a whole request, and waits for its answer.
+    async fn ask(&mut self, request: &[u8]) -> Answer {
+        match self.try_ask(request).await {
+            Ok(status) => match status {
+                200..300 => Answer::Accepted,
+                429 | 503 => Answer::TryAgain,
+                _ => Answer::Otherwise,
+            },
+            Err(error) => {
+                eprintln!("no answer: {error}");
+                self.stream = None;
+                Answer::Otherwise
+            }
         }
-        Err(error) => {
-            eprintln!("no answer: {error}");
-            (false, false)
+    }
+
+    async fn try_ask(&mut self, request: &[u8]) -> std::io::Result<u16> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+                stream.set_nodelay(true)?;
+                none.insert(stream)
+            }
+        };
+        stream.write_all(request).await?;
+        let odd = |what: &str| std::io::Error::other(format!("an answer {what}"));
+        let mut answer = [0; ANSWER_BYTES_MAX];
+        let mut held = 0;
+        loop {
+            let read = stream.read(&mut answer[held..]).await?;
+            if read == 0 {
+                return Err(odd("that breaks off"));
+            }
+            held += read;
+            let text = std::str::from_utf8(&answer[..held]).map_err(|_| odd("of no text"))?;
+            let Some((lines, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            // None has a body but says how long it is.
+            let length = lines
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.map_or(Ok(0), str::parse::<usize>);
+            if body.len() < length.map_err(|_| odd("without a length"))? {
+                continue;
+            }
+            let status = lines
+                .split(' ')
+                .nth(1)
+                .and_then(|status| status.parse().ok());
+            return status.ok_or_else(|| odd("without a status"));
         }
     }
 }
@@ -401,9 +474,19 @@ impl Template {
                 .expect("vectors grow");
             points.push(message.len() - POINT_BYTES);
         }
-        let (block, points) = compressed(&message, &points);
+        let (block, mut points) = compressed(&message, &points);
+        let mut request = format!(
+            "POST /api/v1/write HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-protobuf\r\n\
+             content-encoding: snappy\r\nx-prometheus-remote-write-version: 0.1.0\r\ncontent-length: {}\r\n\r\n",
+            block.len()
+        )
+        .into_bytes();
+        for point in &mut points {
+            *point += request.len();
+        }
+        request.extend_from_slice(&block);
         Self {
-            block,
+            request,
             points,
             last_ms: 0,
             round: 0,
@@ -411,7 +494,7 @@ impl Template {
     }
 
     /// The next request: all its samples are of now.
-    fn body(&mut self) -> Bytes {
+    fn request(&mut self) -> &[u8] {
         let at_ms = now_ms().max(self.last_ms + 1);
         (self.last_ms, self.round) = (at_ms, self.round + 1);
         let at: [u8; AT_BYTES] = std::array::from_fn(|i| {
@@ -421,10 +504,10 @@ impl Template {
         for (n, &point) in self.points.iter().enumerate() {
             let noise = (n as u64 * 7_919 + self.round * 31) % 97;
             let value = (self.round * 100 + noise) as f64;
-            self.block[point..point + 8].copy_from_slice(&value.to_le_bytes());
-            self.block[point + 9..point + POINT_BYTES].copy_from_slice(&at);
+            self.request[point..point + 8].copy_from_slice(&value.to_le_bytes());
+            self.request[point + 9..point + POINT_BYTES].copy_from_slice(&at);
         }
-        Bytes::copy_from_slice(&self.block)
+        &self.request
     }
 }
 
@@ -481,12 +564,7 @@ async fn ours() -> Ours {
     let more =
         format!("[sources.syslog]\nudp = \"127.0.0.1:{syslog}\"\n[engine]\nseries_max = 300000\n");
     let stormglass = shared::stormglass(&more).await;
-    let url = stormglass.url("/api/v1/write");
-    Ours {
-        stormglass,
-        url,
-        syslog,
-    }
+    Ours { stormglass, syslog }
 }
 
 impl Ours {

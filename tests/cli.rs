@@ -37,6 +37,23 @@ impl Drop for Running {
     }
 }
 
+/// How a daemon ends that should refuse to start, and what it said. One that starts all the same is ended, and the test fails.
+fn refused_start(command: &mut Command) -> Output {
+    let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Running(command.spawn().unwrap());
+    let mut stderr = Vec::new();
+    let mut log = BufReader::new(child.0.stderr.take().unwrap());
+    while log.read_until(b'\n', &mut stderr).unwrap() > 0 {
+        let said = String::from_utf8_lossy(&stderr);
+        assert!(!said.contains(" ready "), "it started: {said}");
+    }
+    Output {
+        status: child.0.wait().unwrap(),
+        stdout: Vec::new(),
+        stderr,
+    }
+}
+
 fn program(dir: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command
@@ -64,12 +81,13 @@ impl Served {
 
     /// A daemon on what was kept in a directory.
     fn start_in(dir: TempDir) -> Self {
-        let mut child = program(dir.path())
+        let child = program(dir.path())
             .arg("serve")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut child = Running(child);
+        let mut log = BufReader::new(child.0.stderr.take().unwrap()).lines();
         let ready = log
             .by_ref()
             .map(Result::unwrap)
@@ -80,7 +98,6 @@ impl Served {
         let (_, after) = ready.split_once("listen=").unwrap();
         let listen = after.split_whitespace().next().unwrap();
         let listen = listen.trim_matches('"').to_owned();
-        let child = Running(child);
         Self { dir, child, listen }
     }
 
@@ -235,8 +252,7 @@ fn a_data_folder_that_cannot_be_is_told_with_the_setting() {
     write_config(dir.path(), "");
     let below_a_file = dir.path().join("c.toml/data").display().to_string();
     let mut serve = program(dir.path());
-    let output = serve.args(["--data-dir", &below_a_file, "serve"]).output();
-    let output = output.unwrap();
+    let output = refused_start(serve.args(["--data-dir", &below_a_file, "serve"]));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     let why = format!("cannot keep anything in {below_a_file}: ");
@@ -354,7 +370,7 @@ fn the_journal_keeps_decisions_and_names_the_line_that_was_changed() {
 #[test]
 fn a_second_daemon_says_who_has_the_socket() {
     let served = Served::start();
-    let second = served.run(&["serve"]);
+    let second = refused_start(program(served.dir.path()).arg("serve"));
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("another daemon answers at"), "{said}");
@@ -376,7 +392,7 @@ fn operators_whom_nothing_lets_in_are_told_and_an_unknown_group_ends_the_start()
         write_config(dir.path(), &format!("socket_group = \"{group}\""));
         let why = format!("`socket_group` is \"{group}\", and /etc/group knows no such group: ");
         for command in ["check", "serve"] {
-            let refused = program(dir.path()).arg(command).output().unwrap();
+            let refused = refused_start(program(dir.path()).arg(command));
             let said = String::from_utf8_lossy(&refused.stderr).into_owned();
             assert_eq!(refused.status.code(), Some(2), "{said}");
             assert!(said.contains(&format!("{why}give")), "{said}");
@@ -401,8 +417,9 @@ fn a_daemon_goes_on_when_nobody_reads_its_log() {
     let dir = tempfile::tempdir().unwrap();
     write_config(dir.path(), "");
     let mut command = program(dir.path());
-    let mut child = command.arg("serve").stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let child = command.arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running(child);
+    let mut log = BufReader::new(child.0.stderr.take().unwrap());
     let mut line = String::new();
     while !line.contains("ready") {
         line.clear();
@@ -413,9 +430,9 @@ fn a_daemon_goes_on_when_nobody_reads_its_log() {
     // Its signal is logged, and its end.
     assert!(run(&["automation", "stop"]).status.success());
     assert!(run(&["incidents"]).status.success());
-    let id = child.id().to_string();
+    let id = child.0.id().to_string();
     Command::new("kill").arg(&id).status().unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -430,7 +447,7 @@ fn a_port_in_use_names_the_setting() {
         text.replace("127.0.0.1:0", &address),
     )
     .unwrap();
-    let output = program(dir.path()).arg("serve").output().unwrap();
+    let output = refused_start(program(dir.path()).arg("serve"));
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
@@ -494,7 +511,8 @@ fn a_bad_config_keeps_no_client_from_the_daemon() {
         );
     }
     // A daemon is refused all the same.
-    assert_eq!(served.run(&["serve"]).status.code(), Some(2));
+    let refused = refused_start(program(served.dir.path()).arg("serve"));
+    assert_eq!(refused.status.code(), Some(2));
     // A name that does not load is no reason either.
     write_config(served.dir.path(), "theme = \"pink\"\nkeymap = \"pico\"");
     for arguments in [&["keys"][..], &["keys", "--json"]] {
@@ -539,12 +557,13 @@ fn a_second_address_in_use_is_told_at_the_start() {
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text.replace("otlp_listen = \"\"", &format!("otlp_listen = \"{taken}\""));
     std::fs::write(&file, text).unwrap();
-    let mut child = program(dir.path())
+    let child = program(dir.path())
         .arg("serve")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut child = Running(child);
+    let log = BufReader::new(child.0.stderr.take().unwrap()).lines();
     let mut told = Vec::new();
     for line in log.map(Result::unwrap) {
         let is_last = line.contains("ready");
@@ -554,10 +573,10 @@ fn a_second_address_in_use_is_told_at_the_start() {
         }
     }
     Command::new("kill")
-        .arg(child.id().to_string())
+        .arg(child.0.id().to_string())
         .status()
         .unwrap();
-    child.wait().unwrap();
+    child.0.wait().unwrap();
     drop(other);
     let told = told.join("\n");
     let warned = format!(
@@ -670,12 +689,13 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
     let warning = told["warnings"][0].as_str().unwrap();
     assert!(warning.contains("c.toml:7: `sources.tail`"), "{warning}");
 
-    let mut child = program(dir.path())
+    let child = program(dir.path())
         .arg("serve")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut child = Running(child);
+    let lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
     let mut said = Vec::new();
     for line in lines.map(Result::unwrap) {
         let is_ready = line.contains("ready");
@@ -699,8 +719,7 @@ fn check_lists_every_source_and_serve_says_what_it_watches() {
         program(dir.path()).args(args).output().unwrap()
     };
     let (of_one, unknown) = (asked("tail"), asked("fax"));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     let of_one = String::from_utf8_lossy(&of_one.stdout).into_owned();
     assert!(of_one.contains("source tail"), "{of_one}");
     assert!(!of_one.contains("runbooks:"), "one source alone: {of_one}");
@@ -869,9 +888,9 @@ fn rules_are_tried_on_what_was_recorded() {
     assert!(said.contains("there is nothing to try"), "{said}");
 }
 
-/// What cannot work is refused before anything begins, in the same words by who looks and by who would start.
+/// What says who may come in is refused before anything begins, in the same words by who looks and by who would start.
 #[test]
-fn what_check_refuses_serve_refuses_too() {
+fn what_check_refuses_of_doors_serve_refuses_too() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -882,15 +901,19 @@ fn what_check_refuses_serve_refuses_too() {
     let (short, no_pem) = (write("short", "abc"), write("no.pem", "no certificate"));
     let cases = [
         (
-            format!("[sources.github]\nsecret_file = \"{gone}\""),
-            "c.toml:7: `sources.github.secret_file` names ",
+            format!("[sources]\ntoken_file = \"{gone}\""),
+            "c.toml:7: `sources.token_file` names ",
         ),
         (
             format!(
-                "[[sources.scrape]]\ntargets = [\"h:1\"]\ntoken_file = \"{}\"",
+                "[[operators]]\nname = \"mia\"\ntoken_file = \"{}\"",
                 dir.path().display()
             ),
             "it is a folder; write it there, or name another",
+        ),
+        (
+            format!("[tls]\ncert_file = \"{no_pem}\"\nkey_file = \"{gone}\""),
+            "c.toml:8: `tls.key_file` names ",
         ),
         (
             "socket_group = \"no such group\"".to_owned(),
@@ -908,14 +931,21 @@ fn what_check_refuses_serve_refuses_too() {
         ),
         (format!("[sources]\ntoken_file = \"{short}\""), "c.toml:7: "),
         (
-            "[[notify]]\nname = \"pager\"\nurl_env = \"NOT_SET\"".to_owned(),
+            "[[notify]]\nname = \"pager\"\nurl = \"ftp://pager\"".to_owned(),
             "c.toml:6: [[notify]] pager: ",
+        ),
+        // A door is refused whatever else is missing, which is told with it.
+        (
+            format!(
+                "[sources.github]\nsecret_file = \"{gone}\"\n[[operators]]\nname = \"mia\"\ntoken_env = \"NOT_SET\""
+            ),
+            "c.toml:7: `sources.github.secret_file` names ",
         ),
     ];
     for (more, expected) in cases {
         write_config(dir.path(), &more);
         let said = ["check", "serve"].map(|command| {
-            let done = program(dir.path()).arg(command).output().unwrap();
+            let done = refused_start(program(dir.path()).arg(command));
             assert_eq!(done.status.code(), Some(2), "{command}: {done:?}");
             String::from_utf8_lossy(&done.stderr).into_owned()
         });
@@ -932,9 +962,10 @@ fn what_check_refuses_serve_refuses_too() {
         );
     }
     // What is odd and works is a warning.
+    let open = write("open", "a secret of a good length");
     write_config(
         dir.path(),
-        &format!("[sources.github]\nsecret_file = \"{short}\""),
+        &format!("[sources.github]\nsecret_file = \"{open}\""),
     );
     let done = program(dir.path()).arg("check").output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -943,9 +974,87 @@ fn what_check_refuses_serve_refuses_too() {
         "{said}"
     );
     assert!(
-        said.contains(&format!("can read: `chmod o-r {short}`")),
+        said.contains(&format!("can read: `chmod o-r {open}`")),
         "{said}"
     );
+}
+
+/// At night, one secret that is missing must not keep everything else from being seen.
+#[test]
+fn a_source_whose_secret_is_missing_fails_alone_and_is_mended_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("short"), "abc").unwrap();
+    let more = format!(
+        "[sources.github]\nsecret_file = \"{}\"\n[sources.gitea]\nsecret_file = \"{}\"\n\
+         [[sources.scrape]]\ntargets = [\"127.0.0.1:9\"]\ntoken_file = \"{}\"\n\
+         [[notify]]\nname = \"pager\"\nurl_env = \"NOT_SET\"",
+        path("github"),
+        path("short"),
+        path("scrape")
+    );
+    write_config(dir.path(), &more);
+    let checked = program(dir.path()).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert_eq!(checked.status.code(), Some(2), "{checked:?}");
+    let sentences = [
+        (
+            "c.toml:7: `sources.github.secret_file` names ",
+            "No such file",
+        ),
+        (
+            "c.toml:12: `sources.scrape.token_file` names ",
+            "No such file",
+        ),
+        (
+            "c.toml:13: [[notify]] pager: `url_env` NOT_SET",
+            "not found",
+        ),
+        (
+            "c.toml:9: `sources.gitea.secret_file` ",
+            "shorter than 16 bytes",
+        ),
+    ];
+    assert_eq!(said.lines().count(), sentences.len(), "{said}");
+    for (begins, why) in sentences {
+        let line = said.lines().find(|line| line.contains(begins));
+        let line = line.unwrap_or_else(|| panic!("{begins} in {said}"));
+        assert!(
+            line.contains(why) && line.ends_with("; the daemon does without until then"),
+            "{line}"
+        );
+    }
+
+    let served = Served::start_in(dir);
+    let doctor_says = |wanted: &[&str], gone: &[&str]| {
+        let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        loop {
+            let doctor = served.run(&["doctor"]);
+            let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+            let is_told = wanted.iter().all(|wanted| told.contains(wanted));
+            if is_told && !gone.iter().any(|gone| told.contains(gone)) {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < until,
+                "{wanted:?}, not {gone:?}: {told}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    let missing = "c.toml:7: `sources.github.secret_file` names ";
+    let failed = "source github: `sources.github.secret_file` ";
+    doctor_says(&[missing, failed], &[]);
+    std::fs::write(
+        served.dir.path().join("github"),
+        "a secret of a good length",
+    )
+    .unwrap();
+    doctor_says(
+        &["(and 2 more: see `stormglass check`)"],
+        &[missing, failed],
+    );
+    assert_eq!(served.stop(), 0);
 }
 
 #[test]

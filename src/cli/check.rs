@@ -37,8 +37,8 @@ pub fn run(common: &Common) -> Result<(), Failure> {
     let place = Place::find(common)?;
     let runbooks = runbooks(&place.config)?.len();
     let named = named::look(&place);
-    if !named.errors.is_empty() {
-        return Err(Failure::usage(named.errors.join("\n")));
+    if let Some(wrong) = named.wrong() {
+        return Err(Failure::usage(wrong));
     }
     looks(&place.config)?;
     let (_, taken) = with_catalogue(place.config.clone());

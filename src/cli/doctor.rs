@@ -151,7 +151,7 @@ async fn look_at(common: &Common, asked: &str) -> Result<(Report, Time), Failure
     let row = view.sources[name].clone();
     let ledger = client.ledger_of(name).await?;
     let report = Report {
-        checks: vec![source(&row, &ledger, view.at)],
+        checks: in_detail(&row, &ledger, view.at),
         sources: vec![row],
         ledger: Some(ledger),
     };
@@ -264,6 +264,19 @@ fn source(row: &SourceRow, ledger: &Ledger, now: Time) -> Checked {
         .or_else(|| silent_series(&subject, row, ledger))
         .or_else(|| rejected(&subject, row, now))
         .unwrap_or_else(|| well(&subject, &speech(row, &silence)))
+}
+
+/// All that is wrong with one source, the worst first: what of it was not taken is told beside what it is like now.
+fn in_detail(row: &SourceRow, ledger: &Ledger, now: Time) -> Vec<Checked> {
+    let subject = format!("source {}", row.name);
+    let mut all = vec![source(row, ledger, now)];
+    let counts = [lossy, rejected, sent_back].map(|count| count(&subject, row, now));
+    for told in counts.into_iter().flatten() {
+        if !all.contains(&told) {
+            all.push(told);
+        }
+    }
+    all
 }
 
 /// What is said of a source that does what it should.
@@ -384,6 +397,21 @@ fn rejected(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
     let why = last_refusal(row, now);
     let found = format!("{count} rejected since the daemon was started: {why}");
     Some(warn(subject, &found, SET_RIGHT))
+}
+
+/// What its senders keep and send again.
+fn sent_back(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
+    let signals = (row.refused > 0).then(|| counted(row.refused, "signal", "signals"));
+    let requests =
+        (row.unread > 0).then(|| counted(row.unread, "unread request", "unread requests"));
+    let counts: Vec<String> = signals.into_iter().chain(requests).collect();
+    if counts.is_empty() {
+        return None;
+    }
+    let (count, why) = (counts.join(" and "), last_refusal(row, now));
+    let found = format!("{count} sent back since the daemon was started: {why}");
+    let advice = "senders that try again lose nothing; if it goes on, let them send less";
+    Some(warn(subject, &found, advice))
 }
 
 /// How long ago something was refused last, and why: what happened once last night is another matter than what happens.

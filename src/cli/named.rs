@@ -1,4 +1,5 @@
-//! Whether what a config names is there on this machine: `check` says it, and `serve` does not start without.
+//! Whether what a config names is there on this machine: `check` says it. Without what says who may come in, `serve` does
+//! not start; without what one source or receiver of notifications needs, it starts, and says so.
 //!
 //! It only looks, at files, their modes and `/proc`; what is in a file is judged by whoever reads it.
 
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use super::place::Place;
 use crate::config::{self, Config, NamedFile};
-use crate::daemon;
+use crate::daemon::{self, Weight};
 
 /// Permissions by which everybody on this machine reads a file.
 const READ_BY_ALL: u32 = 0o004;
@@ -27,54 +28,93 @@ const CAP_NET_BIND_SERVICE: u32 = 10;
 pub(super) struct Found {
     /// With any of these, `serve` does not start.
     pub errors: Vec<String>,
+    /// It starts without what these are about, and shows it as failed. `check` refuses them like errors.
+    pub lacking: Vec<String>,
     /// It starts with these.
     pub warnings: Vec<String>,
 }
 
+impl Found {
+    /// Everything that is wrong, worst first; nothing for a config that is right.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let wrong: Vec<&str> = self
+            .errors
+            .iter()
+            .chain(&self.lacking)
+            .map(String::as_str)
+            .collect();
+        (!wrong.is_empty()).then(|| wrong.join("\n"))
+    }
+
+    /// Looks at the files that a config names; gives those that are not there.
+    fn look_at_files(&mut self, text: &str, at: impl Fn(Option<usize>) -> String) -> Vec<String> {
+        let mut gone = Vec::new();
+        for named in config::named_files(text) {
+            let place = at(Some(named.line));
+            match openable(&named.path) {
+                Err(why) => {
+                    let weight = if named.lets_in {
+                        Weight::Refuses
+                    } else {
+                        Weight::Lacks
+                    };
+                    self.add(weight, format!("{place}: {}", missing(&named, &why)));
+                    gone.push(named.path.display().to_string());
+                }
+                Ok(mode) if named.is_secret && mode & READ_BY_ALL != 0 => {
+                    self.warnings.push(format!("{place}: {}", readable(&named)));
+                }
+                Ok(_) => {}
+            }
+        }
+        gone
+    }
+
+    fn add(&mut self, weight: Weight, sentence: String) {
+        match weight {
+            Weight::Refuses => self.errors.push(sentence),
+            Weight::Lacks => self
+                .lacking
+                .push(format!("{sentence}; the daemon does without until then")),
+        }
+    }
+}
+
 /// Looks at everything that the config in force names.
 pub(super) fn look(place: &Place) -> Found {
+    let text = place.file.as_ref().map(std::fs::read_to_string);
+    // It was read a moment ago; without a file nothing is named.
+    look_with(place, &text.and_then(Result::ok).unwrap_or_default())
+}
+
+/// The same with the text of the config at hand: what the file says by now may not be what is in force.
+pub(super) fn look_with(place: &Place, text: &str) -> Found {
     let mut found = Found::default();
     let Some(file) = &place.file else {
         return found;
     };
-    // It was read a moment ago.
-    let text = std::fs::read_to_string(file).unwrap_or_default();
     let shown = file.display().to_string();
     let at =
         |line: Option<usize>| line.map_or_else(|| shown.clone(), |line| format!("{shown}:{line}"));
-    for named in config::named_files(&text) {
-        let place = at(Some(named.line));
-        match openable(&named.path) {
-            Err(why) => found
-                .errors
-                .push(format!("{place}: {}", missing(&named, &why))),
-            Ok(mode) if named.is_secret && mode & READ_BY_ALL != 0 => {
-                found
-                    .warnings
-                    .push(format!("{place}: {}", readable(&named)));
-            }
-            Ok(_) => {}
-        }
-    }
+    let told = found.look_at_files(text, at);
     if let Some(index) = unbuilt(&place.config) {
-        let place = at(config::line_of(&text, "sources.kubernetes", index));
+        let place = at(config::line_of(text, "sources.kubernetes", index));
         found.errors.push(format!("{place}: [[sources.kubernetes]]: this program was built without Kubernetes: build it with `--features kubernetes`, or leave the section out"));
     }
-    // What is there may still be none of what it should be.
-    if found.errors.is_empty() {
-        let refused = daemon::refusals(&place.config).into_iter();
-        found.errors.extend(refused.map(|refused| {
-            let line = match refused.index {
-                Some(index) => config::line_of(&text, refused.setting, index),
-                None => config::line_of_setting(&text, refused.setting),
-            };
-            format!("{}: {}", at(line), refused.error)
-        }));
+    // What is there may still be none of what it should be; what is not was told.
+    let mut faults = daemon::faults(&place.config);
+    faults.retain(|fault| !told.iter().any(|path| fault.why.contains(path)));
+    for fault in faults {
+        let line = match fault.index {
+            Some(index) => config::line_of(text, fault.setting, index),
+            None => config::line_of_setting(text, fault.setting),
+        };
+        found.add(fault.weight, format!("{}: {}", at(line), fault.why));
     }
     let rights = Rights::own();
     for (setting, address) in listeners(&place.config) {
         if !rights.may_listen(address.port()) {
-            let place = at(config::line_of_setting(&text, setting));
+            let place = at(config::line_of_setting(text, setting));
             found.warnings.push(format!(
                 "{place}: `{setting}` is port {}, and only root may listen below {}: give the daemon CAP_NET_BIND_SERVICE (systemd: `AmbientCapabilities=CAP_NET_BIND_SERVICE`), or take a higher port",
                 address.port(),

@@ -22,7 +22,7 @@ const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "STORMGLASS_TOKEN";
 
 /// Everything that was found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// Settings in force.
     pub config: Config,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,8 +20,8 @@ use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use crate::model::{Runbook, SafeText};
 
-/// Time between two looks at a catalogue of which something is left out.
-const CATALOGUE_EVERY: Duration = Duration::from_secs(10);
+/// Time between two looks at secrets that are missing, and at a catalogue of which something is left out.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
 const LOG_VARIABLE: &str = "STORMGLASS_LOG";
 /// What is logged unless that says otherwise: a library that tries a broker again says so each time, and the
@@ -71,23 +72,30 @@ fn listening(config: &Config, daemon: &Daemon) -> Config {
     }
 }
 
-/// Starts a daemon on the config, for whoever embeds one.
+/// Starts a daemon on the config, for whoever embeds one. It does without a source or receiver of notifications whose secret
+/// is missing, loudly; without what says who may come in, it does not start.
 pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
-    let named = named::look(place);
+    let text = place.file.as_ref().map(std::fs::read_to_string);
+    let text = text.and_then(Result::ok).unwrap_or_default();
+    let named = named::look_with(place, &text);
     if !named.errors.is_empty() {
-        return Err(Failure::usage(named.errors.join("\n")));
+        return Err(Failure::usage(named.wrong().unwrap_or_default()));
     }
     let (config, taken) = with_catalogue(place.config.clone());
+    for what in &named.lacking {
+        tracing::error!("{}", SafeText::new(what));
+    }
     let lasting = lasting_warnings(place);
-    let odd = [lasting.as_slice(), &taken.refused].concat();
     // A file may come at any moment: to consoles, the source itself says that it found none. Who may read a file, and on which
     // port, is for the log too.
-    for what in odd.iter().chain(&unmatched(place)).chain(&named.warnings) {
+    let odd = lasting.iter().chain(&taken.refused);
+    for what in odd.chain(&unmatched(place)).chain(&named.warnings) {
         tracing::warn!("{}", SafeText::new(what));
     }
-    let (told, warnings) = watch::channel(odd);
-    if !taken.refused.is_empty() {
-        tokio::spawn(until_mended(place.config.clone(), lasting, told));
+    let is_mended = named.lacking.is_empty() && taken.refused.is_empty();
+    let (told, warnings) = watch::channel([named.lacking, lasting.clone(), taken.refused].concat());
+    if !is_mended {
+        tokio::spawn(until_mended(place.clone(), text, lasting, told));
     }
     let options = DaemonOptions {
         runbooks: runbooks(&config)?,
@@ -101,29 +109,45 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     Ok(daemon::start(options).await?)
 }
 
-/// Looks at the catalogue now and then while something of it is left out, and tells consoles what still is. What is put right
-/// counts from the next start.
-async fn until_mended(config: Config, lasting: Vec<String>, told: watch::Sender<Vec<String>>) {
+/// Looks now and then for the secrets that are missing, and at the catalogue while something of it is left out, and tells
+/// consoles what still is. Sources read their secrets again by themselves; what is put right in a catalogue counts from the
+/// next start.
+async fn until_mended(
+    place: Place,
+    text: String,
+    lasting: Vec<String>,
+    told: watch::Sender<Vec<String>>,
+) {
+    let (place, text) = (Arc::new(place), Arc::new(text));
+    let mut was_left_out = None;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(CATALOGUE_EVERY) => {}
-            // Nobody is told any more.
-            () = told.closed() => return,
-        }
-        let config = config.clone();
-        let taken = tokio::task::spawn_blocking(|| with_catalogue(config).1).await;
+        let (of, text) = (Arc::clone(&place), Arc::clone(&text));
+        let look = move || {
+            let taken = with_catalogue(of.config.clone()).1;
+            (named::look_with(&of, &text).lacking, taken.refused)
+        };
         // A search that panicked has told it.
-        let Ok(taken) = taken else { return };
-        let is_mended = taken.refused.is_empty();
-        let odd = [lasting.as_slice(), &taken.refused].concat();
+        let Ok((lacking, left_out)) = tokio::task::spawn_blocking(look).await else {
+            return;
+        };
+        let is_left_out = !left_out.is_empty();
+        if was_left_out.replace(is_left_out) == Some(true) && !is_left_out {
+            tracing::info!("the catalogue can be read again: it counts from the next start");
+        }
+        let is_mended = lacking.is_empty() && !is_left_out;
+        let odd = [lacking, lasting.clone(), left_out].concat();
         told.send_if_modified(|before| {
             let is_new = *before != odd;
             *before = odd;
             is_new
         });
         if is_mended {
-            tracing::info!("the catalogue can be read again: it counts from the next start");
             return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            // Nobody is told any more.
+            () = told.closed() => return,
         }
     }
 }

@@ -3,35 +3,48 @@
 use super::DaemonError;
 use super::http::{Callers, Operator, group_number};
 use crate::config::{Config, OperatorConfig};
-use crate::notify::Notifier;
-use crate::sources::{Guard, Tls};
+use crate::notify::{Notifier, NotifyError};
+use crate::sources::{self, Guard, Tls};
 
-/// A setting that a start would be refused for.
+/// A setting that cannot be followed.
 #[derive(Debug)]
-pub struct Refused {
+pub struct Fault {
     /// The setting, or the list whose entry it is.
     pub setting: &'static str,
     /// Which entry.
     pub index: Option<usize>,
     /// What is wrong.
-    pub error: DaemonError,
+    pub why: String,
+    /// What becomes of a start.
+    pub weight: Weight,
 }
 
-/// What a start would be refused for, as far as the settings and the files they name tell: nothing is opened or begun.
-pub fn refusals(config: &Config) -> Vec<Refused> {
-    let of = |setting, error| Refused {
+/// What becomes of a start with a setting that cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// There is none: it would open a door, or close the only one, or the setting never can be followed.
+    Refuses,
+    /// It does without what the setting is for, and tries again by itself: one secret that is missing at night must
+    /// not keep everything else from being seen.
+    Lacks,
+}
+
+/// What of the settings cannot be followed, as far as they and the files they name tell: nothing is opened or begun.
+pub fn faults(config: &Config) -> Vec<Fault> {
+    let of = |setting, error: DaemonError| Fault {
         setting,
         index: None,
-        error,
+        why: error.to_string(),
+        weight: Weight::Refuses,
     };
     let mut all = Vec::new();
     all.extend(group(config).err().map(|error| of("socket_group", error)));
     let operators = config.operators.iter().enumerate();
     all.extend(operators.filter_map(|(i, operator)| {
-        Some(Refused {
-            setting: "operators",
+        let error = read_operator(operator).err()?;
+        Some(Fault {
             index: Some(i),
-            error: read_operator(operator).err()?,
+            ..of("operators", error)
         })
     }));
     let guard = Guard::read(config.sources.token_file.as_deref());
@@ -44,12 +57,23 @@ pub fn refusals(config: &Config) -> Vec<Refused> {
     let tls = tls.and_then(|()| Tls::check_clients(config));
     all.extend(tls.err().map(|error| of("tls", error.into())));
     for (i, receiver) in config.notify.iter().enumerate() {
-        all.extend(Notifier::check(receiver).err().map(|why| Refused {
+        all.extend(Notifier::check(receiver).err().map(|error| Fault {
             setting: "notify",
             index: Some(i),
-            error: DaemonError::Notify(why),
+            weight: match error {
+                NotifyError::Setting(_) => Weight::Refuses,
+                NotifyError::Secret(_) => Weight::Lacks,
+            },
+            why: error.to_string(),
         }));
     }
+    let forges = sources::secretless_forges(config).into_iter();
+    all.extend(forges.map(|(setting, why)| Fault {
+        setting,
+        index: None,
+        why,
+        weight: Weight::Lacks,
+    }));
     all
 }
 

@@ -31,7 +31,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
-pub use access::{Refused, refusals};
+pub use access::{Fault, Weight, faults};
 pub use clock::{Clock, TICK_MS};
 pub use core::History;
 pub use door::{Door, EngineStopped};
@@ -43,6 +43,7 @@ pub use start::start;
 use crate::config::Config;
 use crate::executors::SimRequest;
 use crate::model::Runbook;
+use crate::notify::NotifyError;
 use crate::sources::{GuardError, ListenError, SourceRegistry, TlsError};
 use crate::store::StoreError;
 use hub::Hub;
@@ -166,8 +167,8 @@ pub enum DaemonError {
         why: String,
     },
     /// A receiver of notifications cannot work.
-    #[error("{0}")]
-    Notify(String),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     /// An Alertmanager cannot be followed.
     #[error("{0}")]
     Alertmanager(String),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use super::notices::SEPARATOR;
 use crate::config::EngineConfig;
 use crate::model::{
     Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, SourceId, Stamped, Time,
@@ -54,26 +55,42 @@ pub(super) fn recall(
     };
     memory.take_firing(alerts);
     let read = memory.read(folder, from);
-    let notice = match (read, memory.left_out) {
-        (Err(why), _) => Some(format!(
-            "alerts and changes told shortly before the restart are not known ({why}): their senders have to repeat them"
-        )),
-        (Ok(()), 0) => None,
-        (Ok(()), count) => Some(format!(
-            "there was no room for {} of before the restart: their senders have to repeat them",
-            counted(count, "alert or change", "alerts and changes")
-        )),
-    };
+    let notice = notice(read, memory.left_out);
     (memory.into_inputs(), notice)
 }
 
+/// What the operator must know: of how many bytes that are no whole record, or why nothing can be read, and what there was no
+/// room for.
+fn notice(read: Result<u64, String>, left_out: u64) -> Option<String> {
+    let torn = match read {
+        Err(why) => {
+            return Some(format!(
+                "alerts and changes told shortly before the restart are not known ({why}): their senders have to repeat them"
+            ));
+        }
+        Ok(0) => None,
+        Ok(torn) => Some(format!(
+            "the recording breaks off: {} of before the restart are no whole record, and what they told is lost",
+            counted(torn, "byte", "bytes")
+        )),
+    };
+    let left_out = (left_out > 0).then(|| {
+        format!(
+            "there was no room for {} of before the restart: their senders have to repeat them",
+            counted(left_out, "alert or change", "alerts and changes")
+        )
+    });
+    let told: Vec<String> = torn.into_iter().chain(left_out).collect();
+    (!told.is_empty()).then(|| told.join(SEPARATOR))
+}
+
 impl Memory {
-    /// Reads what was recorded since `from`.
-    fn read(&mut self, folder: &Path, from: Time) -> Result<(), String> {
+    /// Reads what was recorded since `from`; how many bytes at the ends of segments are no whole record.
+    fn read(&mut self, folder: &Path, from: Time) -> Result<u64, String> {
         // An empty folder, or none: nothing was recorded.
         let is_recorded = std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
         if !is_recorded {
-            return Ok(());
+            return Ok(0);
         }
         let mut recording =
             Recording::open(folder, Some(from)).map_err(|error| error.to_string())?;
@@ -84,7 +101,7 @@ impl Memory {
                 }
             }
         }
-        Ok(())
+        Ok(recording.torn_bytes())
     }
 
     fn take(&mut self, stamped: Stamped) {
@@ -184,6 +201,7 @@ impl Memory {
 mod tests {
     use super::*;
     use crate::model::{Batch, ChangeKind, EntityId, Labels};
+    use crate::store::recorder::{Header, SegmentWriter};
 
     fn alert(name: &str, ends_s: i64) -> Alert {
         let labels = Labels::from_pairs([("alertname", name)]).unwrap();
@@ -216,6 +234,48 @@ mod tests {
         let input = Input::Signals(Batch { source, signals });
         let at = Time::from_secs(at_s);
         Stamped { seq: 1, at, input }
+    }
+
+    #[test]
+    fn a_recording_that_breaks_off_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("1-0.sgrec");
+        let header = Header {
+            made_by: "test".to_owned(),
+            environment: "test".to_owned(),
+            from: Time::ZERO,
+            redacted: false,
+            engine: EngineConfig::default(),
+            runbooks: Vec::new(),
+        };
+        let mut writer = SegmentWriter::new(Vec::new(), &header).unwrap();
+        writer.put(&told(10, vec![change("v2")]));
+        let whole = writer.finish().unwrap();
+        let says = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            let restored = Some((Time::ZERO, Vec::new()));
+            recall(
+                restored,
+                folder.path(),
+                &EngineConfig::default(),
+                Time::from_secs(20),
+            )
+        };
+        let (inputs, notice) = says(&whole);
+        assert_eq!((inputs.len(), notice), (1, None));
+        let (inputs, notice) = says(&whole[..whole.len() - 1]);
+        let notice = notice.expect("it breaks off");
+        assert!(
+            inputs.is_empty()
+                && notice.contains(" bytes of before the restart are no whole record"),
+            "{notice}"
+        );
+        let (_, notice) = says(&whole[..9]);
+        assert!(
+            notice
+                .expect("it is told")
+                .contains("nothing of its 9 bytes can be read")
+        );
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Sources {
                 rejected: 0,
                 dropped: 0,
                 refused: 0,
+                unread: 0,
                 last_refusal: None,
                 pace: Pace::default(),
             });

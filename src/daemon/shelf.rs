@@ -110,7 +110,7 @@ fn each(
     let (from, to) = (from.plus_ms(-lead_ms), to.plus_ms(LATE_MS));
     // A segment that was only just begun has nothing in it yet.
     let mut recording = match Recording::open(folder, Some(from)) {
-        Err(RecordingError::NotOne { .. }) => return Ok(read),
+        Err(RecordingError::NotOne { .. } | RecordingError::Headless { .. }) => return Ok(read),
         opened => opened?,
     };
     'frames: loop {

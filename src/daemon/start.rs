@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use rustix::process::Signal;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -109,6 +111,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         telemetry,
         warnings,
     } = options;
+    outlive_file_limits();
     let mut entrance = Entrance::open(socket, &config, &telemetry).await?;
     let config = Arc::new(config);
     let data_dir = data_dir.as_deref();
@@ -159,6 +162,14 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         sources,
     };
     around.begin(entrance, socket_told, core, past)
+}
+
+/// A file that may grow no further (`ulimit -f`) is an error that can be told. The signal that comes with it would end the
+/// process without a word: once it is waited for, it does not.
+fn outlive_file_limits() {
+    let too_large = SignalKind::from_raw(Signal::XFSZ.as_raw());
+    // A system without it has no such limit either.
+    let _ = signal(too_large);
 }
 
 impl Joints<'_> {
@@ -367,8 +378,8 @@ fn notifier(
     if !past.is_present() {
         return Ok(None);
     }
-    let notifier = Notifier::start(&config.notify, &config.environment, ledger.outbox());
-    notifier.map(Some).map_err(DaemonError::Notify)
+    let notifier = Notifier::start(&config.notify, &config.environment, ledger.outbox())?;
+    Ok(Some(notifier))
 }
 
 /// What the runs of this daemon are known by after a restart: where it keeps what it keeps.

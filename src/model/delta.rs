@@ -221,6 +221,9 @@ pub struct SourceRow {
     /// Signals sent back because a queue was full: their sender keeps them and tries again.
     #[serde(default)]
     pub refused: u64,
+    /// Requests sent back unread for the same reason: how many signals they hold nobody knows.
+    #[serde(default)]
+    pub unread: u64,
     /// The last thing that was rejected, dropped or sent back.
     #[serde(default)]
     pub last_refusal: Option<LastRefusal>,

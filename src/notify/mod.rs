@@ -2,7 +2,8 @@
 //!
 //! A message is kept in an outbox before what it tells of is durable, sent at the end of the turn, also when
 //! the journal cannot be written, and kept until its receiver took it: a crash in between sends it at
-//! the next start. A receiver that does not answer is tried again, ever more rarely, also after a restart. It never decides what is worth telling, and
+//! the next start. A receiver that does not answer is tried again, ever more rarely, also after a restart; so is one whose
+//! secret is not there yet. It never decides what is worth telling, and
 //! never writes a secret anywhere.
 
 mod webhook;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -60,6 +62,17 @@ pub struct Message {
     pub at: String,
 }
 
+/// Why a receiver cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotifyError {
+    /// Its settings cannot be followed.
+    #[error("{0}")]
+    Setting(String),
+    /// A secret that they name is not there, or is none: it may be later.
+    #[error("{0}")]
+    Secret(String),
+}
+
 /// How fast letters go out.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
@@ -97,12 +110,13 @@ struct Waiting {
 }
 
 impl Notifier {
-    /// Starts one task for each receiver. On an error, which setting is wrong and why.
+    /// Starts one task for each receiver; what is for one whose secret is not there waits for that. On an error, which
+    /// setting is wrong and why.
     pub fn start(
         configs: &[NotifyConfig],
         environment: &str,
         kept: Option<Kept>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NotifyError> {
         let pace = Pace {
             between: PACE,
             pause: PAUSE,
@@ -111,12 +125,33 @@ impl Notifier {
     }
 
     /// Whether a receiver could be told anything, as far as its settings say.
-    pub fn check(config: &NotifyConfig) -> Result<(), String> {
+    pub fn check(config: &NotifyConfig) -> Result<(), NotifyError> {
         Self::hook(config).map(drop)
     }
 
-    fn hook(config: &NotifyConfig) -> Result<Webhook, String> {
-        Webhook::new(config).map_err(|why| format!("[[notify]] {}: {why}", config.name))
+    fn hook(config: &NotifyConfig) -> Result<Webhook, NotifyError> {
+        let named = |why: String| format!("[[notify]] {}: {why}", config.name);
+        Webhook::new(config).map_err(|error| match error {
+            NotifyError::Setting(why) => NotifyError::Setting(named(why)),
+            NotifyError::Secret(why) => NotifyError::Secret(named(why)),
+        })
+    }
+
+    /// The same once its secrets are there.
+    async fn hook_late(config: &NotifyConfig, pace: Pace) -> Webhook {
+        let (mut pause, mut told) = (pace.pause, String::new());
+        loop {
+            let why = match Self::hook(config) {
+                Ok(hook) => return hook,
+                Err(error) => error.to_string(),
+            };
+            if told != why {
+                tracing::error!("{why}: what it should be told waits");
+                told = why;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
 
     fn start_at(
@@ -124,12 +159,19 @@ impl Notifier {
         configs: &[NotifyConfig],
         environment: &str,
         kept: Option<Kept>,
-    ) -> Result<Self, String> {
-        let hooks: Vec<Webhook> = configs.iter().map(Self::hook).collect::<Result<_, _>>()?;
+    ) -> Result<Self, NotifyError> {
+        for config in configs {
+            if let Err(error @ NotifyError::Setting(_)) = Self::check(config) {
+                return Err(error);
+            }
+        }
         let outbox = Arc::new(Outbox::open(kept, configs));
-        let tasks = configs.iter().zip(hooks).map(|(config, hook)| {
-            let (outbox, name) = (Arc::clone(&outbox), config.name.clone());
-            tokio::spawn(async move { outbox.deliver(&name, &hook, pace).await })
+        let tasks = configs.iter().map(|config| {
+            let (outbox, config) = (Arc::clone(&outbox), config.clone());
+            tokio::spawn(async move {
+                let hook = Self::hook_late(&config, pace).await;
+                outbox.deliver(&config.name, &hook, pace).await;
+            })
         });
         Ok(Self {
             channels: configs

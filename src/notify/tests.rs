@@ -129,31 +129,69 @@ async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
     assert_eq!(kept.outbox().unwrap().all().count(), 0);
 }
 
-#[tokio::test]
-async fn a_receiver_that_cannot_work_is_refused_with_its_name() {
-    let config = |url: Option<&str>, url_env: Option<&str>| NotifyConfig {
+fn pager(url: Option<&str>, url_env: Option<&str>) -> NotifyConfig {
+    NotifyConfig {
         name: "pager".to_owned(),
         url: url.map(str::to_owned),
         url_env: url_env.map(str::to_owned),
         token_file: None,
         token_env: None,
         severity: Severity::Error,
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_can_be_told_is_refused_with_its_name() {
+    let setting = |why: &str| NotifyError::Setting(why.to_owned());
     for (config, why) in [
         (
-            config(None, None),
-            "[[notify]] pager: give `url` or `url_env`",
+            pager(None, None),
+            setting("[[notify]] pager: give `url` or `url_env`"),
         ),
         (
-            config(Some("ftp://x"), None),
-            "[[notify]] pager: `url` must begin with http",
-        ),
-        (
-            config(None, Some("NO_SUCH_VARIABLE_HERE")),
-            "[[notify]] pager: `url_env` NO_SUCH",
+            pager(Some("ftp://x"), None),
+            setting("[[notify]] pager: `url` must begin with http:// or https://"),
         ),
     ] {
-        let refused = Notifier::start(&[config], "prod", None).unwrap_err();
-        assert!(refused.starts_with(why), "{refused}");
+        assert_eq!(Notifier::check(&config).as_ref(), Err(&why));
+        assert_eq!(Notifier::start(&[config], "prod", None).err(), Some(why));
     }
+    let unset = Notifier::check(&pager(None, Some("NO_SUCH_VARIABLE_HERE"))).unwrap_err();
+    assert!(
+        matches!(&unset, NotifyError::Secret(why) if why.contains("`url_env` NO_SUCH")),
+        "{unset}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_for_a_receiver_whose_secret_is_missing_waits_for_it() {
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let answers = Arc::new(AtomicU16::new(200));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let routes = Router::new()
+        .route("/hook", post(take))
+        .with_state(Receiver { answers, told });
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    let config = NotifyConfig {
+        token_file: Some(token.clone()),
+        ..pager(Some(&url), None)
+    };
+    let pace = Pace {
+        between: Duration::ZERO,
+        pause: Duration::from_millis(1),
+    };
+    let notifier = Notifier::start_at(pace, &[config], "prod", None).unwrap();
+    notifier.keep(&[(Time::ZERO, note(7, NotifyEvent::Opened))]);
+    notifier.send();
+    assert_eq!(notifier.outbox.lock().letters.len(), 1);
+    std::fs::write(&token, "late\n").unwrap();
+    let first = tokio::time::timeout(PATIENCE, heard.recv()).await;
+    assert_eq!(
+        first.expect("it is told").expect("the receiver lives").0,
+        "Bearer late"
+    );
+    assert_eq!(notifier.lost(), 0);
 }

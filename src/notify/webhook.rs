@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 
-use super::Message;
+use super::{Message, NotifyError};
 use crate::config::NotifyConfig;
 
 /// How long a receiver may take to answer.
@@ -29,30 +29,45 @@ pub(super) enum Sent {
 }
 
 impl Webhook {
-    pub fn new(config: &NotifyConfig) -> Result<Self, String> {
+    pub fn new(config: &NotifyConfig) -> Result<Self, NotifyError> {
+        use NotifyError::{Secret, Setting};
         // Somebody else in this process may have chosen one; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let url = match (&config.url, &config.url_env) {
-            (Some(url), None) => url.clone(),
-            (None, Some(variable)) => variable_named("url_env", variable)?,
-            _ => return Err("give `url` or `url_env`".to_owned()),
+        let (url, name_of_it) = match (&config.url, &config.url_env) {
+            (Some(url), None) => (url.clone(), "`url`".to_owned()),
+            (None, Some(variable)) => {
+                let url = variable_named("url_env", variable).map_err(Secret)?;
+                (url, format!("`url_env` {variable}"))
+            }
+            _ => return Err(Setting("give `url` or `url_env`".to_owned())),
         };
-        let parsed = reqwest::Url::parse(&url).map_err(|error| format!("`url`: {error}"))?;
+        let unusable = |why: String| {
+            let why = format!("{name_of_it}{why}");
+            if config.url.is_some() {
+                Setting(why)
+            } else {
+                Secret(why)
+            }
+        };
+        let parsed = reqwest::Url::parse(&url).map_err(|error| unusable(format!(": {error}")))?;
         if !matches!(parsed.scheme(), "http" | "https") {
-            return Err("`url` must begin with http:// or https://".to_owned());
+            return Err(unusable(" must begin with http:// or https://".to_owned()));
         }
         let token = match (&config.token_file, &config.token_env) {
             (None, None) => None,
             (Some(file), None) => {
                 let text = std::fs::read_to_string(file);
-                Some(text.map_err(|error| format!("`token_file` {}: {error}", file.display()))?)
+                let told = |error| Secret(format!("`token_file` {}: {error}", file.display()));
+                Some(text.map_err(told)?)
             }
-            (None, Some(variable)) => Some(variable_named("token_env", variable)?),
-            (Some(_), Some(_)) => return Err("give `token_file` or `token_env`".to_owned()),
+            (None, Some(variable)) => Some(variable_named("token_env", variable).map_err(Secret)?),
+            (Some(_), Some(_)) => {
+                return Err(Setting("give `token_file` or `token_env`".to_owned()));
+            }
         };
         let client = Client::builder().timeout(TIMEOUT).build();
         Ok(Self {
-            client: client.map_err(|error| error.to_string())?,
+            client: client.map_err(|error| Setting(error.to_string()))?,
             url,
             token: token.map(|token| token.trim().to_owned()),
         })

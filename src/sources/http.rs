@@ -35,6 +35,9 @@ const PIECE_BYTES: usize = 1024;
 /// Room taken for a body before its bytes are there, at most, in bytes: what is announced may be a lie.
 const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bodies of this many bytes and more are not read while the engine is behind; shorter ones cost little, and may fit.
+const UNREAD_BYTES_MIN: u64 = 16 * 1024;
+
 /// When a sender should try again after a full queue, in seconds.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -66,6 +69,12 @@ pub(super) enum Refusal {
     /// Too many bodies are on their way at once: try again.
     #[error("too many bodies are on their way at once, try again in a moment")]
     Crowded,
+    /// What it takes to read it is not there yet: try again.
+    #[error("{0}")]
+    Unready(String),
+    /// The queue to the engine was full a moment ago, and nothing of it was read: try again.
+    #[error("{}, nothing of this was read", SendError::Full)]
+    Behind,
     /// The queue to the engine is full, or the engine has stopped: try again.
     #[error(transparent)]
     Busy(#[from] SendError),
@@ -120,7 +129,9 @@ impl Refusal {
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow | Self::Stalled => StatusCode::REQUEST_TIMEOUT,
-            Self::Crowded | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Unready(_) | Self::Behind | Self::Busy(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -128,7 +139,8 @@ impl Refusal {
     pub(super) fn count(&self, sender: &SignalSender) {
         match self {
             Self::Busy(_) => {}
-            Self::Crowded => sender.send_back(1, &self.to_string()),
+            Self::Behind => sender.send_back_unread(&self.to_string()),
+            Self::Crowded | Self::Unready(_) => sender.send_back(1, &self.to_string()),
             _ => sender.reject(1, &self.to_string()),
         }
     }
@@ -179,20 +191,32 @@ impl Limits {
         })
     }
 
+    /// The same of a body that holds many signals. While the engine is behind a long one is taken in and forgotten, so that its
+    /// sender can go on with the connection: a storm of what is sent back must not cost what the engine needs to catch up.
+    pub(super) async fn read_unless_behind(
+        &self,
+        sender: &SignalSender,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Received, Refusal> {
+        let unread_bytes = UNREAD_BYTES_MIN..=self.body_bytes_max as u64;
+        let is_long = body.size_hint().exact();
+        if !is_long.is_some_and(|bytes| unread_bytes.contains(&bytes)) || !sender.is_behind() {
+            return self.read(headers, body).await;
+        }
+        let limit = Duration::from_secs(BODY_READ_S_MAX);
+        match timeout(limit, forget(body)).await {
+            Ok(forgotten) => forgotten.and(Err(Refusal::Behind)),
+            Err(_elapsed) => Err(Refusal::TooSlow),
+        }
+    }
+
     /// Takes in a body piece by piece, each with the room for it.
     async fn arrive(&self, mut body: Body) -> Result<Arrived, Refusal> {
-        let stall = Duration::from_secs(BODY_STALL_S_MAX);
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         let mut held = BytesMut::with_capacity(announced.min(AHEAD_BYTES_MAX));
         let mut room = self.room(0)?;
-        while let Some(frame) = timeout(stall, body.frame())
-            .await
-            .map_err(|_elapsed| Refusal::Stalled)?
-        {
-            let ended = |error| Refusal::Malformed(format!("the body ended early: {error}"));
-            let Ok(piece) = frame.map_err(ended)?.into_data() else {
-                continue;
-            };
+        while let Some(piece) = next_piece(&mut body).await? {
             let bytes = held.len() + piece.len();
             self.check(bytes)?;
             let wanted = bytes.div_ceil(PIECE_BYTES) - room.num_permits();
@@ -281,6 +305,23 @@ impl Limits {
             "the body is longer than {limit} bytes {when} (`sources.body_bytes_max`)"
         ))
     }
+}
+
+/// The next bytes of a body, if more come; trailers are none.
+async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+    let stall = Duration::from_secs(BODY_STALL_S_MAX);
+    let frame = timeout(stall, body.frame()).await;
+    let Some(frame) = frame.map_err(|_elapsed| Refusal::Stalled)? else {
+        return Ok(None);
+    };
+    let ended = |error| Refusal::Malformed(format!("the body ended early: {error}"));
+    Ok(Some(frame.map_err(ended)?.into_data().unwrap_or_default()))
+}
+
+/// Takes in a body and keeps nothing of it.
+async fn forget(mut body: Body) -> Result<(), Refusal> {
+    while next_piece(&mut body).await?.is_some() {}
+    Ok(())
 }
 
 impl std::ops::Deref for Plain {

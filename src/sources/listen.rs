@@ -55,7 +55,7 @@ pub(super) enum Speech {
     Http2,
 }
 
-/// Name of the source that counts refused connections.
+/// Name of the source that counts connections that were refused, or closed for a newcomer.
 const CROWD: &str = "connections";
 
 /// Why nothing listens.
@@ -128,7 +128,7 @@ pub(super) async fn listen(
     }
 }
 
-/// Accepts connections forever; dropping the future closes them all. Those refused are counted by a
+/// Accepts connections forever; dropping the future closes them all. Those refused, and those closed for others, are counted by a
 /// source of their own, which is there from the first one on.
 pub(super) async fn serve(
     listener: TcpListener,
@@ -143,6 +143,9 @@ pub(super) async fn serve(
     };
     let all = Connections::default();
     let mut connections = JoinSet::new();
+    let place = listener.local_addr();
+    let place = place.map_or_else(|_| String::new(), |at| format!("http://{at}"));
+    let crowd = move || registry.source(CROWD, Rhythm::Sporadic, &place);
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, peer)) = listener.accept().await else {
@@ -150,20 +153,17 @@ pub(super) async fn serve(
             continue;
         };
         let Some(connection) = all.admit(peer.ip().to_canonical()) else {
-            let place = listener.local_addr();
-            let place = place.map_or_else(|_| String::new(), |at| format!("http://{at}"));
-            let crowd = registry.source(CROWD, Rhythm::Sporadic, &place);
-            crowd.send_back(1, &refused(peer));
+            crowd().send_back(1, &refused(peer));
             continue;
         };
         // An answer is one small write: waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
-        let (router, tls) = (router.clone(), tls.clone());
+        let (router, tls, crowd) = (router.clone(), tls.clone(), crowd.clone());
         let connection = Arc::new(connection);
         connections.spawn(async move {
             tokio::select! {
                 () = converse(stream, router, speech, tls, &connection) => {}
-                () = connection.closed() => {}
+                () = connection.closed() => crowd().send_back(1, &gave_way(peer)),
                 () = connection.never_asks() => {}
             }
         });
@@ -174,6 +174,14 @@ pub(super) async fn serve(
 pub(super) fn refused(peer: SocketAddr) -> String {
     let peer = peer.ip().to_canonical();
     format!("a connection of {peer} was refused: all those open are at work")
+}
+
+/// Why a connection was closed before its end.
+pub(super) fn gave_way(peer: SocketAddr) -> String {
+    let peer = peer.ip().to_canonical();
+    format!(
+        "a connection of {peer} was closed for a newcomer: too many are open, and it asked nothing for longest"
+    )
 }
 
 /// Serves one connection to its end.

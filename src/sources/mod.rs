@@ -61,7 +61,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, ForgeConfig};
 use crate::model::Time;
 use heartbeat::Heartbeat;
 use webhook::{Forge, ForgeKind, Hook};
@@ -132,7 +132,7 @@ struct Receivers {
     pagerduty: Option<SignalSender>,
     /// One for each `[[sources.webhook]]`.
     mapped: Vec<SignalSender>,
-    /// Those whose secret is known.
+    /// Those that have a secret.
     forges: Vec<(Forge, SignalSender)>,
 }
 
@@ -428,33 +428,36 @@ fn mapped(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
     )
 }
 
-/// Forges that the config gives a secret for. One whose secret cannot be read is shown as failed.
-fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSender)> {
+/// The forges whose secret cannot be read or is none, by setting, and why.
+pub fn secretless_forges(config: &Config) -> Vec<(&'static str, String)> {
+    let all = forge_kinds(config).into_iter().filter_map(|(kind, forge)| {
+        let why = Forge::new(kind, forge)?.learn_secret().err()?;
+        Some((kind.secret_setting(), why.to_string()))
+    });
+    all.collect()
+}
+
+fn forge_kinds(config: &Config) -> [(ForgeKind, &ForgeConfig); 3] {
     let on = &config.sources;
-    let kinds = [
+    [
         (ForgeKind::GitHub, &on.github),
         (ForgeKind::GitLab, &on.gitlab),
         (ForgeKind::Gitea, &on.gitea),
-    ];
-    let given = kinds
-        .into_iter()
-        .filter(|(_, forge)| forge.secret_file.is_some());
-    given
-        .filter_map(|(kind, forge)| {
-            let place = format!("http://{}{}", config.listen, kind.path());
-            let sender = registry.source(kind.name(), Rhythm::Sporadic, &place);
-            match Forge::new(kind, forge) {
-                Ok(forge) => Some((forge?, sender)),
-                Err(error) => {
-                    sender.fail(&format!(
-                        "[sources.{}] {error}; restart to try again",
-                        kind.name()
-                    ));
-                    None
-                }
-            }
-        })
-        .collect()
+    ]
+}
+
+/// Forges that the config gives a secret for. One whose secret cannot be read is shown as failed, and it is tried again.
+fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSender)> {
+    let given = forge_kinds(config).into_iter().filter_map(|(kind, forge)| {
+        let forge = Forge::new(kind, forge)?;
+        let place = format!("http://{}{}", config.listen, kind.path());
+        let sender = registry.source(kind.name(), Rhythm::Sporadic, &place);
+        if let Err(error) = forge.learn_secret() {
+            sender.fail(&error.to_string());
+        }
+        Some((forge, sender))
+    });
+    given.collect()
 }
 
 fn otlp_router(sources: &Sources, sender: SignalSender) -> Router {

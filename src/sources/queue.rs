@@ -6,7 +6,7 @@
 //! counts it as lost. Commands never travel here.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
@@ -23,6 +23,9 @@ use crate::store::recorder::{Kept, Receipt, receipt};
 
 /// Most signals waiting for the engine; at some 200 bytes each this is some 25 MiB.
 pub const SIGNALS_QUEUED_MAX: u32 = 131_072;
+/// Once something found no room, the engine is behind until there is room for this many signals again: some ten milliseconds
+/// of its work, so that it never waits for what was sent back meanwhile.
+const ROOM_AGAIN: usize = SIGNALS_QUEUED_MAX as usize / 8;
 /// Most batches waiting for the engine, however small they are.
 const BATCHES_QUEUED_MAX: usize = 4_096;
 /// Signals the engine takes at once, at most: less than a millisecond of work, after which it looks for commands
@@ -75,6 +78,8 @@ pub enum SendError {
 pub struct SignalSender {
     queue: mpsc::Sender<QueuedBatch>,
     room: Arc<Semaphore>,
+    /// Something found no room, and nobody looked since whether there is some.
+    was_full: Arc<AtomicBool>,
     source: Arc<SourceState>,
 }
 
@@ -83,6 +88,7 @@ pub struct SignalSender {
 pub struct SourceRegistry {
     queue: mpsc::Sender<QueuedBatch>,
     room: Arc<Semaphore>,
+    was_full: Arc<AtomicBool>,
     sources: Arc<Mutex<BTreeMap<String, Arc<SourceState>>>>,
 }
 
@@ -112,6 +118,7 @@ struct SourceState {
     rejected: AtomicU64,
     dropped: AtomicU64,
     refused: AtomicU64,
+    unread: AtomicU64,
     /// Whose signals found no room, of those that were lost.
     lost: Mutex<Heaviest<Labels>>,
 }
@@ -145,6 +152,7 @@ pub fn signal_queue() -> (SourceRegistry, SignalQueue) {
     let registry = SourceRegistry {
         queue: sender,
         room: Arc::new(Semaphore::new(SIGNALS_QUEUED_MAX as usize)),
+        was_full: Arc::default(),
         sources: Arc::default(),
     };
     (registry, SignalQueue { queue: receiver })
@@ -163,6 +171,7 @@ impl SourceRegistry {
                 rejected: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
+                unread: AtomicU64::new(0),
                 lost: Mutex::default(),
             })
         });
@@ -170,6 +179,7 @@ impl SourceRegistry {
         SignalSender {
             queue: self.queue.clone(),
             room: Arc::clone(&self.room),
+            was_full: Arc::clone(&self.was_full),
             source: Arc::clone(source),
         }
     }
@@ -292,7 +302,10 @@ impl SignalSender {
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits(signals.len()));
         let room = match room {
             Ok(room) => room,
-            Err(TryAcquireError::NoPermits) => return Err((SendError::Full, signals)),
+            Err(TryAcquireError::NoPermits) => {
+                self.was_full.store(true, Ordering::Relaxed);
+                return Err((SendError::Full, signals));
+            }
             Err(TryAcquireError::Closed) => return Err((SendError::Closed, signals)),
         };
         let queued = self.queued(signals, by, receipt, room);
@@ -325,9 +338,23 @@ impl SignalSender {
         if self.room() >= permits(signals) as usize {
             return Ok(());
         }
+        self.was_full.store(true, Ordering::Relaxed);
         let refused = SendError::Full;
         self.send_back(signals as u64, &refused.to_string());
         Err(refused)
+    }
+
+    /// Whether something found no room of late, and there is little still.
+    pub(super) fn is_behind(&self) -> bool {
+        // Most of the time nothing was: one load tells.
+        if !self.was_full.load(Ordering::Relaxed) {
+            return false;
+        }
+        let is_behind = self.room() < ROOM_AGAIN;
+        if !is_behind {
+            self.was_full.store(false, Ordering::Relaxed);
+        }
+        is_behind
     }
 
     /// The name batches carry.
@@ -344,6 +371,12 @@ impl SignalSender {
     /// Counts signals or requests that their sender keeps and sends again.
     pub fn send_back(&self, count: u64, why: &str) {
         self.source.refused.fetch_add(count, Ordering::Relaxed);
+        self.source.note(why);
+    }
+
+    /// Counts a request that its sender keeps and sends again, and of which nobody knows how many signals it holds.
+    pub(super) fn send_back_unread(&self, why: &str) {
+        self.source.unread.fetch_add(1, Ordering::Relaxed);
         self.source.note(why);
     }
 
@@ -517,6 +550,7 @@ impl SourceState {
             rejected: self.rejected.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            unread: self.unread.load(Ordering::Relaxed),
             last_refusal: heard.last_refusal.clone(),
             pace: Pace {
                 usual_ms: heard.gaps.usual_ms(),

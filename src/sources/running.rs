@@ -33,6 +33,9 @@ pub async fn run(sources: &Sources, listeners: Listeners, tls: Option<Tls>, besi
     );
     listen_for_syslog(sources, tls, &mut tasks);
     listen_for_statsd(sources, &mut tasks);
+    for (forge, sender) in sources.receivers.forges.clone() {
+        tasks.spawn(forge.learn_secret_late(sender));
+    }
     for heartbeat in sources.heartbeats.clone() {
         tasks.spawn(heartbeat.watch(Arc::clone(&sources.clock)));
     }

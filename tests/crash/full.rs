@@ -129,3 +129,33 @@ async fn a_full_disk_refuses_says_so_and_is_got_over() {
     assert!(!set_aside.exists(), "a full disk is no damage");
     kept::check(&journal_of(home), &home.join("ran"), &acknowledged);
 }
+
+/// A limit on the size of files (`ulimit -f`) ends a process by a signal unless it says otherwise.
+#[tokio::test]
+async fn a_file_that_may_grow_no_further_is_told_and_ends_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    configure(home);
+    // In blocks of 512 bytes: what the database writes at first fits, and the journal does not for long.
+    let limited = ["sh", "-c", "ulimit -f 1400; exec \"$@\"", "sh"];
+    let mut served = Served::start_under(&limited, home);
+    served.send_alert().await;
+    served.view_until(|view| !view.incidents.is_empty()).await;
+    let mut refused = None;
+    for n in 0..1_000 {
+        refused = served.client.command(&note(n)).await.unwrap().refused;
+        if refused.is_some() {
+            break;
+        }
+    }
+    let why = refused.expect("nothing more fits").to_string();
+    assert!(why.contains("File too large"), "{why}");
+    let is_told = |view: &View| view.banner.contains("journal cannot be written");
+    served.view_until(is_told).await;
+    served.kill();
+    // Without the limit it goes on with what was kept.
+    let mut served = Served::start(home);
+    served.view_until(|view| !view.incidents.is_empty()).await;
+    assert_eq!(served.client.command(&note(0)).await.unwrap().refused, None);
+    served.kill();
+}

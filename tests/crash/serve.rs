@@ -74,9 +74,9 @@ async fn an_alert_that_fires_is_known_to_the_next_daemon() {
     // What a crash may lose of telemetry: the recorder writes every second.
     tokio::time::sleep(FLUSH_EVERY * 2).await;
     for stop in ["-9", "-15"] {
-        let id = served.child.id().to_string();
+        let id = served.child.0.id().to_string();
         Process::new("kill").args([stop, &id]).status().unwrap();
-        served.child.wait().unwrap();
+        served.child.0.wait().unwrap();
         served = Served::start(home.path());
         let view = served.view_until(firing(1)).await;
         let open: Vec<_> = view.incidents.values().map(|row| row.phase).collect();
@@ -207,16 +207,32 @@ pub fn configure(home: &Path) {
     fs::write(home.join("runbooks/fix.toml"), runbook).unwrap();
 }
 
+/// A test that fails leaves no daemon behind, also when it never was ready.
+struct Running(Child);
+
 pub struct Served {
-    child: Child,
+    child: Running,
     pub client: Client,
     listen: String,
 }
 
 impl Served {
     pub fn start(home: &Path) -> Self {
-        let mut child = Process::new(env!("CARGO_BIN_EXE_stormglass"))
-            .args(["--config", home.join("c.toml").to_str().unwrap(), "serve"])
+        Self::start_under(&[], home)
+    }
+
+    /// The same by a program that becomes the daemon, such as one that sets a limit.
+    pub fn start_under(wrapper: &[&str], home: &Path) -> Self {
+        let config = home.join("c.toml").display().to_string();
+        let daemon = [
+            env!("CARGO_BIN_EXE_stormglass"),
+            "--config",
+            &config,
+            "serve",
+        ];
+        let words = [wrapper, &daemon[..]].concat();
+        let child = Process::new(words[0])
+            .args(&words[1..])
             .env_clear()
             .env("HOME", home)
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -225,7 +241,8 @@ impl Served {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut child = Running(child);
+        let mut log = BufReader::new(child.0.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         let ready = log.by_ref().map(Result::unwrap).find(|line| {
             said.push(line.clone());
@@ -250,14 +267,14 @@ impl Served {
 
     /// Ends it without a word.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
     }
 
     /// Decides until it is dead; what was acknowledged is added to `acknowledged`.
     async fn live(mut self, after: u64, jitter: Duration, acknowledged: &mut Vec<String>) {
         self.send_alert().await;
-        let id = self.child.id().to_string();
+        let id = self.child.0.id().to_string();
         let mut count = 0;
         while let Some(command) = self.next_command(acknowledged.len()).await {
             // No reply: it is dead, and whether it decided is open.
@@ -274,7 +291,7 @@ impl Served {
                 });
             }
         }
-        let status = self.child.wait().unwrap();
+        let status = self.child.0.wait().unwrap();
         assert_eq!(status.code(), None, "it ended by itself: {status}");
         assert!(count >= after, "it died before it was killed");
     }
@@ -370,12 +387,11 @@ impl Served {
     }
 }
 
-/// A test that fails leaves no daemon behind.
-impl Drop for Served {
+impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -507,5 +507,19 @@ async fn what_finds_no_room_is_sent_back_whole_and_counted_before_it_is_read() {
         &[(1.0, 1), (1.0, 2), (1.0, 3)],
     )]);
     assert_eq!(post(&receivers, fits).await.status, StatusCode::NO_CONTENT);
+    // A long one is not even read while the engine is behind: it is no request, and nobody finds out.
+    let long = post(&receivers, vec![0; 16 * 1024]).await;
+    assert_eq!(long.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(long.headers["retry-after"], "1");
+    assert!(
+        long.text().ends_with("nothing of this was read\n"),
+        "{}",
+        long.text()
+    );
+    let row = receivers.row("remote_write");
+    assert_eq!((row.refused, row.unread), (9, 1));
     assert_eq!(receivers.taken().len(), SIGNALS_QUEUED_MAX as usize);
+    let long = post(&receivers, vec![0; 16 * 1024]).await;
+    assert_eq!(long.status, StatusCode::BAD_REQUEST);
+    assert_eq!(receivers.row("remote_write").unread, 1);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stormglass::config::parse;
-use stormglass::sources::{Listeners, Sources, run, signal_queue};
+use stormglass::sources::{Listeners, SourceRegistry, Sources, run, signal_queue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -20,8 +20,8 @@ const SERVED_WITHIN: Duration = Duration::from_secs(5);
 const ALL: usize = 1_024;
 const ONE_PEER: usize = 512;
 
-/// Receivers on a free port. What they take is read and forgotten.
-async fn listening(config: &str) -> SocketAddr {
+/// Receivers on a free port, and what is known of them. What they take is read and forgotten.
+async fn listening(config: &str) -> (SocketAddr, SourceRegistry) {
     let (config, _) = parse(config, "test.toml").expect("the config is valid");
     let (registry, mut queue) = signal_queue();
     let sources = Sources::new(Arc::new(config), &registry, Arc::new(|| NOW));
@@ -37,9 +37,8 @@ async fn listening(config: &str) -> SocketAddr {
         while let Some(queued) = queue.recv().await {
             queued.take(NOW);
         }
-        drop(registry);
     });
-    address
+    (address, registry)
 }
 
 const CONFIG: &str = "otlp_listen = \"\"\notlp_grpc_listen = \"\"\nsources.host.enabled = false\n";
@@ -76,7 +75,8 @@ async fn post(to: SocketAddr, from: u8) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_keep_nobody_waiting() {
-    let address = listening(&format!("{CONFIG}sources.requests_concurrent_max = 4\n")).await;
+    let (address, _registry) =
+        listening(&format!("{CONFIG}sources.requests_concurrent_max = 4\n")).await;
     let head = "POST /api/v1/write HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc";
     let mut slow = Vec::new();
     for _ in 0..100 {
@@ -90,7 +90,7 @@ async fn slow_bodies_keep_nobody_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_keep_nobody_out() {
-    let address = listening(CONFIG).await;
+    let (address, registry) = listening(CONFIG).await;
     let mut idle = Vec::new();
     for _ in 0..ONE_PEER + 50 {
         idle.push(connect(address, 1).await);
@@ -105,4 +105,25 @@ async fn idle_connections_keep_nobody_out() {
     }
     assert_eq!(post(address, 9).await, "HTTP/1.1 200 OK", "all is full");
     assert_eq!(post(address, 1).await, "HTTP/1.1 200 OK");
+    // Each that gave way is counted, a moment after its place was taken.
+    let gave_way = || {
+        let rows = registry.rows(NOW).into_iter();
+        rows.filter(|row| row.name == "connections")
+            .find(|row| row.refused >= 50)
+    };
+    let row = async {
+        loop {
+            match gave_way() {
+                Some(row) => return row,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let row = tokio::time::timeout(SERVED_WITHIN, row).await;
+    let why = row
+        .expect("they are counted")
+        .last_refusal
+        .expect("why")
+        .why;
+    assert!(why.contains("was closed for a newcomer"), "{why}");
 }

@@ -532,9 +532,12 @@ async fn cloud_events_are_the_same_in_every_mode() {
         "application/cloudevents+json; charset=utf-8",
     )];
     let batch = [("content-type", "application/cloudevents-batch+json")];
-    let modes: [(&[(&str, &str)], String); 3] = [
+    // What a proxy says of it besides does not make a whole event the data of one.
+    let marked = [structured[0], ("ce-specversion", "1.0")];
+    let modes: [(&[(&str, &str)], String); 4] = [
         (&binary, data.to_owned()),
         (&structured, event.clone()),
+        (&marked, event.clone()),
         (&batch, format!("[{event}]")),
     ];
     for (headers, body) in modes {
@@ -558,25 +561,40 @@ async fn what_no_header_of_a_cloud_event_can_hold_is_read() {
     let config = "[[sources.webhook]]\nname = \"events\"\nkind = \"change\"\ntitle = \"/subject\"\n\
                   labels = { service = \"/source\" }\n";
     let mut receivers = Receivers::with(config);
-    let headers = [
-        ("content-type", "application/json"),
-        ("ce-specversion", "1.0"),
-        ("ce-id", "a-1"),
-        ("ce-type", "deploy"),
-        ("ce-source", "b%C3%BCro%207"),
-        ("ce-subject", "100%20%25 of 50%"),
-    ];
-    let body = "{}".to_owned();
-    let answer = receivers
-        .send("POST", "/webhook/in/events", &headers, body)
-        .await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    match receivers.taken().as_slice() {
-        [Signal::Change(change)] => {
-            let told = (change.entity.as_str(), &*change.title);
-            assert_eq!(told, ("service/b\u{fc}ro 7", "100 % of 50%"));
+    for (source, subject, expected) in [
+        (
+            "b%C3%BCro%207",
+            "100%20%25 of 50%",
+            ("service/b\u{fc}ro 7", "100 % of 50%"),
+        ),
+        (
+            r#""cart""#,
+            r#""say \"hi\" %E2%82%AC""#,
+            ("service/cart", "say \"hi\" \u{20ac}"),
+        ),
+        // Some write what they should encode; a quote that does not end is itself.
+        ("b\u{fc}ro", "\"cart", ("service/b\u{fc}ro", "\"cart")),
+        ("cart", "%FF%f", ("service/cart", "\u{fffd}%f")),
+    ] {
+        let headers = [
+            ("content-type", "application/vnd.shop.deploy+json"),
+            ("ce-specversion", "1.0"),
+            ("ce-id", "a-1"),
+            ("ce-type", "deploy"),
+            ("ce-source", source),
+            ("ce-subject", subject),
+        ];
+        let answer = receivers
+            .send("POST", "/webhook/in/events", &headers, "{}")
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        match receivers.taken().as_slice() {
+            [Signal::Change(change)] => {
+                let told = (change.entity.as_str(), &*change.title);
+                assert_eq!(told, expected);
+            }
+            other => panic!("not one change: {other:?}"),
         }
-        other => panic!("not one change: {other:?}"),
     }
 }
 

@@ -13,9 +13,47 @@ fn row(health: SourceHealth) -> SourceRow {
         rejected: 0,
         dropped: 0,
         refused: 0,
+        unread: 0,
         last_refusal: None,
         pace: Pace::default(),
     }
+}
+
+#[test]
+fn of_one_source_all_that_was_not_taken_is_told() {
+    let failed = SourceRow {
+        rejected: 3,
+        refused: 1,
+        unread: 2,
+        last_refusal: Some(LastRefusal {
+            at: Time::from_secs(160),
+            why: "the engine is behind".into(),
+        }),
+        ..row(SourceHealth::Failed)
+    };
+    let now = Time::from_secs(163);
+    let told = in_detail(&failed, &Ledger::default(), now);
+    let told: Vec<&str> = told.iter().map(|check| check.found.as_str()).collect();
+    let why = "since the daemon was started: the last 3 s ago, the engine is behind";
+    let expected = [
+        "http://h:1; last heard 1 min ago".to_owned(),
+        format!("3 items were rejected {why}"),
+        format!("1 signal and 2 unread requests sent back {why}"),
+    ];
+    assert_eq!(told, expected);
+    let (live, ledger) = (row(SourceHealth::Live), Ledger::default());
+    assert_eq!(in_detail(&live, &ledger, now).len(), 1);
+    let rejecting = SourceRow {
+        health: SourceHealth::Live,
+        refused: 0,
+        unread: 0,
+        ..failed
+    };
+    assert_eq!(
+        in_detail(&rejecting, &ledger, now).len(),
+        1,
+        "nothing is told twice"
+    );
 }
 
 #[test]

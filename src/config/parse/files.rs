@@ -17,6 +17,15 @@ const SECRETS: [&str; 5] = [
     "password_file",
 ];
 
+/// Settings whose files say who may come in, or keep others from reading along: nothing starts without these.
+const DOORS: [&str; 5] = [
+    "operators.token_file",
+    "sources.syslog.client_ca_file",
+    "sources.token_file",
+    "tls.cert_file",
+    "tls.key_file",
+];
+
 /// A file that a config names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {
@@ -28,6 +37,8 @@ pub struct NamedFile {
     pub path: PathBuf,
     /// Whether it holds what nobody else should know.
     pub is_secret: bool,
+    /// Whether it says who may come in.
+    pub lets_in: bool,
 }
 
 /// The files that a config names by settings that end in `_file`, and its `kubeconfig`s, in order of line. Of a file that is no
@@ -56,11 +67,13 @@ fn walk(text: &str, table: &DeTable<'_>, section: &str, found: &mut Vec<NamedFil
                 let setting = settings::find(section, name);
                 let is_file = name.ends_with("_file") || name == "kubeconfig";
                 if is_file && setting.is_some_and(|setting| setting.kind == Kind::Path) {
+                    let setting = written(&path);
                     found.push(NamedFile {
                         line: line_at(text, value.span().start),
-                        setting: written(&path),
                         path: PathBuf::from(&**file),
                         is_secret: SECRETS.contains(&name),
+                        lets_in: DOORS.contains(&setting.as_str()),
+                        setting,
                     });
                 }
             }
@@ -74,21 +87,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn settings_that_let_in_are_settings() {
+        for door in DOORS {
+            let (section, name) = door.rsplit_once('.').unwrap();
+            let lists = [section.to_owned(), format!("{section}[]")];
+            let found = lists
+                .iter()
+                .find_map(|section| settings::find(section, name));
+            assert!(
+                found.is_some_and(|setting| setting.kind == Kind::Path),
+                "{door}"
+            );
+        }
+    }
+
+    #[test]
     fn files_are_found_with_their_lines() {
         let text = "data_dir = \"/d\"\n[tls]\ncert_file = \"c\"\nkey_file = \"k\"\n\n[[sources.scrape]]\ntargets = [\"h:1\"]\ntoken_file = \"t\"\n[[sources.kubernetes]]\nkubeconfig = \"kc\"\n";
         let found: Vec<_> = named_files(text)
             .into_iter()
-            .map(|file| (file.line, file.setting, file.is_secret))
+            .map(|file| (file.line, file.setting, file.is_secret, file.lets_in))
             .collect();
         let expected = [
-            (3, "tls.cert_file", false),
-            (4, "tls.key_file", true),
-            (8, "sources.scrape.token_file", true),
-            (10, "sources.kubernetes.kubeconfig", false),
+            (3, "tls.cert_file", false, true),
+            (4, "tls.key_file", true, true),
+            (8, "sources.scrape.token_file", true, false),
+            (10, "sources.kubernetes.kubeconfig", false, false),
         ];
         assert_eq!(
             found,
-            expected.map(|(line, name, is)| (line, name.to_owned(), is))
+            expected.map(|(line, name, is, lets)| (line, name.to_owned(), is, lets))
         );
         assert_eq!(named_files("[["), []);
     }

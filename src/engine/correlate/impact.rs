@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::World;
 use super::condition::Conditions;
 use super::held::Held;
+use crate::engine::alerts::AlertState;
 use crate::engine::diagnose::words;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
@@ -133,19 +134,32 @@ pub fn title(
     held: &Held,
     target: EntityIx,
     sight: &Sight<'_>,
-    alert: Option<(&EntityId, String)>,
+    alert: Option<(&EntityId, &AlertState)>,
 ) -> Box<str> {
     let id = sight.entities.id(target);
     let symptom = headlined(held, id);
     match (symptom, alert) {
         (Some(finding), _) => return titled(finding),
-        (None, Some((place, alert))) if held.incident.impact.alerts_firing == 0 => {
-            format!("{}: {OVER}{alert}", place.name())
+        (None, Some((place, alert))) => {
+            let is_over = held.incident.impact.alerts_firing == 0;
+            alert_title(place.name(), alert.name(), &alert.summary, is_over)
         }
-        (None, Some((place, alert))) => format!("{}: {alert}", place.name()),
         (None, None) => format!("{} is sick", id.name()),
     }
     .into_boxed_str()
+}
+
+/// An alert as a title: where, and what. Nothing is said twice: what has no entity is known by its alert's name, and an alert
+/// without a summary is told by its name.
+fn alert_title(place: &str, name: &str, summary: &str, is_over: bool) -> String {
+    let mut words = vec![place, name, summary];
+    words.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
+    let over = if is_over { OVER } else { "" };
+    match words[..] {
+        [what] => format!("{over}{what}"),
+        [place, ref what @ ..] => format!("{place}: {over}{}", what.join(": ")),
+        [] => String::new(),
+    }
 }
 
 /// A finding as a title: where, and what.
@@ -160,7 +174,7 @@ pub fn worst_alert<'a>(
     id: IncidentId,
     target: EntityIx,
     world: &'a World<'_>,
-) -> Option<(&'a EntityId, String)> {
+) -> Option<(&'a EntityId, &'a AlertState)> {
     let of_incident = world.alerts.of_incident(id, None).take(ALERTS_MAX);
     let known = of_incident.filter_map(|alert| Some((alert, world.alerts.get(alert)?)));
     let (_, worst) = known.max_by_key(|(fingerprint, alert)| {
@@ -168,8 +182,7 @@ pub fn worst_alert<'a>(
         let fires = world.alerts.fires(*fingerprint);
         (fires, alert.entity == target, alert.severity, first)
     })?;
-    let text = format!("{}: {}", worst.name(), worst.summary);
-    Some((world.entities.id(worst.entity), text))
+    Some((world.entities.id(worst.entity), worst))
 }
 
 /// The finding that the title tells of an incident that hurts `place` most.
@@ -399,6 +412,27 @@ mod tests {
         let says = told.filter(|entry| entry.text.contains("tier 1")).count();
         assert!(says <= 1, "told once");
         (row.severity, says == 1)
+    }
+
+    #[test]
+    fn a_title_says_nothing_of_an_alert_twice() {
+        let cases = [
+            ("cart", "Down", "no answer", false, "cart: Down: no answer"),
+            ("cart", "Down", "Down", false, "cart: Down"),
+            ("cart", "Down", "Down", true, "cart: over: Down"),
+            (
+                "heartbeatmissing",
+                "HeartbeatMissing",
+                "backup is late",
+                false,
+                "heartbeatmissing: backup is late",
+            ),
+            ("Down", "Down", "Down", false, "Down"),
+            ("Down", "Down", "Down", true, "over: Down"),
+        ];
+        for (place, name, summary, is_over, expected) in cases {
+            assert_eq!(super::alert_title(place, name, summary, is_over), expected);
+        }
     }
 
     #[test]

@@ -259,7 +259,7 @@ fn an_alert_is_told_in_its_latest_words() {
     assert_eq!(told(&town).1, std::slice::from_ref(&first));
     town.alert_told("cart", "40 % fail", NOON, later);
     sum_up(&mut town);
-    let title = "cart: cart: 40 % fail".to_owned();
+    let title = "cart: 40 % fail".to_owned();
     assert_eq!(told(&town), (title, vec![first.clone()]), "no event");
     town.until(20);
     town.alert_told("cart", "40 % fail", NOON, town.now);
@@ -267,7 +267,7 @@ fn an_alert_is_told_in_its_latest_words() {
     town.alert_told("cart", "all fail", town.now, later);
     sum_up(&mut town);
     let lines = [first.as_str(), "cart resolved", "cart fires: all fail"].map(str::to_owned);
-    let title = "cart: cart: all fail".to_owned();
+    let title = "cart: all fail".to_owned();
     assert_eq!(told(&town), (title, lines.to_vec()));
 }
 

@@ -99,7 +99,10 @@ async fn receive(State(loki): State<Loki>, request: Request) -> Response {
 
 async fn take(loki: Loki, request: Request) -> Result<Taken, Refusal> {
     let (parts, body) = request.into_parts();
-    let received = loki.limits.read(&parts.headers, body).await?;
+    let received = loki
+        .limits
+        .read_unless_behind(&loki.sender, &parts.headers, body);
+    let received = received.await?;
     let (limits, body) = (loki.limits, received.body.clone());
     let decoder = move || read(&limits, &parts.headers, &body);
     let mut taken = http::decode(received.body.len(), decoder).await?;

@@ -112,9 +112,12 @@ pub(super) const fn code(refusal: &Refusal) -> i32 {
     match refusal {
         Refusal::Malformed(_) | Refusal::Unsupported(_) => CODE_INVALID,
         Refusal::TooLarge(_) => CODE_EXHAUSTED,
-        Refusal::TooSlow | Refusal::Stalled | Refusal::Crowded | Refusal::Busy(_) => {
-            CODE_UNAVAILABLE
-        }
+        Refusal::TooSlow
+        | Refusal::Stalled
+        | Refusal::Crowded
+        | Refusal::Unready(_)
+        | Refusal::Behind
+        | Refusal::Busy(_) => CODE_UNAVAILABLE,
     }
 }
 

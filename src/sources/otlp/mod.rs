@@ -89,7 +89,10 @@ async fn receive(otlp: Otlp, telemetry: Telemetry, request: Request) -> Response
     let sender = otlp.sender.clone();
     let taken = async {
         let format = format.ok_or_else(|| unsupported(&parts.headers))?;
-        let received = otlp.limits.read(&parts.headers, body).await?;
+        let received = otlp
+            .limits
+            .read_unless_behind(&otlp.sender, &parts.headers, body);
+        let received = received.await?;
         let encoding = http::content_encoding(&parts.headers);
         let (reader, bytes) = (otlp.clone(), received.body.clone());
         let decoder = move || reader.read(telemetry, format, &encoding, &bytes);

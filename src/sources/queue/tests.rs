@@ -83,6 +83,7 @@ async fn a_full_queue_refuses_and_counts_until_it_is_read() {
         rejected: 0,
         dropped: 0,
         refused: 2,
+        unread: 0,
         last_refusal: Some(LastRefusal {
             at: now,
             why: why.into(),
@@ -96,6 +97,36 @@ async fn a_full_queue_refuses_and_counts_until_it_is_read() {
     assert_eq!(sender.send_or_lose(lines(all)), Err(SendError::Full));
     let row = &registry.rows(now)[0];
     assert_eq!((row.refused, row.dropped), (2, all as u64));
+}
+
+#[tokio::test]
+async fn once_full_it_is_behind_until_an_eighth_is_free() {
+    let (registry, mut queue) = signal_queue();
+    let [one, other] = ["a", "b"].map(|name| registry.source(name, Rhythm::Regular, ""));
+    let all = SIGNALS_QUEUED_MAX as usize;
+    assert_eq!(one.try_send(lines(all)), Ok(()));
+    assert!(!other.is_behind(), "what waits found its room");
+    assert_eq!(one.would_fit(1), Err(SendError::Full));
+    let mut is_behind = Vec::new();
+    while let Some(batch) = queue.try_recv() {
+        drop(batch.take(Time::ZERO));
+        is_behind.push(other.is_behind());
+    }
+    let batches_behind = ROOM_AGAIN / BATCH_SIGNALS_MAX - 1;
+    let expected: Vec<bool> = (0..all / BATCH_SIGNALS_MAX)
+        .map(|n| n < batches_behind)
+        .collect();
+    assert_eq!(is_behind, expected);
+    assert_eq!(
+        one.send_or_lose(lines(all + 1)),
+        Ok(()),
+        "it takes all there is"
+    );
+    assert_eq!(one.send_or_lose(lines(1)), Err(SendError::Full));
+    assert!(other.is_behind(), "also when it was lost");
+    other.send_back_unread("why");
+    let rows = registry.rows(Time::ZERO);
+    assert_eq!((rows[1].unread, rows[1].refused), (1, 0));
 }
 
 #[tokio::test]

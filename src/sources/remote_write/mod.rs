@@ -109,12 +109,13 @@ async fn receive(State(receiver): State<RemoteWrite>, request: Request) -> Respo
 async fn take(write: RemoteWrite, request: Request) -> Result<Taken, Refusal> {
     let (parts, body) = request.into_parts();
     let version = version(&parts.headers)?;
-    let received = write.limits.read(&parts.headers, body).await?;
-    let (limits, seen, body) = (write.limits, write.seen, received.body.clone());
-    let room = write.sender.clone();
+    let (limits, room) = (write.limits.clone(), write.sender.clone());
+    let received = limits.read_unless_behind(&room, &parts.headers, body);
+    let received = received.await?;
+    let (seen, body) = (write.seen, received.body.clone());
     let decoder = move || {
         let plain = limits.unsnap(&body)?;
-        // A storm of what is sent back must not cost what the engine needs to catch up.
+        // What will be sent back is not decoded either.
         if plain.len() / SIGNAL_BYTES > room.room() {
             room.would_fit(version.signals(&plain).map_err(malformed(version))?)?;
         }

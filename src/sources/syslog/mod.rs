@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
 use super::connections::{Connection, Connections};
-use super::listen::{bind, refused};
+use super::listen::{bind, gave_way, refused};
 use super::tls::Tls;
 use super::udp::{self, ReadDatagram, Rejected};
 use super::{Clock, SendError, SignalSender};
@@ -154,7 +154,7 @@ impl Listener {
             connections.spawn(async move {
                 tokio::select! {
                     () = this.take(stream, peer, &connection) => {}
-                    () = connection.closed() => {}
+                    () = connection.closed() => this.sender.send_back(1, &gave_way(address)),
                 }
             });
         }

@@ -1,10 +1,11 @@
 //! Deployments and releases told by GitHub, GitLab and Gitea, as changes.
 //!
 //! Nothing unsigned is read: GitHub and Gitea sign the body (HMAC-SHA256), GitLab sends the secret
-//! itself; both are compared in constant time. A delivery that was taken once is not taken again.
+//! itself; both are compared in constant time. A delivery that was taken once is not taken again. While the secret
+//! cannot be read, a forge is asked to come again.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -19,6 +20,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{Hook, head, instant};
 use crate::config::ForgeConfig;
 use crate::model::{Change, ChangeKind, EntityId, EntityKind, Labels, Signal, Time};
+use crate::sources::SignalSender;
+use crate::sources::backoff::Backoff;
 use crate::sources::http::Refusal;
 use crate::sources::recent::Recent;
 
@@ -48,17 +51,25 @@ pub(in crate::sources) enum ForgeKind {
 #[derive(Clone)]
 pub(in crate::sources) struct Forge {
     kind: ForgeKind,
-    secret: Arc<hmac::Key>,
-    /// What the secret itself becomes under its own key: compared instead of it.
-    secret_tag: Arc<hmac::Tag>,
+    secret_file: PathBuf,
+    /// Nothing while the file cannot be read.
+    secret: Arc<OnceLock<Secret>>,
     taken: Arc<Mutex<Recent<u128, ()>>>,
+}
+
+/// What both sides know.
+struct Secret {
+    key: hmac::Key,
+    /// What the secret itself becomes under its own key: compared instead of it.
+    tag: hmac::Tag,
 }
 
 /// Why a forge cannot be listened to.
 #[derive(Debug, Error)]
-#[error("`secret_file` {path}: {why}")]
+#[error("`{setting}` {}: {why}; write it there: it is read again by itself", path.display())]
 pub(in crate::sources) struct SecretError {
-    path: String,
+    setting: &'static str,
+    path: PathBuf,
     why: String,
 }
 
@@ -75,6 +86,15 @@ impl ForgeKind {
             Self::GitHub => "github",
             Self::GitLab => "gitlab",
             Self::Gitea => "gitea",
+        }
+    }
+
+    /// The setting of its secret.
+    pub(in crate::sources) const fn secret_setting(self) -> &'static str {
+        match self {
+            Self::GitHub => "sources.github.secret_file",
+            Self::GitLab => "sources.gitlab.secret_file",
+            Self::Gitea => "sources.gitea.secret_file",
         }
     }
 
@@ -98,33 +118,43 @@ impl ForgeKind {
 }
 
 impl Forge {
-    /// Reads the secret that both sides know; `None` when the config names none.
-    pub(in crate::sources) fn new(
-        kind: ForgeKind,
-        config: &ForgeConfig,
-    ) -> Result<Option<Self>, SecretError> {
-        let Some(path) = &config.secret_file else {
-            return Ok(None);
-        };
-        let failed = |path: &Path, why: String| SecretError {
-            path: path.display().to_string(),
-            why,
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| failed(path, e.to_string()))?;
-        let secret = text.trim();
-        if secret.len() < SECRET_BYTES_MIN {
-            let why = format!(
-                "shorter than {SECRET_BYTES_MIN} bytes: `openssl rand -hex 32` makes a good one"
-            );
-            return Err(failed(path, why));
-        }
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        Ok(Some(Self {
+    /// `None` when the config names no secret. It is not read yet.
+    pub(in crate::sources) fn new(kind: ForgeKind, config: &ForgeConfig) -> Option<Self> {
+        Some(Self {
             kind,
-            secret_tag: Arc::new(hmac::sign(&key, secret.as_bytes())),
-            secret: Arc::new(key),
+            secret_file: config.secret_file.clone()?,
+            secret: Arc::default(),
             taken: Arc::new(Mutex::new(Recent::new(DELIVERIES_REMEMBERED_MAX))),
-        }))
+        })
+    }
+
+    /// Reads the secret that both sides know, unless it was read before.
+    pub(in crate::sources) fn learn_secret(&self) -> Result<(), SecretError> {
+        if self.secret.get().is_some() {
+            return Ok(());
+        }
+        let secret = Secret::read(&self.secret_file).map_err(|why| SecretError {
+            setting: self.kind.secret_setting(),
+            path: self.secret_file.clone(),
+            why,
+        })?;
+        // Whoever was faster read the same file.
+        let _ = self.secret.set(secret);
+        Ok(())
+    }
+
+    /// Reads it again and again until it is there, if it is not; until then the source is shown as failed.
+    pub(in crate::sources) async fn learn_secret_late(self, sender: SignalSender) {
+        let mut backoff = Backoff::new();
+        let mut was_missing = false;
+        while let Err(error) = self.learn_secret() {
+            was_missing = true;
+            sender.fail(&error.to_string());
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+        if was_missing {
+            sender.recovered();
+        }
     }
 
     /// The receiver's routes.
@@ -135,19 +165,18 @@ impl Forge {
     }
 
     /// Whether the sender knows the secret.
-    fn is_proven(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+    fn is_proven(&self, secret: &Secret, headers: &HeaderMap, body: &[u8]) -> bool {
         let [_, _, proof] = self.kind.headers();
         let Some(proof) = headers.get(proof).and_then(|value| value.to_str().ok()) else {
             return false;
         };
         match self.kind {
             ForgeKind::GitLab => {
-                let tag = self.secret_tag.as_ref().as_ref();
-                hmac::verify(&self.secret, proof.as_bytes(), tag).is_ok()
+                hmac::verify(&secret.key, proof.as_bytes(), secret.tag.as_ref()).is_ok()
             }
             ForgeKind::GitHub | ForgeKind::Gitea => {
                 let hex = proof.strip_prefix("sha256=").unwrap_or(proof);
-                unhex(hex).is_some_and(|tag| hmac::verify(&self.secret, body, &tag).is_ok())
+                unhex(hex).is_some_and(|tag| hmac::verify(&secret.key, body, &tag).is_ok())
             }
         }
     }
@@ -187,13 +216,33 @@ impl Forge {
     }
 }
 
+impl Secret {
+    fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let secret = text.trim();
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(format!(
+                "shorter than {SECRET_BYTES_MIN} bytes: `openssl rand -hex 32` makes a good one"
+            ));
+        }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let tag = hmac::sign(&key, secret.as_bytes());
+        Ok(Self { key, tag })
+    }
+}
+
 async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
     let Receiver { forge, hook } = receiver;
     let mut is_unproven = false;
     let mut is_replayed = false;
     let taken = hook
         .take(request, |headers, body, now| {
-            if !forge.is_proven(headers, body) {
+            let Some(secret) = forge.secret.get() else {
+                let why =
+                    "our copy of the secret cannot be read: see `stormglass doctor`, and try again";
+                return Err(Refusal::Unready(why.to_owned()));
+            };
+            if !forge.is_proven(secret, headers, body) {
                 is_unproven = true;
                 let why = "the signature or token does not fit the secret".to_owned();
                 return Err(Refusal::Malformed(why));
@@ -429,13 +478,10 @@ mod tests {
     const NOW: Time = Time::from_secs(1_795_186_800);
 
     fn read(kind: ForgeKind, event: &str, body: &[u8]) -> Result<Option<Change>, String> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, b"0123456789abcdef");
-        let forge = Forge {
-            kind,
-            secret_tag: Arc::new(hmac::sign(&key, b"0123456789abcdef")),
-            secret: Arc::new(key),
-            taken: Arc::new(Mutex::new(Recent::new(1))),
+        let config = ForgeConfig {
+            secret_file: Some(PathBuf::from("/nowhere")),
         };
+        let forge = Forge::new(kind, &config).ok_or("a forge")?;
         let mut headers = HeaderMap::new();
         let event = event.parse().map_err(|_| "a header".to_owned())?;
         headers.insert(kind.headers()[0], event);

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -29,6 +29,9 @@ const PREFIX: &str = "/webhook/in/";
 const CLOUD_EVENT_PREFIX: &str = "ce-";
 /// What says that a header makes the body a cloud event.
 const CLOUD_EVENT_MARK: &str = "ce-specversion";
+/// Types of a body that holds whole cloud events: one, or a list.
+const EVENT_TYPE: &str = "application/cloudevents+json";
+const BATCH_TYPE: &str = "application/cloudevents-batch+json";
 /// Longest text of one field, in bytes.
 const TEXT_BYTES_MAX: usize = 4_096;
 /// Numbers above this are milliseconds, not seconds, since the epoch: the year 5138.
@@ -133,41 +136,57 @@ impl Receiver {
 fn events(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Value>, Refusal> {
     let malformed = |error| Refusal::Malformed(format!("not JSON: {error}"));
     let content_type = http::content_type(headers);
-    let value: Value = match &*content_type {
-        ""
-        | "application/json"
-        | "application/cloudevents+json"
-        | "application/cloudevents-batch+json" => {
-            serde_json::from_slice(body).map_err(malformed)?
-        }
-        other => {
-            let why = format!("content type {other:?}: application/json or a CloudEvent");
-            return Err(Refusal::Unsupported(why));
-        }
-    };
-    if content_type == "application/cloudevents-batch+json" {
-        return match value {
-            Value::Array(events) => Ok(events),
-            _ => Err(Refusal::Malformed(
-                "a batch of CloudEvents is a list".to_owned(),
-            )),
-        };
+    let is_json = matches!(&*content_type, "" | "application/json" | "text/json")
+        || content_type.ends_with("+json");
+    if !is_json {
+        let why = format!("content type {content_type:?}: application/json or a CloudEvent");
+        return Err(Refusal::Unsupported(why));
     }
-    if !headers.contains_key(CLOUD_EVENT_MARK) {
-        return Ok(vec![value]);
+    let value: Value = serde_json::from_slice(body).map_err(malformed)?;
+    match (&*content_type, value) {
+        (BATCH_TYPE, Value::Array(events)) => Ok(events),
+        (BATCH_TYPE, _) => Err(Refusal::Malformed(
+            "a batch of CloudEvents is a list".to_owned(),
+        )),
+        (EVENT_TYPE, event) => Ok(vec![event]),
+        (_, data) if headers.contains_key(CLOUD_EVENT_MARK) => Ok(vec![binary(headers, data)]),
+        (_, value) => Ok(vec![value]),
     }
-    // Binary mode: attributes travel as headers, and the body is the data.
-    let mut event = Map::new();
-    for (name, text) in headers {
-        let attribute = name.as_str().strip_prefix(CLOUD_EVENT_PREFIX);
-        if let (Some(attribute), Ok(text)) = (attribute, text.to_str()) {
-            // Whatever a header cannot hold is percent-encoded (CloudEvents 1.0.2, HTTP binding, 3.1.3.2).
-            let text = percent_decode_str(text).decode_utf8_lossy();
-            event.insert(attribute.to_owned(), json!(text));
+}
+
+/// A cloud event in binary mode: attributes travel as headers, and the body is the data.
+fn binary(headers: &HeaderMap, data: Value) -> Value {
+    let attributes = headers.iter().filter_map(|(name, text)| {
+        let attribute = name.as_str().strip_prefix(CLOUD_EVENT_PREFIX)?;
+        Some((attribute.to_owned(), json!(attribute_text(text.as_bytes()))))
+    });
+    let mut event: Map<String, Value> = attributes.collect();
+    event.insert("data".to_owned(), data);
+    Value::Object(event)
+}
+
+/// What a header says of an event: a quoted string is unquoted, then what no header can hold is percent-decoded (`CloudEvents`
+/// 1.0.2, HTTP binding, 3.1.3.2). What is no UTF-8 then is `\u{fffd}`.
+fn attribute_text(value: &[u8]) -> String {
+    let quoted = value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""));
+    let unquoted = quoted.map(|inner| {
+        let mut plain = Vec::with_capacity(inner.len());
+        let mut bytes = inner.iter();
+        while let Some(&byte) = bytes.next() {
+            // A backslash stands before what is meant as it is written.
+            let byte = if byte == b'\\' {
+                bytes.next()
+            } else {
+                Some(&byte)
+            };
+            plain.extend(byte);
         }
-    }
-    event.insert("data".to_owned(), value);
-    Ok(vec![Value::Object(event)])
+        plain
+    });
+    let text = unquoted.as_deref().unwrap_or(value);
+    percent_decode(text).decode_utf8_lossy().into_owned()
 }
 
 impl WebhookConfig {

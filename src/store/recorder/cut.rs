@@ -79,19 +79,27 @@ impl Recording {
             });
             waiting = listed.into_iter().skip(first).map(|s| s.path).collect();
         }
-        let first = waiting.pop_front();
-        let first = first.ok_or_else(|| RecordingError::NotOne {
-            path: path.to_owned(),
+        let last = waiting.back().cloned();
+        let mut torn_bytes = 0;
+        let first = next_reader(&mut waiting, &mut torn_bytes)?;
+        let reader = first.ok_or_else(|| match last {
+            Some(path) => RecordingError::Headless {
+                path,
+                bytes: torn_bytes,
+            },
+            None => RecordingError::NotOne {
+                path: path.to_owned(),
+            },
         })?;
         Ok(Self {
             waiting,
-            reader: SegmentReader::open(&first)?,
+            reader,
             ready: VecDeque::new(),
             begins: None,
             seq: 0,
             missing: 0,
             before: 0,
-            torn_bytes: 0,
+            torn_bytes,
         })
     }
 
@@ -126,11 +134,11 @@ impl Recording {
                 self.take(told);
                 continue;
             }
-            let Some(next) = self.waiting.pop_front() else {
+            let Some(next) = next_reader(&mut self.waiting, &mut self.torn_bytes)? else {
                 return Ok(None);
             };
             self.torn_bytes += self.reader.torn_bytes();
-            self.reader = SegmentReader::open(&next)?;
+            self.reader = next;
         }
     }
 
@@ -326,6 +334,20 @@ pub fn cut(
     let file = file.into_inner().map_err(|error| io(error.into()))?;
     file.sync_all().map_err(io)?;
     Ok(done)
+}
+
+/// The next segment that has a header. A crash can leave one without: nothing of it can be read, and its bytes count as torn.
+fn next_reader(
+    waiting: &mut VecDeque<PathBuf>,
+    torn_bytes: &mut u64,
+) -> Result<Option<SegmentReader>, RecordingError> {
+    while let Some(path) = waiting.pop_front() {
+        match SegmentReader::open(&path) {
+            Err(RecordingError::Headless { bytes, .. }) => *torn_bytes += bytes,
+            opened => return opened.map(Some),
+        }
+    }
+    Ok(None)
 }
 
 /// A redactor that knows what anybody is called in a window.

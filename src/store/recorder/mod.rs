@@ -360,6 +360,8 @@ impl Tape {
             writer.begin(beginning)?;
             self.beginning = None;
         }
+        // A crash before the first frame leaves a segment that can be read, and says so.
+        writer.hand_over()?;
         self.retry_at = None;
         self.tell(|status| status.failing = None);
         Ok(Current {

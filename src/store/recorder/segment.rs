@@ -4,7 +4,7 @@
 //! follows the last whole frame is an append that did not finish, and is left alone.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::read::ZlibDecoder;
@@ -27,6 +27,8 @@ const MAGIC: &[u8; 8] = b"STORMREC";
 const VERSION: u32 = 5;
 /// The oldest version still read: it does not tell what a daemon began from.
 const VERSION_MIN: u32 = 1;
+/// Bytes before the header: what the file is, its version, and how long the header is.
+const HEAD_BYTES: usize = MAGIC.len() + 8;
 /// Longest header, in bytes.
 const HEADER_BYTES_MAX: usize = 16 << 20;
 /// Largest frame as it is in memory, in bytes; the encoder flushes long before.
@@ -69,6 +71,14 @@ pub enum RecordingError {
     NotOne {
         /// The file.
         path: PathBuf,
+    },
+    /// It ends within its header, as one does whose writer was killed when it began: nothing of it can be read.
+    #[error("{} breaks off within its header: nothing of its {bytes} bytes can be read", path.display())]
+    Headless {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
     },
     /// Another version wrote it.
     #[error("{} is of format {found}; this version reads {VERSION_MIN} to {VERSION}", path.display())]
@@ -127,7 +137,7 @@ impl<W: Write> SegmentWriter<W> {
             out,
             encoder: Encoder::default(),
             deflate: Compress::new(Compression::new(LEVEL), false),
-            bytes: (MAGIC.len() + 8 + json.len()) as u64,
+            bytes: (HEAD_BYTES + json.len()) as u64,
         })
     }
 
@@ -213,6 +223,11 @@ impl<W: Write> SegmentWriter<W> {
         &self.out
     }
 
+    /// Hands the header, and all that was written, over to where it writes.
+    pub fn hand_over(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Writes what is left and gives the file back.
     pub fn finish(mut self) -> io::Result<W> {
         self.flush()?;
@@ -230,17 +245,21 @@ impl SegmentReader {
         let not_one = || RecordingError::NotOne {
             path: path.to_owned(),
         };
-        let short = |error: io::Error| match error.kind() {
-            ErrorKind::UnexpectedEof => not_one(),
-            _ => io(error),
+        let headless = |bytes: usize| RecordingError::Headless {
+            path: path.to_owned(),
+            bytes: bytes as u64,
         };
         let mut file = BufReader::new(File::open(path).map_err(io)?);
-        let mut head = [0; 16];
-        file.read_exact(&mut head).map_err(short)?;
-        let (magic, rest) = head.split_at(MAGIC.len());
-        if magic != MAGIC {
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let read = (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head);
+        read.map_err(io)?;
+        let magic = &head[..head.len().min(MAGIC.len())];
+        if !MAGIC.starts_with(magic) {
             return Err(not_one());
         }
+        let Some(rest) = head.get(MAGIC.len()..HEAD_BYTES) else {
+            return Err(headless(head.len()));
+        };
         let number = |bytes: &[u8]| bytes.iter().rev().fold(0u32, |n, b| n << 8 | u32::from(*b));
         let (found, len) = (number(&rest[..4]), number(&rest[4..]) as usize);
         if !(VERSION_MIN..=VERSION).contains(&found) {
@@ -251,10 +270,11 @@ impl SegmentReader {
             return Err(not_one());
         }
         let mut packed = Vec::new();
-        (&mut file)
-            .take(len as u64)
-            .read_to_end(&mut packed)
-            .map_err(short)?;
+        let read = (&mut file).take(len as u64).read_to_end(&mut packed);
+        read.map_err(io)?;
+        if packed.len() < len {
+            return Err(headless(HEAD_BYTES + packed.len()));
+        }
         let mut json = Vec::new();
         ZlibDecoder::new(&*packed)
             .take(HEADER_BYTES_MAX as u64)
@@ -262,7 +282,7 @@ impl SegmentReader {
             .map_err(|_| not_one())?;
         let header = serde_json::from_slice(&json).map_err(|error| RecordingError::Damaged {
             path: path.to_owned(),
-            at: 16,
+            at: HEAD_BYTES as u64,
             why: error.to_string(),
         })?;
         Ok(Self {
@@ -271,7 +291,7 @@ impl SegmentReader {
             header,
             decoder: Decoder::default(),
             inflate: Decompress::new(false),
-            at: 16 + len as u64,
+            at: (HEAD_BYTES + len) as u64,
             torn_bytes: 0,
             version: found,
         })

@@ -192,12 +192,40 @@ fn damage_is_named() {
             b"something else, of some length".to_vec(),
             "is not a recording",
         ),
-        (Vec::new(), "is not a recording"),
+        (b"STORMRED".to_vec(), "is not a recording"),
+        (Vec::new(), "nothing of its 0 bytes can be read"),
+        (bytes[..9].to_vec(), "nothing of its 9 bytes can be read"),
+        (bytes[..40].to_vec(), "nothing of its 40 bytes can be read"),
     ];
     for (bytes, said) in cases {
         let error = read(folder.path(), &bytes).expect_err(said).to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// A daemon that is killed when it begins a segment leaves one without a header, among those of before and after.
+#[test]
+fn a_segment_without_a_header_keeps_no_other_from_being_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = write(&mixed(), 1);
+    let segments = [
+        &whole[..0],
+        &whole[..20],
+        &whole[..],
+        &whole[..0],
+        &whole[..30],
+    ];
+    for (n, bytes) in segments.into_iter().enumerate() {
+        let file = folder.path().join(format!("{n:013}-0.{SEGMENT_ENDING}"));
+        fs::write(file, bytes).expect("writable");
+    }
+    let mut recording = Recording::open(folder.path(), None).expect("one can be read");
+    let mut inputs = Vec::new();
+    while let Some(frame) = recording.next_frame().expect("no damage") {
+        inputs.extend(frame.inputs);
+    }
+    assert_eq!(text(&inputs), text(&mixed()));
+    assert_eq!(recording.torn_bytes(), 20 + 30);
 }
 
 fn options(folder: &Path, bytes_max: u64) -> RecorderOptions {

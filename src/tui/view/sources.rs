@@ -289,12 +289,18 @@ fn named<T>(all: &[T], name: impl Fn(&T) -> String) -> String {
 fn refused(row: &SourceRow, now: Time) -> Option<String> {
     let last = row.last_refusal.as_ref()?;
     let age = format::age(now.since(last.at));
-    let mut text = format!("Not taken {age} ago: {}", last.why);
-    if row.refused > 0 {
-        let count = format::counted(row.refused, "signal", "signals");
-        text = format!("{text}. In all {count} sent back, for the sender to try again");
-    }
-    Some(text)
+    let text = format!("Not taken {age} ago: {}", last.why);
+    let signals = format::counted(row.refused, "signal", "signals");
+    let unread = format::counted(row.unread, "unread request", "unread requests");
+    let sent_back = match (row.refused, row.unread) {
+        (0, 0) => return Some(text),
+        (_, 0) => signals,
+        (0, _) => unread,
+        _ => format!("{signals} and {unread}"),
+    };
+    Some(format!(
+        "{text}. In all {sent_back} sent back, for the sender to try again"
+    ))
 }
 
 /// Columns that names of sources take: as many as the longest needs, and no more than there are to spare.
