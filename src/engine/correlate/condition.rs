@@ -299,7 +299,9 @@ impl Sum {
                     sum.is_busier |= finding.direction == Direction::Up;
                 }
                 role => {
-                    let is_absent = finding.check == Check::Absence;
+                    // One of its metrics may stop: of the others it tells.
+                    let is_absent =
+                        finding.check == Check::Absence && role == MetricRole::Availability;
                     sum.is_lost |= is_absent && finding.pages;
                     if is_absent && !finding.pages {
                         // What we are blind on is not known to suffer.
