@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use super::findings::Observation;
+use super::traces::{ODD_SCORE, SLOW_SCORE};
 use crate::model::{
     Actor, Bar, Check, Effect, EntityId, Feedback, Finding, FindingId, Label, Opinion, Record,
     Refusal, Time,
@@ -55,6 +56,9 @@ const fn levels(check: Check) -> (f32, f32) {
         // How rare the unheard-of is at an entity; a first error is told whatever its score.
         Check::NewTemplate => (0.0, 3.5),
         Check::LogBurst | Check::LogSilence => (6.0, 8.0),
+        // Windows of calls are odd two by two, each by itself, and whatever is told of them pages.
+        Check::TraceDuration => (SLOW_SCORE, SLOW_SCORE),
+        Check::TraceErrors => (ODD_SCORE as f32, ODD_SCORE as f32),
         _ => (6.0, 10.0),
     }
 }
@@ -300,6 +304,32 @@ mod tests {
             "they balance"
         );
         assert_eq!(opinions.all().held_back, 2);
+    }
+
+    #[test]
+    fn the_bar_of_calls_is_raised_from_where_they_are_told() {
+        let of_calls = |opinions: &mut Opinions, check, score| {
+            let mut seen = Observation {
+                check,
+                ..seen(score)
+            };
+            let told = opinions.admit(&mut seen, &EntityId::parse("cart"));
+            (told, told && seen.pages)
+        };
+        for (check, told_from) in [
+            (Check::TraceDuration, SLOW_SCORE),
+            (Check::TraceErrors, ODD_SCORE as f32),
+        ] {
+            let mut opinions = Opinions::default();
+            opinions.put(Label {
+                check,
+                ..label(1, "cart", Some(Opinion::Noise))
+            });
+            let bar = told_from + OWN_STEP;
+            let below = of_calls(&mut opinions, check, bar - 0.1);
+            let above = of_calls(&mut opinions, check, bar + 0.1);
+            assert_eq!((below, above), ((false, false), (true, true)), "{check:?}");
+        }
     }
 
     #[test]

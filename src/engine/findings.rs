@@ -31,12 +31,16 @@ pub enum Key {
     Edge(EntityIx, EntityIx, Check),
     /// An entity as a whole.
     Entity(EntityIx, Check),
+    /// Those series of an entity that stopped while others of it go on.
+    Lapse(EntityIx),
     /// A source.
     Source(SourceIx),
     /// A resource that runs out.
     Limit(SeriesIx),
     /// What a series does that no single value shows.
     Sustained(SeriesIx),
+    /// How often that happens of which a series tells only then.
+    Arrivals(SeriesIx),
     /// When a series beats that does so again and again.
     Rhythm(SeriesIx),
     /// The share of failures of a family of counters.
@@ -184,7 +188,7 @@ impl Findings {
     pub fn entities(&self, mark: &mut impl FnMut(EntityIx)) {
         for key in self.open.keys() {
             match *key {
-                Key::Log(of, ..) | Key::Entity(of, _) => mark(of),
+                Key::Log(of, ..) | Key::Entity(of, _) | Key::Lapse(of) => mark(of),
                 Key::Edge(from, to, _) => {
                     mark(from);
                     mark(to);
@@ -192,6 +196,7 @@ impl Findings {
                 Key::Series(_)
                 | Key::Limit(_)
                 | Key::Sustained(_)
+                | Key::Arrivals(_)
                 | Key::Rhythm(_)
                 | Key::Ratio(_)
                 | Key::Histogram(_)
@@ -255,7 +260,9 @@ impl Findings {
         self.open
             .range(first..=last)
             .filter_map(|(key, _)| match key {
-                Key::Sustained(series) | Key::Rhythm(series) => Some(*series),
+                Key::Sustained(series) | Key::Arrivals(series) | Key::Rhythm(series) => {
+                    Some(*series)
+                }
                 _ => None,
             })
     }

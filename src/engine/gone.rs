@@ -11,16 +11,17 @@ use super::correlate::Condition;
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::Key;
+use super::traces::Flow;
 use crate::model::{Check, Explanation, Time};
 
 /// Trouble next door counts if it began no longer before the silence than this, in milliseconds.
 const TROUBLE_BEFORE_MS: i64 = 2 * 60_000;
 /// A silence of this length is an incident whatever the neighbours say, in milliseconds.
 const BLIND_MS_MAX: i64 = 15 * 60_000;
-/// An entity whose logs went on this long after its last metric lives, in milliseconds …
+/// An entity whose logs or spans went on this long after its last metric lives, in milliseconds …
 const LIVES_MS: i64 = 60_000;
-/// … as long as its last line is no older than this, in milliseconds.
-const LOGS_SILENT_MS_MAX: i64 = 5 * 60_000;
+/// … as long as the last of them is no older than this, in milliseconds.
+const LIVES_SILENT_MS_MAX: i64 = 5 * 60_000;
 
 /// What everybody else says of an entity that tells nothing.
 #[derive(Clone, Copy)]
@@ -31,6 +32,8 @@ struct Witnesses {
     caller: Option<EntityIx>,
     /// Whether its logs went on; `None` if it never logged.
     logs_on: Option<bool>,
+    /// Whether spans of it went on to come; `None` if none ever did.
+    spans_on: Option<bool>,
 }
 
 impl Engine {
@@ -54,6 +57,8 @@ impl Engine {
 
     /// Notes that an entity tells nothing since `since`, which is no loss yet.
     pub(super) fn note_gone(&mut self, entity: EntityIx, since: Time) {
+        // That some of it stopped is part of that.
+        self.findings.end(Key::Lapse(entity), self.now);
         let witnesses = self.witnesses(entity, since);
         self.note_absent(entity, since, witnesses, None);
     }
@@ -87,7 +92,8 @@ impl Engine {
                     ("alert about it", witnesses.is_alerting),
                     ("callers in trouble", witnesses.caller.is_some()),
                 ])
-                .judged_by(witnesses.logs_on.map(|on| ("silent logs", !on))),
+                .judged_by(witnesses.logs_on.map(|on| ("silent logs", !on)))
+                .judged_by(witnesses.spans_on.map(|on| ("no spans", !on))),
         };
         self.observe_absence(Key::Entity(entity, Check::Absence), entity, absent);
     }
@@ -98,6 +104,7 @@ impl Engine {
             is_alerting: self.is_alerting(entity),
             caller: self.caller_in_trouble(entity, since),
             logs_on: self.logs_on(entity, since),
+            spans_on: self.spans_on(entity, since),
         }
     }
 
@@ -109,7 +116,8 @@ impl Engine {
             let caller = self.entities.id(caller).name();
             return Some(format!("{caller}, which depends on it, is in trouble"));
         }
-        let is_long = self.now.since(since) > BLIND_MS_MAX && witnesses.logs_on != Some(true);
+        let lives = [witnesses.logs_on, witnesses.spans_on].contains(&Some(true));
+        let is_long = self.now.since(since) > BLIND_MS_MAX && !lives;
         is_long.then(|| "nothing says that it is alive".to_owned())
     }
 
@@ -121,7 +129,18 @@ impl Engine {
     /// Whether it went on logging after its metrics stopped at `since`; `None` if it never logged.
     fn logs_on(&self, entity: EntityIx, since: Time) -> Option<bool> {
         let at = self.logs.last_seen(self.entities.id(entity))?;
-        Some(at.since(since) > LIVES_MS && self.now.since(at) <= LOGS_SILENT_MS_MAX)
+        Some(self.goes_on(at, since))
+    }
+
+    /// The same of its spans.
+    fn spans_on(&self, entity: EntityIx, since: Time) -> Option<bool> {
+        let (at, _) = self.traces.flow(Flow::Own(entity))?.latest()?;
+        Some(self.goes_on(at, since))
+    }
+
+    /// Whether what was heard last at `at` went on after `since`, and does.
+    fn goes_on(&self, at: Time, since: Time) -> bool {
+        at.since(since) > LIVES_MS && self.now.since(at) <= LIVES_SILENT_MS_MAX
     }
 
     /// Who depends on an entity, and is in trouble since it is silent.

@@ -341,6 +341,9 @@ impl Engine {
                 self.findings.end(Key::Entity(entity, Check::Absence), at);
                 self.entities.set_health(entity, crate::model::Health::Ok);
             }
+            Silence::Lapsed(entity) => self.note_lapse(entity),
+            Silence::Resumed(entity, at) => self.findings.end(Key::Lapse(entity), at),
+            Silence::Forgone(entity) => self.forgo_lapse(entity),
             Silence::Blind(source, since) => {
                 let text = format!(
                     "we are blind on {}: nothing came from it since {}",

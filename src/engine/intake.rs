@@ -5,6 +5,7 @@
 //! much it grew. Whatever is refused is counted by reason.
 
 mod derive;
+mod steady;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use derive::{Derive, derive_of, increase, is_verdict, unit_after};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use steady::Steady;
 
 use super::entities::{self, Entities, EntityIx};
 use super::history::{History, Pages, Point, SavedHistory};
@@ -67,6 +69,7 @@ pub struct SeriesRow {
     pub interval_ms: u32,
     /// Whether a stale marker ended it, or it is silent.
     pub is_silent: bool,
+    steady: Steady,
     source: SourceIx,
     derive: Derive,
     /// Last raw value, for rates.
@@ -245,6 +248,7 @@ impl Intake {
         if !sample.value.is_finite() {
             if sample.value.is_nan() {
                 row.is_silent = true;
+                row.steady.end();
             } else {
                 catalogue.refuse(Refused::NotFinite, source, Whose::Known(row.entity));
             }
@@ -371,6 +375,7 @@ impl Intake {
             lag_ms: 0,
             interval_ms: 0,
             is_silent: false,
+            steady: Steady::default(),
             source,
             derive,
             raw: f64::NAN,
@@ -593,8 +598,13 @@ impl SeriesRow {
     }
 
     fn note_step(&mut self, at: Time, step_ms: i64) {
-        if self.last_at != Time::from_ms(i64::MIN) {
+        if self.last_at == Time::from_ms(i64::MIN) {
+            self.steady.begin(at);
+        } else {
             let step_ms = u32::try_from(step_ms).unwrap_or(u32::MAX);
+            if self.is_silent {
+                self.steady.resume(at, step_ms);
+            }
             // The shortest distance seen of late is the scrape interval; gaps only stretch it slowly.
             self.interval_ms = if self.interval_ms == 0 || step_ms < self.interval_ms {
                 step_ms
@@ -632,6 +642,7 @@ impl SeriesRow {
         self.last_at = Time::from_ms(i64::MIN);
         self.lag_ms = 0;
         self.raw = f64::NAN;
+        self.steady.set_back(back);
         self.judge.set_back(back);
         self.history.set_back(back);
     }
@@ -649,6 +660,11 @@ impl SeriesRow {
     /// Whether it counts events, so that its values are rates of them.
     pub fn counts(&self) -> bool {
         matches!(self.derive, Derive::Rate | Derive::PerSecond)
+    }
+
+    /// Whether each of its points says how much happened since the one before.
+    pub fn is_delta(&self) -> bool {
+        self.derive == Derive::PerSecond
     }
 
     /// Whether its values are judged.

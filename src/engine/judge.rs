@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::arrivals::Arrivals;
 use super::detect::joint::{self, Call, Voice};
 use super::detect::{
     AGREE_SCORE, CHECKS, Excursion, Hold, Maturity, OPEN_EVIDENCE, Peak, Rhythm, SeriesDetector,
-    Sustained, Transition, Verdict,
+    Spell, Sustained, Transition, Verdict, Weekly,
 };
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -46,6 +47,10 @@ pub struct Judge {
     excursion: Excursion,
     sustained: Sustained,
     rhythm: Rhythm,
+    /// Of what is told only when something happened; few series are of that kind.
+    arrivals: Option<Box<Arrivals>>,
+    /// When in the week it was odd.
+    weekly: Weekly,
     /// What was normal before it became odd. On the heap, as the excursion's peak is.
     hold: Option<Box<Hold>>,
     /// What it said last, while it is odd.
@@ -76,6 +81,7 @@ impl Judge {
             None => learning,
         };
         let before = self.excursion.peak().map(|p| (p.worst_at, p.deviation));
+        let spell = self.spell(at);
         let mut transition = self.excursion.next(at, &verdict);
         match (transition, before) {
             (Transition::Opened, _) => {
@@ -94,11 +100,12 @@ impl Judge {
             }
             _ => {}
         }
+        if let (Transition::Closed | Transition::Accepted, Some(spell)) = (transition, spell) {
+            self.weekly.note(spell);
+        }
         self.scores = verdict.scores.map(packed);
-        self.voice = self
-            .excursion
-            .peak()
-            .map(|_| (at, Voice::of(role, &verdict)));
+        let speaks = self.is_odd() && self.odd_each_week(at).is_none();
+        self.voice = speaks.then(|| (at, Voice::of(role, &verdict)));
         Some((verdict, transition))
     }
 
@@ -113,6 +120,7 @@ impl Judge {
             self.detector.accept(*hold);
         }
         self.voice = None;
+        self.sustained.end();
         self.excursion.accept()
     }
 
@@ -122,6 +130,10 @@ impl Judge {
         self.excursion.set_back(back.to);
         self.sustained.set_back(back.to);
         self.rhythm.set_back(back.to);
+        self.weekly.set_back(back.to);
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.set_back(back);
+        }
         if let Some(hold) = &mut self.hold {
             hold.set_back(back.to);
         }
@@ -135,8 +147,24 @@ impl Judge {
         self.excursion = Excursion::default();
         self.sustained.end();
         self.rhythm.end();
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.end();
+        }
         self.hold = None;
         self.voice = None;
+    }
+
+    /// What is known of how often things happen of a series that counts them, once it is known that it is told only then.
+    pub fn arrivals(&mut self) -> Option<&mut Arrivals> {
+        if self.arrivals.is_none() && self.detector.comes_irregularly() {
+            self.arrivals = Some(Box::default());
+        }
+        self.arrivals.as_deref_mut()
+    }
+
+    /// The same, as far as it is known.
+    pub fn known_arrivals(&self) -> Option<&Arrivals> {
+        self.arrivals.as_deref()
     }
 
     /// Whether the series is odd now.
@@ -147,6 +175,22 @@ impl Judge {
     /// The period with which it climbs again and again, in milliseconds, and when the next climb is due.
     pub fn due(&self) -> Option<(i64, Time)> {
         self.rhythm.due()
+    }
+
+    /// What it does while it is odd, to `at`.
+    fn spell(&self, at: Time) -> Option<Spell> {
+        let peak = self.excursion.peak()?;
+        Some(Spell {
+            began: peak.since,
+            until: at,
+            direction: peak.direction,
+            deviation: peak.deviation,
+        })
+    }
+
+    /// While it is odd: for how many weeks running it was so at this time of the week, which is why that is not told.
+    pub fn odd_each_week(&self, at: Time) -> Option<u8> {
+        self.weekly.expects(self.spell(at)?)
     }
 
     /// What is known of the series.
@@ -244,6 +288,7 @@ impl Engine {
         let beat = row.judge.rhythm.step(at, value, step_s, is_gap);
         self.intake
             .note(&reading, verdict.expected, verdict.evidence);
+        self.count_arrival(&reading);
         self.note_turn(series, turn, &verdict, at);
         self.note_beat(series, beat, at);
         match transition {
@@ -312,6 +357,8 @@ impl Engine {
             explain::subject(&row.series.name),
             words::value(value, row.unit)
         );
+        // How it behaves there is as normal as the level is.
+        self.findings.end(Key::Sustained(series), at);
         self.findings.accept(key, at, text);
     }
 
@@ -610,6 +657,12 @@ mod tests {
     fn what_is_held_is_small_and_only_there_while_it_is_needed() {
         assert!(size_of::<Hold>() <= 640, "{}", size_of::<Hold>());
         assert!(size_of::<Judge>() <= 1_600, "{}", size_of::<Judge>());
+        // As the docs say of all that is kept of a series beside its history.
+        assert!(
+            size_of::<SeriesRow>() <= 1_536,
+            "{}",
+            size_of::<SeriesRow>()
+        );
         let mut bench = Bench::after_hours(4);
         let held = |bench: &Bench| {
             let judge = &bench.engine.intake.row(SeriesIx(0)).judge;

@@ -9,6 +9,7 @@
 
 mod absence;
 mod alerts;
+mod arrivals;
 #[cfg(test)]
 mod backfill_tests;
 mod blind_spots;
@@ -40,6 +41,7 @@ mod hold;
 mod ingest;
 mod intake;
 mod judge;
+mod lapses;
 mod ledger;
 pub mod logs;
 mod memory;

@@ -82,11 +82,10 @@ impl Engine {
     fn retire_series(&mut self, series: SeriesIx) {
         let row = self.intake.row(series);
         let (entity, source, is_counted) = (row.entity, row.source(), row.is_judged());
+        let id = row.series.id;
         self.odd.remove(entity, series);
-        self.findings.end(Key::Series(series), self.now);
-        self.findings.end(Key::Sustained(series), self.now);
-        self.findings.end(Key::Rhythm(series), self.now);
-        self.slos.forget(row.series.id.0);
+        self.end_what_is_told_of(series);
+        self.slos.forget(id.0);
         self.intake.retire(series);
         self.forget_forecast(series);
         self.forget_ratio(series);
@@ -95,6 +94,9 @@ impl Engine {
             self.entities.drop_series(entity);
             let was_silent = self.silence.is_silent(series, entity);
             self.speakers.drop_series(source, entity, was_silent);
+        }
+        if self.silence.drop_lapse(series, entity) {
+            self.findings.end(Key::Lapse(entity), self.now);
         }
         let is_last = self.intake.of_entity(entity).is_empty();
         if self.silence.forget(series, entity) && is_last {
@@ -122,9 +124,18 @@ impl Engine {
         for (entity, series) in over {
             self.odd.remove(entity, series);
             self.intake.row_mut(series).judge.end();
-            self.findings.end(Key::Series(series), self.now);
-            self.findings.end(Key::Sustained(series), self.now);
-            self.findings.end(Key::Rhythm(series), self.now);
+            self.end_what_is_told_of(series);
+        }
+    }
+
+    fn end_what_is_told_of(&mut self, series: SeriesIx) {
+        for key in [
+            Key::Series(series),
+            Key::Sustained(series),
+            Key::Arrivals(series),
+            Key::Rhythm(series),
+        ] {
+            self.findings.end(key, self.now);
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::detect::HOLD_MS_MAX;
 use super::entities::EntityIx;
 use super::intake::{Intake, SeriesIx, SeriesRow, SourceIx};
 use super::set_back::SetBack;
@@ -49,6 +50,12 @@ pub enum Silence {
     Gone(EntityIx, Time),
     /// It reports again.
     Back(EntityIx, Time),
+    /// Of what an entity reports one more series stopped, or some more, while the rest goes on.
+    Lapsed(EntityIx),
+    /// All of them report again.
+    Resumed(EntityIx, Time),
+    /// They stopped so long ago that nobody waits for them.
+    Forgone(EntityIx),
     /// A source stopped delivering; its last batch.
     Blind(SourceIx, Time),
     /// A source that brings nothing but lines and events is silent for longer than it ever was: since when, what that
@@ -125,6 +132,9 @@ pub struct SilenceWatch {
     /// Told again after a restart, as is blindness.
     #[serde(skip)]
     gone: BTreeMap<EntityIx, Time>,
+    /// Series that stopped while others of their entity go on, as told.
+    #[serde(skip)]
+    lapsed: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
     next_part: usize,
     /// When the engine itself last came back from a pause: nobody was heard before.
     resumed: Time,
@@ -235,6 +245,9 @@ impl SilenceWatch {
         if silent.is_empty() {
             self.silent.remove(&entity);
         }
+        if self.drop_lapse(series, entity) {
+            return Some(Silence::Resumed(entity, at));
+        }
         self.gone.remove(&entity)?;
         Some(Silence::Back(entity, at))
     }
@@ -307,22 +320,66 @@ impl SilenceWatch {
         if !row.is_silent && source.newest.since(row.heard_at().max(self.resumed)) <= patience_ms {
             return None;
         }
-        let (entity, last_at) = (row.entity, row.heard_at());
+        let (entity, last_at, newest) = (row.entity, row.heard_at(), source.newest);
         intake.row_mut(ix).is_silent = true;
         let silent = self.silent.entry(entity).or_default();
         if silent.insert(ix) {
             speakers.fell_silent(source_ix, entity);
         }
-        if silent.len() < 2 || self.gone.contains_key(&entity) {
+        if self.gone.contains_key(&entity) {
             return None;
         }
         // From the youngest on: of an entity with many series that are over, those speak if any does.
         let mut youngest_first = intake.of_entity(entity).iter().rev();
         if youngest_first.any(|ix| intake.row(*ix).is_judged() && !silent.contains(ix)) {
+            return self.look_at_lapse(ix, intake, newest);
+        }
+        // Two that stop together are no chance. One alone may be of a kind that comes and goes.
+        if silent.len() < 2 && !is_missed(intake.row(ix), newest) {
             return None;
         }
+        self.lapsed.remove(&entity);
         self.gone.insert(entity, last_at);
         Some(Silence::Gone(entity, last_at))
+    }
+
+    /// A series is silent while others of its entity are not, its source having told something at `newest`.
+    fn look_at_lapse(&mut self, ix: SeriesIx, intake: &Intake, newest: Time) -> Option<Silence> {
+        let row = intake.row(ix);
+        let entity = row.entity;
+        if newest.since(row.heard_at()) > HOLD_MS_MAX {
+            return self
+                .drop_lapse(ix, entity)
+                .then_some(Silence::Forgone(entity));
+        }
+        let from = row.missed_from().filter(|from| *from <= newest)?;
+        let told = self.lapsed.get(&entity);
+        let is_told = told.is_some_and(|told| told.contains(&ix));
+        // Of a target that is down that is told, and not what of it.
+        let is_down = || !self.down.is_empty() && self.is_down(entity, intake);
+        if is_told || is_down() || !intake.is_outlived(ix, from) {
+            return None;
+        }
+        self.lapsed.entry(entity).or_default().insert(ix);
+        Some(Silence::Lapsed(entity))
+    }
+
+    /// Series of an entity that stopped while others of it go on.
+    pub fn lapsed(&self, entity: EntityIx) -> impl Iterator<Item = SeriesIx> {
+        self.lapsed.get(&entity).into_iter().flatten().copied()
+    }
+
+    /// A series is missed no more; whether it was the last of its entity that was.
+    pub fn drop_lapse(&mut self, series: SeriesIx, entity: EntityIx) -> bool {
+        let Some(lapsed) = self.lapsed.get_mut(&entity) else {
+            return false;
+        };
+        lapsed.remove(&series);
+        let is_last = lapsed.is_empty();
+        if is_last {
+            self.lapsed.remove(&entity);
+        }
+        is_last
     }
 
     /// Whether a series of an entity is known to be silent.
@@ -469,6 +526,11 @@ impl SilenceWatch {
         };
         down.or_else(gone)
     }
+}
+
+/// Whether a series that always came is missed by `newest`, and did not end by its sender's word.
+fn is_missed(row: &SeriesRow, newest: Time) -> bool {
+    !row.is_ended() && row.missed_from().is_some_and(|from| from <= newest)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the same kind of answer. What is no series is `why_other`'s.
 
 use super::Engine;
+use super::arrivals::Arrivals;
 use super::detect::{AGREE_SCORE, CHECKS, DETECTOR_VERSION, OPEN_EVIDENCE};
 use super::explain;
 use super::findings::Key;
@@ -12,7 +13,7 @@ use super::history::Point;
 use super::intake::{SeriesIx, SeriesRow};
 use super::roles;
 use crate::model::{
-    Band, BaselineVersion, CheckOpinion, FindingId, SeriesId, Time, Why, WhyAnswer,
+    Band, BaselineVersion, CheckOpinion, FindingId, SeriesId, Time, Unit, Why, WhyAnswer,
 };
 
 /// Series named when more than one could be meant.
@@ -134,6 +135,21 @@ impl Engine {
             let text = format!("it comes every {every}, next at {}", explain::about(due));
             why.because.push(text.into());
         }
+        if let Some((per_second, evidence, needed)) =
+            row.judge.known_arrivals().and_then(Arrivals::standing)
+        {
+            let usual = super::diagnose::words::value(per_second, Unit::PerSecond);
+            let text = format!(
+                "it is told only when something happened, usually {usual}: the evidence that it is more is {evidence:.1}, and {needed:.1} is needed"
+            );
+            why.because.push(text.into());
+        }
+        if let Some(weeks) = row.judge.odd_each_week(asked) {
+            let text = format!(
+                "it is like that each week at this time, for {weeks} weeks by now: expected, and not told"
+            );
+            why.because.push(text.into());
+        }
         if let Some(until) = row.judge.held_until() {
             let text = format!(
                 "what was normal before it became odd judges until {}; then, or when somebody accepts it, the new level is normal",
@@ -149,10 +165,17 @@ impl Engine {
         let keys = [
             Key::Series(ix),
             Key::Sustained(ix),
+            Key::Arrivals(ix),
             Key::Rhythm(ix),
             Key::Limit(ix),
         ];
-        let open = keys.into_iter().filter_map(|key| self.findings.of_key(key));
+        let entity = self.intake.row(ix).entity;
+        let has_lapsed = self.silence.lapsed(entity).any(|lapsed| lapsed == ix);
+        let lapse = has_lapsed.then_some(Key::Lapse(entity));
+        let open = keys
+            .into_iter()
+            .chain(lapse)
+            .filter_map(|key| self.findings.of_key(key));
         let of_incidents = || {
             let mut all = self.correlator.book.iter();
             all.find_map(|(_, held)| {
@@ -265,7 +288,7 @@ mod tests {
     use super::*;
     use crate::config::EngineConfig;
     use crate::model::{
-        Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Unit,
+        Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped,
     };
 
     #[test]

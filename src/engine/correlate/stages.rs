@@ -238,9 +238,13 @@ impl Scene<'_> {
     }
 }
 
-/// It was part of an incident that nobody declared over, shortly ago.
+/// It was part of an incident that nobody declared over, shortly ago. What is over only comes back with what could
+/// open it as well: the echo of a fault, in means that are slow to forget it, wakes nobody twice.
 fn came_back(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Place> {
     let held = scene.book.get(candidate.last_incident?)?;
+    if !held.is_open() && !candidate.condition.sum.pages && !candidate.condition.is_alerting() {
+        return None;
+    }
     let is_recent = held
         .incident
         .resolved

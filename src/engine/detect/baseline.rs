@@ -206,6 +206,11 @@ impl Baseline {
         self.seasonal
     }
 
+    /// Whether it follows the time of day, or is too young for that to be known.
+    pub(super) fn may_be_seasonal(&self, at_ms: i64) -> bool {
+        self.seasonal || self.age_ms(at_ms) < 2 * SEASON_AGE_MS
+    }
+
     /// Time since the first sample, in milliseconds.
     pub(super) fn age_ms(&self, at_ms: i64) -> i64 {
         at_ms.saturating_sub(self.first_ms)

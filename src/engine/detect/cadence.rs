@@ -16,6 +16,11 @@ const PACE_HINTS: u8 = 6;
 const SILENCE_FACTOR: f32 = 5.0;
 /// A sample this many intervals late makes silence certain, however regular the series.
 const SILENCE_DEVIATIONS: f32 = 8.0;
+/// Samples before it is known that there is no pace …
+const IRREGULAR_SAMPLES: u16 = 60;
+/// … which is so while intervals differ from the usual one by this share of it, in the mean: those of points that come by
+/// chance do by two thirds.
+const IRREGULAR_SHARE: f32 = 0.4;
 /// Shortest interval assumed, in seconds.
 pub(super) const INTERVAL_S_MIN: f32 = 0.001;
 
@@ -86,6 +91,11 @@ impl Cadence {
             self.last_ms
                 .saturating_add((f64::from(wait_s) * 1_000.0) as i64)
         })
+    }
+
+    /// Whether intervals differ so much from one another that there is no pace.
+    pub(super) fn is_irregular(&self) -> bool {
+        self.count >= IRREGULAR_SAMPLES && self.jitter_s > IRREGULAR_SHARE * self.interval_s
     }
 
     fn learn(&mut self, interval_s: f32) -> Pace {

@@ -47,13 +47,30 @@ pub(super) struct Changes {
     moves: u16,
 }
 
+/// How far values lie from one another, of late and usually, on top of what is too little to matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// Of the last ten samples or so.
+    pub recent: f32,
+    /// Of the last five hundred or so.
+    pub usual: f32,
+}
+
+impl Steps {
+    /// How many times rougher or smoother it is than `usual`, whichever it is: 1 or more.
+    pub fn ratio(self, usual: f32) -> f32 {
+        let ratio = self.recent / usual.max(f32::MIN_POSITIVE);
+        ratio.max(1.0 / ratio.max(f32::MIN_POSITIVE))
+    }
+}
+
 /// What the last sample changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Change {
     /// Excess of odd samples of late, in standard errors, about.
     pub(super) density: f32,
-    /// Ratio of recent to usual steps, whichever is larger; 1 or more.
-    pub(super) spread: f32,
+    /// Recent and usual steps.
+    pub(super) steps: Steps,
     /// How many times longer than usual the value stands still; 0 while it moves.
     pub(super) still: f32,
 }
@@ -88,16 +105,31 @@ impl Changes {
         let density = (self.recent - self.usual).max(0.0) / (self.usual + DENSITY_MIN).sqrt();
         Change {
             density,
-            spread: self.spread(scale),
+            steps: self.steps(scale),
             still: self.stand_still(step),
         }
     }
 
-    /// Rougher or smoother than usual, whichever it is.
-    fn spread(&self, scale: f32) -> f32 {
+    /// What lasts is normal: so far as values lie from one another now, they do from now on.
+    pub(super) fn accept(&mut self) {
+        self.usual_step = self.recent_step;
+    }
+
+    /// As it was before a fault, after which the next value follows those of `now`.
+    pub(super) fn resumed(self, now: &Self) -> Self {
+        Self {
+            last: now.last,
+            run: now.run,
+            ..self
+        }
+    }
+
+    fn steps(&self, scale: f32) -> Steps {
         let least = SPREAD_SHARE_MIN * scale;
-        let ratio = (self.recent_step + least) / (self.usual_step + least);
-        ratio.max(1.0 / ratio)
+        Steps {
+            recent: self.recent_step + least,
+            usual: self.usual_step + least,
+        }
     }
 
     /// Counts equal values; the usual run is the longest of late.

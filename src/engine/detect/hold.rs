@@ -5,13 +5,14 @@
 //! on, and comes back when it is over: a fault teaches nothing. A level that lasts becomes normal only
 //! after [`HOLD_MS_MAX`], or when a person says so, and then it is told as that, never as recovery.
 //!
-//! It never learns the fault, and exists only while a finding is open: about half a KiB on the heap.
+//! It never learns the fault, and exists only while a finding is open: about three quarters of a KiB on the heap.
 
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, DEVIATION_MAX};
+use super::change::Changes;
 use super::evidence::Evidence;
-use super::series::{SPIKE, Sill};
+use super::series::{SLOW, SPIKE, Sill};
 use super::tail::Tail;
 use super::{Verdict, mean_weight};
 use crate::model::{Band, Direction, Time};
@@ -38,6 +39,16 @@ pub struct Hold {
     baseline: Baseline,
     tail: Tail,
     evidence: Evidence,
+    aside: Aside,
+}
+
+/// What else a fault would teach: the usual steps, and how what the slow checks measure is distributed. It judges
+/// nothing while a finding lasts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Aside {
+    pub(super) long_mean: f32,
+    pub(super) changes: Changes,
+    pub(super) tails: [Tail; SLOW.len()],
 }
 
 impl Hold {
@@ -48,6 +59,7 @@ impl Hold {
         baseline: &Baseline,
         tail: &Tail,
         evidence: &Evidence,
+        aside: Aside,
     ) -> Self {
         Self {
             opened,
@@ -58,6 +70,7 @@ impl Hold {
             baseline: baseline.clone(),
             tail: tail.clone(),
             evidence: evidence.clone(),
+            aside,
         }
     }
 
@@ -113,16 +126,16 @@ impl Hold {
     }
 
     /// What is normal now that it is over: what was before.
-    pub(super) fn recovered(self) -> (Baseline, Tail, Evidence) {
-        (self.baseline, self.tail, self.evidence)
+    pub(super) fn recovered(self) -> (Baseline, Tail, Evidence, Aside) {
+        (self.baseline, self.tail, self.evidence, self.aside)
     }
 
     /// What is normal now that the new level is accepted: the old season and spread around it.
-    pub(super) fn accepted(mut self) -> (Baseline, Tail) {
+    pub(super) fn accepted(mut self) -> (Baseline, Tail, Aside) {
         if self.samples > 0 {
             self.baseline.shift(self.height, self.scatter);
         }
-        (self.baseline, self.tail)
+        (self.baseline, self.tail, self.aside)
     }
 
     fn expect(&self, at: Time) -> (f32, f32) {

@@ -25,17 +25,20 @@ mod sustained;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod weekly;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use alarms::ALARM_SCORE;
+pub use change::Steps;
 pub use excursion::{Excursion, OPEN_EVIDENCE, Peak, Transition};
 pub use hold::{HOLD_MS_MAX, HOLD_MS_MIN, Hold};
 pub use joint::{Call, Joint, Voice};
 pub use rhythm::{Beat, Beats, Broken, Rhythm};
 pub use series::{Rarity, SeriesDetector};
 pub use sustained::{Stretch, Sustained, Turn};
+pub use weekly::{Spell, Weekly};
 
 use crate::model::{Band, Check, Direction, Time};
 
@@ -163,6 +166,19 @@ pub enum Refused {
     NotLater,
 }
 
+/// What the checks measure of which only a stretch counts, before it is rated.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Trends {
+    /// How far values lie from one another.
+    pub steps: Steps,
+    /// How much denser odd samples are of late than usual, in standard errors, about.
+    pub density: f32,
+    /// How far the mean of late lies from the level, in scales.
+    pub drift: f32,
+    /// Whether that may be the course of a day: it follows one, or nobody knows yet.
+    pub has_course: bool,
+}
+
 /// What one sample means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
@@ -180,6 +196,8 @@ pub struct Verdict {
     pub since: Time,
     /// −log10 p by check, in the order of [`CHECKS`].
     pub scores: [f32; CHECKS.len()],
+    /// What the checks measure of which only a stretch counts.
+    pub trends: Trends,
     /// What was expected.
     pub expected: Band,
     /// What was seen.

@@ -11,10 +11,10 @@ use super::cadence::{Cadence, INTERVAL_S_MIN, Pace};
 use super::change::Changes;
 use super::evidence::Evidence;
 use super::extreme::Extremes;
-use super::hold::Hold;
+use super::hold::{Aside, Hold};
 use super::shape::Shapes;
 use super::tail::Tail;
-use super::{AGREE_SCORE, CHECKS, Maturity, Refused, Verdict, mean_weight};
+use super::{AGREE_SCORE, CHECKS, Maturity, Refused, Trends, Verdict, mean_weight};
 use crate::model::{Band, Direction, Time};
 
 /// Samples before anything is judged.
@@ -47,13 +47,15 @@ const SHIFT: usize = 1;
 const RANGE: usize = 2;
 const QUANTILE: usize = 3;
 pub(super) const DENSITY: usize = 4;
+/// The fine one; the coarse one follows.
 const SHAPE: usize = 5;
-pub(super) const SHAPE_COARSE: usize = 6;
 pub(super) const DRIFT: usize = 7;
 pub(super) const SPREAD: usize = 8;
 pub(super) const FLAT: usize = 9;
 /// Checks calibrated by a tail of their own.
 const CALIBRATED: usize = 9;
+/// Those of them that remember a fault long after it, unless what they knew before comes back.
+pub(super) const SLOW: [usize; 3] = [DENSITY, DRIFT, SPREAD];
 
 /// Everything known about one series: 1.1 KiB, and at most half a KiB more with all it may learn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,8 +165,8 @@ impl SeriesDetector {
             self.tails[SHIFT].loosen();
             self.evidence.recalibrate();
         }
-        let scores = self.ask(x, &residual);
-        Ok(self.verdict(at, value, &residual, scores))
+        let (scores, trends) = self.ask(x, &residual);
+        Ok(self.verdict(at, value, &residual, scores, trends))
     }
 
     /// What is expected at `at`, for a chart.
@@ -181,17 +183,37 @@ impl SeriesDetector {
             &self.baseline,
             &self.tails[SPIKE],
             &self.evidence,
+            Aside {
+                long_mean: self.long_mean,
+                changes: self.changes.clone(),
+                tails: SLOW.map(|slow| self.tails[slow].clone()),
+            },
         )
     }
 
-    /// It is over: what was normal before is normal again, and the fault has taught nothing.
+    /// It is over: what was normal before is normal again, and the fault has taught nothing, nor does what is slow to forget
+    /// tell of it long after.
     pub fn recover(&mut self, hold: Hold) {
-        (self.baseline, self.tails[SPIKE], self.evidence) = hold.recovered();
+        let aside;
+        (self.baseline, self.tails[SPIKE], self.evidence, aside) = hold.recovered();
+        self.changes = aside.changes.resumed(&self.changes);
+        self.long_mean = aside.long_mean;
+        self.know_again(aside.tails);
+    }
+
+    /// What the slow checks measure is distributed as it was before a fault.
+    fn know_again(&mut self, tails: [Tail; SLOW.len()]) {
+        for (slow, tail) in SLOW.into_iter().zip(tails) {
+            self.tails[slow] = tail;
+        }
     }
 
     /// What lasted is normal from now on.
     pub fn accept(&mut self, hold: Hold) {
-        (self.baseline, self.tails[SPIKE]) = hold.accepted();
+        let aside;
+        (self.baseline, self.tails[SPIKE], aside) = hold.accepted();
+        self.know_again(aside.tails);
+        self.changes.accept();
         self.evidence = Evidence::default();
         self.evidence_last = 0.0;
     }
@@ -245,6 +267,11 @@ impl SeriesDetector {
         self.cadence.silent_from_ms().map(Time::from_ms)
     }
 
+    /// Whether it comes at no pace at all, as what is told only when something happened does.
+    pub fn comes_irregularly(&self) -> bool {
+        self.cadence.is_irregular()
+    }
+
     /// Whether a daily season explains the series well enough to be used.
     pub fn is_seasonal(&self) -> bool {
         self.baseline.is_seasonal()
@@ -269,7 +296,7 @@ impl SeriesDetector {
     }
 
     /// Runs the checks; all scores are 0 during warm-up.
-    fn ask(&mut self, x: f32, residual: &Residual) -> [f32; CHECKS.len()] {
+    fn ask(&mut self, x: f32, residual: &Residual) -> ([f32; CHECKS.len()], Trends) {
         let count = self.count;
         let scale = residual.level_scale;
         let deviation = residual.z.abs().min(DEVIATION_MAX);
@@ -280,16 +307,21 @@ impl SeriesDetector {
         let change = self.changes.step(x, deviation, scale, count);
         let mut scores = [0.0; CHECKS.len()];
         if count <= WARM_UP_SAMPLES {
-            return scores;
+            return (scores, Trends::default());
         }
+        let trends = Trends {
+            steps: change.steps,
+            density: change.density,
+            drift: (self.long_mean - self.baseline.level()).abs() / scale,
+            has_course: self.baseline.may_be_seasonal(self.cadence.last_ms()),
+        };
         // Factors bring each statistic into the range of the histograms; they cancel otherwise.
         scores[SPIKE] = self.tails[SPIKE].score(deviation);
         scores[SHIFT] = self.tails[SHIFT].score(self.short_mean.abs());
         scores[RANGE] = self.tails[RANGE].score(10.0 * overshoot.range);
         scores[QUANTILE] = self.tails[QUANTILE].score(10.0 * overshoot.quantile);
         scores[DENSITY] = self.tails[DENSITY].score(10.0 * change.density);
-        let drift = (self.long_mean - self.baseline.level()).abs() / scale;
-        scores[DRIFT] = self.tails[DRIFT].score(drift);
+        scores[DRIFT] = self.tails[DRIFT].score(trends.drift);
         for (i, width) in SHAPE_WIDTHS.into_iter().enumerate() {
             self.shape_scores[i] = match self.shapes[i].step(x, scale, width) {
                 Some(far) => self.tails[SHAPE + i].score(8.0 * far),
@@ -297,9 +329,9 @@ impl SeriesDetector {
             };
             scores[SHAPE + i] = self.shape_scores[i];
         }
-        scores[SPREAD] = self.tails[SPREAD].score(2.0 * change.spread);
+        scores[SPREAD] = self.tails[SPREAD].score(2.0 * trends.steps.ratio(trends.steps.usual));
         scores[FLAT] = AGREE_SCORE * (change.still / FLAT_RUNS).min(1.0);
-        scores
+        (scores, trends)
     }
 
     fn verdict(
@@ -308,6 +340,7 @@ impl SeriesDetector {
         seen: f64,
         residual: &Residual,
         scores: [f32; CHECKS.len()],
+        trends: Trends,
     ) -> Verdict {
         let up = residual.z > 0.0;
         let direction = if up { Direction::Up } else { Direction::Down };
@@ -336,6 +369,7 @@ impl SeriesDetector {
             streak: self.evidence.streak(),
             since: self.evidence.since(),
             scores,
+            trends,
             expected: self
                 .sill()
                 .band(residual.expected, residual.scale, &self.tails[SPIKE]),

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::series::{DENSITY, DRIFT, FLAT, SHAPE_COARSE, SPREAD};
+use super::series::{DENSITY, DRIFT, FLAT, SPREAD};
 use super::{AGREE_SCORE, CHECKS, HOLD_MS_MAX, Maturity, OPEN_EVIDENCE, Verdict};
 use crate::model::{Check, Time};
 
@@ -19,23 +19,37 @@ struct Speaker {
     score: f32,
     /// … for so many samples in a row: some times what it remembers.
     samples: u16,
+    /// What keeps it from being told.
+    gives_way: GivesWay,
+}
+
+/// The level is odd as well, and an excursion tells of that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GivesWay {
+    /// As soon as that may be.
+    AtOnce,
+    /// Once an excursion is open; while one may be near, samples do not count.
+    OnceOpen,
+    /// To a run of values that lie off one way, as it does not count while there is one: values that vary more lie off
+    /// both ways.
+    ToRuns,
 }
 
 /// The checks that can be told, the clearest first.
-const SPEAKERS: [Speaker; 5] = [
+const SPEAKERS: [Speaker; 4] = [
     // Its score says how much longer it lasts than any usual stillness, which takes time enough.
-    speaker(FLAT, AGREE_SCORE, 1),
-    speaker(SPREAD, 2.0, 60),
-    speaker(DENSITY, 1.8, 60),
-    speaker(DRIFT, 1.5, 210),
-    speaker(SHAPE_COARSE, 1.5, 288),
+    speaker(FLAT, AGREE_SCORE, 1, GivesWay::AtOnce),
+    speaker(SPREAD, 2.0, 60, GivesWay::ToRuns),
+    speaker(DENSITY, 1.8, 60, GivesWay::ToRuns),
+    speaker(DRIFT, 1.5, 210, GivesWay::OnceOpen),
 ];
 
-const fn speaker(row: usize, score: f32, samples: u16) -> Speaker {
+const fn speaker(row: usize, score: f32, samples: u16, gives_way: GivesWay) -> Speaker {
     Speaker {
         row,
         score,
         samples,
+        gives_way,
     }
 }
 
@@ -47,16 +61,31 @@ const CLOSE_SHARE: f32 = 0.75;
 const STILL_SCORE: f32 = 0.25 * AGREE_SCORE;
 /// An excursion that is near keeps it from being told.
 const LEVEL_EVIDENCE: f32 = 0.5 * OPEN_EVIDENCE;
+/// So many surprising values in a row, one way, are a matter of the level.
+const LEVEL_STREAK: u16 = 5;
+/// What a stillness taught is forgotten in as many samples, and in no more than these.
+const REST_SAMPLES_MAX: u16 = 1_000;
+/// After so many samples in a row that do not count it is over: what the level does lasts.
+const APART_MAX: u8 = 60;
 
 /// The sustained oddity a series is in, or may be getting into.
+///
+/// What a check calls rare becomes usual as it lasts, to the check: its tail and its reference learn every sample. So what
+/// was rare when the stretch began is kept, and the stretch is judged by that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sustained {
     /// Place in the table of the check that is followed, plus one.
     row: u8,
     calm: u8,
+    /// Samples in a row that did not count.
+    apart: u8,
     loud: u16,
     stage: Stage,
     since: Time,
+    /// The least that was measured while the check itself called it rare; 0 of a check that measures no such thing.
+    limit: f32,
+    /// The usual step when it began.
+    usual_step: f32,
 }
 
 /// How far it has come.
@@ -69,6 +98,8 @@ enum Stage {
     Open,
     /// It lasted, and is normal until it ends.
     Accepted,
+    /// It stood still until lately, and moves: what stillness taught is no guide to that.
+    Resting,
 }
 
 /// A stretch of values of which one check says the same.
@@ -102,26 +133,46 @@ pub enum Turn {
 impl Sustained {
     /// Takes the next verdict. The only place where the state changes.
     pub fn next(&mut self, at: Time, verdict: &Verdict) -> Turn {
-        if verdict.maturity != Maturity::Mature || verdict.evidence >= LEVEL_EVIDENCE {
-            // What was accepted stays so behind an excursion.
-            return match self.stage {
-                Stage::Accepted => Turn::Quiet,
-                Stage::Rising | Stage::Open => self.end(),
+        if verdict.maturity != Maturity::Mature {
+            return self.give_way();
+        }
+        let followed = SPEAKERS.iter().find(|speaker| self.follows(speaker));
+        if let Some(speaker) = followed
+            && speaker.is_matter_of_level(verdict)
+        {
+            self.apart += 1;
+            return if self.apart >= speaker.apart_max(verdict) {
+                self.give_way()
+            } else {
+                Turn::Quiet
             };
         }
-        if self.stage != Stage::Rising {
-            return self.go_on(at, verdict);
+        self.apart = 0;
+        if let Some(speaker) = followed.filter(|_| self.stage != Stage::Rising) {
+            return self.go_on(at, speaker, verdict);
         }
-        let Some(speaker) = speaking(verdict, self.row) else {
+        if self.stage == Stage::Resting && verdict.scores[FLAT] < AGREE_SCORE {
+            self.loud -= 1;
+            if self.loud == 0 {
+                *self = Self::default();
+            }
+            return Turn::Quiet;
+        }
+        let Some(speaker) = self.speaking(verdict) else {
             *self = Self::default();
             return Turn::Quiet;
         };
-        if usize::from(self.row) != speaker.row + 1 {
+        if !self.follows(speaker) {
             *self = Self {
                 row: speaker.row as u8 + 1,
                 since: at,
+                limit: f32::MAX,
+                usual_step: verdict.trends.steps.usual,
                 ..Self::default()
             };
+        }
+        if verdict.scores[speaker.row] >= speaker.score {
+            self.limit = self.limit.min(self.measured(speaker, verdict));
         }
         self.loud = self.loud.saturating_add(1);
         if self.loud < speaker.samples {
@@ -131,13 +182,13 @@ impl Sustained {
         Turn::Open(self.stretch(speaker))
     }
 
-    fn go_on(&mut self, at: Time, verdict: &Verdict) -> Turn {
-        let row = usize::from(self.row) - 1;
-        let Some(speaker) = SPEAKERS.iter().find(|speaker| speaker.row == row) else {
-            return self.end();
-        };
-        let is_loud = verdict.scores[row] >= CLOSE_SHARE * speaker.score;
-        self.calm = if is_loud { 0 } else { self.calm + 1 };
+    fn go_on(&mut self, at: Time, speaker: &Speaker, verdict: &Verdict) -> Turn {
+        let scores = verdict.scores[speaker.row] >= CLOSE_SHARE * speaker.score;
+        // What is normal by now ends as what is normal does.
+        let lasts = self.stage == Stage::Open
+            && self.limit > 0.0
+            && self.measured(speaker, verdict) >= CLOSE_SHARE * self.limit;
+        self.calm = if scores || lasts { 0 } else { self.calm + 1 };
         self.loud = self.loud.saturating_add(1);
         if self.calm >= CLOSE_SAMPLES {
             return self.end();
@@ -148,7 +199,52 @@ impl Sustained {
         }
         match self.stage {
             Stage::Open => Turn::Open(self.stretch(speaker)),
-            Stage::Rising | Stage::Accepted => Turn::Quiet,
+            Stage::Rising | Stage::Accepted | Stage::Resting => Turn::Quiet,
+        }
+    }
+
+    fn follows(&self, speaker: &Speaker) -> bool {
+        usize::from(self.row) == speaker.row + 1
+    }
+
+    /// The check that is loud: the one that was before, while it is.
+    fn speaking(&self, verdict: &Verdict) -> Option<&'static Speaker> {
+        let is_still = verdict.scores[FLAT] >= STILL_SCORE;
+        let is_as_far = |speaker: &Speaker| {
+            self.follows(speaker)
+                && self.limit > 0.0
+                && self.measured(speaker, verdict) >= self.limit
+        };
+        let is_loud = |speaker: &&Speaker| {
+            (verdict.scores[speaker.row] >= speaker.score || is_as_far(speaker))
+                && !speaker.is_matter_of_level(verdict)
+                && (speaker.row == FLAT || !is_still)
+        };
+        let mut loud = SPEAKERS.iter().filter(is_loud);
+        let first = loud.clone().next();
+        loud.find(|speaker| self.follows(speaker)).or(first)
+    }
+
+    /// How far off it is by what was usual when the stretch began; 0 of a check that measures no such thing.
+    fn measured(&self, speaker: &Speaker, verdict: &Verdict) -> f32 {
+        let trends = &verdict.trends;
+        match speaker.row {
+            SPREAD => trends.steps.ratio(self.usual_step) - 1.0,
+            DENSITY => trends.density,
+            // What follows the time of day leaves its level every day, and comes back by itself.
+            DRIFT if !trends.has_course => trends.drift,
+            _ => 0.0,
+        }
+    }
+
+    /// Something else explains it; what was accepted stays so behind that.
+    fn give_way(&mut self) -> Turn {
+        match self.stage {
+            Stage::Accepted => {
+                self.apart = 0;
+                Turn::Quiet
+            }
+            Stage::Rising | Stage::Open | Stage::Resting => self.end(),
         }
     }
 
@@ -165,7 +261,16 @@ impl Sustained {
     /// Nothing more is heard of it, or something else explains it.
     pub fn end(&mut self) -> Turn {
         let was_open = self.stage == Stage::Open;
-        *self = Self::default();
+        let stood_still = usize::from(self.row) == FLAT + 1 && self.stage != Stage::Rising;
+        *self = if stood_still {
+            Self {
+                loud: self.loud.clamp(1, REST_SAMPLES_MAX),
+                stage: Stage::Resting,
+                ..Self::default()
+            }
+        } else {
+            Self::default()
+        };
         if was_open { Turn::Over } else { Turn::Quiet }
     }
 
@@ -175,14 +280,20 @@ impl Sustained {
     }
 }
 
-/// The check that is loud: the one that was before, while it is.
-fn speaking(verdict: &Verdict, before: u8) -> Option<&'static Speaker> {
-    let is_still = verdict.scores[FLAT] >= STILL_SCORE;
-    let is_loud = |speaker: &&Speaker| {
-        verdict.scores[speaker.row] >= speaker.score && (speaker.row == FLAT || !is_still)
-    };
-    let mut loud = SPEAKERS.iter().filter(is_loud);
-    let first = loud.clone().next();
-    loud.find(|speaker| usize::from(before) == speaker.row + 1)
-        .or(first)
+impl Speaker {
+    /// Whether what it says of a sample may be said of its level alone.
+    fn is_matter_of_level(&self, verdict: &Verdict) -> bool {
+        let is_run = self.gives_way != GivesWay::ToRuns || verdict.streak >= LEVEL_STREAK;
+        verdict.evidence >= LEVEL_EVIDENCE && is_run
+    }
+
+    /// For how many samples in a row it may be such a matter, until that is what it is.
+    fn apart_max(&self, verdict: &Verdict) -> u8 {
+        match self.gives_way {
+            GivesWay::AtOnce => 1,
+            GivesWay::OnceOpen if verdict.trends.has_course => 1,
+            GivesWay::OnceOpen if verdict.evidence >= OPEN_EVIDENCE => 1,
+            GivesWay::OnceOpen | GivesWay::ToRuns => APART_MAX,
+        }
+    }
 }

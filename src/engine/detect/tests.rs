@@ -347,6 +347,70 @@ fn tells_what_no_single_value_shows() {
     }
 }
 
+/// When it is told, in samples, of what a series of three days of minutes does then for five hours, and for how many of
+/// them that is told.
+fn told_of(seed: u64, check: Check, fault: impl Fn(usize, f64) -> f64) -> Option<(usize, usize)> {
+    let (mut detector, mut sustained) = (SeriesDetector::new(), Sustained::default());
+    let (mut excursion, mut hold) = (Excursion::default(), None);
+    let mut dice = Dice(seed);
+    let (days, hours) = (3 * 1_440, 5 * 60);
+    let (mut first, mut told, mut is_open) = (None, 0, false);
+    for i in 0..days + hours {
+        let usual = dice.normal();
+        let value = if i < days {
+            usual
+        } else {
+            fault(i - days, usual)
+        };
+        let learning = detector.observe(minute(i), 50.0 + value).unwrap();
+        let verdict = match &mut hold {
+            Some(hold) => Hold::judge(hold, minute(i), &learning),
+            None => learning,
+        };
+        match excursion.next(minute(i), &verdict) {
+            Transition::Opened => hold = Some(detector.hold(minute(i))),
+            Transition::Closed => detector.recover(hold.take().unwrap()),
+            _ => {}
+        }
+        match sustained.next(minute(i), &verdict) {
+            Turn::Open(stretch) if stretch.check == check => is_open = true,
+            Turn::Open(_) | Turn::Over | Turn::Accepted => is_open = false,
+            Turn::Quiet => {}
+        }
+        assert!(i >= days || !is_open, "seed {seed}, sample {i}");
+        if is_open {
+            first = first.or(Some(i - days));
+            told += 1;
+        }
+    }
+    Some((first?, told))
+}
+
+#[test]
+fn what_lasts_does_not_teach_the_check_that_tells_of_it() {
+    for seed in 1..=10 {
+        let rougher = told_of(seed, Check::SpreadChange, |_, usual| 3.0 * usual);
+        let (first, lasted) = rougher.expect("it is told");
+        assert!(
+            first <= 150 && lasted >= 120,
+            "seed {seed}: {first} {lasted}"
+        );
+        let smoother = told_of(seed, Check::SpreadChange, |_, usual| 0.2 * usual);
+        let (first, lasted) = smoother.expect("it is told");
+        assert!(
+            first <= 90 && lasted >= 200,
+            "seed {seed}: {first} {lasted}"
+        );
+    }
+}
+
+#[test]
+fn a_slow_drift_is_told_by_the_drift_or_by_the_level() {
+    let half_a_scale_an_hour = |i: usize, usual: f64| usual + 0.5 * i as f64 / 60.0;
+    let told = (1..=20).filter(|seed| told_of(*seed, Check::Drift, half_a_scale_an_hour).is_some());
+    assert!(told.count() >= 15, "few are told by their level before");
+}
+
 #[test]
 fn what_lasts_is_told_once_and_ends() {
     let (mut detector, mut sustained) = (SeriesDetector::new(), Sustained::default());

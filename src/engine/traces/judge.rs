@@ -20,6 +20,8 @@ const WANDER: f64 = 0.12;
 const SPREAD_MIN: f64 = 0.15;
 /// Standard deviations from which a window is odd …
 pub const ODD_Z: f64 = 3.5;
+/// … as −log10 p …
+pub const SLOW_SCORE: f32 = 3.6;
 /// … and from which it is so odd that no second one is awaited.
 const SURE_Z: f64 = 7.0;
 /// Slower by less than this factor is never worth a finding.
@@ -396,5 +398,11 @@ mod tests {
             usual.judge(&window(&[100; 8], 6)).1,
             Verdict::Odd(_)
         ));
+    }
+
+    #[test]
+    fn the_score_of_what_is_odd_is_known() {
+        let score = score_of_z(ODD_Z) as f32;
+        assert!((score - SLOW_SCORE).abs() < 0.05, "{score}");
     }
 }

@@ -24,7 +24,7 @@ use super::topology::Topology;
 use crate::model::{BaselineVersion, Provenance, Span, Time, TraceId};
 
 pub use durations::Durations;
-pub use judge::{ODD_SCORE, ODD_Z, Sampled, Usual, Verdict, WARM_UP_CALLS, Window};
+pub use judge::{ODD_SCORE, ODD_Z, SLOW_SCORE, Sampled, Usual, Verdict, WARM_UP_CALLS, Window};
 pub use rate::Rate;
 pub use saved::{SavedTraces, TraceTables};
 pub use tree::{Part, Tree};

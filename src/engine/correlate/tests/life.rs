@@ -33,6 +33,28 @@ fn what_was_merged_is_told_by_the_other_in_its_own_words_alone() {
 }
 
 #[test]
+fn what_only_informs_opens_nothing_that_is_over_again() {
+    let mut town = Town::new(&[("a", "store")]);
+    town.odd("a", Latency, true, 0);
+    town.until(30);
+    town.well("a", Latency);
+    town.until(400);
+    assert_eq!(town.incident(1).phase, Phase::Resolved);
+    // It is told, and belongs to nothing that is open.
+    town.odd("a", MetricRole::Other, false, 400);
+    town.until(430);
+    assert_eq!(town.incident(1).phase, Phase::Resolved);
+    assert_eq!(town.incident(1).reopened, None);
+    assert_eq!(town.incidents(), []);
+    // With what pages it comes back as a whole.
+    town.odd("a", Latency, true, 430);
+    town.until(431);
+    assert_eq!(town.incident(1).phase, Phase::Open);
+    let open = town.incident(1).findings.iter().filter(|f| f.is_open());
+    assert_eq!(open.count(), 2, "{:?}", town.incident(1).findings);
+}
+
+#[test]
 fn who_opened_it_again_is_told_in_their_lane_and_when_is_kept() {
     let mut town = Town::new(&[("a", "store")]);
     town.odd("a", Latency, true, 0);
