@@ -3,6 +3,7 @@
 //! Nobody keeps lines but the flight recorder, which has them as they were sent: secrets are masked here,
 //! before anybody sees them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Engine;
@@ -13,8 +14,10 @@ use crate::model::{EntityId, Input, LogLine, RawLine, RawLines, Signal, Stamped,
 
 /// Most lines given at once; the latest are.
 pub const LINES_MAX: usize = 500;
-/// Bytes of one line that are given: a stack trace.
-const LINE_BYTES_MAX: usize = 4_096;
+/// Bytes of one line that are given: a stack trace with its causes. How much was left out is said.
+const LINE_BYTES_MAX: usize = 16 * 1_024;
+/// A line that is told later than this is not looked for, in milliseconds: agents send again what was refused.
+pub const LATE_MS: i64 = 15 * 60_000;
 
 /// Lines to look for.
 #[derive(Clone, Debug)]
@@ -68,7 +71,7 @@ impl Reader {
         };
         for signal in &batch.signals {
             if let Signal::Log(line) = signal {
-                self.take_line(line);
+                self.take_line(line, stamped.at);
             }
         }
     }
@@ -88,8 +91,10 @@ impl Reader {
         }
     }
 
-    fn take_line(&mut self, line: &LogLine) {
-        let is_within = (self.wanted.from..=self.wanted.to).contains(&line.at);
+    /// Takes a line that came at `came`. A clock that is ahead tells of then, as the engine reads it.
+    fn take_line(&mut self, line: &LogLine, came: Time) {
+        let at = line.at.min(came);
+        let is_within = (self.wanted.from..=self.wanted.to).contains(&at);
         if !is_within || !self.is_of_entity(line) {
             return;
         }
@@ -101,16 +106,24 @@ impl Reader {
         if self.latest.len() >= self.wanted.limit.min(LINES_MAX) {
             self.latest.pop_front();
         }
-        let end = text.floor_char_boundary(LINE_BYTES_MAX);
         self.latest.push_back(RawLine {
-            at: line.at,
-            text: text[..end].into(),
+            at,
+            text: bounded(&text).into(),
         });
     }
 
     fn is_of_entity(&self, line: &LogLine) -> bool {
         let resolved = entities::resolve(&line.labels);
         resolved.is_some_and(|found| self.wanted.names.contains(&found.entity))
+    }
+}
+
+/// A line as far as it is given, and how much of it is not.
+fn bounded(text: &str) -> Cow<'_, str> {
+    let end = text.floor_char_boundary(LINE_BYTES_MAX);
+    match text.len() - end {
+        0 => text.into(),
+        more => format!("{} … ({more} bytes more)", &text[..end]).into(),
     }
 }
 
@@ -144,6 +157,39 @@ mod tests {
             to: Time::from_secs(20),
             limit,
         }
+    }
+
+    /// The group's times are those of the engine: so must be those that are looked for.
+    #[test]
+    fn a_clock_that_is_ahead_hides_no_line() {
+        let mut reader = Reader::new(wanted(2));
+        let mut ahead = told(
+            15,
+            "cart",
+            "user u1 logged in with token=hunter2hunter2hunter2",
+        );
+        let Input::Signals(batch) = &mut ahead.input else {
+            panic!("signals")
+        };
+        let Signal::Log(line) = &mut batch.signals[0] else {
+            panic!("a line")
+        };
+        line.at = Time::from_secs(1_500);
+        reader.take(&ahead);
+        let read = reader.finish(None, Time::from_secs(30));
+        assert_eq!(read.lines[0].at, Time::from_secs(15));
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_long_line_is_said() {
+        assert_eq!(bounded("short"), "short");
+        let long = "ä".repeat(LINE_BYTES_MAX);
+        let told = bounded(&long);
+        assert!(
+            told.ends_with(" … (16384 bytes more)"),
+            "{}",
+            &told[told.len() - 40..]
+        );
     }
 
     #[test]
