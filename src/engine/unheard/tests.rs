@@ -381,6 +381,25 @@ fn nothing_ends_because_we_were_away() {
     assert_eq!(bench.told("slow"), (true, String::new()));
 }
 
+/// It was dropped as if it had ended hours ago, and its incident said that all is well.
+#[test]
+fn what_ends_after_we_were_away_ended_now() {
+    let mut bench = Bench::new();
+    bench.send("slow", PROM, LEASE_S);
+    bench.pass(30);
+    bench.now = bench.now.plus_ms(3_600_000);
+    bench.pass(330);
+    let (fires, why) = bench.told("slow");
+    assert!(!fires && why.contains("has said nothing else since"), "{why}");
+    assert!(bench.says("slow", turn::UNSAID) && !bench.says("slow", turn::ALL_CALM));
+    let id = bench.row("slow").incident.expect("it is part of one");
+    let incident = bench.engine.incident(id).expect("it is kept");
+    let mut told = incident.timeline.iter();
+    let end = told.find(|entry| entry.text.contains("is not sent any more"));
+    let ago_ms = bench.now.since(end.expect("its end is told").at);
+    assert!(ago_ms < 60_000, "{ago_ms}");
+}
+
 #[test]
 fn senders_told_apart_are_bounded() {
     let mut senders = Senders::default();
