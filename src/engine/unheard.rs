@@ -48,13 +48,13 @@ pub struct SenderIx(u16);
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Senders {
     all: Vec<Sender>,
-    /// Those that stand for the senders of some sources. Told again after a restart.
-    #[serde(skip)]
+    /// Those that stand for the senders of some sources. A source tells one that is heard only now and then, and a restart
+    /// must not wait for that.
     heartbeats: Vec<Heartbeat>,
 }
 
 /// A heartbeat that stands for the senders of some sources.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Heartbeat {
     /// The alert about it.
     alert: Fingerprint,

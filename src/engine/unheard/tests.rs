@@ -320,6 +320,19 @@ fn a_heartbeat_stands_for_the_senders_of_a_source() {
 }
 
 #[test]
+fn a_restart_forgets_no_heartbeat() {
+    let mut bench = Bench::new();
+    let missing = [("alertname", HEARTBEAT_MISSING), (WATCHES, "alerts")];
+    bench.send_labels(&missing, "", 3_600);
+    bench.pass(10);
+    bench.restart(10);
+    bench.send("slow", PROM, LEASE_S);
+    bench.pass(600);
+    let (fires, why) = bench.told("slow");
+    assert!(fires && why.contains("heartbeat"), "{why}");
+}
+
+#[test]
 fn a_heartbeat_that_is_heard_says_that_senders_live() {
     let mut bench = Bench::new();
     bench.fires = vec![("slow", PROM)];
