@@ -403,7 +403,10 @@ fn what_ends_after_we_were_away_ended_now() {
     bench.now = bench.now.plus_ms(3_600_000);
     bench.pass(330);
     let (fires, why) = bench.told("slow");
-    assert!(!fires && why.contains("has said nothing else since"), "{why}");
+    assert!(
+        !fires && why.contains("has said nothing else since"),
+        "{why}"
+    );
     assert!(bench.says("slow", turn::UNSAID) && !bench.says("slow", turn::ALL_CALM));
     let id = bench.row("slow").incident.expect("it is part of one");
     let incident = bench.engine.incident(id).expect("it is kept");
