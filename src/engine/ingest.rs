@@ -15,8 +15,8 @@ use super::refusals::Refused;
 use super::silence::{Brings, Silence};
 use super::speakers::{Said, Whose};
 use crate::model::{
-    Alert, Band, Batch, Change, Check, EntityId, EntityKind, Labels, LogLine, MetricRole,
-    Provenance, Quiet, Sample, Signal, Span, Time,
+    ALERT_AGAIN, Alert, Band, Batch, Change, Check, EntityId, EntityKind, Labels, LogLine,
+    MetricRole, Provenance, Quiet, Sample, Signal, Span, Time,
 };
 
 /// How the names of sources begin that ask targets declared here.
@@ -217,7 +217,7 @@ impl Engine {
         let (entity, change) = self.put_alert(alert, times, self.now);
         self.alerts.sent_by(alert.fingerprint, sender, self.now);
         if was_lost && times.ends_at > self.now {
-            self.tell_of_alert(alert.fingerprint, "is sent again");
+            self.tell_of_alert(alert.fingerprint, ALERT_AGAIN);
         }
         if change == AlertChange::Refused {
             let whose = Whose::Known(entity);

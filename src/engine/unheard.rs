@@ -16,7 +16,7 @@ use super::explain;
 use super::intake::SourceIx;
 use super::set_back::SetBack;
 use super::silence::SilenceWatch;
-use crate::model::{Alert, Fingerprint, Silenced, Time};
+use crate::model::{ALERT_UNHEARD, Alert, Fingerprint, Silenced, Time};
 
 /// Senders told apart; what more there are count as the first of their source.
 const SENDERS_MAX: usize = 256;
@@ -353,7 +353,7 @@ impl Engine {
                 since: self.now,
                 again: None,
                 with,
-                why: format!("is not heard of since {since}: {why}").into(),
+                why: format!("{ALERT_UNHEARD} {since}: {why}").into(),
             })
         };
         if self.senders.is_given_up(&source.0) {
