@@ -4,7 +4,7 @@
 //! before anybody sees them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::entities;
@@ -39,7 +39,8 @@ pub struct Wanted {
 pub struct Reader {
     wanted: Wanted,
     count: u64,
-    latest: VecDeque<RawLine>,
+    /// By their time, then as they came: senders tell late, and several at a time.
+    latest: BTreeMap<(Time, u64), RawLine>,
 }
 
 impl Engine {
@@ -60,7 +61,7 @@ impl Reader {
         Self {
             wanted,
             count: 0,
-            latest: VecDeque::new(),
+            latest: BTreeMap::new(),
         }
     }
 
@@ -78,16 +79,13 @@ impl Reader {
 
     /// What was read, of a recording that begins at `kept_from` and was read up to `read_to`.
     pub fn finish(self, kept_from: Option<Time>, read_to: Time) -> RawLines {
-        let mut lines = Vec::from(self.latest);
-        // Senders tell late, and several at a time.
-        lines.sort_by_key(|line| line.at);
         RawLines {
             from: self.wanted.from,
             to: self.wanted.to,
             kept_from,
             read_to: read_to.min(self.wanted.to),
             count: self.count,
-            lines,
+            lines: self.latest.into_values().collect(),
         }
     }
 
@@ -103,13 +101,11 @@ impl Reader {
             return;
         }
         self.count += 1;
-        if self.latest.len() >= self.wanted.limit.min(LINES_MAX) {
-            self.latest.pop_front();
+        let text = bounded(&text).into();
+        self.latest.insert((at, self.count), RawLine { at, text });
+        if self.latest.len() > self.wanted.limit.min(LINES_MAX) {
+            self.latest.pop_first();
         }
-        self.latest.push_back(RawLine {
-            at,
-            text: bounded(&text).into(),
-        });
     }
 
     fn is_of_entity(&self, line: &LogLine) -> bool {
@@ -201,6 +197,7 @@ mod tests {
             (10, "cart", "u1"),
             (14, "cart", "u3"),
             (12, "cart", "u2"),
+            (11, "cart", "told late"),
             (13, "web", "other"),
             (21, "cart", "late"),
         ] {
@@ -214,7 +211,7 @@ mod tests {
             .iter()
             .map(|line| (line.at.ms() / 1_000, line.text.split(' ').nth(1).unwrap()))
             .collect();
-        assert_eq!((read.count, &*lines), (3, &[(12, "u2"), (14, "u3")][..]));
+        assert_eq!((read.count, &*lines), (4, &[(12, "u2"), (14, "u3")][..]));
         assert_eq!(read.read_to, Time::from_secs(20));
         assert!(read.lines.iter().all(|line| !line.text.contains(token)));
     }
