@@ -247,6 +247,7 @@ mod tests {
     use crate::config::EngineConfig;
     use crate::model::{
         Batch, EntityId, Input, Labels, Signal, SourceId, Span, SpanId, SpanKind, Stamped, TraceId,
+        WhyAnswer,
     };
 
     const START_S: u64 = 1_768_392_000;
@@ -302,5 +303,13 @@ mod tests {
         assert!(state.finding.pages);
         live(&mut engine, 3_780..3_840, 10, true);
         assert!(engine.findings.of_key(key).is_none(), "the callee says it");
+        let WhyAnswer::Others(others) = engine.why("web calls db", None) else {
+            panic!("they are known");
+        };
+        let because = &others[0].because[0];
+        assert!(
+            because.starts_with("db tells of the requests it serves itself: "),
+            "{because}"
+        );
     }
 }
