@@ -143,7 +143,7 @@ async fn look(common: &Common) -> Result<(Report, Time), Failure> {
 
 /// The source that is meant by `asked`, and whom it tells of.
 async fn look_at(common: &Common, asked: &str) -> Result<(Report, Time), Failure> {
-    let place = Place::find(common)?;
+    let place = Place::find_for_client(common)?;
     let client = Client::new(place.address.clone())?;
     let view = client.view().await?;
     let names: Vec<&str> = view.sources.keys().map(String::as_str).collect();
@@ -426,11 +426,15 @@ fn last_refusal(row: &SourceRow, now: Time) -> String {
     })
 }
 
+/// How late its data is, as far as it is taken: what was refused may have any time, and is told apart.
+fn lag_ms(ledger: Option<&Ledger>, row: &SourceRow) -> Option<i64> {
+    let known = ledger.and_then(|ledger| ledger.of_source(&row.name));
+    row.pace.lag_ms(known.and_then(|known| known.lag_ms))
+}
+
 /// Whether its times are ours; `None` when they are.
 fn clock(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked> {
-    // What was refused may have any time, and is told apart.
-    let taken_ms = ledger.of_source(&row.name).and_then(|known| known.lag_ms);
-    let lag_ms = row.pace.lag_ms(taken_ms)?;
+    let lag_ms = lag_ms(Some(ledger), row)?;
     let (found, advice) = if lag_ms >= WRONG_MS {
         let found = format!(
             "what it sends is dated {} or more ago when it comes: its clock is wrong, or it sends what it kept",
@@ -518,7 +522,7 @@ fn page(report: &Report, entities: &str, now: Time) -> String {
                 row.pace
                     .per_minute
                     .map_or_else(|| "-".to_owned(), |n| n.to_string()),
-                or_none(row.pace.lag_ms),
+                or_none(lag_ms(report.ledger.as_ref(), row)),
                 row.pace.gaps.to_string(),
                 row.taken.to_string(),
                 row.rejected.to_string(),

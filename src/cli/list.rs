@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Common;
 use super::output::{
-    Failure, Style, Table, age, clock, incident_number, line, print, print_json, print_on,
+    Failure, Style, Table, age, clock, incident_number, line, print, print_json, print_json_on,
     priority, safe, styled,
 };
 use super::place::client;
@@ -223,10 +223,7 @@ pub async fn watch(common: &Common) -> Result<(), Failure> {
         if matches!(message, WatchMessage::Heartbeat { .. }) && !common.json {
             continue;
         }
-        let mut line = serde_json::to_string(&message)
-            .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
-        line.push('\n');
-        if !print_on(&line)? {
+        if !print_json_on(&message)? {
             return Ok(());
         }
     }

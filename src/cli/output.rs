@@ -219,10 +219,15 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Prints one JSON object on a line of its own, for commands that stream.
 pub fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    print_json_on(value).map(drop)
+}
+
+/// Likewise; whether anybody still reads.
+pub fn print_json_on(value: &impl Serialize) -> Result<bool, Failure> {
     let mut text = serde_json::to_string(value)
         .map_err(|e| Failure::new(format!("cannot write this as JSON: {e}")))?;
     text.push('\n');
-    print(&inert(&text))
+    print_on(&inert(&text))
 }
 
 /// The same JSON, with every character that a terminal might obey, or that reorders text, as `\\uXXXX`.

@@ -92,6 +92,8 @@ mod tests {
         };
         assert!(read("").contains("stormglass\\-serve(1)"));
         assert!(read("-serve").contains("config"));
+        // One of a command alone; what holds for all of them is on every page.
+        assert!(read("-wall").contains("\\-\\-quiet"));
         for of in Cli::command()
             .get_subcommands()
             .filter(|of| !of.is_hide_set())

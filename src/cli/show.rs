@@ -317,7 +317,10 @@ fn section<T>(
 fn all_alerts(impact: &Impact) -> String {
     let told = [
         (impact.alerts_held, "held back"),
-        (impact.alerts_unheard, "not heard of, as their sender"),
+        (
+            impact.alerts_unheard,
+            "not heard of any more: the sender fell silent",
+        ),
     ];
     let told = told.into_iter().filter(|(count, _)| *count > 0);
     let told: Vec<String> = told

@@ -57,7 +57,10 @@ impl Shelf {
         self.in_turn(move || {
             let stretch = (wanted.from, wanted.to);
             let mut reader = raw_lines::Reader::new(wanted);
-            let read = each(&folder, stretch, 0, READ_MAX, |input| reader.take(input))?;
+            let around = (0, raw_lines::LATE_MS);
+            let read = each(&folder, stretch, around, READ_MAX, |input| {
+                reader.take(input)
+            })?;
             Ok(reader.finish(read.kept_from, read.to))
         })
         .await
@@ -79,7 +82,7 @@ impl Shelf {
 fn read(folder: &Path, asked: Asked, longest: Duration) -> Result<Recorded, RecordingError> {
     let stretch = (asked.from, asked.to);
     let mut reader = Reader::new(asked);
-    let read = each(folder, stretch, LEAD_MS, longest, |input| {
+    let read = each(folder, stretch, (LEAD_MS, LATE_MS), longest, |input| {
         reader.take(input);
     })?;
     Ok(reader.finish(read.kept_from, read.to))
@@ -91,11 +94,11 @@ struct Extent {
     to: Time,
 }
 
-/// Gives each input of a stretch, and of `lead_ms` before it, to `take`, for at most so long.
+/// Gives each input of a stretch, of `lead_ms` before it and of `late_ms` behind it, to `take`, for at most so long.
 fn each(
     folder: &Path,
     (from, to): (Time, Time),
-    lead_ms: i64,
+    (lead_ms, late_ms): (i64, i64),
     longest: Duration,
     mut take: impl FnMut(&Stamped),
 ) -> Result<Extent, RecordingError> {
@@ -107,7 +110,7 @@ fn each(
     if read.kept_from.is_none() {
         return Ok(read);
     }
-    let (from, to) = (from.plus_ms(-lead_ms), to.plus_ms(LATE_MS));
+    let (from, to) = (from.plus_ms(-lead_ms), to.plus_ms(late_ms));
     // A segment that was only just begun has nothing in it yet.
     let mut recording = match Recording::open(folder, Some(from)) {
         Err(RecordingError::NotOne { .. } | RecordingError::Headless { .. }) => return Ok(read),

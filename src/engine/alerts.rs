@@ -365,8 +365,9 @@ impl Alerts {
         };
         if held.lost.take().is_some() {
             self.unheard.remove(&fingerprint);
-            held.ends_at = now;
         }
+        // It may have been due long ago, while the engine was away; it is kept from now on.
+        held.ends_at = now;
         held.unsaid = Some(unsaid);
         held.turn(false, now);
         self.ended.insert((held.ends_at, fingerprint));

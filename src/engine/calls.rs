@@ -85,19 +85,18 @@ impl Engine {
             sick,
         };
         self.note_shape(judged, calls);
-        if callee.is_some() && self.traces.serves(sick) {
-            return;
-        }
+        // What a callee tells of itself is told of once, by it.
+        let is_told_there = callee.is_some() && self.traces.serves(sick);
         let sides = [
             (SLOW, judged.slow),
             (FAILING, judged.failing),
             (RATE, judged.rate),
         ];
         for (side, verdict) in sides {
-            if verdict.is_usual() || !self.measures(sick, side.role) {
-                self.note_side(judged, calls, side, verdict);
-            } else {
+            if is_told_there || !verdict.is_usual() && self.measures(sick, side.role) {
                 self.findings.end(calls.key(side), judged.at);
+            } else {
+                self.note_side(judged, calls, side, verdict);
             }
         }
     }
@@ -238,4 +237,79 @@ fn explanation(judged: &JudgedFlow, state: &FlowState, side: Side, score: f32) -
         _ => state.baseline(),
     };
     explain::rarity(score).judged_by(checks).against(baseline)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::model::{
+        Batch, EntityId, Input, Labels, Signal, SourceId, Span, SpanId, SpanKind, Stamped, TraceId,
+        WhyAnswer,
+    };
+
+    const START_S: u64 = 1_768_392_000;
+
+    /// Seconds of eight traces each in which `web` calls `db`, which tells of it or does not.
+    fn live(engine: &mut Engine, seconds: std::ops::Range<u64>, slower: u64, is_told: bool) {
+        for second in seconds {
+            let at = Time::from_secs((START_S + second) as i64);
+            let mut signals = Vec::new();
+            for n in 0..8 {
+                let trace = second * 8 + n;
+                let duration_us = slower * (20_000 + 60 * (trace * 7_919 % 1_009));
+                let span = |service: &str, id: u64, kind| {
+                    let resource = Labels::from_pairs([("service.name", service)]);
+                    Signal::Span(Box::new(Span {
+                        trace: TraceId(u128::from(trace) + 1),
+                        id: SpanId(id),
+                        parent: (id > 1).then(|| SpanId(id - 1)),
+                        resource: resource.expect("labels"),
+                        name: "GET /".into(),
+                        kind,
+                        start: at,
+                        duration_us,
+                        error: false,
+                        peer: (kind == SpanKind::Client).then(|| Arc::from("service/db")),
+                        weight: None,
+                    }))
+                };
+                signals.push(span("web", 1, SpanKind::Server));
+                signals.push(span("web", 2, SpanKind::Client));
+                if is_told {
+                    signals.push(span("db", 3, SpanKind::Server));
+                }
+            }
+            let source = SourceId::new("test");
+            for input in [Input::Signals(Batch { source, signals }), Input::Tick] {
+                engine.step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+            }
+        }
+    }
+
+    /// It went on for good: whoever ends it had gone by then.
+    #[test]
+    fn what_is_odd_of_calls_ends_once_their_callee_tells_of_them() {
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        live(&mut engine, 0..3_600, 1, false);
+        live(&mut engine, 3_600..3_780, 10, false);
+        let place = |engine: &Engine, name| engine.entities.find(&EntityId::parse(name));
+        let (web, db) = (place(&engine, "service/web"), place(&engine, "service/db"));
+        let (web, db) = web.zip(db).expect("both are known");
+        let key = Key::Edge(web, db, Check::TraceDuration);
+        let state = engine.findings.of_key(key).expect("calls are slow");
+        assert!(state.finding.pages);
+        live(&mut engine, 3_780..3_840, 10, true);
+        assert!(engine.findings.of_key(key).is_none(), "the callee says it");
+        let WhyAnswer::Others(others) = engine.why("web calls db", None) else {
+            panic!("they are known");
+        };
+        let because = &others[0].because[0];
+        assert!(
+            because.starts_with("db tells of the requests it serves itself: "),
+            "{because}"
+        );
+    }
 }

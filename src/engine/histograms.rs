@@ -131,11 +131,11 @@ impl Histogram {
         judged.map(|shift| self.snapped(shift))
     }
 
-    /// The range between ends of buckets: values are known no better.
+    /// The range between ends of buckets: values are known no better. Edges are kept as `f32`, and 0.01 is less than that of it.
     fn snapped(&self, shift: Shift) -> Shift {
         let end = |edge: f64| {
             let ends = self.buckets.iter().map(|bucket| bucket.end);
-            ends.rev().find(|end| *end <= edge)
+            ends.rev().find(|end| *end as f32 <= edge as f32)
         };
         Shift {
             above: shift.above.and_then(end),
@@ -306,9 +306,9 @@ impl Engine {
     }
 }
 
-/// Whether a series is the mean of the histogram `key`, or a quantile beside it.
+/// Whether a series is the mean of the histogram `key`, or a quantile beside it; how many values it counts is neither.
 fn is_beside(row: &SeriesRow, key: &str) -> bool {
-    row.is_judged() && row.series.name.starts_with(key)
+    row.is_judged() && row.role != MetricRole::Traffic && row.series.name.starts_with(key)
 }
 
 #[cfg(test)]
@@ -317,7 +317,7 @@ mod tests {
     use crate::config::EngineConfig;
     use crate::engine::dice::Dice;
     use crate::model::{
-        Batch, Input, Labels, Sample, Series, Signal, SourceId, Stamped, WhyAnswer,
+        Batch, EntityId, Input, Labels, Sample, Series, Signal, SourceId, Stamped, WhyAnswer,
     };
 
     /// A Wednesday, 12:00.
@@ -332,6 +332,9 @@ mod tests {
         buckets: [f64; ENDS.len()],
         /// Whether buckets say what they hold, or what they grew by, if they did.
         kind: SeriesKind,
+        /// Whether their sum and their number are told beside them.
+        has_sum: bool,
+        sum: f64,
     }
 
     impl Bench {
@@ -342,6 +345,8 @@ mod tests {
                 second: 0,
                 dice: Dice(3),
                 buckets: [0.0; ENDS.len()],
+                has_sum: false,
+                sum: 0.0,
             }
         }
 
@@ -356,6 +361,7 @@ mod tests {
                     } else {
                         0.04 + 0.2 * self.dice.unit() * self.dice.unit()
                     };
+                    self.sum += took;
                     for (bucket, end) in self.buckets.iter_mut().zip(ENDS) {
                         *bucket += f64::from(u8::from(took <= end.parse().unwrap()));
                     }
@@ -376,7 +382,15 @@ mod tests {
                     let series = Arc::new(Series::new(name, labels, kind, Unit::None));
                     Some(Signal::Sample(Sample { series, at, value }))
                 });
-                let signals = signals.collect();
+                let mut signals: Vec<Signal> = signals.collect();
+                let count = self.buckets[ENDS.len() - 1];
+                let beside = [("_sum", self.sum), ("_count", count)];
+                for (ending, value) in beside.into_iter().filter(|_| self.has_sum) {
+                    let labels = Labels::from_pairs([("service", "cart")]).unwrap();
+                    let name = format!("http_request_duration_seconds{ending}");
+                    let series = Arc::new(Series::new(&name, labels, kind, Unit::None));
+                    signals.push(Signal::Sample(Sample { series, at, value }));
+                }
                 let source = SourceId::new("test");
                 self.step(at, Input::Signals(Batch { source, signals }));
                 for second in [5, 10, 14] {
@@ -484,6 +498,46 @@ mod tests {
             bench.minutes(20, requests, 0.01);
             assert_eq!(bench.told(), None);
         }
+    }
+
+    #[test]
+    fn a_range_is_told_by_the_ends_it_lies_between() {
+        for (above, up_to) in [(0.005, 0.01), (0.1, 0.25), (0.7, 1.1)] {
+            let mut histogram = Histogram::new(Unit::Seconds);
+            for end in [above, up_to, 9.0] {
+                histogram.count(Time::from_secs(1), Part::within(end), 1.0);
+            }
+            let shift = Shift {
+                above: Some(f64::from(above as f32)),
+                up_to: Some(f64::from(up_to as f32)),
+                seen: 0.5,
+                usual: 0.1,
+                high: 0.2,
+                since: Time::ZERO,
+                score: 9.0,
+            };
+            let told = histogram.snapped(shift);
+            assert_eq!((told.above, told.up_to), (Some(above), Some(up_to)));
+        }
+    }
+
+    /// A rate of requests that is odd withheld that they take longer, as if it said that.
+    #[test]
+    fn how_many_values_there_are_tells_nothing_of_how_they_are_spread() {
+        let mut bench = Bench::new(SeriesKind::Counter);
+        bench.has_sum = true;
+        bench.minutes(450, 60, 0.01);
+        let key = "http_request_duration_seconds";
+        let entity = bench.engine.entities.find(&EntityId::parse("service/cart"));
+        let entity = entity.expect("it is known");
+        let series = bench.engine.intake.of_entity(entity).iter();
+        let rows = series.map(|ix| bench.engine.intake.row(*ix));
+        let rows: Vec<&SeriesRow> = rows.filter(|row| row.is_judged()).collect();
+        let all = rows.iter().filter(|row| row.series.name.starts_with(key));
+        assert_eq!(all.count(), 2, "the mean, and how many");
+        let beside = rows.iter().filter(|row| is_beside(row, key));
+        let names: Vec<&str> = beside.map(|row| &*row.series.name).collect();
+        assert_eq!(names, ["http_request_duration_seconds_sum"]);
     }
 
     #[test]

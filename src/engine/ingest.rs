@@ -9,14 +9,14 @@ use super::diagnose::words;
 use super::entities::{self, EntityIx};
 use super::explain;
 use super::findings::{Key, Observation};
-use super::intake::{Catalogue, Limits, Measured, Reading, SeriesIx, SourceIx};
+use super::intake::{Catalogue, Limits, Measured, Reading, SeriesIx, SeriesRow, SourceIx};
 use super::logs::{self, LogFinding};
 use super::refusals::Refused;
 use super::silence::{Brings, Silence};
 use super::speakers::{Said, Whose};
 use crate::model::{
-    Alert, Band, Batch, Change, Check, EntityId, EntityKind, Labels, LogLine, MetricRole,
-    Provenance, Quiet, Sample, Signal, Span, Time,
+    ALERT_AGAIN, Alert, Band, Batch, Change, Check, EntityId, EntityKind, Labels, LogLine,
+    MetricRole, Provenance, Quiet, Sample, Signal, Span, Time,
 };
 
 /// How the names of sources begin that ask targets declared here.
@@ -217,7 +217,7 @@ impl Engine {
         let (entity, change) = self.put_alert(alert, times, self.now);
         self.alerts.sent_by(alert.fingerprint, sender, self.now);
         if was_lost && times.ends_at > self.now {
-            self.tell_of_alert(alert.fingerprint, "is sent again");
+            self.tell_of_alert(alert.fingerprint, ALERT_AGAIN);
         }
         if change == AlertChange::Refused {
             let whose = Whose::Known(entity);
@@ -395,11 +395,16 @@ impl Engine {
         self.observe_absence(Key::Series(series), entity, absent);
     }
 
+    /// Whether we ask the target of a series ourselves, since somebody declared it.
+    pub(super) fn is_own_target(&self, row: &SeriesRow) -> bool {
+        self.silence.source(row.source()).0.starts_with(SCRAPED)
+    }
+
     /// What never answered may be down, or wrongly configured: of what somebody else asks, that informs. A target of our own
     /// somebody declared to be watched here, and it is not.
     fn note_never_up(&mut self, series: SeriesIx, since: Time) {
         let row = self.intake.row(series);
-        let is_declared = self.silence.source(row.source()).0.starts_with(SCRAPED);
+        let is_declared = self.is_own_target(row);
         let (entity, subject) = (row.entity, row.series.name.clone());
         let name = self.entities.id(entity).name();
         let which = entities::instance(&row.series.labels, name).unwrap_or(name);

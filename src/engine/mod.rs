@@ -119,9 +119,6 @@ const DIAGNOSE_EVERY_MS: i64 = 5_000;
 const FRESH_MS: i64 = 10 * 60_000;
 /// Incidents diagnosed in one step at most; the others wait for the next tick.
 const DIAGNOSED_PER_STEP_MAX: usize = 8;
-/// No tick for this long means that the engine itself was away: stopped, restarted, or its machine
-/// asleep, in milliseconds. Shorter than any patience with a source or a series.
-const PAUSE_MS: i64 = 30_000;
 /// Old changes, examples and incidents are looked for this often, in milliseconds.
 const HOUSEKEEPING_MS: i64 = 60_000;
 
@@ -231,6 +228,7 @@ impl Engine {
     /// Feeds one input; effects are appended to `effects` in the order they must happen.
     pub fn step(&mut self, stamped: &Stamped, effects: &mut Vec<Effect>) {
         self.take_time(stamped.at, effects);
+        self.notice_absence(&stamped.input);
         self.seq = stamped.seq;
         let is_tick = matches!(stamped.input, Input::Tick);
         self.correlator.tell_restarted(self.now);
@@ -249,15 +247,7 @@ impl Engine {
 
     /// The passing of time, one question after the other.
     fn tick(&mut self, effects: &mut Vec<Effect>) {
-        let ticked = std::mem::replace(&mut self.ticked, self.now);
-        if ticked > Time::ZERO && self.now.since(ticked) > PAUSE_MS {
-            self.silence.resume(self.now);
-            self.speakers.resume_all(self.now);
-            self.logs.skip_to(self.now);
-            // Nobody could be heard meanwhile, and what has its end behind it could not be sent again.
-            let due = self.now.plus_ms(self.alert_timeout_ms());
-            self.alerts.resume(due);
-        }
+        self.ticked = self.now;
         self.look_at_ends();
         for (fingerprint, firing) in self.alerts.settle(self.now) {
             // One that goes on and off counts as firing already.

@@ -244,15 +244,33 @@ impl Engine {
         self.ratios.add(series, entity, counts, make)
     }
 
-    /// Whether a rate of failures is known to be a share of requests that wakes nobody.
+    /// Whether a rate of failures is known to be a share of requests that wakes nobody: of all of its entity, and of those like it,
+    /// for one endpoint of many may fail completely.
     pub(super) fn is_negligible(&self, series: SeriesIx) -> bool {
         match self.ratios.feed(series) {
             Feed::Group(id, Part::Failures | Part::Both) => {
                 let group = self.ratios.get(id);
                 group.is_some_and(|group| group.of.is_negligible())
+                    && self.share_of_the_like(id, series) < SHARE_PAGES_MIN
             }
             Feed::Group(_, Part::All) | Feed::Nothing | Feed::Unknown => false,
         }
+    }
+
+    /// How much a rate of failures is of the requests that its labels tell of.
+    fn share_of_the_like(&self, family: u32, failing: SeriesIx) -> f64 {
+        let failing = self.intake.row(failing);
+        let counts_calls = |series: &&SeriesIx| {
+            let feed = self.ratios.feed(**series);
+            matches!(feed, Feed::Group(id, Part::All | Part::Both) if id == family)
+        };
+        let series = self.intake.of_entity(failing.entity).iter();
+        let calls = series.filter(counts_calls).map(|ix| self.intake.row(*ix));
+        let like = calls.filter(|row| {
+            !row.is_silent && roles::are_of_the_like(&row.series.labels, &failing.series.labels)
+        });
+        let rates = like.filter_map(|row| row.latest().map(f64::from));
+        failing.latest().map_or(0.0, f64::from) / rates.sum::<f64>()
     }
 
     /// Takes back what was learned; what each series feeds is told from its name again.
@@ -463,6 +481,40 @@ mod tests {
         }
         bench.minutes(3, 100.0, 0.1);
         assert!(incidents(&bench) > 0, "one in ten does");
+    }
+
+    /// Of 100,000 requests a second each payment failed, and nobody was woken.
+    #[test]
+    fn one_endpoint_that_fails_completely_is_no_small_share() {
+        let mut bench = Bench::new(BY_STATUS);
+        let mut totals = [0.0; 3];
+        let mut live = |bench: &mut Bench, minutes: i64, failing: f64| {
+            for _ in 0..minutes * 6 {
+                let at = Time::from_secs(START_S + bench.second);
+                bench.second += 10;
+                let payments = 500.0 * (0.9 + 0.2 * bench.dice.unit());
+                let home = 1e6 * (0.9 + 0.2 * bench.dice.unit());
+                let grown = [home, payments * (1.0 - failing), payments * failing];
+                let of = [("/", "200"), ("/pay", "200"), ("/pay", "500")];
+                let mut signals = Vec::new();
+                for ((total, grown), (route, status)) in totals.iter_mut().zip(grown).zip(of) {
+                    *total += grown;
+                    let labels = [("service", "cart"), ("route", route), ("status", status)];
+                    let labels = Labels::from_pairs(labels).unwrap();
+                    let name = "http_requests_total";
+                    let series = Series::new(name, labels, SeriesKind::Counter, Unit::None);
+                    let (series, value) = (Arc::new(series), *total);
+                    signals.push(Signal::Sample(Sample { series, at, value }));
+                }
+                bench.step(at, Input::Tick);
+                let source = SourceId::new("test");
+                bench.step(at, Input::Signals(Batch { source, signals }));
+            }
+        };
+        live(&mut bench, 60, 0.0);
+        assert_eq!(bench.engine.incident_rows().count(), 0);
+        live(&mut bench, 5, 1.0);
+        assert!(bench.engine.incident_rows().count() > 0);
     }
 
     #[test]

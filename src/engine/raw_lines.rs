@@ -3,7 +3,8 @@
 //! Nobody keeps lines but the flight recorder, which has them as they were sent: secrets are masked here,
 //! before anybody sees them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::entities;
@@ -13,8 +14,10 @@ use crate::model::{EntityId, Input, LogLine, RawLine, RawLines, Signal, Stamped,
 
 /// Most lines given at once; the latest are.
 pub const LINES_MAX: usize = 500;
-/// Bytes of one line that are given: a stack trace.
-const LINE_BYTES_MAX: usize = 4_096;
+/// Bytes of one line that are given: a stack trace with its causes. How much was left out is said.
+const LINE_BYTES_MAX: usize = 16 * 1_024;
+/// A line that is told later than this is not looked for, in milliseconds: agents send again what was refused.
+pub const LATE_MS: i64 = 15 * 60_000;
 
 /// Lines to look for.
 #[derive(Clone, Debug)]
@@ -36,7 +39,8 @@ pub struct Wanted {
 pub struct Reader {
     wanted: Wanted,
     count: u64,
-    latest: VecDeque<RawLine>,
+    /// By their time, then as they came: senders tell late, and several at a time.
+    latest: BTreeMap<(Time, u64), RawLine>,
 }
 
 impl Engine {
@@ -57,7 +61,7 @@ impl Reader {
         Self {
             wanted,
             count: 0,
-            latest: VecDeque::new(),
+            latest: BTreeMap::new(),
         }
     }
 
@@ -68,28 +72,27 @@ impl Reader {
         };
         for signal in &batch.signals {
             if let Signal::Log(line) = signal {
-                self.take_line(line);
+                self.take_line(line, stamped.at);
             }
         }
     }
 
     /// What was read, of a recording that begins at `kept_from` and was read up to `read_to`.
     pub fn finish(self, kept_from: Option<Time>, read_to: Time) -> RawLines {
-        let mut lines = Vec::from(self.latest);
-        // Senders tell late, and several at a time.
-        lines.sort_by_key(|line| line.at);
         RawLines {
             from: self.wanted.from,
             to: self.wanted.to,
             kept_from,
             read_to: read_to.min(self.wanted.to),
             count: self.count,
-            lines,
+            lines: self.latest.into_values().collect(),
         }
     }
 
-    fn take_line(&mut self, line: &LogLine) {
-        let is_within = (self.wanted.from..=self.wanted.to).contains(&line.at);
+    /// Takes a line that came at `came`. A clock that is ahead tells of then, as the engine reads it.
+    fn take_line(&mut self, line: &LogLine, came: Time) {
+        let at = line.at.min(came);
+        let is_within = (self.wanted.from..=self.wanted.to).contains(&at);
         if !is_within || !self.is_of_entity(line) {
             return;
         }
@@ -98,19 +101,25 @@ impl Reader {
             return;
         }
         self.count += 1;
-        if self.latest.len() >= self.wanted.limit.min(LINES_MAX) {
-            self.latest.pop_front();
+        let text = bounded(&text).into();
+        self.latest.insert((at, self.count), RawLine { at, text });
+        if self.latest.len() > self.wanted.limit.min(LINES_MAX) {
+            self.latest.pop_first();
         }
-        let end = text.floor_char_boundary(LINE_BYTES_MAX);
-        self.latest.push_back(RawLine {
-            at: line.at,
-            text: text[..end].into(),
-        });
     }
 
     fn is_of_entity(&self, line: &LogLine) -> bool {
         let resolved = entities::resolve(&line.labels);
         resolved.is_some_and(|found| self.wanted.names.contains(&found.entity))
+    }
+}
+
+/// A line as far as it is given, and how much of it is not.
+fn bounded(text: &str) -> Cow<'_, str> {
+    let end = text.floor_char_boundary(LINE_BYTES_MAX);
+    match text.len() - end {
+        0 => text.into(),
+        more => format!("{} … ({more} bytes more)", &text[..end]).into(),
     }
 }
 
@@ -146,6 +155,39 @@ mod tests {
         }
     }
 
+    /// The group's times are those of the engine: so must be those that are looked for.
+    #[test]
+    fn a_clock_that_is_ahead_hides_no_line() {
+        let mut reader = Reader::new(wanted(2));
+        let mut ahead = told(
+            15,
+            "cart",
+            "user u1 logged in with token=hunter2hunter2hunter2",
+        );
+        let Input::Signals(batch) = &mut ahead.input else {
+            panic!("signals")
+        };
+        let Signal::Log(line) = &mut batch.signals[0] else {
+            panic!("a line")
+        };
+        line.at = Time::from_secs(1_500);
+        reader.take(&ahead);
+        let read = reader.finish(None, Time::from_secs(30));
+        assert_eq!(read.lines[0].at, Time::from_secs(15));
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_long_line_is_said() {
+        assert_eq!(bounded("short"), "short");
+        let long = "ä".repeat(LINE_BYTES_MAX);
+        let told = bounded(&long);
+        assert!(
+            told.ends_with(" … (16384 bytes more)"),
+            "{}",
+            &told[told.len() - 40..]
+        );
+    }
+
     #[test]
     fn the_latest_lines_of_the_template_are_given_and_all_are_counted() {
         let mut reader = Reader::new(wanted(2));
@@ -155,6 +197,7 @@ mod tests {
             (10, "cart", "u1"),
             (14, "cart", "u3"),
             (12, "cart", "u2"),
+            (11, "cart", "told late"),
             (13, "web", "other"),
             (21, "cart", "late"),
         ] {
@@ -168,7 +211,7 @@ mod tests {
             .iter()
             .map(|line| (line.at.ms() / 1_000, line.text.split(' ').nth(1).unwrap()))
             .collect();
-        assert_eq!((read.count, &*lines), (3, &[(12, "u2"), (14, "u3")][..]));
+        assert_eq!((read.count, &*lines), (4, &[(12, "u2"), (14, "u3")][..]));
         assert_eq!(read.read_to, Time::from_secs(20));
         assert!(read.lines.iter().all(|line| !line.text.contains(token)));
     }

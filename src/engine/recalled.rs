@@ -4,9 +4,10 @@
 //! was given. One whose end has passed meanwhile is not taken back, and not over either: its sender could
 //! not be heard, so the incident waits as `correlate::restarted` says.
 
+use super::Engine;
 use super::alerts::{AlertState, Times};
 use super::entities;
-use super::{Engine, PAUSE_MS};
+use super::set_back::PAUSE_MS;
 use crate::model::{Alert, EntityId, EntityKind, Fingerprint, FiringAlert, Labels, Recalled, Time};
 
 impl Engine {

@@ -269,9 +269,42 @@ pub fn fails_by_status(labels: &Labels) -> bool {
         .any(|name| labels.get(name).is_some_and(|code| code.starts_with('5')))
 }
 
+/// Whether counters with these labels may count the same requests: no label that both carry tells them apart, but for what
+/// became of the requests and who tells it.
+pub fn are_of_the_like(one: &Labels, other: &Labels) -> bool {
+    let is_apart = |name: &str| name == "instance" || STATUS_LABELS.contains(&name);
+    let mut labels = one.iter().filter(|(name, _)| !is_apart(name));
+    labels.all(|(name, value)| other.get(name).is_none_or(|of| of == value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_of_the_like_unless_a_label_of_both_tells_them_apart() {
+        let labels = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied()).unwrap();
+        let failing = labels(&[("route", "/pay"), ("status", "500"), ("instance", "a")]);
+        let cases: [(&[(&str, &str)], bool); 4] = [
+            (&[], true),
+            (
+                &[("route", "/pay"), ("status", "200"), ("instance", "b")],
+                true,
+            ),
+            (&[("method", "GET")], true),
+            (
+                &[("route", "/"), ("status", "500"), ("instance", "a")],
+                false,
+            ),
+        ];
+        for (calls, expected) in cases {
+            assert_eq!(
+                are_of_the_like(&labels(calls), &failing),
+                expected,
+                "{calls:?}"
+            );
+        }
+    }
 
     #[test]
     fn reads_the_usual_names() {

@@ -1,4 +1,5 @@
-//! A clock that was ahead and is right again: the engine goes back to it, once and aloud.
+//! A clock that was ahead and is right again: the engine goes back to it, once and aloud. And one that went on while the
+//! engine was away.
 //!
 //! Engine time is the daemon's clock. It never decreases by little: stamps stand still until the
 //! clock has caught up. A clock that steps back by more than [`CLOCK_BACK_MS_MAX`] is followed
@@ -7,10 +8,14 @@
 //! from here; nothing is forgotten. No sender's clock can do this, only the stamp of an input.
 
 use super::Engine;
-use crate::model::{Delta, Effect, Record, Time};
+use crate::model::{Delta, Effect, Input, Record, Time};
 
 /// A stamp this much earlier than the one before is believed, in milliseconds.
 pub const CLOCK_BACK_MS_MAX: i64 = 30_000;
+
+/// No tick for this long means that the engine itself was away: stopped, restarted, or its machine
+/// asleep, in milliseconds. Shorter than any patience with a source or a series.
+pub(super) const PAUSE_MS: i64 = 30_000;
 
 /// From which time to which the clock was set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,23 @@ impl Engine {
         self.set_back(back, effects);
     }
 
+    /// Notices before the first input after it that the engine was away: nobody could be heard meanwhile, whoever is heard
+    /// first. What a restart recalls is of before.
+    pub(super) fn notice_absence(&mut self, input: &Input) {
+        let is_recalled = matches!(input, Input::Recalled(_));
+        let was_away = self.ticked > Time::ZERO && self.now.since(self.ticked) > PAUSE_MS;
+        if is_recalled || !was_away {
+            return;
+        }
+        self.ticked = self.now;
+        self.silence.resume(self.now);
+        self.speakers.resume_all(self.now);
+        self.logs.skip_to(self.now);
+        // What has its end behind it could not be sent again.
+        let due = self.now.plus_ms(self.alert_timeout_ms());
+        self.alerts.resume(due);
+    }
+
     fn set_back(&mut self, back: SetBack, effects: &mut Vec<Effect>) {
         self.now = back.to;
         back.past(&mut self.housekept);
@@ -99,11 +121,13 @@ mod tests {
 
     use super::*;
     use crate::config::EngineConfig;
+    use crate::engine::findings::Key;
+    use crate::engine::intake::SourceIx;
     use crate::engine::refusals::{Corrected, Refused};
     use crate::engine::{CHECKPOINT_VERSION, CheckpointCursor};
     use crate::model::{
-        Alert, Batch, Fingerprint, Input, Labels, LogLine, Phase, Sample, Series, SeriesKind,
-        Signal, SourceId, Stamped, Unit,
+        Alert, Batch, Fingerprint, Labels, LogLine, Phase, Sample, Series, SeriesKind, Signal,
+        SourceId, Stamped, Unit,
     };
 
     const START_S: i64 = 1_768_392_000;
@@ -141,6 +165,22 @@ mod tests {
         fn second(&mut self, at_s: i64, ahead_s: i64) {
             let (signals, alert) = Self::said(at_s, ahead_s);
             self.take(at_s, signals.into_iter().chain([alert]).collect());
+        }
+
+        /// A source that brings nothing but lines, one in ten seconds; then it is so late.
+        fn lines(&mut self, from_s: i64, seconds: i64) -> i64 {
+            for at_s in (from_s..from_s + seconds).step_by(10) {
+                let line = LogLine {
+                    at: Time::from_secs(at_s),
+                    labels: Labels::from_pairs([("service", "cart")]).unwrap(),
+                    level: None,
+                    text: "served".into(),
+                    trace: None,
+                    span: None,
+                };
+                self.take(at_s, vec![Signal::Log(Box::new(line))]);
+            }
+            from_s + seconds
         }
 
         fn take(&mut self, at_s: i64, signals: Vec<Signal>) {
@@ -281,5 +321,22 @@ mod tests {
             bench.step(START_S + s, Input::Tick);
         }
         assert_eq!(bench.engine.counts().findings_open, 1, "cart is gone");
+    }
+
+    /// Its machine slept; telemetry is taken while the sleep of the tick runs out.
+    #[test]
+    fn an_absence_is_no_pause_of_whoever_is_heard_first_after_it() {
+        let mut bench = Bench::new();
+        let day_s = bench.lines(START_S, 2 * 3_600);
+        let night_s = bench.lines(day_s + 8 * 3_600, 60);
+        for second in 0..15 * 60 {
+            bench.step(night_s + second, Input::Tick);
+        }
+        let state = bench.engine.findings.of_key(Key::Source(SourceIx(0)));
+        let text = &state.expect("it is quiet").finding.text;
+        assert!(
+            text.ends_with("its longest pause so far was 10 s"),
+            "{text}"
+        );
     }
 }

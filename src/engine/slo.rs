@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::diagnose::words;
 use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::Reading;
@@ -171,12 +172,12 @@ impl Minutes {
             "it does not hold"
         };
         format!(
-            "{}: {holds}; of {:.0} requests in {} {:.0} failed, and it takes a share of {:.2} %, for certain and also of late",
+            "{}: {holds}; of {:.0} requests in {} {:.0} failed, and it takes a share of {}, for certain and also of late",
             rule.title,
             long.total,
-            super::diagnose::words::duration(known * MINUTE_MS),
+            words::duration(known * MINUTE_MS),
             long.failed,
-            100.0 * (rule.rate * budget).min(1.0)
+            words::value((rule.rate * budget).min(1.0), Unit::Ratio)
         )
     }
 
@@ -347,9 +348,9 @@ impl Engine {
         let text = format!(
             "{name}: {:.2} % of requests failed in {}, {:.2} % may: the budget of 30 days would last {}",
             100.0 * burn.share,
-            super::diagnose::words::duration(long_ms),
+            words::duration(long_ms),
             100.0 * budget,
-            super::diagnose::words::duration(left as i64)
+            words::duration(left as i64)
         );
         let since: Time = self.now.plus_ms(-(rule.short as i64) * MINUTE_MS);
         let rules = RULES.map(|rule| (rule.title, minutes.holds(&rule, budget)));
@@ -407,6 +408,15 @@ mod tests {
             }
         }
         minutes.burn(0.001).map(|burn| burn.rule)
+    }
+
+    #[test]
+    fn a_share_of_a_strict_objective_is_not_nothing() {
+        let told = Minutes::default().standing(&RULES[3], Some(0.000_01));
+        assert!(
+            told.contains("it takes a share of 0.001 %, for certain"),
+            "{told}"
+        );
     }
 
     #[test]

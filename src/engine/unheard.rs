@@ -1,8 +1,8 @@
 //! Alerts whose time ran out and of which nobody said that they are over: does their sender go on without them,
 //! or did it fall silent?
 //!
-//! What a sender that fell silent does not say ends nothing. Its alerts go on as not heard of until it, or what
-//! fell silent with it, has spoken for as long as an alert is believed that is not sent again; for six hours at most. A sender of
+//! What a sender that fell silent does not say ends nothing. Its alerts go on as not heard of until it, or what fell silent with
+//! it and tells of the same entity, has spoken for as long as an alert is believed that is not sent again; for six hours at most. A sender of
 //! which nothing more is known than that it sends nothing is believed: its alerts end in time, in words that say so.
 //!
 //! It must never guess from the text of telemetry: evidence is who spoke when.
@@ -16,7 +16,7 @@ use super::explain;
 use super::intake::SourceIx;
 use super::set_back::SetBack;
 use super::silence::SilenceWatch;
-use crate::model::{Alert, Fingerprint, Silenced, Time};
+use crate::model::{ALERT_UNHEARD, Alert, Fingerprint, Silenced, Time};
 
 /// Senders told apart; what more there are count as the first of their source.
 const SENDERS_MAX: usize = 256;
@@ -28,6 +28,9 @@ const LOOK_EVERY_MS: i64 = 5_000;
 pub(super) const UNHEARD_MS_MAX: i64 = 6 * 60 * 60_000;
 /// Not more than one in so many of the places for alerts is taken by what is not heard of.
 const UNHEARD_PART: usize = 2;
+/// Who was heard again and then not for half of the time for which an alert is vouched for, and so long at least, in
+/// milliseconds, is silent again: two of the usual intervals of a minute.
+const HUSHED_MS_MIN: i64 = 120_000;
 /// Sources named that fell silent with a sender.
 const WITH_MAX: usize = 4;
 /// Heartbeats known that stand for senders.
@@ -45,13 +48,13 @@ pub struct SenderIx(u16);
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Senders {
     all: Vec<Sender>,
-    /// Those that stand for the senders of some sources. Told again after a restart.
-    #[serde(skip)]
+    /// Those that stand for the senders of some sources. A source tells one that is heard only now and then, and a restart
+    /// must not wait for that.
     heartbeats: Vec<Heartbeat>,
 }
 
 /// A heartbeat that stands for the senders of some sources.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Heartbeat {
     /// The alert about it.
     alert: Fingerprint,
@@ -78,12 +81,27 @@ struct Sender {
 pub struct Lost {
     /// Since when it is known.
     pub since: Time,
-    /// Since when somebody speaks again.
-    pub again: Option<Time>,
+    /// Who speaks again, while somebody does.
+    pub again: Option<Again>,
     /// Sources that fell silent with it.
     pub with: Vec<SourceIx>,
     /// How that is told.
     pub why: Box<str>,
+}
+
+/// Somebody who was silent speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    since: Time,
+    who: Speaker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaker {
+    /// The sender of the alert itself.
+    Sender,
+    /// A source that fell silent with it and tells of the same entity.
+    Source(SourceIx),
 }
 
 /// What an alert that was not sent again says.
@@ -100,7 +118,9 @@ impl Lost {
     /// Follows a clock that was set back.
     pub fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.since);
-        back.past_if(&mut self.again);
+        if let Some(again) = &mut self.again {
+            back.past(&mut again.since);
+        }
     }
 }
 
@@ -267,26 +287,52 @@ impl Engine {
                 lost.with.push(source);
             }
         }
-        let sender = held.sender.and_then(|ix| self.senders.get(ix));
-        let speaks = sender.is_some_and(|sender| {
-            let source = &self.silence.source(sender.source).0;
-            let beat = self.senders.beat(source).unwrap_or(Time::ZERO);
-            let is_given_up = self.senders.is_given_up(source);
-            sender.heard.max(beat) > lost.since && !is_given_up
+        let speaker = self.who_speaks_again(held, &lost);
+        lost.again = speaker.map(|who| {
+            let since = self.now;
+            lost.again.unwrap_or(Again { since, who })
         });
-        let mut with = lost.with.iter();
-        if speaks || with.any(|source| self.silence.heard(*source) > lost.since) {
-            let again = *lost.again.get_or_insert(self.now);
-            if self.now.since(again) >= self.alert_timeout_ms() {
-                let again = explain::clock(again);
-                let unsaid = format!(
-                    "is not sent any more: its sender, silent since {told}, speaks again since {again} and does not send it"
-                );
-                return self.end_unsaid(alert, &unsaid);
-            }
+        if let Some(again) = lost.again
+            && self.now.since(again.since) >= self.alert_timeout_ms()
+        {
+            let since = explain::clock(again.since);
+            let unsaid = match again.who {
+                Speaker::Sender => format!(
+                    "is not sent any more: its sender, silent since {told}, speaks again since {since} and does not send it"
+                ),
+                Speaker::Source(source) => format!(
+                    "is not sent any more since {told}: {}, which fell silent with its sender, speaks again since {since}",
+                    self.silence.source(source).0
+                ),
+            };
+            return self.end_unsaid(alert, &unsaid);
         }
         let due = self.now.plus_ms(LOOK_EVERY_MS);
         self.alerts.wait(alert, due, Some(lost));
+    }
+
+    /// Who speaks now of those that fell silent: the sender, else a source that tells of what the alert is about. What
+    /// measures other things says nothing of it.
+    fn who_speaks_again(&self, held: &AlertState, lost: &Lost) -> Option<Speaker> {
+        let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
+        let speaks = |heard: Time| heard > lost.since && self.now.since(heard) < hushed_ms;
+        let sender = held.sender.and_then(|ix| self.senders.get(ix));
+        let is_back = sender.is_some_and(|sender| {
+            let source = &self.silence.source(sender.source).0;
+            // A heartbeat stands until it is missing, however rare it is.
+            let beat = self.senders.beat(source);
+            let beats = beat.is_some_and(|beat| beat > lost.since);
+            (speaks(sender.heard) && !self.senders.is_given_up(source)) || beats
+        });
+        if is_back {
+            return Some(Speaker::Sender);
+        }
+        let heard = |source: &SourceIx| speaks(self.silence.heard(*source));
+        let mut with = lost.with.iter().copied().filter(heard).peekable();
+        with.peek()?;
+        let tellers = self.tellers(held.entity);
+        let teller = with.find(|source| tellers.contains(source));
+        teller.map(Speaker::Source)
     }
 
     fn end_unsaid(&mut self, alert: Fingerprint, unsaid: &str) {
@@ -307,7 +353,7 @@ impl Engine {
                 since: self.now,
                 again: None,
                 with,
-                why: format!("is not heard of since {since}: {why}").into(),
+                why: format!("{ALERT_UNHEARD} {since}: {why}").into(),
             })
         };
         if self.senders.is_given_up(&source.0) {

@@ -126,7 +126,7 @@ impl Engine {
         };
         let is_verdict = roles::is_up(&row.series.name, &row.series.labels);
         let sentences = match why.seen {
-            Some(seen) if is_verdict => of_verdict(&why, seen),
+            Some(seen) if is_verdict => of_verdict(&why, seen, self.is_own_target(row)),
             _ => because(&why, asked),
         };
         why.because = sentences.into_iter().map(Into::into).collect();
@@ -203,8 +203,8 @@ fn opinions(scores: [f32; CHECKS.len()]) -> Vec<CheckOpinion> {
     CHECKS.iter().zip(scores).map(opinion).collect()
 }
 
-/// Of a series that says whether something answers: no baseline judges it, and none is told.
-fn of_verdict(why: &Why, seen: f64) -> Vec<String> {
+/// Of a series that says whether something answers: no baseline judges it, and none is told. `is_own` says whether we ask.
+fn of_verdict(why: &Why, seen: f64, is_own: bool) -> Vec<String> {
     let told = match why.finding {
         Some(id) => format!("it is finding {}", id.0),
         None => "no finding".to_owned(),
@@ -214,8 +214,15 @@ fn of_verdict(why: &Why, seen: f64) -> Vec<String> {
     } else {
         "it says that there is no answer"
     };
-    let rule = "no baseline judges it: after an answer, two times in a row without one are a loss; ten times without one answer ever inform";
-    [told.as_str(), says, rule].map(str::to_owned).into()
+    let never = if is_own {
+        "page: it is declared to be watched here"
+    } else {
+        "inform"
+    };
+    let rule = format!(
+        "no baseline judges it: after an answer, two times in a row without one are a loss; ten times without one answer ever {never}"
+    );
+    vec![told, says.to_owned(), rule]
 }
 
 /// The answer in sentences, the decisive one first.
@@ -329,6 +336,13 @@ mod tests {
         );
         assert_eq!(&*why.because[1], "it says that there is no answer");
         assert_eq!(why.because.len(), 3, "{:?}", why.because);
+        let rule = &why.because[2];
+        assert!(
+            rule.ends_with(
+                "ten times without one answer ever page: it is declared to be watched here"
+            ),
+            "{rule}"
+        );
     }
 
     /// A Monday.

@@ -203,12 +203,17 @@ impl Engine {
         let sides = [
             (MetricRole::Latency, "how long its requests take", "slow"),
             (MetricRole::Errors, "how many of them fail", "failing"),
+            (MetricRole::Traffic, "how many come", "more or fewer"),
         ];
-        for (_, what, how) in sides
-            .into_iter()
-            .filter(|(role, ..)| self.measures(sick, *role))
-        {
-            let name = self.entities.id(sick).name();
+        let name = self.entities.id(sick).name();
+        let is_told_there = matches!(flow, Flow::Called(..)) && self.traces.serves(sick);
+        if is_told_there {
+            told.push(format!(
+                "{name} tells of the requests it serves itself: what is odd of them is told of it, not of calls to it"
+            ));
+        }
+        let measured = |role: &MetricRole| !is_told_there && self.measures(sick, *role);
+        for (_, what, how) in sides.into_iter().filter(|(role, ..)| measured(role)) {
             told.push(format!(
                 "{name} measures {what}: its calls are not told to be {how}"
             ));
@@ -393,6 +398,29 @@ mod tests {
         step(&mut engine, "late_bucket", "1", 45);
         let told = of_bucket(&engine, "late_bucket");
         assert!(told.ends_with("for which there was no room"), "{told}");
+    }
+
+    #[test]
+    fn says_what_is_measured_and_so_not_told_of_calls() {
+        let mut engine = lived();
+        let labels = Labels::from_pairs([("service", "web")]).unwrap();
+        let name = "http_requests_total";
+        let series = Arc::new(Series::new(name, labels, SeriesKind::Counter, Unit::None));
+        for second in 1..=900 {
+            let at = engine.now().plus_ms(1_000);
+            let (series, value) = (Arc::clone(&series), f64::from(second * 8));
+            let signals = vec![Signal::Sample(Sample { series, at, value })];
+            let source = SourceId::new("test");
+            for input in [Input::Signals(Batch { source, signals }), Input::Tick] {
+                engine.step(&Stamped { seq: 1, at, input }, &mut Vec::new());
+            }
+        }
+        let WhyAnswer::Others(others) = engine.why("web requests", None) else {
+            panic!("requests are known");
+        };
+        let said = "web measures how many come: its calls are not told to be more or fewer";
+        let told = &others[0].because;
+        assert!(told.iter().any(|text| **text == *said), "{told:?}");
     }
 
     #[test]

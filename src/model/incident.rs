@@ -66,6 +66,14 @@ pub struct TimelineEntry {
 
 /// What stands in the entry that tells that an alert fires, between its name and its summary.
 pub const ALERT_FIRES: &str = " fires: ";
+/// How the entry goes on after its name that tells that an alert is not counted as over: it was held back and fires on, …
+pub const ALERT_STILL_FIRES: &str = "still fires";
+/// … or waited in vain to clear, …
+pub const ALERT_NOT_CLEAR: &str = "did not clear by itself";
+/// … its sender fell silent, …
+pub const ALERT_UNHEARD: &str = "is not heard of since";
+/// … or tells of it again after that.
+pub const ALERT_AGAIN: &str = "is sent again";
 /// How the entry begins that tells who took an incident; their name follows.
 pub const TAKEN_BY: &str = "taken by ";
 /// What stands in the entry that tells who gave an incident to whom, between their names.

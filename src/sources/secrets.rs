@@ -49,15 +49,38 @@ fn mask_values(labels: &mut Labels) {
     {
         return;
     }
-    // A mask may be longer than what it hides; a set that grew too long for it loses the words, not the alert.
-    let pairs = masked.iter().map(|(name, value)| (*name, &**value));
-    *labels = Labels::from_pairs(pairs).unwrap_or_default();
+    // A mask may be longer than what it hides: where a set grows out of what it may hold, each value keeps its length.
+    let whole = masked.iter().map(|(name, masked)| (*name, &**masked));
+    let cut = labels
+        .iter()
+        .zip(&masked)
+        .map(|((name, value), (_, masked))| {
+            let end = masked.floor_char_boundary(value.len());
+            (name, &masked[..end])
+        });
+    let masked = Labels::from_pairs(whole).or_else(|_| Labels::from_pairs(cut));
+    *labels = masked.unwrap_or_default();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{ChangeKind, EntityId, EntityKind, Fingerprint, Time};
+
+    #[test]
+    fn a_mask_that_is_longer_than_the_secret_costs_no_label() {
+        let long = format!("pwd=x {}", "a".repeat(16_374));
+        let pairs = [("summary", long.as_str()), ("runbook", "https://wiki/down")];
+        let mut labels = Labels::from_pairs(pairs).unwrap();
+        mask_values(&mut labels);
+        assert_eq!(labels.get("runbook"), Some("https://wiki/down"));
+        let summary = labels.get("summary").unwrap();
+        assert!(
+            summary.starts_with("pwd=<secret> aaa"),
+            "{}",
+            &summary[..40]
+        );
+    }
 
     #[test]
     fn what_alerts_and_changes_say_is_masked_and_their_identity_is_kept() {

@@ -51,9 +51,7 @@ impl Field {
 
     /// Takes a key; `false` when it means nothing here.
     pub fn key(&mut self, key: Key) -> bool {
-        if key.typed().is_none() {
-            self.is_offered = false;
-        }
+        let was_offered = std::mem::take(&mut self.is_offered);
         match key.code {
             KeyCode::Backspace => self.delete_back(),
             KeyCode::Delete => self.delete_here(),
@@ -68,10 +66,14 @@ impl Field {
             _ if key.is_ctrl('w') => self.delete_word(),
             _ if key.is_ctrl('a') => self.cursor = 0,
             _ if key.is_ctrl('e') => self.cursor = self.text.len(),
-            _ => match key.typed() {
-                Some(c) => self.insert(&c.to_string()),
-                None => return false,
-            },
+            _ => {
+                // What means nothing here, as a turn of the wheel, takes no offer.
+                self.is_offered = was_offered;
+                match key.typed() {
+                    Some(c) => self.insert(&c.to_string()),
+                    None => return false,
+                }
+            }
         }
         true
     }
@@ -155,6 +157,7 @@ mod tests {
         assert_eq!(typed(&["b", "o"]), "bo");
         assert_eq!(typed(&["backspace", "b"]), "anb");
         assert_eq!(typed(&["end", "b"]), "anab");
+        assert_eq!(typed(&["down", "b", "o"]), "bo", "the wheel takes no offer");
     }
 
     #[test]

@@ -25,7 +25,6 @@ mod keymap;
 mod lanes;
 mod link;
 mod node;
-
 mod pace;
 mod paint;
 pub mod plain;

@@ -162,6 +162,9 @@ fn source_line(was: Option<&SourceRow>, row: &SourceRow) -> Option<String> {
         SourceHealth::Live if before == SourceHealth::Silent => None,
         SourceHealth::Live => Some(format!("source {name} is live")),
         SourceHealth::Rejecting => Some(format!("source {name} can take nothing it is sent")),
+        SourceHealth::Silent if matches!(before, SourceHealth::Failed | SourceHealth::Blind) => {
+            Some(format!("source {name} works again, and is quiet so far"))
+        }
         SourceHealth::Waiting | SourceHealth::Silent => None,
     }
 }

@@ -159,7 +159,7 @@ async fn lines_of_another_time_are_refused_to_their_sender() {
     let body = r#"{"streams":[{"stream":{"a":"1"},"values":[["1","old"],["1795188150000000000","good"],["1795198150000000000","new"]]}]}"#;
     let answer = post(&receivers, "application/json", body).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let why = "2 streams or lines refused, the first: timestamp too old: 1970-01-01T00:00:00.000Z is more than 3600 s from this clock (`engine.clock_skew_s_max`)\n";
+    let why = "2 streams or lines refused, the first: at 1970-01-01T00:00:00.000Z is more than 48 hours ago: it explains nothing of today\n";
     assert_eq!(answer.text(), why);
     assert_eq!(receivers.taken().len(), 1);
     assert_eq!(receivers.row("loki").rejected, 2);

@@ -24,7 +24,8 @@ use super::intake::SourceIx;
 use super::set_back::SetBack;
 use crate::config::EngineConfig;
 use crate::model::{
-    Fingerprint, HeldBack, HoldStage, Labels, SilenceId, SilenceKind, StageRow, Time,
+    ALERT_NOT_CLEAR, ALERT_STILL_FIRES, Fingerprint, HeldBack, HoldStage, Labels, SilenceId,
+    SilenceKind, StageRow, Time,
 };
 pub(in crate::engine) use blindness::Blindness;
 pub use habits::{End, Habit, Habits};
@@ -367,22 +368,24 @@ impl Holds {
         match hold.holder {
             Holder::Window(place) => {
                 let name = self.windows.name(place);
-                format!("still fires: maintenance window {name} held it back since {since}")
+                format!("{ALERT_STILL_FIRES}: maintenance window {name} held it back since {since}")
             }
             Holder::Silence(id) => {
                 let silence = self.silence_words(id);
-                format!("still fires: {silence}; it was held back since {since}")
+                format!("{ALERT_STILL_FIRES}: {silence}; it was held back since {since}")
             }
             Holder::Inhibition => {
-                format!("still fires: what spoke for it since {since} is over")
+                format!("{ALERT_STILL_FIRES}: what spoke for it since {since} is over")
             }
             Holder::Source(source) => {
                 let name = self.blindness.name(source);
-                format!("still fires although source {name} sees again: held back since {since}")
+                format!(
+                    "{ALERT_STILL_FIRES} although source {name} sees again: held back since {since}"
+                )
             }
             Holder::Habit => {
                 let habit = self.habit_words(alert);
-                format!("did not clear by itself this time ({habit}); it waited since {since}")
+                format!("{ALERT_NOT_CLEAR} this time ({habit}); it waited since {since}")
             }
         }
     }

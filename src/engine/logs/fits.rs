@@ -3,21 +3,29 @@
 
 use super::VarType;
 
-/// Whether the constant text of a template occurs in a line, in its order and from the line's beginning on.
+/// Whether the constant text of a template occurs in a line, in its order, from the line's beginning to its end.
 /// Spaces count as one; the line's secrets must be masked. What is beyond the part of a line that the
-/// miner looks at is not compared.
+/// miner looks at is not compared, nor how that part ends then.
 pub fn fits(template: &str, line: &str) -> bool {
-    let line = spaced(super::scan::visible_part(line));
+    let whole = line.lines().next().unwrap_or_default();
+    let line = super::scan::visible_part(line);
+    let is_cut = line.len() < whole.len();
+    let line = spaced(line);
     let mut rest = &line[..];
-    let mut is_first = true;
-    for constant in constants(template) {
+    let constants = constants(template);
+    let last = constants.len() - 1;
+    for (place, constant) in constants.into_iter().enumerate() {
         let constant = spaced(constant);
-        let place = rest.find(&*constant);
-        let Some(place) = place.filter(|place| *place == 0 || !is_first) else {
+        let found = if place == last && !is_cut {
+            let start = rest.len().checked_sub(constant.len());
+            start.filter(|_| rest.ends_with(&*constant))
+        } else {
+            rest.find(&*constant)
+        };
+        let Some(found) = found.filter(|found| *found == 0 || place > 0) else {
             return false;
         };
-        rest = &rest[place + constant.len()..];
-        is_first = false;
+        rest = &rest[found + constant.len()..];
     }
     true
 }
@@ -65,11 +73,27 @@ mod tests {
             ("a <b> c", "a <b> c", true),
             ("a <b> c", "a 3 c", false),
             ("<text>", "anything at all", true),
+            ("connection lost", "connection lost", true),
+            (
+                "connection lost",
+                "connection lost to 10.0.0.1 after 3 s",
+                false,
+            ),
+            ("<ip> is lost", "10.0.0.1 is lost", true),
+            ("<ip> is lost", "10.0.0.1 is lost again", false),
+            ("took <duration> ms", "took 3 ms or 4 ms", true),
             ("", "", true),
         ];
         for (template, line, expected) in cases {
             assert_eq!(fits(template, line), expected, "{template}: {line}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_line_that_is_cut_is_not_compared() {
+        let line = format!("lost {}", "word ".repeat(1_000));
+        assert!(fits("lost word", &line));
+        assert!(!fits("lost word", &line[..100]));
     }
 
     #[test]

@@ -168,7 +168,8 @@ fn what_a_sender_that_fell_silent_does_not_say_ends_nothing() {
     assert_eq!(bench.phase("slow"), Phase::Open, "it has its time");
     bench.pass(40);
     let (fires, why) = bench.told("slow");
-    assert!(!fires && why.contains("speaks again since 13:10"), "{why}");
+    let over = "is not sent any more since 12:09: remote_write, which fell silent with its sender, speaks again since 13:10";
+    assert_eq!((fires, why.as_str()), (false, over));
     assert_eq!(bench.phase("slow"), Phase::Mitigated);
     assert!(bench.says("slow", turn::UNSAID) && !bench.says("slow", turn::ALL_CALM));
     let id = bench.row("slow").incident.unwrap();
@@ -176,6 +177,41 @@ fn what_a_sender_that_fell_silent_does_not_say_ends_nothing() {
     bench.pass(900);
     let row = bench.engine.incident_rows().find(|row| row.id == id);
     assert_eq!(row.map(|row| row.phase), Some(Phase::Resolved));
+}
+
+#[test]
+fn what_measures_other_things_ends_no_alert_by_speaking_again() {
+    let mut bench = Bench::new();
+    // What is measured is `slow`; nobody but its sender tells of the database.
+    (bench.fires, bench.measures) = (vec![("database", PROM)], true);
+    bench.pass(600);
+    (bench.fires, bench.measures) = (vec![], false);
+    bench.pass(600);
+    assert_eq!(bench.told("database"), (true, SILENT.to_owned()));
+    bench.measures = true;
+    bench.pass(3_600);
+    assert_eq!(bench.told("database"), (true, SILENT.to_owned()));
+    bench.fires = vec![("watchdog", PROM)];
+    bench.pass(330);
+    let (fires, why) = bench.told("database");
+    let over = "is not sent any more: its sender, silent since 12:09, speaks again since 13:20 and does not send it";
+    assert_eq!((fires, why.as_str()), (false, over));
+}
+
+#[test]
+fn one_message_and_renewed_silence_end_nothing() {
+    for of_sender in [true, false] {
+        let mut bench = fallen_silent();
+        if of_sender {
+            bench.send("watchdog", PROM, LEASE_S);
+        } else {
+            bench.measures = true;
+        }
+        bench.pass(5);
+        bench.measures = false;
+        bench.pass(1_800);
+        assert_eq!(bench.told("slow"), (true, SILENT.to_owned()), "{of_sender}");
+    }
 }
 
 #[test]
@@ -284,6 +320,19 @@ fn a_heartbeat_stands_for_the_senders_of_a_source() {
 }
 
 #[test]
+fn a_restart_forgets_no_heartbeat() {
+    let mut bench = Bench::new();
+    let missing = [("alertname", HEARTBEAT_MISSING), (WATCHES, "alerts")];
+    bench.send_labels(&missing, "", 3_600);
+    bench.pass(10);
+    bench.restart(10);
+    bench.send("slow", PROM, LEASE_S);
+    bench.pass(600);
+    let (fires, why) = bench.told("slow");
+    assert!(fires && why.contains("heartbeat"), "{why}");
+}
+
+#[test]
 fn a_heartbeat_that_is_heard_says_that_senders_live() {
     let mut bench = Bench::new();
     bench.fires = vec![("slow", PROM)];
@@ -343,6 +392,28 @@ fn nothing_ends_because_we_were_away() {
     bench.fires = vec![("slow", PROM)];
     bench.pass(60);
     assert_eq!(bench.told("slow"), (true, String::new()));
+}
+
+/// It was dropped as if it had ended hours ago, and its incident said that all is well.
+#[test]
+fn what_ends_after_we_were_away_ended_now() {
+    let mut bench = Bench::new();
+    bench.send("slow", PROM, LEASE_S);
+    bench.pass(30);
+    bench.now = bench.now.plus_ms(3_600_000);
+    bench.pass(330);
+    let (fires, why) = bench.told("slow");
+    assert!(
+        !fires && why.contains("has said nothing else since"),
+        "{why}"
+    );
+    assert!(bench.says("slow", turn::UNSAID) && !bench.says("slow", turn::ALL_CALM));
+    let id = bench.row("slow").incident.expect("it is part of one");
+    let incident = bench.engine.incident(id).expect("it is kept");
+    let mut told = incident.timeline.iter();
+    let end = told.find(|entry| entry.text.contains("is not sent any more"));
+    let ago_ms = bench.now.since(end.expect("its end is told").at);
+    assert!(ago_ms < 60_000, "{ago_ms}");
 }
 
 #[test]

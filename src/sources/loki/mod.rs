@@ -1,8 +1,8 @@
 //! Loki's push API: `POST /loki/api/v1/push`, JSON or a snappy block of protobuf, plain or gzip.
 //!
 //! A stream's labels are those of each of its lines, with the line's structured metadata. A line that
-//! cannot be used never costs the others of its request. One whose time is far from ours is refused to its sender, as
-//! Loki does: the engine would not believe it, and nobody would know.
+//! cannot be used never costs the others of its request. One of a time that the engine does not believe is refused to
+//! its sender, as Loki refuses what is too old for it: nobody would know otherwise.
 
 mod json;
 mod proto;
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
-use super::{Clock, SignalSender};
+use super::{Clock, SignalSender, changes};
 use crate::model::{Labels, LogLevel, LogLine, Signal, Time, TraceId};
 
 /// Where streams are taken.
@@ -160,7 +160,7 @@ impl Taken {
         self.reason.get_or_insert_with(|| why.to_owned());
     }
 
-    /// Refuses lines whose time is further from ours than a sender's clock may be off.
+    /// Refuses lines of a time that the engine would not believe.
     fn refuse_strange(&mut self, now: Time, skew_ms_max: i64) {
         let mut first = None;
         let before = self.signals.len();
@@ -168,19 +168,11 @@ impl Taken {
             let Signal::Log(line) = signal else {
                 return true;
             };
-            let ahead_ms = line.at.since(now);
-            let is_ours = ahead_ms.saturating_abs() <= skew_ms_max;
-            if !is_ours {
-                first.get_or_insert((line.at, ahead_ms));
-            }
-            is_ours
+            let believed = changes::is_of_our_time(line.at, now, skew_ms_max);
+            believed.map_err(|why| first.get_or_insert(why)).is_ok()
         });
-        let Some((at, ahead_ms)) = first else { return };
-        let how = if ahead_ms < 0 { "old" } else { "new" };
-        let (at, s) = (at.to_rfc3339(), skew_ms_max / 1_000);
-        self.refuse(&format!(
-            "timestamp too {how}: {at} is more than {s} s from this clock (`engine.clock_skew_s_max`)"
-        ));
+        let Some(why) = first else { return };
+        self.refuse(&why);
         // That counted one of them.
         self.refused += (before - self.signals.len() - 1) as u64;
     }

@@ -103,6 +103,7 @@ pub(super) fn histogram(message: &[u8]) -> Result<(Point<'_>, Counts, Vec<f64>),
 pub(super) fn exponential(message: &[u8]) -> Result<(Point<'_>, Counts), WireError> {
     let (mut point, mut counts) = (Point::default(), Counts::default());
     let (mut scale, mut lowest, mut positive) = (0_i64, 0_u64, &[][..]);
+    let mut all = true;
     let mut fields = Fields::of(message);
     while let Some((field, value)) = fields.next()? {
         match field {
@@ -112,9 +113,11 @@ pub(super) fn exponential(message: &[u8]) -> Result<(Point<'_>, Counts), WireErr
             6 => scale = i64::from(value.sint32(6)?),
             7 => lowest = lowest.saturating_add(value.uint(7)?),
             8 => positive = value.bytes(8)?,
-            9 => exponential_buckets(value.bytes(9)?, |_, count| {
-                lowest = lowest.saturating_add(count);
-            })?,
+            9 => {
+                all &= exponential_buckets(value.bytes(9)?, |_, count| {
+                    lowest = lowest.saturating_add(count);
+                })?;
+            }
             _ => point.see(EXPONENTIAL, field, value)?,
         }
     }
@@ -123,15 +126,20 @@ pub(super) fn exponential(message: &[u8]) -> Result<(Point<'_>, Counts), WireErr
     counts.cut_at(&[scale.min(exponential::GRID_SCALE) as f64]);
     counts.buckets = vec![0; exponential::BOUNDS.len() + 1];
     counts.buckets[0] = lowest;
-    exponential_buckets(positive, |index, count| {
+    all &= exponential_buckets(positive, |index, count| {
         let bucket = &mut counts.buckets[exponential::bucket(index, scale)];
         *bucket = bucket.saturating_add(count);
     })?;
+    if !all {
+        // A part of them would tell of quicker requests than there were.
+        counts.buckets = Vec::new();
+    }
     Ok((point, counts))
 }
 
-/// The `Buckets` of an exponential histogram: index of the first (1), and counts (2), packed or not.
-fn exponential_buckets(message: &[u8], mut each: impl FnMut(i64, u64)) -> Result<(), WireError> {
+/// The `Buckets` of an exponential histogram: index of the first (1), and counts (2), packed or not. Whether those were
+/// all; of too many none is told.
+fn exponential_buckets(message: &[u8], mut each: impl FnMut(i64, u64)) -> Result<bool, WireError> {
     let (mut first, mut counts) = (0_i64, Vec::new());
     let mut fields = Fields::of(message);
     while let Some((field, value)) = fields.next()? {
@@ -139,18 +147,21 @@ fn exponential_buckets(message: &[u8], mut each: impl FnMut(i64, u64)) -> Result
             (1, value) => first = i64::from(value.sint32(1)?),
             (2, Value::Bytes(packed)) => {
                 let mut packed = Fields::of(packed);
-                while !packed.rest().is_empty() && counts.len() < BUCKETS_MAX {
+                while !packed.rest().is_empty() && counts.len() <= BUCKETS_MAX {
                     counts.push(packed.varint()?);
                 }
             }
-            (2, value) if counts.len() < BUCKETS_MAX => counts.push(value.uint(2)?),
+            (2, value) if counts.len() <= BUCKETS_MAX => counts.push(value.uint(2)?),
             _ => {}
         }
+    }
+    if counts.len() > BUCKETS_MAX {
+        return Ok(false);
     }
     (first..)
         .zip(counts)
         .for_each(|(index, count)| each(index, count));
-    Ok(())
+    Ok(true)
 }
 
 /// A `SummaryDataPoint`: start (2), count (4), sum (5), quantiles (6) as pairs of quantile and value.

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use crate::api::{IncidentDetail, Panels};
 use crate::model::{
-    ALERT_FIRES, ASSIGNED_TO, Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId,
-    IncidentRow, Lane, LogGroup, Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
+    ALERT_AGAIN, ALERT_FIRES, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO,
+    Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId, IncidentRow, Lane, LogGroup,
+    Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
     turn::{self, Turn},
 };
 
@@ -163,9 +164,11 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     for finding in &mut incident.findings {
         finding.ended = finding.ended.filter(|ended| *ended <= at);
     }
-    (incident.impact.alerts_total, incident.impact.alerts_firing) = alerts_at(&incident.timeline);
+    let alerts = alerts_at(&incident.timeline);
+    incident.impact.alerts_total = alerts.total;
+    incident.impact.alerts_firing = alerts.firing;
     incident.impact.alerts_held = 0;
-    incident.impact.alerts_unheard = 0;
+    incident.impact.alerts_unheard = alerts.unheard;
     incident.impact.findings_total = incident.findings.len() as u32;
     let open = incident.findings.iter().filter(|f| f.is_open());
     incident.impact.findings_open = open.count() as u32;
@@ -220,25 +223,68 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     detail
 }
 
-/// How many alerts the timeline tells of, and how many of them it tells no end of.
-fn alerts_at(timeline: &[TimelineEntry]) -> (u32, u32) {
-    // By entity and name: all that an entry says of which alert it is about.
-    let mut told: BTreeMap<(Option<&EntityId>, &str), bool> = BTreeMap::new();
-    for entry in timeline.iter().filter(|entry| entry.lane == Lane::Alert) {
-        let entity = entry.entity.as_ref();
-        if let Some((name, _)) = entry.text.split_once(ALERT_FIRES) {
-            told.insert((entity, name), true);
+/// How many alerts a timeline tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Alerts {
+    total: u32,
+    /// Of which it tells no end.
+    firing: u32,
+    /// Of those, whose sender fell silent.
+    unheard: u32,
+}
+
+/// What a timeline tells last of an alert.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Fires,
+    Unheard,
+    Over,
+}
+
+impl Last {
+    /// By the words after its name.
+    fn told(words: &str) -> Self {
+        let fires = [ALERT_STILL_FIRES, ALERT_NOT_CLEAR, ALERT_AGAIN];
+        if fires.iter().any(|fires| words.starts_with(fires)) {
+            Self::Fires
+        } else if words.starts_with(ALERT_UNHEARD) {
+            Self::Unheard
         } else {
-            let about = |(of, name): &(Option<&EntityId>, &str)| {
-                let rest = entry.text.strip_prefix(name);
-                *of == entity && rest.is_some_and(|rest| rest.starts_with(' '))
-            };
-            let ended = told.iter_mut().filter(|(key, _)| about(key));
-            ended.for_each(|(_, fires)| *fires = false);
+            Self::Over
         }
     }
-    let firing = told.values().filter(|fires| **fires).count();
-    (told.len() as u32, firing as u32)
+}
+
+fn alerts_at(timeline: &[TimelineEntry]) -> Alerts {
+    // By entity and name: all that an entry says of which alert it is about.
+    let mut told: BTreeMap<(Option<&EntityId>, &str), Last> = BTreeMap::new();
+    for entry in timeline.iter().filter(|entry| entry.lane == Lane::Alert) {
+        let entity = entry.entity.as_ref();
+        let new = entry.text.split_once(ALERT_FIRES).map(|(name, _)| name);
+        // `SlowCart still fires: …` is about `SlowCart`.
+        let is_known = |name: &str| {
+            let of = name.strip_suffix(" still");
+            of.is_some_and(|of| told.contains_key(&(entity, of)))
+        };
+        if let Some(name) = new.filter(|name| !is_known(name)) {
+            told.insert((entity, name), Last::Fires);
+            continue;
+        }
+        for ((of, name), last) in &mut told {
+            let words = entry.text.strip_prefix(name);
+            if let Some(words) = words.and_then(|words| words.strip_prefix(' '))
+                && *of == entity
+            {
+                *last = Last::told(words);
+            }
+        }
+    }
+    let count = |is: fn(Last) -> bool| told.values().filter(|last| is(**last)).count() as u32;
+    Alerts {
+        total: told.len() as u32,
+        firing: count(|last| last != Last::Over),
+        unheard: count(|last| last == Last::Unheard),
+    }
 }
 
 /// Since when it was mitigated, and since when resolved, at the end of a timeline.
@@ -352,5 +398,73 @@ fn log_at(group: &LogGroup, at: Time) -> LogGroup {
         last_seen: group.last_seen.min(at),
         buckets,
         ..group.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(texts: &[&str]) -> Alerts {
+        let entry = |text: &&str| TimelineEntry {
+            at: Time::ZERO,
+            lane: Lane::Alert,
+            entity: Some(EntityId::parse("cart")),
+            text: (*text).into(),
+        };
+        alerts_at(&texts.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_alert_is_over_when_its_end_is_told_and_by_nothing_else() {
+        let cases: [(&[&str], [u32; 3]); 8] = [
+            (&["slow fires: 3 s"], [1, 1, 0]),
+            (&["slow fires: 3 s", "slow resolved"], [1, 0, 0]),
+            (&["slow fires: 3 s", "slow cart fires: 4 s"], [2, 2, 0]),
+            (
+                &["slow fires: 3 s", "slow is not heard of since 12:09: x"],
+                [1, 1, 1],
+            ),
+            (
+                &[
+                    "slow fires: 3 s",
+                    "slow is not heard of since 12:09: x",
+                    "slow is sent again",
+                ],
+                [1, 1, 0],
+            ),
+            (
+                &[
+                    "slow fires: 3 s",
+                    "slow is held back: x",
+                    "slow still fires: x",
+                ],
+                [1, 1, 0],
+            ),
+            (
+                &[
+                    "slow fires: 3 s",
+                    "slow is held back: x",
+                    "slow did not clear by itself this time",
+                ],
+                [1, 1, 0],
+            ),
+            (
+                &[
+                    "slow fires: 3 s",
+                    "slow is sent again",
+                    "slow is not sent any more since 12:09",
+                ],
+                [1, 0, 0],
+            ),
+        ];
+        for (texts, [total, firing, unheard]) in cases {
+            let expected = Alerts {
+                total,
+                firing,
+                unheard,
+            };
+            assert_eq!(told(texts), expected, "{texts:?}");
+        }
     }
 }
