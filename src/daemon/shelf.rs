@@ -59,7 +59,7 @@ impl Shelf {
             let mut reader = raw_lines::Reader::new(wanted);
             let around = (0, raw_lines::LATE_MS);
             let read = each(&folder, stretch, around, READ_MAX, |input| {
-                reader.take(input)
+                reader.take(input);
             })?;
             Ok(reader.finish(read.kept_from, read.to))
         })

@@ -224,7 +224,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
                     state.forget_proposing(&reply.command);
                     state.feed.answers.fail(format!("Refused: {refusal}"));
                 }
-                (None, Some(notice)) => state.feed.answers.warn(notice.into()),
+                (None, Some(notice)) => state.feed.answers.warn(notice),
                 (None, None) => {
                     remember(state, &reply.command);
                     state.feed.answers.done(reply.command);

@@ -289,13 +289,7 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
         // It says where, by name alone: no reason, and no reproach.
         ClueKind::Hearsay => Some((true, HEARSAY_WEIGHT, "known by its alert alone".to_owned())),
         ClueKind::External => for_it("outside our systems, and the harm rests there".to_owned()),
-        ClueKind::Record => {
-            let record = subject.record?;
-            for_it(format!(
-                "was the cause in {} of {} similar incidents",
-                record.cause, record.of
-            ))
-        }
+        ClueKind::Record => for_it(words::record(subject.record?)),
         ClueKind::InsideNormal => {
             let shift = subject.traces.self_time?;
             Some((

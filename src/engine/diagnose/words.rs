@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::case::{LogChange, LogSign, Loss, Onset, Shift};
+use super::case::{LogChange, LogSign, Loss, Onset, PastRecord, Shift};
 use super::deviation::{BadSide, Column};
 use crate::engine::logs::VarType;
 use crate::model::{Change, LogLevel, Time, Unit};
@@ -246,6 +246,14 @@ fn is_variable(word: &str) -> bool {
     VarType::ALL
         .iter()
         .any(|of| of.placeholder()[1..].strip_suffix('>') == Some(word))
+}
+
+/// How often a suspect was the cause of similar incidents.
+pub fn record(record: PastRecord) -> String {
+    format!(
+        "was the cause in {} of {} similar incidents",
+        record.cause, record.of
+    )
 }
 
 /// The first characters of untrusted text, with an ellipsis when cut.

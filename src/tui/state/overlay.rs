@@ -347,7 +347,7 @@ pub fn together(incidents: &[IncidentId]) -> String {
     match incidents {
         [] => "no incident".to_owned(),
         [one] => one.to_string(),
-        [first @ .., last] if first.len() < NAMED_MAX => format!("{} and {last}", list(first)),
+        [first @ .., end] if first.len() < NAMED_MAX => format!("{} and {end}", list(first)),
         many => {
             let more = many.len() - NAMED_MAX;
             format!("{} and {more} more", list(&many[..NAMED_MAX]))
