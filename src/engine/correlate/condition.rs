@@ -81,7 +81,7 @@ pub struct Began {
 impl Began {
     /// What a finding tells. A line that was never seen before is odd once, however long it is told.
     /// Silence is counted from the last line, which was still as it should be, and a trend from long
-    /// before it matters.
+    /// before it matters, as a stretch of values is that vary otherwise.
     pub fn of(finding: &Finding) -> Self {
         let until = match finding.check {
             Check::NewTemplate => finding.since,
@@ -89,7 +89,7 @@ impl Began {
         };
         let is_vague = match finding.check {
             Check::LogSilence => true,
-            Check::Saturation | Check::Drift => !finding.pages,
+            Check::Saturation | Check::Drift | Check::SpreadChange => !finding.pages,
             _ => false,
         };
         Self {
