@@ -113,19 +113,24 @@ fn freshness(state: &State, row: Row) -> Row {
     match (state.feed.stale_ms(state.now), &state.feed.lost) {
         (Some(ms), Some(_)) => row.put(Role::Stale, format!(" LOST {} ", format::age(ms))),
         (Some(ms), None) => row.put(Role::Stale, format!(" STALE {} ", format::age(ms))),
-        (None, _) => match unlike_now(state) {
-            Some(words) => row.put(Role::Stale, words),
-            None => {
-                let row = row.put(Role::Ok, "LIVE ").put(Role::Header, clock);
-                if state.feed.lags {
-                    let rtt = rounded(state.feed.round_trip_ms);
-                    row.put(Role::Muted, format!(" rtt {rtt}"))
-                } else {
-                    row
-                }
+        (None, _) => {
+            if let Some(words) = unlike_now(state) {
+                row.put(Role::Stale, words)
+            } else {
+                live(state, row, clock)
             }
-        },
+        }
     }
+}
+
+/// The present, and how far away the daemon is when that is far.
+fn live(state: &State, row: Row, clock: String) -> Row {
+    let row = row.put(Role::Ok, "LIVE ").put(Role::Header, clock);
+    if !state.feed.lags {
+        return row;
+    }
+    let rtt = rounded(state.feed.round_trip_ms);
+    row.put(Role::Muted, format!(" rtt {rtt}"))
 }
 
 /// What the daemon shows instead of the present, and whose time is not that of the clock on the wall.
