@@ -63,7 +63,7 @@ pub struct Client {
 pub struct IncidentQuery {
     /// Resolved ones too.
     pub all: bool,
-    /// Only those whose title, entity or owner contains this.
+    /// Only those that pass this [`super::filter::Filter`].
     pub contains: Option<String>,
     /// Continue after this one.
     pub after: Option<IncidentId>,

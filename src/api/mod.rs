@@ -4,6 +4,7 @@
 //! `model`.
 
 pub mod client;
+pub mod filter;
 mod handover;
 mod narrative;
 mod view;
@@ -34,7 +35,8 @@ pub mod path {
     pub const VIEW: &str = "/api/v1/view";
     /// `GET`: newline-delimited [`super::WatchMessage`]s, a snapshot first.
     pub const WATCH: &str = "/api/v1/watch";
-    /// `GET`: a [`super::Page`] of incidents; `?state=open|all&q=…&after=ID&limit=N`.
+    /// `GET`: a [`super::Page`] of incidents; `?state=open|all&q=FILTER&after=ID&limit=N`, where the filter is a
+    /// [`super::filter::Filter`].
     pub const INCIDENTS: &str = "/api/v1/incidents";
     /// `GET`: one [`super::IncidentDetail`].
     pub const INCIDENT: &str = "/api/v1/incidents/{id}";

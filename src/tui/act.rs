@@ -328,7 +328,7 @@ fn back(state: &mut State) {
         Screen::Incidents | Screen::Sources => &mut state.list.filter,
     };
     if state.place.screen != Screen::Sources && !filter.is_empty() {
-        *filter = super::filter::Filter::default();
+        *filter = crate::api::filter::Filter::default();
         refresh(state);
     } else if !state.list.marks.is_empty() && state.place.screen == Screen::Incidents {
         state.list.marks.clear();

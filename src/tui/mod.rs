@@ -14,7 +14,6 @@ mod ends;
 mod entities;
 mod explain;
 mod field;
-mod filter;
 mod format;
 mod glyph;
 mod help;

@@ -258,6 +258,7 @@ mod tests {
             mitigated: None,
             resolved: None,
             reopened: None,
+            members: Vec::new(),
             owner: None,
             suspect: None,
             entities: 1,

@@ -21,12 +21,12 @@ mod travel;
 
 use std::collections::BTreeMap;
 
+use crate::api::filter::Filter;
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
     FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
 
-use super::filter::Filter;
 use super::format::{self, Clock};
 use super::key::Key;
 use super::keymap::Keymap;
