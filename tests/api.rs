@@ -207,6 +207,8 @@ async fn what_was_recorded_of_an_incident_is_read_again() {
     assert_eq!(row.members, [row.entity.clone()], "{row:?}");
     let of = format!("service:{} !owner:nobody", row.entity.name());
     assert_eq!((found(&of).await, found("service:elsewhere").await), (1, 0));
+    let told = f.client.dependence(&row.entity).await.unwrap();
+    assert!(told.is_known && told.dependents.count() == 0, "{told:?}");
     let until_there = async {
         loop {
             let now = Clock::real().now();

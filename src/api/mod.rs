@@ -48,6 +48,9 @@ pub mod path {
     /// `GET`: [`super::RawLines`](crate::model::RawLines): the log lines of one template as the flight recorder
     /// has them, secrets masked; `?entity=…&template=…&from=TIME&to=TIME&limit=N`.
     pub const LINES: &str = "/api/v1/lines";
+    /// `GET`: [`super::Dependence`](crate::model::Dependence): who depends on an entity, directly and through
+    /// others, and what it depends on; `?entity=…`.
+    pub const DEPENDENCE: &str = "/api/v1/dependence";
     /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`, or with
     /// `order=urgency` what fires first, the worst, the newest: then `after` is `next` of the page before.
     pub const ALERTS: &str = "/api/v1/alerts";

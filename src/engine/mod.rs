@@ -9,6 +9,7 @@
 
 mod absence;
 mod alerts;
+mod around;
 #[cfg(test)]
 mod backfill_tests;
 mod blind_spots;

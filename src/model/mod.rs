@@ -97,5 +97,5 @@ pub use silence::{
     SilencePreview, SilenceSpec, SilenceState, SilenceTwin, StageRow,
 };
 pub use time::Time;
-pub use topology::{Edge, Provenance};
+pub use topology::{Beside, Dependence, Edge, Provenance, Reach, Reached};
 pub use words::{command_line, counted, middle, spelled, with_article};

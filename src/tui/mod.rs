@@ -8,6 +8,7 @@ mod act;
 mod action;
 mod app;
 mod chart;
+mod dependence;
 mod desk;
 mod dialog;
 mod ends;

@@ -32,7 +32,7 @@ use crate::engine::Engine;
 use crate::engine::raw_lines::Wanted;
 use crate::engine::recorded::Asked;
 use crate::model::{
-    Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId,
+    Actor, AlertPlace, Command, Dependence, EntityId, Feedback, Fingerprint, IncidentId,
     IncidentRow, Ledger as SpeakerLedger, Phase, Plan, RawLines, Recorded, RecordedPart, Runbook,
     Time, WhyAnswer,
 };
@@ -115,6 +115,12 @@ struct LineParams {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct DependenceParams {
+    entity: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RunbookParams {
     incident: Option<u64>,
     entity: Option<String>,
@@ -188,6 +194,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::PANELS, get(panels))
         .route(path::RECORDED, get(recorded))
         .route(path::LINES, get(lines))
+        .route(path::DEPENDENCE, get(dependence))
         .route(path::ALERTS, get(alerts))
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
@@ -271,8 +278,7 @@ async fn incident(
 ) -> Answer<IncidentDetail> {
     let id = IncidentId(id?.0);
     let detail = api.door.query(move |engine| {
-        let mut incident = engine.incident(id)?.clone();
-        incident.path_edges = engine.path_edges(&incident);
+        let incident = engine.with_surroundings(engine.incident(id)?.clone());
         let plans = incident
             .plans
             .iter()
@@ -361,6 +367,17 @@ async fn lines(
     lines
         .map(Json)
         .map_err(|why| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+async fn dependence(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<DependenceParams>, QueryRejection>,
+) -> Answer<Dependence> {
+    let Query(DependenceParams { entity }) = params?;
+    let entity = EntityId::parse(&entity);
+    let told = api.door.query(move |engine| engine.dependence(&entity));
+    Ok(Json(told.await?))
 }
 
 /// A stretch of the recording that may be asked for.
