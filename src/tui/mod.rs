@@ -29,6 +29,7 @@ mod paint;
 pub mod plain;
 mod point;
 mod raw;
+mod reach;
 mod route;
 mod rows;
 mod screen;
