@@ -11,6 +11,8 @@ use super::theme::Role;
 const LEAD_MS: i64 = 5 * 60_000;
 /// Longest stretch asked for, in milliseconds: what the daemon reads at once, less what moves meanwhile.
 const STRETCH_MS_MAX: i64 = 25 * 3_600_000;
+/// What was read of before the charts is read again once they have moved on by this, in milliseconds.
+const STEP_MS: i64 = 5 * 60_000;
 /// Points further apart than this many times the usual space of what was read have nothing between them.
 const GAP_SPACES: i64 = 6;
 /// Marks on one chart.
@@ -25,8 +27,11 @@ pub(super) fn stretch(
     range: Option<(Time, Time)>,
 ) -> Option<(Time, Time)> {
     let onset = incident.began.plus_ms(-LEAD_MS);
-    let (from, to) = range.unwrap_or((onset, held));
-    (to > from).then(|| (from, to.min(from.plus_ms(STRETCH_MS_MAX))))
+    // In whole steps: what is held moves on with every point, and what was read need not.
+    let step_end = Time::from_ms((held.ms() / STEP_MS + 1) * STEP_MS);
+    let missing = (held > onset).then_some((onset, step_end));
+    let (from, to) = range.or(missing)?;
+    Some((from, to.min(from.plus_ms(STRETCH_MS_MAX))))
 }
 
 /// A chart as it is drawn: the time zoomed to, or all that is held and what was read of before.
@@ -296,7 +301,8 @@ mod tests {
         let days = onset.plus_ms(3 * 24 * 3_600_000);
         let cases = [
             (onset, None, None),
-            (at(2_000), None, Some((onset, at(2_000)))),
+            (at(2_000), None, Some((onset, at(2_300)))),
+            (at(2_299), None, Some((onset, at(2_300)))),
             (days, None, Some((onset, onset.plus_ms(STRETCH_MS_MAX)))),
             (onset, Some((at(5), at(9))), Some((at(5), at(9)))),
         ];
