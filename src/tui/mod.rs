@@ -46,7 +46,7 @@ pub mod wall;
 
 pub use action::{ACTIONS, Action, ActionRow, Scope};
 pub use app::{TuiError, TuiOptions, run};
-pub use format::{Clock, lasted, value as quantity};
+pub use format::{Clock, Zone, lasted, value as quantity};
 pub use judged::Judged;
 pub use key::Key;
 pub use keymap::{Keymap, KeymapError, Lookup, key_page, key_table};

@@ -239,10 +239,7 @@ mod tests {
         Actor, Delta, EntityId, EntityKind, IncidentId, PlanId, Role, Severity, Time,
     };
 
-    const CLOCK: Clock = Clock {
-        offset_minutes: 0,
-        utc: true,
-    };
+    const CLOCK: Clock = Clock::local(true);
 
     fn row() -> IncidentRow {
         IncidentRow {
@@ -258,10 +255,10 @@ mod tests {
             mitigated: None,
             resolved: None,
             reopened: None,
-            members: Vec::new(),
             owner: None,
             suspect: None,
             entities: 1,
+            members: Vec::new(),
             alerts: 0,
             alerts_firing: 0,
             alerts_unheard: 0,
