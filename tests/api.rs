@@ -196,6 +196,19 @@ async fn what_was_recorded_of_an_incident_is_read_again() {
         .send(vec![line("job 17 done"), line("job 42 done")])
         .await
         .unwrap();
+    let found = async |q: &str| {
+        let query = IncidentQuery {
+            contains: Some(q.to_owned()),
+            ..IncidentQuery::default()
+        };
+        f.client.incidents(&query).await.unwrap().total
+    };
+    let row = &view.incidents[&id];
+    assert_eq!(row.members, [row.entity.clone()], "{row:?}");
+    let of = format!("service:{} !owner:nobody", row.entity.name());
+    assert_eq!((found(&of).await, found("service:elsewhere").await), (1, 0));
+    let told = f.client.dependence(&row.entity).await.unwrap();
+    assert!(told.is_known && told.dependents.count() == 0, "{told:?}");
     let until_there = async {
         loop {
             let now = Clock::real().now();

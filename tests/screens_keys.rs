@@ -1629,6 +1629,90 @@ fn a_moment_that_charts_do_not_reach_is_read_from_the_recording() {
     assert_eq!(console.requests[asked..].iter().filter(recorded).count(), 0);
 }
 
+/// The engine holds half an hour: an incident of an hour ago is drawn from its beginning all the same.
+#[test]
+fn a_chart_reaches_back_to_how_it_began_and_is_zoomed() {
+    let mut console = console();
+    let mut panels = fixture::panels();
+    let late = fixture::at(8, 0);
+    for chart in &mut panels.charts {
+        let shift_ms = late.since(chart.times[0]);
+        for at in &mut chart.times {
+            *at = at.plus_ms(shift_ms);
+        }
+    }
+    console.told(Update::Panels {
+        incident: CHECKOUT,
+        entity: None,
+        panels: Box::new(panels),
+    });
+    console.press_and_look("enter");
+    let charts = |console: &Console| -> Vec<(stormglass::model::Time, stormglass::model::Time)> {
+        let stretch = |request: &Request| match request {
+            Request::Recorded {
+                purpose: Purpose::Charts,
+                from,
+                to,
+                ..
+            } => Some((*from, *to)),
+            _ => None,
+        };
+        console.requests.iter().filter_map(stretch).collect()
+    };
+    assert_eq!(charts(&console), [], "nobody looks at it");
+    console.press_and_look("4");
+    // Five minutes before it began, up to what is held and a little more.
+    assert_eq!(charts(&console), [(fixture::at(-2, 0), fixture::at(10, 0))]);
+    let screen = console.screen();
+    assert!(screen.contains("before this chart (fetching)"), "{screen}");
+    console.answer_recorded(fixture::recorded);
+    let screen = console.screen();
+    assert!(!screen.contains("before this chart"), "{screen}");
+    // Its time axis begins there, and what was changed then is marked.
+    let has_axis =
+        |screen: &str, from: &str| screen.lines().any(|line| line.trim().starts_with(from));
+    assert!(has_axis(&screen, "11:58"), "{screen}");
+    assert!(screen.contains("deploy v812"), "{screen}");
+    console.press_and_look("> >");
+    let [.., (from, to)] = charts(&console)[..] else {
+        panic!("zoomed to is read");
+    };
+    assert!(
+        from < fixture::at(3, 0) && to > fixture::at(3, 0),
+        "around how it began"
+    );
+    assert_eq!(console.state.place.tab, Tab::Metrics);
+    let zoomed = console.state.lanes.range;
+    console.press_and_look(",");
+    assert!(console.state.lanes.range < zoomed && console.state.travel.is_none());
+    console.press_and_look("esc");
+    assert_eq!(console.state.lanes.range, None);
+    assert_eq!(console.state.place.tab, Tab::Metrics);
+}
+
+/// The past is compared with what was recorded before it, too.
+#[test]
+fn in_the_past_charts_are_compared_as_well() {
+    let mut console = console();
+    console.press_and_look("enter 4 b t");
+    let asked = console.requests.len();
+    console.press_and_look("b");
+    let day = |r: &Request| {
+        matches!(
+            r,
+            Request::Recorded {
+                purpose: Purpose::Before(Back::Day),
+                ..
+            }
+        )
+    };
+    assert!(
+        console.requests[asked..].iter().any(day),
+        "{:?}",
+        &console.requests[asked..]
+    );
+}
+
 #[test]
 fn a_trace_is_followed_along_the_timeline_and_left() {
     let mut console = console();

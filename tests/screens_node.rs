@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console, database, service};
-use stormglass::model::{EntityId, Health, Phase};
+use stormglass::model::{Beside, Dependence, EntityId, Health, Phase, Provenance, Reach, Reached};
 use stormglass::tui::{Request, Screen, Tab, TerminalOp, Update};
 
 fn console() -> Console {
@@ -180,4 +180,153 @@ fn what_was_odd_is_told_with_its_end() {
     for words in ["12:03:00Z to 12:09:30Z", "12:03:40Z to 12:11:00Z  traced"] {
         assert!(screen.contains(words), "{words} is missing from\n{screen}");
     }
+}
+
+/// What the engine knows of who depends on checkout: more than the incident touches.
+fn dependence() -> Dependence {
+    let reached = |name: &str, steps, via: EntityId, provenance| Reached {
+        entity: EntityId::parse(name),
+        health: Health::Ok,
+        steps,
+        via,
+        provenance,
+        last_seen: fixture::now().plus_ms(-12_000),
+        owner: Some("shop".into()),
+        tier: Some(1),
+    };
+    let host = EntityId::parse("host/node-3");
+    Dependence {
+        entity: service("checkout"),
+        is_known: true,
+        dependents: Reach {
+            by_step: vec![2, 9, 6],
+            unwell: 2,
+            tiers: [(1, 3), (2, 9)].into(),
+            owners: vec![("shop".into(), 11), ("pay\u{1b}[2Jments".into(), 1)],
+            named: vec![
+                reached(
+                    "service/gateway",
+                    1,
+                    service("checkout"),
+                    Provenance::Traced,
+                ),
+                reached("service/kiosk", 2, service("gateway"), Provenance::Declared),
+            ],
+            is_cut: false,
+        },
+        dependencies: Reach {
+            by_step: vec![1],
+            named: vec![Reached {
+                last_seen: stormglass::model::Time::ZERO,
+                ..reached("host/node-3", 1, host, Provenance::Inferred)
+            }],
+            ..Reach::default()
+        },
+    }
+}
+
+/// Whoever is well is no part of the incident, and depends on the node all the same.
+#[test]
+fn what_depends_on_a_node_is_asked_of_everything_known() {
+    let mut console = console();
+    console.press_and_look("w");
+    let asked = Request::Dependence(service("checkout"));
+    assert!(console.requests.contains(&asked), "{:?}", console.requests);
+    let waiting = console.screen();
+    assert!(waiting.contains("Asking the engine"), "{waiting}");
+    assert!(waiting.contains("gateway calls it"), "{waiting}");
+    let answer = |of: &str| Update::Dependence {
+        entity: service(of),
+        told: Box::new(dependence()),
+    };
+    // Of another node, asked for before.
+    console.told(answer("gateway"));
+    assert!(console.screen().contains("Asking the engine"));
+    console.told(answer("checkout"));
+    let screen = console.screen();
+    for words in [
+        "17 entities: 2 directly, 9 two steps away, 6 further; 2 not well",
+        "by tier: 3 of tier 1, 9 of tier 2",
+        "by owner: 11 of shop, 1 of pay",
+        "gateway calls it: traced, last confirmed 10s ago; tier 1, owned by",
+        "kiosk calls gateway: declared",
+        "and 15 more",
+        "it runs on node-3: inferred; tier 1",
+    ] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+    assert!(!screen.contains("Asking the engine"), "{screen}");
+    console.press_and_look("esc w");
+    console.told(Update::Lost { why: "cut".into() });
+    let screen = console.screen();
+    assert!(screen.contains("ask again"), "{screen}");
+    assert!(screen.contains("gateway calls it"), "{screen}");
+}
+
+#[test]
+fn in_the_past_nothing_is_asked_of_the_present() {
+    let mut console = console();
+    console.press_and_look("1 t 3 w");
+    let is_asked = |r: &Request| matches!(r, Request::Dependence(_));
+    assert!(
+        !console.requests.iter().any(is_asked),
+        "{:?}",
+        console.requests
+    );
+}
+
+/// What is well around the path is counted where it stands; what is not is drawn, and said to be no part of it.
+#[test]
+fn what_is_around_the_path_is_counted_or_drawn() {
+    let mut detail = fixture::detail();
+    let nodes = &mut detail.incident.path_nodes;
+    nodes[0].beside = Beside {
+        callers_well: 9,
+        callees_well: 3,
+        unwell: 1,
+    };
+    let mut sick = nodes[2].clone();
+    (sick.entity, sick.is_beside, sick.onset) = (service("kiosk"), true, None);
+    nodes.push(sick);
+    nodes.push(stormglass::model::PathNode {
+        entity: EntityId::parse("host/node-3"),
+        ..nodes[5].clone()
+    });
+    let edges = &mut detail.incident.path_edges;
+    for (from, to) in [(5, 2), (1, 6)] {
+        edges.push(stormglass::model::PathEdge {
+            from,
+            to,
+            ..edges[1].clone()
+        });
+    }
+    let mut console = console();
+    console.told(Update::Detail(Box::new(detail.clone())));
+    let screen = console.screen();
+    for words in [
+        "+12 healthy +1 not well",
+        "kiosk",
+        "(not of it)",
+        "runs pg-main, traced",
+    ] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+    let mut wide = Console::live(200, 60, "dark");
+    wide.told(Update::Detail(Box::new(detail)));
+    wide.press_and_look("enter 3 =");
+    let screen = wide.screen();
+    for words in [
+        "not of it",
+        "+3 healthy within two steps",
+        "+9 healthy within two steps",
+    ] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+    // Nobody is made a part of the incident for standing beside it.
+    console.press_and_look("g c");
+    assert!(
+        !console.screen().contains("node-3 "),
+        "{}",
+        console.screen()
+    );
 }

@@ -18,8 +18,9 @@ use super::{
     IncidentPage, Panels, ROLE_HEADER, RunbookRow, View, WatchMessage, path,
 };
 use crate::model::{
-    Command, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, Ledger, MaintenanceRow,
-    Plan, RawLines, Recorded, RecordedPart, Silence, SilencePreview, StageRow, Time, WhyAnswer,
+    Command, Dependence, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, Ledger,
+    MaintenanceRow, Plan, RawLines, Recorded, RecordedPart, Silence, SilencePreview, StageRow,
+    Time, WhyAnswer,
 };
 
 /// Longest answer to anything but `watch`, in milliseconds.
@@ -63,7 +64,7 @@ pub struct Client {
 pub struct IncidentQuery {
     /// Resolved ones too.
     pub all: bool,
-    /// Only those whose title, entity or owner contains this.
+    /// Only those that pass this [`super::filter::Filter`].
     pub contains: Option<String>,
     /// Continue after this one.
     pub after: Option<IncidentId>,
@@ -364,6 +365,12 @@ impl Client {
             ("limit", limit.to_string()),
         ];
         self.get(path::LINES, &pairs).await
+    }
+
+    /// Who depends on an entity, and what it depends on.
+    pub async fn dependence(&self, entity: &EntityId) -> Result<Dependence, ClientError> {
+        let pairs = [("entity", entity.as_str().to_owned())];
+        self.get(path::DEPENDENCE, &pairs).await
     }
 
     /// A page of alerts, of one incident if given.

@@ -4,6 +4,7 @@
 //! `model`.
 
 pub mod client;
+pub mod filter;
 mod handover;
 mod narrative;
 mod view;
@@ -34,7 +35,8 @@ pub mod path {
     pub const VIEW: &str = "/api/v1/view";
     /// `GET`: newline-delimited [`super::WatchMessage`]s, a snapshot first.
     pub const WATCH: &str = "/api/v1/watch";
-    /// `GET`: a [`super::Page`] of incidents; `?state=open|all&q=…&after=ID&limit=N`.
+    /// `GET`: a [`super::Page`] of incidents; `?state=open|all&q=FILTER&after=ID&limit=N`, where the filter is a
+    /// [`super::filter::Filter`].
     pub const INCIDENTS: &str = "/api/v1/incidents";
     /// `GET`: one [`super::IncidentDetail`].
     pub const INCIDENT: &str = "/api/v1/incidents/{id}";
@@ -46,6 +48,9 @@ pub mod path {
     /// `GET`: [`super::RawLines`](crate::model::RawLines): the log lines of one template as the flight recorder
     /// has them, secrets masked; `?entity=…&template=…&from=TIME&to=TIME&limit=N`.
     pub const LINES: &str = "/api/v1/lines";
+    /// `GET`: [`super::Dependence`](crate::model::Dependence): who depends on an entity, directly and through
+    /// others, and what it depends on; `?entity=…`.
+    pub const DEPENDENCE: &str = "/api/v1/dependence";
     /// `GET`: a [`super::Page`] of alerts; `?after=FINGERPRINT&limit=N&incident=ID`, or with
     /// `order=urgency` what fires first, the worst, the newest: then `after` is `next` of the page before.
     pub const ALERTS: &str = "/api/v1/alerts";

@@ -27,7 +27,8 @@ pub struct IncidentsArgs {
     /// Resolved ones too
     #[arg(long)]
     all: bool,
-    /// Only those whose title, entity or owner contains this
+    /// Only those that pass this filter, as the console takes it: words any of which may name a field,
+    /// `service:cart !owner:mia`; an incident is found by every entity it touches
     #[arg(long, short, value_name = "TEXT")]
     filter: Option<String>,
 }

@@ -9,6 +9,7 @@
 
 mod absence;
 mod alerts;
+mod around;
 mod arrivals;
 #[cfg(test)]
 mod backfill_tests;
@@ -404,7 +405,7 @@ impl Engine {
             let Some(held) = self.correlator.book.get(id) else {
                 continue;
             };
-            effects.push(Effect::Changed(Delta::Incident(held.row())));
+            effects.push(Effect::Changed(Delta::Incident(held.row(&self.entities))));
             let news = self.told.news(&held.incident);
             effects.extend(news.map(Effect::Notify));
         }
@@ -472,7 +473,8 @@ impl Engine {
 
     /// Rows of incidents that are open or were resolved of late, by id.
     pub fn incident_rows(&self) -> impl Iterator<Item = IncidentRow> {
-        self.correlator.book.iter().map(|(_, held)| held.row())
+        let held = self.correlator.book.iter();
+        held.map(|(_, held)| held.row(&self.entities))
     }
 
     /// One incident.

@@ -223,6 +223,13 @@ impl Engine {
         found.into_iter().map(view).collect()
     }
 
+    /// Every entity an incident touches, in a fixed order; none when it is not known.
+    pub fn members(&self, id: IncidentId) -> impl Iterator<Item = &EntityId> + Clone {
+        let held = self.correlator.book.get(id).into_iter();
+        let members = held.flat_map(|held| held.members.iter());
+        members.map(|ix| self.entities.id(*ix))
+    }
+
     /// The entity asked for, or those of the incident: suspects first, then the other members.
     pub(super) fn entities_of(&self, id: IncidentId, entity: Option<&EntityId>) -> Vec<EntityIx> {
         if let Some(entity) = entity {

@@ -53,6 +53,9 @@ pub enum Mode {
     },
 }
 
+/// Entities of an incident that its row names; of more only the daemon knows.
+pub const ROW_MEMBERS_MAX: usize = 64;
+
 /// An incident as a row. Everything else about it is asked for when somebody looks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentRow {
@@ -90,6 +93,9 @@ pub struct IncidentRow {
     pub suspect: Option<(EntityId, f32)>,
     /// Entities touched.
     pub entities: u32,
+    /// Which: the first [`ROW_MEMBERS_MAX`] of them, so that it is found by each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<EntityId>,
     /// Alerts ever attached.
     pub alerts: u32,
     /// Alerts that fire now.

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Coordination, Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance, Severity,
-    Time, TrueCause,
+    Beside, Coordination, Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance,
+    Severity, Time, TrueCause,
 };
 
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
@@ -135,6 +135,12 @@ pub struct PathNode {
     /// Pages about it, by what they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<String, String>,
+    /// It is no part of the incident: it stands within two steps of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_beside: bool,
+    /// What stands around it and is not drawn.
+    #[serde(default, skip_serializing_if = "Beside::is_nothing")]
+    pub beside: Beside,
 }
 
 /// An edge on the path; indexes into [`Incident::path_nodes`].

@@ -47,7 +47,8 @@ pub use coordination::{
     Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
 };
 pub use delta::{
-    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, SourceHealth, SourceRow,
+    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, ROW_MEMBERS_MAX,
+    SourceHealth, SourceRow,
 };
 pub use effect::{Effect, Notification, NotifyEvent};
 pub use entity::{Entity, EntityId, EntityKind};
@@ -97,5 +98,5 @@ pub use silence::{
     SilencePreview, SilenceSpec, SilenceState, SilenceTwin, StageRow,
 };
 pub use time::Time;
-pub use topology::{Edge, Provenance};
+pub use topology::{Beside, Dependence, Edge, Provenance, Reach, Reached};
 pub use words::{command_line, counted, middle, spelled, with_article};

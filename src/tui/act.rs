@@ -15,6 +15,7 @@ use super::lanes::{self, Jump};
 use super::link::Request;
 use super::node;
 use super::raw;
+use super::reach;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Along, Approval, Back, Choice, Confirm, Cursor, Deed, Gone, Guard, Overlay, Question, Screen,
@@ -299,13 +300,14 @@ fn back(state: &mut State) {
     let unfiltered =
         matches!(state.place.screen, Screen::Incident(_)) && state.place.find.is_empty();
     let on_timeline = unfiltered && state.place.tab == Tab::Timeline;
+    let is_zoomed = state.lanes.range.is_some() && reach::has_keys(state);
     if state.travel.take().is_some() {
         return;
     }
     let lanes = &state.lanes;
     let is_part = lanes.range.is_some() || lanes.from.is_some() || lanes.along.is_some();
     let on_followed = unfiltered && Along::TABS.contains(&state.place.tab) && lanes.along.is_some();
-    if on_followed || on_timeline && is_part {
+    if is_zoomed || on_followed || on_timeline && is_part {
         lanes::show_all(state);
         return;
     }
@@ -326,7 +328,7 @@ fn back(state: &mut State) {
         Screen::Incidents | Screen::Sources => &mut state.list.filter,
     };
     if state.place.screen != Screen::Sources && !filter.is_empty() {
-        *filter = super::filter::Filter::default();
+        *filter = crate::api::filter::Filter::default();
         refresh(state);
     } else if !state.list.marks.is_empty() && state.place.screen == Screen::Incidents {
         state.list.marks.clear();
@@ -368,7 +370,15 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
             lanes::range(state);
         }
         Action::MarkRange => state.list.mark_range(),
+        Action::Earlier | Action::Later
+            if state.lanes.range.is_some() && reach::has_keys(state) =>
+        {
+            reach::pan(state, action == Action::Later);
+        }
         Action::Travel | Action::Earlier | Action::Later => lanes::travel(state, action),
+        Action::ZoomIn | Action::ZoomOut if reach::has_keys(state) => {
+            reach::zoom(state, action == Action::ZoomIn);
+        }
         Action::ZoomIn => lanes::zoom(state, lanes::Zoom::In),
         Action::ZoomOut => lanes::zoom(state, lanes::Zoom::Out),
         Action::Bookmark => lanes::bookmark(state),

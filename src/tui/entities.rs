@@ -51,6 +51,7 @@ impl Entities {
         let path = incident
             .path_nodes
             .iter()
+            .filter(|n| !n.is_beside)
             .map(|n| (&n.entity, "on the path"));
         let found = incident.findings.iter().map(|f| (&f.entity, "was odd"));
         let own = (&incident.entity, "hurts most");

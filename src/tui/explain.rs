@@ -1,13 +1,12 @@
 //! `w`: why the row under the cursor is here. Builds the rows of the explanation from what the
 //! console already holds; every sentence comes from the engine.
 
-use std::collections::BTreeSet;
-
 use crate::model::{
-    AlertRow, BaselineVersion, Chart, EntityId, Explanation, Finding, Incident, IncidentId,
-    PathEdge, Phase, Plan, SafeText, SeriesId, Severity, Time, WhyAnswer, command_line,
+    AlertRow, BaselineVersion, Chart, EntityId, Explanation, Finding, Incident, IncidentId, Phase,
+    Plan, SafeText, SeriesId, Severity, Time, WhyAnswer, command_line,
 };
 
+use super::dependence::{self, Told};
 use super::format;
 use super::link::Request;
 use super::paint::{Ink, Row, wrap};
@@ -28,24 +27,29 @@ const FINDINGS_MAX: usize = 20;
 
 /// Lays the explanation of the row under the cursor over the screen, or says that there is none.
 ///
-/// Of a metric the daemon is asked too: why it is told of, or why it is not.
+/// Of a metric the daemon is asked too: why it is told of, or why it is not. Of a node of the path: what
+/// depends on it.
 pub(super) fn open(state: &mut State, effects: &mut Effects) {
     let width = width(state);
     let Some((title, rows)) = explain(state, width) else {
         state.tell(Role::Muted, "Nothing to explain here.");
         return;
     };
-    let asked = chart_here(state).map(|chart| chart.series);
-    if let Some(series) = asked {
+    let series = chart_here(state).map(|chart| chart.series);
+    let node = dependence::here(state).filter(|_| state.travel.is_none());
+    if let Some(series) = series {
         effects.requests.push(Request::Why { series, at: None });
+    } else if let Some(node) = node.clone() {
+        effects.requests.push(Request::Dependence(node));
     }
+    let asked = series.map(Awaited::Judgement);
     let cursor = Cursor::default();
     lay_over(
         state,
         Overlay::Why {
             title,
             rows,
-            asked: asked.map(Awaited::Judgement),
+            asked: asked.or(node.map(Awaited::Dependence)),
             cursor,
         },
     );
@@ -244,8 +248,13 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
         Tab::Path => {
             let rows = super::view::path_rows(&detail.incident);
             let entity = rows.get(at(rows.len()))?.entity.clone();
-            let found = of_entity(&entity);
-            return Some(dependents(state, &detail.incident, &entity, &found, width));
+            let told = if state.travel.is_some() {
+                Told::Past
+            } else {
+                Told::Asked
+            };
+            let rows = dependence::rows(state, &detail.incident, &entity, told);
+            return Some((dependence::title(&entity), rows));
         }
         Tab::Metrics => {
             let charts = &state.panels()?.charts;
@@ -299,99 +308,6 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
     }
     findings(&mut rows, state, &found, width);
     Some((SafeText::new(&format!("Why: {title}")), rows))
-}
-
-/// What depends on an entity, directly and through others, whom it calls, and what was noticed of it.
-fn dependents(
-    state: &State,
-    incident: &Incident,
-    entity: &EntityId,
-    found: &[Finding],
-    width: usize,
-) -> (SafeText, Vec<Row>) {
-    let mut rows = Vec::new();
-    callers(&mut rows, state, incident, entity, width);
-    section(&mut rows, "What it depends on");
-    let name = |ix: u32| incident.path_nodes.get(ix as usize).map(|n| &n.entity);
-    let mut none = true;
-    for edge in &incident.path_edges {
-        if let (true, Some(callee)) = (name(edge.from) == Some(entity), name(edge.to)) {
-            none = false;
-            let text = format!("{}: {}", callee.name(), known(state, edge));
-            bullet(&mut rows, Role::Body, &text, width);
-        }
-    }
-    if none {
-        let text = "nothing of this incident; what is well is not part of it";
-        bullet(&mut rows, Role::Muted, text, width);
-    }
-    if let Some(node) = incident.path_nodes.iter().find(|n| &n.entity == entity) {
-        let tier = node.tier.map(|tier| format!("tier {tier}"));
-        let owner = node.owner.as_ref().map(|owner| format!("owned by {owner}"));
-        let links = node.links.iter().map(|(what, at)| format!("{what}: {at}"));
-        let facts: Vec<String> = owner.into_iter().chain(tier).chain(links).collect();
-        if !facts.is_empty() {
-            section(&mut rows, "Whose it is");
-        }
-        for fact in &facts {
-            bullet(&mut rows, Role::Body, fact, width);
-        }
-    }
-    section(&mut rows, "What was noticed of it");
-    if found.is_empty() {
-        bullet(&mut rows, Role::Muted, "nothing", width);
-    }
-    findings(&mut rows, state, found, width);
-    (SafeText::new(entity.name()), rows)
-}
-
-/// Who calls an entity, and who calls those.
-fn callers(
-    rows: &mut Vec<Row>,
-    state: &State,
-    incident: &Incident,
-    entity: &EntityId,
-    width: usize,
-) {
-    let name = |ix: u32| incident.path_nodes.get(ix as usize).map(|n| &n.entity);
-    let of = |ix: u32| name(ix) == Some(entity);
-    section(rows, "What depends on it");
-    let mut reached: BTreeSet<u32> = BTreeSet::new();
-    for edge in incident.path_edges.iter().filter(|edge| of(edge.to)) {
-        if let Some(caller) = name(edge.from).filter(|_| reached.insert(edge.from)) {
-            let text = format!("{} calls it: {}", caller.name(), known(state, edge));
-            bullet(rows, Role::Body, &text, width);
-        }
-    }
-    let direct = reached.clone();
-    // Each round adds those who call somebody reached before; there are no more rounds than nodes.
-    for _ in &incident.path_nodes {
-        let edges = incident.path_edges.iter();
-        let more = edges.filter(|edge| reached.contains(&edge.to) && !of(edge.from));
-        let more: Vec<u32> = more.map(|edge| edge.from).collect();
-        reached.extend(more);
-    }
-    let through = reached.difference(&direct).filter_map(|ix| name(*ix));
-    let through: Vec<&str> = through.map(EntityId::name).collect();
-    if !through.is_empty() {
-        let text = format!("through them: {}", through.join(", "));
-        bullet(rows, Role::Body, &text, width);
-    }
-    if reached.is_empty() {
-        let text = "nobody of this incident; who is well is not part of it";
-        bullet(rows, Role::Muted, text, width);
-    }
-}
-
-/// How a call is known, and how old that is.
-fn known(state: &State, edge: &PathEdge) -> String {
-    let how = edge.provenance.as_str();
-    // Read off labels or the config, it was never confirmed by anything.
-    if edge.last_seen == Time::ZERO {
-        return how.to_owned();
-    }
-    let age = format::age(state.engine_now().since(edge.last_seen));
-    format!("{how}, last confirmed {age} ago")
 }
 
 fn because(state: &State, plan: &Plan, width: usize) -> (SafeText, Vec<Row>) {
@@ -520,7 +436,7 @@ fn source(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
     Some((SafeText::new(&row.name), rows))
 }
 
-fn findings(rows: &mut Vec<Row>, state: &State, found: &[Finding], width: usize) {
+pub(super) fn findings(rows: &mut Vec<Row>, state: &State, found: &[Finding], width: usize) {
     for finding in found.iter().take(FINDINGS_MAX) {
         bullet(rows, Role::Anomaly, &finding.text, width);
         let since = state.clock.second(finding.since);

@@ -1,4 +1,6 @@
-//! Numbers, ages and times as people read them; the results are ASCII. Pure but for [`Clock::local`].
+//! Numbers, ages and times as people read them; the results are ASCII. Pure but for [`Zone::Machine`].
+
+use chrono::{Offset, TimeZone};
 
 use crate::model::{Band, Time, Unit};
 
@@ -12,19 +14,42 @@ const COARSE_STEP_MIN: i64 = 5;
 /// How instants are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// Minutes east of UTC of the operator's time zone.
-    pub offset_minutes: i32,
+    /// The operator's time zone.
+    pub zone: Zone,
     /// Whether UTC is shown instead.
     pub utc: bool,
 }
 
+/// Where the operator's clock hangs. How far it is from UTC is asked for each instant: a console may be open when
+/// the clocks change, and what happened before is told as the clock on the wall had it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// That of this machine.
+    Machine,
+    /// That of a place.
+    Of(chrono_tz::Tz),
+}
+
+impl Zone {
+    /// Seconds east of UTC at an instant.
+    fn offset_s(self, at: Time) -> i64 {
+        let Some(at) = chrono::DateTime::from_timestamp_millis(at.ms()) else {
+            return 0;
+        };
+        let at = at.naive_utc();
+        let offset = match self {
+            Self::Machine => chrono::Local.offset_from_utc_datetime(&at),
+            Self::Of(zone) => zone.offset_from_utc_datetime(&at).fix(),
+        };
+        offset.local_minus_utc().into()
+    }
+}
+
 impl Clock {
     /// In the time zone of this machine.
-    pub fn local(utc: bool) -> Self {
-        Self {
-            offset_minutes: chrono::Local::now().offset().local_minus_utc() / 60,
-            utc,
-        }
+    pub const fn local(utc: bool) -> Self {
+        let zone = Zone::Machine;
+        Self { zone, utc }
     }
 
     /// `12:04`, with a `Z` when it is UTC.
@@ -49,11 +74,7 @@ impl Clock {
     }
 
     fn parts(self, at: Time) -> (i64, i64, i64) {
-        let offset_s = if self.utc {
-            0
-        } else {
-            i64::from(self.offset_minutes) * 60
-        };
+        let offset_s = if self.utc { 0 } else { self.zone.offset_s(at) };
         let day_s = (at.ms().div_euclid(1_000) + offset_s).rem_euclid(86_400);
         (day_s / 3_600, day_s / 60 % 60, day_s % 60)
     }
@@ -283,11 +304,29 @@ mod tests {
     fn times_follow_the_zone() {
         let at = Time::parse_rfc3339("2026-11-21T23:30:05Z").unwrap();
         let mut clock = Clock {
-            offset_minutes: 60,
+            zone: Zone::Of(chrono_tz::Europe::Berlin),
             utc: false,
         };
         assert_eq!(clock.minute(at), "00:30");
         clock.utc = true;
         assert_eq!(clock.second(at), "23:30:05Z");
+    }
+
+    /// In the night the clocks go back, what happened before is told as they went then.
+    #[test]
+    fn each_time_is_told_as_the_clocks_went_then() {
+        let clock = Clock {
+            zone: Zone::Of(chrono_tz::Europe::Berlin),
+            utc: false,
+        };
+        for (utc, local) in [
+            ("2026-10-25T00:59:00Z", "02:59"),
+            ("2026-10-25T01:01:00Z", "02:01"),
+            ("2026-03-29T00:59:00Z", "01:59"),
+            ("2026-03-29T01:01:00Z", "03:01"),
+        ] {
+            let at = Time::parse_rfc3339(utc).unwrap();
+            assert_eq!(clock.minute(at), local, "{utc}");
+        }
     }
 }

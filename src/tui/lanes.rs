@@ -11,7 +11,7 @@ use super::update::open;
 use super::view::timeline_entries;
 
 /// Shortest time that can be zoomed to, in milliseconds.
-const RANGE_MS_MIN: i64 = 2_000;
+pub(super) const RANGE_MS_MIN: i64 = 2_000;
 
 /// To more, or to less, of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::api::{AlertPage, CommandReply, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
-    Command, EntityId, IncidentId, LabelFilter, Ledger, RawLines, Recorded, SeriesId,
+    Command, Dependence, EntityId, IncidentId, LabelFilter, Ledger, RawLines, Recorded, SeriesId,
     SilencePreview, Time, WhyAnswer,
 };
 
@@ -84,6 +84,8 @@ pub enum Request {
         /// Until when.
         to: Time,
     },
+    /// Who depends on an entity, and what it depends on.
+    Dependence(EntityId),
     /// What the engine knows of who should speak.
     Ledger,
     /// What a silence would hide.
@@ -161,6 +163,13 @@ pub enum Update {
         template: Box<str>,
         /// What the recording has of them.
         read: Box<RawLines>,
+    },
+    /// Answer to [`Request::Dependence`].
+    Dependence {
+        /// Of which entity it was asked: its answer may know it by another name.
+        entity: EntityId,
+        /// What was asked for.
+        told: Box<Dependence>,
     },
     /// Answer to [`Request::Ledger`].
     Ledger(Box<Ledger>),

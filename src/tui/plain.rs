@@ -242,10 +242,7 @@ mod tests {
         Actor, Delta, EntityId, EntityKind, IncidentId, PlanId, Role, Severity, Time,
     };
 
-    const CLOCK: Clock = Clock {
-        offset_minutes: 0,
-        utc: true,
-    };
+    const CLOCK: Clock = Clock::local(true);
 
     fn row() -> IncidentRow {
         IncidentRow {
@@ -264,6 +261,7 @@ mod tests {
             owner: None,
             suspect: None,
             entities: 1,
+            members: Vec::new(),
             alerts: 0,
             alerts_firing: 0,
             alerts_unheard: 0,

@@ -85,7 +85,7 @@ fn put(state: &mut State, (entity, template): (&EntityId, &str), told: Vec<Row>)
     };
     let is_waited_for = |asked: &mut Awaited| match asked {
         Awaited::Lines(of, lines) => of == entity && **lines == *template,
-        Awaited::Judgement(_) => false,
+        Awaited::Judgement(_) | Awaited::Dependence(_) => false,
     };
     if asked.take_if(is_waited_for).is_some() {
         *rows = told;

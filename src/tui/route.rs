@@ -3,9 +3,9 @@
 
 use crate::model::IncidentId;
 
-use super::filter::Filter;
 use super::state::{Screen, Sort, State, Tab};
 use super::update::{Effects, fetch_alerts, refresh};
+use crate::api::filter::Filter;
 
 /// A place, and what is shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

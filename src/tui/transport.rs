@@ -162,6 +162,10 @@ async fn ask(client: &Client, request: &Request) -> Result<Update, ClientError> 
                     .await?,
             ),
         },
+        Request::Dependence(entity) => Update::Dependence {
+            entity: entity.clone(),
+            told: Box::new(client.dependence(entity).await?),
+        },
         Request::Ledger => Update::Ledger(Box::new(client.ledger().await?)),
         Request::Preview { matchers } => Update::Preview {
             matchers: matchers.clone(),

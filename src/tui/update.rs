@@ -5,6 +5,7 @@ use crate::model::{Command, EntityId, IncidentId, Phase, SafeText, Time};
 
 use super::act;
 use super::answers;
+use super::dependence;
 use super::dialog;
 use super::explain;
 use super::key::Key;
@@ -165,6 +166,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             state.alerts.in_flight = false;
             state.speakers.fail();
             raw::lost(state);
+            dependence::lost(state);
         }
         Update::Watch(message) => watch(state, message, effects),
         Update::Detail(detail) => {
@@ -209,6 +211,7 @@ fn take(state: &mut State, update: Update, effects: &mut Effects) {
             template,
             read,
         } => raw::answered(state, (&entity, &template), &read),
+        Update::Dependence { entity, told } => dependence::answered(state, &entity, &told),
         Update::Ledger(ledger) => {
             effects.draws = state.speakers.put(ledger);
         }
@@ -378,6 +381,7 @@ fn failed(state: &mut State, request: &Request, why: String) {
         Request::Lines {
             entity, template, ..
         } => raw::failed(state, (entity, template), &why),
+        Request::Dependence(entity) => dependence::failed(state, entity, &why),
         Request::Recorded { purpose, .. } => state.records.fail(*purpose, why),
         // Until then what was known before is shown.
         Request::Ledger => state.speakers.fail(),

@@ -1,5 +1,6 @@
 //! The API's routes.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use super::alertmanager::alertmanager_routes;
 use super::answer::{Answer, ApiError};
 use super::caller::{Callers, Peer};
 use super::silences::{alertmanager_silence_routes, silence_routes};
+use crate::api::filter::Filter;
 use crate::api::{
     AlertPage, AuditPage, CommandReply, IncidentDetail, IncidentPage, Page, Panels, RunbookRow,
     View, path,
@@ -30,9 +32,9 @@ use crate::engine::Engine;
 use crate::engine::raw_lines::Wanted;
 use crate::engine::recorded::Asked;
 use crate::model::{
-    Actor, AlertPlace, Command, EntityId, Feedback, Fingerprint, IncidentId,
-    Ledger as SpeakerLedger, Phase, Plan, RawLines, Recorded, RecordedPart, Runbook, Time,
-    WhyAnswer,
+    Actor, AlertPlace, Command, Dependence, EntityId, Feedback, Fingerprint, IncidentId,
+    IncidentRow, Ledger as SpeakerLedger, Phase, Plan, RawLines, Recorded, RecordedPart, Runbook,
+    Time, WhyAnswer,
 };
 use crate::sources::SourceRegistry;
 
@@ -113,6 +115,12 @@ struct LineParams {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct DependenceParams {
+    entity: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RunbookParams {
     incident: Option<u64>,
     entity: Option<String>,
@@ -186,6 +194,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::PANELS, get(panels))
         .route(path::RECORDED, get(recorded))
         .route(path::LINES, get(lines))
+        .route(path::DEPENDENCE, get(dependence))
         .route(path::ALERTS, get(alerts))
         .route(path::PLANS, get(plans))
         .route(path::RUNBOOKS, get(runbooks))
@@ -228,21 +237,38 @@ async fn incidents(
 ) -> Answer<IncidentPage> {
     let Query(params) = params?;
     let state = params.state.unwrap_or_default();
-    let text = params.q.unwrap_or_default().to_lowercase();
-    let contains = |field: &str| field.to_lowercase().contains(&text);
+    let filter = Filter::parse(&params.q.unwrap_or_default());
     let mut rows = api.hub.snapshot(&actor).incidents;
-    rows.retain(|_, row| {
-        (state == IncidentState::All || row.phase != Phase::Resolved)
-            && (contains(&row.title)
-                || contains(row.entity.as_str())
-                || row.owner.as_deref().is_some_and(contains))
-    });
+    rows.retain(|_, row| state == IncidentState::All || row.phase != Phase::Resolved);
+    if !filter.is_empty() {
+        rows = passing(&api, filter, rows).await?;
+    }
     let total = rows.len() as u64;
     let after = IncidentId(params.after.unwrap_or(0));
     let items = rows.into_values().filter(|row| row.id > after);
     Ok(Json(page(items, total, params.limit, |row| {
         row.id.0.to_string()
     })))
+}
+
+/// The rows a filter lets pass. Of those that touch more than they name the engine knows the rest.
+async fn passing(
+    api: &Api,
+    filter: Filter,
+    mut rows: BTreeMap<IncidentId, IncidentRow>,
+) -> Result<BTreeMap<IncidentId, IncidentRow>, ApiError> {
+    let names_all = |row: &IncidentRow| row.entities as usize <= row.members.len();
+    let crowded = rows.extract_if(.., |_, row| !names_all(row));
+    let mut crowded: BTreeMap<IncidentId, IncidentRow> = crowded.collect();
+    rows.retain(|_, row| filter.incident(row));
+    if !crowded.is_empty() {
+        let passing = api.door.query(move |engine| {
+            crowded.retain(|id, row| filter.incident_of(row, engine.members(*id)));
+            crowded
+        });
+        rows.extend(passing.await?);
+    }
+    Ok(rows)
 }
 
 async fn incident(
@@ -252,8 +278,7 @@ async fn incident(
 ) -> Answer<IncidentDetail> {
     let id = IncidentId(id?.0);
     let detail = api.door.query(move |engine| {
-        let mut incident = engine.incident(id)?.clone();
-        incident.path_edges = engine.path_edges(&incident);
+        let incident = engine.with_surroundings(engine.incident(id)?.clone());
         let plans = incident
             .plans
             .iter()
@@ -342,6 +367,17 @@ async fn lines(
     lines
         .map(Json)
         .map_err(|why| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+async fn dependence(
+    State(api): State<Api>,
+    _: Caller,
+    params: Result<Query<DependenceParams>, QueryRejection>,
+) -> Answer<Dependence> {
+    let Query(DependenceParams { entity }) = params?;
+    let entity = EntityId::parse(&entity);
+    let told = api.door.query(move |engine| engine.dependence(&entity));
+    Ok(Json(told.await?))
 }
 
 /// A stretch of the recording that may be asked for.

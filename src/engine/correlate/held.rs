@@ -8,7 +8,7 @@ use super::phase::{self, Event};
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
     ALERT_FIRES, EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase,
-    PlanId, Severity, Time,
+    PlanId, ROW_MEMBERS_MAX, Severity, Time,
 };
 
 const FINDINGS_MAX: usize = 200;
@@ -449,8 +449,9 @@ impl Held {
     }
 
     /// The row consoles hold.
-    pub fn row(&self) -> IncidentRow {
+    pub fn row(&self, entities: &Entities) -> IncidentRow {
         let incident = &self.incident;
+        let members = self.members.iter().take(ROW_MEMBERS_MAX);
         IncidentRow {
             id: incident.id,
             revision: incident.revision,
@@ -471,6 +472,7 @@ impl Held {
                 .first()
                 .map(|first| (first.suspect.clone(), first.confidence)),
             entities: incident.impact.entities,
+            members: members.map(|ix| entities.id(*ix).clone()).collect(),
             alerts: incident.impact.alerts_total,
             alerts_firing: incident.impact.alerts_firing,
             alerts_unheard: incident.impact.alerts_unheard,

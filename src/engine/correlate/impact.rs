@@ -11,8 +11,8 @@ use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
 use crate::engine::topology::Topology;
 use crate::model::{
-    Check, Direction, EntityId, Finding, Health, IncidentId, MetricRole, PathEdge, PathNode,
-    Severity,
+    Beside, Check, Direction, EntityId, Finding, Health, IncidentId, MetricRole, PathEdge,
+    PathNode, Severity,
 };
 
 /// Nodes drawn on a path; the rest is counted in the impact.
@@ -331,6 +331,8 @@ fn node(ix: EntityIx, held: &Held, sight: &Sight<'_>) -> PathNode {
         onset: condition
             .filter(|_| held.members.contains(&ix))
             .map(|c| c.onset),
+        is_beside: false,
+        beside: Beside::default(),
     }
 }
 

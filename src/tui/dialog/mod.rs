@@ -13,7 +13,6 @@ use crate::model::{Command, Coordinate, IncidentId, PERSON_TEXT_BYTES_MAX, SafeT
 use super::act;
 use super::action::Action;
 use super::field::Field;
-use super::filter::Filter;
 use super::help;
 use super::key::Key;
 use super::keymap::Lookup;
@@ -22,6 +21,7 @@ use super::route::Route;
 use super::state::{Cursor, Overlay, Question, Screen, State, Step, Writing};
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, refresh};
+use crate::api::filter::Filter;
 
 use buttons::{in_approval, in_confirm, in_settle};
 use palette::{in_palette, in_runbooks, palette_row, preview};

@@ -4,11 +4,11 @@
 use crossterm::event::KeyCode;
 
 use crate::api::RunbookRow;
+use crate::api::filter;
 use crate::model::{Command, EntityId, IncidentId, IncidentRow};
 use crate::tui::act;
 use crate::tui::action::{ACTIONS, Action};
 use crate::tui::field::Field;
-use crate::tui::filter;
 use crate::tui::help::HelpRow;
 use crate::tui::key::Key;
 use crate::tui::state::{Cursor, Fit, State, Step, fit};

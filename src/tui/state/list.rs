@@ -7,7 +7,7 @@ use crate::api::View;
 use crate::model::{IncidentId, IncidentRow, Time};
 
 use super::cursor::{Cursor, Step};
-use crate::tui::filter::Filter;
+use crate::api::filter::Filter;
 
 /// How long the cursor must rest on an incident before its details are fetched and drawn, so that
 /// moving the cursor costs one small write and no request.

@@ -21,17 +21,18 @@ mod travel;
 
 use std::collections::BTreeMap;
 
+use crate::api::filter::Filter;
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
     FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
 
-use super::filter::Filter;
 use super::format::{self, Clock};
 use super::key::Key;
 use super::keymap::Keymap;
 use super::link::{Request, Update};
 use super::paint::Look;
+use super::reach;
 use super::route::Route;
 use super::rows::Rows;
 use super::session::Session;
@@ -320,9 +321,25 @@ impl State {
             return Vec::new();
         };
         let mut wanted: Vec<(Purpose, (Time, Time))> = Vec::new();
-        if let Some(travel) = self.travelled(id).filter(|t| t.is_beyond(Some(panels))) {
+        let travel = self.travelled(id);
+        if let Some(travel) = travel.filter(|t| t.is_beyond(Some(panels))) {
             wanted.push((Purpose::Then, travel.stretch()));
-        } else if let (true, Some((from, to))) = (self.shows(Tab::Metrics), extent(panels)) {
+        }
+        let mut shown = match travel {
+            Some(travel) => travel.panels().and_then(extent),
+            None => extent(panels),
+        };
+        let detail = self.details.get(id).filter(|_| travel.is_none());
+        if let (Some(detail), Some((from, to))) = (detail, shown) {
+            let range = self.lanes.range;
+            let read = reach::stretch(&detail.incident, from, range);
+            if let Some(read) = read.filter(|_| self.shows(Tab::Metrics)) {
+                wanted.push((Purpose::Charts, read));
+                let is_one = read.1 >= from;
+                shown = range.or(Some((if is_one { read.0 } else { from }, to)));
+            }
+        }
+        if let (true, Some((from, to))) = (self.shows(Tab::Metrics), shown) {
             let Metering { before, heat } = self.metering;
             if let Some(back) = before {
                 let earlier = |at: Time| at.plus_ms(-back.ms());

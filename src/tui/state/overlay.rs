@@ -124,6 +124,8 @@ pub enum Awaited {
     Judgement(SeriesId),
     /// The log lines of a template at an entity, which take its place.
     Lines(EntityId, Box<str>),
+    /// Who depends on a node of the path, which takes the place of what the incident alone tells.
+    Dependence(EntityId),
 }
 
 /// What a longer text is.

@@ -1,7 +1,7 @@
 //! Where the operator is: the screen, the pane, how the terminal is divided, and where they were before.
 
+use crate::api::filter::Filter;
 use crate::model::IncidentId;
-use crate::tui::filter::Filter;
 use crate::tui::route::Route;
 
 /// Views remembered.

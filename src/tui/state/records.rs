@@ -16,6 +16,8 @@ const EVERY_MS: i64 = 5_000;
 /// What a stretch of the recording is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
+    /// The charts themselves, from before what the engine holds, or in the time zoomed to.
+    Charts,
     /// Beside the charts, as they were so much earlier.
     Before(Back),
     /// How long requests took in the time of the charts.
@@ -102,7 +104,7 @@ impl Purpose {
     /// What of the recording it takes.
     pub const fn part(self) -> RecordedPart {
         match self {
-            Self::Before(_) => RecordedPart::Lines,
+            Self::Charts | Self::Before(_) => RecordedPart::Lines,
             Self::Heat => RecordedPart::Heat,
             Self::Then => RecordedPart::Moment,
         }

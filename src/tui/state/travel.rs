@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use crate::api::{IncidentDetail, Panels};
 use crate::model::{
     ALERT_AGAIN, ALERT_FIRES, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO,
-    Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId, IncidentRow, Lane, LogGroup,
-    Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
+    Beside, Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId, IncidentRow, Lane,
+    LogGroup, Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
     turn::{self, Turn},
 };
 
@@ -189,8 +189,15 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     }
     incident.owner = owner_at(incident, at);
     incident.phase = phase_at(incident);
+    // How neighbours are now says nothing of then.
+    incident.path_nodes.retain(|node| !node.is_beside);
+    let len = incident.path_nodes.len() as u32;
+    incident
+        .path_edges
+        .retain(|edge| edge.from.max(edge.to) < len);
     let findings = std::mem::take(&mut incident.findings);
     for node in &mut incident.path_nodes {
+        node.beside = Beside::default();
         if node.onset.is_some_and(|onset| onset > at) {
             (node.onset, node.suspicion) = (None, 0.0);
         }

@@ -1,4 +1,4 @@
-//! Who calls whom as a layered drawing for large screens: callers on the left, what they depend on to the
+//! Who depends on whom as a layered drawing for large screens: callers on the left, what they depend on to the
 //! right of them, one column a step. Lines are braille; below it stand the calls of the chosen node,
 //! with how each is known and how old that is.
 //!
@@ -6,7 +6,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::model::{Incident, PathNode};
+use crate::model::{Beside, Incident, PathNode};
 use crate::tui::chart::{Dots, join};
 use crate::tui::format;
 use crate::tui::glyph;
@@ -14,7 +14,7 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
-use super::path::{PathRow, SUSPICION_MIN, is_past, provenance};
+use super::path::{PathRow, SUSPICION_MIN, beside, by, is_past, provenance};
 
 /// Lines of a node: its name, and below it how it is. A blank line parts it from the next.
 const NODE_ROWS: usize = 3;
@@ -24,6 +24,8 @@ const NODE_CELLS: [usize; 2] = [26, 14];
 const GAP_MIN: usize = 6;
 /// Lines below the drawing for the calls of the chosen node.
 const CALLS_ROWS: usize = 5;
+/// Cells of the word that leads a line of calls.
+const LEAD: usize = 10;
 /// Times the nodes of each column are put in order by those of the columns beside it.
 const SWEEPS: usize = 4;
 /// Dots across and down in a cell of braille.
@@ -274,6 +276,10 @@ fn boxed_node(
     if suspected {
         how.push(Role::Suspect, format!(" cause {:.2}", node.suspicion));
     }
+    if node.is_beside {
+        how.push(Role::Muted, " not of it");
+    }
+    how = how.join_if_fits(beside(node), cells);
     if let Some(onset) = node.onset {
         let at = state.clock.second(onset);
         let onset = if is_past(node) {
@@ -299,10 +305,11 @@ fn calls(state: &State, incident: &Incident, chosen: Option<usize>, canvas: &mut
         row.push(Role::Person, owner.to_string());
     }
     canvas.row(0, &row.put(Role::Muted, "  w says what depends on it"));
-    let sides = [(" calls     ", true), (" called by ", false)];
     let mut y = 1;
-    for (lead, outward) in sides {
-        let mut row = Row::new().put(Role::Muted, lead);
+    for outward in [true, false] {
+        let lead = if outward { "needs" } else { by(&node.entity) };
+        let mut row = Row::new().put(Role::Muted, " ");
+        row = row.column(Role::Muted, lead, LEAD);
         let mut left_out = 0;
         let mut some = false;
         for edge in &incident.path_edges {
@@ -329,11 +336,19 @@ fn calls(state: &State, incident: &Incident, chosen: Option<usize>, canvas: &mut
                 left_out += 1;
             }
         }
+        let Beside {
+            callers_well,
+            callees_well,
+            ..
+        } = node.beside;
+        let well = if outward { callees_well } else { callers_well };
         if left_out > 0 {
-            row.push(Role::Muted, format!("and {left_out} more"));
+            row.push(Role::Muted, format!("and {left_out} more "));
         }
-        if !some {
-            row.push(Role::Muted, "nobody of this incident");
+        match (some, well) {
+            (false, 0) => row.push(Role::Muted, "nobody of this incident"),
+            (_, 0) => {}
+            (_, well) => row.push(Role::Muted, format!("+{well} healthy within two steps")),
         }
         canvas.row(y, &row);
         y += 1;

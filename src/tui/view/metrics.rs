@@ -1,12 +1,13 @@
 //! Metrics: the chart under the cursor large, over its band, with changes as marks; the others as
 //! small multiples.
 
-use crate::model::{Band, Chart, Lane, MetricRole, SafeText, Time};
+use crate::model::{Band, Chart, Finding, Lane, MetricRole, SafeText, Time};
 use crate::tui::chart::{self, Scale};
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::judged::Judged;
 use crate::tui::paint::{Canvas, Row};
+use crate::tui::reach;
 use crate::tui::state::{Back, Listed, Purpose, State, Tab, Travel};
 use crate::tui::theme::Role;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
@@ -26,6 +27,8 @@ const CHART_ROWS: u16 = 12;
 /// A chart without a point for so many times its usual space, and at least so long in milliseconds, is silent.
 const SILENT_SPACES: i64 = 5;
 const SILENT_MS_MIN: i64 = 120_000;
+/// Points whose space is the usual one.
+const LATEST_POINTS: usize = 40;
 /// Lines below which only the list is drawn.
 const LARGE_MIN: usize = 8;
 
@@ -76,7 +79,7 @@ fn stacked(state: &State, charts: &[Chart], canvas: &mut Canvas<'_>) {
     let fits = usize::from(area.height / CHART_ROWS).clamp(1, charts.len().max(1));
     let areas = Split::vertical(vec![Constraint::Fill(1); fits]).split(area);
     for (at, (chart, area)) in charts.iter().zip(areas.iter()).enumerate() {
-        let judged = judged(state, chart);
+        let judged = Judged::of(found(state), &reach::drawn(state, chart));
         let canvas = &mut canvas.part(*area);
         if at == 0 && state.metering.heat {
             super::heat::draw(state, &judged.chart, canvas);
@@ -127,8 +130,13 @@ impl Columns {
 
 /// A chart with what was expected of it when it became odd in the incident looked at.
 fn judged(state: &State, chart: &Chart) -> Judged {
-    let findings = state.detail().map_or(&[][..], |d| &d.incident.findings);
-    Judged::of(findings, chart)
+    Judged::of(found(state), &reach::whole(state, chart))
+}
+
+/// What was noticed in the incident looked at.
+fn found(state: &State) -> &[Finding] {
+    let detail = state.detail();
+    detail.map_or(&[], |detail| &detail.incident.findings)
 }
 
 fn small_multiple(state: &State, judged: &Judged, here: bool, focused: bool, width: usize) -> Row {
@@ -353,6 +361,9 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
         (None, _) => (Role::Ok, "as expected".to_owned()),
     };
     let mut said = Row::new().put(role, words);
+    if let Some(why) = unreached(state, chart) {
+        said.push(Role::Warn, why);
+    }
     if let Some(silent_ms) = silent_ms(state, chart) {
         let words = format!(", silent for {}", format::age(silent_ms));
         said.push(Role::Warn, words);
@@ -367,14 +378,24 @@ fn title(state: &State, judged: &Judged, width: usize) -> Vec<Row> {
     }
 }
 
+/// Why a chart does not reach back to where it became odd, when it does not: it must not look as if it always were so.
+fn unreached(state: &State, chart: &Chart) -> Option<String> {
+    let is_all = state.travel.is_none() && state.lanes.range.is_none();
+    let (since, first) = (chart.abnormal_since?, chart.times.first()?);
+    let why = || unrecorded(state, Purpose::Charts);
+    (is_all && since < *first).then(|| format!(", before this chart ({})", why()))
+}
+
 /// For how long a chart of the present has no point, when it should have had some, in milliseconds: what it ends
 /// with must not pass for what is.
 fn silent_ms(state: &State, chart: &Chart) -> Option<i64> {
-    let (first, last) = (chart.times.first()?, chart.times.last()?);
-    if state.travel.is_some() {
+    // What was read of long ago is kept at longer steps.
+    let latest = &chart.times[chart.times.len().saturating_sub(LATEST_POINTS)..];
+    let (first, last) = (latest.first()?, latest.last()?);
+    if state.travel.is_some() || state.lanes.range.is_some() {
         return None;
     }
-    let spaces = i64::try_from(chart.times.len() - 1).unwrap_or(i64::MAX);
+    let spaces = i64::try_from(latest.len() - 1).unwrap_or(i64::MAX);
     let usual_ms = last.since(*first) / spaces.max(1);
     let silent_ms = state.engine_now().since(*last);
     (silent_ms > SILENT_MS_MIN.max(usual_ms * SILENT_SPACES)).then_some(silent_ms)

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{EntityId, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time};
+use crate::model::{
+    Beside, EntityId, EntityKind, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time,
+};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Listed, State, Tab};
@@ -195,7 +197,14 @@ fn node(
         line = line.join(provenance(state, edge, room));
     }
     let room = width.saturating_sub(line.width());
-    line.join(also(state, incident, row, room))
+    let line = line.join(also(state, incident, row, room));
+    let outside = if node.is_beside {
+        Row::new().put(Role::Muted, " (not of it)")
+    } else {
+        Row::new()
+    };
+    line.join_if_fits(outside, width)
+        .join_if_fits(beside(node), width)
 }
 
 /// Whether what it was odd with is over.
@@ -227,22 +236,55 @@ fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
         })
         .collect();
     let names: Vec<&str> = callers.iter().map(|(_, name)| *name).collect();
+    let of = &incident.path_nodes[row.node];
     match (row.edge, &callers[..]) {
         (_, []) => Row::new(),
         (None, [(edge, name)]) => {
-            let words = Row::new().put(Role::Muted, SafeText::new(&format!("called by {name}, ")));
+            let by = by(&of.entity);
+            let words = Row::new().put(Role::Muted, SafeText::new(&format!("{by} {name}, ")));
             let room = room.saturating_sub(words.width());
             words.join(provenance(state, edge, room))
         }
         (None, _) => {
-            let text = format!("called by {}", names.join(", "));
+            let text = format!("{} {}", by(&of.entity), names.join(", "));
             Row::new().put(Role::Muted, SafeText::new(&text))
         }
         (Some(_), _) => {
-            let text = format!("; also by {}", names.join(", "));
+            let by = by(&of.entity);
+            // "also by" is enough where the one before was told as a call.
+            let text = format!(
+                "; also {} {}",
+                by.trim_start_matches("called "),
+                names.join(", ")
+            );
             Row::new().put(Role::Muted, SafeText::new(&text))
         }
     }
+}
+
+/// How those that depend on an entity are led up to: nobody calls a machine.
+pub(super) fn by(entity: &EntityId) -> &'static str {
+    match entity.kind() {
+        EntityKind::Host => "runs",
+        EntityKind::Queue => "used by",
+        EntityKind::Service | EntityKind::Pod | EntityKind::Database | EntityKind::External => {
+            "called by"
+        }
+    }
+}
+
+/// What stands beside a node and is not drawn: `+12 healthy`.
+pub(super) fn beside(node: &PathNode) -> Row {
+    let Beside { unwell, .. } = node.beside;
+    let mut row = Row::new();
+    if node.beside.well() > 0 {
+        let text = format!(" +{} healthy", node.beside.well());
+        row.push(Role::Muted, text);
+    }
+    if unwell > 0 {
+        row.push(Role::Warn, format!(" +{unwell} not well"));
+    }
+    row
 }
 
 pub(super) fn provenance(state: &State, edge: &PathEdge, room: usize) -> Row {

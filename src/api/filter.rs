@@ -1,7 +1,8 @@
-//! Filters: what is typed after `/`. Words are joined by "and"; each is a substring, `!` inverts it,
-//! `~` makes it fuzzy, `key:value` looks in one field only. Case does not matter.
+//! Filters: what is typed after `/` in the console, given to `list --filter`, and asked as `q` of the API.
+//! Words are joined by "and"; each is a substring, `!` inverts it, `~` makes it fuzzy, `key:value` looks in one
+//! field only. Case does not matter.
 
-use crate::model::{AlertRow, IncidentRow};
+use crate::model::{AlertRow, EntityId, IncidentRow};
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,14 +41,23 @@ impl Filter {
         self.terms.is_empty()
     }
 
-    /// Whether an incident passes.
+    /// Whether an incident passes: by what its row tells, or by any entity the row names.
     pub fn incident(&self, row: &IncidentRow) -> bool {
+        self.incident_of(row, row.members.iter())
+    }
+
+    /// Whether an incident of these members passes, of which its row names the first only.
+    pub fn incident_of<'a>(
+        &self,
+        row: &IncidentRow,
+        members: impl Iterator<Item = &'a EntityId> + Clone,
+    ) -> bool {
         if self.is_empty() {
             return true;
         }
         let id = row.id.0.to_string();
         let priority = format!("p{}", row.severity.priority());
-        self.matches(&[
+        let fields: &Fields<'_> = &[
             ("id", &id),
             ("service", row.entity.name()),
             ("entity", row.entity.as_str()),
@@ -57,7 +67,11 @@ impl Filter {
             ("severity", row.severity.as_str()),
             ("priority", &priority),
             ("suspect", row.suspect.as_ref().map_or("", |s| s.0.as_str())),
-        ])
+        ];
+        self.terms.iter().all(|term| {
+            let found = term.found_in(fields) || term.found_among(members.clone(), fields);
+            found != term.invert
+        })
     }
 
     /// Whether an alert passes; its labels are fields.
@@ -87,15 +101,8 @@ impl Filter {
     }
 
     fn matches(&self, fields: &Fields<'_>) -> bool {
-        self.terms.iter().all(|term| {
-            let found = match &term.field {
-                Some(field) if fields.iter().any(|(name, _)| name == field) => fields
-                    .iter()
-                    .any(|(name, text)| name == field && term.found(text)),
-                _ => fields.iter().any(|(_, text)| term.found(text)),
-            };
-            found != term.invert
-        })
+        let passes = |term: &Term| term.found_in(fields) != term.invert;
+        self.terms.iter().all(passes)
     }
 }
 
@@ -117,12 +124,41 @@ impl Term {
         })
     }
 
+    /// Whether it is found in the field it names, or in any when it names none that is there.
+    fn found_in(&self, fields: &Fields<'_>) -> bool {
+        match &self.field {
+            Some(field) if fields.iter().any(|(name, _)| name == field) => fields
+                .iter()
+                .any(|(name, text)| name == field && self.found(text)),
+            _ => fields.iter().any(|(_, text)| self.found(text)),
+        }
+    }
+
+    /// Whether it is found among an incident's members; a term that names another field asks nothing of them.
+    fn found_among<'a>(
+        &self,
+        mut members: impl Iterator<Item = &'a EntityId>,
+        fields: &Fields<'_>,
+    ) -> bool {
+        match self.field.as_deref() {
+            Some("service") => members.any(|member| self.found(member.name())),
+            Some(other) if other != "entity" && fields.iter().any(|(name, _)| *name == other) => {
+                false
+            }
+            _ => members.any(|member| self.found(member.as_str())),
+        }
+    }
+
     fn found(&self, text: &str) -> bool {
-        let text = text.to_lowercase();
         if self.fuzzy {
-            score(&self.needle, &text).is_some()
+            score(&self.needle, &text.to_lowercase()).is_some()
+        } else if text.is_ascii() {
+            // Thousands of rows are looked through while somebody types: nothing is copied for that.
+            let (text, needle) = (text.as_bytes(), self.needle.as_bytes());
+            let mut parts = text.windows(needle.len());
+            parts.any(|part| part.eq_ignore_ascii_case(needle))
         } else {
-            text.contains(&self.needle)
+            text.to_lowercase().contains(&self.needle)
         }
     }
 }
@@ -170,6 +206,42 @@ mod tests {
         for (filter, text, expected) in cases {
             assert_eq!(Filter::parse(filter).line(text), expected, "{filter}");
         }
+    }
+
+    /// An incident is found by any entity it touches, not only by the one it is named for.
+    #[test]
+    fn an_incident_is_found_by_each_of_its_entities() {
+        let mut row: IncidentRow = serde_json::from_value(serde_json::json!({
+            "id": 7, "revision": 1, "phase": "open", "severity": "error", "entity": "service/web",
+            "title": "errors 3%", "began": 0, "updated": 0,
+            "owner": null, "suspect": null, "entities": 3, "alerts": 0, "findings": 2, "plan": null,
+        }))
+        .unwrap();
+        row.members = ["service/web", "service/Cart", "host/node-3"]
+            .map(EntityId::parse)
+            .into();
+        let cases = [
+            ("cart", true),
+            ("service:cart", true),
+            ("SERVICE:cart", true),
+            ("entity:host/node", true),
+            ("service:node-3 web", true),
+            ("~crt", true),
+            ("title:cart", false),
+            ("owner:cart", false),
+            ("!cart", false),
+            ("!service:shop", true),
+            ("cart shop", false),
+            ("nofield:cart", true),
+        ];
+        for (filter, passes) in cases {
+            assert_eq!(Filter::parse(filter).incident(&row), passes, "{filter}");
+        }
+        // What the row has no room for is found by whoever knows all members.
+        let members = [EntityId::parse("service/shop")];
+        let shop = Filter::parse("service:shop");
+        assert!(!shop.incident(&row));
+        assert!(shop.incident_of(&row, members.iter()));
     }
 
     #[test]
