@@ -204,7 +204,7 @@ async fn what_was_recorded_of_an_incident_is_read_again() {
         f.client.incidents(&query).await.unwrap().total
     };
     let row = &view.incidents[&id];
-    assert_eq!(row.members, [row.entity.clone()], "{row:?}");
+    assert_eq!(row.members, std::slice::from_ref(&row.entity), "{row:?}");
     let of = format!("service:{} !owner:nobody", row.entity.name());
     assert_eq!((found(&of).await, found("service:elsewhere").await), (1, 0));
     let told = f.client.dependence(&row.entity).await.unwrap();

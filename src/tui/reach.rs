@@ -17,6 +17,8 @@ const STEP_MS: i64 = 5 * 60_000;
 const GAP_SPACES: i64 = 6;
 /// Marks on one chart.
 const MARKS_MAX: usize = 20;
+/// Nothing was expected, as far as is known.
+const NO_BAND: (f32, f32) = (f32::NAN, f32::NAN);
 /// A step along the time zoomed to is this share of it.
 const PAN_SHARE: i64 = 4;
 
@@ -34,9 +36,12 @@ pub(super) fn stretch(
     Some((from, to.min(from.plus_ms(STRETCH_MS_MAX))))
 }
 
-/// A chart as it is drawn: the time zoomed to, or all that is held and what was read of before.
-pub(super) fn drawn(state: &State, chart: &Chart) -> Chart {
-    drawn_of(state, chart, state.lanes.range)
+/// A chart, as [`whole`] gave it and it was judged, in the time zoomed to.
+pub(super) fn zoomed(state: &State, chart: Chart) -> Chart {
+    match state.lanes.range {
+        Some(range) => drawn_of(state, &chart, Some(range)),
+        None => chart,
+    }
 }
 
 /// A chart with what was read of before it, whatever is zoomed to.
@@ -116,14 +121,13 @@ fn composed(chart: &Chart, line: Option<&RecordedLine>, range: Option<(Time, Tim
             whole.high.push(high);
         }
     };
-    const NONE: (f32, f32) = (f32::NAN, f32::NAN);
     let band = |at: usize| (chart.low[at], chart.high[at]);
     for (at, value) in &read {
         let before = chart
             .times
             .partition_point(|time| time <= at)
             .checked_sub(1);
-        let band = before.filter(|_| has_band).map_or(NONE, band);
+        let band = before.filter(|_| has_band).map_or(NO_BAND, band);
         put(*at, *value, band);
     }
     let next = own.first().map(|at| chart.times[*at]);
@@ -131,10 +135,10 @@ fn composed(chart: &Chart, line: Option<&RecordedLine>, range: Option<(Time, Tim
         && next.since(end) > GAP_SPACES * space_ms(&read)
     {
         // Nothing is drawn over what nobody read.
-        put(end.plus_ms(1), f32::NAN, NONE);
+        put(end.plus_ms(1), f32::NAN, NO_BAND);
     }
     for at in own {
-        let band = if has_band { band(at) } else { NONE };
+        let band = if has_band { band(at) } else { NO_BAND };
         put(chart.times[at], chart.values[at], band);
     }
     whole
@@ -274,7 +278,8 @@ mod tests {
         let whole = composed(&held, Some(&read), None);
         let expected = [(70, 1.0), (80, 1.0), (90, 1.0), (100, 9.0), (110, 9.0)];
         assert_eq!(points(&whole), expected);
-        assert!(whole.low[0].is_nan() && whole.high[3] == 2.0);
+        assert!(whole.low[..3].iter().all(|low| low.is_nan()));
+        assert_eq!(whole.high[3..], [2.0; 2]);
         let hole = composed(&held, Some(&line(&[10, 20])), None);
         assert_eq!(points(&hole)[2], (20, -1.0));
         assert_eq!(composed(&held, None, None), held);

@@ -263,7 +263,7 @@ async fn passing(
     rows.retain(|_, row| filter.incident(row));
     if !crowded.is_empty() {
         let passing = api.door.query(move |engine| {
-            crowded.retain(|id, row| filter.incident_of(row, engine.members(*id)));
+            crowded.retain(|id, row| filter.incident_of(row, &engine.members(*id)));
             crowded
         });
         rows.extend(passing.await?);

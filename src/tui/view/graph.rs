@@ -6,7 +6,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::model::{Beside, Incident, PathNode};
+use crate::model::{Beside, Edge, Incident, PathNode};
 use crate::tui::chart::{Dots, join};
 use crate::tui::format;
 use crate::tui::glyph;
@@ -14,7 +14,7 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
-use super::path::{PathRow, SUSPICION_MIN, beside, by, is_past, provenance};
+use super::path::{NODES_MAX, PathRow, SUSPICION_MIN, beside, by, is_past, provenance};
 
 /// Lines of a node: its name, and below it how it is. A blank line parts it from the next.
 const NODE_ROWS: usize = 3;
@@ -24,6 +24,10 @@ const NODE_CELLS: [usize; 2] = [26, 14];
 const GAP_MIN: usize = 6;
 /// Lines below the drawing for the calls of the chosen node.
 const CALLS_ROWS: usize = 5;
+/// Of these, for each direction at most.
+const SIDE_ROWS: usize = 2;
+/// Cells kept for how many more there are.
+const MORE: usize = 12;
 /// Cells of the word that leads a line of calls.
 const LEAD: usize = 10;
 /// Times the nodes of each column are put in order by those of the columns beside it.
@@ -31,8 +35,11 @@ const SWEEPS: usize = 4;
 /// Dots across and down in a cell of braille.
 const DOTS: (usize, usize) = (2, 4);
 
+/// Lines that may cross; where more would, only those of the chosen node are drawn.
+const CROSSINGS_MAX: usize = 10;
+
 /// Where everything stands.
-struct Drawing {
+pub(super) struct Drawing {
     /// Columns of nodes, top down; `None` keeps a place free for a line that passes.
     columns: Vec<Vec<Slot>>,
     /// Lines between neighbouring columns: edge, column of its left end, and the places of its ends.
@@ -54,46 +61,54 @@ struct Line {
     to: usize,
 }
 
-/// Whether the drawing fits; otherwise the tree is drawn.
-pub(super) fn fits(incident: &Incident, shown: &[PathRow], canvas: &Canvas<'_>) -> bool {
+/// The drawing, if it fits; otherwise the tree is drawn.
+pub(super) fn fitted(
+    incident: &Incident,
+    shown: &[PathRow],
+    canvas: &Canvas<'_>,
+) -> Option<Drawing> {
     let drawing = Drawing::of(incident, shown);
     let tallest = drawing.columns.iter().map(Vec::len).max().unwrap_or(0);
     let columns = drawing.columns.len();
     let narrowest = columns * NODE_CELLS[1] + columns.saturating_sub(1) * GAP_MIN;
-    columns > 1
+    let fits = columns > 1
         && narrowest <= canvas.width()
-        && tallest * NODE_ROWS + CALLS_ROWS <= canvas.height()
+        && tallest * NODE_ROWS + CALLS_ROWS <= canvas.height();
+    fits.then_some(drawing)
 }
 
-/// Draws it; `at` is the row under the cursor.
+/// Draws it, with the node `chosen`.
 pub(super) fn draw(
     state: &State,
     incident: &Incident,
-    shown: &[PathRow],
-    at: usize,
+    drawing: &Drawing,
+    chosen: Option<usize>,
     canvas: &mut Canvas<'_>,
 ) {
-    let drawing = Drawing::of(incident, shown);
     let columns = drawing.columns.len();
     let step = canvas.width() / columns;
     let cells = step.saturating_sub(GAP_MIN).clamp(1, NODE_CELLS[0]);
-    let chosen = shown.get(at).map(PathRow::node);
     let height = canvas.height().saturating_sub(CALLS_ROWS);
     let place = |column: usize, slot: usize| {
         let taken = drawing.columns[column].len() * NODE_ROWS;
         let top = height.saturating_sub(taken) / 2;
         (column * step, top + slot * NODE_ROWS)
     };
-    for line in &drawing.lines {
+    let touches = |edge: usize| {
+        let edge = &incident.path_edges[edge];
+        [edge.from, edge.to]
+            .map(|n| Some(n as usize))
+            .contains(&chosen)
+    };
+    let is_tangled = drawing.crossings() > CROSSINGS_MAX;
+    let is_drawn = |edge: usize| !is_tangled || touches(edge);
+    for line in drawing.lines.iter().filter(|line| is_drawn(line.edge)) {
         let (x, y) = place(line.column, line.from);
         let (to_x, to_y) = place(line.column + 1, line.to);
         let edge = &incident.path_edges[line.edge];
-        let touches = [edge.from, edge.to]
-            .map(|n| Some(n as usize))
-            .contains(&chosen);
         let passes = matches!(drawing.columns[line.column][line.from], Slot::Passes(_));
         let from_x = if passes { x } else { x + cells };
-        let role = match (touches, edge.provenance) {
+        let role = match (touches(line.edge), edge.provenance) {
             (true, _) => Role::Focus,
             (false, crate::model::Provenance::Inferred) => Role::Warn,
             (false, _) => Role::Muted,
@@ -108,7 +123,10 @@ pub(super) fn draw(
                     let node = &incident.path_nodes[*ix];
                     boxed_node(state, node, Some(*ix) == chosen, (x, y), cells, canvas);
                 }
-                Slot::Passes(_) => connect(canvas, (x, y), (x + cells, y), Role::Muted),
+                Slot::Passes(edge) if is_drawn(*edge) => {
+                    connect(canvas, (x, y), (x + cells, y), Role::Muted);
+                }
+                Slot::Passes(_) => {}
             }
         }
     }
@@ -118,7 +136,7 @@ pub(super) fn draw(
         height: CALLS_ROWS as u16,
         ..area
     };
-    calls(state, incident, chosen, &mut canvas.part(below));
+    calls(state, incident, chosen, is_tangled, &mut canvas.part(below));
 }
 
 impl Drawing {
@@ -180,6 +198,22 @@ impl Drawing {
         lines
     }
 
+    /// How often lines cross between two columns.
+    fn crossings(&self) -> usize {
+        let crosses = |a: &Line, b: &Line| {
+            a.column == b.column
+                && (a.from < b.from && a.to > b.to || a.from > b.from && a.to < b.to)
+        };
+        let lines = self.lines.iter().enumerate();
+        let of = lines.map(|(at, a)| {
+            self.lines[at + 1..]
+                .iter()
+                .filter(|b| crosses(a, b))
+                .count()
+        });
+        of.sum()
+    }
+
     /// Puts each column in the order of the middle of what it is joined to in the column before it, or
     /// after it: few lines cross then (Sugiyama's barycentre).
     fn order(&mut self, rightwards: bool) {
@@ -208,29 +242,71 @@ impl Drawing {
 
 /// The column of each node: one right of the last of its callers. Calls that close a cycle do not count.
 fn layers(len: usize, nodes: &[usize], edges: &[(usize, usize, usize)]) -> Vec<usize> {
+    let forward = without_cycles(len, nodes, edges);
     let mut layer = vec![0; len];
-    // As many rounds as there are nodes: a longer way would be a cycle.
+    // As many rounds as there are nodes: there is no longer way.
     for _ in 0..nodes.len() {
         let mut moved = false;
-        for (_, from, to) in edges {
-            let wanted = layer[*from] + 1;
-            if layer[*to] < wanted && wanted < nodes.len() {
-                layer[*to] = wanted;
-                moved = true;
-            }
+        for (from, to) in &forward {
+            moved |= layer[*to] <= layer[*from];
+            layer[*to] = layer[*to].max(layer[*from] + 1);
         }
         if !moved {
-            return layer;
-        }
-    }
-    // A cycle pushed its nodes to the right for ever: take them as the tree found them.
-    let mut layer = vec![0; len];
-    for (_, from, to) in edges {
-        if layer[*to] == 0 && layer[*from] == 0 {
-            layer[*to] = 1;
+            break;
         }
     }
     layer
+}
+
+/// The calls, without those that lead back to where a walk along calls came from: it begins at those that nobody
+/// calls.
+fn without_cycles(
+    len: usize,
+    nodes: &[usize],
+    edges: &[(usize, usize, usize)],
+) -> Vec<(usize, usize)> {
+    let is_called = |node: &usize| edges.iter().any(|(_, _, to)| to == node);
+    let (called, tops): (Vec<usize>, Vec<usize>) = nodes.iter().partition(|node| is_called(node));
+    let mut walk = Walk {
+        edges,
+        met: vec![Met::Not; len],
+        forward: Vec::new(),
+    };
+    for node in tops.into_iter().chain(called) {
+        walk.go(node);
+    }
+    walk.forward
+}
+
+/// How far a walk is with a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Not,
+    OnTheWay,
+    Done,
+}
+
+struct Walk<'a> {
+    edges: &'a [(usize, usize, usize)],
+    met: Vec<Met>,
+    forward: Vec<(usize, usize)>,
+}
+
+impl Walk<'_> {
+    /// As deep as there are nodes drawn, and those are few.
+    fn go(&mut self, node: usize) {
+        if self.met[node] != Met::Not {
+            return;
+        }
+        self.met[node] = Met::OnTheWay;
+        for (_, from, to) in self.edges.iter().filter(|(_, from, _)| *from == node) {
+            if self.met[*to] != Met::OnTheWay {
+                self.forward.push((*from, *to));
+                self.go(*to);
+            }
+        }
+        self.met[node] = Met::Done;
+    }
 }
 
 /// A line of braille from the middle of one line of cells to that of another, further right.
@@ -292,8 +368,14 @@ fn boxed_node(
     canvas.row_at(x, y + 1, &how.fit(cells));
 }
 
-/// Whom the chosen node calls, who calls it, who owns it.
-fn calls(state: &State, incident: &Incident, chosen: Option<usize>, canvas: &mut Canvas<'_>) {
+/// What the chosen node depends on, who depends on it, who owns it.
+fn calls(
+    state: &State,
+    incident: &Incident,
+    chosen: Option<usize>,
+    is_tangled: bool,
+    canvas: &mut Canvas<'_>,
+) {
     let Some((ix, node)) = chosen.and_then(|ix| Some((ix, incident.path_nodes.get(ix)?))) else {
         return;
     };
@@ -304,61 +386,152 @@ fn calls(state: &State, incident: &Incident, chosen: Option<usize>, canvas: &mut
         row.push(Role::Muted, "  owned by ");
         row.push(Role::Person, owner.to_string());
     }
-    canvas.row(0, &row.put(Role::Muted, "  w says what depends on it"));
+    row.push(Role::Muted, "  w says what depends on it");
+    let hidden = incident.path_nodes.len().saturating_sub(NODES_MAX);
+    if is_tangled {
+        row.push(Role::Muted, "; of so many lines only its own are drawn");
+    }
+    canvas.row(0, &row);
     let mut y = 1;
     for outward in [true, false] {
-        let lead = if outward { "needs" } else { by(&node.entity) };
-        let mut row = Row::new().put(Role::Muted, " ");
-        row = row.column(Role::Muted, lead, LEAD);
-        let mut left_out = 0;
-        let mut some = false;
-        for edge in &incident.path_edges {
-            let (own, other) = if outward {
-                (edge.from, edge.to)
-            } else {
-                (edge.to, edge.from)
-            };
-            let Some(other) = incident.path_nodes.get(other as usize) else {
-                continue;
-            };
-            if own as usize != ix {
-                continue;
-            }
-            some = true;
-            let call = Row::new()
-                .put(Role::Body, &other.entity)
-                .put(Role::Body, " (")
-                .join(provenance(state, edge, usize::MAX))
-                .put(Role::Body, ")  ");
-            if row.width() + call.width() + 10 <= canvas.width() {
-                row = row.join(call);
-            } else {
+        for row in side(state, incident, ix, outward, canvas.width()) {
+            canvas.row(y, &row);
+            y += 1;
+        }
+    }
+    if hidden > 0 {
+        let more = format::counted(hidden as u64, "entity", "entities");
+        let text = format!(" and {more} more that did not fit");
+        // Where there is no line left for it, beside whom it is about.
+        let (at, row) = if y < canvas.height() {
+            (y, Row::new())
+        } else {
+            (0, row)
+        };
+        canvas.row(at, &row.put(Role::Muted, text));
+    }
+}
+
+/// What a node does with what it depends on: nobody calls a machine.
+fn needs(incident: &Incident, node: usize) -> &'static str {
+    let of = incident
+        .path_edges
+        .iter()
+        .filter(|e| e.from as usize == node);
+    let mut others = of.filter_map(|edge| incident.path_nodes.get(edge.to as usize));
+    if others.all(|other| Edge::verb(&other.entity) == "calls") {
+        "calls"
+    } else {
+        "needs"
+    }
+}
+
+/// What a node depends on, or who depends on it, with how each is known and how old that is; in as many lines as
+/// there is room for.
+fn side(state: &State, incident: &Incident, node: usize, outward: bool, width: usize) -> Vec<Row> {
+    let of = &incident.path_nodes[node];
+    let lead = if outward {
+        needs(incident, node)
+    } else {
+        by(&of.entity)
+    };
+    let begin = |lead: &'static str| {
+        let row = Row::new().put(Role::Muted, " ");
+        row.column(Role::Muted, lead, LEAD)
+    };
+    let mut rows = vec![begin(lead)];
+    let mut left_out = 0;
+    let mut some = false;
+    for edge in &incident.path_edges {
+        let (own, other) = if outward {
+            (edge.from, edge.to)
+        } else {
+            (edge.to, edge.from)
+        };
+        let Some(other) = incident.path_nodes.get(other as usize) else {
+            continue;
+        };
+        if own as usize != node {
+            continue;
+        }
+        some = true;
+        let call = Row::new()
+            .put(Role::Body, &other.entity)
+            .put(Role::Body, " (")
+            .join(provenance(state, edge, usize::MAX))
+            .put(Role::Body, ")  ");
+        let is_last = rows.len() == SIDE_ROWS;
+        let room = width.saturating_sub(if is_last { MORE } else { 0 });
+        let here = rows.last().map_or(0, Row::width);
+        if here + call.width() > room && !is_last {
+            rows.push(begin(""));
+        }
+        match rows.pop() {
+            Some(row) if row.width() + call.width() <= room => rows.push(row.join(call)),
+            row => {
+                rows.extend(row);
                 left_out += 1;
             }
         }
-        let Beside {
-            callers_well,
-            callees_well,
-            ..
-        } = node.beside;
-        let well = if outward { callees_well } else { callers_well };
-        if left_out > 0 {
-            row.push(Role::Muted, format!("and {left_out} more "));
-        }
-        match (some, well) {
-            (false, 0) => row.push(Role::Muted, "nobody of this incident"),
-            (_, 0) => {}
-            (_, well) => row.push(Role::Muted, format!("+{well} healthy within two steps")),
-        }
-        canvas.row(y, &row);
-        y += 1;
     }
-    let hidden = incident.path_nodes.len() - incident.path_nodes.len().min(super::path::NODES_MAX);
-    if hidden > 0 {
-        let text = format!(
-            " and {} more that did not fit",
-            format::counted(hidden as u64, "entity", "entities")
-        );
-        canvas.row(y, &Row::new().put(Role::Muted, text));
+    let Beside {
+        callers_well,
+        callees_well,
+        ..
+    } = of.beside;
+    let well = if outward { callees_well } else { callers_well };
+    let Some(last) = rows.last_mut() else {
+        return rows;
+    };
+    if left_out > 0 {
+        last.push(Role::Muted, format!("and {left_out} more "));
+    }
+    match (some, well) {
+        (false, 0) => last.push(Role::Muted, "nobody of this incident"),
+        (_, 0) => {}
+        (_, well) => last.push(Role::Muted, format!("+{well} healthy within two steps")),
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Edges by their ends, numbered as they come.
+    fn edges(ends: &[(usize, usize)]) -> Vec<(usize, usize, usize)> {
+        let numbered = ends.iter().enumerate();
+        numbered.map(|(at, (from, to))| (at, *from, *to)).collect()
+    }
+
+    /// Calls by their ends, and the column of each node.
+    type Case<'a> = (&'a [(usize, usize)], &'a [usize]);
+
+    #[test]
+    fn one_call_back_does_not_squeeze_all_into_two_columns() {
+        let cases: [Case<'_>; 4] = [
+            (&[(0, 1), (1, 2), (2, 3)], &[0, 1, 2, 3]),
+            (&[(0, 1), (1, 2), (2, 3), (3, 1)], &[0, 1, 2, 3]),
+            (&[(0, 1), (1, 0), (1, 2), (2, 3)], &[0, 1, 2, 3]),
+            (&[(3, 2), (0, 1), (0, 2), (1, 2)], &[0, 1, 2, 0]),
+        ];
+        for (ends, layer) in cases {
+            assert_eq!(layers(4, &[0, 1, 2, 3], &edges(ends)), layer, "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_cross_are_counted() {
+        let line = |column, from, to| Line {
+            edge: 0,
+            column,
+            from,
+            to,
+        };
+        let drawing = Drawing {
+            columns: Vec::new(),
+            lines: vec![line(0, 0, 1), line(0, 1, 0), line(0, 2, 2), line(1, 1, 0)],
+        };
+        assert_eq!(drawing.crossings(), 1);
     }
 }

@@ -79,7 +79,8 @@ fn stacked(state: &State, charts: &[Chart], canvas: &mut Canvas<'_>) {
     let fits = usize::from(area.height / CHART_ROWS).clamp(1, charts.len().max(1));
     let areas = Split::vertical(vec![Constraint::Fill(1); fits]).split(area);
     for (at, (chart, area)) in charts.iter().zip(areas.iter()).enumerate() {
-        let judged = Judged::of(found(state), &reach::drawn(state, chart));
+        let mut judged = judged(state, chart);
+        judged.chart = reach::zoomed(state, judged.chart);
         let canvas = &mut canvas.part(*area);
         if at == 0 && state.metering.heat {
             super::heat::draw(state, &judged.chart, canvas);

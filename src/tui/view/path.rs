@@ -111,11 +111,13 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         let text = "No dependencies are known: no traces, and none are declared.";
         return super::nothing(canvas, text);
     }
-    if state.size.0 >= GRAPH_COLUMNS_MIN && super::graph::fits(incident, &rows, canvas) {
+    let is_wide = state.size.0 >= GRAPH_COLUMNS_MIN;
+    let drawing = is_wide.then(|| super::graph::fitted(incident, &rows, canvas));
+    if let Some(drawing) = drawing.flatten() {
         let cursor = state.cursor(Tab::Path);
-        let at = cursor.at(rows.len());
+        let chosen = rows.get(cursor.at(rows.len())).map(PathRow::node);
         cursor.window(rows.len(), rows.len());
-        return super::graph::draw(state, incident, &rows, at, canvas);
+        return super::graph::draw(state, incident, &drawing, chosen, canvas);
     }
     let hidden = incident.path_nodes.len().saturating_sub(rows.len());
     let note = usize::from(hidden > 0);
