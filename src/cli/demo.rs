@@ -13,6 +13,7 @@ use super::Common;
 use super::console::{self, LookArgs};
 use super::output::{Failure, print, print_json};
 use super::place::{Place, own_socket};
+use super::replay::moment;
 use super::scratch::Scratch;
 use crate::config::{Config, demo_runbooks};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
@@ -39,9 +40,12 @@ pub struct DemoArgs {
     /// What breaks
     #[arg(default_value_t = Scenario::BadDeploy, value_name = "SCENARIO")]
     scenario: Scenario,
-    /// The same seed injects the same faults; the load follows the hour of the day
+    /// The same seed injects the same faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// When it begins, such as 2026-11-23T00:05:00Z; without it now, or on a Wednesday at noon if headless
+    #[arg(long, value_name = "RFC3339", value_parser = moment)]
+    at: Option<Time>,
     /// How many times as fast as real time
     #[arg(long, default_value_t = SPEED, value_parser = speed, conflicts_with = "headless")]
     speed: f64,
@@ -111,7 +115,8 @@ async fn start(
     scratch: &Scratch,
     socket: PathBuf,
 ) -> Result<Daemon, Failure> {
-    let start = Time::from_ms(Clock::real().now().ms() / STEP_MS * STEP_MS);
+    let start = args.at.unwrap_or_else(|| Clock::real().now());
+    let start = Time::from_ms(start.ms() / STEP_MS * STEP_MS);
     let shop = Shop::new(Sim::new(args.scenario, args.seed, start));
     let clock = Clock::scaled(start, args.speed);
     let (actions, requests) = mpsc::channel(ACTIONS_QUEUED_MAX);
@@ -158,7 +163,7 @@ fn conclude(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     let conclusion = drive::run(
         args.scenario,
         args.seed,
-        HEADLESS_START,
+        args.at.unwrap_or(HEADLESS_START),
         demo_runbooks(),
         approve,
     );

@@ -204,6 +204,10 @@ impl Engine {
                         self.interval_ms(ix)
                     },
             });
+        let worse = onset.and_then(|onset| {
+            let at = conditions.worse_since(ix, &self.findings)?;
+            Some(Onset { at, ..onset })
+        });
         let traces = self.trace_sign(ix, window.began);
         let lost = self.silence.lost_since(ix, &self.intake).map(|at| Loss {
             what: self.entities.id(ix).name().into(),
@@ -222,6 +226,7 @@ impl Engine {
         subject.is_young = is_young;
         subject.by_alert_alone = by_alert_alone;
         subject.onset = onset;
+        subject.worse = worse;
         subject.traces = traces;
         subject.lost = lost;
         subject.logs = logs;

@@ -82,3 +82,23 @@ fn row(run: &Conclusion) -> serde_json::Value {
         })).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_turn_of_the_week_tells_no_other_story() {
+        // 2026-11-23T00:10:00Z, a Monday: what is known of working days was learned on a Friday.
+        let monday = Time::from_secs(1_795_392_600);
+        let run = drive::run(
+            Scenario::BadDeploy,
+            1,
+            monday,
+            demo_runbooks(),
+            Approve::None,
+        );
+        assert_eq!(run.incidents.len(), 1, "{:?}", run.incidents);
+        assert_eq!(run.truth[0].rank, Some(1), "{:?}", run.incidents);
+    }
+}

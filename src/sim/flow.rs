@@ -19,6 +19,8 @@ const LOAD_NOISE_DECAY_PER_S: f64 = 0.02;
 const LOAD_NOISE: f64 = 0.03;
 
 const DAY_MS: i64 = 86_400_000;
+/// Load on a weekend, of that on a working day.
+const WEEKEND_SHARE: f64 = 0.8;
 /// 1970-01-07T12:00:00Z, noon of a Wednesday.
 const NOON_MS: i64 = 6 * DAY_MS + DAY_MS / 2;
 
@@ -60,6 +62,8 @@ pub struct Flow {
     phase: Vec<f64>,
     /// How far the clock of its users is ahead of UTC, in milliseconds.
     users_ahead_ms: i64,
+    /// Their load on a weekend, of that on a working day.
+    weekend_share: f64,
 }
 
 impl Flow {
@@ -89,14 +93,17 @@ impl Flow {
             mean_rps,
             phase,
             users_ahead_ms: 0,
+            weekend_share: WEEKEND_SHARE,
         }
     }
 
     /// Lets its users live where it is noon of a Wednesday at `at`: how busy they are decides what a
-    /// fault does to them, and a story told at night should be the one told by day.
+    /// fault does to them, and a story told at night should be the one told by day. They know no weekends:
+    /// theirs would fall on working days of the calendar by which the load is learned.
     #[must_use]
     pub fn with_noon_at(mut self, at: Time) -> Self {
         self.users_ahead_ms = NOON_MS - at.ms();
+        self.weekend_share = 1.0;
         self
     }
 
@@ -133,7 +140,11 @@ impl Flow {
             self.swing[i] = keep * self.swing[i]
                 + (1.0 - keep * keep).sqrt() * LOAD_NOISE * self.noise.normal();
             rps[i] += node.entry_rps
-                * season(now.plus_ms(self.users_ahead_ms), self.phase[i])
+                * season(
+                    now.plus_ms(self.users_ahead_ms),
+                    self.phase[i],
+                    self.weekend_share,
+                )
                 * self.swing[i].exp();
         }
         for from in 0..system.nodes.len() {
@@ -227,15 +238,15 @@ fn hit_ratio_of(system: &System, from: usize, strains: &[Strain]) -> f64 {
         .map_or(HIT_RATIO, |d| HIT_RATIO * (1.0 - strains[d.to].cold))
 }
 
-/// Share of the daily mean at `now`: a working day with an evening peak, quieter weekends.
-fn season(now: Time, phase: f64) -> f64 {
+/// Share of the daily mean at `now`: a working day with an evening peak, weekends with `weekend_share` of that.
+fn season(now: Time, phase: f64, weekend_share: f64) -> f64 {
     let days = now.ms() as f64 / DAY_MS as f64;
     let hour = days.fract() + phase;
     let daily = 1.0 - 0.42 * (std::f64::consts::TAU * (hour + 0.09)).cos()
         + 0.12 * (2.0 * std::f64::consts::TAU * (hour - 0.02)).sin();
     // 1970-01-01 was a Thursday: days 2 and 3 of each week are the weekend.
     let weekend = matches!((days as i64).rem_euclid(7), 2 | 3);
-    daily * if weekend { 0.8 } else { 1.0 }
+    daily * if weekend { weekend_share } else { 1.0 }
 }
 
 #[cfg(test)]
@@ -286,6 +297,19 @@ mod tests {
         let noon = busy(Time::from_secs(1_768_392_000));
         let nights = [1_768_392_000 + 36_000, 1_790_000_000, 0].map(|s| busy(Time::from_secs(s)));
         assert_eq!(nights, [noon; 3]);
+    }
+
+    #[test]
+    fn the_days_before_a_start_are_alike() {
+        let flow = Flow::new(&System::shop(), 3).with_noon_at(Time::from_secs(1_768_392_000));
+        let busy = |day: i64| {
+            let users = Time::from_ms(NOON_MS - day * DAY_MS);
+            season(users, 0.0, flow.weekend_share)
+        };
+        for day in 1..7 {
+            assert!((busy(day) - busy(0)).abs() < 1e-9, "{day} days before");
+        }
+        assert!(season(Time::from_ms(NOON_MS - 3 * DAY_MS), 0.0, WEEKEND_SHARE) < 0.9 * busy(0));
     }
 
     #[test]

@@ -40,6 +40,17 @@ const BUSIER: f64 = 1.1;
 const SLOWER: f64 = 1.3;
 /// A resource at this share of its limit is full.
 const FULL: f64 = 0.95;
+/// How things were right before a resource filled is read off this long, in milliseconds …
+const RIGHT_BEFORE_MS: i64 = 60_000;
+/// … up to this long before, as the time between two samples goes …
+const ROUNDED_MS: i64 = 5_000;
+/// … and off so many points at least.
+const RIGHT_BEFORE_MIN: usize = 4;
+/// The lower and the upper quartile.
+const LOWER: usize = 1;
+const UPPER: usize = 3;
+/// How things were as it filled is read off this long, in milliseconds.
+const MOMENTS_MS: i64 = 10_000;
 /// Points from before the trouble that tell what was usual, at least.
 const BEFORE_MIN: usize = 6;
 /// Series of one entity looked at.
@@ -236,19 +247,34 @@ impl<'a> Evidence<'a> {
         let (Some(full), Some(usual)) = (full, usual(&points, finding.since)) else {
             return false;
         };
-        let lift = f64::from(full.value) / usual;
+        let growth = f64::from(full.value) / usual;
         if roles::is_kept(&row.series.name) {
-            return lift > RESOURCE_SLACK;
+            return growth > RESOURCE_SLACK;
         }
         let of_databases = roles::is_of_databases(&row.series.name);
         let counts = |callee: &EntityIx| !of_databases || !self.calls_somebody(*callee);
         // Only what was until it was full can have filled it: what fails then is tried again, which is
         // more work.
-        let (work, wait) = (
-            self.work(entity, finding.since, full.at),
-            self.wait(entity, finding.since, full.at, counts),
-        );
-        lift > RESOURCE_SLACK * work * wait
+        let over_usual = |points: &[Point]| lift(points, finding.since, full.at);
+        // What had raised work or waiting some time before had raised the resource by then. Of what varied,
+        // the benefit of the doubt goes to them.
+        let at_once = jump(&points, finding.since, full.at, UPPER);
+        let asked_at_once = |points: &[Point]| jump(points, finding.since, full.at, LOWER);
+        self.is_more_than_asked(entity, Some(growth), counts, over_usual)
+            || self.is_more_than_asked(entity, at_once, counts, asked_at_once)
+    }
+
+    /// Whether a resource grew by `growth`, and the work of `entity` and its waiting for what `counts`, as
+    /// `measured`, did not grow that much.
+    fn is_more_than_asked(
+        &self,
+        entity: EntityIx,
+        growth: Option<f64>,
+        counts: impl Fn(&EntityIx) -> bool,
+        measured: impl Fn(&[Point]) -> Option<f64>,
+    ) -> bool {
+        let asked = || self.work(entity, &measured) * self.wait(entity, counts, &measured);
+        growth.is_some_and(|growth| growth > RESOURCE_SLACK * asked())
     }
 
     /// It hurts and calls nobody, what it runs on does not, and it has no more work than it can take. Of
@@ -268,11 +294,12 @@ impl<'a> Evidence<'a> {
         // What is full fails and is tried again, which is more work: where there is more, only what was
         // before tells.
         let ever = Time::from_ms(i64::MAX);
-        let is_busier = self.work(entity, first.since, ever) >= BUSIER;
+        let work_by = |until| self.work(entity, |points| lift(points, first.since, until));
+        let is_busier = work_by(ever) >= BUSIER;
         let full = self.full_since(entity, condition);
         let full = full.filter(|_| is_busier);
         let until = full.map_or(ever, |full| full.plus_ms(-1));
-        let work = self.work(entity, first.since, until);
+        let work = work_by(until);
         let strained = self
             .findings_of(condition)
             .any(|f| f.role == MetricRole::Saturation && f.direction == Direction::Up);
@@ -391,45 +418,43 @@ impl<'a> Evidence<'a> {
         found
     }
 
-    /// How many times its usual work an entity got at most, from shortly before `since` to `until`; 1
-    /// when unknown.
-    fn work(&self, entity: EntityIx, since: Time, until: Time) -> f64 {
-        self.intake
-            .of_entity(entity)
-            .iter()
-            .take(SERIES_MAX)
-            .map(|ix| self.intake.row(*ix))
-            .filter(|row| row.role == MetricRole::Traffic && row.is_judged())
-            .filter_map(|row| lift(&self.intake.points(row), since, until))
-            .max_by(f64::total_cmp)
-            .unwrap_or(1.0)
-            .max(1.0)
+    /// How many times its usual work an entity got, by what was `measured`, at least 1; 1 when unknown.
+    fn work(&self, entity: EntityIx, measured: impl Fn(&[Point]) -> Option<f64>) -> f64 {
+        self.most(entity, MetricRole::Traffic, measured)
     }
 
-    /// How many times as long it waits for what it depends on and `counts`, at most, by `until`.
+    /// How many times as long it waits for what it depends on and `counts`, by what was `measured`.
     fn wait(
         &self,
         entity: EntityIx,
-        since: Time,
-        until: Time,
         counts: impl Fn(&EntityIx) -> bool,
+        measured: impl Fn(&[Point]) -> Option<f64>,
     ) -> f64 {
-        let mut wait = 1.0_f64;
-        for callee in self.below(entity).into_iter().filter(counts) {
-            if self.conditions.is_lost(callee) {
-                return f64::INFINITY;
-            }
-            let latencies = self
-                .intake
-                .of_entity(callee)
-                .iter()
-                .take(SERIES_MAX)
-                .map(|ix| self.intake.row(*ix))
-                .filter(|row| row.role == MetricRole::Latency && row.is_judged())
-                .filter_map(|row| lift(&self.intake.points(row), since, until));
-            wait = latencies.fold(wait, f64::max);
+        let below = self.below(entity);
+        if below
+            .iter()
+            .any(|callee| counts(callee) && self.conditions.is_lost(*callee))
+        {
+            return f64::INFINITY;
         }
-        wait
+        let callees = below.into_iter().filter(counts);
+        callees
+            .map(|callee| self.most(callee, MetricRole::Latency, &measured))
+            .fold(1.0, f64::max)
+    }
+
+    /// The most that was `measured` of the series of a role, at least 1.
+    fn most(
+        &self,
+        entity: EntityIx,
+        role: MetricRole,
+        measured: impl Fn(&[Point]) -> Option<f64>,
+    ) -> f64 {
+        let rows = self.intake.of_entity(entity).iter().take(SERIES_MAX);
+        rows.map(|ix| self.intake.row(*ix))
+            .filter(|row| row.role == role && row.is_judged())
+            .filter_map(|row| measured(&self.intake.points(row)))
+            .fold(1.0, f64::max)
     }
 
     /// The series of a finding.
@@ -481,6 +506,24 @@ fn lift(points: &[Point], since: Time, until: Time) -> Option<f64> {
     // The third highest of a long stretch, the highest of a short one.
     let at = (within.len() / 8).min(2);
     highest.get(at).map(|value| value / usual)
+}
+
+/// The highest value in the moments before `full`, over a quartile of what it was right before `since`;
+/// `None` where that is 0 or hardly known.
+fn jump(points: &[Point], since: Time, full: Time, quartile: usize) -> Option<f64> {
+    let within = |long_ms: i64, to: Time| {
+        let from = to.plus_ms(-long_ms);
+        let stretch = points.iter().filter(move |p| p.at >= from && p.at <= to);
+        stretch.map(|point| f64::from(point.value))
+    };
+    let mut before: Vec<f64> = within(RIGHT_BEFORE_MS, since.plus_ms(-ROUNDED_MS)).collect();
+    if before.len() < RIGHT_BEFORE_MIN {
+        return None;
+    }
+    before.sort_by(f64::total_cmp);
+    let level = before[before.len() * quartile / 4];
+    let highest = within(MOMENTS_MS, full).max_by(f64::total_cmp)?;
+    (level > 0.0).then(|| highest / level)
 }
 
 /// The median before `since`; `None` where that is 0 or hardly known.

@@ -12,6 +12,10 @@ use crate::model::{Check, Direction, Finding, FindingId, IncidentId, MetricRole,
 /// milliseconds.
 const STRAY_MS: i64 = 10 * 60_000;
 
+/// What makes somebody look this long after an entity was first odd is not how that began, but how it
+/// got worse, in milliseconds.
+const WORSE_MS: i64 = 60_000;
+
 /// The state of one entity on which something is or was odd.
 #[derive(Debug)]
 pub struct Condition {
@@ -261,6 +265,16 @@ impl Conditions {
                 self.of.remove(&entity);
             }
         }
+    }
+
+    /// When the first finding that lasts and makes somebody look began, if the entity had only been a little
+    /// odd for some time.
+    pub fn worse_since(&self, entity: EntityIx, findings: &Findings) -> Option<Time> {
+        let condition = self.get(entity)?;
+        let open = condition.findings.iter().filter_map(|id| findings.get(*id));
+        let paging = open.filter(|state| state.finding.pages);
+        let worse = paging.map(|state| state.finding.since).min()?;
+        (worse.since(condition.onset) > WORSE_MS).then_some(worse)
     }
 
     /// Whether the entity went away.

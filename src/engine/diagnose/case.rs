@@ -48,6 +48,8 @@ pub struct Subject {
     pub columns: Vec<Column>,
     /// When it was first odd.
     pub onset: Option<Onset>,
+    /// When what makes somebody look began on it, where it was odd some time before.
+    pub worse: Option<Onset>,
     /// What its logs say.
     pub logs: Vec<LogSign>,
     /// What spans say of it.
@@ -224,6 +226,7 @@ impl Subject {
             id,
             columns: Vec::new(),
             onset: None,
+            worse: None,
             logs: Vec::new(),
             traces: TraceSign::default(),
             lost: None,

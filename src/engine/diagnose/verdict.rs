@@ -322,8 +322,14 @@ fn change(
 ) -> Option<(bool, f64, String)> {
     match clue.kind {
         ClueKind::Change(change) => {
+            let change = &case.changes[change];
             let onset = subject.onset.map_or(case.began, |onset| onset.at);
-            let text = words::change(&case.changes[change], onset);
+            let worse = subject.worse.map(|worse| worse.at);
+            let worse = worse.filter(|worse| change.at > onset && *worse >= change.at);
+            let text = match worse {
+                Some(worse) => words::change_worse(change, worse),
+                None => words::change(change, onset),
+            };
             Some((false, strength, text))
         }
         ClueKind::ChangeLater(change, lag_ms) => {

@@ -96,6 +96,8 @@ const LOST_LOG_ODDS: f64 = 2.5;
 const TRAFFIC_LOG_ODDS: f64 = 1.2;
 /// Harm that rests at something external.
 const EXTERNAL_LOG_ODDS: f64 = 0.5;
+/// A change right before what was odd got worse, of what one right before the onset is worth.
+const WORSE_SHARE: f64 = 0.8;
 /// Odd before everything else.
 const FIRST_LOG_ODDS: f64 = 0.7;
 /// Odd only well after the target.
@@ -508,8 +510,7 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             ChangeKind::Scale | ChangeKind::Other => 0.6,
             ChangeKind::Rollback => 0.5,
         };
-        let onset = onset_of(case, &case.subjects[subject]);
-        let credit = credit(change.at, onset, &case.subjects[subject]);
+        let (onset, credit) = best_credit(case, &case.subjects[subject], change.at);
         let log_odds = CHANGE_LOG_ODDS * kind_weight * credit;
         if log_odds < 0.1 {
             later.extend(came_later(case, at, subject));
@@ -568,6 +569,24 @@ fn credit(at: Time, onset: Time, subject: &Subject) -> f64 {
         (-late_ms as f64 / off_ms.max(1) as f64).exp()
     } else {
         recency(at, onset, off_ms)
+    }
+}
+
+/// The beginning that a change at `at` may best have set off, and what it is worth for that: of the harm,
+/// or of it getting worse. What was a little odd before may have nothing to do with either.
+fn best_credit(case: &Case, subject: &Subject, at: Time) -> (Time, f64) {
+    let onset = onset_of(case, subject);
+    let first = (onset, credit(at, onset, subject));
+    match subject.worse {
+        Some(worse) if at > onset => {
+            let credit = WORSE_SHARE * recency(at, worse.at, worse.uncertainty_ms);
+            if credit > first.1 {
+                (worse.at, credit)
+            } else {
+                first
+            }
+        }
+        _ => first,
     }
 }
 

@@ -146,6 +146,12 @@ pub fn change(change: &Change, onset: Time) -> String {
     }
 }
 
+/// `deploy checkout v812 20 s before it got worse`.
+pub fn change_worse(change: &Change, worse: Time) -> String {
+    let lag = duration(worse.since(change.at));
+    format!("{} {lag} before it got worse", named(change))
+}
+
 /// `deploy checkout v812 came 3 min after it began`.
 pub fn change_later(change: &Change, lag_ms: i64) -> String {
     format!("{} came {} after it began", named(change), duration(lag_ms))
