@@ -72,6 +72,15 @@ pub struct SplitArgs {
     entities: Vec<String>,
 }
 
+/// `stormglass forget`
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// One entity
+    one: String,
+    /// The other
+    other: String,
+}
+
 /// `stormglass duty`
 #[derive(Debug, Args)]
 pub struct DutyArgs {
@@ -180,6 +189,12 @@ pub async fn split(common: &Common, args: &SplitArgs) -> Result<(), Failure> {
     let entities = entities.collect();
     let done = format!("{incident} is split; `merge` undoes it");
     give(common, Command::Split { incident, entities }, &done).await
+}
+
+pub async fn forget(common: &Common, args: &ForgetArgs) -> Result<(), Failure> {
+    let [one, other] = [&args.one, &args.other].map(|name| EntityId::parse(name));
+    let done = format!("{one} and {other} are grouped by evidence alone again");
+    give(common, Command::Forget { one, other }, &done).await
 }
 
 pub async fn acknowledge(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {

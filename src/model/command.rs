@@ -85,6 +85,13 @@ pub enum Command {
         /// Whose findings and alerts go; the first is taken for the cause.
         entities: Vec<EntityId>,
     },
+    /// Take back what merges and splits taught about two entities: evidence alone groups them again.
+    Forget {
+        /// One entity.
+        one: EntityId,
+        /// The other.
+        other: EntityId,
+    },
     /// Arrange who does what on an incident, and say what those outside were told.
     Coordinate {
         /// Which.
@@ -175,6 +182,13 @@ impl Command {
             Self::Split { incident, entities } => {
                 let names: Vec<&str> = entities.iter().map(EntityId::name).collect();
                 format!("split {} from {incident}", names.join(", "))
+            }
+            Self::Forget { one, other } => {
+                format!(
+                    "forget what was said of {} and {}",
+                    one.name(),
+                    other.name()
+                )
             }
             Self::Coordinate { incident, act } => format!("{} on {incident}", act.phrase()),
             Self::Propose {

@@ -198,6 +198,9 @@ pub struct Incident {
     /// The incident it turned out to be part of; it is nothing of its own any more.
     #[serde(default)]
     pub merged_into: Option<IncidentId>,
+    /// What people said of it and of others, by merging and splitting; bounded by the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regrouped: Vec<Regrouped>,
     /// Who does what, and what those outside were told.
     #[serde(default, skip_serializing_if = "Coordination::is_empty")]
     pub coordination: Coordination,
@@ -247,6 +250,7 @@ impl Incident {
             owned_since: None,
             cause: None,
             merged_into: None,
+            regrouped: Vec::new(),
             coordination: Coordination::default(),
             impact: Impact::default(),
             members: Vec::new(),

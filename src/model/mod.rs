@@ -5,6 +5,7 @@
 
 mod alert;
 mod argv;
+mod bond;
 mod change;
 mod command;
 mod coordination;

@@ -50,6 +50,7 @@ impl Book {
         let joined = incident.updated;
         let mut held = Held::new(incident, root, joined);
         held.members = members;
+        held.is_pinned = !held.incident.regrouped.is_empty();
         held.onsets = onsets;
         held.quiet_since = Some(joined);
         if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {

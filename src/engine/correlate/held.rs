@@ -380,7 +380,6 @@ impl Held {
     /// Takes in everything another incident holds.
     pub fn absorb(&mut self, other: Held) {
         let Incident {
-            id,
             began,
             began_before,
             findings,
@@ -392,6 +391,7 @@ impl Held {
             grouping,
             timeline_dropped,
             plans,
+            regrouped,
             ..
         } = other.incident;
         let incident = &mut self.incident;
@@ -415,6 +415,7 @@ impl Held {
         incident.plans.drain(..excess);
         self.untold += excess as u64;
         incident.timeline_dropped += timeline_dropped;
+        incident.regrouped.extend(regrouped);
         for reason in grouping {
             self.note_reason(&reason);
         }
@@ -438,7 +439,6 @@ impl Held {
         impact.alerts_firing = self.alerts_firing;
         impact.findings_open = self.findings_open.len() as u32;
         self.pending.diagnosis = true;
-        self.note_reason(&format!("{id} turned out to be part of it"));
     }
 
     /// The incident as the journal keeps it.

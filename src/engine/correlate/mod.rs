@@ -7,6 +7,7 @@
 //! Must never do work proportional to the size of an incident for one more alert, and never groups
 //! by the text of telemetry.
 
+mod bonds;
 mod book;
 mod by_hand;
 mod causes;
@@ -24,6 +25,7 @@ mod set_back;
 mod shares;
 mod split;
 mod stages;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -41,6 +43,7 @@ use super::topology::Topology;
 use super::traces::Traces;
 use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time, turn};
 
+use bonds::Bonds;
 pub use book::{Book, RESOLVED_MAX};
 use causes::{Evidence, OwnCause};
 use condition::Began;
@@ -102,6 +105,8 @@ pub struct Correlator {
     pub book: Book,
     conditions: Conditions,
     rules: Rules,
+    /// What people's merges and splits taught.
+    pub bonds: Bonds,
     /// The incident an entity belonged to last.
     last_incident: BTreeMap<EntityIx, IncidentId>,
     by_alert_name: BTreeMap<Box<str>, (IncidentId, Time)>,
@@ -418,7 +423,8 @@ impl Correlator {
         let (stage, place) = STAGES
             .iter()
             .enumerate()
-            .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
+            .filter_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))
+            .find(|(_, place)| !self.belongs_elsewhere(entity, place.incident, world))?;
         self.placed_by[stage] += 1;
         place
             .rule
@@ -437,6 +443,7 @@ impl Correlator {
             topology: world.topology,
             changes: world.changes,
             rules: &self.rules,
+            bonds: &self.bonds,
             by_alert_name: &self.by_alert_name,
             but: None,
             storm: None,

@@ -11,14 +11,14 @@ use crate::model::{
 const START: Time = Time::from_secs(1_768_392_000);
 
 /// An engine, its clock and its journal.
-struct Life {
-    engine: Engine,
+pub(super) struct Life {
+    pub(super) engine: Engine,
     now: Time,
-    journal: Vec<Dated>,
+    pub(super) journal: Vec<Dated>,
 }
 
 impl Life {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         Self {
             engine: Engine::new(EngineConfig::default(), Vec::new()),
             now: START,
@@ -27,7 +27,7 @@ impl Life {
     }
 
     /// Ends, and begins again from the journal alone a minute later.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.engine = Engine::new(EngineConfig::default(), Vec::new());
         self.engine.restore(&self.journal);
         self.now = self.now.plus_ms(60_000);
@@ -75,7 +75,7 @@ impl Life {
         self.journal.extend(records);
     }
 
-    fn decide(&mut self, what: Command) {
+    pub(super) fn decide(&mut self, what: Command) {
         let by = Actor {
             name: "mia".to_owned(),
             role: crate::model::Role::Responder,
@@ -87,7 +87,7 @@ impl Life {
         self.alerts(&["cart"]);
     }
 
-    fn alerts(&mut self, services: &[&str]) {
+    pub(super) fn alerts(&mut self, services: &[&str]) {
         let alert = |service: &&str| {
             let pairs = [
                 ("alertname", "Down"),
@@ -109,7 +109,7 @@ impl Life {
         self.step(Input::Signals(Batch { source, signals }));
     }
 
-    fn ticks(&mut self, seconds: i64) {
+    pub(super) fn ticks(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.now = self.now.plus_ms(1_000);
             self.step(Input::Tick);
