@@ -1429,13 +1429,14 @@ fn a_silence_is_made_after_seeing_what_it_hides() {
         (&matchers, "too loud")
     );
     assert_eq!(spec.ends_at, fixture::now().plus_ms(3_600_000));
+    assert!(!spec.until_resolved, "unless it is asked for");
     // Other matchers are another silence: it is asked again, and not made meanwhile.
     let mut console = fixture::Console::live(80, 24, "dark");
-    console.press("z up up");
+    console.press("z up up up");
     console.told(fixture::preview(&matchers));
     console.press("ctrl-u");
     console.type_text("service=cart");
-    console.press("enter enter");
+    console.press("enter enter enter");
     console.type_text("because");
     console.press("enter");
     assert_eq!(console.commands(), []);
@@ -1443,6 +1444,33 @@ fn a_silence_is_made_after_seeing_what_it_hides() {
         console.requests.last(),
         Some(Request::Preview { .. })
     ));
+}
+
+/// A silence that also ends once all it hides has resolved is made with a key.
+#[test]
+fn a_silence_until_resolved_is_made_in_the_dialog() {
+    let mut console = console();
+    console.press("g a");
+    console.told(Update::Alerts {
+        after: None,
+        page: fixture::alerts(),
+    });
+    console.press("z");
+    let Some(Request::Preview { matchers }) = console.requests.last().cloned() else {
+        panic!("{:?}", console.requests);
+    };
+    console.told(fixture::preview(&matchers));
+    assert!(console.screen().contains("[ ] all it hides has resolved"));
+    console.press("up space");
+    assert!(console.screen().contains("[x] all it hides has resolved"));
+    console.press("enter");
+    console.type_text("until it is mended");
+    console.press("enter");
+    let [Command::Silence { spec, .. }] = &console.commands()[..] else {
+        panic!("{:?}", console.commands());
+    };
+    assert!(spec.until_resolved);
+    assert_eq!(spec.reason, "until it is mended");
 }
 
 /// An incident is titled by what hurts most; what can be silenced are its alerts.

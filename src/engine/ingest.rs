@@ -326,7 +326,8 @@ impl Engine {
         if !self.opinions.admit(&mut seen, entity) {
             return;
         }
-        seen.pages = seen.pages && self.may_page(seen.sick);
+        seen.pages = self.may_page(&seen);
+        let entities = &self.entities;
         self.findings.note(seen, |ix| entities.id(ix).clone());
     }
 
