@@ -58,6 +58,11 @@ fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     let mut text = head(&detail.incident, now);
     let told = narrative(&detail.incident, &detail.plans, &|at| clock(at, now));
     section(&mut text, "In words", told.iter(), |words| safe(words));
+    let why = (!detail.incident.priority_why.is_empty()).then_some(&detail.incident.priority_why);
+    let priority = priority(detail.incident.severity);
+    section(&mut text, "Priority", why.into_iter(), |why| {
+        format!("{priority} because of {}", safe(why))
+    });
     let home = detail.incident.merged_into;
     // Of what is part of another, that one tells why and what is done.
     let plans: &[Plan] = if home.is_some() {

@@ -167,6 +167,9 @@ pub struct Incident {
     pub phase: Phase,
     /// How bad, from impact.
     pub severity: Severity,
+    /// Why it is that bad: where, and the reasons; untrusted.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub priority_why: Box<str>,
     /// One line: the worst symptom and where, untrusted.
     pub title: Box<str>,
     /// The entity most affected.
@@ -237,6 +240,7 @@ impl Incident {
             revision: 0,
             phase: Phase::Open,
             severity: Severity::Info,
+            priority_why: Box::default(),
             title: entity.name().into(),
             entity,
             began,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::condition::Began;
 use super::impact::{self, Sight};
 use super::phase::{self, Event};
+use super::severity;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
     ALERT_FIRES, EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase,
@@ -164,7 +165,8 @@ impl Held {
             return None;
         }
         let fresh = impact::target(self, sight);
-        (impact::severity(self, fresh, sight).0 <= self.incident.severity).then_some(at)
+        let verdict = severity::judge(&severity::facts(self, fresh, sight));
+        (verdict.severity <= self.incident.severity).then_some(at)
     }
 
     /// Whether so many alerts are all that is known to be abnormal.

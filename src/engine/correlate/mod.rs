@@ -22,6 +22,7 @@ mod rejoin;
 mod restarted;
 mod rules;
 mod set_back;
+mod severity;
 mod shares;
 mod split;
 mod stages;
@@ -634,43 +635,6 @@ impl Correlator {
             self.judge_health(member, world);
         }
         true
-    }
-
-    /// Brings severity, title and place of a changed incident up to date.
-    pub fn sum_up(&mut self, id: IncidentId, world: &World<'_>) {
-        self.count_held_back(id, world.alerts);
-        let sight = Sight {
-            entities: world.entities,
-            topology: world.topology,
-            conditions: &self.conditions,
-        };
-        let Some(held) = self.book.peek_mut(id) else {
-            return;
-        };
-        if !held.has_signals() {
-            // Its title and place stay what they were when it hurt; nobody on its path hurts any more.
-            if held.hearing == Hearing::Heard {
-                impact::calm(held, &sight);
-            }
-            return;
-        }
-        held.note_paging();
-        let target = held
-            .stays_at(&sight)
-            .unwrap_or_else(|| impact::target(held, &sight));
-        let alert = impact::worst_alert(id, target, world);
-        let (severity, why) = impact::severity(held, target, &sight);
-        if let Some(why) = why.filter(|_| severity > held.incident.severity) {
-            let (place, priority) = (world.entities.id(target), severity.priority());
-            let text = format!("P{priority} because of {}: {why}", place.name());
-            held.tell(world.now, Lane::Automation, Some(place.clone()), &text);
-        }
-        held.incident.severity = severity;
-        held.incident.title = impact::title(held, target, &sight, alert);
-        held.incident.entity = world.entities.id(target).clone();
-        let (nodes, edges) = impact::path(held, target, &sight);
-        held.incident.path_nodes = nodes;
-        held.incident.path_edges = edges;
     }
 
     fn judge_health(&self, entity: EntityIx, world: &mut World<'_>) {

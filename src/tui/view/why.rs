@@ -64,6 +64,11 @@ fn rows(state: &State, detail: &IncidentDetail, width: usize) -> Vec<Row> {
             indented(&mut rows, Role::Blind, text, width);
         }
     }
+    if !incident.priority_why.is_empty() {
+        let title = format!(" Why it is P{}", incident.severity.priority());
+        section(&mut rows, title);
+        indented(&mut rows, Role::Body, &incident.priority_why, width);
+    }
     if !incident.grouping.is_empty() {
         section(&mut rows, " Why these signals are one incident");
     }
