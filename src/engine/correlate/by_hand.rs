@@ -87,15 +87,13 @@ impl Correlator {
         let Some(id) = self.split_off(incident, root, &going, (&why, Lane::Person), world) else {
             return;
         };
-        for id in [incident, id] {
-            if let Some(held) = self.book.get_mut(id) {
-                held.is_pinned = true;
-                if going.contains(&held.root)
-                    && held.incident.id == incident
-                    && let Some(left) = held.members.first()
-                {
-                    held.root = *left;
-                }
+        self.deeds.split_by_hand += 1;
+        let mut left = root;
+        if let Some(held) = self.book.get_mut(incident) {
+            if going.contains(&held.root)
+                && let Some(first) = held.members.first()
+            {
+                held.root = *first;
             }
             left = held.root;
         }

@@ -59,6 +59,8 @@ pub struct Held {
     pub onsets: BTreeMap<EntityIx, Time>,
     /// Reasons and plans for which there was no room.
     pub untold: u64,
+    /// Its severity and phase as of the last step that changed it.
+    pub(super) seen: (Severity, Phase),
     /// Most signals that paged at once since it was last quiet.
     paging_most: usize,
     alerts_firing: u32,
@@ -102,6 +104,7 @@ pub enum Due {
 impl Held {
     pub(super) fn new(incident: Incident, root: EntityIx, now: Time) -> Self {
         Self {
+            seen: (incident.severity, incident.phase),
             incident,
             root,
             members: BTreeSet::new(),

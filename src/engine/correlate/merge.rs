@@ -96,6 +96,12 @@ impl Correlator {
             }
         }
         self.book.record(kept);
+        match merger {
+            Merger::OneCause | Merger::Learned(_) => self.deeds.merged += 1,
+            Merger::Person(_) => self.deeds.merged_by_hand += 1,
+            // Each rule counts what it did.
+            Merger::Rule => {}
+        }
         self.merged.insert(merged, kept);
         while self.merged.len() > MERGED_MAX {
             self.merged.pop_first();

@@ -12,6 +12,7 @@ mod book;
 mod by_hand;
 mod causes;
 mod condition;
+mod deeds;
 mod held;
 mod held_back;
 mod impact;
@@ -49,6 +50,7 @@ pub use book::{Book, RESOLVED_MAX};
 use causes::{Evidence, OwnCause};
 use condition::Began;
 pub use condition::{Condition, Conditions};
+use deeds::Deeds;
 use held::AlertNews;
 pub use held::{Due, Hearing, Held};
 use held_back::ended_unsaid;
@@ -126,6 +128,7 @@ pub struct Correlator {
     apart: BTreeSet<(IncidentId, IncidentId)>,
     /// Incidents split because they had two causes.
     splits: u64,
+    deeds: Deeds,
     /// The incident each merged one is part of.
     merged: BTreeMap<IncidentId, IncidentId>,
     /// The first tick after a restart that brought incidents back.
@@ -296,6 +299,7 @@ impl Correlator {
             wake(held, world.now);
         }
         world.alerts.attach(fingerprint, incident);
+        self.deeds.attached += 1;
     }
 
     fn alert_resolved(&mut self, fingerprint: Fingerprint, world: &mut World<'_>) {
@@ -393,6 +397,7 @@ impl Correlator {
                 .is_some_and(|state| state.incident != Some(incident));
             if is_new {
                 world.findings.attach(id, incident);
+                self.deeds.attached += 1;
                 self.update_finding(incident, id, world);
                 if let Some(held) = self.book.get_mut(incident) {
                     wake(held, world.now);
@@ -529,6 +534,7 @@ impl Correlator {
         let why = format!("opened by {} at {}", id.name(), explain::clock(began));
         let incident = self.book.open(entity, id, began, now);
         self.opened.push_back((now, incident));
+        self.deeds.opened += 1;
         self.become_member(entity, incident, &why, world);
         if let Some(held) = self.book.get_mut(incident) {
             held.tell(now, Lane::Automation, None, "incident opened");

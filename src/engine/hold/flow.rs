@@ -400,6 +400,8 @@ impl Engine {
         for (name, what, total) in self.correlator.stages() {
             rows.push(row(name, what, "entities", total));
         }
+        let deeds = self.correlator.deeds().into_iter();
+        rows.extend(deeds.map(|(name, what, of, total)| row(name, what, of, total)));
         let (rules, forgotten) = self.correlator.rules();
         rows.extend(rules.map(|(name, what, total)| row(name, what, StageRow::OF_RULE, total)));
         if forgotten > 0 {
