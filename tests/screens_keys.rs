@@ -5,9 +5,10 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, IncidentDetail, WatchMessage};
 use stormglass::model::{
-    AlertRow, CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, HeldBack, HoldStage,
-    IncidentId, Lane, Mode, Opinion, Outcome, PastRun, PlanId, PlanState, RawLine, RawLines,
-    Refusal, Reopened, Risk, Role, RunId, RunPhase, Severity, Time, TimelineEntry, turn,
+    AlertRow, CHOSEN_BY_A_PERSON, ChangeKind, ChangeOf, ChangeState, Command, Coordinate, Delta,
+    Duty, FindingId, HeldBack, HoldStage, IncidentId, Lane, Mode, Opinion, Outcome, PastRun,
+    PlanId, PlanState, RawLine, RawLines, Refusal, Reopened, Risk, Role, RunId, RunPhase, Severity,
+    Time, TimelineEntry, turn,
 };
 use stormglass::tui::{
     ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Session, Tab,
@@ -1007,6 +1008,7 @@ fn what_is_thought_of_an_incident_is_said_from_the_console() {
             Command::NameCause {
                 incident,
                 cause: Some(entity("checkout")),
+                change: None,
             },
         ),
         (
@@ -1784,4 +1786,45 @@ fn a_slow_link_is_told_and_a_quick_one_is_not() {
         assert_eq!(header.contains("rtt"), !words.is_empty(), "{header}");
         assert!(header.contains(words), "{header}");
     }
+}
+
+/// A change that the engine suspects is confirmed where a cause is named, and by nobody else.
+#[test]
+fn a_change_is_confirmed_in_the_dialog_that_names_a_cause() {
+    let change = |id: &str, minute, state| ChangeOf {
+        id: id.into(),
+        at: fixture::at(minute, 0),
+        kind: ChangeKind::Deploy,
+        entity: fixture::service("checkout"),
+        title: format!("checkout {id}").into(),
+        state,
+    };
+    let mut detail = fixture::detail();
+    detail.incident.changes = vec![
+        change("v812", 1, ChangeState::Suspect),
+        change("v813", 2, ChangeState::None),
+    ];
+    detail.incident.priority_why = "checkout: 14.0 % of what users ask fails".into();
+    let mut console = Console::live(120, 200, "dark");
+    console.told(Update::Detail(Box::new(detail)));
+    console.press("g c");
+    let screen = console.screen();
+    assert!(
+        screen.contains("deploy: checkout v812 (suspect)"),
+        "{screen}"
+    );
+    console.press("enter");
+    let command = Command::NameCause {
+        incident: CHECKOUT,
+        cause: Some(fixture::service("checkout")),
+        change: Some("v812".into()),
+    };
+    assert_eq!(console.commands(), [command]);
+    console.press_and_look("enter 2");
+    let screen = console.screen();
+    assert!(screen.contains("Why it is P1"), "{screen}");
+    assert!(
+        screen.contains("14.0 % of what users ask fails"),
+        "{screen}"
+    );
 }

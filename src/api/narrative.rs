@@ -164,8 +164,13 @@ fn lasting((now, total): (u32, u32), noun: &str, [lasts, last]: [&str; 2]) -> Op
 fn cause(incident: &Incident, clock: WriteTime<'_>) -> String {
     let diagnosis = &incident.diagnosis;
     if let Some(cause) = &incident.cause {
+        let changes = incident.changes.iter();
+        let confirmed = changes.filter(|change| cause.change.as_ref() == Some(&change.id));
+        let by: String = confirmed
+            .map(|change| format!(" ({})", change.named()))
+            .collect();
         return format!(
-            "The cause was {}, as {} found.",
+            "The cause was {}{by}, as {} found.",
             cause.entity.name(),
             cause.by
         );
@@ -384,6 +389,7 @@ mod tests {
         let mut found = incident();
         found.cause = Some(TrueCause {
             entity: EntityId::parse("payments"),
+            change: None,
             by: "mia".to_owned(),
             at: Time::ZERO,
         });

@@ -251,15 +251,30 @@ fn suspects(text: &mut String, incident: &Incident, now: Time) {
         diagnosis.hypotheses.iter().take(SUSPECTS_SHOWN),
         suspect,
     );
+    section(text, "Changes", incident.changes.iter().rev(), |change| {
+        let (id, state) = (safe(&change.id), change.state.as_str());
+        let (at, on) = (clock(change.at, now), change.entity.as_str());
+        format!(
+            "{at} {} on {} · {state} · {id}",
+            safe(&change.named()),
+            safe(on)
+        )
+    });
     let known = incident.path_nodes.iter().filter(|node| {
         node.suspicion > 0.0
             && (node.owner.is_some() || node.tier.is_some() || !node.links.is_empty())
     });
     section(text, "Who to ask", known.take(SUSPECTS_SHOWN), whom);
     if let Some(cause) = &incident.cause {
+        let changes = incident.changes.iter();
+        let confirmed = changes.filter(|change| cause.change.as_ref() == Some(&change.id));
+        let by: String = confirmed
+            .map(|change| format!(", by {}", change.named()))
+            .collect();
         let line = format!(
-            "{}, as {} found",
+            "{}{}, as {} found",
             safe(cause.entity.as_str()),
+            safe(&by),
             safe(&cause.by)
         );
         section(text, "Cause", std::iter::once(line), |line| line);

@@ -16,7 +16,7 @@ use super::topology::Topology;
 use crate::model::{
     ASSIGNED_TO, Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId,
     Incident, IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Plan,
-    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause, turn,
+    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, turn,
 };
 
 /// Changes this old are no longer "the newest deploy", in milliseconds.
@@ -385,8 +385,13 @@ impl Engine {
                 let members = self.places(entities);
                 self.correlator.may_split(*incident, &members)
             }
-            Command::NameCause { incident, .. } => {
+            Command::NameCause {
+                incident, change, ..
+            } => {
                 let id = self.correlator.home(*incident);
+                if let Some(change) = change {
+                    return self.may_confirm(id, change);
+                }
                 // An incident that left the book is still remembered.
                 if self.memory.remembers(id) {
                     return Ok(());
@@ -510,6 +515,7 @@ impl Engine {
         by: &Actor,
         id: IncidentId,
         cause: Option<&EntityId>,
+        change: Option<&str>,
     ) -> Result<(), Refusal> {
         let id = self.correlator.home(id);
         let remembered = self.memory.label(id, cause);
@@ -520,17 +526,11 @@ impl Engine {
                 Err(Refusal::NoIncident { incident: id })
             };
         }
-        let line = match cause {
-            Some(cause) => format!("{}: the cause was {cause}", by.name),
-            None => format!("{} took back what caused it", by.name),
-        };
-        self.tell(id, &line);
-        let cause = cause.map(|cause| TrueCause {
-            entity: cause.clone(),
-            by: by.name.clone(),
-            at: self.now,
+        let (now, who) = (self.now, &by.name);
+        self.write(id, |incident| {
+            let line = incident.find_cause(now, who, cause, change);
+            incident.tell(now, Lane::Person, None, &line);
         });
-        self.write(id, |incident| incident.cause = cause);
         Ok(())
     }
 

@@ -79,7 +79,7 @@ pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
 const fn moves_ground(kind: ChangeKind) -> bool {
     match kind {
         ChangeKind::Deploy | ChangeKind::Rollback | ChangeKind::Config | ChangeKind::Flag => true,
-        ChangeKind::Scale | ChangeKind::Other => false,
+        ChangeKind::Scale | ChangeKind::Traffic | ChangeKind::Calendar | ChangeKind::Other => false,
     }
 }
 

@@ -10,6 +10,7 @@
 mod absence;
 mod alerts;
 mod around;
+mod around_changes;
 mod arrivals;
 #[cfg(test)]
 mod backfill_tests;
@@ -341,6 +342,7 @@ impl Engine {
             {
                 held.incident.diagnosis = diagnosis;
             }
+            self.list_changes(id);
             self.correlator.book.note_diagnosed(id, self.now);
             self.propose(id, effects);
         }

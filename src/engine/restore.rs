@@ -201,7 +201,10 @@ impl Remembered {
     /// A decision is durable before the incident is recorded as it became: when the journal ends
     /// between the two, it still counts.
     fn decide(&mut self, at: Time, by: &Actor, what: &Command) {
-        if let Command::NameCause { incident, cause } = what {
+        if let Command::NameCause {
+            incident, cause, ..
+        } = what
+        {
             self.causes.insert(*incident, cause.clone());
         }
         if matches!(what, Command::Merge { .. } | Command::Split { .. }) {
@@ -211,6 +214,7 @@ impl Remembered {
         | Command::Assign { incident, .. }
         | Command::Note { incident, .. }
         | Command::Coordinate { incident, .. }
+        | Command::NameCause { incident, .. }
         | Command::Resolve { incident }
         | Command::Reopen { incident }) = what
         else {
@@ -295,6 +299,10 @@ fn done_again(
         Command::Coordinate { act, .. } => {
             // What cannot be made was refused, and changed nothing.
             (None, incident.coordination.apply(at, name, act).ok())
+        }
+        Command::NameCause { cause, change, .. } => {
+            let line = incident.find_cause(at, name, cause.as_ref(), change.as_deref());
+            (None, Some(line))
         }
         Command::Resolve { .. } => {
             incident.resolved = Some(at);

@@ -70,6 +70,9 @@ pub enum Command {
         incident: IncidentId,
         /// Where the cause was; `None` takes back what was said.
         cause: Option<EntityId>,
+        /// The change that it was, by id, if it was one: that confirms it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<Box<str>>,
     },
     /// Say that an incident is part of another.
     Merge {
@@ -205,7 +208,14 @@ impl Command {
                 format!("mark finding {} as {opinion}", finding.0)
             }
             Self::Accept { finding } => format!("accept finding {} as normal", finding.0),
-            Self::NameCause { incident, cause } => match cause {
+            Self::NameCause {
+                incident,
+                change: Some(change),
+                ..
+            } => format!("confirm change {change} as the cause of {incident}"),
+            Self::NameCause {
+                incident, cause, ..
+            } => match cause {
                 Some(cause) => format!("name {} as the cause of {incident}", cause.name()),
                 None => format!("take back the cause of {incident}"),
             },

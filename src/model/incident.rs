@@ -6,8 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Beside, Coordination, Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance,
-    Severity, Time, TrueCause,
+    Beside, ChangeKind, ChangeOf, ChangeState, Coordination, Diagnosis, EntityId, Finding,
+    Fingerprint, Health, Hypothesis, PlanId, Provenance, Regrouped, Severity, SuspectKind, Time,
+    TrueCause,
 };
 
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
@@ -218,6 +219,9 @@ pub struct Incident {
     pub findings: Vec<Finding>,
     /// Alerts, oldest first; bounded likewise.
     pub alerts: Vec<Fingerprint>,
+    /// Changes that may have set it off, oldest first; bounded by the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeOf>,
     /// Suspects.
     pub diagnosis: Diagnosis,
     /// Path and blast radius: nodes, suspects first.
@@ -261,6 +265,7 @@ impl Incident {
             grouping: Vec::new(),
             findings: Vec::new(),
             alerts: Vec::new(),
+            changes: Vec::new(),
             diagnosis: Diagnosis::default(),
             path_nodes: Vec::new(),
             path_edges: Vec::new(),
@@ -276,6 +281,53 @@ impl Incident {
     pub fn give(&mut self, to: &str, at: Time) {
         self.owner = Some(to.to_owned());
         self.owned_since = Some(at);
+    }
+
+    /// What caused it, as a person found; or that they took that back. The line of the timeline.
+    pub fn find_cause(
+        &mut self,
+        at: Time,
+        by: &str,
+        cause: Option<&EntityId>,
+        change: Option<&str>,
+    ) -> String {
+        self.cause = cause.map(|entity| TrueCause {
+            entity: entity.clone(),
+            change: change.map(Box::from),
+            by: by.to_owned(),
+            at,
+        });
+        self.judge_changes();
+        let confirmed = self.changes.iter();
+        let confirmed = confirmed.filter(|change| change.state == ChangeState::Confirmed);
+        match (cause, { confirmed }.next()) {
+            (Some(cause), Some(change)) => {
+                format!("{by}: the cause was {cause}, by {}", change.named())
+            }
+            (Some(cause), None) => format!("{by}: the cause was {cause}"),
+            (None, _) => format!("{by} took back what caused it"),
+        }
+    }
+
+    /// What is thought of its changes follows from its suspects, and from what a person found.
+    pub fn judge_changes(&mut self) {
+        let confirmed = self.cause.as_ref().and_then(|cause| cause.change.as_ref());
+        for change in &mut self.changes {
+            let is_named = |hypothesis: &Hypothesis| match &hypothesis.cause {
+                SuspectKind::Change { id, .. } => *id == change.id,
+                SuspectKind::Traffic => {
+                    change.kind == ChangeKind::Traffic && hypothesis.suspect == change.entity
+                }
+                _ => false,
+            };
+            change.state = if confirmed == Some(&change.id) {
+                ChangeState::Confirmed
+            } else if self.diagnosis.hypotheses.iter().any(is_named) {
+                ChangeState::Suspect
+            } else {
+                ChangeState::None
+            };
+        }
     }
 
     /// It lasts from `at` on, though it may have been calm or over.

@@ -506,7 +506,7 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             ChangeKind::Deploy | ChangeKind::Config => 1.0,
             ChangeKind::Flag => 0.9,
             ChangeKind::Scale | ChangeKind::Other => 0.6,
-            ChangeKind::Rollback => 0.5,
+            ChangeKind::Rollback | ChangeKind::Traffic | ChangeKind::Calendar => 0.5,
         };
         let onset = onset_of(case, &case.subjects[subject]);
         let credit = credit(change.at, onset, &case.subjects[subject]);
