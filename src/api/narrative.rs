@@ -333,9 +333,11 @@ mod tests {
             },
             role: SuspectRole::Trigger,
             confidence,
+            limit: 0.97,
             evidence_for: vec![Evidence {
                 text: "pool in use 100 of 100".into(),
                 weight: 1.0,
+                method: None,
             }],
             evidence_against: Vec::new(),
         }

@@ -291,6 +291,13 @@ fn suspects(text: &mut String, incident: &Incident, now: Time) {
             format!("{kind}: right in {} of {}", rate.right, rate.of)
         },
     );
+    let weights = diagnosis.weights;
+    let title =
+        format!("First suspects so far, by the method that led to them (weights {weights})");
+    section(text, &title, diagnosis.method_rates.iter(), |rate| {
+        let method = rate.method.as_str();
+        format!("{method}: right in {} of {}", rate.right, rate.of)
+    });
     section(text, "Not seen so far", diagnosis.not_seen.iter(), |what| {
         safe(what)
     });

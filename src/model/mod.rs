@@ -58,7 +58,7 @@ pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use heaviest::Heaviest;
-pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
+pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, Method, SuspectKind, SuspectRole};
 pub use incident::{
     ALERT_AGAIN, ALERT_FIRES, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO,
     Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, Reopened, TAKEN_BY,

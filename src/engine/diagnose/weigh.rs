@@ -8,7 +8,7 @@ use super::blame::{self, Blame, Edge, Node, System};
 use super::case::{Case, LogChange, Shift, Subject, SubjectIx};
 use super::deviation::{ColumnKind, gate};
 use super::passed_on::{Below, discount_passed_on, discount_passive};
-use crate::model::{ChangeKind, EntityKind, IncidentId, Provenance, Time};
+use crate::model::{ChangeKind, EntityKind, IncidentId, Method, Time};
 
 /// One piece of evidence about a subject, with what it adds to the log odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,8 +66,30 @@ pub enum ClueKind {
     ToldIn(IncidentId),
     /// Neither its work nor what it depends on explains what is wrong with it.
     OwnCause,
-    /// What is wrong with it is what its work and its dependencies make of it.
-    Passive,
+    /// What is wrong with it is what its dependencies make of it.
+    Waits,
+    /// What is wrong with it is what the work makes of it that comes because others are in trouble.
+    Pushed,
+}
+
+impl ClueKind {
+    /// What found it.
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Blame(_) | Self::Explained(_) | Self::External => Method::Topology,
+            Self::Metric(_) | Self::NothingOdd => Method::Metrics,
+            Self::Change(_) | Self::ChangeLater(..) => Method::Changes,
+            Self::Resource(_) | Self::Saturated(_) => Method::Resources,
+            Self::Traffic(_) => Method::Traffic,
+            Self::Lost => Method::Loss,
+            Self::Log(_) => Method::Logs,
+            Self::SelfTime | Self::SelfErrors | Self::Gap | Self::InsideNormal => Method::Traces,
+            Self::First(_) | Self::Late(_) => Method::Order,
+            Self::Hearsay => Method::Alerts,
+            Self::Record => Method::Past,
+            Self::ToldIn(_) | Self::OwnCause | Self::Waits | Self::Pushed => Method::Correlation,
+        }
+    }
 }
 
 /// All subjects weighed.

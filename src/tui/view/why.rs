@@ -115,6 +115,15 @@ fn seen_before(rows: &mut Vec<Row>, state: &State, incident: &Incident, width: u
             " How often the first suspect was the cause, where somebody named it",
         );
     }
+    let weights = diagnosis.weights;
+    let methods = diagnosis.method_rates.iter().filter(|rate| rate.of > 0);
+    let methods: Vec<String> = methods
+        .map(|rate| format!("{} {} of {}", rate.method.as_str(), rate.right, rate.of))
+        .collect();
+    if !methods.is_empty() {
+        let text = format!("led to by {} (weights {weights})", methods.join(", "));
+        indented(rows, Role::Body, &text, width);
+    }
     for rate in own.iter().chain(&others) {
         let text = format!(
             "{}: {} of {}",
