@@ -540,6 +540,7 @@ impl Engine {
             to: self.entities.id(to).clone(),
             provenance: edge.provenance,
             last_seen: edge.last_seen,
+            confidence: edge.provenance.confidence_at(edge.last_seen, self.now) as f32,
         })
     }
 

@@ -181,10 +181,6 @@ const ELSEWHERE_PRIOR: f64 = 0.004;
 const BLIND_PRIOR: f64 = 0.05;
 /// Weight of "a cause that nobody sees" among the alternatives.
 const UNSEEN_PRIOR: f64 = 0.15;
-/// A traced edge loses half its belief when not confirmed for this long.
-const EDGE_FADE_HALF_MS: f64 = 24.0 * 3_600_000.0;
-/// Belief in an inferred edge.
-const INFERRED_BELIEF: f64 = 0.6;
 
 /// Weighs every subject of `case`.
 pub fn weigh(case: &Case) -> Weighed {
@@ -238,11 +234,7 @@ fn system(case: &Case, target: SubjectIx) -> System<'_> {
             from: dependency.from,
             to: dependency.to,
             calls: dependency.calls,
-            belief: match dependency.provenance {
-                Provenance::Declared => 1.0,
-                Provenance::Traced => fade(dependency.age_ms),
-                Provenance::Inferred => INFERRED_BELIEF * fade(dependency.age_ms),
-            },
+            belief: dependency.provenance.confidence(Some(dependency.age_ms)),
         })
         .collect();
     System {
@@ -252,10 +244,6 @@ fn system(case: &Case, target: SubjectIx) -> System<'_> {
         family: case.family,
         rows: case.rows,
     }
-}
-
-fn fade(age_ms: i64) -> f64 {
-    0.5_f64.powf(age_ms.max(0) as f64 / EDGE_FADE_HALF_MS)
 }
 
 /// What is believed of each subject before its own evidence: blame flow, or the share of deviation.
