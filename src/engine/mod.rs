@@ -82,7 +82,7 @@ use crate::model::{
     Incident, IncidentId, IncidentRow, Input, PathEdge, Plan, PlanId, Process, Provenance, Record,
     RunId, Runbook, Stamped, Time,
 };
-use alerts::{AlertChange, Alerts};
+use alerts::{AlertChange, Alerts, Twins};
 use blind_spots::BlindSpots;
 use changes::Changes;
 use clocks::Clocks;
@@ -144,6 +144,8 @@ pub struct Engine {
     seen_logs: bool,
     traces: Traces,
     alerts: Alerts,
+    /// Those that two sources tell.
+    twins: Twins,
     /// Who sends them.
     senders: Senders,
     holds: Holds,
@@ -207,6 +209,7 @@ impl Engine {
             seen_logs: false,
             traces: Traces::default(),
             alerts: Alerts::default(),
+            twins: Twins::default(),
             senders: Senders::default(),
             changes: Changes::default(),
             findings: Findings::default(),

@@ -387,6 +387,8 @@ impl Engine {
         };
         let what = "sent again: nothing new";
         let mut rows = vec![row("deduplicate", what, "alerts", self.alerts.resent())];
+        let what = "told by another source, with labels that differ only in what describes it";
+        rows.push(row("one alert", what, "alerts", self.twins.total()));
         for (stage, held) in self.holds.stage_rows() {
             if stage == HoldStage::Transience {
                 let what = "goes on and off: told once when that begins, and once when it ends";
