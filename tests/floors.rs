@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
-use stormglass::eval::{EvalError, Report, loghub, nab, nezha, petshop, rcd};
+use stormglass::eval::{
+    EvalError, Report, demo, loghub, nab, nezha, petshop, quiet, rcd, storm, systems,
+};
 
 /// Nezha comes packed, because unpacked it is ten times as large.
 const NEZHA_PACKED: &str = "nezha_tt.tar.zst";
@@ -66,12 +68,18 @@ fn shortfalls(report: &Report, bounds: &Bounds) -> String {
 }
 
 fn check(suite: &str, dir: &Path, run: fn(&Path) -> Result<Report, EvalError>) {
-    let bounds = bounds();
-    let bounds = bounds.get(suite).expect("the suite has its floors");
-    assert!(!bounds.floor.is_empty(), "{suite} has no floor");
     let report = run(dir).unwrap_or_else(|error| panic!("{suite}: {error}"));
     assert!(report.cases > 0, "{suite}: no cases in {}", dir.display());
-    let worse = shortfalls(&report, bounds);
+    judge(suite, &report);
+}
+
+/// A report against its bounds.
+fn judge(suite: &str, report: &Report) {
+    let bounds = bounds();
+    let bounds = bounds.get(suite).expect("the suite has its bounds");
+    let is_bounded = !bounds.floor.is_empty() || !bounds.ceiling.is_empty();
+    assert!(is_bounded, "{suite} has no bounds");
+    let worse = shortfalls(report, bounds);
     assert!(worse.is_empty(), "\n{worse}");
     eprintln!("{suite}: {} cases, {:?}", report.cases, report.score);
 }
@@ -123,6 +131,28 @@ fn nezha_holds_its_floor() {
         String::from_utf8_lossy(&tar.stderr)
     );
     check("nezha", unpacked.path(), nezha::run);
+}
+
+/// A few seeded cases of the suites of our own, small enough for a debug build: what a change breaks shows here,
+/// and how good they are is measured with `stormglass eval`.
+#[test]
+fn storm_holds_its_floor() {
+    judge("storm", &storm::run_cases(1, 1, 30));
+}
+
+#[test]
+fn quiet_holds_its_ceiling() {
+    judge("quiet", &quiet::run_days(1, 10, 1, 600_000));
+}
+
+#[test]
+fn demo_holds_its_floor() {
+    judge("demo", &demo::run_seeds(1, 1));
+}
+
+#[test]
+fn systems_holds_its_floor() {
+    judge("systems", &systems::run(1, 20, 40));
 }
 
 type Scores = &'static [(&'static str, f64)];

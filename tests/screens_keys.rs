@@ -5,9 +5,10 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::{CommandReply, IncidentDetail, WatchMessage};
 use stormglass::model::{
-    AlertRow, CHOSEN_BY_A_PERSON, Command, Coordinate, Delta, Duty, FindingId, HeldBack, HoldStage,
-    IncidentId, Lane, Mode, Opinion, Outcome, PastRun, PlanId, PlanState, RawLine, RawLines,
-    Refusal, Reopened, Risk, Role, RunId, RunPhase, Severity, Time, TimelineEntry, turn,
+    AlertRow, CHOSEN_BY_A_PERSON, ChangeKind, ChangeOf, ChangeState, Command, Coordinate, Delta,
+    Duty, FindingId, HeldBack, HoldStage, IncidentId, Lane, Mode, Opinion, Outcome, PastRun,
+    PlanId, PlanState, RawLine, RawLines, Refusal, Reopened, Risk, Role, RunId, RunPhase, Severity,
+    Time, TimelineEntry, turn,
 };
 use stormglass::tui::{
     ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Session, Tab,
@@ -1007,6 +1008,7 @@ fn what_is_thought_of_an_incident_is_said_from_the_console() {
             Command::NameCause {
                 incident,
                 cause: Some(entity("checkout")),
+                change: None,
             },
         ),
         (
@@ -1429,13 +1431,14 @@ fn a_silence_is_made_after_seeing_what_it_hides() {
         (&matchers, "too loud")
     );
     assert_eq!(spec.ends_at, fixture::now().plus_ms(3_600_000));
+    assert!(!spec.until_resolved, "unless it is asked for");
     // Other matchers are another silence: it is asked again, and not made meanwhile.
     let mut console = fixture::Console::live(80, 24, "dark");
-    console.press("z up up");
+    console.press("z up up up");
     console.told(fixture::preview(&matchers));
     console.press("ctrl-u");
     console.type_text("service=cart");
-    console.press("enter enter");
+    console.press("enter enter enter");
     console.type_text("because");
     console.press("enter");
     assert_eq!(console.commands(), []);
@@ -1443,6 +1446,33 @@ fn a_silence_is_made_after_seeing_what_it_hides() {
         console.requests.last(),
         Some(Request::Preview { .. })
     ));
+}
+
+/// A silence that also ends once all it hides has resolved is made with a key.
+#[test]
+fn a_silence_until_resolved_is_made_in_the_dialog() {
+    let mut console = console();
+    console.press("g a");
+    console.told(Update::Alerts {
+        after: None,
+        page: fixture::alerts(),
+    });
+    console.press("z");
+    let Some(Request::Preview { matchers }) = console.requests.last().cloned() else {
+        panic!("{:?}", console.requests);
+    };
+    console.told(fixture::preview(&matchers));
+    assert!(console.screen().contains("[ ] all it hides has resolved"));
+    console.press("up space");
+    assert!(console.screen().contains("[x] all it hides has resolved"));
+    console.press("enter");
+    console.type_text("until it is mended");
+    console.press("enter");
+    let [Command::Silence { spec, .. }] = &console.commands()[..] else {
+        panic!("{:?}", console.commands());
+    };
+    assert!(spec.until_resolved);
+    assert_eq!(spec.reason, "until it is mended");
 }
 
 /// An incident is titled by what hurts most; what can be silenced are its alerts.
@@ -1756,4 +1786,45 @@ fn a_slow_link_is_told_and_a_quick_one_is_not() {
         assert_eq!(header.contains("rtt"), !words.is_empty(), "{header}");
         assert!(header.contains(words), "{header}");
     }
+}
+
+/// A change that the engine suspects is confirmed where a cause is named, and by nobody else.
+#[test]
+fn a_change_is_confirmed_in_the_dialog_that_names_a_cause() {
+    let change = |id: &str, minute, state| ChangeOf {
+        id: id.into(),
+        at: fixture::at(minute, 0),
+        kind: ChangeKind::Deploy,
+        entity: fixture::service("checkout"),
+        title: format!("checkout {id}").into(),
+        state,
+    };
+    let mut detail = fixture::detail();
+    detail.incident.changes = vec![
+        change("v812", 1, ChangeState::Suspect),
+        change("v813", 2, ChangeState::None),
+    ];
+    detail.incident.priority_why = "checkout: 14.0 % of what users ask fails".into();
+    let mut console = Console::live(120, 200, "dark");
+    console.told(Update::Detail(Box::new(detail)));
+    console.press("g c");
+    let screen = console.screen();
+    assert!(
+        screen.contains("deploy: checkout v812 (suspect)"),
+        "{screen}"
+    );
+    console.press("enter");
+    let command = Command::NameCause {
+        incident: CHECKOUT,
+        cause: Some(fixture::service("checkout")),
+        change: Some("v812".into()),
+    };
+    assert_eq!(console.commands(), [command]);
+    console.press_and_look("enter 2");
+    let screen = console.screen();
+    assert!(screen.contains("Why it is P1"), "{screen}");
+    assert!(
+        screen.contains("14.0 % of what users ask fails"),
+        "{screen}"
+    );
 }

@@ -191,6 +191,7 @@ fn dependence() -> Dependence {
         via,
         provenance,
         last_seen: fixture::now().plus_ms(-12_000),
+        confidence: 1.0,
         owner: Some("shop".into()),
         tier: Some(1),
     };
@@ -251,7 +252,7 @@ fn what_depends_on_a_node_is_asked_of_everything_known() {
         "gateway calls it: traced, last confirmed 10s ago; tier 1, owned by",
         "kiosk calls gateway: declared",
         "and 15 more",
-        "it runs on node-3: inferred; tier 1",
+        "it runs on node-3: inferred, 60 % sure; tier 1",
     ] {
         assert!(screen.contains(words), "{words}: {screen}");
     }

@@ -164,8 +164,13 @@ fn lasting((now, total): (u32, u32), noun: &str, [lasts, last]: [&str; 2]) -> Op
 fn cause(incident: &Incident, clock: WriteTime<'_>) -> String {
     let diagnosis = &incident.diagnosis;
     if let Some(cause) = &incident.cause {
+        let changes = incident.changes.iter();
+        let confirmed = changes.filter(|change| cause.change.as_ref() == Some(&change.id));
+        let by: String = confirmed
+            .map(|change| format!(" ({})", change.named()))
+            .collect();
         return format!(
-            "The cause was {}, as {} found.",
+            "The cause was {}{by}, as {} found.",
             cause.entity.name(),
             cause.by
         );
@@ -328,9 +333,11 @@ mod tests {
             },
             role: SuspectRole::Trigger,
             confidence,
+            limit: 0.97,
             evidence_for: vec![Evidence {
                 text: "pool in use 100 of 100".into(),
                 weight: 1.0,
+                method: None,
             }],
             evidence_against: Vec::new(),
         }
@@ -384,6 +391,7 @@ mod tests {
         let mut found = incident();
         found.cause = Some(TrueCause {
             entity: EntityId::parse("payments"),
+            change: None,
             by: "mia".to_owned(),
             at: Time::ZERO,
         });

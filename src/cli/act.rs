@@ -46,8 +46,11 @@ pub struct CauseArgs {
     /// Number of the incident
     id: u64,
     /// Where the cause was: `kind/name`, or a bare service name
-    #[arg(required_unless_present = "undo")]
+    #[arg(required_unless_present_any = ["undo", "change"])]
     entity: Option<String>,
+    /// The change that it was, by its id or title as `show` prints it: confirms it
+    #[arg(long, value_name = "CHANGE", conflicts_with_all = ["undo", "entity"])]
+    change: Option<String>,
     /// Take back what was said
     #[arg(long, conflicts_with = "entity")]
     undo: bool,
@@ -70,6 +73,15 @@ pub struct SplitArgs {
     /// Entities that are another story, the cause first: `payments` or `host/node-1`
     #[arg(required = true)]
     entities: Vec<String>,
+}
+
+/// `stormglass forget`
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// One entity
+    one: String,
+    /// The other
+    other: String,
 }
 
 /// `stormglass duty`
@@ -182,6 +194,12 @@ pub async fn split(common: &Common, args: &SplitArgs) -> Result<(), Failure> {
     give(common, Command::Split { incident, entities }, &done).await
 }
 
+pub async fn forget(common: &Common, args: &ForgetArgs) -> Result<(), Failure> {
+    let [one, other] = [&args.one, &args.other].map(|name| EntityId::parse(name));
+    let done = format!("{one} and {other} are grouped by evidence alone again");
+    give(common, Command::Forget { one, other }, &done).await
+}
+
 pub async fn acknowledge(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
     let incident = IncidentId(args.id);
     let done = format!("{incident} is yours");
@@ -216,12 +234,42 @@ pub async fn reopen(common: &Common, args: &IncidentArgs) -> Result<(), Failure>
 
 pub async fn cause(common: &Common, args: &CauseArgs) -> Result<(), Failure> {
     let incident = IncidentId(args.id);
+    if let Some(change) = &args.change {
+        return confirm(common, incident, change).await;
+    }
     let cause = args.entity.as_deref().map(EntityId::parse);
     let done = match &cause {
         Some(cause) => format!("the cause of {incident} is kept: {cause}"),
         None => format!("the cause of {incident} is taken back"),
     };
-    give(common, Command::NameCause { incident, cause }, &done).await
+    let change = None;
+    let command = Command::NameCause {
+        incident,
+        cause,
+        change,
+    };
+    give(common, command, &done).await
+}
+
+/// Confirms a change of an incident as its cause.
+async fn confirm(common: &Common, incident: IncidentId, wanted: &str) -> Result<(), Failure> {
+    let detail = client(common)?.incident(incident).await?;
+    let mut changes = detail.incident.changes.iter();
+    let change = changes.find(|change| *change.id == *wanted || *change.title == *wanted);
+    let Some(change) = change else {
+        let text = format!(
+            "{incident} has no change {wanted:?}: `show {}` lists them",
+            incident.0
+        );
+        return Err(Failure::new(text));
+    };
+    let done = format!("the cause of {incident} is kept: {}", safe(&change.named()));
+    let command = Command::NameCause {
+        incident,
+        cause: Some(change.entity.clone()),
+        change: Some(change.id.clone()),
+    };
+    give(common, command, &done).await
 }
 
 /// Gives a command and says what came of it; a refusal is a failure.

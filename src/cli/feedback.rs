@@ -79,6 +79,19 @@ pub async fn labels(common: &Common) -> Result<(), Failure> {
         table.row([raised, safe(&bar.subject), safe(on)]);
     }
     print(&format!("\n{}", table.render()))?;
+    if !all.bonds.is_empty() {
+        let mut table = Table::new(["BELONG", "ENTITIES", "SAID", "BY", "OF"]);
+        for bond in &all.bonds {
+            table.row([
+                bond.bond.as_str().to_owned(),
+                safe(&format!("{} {}", bond.one, bond.other)),
+                clock(bond.at, now),
+                safe(&bond.by),
+                bond.incident.to_string(),
+            ]);
+        }
+        print(&format!("\n{}", table.render()))?;
+    }
     let held_back = all.held_back;
     print(&format!(
         "\n{held_back} observations held back since the start\n"

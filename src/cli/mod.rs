@@ -125,13 +125,15 @@ enum Cmd {
     Merge(act::MergeArgs),
     /// Say that some entities of an incident are another story
     Split(act::SplitArgs),
+    /// Take back what merges and splits taught about two entities: see `labels`
+    Forget(act::ForgetArgs),
     /// Say why a series did, or did not, make a finding; or why an alert is told or held back
     Why(why::WhyArgs),
     /// Say that a finding is noise or useful: noise raises the bar for its like
     Mark(feedback::MarkArgs),
     /// Say that the level a metric has moved to is normal now
     Accept(feedback::AcceptArgs),
-    /// List what was said of findings, and the bars it raised
+    /// List what was said of findings, and the bars it raised; and what merges and splits taught
     Labels,
     /// Say what caused an incident, also long after it is over: later suspects are weighed by it
     Cause(act::CauseArgs),
@@ -237,6 +239,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Cmd::Reopen(args) => act::reopen(common, &args).await,
         Cmd::Merge(args) => act::merge(common, &args).await,
         Cmd::Split(args) => act::split(common, &args).await,
+        Cmd::Forget(args) => act::forget(common, &args).await,
         Cmd::Why(args) => why::run(common, &args).await,
         Cmd::Mark(args) => feedback::mark(common, &args).await,
         Cmd::Accept(args) => feedback::accept(common, &args).await,

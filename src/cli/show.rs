@@ -58,6 +58,11 @@ fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     let mut text = head(&detail.incident, now);
     let told = narrative(&detail.incident, &detail.plans, &|at| clock(at, now));
     section(&mut text, "In words", told.iter(), |words| safe(words));
+    let why = (!detail.incident.priority_why.is_empty()).then_some(&detail.incident.priority_why);
+    let priority = priority(detail.incident.severity);
+    section(&mut text, "Priority", why.into_iter(), |why| {
+        format!("{priority} because of {}", safe(why))
+    });
     let home = detail.incident.merged_into;
     // Of what is part of another, that one tells why and what is done.
     let plans: &[Plan] = if home.is_some() {
@@ -246,15 +251,30 @@ fn suspects(text: &mut String, incident: &Incident, now: Time) {
         diagnosis.hypotheses.iter().take(SUSPECTS_SHOWN),
         suspect,
     );
+    section(text, "Changes", incident.changes.iter().rev(), |change| {
+        let (id, state) = (safe(&change.id), change.state.as_str());
+        let (at, on) = (clock(change.at, now), change.entity.as_str());
+        format!(
+            "{at} {} on {} · {state} · {id}",
+            safe(&change.named()),
+            safe(on)
+        )
+    });
     let known = incident.path_nodes.iter().filter(|node| {
         node.suspicion > 0.0
             && (node.owner.is_some() || node.tier.is_some() || !node.links.is_empty())
     });
     section(text, "Who to ask", known.take(SUSPECTS_SHOWN), whom);
     if let Some(cause) = &incident.cause {
+        let changes = incident.changes.iter();
+        let confirmed = changes.filter(|change| cause.change.as_ref() == Some(&change.id));
+        let by: String = confirmed
+            .map(|change| format!(", by {}", change.named()))
+            .collect();
         let line = format!(
-            "{}, as {} found",
+            "{}{}, as {} found",
             safe(cause.entity.as_str()),
+            safe(&by),
             safe(&cause.by)
         );
         section(text, "Cause", std::iter::once(line), |line| line);
@@ -271,6 +291,13 @@ fn suspects(text: &mut String, incident: &Incident, now: Time) {
             format!("{kind}: right in {} of {}", rate.right, rate.of)
         },
     );
+    let weights = diagnosis.weights;
+    let title =
+        format!("First suspects so far, by the method that led to them (weights {weights})");
+    section(text, &title, diagnosis.method_rates.iter(), |rate| {
+        let method = rate.method.as_str();
+        format!("{method}: right in {} of {}", rate.right, rate.of)
+    });
     section(text, "Not seen so far", diagnosis.not_seen.iter(), |what| {
         safe(what)
     });

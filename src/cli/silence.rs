@@ -282,6 +282,13 @@ fn preview_text(preview: &SilencePreview) -> String {
         );
         lines.push(format!("WARNING: hides {past}"));
     }
+    if preview.findings_now > 0 || preview.findings_past > 0 {
+        let [now, past] = [preview.findings_now, preview.findings_past].map(u64::from);
+        let now = counted(now, "finding", "findings");
+        lines.push(format!(
+            "and keeps {now} from opening incidents now, {past} in the last {back}"
+        ));
+    }
     if !preview.names.is_empty() {
         let names: Vec<String> = preview.names.iter().map(|name| safe(name)).collect();
         lines.push(format!("alerts: {}", names.join(", ")));
@@ -358,13 +365,25 @@ fn silence_table(rows: &[Silence], now: Time) -> Table {
             silence.id.0.to_string(),
             kind,
             ends,
-            format!("{} of {}", silence.hides, silence.hidden_total),
+            hidden(silence),
             safe(&silence.author),
             safe(&silence.matchers_text()),
             format!("{}{}", safe(&silence.reason), twins.concat()),
         ]);
     }
     table
+}
+
+/// What it holds back now, of all it ever did: alerts, and findings that would open incidents.
+fn hidden(silence: &Silence) -> String {
+    let (alerts, findings) = (silence.hides, silence.hides_findings);
+    let all = alerts + findings;
+    let of_those = match (alerts, findings) {
+        (_, 0) => String::new(),
+        (0, _) => " (findings)".to_owned(),
+        _ => format!(" ({})", counted(u64::from(findings), "finding", "findings")),
+    };
+    format!("{all} of {}{of_those}", silence.hidden_total)
 }
 
 async fn windows(common: &Common, args: &ListArgs) -> Result<(), Failure> {
@@ -439,11 +458,14 @@ mod tests {
             looked_back_ms: 7 * DAY_MS,
             names: vec!["SlowCart".into()],
             incidents: 1,
+            findings_now: 1,
+            findings_past: 4,
         };
         let expected = "now it hides 1 alert\n\
                         and with that all that is known of 1 open incident\n\
                         in the last 7 days it would have hidden 40 alerts, 2 of them critical\n\
                         WARNING: hides 2 past critical alerts\n\
+                        and keeps 1 finding from opening incidents now, 4 in the last 7 days\n\
                         alerts: SlowCart";
         assert_eq!(preview_text(&preview), expected);
         let one = SilencePreview {
@@ -452,6 +474,8 @@ mod tests {
             looked_back_ms: 60_000,
             names: Vec::new(),
             incidents: 0,
+            findings_now: 0,
+            findings_past: 0,
         };
         let expected = "now it hides 0 alerts\n\
                         in the last 1 minute it would have hidden 1 alert, which is critical\n\

@@ -3,6 +3,8 @@
 //! An alert whose end has passed is looked at, and over unless it turns out that its sender fell silent: see
 //! `unheard`. A resend moves the end. Everything here is O(log n) an alert, whatever the size of the storm.
 
+mod twins;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entities::EntityIx;
@@ -12,6 +14,7 @@ use super::unheard::{Lost, SenderIx};
 use crate::model::{
     Alert, AlertRow, EntityId, Fingerprint, IncidentId, Labels, Severity, Time, Unheard,
 };
+pub use twins::Twins;
 
 /// Resolved alerts are kept for lists this long, in milliseconds.
 const KEPT_RESOLVED_MS: i64 = 15 * 60_000;

@@ -132,6 +132,9 @@ impl Engine {
             via: self.entities.id(via).clone(),
             provenance: edge.map_or(Provenance::Inferred, |edge| edge.provenance),
             last_seen: edge.map_or(Time::ZERO, |edge| edge.last_seen),
+            confidence: edge.map_or(0.0, |edge| {
+                edge.provenance.confidence_at(edge.last_seen, self.now) as f32
+            }),
             owner: known.owner.map(String::into_boxed_str),
             tier: known.tier,
         }

@@ -16,7 +16,7 @@ use super::topology::Topology;
 use crate::model::{
     ASSIGNED_TO, Actor, Change, ChangeKind, Command, Coordinate, Coordination, Effect, EntityId,
     Incident, IncidentId, Input, Labels, LabelsBuilder, Lane, PERSON_TEXT_BYTES_MAX, Plan,
-    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, TrueCause, turn,
+    PlanState, Record, Refusal, Runbook, Silence, Stamped, StepEvent, Time, turn,
 };
 
 /// Changes this old are no longer "the newest deploy", in milliseconds.
@@ -359,7 +359,7 @@ impl Engine {
     }
 
     /// Whether a command about an incident would be obeyed.
-    fn may(&self, by: &Actor, what: &Command) -> Result<(), Refusal> {
+    pub(super) fn may(&self, by: &Actor, what: &Command) -> Result<(), Refusal> {
         govern::role_allows(by, what, None)?;
         govern::says_enough(what)?;
         match what {
@@ -385,14 +385,20 @@ impl Engine {
                 let members = self.places(entities);
                 self.correlator.may_split(*incident, &members)
             }
-            Command::NameCause { incident, .. } => {
+            Command::NameCause {
+                incident, change, ..
+            } => {
                 let id = self.correlator.home(*incident);
+                if let Some(change) = change {
+                    return self.may_confirm(id, change);
+                }
                 // An incident that left the book is still remembered.
                 if self.memory.remembers(id) {
                     return Ok(());
                 }
                 self.known(id).map(|_| ())
             }
+            Command::Forget { one, other } => self.may_forget(one, other),
             Command::Accept { finding } => self.may_accept(*finding).map(|_| ()),
             Command::Propose { .. }
             | Command::Approve { .. }
@@ -415,7 +421,7 @@ impl Engine {
     }
 
     /// Commands about incidents; those about plans went elsewhere.
-    fn decide(&mut self, by: &Actor, what: &Command) -> Result<(), Refusal> {
+    pub(super) fn decide(&mut self, by: &Actor, what: &Command) -> Result<(), Refusal> {
         match what {
             Command::Acknowledge { incident } => self.take(by, *incident)?,
             Command::Assign { incident, to } => {
@@ -459,8 +465,16 @@ impl Engine {
                     correlator.split_by_hand(*incident, &members, &by.name, world);
                 });
             }
-            Command::NameCause { incident, cause } => {
-                self.name_cause(by, *incident, cause.as_ref())?;
+            Command::NameCause {
+                incident,
+                cause,
+                change,
+            } => {
+                self.name_cause(by, *incident, cause.as_ref(), change.as_deref())?;
+            }
+            Command::Forget { one, other } => {
+                let (bonds, now) = (&mut self.correlator.bonds, self.now);
+                bonds.forget(one, other, &by.name, now);
             }
             Command::Accept { finding } => self.accept(by, *finding)?,
             Command::Propose { .. }
@@ -501,6 +515,7 @@ impl Engine {
         by: &Actor,
         id: IncidentId,
         cause: Option<&EntityId>,
+        change: Option<&str>,
     ) -> Result<(), Refusal> {
         let id = self.correlator.home(id);
         let remembered = self.memory.label(id, cause);
@@ -511,18 +526,41 @@ impl Engine {
                 Err(Refusal::NoIncident { incident: id })
             };
         }
-        let line = match cause {
-            Some(cause) => format!("{}: the cause was {cause}", by.name),
-            None => format!("{} took back what caused it", by.name),
-        };
-        self.tell(id, &line);
-        let cause = cause.map(|cause| TrueCause {
-            entity: cause.clone(),
-            by: by.name.clone(),
-            at: self.now,
+        let (now, who) = (self.now, &by.name);
+        self.write(id, |incident| {
+            let line = incident.find_cause(now, who, cause, change);
+            incident.tell(now, Lane::Person, None, &line);
         });
-        self.write(id, |incident| incident.cause = cause);
         Ok(())
+    }
+
+    /// Whether a change can be confirmed: it is one of the incident's.
+    fn may_confirm(&self, id: IncidentId, change: &str) -> Result<(), Refusal> {
+        let incident = self.known(id)?;
+        if incident.changes.iter().any(|known| *known.id == *change) {
+            return Ok(());
+        }
+        let known: Vec<&str> = incident.changes.iter().map(|known| &*known.id).collect();
+        Err(Refusal::State {
+            what: format!("change {change}"),
+            state: format!("none of {id}"),
+            why: match known[..] {
+                [] => "no change is known that may have set it off".to_owned(),
+                _ => format!("it has {}", known.join(", ")),
+            },
+        })
+    }
+
+    /// Whether people said anything of two entities that can be taken back.
+    fn may_forget(&self, one: &EntityId, other: &EntityId) -> Result<(), Refusal> {
+        if self.correlator.bonds.knows(one, other) {
+            return Ok(());
+        }
+        Err(Refusal::State {
+            what: format!("the pair of {} and {}", one.name(), other.name()),
+            state: "not learned".to_owned(),
+            why: "nobody merged or split incidents of these two".to_owned(),
+        })
     }
 
     pub(super) fn known(&self, id: IncidentId) -> Result<&Incident, Refusal> {

@@ -145,6 +145,7 @@ impl Opinions {
             labels: self.labels.values().cloned().collect(),
             bars: bars.filter(|bar| bar.raised_by > 0.0).collect(),
             held_back: self.held_back,
+            bonds: Vec::new(),
         }
     }
 }
@@ -156,7 +157,10 @@ fn raise(noise: i32, step: f32, most: f32) -> f32 {
 impl Engine {
     /// What people said of findings, and the bars that follow from it.
     pub fn feedback(&self) -> Feedback {
-        self.opinions.all()
+        Feedback {
+            bonds: self.correlator.bonds.all().collect(),
+            ..self.opinions.all()
+        }
     }
 
     /// A person says what they think of a finding.

@@ -79,7 +79,7 @@ pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
 const fn moves_ground(kind: ChangeKind) -> bool {
     match kind {
         ChangeKind::Deploy | ChangeKind::Rollback | ChangeKind::Config | ChangeKind::Flag => true,
-        ChangeKind::Scale | ChangeKind::Other => false,
+        ChangeKind::Scale | ChangeKind::Traffic | ChangeKind::Calendar | ChangeKind::Other => false,
     }
 }
 
@@ -119,6 +119,7 @@ pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<()
         | Command::Reopen { .. }
         | Command::Merge { .. }
         | Command::Split { .. }
+        | Command::Forget { .. }
         | Command::Coordinate { .. }
         | Command::NameCause { .. }
         | Command::Propose { .. }
@@ -300,6 +301,7 @@ mod tests {
         let named = |name: &str| Command::NameCause {
             incident,
             cause: Some(EntityId::parse(name)),
+            change: None,
         };
         let nobody = Command::Assign {
             incident,
@@ -309,6 +311,7 @@ mod tests {
         let taken_back = Command::NameCause {
             incident,
             cause: None,
+            change: None,
         };
         let cases = [
             (nobody, Some("the name")),

@@ -1,5 +1,7 @@
 //! Signals in: each kind to the table that keeps it, and what was noticed to the findings.
 
+use std::borrow::Cow;
+
 use super::Engine;
 use super::absence::{Absent, CERTAIN, absence, absent};
 use super::alerts::{AlertChange, Times};
@@ -211,6 +213,7 @@ impl Engine {
 
     fn take_alert(&mut self, alert: &Alert, source: SourceIx) {
         let (times, corrected) = Times::of(alert, self.now, self.alert_timeout_ms());
+        let alert = &*self.as_first_told(alert, source, times);
         let lost = self.alerts.get(alert.fingerprint);
         let was_lost = lost.is_some_and(|held| held.lost.is_some());
         let sender = self.note_sender(alert, source);
@@ -229,6 +232,32 @@ impl Engine {
         if let (AlertChange::Fired(_), Some(corrected)) = (change, corrected) {
             self.refusals.correct(corrected);
         }
+    }
+
+    /// An alert as the first source told it, where another tells it with labels that are not quite the same.
+    fn as_first_told<'a>(
+        &mut self,
+        alert: &'a Alert,
+        source: SourceIx,
+        times: Times,
+    ) -> Cow<'a, Alert> {
+        let (alerts, now) = (&self.alerts, self.now);
+        let Some(twin) = self.twins.find(alert, source, times, now, alerts) else {
+            return Cow::Borrowed(alert);
+        };
+        let Some(first) = self.alerts.get(twin.of) else {
+            return Cow::Borrowed(alert);
+        };
+        let labels = first.labels.clone();
+        if let Some(why) = twin.news {
+            let name = self.silence.source(source).0.clone();
+            self.tell_of_alert(twin.of, &format!("is told by {name} {why}"));
+        }
+        Cow::Owned(Alert {
+            fingerprint: twin.of,
+            labels,
+            ..alert.clone()
+        })
     }
 
     /// How long an alert is believed whose sender gives no end, in milliseconds.
@@ -326,7 +355,8 @@ impl Engine {
         if !self.opinions.admit(&mut seen, entity) {
             return;
         }
-        seen.pages = seen.pages && self.may_page(seen.sick);
+        seen.pages = self.may_page(&seen);
+        let entities = &self.entities;
         self.findings.note(seen, |ix| entities.id(ix).clone());
     }
 

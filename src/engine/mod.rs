@@ -10,6 +10,7 @@
 mod absence;
 mod alerts;
 mod around;
+mod around_changes;
 mod arrivals;
 #[cfg(test)]
 mod backfill_tests;
@@ -81,7 +82,7 @@ use crate::model::{
     Incident, IncidentId, IncidentRow, Input, PathEdge, Plan, PlanId, Process, Provenance, Record,
     RunId, Runbook, Stamped, Time,
 };
-use alerts::{AlertChange, Alerts};
+use alerts::{AlertChange, Alerts, Twins};
 use blind_spots::BlindSpots;
 use changes::Changes;
 use clocks::Clocks;
@@ -143,6 +144,8 @@ pub struct Engine {
     seen_logs: bool,
     traces: Traces,
     alerts: Alerts,
+    /// Those that two sources tell.
+    twins: Twins,
     /// Who sends them.
     senders: Senders,
     holds: Holds,
@@ -206,6 +209,7 @@ impl Engine {
             seen_logs: false,
             traces: Traces::default(),
             alerts: Alerts::default(),
+            twins: Twins::default(),
             senders: Senders::default(),
             changes: Changes::default(),
             findings: Findings::default(),
@@ -341,6 +345,7 @@ impl Engine {
             {
                 held.incident.diagnosis = diagnosis;
             }
+            self.list_changes(id);
             self.correlator.book.note_diagnosed(id, self.now);
             self.propose(id, effects);
         }
@@ -538,6 +543,7 @@ impl Engine {
             to: self.entities.id(to).clone(),
             provenance: edge.provenance,
             last_seen: edge.last_seen,
+            confidence: edge.provenance.confidence_at(edge.last_seen, self.now) as f32,
         })
     }
 

@@ -23,6 +23,8 @@ struct Remembered {
     resolved: usize,
     /// What people found out afterwards.
     causes: BTreeMap<IncidentId, Option<EntityId>>,
+    /// Merges and splits after which the incident was not recorded yet, and who decided them.
+    regrouped: Vec<(Actor, Command)>,
     /// Highest numbers given.
     last: u64,
     last_finding: u64,
@@ -52,6 +54,7 @@ impl Engine {
             if let Record::Label { label } = record {
                 self.opinions.put((**label).clone());
             }
+            self.restore_bonds(*at, record);
             if let Record::Silence { silence } = record {
                 self.restore_silence(silence);
             }
@@ -70,6 +73,7 @@ impl Engine {
         self.correlator
             .book
             .resume_after(IncidentId(remembered.last));
+        let regrouped = std::mem::take(&mut remembered.regrouped);
         for incident in remembered.incidents.into_values() {
             if let Some(kept) = incident.merged_into {
                 self.correlator.restore_merged(incident.id, kept);
@@ -85,6 +89,33 @@ impl Engine {
             self.memory.label(incident, cause.as_ref());
         }
         self.silences_restored();
+        // Decided, and then the journal ended.
+        for (by, what) in regrouped {
+            if self.may(&by, &what).is_ok() {
+                // Whether it may be was asked.
+                let _ = self.decide(&by, &what);
+            }
+        }
+    }
+
+    /// What people said of two incidents teaches, also long after both left the view.
+    fn restore_bonds(&mut self, at: Time, record: &Record) {
+        let bonds = &mut self.correlator.bonds;
+        match record {
+            Record::Incident { incident } => {
+                for said in &incident.regrouped {
+                    bonds.learn(incident.id, said);
+                }
+            }
+            Record::Decision {
+                by,
+                what: Command::Forget { one, other },
+                refused: None,
+            } => {
+                bonds.forget(one, other, &by.name, at);
+            }
+            _ => {}
+        }
     }
 
     fn remember_past(&mut self, incident: &Incident) {
@@ -153,6 +184,13 @@ impl Remembered {
 
     fn put(&mut self, incident: &Incident) {
         self.last = self.last.max(incident.id.0);
+        self.regrouped.retain(|(_, what)| match what {
+            Command::Merge { into: changed, .. }
+            | Command::Split {
+                incident: changed, ..
+            } => *changed != incident.id,
+            _ => true,
+        });
         let findings = incident.findings.iter().map(|finding| finding.id.0);
         self.last_finding = findings.fold(self.last_finding, u64::max);
         self.resolved += usize::from(incident.phase == Phase::Resolved);
@@ -163,13 +201,20 @@ impl Remembered {
     /// A decision is durable before the incident is recorded as it became: when the journal ends
     /// between the two, it still counts.
     fn decide(&mut self, at: Time, by: &Actor, what: &Command) {
-        if let Command::NameCause { incident, cause } = what {
+        if let Command::NameCause {
+            incident, cause, ..
+        } = what
+        {
             self.causes.insert(*incident, cause.clone());
+        }
+        if matches!(what, Command::Merge { .. } | Command::Split { .. }) {
+            self.regrouped.push((by.clone(), what.clone()));
         }
         let (Command::Acknowledge { incident }
         | Command::Assign { incident, .. }
         | Command::Note { incident, .. }
         | Command::Coordinate { incident, .. }
+        | Command::NameCause { incident, .. }
         | Command::Resolve { incident }
         | Command::Reopen { incident }) = what
         else {
@@ -255,6 +300,10 @@ fn done_again(
             // What cannot be made was refused, and changed nothing.
             (None, incident.coordination.apply(at, name, act).ok())
         }
+        Command::NameCause { cause, change, .. } => {
+            let line = incident.find_cause(at, name, cause.as_ref(), change.as_deref());
+            (None, Some(line))
+        }
         Command::Resolve { .. } => {
             incident.resolved = Some(at);
             let line = format!("resolved by {name}");
@@ -270,5 +319,7 @@ fn done_again(
     }
 }
 
+#[cfg(test)]
+mod regrouped_tests;
 #[cfg(test)]
 mod tests;

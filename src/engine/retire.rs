@@ -35,6 +35,7 @@ impl Engine {
             return;
         }
         self.swept = self.now;
+        self.twins.forget(&self.alerts);
         self.retire_logs();
         let since = self.now.plus_ms(-SILENT_MS);
         self.traces.retire(since);

@@ -3,7 +3,7 @@
 //!
 //! Edges keep how they are known and when they were last confirmed; nothing here guesses from names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct Topology {
     edges: BTreeMap<(EntityIx, EntityIx), EdgeState>,
     callees: BTreeMap<EntityIx, Vec<EntityIx>>,
     callers: BTreeMap<EntityIx, Vec<EntityIx>>,
+    /// Edges that are shown and not followed, because nobody confirmed them for too long.
+    faded: BTreeSet<(EntityIx, EntityIx)>,
     refused: u64,
 }
 
@@ -44,6 +46,9 @@ impl Topology {
         if let Some(edge) = self.edges.get_mut(&(from, to)) {
             edge.provenance = edge.provenance.max(provenance);
             edge.last_seen = edge.last_seen.max(at);
+            if !self.faded.is_empty() && self.faded.remove(&(from, to)) {
+                self.follow(from, to);
+            }
             return;
         }
         if self.edges.len() >= EDGES_MAX {
@@ -55,12 +60,22 @@ impl Topology {
             last_seen: at,
         };
         self.edges.insert((from, to), edge);
+        self.follow(from, to);
+    }
+
+    fn follow(&mut self, from: EntityIx, to: EntityIx) {
         insert_sorted(self.callees.entry(from).or_default(), to);
         insert_sorted(self.callers.entry(to).or_default(), from);
     }
 
     /// Takes an entity out: it turned out to be an alias of another.
     pub fn forget(&mut self, entity: EntityIx) {
+        let is_its = |(from, to): &(EntityIx, EntityIx)| *from == entity || *to == entity;
+        let faded: Vec<_> = self.faded.iter().copied().filter(is_its).collect();
+        for ends in faded {
+            self.faded.remove(&ends);
+            self.edges.remove(&ends);
+        }
         for from in self.callers.remove(&entity).unwrap_or_default() {
             self.edges.remove(&(from, entity));
             if let Some(callees) = self.callees.get_mut(&from) {
@@ -76,23 +91,23 @@ impl Topology {
     }
 
     /// Forgets dependencies seen in calls or lines that were not confirmed since `since`, and those read off
-    /// labels of entities that are gone; those of entities that are `held` stay.
+    /// labels of entities that are gone. Those of entities that are `held` are still shown, and fade: nothing
+    /// follows them any more until they are confirmed.
     pub fn retire(
         &mut self,
         since: Time,
         has_series: impl Fn(EntityIx) -> bool,
         held: impl Fn(EntityIx) -> bool,
     ) {
-        let is_over = |(from, to): (EntityIx, EntityIx), edge: &EdgeState| {
-            let is_old = match edge.provenance {
+        let is_over = |(from, _): (EntityIx, EntityIx), edge: &EdgeState| {
+            match edge.provenance {
                 Provenance::Declared => false,
                 Provenance::Traced => edge.last_seen < since,
                 // What was read off labels has no age.
                 Provenance::Inferred => {
                     edge.last_seen < since && (edge.last_seen > Time::ZERO || !has_series(from))
                 }
-            };
-            is_old && !held(from) && !held(to)
+            }
         };
         let over = self
             .edges
@@ -100,7 +115,12 @@ impl Topology {
             .filter(|(ends, edge)| is_over(**ends, edge));
         let over: Vec<_> = over.map(|(ends, _)| *ends).collect();
         for (from, to) in over {
-            self.edges.remove(&(from, to));
+            if held(from) || held(to) {
+                self.faded.insert((from, to));
+            } else {
+                self.faded.remove(&(from, to));
+                self.edges.remove(&(from, to));
+            }
             remove(&mut self.callees, from, to);
             remove(&mut self.callers, to, from);
         }
@@ -180,6 +200,36 @@ fn insert_sorted(list: &mut Vec<EntityIx>, item: EntityIx) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What nobody confirms is not followed any more, though an incident still shows it.
+    #[test]
+    fn stale_edges_fade() {
+        let (a, b, c) = (EntityIx(0), EntityIx(1), EntityIx(2));
+        let mut topology = Topology::default();
+        topology.see(a, b, Provenance::Traced, Time::from_secs(10));
+        topology.see(a, c, Provenance::Declared, Time::from_secs(10));
+        topology.retire(Time::from_secs(20), |_| true, |_| true);
+        assert_eq!(
+            (topology.callees(a), topology.callers(b)),
+            (&[c][..], &[][..])
+        );
+        assert!(topology.edge(a, b).is_some(), "it is shown");
+        topology.see(a, b, Provenance::Traced, Time::from_secs(30));
+        assert_eq!(
+            (topology.callees(a), topology.callers(b)),
+            (&[b, c][..], &[a][..])
+        );
+        topology.retire(Time::from_secs(40), |_| true, |_| true);
+        topology.retire(Time::from_secs(40), |_| true, |_| false);
+        assert_eq!((topology.callees(a), topology.edge(a, b)), (&[c][..], None));
+        let sure = [
+            Provenance::Inferred,
+            Provenance::Traced,
+            Provenance::Declared,
+        ]
+        .map(|how| [0, 24, 48].map(|hours| how.confidence(Some(hours * 3_600_000))));
+        assert_eq!(sure, [[0.6, 0.3, 0.15], [1.0, 0.5, 0.25], [1.0; 3]]);
+    }
 
     #[test]
     fn keeps_the_strongest_provenance_and_the_latest_time() {

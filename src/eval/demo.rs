@@ -18,10 +18,15 @@ const START: Time = Time::from_secs(1_768_392_000);
 
 /// Runs every scenario with twenty seeds, counting from `seed`.
 pub fn run(seed: u64) -> Report {
+    run_seeds(seed, SEEDS)
+}
+
+/// Runs every scenario with so many seeds.
+pub fn run_seeds(seed: u64, seeds: u64) -> Report {
     let started = Instant::now();
     let runs: Vec<Conclusion> = Scenario::ALL
         .into_iter()
-        .flat_map(|scenario| (seed..seed + SEEDS).map(move |seed| (scenario, seed)))
+        .flat_map(|scenario| (seed..seed + seeds).map(move |seed| (scenario, seed)))
         .map(|(scenario, seed)| drive::run(scenario, seed, START, demo_runbooks(), Approve::None))
         .collect();
     let seconds = started.elapsed().as_secs_f64();

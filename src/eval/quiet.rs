@@ -64,10 +64,11 @@ impl Noticed {
 
 /// Runs the suite on a system of `services` services.
 pub fn run(seed: u64, services: usize) -> Report {
-    run_days(seed, services, DAYS)
+    run_days(seed, services, DAYS, DAY_MS)
 }
 
-fn run_days(seed: u64, services: usize, days: i64) -> Report {
+/// Runs it over so many days of metrics, and so long with everything told, in milliseconds.
+pub fn run_days(seed: u64, services: usize, days: i64, whole_ms: i64) -> Report {
     let started = Instant::now();
     let coarse = History {
         coarse_ms: days * DAY_MS,
@@ -76,7 +77,7 @@ fn run_days(seed: u64, services: usize, days: i64) -> Report {
     let metrics = watch("metrics", System::generated(services, seed), coarse, seed);
     let whole = History {
         coarse_ms: 0,
-        fine_ms: DAY_MS,
+        fine_ms: whole_ms,
     };
     let everything = watch("everything", System::shop(), whole, seed);
     let false_incidents = metrics.incidents.len() as f64;

@@ -101,10 +101,15 @@ struct Tally {
 
 /// Runs the suite on systems of `services` services.
 pub fn run(seed: u64, services: usize) -> Report {
+    run_cases(seed, CASES, services)
+}
+
+/// Runs so many cases of it.
+pub fn run_cases(seed: u64, cases: u64, services: usize) -> Report {
     let mut tallies = Vec::new();
     let mut per_case = Vec::new();
     let mut seconds = 0.0;
-    for n in 0..CASES {
+    for n in 0..cases {
         let case = Case::draw(seed.wrapping_mul(1_000) + n, services);
         let (tally, groups, spent) = case.score();
         seconds += spent;

@@ -20,6 +20,11 @@ pub enum ChangeKind {
     Rollback,
     /// Anything else.
     Other,
+    // Checkpoints and recordings keep the place of a kind: new ones come last.
+    /// More work arrived than usual: found by the engine, or announced.
+    Traffic,
+    /// Something was to happen then: a maintenance window, a date that was announced.
+    Calendar,
 }
 
 /// One change.
@@ -47,12 +52,14 @@ pub struct Change {
 
 impl ChangeKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Deploy,
         Self::Config,
         Self::Scale,
         Self::Flag,
         Self::Rollback,
+        Self::Traffic,
+        Self::Calendar,
         Self::Other,
     ];
 
@@ -64,7 +71,76 @@ impl ChangeKind {
             Self::Scale => "scale",
             Self::Flag => "flag",
             Self::Rollback => "rollback",
+            Self::Traffic => "traffic",
+            Self::Calendar => "calendar",
             Self::Other => "change",
+        }
+    }
+}
+
+/// What is thought of a change and an incident.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeState {
+    /// Nothing speaks for it.
+    #[default]
+    None,
+    /// The engine suspects it.
+    Suspect,
+    /// A person says that it was the cause: nobody else can.
+    Confirmed,
+}
+
+impl ChangeState {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Suspect => "suspect",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+/// A change that may have set an incident off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeOf {
+    /// [`Change::id`]; made up for what the engine or the calendar tells.
+    pub id: Box<str>,
+    /// When it took effect.
+    pub at: Time,
+    /// What was changed.
+    pub kind: ChangeKind,
+    /// What it was made to.
+    pub entity: EntityId,
+    /// One line, untrusted.
+    pub title: Box<str>,
+    /// What is thought of it.
+    pub state: ChangeState,
+}
+
+impl From<&Change> for ChangeOf {
+    fn from(change: &Change) -> Self {
+        Self {
+            id: change.id.clone(),
+            at: change.at,
+            kind: change.kind,
+            entity: change.entity.clone(),
+            title: change.title.clone(),
+            state: ChangeState::None,
+        }
+    }
+}
+
+impl ChangeOf {
+    /// What was changed, its kind said once: titles often begin with it.
+    pub fn named(&self) -> String {
+        let (kind, title) = (self.kind.as_str(), &self.title);
+        let begins = title.split_whitespace().next().unwrap_or_default();
+        if begins.trim_end_matches(':').eq_ignore_ascii_case(kind) {
+            title.to_string()
+        } else {
+            format!("{kind}: {title}")
         }
     }
 }

@@ -70,6 +70,9 @@ pub enum Command {
         incident: IncidentId,
         /// Where the cause was; `None` takes back what was said.
         cause: Option<EntityId>,
+        /// The change that it was, by id, if it was one: that confirms it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<Box<str>>,
     },
     /// Say that an incident is part of another.
     Merge {
@@ -84,6 +87,13 @@ pub enum Command {
         incident: IncidentId,
         /// Whose findings and alerts go; the first is taken for the cause.
         entities: Vec<EntityId>,
+    },
+    /// Take back what merges and splits taught about two entities: evidence alone groups them again.
+    Forget {
+        /// One entity.
+        one: EntityId,
+        /// The other.
+        other: EntityId,
     },
     /// Arrange who does what on an incident, and say what those outside were told.
     Coordinate {
@@ -176,6 +186,13 @@ impl Command {
                 let names: Vec<&str> = entities.iter().map(EntityId::name).collect();
                 format!("split {} from {incident}", names.join(", "))
             }
+            Self::Forget { one, other } => {
+                format!(
+                    "forget what was said of {} and {}",
+                    one.name(),
+                    other.name()
+                )
+            }
             Self::Coordinate { incident, act } => format!("{} on {incident}", act.phrase()),
             Self::Propose {
                 incident,
@@ -191,7 +208,14 @@ impl Command {
                 format!("mark finding {} as {opinion}", finding.0)
             }
             Self::Accept { finding } => format!("accept finding {} as normal", finding.0),
-            Self::NameCause { incident, cause } => match cause {
+            Self::NameCause {
+                incident,
+                change: Some(change),
+                ..
+            } => format!("confirm change {change} as the cause of {incident}"),
+            Self::NameCause {
+                incident, cause, ..
+            } => match cause {
                 Some(cause) => format!("name {} as the cause of {incident}", cause.name()),
                 None => format!("take back the cause of {incident}"),
             },

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, EntityId, FindingId, SeriesId, Time};
+use super::{Check, EntityId, FindingId, Learned, SeriesId, Time};
 
 /// What a person thinks of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,4 +71,7 @@ pub struct Feedback {
     pub bars: Vec<Bar>,
     /// Observations not told because of a raised bar, since the start.
     pub held_back: u64,
+    /// What merges and splits taught, by entity.
+    #[serde(default)]
+    pub bonds: Vec<Learned>,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, HitRate, Similar, Time};
+use super::{EntityId, HitRate, MethodRate, Similar, Time, Weights};
 
 /// The part a suspect plays. Latency and errors alone never make a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,56 @@ pub enum SuspectKind {
     Unknown,
 }
 
+/// What a piece of evidence was found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Where harm comes to rest along dependencies.
+    Topology,
+    /// How far metrics depart.
+    Metrics,
+    /// Changes before the onset.
+    Changes,
+    /// Resources out of their range or at their limit.
+    Resources,
+    /// More work than usual.
+    Traffic,
+    /// What went away.
+    Loss,
+    /// Time and errors of its own in spans.
+    Traces,
+    /// Odd lines.
+    Logs,
+    /// Who was odd first.
+    Order,
+    /// What explains it, or does not, by correlation.
+    Correlation,
+    /// An alert that names it.
+    Alerts,
+    /// Similar incidents of the past.
+    Past,
+}
+
+impl Method {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Topology => "topology",
+            Self::Metrics => "metrics",
+            Self::Changes => "changes",
+            Self::Resources => "resources",
+            Self::Traffic => "traffic",
+            Self::Loss => "loss",
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+            Self::Order => "order of onsets",
+            Self::Correlation => "correlation",
+            Self::Alerts => "alerts",
+            Self::Past => "past incidents",
+        }
+    }
+}
+
 /// One piece of evidence, as a sentence with its weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -54,6 +104,9 @@ pub struct Evidence {
     pub text: Box<str>,
     /// How much it counts, 0 to 1.
     pub weight: f32,
+    /// What it was found by; not known of what old journals hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
 }
 
 /// A suspect with what speaks for and against it.
@@ -67,6 +120,9 @@ pub struct Hypothesis {
     pub role: SuspectRole,
     /// Calibrated chance that it is the cause, 0 to 1.
     pub confidence: f32,
+    /// The highest confidence that evidence of its kind allows, 0 to 1: the past lifts it no further.
+    #[serde(default = "certain")]
+    pub limit: f32,
     /// What speaks for it, strongest first.
     #[serde(rename = "for")]
     pub evidence_for: Vec<Evidence>,
@@ -88,6 +144,17 @@ pub struct Diagnosis {
     /// How often the first suspect of each kind was right before, where people named the cause.
     #[serde(default)]
     pub hit_rates: Vec<HitRate>,
+    /// The same for the method whose evidence spoke loudest for the first suspect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub method_rates: Vec<MethodRate>,
+    /// The weights that the past was given in this diagnosis.
+    #[serde(default)]
+    pub weights: Weights,
+}
+
+/// The limit of what was diagnosed before limits were kept.
+const fn certain() -> f32 {
+    1.0
 }
 
 impl SuspectKind {

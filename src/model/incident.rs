@@ -6,8 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Beside, Coordination, Diagnosis, EntityId, Finding, Fingerprint, Health, PlanId, Provenance,
-    Severity, Time, TrueCause,
+    Beside, ChangeKind, ChangeOf, ChangeState, Coordination, Diagnosis, EntityId, Finding,
+    Fingerprint, Health, Hypothesis, PlanId, Provenance, Regrouped, Severity, SuspectKind, Time,
+    TrueCause,
 };
 
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
@@ -167,6 +168,9 @@ pub struct Incident {
     pub phase: Phase,
     /// How bad, from impact.
     pub severity: Severity,
+    /// Why it is that bad: where, and the reasons; untrusted.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub priority_why: Box<str>,
     /// One line: the worst symptom and where, untrusted.
     pub title: Box<str>,
     /// The entity most affected.
@@ -198,6 +202,9 @@ pub struct Incident {
     /// The incident it turned out to be part of; it is nothing of its own any more.
     #[serde(default)]
     pub merged_into: Option<IncidentId>,
+    /// What people said of it and of others, by merging and splitting; bounded by the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regrouped: Vec<Regrouped>,
     /// Who does what, and what those outside were told.
     #[serde(default, skip_serializing_if = "Coordination::is_empty")]
     pub coordination: Coordination,
@@ -212,6 +219,9 @@ pub struct Incident {
     pub findings: Vec<Finding>,
     /// Alerts, oldest first; bounded likewise.
     pub alerts: Vec<Fingerprint>,
+    /// Changes that may have set it off, oldest first; bounded by the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeOf>,
     /// Suspects.
     pub diagnosis: Diagnosis,
     /// Path and blast radius: nodes, suspects first.
@@ -234,6 +244,7 @@ impl Incident {
             revision: 0,
             phase: Phase::Open,
             severity: Severity::Info,
+            priority_why: Box::default(),
             title: entity.name().into(),
             entity,
             began,
@@ -247,12 +258,14 @@ impl Incident {
             owned_since: None,
             cause: None,
             merged_into: None,
+            regrouped: Vec::new(),
             coordination: Coordination::default(),
             impact: Impact::default(),
             members: Vec::new(),
             grouping: Vec::new(),
             findings: Vec::new(),
             alerts: Vec::new(),
+            changes: Vec::new(),
             diagnosis: Diagnosis::default(),
             path_nodes: Vec::new(),
             path_edges: Vec::new(),
@@ -268,6 +281,53 @@ impl Incident {
     pub fn give(&mut self, to: &str, at: Time) {
         self.owner = Some(to.to_owned());
         self.owned_since = Some(at);
+    }
+
+    /// What caused it, as a person found; or that they took that back. The line of the timeline.
+    pub fn find_cause(
+        &mut self,
+        at: Time,
+        by: &str,
+        cause: Option<&EntityId>,
+        change: Option<&str>,
+    ) -> String {
+        self.cause = cause.map(|entity| TrueCause {
+            entity: entity.clone(),
+            change: change.map(Box::from),
+            by: by.to_owned(),
+            at,
+        });
+        self.judge_changes();
+        let confirmed = self.changes.iter();
+        let confirmed = confirmed.filter(|change| change.state == ChangeState::Confirmed);
+        match (cause, { confirmed }.next()) {
+            (Some(cause), Some(change)) => {
+                format!("{by}: the cause was {cause}, by {}", change.named())
+            }
+            (Some(cause), None) => format!("{by}: the cause was {cause}"),
+            (None, _) => format!("{by} took back what caused it"),
+        }
+    }
+
+    /// What is thought of its changes follows from its suspects, and from what a person found.
+    pub fn judge_changes(&mut self) {
+        let confirmed = self.cause.as_ref().and_then(|cause| cause.change.as_ref());
+        for change in &mut self.changes {
+            let is_named = |hypothesis: &Hypothesis| match &hypothesis.cause {
+                SuspectKind::Change { id, .. } => *id == change.id,
+                SuspectKind::Traffic => {
+                    change.kind == ChangeKind::Traffic && hypothesis.suspect == change.entity
+                }
+                _ => false,
+            };
+            change.state = if confirmed == Some(&change.id) {
+                ChangeState::Confirmed
+            } else if self.diagnosis.hypotheses.iter().any(is_named) {
+                ChangeState::Suspect
+            } else {
+                ChangeState::None
+            };
+        }
     }
 
     /// It lasts from `at` on, though it may have been calm or over.

@@ -5,6 +5,7 @@
 
 mod alert;
 mod argv;
+mod bond;
 mod change;
 mod command;
 mod coordination;
@@ -41,7 +42,8 @@ mod words;
 
 pub use alert::{Alert, Fingerprint};
 pub use argv::{ARGV_SHOWN_CHARS_MAX, ArgvShown, shown_argv};
-pub use change::{Change, ChangeKind};
+pub use bond::{Bond, Learned, Regrouped};
+pub use change::{Change, ChangeKind, ChangeOf, ChangeState};
 pub use command::{Actor, Command, PERSON_TEXT_BYTES_MAX, Refusal, Role};
 pub use coordination::{
     Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
@@ -56,7 +58,7 @@ pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use heaviest::Heaviest;
-pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, SuspectKind, SuspectRole};
+pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, Method, SuspectKind, SuspectRole};
 pub use incident::{
     ALERT_AGAIN, ALERT_FIRES, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO,
     Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, Reopened, TAKEN_BY,
@@ -76,7 +78,7 @@ pub use ledger::{
     LEDGER_METRICS_MAX, Ledger, Lost, Pace, SourceLedger,
 };
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView, Unheard};
-pub use past::{Done, HitRate, Similar, TrueCause};
+pub use past::{Done, HitRate, MethodRate, Similar, TrueCause, Weights};
 pub use pauses::{Pauses, Quiet};
 pub use plan::{
     Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, NOT_MEASURED, PastRun, Plan, PlanId,

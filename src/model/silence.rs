@@ -106,7 +106,10 @@ pub struct Silence {
     /// Alerts it holds back now.
     #[serde(default)]
     pub hides: u32,
-    /// Times it held an alert back.
+    /// Findings it keeps from opening an incident now.
+    #[serde(default)]
+    pub hides_findings: u32,
+    /// Times it held an alert back, or kept a finding from opening an incident.
     #[serde(default)]
     pub hidden_total: u64,
 }
@@ -125,6 +128,12 @@ pub struct SilencePreview {
     /// Open incidents whose every signal it would hold back.
     #[serde(default)]
     pub incidents: u32,
+    /// Findings that page now, on entities it matches: they would open no incident.
+    #[serde(default)]
+    pub findings_now: u32,
+    /// Times findings paged there in the days looked back on.
+    #[serde(default)]
+    pub findings_past: u32,
 }
 
 /// A stage that can hold an alert back, in the order they are asked.

@@ -29,8 +29,32 @@ impl Provenance {
     }
 }
 
+/// An edge is believed half as much that was not confirmed for this long, in milliseconds.
+const FADE_HALF_MS: f64 = 24.0 * 3_600_000.0;
+/// Belief in an edge that was inferred, while it is fresh.
+const INFERRED_CONFIDENCE: f64 = 0.6;
+
+impl Provenance {
+    /// How far an edge is believed that is known so and was last confirmed `age_ms` ago, from 0 to 1: what
+    /// nobody confirms fades. Without an age, as when it is read off labels, it does not.
+    pub fn confidence(self, age_ms: Option<i64>) -> f64 {
+        let age_ms = age_ms.unwrap_or(0).max(0) as f64;
+        let fresh = 0.5_f64.powf(age_ms / FADE_HALF_MS);
+        match self {
+            Self::Declared => 1.0,
+            Self::Traced => fresh,
+            Self::Inferred => INFERRED_CONFIDENCE * fresh,
+        }
+    }
+
+    /// The same, for an edge last confirmed at `last_seen`; 1970 stands for never.
+    pub fn confidence_at(self, last_seen: Time, now: Time) -> f64 {
+        self.confidence((last_seen != Time::ZERO).then(|| now.since(last_seen)))
+    }
+}
+
 /// `from` depends on `to`: it calls it, reads from it or runs on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
     /// The dependent: the caller.
     pub from: EntityId,
@@ -40,6 +64,9 @@ pub struct Edge {
     pub provenance: Provenance,
     /// When it was last confirmed; declared edges carry the time of their config.
     pub last_seen: Time,
+    /// How far it is believed, from 0 to 1: what nobody confirms fades.
+    #[serde(default)]
+    pub confidence: f32,
 }
 
 impl Edge {
@@ -101,6 +128,9 @@ pub struct Reached {
     pub provenance: Provenance,
     /// When that was last confirmed; 1970 when it was read off labels or the config.
     pub last_seen: Time,
+    /// How far that dependency is believed, from 0 to 1: what nobody confirms fades.
+    #[serde(default)]
+    pub confidence: f32,
     /// Team that owns it, if it is known; untrusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Box<str>>,

@@ -226,20 +226,14 @@ fn given<'a>(name: &str, text: Option<&'a Cow<'_, str>>) -> Result<Option<&'a st
 }
 
 fn kind(word: Option<&str>) -> Result<ChangeKind, String> {
-    const KINDS: [ChangeKind; 6] = [
-        ChangeKind::Deploy,
-        ChangeKind::Config,
-        ChangeKind::Scale,
-        ChangeKind::Flag,
-        ChangeKind::Rollback,
-        ChangeKind::Other,
-    ];
     let Some(word) = word else {
         return Ok(ChangeKind::Deploy);
     };
-    let known = KINDS.into_iter().find(|kind| kind.as_str() == word);
+    let known = ChangeKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == word);
     known.ok_or_else(|| {
-        let words: Vec<_> = KINDS.iter().map(|kind| kind.as_str()).collect();
+        let words: Vec<_> = ChangeKind::ALL.iter().map(|kind| kind.as_str()).collect();
         format!("kind {word:?} is none of {}", words.join(", "))
     })
 }

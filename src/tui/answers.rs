@@ -100,6 +100,13 @@ fn sentence(state: &State, alike: &[Command]) -> String {
         Command::Mark { finding, opinion } => judged(state, *finding, *opinion),
         Command::Accept { finding } => format!("Finding {} is normal from now on.", finding.0),
         Command::Split { incident, .. } => format!("{incident} is split."),
+        Command::Forget { one, other } => {
+            format!(
+                "{} and {} are grouped by evidence alone again.",
+                one.name(),
+                other.name()
+            )
+        }
         Command::NameCause { incident, .. } => format!("The cause of {incident} is kept."),
         Command::Coordinate { incident, act } => format!("Done: {} on {incident}.", act.phrase()),
         // There it is under the cursor.

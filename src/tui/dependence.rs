@@ -15,6 +15,9 @@ use super::paint::Row;
 use super::state::{Awaited, Overlay, State, Tab};
 use super::theme::Role;
 
+/// A dependency is taken for certain from here on, in percent.
+const SURE_PERCENT: f64 = 95.0;
+
 /// Entities named in each direction; the rest are counted.
 const NAMED_MAX: usize = 20;
 
@@ -312,15 +315,21 @@ fn of_edge(state: &State, edge: &PathEdge) -> String {
     known(state, edge.provenance, edge.last_seen)
 }
 
-/// How a dependency is known, and how old that is.
+/// How a dependency is known, how old that is, and how far it is believed.
 fn known(state: &State, provenance: Provenance, last_seen: Time) -> String {
-    let how = provenance.as_str();
+    let (how, now) = (provenance.as_str(), state.engine_now());
+    let percent = provenance.confidence_at(last_seen, now) * 100.0;
+    let sure = if percent < SURE_PERCENT {
+        format!(", {percent:.0} % sure")
+    } else {
+        String::new()
+    };
     // Read off labels or the config, it was never confirmed by anything.
     if last_seen == Time::ZERO {
-        return how.to_owned();
+        return format!("{how}{sure}");
     }
-    let age = format::age(state.engine_now().since(last_seen));
-    format!("{how}, last confirmed {age} ago")
+    let age = format::age(now.since(last_seen));
+    format!("{how}, last confirmed {age} ago{sure}")
 }
 
 /// What stands over it.

@@ -1,12 +1,13 @@
 //! Choosing among the entities of an incident: the one that caused it, or those that are another story.
-//! Suspects come first, then who is on the path, then whoever something was noticed of.
+//! Of a cause, changes come first, those suspected before others. Then suspects, who is on the path, then whoever something was noticed of.
 //!
 //! Nothing is sent before Enter, and what is sent can be taken back the same way.
 
 use crossterm::event::KeyCode;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::model::{Command, EntityId, Incident, IncidentId, SafeText};
+use crate::model::{ChangeOf, ChangeState, Command, EntityId, Incident, IncidentId, SafeText};
 
 use super::key::Key;
 use super::paint::Canvas;
@@ -17,6 +18,8 @@ use super::view::boxed;
 
 /// Entities offered; the rest of a large incident is reached by the command line.
 const OFFERED_MAX: usize = 40;
+/// Changes offered.
+const CHANGES_MAX: usize = 8;
 /// Cells of the name of an entity.
 const NAME: usize = 28;
 
@@ -29,6 +32,16 @@ pub enum Purpose {
     Split,
 }
 
+/// One line of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Offer {
+    entity: EntityId,
+    /// The change it is about, if it is one: its id.
+    change: Option<Box<str>>,
+    /// What it is in the incident.
+    why: Box<str>,
+}
+
 /// The list to choose from.
 #[derive(Clone, Debug)]
 pub struct Entities {
@@ -36,11 +49,35 @@ pub struct Entities {
     pub purpose: Purpose,
     /// Of which incident.
     pub incident: IncidentId,
-    offered: Vec<(EntityId, &'static str)>,
+    offered: Vec<Offer>,
     /// Whether a cause was named that can be taken back.
     named: bool,
     marks: BTreeSet<usize>,
     cursor: Cursor,
+}
+
+impl Offer {
+    /// What is chosen: a change, or a kind of entity.
+    fn kind(&self) -> &'static str {
+        match self.change {
+            Some(_) => "change",
+            None => self.entity.kind().as_str(),
+        }
+    }
+}
+
+/// The changes that may have caused an incident, those suspected first, then the latest.
+fn changes(incident: &Incident) -> impl Iterator<Item = Offer> {
+    let mut changes: Vec<&ChangeOf> = incident.changes.iter().collect();
+    changes.sort_by_key(|change| (Reverse(change.state), Reverse(change.at)));
+    changes.into_iter().take(CHANGES_MAX).map(|change| Offer {
+        entity: change.entity.clone(),
+        change: Some(change.id.clone()),
+        why: match change.state {
+            ChangeState::None => change.named().into_boxed_str(),
+            state => format!("{} ({})", change.named(), state.as_str()).into_boxed_str(),
+        },
+    })
 }
 
 impl Entities {
@@ -55,11 +92,22 @@ impl Entities {
             .map(|n| (&n.entity, "on the path"));
         let found = incident.findings.iter().map(|f| (&f.entity, "was odd"));
         let own = (&incident.entity, "hurts most");
-        let mut offered: Vec<(EntityId, &'static str)> = Vec::new();
+        let mut offered: Vec<Offer> = Vec::new();
+        if purpose == Purpose::Cause {
+            offered.extend(changes(incident));
+        }
+        let changes = offered.len();
         for (entity, why) in suspects.chain([own]).chain(path).chain(found) {
-            let is_new = offered.iter().all(|(other, _)| other != entity);
+            let is_new = offered[changes..]
+                .iter()
+                .all(|other| other.entity != *entity);
             if is_new && offered.len() < OFFERED_MAX {
-                offered.push((entity.clone(), why));
+                let (entity, change, why) = (entity.clone(), None, why.into());
+                offered.push(Offer {
+                    entity,
+                    change,
+                    why,
+                });
             }
         }
         Self {
@@ -108,14 +156,20 @@ impl Entities {
         let incident = self.incident;
         let at = self.cursor.at(self.len());
         if self.purpose == Purpose::Cause {
-            let cause = self.offered.get(at).map(|(entity, _)| entity.clone());
-            return Some(Command::NameCause { incident, cause });
+            let chosen = self.offered.get(at);
+            let change = chosen.and_then(|offer| offer.change.clone());
+            let cause = chosen.map(|offer| offer.entity.clone());
+            return Some(Command::NameCause {
+                incident,
+                cause,
+                change,
+            });
         }
         let entities: Vec<EntityId> = self
             .marks
             .iter()
             .filter_map(|at| self.offered.get(*at))
-            .map(|(entity, _)| entity.clone())
+            .map(|offer| offer.entity.clone())
             .collect();
         let some = !entities.is_empty() && entities.len() < self.offered.len();
         some.then_some(Command::Split { incident, entities })
@@ -146,13 +200,13 @@ impl Entities {
             };
             let row = super::view::cursor_mark(i == at, true).put(Role::Key, mark);
             let row = match self.offered.get(i) {
-                Some((entity, why)) => row
+                Some(offer) => row
                     .put(Role::Body, " ")
-                    .column(role, entity, NAME)
+                    .column(role, &offer.entity, NAME)
                     .put(Role::Body, "  ")
-                    .column(Role::Muted, entity.kind().as_str(), 10)
+                    .column(Role::Muted, offer.kind(), 10)
                     .put(Role::Body, " ")
-                    .put(Role::Muted, *why),
+                    .put(Role::Muted, SafeText::new(&offer.why)),
                 None => row.put(role, " nobody knows: take back what was said"),
             };
             inner.row(y, &row);

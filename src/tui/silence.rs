@@ -23,7 +23,7 @@ use super::view::{boxed, cursor_mark, typed};
 /// Labels that say what an alert is about; the first of them, beside its name, is offered.
 const ABOUT: [&str; 5] = ["service", "job", "namespace", "instance", "host"];
 /// Cells of the name of a field.
-const NAME: usize = 8;
+const NAME: usize = 9;
 /// Names of alerts shown; the rest are counted.
 const NAMES_MAX: usize = 8;
 
@@ -31,7 +31,9 @@ const NAMES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct SilenceDialog {
     fields: [Field; 3],
-    here: usize,
+    here: Line,
+    /// Whether it also ends once everything it hides has resolved.
+    until_resolved: bool,
     /// What the matchers that were last asked about would hide.
     preview: Option<(Vec<LabelFilter>, SilencePreview)>,
     /// The incident it was opened for, and what was offered before its alerts were known.
@@ -47,15 +49,47 @@ pub struct Silences {
     armed: Option<SilenceId>,
 }
 
-/// What is typed, in this order.
-const FIELDS: [(&str, &str); 3] = [
-    (
-        "what",
-        "labels that must fit, as in Alertmanager: service=cart, env!=prod",
-    ),
-    ("for", "how long: 30m, 2h, 1d"),
-    ("why", "the reason, for those who come after you"),
-];
+/// The lines, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    What,
+    For,
+    Resolved,
+    Why,
+}
+
+impl Line {
+    const ALL: [Self; 4] = [Self::What, Self::For, Self::Resolved, Self::Why];
+
+    /// Its name, and what is typed there.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::What => (
+                "what",
+                "labels that must fit, as in Alertmanager: service=cart, env!=prod",
+            ),
+            Self::For => ("for", "how long: 30m, 2h, 1d"),
+            Self::Resolved => ("or until", "all it hides has resolved"),
+            Self::Why => ("why", "the reason, for those who come after you"),
+        }
+    }
+
+    /// The field that is typed into.
+    const fn field(self) -> Option<usize> {
+        match self {
+            Self::What => Some(WHAT),
+            Self::For => Some(FOR),
+            Self::Resolved => None,
+            Self::Why => Some(WHY),
+        }
+    }
+
+    /// The line so many further down, round the ends.
+    fn step(self, by: usize) -> Self {
+        Self::ALL[(self as usize + by) % Self::ALL.len()]
+    }
+}
+
 const WHAT: usize = 0;
 const FOR: usize = 1;
 const WHY: usize = 2;
@@ -107,7 +141,8 @@ impl SilenceDialog {
     fn new(matchers: &str) -> Self {
         Self {
             fields: [Field::new(matchers), Field::new("1h"), Field::default()],
-            here: WHY,
+            here: Line::Why,
+            until_resolved: false,
             preview: None,
             offered: None,
             told: String::new(),
@@ -141,18 +176,20 @@ impl SilenceDialog {
 
     /// Takes pasted text.
     pub(super) fn paste(&mut self, text: &str) {
-        self.fields[self.here].insert(text);
+        if let Some(at) = self.here.field() {
+            self.fields[at].insert(text);
+        }
     }
 
     /// Takes a key; `true` when the dialog is left.
     pub(super) fn key(&mut self, state: &State, key: Key, effects: &mut Effects) -> bool {
         self.told.clear();
-        let count = FIELDS.len();
+        let up = Line::ALL.len() - 1;
         match key.code {
             KeyCode::Esc => return true,
-            KeyCode::Tab | KeyCode::Down => self.here = (self.here + 1) % count,
-            KeyCode::BackTab | KeyCode::Up => self.here = (self.here + count - 1) % count,
-            KeyCode::Enter if self.here < WHY => self.here += 1,
+            KeyCode::Tab | KeyCode::Down => self.here = self.here.step(1),
+            KeyCode::BackTab | KeyCode::Up => self.here = self.here.step(up),
+            KeyCode::Enter if self.here != Line::Why => self.here = self.here.step(1),
             KeyCode::Enter => match self.spec(state) {
                 Ok(spec) => {
                     let (spec, twin) = (Box::new(spec), None);
@@ -161,11 +198,16 @@ impl SilenceDialog {
                 }
                 Err(why) => self.told = why,
             },
+            KeyCode::Char(' ') if self.here == Line::Resolved => {
+                self.until_resolved = !self.until_resolved;
+            }
             _ => {
-                self.fields[self.here].key(key);
+                if let Some(at) = self.here.field() {
+                    self.fields[at].key(key);
+                }
             }
         }
-        if self.here != WHAT {
+        if self.here != Line::What {
             self.ask(effects);
         }
         false
@@ -192,7 +234,7 @@ impl SilenceDialog {
             matchers,
             starts_at: None,
             ends_at: now.plus_ms(lasts_ms),
-            until_resolved: false,
+            until_resolved: self.until_resolved,
             reason,
         })
     }
@@ -200,17 +242,10 @@ impl SilenceDialog {
     /// Draws it.
     pub(super) fn draw(&self, canvas: &mut Canvas<'_>) {
         let title = "Silence: Tab goes to the next line, Enter on the last makes it, Esc leaves";
-        let mut inner = boxed(canvas, &SafeText::new(title), 11);
+        let mut inner = boxed(canvas, &SafeText::new(title), 12);
         let width = inner.width().saturating_sub(2);
-        for (at, ((name, doc), field)) in FIELDS.into_iter().zip(&self.fields).enumerate() {
-            let here = at == self.here;
-            let row = cursor_mark(here, true).column(Role::Key, name, NAME);
-            let row = match (here, field.text().is_empty()) {
-                (true, _) => row.join(typed(field)),
-                (false, true) => row.put(Role::Muted, doc),
-                (false, false) => row.put(Role::Body, field.text().to_owned()),
-            };
-            inner.row(at, &row);
+        for (y, line) in Line::ALL.into_iter().enumerate() {
+            inner.row(y, &self.drawn(line));
         }
         let mut rows = vec![Row::new()];
         let mut say = |role: Role, text: &str| {
@@ -225,7 +260,26 @@ impl SilenceDialog {
             say(Role::Warn, &self.told);
         }
         for (y, row) in rows.iter().enumerate() {
-            inner.row(FIELDS.len() + y, row);
+            inner.row(Line::ALL.len() + y, row);
+        }
+    }
+
+    fn drawn(&self, line: Line) -> Row {
+        let here = line == self.here;
+        let (name, doc) = line.words();
+        let row = cursor_mark(here, true).column(Role::Key, name, NAME);
+        let Some(field) = line.field().map(|at| &self.fields[at]) else {
+            let sign = if self.until_resolved { "[x] " } else { "[ ] " };
+            let hint = if here { " (Space)" } else { "" };
+            return row
+                .put(Role::Body, sign)
+                .put(Role::Body, doc)
+                .put(Role::Muted, hint);
+        };
+        match (here, field.text().is_empty()) {
+            (true, _) => row.join(typed(field)),
+            (false, true) => row.put(Role::Muted, doc),
+            (false, false) => row.put(Role::Body, field.text().to_owned()),
         }
     }
 }
@@ -246,9 +300,13 @@ fn hides(preview: &SilencePreview, say: &mut impl FnMut(Role, &str)) {
     let back = spelled(preview.looked_back_ms);
     // What fires now is not of the past, however long it has fired.
     match (total(&preview.now), total(&preview.past)) {
-        (0, 0) => say(
+        (0, 0) if preview.findings_now + preview.findings_past == 0 => say(
             Role::Warn,
             &format!("It would hide NOTHING: no alert fits it, now or in the last {back}."),
+        ),
+        (0, 0) => say(
+            Role::Body,
+            &format!("It hides no alert, now or in the last {back}."),
         ),
         (_, 0) => say(
             Role::Body,
@@ -268,6 +326,14 @@ fn hides(preview: &SilencePreview, say: &mut impl FnMut(Role, &str)) {
         let alerts = format::counted(u64::from(bad), "critical alert", "critical alerts");
         let words = format!("it hides {alerts}, now or in hindsight");
         say(Role::Warn, &format!("Take care: {words}."));
+    }
+    if preview.findings_now > 0 || preview.findings_past > 0 {
+        let [now, past] = [preview.findings_now, preview.findings_past].map(u64::from);
+        let now = format::counted(now, "finding", "findings");
+        say(
+            Role::Warn,
+            &format!("It keeps {now} from opening incidents now, {past} in the last {back}."),
+        );
     }
     if preview.incidents > 0 {
         let many = u64::from(preview.incidents);
@@ -358,13 +424,17 @@ fn drawn(silence: &Silence, here: bool, now: Time) -> [Row; 2] {
             Role::Muted,
         ),
         _ if silence.ends_soon => (format!("ENDS in {left}, still hides"), Role::Warn),
+        _ if silence.until_resolved => (
+            format!("ends in {left} or once resolved, hides"),
+            Role::Body,
+        ),
         _ => (format!("ends in {left}, hides"), Role::Body),
     };
     let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
     let what = cursor_mark(here, true)
         .put(role, format!(" {}", silence.id))
         .put(Role::Body, "  ")
-        .put(state_role, format!("{state} {}", silence.hides))
+        .put(state_role, format!("{state} {}", hidden(silence)))
         .put(Role::Body, "  ")
         .put(Role::Body, matchers.join(", "));
     let why = Row::new()
@@ -373,6 +443,17 @@ fn drawn(silence: &Silence, here: bool, now: Time) -> [Row; 2] {
         .put(Role::Muted, ": ")
         .put(Role::Muted, silence.reason.clone());
     [what, why]
+}
+
+/// What it hides now: alerts, and findings that would open incidents.
+fn hidden(silence: &Silence) -> String {
+    match silence.hides_findings {
+        0 => silence.hides.to_string(),
+        findings => {
+            let findings = format::counted(u64::from(findings), "finding", "findings");
+            format!("{} and {findings}", silence.hides)
+        }
+    }
 }
 
 /// A matcher as people write it; quoted, so that no sign in a value is read as anything else.

@@ -186,7 +186,7 @@ async fn mistakes_are_named() {
         ),
         (
             r#"{"service":"a","kind":"explosion"}"#,
-            "kind \"explosion\" is none of deploy, config, scale, flag, rollback, change",
+            "kind \"explosion\" is none of deploy, config, scale, flag, rollback, traffic, calendar, change",
         ),
         (
             r#"[{"service":"a"},{"service":"a","at":"noon"}]"#,

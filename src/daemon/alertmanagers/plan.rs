@@ -236,6 +236,7 @@ mod tests {
             state,
             ends_soon: false,
             hides: 0,
+            hides_findings: 0,
             hidden_total: 0,
         }
     }

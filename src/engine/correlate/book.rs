@@ -25,6 +25,8 @@ pub struct Book {
     /// Incidents as they were when they were merged into others, for the journal.
     farewells: Vec<Incident>,
     last_id: u64,
+    /// How often severities rose and phases changed.
+    turns: (u64, u64),
 }
 
 impl Book {
@@ -50,6 +52,7 @@ impl Book {
         let joined = incident.updated;
         let mut held = Held::new(incident, root, joined);
         held.members = members;
+        held.is_pinned = !held.incident.regrouped.is_empty();
         held.onsets = onsets;
         held.quiet_since = Some(joined);
         if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {
@@ -188,6 +191,10 @@ impl Book {
             .filter_map(|id| {
                 let held = self.held.get_mut(&id)?;
                 held.incident.revision += 1;
+                let (severity, phase) = (held.incident.severity, held.incident.phase);
+                let seen = std::mem::replace(&mut held.seen, (severity, phase));
+                self.turns.0 += u64::from(seen.0 < severity);
+                self.turns.1 += u64::from(seen.1 != phase);
                 held.incident.updated = now;
                 let to_record = held.pending.record == Due::Now;
                 if to_record {
@@ -197,6 +204,11 @@ impl Book {
                 Some((id, to_record))
             })
             .collect()
+    }
+
+    /// How often severities rose, and phases changed, since the start.
+    pub fn turns(&self) -> (u64, u64) {
+        self.turns
     }
 
     /// Incidents that left the view since the last call.

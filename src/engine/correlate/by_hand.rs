@@ -1,16 +1,19 @@
 //! What people know better: two incidents are one, or one is two.
 //!
 //! A person's word stands: what they merged is not split again by itself, and what they split is not
-//! merged. Each undoes the other.
+//! merged, also after a restart. Each undoes the other, and both teach ([`super::bonds`]).
 
 use std::collections::BTreeSet;
 
+use super::merge::Merger;
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
-use crate::model::{IncidentId, Lane, Refusal};
+use crate::model::{Bond, Incident, IncidentId, Lane, Refusal, Regrouped};
 
 /// Pairs that people told apart, remembered; the oldest are forgotten.
 pub const APART_MAX: usize = 1_000;
+/// Words of people on other incidents kept with one, the latest.
+const WORDS_MAX: usize = 32;
 
 impl Correlator {
     /// Whether a person may make `incident` part of `into`.
@@ -55,17 +58,18 @@ impl Correlator {
         by: &str,
         world: &mut World<'_>,
     ) {
-        let Some(root) = self.book.get(into).map(|held| held.root) else {
+        let root = |id| self.book.get(id).map(|held| held.root);
+        let (Some(ours), Some(theirs)) = (root(into), root(incident)) else {
             return;
         };
         if let Some(held) = self.book.get_mut(into) {
-            held.is_pinned = true;
             held.note_reason(&format!("{by} says that {incident} is part of it"));
             let text = format!("{by} merged {incident} into it");
             held.tell(world.now, Lane::Person, None, &text);
         }
-        self.merge(into, incident, root, world);
+        self.merge(into, incident, ours, Merger::Person(by), world);
         self.apart.remove(&pair(incident, into));
+        self.note_word(into, (incident, theirs), Bond::Together, by, world);
     }
 
     /// Makes members of an incident one of their own because a person says so; see
@@ -80,23 +84,67 @@ impl Correlator {
         let Some(&root) = members.first() else { return };
         let going: BTreeSet<EntityIx> = members.iter().copied().collect();
         let why = format!("{by} says that it is another story");
-        let Some(id) = self.split_off(incident, root, &going, &why, world) else {
+        let Some(id) = self.split_off(incident, root, &going, (&why, Lane::Person), world) else {
             return;
         };
-        for id in [incident, id] {
-            if let Some(held) = self.book.get_mut(id) {
-                held.is_pinned = true;
-                if going.contains(&held.root)
-                    && held.incident.id == incident
-                    && let Some(left) = held.members.first()
-                {
-                    held.root = *left;
-                }
+        self.deeds.split_by_hand += 1;
+        let mut left = root;
+        if let Some(held) = self.book.get_mut(incident) {
+            if going.contains(&held.root)
+                && let Some(first) = held.members.first()
+            {
+                held.root = *first;
             }
+            left = held.root;
         }
-        self.apart.insert(pair(incident, id));
+        self.tell_apart(incident, id);
+        self.note_word(incident, (id, root), Bond::Apart, by, world);
+        self.note_word(id, (incident, left), Bond::Apart, by, world);
+    }
+
+    fn tell_apart(&mut self, one: IncidentId, other: IncidentId) {
+        self.apart.insert(pair(one, other));
         while self.apart.len() > APART_MAX {
             self.apart.pop_first();
+        }
+    }
+
+    /// Keeps with an incident what a person said of it and of another, which was about `theirs`; and learns.
+    fn note_word(
+        &mut self,
+        id: IncidentId,
+        (other, theirs): (IncidentId, EntityIx),
+        bond: Bond,
+        by: &str,
+        world: &World<'_>,
+    ) {
+        let Some(held) = self.book.get_mut(id) else {
+            return;
+        };
+        held.is_pinned = true;
+        let said = Regrouped {
+            at: world.now,
+            by: by.to_owned(),
+            other,
+            bond,
+            ours: world.entities.id(held.root).clone(),
+            theirs: world.entities.id(theirs).clone(),
+        };
+        self.bonds.learn(id, &said);
+        let words = &mut held.incident.regrouped;
+        words.retain(|word| word.other != other);
+        words.push(said);
+        let excess = words.len().saturating_sub(WORDS_MAX);
+        words.drain(..excess);
+        self.book.record(id);
+    }
+
+    /// Takes from the journal what people said of an incident and of others.
+    pub(super) fn restore_words(&mut self, incident: &Incident) {
+        for said in &incident.regrouped {
+            if said.bond == Bond::Apart {
+                self.tell_apart(incident.id, said.other);
+            }
         }
     }
 

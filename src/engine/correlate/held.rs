@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::condition::Began;
 use super::impact::{self, Sight};
 use super::phase::{self, Event};
+use super::severity;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
     ALERT_FIRES, EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase,
@@ -58,6 +59,8 @@ pub struct Held {
     pub onsets: BTreeMap<EntityIx, Time>,
     /// Reasons and plans for which there was no room.
     pub untold: u64,
+    /// Its severity and phase as of the last step that changed it.
+    pub(super) seen: (Severity, Phase),
     /// Most signals that paged at once since it was last quiet.
     paging_most: usize,
     alerts_firing: u32,
@@ -101,6 +104,7 @@ pub enum Due {
 impl Held {
     pub(super) fn new(incident: Incident, root: EntityIx, now: Time) -> Self {
         Self {
+            seen: (incident.severity, incident.phase),
             incident,
             root,
             members: BTreeSet::new(),
@@ -164,7 +168,8 @@ impl Held {
             return None;
         }
         let fresh = impact::target(self, sight);
-        (impact::severity(self, fresh, sight).0 <= self.incident.severity).then_some(at)
+        let verdict = severity::judge(&severity::facts(self, fresh, sight));
+        (verdict.severity <= self.incident.severity).then_some(at)
     }
 
     /// Whether so many alerts are all that is known to be abnormal.
@@ -380,7 +385,6 @@ impl Held {
     /// Takes in everything another incident holds.
     pub fn absorb(&mut self, other: Held) {
         let Incident {
-            id,
             began,
             began_before,
             findings,
@@ -392,6 +396,7 @@ impl Held {
             grouping,
             timeline_dropped,
             plans,
+            regrouped,
             ..
         } = other.incident;
         let incident = &mut self.incident;
@@ -415,6 +420,7 @@ impl Held {
         incident.plans.drain(..excess);
         self.untold += excess as u64;
         incident.timeline_dropped += timeline_dropped;
+        incident.regrouped.extend(regrouped);
         for reason in grouping {
             self.note_reason(&reason);
         }
@@ -438,7 +444,6 @@ impl Held {
         impact.alerts_firing = self.alerts_firing;
         impact.findings_open = self.findings_open.len() as u32;
         self.pending.diagnosis = true;
-        self.note_reason(&format!("{id} turned out to be part of it"));
     }
 
     /// The incident as the journal keeps it.

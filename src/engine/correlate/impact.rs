@@ -1,4 +1,4 @@
-//! How bad an incident is, where users feel it, and how it is put into a line.
+//! Where users feel an incident, and how it is put into a line.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,8 +11,7 @@ use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
 use crate::engine::topology::Topology;
 use crate::model::{
-    Beside, Check, Direction, EntityId, Finding, Health, IncidentId, MetricRole, PathEdge,
-    PathNode, Severity,
+    Beside, Check, Direction, EntityId, Finding, Health, IncidentId, MetricRole, PathEdge, PathNode,
 };
 
 /// Nodes drawn on a path; the rest is counted in the impact.
@@ -21,8 +20,6 @@ const PATH_NODES_MAX: usize = 24;
 const PATH_DEPTH_MAX: usize = 8;
 /// Entities searched for where users feel it.
 const MEMBERS_SEARCHED_MAX: usize = 400;
-/// This many entities hurt make an incident critical whatever they are.
-const WIDESPREAD: usize = 12;
 /// Alerts of one incident looked at for its title.
 const ALERTS_MAX: usize = 1_024;
 
@@ -92,41 +89,6 @@ fn below(top: EntityIx, members: &BTreeSet<EntityIx>, topology: &Topology) -> us
 
 /// Stands before a sentence that was true then.
 const OVER: &str = "over: ";
-/// Trouble that is an error elsewhere is critical in this tier of the catalogue.
-const TIER_CRITICAL: u8 = 1;
-
-/// How bad: from who is hurt and how, from what teams' own rules say, and from how much depends on whom
-/// it hurts. With the reason, where that is what the team declared.
-pub fn severity(
-    held: &Held,
-    target: EntityIx,
-    sight: &Sight<'_>,
-) -> (Severity, Option<&'static str>) {
-    let is_entry =
-        sight.topology.callers(target).is_empty() && !sight.topology.callees(target).is_empty();
-    let mut worst = held.alert_severity.unwrap_or(Severity::Info);
-    for finding in held.incident.findings.iter().filter(|f| f.pages) {
-        let at_target = finding.entity == *sight.entities.id(target);
-        let how_bad = match finding.role {
-            MetricRole::Errors | MetricRole::Availability if at_target && is_entry => {
-                Severity::Critical
-            }
-            MetricRole::Errors | MetricRole::Availability => Severity::Error,
-            MetricRole::Latency if at_target => Severity::Error,
-            _ => Severity::Warning,
-        };
-        worst = worst.max(how_bad);
-    }
-    if held.members.len() >= WIDESPREAD && worst >= Severity::Error {
-        worst = Severity::Critical;
-    }
-    let is_of_first_tier = || sight.entities.entity(target).tier == Some(TIER_CRITICAL);
-    if worst == Severity::Error && is_of_first_tier() {
-        return (Severity::Critical, Some("it is of tier 1 in the catalogue"));
-    }
-    // It never becomes less bad in hindsight.
-    (worst.max(held.incident.severity), None)
-}
 
 /// One line: the worst symptom, and where. Values are those of the worst moment and are called so; what is
 /// over never reads as if it went on.

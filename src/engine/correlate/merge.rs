@@ -9,6 +9,19 @@ use crate::engine::entities::EntityIx;
 use crate::engine::topology::Topology;
 use crate::model::{Fingerprint, Incident, IncidentId, Lane};
 
+/// Who says that two incidents are one.
+#[derive(Clone, Copy)]
+pub(super) enum Merger<'a> {
+    /// The engine found a cause of both.
+    OneCause,
+    /// What people said of others like them; why, in words.
+    Learned(&'a str),
+    /// A rule of the team.
+    Rule,
+    /// A person, by name.
+    Person(&'a str),
+}
+
 /// An entity that explains this many members of an incident, and most of them, is its cause.
 const EXPLAINED_MIN: usize = 3;
 
@@ -33,11 +46,11 @@ impl Correlator {
             .collect();
         let mut incident = incident;
         for other in others {
-            if self.are_apart(incident, other) {
+            if self.keeps_apart(incident, other, world.entities) {
                 continue;
             }
             let (kept, merged) = (incident.min(other), incident.max(other));
-            self.merge(kept, merged, entity, world);
+            self.merge(kept, merged, entity, Merger::OneCause, world);
             incident = kept;
         }
     }
@@ -47,6 +60,7 @@ impl Correlator {
         kept: IncidentId,
         merged: IncidentId,
         root: EntityIx,
+        merger: Merger<'_>,
         world: &mut World<'_>,
     ) {
         let Some(mut gone) = self.book.remove(merged) else {
@@ -55,7 +69,7 @@ impl Correlator {
         // That it was merged is told in its own timeline alone; the other tells it in words of its own.
         let timeline = gone.incident.timeline.clone();
         gone.incident.merged_into = Some(kept);
-        gone.turn(Event::Merge, world.now, &format!("merged into {kept}"));
+        gone.turn(Event::Merge, world.now, &farewell(kept, merger));
         self.book.say_farewell(parting(&gone));
         gone.incident.timeline = timeline;
         for member in &gone.members {
@@ -74,15 +88,40 @@ impl Correlator {
         if let Some(held) = self.book.get_mut(kept) {
             held.absorb(gone);
             held.root = root;
-            let text = format!("{merged} was merged in: one cause explains both");
-            held.tell(world.now, Lane::Automation, None, &text);
+            // What people and rules say stands there in their own words.
+            if let Merger::OneCause | Merger::Learned(_) = merger {
+                held.note_reason(&format!("{merged} turned out to be part of it"));
+                let text = format!("{merged} was merged in: {}", because(merger));
+                held.tell(world.now, Lane::Automation, None, &text);
+            }
         }
         self.book.record(kept);
+        match merger {
+            Merger::OneCause | Merger::Learned(_) => self.deeds.merged += 1,
+            Merger::Person(_) => self.deeds.merged_by_hand += 1,
+            // Each rule counts what it did.
+            Merger::Rule => {}
+        }
         self.merged.insert(merged, kept);
         while self.merged.len() > MERGED_MAX {
             self.merged.pop_first();
         }
         self.merges.push((merged, kept));
+    }
+}
+
+/// The last line of an incident's own timeline.
+fn farewell(kept: IncidentId, merger: Merger<'_>) -> String {
+    format!("merged into {kept}: {}", because(merger))
+}
+
+/// Why two are one, as whoever decided it says.
+fn because(merger: Merger<'_>) -> String {
+    match merger {
+        Merger::OneCause => "one cause explains both".to_owned(),
+        Merger::Learned(why) => why.to_owned(),
+        Merger::Rule => "a rule of the team says so".to_owned(),
+        Merger::Person(by) => format!("{by} says so"),
     }
 }
 

@@ -7,10 +7,12 @@
 //! Must never do work proportional to the size of an incident for one more alert, and never groups
 //! by the text of telemetry.
 
+mod bonds;
 mod book;
 mod by_hand;
 mod causes;
 mod condition;
+mod deeds;
 mod held;
 mod held_back;
 mod impact;
@@ -21,9 +23,11 @@ mod rejoin;
 mod restarted;
 mod rules;
 mod set_back;
+mod severity;
 mod shares;
 mod split;
 mod stages;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -41,10 +45,12 @@ use super::topology::Topology;
 use super::traces::Traces;
 use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time, turn};
 
+use bonds::Bonds;
 pub use book::{Book, RESOLVED_MAX};
 use causes::{Evidence, OwnCause};
 use condition::Began;
 pub use condition::{Condition, Conditions};
+use deeds::Deeds;
 use held::AlertNews;
 pub use held::{Due, Hearing, Held};
 use held_back::ended_unsaid;
@@ -102,6 +108,8 @@ pub struct Correlator {
     pub book: Book,
     conditions: Conditions,
     rules: Rules,
+    /// What people's merges and splits taught.
+    pub bonds: Bonds,
     /// The incident an entity belonged to last.
     last_incident: BTreeMap<EntityIx, IncidentId>,
     by_alert_name: BTreeMap<Box<str>, (IncidentId, Time)>,
@@ -120,6 +128,7 @@ pub struct Correlator {
     apart: BTreeSet<(IncidentId, IncidentId)>,
     /// Incidents split because they had two causes.
     splits: u64,
+    deeds: Deeds,
     /// The incident each merged one is part of.
     merged: BTreeMap<IncidentId, IncidentId>,
     /// The first tick after a restart that brought incidents back.
@@ -290,6 +299,7 @@ impl Correlator {
             wake(held, world.now);
         }
         world.alerts.attach(fingerprint, incident);
+        self.deeds.attached += 1;
     }
 
     fn alert_resolved(&mut self, fingerprint: Fingerprint, world: &mut World<'_>) {
@@ -387,6 +397,7 @@ impl Correlator {
                 .is_some_and(|state| state.incident != Some(incident));
             if is_new {
                 world.findings.attach(id, incident);
+                self.deeds.attached += 1;
                 self.update_finding(incident, id, world);
                 if let Some(held) = self.book.get_mut(incident) {
                     wake(held, world.now);
@@ -418,7 +429,8 @@ impl Correlator {
         let (stage, place) = STAGES
             .iter()
             .enumerate()
-            .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
+            .filter_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))
+            .find(|(_, place)| !self.belongs_elsewhere(entity, place.incident, world))?;
         self.placed_by[stage] += 1;
         place
             .rule
@@ -437,6 +449,7 @@ impl Correlator {
             topology: world.topology,
             changes: world.changes,
             rules: &self.rules,
+            bonds: &self.bonds,
             by_alert_name: &self.by_alert_name,
             but: None,
             storm: None,
@@ -521,6 +534,7 @@ impl Correlator {
         let why = format!("opened by {} at {}", id.name(), explain::clock(began));
         let incident = self.book.open(entity, id, began, now);
         self.opened.push_back((now, incident));
+        self.deeds.opened += 1;
         self.become_member(entity, incident, &why, world);
         if let Some(held) = self.book.get_mut(incident) {
             held.tell(now, Lane::Automation, None, "incident opened");
@@ -627,43 +641,6 @@ impl Correlator {
             self.judge_health(member, world);
         }
         true
-    }
-
-    /// Brings severity, title and place of a changed incident up to date.
-    pub fn sum_up(&mut self, id: IncidentId, world: &World<'_>) {
-        self.count_held_back(id, world.alerts);
-        let sight = Sight {
-            entities: world.entities,
-            topology: world.topology,
-            conditions: &self.conditions,
-        };
-        let Some(held) = self.book.peek_mut(id) else {
-            return;
-        };
-        if !held.has_signals() {
-            // Its title and place stay what they were when it hurt; nobody on its path hurts any more.
-            if held.hearing == Hearing::Heard {
-                impact::calm(held, &sight);
-            }
-            return;
-        }
-        held.note_paging();
-        let target = held
-            .stays_at(&sight)
-            .unwrap_or_else(|| impact::target(held, &sight));
-        let alert = impact::worst_alert(id, target, world);
-        let (severity, why) = impact::severity(held, target, &sight);
-        if let Some(why) = why.filter(|_| severity > held.incident.severity) {
-            let (place, priority) = (world.entities.id(target), severity.priority());
-            let text = format!("P{priority} because of {}: {why}", place.name());
-            held.tell(world.now, Lane::Automation, Some(place.clone()), &text);
-        }
-        held.incident.severity = severity;
-        held.incident.title = impact::title(held, target, &sight, alert);
-        held.incident.entity = world.entities.id(target).clone();
-        let (nodes, edges) = impact::path(held, target, &sight);
-        held.incident.path_nodes = nodes;
-        held.incident.path_edges = edges;
     }
 
     fn judge_health(&self, entity: EntityIx, world: &mut World<'_>) {

@@ -2,8 +2,10 @@
 //!
 //! Never splits, and never looks at more than a bounded number of incidents.
 
+use super::bonds::AS_PEOPLE_SAID;
 use super::causes::OwnCause;
 use super::condition::Condition;
+use super::merge::Merger;
 use super::stages::{Candidate, Place, STAGES, Scene};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
@@ -33,10 +35,10 @@ impl Correlator {
             .map(|held| (held.incident.id, held.root))
             .collect();
         for (id, root) in young {
-            let Some(place) = self.place_again(id, root, world) else {
+            let Some((stage, place)) = self.place_again(id, root, world) else {
                 continue;
             };
-            if self.are_apart(id, place.incident) {
+            if self.keeps_apart(id, place.incident, world.entities) {
                 continue;
             }
             let Some(other) = self.book.get(place.incident) else {
@@ -47,7 +49,11 @@ impl Correlator {
             if let Some(held) = self.book.get_mut(kept) {
                 held.note_reason(&place.why);
             }
-            self.merge(kept, merged, cause, world);
+            let merger = match stage {
+                AS_PEOPLE_SAID => Merger::Learned(&place.why),
+                _ => Merger::OneCause,
+            };
+            self.merge(kept, merged, cause, merger, world);
         }
     }
 
@@ -78,8 +84,14 @@ impl Correlator {
         }
     }
 
-    /// Where the root of an incident belongs as things are known now, if not where it is.
-    fn place_again(&mut self, id: IncidentId, root: EntityIx, world: &World<'_>) -> Option<Place> {
+    /// Where the root of an incident belongs as things are known now, if not where it is; and the stage that
+    /// says so.
+    fn place_again(
+        &mut self,
+        id: IncidentId,
+        root: EntityIx,
+        world: &World<'_>,
+    ) -> Option<(&'static str, Place)> {
         self.book.get(id)?;
         let scene = Scene {
             but: Some(id),
@@ -97,6 +109,6 @@ impl Correlator {
             .filter(|(_, stage)| stage.is_asked_again)
             .find_map(|(at, stage)| Some((at, (stage.place)(&scene, &candidate)?)))?;
         self.placed_by[stage] += 1;
-        Some(place)
+        Some((STAGES[stage].name, place))
     }
 }

@@ -45,6 +45,7 @@ impl Correlator {
             self.last_incident.insert(*member, incident.id);
         }
         self.is_restart_untold = true;
+        self.restore_words(&incident);
         self.book.restore(incident, members, onsets, root);
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::merge::Merger;
 use super::{Correlator, Lane, World};
 use crate::config::RuleConfig;
 use crate::engine::entities::EntityIx;
@@ -332,7 +333,7 @@ impl Correlator {
                     held.note_reason(&why);
                     held.tell(world.now, Lane::Automation, None, &why);
                 }
-                self.merge(kept, merged, root, world);
+                self.merge(kept, merged, root, Merger::Rule, world);
                 self.rules.count(hit.rule);
             }
         }
@@ -350,7 +351,7 @@ impl Correlator {
         let (ours, theirs) = (scene.open_of(entity)?, scene.open_of(mate)?);
         let (one, other) = (ours.incident.id, theirs.incident.id);
         let are_two = scene.has_own_cause(ours.root) && scene.has_own_cause(theirs.root);
-        if one == other || are_two || self.are_apart(one, other) {
+        if one == other || are_two || self.keeps_apart(one, other, world.entities) {
             return None;
         }
         let root = match tie {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::causes::{Evidence, OwnCause};
 use super::held::{AlertNews, Held};
+use super::merge::Merger;
 use super::shares::{Shares, shares};
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
@@ -76,7 +77,8 @@ impl Correlator {
                     }
                 } else {
                     self.splits += 1;
-                    self.split_off(id, part.root, &part.members, &part.cause.why, world);
+                    let why = (&*part.cause.why, Lane::Automation);
+                    self.split_off(id, part.root, &part.members, why, world);
                 }
             }
         }
@@ -148,13 +150,14 @@ impl Correlator {
         Some(parts)
     }
 
-    /// Makes some members of an incident an incident of their own; its id, if there was such a one.
+    /// Makes some members of an incident an incident of their own; its id, if there was such a one. Told in
+    /// the lane of whose decision it is.
     pub(super) fn split_off(
         &mut self,
         from: IncidentId,
         root: EntityIx,
         members: &BTreeSet<EntityIx>,
-        why: &str,
+        (why, lane): (&str, Lane),
         world: &mut World<'_>,
     ) -> Option<IncidentId> {
         let now = world.now;
@@ -174,7 +177,7 @@ impl Correlator {
         let split = |other: IncidentId| format!("split from {other}: {why}");
         let text = self.hand_over(from, id, members, why, world);
         if let Some(held) = self.book.get_mut(id) {
-            held.tell(now, Lane::Automation, None, &split(from));
+            held.tell(now, lane, None, &split(from));
         }
         if let Some(held) = self.book.get_mut(from) {
             let text = format!(
@@ -182,7 +185,7 @@ impl Correlator {
                 members.len(),
                 counted(names as u64, "entity", "entities")
             );
-            held.tell(now, Lane::Automation, None, &text);
+            held.tell(now, lane, None, &text);
             held.note_reason(&text);
         }
         self.book.record(from);
@@ -225,7 +228,7 @@ impl Correlator {
         let roots: Vec<EntityIx> = homes.iter().map(|(root, _)| *root).collect();
         let shares = shares(&roots, &members, began, world.now, self.evidence(world));
         for ((from, to), moved) in self.misplaced(&homes, &shares) {
-            if self.are_apart(from, to) {
+            if self.keeps_apart(from, to, world.entities) {
                 continue;
             }
             let (Some(source), Some(target)) = (self.book.get(from), self.book.get(to)) else {
@@ -241,7 +244,7 @@ impl Correlator {
                 self.move_over(from, to, &moved, &why, world);
             } else if 2 * moved.len() > size && !source.is_pinned && !has_a_cause {
                 let (kept, merged) = (from.min(to), from.max(to));
-                self.merge(kept, merged, root, world);
+                self.merge(kept, merged, root, Merger::OneCause, world);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bonds::{AS_PEOPLE_SAID, Bonds, as_people_said};
 use super::book::Book;
 use super::causes::OwnCause;
 use super::condition::{Condition, Conditions};
@@ -45,6 +46,8 @@ pub struct Scene<'a> {
     pub changes: &'a Changes,
     /// What the team knows.
     pub rules: &'a Rules,
+    /// What people's merges and splits taught.
+    pub bonds: &'a Bonds,
     /// The latest incident of an alert's name.
     pub by_alert_name: &'a BTreeMap<Box<str>, (IncidentId, Time)>,
     /// The incident that the candidate is the root of, which is no answer.
@@ -103,12 +106,18 @@ pub struct Stage {
 }
 
 /// The stages, in order.
-pub const STAGES: [Stage; 10] = [
+pub const STAGES: [Stage; 11] = [
     Stage {
         name: "came back",
         what: "it was in an incident that ended lately",
         is_asked_again: false,
         place: came_back,
+    },
+    Stage {
+        name: AS_PEOPLE_SAID,
+        what: "people merged incidents of it and of another that is sick with it",
+        is_asked_again: true,
+        place: as_people_said,
     },
     Stage {
         name: "rule",
@@ -195,7 +204,7 @@ impl Scene<'_> {
         found
     }
 
-    fn is_one_event(cause: Time, effect: Time) -> bool {
+    pub(super) fn is_one_event(cause: Time, effect: Time) -> bool {
         let lag_ms = effect.since(cause);
         (-ONSET_SLACK_MS..=EVENT_MS).contains(&lag_ms)
     }

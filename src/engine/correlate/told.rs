@@ -6,7 +6,7 @@
 use super::held::Held;
 use super::{Correlator, World};
 use crate::engine::entities::EntityIx;
-use crate::model::{Change, Fingerprint, IncidentId, Lane};
+use crate::model::{Change, ChangeOf, Fingerprint, IncidentId, Lane};
 
 /// Changes to a member are told in the timeline if they came this long before the incident began.
 const CHANGES_TOLD_MS: i64 = 60 * 60_000;
@@ -73,7 +73,7 @@ fn tell_change(held: &mut Held, change: &Change) -> bool {
     if change.at < held.incident.began.plus_ms(-CHANGES_TOLD_MS) {
         return false;
     }
-    let text = named(change);
+    let text = ChangeOf::from(change).named();
     let is_told = held.incident.timeline.iter().any(|entry| {
         entry.lane == Lane::Change
             && entry.at.since(change.at).abs() <= SAME_CHANGE_MS
@@ -84,17 +84,6 @@ fn tell_change(held: &mut Held, change: &Change) -> bool {
         held.tell(change.at, Lane::Change, Some(change.entity.clone()), &text);
     }
     !is_told
-}
-
-/// What was changed, its kind said once: titles often begin with it.
-fn named(change: &Change) -> String {
-    let (kind, title) = (change.kind.as_str(), &change.title);
-    let begins = title.split_whitespace().next().unwrap_or_default();
-    if begins.trim_end_matches(':').eq_ignore_ascii_case(kind) {
-        title.to_string()
-    } else {
-        format!("{kind}: {title}")
-    }
 }
 
 #[cfg(test)]
@@ -123,7 +112,7 @@ mod tests {
                 by: None,
                 labels: Labels::empty(),
             };
-            assert_eq!(named(&change), said);
+            assert_eq!(ChangeOf::from(&change).named(), said);
         }
     }
 }

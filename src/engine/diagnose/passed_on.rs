@@ -52,32 +52,46 @@ pub fn discount_passive(case: &Case, below: &Below, clues: &mut [Vec<Clue>]) {
     if !has_cause.contains(&true) {
         return;
     }
+    let pushes: Vec<bool> = (0..clues.len())
+        .map(|at| has_cause[at] || below.reaches(at, &has_cause))
+        .collect();
     for (at, clues) in clues.iter_mut().enumerate() {
         if has_cause[at] {
             continue;
         }
-        let reached = below.within(at, PASSED_ON_DEPTH_MAX);
-        let waits = reached.into_iter().any(|to| has_cause[to]);
-        if !waits && surge(&case.subjects[at]).is_none() {
+        // Work that comes from nobody in trouble is work like any other: a surge may be the cause itself.
+        let is_pushed =
+            || surge(&case.subjects[at]).is_some() && below.callers(at).any(|from| pushes[from]);
+        let kind = if below.reaches(at, &has_cause) {
+            ClueKind::Waits
+        } else if is_pushed() {
+            ClueKind::Pushed
+        } else {
             continue;
+        };
+        let mut is_anything = false;
+        for clue in clues.iter_mut().filter(|clue| is_passive(clue.kind)) {
+            is_anything |= clue.log_odds > 0.0;
+            clue.log_odds *= PASSIVE_SHARE;
         }
-        for clue in clues.iter_mut() {
-            if matches!(
-                clue.kind,
-                ClueKind::Saturated(_)
-                    | ClueKind::Resource(_)
-                    | ClueKind::SelfTime
-                    | ClueKind::SelfErrors
-                    | ClueKind::Log(_)
-            ) {
-                clue.log_odds *= PASSIVE_SHARE;
-            }
+        // Where nothing is wrong, nothing explains it.
+        if is_anything {
+            let log_odds = 0.0;
+            clues.push(Clue { kind, log_odds });
         }
-        clues.push(Clue {
-            kind: ClueKind::Passive,
-            log_odds: 0.0,
-        });
     }
+}
+
+/// What waiting, or more work, leaves on whoever has nothing wrong of its own.
+const fn is_passive(kind: ClueKind) -> bool {
+    matches!(
+        kind,
+        ClueKind::Saturated(_)
+            | ClueKind::Resource(_)
+            | ClueKind::SelfTime
+            | ClueKind::SelfErrors
+            | ClueKind::Log(_)
+    )
 }
 
 /// Dependencies by subject.
@@ -92,6 +106,19 @@ impl Below {
             callees[dependency.from].push(dependency.to);
         }
         Self { callees }
+    }
+
+    /// Who depends on `to` directly.
+    fn callers(&self, to: SubjectIx) -> impl Iterator<Item = SubjectIx> {
+        let all = self.callees.iter().enumerate();
+        all.filter(move |(_, callees)| callees.contains(&to))
+            .map(|(from, _)| from)
+    }
+
+    /// Whether anything of these is among the nearer dependencies of `start`.
+    fn reaches(&self, start: SubjectIx, any_of: &[bool]) -> bool {
+        let reached = self.within(start, PASSED_ON_DEPTH_MAX);
+        reached.into_iter().any(|to| any_of[to])
     }
 
     pub fn all(&self, start: SubjectIx) -> Vec<bool> {
@@ -125,5 +152,86 @@ impl Below {
         }
         found.remove(0);
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::weigh::weigh;
+    use super::super::{Dependency, OwnCause};
+    use super::*;
+    use crate::engine::diagnose::deviation::{Column, ColumnKind, Normal};
+    use crate::model::{EntityId, Provenance, Time, Unit};
+
+    fn column(kind: ColumnKind, median: f64, now: f64) -> Column {
+        Column {
+            name: "m".into(),
+            unit: Unit::None,
+            kind,
+            normal: Normal {
+                median,
+                up: 1.0,
+                down: 1.0,
+                samples: 500,
+            },
+            additive: true,
+            limit: None,
+            values: vec![now],
+        }
+    }
+
+    /// web -> shop -> store, web -> cache and mail -> list, where the store has a cause of its own; who has an odd
+    /// resource, and who gets much more work than usual.
+    fn said(odd: &[&str], busy: &[&str]) -> Vec<(String, ClueKind)> {
+        let mut case = Case::new(Time::from_secs(900), Time::from_secs(600), 1);
+        for name in ["web", "shop", "store", "cache", "mail", "list"] {
+            let at = case.subject(&EntityId::parse(name));
+            let work = if busy.contains(&name) { 900.0 } else { 100.0 };
+            let used = if odd.contains(&name) { 90.0 } else { 10.0 };
+            case.subjects[at].columns = vec![
+                column(ColumnKind::Traffic, 100.0, work),
+                column(ColumnKind::Resource, 10.0, used),
+            ];
+        }
+        let calls = [
+            ("web", "shop"),
+            ("shop", "store"),
+            ("web", "cache"),
+            ("mail", "list"),
+        ];
+        for (from, to) in calls {
+            let [from, to] = [from, to].map(|name| case.subject(&EntityId::parse(name)));
+            case.dependencies.push(Dependency {
+                from,
+                to,
+                provenance: Provenance::Traced,
+                age_ms: 0,
+                calls: None,
+            });
+        }
+        let store = case.subject(&EntityId::parse("store"));
+        case.subjects[store].own_cause = Some(OwnCause {
+            why: "it is gone".into(),
+            is_proven: true,
+        });
+        let weighed = weigh(&case);
+        let clues = case.subjects.iter().zip(&weighed.clues);
+        let said = clues.flat_map(|(subject, clues)| {
+            let passive = clues.iter().map(|clue| clue.kind);
+            let passive = passive.filter(|k| matches!(k, ClueKind::Waits | ClueKind::Pushed));
+            passive.map(|kind| (subject.id.name().to_owned(), kind))
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn only_what_is_wrong_is_explained_by_others() {
+        let named = |name: &str, kind| (name.to_owned(), kind);
+        assert_eq!(said(&[], &[]), [], "nothing is wrong with who waits");
+        assert_eq!(said(&["shop"], &[]), [named("shop", ClueKind::Waits)]);
+        // What the work of those in trouble does, and a surge that has nothing to do with them.
+        let both = said(&["cache", "list"], &["cache", "list"]);
+        assert_eq!(both, [named("cache", ClueKind::Pushed)]);
+        assert_eq!(said(&[], &["cache"]), [], "more work alone is no trouble");
     }
 }

@@ -108,6 +108,7 @@ fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
         cause: reason,
         role,
         confidence,
+        limit: limit as f32,
         evidence_for,
         evidence_against,
     }
@@ -185,6 +186,7 @@ fn sentences(case: &Case, at: SubjectIx, clues: &[Clue]) -> (Vec<Evidence>, Vec<
             None => side.push(Evidence {
                 text: text.into_boxed_str(),
                 weight,
+                method: Some(clue.kind.method()),
             }),
         }
     }
@@ -304,10 +306,15 @@ fn sentence(case: &Case, at: SubjectIx, clue: &Clue) -> Option<(bool, f64, Strin
             format!("its trouble is told in incident {incident}"),
         )),
         ClueKind::OwnCause => for_it(words::clipped(&subject.own_cause.as_ref()?.why)),
-        ClueKind::Passive => Some((
+        ClueKind::Waits => Some((
             true,
             PASSIVE_WEIGHT,
-            "its work and what it depends on explain its trouble".to_owned(),
+            "what it depends on explains its trouble".to_owned(),
+        )),
+        ClueKind::Pushed => Some((
+            true,
+            PASSIVE_WEIGHT,
+            "the work it gets since others are in trouble explains its own".to_owned(),
         )),
         ClueKind::NothingOdd => Some((true, 0.3, "nothing odd measured on it".to_owned())),
     }

@@ -8,7 +8,7 @@ use super::blame::{self, Blame, Edge, Node, System};
 use super::case::{Case, LogChange, Shift, Subject, SubjectIx};
 use super::deviation::{ColumnKind, gate};
 use super::passed_on::{Below, discount_passed_on, discount_passive};
-use crate::model::{ChangeKind, EntityKind, IncidentId, Provenance, Time};
+use crate::model::{ChangeKind, EntityKind, IncidentId, Method, Time};
 
 /// One piece of evidence about a subject, with what it adds to the log odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,8 +66,30 @@ pub enum ClueKind {
     ToldIn(IncidentId),
     /// Neither its work nor what it depends on explains what is wrong with it.
     OwnCause,
-    /// What is wrong with it is what its work and its dependencies make of it.
-    Passive,
+    /// What is wrong with it is what its dependencies make of it.
+    Waits,
+    /// What is wrong with it is what the work makes of it that comes because others are in trouble.
+    Pushed,
+}
+
+impl ClueKind {
+    /// What found it.
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Blame(_) | Self::Explained(_) | Self::External => Method::Topology,
+            Self::Metric(_) | Self::NothingOdd => Method::Metrics,
+            Self::Change(_) | Self::ChangeLater(..) => Method::Changes,
+            Self::Resource(_) | Self::Saturated(_) => Method::Resources,
+            Self::Traffic(_) => Method::Traffic,
+            Self::Lost => Method::Loss,
+            Self::Log(_) => Method::Logs,
+            Self::SelfTime | Self::SelfErrors | Self::Gap | Self::InsideNormal => Method::Traces,
+            Self::First(_) | Self::Late(_) => Method::Order,
+            Self::Hearsay => Method::Alerts,
+            Self::Record => Method::Past,
+            Self::ToldIn(_) | Self::OwnCause | Self::Waits | Self::Pushed => Method::Correlation,
+        }
+    }
 }
 
 /// All subjects weighed.
@@ -161,10 +183,6 @@ const ELSEWHERE_PRIOR: f64 = 0.004;
 const BLIND_PRIOR: f64 = 0.05;
 /// Weight of "a cause that nobody sees" among the alternatives.
 const UNSEEN_PRIOR: f64 = 0.15;
-/// A traced edge loses half its belief when not confirmed for this long.
-const EDGE_FADE_HALF_MS: f64 = 24.0 * 3_600_000.0;
-/// Belief in an inferred edge.
-const INFERRED_BELIEF: f64 = 0.6;
 
 /// Weighs every subject of `case`.
 pub fn weigh(case: &Case) -> Weighed {
@@ -218,11 +236,7 @@ fn system(case: &Case, target: SubjectIx) -> System<'_> {
             from: dependency.from,
             to: dependency.to,
             calls: dependency.calls,
-            belief: match dependency.provenance {
-                Provenance::Declared => 1.0,
-                Provenance::Traced => fade(dependency.age_ms),
-                Provenance::Inferred => INFERRED_BELIEF * fade(dependency.age_ms),
-            },
+            belief: dependency.provenance.confidence(Some(dependency.age_ms)),
         })
         .collect();
     System {
@@ -232,10 +246,6 @@ fn system(case: &Case, target: SubjectIx) -> System<'_> {
         family: case.family,
         rows: case.rows,
     }
-}
-
-fn fade(age_ms: i64) -> f64 {
-    0.5_f64.powf(age_ms.max(0) as f64 / EDGE_FADE_HALF_MS)
 }
 
 /// What is believed of each subject before its own evidence: blame flow, or the share of deviation.
@@ -508,7 +518,7 @@ fn add_changes(case: &Case, clues: &mut [Vec<Clue>]) {
             ChangeKind::Deploy | ChangeKind::Config => 1.0,
             ChangeKind::Flag => 0.9,
             ChangeKind::Scale | ChangeKind::Other => 0.6,
-            ChangeKind::Rollback => 0.5,
+            ChangeKind::Rollback | ChangeKind::Traffic | ChangeKind::Calendar => 0.5,
         };
         let (onset, credit) = best_credit(case, &case.subjects[subject], change.at);
         let log_odds = CHANGE_LOG_ODDS * kind_weight * credit;

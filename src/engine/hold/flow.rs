@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::matching::all_fit;
+use super::pages::FINDING;
 use super::silences::Turn;
 use super::{Bounds, End, Hold, Holder, Subject, WAITING_MAX};
 use crate::engine::Engine;
@@ -12,8 +13,8 @@ use crate::engine::explain;
 use crate::engine::intake::SourceIx;
 use crate::model::{
     Actor, Effect, Fingerprint, HoldStage, IncidentId, LabelFilter, Labels, Lane, MaintenanceRow,
-    Record, Refusal, Severity, Silence, SilenceId, SilenceKind, SilencePreview, SilenceSpec,
-    SilenceState, SilenceTwin, StageRow, Time,
+    Record, Refusal, Severity, Silence, SilenceId, SilencePreview, SilenceSpec, SilenceState,
+    SilenceTwin, StageRow, Time,
 };
 
 /// Names of alerts in a preview.
@@ -257,6 +258,7 @@ impl Engine {
 
     /// The passing of time for what is held back.
     pub(in crate::engine) fn tick_holds(&mut self, effects: &mut Vec<Effect>) {
+        self.tick_pages();
         for turn in self.holds.silences.tick(self.now, self.silence_bounds()) {
             match turn {
                 Turn::Began(id) => self.sweep_silence(id),
@@ -287,7 +289,7 @@ impl Engine {
                 .holds
                 .silences
                 .get(id)
-                .is_some_and(|silence| silence.hides == 0)
+                .is_some_and(|silence| silence.hides == 0 && silence.hides_findings == 0)
                 && let Ok(ended) = self.holds.silences.ended(id, self.now)
             {
                 effects.push(Effect::Record(Record::Silence {
@@ -358,24 +360,6 @@ impl Engine {
         effects.extend(deltas.into_iter().map(Effect::Changed));
     }
 
-    /// Whether what is odd at an entity may open an incident by itself: not while a silence or a window
-    /// covers it.
-    pub(in crate::engine) fn may_page(&self, entity: EntityIx) -> bool {
-        if self.holds.windows.is_empty() && !self.holds.silences.any_active() {
-            return true;
-        }
-        let entity = self.entities.entity(entity);
-        let named = [(entity.id.kind().as_str(), entity.id.name())];
-        let named = Labels::from_pairs(named).unwrap_or_default();
-        let labels = named.over(&entity.labels);
-        let silences = &self.holds.silences;
-        self.holds.windows.covering(&labels, self.now).is_none()
-            && silences
-                .covering(&labels, SilenceKind::Maintenance)
-                .is_none()
-            && silences.covering(&labels, SilenceKind::Silence).is_none()
-    }
-
     /// All silences, by number, those over of late included.
     pub fn silences(&self) -> impl Iterator<Item = &Silence> {
         self.holds.silences.iter()
@@ -403,6 +387,8 @@ impl Engine {
         };
         let what = "sent again: nothing new";
         let mut rows = vec![row("deduplicate", what, "alerts", self.alerts.resent())];
+        let what = "told by another source, with labels that differ only in what describes it";
+        rows.push(row("one alert", what, "alerts", self.twins.total()));
         for (stage, held) in self.holds.stage_rows() {
             if stage == HoldStage::Transience {
                 let what = "goes on and off: told once when that begins, and once when it ends";
@@ -416,6 +402,8 @@ impl Engine {
         for (name, what, total) in self.correlator.stages() {
             rows.push(row(name, what, "entities", total));
         }
+        let deeds = self.correlator.deeds().into_iter();
+        rows.extend(deeds.map(|(name, what, of, total)| row(name, what, of, total)));
         let (rules, forgotten) = self.correlator.rules();
         rows.extend(rules.map(|(name, what, total)| row(name, what, StageRow::OF_RULE, total)));
         if forgotten > 0 {
@@ -450,7 +438,13 @@ impl Engine {
             }
         }
         let fits = |labels: &Labels| all_fit(matchers, labels);
+        let findings_now = self.paging_fit(matchers);
+        let mut findings_past = 0;
         for (alert, labels, severity, times) in self.holds.habits.past(fits, self.now) {
+            if labels.get(FINDING).is_some() {
+                findings_past += times;
+                continue;
+            }
             name(labels);
             // What fires is of now, since whenever it does.
             let over = times.saturating_sub(u32::from(self.alerts.fires(alert)));
@@ -468,6 +462,9 @@ impl Engine {
             looked_back_ms: self.holds.habits.looked_back_ms(self.now),
             incidents: of_incident.iter().filter(is_all_of).count() as u32,
             names,
+            findings_now,
+            // What pages now is of now, since whenever it does.
+            findings_past: findings_past.saturating_sub(findings_now),
         }
     }
 }

@@ -11,6 +11,7 @@ mod flow;
 mod habits;
 mod inhibition;
 pub(super) mod matching;
+mod pages;
 mod silences;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::model::{
 pub(in crate::engine) use blindness::Blindness;
 pub use habits::{End, Habit, Habits};
 use inhibition::Inhibition;
+use pages::Pages;
 use silences::{Bounds, Silences};
 use windows::Windows;
 
@@ -181,6 +183,8 @@ pub struct Holds {
     /// Whether too many wait, decided once for all of them.
     is_storm: bool,
     tallies: [Tally; STAGES.len()],
+    /// Findings that page, or would.
+    pages: Pages,
     /// Silences until resolved with nothing left to wait for.
     spent: BTreeSet<SilenceId>,
 }

@@ -103,6 +103,7 @@ impl Silences {
             state: SilenceState::Pending,
             ends_soon: false,
             hides: 0,
+            hides_findings: 0,
             hidden_total: 0,
         };
         silence.state = silence.state_at(now);
@@ -119,6 +120,7 @@ impl Silences {
             state: SilenceState::Expired,
             ends_soon: false,
             hides: 0,
+            hides_findings: 0,
             hidden_total: 0,
             ..silence.clone()
         })
@@ -145,6 +147,7 @@ impl Silences {
         self.last = self.last.max(id.0);
         if let Some(before) = self.held.get(&id) {
             (silence.hides, silence.hidden_total) = (before.hides, before.hidden_total);
+            silence.hides_findings = before.hides_findings;
         }
         self.held.insert(id, silence);
         self.changed.insert(id);
@@ -258,10 +261,28 @@ impl Silences {
         }
     }
 
+    /// A finding is kept from opening an incident by it.
+    pub fn note_finding_hidden(&mut self, id: SilenceId) {
+        if let Some(silence) = self.held.get_mut(&id) {
+            silence.hides_findings += 1;
+            silence.hidden_total += 1;
+            self.changed.insert(id);
+        }
+    }
+
+    /// A finding is not kept from that by it any more.
+    pub fn note_finding_freed(&mut self, id: SilenceId) {
+        if let Some(silence) = self.held.get_mut(&id) {
+            silence.hides_findings = silence.hides_findings.saturating_sub(1);
+            self.changed.insert(id);
+        }
+    }
+
     /// Whether it ends once all is resolved, and holds nothing back any more.
     pub fn waits_for_nothing(&self, id: SilenceId) -> bool {
         self.held.get(&id).is_some_and(|silence| {
-            silence.until_resolved && silence.hides == 0 && silence.state == SilenceState::Active
+            let is_empty = silence.hides == 0 && silence.hides_findings == 0;
+            silence.until_resolved && is_empty && silence.state == SilenceState::Active
         })
     }
 
@@ -282,7 +303,7 @@ impl Silences {
             }
             let left_ms = silence.ends_at.since(now);
             let ends_soon = state == SilenceState::Active
-                && silence.hides > 0
+                && (silence.hides > 0 || silence.hides_findings > 0)
                 && left_ms <= i64::from(bounds.warn_s) * 1_000;
             if ends_soon != silence.ends_soon {
                 silence.ends_soon = ends_soon;

@@ -45,6 +45,8 @@ pub struct Open<'a> {
     pub name: &'a str,
     /// Why, as the config says.
     pub reason: &'a str,
+    /// When it opened.
+    pub from: Time,
     /// When it closes.
     pub until: Time,
 }
@@ -77,11 +79,13 @@ impl Windows {
             .filter_map(|place| Some((place, self.all.get(place as usize)?)))
             .filter(|(_, window)| all_fit(&window.matchers, labels))
             .filter_map(|(place, window)| {
+                let (from, until) = open_at(&window.schedule, now)?;
                 Some(Open {
                     place: place as u16,
                     name: &window.name,
                     reason: &window.reason,
-                    until: open_until(&window.schedule, now)?,
+                    from,
+                    until,
                 })
             })
             .max_by_key(|open| (open.until, open.place))
@@ -139,15 +143,19 @@ impl Windows {
 
 /// When a schedule that is open closes; `None` when it is not open.
 fn open_until(schedule: &Schedule, now: Time) -> Option<Time> {
+    open_at(schedule, now).map(|(_, until)| until)
+}
+
+/// When a schedule that is open opened and closes.
+fn open_at(schedule: &Schedule, now: Time) -> Option<(Time, Time)> {
     match schedule {
-        Schedule::Once { from, until } => (*from <= now && now < *until).then_some(*until),
+        Schedule::Once { from, until } => (*from <= now && now < *until).then_some((*from, *until)),
         Schedule::Weekly { minutes, .. } => {
             let back_days = u64::from(*minutes) / DAY_MINUTES + 1;
             openings(schedule, now, back_days, 0)
                 .map(|start| (start, start.plus_ms(i64::from(*minutes) * MINUTE_MS)))
                 .filter(|(start, end)| *start <= now && now < *end)
-                .map(|(_, end)| end)
-                .max()
+                .max_by_key(|(_, end)| *end)
         }
     }
 }

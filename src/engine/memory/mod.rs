@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{
-    Diagnosis, Done, EntityId, Evidence, HitRate, Hypothesis, Incident, IncidentId, Plan,
-    PlanState, Similar, SuspectKind, Time,
+    Diagnosis, Done, EntityId, Evidence, HitRate, Hypothesis, Incident, IncidentId, Method,
+    MethodRate, Plan, PlanState, Similar, SuspectKind, Time, Weights,
 };
 
 /// Past incidents remembered; the oldest goes first.
@@ -26,6 +26,9 @@ const SUSPECTS_MAX: usize = 3;
 const SIMILAR_MAX: usize = 3;
 /// Less alike than this is not alike.
 const LIKENESS_MIN: f32 = 0.3;
+/// The formula by which hit rates become weights: whoever changes it counts it up, so that it is known by
+/// which one an old incident was diagnosed.
+const FORMULA: u32 = 1;
 /// Labels that a kind of suspect is credited with before the first one.
 const CREDIT: f32 = 4.0;
 /// However often a kind was wrong, its confidence keeps this share.
@@ -48,6 +51,8 @@ struct Past {
     traits: Vec<u64>,
     /// Its suspects when it was last seen, most likely first, with the kind of cause.
     suspects: Vec<(EntityId, &'static str)>,
+    /// The method that spoke loudest for the first of them.
+    led_by: Option<Method>,
     done: Vec<Done>,
     cause: Option<EntityId>,
 }
@@ -81,6 +86,7 @@ impl Memory {
                 suspects: suspects
                     .map(|h| (h.suspect.clone(), h.cause.as_str()))
                     .collect(),
+                led_by: incident.diagnosis.hypotheses.first().and_then(leader),
                 done,
                 cause: said.or(cause),
             },
@@ -187,21 +193,54 @@ impl Memory {
         rates.into_iter().map(rate).collect()
     }
 
-    /// Tells a fresh diagnosis of what the past says, and weighs it by that: kinds of suspects that
-    /// people often found wrong count less, entities that caused incidents like this one count more.
+    /// How often the first suspect was right that a method led to, by method.
+    pub fn method_rates(&self) -> Vec<MethodRate> {
+        let mut rates: BTreeMap<Method, (u32, u32)> = BTreeMap::new();
+        for past in self.past.values() {
+            if let (Some(cause), Some((suspect, _)), Some(method)) =
+                (&past.cause, past.suspects.first(), past.led_by)
+            {
+                let rate = rates.entry(method).or_default();
+                rate.0 += u32::from(suspect == cause);
+                rate.1 += 1;
+            }
+        }
+        let rate = |(method, (right, of))| MethodRate { method, right, of };
+        rates.into_iter().map(rate).collect()
+    }
+
+    /// Which weights follow from what people said so far.
+    pub fn weights(&self) -> Weights {
+        let labelled = self.past.values().filter(|past| past.cause.is_some());
+        Weights {
+            formula: FORMULA,
+            labelled: labelled.count() as u32,
+        }
+    }
+
+    /// Tells a fresh diagnosis of what the past says, and weighs it by that: kinds of suspects and methods that
+    /// people often found wrong count less, entities that caused incidents like this one count more. No
+    /// confidence passes the limit of its evidence, nor do all together pass one.
     pub fn recall(&self, incident: &Incident, diagnosis: &mut Diagnosis) {
         diagnosis.similar = self.like(incident);
         diagnosis.hit_rates = self.hit_rates();
+        diagnosis.method_rates = self.method_rates();
+        diagnosis.weights = self.weights();
         for hypothesis in &mut diagnosis.hypotheses {
-            distrust(hypothesis, &diagnosis.hit_rates);
+            distrust(hypothesis, &diagnosis.hit_rates, &diagnosis.method_rates);
             if let Some((log_odds, why)) = remembered(&hypothesis.suspect, &diagnosis.similar) {
-                let lifted = lift(hypothesis.confidence, log_odds);
+                let lifted = lift(hypothesis.confidence, log_odds).min(hypothesis.limit);
                 hypothesis.confidence = lifted.max(hypothesis.confidence);
                 hypothesis.evidence_for.push(Evidence {
                     text: why.into_boxed_str(),
                     weight: log_odds / CLUE_FULL_LOG_ODDS,
+                    method: Some(Method::Past),
                 });
             }
+        }
+        let all: f32 = diagnosis.hypotheses.iter().map(|h| h.confidence).sum();
+        for hypothesis in diagnosis.hypotheses.iter_mut().filter(|_| all > 1.0) {
+            hypothesis.confidence /= all;
         }
         diagnosis
             .hypotheses
@@ -209,29 +248,52 @@ impl Memory {
     }
 }
 
-/// A kind that people found wrong before is believed less, down to [`TRUST_MIN`].
-fn distrust(hypothesis: &mut Hypothesis, rates: &[HitRate]) {
-    if hypothesis.cause == SuspectKind::Unknown {
-        return;
-    }
+/// The method whose evidence speaks loudest for a suspect.
+fn leader(hypothesis: &Hypothesis) -> Option<Method> {
+    let evidence = hypothesis.evidence_for.iter();
+    evidence
+        .max_by(|a, b| a.weight.total_cmp(&b.weight))?
+        .method
+}
+
+/// A kind that people found wrong before is believed less, and so is what a method led to that was: by what
+/// was wrong more often, down to [`TRUST_MIN`].
+fn distrust(hypothesis: &mut Hypothesis, kinds: &[HitRate], methods: &[MethodRate]) {
     let kind = hypothesis.cause.as_str();
-    let Some(rate) = rates.iter().find(|rate| *rate.kind == *kind) else {
+    let is_known = hypothesis.cause != SuspectKind::Unknown;
+    let of_kind = kinds.iter().find(|rate| is_known && *rate.kind == *kind);
+    let of_kind = of_kind.map(|rate| {
+        let what = format!("of this kind ({})", kind.replace('_', " "));
+        (what, rate.right, rate.of)
+    });
+    let led_by = leader(hypothesis);
+    let of_method = methods.iter().find(|rate| Some(rate.method) == led_by);
+    let of_method = of_method.map(|rate| {
+        let what = format!("that this method led to ({})", rate.method.as_str());
+        (what, rate.right, rate.of)
+    });
+    let rates = of_kind.into_iter().chain(of_method);
+    let trusts = rates.map(|(what, right, of)| (trust(right, of), what, right, of));
+    // Of two that say the same the kind is told.
+    let Some((trust, what, right, of)) = trusts.reduce(|a, b| if b.0 < a.0 { b } else { a }) else {
         return;
     };
-    let trust = ((rate.right as f32 + CREDIT) / (rate.of as f32 + CREDIT)).max(TRUST_MIN);
     if trust < 1.0 {
         hypothesis.confidence *= trust;
         hypothesis.evidence_against.push(Evidence {
             text: format!(
-                "first suspects of this kind ({}) were right in {} of {} incidents whose cause people named",
-                kind.replace('_', " "),
-                rate.right,
-                rate.of
+                "first suspects {what} were right in {right} of {of} incidents whose cause people named"
             )
             .into_boxed_str(),
             weight: 1.0 - trust,
+            method: Some(Method::Past),
         });
     }
+}
+
+/// The share of its confidence that is left to what was right so often.
+fn trust(right: u32, of: u32) -> f32 {
+    ((right as f32 + CREDIT) / (of as f32 + CREDIT)).max(TRUST_MIN)
 }
 
 /// What past incidents say of an entity: log odds it gains, and why.

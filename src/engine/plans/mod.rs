@@ -221,6 +221,7 @@ impl Plans {
             | Command::Reopen { .. }
             | Command::Merge { .. }
             | Command::Split { .. }
+            | Command::Forget { .. }
             | Command::Coordinate { .. }
             | Command::NameCause { .. }
             | Command::Silence { .. }
@@ -303,6 +304,7 @@ impl Plans {
             | Command::Reopen { .. }
             | Command::Merge { .. }
             | Command::Split { .. }
+            | Command::Forget { .. }
             | Command::Coordinate { .. }
             | Command::NameCause { .. }
             | Command::Silence { .. }

@@ -59,9 +59,11 @@ pub(in crate::engine) fn suspect(name: &str, cause: SuspectKind, confidence: f32
         cause,
         role: SuspectRole::Trigger,
         confidence,
+        limit: 0.97,
         evidence_for: vec![Evidence {
             text: Box::from("deploy v2 one minute before onset"),
             weight: 0.8,
+            method: None,
         }],
         evidence_against: Vec::new(),
     }

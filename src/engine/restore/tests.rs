@@ -4,21 +4,21 @@ use super::*;
 use crate::config::EngineConfig;
 use crate::engine::correlate::UNHEARD_MS;
 use crate::model::{
-    Alert, Batch, Change, ChangeKind, Coordinate, Duty, Effect, Fingerprint, Input, Labels,
-    Recalled, Refusal, Signal, SourceId, Stamped, SuspectKind, Time,
+    Alert, Batch, Change, ChangeKind, ChangeState, Coordinate, Duty, Effect, Fingerprint, Input,
+    Labels, Recalled, Refusal, Signal, SourceId, Stamped, SuspectKind, Time,
 };
 
 const START: Time = Time::from_secs(1_768_392_000);
 
 /// An engine, its clock and its journal.
-struct Life {
-    engine: Engine,
+pub(super) struct Life {
+    pub(super) engine: Engine,
     now: Time,
-    journal: Vec<Dated>,
+    pub(super) journal: Vec<Dated>,
 }
 
 impl Life {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         Self {
             engine: Engine::new(EngineConfig::default(), Vec::new()),
             now: START,
@@ -27,7 +27,7 @@ impl Life {
     }
 
     /// Ends, and begins again from the journal alone a minute later.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.engine = Engine::new(EngineConfig::default(), Vec::new());
         self.engine.restore(&self.journal);
         self.now = self.now.plus_ms(60_000);
@@ -75,7 +75,7 @@ impl Life {
         self.journal.extend(records);
     }
 
-    fn decide(&mut self, what: Command) {
+    pub(super) fn decide(&mut self, what: Command) {
         let by = Actor {
             name: "mia".to_owned(),
             role: crate::model::Role::Responder,
@@ -87,7 +87,7 @@ impl Life {
         self.alerts(&["cart"]);
     }
 
-    fn alerts(&mut self, services: &[&str]) {
+    pub(super) fn alerts(&mut self, services: &[&str]) {
         let alert = |service: &&str| {
             let pairs = [
                 ("alertname", "Down"),
@@ -109,7 +109,7 @@ impl Life {
         self.step(Input::Signals(Batch { source, signals }));
     }
 
-    fn ticks(&mut self, seconds: i64) {
+    pub(super) fn ticks(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.now = self.now.plus_ms(1_000);
             self.step(Input::Tick);
@@ -527,4 +527,57 @@ fn a_clock_set_back_is_followed_once_also_over_a_kill() {
         life.ticks(20);
         assert_eq!(set_back(&life), 1, "it is right since");
     }
+}
+
+/// Only a person confirms a change, and that is kept.
+#[test]
+fn a_change_is_suspected_by_the_engine_and_confirmed_by_a_person() {
+    let mut life = Life::begin();
+    change(&mut life, "cart v9", -2);
+    change(&mut life, "cart v8", -3_000);
+    life.alert();
+    life.ticks(60);
+    let states = |life: &Life| {
+        let changes = life.only().changes.iter();
+        let state = |change: &crate::model::ChangeOf| (change.title.to_string(), change.state);
+        changes.map(state).collect::<Vec<_>>()
+    };
+    let expected = |state| {
+        let (old, new) = ("cart v8".to_owned(), "cart v9".to_owned());
+        [(old, ChangeState::None), (new, state)]
+    };
+    assert_eq!(states(&life), expected(ChangeState::Suspect));
+    let incident = life.only().id;
+    let confirm = |change: &str| Command::NameCause {
+        incident,
+        cause: Some(EntityId::parse("cart")),
+        change: Some(change.into()),
+    };
+    life.decide(confirm("cart v7"));
+    assert_eq!(life.says("the cause was"), 0, "no such change is known");
+    life.decide(confirm("cart v9"));
+    let line = "mia: the cause was service/cart, by deploy: cart v9";
+    for _ in 0..2 {
+        assert_eq!(states(&life), expected(ChangeState::Confirmed));
+        assert_eq!(life.says(line), 1, "{:#?}", life.only().timeline);
+        life.ticks(60);
+        life.restart();
+        life.alert();
+        life.ticks(30);
+    }
+    // Killed before the incident was recorded as it became.
+    life.decide(Command::NameCause {
+        incident,
+        cause: None,
+        change: None,
+    });
+    life.ticks(60);
+    life.decide(confirm("cart v9"));
+    life.restart();
+    assert_eq!(states(&life), expected(ChangeState::Confirmed));
+    let cause = life.only().cause.as_ref().expect("it was confirmed");
+    assert_eq!(
+        (cause.by.as_str(), cause.change.as_deref()),
+        ("mia", Some("cart v9"))
+    );
 }

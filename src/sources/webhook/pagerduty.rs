@@ -254,13 +254,17 @@ impl Payload {
             .class
             .as_deref()
             .unwrap_or(head(summary, NAME_BYTES_MAX));
-        let service = self.component.as_deref().or(self.group.as_deref());
+        // Who relays what an Alertmanager told says of itself what would pass for what the alert is about.
+        let is_relayed = details.contains_key("alertname");
+        let own = |text: &Option<String>| text.clone().filter(|_| !is_relayed);
+        let (group, source) = (own(&self.group), own(&self.source));
+        let service = own(&self.component).or_else(|| group.clone());
         let of_payload = [
             ("alertname", Some(name)),
             ("severity", self.severity.as_deref()),
-            ("service", service),
-            ("instance", self.source.as_deref()),
-            ("group", self.group.as_deref()),
+            ("service", service.as_deref()),
+            ("instance", source.as_deref()),
+            ("group", group.as_deref()),
         ];
         for (label, value) in of_payload {
             if let Some(value) = value.filter(|value| !value.is_empty()) {

@@ -182,6 +182,8 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
         incident.resolved = Some(again.over);
     }
     incident.cause = incident.cause.take().filter(|cause| cause.at <= at);
+    incident.changes.retain(|change| change.at <= at);
+    incident.judge_changes();
     incident.updated = at;
     if incident.opened > at {
         incident.diagnosis = crate::model::Diagnosis::default();

@@ -64,6 +64,11 @@ fn rows(state: &State, detail: &IncidentDetail, width: usize) -> Vec<Row> {
             indented(&mut rows, Role::Blind, text, width);
         }
     }
+    if !incident.priority_why.is_empty() {
+        let title = format!(" Why it is P{}", incident.severity.priority());
+        section(&mut rows, title);
+        indented(&mut rows, Role::Body, &incident.priority_why, width);
+    }
     if !incident.grouping.is_empty() {
         section(&mut rows, " Why these signals are one incident");
     }
@@ -109,6 +114,15 @@ fn seen_before(rows: &mut Vec<Row>, state: &State, incident: &Incident, width: u
             rows,
             " How often the first suspect was the cause, where somebody named it",
         );
+    }
+    let weights = diagnosis.weights;
+    let methods = diagnosis.method_rates.iter().filter(|rate| rate.of > 0);
+    let methods: Vec<String> = methods
+        .map(|rate| format!("{} {} of {}", rate.method.as_str(), rate.right, rate.of))
+        .collect();
+    if !methods.is_empty() {
+        let text = format!("led to by {} (weights {weights})", methods.join(", "));
+        indented(rows, Role::Body, &text, width);
     }
     for rate in own.iter().chain(&others) {
         let text = format!(

@@ -1,0 +1,220 @@
+//! The changes that may have set an incident off: what senders told, surges of work that the engine found,
+//! and what the calendar had for then. What is thought of each follows from the suspects; only a person
+//! confirms one.
+//!
+//! Never forgets a change that stood there, but for want of room.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::entities::EntityIx;
+use crate::model::{
+    ChangeKind, ChangeOf, ChangeState, Direction, Finding, IncidentId, Lane, MetricRole,
+    SuspectKind, Time,
+};
+
+/// Changes this long before an incident began are listed, in milliseconds; older ones if they are suspected.
+const BEFORE_MS: i64 = 60 * 60_000;
+/// Changes older than this are not suspected either, in milliseconds.
+const SUSPECTED_BEFORE_MS: i64 = 6 * 3_600_000;
+/// Changes listed with one incident, the latest.
+const LISTED_MAX: usize = 40;
+/// Members looked at.
+const MEMBERS_MAX: usize = 200;
+
+impl Engine {
+    /// Brings the changes of an incident up to date, as its diagnosis is now.
+    pub(super) fn list_changes(&mut self, id: IncidentId) {
+        let Some(held) = self.correlator.book.get(id) else {
+            return;
+        };
+        let mut found = self.told_changes(id);
+        found.extend(held.incident.findings.iter().filter_map(surge));
+        found.extend(self.calendar(id));
+        let Some(held) = self.correlator.book.get_mut(id) else {
+            return;
+        };
+        let listed = &mut held.incident.changes;
+        for change in found {
+            match listed.iter_mut().find(|known| known.id == change.id) {
+                Some(known) => *known = change,
+                None => listed.push(change),
+            }
+        }
+        listed.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        let excess = listed.len().saturating_sub(LISTED_MAX);
+        listed.drain(..excess);
+        held.incident.judge_changes();
+        let told: Vec<ChangeOf> = held
+            .incident
+            .changes
+            .iter()
+            .filter(is_told)
+            .cloned()
+            .collect();
+        for change in told {
+            let text = change.named();
+            let mut timeline = held.incident.timeline.iter();
+            if !timeline.any(|entry| entry.lane == Lane::Change && *entry.text == *text) {
+                held.tell(change.at, Lane::Change, Some(change.entity), &text);
+            }
+        }
+    }
+
+    /// What senders told of who is in it, or suspected.
+    fn told_changes(&self, id: IncidentId) -> Vec<ChangeOf> {
+        let Some(held) = self.correlator.book.get(id) else {
+            return Vec::new();
+        };
+        let hypotheses = &held.incident.diagnosis.hypotheses;
+        let suspects = hypotheses.iter();
+        let suspects = suspects.filter_map(|hypothesis| self.entities.find(&hypothesis.suspect));
+        let members = held.members.iter().copied().take(MEMBERS_MAX);
+        let places: BTreeSet<EntityIx> = members.chain(suspects).collect();
+        let began = held.incident.began;
+        let is_near = |at: Time| began.since(at) <= BEFORE_MS;
+        let is_suspected = |change: &str| {
+            hypotheses.iter().any(|hypothesis| match &hypothesis.cause {
+                SuspectKind::Change { id, .. } => **id == *change,
+                _ => false,
+            })
+        };
+        let from = began.plus_ms(-SUSPECTED_BEFORE_MS);
+        let told = places
+            .into_iter()
+            .flat_map(|place| self.changes.between(place, from, self.now));
+        told.filter(|change| is_near(change.at) || is_suspected(&change.id))
+            .map(ChangeOf::from)
+            .collect()
+    }
+
+    /// Windows that were open when it began for who is in it or what that depends on: of the config, and those
+    /// that people opened.
+    fn calendar(&self, id: IncidentId) -> Vec<ChangeOf> {
+        let Some(held) = self.correlator.book.get(id) else {
+            return Vec::new();
+        };
+        if !self.has_maintenance() {
+            return Vec::new();
+        }
+        let members = held.members.iter().copied().take(MEMBERS_MAX);
+        let near = members.flat_map(|member| {
+            let callees = self.topology.callees(member).iter().copied();
+            std::iter::once(member).chain(callees)
+        });
+        let places: BTreeSet<EntityIx> = near.take(2 * MEMBERS_MAX).collect();
+        let began = held.incident.began;
+        let mut found: Vec<ChangeOf> = Vec::new();
+        for place in places {
+            let change = |id: String, at: Time, title: String| ChangeOf {
+                id: id.into_boxed_str(),
+                at,
+                kind: ChangeKind::Calendar,
+                entity: self.entities.id(place).clone(),
+                title: title.into_boxed_str(),
+                state: ChangeState::None,
+            };
+            let (window, opened) = self.maintenance_at(place, began);
+            let window = window.map(|(name, from)| {
+                let title = format!("maintenance window {name}");
+                change(format!("window {name} {}", from.ms()), from, title)
+            });
+            let opened = opened.map(|silence| {
+                let title = format!("maintenance: {}", silence.reason);
+                change(silence.id.to_string(), silence.starts_at, title)
+            });
+            for change in window.into_iter().chain(opened) {
+                if found.iter().all(|known| known.id != change.id) {
+                    found.push(change);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A demand surge that the engine found.
+fn surge(finding: &Finding) -> Option<ChangeOf> {
+    let is_surge = finding.role == MetricRole::Traffic && finding.direction == Direction::Up;
+    is_surge.then(|| ChangeOf {
+        id: format!("finding {}", finding.id.0).into_boxed_str(),
+        at: finding.since,
+        kind: ChangeKind::Traffic,
+        entity: finding.entity.clone(),
+        title: finding.text.clone(),
+        state: ChangeState::None,
+    })
+}
+
+/// Whether the timeline is to tell it as a change. What senders told stands there, and surges that nobody
+/// suspects are told as what is odd.
+fn is_told(change: &&ChangeOf) -> bool {
+    match change.kind {
+        ChangeKind::Calendar => true,
+        ChangeKind::Traffic => change.state != ChangeState::None,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{DeclaredEdge, EngineConfig, MaintenanceConfig};
+    use crate::engine::Engine;
+    use crate::model::{
+        Alert, Batch, ChangeKind, ChangeState, Fingerprint, IncidentId, Input, Labels, Lane,
+        Signal, SourceId, Stamped, Time,
+    };
+
+    /// 2026-01-14T12:00:00Z.
+    const NOON: Time = Time::from_secs(1_768_392_000);
+
+    /// An alert on `cart`, which depends on `db`, whose maintenance began ten minutes before.
+    #[test]
+    fn open_maintenance_is_a_change_of_who_depends_on_it() {
+        let config = EngineConfig {
+            dependencies: vec![DeclaredEdge {
+                from: "cart".to_owned(),
+                to: "database/db".to_owned(),
+            }],
+            maintenance: vec![MaintenanceConfig {
+                name: "new disks".to_owned(),
+                matchers: vec!["database=db".to_owned()],
+                from: Some("2026-01-14T11:50:00Z".to_owned()),
+                until: Some("2026-01-14T13:00:00Z".to_owned()),
+                ..MaintenanceConfig::default()
+            }],
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(config, Vec::new());
+        let labels = Labels::from_pairs([("alertname", "Slow"), ("service", "cart")]).unwrap();
+        let alert = Signal::Alert(Box::new(Alert {
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            annotations: Labels::empty(),
+            starts_at: NOON,
+            ends_at: NOON.plus_ms(3_600_000),
+            generator_url: None,
+        }));
+        let (source, signals) = (SourceId::new("test"), vec![alert]);
+        let batch = Input::Signals(Batch { source, signals });
+        for (seq, input) in (1..).zip([batch, Input::Tick, Input::Tick]) {
+            let at = NOON.plus_ms(seq as i64 * 1_000);
+            engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+        }
+        let incident = engine.incident(IncidentId(1)).unwrap();
+        let [change] = &incident.changes[..] else {
+            panic!("{:?}", incident.changes)
+        };
+        assert_eq!(
+            (change.kind, change.state, change.entity.as_str()),
+            (ChangeKind::Calendar, ChangeState::None, "database/db")
+        );
+        assert_eq!(change.at, NOON.plus_ms(-600_000));
+        let told = incident
+            .timeline
+            .iter()
+            .filter(|entry| entry.lane == Lane::Change);
+        let told: Vec<&str> = told.map(|entry| &*entry.text).collect();
+        assert_eq!(told, ["calendar: maintenance window new disks"]);
+    }
+}
