@@ -19,7 +19,8 @@ use super::findings::{Key, Observation};
 use super::intake::{Intake, Reading, SeriesIx, SeriesRow};
 use super::set_back::SetBack;
 use crate::model::{
-    Actor, Band, Check, Direction, Explanation, FindingId, MetricRole, Refusal, Time, Unit,
+    Actor, Band, Check, Direction, Explanation, FindingId, MetricRole, Refusal, StageRow, Time,
+    Unit,
 };
 
 /// Odd series of one entity weighed together at most: more say nothing new.
@@ -63,6 +64,17 @@ pub struct Judge {
 #[derive(Debug, Default)]
 pub struct Odd {
     of: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
+    expected: Expected,
+}
+
+/// Series that are odd and not told, since they are like that each week.
+#[derive(Debug, Default)]
+pub struct Expected {
+    now: BTreeSet<SeriesIx>,
+    /// How often there was one since the start …
+    total: u64,
+    /// … and how often it was told in the end.
+    told_late: u64,
 }
 
 impl Judge {
@@ -184,7 +196,7 @@ impl Judge {
             began: peak.since,
             until: at,
             direction: peak.direction,
-            deviation: peak.deviation,
+            furthest: peak.furthest,
         })
     }
 
@@ -286,6 +298,7 @@ impl Engine {
         let is_gap = step_ms > GAP_INTERVALS.saturating_mul(interval_ms);
         let step_s = interval_ms as f32 / 1_000.0;
         let beat = row.judge.rhythm.step(at, value, step_s, is_gap);
+        let is_expected = row.judge.odd_each_week(at).is_some();
         self.intake
             .note(&reading, verdict.expected, verdict.evidence);
         self.count_arrival(&reading);
@@ -303,9 +316,13 @@ impl Engine {
             }
             Transition::Opened => {
                 self.odd.of.entry(entity).or_default().insert(series);
+                self.odd.expected.note(series, is_expected);
                 self.tell_of_series(series, at);
             }
-            Transition::Worsened | Transition::Continues => self.tell_of_series(series, at),
+            Transition::Worsened | Transition::Continues => {
+                self.odd.expected.note(series, is_expected);
+                self.tell_of_series(series, at);
+            }
         }
     }
 
@@ -463,6 +480,11 @@ impl Odd {
         self.of.iter().flat_map(each)
     }
 
+    /// What of it is not told.
+    pub const fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
     /// The series of one entity that are odd now.
     pub fn of_entity(&self, entity: EntityIx) -> impl Iterator<Item = SeriesIx> {
         self.of.get(&entity).into_iter().flatten().copied()
@@ -470,11 +492,35 @@ impl Odd {
 
     /// A series is no longer odd.
     pub fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
+        self.expected.now.remove(&series);
         if let Some(of) = self.of.get_mut(&entity) {
             of.remove(&series);
             if of.is_empty() {
                 self.of.remove(&entity);
             }
+        }
+    }
+}
+
+impl Expected {
+    /// A series that is odd is as it is each week, or not.
+    fn note(&mut self, series: SeriesIx, is_expected: bool) {
+        if is_expected {
+            self.total += u64::from(self.now.insert(series));
+        } else {
+            self.told_late += u64::from(self.now.remove(&series));
+        }
+    }
+
+    /// What the stage of them did.
+    pub fn row(&self) -> StageRow {
+        StageRow {
+            name: "each week".into(),
+            what: "odd as it is each week at that time: not told".into(),
+            of: "metrics".into(),
+            total: self.total,
+            now: Some(self.now.len() as u64),
+            told_late: Some(self.told_late),
         }
     }
 }

@@ -193,3 +193,67 @@ fn what_is_held_is_small_and_only_there_while_it_is_needed() {
     bench.minutes(15, 0.2);
     assert!(!held(&bench));
 }
+
+/// In three weeks an hour of backup makes what is else calm three times as slow, which is further off than deviations are
+/// told apart; what lifts it in the fourth, in the first and the second half of the hour. Whether it was odd then, and whether
+/// that spoke, in each of these weeks.
+fn weeks_of_backup(fourth: [f64; 2]) -> [(bool, bool); 4] {
+    const MINUTE_S: i64 = 60;
+    const DAY_S: i64 = 86_400;
+    let (mut judge, mut dice) = (Judge::default(), Dice(7));
+    let mut weeks = [(false, false); 4];
+    for s in (0..23 * DAY_S).step_by(MINUTE_S as usize) {
+        let (week, of_hour) = (s / (7 * DAY_S), s % (7 * DAY_S) - DAY_S);
+        let lift = match of_hour {
+            0..3_600 if week < 3 => 3.0,
+            0..1_800 => fourth[0],
+            1_800..3_600 => fourth[1],
+            _ => 1.0,
+        };
+        let value = 0.2 * lift * (1.0 + 0.02 * (dice.unit() - 0.5));
+        let at = Time::from_secs(START_S + s);
+        judge.observe(MetricRole::Latency, at, value);
+        if (0..3_600).contains(&of_hour) {
+            let (is_odd, speaks) = &mut weeks[week as usize];
+            *is_odd |= judge.is_odd();
+            *speaks |= judge.voice.is_some();
+        }
+    }
+    weeks
+}
+
+#[test]
+fn what_each_week_brings_hides_no_outage_at_its_hour() {
+    let told = [(true, true); 3];
+    for (fourth, is_told) in [
+        ([3.0, 3.0], false),
+        ([1_000.0, 1_000.0], true),
+        ([3.0, 1_000.0], true),
+    ] {
+        let weeks = weeks_of_backup(fourth);
+        assert_eq!(weeks[..3], told);
+        assert_eq!(weeks[3], (true, is_told), "{fourth:?}");
+    }
+}
+
+#[test]
+fn what_is_not_told_because_each_week_brings_it_is_counted() {
+    let mut odd = Odd::default();
+    let entity = EntityIx(0);
+    let count = |odd: &Odd| {
+        let row = odd.expected().row();
+        (row.total, row.now, row.told_late)
+    };
+    for series in [SeriesIx(0), SeriesIx(1)] {
+        odd.expected.note(series, true);
+        odd.expected.note(series, true);
+    }
+    odd.expected.note(SeriesIx(2), false);
+    assert_eq!(count(&odd), (2, Some(2), Some(0)));
+    odd.expected.note(SeriesIx(0), false);
+    odd.remove(entity, SeriesIx(1));
+    assert_eq!(count(&odd), (2, Some(0), Some(1)));
+    let engine = Engine::new(EngineConfig::default(), Vec::new());
+    let stages = engine.stages();
+    assert!(stages.iter().any(|row| &*row.name == "each week"));
+}
