@@ -359,6 +359,8 @@ impl Engine {
 
     /// The finding of a series is over because what lasted is normal now: no recovery.
     fn tell_accepted(&mut self, series: SeriesIx, at: Time, by: Option<&str>) {
+        // How it behaves there is as normal as the level is, also where nothing was told of the level.
+        self.findings.end(Key::Sustained(series), at);
         let key = Key::Series(series);
         let Some(state) = self.findings.of_key(key) else {
             return;
@@ -374,8 +376,6 @@ impl Engine {
             explain::subject(&row.series.name),
             words::value(value, row.unit)
         );
-        // How it behaves there is as normal as the level is.
-        self.findings.end(Key::Sustained(series), at);
         self.findings.accept(key, at, text);
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::EngineConfig;
+use crate::engine::detect::{Stretch, Turn};
 use crate::engine::dice::Dice;
 use crate::model::{
     Batch, Command, Input, Labels, Phase, Role, Sample, Series, SeriesKind, Signal, SourceId,
@@ -256,4 +257,29 @@ fn what_is_not_told_because_each_week_brings_it_is_counted() {
     let engine = Engine::new(EngineConfig::default(), Vec::new());
     let stages = engine.stages();
     assert!(stages.iter().any(|row| &*row.name == "each week"));
+}
+
+/// A label that calls it noise keeps the finding of a level back, and not what was told before of how it behaves.
+#[test]
+fn how_a_level_behaves_is_accepted_with_it_though_the_level_is_not_told() {
+    let mut bench = Bench::after_hours(4);
+    let (series, at) = (SeriesIx(0), bench.now);
+    let row = bench.engine.intake.row_mut(series);
+    let seen = row.judge.observe(MetricRole::Latency, at, 0.2);
+    let (verdict, _) = seen.expect("it is later than the last");
+    let stretch = Stretch {
+        check: Check::SpreadChange,
+        title: "spread",
+        since: at,
+        samples: 60,
+        score: 2.0,
+    };
+    bench
+        .engine
+        .note_turn(series, Turn::Open(stretch), &verdict, at);
+    let is_told = |bench: &Bench, key| bench.engine.findings.of_key(key).is_some();
+    assert!(is_told(&bench, Key::Sustained(series)));
+    assert!(!is_told(&bench, Key::Series(series)));
+    bench.engine.tell_accepted(series, at, None);
+    assert!(!is_told(&bench, Key::Sustained(series)));
 }
