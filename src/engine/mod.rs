@@ -560,6 +560,7 @@ impl Engine {
             + self.plans.stale_reports()
             + self.ratios.refused()
             + self.histograms.refused()
+            + self.senders.refused()
     }
 }
 

@@ -35,6 +35,9 @@ const HUSHED_MS_MIN: i64 = 120_000;
 const WITH_MAX: usize = 4;
 /// Heartbeats known that stand for senders.
 const HEARTBEATS_MAX: usize = 64;
+/// That a heartbeat is missing is told each minute. Of one not told of for so long, in milliseconds, nobody waits any more: it
+/// was renamed or taken away. Long enough for a restart, after which a rare one is told of only hours later.
+const HEARTBEAT_UNTOLD_MS_MAX: i64 = UNHEARD_MS_MAX;
 /// The label of a missing heartbeat that names the sources for whose senders it stands.
 const WATCHES: &str = "watches";
 /// The name of the alert about a missing heartbeat.
@@ -51,6 +54,8 @@ pub struct Senders {
     /// Those that stand for the senders of some sources. A source tells one that is heard only now and then, and a restart
     /// must not wait for that.
     heartbeats: Vec<Heartbeat>,
+    /// How often one was told of for which there was no room.
+    heartbeats_refused: u64,
 }
 
 /// A heartbeat that stands for the senders of some sources.
@@ -176,11 +181,29 @@ impl Senders {
     /// A heartbeat that stands for the senders of some sources was heard, or is missing.
     fn note_heartbeat(&mut self, heartbeat: Heartbeat) {
         let is_known = |of: &Heartbeat| of.alert == heartbeat.alert;
-        match self.heartbeats.iter().position(is_known) {
-            Some(at) => self.heartbeats[at] = heartbeat,
-            None if self.heartbeats.len() < HEARTBEATS_MAX => self.heartbeats.push(heartbeat),
-            None => {}
+        let known = self.heartbeats.iter().position(is_known);
+        if known.is_none() && self.heartbeats.len() < HEARTBEATS_MAX {
+            return self.heartbeats.push(heartbeat);
         }
+        // One that was heard longest ago makes room, and one that is missing does not.
+        let heard = self.heartbeats.iter().enumerate();
+        let heard = heard.filter(|(_, of)| !of.is_missing);
+        let oldest = heard.min_by_key(|(_, of)| of.told_at).map(|(at, _)| at);
+        match known.or(oldest) {
+            Some(at) => self.heartbeats[at] = heartbeat,
+            None => self.heartbeats_refused += 1,
+        }
+    }
+
+    /// Forgets missing heartbeats of which nobody tells any more.
+    fn forget_heartbeats(&mut self, now: Time) {
+        let is_told = |of: &Heartbeat| now.since(of.told_at) < HEARTBEAT_UNTOLD_MS_MAX;
+        self.heartbeats.retain(|of| !of.is_missing || is_told(of));
+    }
+
+    /// How often a heartbeat was told of for which there was no room.
+    pub fn refused(&self) -> u64 {
+        self.heartbeats_refused
     }
 
     /// Whether a heartbeat is missing that stands for the senders of a source.
@@ -230,6 +253,7 @@ impl Engine {
     /// Looks at the alerts that were to be sent again by now, and were not.
     pub(super) fn look_at_ends(&mut self) {
         self.alerts.forget_old(self.now);
+        self.senders.forget_heartbeats(self.now);
         for alert in self.alerts.take_due(self.now) {
             let Some(held) = self.alerts.get(alert) else {
                 continue;

@@ -332,6 +332,47 @@ fn a_restart_forgets_no_heartbeat() {
     assert!(fires && why.contains("heartbeat"), "{why}");
 }
 
+/// It was renamed, or another severity was given to it: nobody tells of that alert any more.
+#[test]
+fn a_heartbeat_that_is_waited_for_no_more_is_forgotten() {
+    let mut bench = Bench::new();
+    let missing = [("alertname", HEARTBEAT_MISSING), (WATCHES, "alerts")];
+    for _ in 0..10 {
+        bench.send_labels(&missing, "", 180);
+        bench.pass(60);
+    }
+    bench.restart(10);
+    bench.pass(6 * 3_600 + 600);
+    bench.send("slow", PROM, LEASE_S);
+    bench.pass(LEASE_S + 10);
+    let (fires, why) = bench.told("slow");
+    assert!(!fires && why.contains("said nothing else since"), "{why}");
+}
+
+#[test]
+fn heartbeats_known_are_bounded_and_what_finds_no_room_is_counted() {
+    let mut senders = Senders::default();
+    let mut note = |n: u64, is_missing: bool| {
+        senders.note_heartbeat(Heartbeat {
+            alert: Fingerprint(n),
+            sources: "alerts".into(),
+            is_missing,
+            told_at: Time::from_secs(n as i64),
+        });
+        (senders.heartbeats.len(), senders.refused())
+    };
+    let most = HEARTBEATS_MAX as u64;
+    for n in 0..most {
+        assert_eq!(note(n, n > 1), (n as usize + 1, 0));
+    }
+    // Two of them were heard, and make room.
+    for n in most..most + 2 {
+        assert_eq!(note(n, true), (HEARTBEATS_MAX, 0));
+    }
+    assert_eq!(note(most + 2, true), (HEARTBEATS_MAX, 1));
+    assert_eq!(note(most, false), (HEARTBEATS_MAX, 1), "it is known");
+}
+
 #[test]
 fn a_heartbeat_that_is_heard_says_that_senders_live() {
     let mut bench = Bench::new();
