@@ -31,6 +31,12 @@ const UNHEARD_PART: usize = 2;
 /// Who was heard again and then not for half of the time for which an alert is vouched for, and so long at least, in
 /// milliseconds, is silent again: two of the usual intervals of a minute.
 const HUSHED_MS_MIN: i64 = 120_000;
+/// Who speaks more rarely than that is silent again after as many of its own usual pauses.
+const HUSHED_PAUSES: i64 = 3;
+/// One message may be the last: who speaks again is heard once more after as long, in milliseconds.
+const SPOKEN_MS_MIN: i64 = 60_000;
+/// Alerts that come within so long are sent at once, in milliseconds.
+const AT_ONCE_MS: i64 = 1_000;
 /// Sources named that fell silent with a sender.
 const WITH_MAX: usize = 4;
 /// Heartbeats known that stand for senders.
@@ -77,6 +83,8 @@ struct Sender {
     address: Box<str>,
     /// When it last sent any alert.
     heard: Time,
+    /// How long it usually is until it sends the next, in milliseconds; 0 before the second.
+    pause_ms: i64,
     /// Whether it moves the ends of its alerts by sending them again, as Prometheus does: then it is waited for.
     renews: bool,
 }
@@ -145,6 +153,7 @@ impl Senders {
                 source,
                 address: address.into(),
                 heard: Time::ZERO,
+                pause_ms: 0,
                 renews: false,
             });
             self.all.len() - 1
@@ -220,6 +229,21 @@ impl Senders {
     }
 }
 
+impl Sender {
+    /// It sends an alert.
+    fn hear(&mut self, now: Time) {
+        let pause_ms = now.since(self.heard);
+        if self.heard > Time::ZERO && pause_ms >= AT_ONCE_MS {
+            self.pause_ms = match self.pause_ms {
+                0 => pause_ms,
+                // A silence is no pace: it moves what is usual by little.
+                usual_ms => usual_ms + (pause_ms.min(2 * usual_ms) - usual_ms) / 8,
+            };
+        }
+        self.heard = now;
+    }
+}
+
 impl Heartbeat {
     fn stands_for(&self, source: &str) -> bool {
         let mut sources = self.sources.split(',');
@@ -235,7 +259,7 @@ impl Engine {
             && held.is_some_and(|held| held.firing && alert.ends_at > held.ends_at);
         let ix = self.senders.of(source, alert);
         let sender = self.senders.all.get_mut(usize::from(ix.0))?;
-        sender.heard = self.now;
+        sender.hear(self.now);
         sender.renews |= renews;
         if alert.labels.get("alertname") == Some(HEARTBEAT_MISSING)
             && let Some(sources) = alert.labels.get(WATCHES)
@@ -318,6 +342,7 @@ impl Engine {
         });
         if let Some(again) = lost.again
             && self.now.since(again.since) >= self.alert_timeout_ms()
+            && self.speaks_on(held, &lost, again)
         {
             let since = explain::clock(again.since);
             let unsaid = match again.who {
@@ -338,25 +363,59 @@ impl Engine {
     /// Who speaks now of those that fell silent: the sender, else a source that tells of what the alert is about. What
     /// measures other things says nothing of it.
     fn who_speaks_again(&self, held: &AlertState, lost: &Lost) -> Option<Speaker> {
-        let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
-        let speaks = |heard: Time| heard > lost.since && self.now.since(heard) < hushed_ms;
+        let speaks = |heard: Time, pause_ms: i64| {
+            let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
+            let hushed_ms = hushed_ms.max(HUSHED_PAUSES * pause_ms);
+            heard > lost.since && self.now.since(heard) < hushed_ms
+        };
         let sender = held.sender.and_then(|ix| self.senders.get(ix));
         let is_back = sender.is_some_and(|sender| {
             let source = &self.silence.source(sender.source).0;
             // A heartbeat stands until it is missing, however rare it is.
             let beat = self.senders.beat(source);
             let beats = beat.is_some_and(|beat| beat > lost.since);
-            (speaks(sender.heard) && !self.senders.is_given_up(source)) || beats
+            (speaks(sender.heard, sender.pause_ms) && !self.senders.is_given_up(source)) || beats
         });
         if is_back {
             return Some(Speaker::Sender);
         }
-        let heard = |source: &SourceIx| speaks(self.silence.heard(*source));
+        let heard = |source: &SourceIx| self.silence.heard(*source) > lost.since;
         let mut with = lost.with.iter().copied().filter(heard).peekable();
         with.peek()?;
         let tellers = self.tellers(held.entity);
-        let teller = with.find(|source| tellers.contains(source));
+        let teller = with.find(|source| {
+            let pause_ms = || self.pause_of_teller(*source, held.entity);
+            tellers.contains(source) && speaks(self.silence.heard(*source), pause_ms())
+        });
         teller.map(Speaker::Source)
+    }
+
+    /// Whether who speaks again has gone on to: one message, and then silence as before, ends nothing, however long it
+    /// may be until the next.
+    fn speaks_on(&self, held: &AlertState, lost: &Lost, again: Again) -> bool {
+        let heard = match again.who {
+            Speaker::Source(source) => self.silence.heard(source),
+            Speaker::Sender => {
+                let Some(sender) = held.sender.and_then(|ix| self.senders.get(ix)) else {
+                    return false;
+                };
+                let beat = self.senders.beat(&self.silence.source(sender.source).0);
+                if beat.is_some_and(|beat| beat > lost.since) {
+                    return true;
+                }
+                sender.heard
+            }
+        };
+        heard.since(again.since) >= SPOKEN_MS_MIN
+    }
+
+    /// How long it usually is until a source tells of an entity again, in milliseconds; 0 when it tells nothing of it.
+    fn pause_of_teller(&self, source: SourceIx, entity: EntityIx) -> i64 {
+        let series = self.intake.of_entity(entity).iter();
+        let rows = series.map(|ix| self.intake.row(*ix));
+        let told = rows.filter(|row| row.is_judged() && row.source() == source);
+        let pauses = told.map(|row| i64::from(row.interval_ms));
+        pauses.filter(|ms| *ms > 0).min().unwrap_or(0)
     }
 
     fn end_unsaid(&mut self, alert: Fingerprint, unsaid: &str) {

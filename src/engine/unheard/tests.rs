@@ -83,14 +83,33 @@ impl Bench {
                 }
             }
             if self.measures && second % 5 == 0 {
-                let labels = Labels::from_pairs([("service", "slow")]).unwrap();
-                let series = Series::new("load", labels, SeriesKind::Gauge, Unit::None);
-                let (series, at, value) = (Arc::new(series), self.now, 1.0);
-                let sample = Sample { series, at, value };
-                self.take("remote_write", vec![Signal::Sample(sample)]);
+                self.measure();
             }
             self.now = self.now.plus_ms(1_000);
             self.step(Input::Tick);
+        }
+    }
+
+    /// A point of what the alert `slow` is about.
+    fn measure(&mut self) {
+        let labels = Labels::from_pairs([("service", "slow")]).unwrap();
+        let series = Series::new("load", labels, SeriesKind::Gauge, Unit::None);
+        let (series, at, value) = (Arc::new(series), self.now, 1.0);
+        let sample = Sample { series, at, value };
+        self.take("remote_write", vec![Signal::Sample(sample)]);
+    }
+
+    /// So many times five minutes, at the beginning of which alerts are sent that are believed for little longer, and
+    /// points if there are any.
+    fn pass_seldom(&mut self, times: usize, alerts: &[&str], measures: bool) {
+        for _ in 0..times {
+            for name in alerts {
+                self.send(name, PROM, 310);
+            }
+            if measures {
+                self.measure();
+            }
+            self.pass(300);
         }
     }
 
@@ -211,6 +230,26 @@ fn one_message_and_renewed_silence_end_nothing() {
         bench.measures = false;
         bench.pass(1_800);
         assert_eq!(bench.told("slow"), (true, SILENT.to_owned()), "{of_sender}");
+    }
+}
+
+#[test]
+fn who_speaks_seldom_speaks_again() {
+    for of_sender in [true, false] {
+        let mut bench = Bench::new();
+        bench.pass_seldom(25, &["slow"], !of_sender);
+        bench.pass(1_800);
+        assert!(bench.told("slow").0, "{of_sender}: it is not heard of");
+        let again: &[&str] = if of_sender { &["watchdog"] } else { &[] };
+        bench.pass_seldom(1, again, !of_sender);
+        bench.pass(3_600);
+        assert!(bench.told("slow").0, "{of_sender}: it spoke once");
+        bench.pass_seldom(3, again, !of_sender);
+        let (fires, why) = bench.told("slow");
+        assert!(
+            !fires && why.contains("speaks again since"),
+            "{of_sender}: {why}"
+        );
     }
 }
 
