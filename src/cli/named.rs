@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::place::Place;
 use crate::config::{self, Config, NamedFile};
-use crate::daemon::{self, Weight};
+use crate::daemon::{self, Fault, Weight};
 
 /// Permissions by which everybody on this machine reads a file.
 const READ_BY_ALL: u32 = 0o004;
@@ -30,6 +30,8 @@ pub(super) struct Found {
     pub errors: Vec<String>,
     /// It starts without what these are about, and shows it as failed. `check` refuses them like errors.
     pub lacking: Vec<String>,
+    /// Whether any of that may come while it runs: a file may, a variable of the environment cannot.
+    pub may_come: bool,
     /// It starts with these.
     pub warnings: Vec<String>,
 }
@@ -47,7 +49,11 @@ impl Found {
     }
 
     /// Looks at the files that a config names; gives those that are not there.
-    fn look_at_files(&mut self, text: &str, at: impl Fn(Option<usize>) -> String) -> Vec<String> {
+    fn look_at_files(
+        &mut self,
+        text: &str,
+        at: impl Fn(Option<usize>) -> String,
+    ) -> Vec<NamedFile> {
         let mut gone = Vec::new();
         for named in config::named_files(text) {
             let place = at(Some(named.line));
@@ -59,7 +65,7 @@ impl Found {
                         Weight::Lacks
                     };
                     self.add(weight, format!("{place}: {}", missing(&named, &why)));
-                    gone.push(named.path.display().to_string());
+                    gone.push(named);
                 }
                 Ok(mode) if named.is_secret && mode & READ_BY_ALL != 0 => {
                     self.warnings.push(format!("{place}: {}", readable(&named)));
@@ -73,9 +79,14 @@ impl Found {
     fn add(&mut self, weight: Weight, sentence: String) {
         match weight {
             Weight::Refuses => self.errors.push(sentence),
-            Weight::Lacks => self
-                .lacking
-                .push(format!("{sentence}; the daemon does without until then")),
+            Weight::Lacks => {
+                self.may_come = true;
+                self.lacking
+                    .push(format!("{sentence}; the daemon does without until then"));
+            }
+            Weight::LacksVariable => self.lacking.push(format!(
+                "{sentence}; the daemon does without until it is started with it"
+            )),
         }
     }
 }
@@ -103,7 +114,7 @@ pub(super) fn look_with(place: &Place, text: &str) -> Found {
     }
     // What is there may still be none of what it should be; what is not was told.
     let mut faults = daemon::faults(&place.config);
-    faults.retain(|fault| !told.iter().any(|path| fault.why.contains(path)));
+    faults.retain(|fault| !told.iter().any(|named| is_about(fault, named)));
     for fault in faults {
         let line = match fault.index {
             Some(index) => config::line_of(text, fault.setting, index),
@@ -123,6 +134,12 @@ pub(super) fn look_with(place: &Place, text: &str) -> Found {
         }
     }
     found
+}
+
+/// Whether a fault is that of a file.
+fn is_about(fault: &Fault, named: &NamedFile) -> bool {
+    let of = fault.file.as_ref();
+    of.is_some_and(|(setting, path)| named.setting == *setting && named.path == *path)
 }
 
 fn missing(named: &NamedFile, why: &str) -> String {
@@ -214,6 +231,7 @@ fn has_capability(status: &str, bit: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::client::Address;
 
     #[test]
     fn low_ports_are_for_those_who_may() {
@@ -242,6 +260,47 @@ mod tests {
                 "{set}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_told_of_one_file_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        // There, and too short to be any.
+        std::fs::write(path("t-mia"), "abc").unwrap();
+        let text = format!(
+            "[[operators]]\nname = \"mia\"\ntoken_file = \"{}\"\n[[sources.scrape]]\ntargets = [\"h:1\"]\ntoken_file = \"{}\"\n[[notify]]\nname = \"pager\"\nurl_env = \"STORMGLASS_NO_SUCH\"\n",
+            path("t-mia"),
+            path("t")
+        );
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, &text).unwrap();
+        let place = Place {
+            config: config::parse(&text, "c.toml").unwrap().0,
+            warnings: Vec::new(),
+            file: Some(file),
+            data_dir: folder.path().to_owned(),
+            address: Address::Socket(folder.path().join("s")),
+        };
+        let found = look_with(&place, &text);
+        assert!(found.may_come, "{found:?}");
+        let is_told = |told: &[String], what: &str| told.iter().any(|line| line.contains(what));
+        assert!(is_told(&found.errors, "[[operators]] mia: "), "{found:?}");
+        assert!(is_told(
+            &found.lacking,
+            "`sources.scrape.token_file` names "
+        ));
+        assert!(is_told(&found.lacking, "STORMGLASS_NO_SUCH"));
+        // Nothing but a variable is lacking then, which cannot come any more.
+        for name in ["t", "t-mia"] {
+            std::fs::write(path(name), "a token of a good length").unwrap();
+        }
+        let found = look_with(&place, &text);
+        assert_eq!(
+            (found.lacking.len(), found.may_come),
+            (1, false),
+            "{found:?}"
+        );
     }
 
     #[test]

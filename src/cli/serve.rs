@@ -92,7 +92,7 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     for what in odd.chain(&unmatched(place)).chain(&named.warnings) {
         tracing::warn!("{}", SafeText::new(what));
     }
-    let is_mended = named.lacking.is_empty() && taken.refused.is_empty();
+    let is_mended = !named.may_come && taken.refused.is_empty();
     let (told, warnings) = watch::channel([named.lacking, lasting.clone(), taken.refused].concat());
     if !is_mended {
         tokio::spawn(until_mended(place.clone(), text, lasting, told));
@@ -124,18 +124,19 @@ async fn until_mended(
         let (of, text) = (Arc::clone(&place), Arc::clone(&text));
         let look = move || {
             let taken = with_catalogue(of.config.clone()).1;
-            (named::look_with(&of, &text).lacking, taken.refused)
+            (named::look_with(&of, &text), taken.refused)
         };
         // A search that panicked has told it.
-        let Ok((lacking, left_out)) = tokio::task::spawn_blocking(look).await else {
+        let Ok((named, left_out)) = tokio::task::spawn_blocking(look).await else {
             return;
         };
         let is_left_out = !left_out.is_empty();
         if was_left_out.replace(is_left_out) == Some(true) && !is_left_out {
             tracing::info!("the catalogue can be read again: it counts from the next start");
         }
-        let is_mended = lacking.is_empty() && !is_left_out;
-        let odd = [lacking, lasting.clone(), left_out].concat();
+        // A variable that is lacking stays so: it is told, and nobody looks for it.
+        let is_mended = !named.may_come && !is_left_out;
+        let odd = [named.lacking, lasting.clone(), left_out].concat();
         told.send_if_modified(|before| {
             let is_new = *before != odd;
             *before = odd;

@@ -1,10 +1,12 @@
 //! Who may come in, by the settings and the files they name: read before anything begins.
 
+use std::path::PathBuf;
+
 use super::DaemonError;
 use super::http::{Callers, Operator, group_number};
 use crate::config::{Config, OperatorConfig};
 use crate::notify::{Notifier, NotifyError};
-use crate::sources::{self, Guard, Tls};
+use crate::sources::{self, Guard, Tls, TlsError};
 
 /// A setting that cannot be followed.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub struct Fault {
     pub setting: &'static str,
     /// Which entry.
     pub index: Option<usize>,
+    /// The file that is at fault, if one is, and the setting that names it.
+    pub file: Option<(&'static str, PathBuf)>,
     /// What is wrong.
     pub why: String,
     /// What becomes of a start.
@@ -27,6 +31,8 @@ pub enum Weight {
     /// It does without what the setting is for, and tries again by itself: one secret that is missing at night must
     /// not keep everything else from being seen.
     Lacks,
+    /// The same until it is started again: the environment of a process stays as it is.
+    LacksVariable,
 }
 
 /// What of the settings cannot be followed, as far as they and the files they name tell: nothing is opened or begun.
@@ -34,6 +40,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
     let of = |setting, error: DaemonError| Fault {
         setting,
         index: None,
+        file: error.file(),
         why: error.to_string(),
         weight: Weight::Refuses,
     };
@@ -42,8 +49,11 @@ pub fn faults(config: &Config) -> Vec<Fault> {
     let operators = config.operators.iter().enumerate();
     all.extend(operators.filter_map(|(i, operator)| {
         let error = read_operator(operator).err()?;
+        let file = operator.token_file.clone();
+        let file = file.filter(|_| operator.token_env.is_none());
         Some(Fault {
             index: Some(i),
+            file: file.map(|file| ("operators.token_file", file)),
             ..of("operators", error)
         })
     }));
@@ -60,21 +70,38 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         all.extend(Notifier::check(receiver).err().map(|error| Fault {
             setting: "notify",
             index: Some(i),
+            file: match (&error, &receiver.token_file) {
+                (NotifyError::Secret(_), Some(file)) => Some(("notify.token_file", file.clone())),
+                _ => None,
+            },
             weight: match error {
                 NotifyError::Setting(_) => Weight::Refuses,
                 NotifyError::Secret(_) => Weight::Lacks,
+                NotifyError::Variable(_) => Weight::LacksVariable,
             },
             why: error.to_string(),
         }));
     }
     let forges = sources::secretless_forges(config).into_iter();
-    all.extend(forges.map(|(setting, why)| Fault {
+    all.extend(forges.map(|(setting, file, why)| Fault {
         setting,
         index: None,
+        file: Some((setting, file)),
         why,
         weight: Weight::Lacks,
     }));
     all
+}
+
+impl DaemonError {
+    /// The file that is at fault, if one is, and the setting that names it.
+    fn file(&self) -> Option<(&'static str, PathBuf)> {
+        match self {
+            Self::Guard(error) => Some(("sources.token_file", error.path().to_owned())),
+            Self::Tls(TlsError::File { path, setting, .. }) => Some((*setting, path.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// Number of the group that may open the socket, if one is named.

@@ -29,6 +29,10 @@ const WEIGHT_MIN: f64 = 1.0 / 64.0;
 const RATIO_MIN: f64 = 2.0;
 /// −log10 of the chance of a window, at most: one alone opens nothing.
 const SURPRISE_MAX: f64 = 4.0;
+/// A point says that no more than this happened: squares of it can still be summed up.
+const AMOUNT_MAX: f64 = 1e15;
+/// A window of which less is expected says nothing of how much counts vary.
+const MEAN_MIN: f64 = 1.0;
 /// A window teaches at most so many standard deviations.
 const TEACH_SIGMAS_MAX: f64 = 4.0;
 
@@ -57,7 +61,9 @@ impl Arrivals {
             return Judged::Usual;
         }
         self.points += 1;
-        self.sum += amount.max(0.0);
+        if amount > 0.0 {
+            self.sum += amount.min(AMOUNT_MAX);
+        }
         let seconds = at.since(self.began) as f64 / 1_000.0;
         let points = f64::from(self.points);
         let is_whole = if self.windows == 0 {
@@ -109,9 +115,12 @@ impl Arrivals {
         self.rate += weight * off / seconds;
         let points = f64::from(self.points) / seconds;
         self.points_rate += weight * (points - self.points_rate);
-        // The first window has nothing to compare with.
-        let before = (self.windows > 1).then_some(off * off / mean.max(f64::MIN_POSITIVE));
-        self.dispersion += weight * (before.unwrap_or(1.0) - self.dispersion);
+        if self.windows == 1 {
+            // It has nothing to compare with.
+            self.dispersion = 1.0;
+        } else if mean >= MEAN_MIN {
+            self.dispersion += weight * (off * off / mean - self.dispersion);
+        }
     }
 
     /// When what is odd began.
@@ -209,6 +218,8 @@ impl Engine {
 mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::EngineConfig;
     use crate::engine::dice::Dice;
@@ -301,6 +312,43 @@ mod tests {
                 None,
                 "{seed}: many"
             );
+        }
+    }
+
+    /// Windows of points of six amounts each, ten seconds apart.
+    fn learned(windows: &[f64]) -> Arrivals {
+        let mut arrivals = Arrivals::default();
+        let points = windows.iter().flat_map(|sum| [sum / 6.0; 6]);
+        for (n, amount) in (1..).zip(std::iter::once(0.0).chain(points)) {
+            arrivals.take(Time::from_secs(START_S + 10 * n), amount);
+        }
+        arrivals
+    }
+
+    #[test]
+    fn what_begins_with_nothing_learns_how_its_counts_vary() {
+        for first in [0.0, 0.5] {
+            let sums: Vec<f64> = std::iter::once(first)
+                .chain((0..60).map(|n| if n % 3 == 0 { 60.0 } else { 0.0 }))
+                .collect();
+            let arrivals = learned(&sums);
+            let dispersion = arrivals.dispersion;
+            assert!((10.0..100.0).contains(&dispersion), "{first}: {dispersion}");
+        }
+        let few = learned(&[0.0, 3.0, 0.0, 0.0, 2.0, 0.0]);
+        assert!(few.dispersion <= 10.0, "{few:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_learned_stays_a_number(sums in prop::collection::vec(
+            prop_oneof![Just(0.0), Just(f64::MAX), Just(f64::MIN_POSITIVE), 0.0..10.0_f64, -1e300..1e300_f64],
+            0..80,
+        )) {
+            let Arrivals { points_rate, rate, dispersion, .. } = learned(&sums);
+            for number in [points_rate, rate, dispersion] {
+                prop_assert!(number.is_finite(), "{sums:?}: {number}");
+            }
         }
     }
 

@@ -19,7 +19,8 @@ use super::findings::{Key, Observation};
 use super::intake::{Intake, Reading, SeriesIx, SeriesRow};
 use super::set_back::SetBack;
 use crate::model::{
-    Actor, Band, Check, Direction, Explanation, FindingId, MetricRole, Refusal, Time, Unit,
+    Actor, Band, Check, Direction, Explanation, FindingId, MetricRole, Refusal, StageRow, Time,
+    Unit,
 };
 
 /// Odd series of one entity weighed together at most: more say nothing new.
@@ -63,6 +64,17 @@ pub struct Judge {
 #[derive(Debug, Default)]
 pub struct Odd {
     of: BTreeMap<EntityIx, BTreeSet<SeriesIx>>,
+    expected: Expected,
+}
+
+/// Series that are odd and not told, since they are like that each week.
+#[derive(Debug, Default)]
+pub struct Expected {
+    now: BTreeSet<SeriesIx>,
+    /// How often there was one since the start …
+    total: u64,
+    /// … and how often it was told in the end.
+    told_late: u64,
 }
 
 impl Judge {
@@ -184,7 +196,7 @@ impl Judge {
             began: peak.since,
             until: at,
             direction: peak.direction,
-            deviation: peak.deviation,
+            furthest: peak.furthest,
         })
     }
 
@@ -286,6 +298,7 @@ impl Engine {
         let is_gap = step_ms > GAP_INTERVALS.saturating_mul(interval_ms);
         let step_s = interval_ms as f32 / 1_000.0;
         let beat = row.judge.rhythm.step(at, value, step_s, is_gap);
+        let is_expected = row.judge.odd_each_week(at).is_some();
         self.intake
             .note(&reading, verdict.expected, verdict.evidence);
         self.count_arrival(&reading);
@@ -303,9 +316,13 @@ impl Engine {
             }
             Transition::Opened => {
                 self.odd.of.entry(entity).or_default().insert(series);
+                self.odd.expected.note(series, is_expected);
                 self.tell_of_series(series, at);
             }
-            Transition::Worsened | Transition::Continues => self.tell_of_series(series, at),
+            Transition::Worsened | Transition::Continues => {
+                self.odd.expected.note(series, is_expected);
+                self.tell_of_series(series, at);
+            }
         }
     }
 
@@ -342,6 +359,8 @@ impl Engine {
 
     /// The finding of a series is over because what lasted is normal now: no recovery.
     fn tell_accepted(&mut self, series: SeriesIx, at: Time, by: Option<&str>) {
+        // How it behaves there is as normal as the level is, also where nothing was told of the level.
+        self.findings.end(Key::Sustained(series), at);
         let key = Key::Series(series);
         let Some(state) = self.findings.of_key(key) else {
             return;
@@ -357,8 +376,6 @@ impl Engine {
             explain::subject(&row.series.name),
             words::value(value, row.unit)
         );
-        // How it behaves there is as normal as the level is.
-        self.findings.end(Key::Sustained(series), at);
         self.findings.accept(key, at, text);
     }
 
@@ -463,6 +480,11 @@ impl Odd {
         self.of.iter().flat_map(each)
     }
 
+    /// What of it is not told.
+    pub const fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
     /// The series of one entity that are odd now.
     pub fn of_entity(&self, entity: EntityIx) -> impl Iterator<Item = SeriesIx> {
         self.of.get(&entity).into_iter().flatten().copied()
@@ -470,6 +492,7 @@ impl Odd {
 
     /// A series is no longer odd.
     pub fn remove(&mut self, entity: EntityIx, series: SeriesIx) {
+        self.expected.now.remove(&series);
         if let Some(of) = self.of.get_mut(&entity) {
             of.remove(&series);
             if of.is_empty() {
@@ -479,199 +502,28 @@ impl Odd {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::config::EngineConfig;
-    use crate::engine::dice::Dice;
-    use crate::model::{
-        Batch, Command, Input, Labels, Phase, Role, Sample, Series, SeriesKind, Signal, SourceId,
-        Stamped,
-    };
-
-    /// A Tuesday, 12:00.
-    const START_S: i64 = 1_767_700_800;
-    /// Seconds between samples.
-    const STEP_S: i64 = 30;
-
-    /// A service with one latency, and the engine that watches it.
-    struct Bench {
-        engine: Engine,
-        now: Time,
-        dice: Dice,
-    }
-
-    impl Bench {
-        /// Has watched the service for so many hours.
-        fn after_hours(hours: i64) -> Self {
-            let engine = Engine::new(EngineConfig::default(), Vec::new());
-            let now = Time::from_secs(START_S - hours * 3_600);
-            let mut bench = Self {
-                engine,
-                now,
-                dice: Dice(7),
-            };
-            bench.minutes(hours * 60, 0.2);
-            bench
-        }
-
-        /// So many minutes of a mean latency.
-        fn minutes(&mut self, minutes: i64, mean: f64) {
-            for _ in 0..minutes * 60 / STEP_S {
-                let noise = self.dice.unit() - 0.5;
-                let labels = Labels::from_pairs([("service", "cart")]).unwrap();
-                let name = "request_duration_p99_seconds";
-                let series = Series::new(name, labels, SeriesKind::Gauge, Unit::Seconds);
-                let sample = Sample {
-                    series: Arc::new(series),
-                    at: self.now,
-                    value: mean * (1.0 + 0.2 * noise),
-                };
-                let signals = vec![Signal::Sample(sample)];
-                let source = SourceId::new("test");
-                self.step(Input::Signals(Batch { source, signals }));
-                self.step(Input::Tick);
-                self.now = self.now.plus_ms(STEP_S * 1_000);
-            }
-        }
-
-        fn step(&mut self, input: Input) {
-            let at = self.now;
-            self.engine
-                .step(&Stamped { seq: 1, at, input }, &mut Vec::new());
-        }
-
-        /// The only incident: its phase, its open findings, and whether its timeline says `text`.
-        fn incident(&self, text: &str) -> (Phase, u32, bool) {
-            let mut rows = self.engine.incident_rows();
-            let row = rows.next().expect("there is an incident");
-            assert_eq!(rows.next().map(|row| row.id), None, "there is only one");
-            let incident = self.engine.incident(row.id).unwrap();
-            let says = incident
-                .timeline
-                .iter()
-                .any(|line| line.text.contains(text));
-            (incident.phase, incident.impact.findings_open, says)
-        }
-
-        fn why(&self) -> crate::model::Why {
-            match self.engine.why("request_duration_p99_seconds", None) {
-                crate::model::WhyAnswer::One(why) => *why,
-                other => panic!("{other:?}"),
-            }
+impl Expected {
+    /// A series that is odd is as it is each week, or not.
+    fn note(&mut self, series: SeriesIx, is_expected: bool) {
+        if is_expected {
+            self.total += u64::from(self.now.insert(series));
+        } else {
+            self.told_late += u64::from(self.now.remove(&series));
         }
     }
 
-    #[test]
-    fn a_fault_that_lasts_stays_a_fault_and_teaches_nothing() {
-        let mut bench = Bench::after_hours(30);
-        let before = bench.why().expected;
-        bench.minutes(4 * 60, 1.0);
-        assert_eq!(bench.incident("back to normal"), (Phase::Open, 1, false));
-        let why = bench.why();
-        assert!(why.evidence >= why.needed, "{why:?}");
-        let held = "what was normal before it became odd judges until 18:0";
-        assert!(
-            why.because.iter().any(|text| text.starts_with(held)),
-            "{why:?}"
-        );
-        // What was expected is what was expected before, to the last point drawn.
-        assert!(
-            (why.expected.high / before.high - 1.0).abs() < 0.1,
-            "{why:?}"
-        );
-        // Back where it was it is over within minutes, and the old normal is nothing odd.
-        bench.minutes(14, 0.2);
-        let (phase, open, told) = bench.incident("back to normal");
-        assert_eq!((open, told), (0, true), "{phase:?}");
-        bench.minutes(60, 0.2);
-        assert_eq!(bench.engine.findings.open_count(), 0);
-        let after = bench.why().expected;
-        assert!((after.high / before.high - 1.0).abs() < 0.2, "{after:?}");
-    }
-
-    #[test]
-    fn a_level_that_lasts_for_hours_is_the_new_normal_and_no_recovery() {
-        let mut bench = Bench::after_hours(30);
-        bench.minutes(6 * 60 + 5, 1.0);
-        let (phase, open, told) = bench.incident("new normal accepted after 6");
-        assert_eq!((phase, open, told), (Phase::Mitigated, 0, true));
-        assert!(!bench.incident("back to normal").2);
-        assert!(bench.incident("accepted as the new normal").2);
-        bench.minutes(60, 1.0);
-        assert_eq!(bench.engine.findings.open_count(), 0, "{:?}", bench.why());
-        let now = bench.why().expected;
-        assert!(now.low > 0.5 && now.low < 1.0 && now.high > 1.0, "{now:?}");
-    }
-
-    #[test]
-    fn a_person_says_that_it_is_normal_now() {
-        let mut bench = Bench::after_hours(30);
-        bench.minutes(20, 1.0);
-        let finding = bench.engine.findings.last_id();
-        let by = Actor {
-            name: "mia".to_owned(),
-            role: Role::Responder,
-        };
-        let what = Command::Accept { finding };
-        bench.step(Input::Command {
-            by: by.clone(),
-            what,
-        });
-        bench.minutes(2, 1.0);
-        let told = "new normal accepted by mia: request duration p99 ";
-        assert_eq!(bench.incident(told), (Phase::Mitigated, 0, true));
-        let refused = |id| {
-            bench
-                .engine
-                .may_accept(id)
-                .map_err(|refusal| refusal.to_string())
-        };
-        assert_eq!(
-            refused(finding),
-            Err("finding 1 is over: there is nothing left to get used to".to_owned())
-        );
-        assert_eq!(
-            refused(FindingId(9)),
-            Err("there is no finding 9".to_owned())
-        );
-        bench.minutes(3 * 60, 1.0);
-        assert_eq!(bench.engine.findings.open_count(), 0, "{:?}", bench.why());
-        // A fault at the new level is a fault.
-        bench.minutes(20, 5.0);
-        assert_eq!(bench.engine.findings.open_count(), 1);
-    }
-
-    #[test]
-    fn a_young_baseline_claims_no_more_time_than_it_has_learned() {
-        let mut bench = Bench::after_hours(4);
-        bench.minutes(3 * 60 + 50, 1.0);
-        assert_eq!(bench.engine.findings.open_count(), 1);
-        bench.minutes(60, 1.0);
-        assert_eq!(bench.engine.findings.open_count(), 0);
-    }
-
-    #[test]
-    fn what_is_held_is_small_and_only_there_while_it_is_needed() {
-        assert!(size_of::<Hold>() <= 640, "{}", size_of::<Hold>());
-        assert!(size_of::<Judge>() <= 1_600, "{}", size_of::<Judge>());
-        // As the docs say of all that is kept of a series beside its history.
-        assert!(
-            size_of::<SeriesRow>() <= 1_536,
-            "{}",
-            size_of::<SeriesRow>()
-        );
-        let mut bench = Bench::after_hours(4);
-        let held = |bench: &Bench| {
-            let judge = &bench.engine.intake.row(SeriesIx(0)).judge;
-            judge.hold.is_some()
-        };
-        assert!(!held(&bench));
-        bench.minutes(10, 1.0);
-        assert!(held(&bench));
-        bench.minutes(15, 0.2);
-        assert!(!held(&bench));
+    /// What the stage of them did.
+    pub fn row(&self) -> StageRow {
+        StageRow {
+            name: "each week".into(),
+            what: "odd as it is each week at that time: not told".into(),
+            of: "metrics".into(),
+            total: self.total,
+            now: Some(self.now.len() as u64),
+            told_late: Some(self.told_late),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -566,6 +566,7 @@ impl Engine {
             + self.plans.stale_reports()
             + self.ratios.refused()
             + self.histograms.refused()
+            + self.senders.refused()
     }
 }
 

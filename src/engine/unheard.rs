@@ -31,10 +31,19 @@ const UNHEARD_PART: usize = 2;
 /// Who was heard again and then not for half of the time for which an alert is vouched for, and so long at least, in
 /// milliseconds, is silent again: two of the usual intervals of a minute.
 const HUSHED_MS_MIN: i64 = 120_000;
+/// Who speaks more rarely than that is silent again after as many of its own usual pauses.
+const HUSHED_PAUSES: i64 = 3;
+/// One message may be the last: who speaks again is heard once more after as long, in milliseconds.
+const SPOKEN_MS_MIN: i64 = 60_000;
+/// Alerts that come within so long are sent at once, in milliseconds.
+const AT_ONCE_MS: i64 = 1_000;
 /// Sources named that fell silent with a sender.
 const WITH_MAX: usize = 4;
 /// Heartbeats known that stand for senders.
 const HEARTBEATS_MAX: usize = 64;
+/// That a heartbeat is missing is told each minute. Of one not told of for so long, in milliseconds, nobody waits any more: it
+/// was renamed or taken away. Long enough for a restart, after which a rare one is told of only hours later.
+const HEARTBEAT_UNTOLD_MS_MAX: i64 = UNHEARD_MS_MAX;
 /// The label of a missing heartbeat that names the sources for whose senders it stands.
 const WATCHES: &str = "watches";
 /// The name of the alert about a missing heartbeat.
@@ -51,6 +60,8 @@ pub struct Senders {
     /// Those that stand for the senders of some sources. A source tells one that is heard only now and then, and a restart
     /// must not wait for that.
     heartbeats: Vec<Heartbeat>,
+    /// How often one was told of for which there was no room.
+    heartbeats_refused: u64,
 }
 
 /// A heartbeat that stands for the senders of some sources.
@@ -72,6 +83,8 @@ struct Sender {
     address: Box<str>,
     /// When it last sent any alert.
     heard: Time,
+    /// How long it usually is until it sends the next, in milliseconds; 0 before the second.
+    pause_ms: i64,
     /// Whether it moves the ends of its alerts by sending them again, as Prometheus does: then it is waited for.
     renews: bool,
 }
@@ -140,6 +153,7 @@ impl Senders {
                 source,
                 address: address.into(),
                 heard: Time::ZERO,
+                pause_ms: 0,
                 renews: false,
             });
             self.all.len() - 1
@@ -176,11 +190,29 @@ impl Senders {
     /// A heartbeat that stands for the senders of some sources was heard, or is missing.
     fn note_heartbeat(&mut self, heartbeat: Heartbeat) {
         let is_known = |of: &Heartbeat| of.alert == heartbeat.alert;
-        match self.heartbeats.iter().position(is_known) {
-            Some(at) => self.heartbeats[at] = heartbeat,
-            None if self.heartbeats.len() < HEARTBEATS_MAX => self.heartbeats.push(heartbeat),
-            None => {}
+        let known = self.heartbeats.iter().position(is_known);
+        if known.is_none() && self.heartbeats.len() < HEARTBEATS_MAX {
+            return self.heartbeats.push(heartbeat);
         }
+        // One that was heard longest ago makes room, and one that is missing does not.
+        let heard = self.heartbeats.iter().enumerate();
+        let heard = heard.filter(|(_, of)| !of.is_missing);
+        let oldest = heard.min_by_key(|(_, of)| of.told_at).map(|(at, _)| at);
+        match known.or(oldest) {
+            Some(at) => self.heartbeats[at] = heartbeat,
+            None => self.heartbeats_refused += 1,
+        }
+    }
+
+    /// Forgets missing heartbeats of which nobody tells any more.
+    fn forget_heartbeats(&mut self, now: Time) {
+        let is_told = |of: &Heartbeat| now.since(of.told_at) < HEARTBEAT_UNTOLD_MS_MAX;
+        self.heartbeats.retain(|of| !of.is_missing || is_told(of));
+    }
+
+    /// How often a heartbeat was told of for which there was no room.
+    pub fn refused(&self) -> u64 {
+        self.heartbeats_refused
     }
 
     /// Whether a heartbeat is missing that stands for the senders of a source.
@@ -194,6 +226,21 @@ impl Senders {
         let of_source = self.heartbeats.iter().filter(|of| of.stands_for(source));
         let beat = of_source.map(|of| of.told_at).max();
         beat.filter(|_| !self.is_given_up(source))
+    }
+}
+
+impl Sender {
+    /// It sends an alert.
+    fn hear(&mut self, now: Time) {
+        let pause_ms = now.since(self.heard);
+        if self.heard > Time::ZERO && pause_ms >= AT_ONCE_MS {
+            self.pause_ms = match self.pause_ms {
+                0 => pause_ms,
+                // A silence is no pace: it moves what is usual by little.
+                usual_ms => usual_ms + (pause_ms.min(2 * usual_ms) - usual_ms) / 8,
+            };
+        }
+        self.heard = now;
     }
 }
 
@@ -212,7 +259,7 @@ impl Engine {
             && held.is_some_and(|held| held.firing && alert.ends_at > held.ends_at);
         let ix = self.senders.of(source, alert);
         let sender = self.senders.all.get_mut(usize::from(ix.0))?;
-        sender.heard = self.now;
+        sender.hear(self.now);
         sender.renews |= renews;
         if alert.labels.get("alertname") == Some(HEARTBEAT_MISSING)
             && let Some(sources) = alert.labels.get(WATCHES)
@@ -230,6 +277,7 @@ impl Engine {
     /// Looks at the alerts that were to be sent again by now, and were not.
     pub(super) fn look_at_ends(&mut self) {
         self.alerts.forget_old(self.now);
+        self.senders.forget_heartbeats(self.now);
         for alert in self.alerts.take_due(self.now) {
             let Some(held) = self.alerts.get(alert) else {
                 continue;
@@ -294,6 +342,7 @@ impl Engine {
         });
         if let Some(again) = lost.again
             && self.now.since(again.since) >= self.alert_timeout_ms()
+            && self.speaks_on(held, &lost, again)
         {
             let since = explain::clock(again.since);
             let unsaid = match again.who {
@@ -314,25 +363,59 @@ impl Engine {
     /// Who speaks now of those that fell silent: the sender, else a source that tells of what the alert is about. What
     /// measures other things says nothing of it.
     fn who_speaks_again(&self, held: &AlertState, lost: &Lost) -> Option<Speaker> {
-        let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
-        let speaks = |heard: Time| heard > lost.since && self.now.since(heard) < hushed_ms;
+        let speaks = |heard: Time, pause_ms: i64| {
+            let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
+            let hushed_ms = hushed_ms.max(HUSHED_PAUSES * pause_ms);
+            heard > lost.since && self.now.since(heard) < hushed_ms
+        };
         let sender = held.sender.and_then(|ix| self.senders.get(ix));
         let is_back = sender.is_some_and(|sender| {
             let source = &self.silence.source(sender.source).0;
             // A heartbeat stands until it is missing, however rare it is.
             let beat = self.senders.beat(source);
             let beats = beat.is_some_and(|beat| beat > lost.since);
-            (speaks(sender.heard) && !self.senders.is_given_up(source)) || beats
+            (speaks(sender.heard, sender.pause_ms) && !self.senders.is_given_up(source)) || beats
         });
         if is_back {
             return Some(Speaker::Sender);
         }
-        let heard = |source: &SourceIx| speaks(self.silence.heard(*source));
+        let heard = |source: &SourceIx| self.silence.heard(*source) > lost.since;
         let mut with = lost.with.iter().copied().filter(heard).peekable();
         with.peek()?;
         let tellers = self.tellers(held.entity);
-        let teller = with.find(|source| tellers.contains(source));
+        let teller = with.find(|source| {
+            let pause_ms = || self.pause_of_teller(*source, held.entity);
+            tellers.contains(source) && speaks(self.silence.heard(*source), pause_ms())
+        });
         teller.map(Speaker::Source)
+    }
+
+    /// Whether who speaks again has gone on to: one message, and then silence as before, ends nothing, however long it
+    /// may be until the next.
+    fn speaks_on(&self, held: &AlertState, lost: &Lost, again: Again) -> bool {
+        let heard = match again.who {
+            Speaker::Source(source) => self.silence.heard(source),
+            Speaker::Sender => {
+                let Some(sender) = held.sender.and_then(|ix| self.senders.get(ix)) else {
+                    return false;
+                };
+                let beat = self.senders.beat(&self.silence.source(sender.source).0);
+                if beat.is_some_and(|beat| beat > lost.since) {
+                    return true;
+                }
+                sender.heard
+            }
+        };
+        heard.since(again.since) >= SPOKEN_MS_MIN
+    }
+
+    /// How long it usually is until a source tells of an entity again, in milliseconds; 0 when it tells nothing of it.
+    fn pause_of_teller(&self, source: SourceIx, entity: EntityIx) -> i64 {
+        let series = self.intake.of_entity(entity).iter();
+        let rows = series.map(|ix| self.intake.row(*ix));
+        let told = rows.filter(|row| row.is_judged() && row.source() == source);
+        let pauses = told.map(|row| i64::from(row.interval_ms));
+        pauses.filter(|ms| *ms > 0).min().unwrap_or(0)
     }
 
     fn end_unsaid(&mut self, alert: Fingerprint, unsaid: &str) {

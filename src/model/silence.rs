@@ -197,7 +197,7 @@ pub struct StageRow {
     pub name: Box<str>,
     /// What it asks, and what it does, in words.
     pub what: Box<str>,
-    /// What the numbers count: `alerts`, `entities`, or what one of the team's rules placed and merged.
+    /// What the numbers count: `alerts`, `entities`, `metrics`, or what one of the team's rules placed and merged.
     pub of: Box<str>,
     /// How many it acted upon since the start.
     pub total: u64,

@@ -68,9 +68,24 @@ pub enum NotifyError {
     /// Its settings cannot be followed.
     #[error("{0}")]
     Setting(String),
-    /// A secret that they name is not there, or is none: it may be later.
+    /// The file of a secret that they name is not there, or cannot be read: it may be later.
     #[error("{0}")]
     Secret(String),
+    /// A variable that they name is not set, or is no address. The environment of a process stays as it is: it will be when
+    /// the daemon is started again.
+    #[error("{0}")]
+    Variable(String),
+}
+
+impl NotifyError {
+    fn named(self, receiver: &str) -> Self {
+        let named = |why: String| format!("[[notify]] {receiver}: {why}");
+        match self {
+            Self::Setting(why) => Self::Setting(named(why)),
+            Self::Secret(why) => Self::Secret(named(why)),
+            Self::Variable(why) => Self::Variable(named(why)),
+        }
+    }
 }
 
 /// How fast letters go out.
@@ -126,15 +141,11 @@ impl Notifier {
 
     /// Whether a receiver could be told anything, as far as its settings say.
     pub fn check(config: &NotifyConfig) -> Result<(), NotifyError> {
-        Self::hook(config).map(drop)
+        Webhook::check(config).map_err(|error| error.named(&config.name))
     }
 
     fn hook(config: &NotifyConfig) -> Result<Webhook, NotifyError> {
-        let named = |why: String| format!("[[notify]] {}: {why}", config.name);
-        Webhook::new(config).map_err(|error| match error {
-            NotifyError::Setting(why) => NotifyError::Setting(named(why)),
-            NotifyError::Secret(why) => NotifyError::Secret(named(why)),
-        })
+        Webhook::new(config).map_err(|error| error.named(&config.name))
     }
 
     /// The same once its secrets are there.

@@ -158,7 +158,7 @@ async fn a_receiver_that_never_can_be_told_is_refused_with_its_name() {
     }
     let unset = Notifier::check(&pager(None, Some("NO_SUCH_VARIABLE_HERE"))).unwrap_err();
     assert!(
-        matches!(&unset, NotifyError::Secret(why) if why.contains("`url_env` NO_SUCH")),
+        matches!(&unset, NotifyError::Variable(why) if why.contains("`url_env` NO_SUCH")),
         "{unset}"
     );
 }

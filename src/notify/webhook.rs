@@ -30,47 +30,20 @@ pub(super) enum Sent {
 
 impl Webhook {
     pub fn new(config: &NotifyConfig) -> Result<Self, NotifyError> {
-        use NotifyError::{Secret, Setting};
+        let (url, token) = told_where(config)?;
         // Somebody else in this process may have chosen one; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (url, name_of_it) = match (&config.url, &config.url_env) {
-            (Some(url), None) => (url.clone(), "`url`".to_owned()),
-            (None, Some(variable)) => {
-                let url = variable_named("url_env", variable).map_err(Secret)?;
-                (url, format!("`url_env` {variable}"))
-            }
-            _ => return Err(Setting("give `url` or `url_env`".to_owned())),
-        };
-        let unusable = |why: String| {
-            let why = format!("{name_of_it}{why}");
-            if config.url.is_some() {
-                Setting(why)
-            } else {
-                Secret(why)
-            }
-        };
-        let parsed = reqwest::Url::parse(&url).map_err(|error| unusable(format!(": {error}")))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(unusable(" must begin with http:// or https://".to_owned()));
-        }
-        let token = match (&config.token_file, &config.token_env) {
-            (None, None) => None,
-            (Some(file), None) => {
-                let text = std::fs::read_to_string(file);
-                let told = |error| Secret(format!("`token_file` {}: {error}", file.display()));
-                Some(text.map_err(told)?)
-            }
-            (None, Some(variable)) => Some(variable_named("token_env", variable).map_err(Secret)?),
-            (Some(_), Some(_)) => {
-                return Err(Setting("give `token_file` or `token_env`".to_owned()));
-            }
-        };
         let client = Client::builder().timeout(TIMEOUT).build();
         Ok(Self {
-            client: client.map_err(|error| Setting(error.to_string()))?,
+            client: client.map_err(|error| NotifyError::Setting(error.to_string()))?,
             url,
-            token: token.map(|token| token.trim().to_owned()),
+            token,
         })
+    }
+
+    /// The same as far as the settings say, and the files and variables that they name: nothing is made for it.
+    pub fn check(config: &NotifyConfig) -> Result<(), NotifyError> {
+        told_where(config).map(drop)
     }
 
     pub async fn send(&self, message: &Message) -> Sent {
@@ -103,6 +76,43 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-fn variable_named(setting: &str, variable: &str) -> Result<String, String> {
-    std::env::var(variable).map_err(|error| format!("`{setting}` {variable}: {error}"))
+/// The address, and the token if one is sent along.
+fn told_where(config: &NotifyConfig) -> Result<(String, Option<String>), NotifyError> {
+    use NotifyError::{Secret, Setting, Variable};
+    let (url, name_of_it) = match (&config.url, &config.url_env) {
+        (Some(url), None) => (url.clone(), "`url`".to_owned()),
+        (None, Some(variable)) => {
+            let url = variable_named("url_env", variable)?;
+            (url, format!("`url_env` {variable}"))
+        }
+        _ => return Err(Setting("give `url` or `url_env`".to_owned())),
+    };
+    let unusable = |why: String| {
+        let why = format!("{name_of_it}{why}");
+        if config.url.is_some() {
+            Setting(why)
+        } else {
+            Variable(why)
+        }
+    };
+    let parsed = reqwest::Url::parse(&url).map_err(|error| unusable(format!(": {error}")))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(unusable(" must begin with http:// or https://".to_owned()));
+    }
+    let token = match (&config.token_file, &config.token_env) {
+        (None, None) => None,
+        (Some(file), None) => {
+            let text = std::fs::read_to_string(file);
+            let told = |error| Secret(format!("`token_file` {}: {error}", file.display()));
+            Some(text.map_err(told)?)
+        }
+        (None, Some(variable)) => Some(variable_named("token_env", variable)?),
+        (Some(_), Some(_)) => return Err(Setting("give `token_file` or `token_env`".to_owned())),
+    };
+    Ok((url, token.map(|token| token.trim().to_owned())))
+}
+
+fn variable_named(setting: &str, variable: &str) -> Result<String, NotifyError> {
+    let told = |error| NotifyError::Variable(format!("`{setting}` {variable}: {error}"));
+    std::env::var(variable).map_err(told)
 }

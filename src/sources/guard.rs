@@ -36,6 +36,13 @@ pub struct GuardError {
     why: String,
 }
 
+impl GuardError {
+    /// The file that holds the token, or should.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl Guard {
     /// Reads the token that a config names, if it names one.
     pub fn read(file: Option<&Path>) -> Result<Option<Self>, GuardError> {

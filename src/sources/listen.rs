@@ -145,7 +145,7 @@ pub(super) async fn serve(
     let mut connections = JoinSet::new();
     let place = listener.local_addr();
     let place = place.map_or_else(|_| String::new(), |at| format!("http://{at}"));
-    let crowd = move || registry.source(CROWD, Rhythm::Sporadic, &place);
+    let crowd = move || crowd(&registry, &place);
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, peer)) = listener.accept().await else {
@@ -168,6 +168,12 @@ pub(super) async fn serve(
             }
         });
     }
+}
+
+/// The source that counts connections which were refused, or closed for others, whatever they would have brought: not all who
+/// send keep that, and send it again. It is there from the first one on.
+pub(super) fn crowd(registry: &SourceRegistry, place: &str) -> SignalSender {
+    registry.source(CROWD, Rhythm::Sporadic, place)
 }
 
 /// Why a connection is not taken.

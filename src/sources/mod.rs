@@ -429,10 +429,10 @@ fn mapped(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
 }
 
 /// The forges whose secret cannot be read or is none, by setting, and why.
-pub fn secretless_forges(config: &Config) -> Vec<(&'static str, String)> {
+pub fn secretless_forges(config: &Config) -> Vec<(&'static str, PathBuf, String)> {
     let all = forge_kinds(config).into_iter().filter_map(|(kind, forge)| {
-        let why = Forge::new(kind, forge)?.learn_secret().err()?;
-        Some((kind.secret_setting(), why.to_string()))
+        let error = Forge::new(kind, forge)?.learn_secret().err()?;
+        Some((error.setting, error.path.clone(), error.to_string()))
     });
     all.collect()
 }

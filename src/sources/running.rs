@@ -80,7 +80,8 @@ fn listen_for_syslog(sources: &Sources, tls: Option<Tls>, tasks: &mut JoinSet<()
         syslog::fail_tls(&syslog, &sender, &error.to_string());
         None
     });
-    tasks.spawn(syslog::receive(syslog, tls, sender, clock));
+    let registry = sources.registry.clone();
+    tasks.spawn(syslog::receive(syslog, tls, sender, clock, registry));
 }
 
 fn listen_for_statsd(sources: &Sources, tasks: &mut JoinSet<()>) {

@@ -40,6 +40,8 @@ pub struct Peak {
     pub direction: Direction,
     /// Deviation there, in scales.
     pub deviation: f32,
+    /// How far it lay off at most so far, either way, in scales and without a bound.
+    pub furthest: f32,
     /// What each check said there.
     pub scores: [f32; CHECKS.len()],
     /// When the worst point was.
@@ -88,6 +90,7 @@ impl Excursion {
             (Some(peak), _, false) => {
                 self.calm = 0;
                 peak.last_seen = at;
+                peak.furthest = peak.furthest.max(verdict.distance);
                 if !peak.is_worse(verdict) {
                     return Transition::Continues;
                 }
@@ -98,6 +101,7 @@ impl Excursion {
                     since: peak.since,
                     rarity: peak.rarity,
                     evidence: peak.evidence.max(verdict.evidence),
+                    furthest: peak.furthest,
                     expected: if is_wider { peak.expected } else { now },
                     ..Peak::of(at, verdict)
                 };
@@ -144,6 +148,7 @@ impl Peak {
             seen: verdict.seen,
             direction: verdict.direction,
             deviation: verdict.deviation,
+            furthest: verdict.distance,
             scores: verdict.scores,
             worst_at: at,
             rarity: Rarity::default(),

@@ -102,6 +102,7 @@ impl Hold {
                 direction
             },
             deviation: z.clamp(-DEVIATION_MAX, DEVIATION_MAX),
+            distance: z.abs(),
             ..*verdict
         }
     }

@@ -206,6 +206,8 @@ pub struct Verdict {
     pub direction: Direction,
     /// How far it lies off, in scales, signed.
     pub deviation: f32,
+    /// The same either way, without the bound beyond which a deviation says no more.
+    pub distance: f32,
     /// How far to trust all this.
     pub maturity: Maturity,
 }

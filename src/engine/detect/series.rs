@@ -376,6 +376,7 @@ impl SeriesDetector {
             seen,
             direction,
             deviation: residual.z.clamp(-DEVIATION_MAX, DEVIATION_MAX),
+            distance: residual.z.abs(),
             maturity: self.maturity(),
         }
     }

@@ -14,16 +14,18 @@ const KNOWN_WEEKS: u8 = 3;
 const SLOTS_MAX: usize = 8;
 /// It begins within as much of when it began a week before, in milliseconds.
 const SLACK_MS: i64 = 3_600_000;
-/// Further off than it ever was by this factor it is told …
+/// Further off than usual by this factor it is told …
 const FURTHER: f32 = 1.25;
 /// … and once it lasts longer by this factor …
 const LONGER: i64 = 2;
 /// … and as much more, in milliseconds.
 const LONGER_MS: i64 = 30 * 60_000;
+/// Of what is not expected yet, one spell may be the other again if they go as far, to this factor, and last as long.
+const ALIKE: f32 = 2.0;
+/// What is usual comes down to less by this share of the difference in a week.
+const SHRINK: f32 = 0.25;
 const WEEK_MS: i64 = 7 * 86_400_000;
 const MINUTE_MS: i64 = 60_000;
-/// Steps in which deviations are kept, in one scale.
-const STEPS: f32 = 4.0;
 
 /// When in the week a series was odd of late.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,10 +39,10 @@ pub struct Weekly {
 struct Slot {
     /// When it began last.
     began: Time,
-    /// How long it lasted at most, in minutes.
+    /// How far off it usually is at most, in scales.
+    furthest: f32,
+    /// How long it usually lasts at most, in minutes.
     minutes: u16,
-    /// How far off it was at most, in steps of [`STEPS`].
-    furthest: u8,
     down: bool,
     /// Weeks running in which it was so.
     weeks: u8,
@@ -55,8 +57,8 @@ pub struct Spell {
     pub until: Time,
     /// Which way it lay off.
     pub direction: Direction,
-    /// How far at most, in scales.
-    pub deviation: f32,
+    /// How far at most, in scales, without a bound: what is cut off at one can go no further.
+    pub furthest: f32,
 }
 
 impl Weekly {
@@ -66,34 +68,21 @@ impl Weekly {
             .slots
             .iter()
             .find(|slot| slot.is_a_week_before(spell))?;
-        let lasts_ms = spell.until.since(spell.began);
-        let usual_ms = i64::from(slot.minutes) * MINUTE_MS;
-        let is_usual = spell.deviation.abs() <= FURTHER * f32::from(slot.furthest) / STEPS
-            && lasts_ms <= LONGER * usual_ms + LONGER_MS;
-        (slot.weeks >= KNOWN_WEEKS && is_usual).then_some(slot.weeks)
+        let is_expected = slot.weeks >= KNOWN_WEEKS && slot.covers(spell);
+        is_expected.then_some(slot.weeks)
     }
 
     /// It was odd, and is not any more.
     pub fn note(&mut self, spell: Spell) {
-        let minutes = spell.until.since(spell.began) / MINUTE_MS;
-        let mut fresh = Slot {
-            began: spell.began,
-            minutes: u16::try_from(minutes.max(0)).unwrap_or(u16::MAX),
-            furthest: (spell.deviation.abs() * STEPS).ceil().min(255.0) as u8,
-            down: spell.direction == Direction::Down,
-            weeks: 1,
-        };
         let before = |slot: &Slot| slot.is_a_week_before(spell);
         if let Some(known) = self.slots.iter_mut().find(|slot| before(slot)) {
-            fresh.minutes = fresh.minutes.max(known.minutes);
-            fresh.furthest = fresh.furthest.max(known.furthest);
-            fresh.weeks = known.weeks.saturating_add(1);
-            *known = fresh;
+            *known = known.followed_by(spell);
             return;
         }
         // What was not so a week later is none of every week.
         self.slots
             .retain(|slot| spell.began.since(slot.began) <= WEEK_MS + SLACK_MS);
+        let fresh = Slot::of(spell);
         if self.slots.len() < SLOTS_MAX {
             self.slots.reserve_exact(1);
             self.slots.push(fresh);
@@ -113,6 +102,62 @@ impl Weekly {
 }
 
 impl Slot {
+    fn of(spell: Spell) -> Self {
+        let minutes = spell.until.since(spell.began) / MINUTE_MS;
+        Self {
+            began: spell.began,
+            furthest: spell.furthest.abs(),
+            minutes: u16::try_from(minutes.max(0)).unwrap_or(u16::MAX),
+            down: spell.direction == Direction::Down,
+            weeks: 1,
+        }
+    }
+
+    /// Whether it goes no further and lasts no longer than is usual.
+    fn covers(&self, spell: Spell) -> bool {
+        let lasts_ms = spell.until.since(spell.began);
+        spell.furthest.abs() <= FURTHER * self.furthest
+            && lasts_ms <= LONGER * i64::from(self.minutes) * MINUTE_MS + LONGER_MS
+    }
+
+    /// Whether the one may be the other again, each as seen from the other.
+    fn is_like(&self, other: &Self) -> bool {
+        let is_as_far = |a: &Self, b: &Self| a.furthest <= ALIKE * b.furthest;
+        let is_as_long = |a: &Self, b: &Self| {
+            i64::from(a.minutes) <= LONGER * i64::from(b.minutes) + LONGER_MS / MINUTE_MS
+        };
+        is_as_far(self, other)
+            && is_as_far(other, self)
+            && is_as_long(self, other)
+            && is_as_long(other, self)
+    }
+
+    /// What is known once there was this spell a week later. An outage at the usual hour is none of every week: it
+    /// widens nothing, and the weeks are counted anew.
+    fn followed_by(self, spell: Spell) -> Self {
+        let fresh = Self::of(spell);
+        let is_expected = self.weeks >= KNOWN_WEEKS && self.covers(spell);
+        if is_expected || self.is_like(&fresh) {
+            let less = |known: f32, now: f32| known + SHRINK * (now - known).min(0.0);
+            let minutes = less(f32::from(self.minutes), f32::from(fresh.minutes)) as u16;
+            return Self {
+                furthest: fresh.furthest.max(less(self.furthest, fresh.furthest)),
+                minutes: fresh.minutes.max(minutes),
+                weeks: self.weeks.saturating_add(1),
+                ..fresh
+            };
+        }
+        if self.weeks > 1 {
+            // Once is an exception: what is usual stays so.
+            return Self {
+                began: fresh.began,
+                weeks: 1,
+                ..self
+            };
+        }
+        fresh
+    }
+
     /// Whether it was the same, a week before.
     fn is_a_week_before(&self, spell: Spell) -> bool {
         let later_ms = spell.began.since(self.began) - WEEK_MS;
@@ -136,8 +181,56 @@ mod tests {
             } else {
                 Direction::Up
             },
-            deviation,
+            furthest: deviation.abs(),
         }
+    }
+
+    /// What is expected of a spell, after so many weeks of others.
+    fn after(weeks: &[(i64, f32)], hours: i64, deviation: f32) -> Option<u8> {
+        let mut weekly = Weekly::default();
+        for (week, (hours, deviation)) in (1..).zip(weeks) {
+            weekly.note(spell(week, 0, *hours, *deviation));
+        }
+        weekly.expects(spell(weeks.len() as i64 + 1, 0, hours, deviation))
+    }
+
+    #[test]
+    fn what_lay_as_far_off_as_is_weighed_is_told_when_it_goes_further() {
+        for usual in [32.0, 40.0, 60.0, 1_000.0] {
+            let weeks = [(1, usual); 3];
+            assert_eq!(after(&weeks, 1, usual), Some(3), "{usual}");
+            assert_eq!(after(&weeks, 1, 2.0 * usual), None, "{usual}");
+        }
+    }
+
+    #[test]
+    fn an_outage_at_the_usual_hour_teaches_nothing() {
+        let usual = [(1, 5.0); 3];
+        let outage = [&usual[..], &[(5, 30.0)]].concat();
+        let then = |weeks: &[(i64, f32)]| [&outage[..], weeks].concat();
+        // What is usual counts anew, and is what it was.
+        assert_eq!(after(&outage, 1, 5.0), None);
+        for (hours, deviation) in [(1, 30.0), (1, 9.0), (5, 5.0)] {
+            let weeks = then(&[(1, 5.0); 3]);
+            assert_eq!(after(&weeks, hours, deviation), None, "{hours} {deviation}");
+            assert_eq!(after(&weeks, 1, 5.0), Some(4));
+        }
+        // What it is from then on is learned like any other.
+        let weeks = then(&[(5, 30.0); 2]);
+        assert_eq!(after(&weeks, 5, 30.0), None);
+        assert_eq!(after(&then(&[(5, 30.0); 3]), 5, 30.0), Some(3));
+    }
+
+    #[test]
+    fn what_becomes_less_is_expected_to_be_less() {
+        let weeks = [&[(4, 20.0); 3][..], &[(1, 5.0); 12]].concat();
+        assert_eq!(after(&weeks[..4], 4, 20.0), Some(4), "it may come again");
+        assert_eq!(after(&weeks, 1, 5.0), Some(15));
+        assert_eq!(after(&weeks, 1, 20.0), None);
+        assert_eq!(after(&weeks, 4, 5.0), None);
+        // What differs as much as it ever does is learned all the same.
+        let varies = [(1, 5.0), (2, 8.0), (1, 6.0)];
+        assert_eq!(after(&varies, 1, 8.0), Some(3));
     }
 
     #[test]

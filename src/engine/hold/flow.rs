@@ -410,6 +410,7 @@ impl Engine {
             let what = "groups of alerts for which rules had no room";
             rows.push(row("forgotten", what, "groups", forgotten));
         }
+        rows.push(self.odd.expected().row());
         rows
     }
 

@@ -23,8 +23,10 @@ const BESIDE_MAX: usize = 64;
 pub struct Steady {
     /// Since when it comes without a pause.
     since: Time,
-    /// Its longest pause as of then, in milliseconds.
+    /// Its longest pause, in milliseconds …
     longest_ms: u32,
+    /// … and when that was over: shorter ones since make it no younger.
+    longest_at: Time,
     /// Whether its sender said that it is over.
     is_ended: bool,
 }
@@ -42,14 +44,16 @@ impl Steady {
 
     /// A point came at `at`, after a pause of `pause_ms`.
     pub(super) fn resume(&mut self, at: Time, pause_ms: u32) {
-        let before = self.longest_ms(at.plus_ms(-i64::from(pause_ms)));
-        self.longest_ms = pause_ms.max(u32::try_from(before).unwrap_or(u32::MAX));
+        let paused_at = at.plus_ms(-i64::from(pause_ms));
+        if i64::from(pause_ms) >= self.longest_ms(paused_at) {
+            (self.longest_ms, self.longest_at) = (pause_ms, at);
+        }
         self.begin(at);
     }
 
     /// Its longest pause, as far as that is still known at `at`, in milliseconds.
     fn longest_ms(&self, at: Time) -> i64 {
-        let halvings = at.since(self.since).div_euclid(FORGET_MS).clamp(0, 31);
+        let halvings = at.since(self.longest_at).div_euclid(FORGET_MS).clamp(0, 31);
         i64::from(self.longest_ms) >> halvings
     }
 
@@ -60,6 +64,7 @@ impl Steady {
 
     pub(super) fn set_back(&mut self, back: SetBack) {
         back.past(&mut self.since);
+        back.past(&mut self.longest_at);
     }
 }
 
@@ -98,7 +103,8 @@ impl SeriesRow {
         self.steady.since
     }
 
-    /// Whether its sender said that it is over: nobody waits for that to go on.
+    /// Whether its sender said that it is over, as Prometheus does of whatever its target does not tell any more. Its
+    /// silence says nothing of the entity then, and yet that the metric stopped is told while the others go on.
     pub fn is_ended(&self) -> bool {
         self.steady.is_ended
     }
@@ -126,5 +132,22 @@ mod tests {
         steady.resume(at(200 + weeks), MINUTE_MS / 2);
         let after = [9, 10].map(|m| steady.is_long(at(200 + weeks + m)));
         assert_eq!(after, [false, true]);
+    }
+
+    #[test]
+    fn a_long_pause_is_forgotten_also_by_what_pauses_shortly_each_few_days() {
+        const DAY_MS: i64 = 86_400_000;
+        let at = |days: i64| Time::ZERO.plus_ms(days * DAY_MS);
+        let mut steady = Steady::default();
+        steady.begin(at(0));
+        // Two days of outage, and from then on a restart every five days.
+        steady.resume(at(10), 2 * DAY_MS as u32);
+        let mut is_missed = Vec::new();
+        for days in (15..=40).step_by(5) {
+            is_missed.push(steady.is_long(at(days).plus_ms(-60_000)));
+            steady.resume(at(days), MINUTE_MS);
+        }
+        // A day is remembered of it after a week, which five days are long enough for.
+        assert_eq!(is_missed, [false, true, true, true, true, true]);
     }
 }

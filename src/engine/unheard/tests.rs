@@ -83,14 +83,33 @@ impl Bench {
                 }
             }
             if self.measures && second % 5 == 0 {
-                let labels = Labels::from_pairs([("service", "slow")]).unwrap();
-                let series = Series::new("load", labels, SeriesKind::Gauge, Unit::None);
-                let (series, at, value) = (Arc::new(series), self.now, 1.0);
-                let sample = Sample { series, at, value };
-                self.take("remote_write", vec![Signal::Sample(sample)]);
+                self.measure();
             }
             self.now = self.now.plus_ms(1_000);
             self.step(Input::Tick);
+        }
+    }
+
+    /// A point of what the alert `slow` is about.
+    fn measure(&mut self) {
+        let labels = Labels::from_pairs([("service", "slow")]).unwrap();
+        let series = Series::new("load", labels, SeriesKind::Gauge, Unit::None);
+        let (series, at, value) = (Arc::new(series), self.now, 1.0);
+        let sample = Sample { series, at, value };
+        self.take("remote_write", vec![Signal::Sample(sample)]);
+    }
+
+    /// So many times five minutes, at the beginning of which alerts are sent that are believed for little longer, and
+    /// points if there are any.
+    fn pass_seldom(&mut self, times: usize, alerts: &[&str], measures: bool) {
+        for _ in 0..times {
+            for name in alerts {
+                self.send(name, PROM, 310);
+            }
+            if measures {
+                self.measure();
+            }
+            self.pass(300);
         }
     }
 
@@ -215,6 +234,26 @@ fn one_message_and_renewed_silence_end_nothing() {
 }
 
 #[test]
+fn who_speaks_seldom_speaks_again() {
+    for of_sender in [true, false] {
+        let mut bench = Bench::new();
+        bench.pass_seldom(25, &["slow"], !of_sender);
+        bench.pass(1_800);
+        assert!(bench.told("slow").0, "{of_sender}: it is not heard of");
+        let again: &[&str] = if of_sender { &["watchdog"] } else { &[] };
+        bench.pass_seldom(1, again, !of_sender);
+        bench.pass(3_600);
+        assert!(bench.told("slow").0, "{of_sender}: it spoke once");
+        bench.pass_seldom(3, again, !of_sender);
+        let (fires, why) = bench.told("slow");
+        assert!(
+            !fires && why.contains("speaks again since"),
+            "{of_sender}: {why}"
+        );
+    }
+}
+
+#[test]
 fn one_that_is_heard_of_again_goes_on_and_its_end_is_its_senders() {
     let mut bench = fallen_silent();
     bench.fires = vec![("slow", PROM)];
@@ -330,6 +369,47 @@ fn a_restart_forgets_no_heartbeat() {
     bench.pass(600);
     let (fires, why) = bench.told("slow");
     assert!(fires && why.contains("heartbeat"), "{why}");
+}
+
+/// It was renamed, or another severity was given to it: nobody tells of that alert any more.
+#[test]
+fn a_heartbeat_that_is_waited_for_no_more_is_forgotten() {
+    let mut bench = Bench::new();
+    let missing = [("alertname", HEARTBEAT_MISSING), (WATCHES, "alerts")];
+    for _ in 0..10 {
+        bench.send_labels(&missing, "", 180);
+        bench.pass(60);
+    }
+    bench.restart(10);
+    bench.pass(6 * 3_600 + 600);
+    bench.send("slow", PROM, LEASE_S);
+    bench.pass(LEASE_S + 10);
+    let (fires, why) = bench.told("slow");
+    assert!(!fires && why.contains("said nothing else since"), "{why}");
+}
+
+#[test]
+fn heartbeats_known_are_bounded_and_what_finds_no_room_is_counted() {
+    let mut senders = Senders::default();
+    let mut note = |n: u64, is_missing: bool| {
+        senders.note_heartbeat(Heartbeat {
+            alert: Fingerprint(n),
+            sources: "alerts".into(),
+            is_missing,
+            told_at: Time::from_secs(n as i64),
+        });
+        (senders.heartbeats.len(), senders.refused())
+    };
+    let most = HEARTBEATS_MAX as u64;
+    for n in 0..most {
+        assert_eq!(note(n, n > 1), (n as usize + 1, 0));
+    }
+    // Two of them were heard, and make room.
+    for n in most..most + 2 {
+        assert_eq!(note(n, true), (HEARTBEATS_MAX, 0));
+    }
+    assert_eq!(note(most + 2, true), (HEARTBEATS_MAX, 1));
+    assert_eq!(note(most, false), (HEARTBEATS_MAX, 1), "it is known");
 }
 
 #[test]

@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
 use super::connections::{Connection, Connections};
-use super::listen::{bind, gave_way, refused};
+use super::listen::{bind, crowd, gave_way, refused};
 use super::tls::Tls;
 use super::udp::{self, ReadDatagram, Rejected};
-use super::{Clock, SendError, SignalSender};
+use super::{Clock, SendError, SignalSender, SourceRegistry};
 use crate::config::{Networks, SyslogConfig, WhenFull};
 use crate::model::{Signal, Time};
 use frame::{Frames, MESSAGE_BYTES_MAX};
@@ -65,6 +65,7 @@ pub(super) async fn receive(
     tls: Option<Tls>,
     sender: SignalSender,
     clock: Clock,
+    registry: SourceRegistry,
 ) {
     let mut tasks = JoinSet::new();
     let allow = match Networks::parse(&config.allow) {
@@ -85,6 +86,7 @@ pub(super) async fn receive(
         allow: allow.clone(),
         sender: sender.clone(),
         clock: clock.clone(),
+        registry: registry.clone(),
     };
     if let Some(address) = config.tcp {
         tasks.spawn(stream(address, "sources.syslog.tcp", None).run());
@@ -119,6 +121,8 @@ struct Listener {
     allow: Networks,
     sender: SignalSender,
     clock: Clock,
+    /// Where connections are counted that brought nothing.
+    registry: SourceRegistry,
 }
 
 /// What a piece of a stream held.
@@ -147,17 +151,22 @@ impl Listener {
                 continue;
             }
             let Some(connection) = all.admit(peer) else {
-                self.sender.send_back(1, &refused(address));
+                self.crowd().send_back(1, &refused(address));
                 continue;
             };
             let this = self.clone();
             connections.spawn(async move {
                 tokio::select! {
                     () = this.take(stream, peer, &connection) => {}
-                    () = connection.closed() => this.sender.send_back(1, &gave_way(address)),
+                    () = connection.closed() => this.crowd().send_back(1, &gave_way(address)),
                 }
             });
         }
+    }
+
+    /// Counts connections. Syslog never sends again what was on its way, so that nothing of it is sent back.
+    fn crowd(&self) -> SignalSender {
+        crowd(&self.registry, &format!("syslog {}", self.address))
     }
 
     async fn bind(&self) -> TcpListener {

@@ -68,8 +68,8 @@ struct Secret {
 #[derive(Debug, Error)]
 #[error("`{setting}` {}: {why}; write it there: it is read again by itself", path.display())]
 pub(in crate::sources) struct SecretError {
-    setting: &'static str,
-    path: PathBuf,
+    pub(in crate::sources) setting: &'static str,
+    pub(in crate::sources) path: PathBuf,
     why: String,
 }
 
