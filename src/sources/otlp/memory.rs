@@ -243,11 +243,7 @@ mod tests {
         let memory = Memory::new();
         assert_eq!(request(&memory, 10, counts(1, 4)), None);
         assert_eq!(request(&memory, 30, counts(1, 9)), Some(5));
-        for (second, point) in [
-            (20, counts(1, 6)),
-            (30, counts(1, 9)),
-            (30, counts(0, 900)),
-        ] {
+        for (second, point) in [(20, counts(1, 6)), (30, counts(1, 9)), (30, counts(0, 900))] {
             assert_eq!(request(&memory, second, point), None, "of {second}");
         }
         assert_eq!(request(&memory, 40, counts(1, 12)), Some(3));

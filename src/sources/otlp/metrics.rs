@@ -17,6 +17,7 @@ use super::points::{self, Point};
 use super::{ReadError, Taken, time_of_ns};
 use crate::model::{Sample, Series, SeriesKind, Signal, Time, Unit};
 use crate::sources::naming::{METRIC_NAME_BYTES_MAX, unit_of_ucum};
+use crate::sources::secrets;
 use crate::sources::series::SeriesCache;
 use crate::sources::wire::{Fields, WireError};
 
@@ -292,9 +293,7 @@ impl Metrics {
         let of_all = Part::whole(SeriesKind::Delta, Unit::None);
         let key = metric.key(&of_all, &Point::default());
         let part = metric.part();
-        let at = self
-            .memory
-            .time_of_part(&mut taken.draft, key, part, at);
+        let at = self.memory.time_of_part(&mut taken.draft, key, part, at);
         let unit = unit_of_ucum(metric.unit, metric.name);
         for (end, count) in grown.iter() {
             let part = Part {
@@ -401,7 +400,12 @@ impl Metric<'_> {
             add(&mut pairs, "le", Some(end.into()));
         }
         let name = [self.name, part.suffix].concat();
-        Ok(Series::new(&name, to_labels(&pairs), part.kind, part.unit))
+        Ok(secrets::series(
+            &name,
+            to_labels(&pairs),
+            part.kind,
+            part.unit,
+        ))
     }
 }
 

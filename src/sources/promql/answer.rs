@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::model::{LabelsBuilder, Sample, Series, SeriesKind, Signal, Time};
 use crate::sources::naming::{check_name, kind_by_name, unit_by_name};
 use crate::sources::recent::Recent;
+use crate::sources::secrets;
 
 /// Samples by their time.
 pub(super) type Steps = BTreeMap<Time, Vec<Signal>>;
@@ -190,7 +191,7 @@ impl Book {
             // An expression has done what was to be done with counters.
             None => SeriesKind::Gauge,
         };
-        let series = Arc::new(Series::new(name, labels, kind, unit_by_name(name)));
+        let series = Arc::new(secrets::series(name, labels, kind, unit_by_name(name)));
         self.series.put(key, Arc::clone(&series));
         Ok(series)
     }
