@@ -104,6 +104,10 @@ enum Speaker {
     Source(SourceIx),
 }
 
+/// When each sender last sent an alert of which it has not told the end: it is to send that again.
+#[derive(Default)]
+struct Owing(Vec<Time>);
+
 /// What an alert that was not sent again says.
 enum Verdict {
     /// Its sender goes on without it.
@@ -121,6 +125,23 @@ impl Lost {
         if let Some(again) = &mut self.again {
             back.past(&mut again.since);
         }
+    }
+}
+
+impl Owing {
+    fn note(&mut self, sender: Option<SenderIx>, told_at: Time) {
+        let Some(SenderIx(at)) = sender else { return };
+        let at = usize::from(at);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Time::ZERO);
+        }
+        self.0[at] = self.0[at].max(told_at);
+    }
+
+    /// Whether another word is due of what a sender sent after `since`.
+    fn since(&self, sender: Option<SenderIx>, since: Time) -> bool {
+        let told_at = sender.and_then(|ix| self.0.get(usize::from(ix.0)));
+        told_at.is_some_and(|told_at| *told_at > since)
     }
 }
 
@@ -230,12 +251,13 @@ impl Engine {
     /// Looks at the alerts that were to be sent again by now, and were not.
     pub(super) fn look_at_ends(&mut self) {
         self.alerts.forget_old(self.now);
+        let mut owing = None;
         for alert in self.alerts.take_due(self.now) {
             let Some(held) = self.alerts.get(alert) else {
                 continue;
             };
             match held.lost.as_deref().cloned() {
-                Some(lost) => self.look_at_lost(alert, lost),
+                Some(lost) => self.look_at_lost(alert, lost, &mut owing),
                 None => self.look_at_end(alert),
             }
         }
@@ -273,7 +295,7 @@ impl Engine {
     }
 
     /// Looks whether the sender of an alert speaks again, or what fell silent with it.
-    fn look_at_lost(&mut self, alert: Fingerprint, mut lost: Lost) {
+    fn look_at_lost(&mut self, alert: Fingerprint, mut lost: Lost, owing: &mut Option<Owing>) {
         let Some(held) = self.alerts.get(alert) else {
             return;
         };
@@ -287,7 +309,7 @@ impl Engine {
                 lost.with.push(source);
             }
         }
-        let speaker = self.who_speaks_again(held, &lost);
+        let speaker = self.who_speaks_again(held, &lost, owing);
         lost.again = speaker.map(|who| {
             let since = self.now;
             lost.again.unwrap_or(Again { since, who })
@@ -313,7 +335,12 @@ impl Engine {
 
     /// Who speaks now of those that fell silent: the sender, else a source that tells of what the alert is about. What
     /// measures other things says nothing of it.
-    fn who_speaks_again(&self, held: &AlertState, lost: &Lost) -> Option<Speaker> {
+    fn who_speaks_again(
+        &self,
+        held: &AlertState,
+        lost: &Lost,
+        owing: &mut Option<Owing>,
+    ) -> Option<Speaker> {
         let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
         let speaks = |heard: Time| heard > lost.since && self.now.since(heard) < hushed_ms;
         let sender = held.sender.and_then(|ix| self.senders.get(ix));
@@ -322,7 +349,13 @@ impl Engine {
             // A heartbeat stands until it is missing, however rare it is.
             let beat = self.senders.beat(source);
             let beats = beat.is_some_and(|beat| beat > lost.since);
-            (speaks(sender.heard) && !self.senders.is_given_up(source)) || beats
+            // Who told the end of all it told of since then has nothing to say.
+            let mut is_idle = || {
+                let owing = owing.get_or_insert_with(|| self.owing());
+                sender.heard > lost.since && !owing.since(held.sender, lost.since)
+            };
+            let is_given_up = self.senders.is_given_up(source);
+            beats || !is_given_up && (speaks(sender.heard) || is_idle())
         });
         if is_back {
             return Some(Speaker::Sender);
@@ -333,6 +366,16 @@ impl Engine {
         let tellers = self.tellers(held.entity);
         let teller = with.find(|source| tellers.contains(source));
         teller.map(Speaker::Source)
+    }
+
+    /// Of which senders another word is due.
+    fn owing(&self) -> Owing {
+        let mut owing = Owing::default();
+        let open = self.alerts.iter(None).map(|(_, held)| held);
+        for held in open.filter(|held| held.firing || held.unsaid.is_some()) {
+            owing.note(held.sender, held.told_at);
+        }
+        owing
     }
 
     fn end_unsaid(&mut self, alert: Fingerprint, unsaid: &str) {
@@ -400,7 +443,7 @@ impl Engine {
     }
 
     /// Sources that tell series of an entity.
-    fn tellers(&self, entity: EntityIx) -> Vec<SourceIx> {
+    pub(super) fn tellers(&self, entity: EntityIx) -> Vec<SourceIx> {
         let series = self.intake.of_entity(entity).iter();
         let rows = series.map(|ix| self.intake.row(*ix));
         let mut tellers = Vec::new();

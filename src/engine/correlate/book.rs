@@ -51,7 +51,6 @@ impl Book {
         let mut held = Held::new(incident, root, joined);
         held.members = members;
         held.onsets = onsets;
-        held.quiet_since = Some(joined);
         if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {
             held.hearing = Hearing::Waiting;
         }
