@@ -327,7 +327,11 @@ async fn histograms_that_found_no_room_say_the_same_when_they_are_sent_again() {
             "bucketCounts": buckets.map(|n| n.to_string()),
         });
         let data = json!({"aggregationTemporality": temporality, "dataPoints": [point]});
-        metric(if temporality == 1 { "delta" } else { "all" }, "s", ("histogram", data))
+        metric(
+            if temporality == 1 { "delta" } else { "all" },
+            "s",
+            ("histogram", data),
+        )
     };
     let mut receivers = Receivers::new();
     metrics(&mut receivers, &histogram(2, 5, [10, 0])).await;
