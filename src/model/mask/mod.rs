@@ -69,6 +69,8 @@ const KEY_PREFIXES: &[(&str, usize)] = &[
     ("eyJ", 30),
 ];
 
+/// The shortest of those keys, in bytes.
+const KEY_BYTES_MIN: usize = 20;
 /// From this length on, a value of letters and digits after a telling word is taken for a secret.
 const OPAQUE_BYTES_MIN: usize = 16;
 /// Longest name that is compared, in bytes.
@@ -88,7 +90,16 @@ pub fn mask_named<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     if is_secret && !value.is_empty() && !is_mask(value) {
         return Cow::Borrowed(MASK);
     }
+    if is_plain(value) {
+        return Cow::Borrowed(value);
+    }
     mask_secrets(value)
+}
+
+/// Whether a value is shorter than any key and assigns nothing, as most of labels are: then nothing of it is masked.
+fn is_plain(value: &str) -> bool {
+    let assigns = |byte: u8| matches!(byte, b'=' | b':' | b' ');
+    value.len() < KEY_BYTES_MIN && !value.bytes().any(assigns)
 }
 
 /// The value of a label of that name, where labels tell one thing from another: masked as [`mask_named`] does it, and as a

@@ -346,6 +346,12 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_masked_of_what_is_plain(text in prop_oneof![fragments(), "[A-Za-z0-9_/.-]{0,19}"]) {
+        prop_assert!(KEY_PREFIXES.iter().all(|(_, bytes)| *bytes >= KEY_BYTES_MIN));
+        prop_assert!(!is_plain(&text) || mask_secrets(&text) == text.as_str());
+    }
+
+    #[test]
     fn masking_twice_is_masking_once(text in prop_oneof![fragments(), any::<String>()]) {
         let masked = mask_secrets(&text).into_owned();
         prop_assert_eq!(mask_secrets(&masked), masked.as_str());
