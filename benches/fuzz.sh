@@ -13,7 +13,7 @@ targets=(
   "lib sources::wire::tests" "lib sources::statsd::message" "lib sources::syslog::message" "lib sources::syslog::frame"
   "lib sources::scrape::text" "lib sources::promql::answer" "lib sources::journald::entry" "lib sources::loki::tail"
   "lib sources::elastic::tests" "lib sources::document" "lib sources::message" "lib sources::polled::window"
-  "lib store::recorder::tests" "lib store::journal::tests::any_file" "lib store::checkpoint" "lib engine::checkpoint::tests::bent" "lib model::label_filter" "lib model::safe_text" "lib model::logjoin" "lib model::labels"
+  "lib store::recorder::tests" "lib store::journal::tests::any_file" "lib store::checkpoint" "lib engine::checkpoint::tests::bent" "lib model::label_filter" "lib model::mask" "lib model::safe_text" "lib model::logjoin" "lib model::labels"
   "lib config::catalogue" "config_files any_file" "sources properties::any_bytes" "sources properties::real_requests"
   "sources properties::any_json" "sources grpc::any_call" "lib sources::webhook::forge" "lib sources::tail::file::tests::any"
   "lib sources::bookmark::tests::any" "lib daemon::alertmanagers" "lib daemon::http::silences::tests::any"

@@ -361,6 +361,21 @@ fn our_formats_refuse_what_they_do_not_know() {
 }
 
 #[test]
+fn series_of_sources_hold_no_secrets() {
+    let mut offences = Vec::new();
+    let makes = |source: &Source| {
+        source.layer == "sources" && !source.path.ends_with("src/sources/secrets.rs")
+    };
+    for source in sources().iter().filter(|source| makes(source)) {
+        let made = source
+            .code()
+            .filter(|(_, line)| line.contains("Series::new("));
+        offences.extend(made.map(|(number, _)| source.at(number)));
+    }
+    report("sources make series by secrets::series", &offences);
+}
+
+#[test]
 fn nothing_panics_without_a_reason() {
     let mut offences = Vec::new();
     for source in sources() {

@@ -5,8 +5,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::config::{Catalogue, Config};
+use crate::model::counted;
 
 /// How deep a folder is searched: repositories keep the file near their root.
 const DEPTH_MAX: usize = 8;
@@ -14,6 +16,9 @@ const DEPTH_MAX: usize = 8;
 const FILES_MAX: usize = 10_000;
 /// Largest file read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What is told of errors that are none any more, while the daemon knows what it knew at its start.
+const PUT_RIGHT: &str =
+    "put right on the disk: what it says now takes effect at the next start of the daemon";
 /// What Backstage calls the file.
 const NAMES: [&str; 2] = ["catalog-info.yaml", "catalog-info.yml"];
 
@@ -25,6 +30,66 @@ pub(super) struct Taken {
     /// What could not be read or understood, one sentence each. Other teams write these files: the
     /// rest is used without them.
     pub refused: Vec<String>,
+}
+
+/// Catalogues of which something was left out when the daemon started: what of them is still wrong on the disk. What the daemon
+/// knows does not change meanwhile.
+#[derive(Debug)]
+pub(super) struct Watch {
+    config: Config,
+    /// How much was left out at the start.
+    left_out: usize,
+    seen: Stamps,
+    refused: Vec<String>,
+}
+
+/// The files, each with its time and length; `None` of one that cannot be looked at.
+type Stamps = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+
+impl Watch {
+    /// Of what `refused` was left out just now.
+    pub(super) fn new(config: &Config, refused: Vec<String>) -> Self {
+        Self {
+            config: config.clone(),
+            left_out: refused.len(),
+            seen: stamps(config),
+            refused,
+        }
+    }
+
+    /// Whether anything was left out at the start.
+    pub(super) const fn is_needed(&self) -> bool {
+        self.left_out > 0
+    }
+
+    /// What is to be told now. Files are read again only once one of them has changed.
+    pub(super) fn look(&mut self) -> Vec<String> {
+        let stamps = stamps(&self.config);
+        if self.seen != stamps {
+            self.seen = stamps;
+            self.refused = with_catalogue(self.config.clone()).1.refused;
+        }
+        let mut told = self.refused.clone();
+        let mended = self.left_out.saturating_sub(told.len());
+        if mended > 0 {
+            let (one, many) = ("error of the catalogue is", "errors of the catalogue are");
+            let mended = counted(mended as u64, one, many);
+            told.push(format!("{mended} {PUT_RIGHT}"));
+        }
+        told
+    }
+}
+
+fn stamps(config: &Config) -> Stamps {
+    let named = config.catalogue.iter();
+    // What cannot be searched is told when it is read.
+    let files = named.flat_map(|named| files(named, &mut Vec::new()));
+    let stamp = |file: PathBuf| {
+        let about = fs::metadata(&file).ok();
+        let stamp = about.and_then(|about| Some((about.modified().ok()?, about.len())));
+        (file, stamp)
+    };
+    files.map(stamp).collect()
 }
 
 /// The config with what its catalogues say.
@@ -151,6 +216,36 @@ mod tests {
         assert_eq!(names(&read), ["service/search"]);
         assert_eq!(taken.refused.len(), 1);
         assert!(taken.refused[0].contains("catalog-info.yaml:1: "));
+    }
+
+    #[test]
+    fn what_is_put_right_is_told_until_it_is_taken_and_nothing_is_read_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("catalog-info.yaml");
+        fs::write(&file, "kind: [").unwrap();
+        let config = config(folder.path());
+        let mut watch = Watch::new(&config, with_catalogue(config.clone()).1.refused);
+        let wrong = watch.look();
+        assert!(watch.is_needed() && wrong.len() == 1, "{wrong:?}");
+        // Of the same length and time: nobody looks into it.
+        let written = fs::metadata(&file).unwrap().modified().unwrap();
+        let good = "kind: Component\nmetadata: { name: cart }\n";
+        fs::write(&file, &good[..7]).unwrap();
+        let touch = |at| {
+            fs::File::options()
+                .write(true)
+                .open(&file)
+                .unwrap()
+                .set_modified(at)
+        };
+        touch(written).unwrap();
+        assert_eq!(watch.look(), wrong);
+        fs::write(&file, good).unwrap();
+        let told = watch.look();
+        assert_eq!(told, [format!("1 error of the catalogue is {PUT_RIGHT}")]);
+        assert_eq!(watch.look(), told, "until then");
+        fs::write(&file, "kind: [").unwrap();
+        assert_eq!(watch.look(), wrong);
     }
 
     #[test]

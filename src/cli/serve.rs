@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
-use super::catalogue::with_catalogue;
+use super::catalogue::{self, with_catalogue};
 use super::check::lasting_warnings;
 use super::named;
 use super::output::Failure;
@@ -20,7 +20,7 @@ use crate::config::{Config, shipped_runbooks, with_own};
 use crate::daemon::{self, Clock, Daemon, DaemonOptions, Telemetry};
 use crate::model::{Runbook, SafeText};
 
-/// Time between two looks at secrets that are missing, and at a catalogue of which something is left out.
+/// Time between two looks at secrets that are missing, and at a catalogue of which something was left out.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Chooses what is logged, as `tracing` reads it: `info`, `stormglass=debug`, …
 const LOG_VARIABLE: &str = "STORMGLASS_LOG";
@@ -92,10 +92,18 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     for what in odd.chain(&unmatched(place)).chain(&named.warnings) {
         tracing::warn!("{}", SafeText::new(what));
     }
-    let is_mended = !named.may_come && taken.refused.is_empty();
+    let catalogue = catalogue::Watch::new(&place.config, taken.refused.clone());
+    // A variable that is lacking stays so: it is told, and nobody looks for it.
+    let is_in_order = !named.may_come && !catalogue.is_needed();
     let (told, warnings) = watch::channel([named.lacking, lasting.clone(), taken.refused].concat());
-    if !is_mended {
-        tokio::spawn(until_mended(place.clone(), text, lasting, told));
+    if !is_in_order {
+        tokio::spawn(until_in_order(
+            place.clone(),
+            text,
+            lasting,
+            catalogue,
+            told,
+        ));
     }
     let options = DaemonOptions {
         runbooks: runbooks(&config)?,
@@ -109,40 +117,40 @@ pub(super) async fn start(place: &Place) -> Result<Daemon, Failure> {
     Ok(daemon::start(options).await?)
 }
 
-/// Looks now and then for the secrets that are missing, and at the catalogue while something of it is left out, and tells
+/// Looks now and then for the secrets that are missing, and at the catalogue if something of it was left out, and tells
 /// consoles what still is. Sources read their secrets again by themselves; what is put right in a catalogue counts from the
-/// next start.
-async fn until_mended(
+/// next start, which is told until then.
+async fn until_in_order(
     place: Place,
     text: String,
     lasting: Vec<String>,
+    mut catalogue: catalogue::Watch,
     told: watch::Sender<Vec<String>>,
 ) {
     let (place, text) = (Arc::new(place), Arc::new(text));
-    let mut was_left_out = None;
     loop {
         let (of, text) = (Arc::clone(&place), Arc::clone(&text));
         let look = move || {
-            let taken = with_catalogue(of.config.clone()).1;
-            (named::look_with(&of, &text), taken.refused)
+            let of_catalogue = catalogue.look();
+            (named::look_with(&of, &text), of_catalogue, catalogue)
         };
         // A search that panicked has told it.
-        let Ok((named, left_out)) = tokio::task::spawn_blocking(look).await else {
+        let Ok((named, of_catalogue, watch)) = tokio::task::spawn_blocking(look).await else {
             return;
         };
-        let is_left_out = !left_out.is_empty();
-        if was_left_out.replace(is_left_out) == Some(true) && !is_left_out {
-            tracing::info!("the catalogue can be read again: it counts from the next start");
+        catalogue = watch;
+        let is_in_order = !named.may_come && !catalogue.is_needed();
+        let before = told.borrow().clone();
+        for news in of_catalogue.iter().filter(|line| !before.contains(line)) {
+            tracing::warn!("{}", SafeText::new(news));
         }
-        // A variable that is lacking stays so: it is told, and nobody looks for it.
-        let is_mended = !named.may_come && !is_left_out;
-        let odd = [named.lacking, lasting.clone(), left_out].concat();
+        let odd = [named.lacking, lasting.clone(), of_catalogue].concat();
         told.send_if_modified(|before| {
             let is_new = *before != odd;
             *before = odd;
             is_new
         });
-        if is_mended {
+        if is_in_order {
             return;
         }
         tokio::select! {

@@ -23,6 +23,7 @@ mod clocks;
 mod commands;
 mod correlate;
 mod cusum;
+mod deaf;
 pub mod detect;
 pub mod diagnose;
 #[cfg(test)]
@@ -252,7 +253,7 @@ impl Engine {
 
     /// The passing of time, one question after the other.
     fn tick(&mut self, effects: &mut Vec<Effect>) {
-        self.ticked = self.now;
+        let before = std::mem::replace(&mut self.ticked, self.now);
         self.look_at_ends();
         for (fingerprint, firing) in self.alerts.settle(self.now) {
             // One that goes on and off counts as firing already.
@@ -284,6 +285,7 @@ impl Engine {
         self.correlate();
         let unsettled = self.plans.all_unsettled(self.now);
         self.settling = unsettled.map(|id| self.correlator.home(id)).collect();
+        self.leave_out_deaf_time(before);
         self.with_correlator(Correlator::tick);
         self.tick_plans(effects);
         if self.now.since(self.housekept) >= HOUSEKEEPING_MS {

@@ -69,7 +69,8 @@ impl Engine {
         if is_recalled || !was_away {
             return;
         }
-        self.ticked = self.now;
+        let since = std::mem::replace(&mut self.ticked, self.now);
+        self.correlator.leave_out_of_all(since, self.now);
         self.silence.resume(self.now);
         self.speakers.resume_all(self.now);
         self.logs.skip_to(self.now);

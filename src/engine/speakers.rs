@@ -242,6 +242,12 @@ impl Speakers {
         speakers
     }
 
+    /// The sources that told anything of an entity.
+    pub fn of(&self, entity: EntityIx) -> impl Iterator<Item = SourceIx> {
+        let row = self.rows.get(entity.0 as usize);
+        row.into_iter().flatten().map(|speaker| speaker.source)
+    }
+
     /// Everybody, in order of place.
     pub fn iter(&self) -> impl Iterator<Item = (EntityIx, &Speaker)> {
         let rows = self.rows.iter().enumerate();

@@ -117,6 +117,10 @@ enum Speaker {
     Source(SourceIx),
 }
 
+/// When each sender last sent an alert of which it has not told the end: it is to send that again.
+#[derive(Default)]
+struct Owing(Vec<Time>);
+
 /// What an alert that was not sent again says.
 enum Verdict {
     /// Its sender goes on without it.
@@ -134,6 +138,23 @@ impl Lost {
         if let Some(again) = &mut self.again {
             back.past(&mut again.since);
         }
+    }
+}
+
+impl Owing {
+    fn note(&mut self, sender: Option<SenderIx>, told_at: Time) {
+        let Some(SenderIx(at)) = sender else { return };
+        let at = usize::from(at);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Time::ZERO);
+        }
+        self.0[at] = self.0[at].max(told_at);
+    }
+
+    /// Whether another word is due of what a sender sent after `since`.
+    fn since(&self, sender: Option<SenderIx>, since: Time) -> bool {
+        let told_at = sender.and_then(|ix| self.0.get(usize::from(ix.0)));
+        told_at.is_some_and(|told_at| *told_at > since)
     }
 }
 
@@ -278,12 +299,13 @@ impl Engine {
     pub(super) fn look_at_ends(&mut self) {
         self.alerts.forget_old(self.now);
         self.senders.forget_heartbeats(self.now);
+        let mut owing = None;
         for alert in self.alerts.take_due(self.now) {
             let Some(held) = self.alerts.get(alert) else {
                 continue;
             };
             match held.lost.as_deref().cloned() {
-                Some(lost) => self.look_at_lost(alert, lost),
+                Some(lost) => self.look_at_lost(alert, lost, &mut owing),
                 None => self.look_at_end(alert),
             }
         }
@@ -321,7 +343,7 @@ impl Engine {
     }
 
     /// Looks whether the sender of an alert speaks again, or what fell silent with it.
-    fn look_at_lost(&mut self, alert: Fingerprint, mut lost: Lost) {
+    fn look_at_lost(&mut self, alert: Fingerprint, mut lost: Lost, owing: &mut Option<Owing>) {
         let Some(held) = self.alerts.get(alert) else {
             return;
         };
@@ -335,14 +357,14 @@ impl Engine {
                 lost.with.push(source);
             }
         }
-        let speaker = self.who_speaks_again(held, &lost);
+        let speaker = self.who_speaks_again(held, &lost, owing);
         lost.again = speaker.map(|who| {
             let since = self.now;
             lost.again.unwrap_or(Again { since, who })
         });
         if let Some(again) = lost.again
             && self.now.since(again.since) >= self.alert_timeout_ms()
-            && self.speaks_on(held, &lost, again)
+            && (self.speaks_on(held, &lost, again) || self.is_idle(held, &lost, owing))
         {
             let since = explain::clock(again.since);
             let unsaid = match again.who {
@@ -362,7 +384,12 @@ impl Engine {
 
     /// Who speaks now of those that fell silent: the sender, else a source that tells of what the alert is about. What
     /// measures other things says nothing of it.
-    fn who_speaks_again(&self, held: &AlertState, lost: &Lost) -> Option<Speaker> {
+    fn who_speaks_again(
+        &self,
+        held: &AlertState,
+        lost: &Lost,
+        owing: &mut Option<Owing>,
+    ) -> Option<Speaker> {
         let speaks = |heard: Time, pause_ms: i64| {
             let hushed_ms = (held.lease_ms() / 2).max(HUSHED_MS_MIN);
             let hushed_ms = hushed_ms.max(HUSHED_PAUSES * pause_ms);
@@ -374,7 +401,9 @@ impl Engine {
             // A heartbeat stands until it is missing, however rare it is.
             let beat = self.senders.beat(source);
             let beats = beat.is_some_and(|beat| beat > lost.since);
-            (speaks(sender.heard, sender.pause_ms) && !self.senders.is_given_up(source)) || beats
+            let is_given_up = self.senders.is_given_up(source);
+            let speaks = || speaks(sender.heard, sender.pause_ms);
+            beats || !is_given_up && (speaks() || self.is_idle(held, lost, owing))
         });
         if is_back {
             return Some(Speaker::Sender);
@@ -388,6 +417,14 @@ impl Engine {
             tellers.contains(source) && speaks(self.silence.heard(*source), pause_ms())
         });
         teller.map(Speaker::Source)
+    }
+
+    /// Whether the sender of an alert told the end of all it told of since it spoke again: it has nothing to say.
+    fn is_idle(&self, held: &AlertState, lost: &Lost, owing: &mut Option<Owing>) -> bool {
+        let sender = held.sender.and_then(|ix| self.senders.get(ix));
+        let is_back = sender.is_some_and(|sender| sender.heard > lost.since);
+        let owing = owing.get_or_insert_with(|| self.owing());
+        is_back && !owing.since(held.sender, lost.since)
     }
 
     /// Whether who speaks again has gone on to: one message, and then silence as before, ends nothing, however long it
@@ -416,6 +453,16 @@ impl Engine {
         let told = rows.filter(|row| row.is_judged() && row.source() == source);
         let pauses = told.map(|row| i64::from(row.interval_ms));
         pauses.filter(|ms| *ms > 0).min().unwrap_or(0)
+    }
+
+    /// Of which senders another word is due.
+    fn owing(&self) -> Owing {
+        let mut owing = Owing::default();
+        let open = self.alerts.iter(None).map(|(_, held)| held);
+        for held in open.filter(|held| held.firing || held.unsaid.is_some()) {
+            owing.note(held.sender, held.told_at);
+        }
+        owing
     }
 
     fn end_unsaid(&mut self, alert: Fingerprint, unsaid: &str) {
@@ -483,7 +530,7 @@ impl Engine {
     }
 
     /// Sources that tell series of an entity.
-    fn tellers(&self, entity: EntityIx) -> Vec<SourceIx> {
+    pub(super) fn tellers(&self, entity: EntityIx) -> Vec<SourceIx> {
         let series = self.intake.of_entity(entity).iter();
         let rows = series.map(|ix| self.intake.row(*ix));
         let mut tellers = Vec::new();

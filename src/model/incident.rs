@@ -65,8 +65,8 @@ pub struct TimelineEntry {
     pub text: Box<str>,
 }
 
-/// What stands in the entry that tells that an alert fires, between its name and its summary.
-pub const ALERT_FIRES: &str = " fires: ";
+/// What stands in the entry that tells that an alert fires, behind its name.
+const ALERT_FIRES: &str = " fires";
 /// How the entry goes on after its name that tells that an alert is not counted as over: it was held back and fires on, …
 pub const ALERT_STILL_FIRES: &str = "still fires";
 /// … or waited in vain to clear, …
@@ -234,6 +234,22 @@ pub struct Incident {
     pub timeline: Vec<TimelineEntry>,
     /// Timeline entries that did not fit.
     pub timeline_dropped: u32,
+}
+
+impl TimelineEntry {
+    /// The words that tell that an alert fires. A summary that says its name again, or nothing, is left out.
+    pub fn alert_fires(name: &str, summary: &str) -> String {
+        if summary.is_empty() || summary.eq_ignore_ascii_case(name) {
+            return format!("{name}{ALERT_FIRES}");
+        }
+        format!("{name}{ALERT_FIRES}: {summary}")
+    }
+
+    /// The name of the alert that it tells the firing of, if it does.
+    pub fn fires(&self) -> Option<&str> {
+        let (name, summary) = self.text.split_once(ALERT_FIRES)?;
+        (summary.is_empty() || summary.starts_with(": ")).then_some(name)
+    }
 }
 
 impl Incident {
@@ -433,6 +449,27 @@ impl fmt::Display for IncidentId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_that_fires_says_its_name_once() {
+        let cases = [
+            ("Down", "Down", "Down fires"),
+            ("Down", "down", "Down fires"),
+            ("Down", "", "Down fires"),
+            ("Down", "db-1 is down", "Down fires: db-1 is down"),
+        ];
+        for (name, summary, told) in cases {
+            let text = TimelineEntry::alert_fires(name, summary);
+            assert_eq!(text, told);
+            let entry = TimelineEntry {
+                at: Time::ZERO,
+                lane: Lane::Alert,
+                entity: None,
+                text: text.into(),
+            };
+            assert_eq!(entry.fires(), Some(name));
+        }
+    }
 
     fn texts(incident: &Incident) -> Vec<&str> {
         incident.timeline.iter().map(|entry| &*entry.text).collect()

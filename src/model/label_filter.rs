@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Labels;
+use super::mask::mask_label;
 
 /// Most memory of a compiled regular expression, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +33,8 @@ pub struct LabelFilter {
     pub operator: FilterSign,
     /// With what: a text, or a regular expression.
     pub value: String,
+    /// The same as labels have it, where it is a secret.
+    masked: Option<Box<str>>,
     regex: Option<Regex>,
 }
 
@@ -67,10 +70,12 @@ impl LabelFilter {
                 )
             }
         };
+        let masked = mask_label(name, value);
         Ok(Self {
             name: name.to_owned(),
             operator,
             value: value.to_owned(),
+            masked: (*masked != *value).then(|| masked.into()),
             regex,
         })
     }
@@ -128,9 +133,10 @@ impl LabelFilter {
                 .as_ref()
                 .is_some_and(|regex| regex.is_match(value))
         };
+        let is_it = || value == self.value || self.masked.as_deref() == Some(value);
         match self.operator {
-            FilterSign::Is => value == self.value,
-            FilterSign::Differs => value != self.value,
+            FilterSign::Is => is_it(),
+            FilterSign::Differs => !is_it(),
             FilterSign::Like => is_like(),
             FilterSign::Unlike => !is_like(),
         }
@@ -202,6 +208,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_secret_is_found_by_whoever_knows_it() {
+        let masked = mask_label("token", "blue");
+        let labels = Labels::from_pairs([("token", &*masked)]).unwrap();
+        let fits = |text: &str| LabelFilter::parse_all(text).unwrap()[0].fits(&labels);
+        let told = format!("token=\"{masked}\"");
+        let found = ["token=blue", "token!=green", &told].map(fits);
+        let missed = ["token!=blue", "token=green"].map(fits);
+        assert_eq!((found, missed), ([true; 3], [false; 2]));
+    }
 
     #[test]
     fn matchers_are_read_as_alertmanager_writes_them() {

@@ -60,9 +60,9 @@ pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use heaviest::Heaviest;
 pub use hypothesis::{DOWN, Diagnosis, Evidence, Hypothesis, Method, SuspectKind, SuspectRole};
 pub use incident::{
-    ALERT_AGAIN, ALERT_FIRES, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO,
-    Impact, Incident, IncidentId, Lane, PathEdge, PathNode, Phase, Reopened, TAKEN_BY,
-    TIMELINE_ENTRIES_MAX, TimelineEntry,
+    ALERT_AGAIN, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO, Impact, Incident,
+    IncidentId, Lane, PathEdge, PathNode, Phase, Reopened, TAKEN_BY, TIMELINE_ENTRIES_MAX,
+    TimelineEntry,
 };
 pub use input::{
     FiringAlert, Input, Outcome, Process, Recalled, RunId, RunPhase, Silenced, Stamped, StepEvent,

@@ -11,7 +11,7 @@ use sysinfo::{Disk, Disks, Networks, Pid, ProcessRefreshKind, ProcessesToUpdate,
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::{Clock, SignalSender};
+use super::{Clock, SignalSender, secrets};
 use crate::config::HostConfig;
 use crate::model::{Labels, Sample, Series, SeriesKind, Signal, Time, Unit};
 
@@ -258,7 +258,7 @@ impl Look<'_> {
             let device = (!device.is_empty()).then_some(("device", device));
             // A mount point longer than a label is left without its name rather than unwatched.
             let labels = Labels::from_pairs(host.chain(device)).unwrap_or_default();
-            Arc::new(Series::new(name, labels, kind, unit))
+            Arc::new(secrets::series(name, labels, kind, unit))
         });
         self.signals.push(Signal::Sample(Sample {
             series: Arc::clone(series),

@@ -20,6 +20,7 @@ mod connections;
 mod document;
 mod elastic;
 mod failing;
+mod families;
 mod guard;
 mod heartbeat;
 mod host;

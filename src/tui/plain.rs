@@ -188,6 +188,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
     if phase != row.phase {
         lines.push(format!("{id} {entity} {}", phase_words(was.is_some(), row)));
     }
+    lines.extend(stale_line(was, row));
     if was.and_then(|was| was.owner.as_ref()) != row.owner.as_ref()
         && let Some(owner) = &row.owner
     {
@@ -218,6 +219,25 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
         lines.push(format!("{id} {plan} {word}{hint}"));
     }
     lines
+}
+
+/// How many of its alerts nobody vouches for any more, once there are some, more, or none again.
+fn stale_line(was: Option<&IncidentRow>, row: &IncidentRow) -> Option<String> {
+    let (id, entity) = (row.id, row.entity.name());
+    let before = was.map_or(0, |was| was.alerts_unheard);
+    match row.alerts_unheard {
+        0 if before > 0 && row.phase != Phase::Resolved => {
+            Some(format!("{id} {entity}: no alert is stale any more"))
+        }
+        count if count > before => {
+            let alerts = format::counted(count.into(), "alert is", "alerts are");
+            Some(format!(
+                "{id} {entity}: {alerts} STALE: not sent any more, and not said to be over; stormglass show {}",
+                id.0
+            ))
+        }
+        _ => None,
+    }
 }
 
 /// What an incident is now; after how long only where that is known. When somebody took it is not: a row
@@ -325,6 +345,31 @@ mod tests {
             said(&["00:05:00Z #7 checkout resolved after 10m"])
         );
         assert_eq!(told(&mut held, deltas(9, row)), (Vec::new(), true));
+    }
+
+    #[test]
+    fn alerts_nobody_vouches_for_are_told() {
+        let stale = |count| IncidentRow {
+            alerts_unheard: count,
+            ..row()
+        };
+        let one = "#7 checkout: 1 alert is STALE: not sent any more, and not said to be over; stormglass show 7";
+        let three = "#7 checkout: 3 alerts are STALE: not sent any more, and not said to be over; stormglass show 7";
+        let cases = [
+            (Some(0), 0, None),
+            (None, 1, Some(one)),
+            (Some(1), 1, None),
+            (Some(1), 3, Some(three)),
+            (Some(3), 1, None),
+            (Some(1), 0, Some("#7 checkout: no alert is stale any more")),
+        ];
+        for (before, now, told) in cases {
+            let before = before.map(stale);
+            let lines = incident_lines(before.as_ref(), &stale(now));
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let of_it = |line: &&str| line.to_lowercase().contains("stale");
+            assert_eq!(lines.iter().copied().find(of_it), told);
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use stormglass::config::{Config, parse};
-use stormglass::model::{Signal, SourceRow, Time};
+use stormglass::model::{Labels, Sample, Series, SeriesKind, Signal, SourceRow, Time, Unit};
 use stormglass::sources::{
-    Guard, SignalQueue, SourceRegistry, Sources, grpc_router, router, signal_queue,
+    Guard, Rhythm, SIGNALS_QUEUED_MAX, SignalQueue, SourceRegistry, Sources, grpc_router, router,
+    signal_queue,
 };
 use tower::ServiceExt;
 
@@ -95,6 +96,19 @@ impl Receivers {
         std::iter::from_fn(|| self.queue.try_recv())
             .flat_map(|queued| queued.take(NOW).signals)
             .collect()
+    }
+
+    /// Leaves the queue no room, until what is in it is taken.
+    pub fn fill(&self) {
+        let series = Series::new("filler", Labels::empty(), SeriesKind::Gauge, Unit::None);
+        let sample = Signal::Sample(Sample {
+            series: Arc::new(series),
+            at: NOW,
+            value: 1.0,
+        });
+        let filler = self.registry.source("filler", Rhythm::Sporadic, "");
+        let all = vec![sample; SIGNALS_QUEUED_MAX as usize];
+        filler.try_send(all).expect("the queue is empty");
     }
 
     /// How a source is.

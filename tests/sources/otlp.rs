@@ -304,11 +304,51 @@ async fn histograms_become_count_sum_mean_p99_and_buckets() {
     ];
     assert_eq!(got, expected);
 
-    // Another part of the same metric, of the same time: its buckets count as well.
-    let part = metrics(&mut receivers, &body).await;
-    let (bucket, others) = part.split_last().unwrap();
-    assert_eq!(others, &expected[..4]);
-    assert_eq!((&*bucket.0, bucket.3, bucket.4), ("e_bucket", 7_001, 4.0));
+    // Another part of the same metric, of the same time: its buckets count as well, and once however often it is sent.
+    let mut other = body.clone();
+    other["resourceMetrics"][0]["scopeMetrics"][0]["scope"] = json!({"name": "other"});
+    for (body, bucket_ms) in [(&other, 7_001), (&other, 7_001), (&body, 7_000)] {
+        let part = metrics(&mut receivers, body).await;
+        let (bucket, others) = part.split_last().unwrap();
+        assert_eq!(others, &expected[..4]);
+        assert_eq!(
+            (&*bucket.0, bucket.3, bucket.4),
+            ("e_bucket", bucket_ms, 4.0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn histograms_that_found_no_room_say_the_same_when_they_are_sent_again() {
+    let histogram = |temporality: u64, at_s: u64, buckets: [u64; 2]| {
+        let point = json!({
+            "startTimeUnixNano": "1000000000", "timeUnixNano": (at_s * 1_000_000_000).to_string(),
+            "count": buckets.iter().sum::<u64>().to_string(), "sum": 2.0, "explicitBounds": [0.5],
+            "bucketCounts": buckets.map(|n| n.to_string()),
+        });
+        let data = json!({"aggregationTemporality": temporality, "dataPoints": [point]});
+        metric(
+            if temporality == 1 { "delta" } else { "all" },
+            "s",
+            ("histogram", data),
+        )
+    };
+    let mut receivers = Receivers::new();
+    metrics(&mut receivers, &histogram(2, 5, [10, 0])).await;
+    for body in [histogram(2, 6, [14, 0]), histogram(1, 6, [4, 0])] {
+        let mut unhurried = Receivers::new();
+        metrics(&mut unhurried, &histogram(2, 5, [10, 0])).await;
+        let expected = metrics(&mut unhurried, &body).await;
+        assert_eq!(expected.len(), 5, "count, sum, mean, p99 and a bucket");
+
+        receivers.fill();
+        let refused = receivers
+            .send("POST", "/v1/metrics", &[JSON], body.to_string())
+            .await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        receivers.taken();
+        assert_eq!(metrics(&mut receivers, &body).await, expected);
+    }
 }
 
 /// One span of service `cart`, with fields laid over the usual ones.

@@ -160,27 +160,32 @@ async fn kinds_come_from_names_and_metadata() {
         post(&receivers, one(name)).await;
         assert_eq!(kind_of(receivers.taken()), expected, "{name}");
     }
+    let told = |kind, family: &str, unit: &str| Metadata {
+        kind,
+        family: family.to_owned(),
+        unit: unit.to_owned(),
+    };
     let metadata = WriteRequest {
         timeseries: Vec::new(),
         metadata: vec![
-            Metadata {
-                kind: 2,
-                family: "pool_sum".to_owned(),
-            },
-            Metadata {
-                kind: 1,
-                family: "errors".to_owned(),
-            },
+            told(2, "pool_sum", ""),
+            told(1, "errors", ""),
+            // A histogram: its series say by their names how they accumulate.
+            told(3, "wait", "seconds"),
+            told(2, "fill", "ratio"),
         ],
     };
     let answer = post(&receivers, compress(&metadata.encode_to_vec())).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
-    for (name, kind) in [
-        ("pool_sum", SeriesKind::Gauge),
-        ("errors", SeriesKind::Counter),
+    for (name, kind, unit) in [
+        ("pool_sum", SeriesKind::Gauge, Unit::None),
+        ("errors", SeriesKind::Counter, Unit::None),
+        ("wait_sum", SeriesKind::Counter, Unit::Seconds),
+        ("wait_count", SeriesKind::Counter, Unit::None),
+        ("fill", SeriesKind::Gauge, Unit::Ratio),
     ] {
         post(&receivers, one(name)).await;
-        assert_eq!(kind_of(receivers.taken()), (kind, Unit::None), "{name}");
+        assert_eq!(kind_of(receivers.taken()), (kind, unit), "{name}");
     }
 }
 

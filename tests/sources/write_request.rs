@@ -60,4 +60,6 @@ pub struct Metadata {
     pub kind: i32,
     #[prost(string, tag = "2")]
     pub family: String,
+    #[prost(string, tag = "5")]
+    pub unit: String,
 }

@@ -54,7 +54,6 @@ impl Book {
         held.members = members;
         held.is_pinned = !held.incident.regrouped.is_empty();
         held.onsets = onsets;
-        held.quiet_since = Some(joined);
         if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {
             held.hearing = Hearing::Waiting;
         }

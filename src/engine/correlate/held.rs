@@ -8,8 +8,8 @@ use super::phase::{self, Event};
 use super::severity;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
-    ALERT_FIRES, EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase,
-    PlanId, ROW_MEMBERS_MAX, Severity, Time,
+    EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase, PlanId,
+    ROW_MEMBERS_MAX, Severity, Time, TimelineEntry,
 };
 
 const FINDINGS_MAX: usize = 200;
@@ -53,6 +53,8 @@ pub struct Held {
     pub alert_severity: Option<Severity>,
     /// Whether its signals were heard since the start.
     pub hearing: Hearing,
+    /// For how long nobody could be heard who tells of it, while it was waited for or quiet, in milliseconds.
+    pub deaf_ms: i64,
     /// Whether a person said what belongs to it: then it is not split by itself.
     pub is_pinned: bool,
     /// Since when members were odd when a restart forgot it.
@@ -122,6 +124,7 @@ impl Held {
             plan: None,
             alert_severity: None,
             hearing: Hearing::Heard,
+            deaf_ms: 0,
             is_pinned: false,
             onsets: BTreeMap::new(),
             untold: 0,
@@ -309,7 +312,7 @@ impl Held {
             return;
         }
         if self.incident.impact.alerts_total <= ALERTS_TOLD_MAX {
-            let text = format!("{}{ALERT_FIRES}{}", alert.name, alert.summary);
+            let text = TimelineEntry::alert_fires(alert.name, alert.summary);
             // A sender's clock may be ahead; nothing fires after it was told.
             let since = alert.since.min(alert.came);
             let timeline = &self.incident.timeline;

@@ -131,7 +131,7 @@ pub struct Correlator {
     deeds: Deeds,
     /// The incident each merged one is part of.
     merged: BTreeMap<IncidentId, IncidentId>,
-    /// The first tick after a restart that brought incidents back.
+    /// The first step after a restart that brought incidents back.
     restarted: Option<Time>,
     /// Incidents came back and do not tell of it yet.
     is_restart_untold: bool,

@@ -1,5 +1,6 @@
 //! After a restart: incidents from the journal, whose signals are not in it. Silence is no health, so
-//! senders get their time to speak before anything is taken for over.
+//! senders get their time to speak before anything is taken for over; and time in which nobody could be heard is
+//! neither theirs nor quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,9 @@ use crate::model::{Incident, IncidentId, Lane, Time, TimelineEntry};
 /// Senders are given this long after a restart to tell what is still abnormal, in milliseconds: as long
 /// as an alert is believed whose sender gives no end.
 pub const UNHEARD_MS: i64 = 5 * 60_000;
+
+/// Time in which nobody could be heard is left out of an incident for so long at most, in milliseconds.
+const DEAF_MS_MAX: i64 = 6 * 60 * 60_000;
 
 /// Restarts told in one timeline, the first and the latest; those between are counted as dropped.
 const RESTARTS_TOLD_MAX: usize = 20;
@@ -54,6 +58,7 @@ impl Correlator {
         if !std::mem::take(&mut self.is_restart_untold) {
             return;
         }
+        self.restarted = Some(now);
         for id in self.waiting() {
             if let Some(held) = self.book.get_mut(id) {
                 tell_restart(&mut held.incident, now);
@@ -78,16 +83,47 @@ impl Correlator {
         }
     }
 
+    /// When the engine began again with incidents of before.
+    pub fn restarted(&self) -> Option<Time> {
+        self.restarted
+    }
+
+    /// The incidents of which nothing is known to be abnormal, each with the entities whose findings said so: who is told of
+    /// by alerts alone is waited for in another way.
+    pub fn quiet(&self) -> Vec<(IncidentId, Vec<EntityIx>)> {
+        let is_quiet = |held: &Held| {
+            held.is_open() && !held.has_signals() && !held.incident.findings.is_empty()
+        };
+        let quiet = self.book.iter().filter(|(_, held)| is_quiet(held));
+        let sick = |held: &Held| held.onsets.keys().copied().chain([held.root]).collect();
+        quiet.map(|(id, held)| (id, sick(held))).collect()
+    }
+
+    /// From `since` to `now` nobody could be heard who tells of an incident.
+    pub fn leave_out(&mut self, id: IncidentId, since: Time, now: Time) {
+        let begun = self.restarted.unwrap_or(since).max(since);
+        if let Some(held) = self.book.peek_mut(id) {
+            held.leave_out(since, begun, now);
+        }
+    }
+
+    /// The same of all incidents.
+    pub fn leave_out_of_all(&mut self, since: Time, now: Time) {
+        for (id, _) in self.quiet() {
+            self.leave_out(id, since, now);
+        }
+    }
+
     /// Gives senders their time after a restart before silence is taken for an end.
     pub(super) fn wait_for_senders(&mut self, now: Time) {
         let waiting = self.waiting();
         if waiting.is_empty() {
             return;
         }
-        let waited_ms = now.since(*self.restarted.get_or_insert(now));
+        let restarted = *self.restarted.get_or_insert(now);
         for id in waiting {
-            if waited_ms >= UNHEARD_MS
-                && let Some(held) = self.book.peek_mut(id)
+            if let Some(held) = self.book.peek_mut(id)
+                && now.since(restarted) - held.deaf_ms >= UNHEARD_MS
             {
                 held.hearing = if held.has_signals() {
                     Hearing::Heard
@@ -96,5 +132,19 @@ impl Correlator {
                 };
             }
         }
+    }
+}
+
+impl Held {
+    /// Leaves a time out of what counts as quiet; and what of it is after `begun` of what senders are given.
+    fn leave_out(&mut self, since: Time, begun: Time, now: Time) {
+        if self.deaf_ms >= DEAF_MS_MAX {
+            return;
+        }
+        if let Some(quiet_since) = &mut self.quiet_since {
+            let quiet_ms = since.since(*quiet_since).max(0);
+            *quiet_since = now.plus_ms(-quiet_ms);
+        }
+        self.deaf_ms += now.since(begun).max(0);
     }
 }

@@ -1,11 +1,14 @@
 //! Lives of an engine: restarts, kills, what is told of them.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::config::EngineConfig;
 use crate::engine::correlate::UNHEARD_MS;
 use crate::model::{
     Alert, Batch, Change, ChangeKind, ChangeState, Coordinate, Duty, Effect, Fingerprint, Input,
-    Labels, Recalled, Refusal, Signal, SourceId, Stamped, SuspectKind, Time,
+    Labels, Recalled, Refusal, Sample, Series, SeriesKind, Signal, SourceId, Stamped, SuspectKind,
+    Time, Unit,
 };
 
 const START: Time = Time::from_secs(1_768_392_000);
@@ -109,6 +112,16 @@ impl Life {
         self.step(Input::Signals(Batch { source, signals }));
     }
 
+    /// A scrape of the cart, and whether it answered.
+    fn up(&mut self, value: f64) {
+        let labels = Labels::from_pairs([("job", "cart"), ("instance", "cart-1:80")]).unwrap();
+        let series = Arc::new(Series::new("up", labels, SeriesKind::Gauge, Unit::None));
+        let at = self.now;
+        let signals = vec![Signal::Sample(Sample { series, at, value })];
+        let source = SourceId::new("scrape shop");
+        self.step(Input::Signals(Batch { source, signals }));
+    }
+
     pub(super) fn ticks(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.now = self.now.plus_ms(1_000);
@@ -150,6 +163,61 @@ fn a_restart_is_no_recovery() {
     assert_eq!(life.only().phase, Phase::Mitigated);
     assert_eq!(life.says("nothing was heard of it since the restart"), 1);
     assert_eq!(life.says("back to normal"), 0);
+}
+
+/// Findings alone, and nobody speaks after a kill: the engine is blind, and knows of no recovery.
+#[test]
+fn time_in_which_nobody_could_be_heard_is_no_quiet_time() {
+    let mut life = Life::begin();
+    let ups = |life: &mut Life, up: f64, seconds: i64| {
+        for second in 0..seconds {
+            if second % 15 == 0 {
+                life.up(up);
+            }
+            life.ticks(1);
+        }
+    };
+    ups(&mut life, 1.0, 120);
+    ups(&mut life, 0.0, 120);
+    assert_eq!(life.only().phase, Phase::Open);
+    assert!(life.only().alerts.is_empty(), "of findings alone");
+    life.restart();
+    life.ticks(1_800);
+    assert_eq!(life.only().phase, Phase::Open, "nobody could say");
+    ups(&mut life, 1.0, UNHEARD_MS / 1_000 - 60);
+    assert_eq!(life.only().phase, Phase::Open, "senders have their time");
+    ups(&mut life, 1.0, 120);
+    assert_eq!(life.only().phase, Phase::Mitigated);
+    // Neither the time in which no daemon ran, nor that until senders speak again, is quiet.
+    life.now = life.now.plus_ms(3_600_000);
+    life.restart();
+    life.ticks(1_800);
+    assert_eq!(life.only().phase, Phase::Mitigated);
+    ups(&mut life, 1.0, 200);
+    assert_eq!(life.only().phase, Phase::Mitigated);
+    // Nor is that in which its machine slept.
+    life.now = life.now.plus_ms(3_600_000);
+    ups(&mut life, 1.0, 60);
+    assert_eq!(life.only().phase, Phase::Mitigated);
+    ups(&mut life, 1.0, 120);
+    assert_eq!(life.only().phase, Phase::Resolved);
+}
+
+/// Of what is never heard again it is not known for good.
+#[test]
+fn who_is_never_heard_again_is_waited_for_for_hours_at_most() {
+    let mut life = Life::begin();
+    for up in [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0] {
+        life.up(up);
+        life.ticks(15);
+    }
+    assert_eq!(life.only().phase, Phase::Open);
+    life.restart();
+    life.ticks(6 * 3_600);
+    assert_eq!(life.only().phase, Phase::Open);
+    life.ticks(900);
+    assert_eq!(life.only().phase, Phase::Resolved);
+    assert_eq!(life.says("nothing was heard of it since the restart"), 1);
 }
 
 fn change(life: &mut Life, title: &str, after_s: i64) -> Change {
@@ -380,12 +448,12 @@ fn an_incident_opens_after_what_opened_it() {
         let timeline = life.only().timeline.iter();
         timeline.map(|entry| entry.text.to_string()).collect()
     };
-    assert_eq!(order(&life), ["Down fires: Down", "incident opened"]);
+    assert_eq!(order(&life), ["Down fires", "incident opened"]);
     // A sender whose clock is ahead by a second.
     let mut life = Life::begin();
     life.now = START.plus_ms(-1_000);
     life.alert();
-    assert_eq!(order(&life), ["Down fires: Down", "incident opened"]);
+    assert_eq!(order(&life), ["Down fires", "incident opened"]);
 }
 
 #[test]
@@ -508,7 +576,7 @@ fn a_clock_set_back_is_followed_once_also_over_a_kill() {
     life.decide(Command::Note { incident, text });
     let told = life.told(&["Down", "incident", "mia"]);
     let expected = [
-        "Down fires: Down",
+        "Down fires",
         "incident opened",
         "mia: in the future",
         "mia: now",

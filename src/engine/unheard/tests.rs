@@ -233,6 +233,31 @@ fn one_message_and_renewed_silence_end_nothing() {
     }
 }
 
+/// An alert-only Prometheus, restarted, sends nothing while nothing fires: what it told since was over by its own word.
+#[test]
+fn a_sender_that_came_back_and_has_nothing_to_say_is_believed() {
+    for is_told in [true, false] {
+        let mut bench = Bench::new();
+        bench.fires = vec![("slow", PROM)];
+        bench.pass(600);
+        bench.fires = vec![];
+        bench.pass(1_800);
+        assert!(bench.told("slow").0, "its sender fell silent");
+        bench.fires = vec![("disk", PROM)];
+        bench.pass(120);
+        bench.fires = vec![];
+        if is_told {
+            bench.send("disk", PROM, 0);
+        }
+        bench.pass(100);
+        assert!(bench.told("slow").0, "{is_told}: it has its time");
+        bench.pass(900);
+        let (fires, why) = bench.told("slow");
+        assert_eq!(fires, !is_told, "{why}");
+        assert_eq!(why.contains("speaks again since 12:40"), is_told, "{why}");
+    }
+}
+
 #[test]
 fn who_speaks_seldom_speaks_again() {
     for of_sender in [true, false] {

@@ -12,10 +12,21 @@ mod value;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
+
 use value::{Credentials, Quoted};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "<secret>";
+
+/// How what stands in place of a secret begins in a label, before the digits that tell it from others.
+const TAGGED: &str = "<secret-";
+/// Hexadecimal digits of a hash that tell one secret of a label from others: all that is needed of a long one, which nobody
+/// can guess, and so few of a short one that they give it away to nobody who tries words.
+const TAG_DIGITS_MAX: usize = 8;
+const TAG_DIGITS_OF_SHORT: usize = 3;
+/// What Kubernetes' metrics call an object by that holds secrets.
+const OBJECT_LABEL: &str = "secret";
 
 /// Names whose value is a secret when `=` or `:` follows. Compared with the end of the name, in
 /// lower case and without `-` and `_`, so that `DB_PASSWORD` and `x-api-key` are found.
@@ -58,6 +69,8 @@ const KEY_PREFIXES: &[(&str, usize)] = &[
     ("eyJ", 30),
 ];
 
+/// The shortest of those keys, in bytes.
+const KEY_BYTES_MIN: usize = 20;
 /// From this length on, a value of letters and digits after a telling word is taken for a secret.
 const OPAQUE_BYTES_MIN: usize = 16;
 /// Longest name that is compared, in bytes.
@@ -74,10 +87,68 @@ pub fn mask_secrets(text: &str) -> Cow<'_, str> {
 /// The value of an attribute of that name: masked as a whole when the name announces a secret.
 pub fn mask_named<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     let is_secret = name.len() <= NAME_BYTES_MAX && is_secret_name(name.as_bytes());
-    if is_secret && !value.is_empty() && value != MASK {
+    if is_secret && !value.is_empty() && !is_mask(value) {
         return Cow::Borrowed(MASK);
     }
+    if is_plain(value) {
+        return Cow::Borrowed(value);
+    }
     mask_secrets(value)
+}
+
+/// Whether a value is shorter than any key and assigns nothing, as most of labels are: then nothing of it is masked.
+fn is_plain(value: &str) -> bool {
+    let assigns = |byte: u8| matches!(byte, b'=' | b':' | b' ');
+    value.len() < KEY_BYTES_MIN && !value.bytes().any(assigns)
+}
+
+/// The value of a label of that name, where labels tell one thing from another: masked as [`mask_named`] does it, and as a
+/// whole told from what was another by a few digits of a hash. The name of an object of Kubernetes is no secret.
+pub fn mask_label<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    let masked = if name == OBJECT_LABEL && is_object_name(value) {
+        mask_secrets(value)
+    } else {
+        mask_named(name, value)
+    };
+    if *masked == *value {
+        return Cow::Borrowed(value);
+    }
+    let masks = masked.matches(MASK).count() * MASK.len();
+    let hidden_bytes = (value.len() + masks).saturating_sub(masked.len());
+    let digits = if hidden_bytes < OPAQUE_BYTES_MIN {
+        TAG_DIGITS_OF_SHORT
+    } else {
+        TAG_DIGITS_MAX
+    };
+    let hash = Sha256::digest(value.as_bytes());
+    let hash = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    let tagged = format!("{TAGGED}{}>", &format!("{hash:08x}")[..digits]);
+    Cow::Owned(masked.replacen(MASK, &tagged, 1))
+}
+
+/// Whether a value is a mask and nothing else.
+fn is_mask(value: &str) -> bool {
+    let inside = value
+        .strip_prefix(TAGGED)
+        .and_then(|rest| rest.strip_suffix('>'));
+    let is_tag =
+        |tag: &str| tag.len() <= TAG_DIGITS_MAX && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    value == MASK || inside.is_some_and(is_tag)
+}
+
+fn begins_masked(text: &[u8]) -> bool {
+    text.starts_with(MASK.as_bytes()) || text.starts_with(TAGGED.as_bytes())
+}
+
+/// A name as Kubernetes takes it, and no key: in small letters, digits, dots and hyphens.
+fn is_object_name(value: &str) -> bool {
+    let is_named = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')
+    };
+    let is_opaque = value.len() >= OPAQUE_BYTES_MIN
+        && is_mixed(value.as_bytes())
+        && !value.contains(['.', '-']);
+    value.bytes().all(is_named) && !is_opaque
 }
 
 fn mask_announced(text: &str) -> Cow<'_, str> {
@@ -89,7 +160,7 @@ fn mask_announced(text: &str) -> Cow<'_, str> {
             break;
         };
         // Ranges begin and end at ASCII bytes or the ends of the text.
-        if !secret.is_empty() && text.get(secret.clone()) != Some(MASK) {
+        if !secret.is_empty() && !text.get(secret.clone()).is_some_and(is_mask) {
             let out = out.get_or_insert_with(|| String::with_capacity(text.len()));
             out.push_str(text.get(copied..secret.start).unwrap_or_default());
             out.push_str(MASK);
@@ -192,12 +263,12 @@ fn value_of(text: &[u8], at: usize) -> Option<(usize, Gap)> {
 /// The value of a secret's name; nothing when it is empty or plainly not a secret.
 fn assigned_value(text: &[u8], name: &[u8], after: usize) -> Option<Range<usize>> {
     let start = after + spaces(text, after);
-    if text[start..].starts_with(MASK.as_bytes()) {
+    if begins_masked(&text[start..]) {
         return None;
     }
     if let Some(quoted) = Quoted::at(text, start) {
         let secret = quoted.inside;
-        let is_masked = text[secret.clone()].starts_with(MASK.as_bytes());
+        let is_masked = begins_masked(&text[secret.clone()]);
         return (!secret.is_empty() && !is_masked).then_some(secret);
     }
     let credentials = if ends_with_ignoring_case(name, b"cookie") {
@@ -212,7 +283,7 @@ fn assigned_value(text: &[u8], name: &[u8], after: usize) -> Option<Range<usize>
         &text[secret.clone()],
         b"" | b"null" | b"nil" | b"none" | b"None" | b"true" | b"false" | b"-"
     );
-    let is_masked = text[secret.start..].starts_with(MASK.as_bytes());
+    let is_masked = begins_masked(&text[secret.start..]);
     (!absent && !is_masked).then_some(secret)
 }
 

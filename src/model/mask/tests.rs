@@ -301,7 +301,56 @@ fn fragments() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn labels_that_differed_still_do_and_none_gives_its_secret_away() {
+    let cases = [
+        ("service", "cart", "cart"),
+        ("topic", "auth-token", "auth-token"),
+        ("secret", "default-token-x7k2p", "default-token-x7k2p"),
+        (
+            "secret",
+            "sh.helm.release.v1.cart.v12",
+            "sh.helm.release.v1.cart.v12",
+        ),
+        ("secret", "0123456789abcdef0123", "<secret-1bd8fd47>"),
+        ("token", "blue", "<secret-164>"),
+        ("token", "green", "<secret-ba4>"),
+        ("token", "", ""),
+        (
+            "instance",
+            "https://bob:hunter2@shop/up",
+            "https://<secret-46b>@shop/up",
+        ),
+        (
+            "cmd",
+            "run --password=hunter2 -v",
+            "run --password=<secret-e0a> -v",
+        ),
+        ("key", "ghp_0123456789abcdef0123", "<secret-9f30b875>"),
+    ];
+    for (name, value, masked) in cases {
+        assert_eq!(mask_label(name, value), masked, "{name}={value}");
+        assert_eq!(mask_label(name, masked), masked, "twice");
+        assert_eq!(mask_secrets(masked), masked, "in a text");
+    }
+}
+
 proptest! {
+    #[test]
+    fn masking_a_label_twice_is_masking_it_once(
+        name in prop_oneof![Just("token".to_owned()), Just("secret".to_owned()), Just("url".to_owned())],
+        value in prop_oneof![fragments(), any::<String>()],
+    ) {
+        let masked = mask_label(&name, &value).into_owned();
+        prop_assert_eq!(mask_label(&name, &masked), masked.as_str());
+    }
+
+    #[test]
+    fn nothing_is_masked_of_what_is_plain(text in prop_oneof![fragments(), "[A-Za-z0-9_/.-]{0,19}"]) {
+        prop_assert!(KEY_PREFIXES.iter().all(|(_, bytes)| *bytes >= KEY_BYTES_MIN));
+        prop_assert!(!is_plain(&text) || mask_secrets(&text) == text.as_str());
+    }
+
     #[test]
     fn masking_twice_is_masking_once(text in prop_oneof![fragments(), any::<String>()]) {
         let masked = mask_secrets(&text).into_owned();

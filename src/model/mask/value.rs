@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{MASK, ends_with_ignoring_case, is_mixed, is_word, opaque_bytes, spaces};
+use super::{
+    MASK, begins_masked, ends_with_ignoring_case, is_mixed, is_word, opaque_bytes, spaces,
+};
 
 /// Names of sessions. Numbers that only count them are no secret.
 const SESSION_NAMES: &[&str] = &["sessionid", "session_id", "session-id", "sessid", "sid"];
@@ -106,7 +108,7 @@ fn authorization(text: &[u8], start: usize) -> Range<usize> {
     }
     let scheme = start + value_bytes(text, start);
     let word = scheme + spaces(text, scheme);
-    if word == scheme || text[word..].starts_with(MASK.as_bytes()) {
+    if word == scheme || begins_masked(&text[word..]) {
         return start..scheme;
     }
     if let Some(end) = pairs(text, word, b',') {
@@ -168,7 +170,7 @@ pub(super) fn of_lesser_name(text: &[u8], name: &[u8], after: usize) -> Option<R
     if let Some(quoted) = Quoted::at(text, start) {
         let value = &text[quoted.inside.clone()];
         let mut windows = value.windows(MASK.len());
-        let is_secret = judge(value) && !windows.any(|part| part == MASK.as_bytes());
+        let is_secret = judge(value) && !windows.any(begins_masked);
         return is_secret.then_some(quoted.inside);
     }
     let looked = &text[start..text.len().min(start + JUDGED_BYTES_MAX)];

@@ -17,6 +17,7 @@ use crate::model::{
     Alert, Change, ChangeKind, EntityId, EntityKind, Fingerprint, Labels, Sample, Series,
     SeriesKind, Signal, Time, Unit,
 };
+use crate::sources::secrets;
 
 /// Which revision of its deployment a replica set is.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -623,7 +624,7 @@ fn series(name: &str, pairs: &Pairs) -> Series {
         "k8s.pod.restarts" => SeriesKind::Counter,
         _ => SeriesKind::Gauge,
     };
-    Series::new(name, pack(pairs), kind, Unit::None)
+    secrets::series(name, pack(pairs), kind, Unit::None)
 }
 
 /// Labels too many or too long to be any are none.

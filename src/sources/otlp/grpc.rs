@@ -107,14 +107,8 @@ async fn take(
 ) -> Result<Taken, Refusal> {
     let received = otlp.limits.read(headers, body).await?;
     let (message, encoding) = message(&received.body, headers)?;
-    let reader = otlp.clone();
-    let bytes = message.len();
-    let decoder = move || reader.read(telemetry, answer::Format::Protobuf, &encoding, &message);
-    let mut taken = http::decode(bytes, decoder).await?;
-    if !taken.signals.is_empty() {
-        otlp.sender.try_send(std::mem::take(&mut taken.signals))?;
-    }
-    Ok(taken)
+    let format = answer::Format::Protobuf;
+    otlp.take((telemetry, format, &encoding), &message).await
 }
 
 /// The one message of a unary call, and how it is compressed.

@@ -3,35 +3,28 @@
 //! A histogram or summary `x` becomes `x_count`, `x_sum` and, from what was counted since the point
 //! before, `x_mean`, `x_p99` and, over all points of a resource, `x_bucket`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 use super::attributes::{
     Pairs, add, identifies_series, key_value, resource_pairs, scalar, submessage, to_labels,
 };
 use super::exponential;
 use super::histogram::{Counts, Grown};
+use super::memory::{Draft, Memory, Overtaken};
 use super::points::{self, Point};
 use super::{ReadError, Taken, time_of_ns};
 use crate::model::{Sample, Series, SeriesKind, Signal, Time, Unit};
 use crate::sources::naming::{METRIC_NAME_BYTES_MAX, unit_of_ucum};
-use crate::sources::recent::Recent;
+use crate::sources::secrets;
 use crate::sources::series::SeriesCache;
 use crate::sources::wire::{Fields, WireError};
-
-/// Cumulative histograms whose last point is remembered, at some 150 bytes to 8 KiB each, exponential ones at 1.3 KiB;
-/// and metrics of which it is known when their buckets were told last.
-const HISTOGRAMS_REMEMBERED_MAX: usize = 20_000;
-/// Buckets that are told this much before the last ones, in milliseconds, are told with those: they came in parts.
-const PARTS_MS: i64 = 60_000;
 
 /// Reads metrics.
 pub(super) struct Metrics {
     series: SeriesCache,
-    histograms: Mutex<Recent<u128, Arc<Counts>>>,
-    /// When the buckets of a metric were told last.
-    buckets_told: Mutex<Recent<u128, Time>>,
+    memory: Memory,
 }
 
 /// A metric being read.
@@ -40,6 +33,9 @@ struct Metric<'a> {
     resource_hash: u128,
     name: &'a str,
     unit: &'a str,
+    scope: &'a [u8],
+    /// All of it, as it lies in the body.
+    message: &'a [u8],
 }
 
 /// How the points of a metric relate to one another.
@@ -53,9 +49,17 @@ impl Metrics {
     pub(super) fn new(series_max: u32) -> Self {
         Self {
             series: SeriesCache::new(series_max),
-            histograms: Mutex::new(Recent::new(HISTOGRAMS_REMEMBERED_MAX)),
-            buckets_told: Mutex::new(Recent::new(HISTOGRAMS_REMEMBERED_MAX)),
+            memory: Memory::new(),
         }
+    }
+
+    /// Hands over what was read of a request, and remembers what the next ones are compared with once that is taken.
+    pub(super) fn remember<T>(
+        &self,
+        draft: Draft,
+        hand_over: impl FnOnce() -> Result<(), T>,
+    ) -> Result<Result<(), T>, Overtaken> {
+        self.memory.remember(draft, hand_over)
     }
 
     /// Reads a whole request.
@@ -78,7 +82,9 @@ impl Metrics {
             if number != 2 {
                 continue;
             }
-            let mut metrics = scope.fields(2)?;
+            let scope = scope.bytes(2)?;
+            let mut metrics = Fields::of(scope);
+            let scope = submessage(scope, 1)?;
             while let Some((number, message)) = metrics.next()? {
                 if number == 2 {
                     let metric = Metric {
@@ -86,8 +92,10 @@ impl Metrics {
                         resource_hash,
                         name: "",
                         unit: "",
+                        scope,
+                        message: message.bytes(2)?,
                     };
-                    let read = self.metric(metric, message.bytes(2)?, taken);
+                    let read = self.metric(metric, taken);
                     taken.forgive("a metric", read)?;
                 }
             }
@@ -96,14 +104,9 @@ impl Metrics {
     }
 
     /// Reads a `Metric`: name (1), unit (3), and one kind of data.
-    fn metric<'a>(
-        &self,
-        mut metric: Metric<'a>,
-        message: &'a [u8],
-        taken: &mut Taken,
-    ) -> Result<(), ReadError> {
+    fn metric(&self, mut metric: Metric<'_>, taken: &mut Taken) -> Result<(), ReadError> {
         let mut data = None;
-        let mut fields = Fields::of(message);
+        let mut fields = Fields::of(metric.message);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => metric.name = value.text(1)?,
@@ -258,7 +261,15 @@ impl Metrics {
             let series = self.series(metric, &part("_sum", unit), point)?;
             taken.push(Signal::Sample(Sample { series, at, value }))?;
         }
-        let Some(recent) = self.since_last(metric, temporality, point, counts) else {
+        let recent = match temporality {
+            Temporality::Delta => Some(counts),
+            Temporality::Cumulative => {
+                let key = metric.key(&Part::whole(SeriesKind::Counter, Unit::None), point);
+                let draft = &mut taken.draft;
+                self.memory.since_last(draft, key, at, counts)
+            }
+        };
+        let Some(recent) = recent else {
             return Ok(());
         };
         self.derived(metric, "_mean", point, at, recent.mean(), taken)?;
@@ -279,7 +290,10 @@ impl Metrics {
         let Some(at) = grown.at else {
             return Ok(());
         };
-        let at = self.after_the_last(metric, at);
+        let of_all = Part::whole(SeriesKind::Delta, Unit::None);
+        let key = metric.key(&of_all, &Point::default());
+        let part = metric.part();
+        let at = self.memory.time_of_part(&mut taken.draft, key, part, at);
         let unit = unit_of_ucum(metric.unit, metric.name);
         for (end, count) in grown.iter() {
             let part = Part {
@@ -292,45 +306,6 @@ impl Metrics {
             taken.push(Signal::Sample(Sample { series, at, value }))?;
         }
         Ok(())
-    }
-
-    /// The time of buckets that are told now: those of one metric may come in several parts of one time, of other
-    /// scopes or in other requests, and each part counts.
-    fn after_the_last(&self, metric: &Metric<'_>, at: Time) -> Time {
-        let key = metric.key(
-            &Part::whole(SeriesKind::Delta, Unit::None),
-            &Point::default(),
-        );
-        let mut told = self
-            .buckets_told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let last = told.get(&key).copied();
-        let is_part = |last: &Time| (0..=PARTS_MS).contains(&last.since(at));
-        let at = last.filter(is_part).map_or(at, |last| last.plus_ms(1));
-        told.put(key, at);
-        at
-    }
-
-    /// What was counted since the last point; `None` for the first one of a cumulative histogram.
-    fn since_last(
-        &self,
-        metric: &Metric<'_>,
-        temporality: Temporality,
-        point: &Point<'_>,
-        counts: Counts,
-    ) -> Option<Counts> {
-        if temporality == Temporality::Delta {
-            return Some(counts);
-        }
-        let key = metric.key(&Part::whole(SeriesKind::Counter, Unit::None), point);
-        let mut remembered = self
-            .histograms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let recent = remembered.get(&key).map(|before| counts.since(before));
-        remembered.put(key, Arc::new(counts));
-        recent
     }
 
     fn derived(
@@ -386,6 +361,11 @@ impl Part {
 }
 
 impl Metric<'_> {
+    /// Tells one message of it from another.
+    fn part(&self) -> u128 {
+        xxh3_128_with_seed(self.message, xxh3_64(self.scope))
+    }
+
     /// Hash of everything that tells one series from another, as it lies in the body.
     fn key(&self, part: &Part, point: &Point<'_>) -> u128 {
         let mut hash = Xxh3::new();
@@ -420,7 +400,12 @@ impl Metric<'_> {
             add(&mut pairs, "le", Some(end.into()));
         }
         let name = [self.name, part.suffix].concat();
-        Ok(Series::new(&name, to_labels(&pairs), part.kind, part.unit))
+        Ok(secrets::series(
+            &name,
+            to_labels(&pairs),
+            part.kind,
+            part.unit,
+        ))
     }
 }
 

@@ -11,6 +11,7 @@ mod grpc;
 mod histogram;
 mod json;
 mod logs;
+mod memory;
 mod metrics;
 mod points;
 mod sampling;
@@ -19,6 +20,7 @@ mod traces;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -26,7 +28,7 @@ use axum::routing::post;
 
 use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
 use super::wire::WireError;
-use super::{Clock, SignalSender};
+use super::{Clock, SendError, SignalSender};
 use crate::model::{Signal, Time};
 use answer::Format;
 
@@ -34,6 +36,9 @@ pub(super) use grpc::routes as grpc_routes;
 
 /// Paths of the receiver, below which there is one for each kind of telemetry.
 pub(super) const PATH: &str = "/v1/{traces,metrics,logs}";
+
+/// Times a request is read at most: once more for each that was taken meanwhile and told of the same histograms.
+const READS_MAX: usize = 4;
 
 /// Which kind of telemetry a request holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,8 @@ struct Taken {
     rejected: u64,
     /// Why the first one could not.
     reason: Option<String>,
+    /// What later requests are compared with, once this one is taken.
+    draft: memory::Draft,
 }
 
 /// Why a body cannot be read.
@@ -94,13 +101,8 @@ async fn receive(otlp: Otlp, telemetry: Telemetry, request: Request) -> Response
             .read_unless_behind(&otlp.sender, &parts.headers, body);
         let received = received.await?;
         let encoding = http::content_encoding(&parts.headers);
-        let (reader, bytes) = (otlp.clone(), received.body.clone());
-        let decoder = move || reader.read(telemetry, format, &encoding, &bytes);
-        let mut taken = http::decode(received.body.len(), decoder).await?;
-        if !taken.signals.is_empty() {
-            otlp.sender.try_send(std::mem::take(&mut taken.signals))?;
-        }
-        Ok::<_, Refusal>(taken)
+        let message = (telemetry, format, &*encoding);
+        otlp.take(message, &received.body).await
     };
     match taken.await {
         Ok(taken) => {
@@ -136,6 +138,34 @@ impl Otlp {
         }
     }
 
+    /// Reads a message, of this telemetry, format and encoding, and hands over what it holds.
+    async fn take(
+        &self,
+        (telemetry, format, encoding): (Telemetry, Format, &str),
+        message: &Bytes,
+    ) -> Result<Taken, Refusal> {
+        for _ in 0..READS_MAX {
+            let (reader, bytes, encoding) = (self.clone(), message.clone(), encoding.to_owned());
+            let decoder = move || reader.read(telemetry, format, &encoding, &bytes);
+            let mut taken = http::decode(message.len(), decoder).await?;
+            let signals = std::mem::take(&mut taken.signals);
+            let draft = std::mem::take(&mut taken.draft);
+            if let Ok(sent) = self.metrics.remember(draft, || self.hand_over(signals)) {
+                sent?;
+                return Ok(taken);
+            }
+        }
+        let why = "others that tell of the same come with it, try again in a moment";
+        Err(Refusal::Unready(why.to_owned()))
+    }
+
+    fn hand_over(&self, signals: Vec<Signal>) -> Result<(), SendError> {
+        if signals.is_empty() {
+            return Ok(());
+        }
+        self.sender.try_send(signals)
+    }
+
     /// Reads a message of protobuf that came in another way than by request: its signals, how many items
     /// could not be used, and why the first could not.
     pub(super) fn read_message(
@@ -145,6 +175,8 @@ impl Otlp {
     ) -> Result<(Vec<Signal>, u64, Option<String>), String> {
         let taken = self.read(telemetry, Format::Protobuf, "", message);
         let taken = taken.map_err(|refusal| refusal.to_string())?;
+        // Its reader alone reads with it, and hands over what it holds or does not go on.
+        let _ = self.metrics.remember(taken.draft, || Ok::<(), ()>(()));
         Ok((taken.signals, taken.rejected, taken.reason))
     }
 

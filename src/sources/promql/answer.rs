@@ -9,14 +9,15 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::{LabelsBuilder, Sample, Series, SeriesKind, Signal, Time};
-use crate::sources::naming::{check_name, kind_by_name, unit_by_name};
+use crate::sources::families::{Families, Told};
+use crate::sources::naming::{check_name, unit_by_name};
 use crate::sources::recent::Recent;
+use crate::sources::secrets;
 
 /// Samples by their time.
 pub(super) type Steps = BTreeMap<Time, Vec<Signal>>;
@@ -27,8 +28,6 @@ const NAME_LABEL: &str = "__name__";
 const EXPORTED: &str = "exported_";
 /// Series remembered of one section.
 const SERIES_MAX: usize = 400_000;
-/// Metric families whose kind is not what their name says; later ones go by their names.
-const FAMILIES_MAX: usize = 50_000;
 
 /// Every answer of the API.
 #[derive(Deserialize)]
@@ -59,6 +58,8 @@ struct Row<'a> {
 struct Family<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    unit: Cow<'a, str>,
 }
 
 /// A value, written as a text.
@@ -70,8 +71,8 @@ struct Value(f64);
 pub(super) struct Book {
     labels: BTreeMap<String, String>,
     series: Recent<u128, Arc<Series>>,
-    /// Kinds that names do not tell.
-    kinds: FxHashMap<Box<str>, SeriesKind>,
+    /// What names do not tell.
+    families: Families,
 }
 
 impl Book {
@@ -80,7 +81,7 @@ impl Book {
         Self {
             labels,
             series: Recent::new(2 * SERIES_MAX),
-            kinds: FxHashMap::default(),
+            families: Families::default(),
         }
     }
 
@@ -88,14 +89,14 @@ impl Book {
     pub(super) fn learn_kinds(&mut self, body: &[u8]) -> Result<(), String> {
         let families: BTreeMap<Cow<'_, str>, Vec<Family<'_>>> = data(body)?;
         for (name, told) in families {
-            let kind = match told.first().map(|family| &*family.kind) {
-                Some("counter") => SeriesKind::Counter,
-                Some("gauge") => SeriesKind::Gauge,
-                // Histograms and summaries are judged by the suffixes of their series.
-                _ => continue,
+            let Some(family) = told.first() else { continue };
+            let kind = match &*family.kind {
+                "counter" => Some(SeriesKind::Counter),
+                "gauge" => Some(SeriesKind::Gauge),
+                _ => None,
             };
-            if kind != kind_by_name(&name) && self.kinds.len() < FAMILIES_MAX {
-                self.kinds.insert(name.into(), kind);
+            if let Some(told) = Told::beyond_name(&name, kind, &family.unit) {
+                self.families.learn(&name, told);
             }
         }
         Ok(())
@@ -181,16 +182,12 @@ impl Book {
             builder.add(label, value);
         }
         let labels = builder.build().map_err(|error| error.to_string())?;
-        let kind = match own {
-            Some(own) => self
-                .kinds
-                .get(own)
-                .copied()
-                .unwrap_or_else(|| kind_by_name(own)),
+        let (kind, unit) = match own {
+            Some(own) => self.families.of(own),
             // An expression has done what was to be done with counters.
-            None => SeriesKind::Gauge,
+            None => (SeriesKind::Gauge, unit_by_name(name)),
         };
-        let series = Arc::new(Series::new(name, labels, kind, unit_by_name(name)));
+        let series = Arc::new(secrets::series(name, labels, kind, unit));
         self.series.put(key, Arc::clone(&series));
         Ok(series)
     }
@@ -229,6 +226,7 @@ impl<'de> Deserialize<'de> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Unit;
     use proptest::prelude::*;
 
     fn told(steps: &Steps) -> Vec<(i64, String)> {
@@ -259,9 +257,10 @@ mod tests {
         let body = br#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{"__name__":"a_total","job":"shop","env":"theirs"},"values":[[1.5,"2"],[0,"1"],[3,"NaN"],[4,"+Inf"]]},
             {"metric":{"__name__":"odd","job":"shop"},"values":[[0,"-1e3"]]}]}}"#;
-        let kinds = br#"{"status":"success","data":{"odd":[{"type":"counter","help":"","unit":""}],"a_total":[{"type":"counter"}]}}"#;
+        let kinds = br#"{"status":"success","data":{"odd":[{"type":"counter","help":"","unit":"seconds"}],"a_total":[{"type":"counter"}]}}"#;
         let mut book = book();
         book.learn_kinds(kinds).unwrap();
+        assert_eq!(book.families.of("odd").1, Unit::Seconds);
         let mut steps = Steps::new();
         assert_eq!(book.read(body, None, ALL, &mut steps), Ok((0, None)));
         let a = r#"a_total {"env": "prod", "exported_env": "theirs", "job": "shop"} Counter"#;

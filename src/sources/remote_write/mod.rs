@@ -8,7 +8,6 @@ mod points;
 mod v1;
 mod v2;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use axum::Router;
@@ -18,10 +17,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::SignalSender;
+use super::families::Families;
 use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
 use super::series::SeriesCache;
 use super::wire::{Fields, WireError};
-use crate::model::SeriesKind;
 use points::Taken;
 
 /// Where metrics are taken.
@@ -62,15 +61,15 @@ struct RemoteWrite {
 /// What senders have told so far.
 struct Seen {
     series: SeriesCache,
-    /// Kinds announced by metadata that differ from what the name says.
-    kinds: RwLock<BTreeMap<Box<str>, SeriesKind>>,
+    /// What metadata announced and names do not say.
+    families: RwLock<Families>,
 }
 
 /// The receiver's routes.
 pub(super) fn routes(sender: SignalSender, limits: Limits, series_max: u32) -> Router {
     let seen = Arc::new(Seen {
         series: SeriesCache::new(series_max),
-        kinds: RwLock::default(),
+        families: RwLock::default(),
     });
     Router::new()
         .route(PATH, post(receive))

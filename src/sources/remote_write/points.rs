@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::{LabelsBuilder, Sample, Series, SeriesKind, Signal, Time, Unit};
 use crate::sources::http::SIGNALS_REQUEST_MAX;
 use crate::sources::naming::check_name;
+use crate::sources::secrets;
 use crate::sources::wire::{Fields, Value, WireError};
 
 /// The label that holds a metric's name.
@@ -95,13 +96,13 @@ impl Part {
         let labels = builder.build().map_err(|e| e.to_string())?;
         let (kind, unit) = of_name(name);
         Ok(match self {
-            Self::Value => Series::new(name, labels, kind, unit),
+            Self::Value => secrets::series(name, labels, kind, unit),
             Self::Count(kind) | Self::Sum(kind) => {
                 let unit = match self {
                     Self::Sum(_) => unit,
                     _ => Unit::None,
                 };
-                Series::new(&format!("{name}{}", self.suffix()), labels, kind, unit)
+                secrets::series(&format!("{name}{}", self.suffix()), labels, kind, unit)
             }
         })
     }

@@ -6,12 +6,9 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Seen;
 use super::points::{Points, Taken};
-use crate::model::SeriesKind;
-use crate::sources::naming::{kind_by_name, unit_by_name};
+use crate::model::{SeriesKind, Unit};
+use crate::sources::families::Told;
 use crate::sources::wire::{Fields, Value, WireError};
-
-/// Metric families whose type was announced; later ones go by their names.
-const FAMILIES_MAX: usize = 50_000;
 
 impl Seen {
     /// Reads a `prometheus.WriteRequest`: series (1) and metadata (3).
@@ -60,43 +57,41 @@ impl Seen {
         Ok(())
     }
 
-    fn of_name(&self, name: &str) -> (SeriesKind, crate::model::Unit) {
-        let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
-        let kind = kinds.get(name).copied();
-        (
-            kind.unwrap_or_else(|| kind_by_name(name)),
-            unit_by_name(name),
-        )
+    fn of_name(&self, name: &str) -> (SeriesKind, Unit) {
+        let families = self.families.read();
+        families.unwrap_or_else(PoisonError::into_inner).of(name)
     }
 
-    /// Reads a `prometheus.MetricMetadata`: type (1) and family name (2). Only what the name does
+    /// Reads a `prometheus.MetricMetadata`: type (1), family name (2) and unit (5). Only what the name does
     /// not say already is kept.
     fn metadata(&self, value: Value<'_>) -> Result<(), WireError> {
-        let (mut kind, mut family) = (0, "");
+        let (mut kind, mut family, mut unit) = (0, "", "");
         let mut fields = value.fields(3)?;
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => kind = value.uint(1)?,
                 2 => family = value.text(2)?,
+                5 => unit = value.text(5)?,
                 _ => {}
             }
         }
-        // Histograms and summaries are judged by the suffixes of their series.
         let kind = match kind {
-            1 => SeriesKind::Counter,
-            2 => SeriesKind::Gauge,
-            _ => return Ok(()),
+            1 => Some(SeriesKind::Counter),
+            2 => Some(SeriesKind::Gauge),
+            _ => None,
         };
-        if kind == kind_by_name(family) {
+        let Some(told) = Told::beyond_name(family, kind, unit) else {
             return Ok(());
+        };
+        let mut families = self
+            .families
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_news = families.learn(family, told);
+        drop(families);
+        if is_news {
+            self.series.clear();
         }
-        let mut kinds = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
-        if kinds.get(family) == Some(&kind) || kinds.len() >= FAMILIES_MAX {
-            return Ok(());
-        }
-        kinds.insert(family.into(), kind);
-        drop(kinds);
-        self.series.clear();
         Ok(())
     }
 }

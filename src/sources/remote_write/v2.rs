@@ -176,7 +176,7 @@ mod tests {
     fn seen() -> Seen {
         Seen {
             series: SeriesCache::new(10),
-            kinds: RwLock::default(),
+            families: RwLock::default(),
         }
     }
 

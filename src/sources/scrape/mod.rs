@@ -18,7 +18,7 @@ use super::client::{http_client, in_full, token};
 use super::http::{self, Limits};
 use super::naming::check_name;
 use super::recent::Recent;
-use super::{Clock, SignalSender};
+use super::{Clock, SignalSender, secrets};
 use crate::config::ScrapeConfig;
 use crate::model::{Labels, Sample, Series, SeriesId, SeriesKind, Signal, Time, Unit};
 use text::{Families, Format};
@@ -291,7 +291,7 @@ impl Book {
             let labels = self.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
             // They were read from the config; what is too long for a label is left out of all series.
             let labels = Labels::from_pairs(labels).unwrap_or_default();
-            let series = Series::new(name, labels, SeriesKind::Gauge, unit);
+            let series = secrets::series(name, labels, SeriesKind::Gauge, unit);
             signals.push(point(Arc::new(series), at, value));
         }
     }
@@ -322,7 +322,7 @@ impl Book {
         let theirs = labels.iter().map(|(n, v)| (n.as_str(), *v));
         let ours = self.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let labels = Labels::from_pairs(theirs.chain(ours)).map_err(|e| e.to_string())?;
-        let series = Arc::new(Series::new(&name, labels, kind, unit));
+        let series = Arc::new(secrets::series(&name, labels, kind, unit));
         self.series.put(key, Arc::clone(&series));
         Ok(series)
     }

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::naming::{check_name, unit_by_name};
 use super::rhythm::Gaps;
+use super::secrets;
 use super::udp::{ReadDatagram, Rejected};
 use crate::model::{
     Alert, Change, ChangeKind, EntityId, EntityKind, Fingerprint, Labels, Sample, Series,
@@ -187,7 +188,7 @@ impl Held {
             _ => unit_by_name(name),
         };
         let series = |suffix: &str, kind, unit| {
-            Arc::new(Series::new(
+            Arc::new(secrets::series(
                 &format!("{name}{suffix}"),
                 labels.clone(),
                 kind,

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use crate::api::{IncidentDetail, Panels};
 use crate::model::{
-    ALERT_AGAIN, ALERT_FIRES, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO,
-    Beside, Chart, ChartMark, EntityId, Finding, Health, Incident, IncidentId, IncidentRow, Lane,
-    LogGroup, Phase, Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
+    ALERT_AGAIN, ALERT_NOT_CLEAR, ALERT_STILL_FIRES, ALERT_UNHEARD, ASSIGNED_TO, Beside, Chart,
+    ChartMark, EntityId, Finding, Health, Incident, IncidentId, IncidentRow, Lane, LogGroup, Phase,
+    Plan, PlanState, Recorded, TAKEN_BY, Time, TimelineEntry,
     turn::{self, Turn},
 };
 
@@ -269,7 +269,7 @@ fn alerts_at(timeline: &[TimelineEntry]) -> Alerts {
     let mut told: BTreeMap<(Option<&EntityId>, &str), Last> = BTreeMap::new();
     for entry in timeline.iter().filter(|entry| entry.lane == Lane::Alert) {
         let entity = entry.entity.as_ref();
-        let new = entry.text.split_once(ALERT_FIRES).map(|(name, _)| name);
+        let new = entry.fires();
         // `SlowCart still fires: …` is about `SlowCart`.
         let is_known = |name: &str| {
             let of = name.strip_suffix(" still");
@@ -426,7 +426,8 @@ mod tests {
 
     #[test]
     fn an_alert_is_over_when_its_end_is_told_and_by_nothing_else() {
-        let cases: [(&[&str], [u32; 3]); 8] = [
+        let cases: [(&[&str], [u32; 3]); 9] = [
+            (&["slow fires"], [1, 1, 0]),
             (&["slow fires: 3 s"], [1, 1, 0]),
             (&["slow fires: 3 s", "slow resolved"], [1, 0, 0]),
             (&["slow fires: 3 s", "slow cart fires: 4 s"], [2, 2, 0]),
