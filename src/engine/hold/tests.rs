@@ -552,8 +552,9 @@ fn stages_are_listed_in_order() {
         "split by hand",
         "severity",
         "phase",
+        "each week",
     ];
-    assert_eq!(names[names.len() - 8..], after);
+    assert_eq!(names[names.len() - 9..], after);
 }
 
 #[test]

@@ -113,22 +113,22 @@ fn a_change_counts_by_when_it_came() {
 
 #[test]
 fn a_change_right_before_it_got_worse_counts_though_something_was_odd_long_before() {
-    // Seconds after payments was first a little odd, ten minutes before it got worse: what is said, and
+    // Seconds after payments was first a little odd, five minutes before it got worse: what is said, and
     // whether it speaks for the change.
     let cases = [
-        (590, "deploy v812 10 s before it got worse", true),
-        (660, "deploy v812 came 11 min after it began", false),
+        (290, "deploy v812 10 s before it got worse", true),
+        (360, "deploy v812 came 6 min after it began", false),
         (-20, "deploy v812 20 s before onset", true),
     ];
     for (after_s, said, speaks_for) in cases {
         let mut case = slow_payments();
         case.changes.push(Change {
-            at: NOON.plus_ms((after_s - 600) * 1_000),
+            at: NOON.plus_ms((after_s - 300) * 1_000),
             ..change("payments", 0)
         });
         let payments = subject(&mut case, "payments");
         let odd = Onset {
-            at: NOON.plus_ms(-600_000),
+            at: NOON.plus_ms(-300_000),
             uncertainty_ms: 10_000,
         };
         payments.onset = Some(odd);
