@@ -166,9 +166,9 @@ fn cause(incident: &Incident, clock: WriteTime<'_>) -> String {
     if let Some(cause) = &incident.cause {
         let changes = incident.changes.iter();
         let confirmed = changes.filter(|change| cause.change.as_ref() == Some(&change.id));
-        let by: String = confirmed
-            .map(|change| format!(" ({})", change.named()))
-            .collect();
+        let by = { confirmed }
+            .next()
+            .map_or_else(String::new, |change| format!(" ({})", change.named()));
         return format!(
             "The cause was {}{by}, as {} found.",
             cause.entity.name(),

@@ -268,9 +268,9 @@ fn suspects(text: &mut String, incident: &Incident, now: Time) {
     if let Some(cause) = &incident.cause {
         let changes = incident.changes.iter();
         let confirmed = changes.filter(|change| cause.change.as_ref() == Some(&change.id));
-        let by: String = confirmed
-            .map(|change| format!(", by {}", change.named()))
-            .collect();
+        let by = { confirmed }
+            .next()
+            .map_or_else(String::new, |change| format!(", by {}", change.named()));
         let line = format!(
             "{}{}, as {} found",
             safe(cause.entity.as_str()),

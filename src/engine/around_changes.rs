@@ -49,7 +49,7 @@ impl Engine {
             .incident
             .changes
             .iter()
-            .filter(is_told)
+            .filter(|change| is_told(change))
             .cloned()
             .collect();
         for change in told {
@@ -148,7 +148,7 @@ fn surge(finding: &Finding) -> Option<ChangeOf> {
 
 /// Whether the timeline is to tell it as a change. What senders told stands there, and surges that nobody
 /// suspects are told as what is odd.
-fn is_told(change: &&ChangeOf) -> bool {
+fn is_told(change: &ChangeOf) -> bool {
     match change.kind {
         ChangeKind::Calendar => true,
         ChangeKind::Traffic => change.state != ChangeState::None,

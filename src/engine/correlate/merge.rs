@@ -60,7 +60,7 @@ impl Correlator {
         kept: IncidentId,
         merged: IncidentId,
         root: EntityIx,
-        merger: Merger<'_>,
+        by: Merger<'_>,
         world: &mut World<'_>,
     ) {
         let Some(mut gone) = self.book.remove(merged) else {
@@ -69,7 +69,7 @@ impl Correlator {
         // That it was merged is told in its own timeline alone; the other tells it in words of its own.
         let timeline = gone.incident.timeline.clone();
         gone.incident.merged_into = Some(kept);
-        gone.turn(Event::Merge, world.now, &farewell(kept, merger));
+        gone.turn(Event::Merge, world.now, &farewell(kept, by));
         self.book.say_farewell(parting(&gone));
         gone.incident.timeline = timeline;
         for member in &gone.members {
@@ -89,14 +89,14 @@ impl Correlator {
             held.absorb(gone);
             held.root = root;
             // What people and rules say stands there in their own words.
-            if let Merger::OneCause | Merger::Learned(_) = merger {
+            if let Merger::OneCause | Merger::Learned(_) = by {
                 held.note_reason(&format!("{merged} turned out to be part of it"));
-                let text = format!("{merged} was merged in: {}", because(merger));
+                let text = format!("{merged} was merged in: {}", because(by));
                 held.tell(world.now, Lane::Automation, None, &text);
             }
         }
         self.book.record(kept);
-        match merger {
+        match by {
             Merger::OneCause | Merger::Learned(_) => self.deeds.merged += 1,
             Merger::Person(_) => self.deeds.merged_by_hand += 1,
             // Each rule counts what it did.
@@ -111,13 +111,13 @@ impl Correlator {
 }
 
 /// The last line of an incident's own timeline.
-fn farewell(kept: IncidentId, merger: Merger<'_>) -> String {
-    format!("merged into {kept}: {}", because(merger))
+fn farewell(kept: IncidentId, by: Merger<'_>) -> String {
+    format!("merged into {kept}: {}", because(by))
 }
 
 /// Why two are one, as whoever decided it says.
-fn because(merger: Merger<'_>) -> String {
-    match merger {
+fn because(by: Merger<'_>) -> String {
+    match by {
         Merger::OneCause => "one cause explains both".to_owned(),
         Merger::Learned(why) => why.to_owned(),
         Merger::Rule => "a rule of the team says so".to_owned(),

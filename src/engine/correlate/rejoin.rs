@@ -49,11 +49,11 @@ impl Correlator {
             if let Some(held) = self.book.get_mut(kept) {
                 held.note_reason(&place.why);
             }
-            let merger = match stage {
+            let by = match stage {
                 AS_PEOPLE_SAID => Merger::Learned(&place.why),
                 _ => Merger::OneCause,
             };
-            self.merge(kept, merged, cause, merger, world);
+            self.merge(kept, merged, cause, by, world);
         }
     }
 

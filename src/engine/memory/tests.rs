@@ -245,6 +245,11 @@ fn a_restart_remembers() {
     assert_eq!(refused, Some(Refusal::NoIncident { incident }));
 }
 
+/// A confidence in percent.
+fn percent(confidence: f32) -> u32 {
+    (confidence * 100.0).round() as u32
+}
+
 /// The past lifts nobody above what evidence of their kind allows, nor all of them above one.
 #[test]
 fn what_is_remembered_lifts_within_limits() {
@@ -266,16 +271,12 @@ fn what_is_remembered_lifts_within_limits() {
     let of = |diagnosis: &Diagnosis, name: &str| {
         let mut all = diagnosis.hypotheses.iter();
         let found = all.find(|h| h.suspect.name() == name);
-        found.expect("it is a suspect").confidence
+        percent(found.expect("it is a suspect").confidence)
     };
     let symptoms = recalled(0.2, 0.25, 0.3);
-    assert_eq!(
-        of(&symptoms, "payments"),
-        0.3,
-        "symptoms alone are no cause"
-    );
+    assert_eq!(of(&symptoms, "payments"), 30, "symptoms alone are no cause");
     let free = recalled(0.2, 0.25, 0.97);
-    assert!(of(&free, "payments") > 0.4);
+    assert!(of(&free, "payments") > 40);
     let crowded = recalled(0.5, 0.45, 0.97);
     let all: f32 = crowded.hypotheses.iter().map(|h| h.confidence).sum();
     assert!((all - 1.0).abs() < 1e-5, "{all}");
@@ -314,11 +315,11 @@ fn a_method_that_misled_counts_less_within_bounds() {
         assert_eq!(diagnosis.weights, memory.weights());
         let against = &diagnosis.hypotheses[0].evidence_against;
         let why = against.last().map(|evidence| evidence.text.to_string());
-        (diagnosis.hypotheses[0].confidence, why)
+        (percent(diagnosis.hypotheses[0].confidence), why)
     };
-    assert_eq!(confidence(Method::Traces), (0.5, None));
+    assert_eq!(confidence(Method::Traces), (50, None));
     let (misled, why) = confidence(Method::Logs);
-    assert_eq!(misled, 0.5 * TRUST_MIN);
+    assert_eq!(misled, percent(0.5 * TRUST_MIN));
     let why = why.expect("it says so");
     assert!(
         why.contains("this method led to (logs) were right in 0 of 40"),

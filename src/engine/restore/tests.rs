@@ -624,10 +624,10 @@ fn a_change_is_suspected_by_the_engine_and_confirmed_by_a_person() {
     life.decide(confirm("cart v7"));
     assert_eq!(life.says("the cause was"), 0, "no such change is known");
     life.decide(confirm("cart v9"));
-    let line = "mia: the cause was service/cart, by deploy: cart v9";
+    let confirmed = "mia: the cause was service/cart, by deploy: cart v9";
     for _ in 0..2 {
         assert_eq!(states(&life), expected(ChangeState::Confirmed));
-        assert_eq!(life.says(line), 1, "{:#?}", life.only().timeline);
+        assert_eq!(life.says(confirmed), 1, "{:#?}", life.only().timeline);
         life.ticks(60);
         life.restart();
         life.alert();

@@ -126,7 +126,9 @@ fn a_persons_merge_claims_no_common_cause() {
 impl Town {
     /// All is well on these for a while, and what there was is over.
     fn recover(&mut self, names: &[&str], until_s: i64) {
-        names.iter().for_each(|name| self.well(name, Latency));
+        for name in names {
+            self.well(name, Latency);
+        }
         self.until(until_s);
         assert_eq!(self.incidents(), []);
     }
