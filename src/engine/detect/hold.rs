@@ -5,7 +5,7 @@
 //! on, and comes back when it is over: a fault teaches nothing. A level that lasts becomes normal only
 //! after [`HOLD_MS_MAX`], or when a person says so, and then it is told as that, never as recovery.
 //!
-//! It never learns the fault, and exists only while a finding is open: about three quarters of a KiB on the heap.
+//! It never learns the fault, and exists only while a finding is open: about half a KiB on the heap.
 
 use serde::{Deserialize, Serialize};
 
