@@ -32,7 +32,7 @@ use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Ti
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 17;
+pub const CHECKPOINT_VERSION: u32 = 18;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;

@@ -22,6 +22,7 @@ mod clocks;
 mod commands;
 mod correlate;
 mod cusum;
+mod deliveries;
 pub mod detect;
 pub mod diagnose;
 #[cfg(test)]
@@ -46,6 +47,7 @@ mod lapses;
 mod ledger;
 pub mod logs;
 mod memory;
+mod missed;
 mod owners;
 mod panels;
 pub mod plans;
