@@ -480,6 +480,9 @@ impl Odd {
 }
 
 #[cfg(test)]
+mod week_tests;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
