@@ -25,7 +25,7 @@ use crate::sources::{History, Learnt};
 use crate::store::recorder::Learned;
 
 /// Time between two ticks of the past, in milliseconds: shorter than what an engine takes for a pause
-/// of its own.
+/// of its own. Ticks lie on whole multiples of it, as the ends of windows do that the engine judges.
 const TICK_MS: i64 = 10_000;
 /// Longest gap that is ticked through, in milliseconds; a longer one is jumped over, as live.
 const TICKED_MS_MAX: i64 = 120_000;
@@ -77,7 +77,7 @@ impl Scholar {
     /// Takes what was told at `at`, after the time that passed before.
     fn take(&mut self, at: Time, batches: Vec<Batch>) {
         if at.since(self.ticked) > TICKED_MS_MAX {
-            self.ticked = at.plus_ms(-TICK_MS);
+            self.ticked = Time::from_ms((at.ms().div_euclid(TICK_MS) - 1) * TICK_MS);
         }
         while at.since(self.ticked) >= TICK_MS {
             self.ticked = self.ticked.plus_ms(TICK_MS);
@@ -365,6 +365,18 @@ mod tests {
             scholar.take(at, vec![batch]);
         }
         scholar
+    }
+
+    #[test]
+    fn the_past_is_ticked_where_windows_end() {
+        let mut scholar = Scholar::new(&Config::default(), None);
+        let start = Time::from_secs(START_S + 7);
+        let mut ticked = Vec::new();
+        for after_s in [0, 4, 34, 3_600] {
+            scholar.take(start.plus_ms(after_s * 1_000), Vec::new());
+            ticked.push(scholar.ticked.since(Time::from_secs(START_S)) / 1_000);
+        }
+        assert_eq!(ticked, [0, 10, 40, 3_600]);
     }
 
     proptest! {

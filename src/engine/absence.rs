@@ -7,6 +7,8 @@ use crate::model::{Band, Check, Direction, Explanation, MetricRole, Time, Unit};
 
 /// Score of what is certain: a scrape that fails, an entity that is gone.
 pub(super) const CERTAIN: f32 = 12.0;
+/// Score of what may be none, for all that anybody knows yet.
+pub(super) const UNSURE: f32 = 7.0;
 
 /// Something that should speak and does not.
 pub(super) struct Absent<'a> {

@@ -5,6 +5,10 @@
 //! what happened is counted over as long as usually brings some points, and compared with the usual count: tails are
 //! Chernoff bounds of a negative binomial, summed up over windows (Page 1954). It informs. That less happens than
 //! usual it never tells.
+//!
+//! It looks like [`super::traces::Rate`] and is another matter: windows here are as long as some points take, and vary as counts do,
+//! in proportion to their mean; calls come in windows of the clock, vary in proportion to themselves (variance as the square of the mean),
+//! and each may stand for many. What both share is shared: [`Cusum`] and the bounds.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,7 @@
 //! Learning from the past is learning: history fed afterwards, in chapters with few ticks, leaves the
-//! same baselines as having watched it live, byte for byte, whatever the series and their faults.
+//! same state as having watched it live, byte for byte, whatever the series and their faults: all that a checkpoint
+//! holds of what series, shares of errors, histograms, objectives and topology teach. What differs is how it came: when
+//! the engine looked last, how often and how late a source delivers, and which numbers findings have.
 
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 
 use super::Engine;
 use super::dice::Dice;
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, SloConfig};
 use crate::model::{
     Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Time, Unit,
 };
@@ -43,14 +45,68 @@ fn story() -> impl Strategy<Value = Story> {
     )
 }
 
+/// What a service counts and fills, of which several series together tell something.
+#[derive(Clone, Debug, Default)]
+struct Shop {
+    requests: f64,
+    failures: f64,
+    fast: f64,
+    slow: f64,
+    disk: f64,
+}
+
+impl Shop {
+    /// The samples of one step; more fails, and slower, while the fault lasts.
+    fn step(&mut self, at: Time, is_faulty: bool, dice: &mut Dice) -> Vec<Signal> {
+        let requests = (300.0 + 100.0 * dice.unit()).round();
+        let share = if is_faulty { 0.3 } else { 0.01 };
+        let slow = (requests * (share + 0.05 * dice.unit())).round();
+        self.requests += requests;
+        self.failures += (requests * share * dice.unit()).round();
+        self.slow += slow;
+        self.fast += requests - slow;
+        self.disk += if is_faulty { 4.0e6 } else { 1.0e4 } * dice.unit();
+        let all = self.slow + self.fast;
+        let (counter, gauge) = (SeriesKind::Counter, SeriesKind::Gauge);
+        let of = [
+            ("http_requests_total", "", counter, self.requests),
+            ("http_request_errors_total", "", counter, self.failures),
+            ("took_seconds_bucket", "0.1", counter, self.fast),
+            ("took_seconds_bucket", "1", counter, all),
+            ("took_seconds_bucket", "+Inf", counter, all),
+            ("took_seconds_count", "", counter, all),
+            (
+                "took_seconds_sum",
+                "",
+                counter,
+                0.05 * self.fast + 0.5 * self.slow,
+            ),
+            ("disk_used_bytes", "", gauge, 6.0e8 + self.disk),
+            ("disk_size_bytes", "", gauge, 1.0e9),
+            ("up", "", gauge, 1.0),
+        ];
+        let sample = |(name, le, kind, value): (&str, &str, SeriesKind, f64)| {
+            let le = Some(("le", le)).filter(|(_, le)| !le.is_empty());
+            let labels = [("service", "shop")].into_iter().chain(le);
+            let series = Series::new(name, Labels::from_pairs(labels).unwrap(), kind, Unit::None);
+            let series = Arc::new(series);
+            Signal::Sample(Sample { series, at, value })
+        };
+        of.into_iter().map(sample).collect()
+    }
+}
+
 /// The samples of all stories, by time.
 fn past(stories: &[Story], samples: usize) -> Vec<(Time, Vec<Signal>)> {
     let mut dice = Dice(5);
     let mut totals = vec![0.0; stories.len()];
+    let mut shop = Shop::default();
     let mut past = Vec::new();
     for n in 0..samples {
         let at = Time::from_secs(START_S + n as i64 * STEP_S);
-        let mut signals = Vec::new();
+        let (from, lasts, _) = stories[0].fault;
+        let is_faulty = (from..from + lasts).contains(&n);
+        let mut signals = shop.step(at, is_faulty, &mut dice);
         for (ix, story) in stories.iter().enumerate() {
             let noise = dice.unit() - 0.5;
             let (from, lasts, factor) = story.fault;
@@ -83,15 +139,48 @@ fn past(stories: &[Story], samples: usize) -> Vec<(Time, Vec<Signal>)> {
     past
 }
 
-/// What an engine knows of the series in the end.
-fn learned(inputs: impl Iterator<Item = (Time, Input)>) -> String {
-    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+/// What an engine knows in the end, by what it is about.
+fn learned(inputs: impl Iterator<Item = (Time, Input)>) -> Vec<(&'static str, String)> {
+    let slo = SloConfig {
+        name: "shop answers".into(),
+        entity: "shop".into(),
+        objective: "99.5".into(),
+        failed: "http_request_errors_total".into(),
+        total: "http_requests_total".into(),
+    };
+    let config = EngineConfig {
+        slo: vec![slo],
+        ..EngineConfig::default()
+    };
+    let mut engine = Engine::new(config, Vec::new());
     let mut effects = Vec::new();
     for (seq, (at, input)) in (1..).zip(inputs) {
         effects.clear();
         engine.step(&Stamped { seq, at, input }, &mut effects);
     }
-    serde_json::to_string(&engine.intake.saved_rows(0, usize::MAX)).unwrap()
+    let rows = engine.intake.saved_rows(0, usize::MAX);
+    let silent: Vec<_> = engine.silence.silent().collect();
+    vec![
+        ("series", serde_json::to_string(&rows).unwrap()),
+        (
+            "pairs",
+            format!("{:?}", engine.intake.saved_pairs(usize::MAX)),
+        ),
+        (
+            "entities",
+            format!("{:?}", engine.entities.saved_rows(0, usize::MAX)),
+        ),
+        ("topology", format!("{:?}", engine.topology.saved())),
+        ("silent", format!("{silent:?}")),
+        ("changes", format!("{:?}", engine.changes)),
+        ("refusals", format!("{:?}", engine.refusals)),
+        ("traces", format!("{:?}", engine.traces.saved_rest())),
+        ("objectives", format!("{:?}", engine.slos.saved())),
+        ("ratios", format!("{:?}", engine.ratios)),
+        ("histograms", format!("{:?}", engine.histograms)),
+        ("senders", format!("{:?}", engine.senders)),
+        ("signals", format!("{}, {}", engine.signals, engine.retired)),
+    ]
 }
 
 fn batch(signals: Vec<Signal>) -> Input {
@@ -110,14 +199,17 @@ proptest! {
         // Live: each sample comes by itself, and a tick every second.
         let live = past.clone().into_iter().flat_map(|(at, signals)| {
             let alone = signals.into_iter().map(move |signal| (at, batch(vec![signal])));
-            let ticks = (0..STEP_S).map(move |s| (at.plus_ms(1_000 * s), Input::Tick));
-            alone.chain(ticks)
+            let ticks = (1..STEP_S).map(move |s| (at.plus_ms(1_000 * s), Input::Tick));
+            std::iter::once((at, Input::Tick)).chain(alone).chain(ticks)
         });
         // Afterwards: all of a time at once, and a tick every ten seconds.
         let afterwards = past.into_iter().flat_map(|(at, signals)| {
-            let ticks = (0..STEP_S / 10).map(move |s| (at.plus_ms(10_000 * s), Input::Tick));
-            std::iter::once((at, batch(signals))).chain(ticks)
+            let ticks = (1..STEP_S / 10).map(move |s| (at.plus_ms(10_000 * s), Input::Tick));
+            let told = [(at, Input::Tick), (at, batch(signals))];
+            told.into_iter().chain(ticks)
         });
-        prop_assert_eq!(learned(live), learned(afterwards));
+        for (live, afterwards) in learned(live).into_iter().zip(learned(afterwards)) {
+            prop_assert_eq!(live, afterwards);
+        }
     }
 }

@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use super::absence::{Absent, absent};
 use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Findings, Key};
 use super::hold::Blindness;
 use super::intake::{SeriesRow, SourceIx};
 use super::set_back::SetBack;
-use crate::model::{Check, Fingerprint, Health, Labels, Quiet, Time};
+use crate::model::{Check, Fingerprint, Health, Labels, Time};
 
 /// So many entities must fall silent together …
 const ENTITIES_MIN: usize = 5;
@@ -278,7 +279,14 @@ impl Engine {
             explain::clock(since)
         );
         let unusual = "things that fall silent at the same time are seldom lost at the same time";
-        self.note_blind(source, since, text, unusual, Quiet::Blind);
+        let absent = Absent {
+            subject: "source",
+            since,
+            text,
+            pages: true,
+            explain: absent(unusual),
+        };
+        self.note_blind(Key::Source(source), source, absent);
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::correlate::{self, Condition, Held, Sight};
+use super::deliveries::Scope;
 use super::diagnose::deviation::{Column, ColumnKind, Normal};
 use super::diagnose::{
     Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, Shift, SubjectIx,
@@ -115,12 +116,15 @@ impl Engine {
         case.blind = self
             .silence
             .blind()
-            .map(|(source, since)| {
-                format!(
-                    "source {} is silent since {}",
-                    source.0,
-                    explain::clock(since)
-                )
+            .map(|(source, missed)| {
+                let since = explain::clock(missed.since);
+                match missed.scope {
+                    Scope::Everything => format!("source {} is silent since {since}", source.0),
+                    Scope::OneKind => {
+                        let kind = missed.kind.as_str();
+                        format!("source {} brings no {kind} since {since}", source.0)
+                    }
+                }
                 .into()
             })
             .collect();

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::cusum::Judged;
+use super::deliveries::Kind;
 use super::detect::HOLD_MS_MAX;
 use super::diagnose::words;
 use super::entities::EntityIx;
@@ -35,6 +36,8 @@ pub enum Key {
     Lapse(EntityIx),
     /// A source.
     Source(SourceIx),
+    /// One kind of what a source delivers, while it goes on with others.
+    Part(SourceIx, Kind),
     /// A resource that runs out.
     Limit(SeriesIx),
     /// What a series does that no single value shows.
@@ -201,6 +204,7 @@ impl Findings {
                 | Key::Ratio(_)
                 | Key::Histogram(_)
                 | Key::Source(_)
+                | Key::Part(..)
                 | Key::Slo(..) => {}
             }
         }

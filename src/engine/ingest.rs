@@ -3,29 +3,26 @@
 use std::borrow::Cow;
 
 use super::Engine;
-use super::absence::{Absent, CERTAIN, absence, absent};
+use super::absence::{Absent, CERTAIN, UNSURE, absence, absent};
 use super::alerts::{AlertChange, Times};
 use super::changes;
 use super::correlate::World;
-use super::diagnose::words;
+use super::deliveries::Brings;
 use super::entities::{self, EntityIx};
 use super::explain;
 use super::findings::{Key, Observation};
 use super::intake::{Catalogue, Limits, Measured, Reading, SeriesIx, SeriesRow, SourceIx};
 use super::logs::{self, LogFinding};
 use super::refusals::Refused;
-use super::silence::{Brings, Silence};
+use super::silence::Silence;
 use super::speakers::{Said, Whose};
 use crate::model::{
     ALERT_AGAIN, Alert, Band, Batch, Change, Check, EntityId, EntityKind, Labels, LogLine,
-    MetricRole, Provenance, Quiet, Sample, Signal, Span, Time,
+    Provenance, Sample, Signal, Span, Time,
 };
 
 /// How the names of sources begin that ask targets declared here.
 const SCRAPED: &str = "scrape ";
-
-/// Score of an entity that tells nothing, for a reason nobody knows yet.
-const UNSURE: f32 = 7.0;
 
 /// Changes, log lines and spans older than this explain nothing any more, in milliseconds: as long as a
 /// change is remembered.
@@ -41,14 +38,10 @@ impl Engine {
         if batch.signals.is_empty() {
             return;
         }
-        let brings = |is: fn(&Signal) -> bool| batch.signals.iter().any(is);
-        let brings = Brings {
-            measurements: brings(|signal| matches!(signal, Signal::Sample(_) | Signal::Span(_))),
-            lines: brings(|signal| matches!(signal, Signal::Log(_))),
-        };
-        let (source, seeing) = self.silence.on_batch(&batch.source, brings, self.now);
+        let brings = Brings::of(&batch.signals);
+        let (source, delivered) = self.silence.on_batch(&batch.source, brings, self.now);
         self.speakers.delivered(source, self.now);
-        if let Some(silence) = seeing {
+        if let Some(silence) = delivered {
             self.speakers.resume(source, self.now);
             self.note_silence(silence);
         }
@@ -374,26 +367,8 @@ impl Engine {
             Silence::Lapsed(entity) => self.note_lapse(entity),
             Silence::Resumed(entity, at) => self.findings.end(Key::Lapse(entity), at),
             Silence::Forgone(entity) => self.forgo_lapse(entity),
-            Silence::Blind(source, since) => {
-                let text = format!(
-                    "we are blind on {}: nothing came from it since {}",
-                    self.silence.source(source).0,
-                    explain::clock(since)
-                );
-                let unusual = "a silence of twelve of its usual gaps, and of a minute, at least";
-                self.note_blind(source, since, text, unusual, Quiet::Blind);
-                self.hold_behind(source);
-            }
-            Silence::Quiet(source, since, quiet, longest_ms) => {
-                self.note_quiet(source, since, quiet, longest_ms);
-            }
-            Silence::Seeing(source, at) => {
-                self.let_go_behind(source);
-                self.forget_spot(source);
-                self.findings.end(Key::Source(source), at);
-                let entity = self.source_entity(source);
-                self.entities.set_health(entity, crate::model::Health::Ok);
-            }
+            Silence::Missed(source, missed) => self.note_missed(source, &missed),
+            Silence::Delivered(source, missed) => self.note_delivered(source, &missed),
         }
     }
 
@@ -454,58 +429,6 @@ impl Engine {
             explain: absent("it was asked ten times in a row at least, and never answered"),
         };
         self.observe_absence(Key::Series(series), entity, absent);
-    }
-
-    pub(super) fn source_entity(&mut self, source: SourceIx) -> EntityIx {
-        let id = EntityId::new(EntityKind::External, &self.silence.source(source).0);
-        self.entities.intern(&id)
-    }
-
-    /// A source that brings lines brings none. That it may be blind informs, unless it always spoke.
-    fn note_quiet(&mut self, source: SourceIx, since: Time, quiet: Quiet, longest_ms: i64) {
-        let (name, clock) = (&self.silence.source(source).0, explain::clock(since));
-        let longest = words::duration(longest_ms);
-        let paused = format!("its longest pause so far was {longest}");
-        let (text, unusual) = match quiet {
-            Quiet::Blind => (
-                format!("we are blind on {name}: nothing came from it since {clock}, and {paused}"),
-                "a silence of twelve of its longest pauses, and of ten minutes, at least",
-            ),
-            Quiet::Usual | Quiet::Unusual => (
-                format!("{name} is quiet: nothing came from it since {clock}, and {paused}"),
-                "a silence of three of its longest pauses, and of ten minutes, at least",
-            ),
-        };
-        self.note_blind(source, since, text, unusual, quiet);
-        if quiet == Quiet::Blind {
-            self.hold_behind(source);
-        }
-    }
-
-    /// A source does not tell what it should, in words of whoever noticed; `unusual` says how unusual that is.
-    pub(super) fn note_blind(
-        &mut self,
-        source: SourceIx,
-        since: Time,
-        text: String,
-        unusual: &str,
-        quiet: Quiet,
-    ) {
-        let entity = self.source_entity(source);
-        let absent = Absent {
-            subject: "source",
-            since,
-            text,
-            pages: quiet == Quiet::Blind,
-            explain: absent(unusual),
-        };
-        let mut seen = absence(Key::Source(source), entity, absent);
-        seen.check = Check::BlindSource;
-        seen.role = MetricRole::Other;
-        seen.at = self.now;
-        self.observe(seen);
-        self.entities
-            .set_health(entity, crate::model::Health::Blind);
     }
 
     /// Something that should speak does not.

@@ -526,4 +526,7 @@ impl Expected {
 }
 
 #[cfg(test)]
+mod week_tests;
+
+#[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ mod commands;
 mod correlate;
 mod cusum;
 mod deaf;
+mod deliveries;
 pub mod detect;
 pub mod diagnose;
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod lapses;
 mod ledger;
 pub mod logs;
 mod memory;
+mod missed;
 mod owners;
 mod panels;
 pub mod plans;

@@ -52,7 +52,7 @@ impl Engine {
         let (times, _) = Times::of(alert, came, self.alert_timeout_ms());
         self.put_alert(alert, times, came);
         let source = firing.source.as_ref();
-        let source = source.map(|source| self.silence.place(source, self.now));
+        let source = source.map(|source| self.silence.place(source));
         let sender = source.map(|source| self.senders.of(source, alert));
         let told_at = firing.told_at.unwrap_or(came).min(self.now);
         self.alerts.sent_by(alert.fingerprint, sender, told_at);

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::deliveries::{Brings, Deliveries, Missed};
 use super::detect::HOLD_MS_MAX;
 use super::entities::EntityIx;
 use super::intake::{Intake, SeriesIx, SeriesRow, SourceIx};
 use super::set_back::SetBack;
 use super::speakers::Speakers;
-use crate::model::{Pauses, Quiet, SourceId, Time};
+use crate::model::{SourceId, Time};
 
 /// Failed scrapes in a row until a target counts as down.
 const DOWN_SCRAPES: u32 = 2;
@@ -25,15 +26,6 @@ const SILENT_MS_MIN: i64 = 45_000;
 const INTERVAL_MS_MAX: u32 = 10 * 60_000;
 /// Part of the series looked at in one tick.
 const SERIES_PARTS: usize = 8;
-/// Batches that come within so long are one delivery, in milliseconds: what is sent at once travels in parts.
-const DELIVERY_MS: i64 = 1_000;
-/// Deliveries until a source is expected to go on.
-const SOURCE_WARM_UP: u32 = 20;
-/// A source is blind after this many of its usual gaps …
-const BLIND_GAPS: i64 = 12;
-/// … and at least this long, in milliseconds.
-const BLIND_MS_MIN: i64 = 60_000;
-
 /// After this many of its usual gaps a source is taken to have fallen silent with somebody who did as well.
 const MISSED_GAPS: i64 = 3;
 
@@ -56,66 +48,18 @@ pub enum Silence {
     Resumed(EntityIx, Time),
     /// They stopped so long ago that nobody waits for them.
     Forgone(EntityIx),
-    /// A source stopped delivering; its last batch.
-    Blind(SourceIx, Time),
-    /// A source that brings nothing but lines and events is silent for longer than it ever was: since when, what that
-    /// says, and its longest pause, in milliseconds.
-    Quiet(SourceIx, Time, Quiet, i64),
-    /// It delivers again.
-    Seeing(SourceIx, Time),
+    /// A source does not deliver what it should.
+    Missed(SourceIx, Missed),
+    /// What was missed of it is delivered again.
+    Delivered(SourceIx, Missed),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct SourceState {
     id: SourceId,
-    deliveries: u32,
-    /// When the last delivery began …
-    began: Time,
-    /// … and when its last batch came.
-    last: Time,
-    /// Usual time from one delivery to the next, in milliseconds; 0 before the second.
-    gap_ms: i64,
-    /// When anything came of it, of whatever kind.
-    heard: Time,
-    /// How it pauses, if it brings lines.
-    lines: Pauses,
+    deliveries: Deliveries,
     /// Newest event time of its samples.
     newest: Time,
-    /// What was told of a silence of its lines.
-    #[serde(skip)]
-    quiet: Quiet,
-    /// Told again after a restart: the finding is not kept.
-    #[serde(skip)]
-    is_blind: bool,
-}
-
-/// What a batch brings beside events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Brings {
-    /// Points of series, or spans.
-    pub measurements: bool,
-    /// Log lines.
-    pub lines: bool,
-}
-
-impl SourceState {
-    /// Looks whether a source that brings lines and measures nothing is silent for longer than it ever was.
-    fn listen(&mut self, ix: SourceIx, now: Time) -> Option<Silence> {
-        let quiet = self.lines.judge(now);
-        if self.deliveries > 0 || quiet <= self.quiet {
-            return None;
-        }
-        self.quiet = quiet;
-        self.is_blind = quiet == Quiet::Blind;
-        let since = self.last_heard();
-        Some(Silence::Quiet(ix, since, quiet, self.lines.longest_ms()))
-    }
-
-    /// When it brought anything that is missed now.
-    fn last_heard(&self) -> Time {
-        let of_lines = self.lines.heard().filter(|_| self.deliveries == 0);
-        of_lines.unwrap_or(self.last)
-    }
 }
 
 /// Watches for silence.
@@ -141,65 +85,34 @@ pub struct SilenceWatch {
 }
 
 impl SilenceWatch {
-    /// Notes a batch with measurements; says when a blind source sees again.
+    /// Notes a batch; says when a source that did not deliver what it should does so again.
     pub fn on_batch(
         &mut self,
         id: &SourceId,
         brings: Brings,
         now: Time,
     ) -> (SourceIx, Option<Silence>) {
-        let ix = self.place(id, now);
-        let source = &mut self.sources[ix.0 as usize];
-        source.heard = now;
-        if brings.lines {
-            source.lines.hear(now);
-            let was_quiet = std::mem::take(&mut source.quiet) != Quiet::Usual;
-            if was_quiet && source.deliveries == 0 {
-                source.is_blind = false;
-                return (ix, Some(Silence::Seeing(ix, now)));
-            }
-        }
-        if !brings.measurements {
-            return (ix, None);
-        }
-        let gap_ms = now.since(source.began);
-        if source.deliveries == 0 || gap_ms >= DELIVERY_MS {
-            source.gap_ms = match (source.deliveries, source.gap_ms) {
-                (0, _) => 0,
-                (_, 0) => gap_ms,
-                (_, usual_ms) => usual_ms + (gap_ms - usual_ms) / 8,
-            };
-            source.deliveries = source.deliveries.saturating_add(1);
-            source.began = now;
-        }
-        source.last = now;
-        let was_blind = std::mem::replace(&mut source.is_blind, false);
-        (ix, was_blind.then_some(Silence::Seeing(ix, now)))
+        let ix = self.place(id);
+        let ended = self.sources[ix.0 as usize].deliveries.hear(brings, now);
+        (ix, ended.map(|missed| Silence::Delivered(ix, missed)))
     }
 
     /// The place of a source, whether or not anything came of it.
-    pub fn place(&mut self, id: &SourceId, now: Time) -> SourceIx {
+    pub fn place(&mut self, id: &SourceId) -> SourceIx {
         match self.index.get(id) {
             Some(ix) => *ix,
-            None => self.add_source(id, now),
+            None => self.add_source(id),
         }
     }
 
-    fn add_source(&mut self, id: &SourceId, now: Time) -> SourceIx {
+    fn add_source(&mut self, id: &SourceId) -> SourceIx {
         // Sources are configured, so there are few; the type bounds them all the same.
         let ix = SourceIx(self.sources.len().min(usize::from(u16::MAX)) as u16);
         if usize::from(ix.0) == self.sources.len() {
             self.sources.push(SourceState {
                 id: id.clone(),
-                deliveries: 0,
-                began: now,
-                last: now,
-                gap_ms: 0,
-                heard: Time::ZERO,
-                lines: Pauses::default(),
-                quiet: Quiet::Usual,
+                deliveries: Deliveries::default(),
                 newest: Time::ZERO,
-                is_blind: false,
             });
         }
         self.index.insert(id.clone(), ix);
@@ -256,17 +169,16 @@ impl SilenceWatch {
     pub fn resume(&mut self, now: Time) {
         self.resumed = now;
         for source in &mut self.sources {
-            (source.began, source.last) = (now, now);
-            source.lines.resume(now);
+            source.deliveries.resume(now);
         }
     }
 
     /// Follows a clock that was set back: nobody was silent, nobody was heard.
     pub fn set_back(&mut self, back: SetBack) {
-        self.resume(back.to);
+        self.resumed = back.to;
         for source in &mut self.sources {
+            source.deliveries.set_back(back);
             back.past(&mut source.newest);
-            back.past(&mut source.heard);
         }
         for since in self.gone.values_mut() {
             back.past(since);
@@ -285,13 +197,9 @@ impl SilenceWatch {
     ) -> Vec<Silence> {
         let mut news = Vec::new();
         for (ix, source) in self.sources.iter_mut().enumerate() {
-            let patience_ms = (source.gap_ms * BLIND_GAPS).max(BLIND_MS_MIN);
-            let is_late = now.since(source.last) > patience_ms;
-            if is_late && source.deliveries >= SOURCE_WARM_UP && !source.is_blind {
-                source.is_blind = true;
-                news.push(Silence::Blind(SourceIx(ix as u16), source.last));
-            }
-            news.extend(source.listen(SourceIx(ix as u16), now));
+            let ix = SourceIx(ix as u16);
+            let missed = source.deliveries.listen(now);
+            news.extend(missed.map(|missed| Silence::Missed(ix, missed)));
         }
         let total = intake.places();
         let part = total.div_ceil(SERIES_PARTS);
@@ -313,7 +221,7 @@ impl SilenceWatch {
         let source_ix = row.source();
         let source = &self.sources[source_ix.0 as usize];
         let is_waited_for = row.is_judged() && (1..=INTERVAL_MS_MAX).contains(&row.interval_ms);
-        if !is_waited_for || source.is_blind {
+        if !is_waited_for || source.deliveries.blind().is_some() {
             return None;
         }
         let patience_ms = (i64::from(row.interval_ms) * SILENT_INTERVALS).max(SILENT_MS_MIN);
@@ -431,7 +339,8 @@ impl SilenceWatch {
 
     /// Whether a source is blind as a whole.
     pub fn is_blind(&self, source: SourceIx) -> bool {
-        self.sources[source.0 as usize].is_blind
+        let deliveries = &self.sources[source.0 as usize].deliveries;
+        deliveries.blind().is_some()
     }
 
     /// Newest event time of a source's samples, no later than they came.
@@ -446,7 +355,7 @@ impl SilenceWatch {
 
     /// When anything last came of a source.
     pub fn heard(&self, source: SourceIx) -> Time {
-        self.sources[source.0 as usize].heard
+        self.sources[source.0 as usize].deliveries.heard()
     }
 
     /// Sources that measure, spoke regularly until some moment between `from` and `to`, and have missed a few of
@@ -458,10 +367,11 @@ impl SilenceWatch {
         now: Time,
     ) -> impl Iterator<Item = SourceIx> {
         let fell = move |source: &SourceState| {
-            let silent_ms = now.since(source.heard.max(self.resumed));
-            source.deliveries >= SOURCE_WARM_UP
-                && (from..to).contains(&source.heard)
-                && silent_ms > source.gap_ms.max(DELIVERY_MS) * MISSED_GAPS
+            let heard = source.deliveries.heard();
+            let silent_ms = now.since(heard.max(self.resumed));
+            let usual_ms = source.deliveries.usual_gap_ms();
+            (from..to).contains(&heard)
+                && usual_ms.is_some_and(|usual_ms| silent_ms > usual_ms * MISSED_GAPS)
         };
         let all = self.sources.iter().enumerate();
         all.filter(move |(_, source)| fell(source))
@@ -488,12 +398,10 @@ impl SilenceWatch {
         &self.sources[ix.0 as usize].id
     }
 
-    /// Sources that are blind now.
-    pub fn blind(&self) -> impl Iterator<Item = (&SourceId, Time)> {
-        self.sources
-            .iter()
-            .filter(|source| source.is_blind)
-            .map(|source| (&source.id, source.last_heard()))
+    /// Sources that are blind now, and what is missed of them.
+    pub fn blind(&self) -> impl Iterator<Item = (&SourceId, &Missed)> {
+        let all = self.sources.iter();
+        all.filter_map(|source| Some((&source.id, source.deliveries.blind()?)))
     }
 
     /// Whether a target of an entity answered once and does not any more.
@@ -531,103 +439,4 @@ impl SilenceWatch {
 /// Whether a series that always came is missed by `newest`, and did not end by its sender's word.
 fn is_missed(row: &SeriesRow, newest: Time) -> bool {
     !row.is_ended() && row.missed_from().is_some_and(|from| from <= newest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MEASURES: Brings = Brings {
-        measurements: true,
-        lines: false,
-    };
-
-    /// How often a source counts as blind that sends so many batches at once, so often, for an hour; then it stops
-    /// for as long as a blind one is told after.
-    fn blind(batches: i64, every_s: i64) -> (usize, usize) {
-        let (mut watch, mut intake) = (SilenceWatch::default(), Intake::default());
-        let mut speakers = Speakers::default();
-        let id = SourceId::new("scrape metrics");
-        let start_s = 1_768_392_000;
-        let until_s = start_s + 3_600;
-        let mut told = [0, 0];
-        for s in start_s..until_s + 15 * every_s.max(60) {
-            let now = Time::from_secs(s);
-            if s < until_s && (s - start_s) % every_s == 0 {
-                for n in 0..batches {
-                    // Decoded and judged one after the other.
-                    watch.on_batch(&id, MEASURES, now.plus_ms(n * 3));
-                }
-            }
-            let blind = watch.tick(&mut intake, &mut speakers, now.plus_ms(900));
-            let blind = blind.len();
-            told[usize::from(s >= until_s)] += blind;
-        }
-        (told[0], told[1])
-    }
-
-    #[test]
-    fn a_delivery_in_many_parts_is_one_and_its_source_is_missed_once_it_stops() {
-        for (batches, every_s) in [
-            (1, 1),
-            (1, 15),
-            (60, 15),
-            (1, 90),
-            (2, 90),
-            (60, 90),
-            (250, 90),
-        ] {
-            assert_eq!(
-                blind(batches, every_s),
-                (0, 1),
-                "{batches} every {every_s} s"
-            );
-        }
-    }
-
-    /// What is told of a source that brings lines so often for so many hours, and then for so many minutes nothing.
-    fn told_of_lines(hours: i64, every_s: i64, minutes: i64) -> Vec<Quiet> {
-        let (mut watch, mut intake) = (SilenceWatch::default(), Intake::default());
-        let mut speakers = Speakers::default();
-        let id = SourceId::new("syslog");
-        let brings = Brings {
-            measurements: false,
-            lines: true,
-        };
-        let start_s = 1_768_392_000;
-        let until_s = start_s + hours * 3_600;
-        let mut told = Vec::new();
-        for s in start_s..=until_s + minutes * 60 {
-            let now = Time::from_secs(s);
-            if s < until_s && (s - start_s) % every_s == 0 {
-                assert_eq!(watch.on_batch(&id, brings, now).1, None);
-            }
-            for silence in watch.tick(&mut intake, &mut speakers, now) {
-                match silence {
-                    Silence::Quiet(_, _, quiet, _) => told.push(quiet),
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-        let now = Time::from_secs(until_s + minutes * 60 + 1);
-        let seeing = watch.on_batch(&id, brings, now).1;
-        assert_eq!(seeing.is_some(), !told.is_empty(), "it is over");
-        assert_eq!(watch.blind().count(), 0);
-        told
-    }
-
-    #[test]
-    fn lines_that_stop_are_told_once_and_page_only_of_a_source_that_always_spoke() {
-        let cases: [(i64, i64, i64, &[Quiet]); 5] = [
-            (2, 10, 9, &[]),
-            (2, 10, 120, &[Quiet::Unusual]),
-            (2, 1_200, 30, &[]),
-            (25, 60, 120, &[Quiet::Unusual, Quiet::Blind]),
-            (25, 900, 600, &[Quiet::Unusual]),
-        ];
-        for (hours, every_s, minutes, expected) in cases {
-            let told = told_of_lines(hours, every_s, minutes);
-            assert_eq!(told, expected, "{hours} h, each {every_s} s, {minutes} min");
-        }
-    }
 }

@@ -558,7 +558,7 @@ impl Engine {
         let lost = Lost {
             since: silenced.since,
             again: None,
-            with: with.map(|id| self.silence.place(id, self.now)).collect(),
+            with: with.map(|id| self.silence.place(id)).collect(),
             why: silenced.why.clone(),
         };
         let due = self.now.plus_ms(LOOK_EVERY_MS);

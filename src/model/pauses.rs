@@ -81,10 +81,16 @@ impl Pauses {
 
     /// What it says that nothing came until now.
     pub fn judge(&self, now: Time) -> Quiet {
+        let last = self.heard().unwrap_or(now);
+        self.judge_silence(now.since(last))
+    }
+
+    /// What a silence of so many milliseconds says.
+    pub fn judge_silence(&self, silent_ms: i64) -> Quiet {
         let Some((first, last)) = self.spoke else {
             return Quiet::Usual;
         };
-        let (spoke_ms, silent_ms) = (last.since(first), now.since(last));
+        let spoke_ms = last.since(first);
         let longest_ms = self.longest_ms();
         let is_longer = |pauses: i64| silent_ms > (longest_ms * pauses).max(QUIET_MS_MIN);
         let is_steady = spoke_ms >= STEADY_SPOKE_MS_MIN && longest_ms <= STEADY_PAUSE_MS_MAX;

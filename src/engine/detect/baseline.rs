@@ -1,4 +1,4 @@
-//! What is normal now: a level, a season by hour of day for working days and weekends, and spread.
+//! What is normal now: a level, a season by hour of day for working days and for the rest of the week, and spread.
 //!
 //! Two predictors run side by side; the season is used while it explains clearly more than the
 //! level alone, so nobody has to say which series are seasonal. Updates are clipped at
@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::week::{Kinds, WORKING, hour_of_week, kind_at_first};
 use super::weight;
 
 /// Hours of a day.
@@ -28,6 +29,8 @@ const SEASON_AGE_MS: i64 = DAY_MS;
 const SEASON_GAIN: f32 = 0.8;
 /// … and given up when it is above this one.
 const SEASON_LOSS: f32 = 0.9;
+/// What an hour teaches at once of its kind, of which that was not thought.
+const TAUGHT_SHARE: f32 = 0.8;
 /// Strides of samples that the other profile's mean of an hour counts for.
 const PROFILE_PRIOR: u8 = 4;
 /// Updates are clipped at this many scales.
@@ -65,8 +68,17 @@ pub(super) struct Baseline {
     profile: u8,
     /// The hours of that kind of day.
     hours: Hours,
-    /// Those of the other kind, once one came: many a series does not live to see it.
-    other_hours: Option<Box<Hours>>,
+    /// Those of the other kind, and which hours of the week are of which, once a day has passed: many a series does not
+    /// live to see it.
+    week: Option<Box<Week>>,
+}
+
+/// What a series that lives for days learns of the week.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Week {
+    /// The hours of the other kind of day than that of the first sample.
+    hours: Hours,
+    kinds: Kinds,
 }
 
 /// The hours of working days, or of weekends.
@@ -132,12 +144,13 @@ impl Baseline {
 
     /// Judges a value by what was known before, then learns it.
     pub(super) fn step(&mut self, point: &Point) -> Residual {
-        let phase = Phase::of(point.at_ms);
         if self.count == 0 {
             self.first_ms = point.at_ms;
             self.level = point.x;
-            self.profile = phase.profile;
+            self.profile = kind_at_first(hour_of_week(point.at_ms));
         }
+        self.watch(point.at_ms, point.x, point.magnitude);
+        let phase = self.phase(point.at_ms);
         let season = self.season(phase);
         let least = least_scale(point.magnitude);
         let switched = self.choose(point.at_ms);
@@ -165,12 +178,52 @@ impl Baseline {
     /// What is expected at an instant, and the spread around it.
     pub(super) fn expect(&self, at_ms: i64, magnitude: f32) -> (f32, f32) {
         let expected = if self.seasonal {
-            self.season(Phase::of(at_ms)) + self.offset
+            self.season(self.phase(at_ms)) + self.offset
         } else {
             self.level
         };
         let scale = self.error() * DEVIATION_TO_SCALE;
         (expected, scale.max(least_scale(magnitude)))
+    }
+
+    /// Takes a value to find out of which kind this hour of the week is, whether or not the value teaches anything else:
+    /// what comes every week is no fault.
+    pub(super) fn watch(&mut self, at_ms: i64, x: f32, magnitude: f32) {
+        if self.age_ms(at_ms) < SEASON_AGE_MS {
+            return;
+        }
+        let week = self.week.get_or_insert_default();
+        let Some(seen) = week.kinds.add(hour_of_week(at_ms), x) else {
+            return;
+        };
+        let scale = (self.season_error * DEVIATION_TO_SCALE).max(least_scale(magnitude));
+        let [working, other] = if self.profile == WORKING {
+            [&mut self.hours, &mut week.hours]
+        } else {
+            [&mut week.hours, &mut self.hours]
+        };
+        let at = seen.hour % HOURS;
+        let off = |hours: &Hours| {
+            let off = (seen.mean - hours.means[at]).abs() / scale;
+            (hours.seen[at] > 0).then_some(off)
+        };
+        let Some(off_working) = off(working) else {
+            return;
+        };
+        week.kinds.judge(seen.hour, off_working, off(other));
+        if week.kinds.teaches(seen.hour) {
+            other.means[at] += TAUGHT_SHARE * (seen.mean - other.means[at]);
+        }
+    }
+
+    /// Where in the week an instant lies, by what is known of its hours.
+    fn phase(&self, at_ms: i64) -> Phase {
+        let hour = hour_of_week(at_ms);
+        let profile = match &self.week {
+            Some(week) => week.kinds.of(hour),
+            None => kind_at_first(hour),
+        };
+        Phase::of(at_ms, profile)
     }
 
     /// The first sample came at `to_ms` at the latest.
@@ -180,14 +233,15 @@ impl Baseline {
 
     /// The largest deviation so far at this hour of this kind of day, in scales, if there was such an hour before.
     pub(super) fn record(&self, at_ms: i64) -> Option<f32> {
-        let (phase, hour) = (Phase::of(at_ms), Phase::of(at_ms).nearest());
+        let phase = self.phase(at_ms);
+        let hour = phase.nearest();
         let hours = self.hours_of(phase.profile)?;
         (hours.seen[hour] > 0).then(|| f32::from(hours.records[hour]) / RECORD_STEPS)
     }
 
     /// An excursion is over: how far it went is known from now on.
     pub(super) fn note_past(&mut self, at_ms: i64, deviation: f32) {
-        self.note_record(Phase::of(at_ms), deviation);
+        self.note_record(self.phase(at_ms), deviation);
     }
 
     fn note_record(&mut self, phase: Phase, deviation: f32) {
@@ -279,7 +333,7 @@ impl Baseline {
         if profile == self.profile {
             Some(&self.hours)
         } else {
-            self.other_hours.as_deref()
+            self.week.as_deref().map(|week| &week.hours)
         }
     }
 
@@ -287,7 +341,7 @@ impl Baseline {
         if profile == self.profile {
             &mut self.hours
         } else {
-            self.other_hours.get_or_insert_default()
+            &mut self.week.get_or_insert_default().hours
         }
     }
 
@@ -362,15 +416,14 @@ impl Phase {
         self.hours[usize::from(self.share >= 0.5)]
     }
 
-    fn of(at_ms: i64) -> Self {
-        // The epoch was a Thursday; days 0 and 6 are Sunday and Saturday, in UTC.
-        let day = (at_ms.div_euclid(DAY_MS) + 4).rem_euclid(7);
+    /// Of an instant in an hour of that kind.
+    fn of(at_ms: i64, profile: u8) -> Self {
         // Hour means sit at the middle of their hour.
         let hours = at_ms.rem_euclid(DAY_MS) as f32 / 3_600_000.0 - 0.5;
         let first = hours.floor();
         let hour = (first as i32).rem_euclid(HOURS as i32) as usize;
         Self {
-            profile: u8::from(day == 0 || day == 6),
+            profile,
             hours: [hour, (hour + 1) % HOURS],
             share: hours - first,
         }

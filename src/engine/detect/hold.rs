@@ -76,8 +76,11 @@ impl Hold {
 
     /// The verdict on a sample as the baseline from before the onset gives it.
     pub fn judge(&mut self, at: Time, verdict: &Verdict) -> Verdict {
+        let x = self.sill.relative(verdict.seen);
+        let magnitude = self.sill.magnitude(self.baseline.level());
+        self.baseline.watch(at.ms(), x, magnitude);
         let (expected, scale) = self.expect(at);
-        let height = self.sill.relative(verdict.seen) - expected;
+        let height = x - expected;
         self.learn(height);
         let z = height / scale;
         let surprise = self.tail.rate(z.abs().min(DEVIATION_MAX));

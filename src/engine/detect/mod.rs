@@ -25,6 +25,7 @@ mod sustained;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod week;
 mod weekly;
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,7 @@ use crate::model::{Band, Check, Direction, Time};
 /// A check agrees from this score on: one sample in a hundred.
 pub const AGREE_SCORE: f32 = 2.0;
 /// Version of the checks: counts up when the same values are judged otherwise.
-pub const DETECTOR_VERSION: u32 = 3;
+pub const DETECTOR_VERSION: u32 = 4;
 /// One row of the table of checks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CheckRow {

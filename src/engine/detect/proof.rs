@@ -3,6 +3,8 @@
 //! Series without any fault are drawn from distributions that telemetry has; counted is how often each
 //! check, the point score and the evidence pass a threshold. The rates are printed, and held to a factor.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::engine::dice::Dice;
 
@@ -42,7 +44,7 @@ impl Dice {
 type Draw = fn(usize, &mut Dice, &mut f64) -> f64;
 
 /// The distributions.
-const DISTRIBUTIONS: [(&str, Draw); 7] = [
+const DISTRIBUTIONS: [(&str, Draw); 9] = [
     ("Gaussian", |_, d, _| 100.0 + d.normal()),
     ("Laplace", |_, d, _| 100.0 + d.laplace()),
     ("AR(0.9)", |_, d, last| {
@@ -55,7 +57,16 @@ const DISTRIBUTIONS: [(&str, Draw); 7] = [
     ("seasonal", |i, d, _| {
         100.0 + 50.0 * (i as f64 / 1_440.0 * std::f64::consts::TAU).sin() + 3.0 * d.normal()
     }),
+    ("noise in proportion", |i, d, _| {
+        100.0 * course(i, 0.6) * (1.0 + 0.05 * d.normal())
+    }),
+    ("counts by day", |i, d, _| d.poisson(6.0 * course(i, 0.8))),
 ];
+
+/// The course of a day around 1.
+fn course(i: usize, swing: f64) -> f64 {
+    1.0 + swing * (i as f64 / 1_440.0 * std::f64::consts::TAU).sin()
+}
 
 /// What is counted of one series.
 #[derive(Debug, Default)]
@@ -68,6 +79,8 @@ struct Rates {
     opened: u32,
     /// Samples at which the evidence would page.
     pages: u32,
+    /// Stretches told, by the check that told them.
+    stretches: BTreeMap<&'static str, u32>,
 }
 
 fn rates(draw: Draw, seed: u64) -> Rates {
@@ -75,6 +88,8 @@ fn rates(draw: Draw, seed: u64) -> Rates {
     let mut last = 0.0;
     let mut detector = SeriesDetector::new();
     let mut excursion = Excursion::default();
+    let mut sustained = Sustained::default();
+    let mut is_told = false;
     let mut rates = Rates::default();
     for i in 0..TAUGHT + COUNTED {
         let at = Time::from_ms(START_MS + i as i64 * INTERVAL_MS);
@@ -83,8 +98,14 @@ fn rates(draw: Draw, seed: u64) -> Rates {
             .observe(at, value)
             .expect("each sample is later than the one before");
         let opened = excursion.next(at, &verdict) == Transition::Opened;
+        let was_told = is_told;
+        let turn = sustained.next(at, &verdict);
+        is_told = matches!(turn, Turn::Open(_));
         if i < TAUGHT {
             continue;
+        }
+        if let (Turn::Open(stretch), false) = (turn, was_told) {
+            *rates.stretches.entry(stretch.title).or_default() += 1;
         }
         for (count, score) in rates.checks.iter_mut().zip(verdict.scores) {
             *count += u32::from(score >= AGREE_SCORE);
@@ -138,5 +159,9 @@ fn one_threshold_is_one_false_alarm_rate_whatever_the_distribution() {
             sum(&|r| r.opened)
         );
         assert_eq!(sum(&|r| r.pages), 0, "{name}");
+        // Claimed: none in as many days, of any check that can be told by itself.
+        for rates in &all {
+            assert_eq!(rates.stretches, BTreeMap::new(), "{name}");
+        }
     }
 }

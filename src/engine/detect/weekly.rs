@@ -1,6 +1,6 @@
 //! What a series does at the same hour of every week: the report of each Friday, the backup of each Sunday.
 //!
-//! The season knows working days and weekends, and no more: what happens on one day of the week alone stays odd to it. So
+//! The season knows two kinds of days, and no more: what happens on one day of the week alone stays odd to it. So
 //! it is kept when a series was odd, and for how long and how far; what was so for three weeks running is expected in
 //! the fourth. Hours are those of UTC. It never makes anything odd.
 
