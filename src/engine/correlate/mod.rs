@@ -648,9 +648,7 @@ impl Correlator {
             return;
         }
         held.note_paging();
-        let target = held
-            .stays_at(&sight)
-            .unwrap_or_else(|| impact::target(held, &sight));
+        let target = held.place(&sight, world.now);
         let alert = impact::worst_alert(id, target, world);
         let (severity, why) = impact::severity(held, target, &sight);
         if let Some(why) = why.filter(|_| severity > held.incident.severity) {
