@@ -12,7 +12,7 @@ use crate::api::client::{Address, Client, ClientError};
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::tui::wall::WallOptions;
-use crate::tui::{self, TuiOptions};
+use crate::tui::{self, Glyphs, TuiOptions};
 
 /// When the operator last looked, below the user's state directory.
 const SESSION_FILE: &str = "stormglass/console.json";
@@ -30,6 +30,9 @@ pub struct LookArgs {
     /// Only ASCII on the screen
     #[arg(long)]
     ascii: bool,
+    /// Charts in blocks, for a font without braille
+    #[arg(long, conflicts_with = "ascii")]
+    blocks: bool,
     /// Times in UTC
     #[arg(long)]
     utc: bool,
@@ -94,6 +97,9 @@ pub struct WallArgs {
     /// Only ASCII on the screen
     #[arg(long)]
     ascii: bool,
+    /// Charts in blocks, for a font without braille
+    #[arg(long, conflicts_with = "ascii")]
+    blocks: bool,
     /// Times in UTC
     #[arg(long)]
     utc: bool,
@@ -121,7 +127,7 @@ pub async fn wall(common: &Common, args: WallArgs) -> Result<(), Failure> {
     Client::new(place.address.clone())?.view().await?;
     let options = TuiOptions {
         theme: args.theme.or_else(|| place.config.theme.clone()),
-        ascii: args.ascii.then_some(true),
+        glyphs: glyphs(args.ascii, args.blocks),
         utc: args.utc,
         ..TuiOptions::new(place.address.clone())
     };
@@ -177,6 +183,15 @@ pub(super) async fn on_own(
     left
 }
 
+/// What somebody says that their terminal can show; `None` when they say nothing.
+fn glyphs(ascii: bool, blocks: bool) -> Option<Glyphs> {
+    match (ascii, blocks) {
+        (true, _) => Some(Glyphs::Ascii),
+        (false, true) => Some(Glyphs::Block),
+        (false, false) => None,
+    }
+}
+
 async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), Failure> {
     let options = TuiOptions {
         address,
@@ -186,7 +201,7 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
             .clone()
             .or_else(|| config.keymap.clone())
             .unwrap_or_else(|| "default".to_owned()),
-        ascii: look.ascii.then_some(true),
+        glyphs: glyphs(look.ascii, look.blocks),
         utc: look.utc,
         slow: look.slow,
         view: look.view.clone(),
