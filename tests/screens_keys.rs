@@ -1855,7 +1855,7 @@ fn what_was_refused_can_be_tried_again_and_left() {
     let text = "ok".to_owned();
     let incident = CHECKOUT;
     assert_eq!(console.commands(), [Command::Note { incident, text }]);
-    assert_eq!(console.state.overlay.is_some(), false);
+    assert!(console.state.overlay.is_none());
 }
 
 #[test]

@@ -110,11 +110,6 @@ impl Filter {
         self.matches(&[("service", name), ("entity", whole), ("text", text)])
     }
 
-    /// Whether plain text passes.
-    pub fn line(&self, text: &str) -> bool {
-        self.matches(&[("text", text)])
-    }
-
     fn matches(&self, fields: &Fields<'_>) -> bool {
         let passes = |term: &Term| term.found_in(fields) != term.invert;
         self.terms.iter().all(passes)
@@ -219,7 +214,7 @@ mod tests {
             ("nofield:x", "nofield x", true),
         ];
         for (filter, text, expected) in cases {
-            assert_eq!(Filter::parse(filter).line(text), expected, "{filter}");
+            assert_eq!(Filter::parse(filter).told(None, text), expected, "{filter}");
         }
     }
 

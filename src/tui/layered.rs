@@ -4,7 +4,7 @@
 use crate::model::{Incident, IncidentId, Time};
 
 use super::state::{State, Tab};
-use super::view::{is_layered, path_rows};
+use super::view::{PathRow, is_layered, nodes_max, path_rows};
 
 /// Times the nodes of each column are put in order by those of the columns beside it.
 const SWEEPS: usize = 4;
@@ -25,7 +25,9 @@ struct Path {
     /// The moment of the past that is looked at.
     then: Option<Time>,
     calls: Vec<(u32, u32)>,
-    shown: usize,
+    nodes: usize,
+    /// Most of them that are drawn.
+    nodes_max: usize,
 }
 
 /// Lays out the path on screen, unless it is laid out already.
@@ -36,7 +38,7 @@ pub(super) fn follow(state: &mut State) {
     }
     let layered = state.detail().map(|detail| {
         let rows = path_rows(state, &detail.incident);
-        let nodes: Vec<usize> = rows.iter().map(super::view::PathRow::node).collect();
+        let nodes: Vec<usize> = rows.iter().map(PathRow::node).collect();
         Layered::of(&detail.incident, &nodes)
     });
     state.drawn = layered.map(|layered| Drawn { of: path, layered });
@@ -60,7 +62,8 @@ fn on_screen(state: &State) -> Option<Path> {
         revision: incident.revision,
         then: state.travel.as_ref().map(|travel| travel.at),
         calls: calls.map(|edge| (edge.from, edge.to)).collect(),
-        shown: super::view::nodes_max(state).min(incident.path_nodes.len()),
+        nodes: incident.path_nodes.len(),
+        nodes_max: nodes_max(state),
     })
 }
 
