@@ -1869,7 +1869,7 @@ fn every_list_is_filtered_and_says_so_when_nothing_is_left() {
             "pool_in_use",
             "duration_p99",
         ),
-        ("enter 5", "!pool", "template", "pool exhausted"),
+        ("enter 5", "!pool", "retrying payment", "timeout acquiring"),
         ("g s", "state:blind", "remote_write", "otlp"),
     ];
     for (keys, typed, left, gone) in cases {
