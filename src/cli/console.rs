@@ -17,6 +17,28 @@ use crate::tui::{self, Glyphs, TuiOptions};
 /// When the operator last looked, below the user's state directory.
 const SESSION_FILE: &str = "stormglass/console.json";
 
+/// What the terminal can show, when it does not say so itself.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct GlyphArgs {
+    /// Only ASCII on the screen
+    #[arg(long)]
+    ascii: bool,
+    /// Charts in blocks, for a font without braille
+    #[arg(long, conflicts_with = "ascii")]
+    blocks: bool,
+}
+
+impl GlyphArgs {
+    /// What somebody says of it; `None` when they say nothing.
+    fn said(self) -> Option<Glyphs> {
+        match (self.ascii, self.blocks) {
+            (true, _) => Some(Glyphs::Ascii),
+            (false, true) => Some(Glyphs::Block),
+            (false, false) => None,
+        }
+    }
+}
+
 /// How the console looks; every command that opens one takes these.
 #[derive(Clone, Debug, Default, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "the switches a person types")]
@@ -27,12 +49,8 @@ pub struct LookArgs {
     /// Keymap by name or path
     #[arg(long, value_name = "NAME")]
     keymap: Option<String>,
-    /// Only ASCII on the screen
-    #[arg(long)]
-    ascii: bool,
-    /// Charts in blocks, for a font without braille
-    #[arg(long, conflicts_with = "ascii")]
-    blocks: bool,
+    #[command(flatten)]
+    glyphs: GlyphArgs,
     /// Times in UTC
     #[arg(long)]
     utc: bool,
@@ -94,12 +112,8 @@ pub struct WallArgs {
     /// Theme by name or path
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
-    /// Only ASCII on the screen
-    #[arg(long)]
-    ascii: bool,
-    /// Charts in blocks, for a font without braille
-    #[arg(long, conflicts_with = "ascii")]
-    blocks: bool,
+    #[command(flatten)]
+    glyphs: GlyphArgs,
     /// Times in UTC
     #[arg(long)]
     utc: bool,
@@ -127,7 +141,7 @@ pub async fn wall(common: &Common, args: WallArgs) -> Result<(), Failure> {
     Client::new(place.address.clone())?.view().await?;
     let options = TuiOptions {
         theme: args.theme.or_else(|| place.config.theme.clone()),
-        glyphs: glyphs(args.ascii, args.blocks),
+        glyphs: args.glyphs.said(),
         utc: args.utc,
         ..TuiOptions::new(place.address.clone())
     };
@@ -183,15 +197,6 @@ pub(super) async fn on_own(
     left
 }
 
-/// What somebody says that their terminal can show; `None` when they say nothing.
-fn glyphs(ascii: bool, blocks: bool) -> Option<Glyphs> {
-    match (ascii, blocks) {
-        (true, _) => Some(Glyphs::Ascii),
-        (false, true) => Some(Glyphs::Block),
-        (false, false) => None,
-    }
-}
-
 async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), Failure> {
     let options = TuiOptions {
         address,
@@ -201,7 +206,7 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
             .clone()
             .or_else(|| config.keymap.clone())
             .unwrap_or_else(|| "default".to_owned()),
-        glyphs: glyphs(look.ascii, look.blocks),
+        glyphs: look.glyphs.said(),
         utc: look.utc,
         slow: look.slow,
         view: look.view.clone(),

@@ -427,6 +427,16 @@ const ON_ZOOMED_CHARTS: [Action; 9] = [
     Action::Help,
 ];
 
+/// What reads the list of sources.
+const ON_SOURCES: [Action; 6] = [
+    Action::Down,
+    Action::Open,
+    Action::Filter,
+    Action::Back,
+    Action::Palette,
+    Action::Help,
+];
+
 /// What reads log lines.
 const ON_LINES: [Action; 9] = [
     Action::Approve,
@@ -524,14 +534,7 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Back,
             Action::Help,
         ],
-        (Screen::Sources, _) => &[
-            Action::Down,
-            Action::Open,
-            Action::Filter,
-            Action::Back,
-            Action::Palette,
-            Action::Help,
-        ],
+        (Screen::Sources, _) => &ON_SOURCES,
         (Screen::Alerts, _) => &[
             Action::Down,
             Action::Open,
