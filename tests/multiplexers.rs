@@ -58,9 +58,14 @@ impl Multiplexer {
     }
 
     fn start(self) -> Running {
+        let settings = self.settings();
+        self.start_with(settings)
+    }
+
+    fn start_with(self, settings: &str) -> Running {
         let home = tempfile::tempdir().expect("a folder");
         let running = Running { kind: self, home };
-        std::fs::write(running.place("settings"), running.kind.settings()).expect("it is ours");
+        std::fs::write(running.place("settings"), settings).expect("it is ours");
         // Screen takes no folder that others may look into.
         let mut folder = std::fs::DirBuilder::new();
         folder.mode(0o700);
@@ -180,17 +185,18 @@ fn is_at_home(running: &Running, new: &[&str], leave: &str, back: &[&str]) {
         terminal.text()
     );
 
-    // What is copied goes through to the terminal outside.
-    terminal.press("y");
-    terminal.shows("Copied");
-    let copies = terminal
-        .written
-        .windows(COPIES.len())
-        .any(|bytes| bytes == COPIES);
-    assert!(copies, "nothing was copied");
+    copies(&mut terminal);
     terminal.press("\x03");
     let ended = terminal.shows_within(pty::DEADLINE, |screen| !screen.contains("WHERE"));
     assert!(ended, "{}", terminal.text());
+}
+
+/// What is copied goes through to the terminal outside.
+fn copies(terminal: &mut Session) {
+    terminal.press("y");
+    terminal.shows("Copied");
+    let mut written = terminal.written.windows(COPIES.len());
+    assert!(written.any(|bytes| bytes == COPIES), "nothing was copied");
 }
 
 #[test]
@@ -219,4 +225,21 @@ fn it_is_at_home_in_tmux() {
     let running = Multiplexer::Tmux.start();
     let new = ["new-session", "-s", "storm", &format!("{DEMO}; sleep 1000")];
     is_at_home(&running, &new, "\x02d", &["attach", "-t", "storm"]);
+}
+
+/// Whoever lets no program set the clipboard may still let it talk to the terminal outside.
+#[test]
+fn what_is_copied_goes_through_a_tmux_that_only_passes_it_on() {
+    if !Multiplexer::Tmux.is_installed() {
+        return;
+    }
+    let settings =
+        "set -g set-clipboard external\nset -g allow-passthrough on\nset -g status off\n";
+    let running = Multiplexer::Tmux.start_with(settings);
+    let new = ["new-session", "-s", "storm", &format!("{DEMO}; sleep 1000")];
+    let mut terminal = running.opens(&new);
+    terminal.shows("Watching");
+    terminal.press("gs");
+    terminal.shows("WHERE");
+    copies(&mut terminal);
 }

@@ -589,9 +589,27 @@ fn other_sizes() {
 }
 
 #[test]
+fn fonts_without_braille_get_blocks() {
+    let mut console = Console::live(200, 60, "dark");
+    console.state.look.glyphs = stormglass::tui::Glyphs::Block;
+    console.press("enter");
+    for tab in 1..=7 {
+        console.press_and_look(&tab.to_string());
+        let screen = console.screen();
+        let is_braille = |c: char| ('\u{2800}'..='\u{28ff}').contains(&c);
+        assert!(!screen.contains(is_braille), "tab {tab}\n{screen}");
+    }
+    console.press("4");
+    let metrics = console.screen();
+    let has_chart = ['\u{2580}', '\u{2584}', '\u{2588}', '\u{2591}'].map(|c| metrics.contains(c));
+    assert_eq!(has_chart, [true; 4], "{metrics}");
+    insta::assert_snapshot!("metrics_blocks", metrics);
+}
+
+#[test]
 fn ascii_terminals_get_ascii() {
     let mut console = Console::live(80, 24, "mono");
-    console.state.look.ascii = true;
+    console.state.look.glyphs = stormglass::tui::Glyphs::Ascii;
     for tab in ["1", "2", "3", "4", "5", "6", "7"] {
         console.press(tab);
         assert!(console.screen().is_ascii(), "tab {tab}");

@@ -254,7 +254,7 @@ fn the_page_of_an_incident_that_was_merged_away_leads_to_the_other() {
         );
         // Nothing can be decided about it, and the keys say where to go.
         see(&mut console, "Y", &["#4819 is part of #4821 now"], &[]);
-        see(&mut console, "7", &["merged into #4821"], &["PLAN"]);
+        see(&mut console, "esc 7", &["merged into #4821"], &["PLAN"]);
         assert!(console.commands().is_empty(), "{:?}", console.commands());
         console.press_and_look("enter");
         assert_eq!(console.state.place.screen, Screen::Incident(CHECKOUT));

@@ -11,8 +11,8 @@ use stormglass::model::{
     Time, TimelineEntry, turn,
 };
 use stormglass::tui::{
-    ACTIONS, Back, Event, Keymap, Overlay, Purpose, Request, Screen, ScreenWriter, Session, Tab,
-    TerminalOp, Update, draw,
+    ACTIONS, Back, Event, Key, Keymap, Lookup, Overlay, Purpose, Request, Screen, ScreenWriter,
+    Session, Tab, TerminalOp, Update, draw,
 };
 
 fn console() -> Console {
@@ -97,6 +97,9 @@ fn nothing_approves_by_accident() {
             "Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y Y",
         ),
         ("leaving", "Y wait tab esc"),
+        ("a word with the letter that says yes", "Y wait m a y Y e s"),
+        ("a word and Enter", "Y wait tab o k enter"),
+        ("a word with the sign of the kill switch", "! wait w o w !"),
         ("typing in the filter", "/ Y Y enter"),
         ("typing in the palette", ": Y Y esc"),
         ("typing a note", "i Y Y esc"),
@@ -900,6 +903,7 @@ fn nothing_is_decided_in_a_replay() {
             screen.contains("nothing can be decided in it"),
             "{key}: {screen}"
         );
+        console.press("esc");
         assert!(console.state.overlay.is_none(), "{key}");
     }
     assert_eq!(console.requests, []);
@@ -1072,9 +1076,10 @@ fn the_past_is_looked_at_and_left() {
     console.press_and_look("3");
     assert!(shows(&console, "gateway") && shows(&console, "ok"));
     // Nothing is decided in the past.
-    console.press_and_look("Y a");
+    console.press_and_look("a Y");
     assert_eq!(console.commands(), []);
     assert!(shows(&console, "comes back to now"));
+    console.press_and_look("esc");
     console.press_and_look(", left");
     assert!(shows(&console, "AS OF 12:03:00"));
     // What comes meanwhile does not bring the present back.
@@ -1827,4 +1832,165 @@ fn a_change_is_confirmed_in_the_dialog_that_names_a_cause() {
         screen.contains("14.0 % of what users ask fails"),
         "{screen}"
     );
+}
+
+/// Text with every letter that acts, and with a filter as one types it.
+const TYPED: &str = "service:checkout aAiudxXYRU!zpwq gmgxgc tfov";
+
+/// A world, the keys that lead to a view of it, and how wide its terminal is.
+fn views() -> Vec<(String, Console)> {
+    let tabs = (1..=7).map(|tab| format!("enter {tab}"));
+    let screens = ["", "g a", "g s", "enter t"].map(str::to_owned);
+    let keys: Vec<String> = screens.into_iter().chain(tabs).collect();
+    let viewer = || {
+        let mut view = fixture::view();
+        view.actor.role = Role::Viewer;
+        Update::Watch(WatchMessage::Snapshot(Box::new(view)))
+    };
+    let bare = || Update::Detail(Box::new(fixture::bare_detail()));
+    let lost = || Update::Lost {
+        why: "gone".to_owned(),
+    };
+    let mut found = Vec::new();
+    for (columns, lines) in [(80, 24), (200, 60)] {
+        let live = || Console::live(columns, lines, "dark");
+        let told = |update| {
+            let mut console = live();
+            console.told(update);
+            console
+        };
+        let worlds: [(&str, &dyn Fn() -> Console); 5] = [
+            ("live", &live),
+            ("a viewer", &|| told(viewer())),
+            ("no plan", &|| told(bare())),
+            ("lost", &|| told(lost())),
+            ("nothing heard", &|| Console::blank(columns, lines, "dark")),
+        ];
+        for (world, begin) in worlds {
+            for keys in &keys {
+                let mut console = begin();
+                console.press_and_look(keys);
+                found.push((format!("{world}, {keys:?}, {columns}x{lines}"), console));
+            }
+        }
+    }
+    found
+}
+
+/// A filter that did not open let the text typed next act: `service:checkout` wrote a note.
+#[test]
+fn what_is_typed_after_a_key_that_opens_a_box_acts_on_nothing() {
+    let keymap = Keymap::shipped("default").expect("shipped");
+    let boxes = ACTIONS.iter().filter(|row| row.action.opens_box());
+    for row in boxes {
+        let keys = keymap.keys(row.action).expect("every action has a key");
+        for before in ["", "g "] {
+            for (of, mut console) in views() {
+                let place = |console: &Console| {
+                    let view = console.state.view_string();
+                    let place = view.split(" /").next().map(str::to_owned);
+                    (place, console.state.list.marks.len())
+                };
+                let was = (place(&console), console.terminal.clone());
+                // A sequence that begins like another goes its own way.
+                let pressed = format!("{before}{keys}");
+                let first_two = pressed
+                    .split(' ')
+                    .take(2)
+                    .map(|key| Key::parse(key).unwrap());
+                let first_two: Vec<Key> = first_two.collect();
+                if !before.is_empty() && keymap.lookup(&first_two) != Lookup::Nothing {
+                    continue;
+                }
+                console.press(&pressed);
+                console.type_text(TYPED);
+                let of = format!("{before}{keys} on {of}\n{}", console.screen());
+                assert_eq!(console.commands(), [], "{of}");
+                assert_eq!((place(&console), console.terminal.clone()), was, "{of}");
+                assert!(console.state.overlay.is_some(), "{of}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_refused_can_be_tried_again_and_left() {
+    let mut console = console();
+    let mut view = fixture::view();
+    view.actor.role = Role::Viewer;
+    console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+    console.press("i");
+    let live = WatchMessage::Snapshot(Box::new(fixture::view()));
+    console.told(Update::Watch(live));
+    console.press("i o k enter");
+    let text = "ok".to_owned();
+    let incident = CHECKOUT;
+    assert_eq!(console.commands(), [Command::Note { incident, text }]);
+    assert!(console.state.overlay.is_none());
+}
+
+#[test]
+fn every_list_is_filtered_and_says_so_when_nothing_is_left() {
+    let cases = [
+        ("enter 4", "p99", "duration_p99", "pool_in_use"),
+        ("enter 4", "metric:pool", "pool_in_use", "duration_p99"),
+        (
+            "enter 4",
+            "!service:checkout",
+            "pool_in_use",
+            "duration_p99",
+        ),
+        ("enter 5", "!pool", "retrying payment", "timeout acquiring"),
+        ("g s", "state:blind", "remote_write", "otlp"),
+    ];
+    for (keys, typed, left, gone) in cases {
+        let mut console = console();
+        console.press_and_look(keys);
+        let all = console.screen();
+        console.press("/");
+        console.type_text(typed);
+        console.press("enter");
+        let screen = console.screen().to_lowercase();
+        assert!(
+            screen.contains(&left.to_lowercase()),
+            "{typed}\n{screen}\nof\n{all}"
+        );
+        assert!(!screen.contains(gone), "{typed}\n{screen}");
+        let here = console.state.view_string();
+        console.press_and_look("n N");
+        assert_eq!(
+            console.state.view_string(),
+            here,
+            "what is left is what matches"
+        );
+        console.press("/ ctrl-u");
+        console.type_text("nowhere");
+        console.press("enter");
+        assert!(
+            console.screen().contains("Esc shows all"),
+            "{}",
+            console.screen()
+        );
+        console.press_and_look("esc");
+        assert!(console.screen().contains(gone), "{}", console.screen());
+    }
+}
+
+#[test]
+fn the_footer_of_zoomed_charts_says_how_to_go_along_and_back() {
+    let mut console = console();
+    console.press_and_look("enter 4");
+    let footer = |console: &Console| console.screen().lines().last().unwrap().to_owned();
+    let zoomed = [", earlier", ". later", "esc all the time"];
+    let said = |console: &Console| zoomed.map(|words| footer(console).contains(words));
+    assert_eq!(said(&console), [false; 3], "{}", footer(&console));
+    assert!(
+        footer(&console).contains("/ filter"),
+        "{}",
+        footer(&console)
+    );
+    console.press_and_look("> wait wait wait wait wait wait wait");
+    assert_eq!(said(&console), [true; 3], "{}", footer(&console));
+    console.press_and_look("esc");
+    assert_eq!(said(&console), [false; 3], "{}", footer(&console));
 }

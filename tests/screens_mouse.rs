@@ -35,7 +35,7 @@ fn a_click_puts_the_cursor_on_a_row() {
     console.press("g s");
     click(&mut console, "otlp");
     let sources = fixture::view().sources;
-    let at = console.state.sources.at(sources.len());
+    let at = console.state.sources.cursor.at(sources.len());
     assert_eq!(sources.keys().nth(at).map(String::as_str), Some("otlp"));
     console.press("g a");
     console.told(Update::Alerts {

@@ -3,7 +3,9 @@
 mod fixture;
 
 use fixture::{CHECKOUT, Console, database, service};
-use stormglass::model::{Beside, Dependence, EntityId, Health, Phase, Provenance, Reach, Reached};
+use stormglass::model::{
+    Beside, Dependence, EntityId, Health, PathEdge, PathNode, Phase, Provenance, Reach, Reached,
+};
 use stormglass::tui::{Request, Screen, Tab, TerminalOp, Update};
 
 fn console() -> Console {
@@ -330,4 +332,88 @@ fn what_is_around_the_path_is_counted_or_drawn() {
         "{}",
         console.screen()
     );
+}
+
+#[test]
+fn how_a_call_is_known_is_whole_beside_other_panes() {
+    let mut console = Console::live(120, 40, "dark");
+    console.press_and_look("enter 3");
+    let screen = console.screen();
+    for words in [
+        "CALL KNOWN BY",
+        "traced 0s ago",
+        "declared 23h ago",
+        "inferred 11m ago",
+    ] {
+        assert!(screen.contains(words), "{words}\n{screen}");
+    }
+}
+
+/// A path of so many services: each but the first is called by the one at half its number.
+fn large(nodes: u32) -> Update {
+    let mut detail = fixture::detail();
+    let incident = &mut detail.incident;
+    let (node, edge) = (
+        incident.path_nodes[3].clone(),
+        incident.path_edges[0].clone(),
+    );
+    incident.path_nodes = (0..nodes)
+        .map(|at| PathNode {
+            entity: service(&format!("node-{at:02}")),
+            ..node.clone()
+        })
+        .collect();
+    let call = |at: u32| PathEdge {
+        from: at / 2,
+        to: at,
+        ..edge.clone()
+    };
+    incident.path_edges = (1..nodes).map(call).collect();
+    incident.revision += 1;
+    Update::Detail(Box::new(detail))
+}
+
+#[test]
+fn a_large_path_is_drawn_whole_where_there_is_room_and_counted_where_there_is_none() {
+    let shown = |screen: &str, nodes: u32| {
+        let names = (0..nodes).map(|at| format!("node-{at:02}"));
+        names.filter(|name| screen.contains(name.as_str())).count()
+    };
+    let cases = [
+        ((200, 60), "enter 3 =", 14, 14, ""),
+        ((200, 60), "enter 3 =", 30, 30, ""),
+        ((400, 120), "enter 3 =", 30, 30, ""),
+        (
+            (200, 60),
+            "enter 3 =",
+            60,
+            40,
+            "20 entities more that did not fit",
+        ),
+        ((80, 24), "enter 3", 30, 15, "and 15 more"),
+    ];
+    for ((columns, lines), keys, nodes, seen, more) in cases {
+        let mut console = Console::live(columns, lines, "dark");
+        console.told(large(nodes));
+        console.press_and_look(keys);
+        let screen = console.screen();
+        assert_eq!(shown(&screen, nodes), seen, "{columns}x{lines}\n{screen}");
+        assert!(screen.contains(more), "{columns}x{lines}\n{screen}");
+        // Every node that is drawn can be chosen.
+        console.press_and_look("G");
+        let row = console.state.cursor(Tab::Path).at(usize::MAX);
+        assert_eq!(row, seen - 1, "{columns}x{lines}\n{}", console.screen());
+    }
+}
+
+#[test]
+fn a_drawing_is_laid_out_when_a_path_is_told_and_never_by_drawing_it() {
+    let mut console = Console::live(200, 60, "dark");
+    console.press_and_look("enter 3 =");
+    let is_tree = |console: &Console| console.screen().contains("CALL KNOWN BY");
+    assert!(!is_tree(&console), "{}", console.screen());
+    console.state.drawn = None;
+    assert!(is_tree(&console), "{}", console.screen());
+    console.wait(1);
+    assert!(!is_tree(&console), "{}", console.screen());
 }

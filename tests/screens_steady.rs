@@ -6,7 +6,7 @@ mod fixture;
 use fixture::{CHECKOUT, Console};
 use stormglass::api::WatchMessage;
 use stormglass::model::{Command, Delta, IncidentId, Phase};
-use stormglass::tui::{Tab, Update};
+use stormglass::tui::{Overlay, Tab, Update};
 
 fn console() -> Console {
     Console::live(80, 24, "dark")
@@ -38,7 +38,8 @@ fn a_key_just_after_its_row_changed_is_refused_with_a_sentence() {
         console.told(vanish());
         console.press(key);
         assert_eq!(console.commands(), [], "{key}");
-        assert!(console.state.overlay.is_none(), "{key} opened something");
+        let opened = !matches!(console.state.overlay, None | Some(Overlay::Refused(_)));
+        assert!(!opened, "{key} opened something");
         if !matches!(key, "Y" | "R") {
             let screen = console.screen();
             let said = "#4819 came here only this moment; look, then press again";

@@ -2,7 +2,7 @@
 //! Words are joined by "and"; each is a substring, `!` inverts it, `~` makes it fuzzy, `key:value` looks in one
 //! field only. Case does not matter.
 
-use crate::model::{AlertRow, EntityId, IncidentRow};
+use crate::model::{AlertRow, EntityId, IncidentRow, SourceRow};
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,9 +95,19 @@ impl Filter {
         })
     }
 
-    /// Whether plain text passes.
-    pub fn line(&self, text: &str) -> bool {
-        self.matches(&[("text", text)])
+    /// Whether a source passes, `state` being the word that is shown for its health.
+    pub fn source(&self, row: &SourceRow, state: &str) -> bool {
+        self.matches(&[
+            ("source", &row.name),
+            ("state", state),
+            ("where", &row.detail),
+        ])
+    }
+
+    /// Whether something told of an entity passes: a metric, log lines, an entry of a timeline.
+    pub fn told(&self, entity: Option<&EntityId>, text: &str) -> bool {
+        let (name, whole) = entity.map_or(("", ""), |of| (of.name(), of.as_str()));
+        self.matches(&[("service", name), ("entity", whole), ("text", text)])
     }
 
     fn matches(&self, fields: &Fields<'_>) -> bool {
@@ -204,8 +214,34 @@ mod tests {
             ("nofield:x", "nofield x", true),
         ];
         for (filter, text, expected) in cases {
-            assert_eq!(Filter::parse(filter).line(text), expected, "{filter}");
+            assert_eq!(Filter::parse(filter).told(None, text), expected, "{filter}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_an_entity_is_found_by_both() {
+        let cart = EntityId::parse("service/cart");
+        let cases = [
+            ("cart", true),
+            ("pool", true),
+            ("service:cart pool", true),
+            ("service:pool", false),
+            ("text:cart", false),
+            ("metric:pool", true),
+            // Neither may have it.
+            ("!pool", false),
+            ("!cart", false),
+            ("!shop", true),
+        ];
+        for (filter, passes) in cases {
+            let filter = Filter::parse(filter);
+            assert_eq!(
+                filter.told(Some(&cart), "pool in use"),
+                passes,
+                "{filter:?}"
+            );
+        }
+        assert!(!Filter::parse("service:cart").told(None, "cart"));
     }
 
     /// An incident is found by any entity it touches, not only by the one it is named for.

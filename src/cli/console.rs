@@ -12,10 +12,32 @@ use crate::api::client::{Address, Client, ClientError};
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::tui::wall::WallOptions;
-use crate::tui::{self, TuiOptions};
+use crate::tui::{self, Glyphs, TuiOptions};
 
 /// When the operator last looked, below the user's state directory.
 const SESSION_FILE: &str = "stormglass/console.json";
+
+/// What the terminal can show, when it does not say so itself.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct GlyphArgs {
+    /// Only ASCII on the screen
+    #[arg(long)]
+    ascii: bool,
+    /// Charts in blocks, for a font without braille
+    #[arg(long, conflicts_with = "ascii")]
+    blocks: bool,
+}
+
+impl GlyphArgs {
+    /// What somebody says of it; `None` when they say nothing.
+    fn said(self) -> Option<Glyphs> {
+        match (self.ascii, self.blocks) {
+            (true, _) => Some(Glyphs::Ascii),
+            (false, true) => Some(Glyphs::Block),
+            (false, false) => None,
+        }
+    }
+}
 
 /// How the console looks; every command that opens one takes these.
 #[derive(Clone, Debug, Default, Args)]
@@ -27,9 +49,8 @@ pub struct LookArgs {
     /// Keymap by name or path
     #[arg(long, value_name = "NAME")]
     keymap: Option<String>,
-    /// Only ASCII on the screen
-    #[arg(long)]
-    ascii: bool,
+    #[command(flatten)]
+    glyphs: GlyphArgs,
     /// Times in UTC
     #[arg(long)]
     utc: bool,
@@ -91,9 +112,8 @@ pub struct WallArgs {
     /// Theme by name or path
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
-    /// Only ASCII on the screen
-    #[arg(long)]
-    ascii: bool,
+    #[command(flatten)]
+    glyphs: GlyphArgs,
     /// Times in UTC
     #[arg(long)]
     utc: bool,
@@ -121,7 +141,7 @@ pub async fn wall(common: &Common, args: WallArgs) -> Result<(), Failure> {
     Client::new(place.address.clone())?.view().await?;
     let options = TuiOptions {
         theme: args.theme.or_else(|| place.config.theme.clone()),
-        ascii: args.ascii.then_some(true),
+        glyphs: args.glyphs.said(),
         utc: args.utc,
         ..TuiOptions::new(place.address.clone())
     };
@@ -186,7 +206,7 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
             .clone()
             .or_else(|| config.keymap.clone())
             .unwrap_or_else(|| "default".to_owned()),
-        ascii: look.ascii.then_some(true),
+        glyphs: look.glyphs.said(),
         utc: look.utc,
         slow: look.slow,
         view: look.view.clone(),

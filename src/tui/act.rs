@@ -1,9 +1,6 @@
-//! Performs actions, and says why one cannot be performed.
+//! Performs actions.
 
-use crate::api::View;
-use crate::model::{
-    Command, IncidentId, Lane, Mode, Opinion, Phase, Plan, PlanState, Role as Rank,
-};
+use crate::model::{Command, IncidentId, Lane, Opinion, PlanState};
 
 use super::action::{Action, Scope};
 use super::desk::Desk;
@@ -11,15 +8,17 @@ use super::dialog;
 use super::entities::{Entities, Purpose};
 use super::explain;
 use super::field::Field;
+use super::inert;
 use super::lanes::{self, Jump};
 use super::link::Request;
 use super::node;
 use super::raw;
 use super::reach;
+use super::refused;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Along, Approval, Back, Choice, Confirm, Cursor, Deed, Gone, Guard, Overlay, Question, Screen,
-    State, Step, Tab, Writing, has_undo,
+    State, Step, Tab, Writing,
 };
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
@@ -31,171 +30,14 @@ const ALERTS_AHEAD: usize = 50;
 
 /// Performs an action, or tells why not.
 pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) {
-    if let Some(why) = inert(state, action) {
-        state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
-        return;
-    }
-    if let Some(why) = hasty(state, action) {
-        state.tell(Role::Warn, &format!("{}: {why}", action.row().name));
-        return;
+    if let Some(why) = inert::inert(state, action).or_else(|| inert::hasty(state, action)) {
+        return refused::tell(state, action, &why);
     }
     match action.row().scope {
         Scope::Move => go(state, action, effects),
         Scope::View => look(state, action, effects),
         Scope::Incident => on_incident(state, action, effects),
         Scope::Plan => on_plan(state, action),
-    }
-}
-
-/// Why a key cannot have meant what is under the cursor now; `None` when it can.
-fn hasty(state: &State, action: Action) -> Option<String> {
-    let on_marks = state.place.screen == Screen::Incidents && !state.list.marks.is_empty();
-    match (action, action.row().scope) {
-        // A stop is never too early, and what was marked is what was meant.
-        (Action::KillSwitch | Action::Silences, _) => None,
-        (_, Scope::Incident) if on_marks => None,
-        (_, Scope::Incident) => state.shifted(false),
-        (_, Scope::Plan) => state.shifted(true),
-        _ => None,
-    }
-}
-
-/// Why an action cannot be performed now; `None` when it can.
-pub(super) fn inert(state: &State, action: Action) -> Option<String> {
-    inert_on(state, state.feed.view.as_ref(), action)
-}
-
-/// The same on the view drawn, which may be held still; a yes that policy would refuse is not offered
-/// either, though its key still shows the plan.
-pub(super) fn seems_inert(state: &State, action: Action) -> Option<String> {
-    inert_on(state, state.feed.shown(), action).or_else(|| barred(state, action))
-}
-
-fn barred(state: &State, action: Action) -> Option<String> {
-    let plan = state.plan()?;
-    match (action, &plan.state) {
-        (Action::Approve, PlanState::Proposed) => state.barred(plan, Deed::Approve),
-        (Action::RollBack, state_now) if state_now.is_final() => state.barred(plan, Deed::RollBack),
-        _ => None,
-    }
-}
-
-fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String> {
-    let scope = action.row().scope;
-    if action == Action::Filter && !filters(state) {
-        return Some("there is nothing to filter here".to_owned());
-    }
-    if !matches!(scope, Scope::Incident | Scope::Plan) {
-        return None;
-    }
-    let Some(view) = view else {
-        return Some("not connected yet".to_owned());
-    };
-    if let Some(why) = only_reads(state, view) {
-        return Some(why);
-    }
-    // These are about no incident, or about the alert under the cursor.
-    let on_alerts = state.place.screen == Screen::Alerts;
-    match action {
-        Action::KillSwitch | Action::Silences => return None,
-        Action::Silence if on_alerts => return None,
-        _ => {}
-    }
-    let Some(row) = state.chosen().and_then(|id| view.incidents.get(&id)) else {
-        return Some(match (state.gone(), state.chosen()) {
-            (Some(Gone::Merged(home)), Some(id)) => {
-                format!("{id} is part of {home} now: Enter opens that")
-            }
-            (Some(_), Some(id)) => format!("{id} is in the list no more"),
-            _ => "no incident is chosen".to_owned(),
-        });
-    };
-    match action {
-        Action::Acknowledge if row.owner.as_ref() == Some(&view.actor.name) => {
-            Some("it is yours already".to_owned())
-        }
-        Action::Acknowledge | Action::Assign | Action::Resolve | Action::Propose
-            if row.phase == Phase::Resolved =>
-        {
-            Some("it is over; X reopens it".to_owned())
-        }
-        Action::Reopen if !matches!(row.phase, Phase::Resolved | Phase::Mitigated) => {
-            Some("it is open".to_owned())
-        }
-        _ if scope == Scope::Plan => inert_plan(state, row.plan.is_some(), action),
-        _ => None,
-    }
-}
-
-/// Why nothing can be decided on this screen, whatever it is about; `None` when it can.
-pub(super) fn only_reads(state: &State, view: &View) -> Option<String> {
-    if state.travel.is_some() {
-        let back = state.keymap.keys(Action::Travel).unwrap_or_default();
-        return Some(format!("you look at the past; {back} comes back to now"));
-    }
-    match view.mode {
-        Mode::Live => {}
-        Mode::Learning => {
-            return Some("still learning from history; nothing happened yet".to_owned());
-        }
-        Mode::Replay { .. } => {
-            return Some("this is a replay: nothing can be decided in it".to_owned());
-        }
-    }
-    if view.actor.role < Rank::Responder {
-        return Some(format!(
-            "you are a viewer ({}); it takes a responder",
-            view.actor.name
-        ));
-    }
-    None
-}
-
-/// Whether what is on screen can be filtered or searched.
-fn filters(state: &State) -> bool {
-    match state.place.screen {
-        Screen::Incidents | Screen::Alerts => true,
-        Screen::Incident(_) => matches!(state.place.tab, Tab::Timeline | Tab::Logs),
-        Screen::Sources => false,
-    }
-}
-
-fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
-    let Some(plan) = state.plan() else {
-        return Some(if has_plan {
-            "the plan is being fetched".to_owned()
-        } else {
-            "no plan is proposed; p chooses a runbook".to_owned()
-        });
-    };
-    let word = plan.state.as_str();
-    match (action, &plan.state) {
-        (Action::Approve, PlanState::Proposed) if plan.expires <= state.engine_now() => {
-            Some(format!("{} has expired; p chooses a runbook", plan.id))
-        }
-        (Action::Approve, PlanState::Proposed) if state.has_approved(plan) => {
-            Some("you approved it already; it takes another person".to_owned())
-        }
-        (Action::Approve | Action::Reject, PlanState::Proposed) => None,
-        // What goes on has no end yet that anybody could tell.
-        (Action::Approve, PlanState::Unknown { .. }) => state.still_runs(plan),
-        (Action::RollBack, _) if plan.runs_unheard().is_some() => None,
-        (Action::RollBack, _) if may_roll_back(plan) => None,
-        (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),
-        (Action::Reject, _) => Some(format!("{} is {word}: too late to reject", plan.id)),
-        _ => Some(format!("{} is {word}: nothing to undo", plan.id)),
-    }
-}
-
-/// What `engine::saga` lets a person stop and undo; it has the last word.
-fn may_roll_back(plan: &Plan) -> bool {
-    match plan.state {
-        PlanState::Checking { .. } | PlanState::Running { .. } | PlanState::Verifying { .. } => {
-            true
-        }
-        // A step that failed may have done half its work.
-        PlanState::Succeeded | PlanState::Failed { .. } => has_undo(plan),
-        _ => false,
     }
 }
 
@@ -257,7 +99,7 @@ pub(super) fn step(state: &mut State, step: Step) {
             state.cursor_mut(tab).step(step);
         }
         Screen::Alerts => state.alerts.cursor.step(step),
-        Screen::Sources => state.sources.step(step),
+        Screen::Sources => state.sources.cursor.step(step),
     }
 }
 
@@ -325,9 +167,10 @@ fn back(state: &mut State) {
     let filter = match state.place.screen {
         Screen::Alerts => &mut state.alerts.filter,
         Screen::Incident(_) => &mut state.place.find,
-        Screen::Incidents | Screen::Sources => &mut state.list.filter,
+        Screen::Incidents => &mut state.list.filter,
+        Screen::Sources => &mut state.sources.filter,
     };
-    if state.place.screen != Screen::Sources && !filter.is_empty() {
+    if !filter.is_empty() {
         *filter = crate::api::filter::Filter::default();
         refresh(state);
     } else if !state.list.marks.is_empty() && state.place.screen == Screen::Incidents {
@@ -403,11 +246,14 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::PreviousChange => lanes::next(state, Jump::Lane(Lane::Change), false),
         Action::NextMatch | Action::PreviousMatch => {
             let forward = action == Action::NextMatch;
-            match state.place.screen {
-                Screen::Incidents | Screen::Alerts => {
-                    step(state, Step::Rows(if forward { 1 } else { -1 }));
-                }
-                _ => lanes::next(state, Jump::Match, forward),
+            let only_matches = match state.place.screen {
+                Screen::Incidents | Screen::Alerts | Screen::Sources => true,
+                Screen::Incident(_) => matches!(state.place.tab, Tab::Metrics | Tab::Logs),
+            };
+            if only_matches {
+                step(state, Step::Rows(if forward { 1 } else { -1 }));
+            } else {
+                lanes::next(state, Jump::Match, forward);
             }
         }
         Action::Utc => state.clock.utc = !state.clock.utc,
@@ -474,14 +320,8 @@ pub(super) fn tab(state: &mut State, tab: Tab) {
 fn boxes(state: &mut State, action: Action) {
     let overlay = match action {
         Action::Filter => {
-            let text = match state.place.screen {
-                Screen::Alerts => state.alerts.filter.text(),
-                Screen::Incident(_) => state.place.find.text(),
-                _ => state.list.filter.text(),
-            };
-            Overlay::Filter {
-                field: Field::new(text),
-            }
+            let field = Field::new(state.filter().text());
+            Overlay::Filter { field }
         }
         Action::Palette => Overlay::Palette {
             field: Field::default(),
@@ -521,9 +361,7 @@ fn silence(state: &mut State, effects: &mut Effects) {
         }
         row.map(SilenceDialog::of_incident)
     };
-    let Some(mut dialog) = dialog else {
-        return state.tell(Role::Muted, "Nothing to silence here.");
-    };
+    let Some(mut dialog) = dialog else { return };
     dialog.ask(effects);
     lay_over(state, Overlay::Silence(Box::new(dialog)));
 }
@@ -575,10 +413,7 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Noise => mark(state, Opinion::Noise, effects),
         Action::Cause => choose_entities(state, incident, Purpose::Cause),
         Action::Split => choose_entities(state, incident, Purpose::Split),
-        Action::Desk if state.details.get(incident).is_some() => {
-            lay_over(state, Overlay::Desk(Desk::new(incident)));
-        }
-        Action::Desk => state.tell(Role::Muted, "It is being fetched."),
+        Action::Desk => lay_over(state, Overlay::Desk(Desk::new(incident))),
         Action::Merge => {
             let question = Question::Merge(marked_or(state, incident));
             let field = Field::default();
@@ -625,7 +460,7 @@ fn mark(state: &mut State, opinion: Opinion, effects: &mut Effects) {
 
 fn choose_entities(state: &mut State, incident: IncidentId, purpose: Purpose) {
     let Some(detail) = state.details.get(incident) else {
-        return state.tell(Role::Muted, "It is being fetched.");
+        return;
     };
     let list = Entities::of(purpose, &detail.incident);
     lay_over(state, Overlay::Entities(list));

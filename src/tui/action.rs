@@ -227,6 +227,30 @@ impl Action {
         &ACTIONS[self as usize]
     }
 
+    /// Whether it opens a box that has the keys: whatever is pressed next is meant for that box.
+    pub const fn opens_box(self) -> bool {
+        matches!(
+            self,
+            A::Filter
+                | A::Palette
+                | A::Help
+                | A::Assign
+                | A::Note
+                | A::Resolve
+                | A::Propose
+                | A::Cause
+                | A::Merge
+                | A::Split
+                | A::Desk
+                | A::Silence
+                | A::Silences
+                | A::Approve
+                | A::Reject
+                | A::RollBack
+                | A::KillSwitch
+        )
+    }
+
     /// The action of that name.
     pub fn named(name: &str) -> Option<Self> {
         ACTIONS

@@ -22,7 +22,7 @@ use super::key::Key;
 use super::keymap::{Keymap, KeymapError};
 use super::link::{Link, Update};
 use super::pace::Pace;
-use super::paint::Look;
+use super::paint::{Glyphs, Look};
 use super::screen::ScreenWriter;
 use super::session::Session;
 use super::state::State;
@@ -52,8 +52,8 @@ pub struct TuiOptions {
     pub theme: Option<String>,
     /// Name of a keymap or path of one.
     pub keymap: String,
-    /// Only ASCII; `None` chooses by the locale.
-    pub ascii: Option<bool>,
+    /// What the terminal can show; `None` chooses by the locale.
+    pub glyphs: Option<Glyphs>,
     /// Times in UTC from the start.
     pub utc: bool,
     /// Spare the link: fewer frames.
@@ -91,7 +91,7 @@ impl TuiOptions {
             address,
             theme: None,
             keymap: "default".to_owned(),
-            ascii: None,
+            glyphs: None,
             utc: false,
             slow: false,
             view: None,
@@ -162,7 +162,7 @@ pub(super) fn look(options: &TuiOptions) -> Result<Look, ThemeError> {
     };
     Ok(Look {
         theme: Theme::load(name)?,
-        ascii: options.ascii.unwrap_or_else(terminal_is_ascii),
+        glyphs: options.glyphs.unwrap_or_else(glyphs_of_terminal),
     })
 }
 
@@ -174,7 +174,7 @@ fn background_is_light() -> bool {
 }
 
 /// By the locale, as the C library reads it; the Linux console has no braille.
-fn terminal_is_ascii() -> bool {
+fn glyphs_of_terminal() -> Glyphs {
     let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = get("LC_ALL")
         .or_else(|| get("LC_CTYPE"))
@@ -183,7 +183,12 @@ fn terminal_is_ascii() -> bool {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     });
-    !utf8 || get("TERM").is_some_and(|term| term == "linux" || term == "dumb")
+    let is_bare = get("TERM").is_some_and(|term| term == "linux" || term == "dumb");
+    if !utf8 || is_bare {
+        Glyphs::Ascii
+    } else {
+        Glyphs::Braille
+    }
 }
 
 /// Wall-clock time that never goes back while the console runs.

@@ -1,10 +1,10 @@
-//! Charts in braille: a line over its band, sparklines, bars. On an ASCII terminal the line is `*` and
-//! the band `.`.
+//! Charts in braille: a line over its band, sparklines, bars. Without braille the line is of blocks, and on an
+//! ASCII terminal `*`, with its band in `.`.
 
 use crate::model::{Chart, Lane, Time};
 
 use super::glyph;
-use super::paint::{Canvas, Row};
+use super::paint::{Canvas, Glyphs, Row};
 use super::theme::Role;
 
 /// Dots across and down in one braille cell.
@@ -129,7 +129,8 @@ pub(super) fn draw(
             };
             if on_line == 0 && dash != 0 {
                 let glyph = char::from_u32(glyph::BRAILLE + dash);
-                let glyph = glyph.filter(|_| !canvas.is_ascii()).unwrap_or('-');
+                let is_braille = canvas.glyphs() == Glyphs::Braille;
+                let glyph = glyph.filter(|_| is_braille).unwrap_or('-');
                 canvas.dot(column, row, Role::Muted, glyph);
                 continue;
             }
@@ -140,7 +141,7 @@ pub(super) fn draw(
             } else {
                 Role::Line
             };
-            if let Some(glyph) = cell(on_line, in_band, canvas.is_ascii()) {
+            if let Some(glyph) = cell(on_line, in_band, canvas.glyphs()) {
                 canvas.dot(column, row, role, glyph);
             }
         }
@@ -236,12 +237,14 @@ pub(super) fn trend(chart: &Chart, cells: usize) -> String {
     sparkline(&values, cells)
 }
 
-fn cell(on_line: u32, in_band: u32, ascii: bool) -> Option<char> {
-    match (on_line, in_band, ascii) {
+fn cell(on_line: u32, in_band: u32, glyphs: Glyphs) -> Option<char> {
+    match (on_line, in_band, glyphs) {
         (0, 0, _) => None,
-        (0, _, true) => Some('.'),
-        (_, _, true) => Some('*'),
-        (0, dots, false) | (dots, _, false) => char::from_u32(glyph::BRAILLE + dots),
+        (0, _, Glyphs::Ascii) => Some('.'),
+        (_, _, Glyphs::Ascii) => Some('*'),
+        // Blocks have no finer weave: the line could not be told from its band.
+        (0, _, Glyphs::Block) => Some(glyph::BAND_BLOCK),
+        (0, dots, _) | (dots, _, _) => char::from_u32(glyph::BRAILLE + dots),
     }
 }
 
@@ -268,7 +271,7 @@ fn draw_marks(chart: &Chart, line: &Dots, canvas: &mut Canvas<'_>) {
         let (_, role) = glyph::lane(mark.lane);
         for row in 0..line.height {
             if line.at(column, row) == 0 {
-                let glyph = glyph::chart_mark(mark.lane, canvas.is_ascii());
+                let glyph = glyph::chart_mark(mark.lane, canvas.glyphs());
                 canvas.dot(column, row, role, glyph);
             }
         }

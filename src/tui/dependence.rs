@@ -39,7 +39,7 @@ pub(super) fn here(state: &State) -> Option<EntityId> {
     let incident = &state.detail()?.incident;
     let is_path = state.place.tab == Tab::Path
         && matches!(state.place.screen, super::state::Screen::Incident(_));
-    let rows = super::view::path_rows(incident);
+    let rows = super::view::path_rows(state, incident);
     let at = state.cursor(Tab::Path).at(rows.len());
     Some(rows.get(at).filter(|_| is_path)?.entity.clone())
 }

@@ -132,8 +132,7 @@ fn chart_here(state: &State) -> Option<&Chart> {
     if state.place.tab != Tab::Metrics || !matches!(state.place.screen, Screen::Incident(_)) {
         return None;
     }
-    let charts = &state.panels()?.charts;
-    charts.get(state.cursor(Tab::Metrics).at(charts.len()))
+    super::view::chart_here(state)
 }
 
 /// What was noticed on the row under the cursor: of several findings the first that is told.
@@ -160,7 +159,7 @@ pub(super) fn finding_here(state: &State) -> Option<&Finding> {
             Box::new(move |f| f.entity == group.entity && f.subject == group.template)
         }
         Tab::Path => {
-            let rows = super::view::path_rows(incident);
+            let rows = super::view::path_rows(state, incident);
             let entity = rows.get(at(rows.len()))?.entity.clone();
             Box::new(move |f| f.entity == entity)
         }
@@ -246,7 +245,7 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
             (entry.text.to_string(), found)
         }
         Tab::Path => {
-            let rows = super::view::path_rows(&detail.incident);
+            let rows = super::view::path_rows(state, &detail.incident);
             let entity = rows.get(at(rows.len()))?.entity.clone();
             let told = if state.travel.is_some() {
                 Told::Past
@@ -257,8 +256,7 @@ fn pane(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Vec<Ro
             return Some((dependence::title(&entity), rows));
         }
         Tab::Metrics => {
-            let charts = &state.panels()?.charts;
-            let chart = charts.get(at(charts.len()))?;
+            let chart = super::view::chart_here(state)?;
             let found = all
                 .iter()
                 .filter(|f| f.series == Some(chart.series))
@@ -403,10 +401,8 @@ fn otherwise(alert: &AlertRow, state: &State) -> String {
 
 fn source(state: &State, width: usize) -> Option<(SafeText, Vec<Row>)> {
     let view = state.feed.shown()?;
-    let row = view
-        .sources
-        .values()
-        .nth(state.sources.at(view.sources.len()))?;
+    let sources = super::view::source_rows(state, view);
+    let row = *sources.get(state.sources.cursor.at(sources.len()))?;
     let mut rows = Vec::new();
     bullet(&mut rows, Role::Body, &row.detail, width);
     let silence = super::view::source_silence(row, view.at);
@@ -523,8 +519,8 @@ pub(super) fn row_text(state: &State) -> Option<String> {
             format!("{} {:?} {}", row.fingerprint, row.labels, row.summary)
         }
         Screen::Sources => {
-            let sources = &state.feed.shown()?.sources;
-            let row = sources.values().nth(state.sources.at(sources.len()))?;
+            let sources = super::view::source_rows(state, state.feed.shown()?);
+            let row = *sources.get(state.sources.cursor.at(sources.len()))?;
             format!("{} {}", row.name, row.detail)
         }
         Screen::Incident(_) => pane_text(state)?,
@@ -542,13 +538,10 @@ fn pane_text(state: &State) -> Option<String> {
             format!("{} {} {}", entry.at, entry.lane.as_str(), entry.text)
         }
         Tab::Path => {
-            let rows = super::view::path_rows(&detail.incident);
+            let rows = super::view::path_rows(state, &detail.incident);
             rows.get(at(rows.len()))?.entity.to_string()
         }
-        Tab::Metrics => {
-            let charts = &state.panels()?.charts;
-            charts.get(at(charts.len()))?.title.to_string()
-        }
+        Tab::Metrics => super::view::chart_here(state)?.title.to_string(),
         Tab::Logs => {
             let logs = super::view::log_rows(state);
             logs.get(at(logs.len()))?.sample.to_string()

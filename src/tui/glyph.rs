@@ -3,6 +3,7 @@
 
 use crate::model::{Health, Lane, Phase, Severity};
 
+use super::paint::Glyphs;
 use super::theme::Role;
 
 /// Between parts of a line.
@@ -23,7 +24,8 @@ pub const TREE_CHILD: &str = "\u{2576} ";
 pub const CHART_MARK: char = '\u{254e}';
 
 /// The mark of what happened on a chart: a change, and an alert otherwise.
-pub const fn chart_mark(lane: Lane, is_ascii: bool) -> char {
+pub const fn chart_mark(lane: Lane, glyphs: Glyphs) -> char {
+    let is_ascii = matches!(glyphs, Glyphs::Ascii);
     match (lane, is_ascii) {
         (Lane::Change, true) => '|',
         (Lane::Change, false) => CHART_MARK,
@@ -86,6 +88,27 @@ pub fn ascii(symbol: &str) -> &'static str {
     }
 }
 
+/// The band of a chart in blocks.
+pub const BAND_BLOCK: char = '\u{2591}';
+/// Dots of the upper half of a braille cell, and of its left.
+const UPPER_DOTS: u32 = 0x1b;
+const LEFT_DOTS: u32 = 0x47;
+
+/// What a cell of braille shows in blocks. Only halves: fonts that lack braille often lack quarters too.
+pub fn block(symbol: &str) -> Option<&'static str> {
+    let first = symbol.chars().next().map_or(0, u32::from);
+    let dots = first.checked_sub(BRAILLE).filter(|dots| *dots < 256)?;
+    let has = |part: u32| dots & part != 0;
+    Some(match (has(UPPER_DOTS), has(!UPPER_DOTS)) {
+        (false, false) => " ",
+        (true, false) => "\u{2580}",
+        (false, true) => "\u{2584}",
+        (true, true) if !has(!LEFT_DOTS) => "\u{258c}",
+        (true, true) if !has(LEFT_DOTS) => "\u{2590}",
+        (true, true) => "\u{2588}",
+    })
+}
+
 /// Glyph, word and role of a severity.
 pub fn severity(severity: Severity) -> (&'static str, &'static str, Role) {
     match severity {
@@ -145,6 +168,19 @@ mod tests {
             for c in glyph.chars().filter(|c| !c.is_ascii()) {
                 assert_ne!(ascii(&c.to_string()), "?", "{c}");
             }
+        }
+        let blocks = [
+            ("\u{2800}", Some(" ")),
+            ("\u{2801}", Some("\u{2580}")),
+            ("\u{2880}", Some("\u{2584}")),
+            ("\u{2847}", Some("\u{258c}")),
+            ("\u{28b8}", Some("\u{2590}")),
+            ("\u{28ff}", Some("\u{2588}")),
+            ("x", None),
+            ("\u{25b8}", None),
+        ];
+        for (braille, expected) in blocks {
+            assert_eq!(block(braille), expected, "{braille}");
         }
         assert_eq!(ascii("\u{28ff}"), "#");
         assert_eq!(ascii("日"), "?");

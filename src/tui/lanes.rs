@@ -57,7 +57,7 @@ pub(super) fn next(state: &mut State, to: Jump, forward: bool) {
         let entry = entries[*at];
         match to {
             Jump::Lane(lane) => entry.lane == lane,
-            Jump::Match => !state.place.find.is_empty() && state.place.find.line(&entry.text),
+            Jump::Match => super::view::is_found(state, entry),
             Jump::Bookmark => is_marked(state, entry),
             Jump::SameEntity => entity.is_some() && entry.entity.as_ref() == entity,
         }
@@ -220,13 +220,10 @@ fn entity_here(state: &State) -> Option<EntityId> {
     let at = |len| state.cursor(state.place.tab).at(len);
     match state.place.tab {
         Tab::Path => {
-            let rows = super::view::path_rows(&state.detail()?.incident);
+            let rows = super::view::path_rows(state, &state.detail()?.incident);
             Some(rows.get(at(rows.len()))?.entity.clone())
         }
-        Tab::Metrics => {
-            let charts = &state.panels()?.charts;
-            Some(charts.get(at(charts.len()))?.entity.clone())
-        }
+        Tab::Metrics => Some(super::view::chart_here(state)?.entity.clone()),
         Tab::Logs => {
             let rows = super::view::log_rows(state);
             Some(rows.get(at(rows.len()))?.entity.clone())

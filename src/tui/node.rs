@@ -27,7 +27,7 @@ fn here(state: &State) -> Option<EntityId> {
     let at = |tab, len| state.cursor(tab).at(len);
     match state.place.tab {
         Tab::Path => {
-            let rows = super::view::path_rows(incident);
+            let rows = super::view::path_rows(state, incident);
             let row = rows.get(at(Tab::Path, rows.len()))?;
             Some(row.entity.clone())
         }
@@ -37,8 +37,7 @@ fn here(state: &State) -> Option<EntityId> {
             entry.entity.clone()
         }
         Tab::Metrics => {
-            let charts = &state.panels()?.charts;
-            let chart = charts.get(at(Tab::Metrics, charts.len()))?;
+            let chart = super::view::chart_here(state)?;
             Some(chart.entity.clone())
         }
         Tab::Logs => {

@@ -22,8 +22,20 @@ const BLANKS: &str = "                                                          
 pub struct Look {
     /// Styles by role.
     pub theme: Theme,
-    /// Whether the terminal has only ASCII.
-    pub ascii: bool,
+    /// What its terminal can show.
+    pub glyphs: Glyphs,
+}
+
+/// What a terminal and its font can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Glyphs {
+    /// Everything, with charts in braille.
+    #[default]
+    Braille,
+    /// No braille: charts are blocks.
+    Block,
+    /// ASCII only.
+    Ascii,
 }
 
 /// Text that may be drawn.
@@ -226,9 +238,9 @@ impl<'a> Canvas<'a> {
         usize::from(self.area.height)
     }
 
-    /// Whether only ASCII may be drawn.
-    pub fn is_ascii(&self) -> bool {
-        self.look.ascii
+    /// What may be drawn.
+    pub fn glyphs(&self) -> Glyphs {
+        self.look.glyphs
     }
 
     /// Draws a row at line `y` of the canvas; what does not fit is cut and marked.
@@ -346,15 +358,19 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Replaces every glyph that is not ASCII by its twin. The last step on an ASCII terminal.
-    pub fn reduce_to_ascii(&mut self) {
+    /// Replaces every glyph that the terminal cannot show by its twin: the last step of a frame.
+    pub fn reduce(&mut self) {
+        let twin = match self.look.glyphs {
+            Glyphs::Braille => return,
+            Glyphs::Block => glyph::block,
+            Glyphs::Ascii => |symbol: &str| Some(glyph::ascii(symbol)),
+        };
         for y in self.area.top()..self.area.bottom() {
             for x in self.area.left()..self.area.right() {
                 let Some(cell) = self.buf.cell_mut((x, y)) else {
                     continue;
                 };
-                if !cell.symbol().is_ascii() {
-                    let twin = glyph::ascii(cell.symbol());
+                if let Some(twin) = twin(cell.symbol()).filter(|_| !cell.symbol().is_ascii()) {
                     cell.set_symbol(twin);
                 }
             }
@@ -454,7 +470,7 @@ mod tests {
     fn nothing_is_drawn_outside_the_canvas() {
         let look = Look {
             theme: Theme::shipped("mono").unwrap(),
-            ascii: false,
+            glyphs: Glyphs::Braille,
         };
         let mut buf = Buffer::filled(Rect::new(0, 0, 12, 4), ratatui::buffer::Cell::new("#"));
         let mut whole = Canvas::new(&mut buf, &look);

@@ -40,7 +40,7 @@ pub(super) fn click(state: &mut State, column: u16, line: u16) {
         }
         Some(Spot::Row(Listed::Pane(tab), at)) => row(state, tab, at),
         Some(Spot::Row(Listed::Alerts, at)) => state.alerts.cursor.set(at),
-        Some(Spot::Row(Listed::Sources, at)) => state.sources.set(at),
+        Some(Spot::Row(Listed::Sources, at)) => state.sources.cursor.set(at),
         None => {}
     }
 }

@@ -6,6 +6,7 @@ use crate::model::{Chart, ChartMark, Incident, Lane, RecordedLine, Time, Timelin
 use super::lanes::RANGE_MS_MIN;
 use super::state::{Purpose, Screen, State, Tab};
 use super::theme::Role;
+use super::view::chart_here;
 
 /// Charts reach from this long before an incident began, in milliseconds: what it was before says what is odd.
 const LEAD_MS: i64 = 5 * 60_000;
@@ -161,8 +162,7 @@ pub(super) fn has_keys(state: &State) -> bool {
 
 /// The time that the chart under the cursor shows.
 fn shown(state: &State) -> Option<(Time, Time)> {
-    let charts = &state.panels()?.charts;
-    let chart = charts.get(state.cursor(Tab::Metrics).at(charts.len()))?;
+    let chart = chart_here(state)?;
     let whole = whole(state, chart);
     let all = (*whole.times.first()?, *whole.times.last()?);
     Some(state.lanes.range.unwrap_or(all))
@@ -217,8 +217,7 @@ fn show(state: &mut State, (from, to): (Time, Time)) {
 
 /// When the chart under the cursor became odd.
 fn onset(state: &State) -> Option<Time> {
-    let charts = &state.panels()?.charts;
-    let chart = charts.get(state.cursor(Tab::Metrics).at(charts.len()))?;
+    let chart = chart_here(state)?;
     let incident = &state.detail()?.incident;
     let found = incident.findings.iter();
     let found = found.filter(|f| f.series == Some(chart.series));

@@ -72,18 +72,12 @@ impl Route {
     /// The one on screen.
     pub(super) fn here(state: &State) -> Self {
         let screen = state.place.screen;
-        let filter = match screen {
-            Screen::Incidents => &state.list.filter,
-            Screen::Incident(_) => &state.place.find,
-            Screen::Alerts => &state.alerts.filter,
-            Screen::Sources => return Self::bare(screen),
-        };
         let listed = screen == Screen::Incidents;
         Self {
             tab: matches!(screen, Screen::Incident(_)).then_some(state.place.tab),
             sort: listed.then_some(state.list.sort),
             reversed: listed && state.list.reversed,
-            filter: filter.text().to_owned(),
+            filter: state.filter().text().to_owned(),
             ..Self::bare(screen)
         }
     }
@@ -110,7 +104,7 @@ impl Route {
                 refresh(state);
             }
             Screen::Alerts => state.alerts.filter = filter,
-            Screen::Sources => {}
+            Screen::Sources => state.sources.filter = filter,
         }
     }
 
@@ -187,6 +181,7 @@ mod tests {
             "incident 4821 logs /pool timeout",
             "alerts /severity:critical",
             "sources",
+            "sources /state:blind",
         ] {
             let route = Route::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(route.to_string(), text);

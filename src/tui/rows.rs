@@ -4,7 +4,9 @@
 use crate::model::{EntityId, Finding, IncidentId, SeriesId, Time, TraceId};
 
 use super::state::{Screen, State, Tab};
-use super::view::{log_rows, path_rows, timeline_entries, trace_at, trace_line};
+use super::view::{
+    chart_here, chart_rows, log_rows, path_rows, timeline_entries, trace_at, trace_line,
+};
 
 /// A row by what it shows, wherever it stands.
 #[derive(Debug)]
@@ -70,13 +72,10 @@ fn here(state: &State, tab: Tab) -> Option<Row> {
             Row::Entry(entry.at, entry.text.clone())
         }
         Tab::Path => {
-            let rows = path_rows(incident);
+            let rows = path_rows(state, incident);
             Row::Entity(rows.get(at(rows.len()))?.entity.clone())
         }
-        Tab::Metrics => {
-            let charts = &state.panels()?.charts;
-            Row::Series(charts.get(at(charts.len()))?.series)
-        }
+        Tab::Metrics => Row::Series(chart_here(state)?.series),
         Tab::Logs => {
             let rows = log_rows(state);
             let group = rows.get(at(rows.len()))?;
@@ -98,11 +97,11 @@ fn place(state: &State, row: &Row) -> Option<usize> {
             .iter()
             .position(|entry| entry.at == *at && entry.text == *text),
         Row::Entity(entity) => {
-            let rows = path_rows(incident);
+            let rows = path_rows(state, incident);
             rows.iter().position(|row| row.entity == *entity)
         }
         Row::Series(series) => {
-            let charts = &state.panels()?.charts;
+            let charts = chart_rows(state);
             charts.iter().position(|chart| chart.series == *series)
         }
         Row::Lines(entity, template) => log_rows(state)

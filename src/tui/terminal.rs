@@ -31,7 +31,14 @@ const FULL_WAIT: Duration = Duration::from_millis(1);
 pub struct Terminal {
     out: File,
     ours: Arc<AtomicBool>,
-    in_screen: bool,
+    within: Option<Multiplexer>,
+}
+
+/// What stands between us and the terminal that people look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Multiplexer {
+    Screen,
+    Tmux,
 }
 
 impl Terminal {
@@ -48,7 +55,9 @@ impl Terminal {
         let mut terminal = Self {
             out,
             ours,
-            in_screen: is_in_screen(),
+            within: Multiplexer::around(|name| {
+                std::env::var_os(name).is_some_and(|v| !v.is_empty())
+            }),
         };
         terminal.take()?;
         Ok(terminal)
@@ -89,11 +98,7 @@ impl Terminal {
     /// Puts text on the clipboard of whoever sits before the terminal (OSC 52).
     pub fn copy(&mut self, text: &str) -> io::Result<()> {
         let copies = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
-        if self.in_screen {
-            self.write(passed_on(&copies).as_bytes())
-        } else {
-            self.write(copies.as_bytes())
-        }
+        self.write(through(self.within, &copies).as_bytes())
     }
 
     /// Writes a frame: one write, unless the terminal takes less at once. It blocks while the link is
@@ -114,10 +119,28 @@ impl Terminal {
     }
 }
 
-/// Whether GNU screen is what draws us, and not something within it.
-fn is_in_screen() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    set("STY") && !set("TMUX")
+impl Multiplexer {
+    /// The innermost one, by the variables that each sets.
+    fn around(is_set: impl Fn(&str) -> bool) -> Option<Self> {
+        if is_set("TMUX") {
+            Some(Self::Tmux)
+        } else {
+            is_set("STY").then_some(Self::Screen)
+        }
+    }
+}
+
+/// A sequence as it gets through what draws us. tmux takes one that copies itself, with `set-clipboard on`, or
+/// passes it on, with `allow-passthrough on`: which of them its user has set it does not tell, so that it gets both.
+fn through(within: Option<Multiplexer>, sequence: &str) -> String {
+    match within {
+        None => sequence.to_owned(),
+        Some(Multiplexer::Screen) => passed_on(sequence),
+        Some(Multiplexer::Tmux) => {
+            let doubled = sequence.replace('\x1b', "\x1b\x1b");
+            format!("{sequence}\x1bPtmux;{doubled}\x1b\\")
+        }
+    }
 }
 
 /// A sequence that GNU screen does not know, as it passes it on to the terminal it is in: piece by piece, each
@@ -188,6 +211,8 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::{Multiplexer, through};
+
     #[test]
     fn absurd_windows_are_drawn_in_part() {
         let cases = [
@@ -208,6 +233,23 @@ mod tests {
         let pieces = super::passed_on(&long);
         let whole = pieces.replace("\x1bP", "").replace("\x1b\\", "");
         assert_eq!((pieces.matches("\x1bP").count(), whole), (2, long));
+    }
+
+    #[test]
+    fn what_is_copied_finds_its_way_through_what_draws_us() {
+        let around = |set: &[&str]| Multiplexer::around(|name| set.contains(&name));
+        assert_eq!(around(&[]), None);
+        assert_eq!(around(&["STY"]), Some(Multiplexer::Screen));
+        assert_eq!(around(&["STY", "TMUX"]), Some(Multiplexer::Tmux));
+        let copies = "\x1b]52;c;eA==\x07";
+        assert_eq!(through(None, copies), copies);
+        let screen = through(Some(Multiplexer::Screen), copies);
+        assert_eq!(screen, "\x1bP\x1b]52;c;eA==\x07\x1b\\");
+        let tmux = through(Some(Multiplexer::Tmux), copies);
+        assert_eq!(
+            tmux,
+            format!("{copies}\x1bPtmux;\x1b\x1b]52;c;eA==\x07\x1b\\")
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::dialog;
 use super::explain;
 use super::key::Key;
 use super::keymap::Lookup;
+use super::layered;
 use super::link::{Request, Update};
 use super::point;
 use super::raw;
@@ -125,6 +126,7 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
     if state.gone().is_some() {
         state.place.tab = Tab::Timeline;
     }
+    layered::follow(state);
     fetch(state, &mut effects);
     state.note_proposing(&effects.requests);
     state.feed.note_sent(&effects.requests, at);
@@ -147,7 +149,16 @@ fn press(state: &mut State, key: Key, effects: &mut Effects) {
     state.pending.push(key);
     match state.keymap.lookup(&state.pending) {
         Lookup::Prefix => {}
-        Lookup::Nothing => state.pending.clear(),
+        Lookup::Nothing => {
+            state.pending.clear();
+            // A key that opens a box opens it also after a sequence that means nothing: what is typed
+            // next is meant for the box.
+            if let Lookup::Action(action) = state.keymap.lookup(&[key])
+                && action.opens_box()
+            {
+                act::perform(state, action, effects);
+            }
+        }
         Lookup::Action(action) => {
             state.pending.clear();
             act::perform(state, action, effects);

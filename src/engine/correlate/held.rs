@@ -21,6 +21,9 @@ const REASONS_MAX: usize = 200;
 const MEMBERS_RECORDED_MAX: usize = 2_000;
 /// Plans listed on one incident; older ones are counted.
 const PLANS_MAX: usize = 100;
+/// An incident is named after another of its entities only once that one was hurt most for so long, in
+/// milliseconds: a name that changes between two looks is taken for another incident.
+const PLACE_MS: i64 = 60_000;
 /// Alerts told one by one in a timeline; a storm is told by its count.
 const ALERTS_TOLD_MAX: u32 = 40;
 
@@ -63,6 +66,8 @@ pub struct Held {
     pub untold: u64,
     /// Its severity and phase as of the last step that changed it.
     pub(super) seen: (Severity, Phase),
+    /// Who is hurt most now, if it is not who it is named after, and since when.
+    pub(super) moves_to: Option<(EntityIx, Time)>,
     /// Most signals that paged at once since it was last quiet.
     paging_most: usize,
     alerts_firing: u32,
@@ -128,6 +133,7 @@ impl Held {
             is_pinned: false,
             onsets: BTreeMap::new(),
             untold: 0,
+            moves_to: None,
             paging_most: 0,
             alerts_firing: 0,
             findings_open: BTreeSet::new(),
@@ -160,9 +166,39 @@ impl Held {
         findings.count() + self.alerts_firing as usize
     }
 
+    /// Who it is named after: whoever is hurt most. While it is new that is read anew each time; later
+    /// another takes the name, and is told of, when that is worse, or has lasted.
+    pub fn place(&mut self, sight: &Sight<'_>, now: Time) -> EntityIx {
+        let named = sight.entities.find(&self.incident.entity);
+        let named = named.filter(|at| self.members.contains(at));
+        let fresh = match self.stays_at(sight) {
+            Some(at) => at,
+            None => impact::target(self, sight),
+        };
+        let moves_to = self.moves_to.take();
+        let is_new = now.since(self.incident.opened) < PLACE_MS;
+        let Some(named) = named.filter(|named| *named != fresh && !is_new) else {
+            return fresh;
+        };
+        let (_, since) = moves_to
+            .filter(|(to, _)| *to == fresh)
+            .unwrap_or((fresh, now));
+        let at_fresh = severity::judge(&severity::facts(self, fresh, sight));
+        let is_worse = at_fresh.severity > self.incident.severity;
+        if !is_worse && now.since(since) < PLACE_MS {
+            self.moves_to = Some((fresh, since));
+            self.pending.summary = true;
+            return named;
+        }
+        let [to, from] = [fresh, named].map(|at| sight.entities.id(at).clone());
+        let text = format!("hurts most at {} now, before at {}", to.name(), from.name());
+        self.tell(now, Lane::Automation, Some(to), &text);
+        fresh
+    }
+
     /// Where it stays while it calms down: who hurts last is not who was hurt most. `None` while it is as
     /// bad as it ever was.
-    pub fn stays_at(&self, sight: &Sight<'_>) -> Option<EntityIx> {
+    fn stays_at(&self, sight: &Sight<'_>) -> Option<EntityIx> {
         if self.paging() >= self.paging_most {
             return None;
         }

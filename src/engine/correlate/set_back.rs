@@ -33,6 +33,9 @@ impl Book {
             back.past_if(&mut held.quiet_since);
             back.past_if(&mut held.diagnosed);
             back.past_if(&mut held.summed);
+            if let Some((_, since)) = &mut held.moves_to {
+                back.past(since);
+            }
             for onset in held.onsets.values_mut() {
                 back.past(onset);
             }

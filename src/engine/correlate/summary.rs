@@ -26,9 +26,7 @@ impl Correlator {
             return;
         }
         held.note_paging();
-        let target = held
-            .stays_at(&sight)
-            .unwrap_or_else(|| impact::target(held, &sight));
+        let target = held.place(&sight, world.now);
         let alert = impact::worst_alert(id, target, world);
         let verdict = severity::judge(&severity::facts(held, target, &sight));
         let before = held.incident.severity;

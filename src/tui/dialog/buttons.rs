@@ -11,7 +11,7 @@ use crate::tui::state::{Approval, Choice, Confirm, Cursor, Deed, Guard, Overlay,
 use crate::tui::theme::Role;
 use crate::tui::update::{Effects, lay_over};
 
-use super::{Then, in_text, step_of};
+use super::{Then, step_of};
 
 /// Said when Enter pressed the button a dialog opens on, which does nothing.
 const CANCELLED: &str = "Cancelled: nothing was done. Tab goes to the other button.";
@@ -36,8 +36,12 @@ pub(super) fn in_confirm(
     }
     match button(state, key, choice) {
         Button::Leave => Then::Close,
-        Button::Moved | Button::Other => {
+        Button::Moved => {
             guard.saw_key(state.now);
+            Then::Stay
+        }
+        Button::Other => {
+            guard.saw_stray(key, state.now);
             Then::Stay
         }
         Button::Press if !guard.believes(state.now) => Then::Stay,
@@ -79,8 +83,13 @@ pub(super) fn in_settle(
             stop(state, plan)
         }
         _ => {
-            guard.saw_key(state.now);
-            in_text(state, cursor, key)
+            if let Some(step) = step_of(state, key) {
+                guard.saw_key(state.now);
+                cursor.step(step);
+            } else {
+                guard.saw_stray(key, state.now);
+            }
+            Then::Stay
         }
     }
 }
@@ -116,7 +125,7 @@ fn button(state: &State, key: Key, choice: &mut Choice) -> Button {
             *choice = choice.other();
             Button::Moved
         }
-        Lookup::Action(Action::Quit) => Button::Leave,
+        // A letter that left would let the rest of a word act on the screen below.
         _ => Button::Other,
     }
 }
@@ -194,8 +203,12 @@ pub(super) fn in_approval(
             }
             approve(state, approval, effects)
         }
-        Button::Moved | Button::Other => {
+        Button::Moved => {
             approval.guard.saw_key(state.now);
+            Then::Stay
+        }
+        Button::Other => {
+            approval.guard.saw_stray(key, state.now);
             Then::Stay
         }
     }

@@ -18,6 +18,7 @@ use super::key::Key;
 use super::keymap::Lookup;
 use super::paint::Row;
 use super::route::Route;
+use super::rows::Rows;
 use super::state::{Cursor, Overlay, Question, Screen, State, Step, Writing};
 use super::theme::Role;
 use super::update::{Effects, TerminalOp, refresh};
@@ -95,6 +96,7 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Effects) {
             area,
             writing,
         } => in_note(*incident, area, *writing, key, effects),
+        Overlay::Refused(refused) => then(refused.key(state, key, effects)),
         Overlay::Silence(dialog) => then(dialog.key(state, key, effects)),
         Overlay::Silences(list) => then(list.key(state, key, effects)),
         Overlay::Desk(desk) => then(desk.key(state, key, effects)),
@@ -187,8 +189,13 @@ fn in_filter(state: &mut State, field: &mut Field, key: Key) -> Then {
 fn set_filter(state: &mut State, filter: Filter) {
     match state.place.screen {
         Screen::Alerts => state.alerts.filter = filter,
-        Screen::Incident(_) => state.place.find = filter,
-        _ => {
+        Screen::Incident(id) => {
+            let rows = Rows::of(state, id);
+            state.place.find = filter;
+            rows.back_on(state);
+        }
+        Screen::Sources => state.sources.filter = filter,
+        Screen::Incidents => {
             state.list.filter = filter;
             refresh(state);
         }

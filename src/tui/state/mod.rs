@@ -30,6 +30,7 @@ use crate::model::{
 use super::format::{self, Clock};
 use super::key::Key;
 use super::keymap::Keymap;
+use super::layered::Drawn;
 use super::link::{Request, Update};
 use super::paint::Look;
 use super::reach;
@@ -80,6 +81,15 @@ pub struct Alerts {
     pub failed: Option<String>,
 }
 
+/// The list of sources.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// What is shown of them.
+    pub filter: Filter,
+    /// The row chosen.
+    pub cursor: Cursor,
+}
+
 /// A line for the operator above the footer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -111,8 +121,8 @@ pub struct State {
     pub moved_at: Option<Time>,
     /// The list of alerts.
     pub alerts: Alerts,
-    /// The row chosen among sources.
-    pub sources: Cursor,
+    /// The list of sources.
+    pub sources: Sources,
     /// What the engine knows of them.
     pub speakers: Speakers,
     /// The moment of its past an incident is looked at in, if not now.
@@ -121,6 +131,8 @@ pub struct State {
     pub lanes: Lanes,
     /// The one node whose metrics, logs and traces are shown, if not all of an incident's.
     pub node: Option<Node>,
+    /// The path on screen in layers, where it is drawn so.
+    pub drawn: Option<Drawn>,
     /// How the metrics pane shows what it shows.
     pub metering: Metering,
     /// What the flight recorder told.
@@ -177,11 +189,12 @@ impl State {
             sought: None,
             moved_at: None,
             alerts: Alerts::default(),
-            sources: Cursor::default(),
+            sources: Sources::default(),
             speakers: Speakers::default(),
             travel: None,
             lanes: Lanes::default(),
             node: None,
+            drawn: None,
             metering: Metering::default(),
             records: Records::default(),
             whole: false,
@@ -220,6 +233,16 @@ impl State {
     /// Whether what is drawn is the present.
     pub fn mode(&self) -> Mode {
         self.feed.shown().map_or(Mode::Live, |view| view.mode)
+    }
+
+    /// What of the screen is shown, by what was typed.
+    pub fn filter(&self) -> &Filter {
+        match self.place.screen {
+            Screen::Incidents => &self.list.filter,
+            Screen::Incident(_) => &self.place.find,
+            Screen::Alerts => &self.alerts.filter,
+            Screen::Sources => &self.sources.filter,
+        }
     }
 
     /// The incident that actions are about: the one opened, or the one under the cursor.
@@ -427,7 +450,9 @@ impl State {
         if has_settled {
             self.moved_at = None;
             let panes = self.cursors.iter_mut();
-            panes.chain([&mut self.sources]).for_each(Cursor::rest);
+            panes
+                .chain([&mut self.sources.cursor])
+                .for_each(Cursor::rest);
         }
         has_settled
     }

@@ -10,8 +10,10 @@ use super::cursor::Cursor;
 use crate::tui::desk::Desk;
 use crate::tui::entities::Entities;
 use crate::tui::field::Field;
+use crate::tui::key::Key;
 use crate::tui::node::Links;
 use crate::tui::paint::Row;
+use crate::tui::refused::Refused;
 use crate::tui::silence::{SilenceDialog, Silences};
 use crate::tui::theme::Theme;
 
@@ -74,6 +76,8 @@ pub enum Overlay {
         /// What is typed.
         field: Field,
     },
+    /// Typing what an action would have taken, had it not been refused.
+    Refused(Refused),
     /// Reading a plan in order to approve or to undo it.
     Approval(Approval),
     /// Saying yes or no to something.
@@ -240,6 +244,15 @@ impl Guard {
     /// Notes a key that does not act.
     pub fn saw_key(&mut self, now: Time) {
         self.last_key = now;
+    }
+
+    /// Notes a key that means nothing here. A letter is part of a word that was meant for something else, so that
+    /// what follows is not believed either.
+    pub fn saw_stray(&mut self, key: Key, now: Time) {
+        self.last_key = now;
+        if key.typed().is_some() {
+            self.quiet_since = now;
+        }
     }
 }
 

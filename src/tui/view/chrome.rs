@@ -4,11 +4,12 @@ use ratatui::layout::Rect;
 
 use crate::api::View;
 use crate::model::{Mode, Phase, PlanState, SafeText, SourceHealth, Time};
-use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
+use crate::tui::inert;
 use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::reach;
 use crate::tui::state::{Gone, Layout, Overlay, Screen, Spot, State, Tab, healed_by};
 use crate::tui::theme::Role;
 
@@ -47,12 +48,17 @@ pub(super) fn header(state: &State, width: usize) -> Row {
         .join(breadcrumb(state));
     // What warns is never cut: the environment gives way, then the place.
     let taken = row.width() + rest.width() + 2 * SEPARATOR_CELLS;
-    let room = width.saturating_sub(taken + place.width());
+    let filter = filter(state);
+    let room = width.saturating_sub(taken + place.width() + filter.width());
     let environment = environment.fit(room.max(ENVIRONMENT_CELLS));
     row.push(Role::Muted, glyph::SEPARATOR);
     row = row.join(environment);
     row.push(Role::Muted, glyph::SEPARATOR);
-    row.join(rest).join_if_fits(place, width).fit(width)
+    // What is hidden by a filter must not look as if it were not there.
+    row.join(rest)
+        .join_if_fits(place, width)
+        .join(filter)
+        .fit(width)
 }
 
 /// What cannot be seen, and what may not run.
@@ -166,23 +172,23 @@ fn replayed(state: &State, until: Time) -> String {
 }
 
 fn breadcrumb(state: &State) -> Row {
-    let row = match state.place.screen {
+    match state.place.screen {
         Screen::Incidents => Row::new().put(Role::Header, "incidents"),
         Screen::Incident(id) => Row::new()
             .put(Role::Header, format!("{id} "))
             .put(Role::Header, state.place.tab.as_str()),
         Screen::Alerts => Row::new().put(Role::Header, "alerts"),
         Screen::Sources => Row::new().put(Role::Header, "sources"),
-    };
-    let filter = match state.place.screen {
-        Screen::Alerts => &state.alerts.filter,
-        Screen::Incident(_) => &state.place.find,
-        _ => &state.list.filter,
-    };
+    }
+}
+
+/// What was typed to see only a part.
+fn filter(state: &State) -> Row {
+    let filter = state.filter();
     if filter.is_empty() {
-        row
+        Row::new()
     } else {
-        row.put(Role::Match, format!(" /{}", filter.text()))
+        Row::new().put(Role::Match, format!(" /{}", filter.text()))
     }
 }
 
@@ -258,7 +264,7 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     }
     let mut row = Row::new();
     // A key that would only say why it is dead is not what matters; pressed, it says so.
-    let live = |action: &&Action| act::seems_inert(state, **action).is_none();
+    let live = |action: &&Action| inert::seems_inert(state, **action).is_none();
     let chosen = state.chosen().and_then(|id| state.headline_row(id));
     let hurts = chosen.is_some_and(|row| matches!(row.phase, Phase::Open | Phase::Acknowledged));
     let marks = state.place.screen == Screen::Incidents && !state.list.marks.is_empty();
@@ -332,7 +338,7 @@ pub(super) fn notice(state: &State, canvas: &mut Canvas<'_>) {
     // Never over the line that is typed in.
     let types = matches!(
         state.overlay,
-        Some(Overlay::Filter { .. } | Overlay::Prompt { .. })
+        Some(Overlay::Filter { .. } | Overlay::Prompt { .. } | Overlay::Refused(_))
     );
     let mut part = canvas.part(Rect {
         y: area.bottom().saturating_sub(height + u16::from(types)),
@@ -358,6 +364,9 @@ fn hint(state: &State, action: Action) -> String {
     }
     if let (Action::Open, Some(Gone::Merged(home))) = (action, state.gone()) {
         return format!("open {home}");
+    }
+    if action == Action::Back && reach::has_keys(state) && state.lanes.range.is_some() {
+        return "all the time".to_owned();
     }
     let on_lines =
         matches!(state.place.screen, Screen::Incident(_)) && state.place.tab == Tab::Logs;
@@ -405,6 +414,29 @@ const IN_THE_PAST: [Action; 8] = [
     Action::Help,
 ];
 
+/// What moves along the time that charts are zoomed to.
+const ON_ZOOMED_CHARTS: [Action; 9] = [
+    Action::Approve,
+    Action::Earlier,
+    Action::Later,
+    Action::ZoomIn,
+    Action::ZoomOut,
+    Action::Why,
+    Action::Filter,
+    Action::Back,
+    Action::Help,
+];
+
+/// What reads the list of sources.
+const ON_SOURCES: [Action; 6] = [
+    Action::Down,
+    Action::Open,
+    Action::Filter,
+    Action::Back,
+    Action::Palette,
+    Action::Help,
+];
+
 /// What reads log lines.
 const ON_LINES: [Action; 9] = [
     Action::Approve,
@@ -428,6 +460,9 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
     }
     if state.travel.is_some() {
         return &IN_THE_PAST;
+    }
+    if reach::has_keys(state) && state.lanes.range.is_some() {
+        return &ON_ZOOMED_CHARTS;
     }
     match (state.place.screen, state.place.tab) {
         (Screen::Incidents, _) => &[
@@ -480,8 +515,10 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Propose,
             Action::Acknowledge,
             Action::Why,
-            Action::Noise,
+            Action::ZoomIn,
+            Action::Filter,
             Action::Whole,
+            Action::Noise,
             Action::Travel,
             Action::Note,
             Action::Back,
@@ -494,17 +531,10 @@ pub(in crate::tui) fn hints(state: &State) -> &'static [Action] {
             Action::Acknowledge,
             Action::Why,
             Action::Note,
-            Action::Filter,
             Action::Back,
             Action::Help,
         ],
-        (Screen::Sources, _) => &[
-            Action::Down,
-            Action::Open,
-            Action::Back,
-            Action::Palette,
-            Action::Help,
-        ],
+        (Screen::Sources, _) => &ON_SOURCES,
         (Screen::Alerts, _) => &[
             Action::Down,
             Action::Open,

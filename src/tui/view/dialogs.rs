@@ -5,15 +5,16 @@ use ratatui::widgets::Widget;
 
 use crate::api::RunbookRow;
 use crate::model::{IncidentId, Plan, RunId, RunPhase, SafeText};
-use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::dialog::{palette_rows, runbook_rows, target};
 use crate::tui::field::Field;
 use crate::tui::help::{self, HelpRow};
+use crate::tui::inert;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::route::Route;
 use crate::tui::state::{
-    Choice, Confirm, Cursor, Fit, Overlay, Question, State, Writing, outcomes, together,
+    Choice, Confirm, Cursor, Fit, Overlay, Question, Screen, State, Tab, Writing, outcomes,
+    together,
 };
 use crate::tui::theme::Role;
 
@@ -38,8 +39,7 @@ const LOST: &str = "It was started and its result was lost. It will not be run a
 pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
     match overlay {
         Overlay::Filter { field } => {
-            let hint = "substring  !not  ~fuzzy  key:value   Enter keeps";
-            bottom_line(canvas, "/", field, hint);
+            bottom_line(canvas, "/", field, filter_hint(state));
         }
         Overlay::Palette { field, cursor, .. } => {
             let rows = palette_rows(field.text());
@@ -96,6 +96,7 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
                 bottom_line_owned(canvas, &lead, field, "Enter assigns, Esc leaves");
             }
         },
+        Overlay::Refused(refused) => refused.draw(canvas),
         Overlay::Approval(dialog) => super::approval::draw(state, dialog, canvas),
         Overlay::Confirm { what, choice, .. } => confirm(state, what, *choice, canvas),
         Overlay::Settle { run, cursor, .. } => settle(state, *run, cursor, canvas),
@@ -109,6 +110,20 @@ pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
             field,
             cursor,
         } => runbooks(state, *incident, (field, cursor), canvas),
+    }
+}
+
+/// How to write a filter, and what it is for where that is not all of what is seen.
+fn filter_hint(state: &State) -> &'static str {
+    match (state.place.screen, state.place.tab) {
+        (Screen::Incident(_), Tab::Metrics | Tab::Logs) => {
+            "substring  !not  ~fuzzy  service:x   Enter keeps"
+        }
+        (Screen::Incident(_), Tab::Timeline) => {
+            "marks what has it, n goes to the next; Enter keeps"
+        }
+        (Screen::Incident(_), _) => "for 1 Timeline, 4 Metrics, 5 Logs; Enter keeps",
+        _ => "substring  !not  ~fuzzy  key:value   Enter keeps",
     }
 }
 
@@ -263,7 +278,7 @@ fn palette_row(state: &State, action: Action, here: bool) -> Row {
         .put(Role::Body, " ")
         .column(role, action.row().name, HELP_NAME)
         .put(Role::Body, " ");
-    match act::inert(state, action) {
+    match inert::inert(state, action) {
         Some(why) => row.put(Role::Muted, format!("({why})")),
         None => row.put(Role::Body, action.row().doc),
     }

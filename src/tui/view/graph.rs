@@ -10,11 +10,12 @@ use crate::model::{Beside, Edge, Incident, PathNode};
 use crate::tui::chart::{Dots, join};
 use crate::tui::format;
 use crate::tui::glyph;
+use crate::tui::layered::{Layered, Slot};
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
-use super::path::{NODES_MAX, PathRow, SUSPICION_MIN, beside, by, is_past, provenance};
+use super::path::{SUSPICION_MIN, beside, by, is_past, nodes_max, provenance};
 
 /// Lines of a node: its name, and below it how it is. A blank line parts it from the next.
 const NODE_ROWS: usize = 3;
@@ -30,58 +31,27 @@ const SIDE_ROWS: usize = 2;
 const MORE: usize = 12;
 /// Cells of the word that leads a line of calls.
 const LEAD: usize = 10;
-/// Times the nodes of each column are put in order by those of the columns beside it.
-const SWEEPS: usize = 4;
 /// Dots across and down in a cell of braille.
 const DOTS: (usize, usize) = (2, 4);
 
 /// Lines that may cross; where more would, only those of the chosen node are drawn.
 const CROSSINGS_MAX: usize = 10;
 
-/// Where everything stands.
-pub(super) struct Drawing {
-    /// Columns of nodes, top down; `None` keeps a place free for a line that passes.
-    columns: Vec<Vec<Slot>>,
-    /// Lines between neighbouring columns: edge, column of its left end, and the places of its ends.
-    lines: Vec<Line>,
-}
-
-/// What a place of a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Node(usize),
-    /// An edge on its way to a later column.
-    Passes(usize),
-}
-
-struct Line {
-    edge: usize,
-    column: usize,
-    from: usize,
-    to: usize,
-}
-
-/// The drawing, if it fits; otherwise the tree is drawn.
-pub(super) fn fitted(
-    incident: &Incident,
-    shown: &[PathRow],
-    canvas: &Canvas<'_>,
-) -> Option<Drawing> {
-    let drawing = Drawing::of(incident, shown);
+/// Whether a drawing fits; otherwise the tree is drawn.
+pub(super) fn fits(drawing: &Layered, canvas: &Canvas<'_>) -> bool {
     let tallest = drawing.columns.iter().map(Vec::len).max().unwrap_or(0);
     let columns = drawing.columns.len();
     let narrowest = columns * NODE_CELLS[1] + columns.saturating_sub(1) * GAP_MIN;
-    let fits = columns > 1
+    columns > 1
         && narrowest <= canvas.width()
-        && tallest * NODE_ROWS + CALLS_ROWS <= canvas.height();
-    fits.then_some(drawing)
+        && tallest * NODE_ROWS + CALLS_ROWS <= canvas.height()
 }
 
 /// Draws it, with the node `chosen`.
 pub(super) fn draw(
     state: &State,
     incident: &Incident,
-    drawing: &Drawing,
+    drawing: &Layered,
     chosen: Option<usize>,
     canvas: &mut Canvas<'_>,
 ) {
@@ -100,7 +70,7 @@ pub(super) fn draw(
             .map(|n| Some(n as usize))
             .contains(&chosen)
     };
-    let is_tangled = drawing.crossings() > CROSSINGS_MAX;
+    let is_tangled = drawing.crossings > CROSSINGS_MAX;
     let is_drawn = |edge: usize| !is_tangled || touches(edge);
     for line in drawing.lines.iter().filter(|line| is_drawn(line.edge)) {
         let (x, y) = place(line.column, line.from);
@@ -137,176 +107,6 @@ pub(super) fn draw(
         ..area
     };
     calls(state, incident, chosen, is_tangled, &mut canvas.part(below));
-}
-
-impl Drawing {
-    fn of(incident: &Incident, shown: &[PathRow]) -> Self {
-        let nodes: Vec<usize> = shown.iter().map(PathRow::node).collect();
-        let is_shown = |n: u32| nodes.contains(&(n as usize));
-        let edges: Vec<(usize, usize, usize)> = incident
-            .path_edges
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| is_shown(e.from) && is_shown(e.to) && e.from != e.to)
-            .map(|(at, e)| (at, e.from as usize, e.to as usize))
-            .collect();
-        let layer = layers(incident.path_nodes.len(), &nodes, &edges);
-        let last = nodes.iter().map(|n| layer[*n]).max().unwrap_or(0);
-        let mut columns: Vec<Vec<Slot>> = vec![Vec::new(); last + 1];
-        for node in &nodes {
-            columns[layer[*node]].push(Slot::Node(*node));
-        }
-        // Calls against the direction of a cycle are told below the drawing only.
-        let drawn = edges
-            .iter()
-            .filter(|(_, from, to)| layer[*from] < layer[*to]);
-        let drawn: Vec<(usize, usize, usize)> = drawn.copied().collect();
-        for (edge, from, to) in &drawn {
-            for column in &mut columns[layer[*from] + 1..layer[*to]] {
-                column.push(Slot::Passes(*edge));
-            }
-        }
-        let mut drawing = Self {
-            columns,
-            lines: Vec::new(),
-        };
-        for sweep in 0..SWEEPS {
-            drawing.lines = drawing.connect(&drawn, &layer);
-            drawing.order(sweep % 2 == 0);
-        }
-        drawing.lines = drawing.connect(&drawn, &layer);
-        drawing
-    }
-
-    fn connect(&self, edges: &[(usize, usize, usize)], layer: &[usize]) -> Vec<Line> {
-        let mut lines = Vec::new();
-        for (edge, from, to) in edges {
-            let slot = |column: usize, node: usize| {
-                let here = [Slot::Node(node), Slot::Passes(*edge)];
-                let mut slots = self.columns[column].iter();
-                slots.position(|slot| here.contains(slot)).unwrap_or(0)
-            };
-            for column in layer[*from]..layer[*to] {
-                lines.push(Line {
-                    edge: *edge,
-                    column,
-                    from: slot(column, *from),
-                    to: slot(column + 1, *to),
-                });
-            }
-        }
-        lines
-    }
-
-    /// How often lines cross between two columns.
-    fn crossings(&self) -> usize {
-        let crosses = |a: &Line, b: &Line| {
-            a.column == b.column
-                && (a.from < b.from && a.to > b.to || a.from > b.from && a.to < b.to)
-        };
-        let lines = self.lines.iter().enumerate();
-        let of = lines.map(|(at, a)| {
-            self.lines[at + 1..]
-                .iter()
-                .filter(|b| crosses(a, b))
-                .count()
-        });
-        of.sum()
-    }
-
-    /// Puts each column in the order of the middle of what it is joined to in the column before it, or
-    /// after it: few lines cross then (Sugiyama's barycentre).
-    fn order(&mut self, rightwards: bool) {
-        for column in 0..self.columns.len() {
-            let middle = |slot: usize| {
-                let ends = self.lines.iter().filter_map(|line| {
-                    if rightwards {
-                        (line.column + 1 == column && line.to == slot).then_some(line.from)
-                    } else {
-                        (line.column == column && line.from == slot).then_some(line.to)
-                    }
-                });
-                let (sum, len) = ends.fold((0, 0), |(sum, len), end| (sum + end, len + 1));
-                (sum * 1_000_usize).checked_div(len).unwrap_or(slot * 1_000)
-            };
-            let mut keyed: Vec<(usize, usize, Slot)> = self.columns[column]
-                .iter()
-                .enumerate()
-                .map(|(at, slot)| (middle(at), at, *slot))
-                .collect();
-            keyed.sort_by_key(|(middle, at, _)| (*middle, *at));
-            self.columns[column] = keyed.into_iter().map(|(_, _, slot)| slot).collect();
-        }
-    }
-}
-
-/// The column of each node: one right of the last of its callers. Calls that close a cycle do not count.
-fn layers(len: usize, nodes: &[usize], edges: &[(usize, usize, usize)]) -> Vec<usize> {
-    let forward = without_cycles(len, nodes, edges);
-    let mut layer = vec![0; len];
-    // As many rounds as there are nodes: there is no longer way.
-    for _ in 0..nodes.len() {
-        let mut moved = false;
-        for (from, to) in &forward {
-            moved |= layer[*to] <= layer[*from];
-            layer[*to] = layer[*to].max(layer[*from] + 1);
-        }
-        if !moved {
-            break;
-        }
-    }
-    layer
-}
-
-/// The calls, without those that lead back to where a walk along calls came from: it begins at those that nobody
-/// calls.
-fn without_cycles(
-    len: usize,
-    nodes: &[usize],
-    edges: &[(usize, usize, usize)],
-) -> Vec<(usize, usize)> {
-    let is_called = |node: &usize| edges.iter().any(|(_, _, to)| to == node);
-    let (called, tops): (Vec<usize>, Vec<usize>) = nodes.iter().partition(|node| is_called(node));
-    let mut walk = Walk {
-        edges,
-        met: vec![Met::Not; len],
-        forward: Vec::new(),
-    };
-    for node in tops.into_iter().chain(called) {
-        walk.go(node);
-    }
-    walk.forward
-}
-
-/// How far a walk is with a node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Met {
-    Not,
-    OnTheWay,
-    Done,
-}
-
-struct Walk<'a> {
-    edges: &'a [(usize, usize, usize)],
-    met: Vec<Met>,
-    forward: Vec<(usize, usize)>,
-}
-
-impl Walk<'_> {
-    /// As deep as there are nodes drawn, and those are few.
-    fn go(&mut self, node: usize) {
-        if self.met[node] != Met::Not {
-            return;
-        }
-        self.met[node] = Met::OnTheWay;
-        for (_, from, to) in self.edges.iter().filter(|(_, from, _)| *from == node) {
-            if self.met[*to] != Met::OnTheWay {
-                self.forward.push((*from, *to));
-                self.go(*to);
-            }
-        }
-        self.met[node] = Met::Done;
-    }
 }
 
 /// A line of braille from the middle of one line of cells to that of another, further right.
@@ -387,7 +187,7 @@ fn calls(
         row.push(Role::Person, owner.to_string());
     }
     row.push(Role::Muted, "  w says what depends on it");
-    let hidden = incident.path_nodes.len().saturating_sub(NODES_MAX);
+    let hidden = incident.path_nodes.len().saturating_sub(nodes_max(state));
     if is_tangled {
         row.push(Role::Muted, "; of so many lines only its own are drawn");
     }
@@ -492,46 +292,4 @@ fn side(state: &State, incident: &Incident, node: usize, outward: bool, width: u
         (_, well) => last.push(Role::Muted, format!("+{well} healthy within two steps")),
     }
     rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Edges by their ends, numbered as they come.
-    fn edges(ends: &[(usize, usize)]) -> Vec<(usize, usize, usize)> {
-        let numbered = ends.iter().enumerate();
-        numbered.map(|(at, (from, to))| (at, *from, *to)).collect()
-    }
-
-    /// Calls by their ends, and the column of each node.
-    type Case<'a> = (&'a [(usize, usize)], &'a [usize]);
-
-    #[test]
-    fn one_call_back_does_not_squeeze_all_into_two_columns() {
-        let cases: [Case<'_>; 4] = [
-            (&[(0, 1), (1, 2), (2, 3)], &[0, 1, 2, 3]),
-            (&[(0, 1), (1, 2), (2, 3), (3, 1)], &[0, 1, 2, 3]),
-            (&[(0, 1), (1, 0), (1, 2), (2, 3)], &[0, 1, 2, 3]),
-            (&[(3, 2), (0, 1), (0, 2), (1, 2)], &[0, 1, 2, 0]),
-        ];
-        for (ends, layer) in cases {
-            assert_eq!(layers(4, &[0, 1, 2, 3], &edges(ends)), layer, "{ends:?}");
-        }
-    }
-
-    #[test]
-    fn lines_that_cross_are_counted() {
-        let line = |column, from, to| Line {
-            edge: 0,
-            column,
-            from,
-            to,
-        };
-        let drawing = Drawing {
-            columns: Vec::new(),
-            lines: vec![line(0, 0, 1), line(0, 1, 0), line(0, 2, 2), line(1, 1, 0)],
-        };
-        assert_eq!(drawing.crossings(), 1);
-    }
 }

@@ -6,11 +6,11 @@ use crate::api::IncidentDetail;
 use crate::model::{
     DOWN, Hypothesis, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time,
 };
-use crate::tui::act;
 use crate::tui::action::Action;
 use crate::tui::desk;
 use crate::tui::format;
 use crate::tui::glyph;
+use crate::tui::inert;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{
     Deed, Ending, State, did_not_help, ending, headline, healed_by, verified_at,
@@ -311,7 +311,7 @@ fn next(state: &State, row: &IncidentRow, detail: Option<&IncidentDetail>, width
     let line = Row::new().put(Role::Muted, NEXT);
     // Where nothing can be decided no key is promised.
     let view = state.feed.shown();
-    let reads = view.is_some_and(|view| act::only_reads(state, view).is_some());
+    let reads = view.is_some_and(|view| inert::only_reads(state, view).is_some());
     // Until it is here, nothing wrong is said of a plan that the row tells of.
     if let (None, Some((plan, standing))) = (detail, &row.plan) {
         let text = format!("{plan} {standing}: being fetched");

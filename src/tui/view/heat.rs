@@ -6,15 +6,16 @@ use ratatui::layout::Rect;
 use crate::model::{Chart, Heat, HeatBand, Lane, Time, Unit};
 use crate::tui::format;
 use crate::tui::glyph;
-use crate::tui::paint::{Canvas, Row};
+use crate::tui::paint::{Canvas, Glyphs, Row};
 use crate::tui::state::{Purpose, State};
 use crate::tui::theme::Role;
 
 use super::metrics::{AXIS, axis, unrecorded};
 
-/// From few to many, as dots and as signs.
+/// From few to many, as dots, as blocks for two levels each, and as signs.
 const DOTS: [u32; 8] = [0x02, 0x12, 0x16, 0x36, 0x37, 0x3f, 0x7f, 0xff];
-const SIGNS: [char; 8] = ['.', ':', '-', '=', '+', '*', '#', '@'];
+const BLOCKS: [char; DOTS.len() / 2] = ['\u{2591}', '\u{2592}', '\u{2593}', '\u{2588}'];
+const SIGNS: [char; DOTS.len()] = ['.', ':', '-', '=', '+', '*', '#', '@'];
 /// Lines of the title and the axis.
 const AROUND: usize = 2;
 /// Most lines one band is drawn on.
@@ -42,7 +43,7 @@ pub(super) fn draw(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
         let hint = " It takes spans, or a histogram of seconds or milliseconds, in the recording.";
         return canvas.row(1, &Row::new().put(Role::Muted, hint));
     };
-    canvas.row(0, &title(heat, canvas.is_ascii()));
+    canvas.row(0, &title(heat, canvas.glyphs()));
     let area = canvas.area();
     let below = Rect {
         y: area.y + 1,
@@ -53,14 +54,14 @@ pub(super) fn draw(state: &State, chart: &Chart, canvas: &mut Canvas<'_>) {
     canvas.row(height - 1, &axis(state, chart, width));
 }
 
-fn title(heat: &Heat, ascii: bool) -> Row {
+fn title(heat: &Heat, glyphs: Glyphs) -> Row {
     let total: u64 = heat
         .bands
         .iter()
         .flat_map(|b| &b.counts)
         .map(|n| u64::from(*n))
         .sum();
-    let [few, many] = [0, DOTS.len() - 1].map(|level| shade(level, ascii));
+    let [few, many] = [0, DOTS.len() - 1].map(|level| shade(level, glyphs));
     Row::new()
         .put(Role::Body, " ")
         .put(Role::Title, &heat.entity)
@@ -71,9 +72,13 @@ fn title(heat: &Heat, ascii: bool) -> Row {
         .put(Role::Muted, heat.of.to_string())
 }
 
-fn shade(level: usize, ascii: bool) -> char {
+fn shade(level: usize, glyphs: Glyphs) -> char {
     let dots = char::from_u32(glyph::BRAILLE + DOTS[level]);
-    dots.filter(|_| !ascii).unwrap_or(SIGNS[level])
+    match glyphs {
+        Glyphs::Braille => dots.unwrap_or(SIGNS[level]),
+        Glyphs::Block => BLOCKS[level / 2],
+        Glyphs::Ascii => SIGNS[level],
+    }
 }
 
 /// The slow ones above. Where there are more bands than lines, the fastest share the last line.
@@ -99,7 +104,7 @@ fn grid(chart: &Chart, heat: &Heat, canvas: &mut Canvas<'_>) {
             Role::Line
         };
         for (x, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let glyph = shade(level(*count, most), canvas.is_ascii());
+            let glyph = shade(level(*count, most), canvas.glyphs());
             (y..y + stretch).for_each(|y| canvas.dot(AXIS + x, y, role, glyph));
         }
     }
@@ -172,7 +177,7 @@ fn marks(chart: &Chart, heat: &Heat, cells: &[Vec<u64>], stretch: usize, canvas:
     for mark in &chart.marks {
         let Some(x) = column(mark.at) else { continue };
         let (_, role) = glyph::lane(mark.lane);
-        let glyph = if canvas.is_ascii() {
+        let glyph = if canvas.glyphs() == Glyphs::Ascii {
             '|'
         } else {
             glyph::CHART_MARK

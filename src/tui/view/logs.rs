@@ -21,9 +21,7 @@ pub(in crate::tui) fn rows(state: &State) -> Vec<&LogGroup> {
             .logs
             .iter()
             .filter(|group| along.is_none_or(|along| along.has_lines(group)))
-            .filter(|group| {
-                find.is_empty() || find.line(&group.template) || find.line(group.entity.as_str())
-            })
+            .filter(|group| find.told(Some(&group.entity), &group.template))
             .collect()
     })
 }
@@ -34,6 +32,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
     let canvas = &mut super::followed(state, canvas);
     if groups.is_empty() {
         let text = match state.lanes.along {
+            _ if !state.place.find.is_empty() => return super::unfound(state, canvas, "log lines"),
             Some(_) => " No log lines of it.",
             None => " No log lines of these entities.",
         };

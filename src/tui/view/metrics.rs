@@ -6,7 +6,7 @@ use crate::tui::chart::{self, Scale};
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::judged::Judged;
-use crate::tui::paint::{Canvas, Row};
+use crate::tui::paint::{Canvas, Glyphs, Row};
 use crate::tui::reach;
 use crate::tui::state::{Back, Listed, Purpose, State, Tab, Travel};
 use crate::tui::theme::Role;
@@ -32,12 +32,28 @@ const LATEST_POINTS: usize = 40;
 /// Lines below which only the list is drawn.
 const LARGE_MIN: usize = 8;
 
+/// The charts shown: all, or those that have what is looked for.
+pub(in crate::tui) fn rows(state: &State) -> Vec<&Chart> {
+    let find = &state.place.find;
+    let charts = state.panels().map_or(&[][..], |panels| &panels.charts);
+    let is_found = |chart: &&Chart| find.told(Some(&chart.entity), &chart.title);
+    charts.iter().filter(is_found).collect()
+}
+
+/// The chart under the cursor.
+pub(in crate::tui) fn here(state: &State) -> Option<&Chart> {
+    let charts = rows(state);
+    let at = state.cursor(Tab::Metrics).at(charts.len());
+    charts.get(at).copied()
+}
+
 /// Draws the pane.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
-    let Some(charts) = state.panels().map(|panels| &panels.charts) else {
-        return;
-    };
+    let charts = rows(state);
     if charts.is_empty() {
+        if !state.place.find.is_empty() {
+            return super::unfound(state, canvas, "metric");
+        }
         if state.travel.is_none() {
             return super::nothing(canvas, "No metric of these entities is kept.");
         }
@@ -57,7 +73,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
         .window(charts.len(), small.saturating_sub(1))
         .enumerate()
     {
-        let judged = judged(state, &charts[i]);
+        let judged = judged(state, charts[i]);
         let row = small_multiple(state, &judged, i == at, focused, canvas.width());
         super::listed(state, canvas, 1 + y, (Listed::Pane(Tab::Metrics), i), &row);
     }
@@ -74,7 +90,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, focused: bool) {
 }
 
 /// The chart under the cursor, and below it those that follow, as many as are still readable.
-fn stacked(state: &State, charts: &[Chart], canvas: &mut Canvas<'_>) {
+fn stacked(state: &State, charts: &[&Chart], canvas: &mut Canvas<'_>) {
     let area = canvas.area();
     let fits = usize::from(area.height / CHART_ROWS).clamp(1, charts.len().max(1));
     let areas = Split::vertical(vec![Constraint::Fill(1); fits]).split(area);
@@ -415,7 +431,10 @@ pub(super) fn axis(state: &State, chart: &Chart, width: usize) -> Row {
     let change = chart.marks.iter().rfind(|mark| mark.lane == Lane::Change);
     if let Some(mark) = change.or(chart.marks.last()) {
         let (_, role) = glyph::lane(mark.lane);
-        row.push(role, format!("{} ", glyph::chart_mark(mark.lane, true)));
+        row.push(
+            role,
+            format!("{} ", glyph::chart_mark(mark.lane, Glyphs::Ascii)),
+        );
         row.push(role, state.clock.minute(mark.at));
         row.push(role, " ");
         row.push(role, mark.text.to_string());

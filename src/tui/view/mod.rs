@@ -38,9 +38,12 @@ pub(super) use dialogs::HELP_WORD;
 pub(super) use dialogs::{boxed, typed};
 pub(super) use headline::summary;
 pub(super) use logs::rows as log_rows;
-pub(super) use path::rows as path_rows;
-pub(super) use sources::{entities as entities_told, silence as source_silence, speech};
-pub(super) use timeline::entries as timeline_entries;
+pub(super) use metrics::{here as chart_here, rows as chart_rows};
+pub(super) use path::{PathRow, is_layered, nodes_max, rows as path_rows};
+pub(super) use sources::{
+    entities as entities_told, rows as source_rows, silence as source_silence, speech,
+};
+pub(super) use timeline::{entries as timeline_entries, is_found};
 pub(super) use traces::{at as trace_at, here as trace_here, line as trace_line};
 pub use wall::draw_wall;
 pub(super) use wall::worst;
@@ -79,9 +82,7 @@ pub fn draw(state: &State, buf: &mut Buffer) {
         dialogs::draw(state, overlay, &mut canvas);
     }
     chrome::notice(state, &mut canvas);
-    if state.look.ascii {
-        canvas.reduce_to_ascii();
-    }
+    canvas.reduce();
 }
 
 fn draw_body(state: &State, canvas: &mut Canvas<'_>) {
@@ -315,6 +316,12 @@ pub(super) fn nothing(canvas: &mut Canvas<'_>, text: &str) {
     for (y, line) in lines.into_iter().enumerate() {
         canvas.row(y, &Row::new().put(Role::Body, " ").put(Role::Muted, line));
     }
+}
+
+/// Says that nothing has what is looked for, and how to see all.
+fn unfound(state: &State, canvas: &mut Canvas<'_>, what: &str) {
+    let text = format!("No {what} with /{}. Esc shows all.", state.filter().text());
+    nothing(canvas, &text);
 }
 
 /// What is on its way, or why it cannot be had.

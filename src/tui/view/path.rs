@@ -8,21 +8,19 @@ use crate::model::{
     Beside, EntityId, EntityKind, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time,
 };
 use crate::tui::glyph;
+use crate::tui::layered;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{Listed, State, Tab};
+use crate::tui::state::{Layout, Listed, State, Tab};
 use crate::tui::theme::Role;
 
-/// Most nodes drawn; the rest are counted.
-pub(super) const NODES_MAX: usize = 15;
-/// Cells of the tree and the name, by the room there is.
-const NAME: usize = 30;
-const NAME_NARROW: usize = 20;
-/// Cells of the other columns.
+/// Most nodes drawn, and on a large screen or a pane that has all of it; the rest are counted.
+const NODES_MAX: [usize; 2] = [15, 40];
+/// Cells of how a node is.
 const HEALTH: usize = 8;
-const CAUSE: usize = 6;
-const SINCE: usize = 10;
-/// Width below which the tree gets the fewer cells.
+/// Width below which the tree gets fewer cells, and below which the others do too: how a call is known must
+/// not be cut for them.
 const NARROW: usize = 90;
+const TIGHT: usize = 64;
 /// Width of a terminal from which the path is drawn in layers, where the pane is large enough.
 const GRAPH_COLUMNS_MIN: u16 = 120;
 /// Suspicion below which it would read 0.00 and says nothing.
@@ -42,14 +40,49 @@ pub(in crate::tui) struct PathRow {
 
 impl PathRow {
     /// Its place among the nodes of the path.
-    pub(super) fn node(&self) -> usize {
+    pub(in crate::tui) fn node(&self) -> usize {
         self.node
     }
 }
 
+/// Cells of the columns that give way to how a call is known.
+struct Columns {
+    /// The tree and the name.
+    name: usize,
+    cause: usize,
+    since: usize,
+}
+
+impl Columns {
+    const fn of(width: usize) -> Self {
+        let (name, cause, since) = match width {
+            NARROW.. => (30, 6, 10),
+            TIGHT.. => (20, 6, 10),
+            _ => (15, 6, 7),
+        };
+        Self { name, cause, since }
+    }
+
+    fn is_tight(&self) -> bool {
+        self.name == Self::of(0).name
+    }
+}
+
+/// Most nodes drawn where the console is now.
+pub(in crate::tui) fn nodes_max(state: &State) -> usize {
+    let is_large = state.layout() == Layout::Triple;
+    NODES_MAX[usize::from(is_large || state.whole && is_layered(state))]
+}
+
+/// Whether the screen is wide enough to draw paths in layers.
+pub(in crate::tui) fn is_layered(state: &State) -> bool {
+    state.size.0 >= GRAPH_COLUMNS_MIN
+}
+
 /// The tree: suspects first, each followed by those who depend on it; then what is touched besides.
-pub(in crate::tui) fn rows(incident: &Incident) -> Vec<PathRow> {
+pub(in crate::tui) fn rows(state: &State, incident: &Incident) -> Vec<PathRow> {
     let mut tree = Tree {
+        nodes_max: nodes_max(state),
         nodes: &incident.path_nodes,
         edges: &incident.path_edges,
         drawn: BTreeSet::new(),
@@ -67,6 +100,7 @@ pub(in crate::tui) fn rows(incident: &Incident) -> Vec<PathRow> {
 }
 
 struct Tree<'a> {
+    nodes_max: usize,
     nodes: &'a [PathNode],
     edges: &'a [PathEdge],
     drawn: BTreeSet<usize>,
@@ -75,7 +109,8 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     fn add(&mut self, node: usize, depth: usize, edge: Option<usize>) {
-        if self.rows.len() == NODES_MAX || node >= self.nodes.len() || !self.drawn.insert(node) {
+        if self.rows.len() == self.nodes_max || node >= self.nodes.len() || !self.drawn.insert(node)
+        {
             return;
         }
         let at = self.rows.len();
@@ -106,18 +141,17 @@ impl Tree<'_> {
 
 /// Draws the pane.
 pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, focused: bool) {
-    let rows = rows(incident);
+    let rows = rows(state, incident);
     if rows.is_empty() {
         let text = "No dependencies are known: no traces, and none are declared.";
         return super::nothing(canvas, text);
     }
-    let is_wide = state.size.0 >= GRAPH_COLUMNS_MIN;
-    let drawing = is_wide.then(|| super::graph::fitted(incident, &rows, canvas));
-    if let Some(drawing) = drawing.flatten() {
+    let drawing = layered::drawn(state);
+    if let Some(drawing) = drawing.filter(|drawing| super::graph::fits(drawing, canvas)) {
         let cursor = state.cursor(Tab::Path);
         let chosen = rows.get(cursor.at(rows.len())).map(PathRow::node);
         cursor.window(rows.len(), rows.len());
-        return super::graph::draw(state, incident, &drawing, chosen, canvas);
+        return super::graph::draw(state, incident, drawing, chosen, canvas);
     }
     let hidden = incident.path_nodes.len().saturating_sub(rows.len());
     let note = usize::from(hidden > 0);
@@ -138,17 +172,19 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     }
 }
 
-const fn name_cells(width: usize) -> usize {
-    if width < NARROW { NAME_NARROW } else { NAME }
-}
-
 fn heading(width: usize) -> Row {
+    let columns = Columns::of(width);
+    let (who, since) = if columns.is_tight() {
+        ("CALLERS BELOW", "SINCE")
+    } else {
+        ("WHO (callers below)", "ODD SINCE")
+    };
     Row::new()
         .put(Role::Body, " ")
-        .column(Role::Muted, "WHO (callers below)", name_cells(width))
+        .column(Role::Muted, who, columns.name)
         .column(Role::Muted, "HEALTH", HEALTH)
-        .column(Role::Muted, "CAUSE", CAUSE)
-        .column(Role::Muted, "ODD SINCE", SINCE)
+        .column(Role::Muted, "CAUSE", columns.cause)
+        .column(Role::Muted, since, columns.since)
         .put(Role::Muted, "CALL KNOWN BY")
 }
 
@@ -169,7 +205,8 @@ fn node(
     if row.depth > 0 {
         line.push(Role::Muted, glyph::TREE_CHILD);
     }
-    let name = name_cells(width).saturating_sub(line.width());
+    let columns = Columns::of(width);
+    let name = columns.name.saturating_sub(line.width());
     let suspected = node.suspicion >= SUSPICION_MIN;
     let name_role = if suspected { Role::Suspect } else { Role::Body };
     let suspicion = if suspected {
@@ -177,9 +214,13 @@ fn node(
     } else {
         String::new()
     };
-    let onset = node
-        .onset
-        .map_or_else(String::new, |at| state.clock.second(at));
+    let onset = node.onset.map_or_else(String::new, |at| {
+        if columns.is_tight() {
+            state.clock.minute(at)
+        } else {
+            state.clock.second(at)
+        }
+    });
     let is_past = is_past(node);
     let onset_role = if is_past { Role::Muted } else { Role::Anomaly };
     line = line
@@ -188,9 +229,9 @@ fn node(
         .put(role, mark)
         .put(role, " ")
         .column(role, word, HEALTH - 2)
-        .column(Role::Suspect, suspicion, CAUSE)
-        .column(onset_role, onset, SINCE);
-    if is_past {
+        .column(Role::Suspect, suspicion, columns.cause)
+        .column(onset_role, onset, columns.since);
+    if is_past && !columns.is_tight() {
         line.push(Role::Muted, was_odd(state, incident, node));
         line.push(Role::Muted, "  ");
     }
@@ -244,12 +285,23 @@ fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
         (None, [(edge, name)]) => {
             let by = by(&of.entity);
             let words = Row::new().put(Role::Muted, SafeText::new(&format!("{by} {name}, ")));
-            let room = room.saturating_sub(words.width());
-            words.join(provenance(state, edge, room))
+            let known = provenance(state, edge, room.saturating_sub(words.width()));
+            // How it is known matters more than who calls: that stands below it in the tree.
+            if words.width() + known.width() <= room {
+                words.join(known)
+            } else {
+                provenance(state, edge, room)
+            }
         }
-        (None, _) => {
+        (None, [(edge, _), others @ ..]) => {
             let text = format!("{} {}", by(&of.entity), names.join(", "));
-            Row::new().put(Role::Muted, SafeText::new(&text))
+            let words = Row::new().put(Role::Muted, SafeText::new(&text));
+            if words.width() <= room {
+                return words;
+            }
+            let more = Row::new().put(Role::Muted, format!(" +{}", others.len()));
+            let known = provenance(state, edge, room.saturating_sub(more.width()));
+            known.join_if_fits(more, room)
         }
         (Some(_), _) => {
             let by = by(&of.entity);

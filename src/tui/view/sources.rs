@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
 use crate::api::View;
@@ -31,6 +32,14 @@ const COUNT_COLUMNS: usize = 48;
 /// On a narrower screen how a source speaks is left to its explanation: the list would give way to it.
 const WIDE_COLUMNS: usize = 100;
 
+/// The sources shown: all, or those that have what is looked for.
+pub(in crate::tui) fn rows<'a>(state: &State, view: &'a View) -> Vec<&'a SourceRow> {
+    let filter = &state.sources.filter;
+    let all = view.sources.values();
+    all.filter(|row| filter.source(row, state_of(row).0))
+        .collect()
+}
+
 /// Draws the view.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(view) = state.feed.shown() else {
@@ -42,11 +51,25 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         let text = " No source is configured: nothing can be seen.";
         return canvas.row(1, &Row::new().put(Role::Blind, text));
     }
-    let len = view.sources.len();
-    let at = state.sources.at(len);
+    let sources = rows(state, view);
+    let len = sources.len();
+    if len == 0 {
+        let below = canvas.area();
+        return super::unfound(
+            state,
+            &mut canvas.part(Rect {
+                y: below.y + 1,
+                height: below.height.saturating_sub(1),
+                ..below
+            }),
+            "source",
+        );
+    }
+    let cursor = &state.sources.cursor;
+    let at = cursor.at(len);
     let width = canvas.width().saturating_sub(2);
     // A move of the cursor must stay cheap: what is told of a source follows when it rests.
-    let told = view.sources.values().nth(state.sources.rested_at(len));
+    let told = sources.get(cursor.rested_at(len)).copied();
     let mut told = told.map_or_else(Vec::new, |row| {
         let texts = [
             Some(row.detail.clone()),
@@ -65,11 +88,10 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     // The list must not give way to what is said of one of its rows.
     told.truncate(canvas.height() / 2);
     let listed = canvas.height().saturating_sub(2 + told.len());
-    let window = state.sources.window(len, listed);
+    let window = cursor.window(len, listed);
     let below = 2 + window.len();
-    let rows = view.sources.values().skip(window.start).take(window.len());
-    for (y, row) in rows.enumerate() {
-        let i = window.start + y;
+    for (y, i) in window.enumerate() {
+        let row = sources[i];
         let mark = super::cursor_mark(i == at, true);
         let line =
             mark.put(Role::Body, " ")
@@ -334,14 +356,7 @@ pub(super) fn summary(
     now: Time,
     (columns, width): (usize, usize),
 ) -> Row {
-    let (word, role) = match row.health {
-        SourceHealth::Waiting => ("waiting", Role::Muted),
-        SourceHealth::Live => ("live", Role::Ok),
-        SourceHealth::Silent => ("silent", Role::Muted),
-        SourceHealth::Blind => ("BLIND", Role::Blind),
-        SourceHealth::Failed => ("FAILED", Role::Crit),
-        SourceHealth::Rejecting => ("REJECTS", Role::Warn),
-    };
+    let (word, role) = state_of(row);
     let last = last_heard(row).map_or_else(
         || "never".to_owned(),
         |at| format!("{} ago", state.age(now.since(at))),
@@ -358,6 +373,18 @@ pub(super) fn summary(
         .put(Role::Body, "  ")
         .put(Role::Muted, row.detail.clone())
         .fit(width)
+}
+
+/// The word for how a source is, and its role.
+const fn state_of(row: &SourceRow) -> (&'static str, Role) {
+    match row.health {
+        SourceHealth::Waiting => ("waiting", Role::Muted),
+        SourceHealth::Live => ("live", Role::Ok),
+        SourceHealth::Silent => ("silent", Role::Muted),
+        SourceHealth::Blind => ("BLIND", Role::Blind),
+        SourceHealth::Failed => ("FAILED", Role::Crit),
+        SourceHealth::Rejecting => ("REJECTS", Role::Warn),
+    }
 }
 
 /// When its sender last spoke, whether or not anything of it could be taken.

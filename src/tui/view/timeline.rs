@@ -30,6 +30,12 @@ pub(in crate::tui) fn entries<'a>(state: &State, incident: &'a Incident) -> Vec<
     incident.timeline.iter().filter(is_shown).collect()
 }
 
+/// Whether an entry has what is looked for.
+pub(in crate::tui) fn is_found(state: &State, entry: &TimelineEntry) -> bool {
+    let find = &state.place.find;
+    !find.is_empty() && find.told(entry.entity.as_ref(), &entry.text)
+}
+
 /// Draws the pane.
 pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, focused: bool) {
     let entries = entries(state, incident);
@@ -148,9 +154,8 @@ fn whole(state: &State, at: &TimelineEntry, width: usize) -> Vec<Row> {
 
 fn entry(state: &State, entry: &TimelineEntry, here: bool, focused: bool) -> Row {
     let (mark, role) = glyph::lane(entry.lane);
-    let find = &state.place.find;
     let marked = super::super::lanes::is_marked(state, entry);
-    let matches = !find.is_empty() && find.line(&entry.text);
+    let matches = is_found(state, entry);
     let row = super::cursor_mark(here, focused)
         .put(Role::Muted, state.clock.second(entry.at))
         .put(Role::Key, if marked { glyph::MARK } else { " " })

@@ -65,9 +65,7 @@ pub fn draw_wall(wall: &Wall, buf: &mut Buffer) {
         (None, None) => canvas.row(1, &Row::new().put(Role::Muted, " Connecting...")),
         (Some(view), None) => board(wall, view, &mut canvas),
     }
-    if state.look.ascii {
-        canvas.reduce_to_ascii();
-    }
+    canvas.reduce();
 }
 
 /// How old everything is, when that is too old to be shown.

@@ -220,3 +220,45 @@ fn a_bounded_number_of_pairs_is_remembered() {
     assert!(!bonds.knows(&place(9), &place(5_009)), "the oldest left");
     assert!(bonds.knows(&place(10), &place(5_010)));
 }
+
+#[test]
+fn a_name_changes_only_when_another_is_hurt_most_for_a_minute_and_is_told() {
+    let mut town = Town::new(&[("web", "pay"), ("pay", "store"), ("cart", "store")]);
+    town.odd("store", Errors, true, 0);
+    town.odd("cart", Errors, true, 1);
+    town.odd("web", Errors, true, 2);
+    town.odd("pay", Errors, true, 3);
+    let name = |town: &mut Town| {
+        town.with(|correlator, world| correlator.sum_up(IncidentId(1), world));
+        town.incident(1).entity.name().to_owned()
+    };
+    town.until(70);
+    assert_eq!(
+        name(&mut town),
+        "web",
+        "more of it is below web than below cart"
+    );
+    let told = "hurts most at ";
+    // For a moment web and pay are well, while cart and what it needs are worse.
+    town.well("web", Errors);
+    town.well("pay", Errors);
+    town.odd("cart", Latency, true, 70);
+    town.odd("store", Latency, true, 70);
+    assert_eq!(name(&mut town), "web");
+    town.until(90);
+    assert_eq!(name(&mut town), "web");
+    town.odd("web", Errors, true, 90);
+    town.odd("pay", Errors, true, 90);
+    assert_eq!(name(&mut town), "web");
+    assert_eq!(town.told(1, told), []);
+    // Now it lasts.
+    town.well("web", Errors);
+    town.well("pay", Errors);
+    town.odd("cart", MetricRole::Saturation, true, 90);
+    town.odd("store", MetricRole::Saturation, true, 90);
+    assert_eq!(name(&mut town), "web");
+    town.until(151);
+    assert_eq!(name(&mut town), "cart");
+    let text = "hurts most at cart now, before at web";
+    assert_eq!(town.told(1, told), [(Lane::Automation, text)]);
+}
