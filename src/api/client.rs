@@ -124,6 +124,9 @@ pub enum ClientError {
     /// The address is not one.
     #[error("{0:?} is not an address: give a socket path or https://HOST:PORT")]
     Address(String),
+    /// It answers, and not by TLS.
+    #[error("{0} speaks HTTP, not TLS: write http://, or give its listener a certificate")]
+    NoTls(Address),
     /// A token would travel in the clear.
     #[error("a token is not sent to {0} in the clear: use https://HOST:PORT")]
     Clear(Address),
@@ -632,6 +635,12 @@ fn unreachable(address: &Address, error: &reqwest::Error) -> ClientError {
         return ClientError::Forbidden { address };
     }
     let address = address.clone();
+    // Whoever answers a TLS hello in another protocol is there, only not by this one.
+    if matches!(&address, Address::Http { url, .. } if url.starts_with("https:"))
+        && cause.to_string().contains("InvalidContentType")
+    {
+        return ClientError::NoTls(address);
+    }
     // Nobody there refuses at once; a host that cannot be reached is as good as nobody.
     if error.is_timeout() && !error.is_connect() {
         return ClientError::Unanswered { address };

@@ -303,10 +303,10 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
             broken(subject, &format!("{}{heard}", row.detail), advice)
         }
         SourceHealth::Blind => {
-            let usual = row.pace.usual_ms.map_or_else(|| "a while".to_owned(), age);
-            let found = format!(
-                "silent for {silence}, usually never longer than {usual}: we are blind on it"
-            );
+            let usual = row.pace.usual_ms.map_or_else(String::new, |ms| {
+                format!(", usually never longer than {}", age(ms))
+            });
+            let found = format!("silent for {silence}{usual}: we are blind on it");
             let advice = format!("see whether its sender runs and reaches {}", row.detail);
             broken(subject, &found, &advice)
         }

@@ -1,6 +1,7 @@
 //! `completions` and `man`: what a shell and `man` want to know, made from the same table of commands
 //! that reads the command line, so that neither can go stale.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,7 +43,9 @@ pub fn man(args: &ManArgs) -> Result<(), Failure> {
     // What a command is called in full, and what holds for all of them, is known once it is built.
     program.build();
     if let Some(into) = &args.into {
-        clap_mangen::generate_to(program, into).map_err(|error| {
+        let written =
+            fs::create_dir_all(into).and_then(|()| clap_mangen::generate_to(program, into));
+        written.map_err(|error| {
             Failure::new(format!("cannot write to {}: {error}", into.display()))
         })?;
         return print(&format!("written to {}\n", into.display()));
@@ -80,14 +83,16 @@ mod tests {
     /// A command that is not listed, or an option of one that no page names, is not documented at all.
     #[test]
     fn every_command_has_a_page_with_its_options() {
-        let into = tempfile::tempdir().expect("a directory");
+        let folder = tempfile::tempdir().expect("a directory");
+        // It is made, and those above it.
+        let into = folder.path().join("share/man1");
         let args = ManArgs {
             command: Vec::new(),
-            into: Some(into.path().to_owned()),
+            into: Some(into.clone()),
         };
         man(&args).expect("written");
         let read = |name: &str| {
-            let page = into.path().join(format!("stormglass{name}.1"));
+            let page = into.join(format!("stormglass{name}.1"));
             std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{name}: {error}"))
         };
         assert!(read("").contains("stormglass\\-serve(1)"));

@@ -15,7 +15,7 @@ use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
 use super::learn::{Ended, Learning};
 use super::ledger::Ledger;
-use super::notices::{Notices, Origin, in_short};
+use super::notices::{Notices, Origin, in_short, untold};
 use super::replay::Replay;
 use super::stop_mark::StopMark;
 use crate::api::CommandReply;
@@ -628,16 +628,9 @@ impl Core {
         }
     }
 
-    /// Says how many messages to people were given up.
+    /// Says whom people's messages do not reach, and how many were given up.
     fn note_notifier(&mut self) {
-        let lost = self.notifier.as_ref().map_or(0, Notifier::lost);
-        let text = match lost {
-            0 => String::new(),
-            lost => {
-                let notifications = counted(lost, "notification was", "notifications were");
-                format!("{notifications} refused or given up: see the log")
-            }
-        };
+        let text = self.notifier.as_ref().map_or_else(String::new, untold);
         if let Some(delta) = self.notices.set(Origin::Notify, &text) {
             self.turn.deltas.push(delta);
         }

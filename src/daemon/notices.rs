@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::Delta;
+use crate::model::{Delta, counted};
+use crate::notify::{Notifier, Unreached};
 
 /// Between two notices on the one line of the banner.
 pub(super) const SEPARATOR: &str = " · ";
@@ -67,6 +68,25 @@ pub(super) fn in_short(warnings: &[String]) -> String {
         [one] => one.clone(),
         [first, more @ ..] => format!("{first} (and {} more: see `stormglass check`)", more.len()),
     }
+}
+
+/// What of the messages to people has not arrived; empty when all of it has.
+pub(super) fn untold(notifier: &Notifier) -> String {
+    let unreached = notifier.unreached().into_iter();
+    let mut texts: Vec<String> = unreached
+        .map(|Unreached { name, why, waiting }| {
+            let wait = counted(waiting as u64, "notification waits", "notifications wait");
+            format!("{name} cannot be told: {wait} ({why})")
+        })
+        .collect();
+    match notifier.lost() {
+        0 => {}
+        lost => {
+            let notifications = counted(lost, "notification was", "notifications were");
+            texts.push(format!("{notifications} refused or given up: see the log"));
+        }
+    }
+    texts.join(SEPARATOR)
 }
 
 #[cfg(test)]

@@ -92,7 +92,21 @@ impl NotifyError {
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     between: Duration,
+    /// After the first failure.
     pause: Duration,
+    /// At most; a receiver that still fails after it is told to people.
+    pause_max: Duration,
+}
+
+/// A receiver that has not answered for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    /// Its name.
+    pub name: String,
+    /// Why it was not told the last time, without its address.
+    pub why: String,
+    /// Messages that wait for it.
+    pub waiting: usize,
 }
 
 /// Takes notifications and delivers them in the background; dropping it stops that, and what waits is
@@ -122,6 +136,8 @@ struct Waiting {
     last_id: u64,
     /// Letters given up, since the start.
     lost: u64,
+    /// Why each receiver that has failed for a while did so the last time.
+    failing: BTreeMap<String, String>,
 }
 
 impl Notifier {
@@ -135,6 +151,7 @@ impl Notifier {
         let pace = Pace {
             between: PACE,
             pause: PAUSE,
+            pause_max: PAUSE_MAX,
         };
         Self::start_at(pace, configs, environment, kept)
     }
@@ -161,7 +178,7 @@ impl Notifier {
                 told = why;
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            pause = (pause * 2).min(pace.pause_max);
         }
     }
 
@@ -218,6 +235,19 @@ impl Notifier {
             // It was stopped, not done: that is no news.
             let _ = task.await;
         }
+    }
+
+    /// The receivers that have failed for about a minute, in order of name.
+    pub fn unreached(&self) -> Vec<Unreached> {
+        let waiting = self.outbox.lock();
+        let failing = waiting.failing.iter();
+        failing
+            .map(|(name, why)| Unreached {
+                name: name.clone(),
+                why: why.clone(),
+                waiting: waiting.letters.values().filter(|l| l.to == *name).count(),
+            })
+            .collect()
     }
 
     /// Letters given up, because too many waited or their receiver refused them.
@@ -322,13 +352,19 @@ impl Outbox {
     async fn deliver(&self, name: &str, hook: &Webhook, pace: Pace) {
         let mut news = self.news.subscribe();
         let mut pause = pace.pause;
+        let mut told = String::new();
         loop {
             let Some(letter) = self.first_for(name) else {
                 // The sender lives as long as the outbox does.
                 let _ = news.changed().await;
                 continue;
             };
-            match hook.send(&letter.message).await {
+            let sent = hook.send(&letter.message).await;
+            if !matches!(sent, Sent::Failed(_)) {
+                self.lock().failing.remove(name);
+                told.clear();
+            }
+            match sent {
                 Sent::Taken => {
                     self.done(letter.message.id, false);
                     pause = pace.pause;
@@ -340,9 +376,15 @@ impl Outbox {
                     tokio::time::sleep(pace.between).await;
                 }
                 Sent::Failed(why) => {
-                    tracing::warn!(to = name, "a notification waits: {why}");
+                    if told != why {
+                        tracing::warn!(to = name, "a notification waits: {why}");
+                        told.clone_from(&why);
+                    }
+                    if pause >= pace.pause_max {
+                        self.lock().failing.insert(name.to_owned(), why);
+                    }
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    pause = (pause * 2).min(pace.pause_max);
                 }
             }
         }

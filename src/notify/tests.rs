@@ -72,6 +72,7 @@ async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
         let pace = Pace {
             between: Duration::ZERO,
             pause: Duration::from_millis(1),
+            pause_max: PAUSE_MAX,
         };
         let configs = std::slice::from_ref(&config);
         Notifier::start_at(pace, configs, "prod", Some(db.outbox().unwrap())).unwrap()
@@ -182,6 +183,7 @@ async fn what_is_for_a_receiver_whose_secret_is_missing_waits_for_it() {
     let pace = Pace {
         between: Duration::ZERO,
         pause: Duration::from_millis(1),
+        pause_max: PAUSE_MAX,
     };
     let notifier = Notifier::start_at(pace, &[config], "prod", None).unwrap();
     notifier.keep(&[(Time::ZERO, note(7, NotifyEvent::Opened))]);
@@ -194,4 +196,48 @@ async fn what_is_for_a_receiver_whose_secret_is_missing_waits_for_it() {
         "Bearer late"
     );
     assert_eq!(notifier.lost(), 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_cannot_be_reached_is_told_with_its_cause_until_it_can_be() {
+    // The port is taken and nobody listens at it yet.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/a-secret", socket.local_addr().unwrap());
+    let pace = Pace {
+        between: Duration::ZERO,
+        pause: Duration::from_millis(1),
+        pause_max: Duration::from_millis(4),
+    };
+    let notifier = Notifier::start_at(pace, &[pager(Some(&url), None)], "prod", None).unwrap();
+    assert_eq!(notifier.unreached(), []);
+    notifier.keep(&[
+        (Time::ZERO, note(7, NotifyEvent::Opened)),
+        (Time::ZERO, note(8, NotifyEvent::Opened)),
+    ]);
+    notifier.send();
+    let becomes = async |is_reached: bool| {
+        let waits = async {
+            while notifier.unreached().is_empty() != is_reached {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waits).await.unwrap();
+    };
+    becomes(false).await;
+    let unreached = notifier.unreached();
+    assert_eq!(unreached.len(), 1);
+    let told = &unreached[0];
+    assert_eq!((&*told.name, told.waiting), ("pager", 2));
+    assert!(told.why.contains("refused"), "{told:?}");
+    assert!(!told.why.contains("127.0.0.1"), "{told:?}");
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let answers = Arc::new(AtomicU16::new(200));
+    let routes = Router::new()
+        .route("/a-secret", post(take))
+        .with_state(Receiver { answers, told });
+    let listener = socket.listen(8).unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    becomes(true).await;
+    heard.recv().await.expect("the receiver lives");
 }

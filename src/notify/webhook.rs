@@ -56,16 +56,35 @@ impl Webhook {
             request = request.bearer_auth(token);
         }
         match request.send().await {
-            // The address may hold a secret.
-            Err(error) => Sent::Failed(error.without_url().to_string()),
+            Err(error) => Sent::Failed(self.cause(&error)),
             Ok(answer) => match answer.status() {
                 status if status.is_success() => Sent::Taken,
                 status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
-                    Sent::Failed(status.to_string())
+                    Sent::Failed(format!("it answers {status}"))
                 }
                 status if status.is_client_error() => Sent::Refused(status.to_string()),
-                status => Sent::Failed(status.to_string()),
+                status => Sent::Failed(format!("it answers {status}")),
             },
+        }
+    }
+
+    /// The innermost cause: the outer ones say only that it failed. The address may hold a secret, so no part of it is said.
+    fn cause(&self, error: &reqwest::Error) -> String {
+        if error.is_timeout() {
+            return format!("no answer within {} s", TIMEOUT.as_secs());
+        }
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        if std::ptr::addr_eq(cause, error) {
+            return "the request cannot be sent".to_owned();
+        }
+        let url = reqwest::Url::parse(&self.url).ok();
+        match url.as_ref().and_then(reqwest::Url::host_str) {
+            // A certificate that is for another host names the one that was wanted.
+            Some(host) => cause.to_string().replace(host, "the host"),
+            None => cause.to_string(),
         }
     }
 }

@@ -52,6 +52,19 @@ async fn a_command_without_an_answer_may_still_be_done() {
     assert!(broken.ends_with(rest), "{broken}");
 }
 
+#[tokio::test]
+async fn a_listener_without_tls_is_said_to_have_none() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let routes = axum::Router::new();
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let client = Client::new(Address::parse(&url, None).unwrap()).unwrap();
+    let error = client.view().await.unwrap_err().to_string();
+    let said =
+        format!("{url} speaks HTTP, not TLS: write http://, or give its listener a certificate");
+    assert_eq!(error, said);
+}
+
 #[test]
 fn addresses_as_people_write_them() {
     let socket = |path: &str| Some(Address::Socket(PathBuf::from(path)));

@@ -70,7 +70,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "silence_warn_s",
                 Kind::Integer(0, 86_400),
                 "600",
-                "People are warned this long before a silence ends that still holds something back, in seconds.",
+                "People are warned this long before a silence ends that still holds something back, and no sooner than in its last quarter, in seconds.",
             ),
             setting(
                 "wait_for_transients",

@@ -13,6 +13,8 @@ use crate::model::{
 
 /// Silences held, those over included.
 const SILENCES_MAX: usize = 2_000;
+/// A silence warns of its end no sooner than in its last such part.
+const WARN_PART: i64 = 4;
 /// A silence that is over is shown this long, in milliseconds.
 const KEPT_EXPIRED_MS: i64 = 24 * 3_600_000;
 /// One that a person ended, and that an Alertmanager may still have: forgotten sooner, it would be taken
@@ -304,7 +306,7 @@ impl Silences {
             let left_ms = silence.ends_at.since(now);
             let ends_soon = state == SilenceState::Active
                 && (silence.hides > 0 || silence.hides_findings > 0)
-                && left_ms <= i64::from(bounds.warn_s) * 1_000;
+                && left_ms <= warn_ms(silence, bounds);
             if ends_soon != silence.ends_soon {
                 silence.ends_soon = ends_soon;
                 self.changed.insert(silence.id);
@@ -349,6 +351,12 @@ impl Silences {
             self.changed.insert(silence.id);
         }
     }
+}
+
+/// How long before its end people are warned of a silence, in milliseconds: a short one is not about to end when it begins.
+fn warn_ms(silence: &Silence, bounds: Bounds) -> i64 {
+    let length_ms = silence.ends_at.since(silence.starts_at);
+    (i64::from(bounds.warn_s) * 1_000).min(length_ms / WARN_PART)
 }
 
 /// How long a silence that is over is kept, in milliseconds. One that ran out here ran out there as well.
@@ -491,6 +499,20 @@ mod tests {
                 .is_ok(),
             "what another took is as long as it is"
         );
+    }
+
+    #[test]
+    fn a_short_silence_does_not_end_soon_from_the_beginning() {
+        let mut silences = Silences::default();
+        let id = put(&mut silences, &spec("a=b", 10)).id;
+        silences.note_hidden(id);
+        let mut ends_soon = |minutes: i64| {
+            silences.tick(NOW.plus_ms(minutes * 60_000), BOUNDS);
+            silences.get(id).unwrap().ends_soon
+        };
+        assert!(!ends_soon(1));
+        assert!(!ends_soon(7));
+        assert!(ends_soon(8));
     }
 
     #[test]

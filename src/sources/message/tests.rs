@@ -117,6 +117,26 @@ fn alerts_and_changes_are_as_over_http() {
     assert_eq!(why, "none of `labels` is there");
 }
 
+/// What a mapping says literally would make an alert of anything.
+#[test]
+fn an_item_that_holds_nothing_of_its_mapping_is_no_alert() {
+    let signal = |mapping: &str, item: &str| {
+        let mapping: crate::config::WebhookConfig = toml::from_str(mapping).unwrap();
+        let item = serde_json::from_str(item).unwrap();
+        let signal = mapping.signal(&item, now());
+        signal.map(|signal| told(&signal))
+    };
+    let mapping =
+        "name = \"m\"\ntitle = \"/text\"\nlabels = { source = \"ci\", alertname = \"/name\" }";
+    let nothing = Err("nothing that `labels`, `title` or `id` point at is there".to_owned());
+    assert_eq!(signal(mapping, r#"{"other":1}"#), nothing);
+    let named = signal(mapping, r#"{"name":"Slow"}"#);
+    assert_eq!(named, Ok("Slow ends 21600".to_owned()));
+    assert!(signal(mapping, r#"{"text":"slow"}"#).is_ok());
+    let literal = "name = \"m\"\nlabels = { alertname = \"Called\" }";
+    assert!(signal(literal, "{}").is_ok(), "it asks for nothing");
+}
+
 #[test]
 fn a_change_that_was_published_long_ago_is_not_taken_for_one_of_today() {
     let payload = payload(StreamFormat::Changes);

@@ -225,6 +225,9 @@ impl WebhookConfig {
         if packed.is_empty() {
             return Err("none of `labels` is there".to_owned());
         }
+        if !self.fits(item) {
+            return Err("nothing that `labels`, `title` or `id` point at is there".to_owned());
+        }
         let status = self.status.as_ref().and_then(|pointer| text(item, pointer));
         let is_over = status.is_some_and(|status| {
             let mut words = self.resolved.iter();
@@ -253,6 +256,13 @@ impl WebhookConfig {
             ends_at,
             generator_url: None,
         })
+    }
+
+    /// Whether anything of an item is used: what the mapping says literally would make an alert of any.
+    fn fits(&self, item: &Value) -> bool {
+        let named = self.labels.values().chain(&self.title).chain(&self.id);
+        let mut pointers = named.filter(|written| written.starts_with('/')).peekable();
+        pointers.peek().is_none() || pointers.any(|pointer| text(item, pointer).is_some())
     }
 
     fn change(&self, item: &Value, now: Time) -> Result<Change, String> {
