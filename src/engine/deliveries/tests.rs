@@ -66,8 +66,11 @@ impl What {
     }
 }
 
+/// A second, and what is missed then.
+type Told = (i64, Kind, Scope, Quiet);
+
 /// What is told of a source that delivers these until `until_s`, each with the second in which it is told.
-fn told(parts: &[Part], until_s: i64) -> Vec<(i64, Kind, Scope, Quiet)> {
+fn told(parts: &[Part], until_s: i64) -> Vec<Told> {
     let mut deliveries = Deliveries::default();
     let mut told = Vec::new();
     for second in 0..=until_s {
@@ -91,7 +94,7 @@ fn each_kind_is_missed_as_it_used_to_come_whatever_else_the_source_brings() {
     use Scope::{Everything, OneKind};
     const DAY_S: i64 = 25 * HOUR_S;
     const ON: i64 = i64::MAX;
-    let cases: [(&str, &[Part], i64, &[(i64, Kind, Scope, Quiet)]); 13] = [
+    let cases: [(&str, &[Part], i64, &[Told]); 13] = [
         (
             "measurements alone",
             &[(Gauge, 0, HOUR_S, 15)],

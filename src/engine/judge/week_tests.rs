@@ -31,12 +31,12 @@ fn told(weeks: usize, noise: f64, level: impl Fn(i64) -> f64) -> (Vec<u32>, Vec<
         let at = Time::from_secs(START_S + second);
         judge.observe(MetricRole::Saturation, at, value);
         let voice = judge.voice.map(|(_, voice)| voice);
-        let pages = joint::weigh(voice.as_ref()).call == Call::Page;
+        let wakes = joint::weigh(voice.as_ref()).call == Call::Page;
         let week = (second / WEEK_S) as usize;
         told[week] += u32::from(voice.is_some() && !is_told);
-        paged[week] += u32::from(pages && !is_paged);
+        paged[week] += u32::from(wakes && !is_paged);
         is_told = voice.is_some();
-        is_paged = (is_paged && is_told) || pages;
+        is_paged = (is_paged && is_told) || wakes;
     }
     (told, paged)
 }
@@ -60,7 +60,8 @@ fn a_weekend_of_utc_is_known_after_the_first() {
 #[test]
 fn another_weekend_is_known_after_five_weeks() {
     // Whose clocks are how many hours ahead, and which of their days are free, from Monday.
-    let cases: [(&str, i64, fn(i64) -> bool); 6] = [
+    type IsFree = fn(i64) -> bool;
+    let cases: [(&str, i64, IsFree); 6] = [
         ("Los Angeles", -8, weekend),
         ("Recife", -3, weekend),
         ("Berlin", 2, weekend),
