@@ -9,7 +9,7 @@ use super::output::{Failure, incident_number, print, print_json, safe};
 use super::place::client;
 use crate::api::{handover, narrative};
 use crate::model::mask::mask_secrets;
-use crate::model::{Command, Coordinate, Duty, EntityId, IncidentId, Time};
+use crate::model::{Command, Coordinate, Duty, EntityId, Impact, IncidentId, Time, counted};
 
 /// A command about one incident.
 #[derive(Debug, Args)]
@@ -222,8 +222,26 @@ pub async fn note(common: &Common, args: NoteArgs) -> Result<(), Failure> {
 
 pub async fn resolve(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
     let incident = IncidentId(args.id);
-    let done = format!("{incident} is resolved");
+    let detail = client(common)?.incident(incident).await?;
+    let done = resolved(incident, &detail.incident.impact);
     give(common, Command::Resolve { incident }, &done).await
+}
+
+/// That an incident is over, and what lasts nevertheless: it will not open it again.
+fn resolved(incident: IncidentId, impact: &Impact) -> String {
+    let alerts = impact.alerts_firing + impact.alerts_held;
+    let alerts = (alerts > 0).then(|| counted(alerts.into(), "alert", "alerts"));
+    let findings = (impact.findings_open > 0)
+        .then(|| counted(impact.findings_open.into(), "finding", "findings"));
+    let lasting: Vec<String> = alerts.into_iter().chain(findings).collect();
+    if lasting.is_empty() {
+        return format!("{incident} is resolved");
+    }
+    let lasting = lasting.join(" and ");
+    let open = format!("`stormglass reopen {}` does", incident.0);
+    format!(
+        "{incident} is resolved, though {lasting} still last: they do not open it again, {open}"
+    )
 }
 
 pub async fn reopen(common: &Common, args: &IncidentArgs) -> Result<(), Failure> {
@@ -287,6 +305,35 @@ pub(super) async fn give(common: &Common, command: Command, done: &str) -> Resul
                 "{}\n",
                 super::output::safe(notice.unwrap_or(done))
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_told_of_what_is_declared_over() {
+        let told = |alerts_firing, alerts_held, findings_open| {
+            let impact = Impact {
+                alerts_firing,
+                alerts_held,
+                findings_open,
+                ..Impact::default()
+            };
+            resolved(IncidentId(7), &impact)
+        };
+        assert_eq!(told(0, 0, 0), "#7 is resolved");
+        let reopen = "they do not open it again, `stormglass reopen 7` does";
+        let cases = [
+            ((1, 0, 0), "1 alert"),
+            ((1, 2, 1), "3 alerts and 1 finding"),
+            ((0, 0, 2), "2 findings"),
+        ];
+        for ((firing, held, open), lasting) in cases {
+            let expected = format!("#7 is resolved, though {lasting} still last: {reopen}");
+            assert_eq!(told(firing, held, open), expected);
         }
     }
 }

@@ -117,7 +117,7 @@ enum Cmd {
     Status(act::StatusArgs),
     /// Print what whoever takes over an incident must know
     Handover(act::IncidentArgs),
-    /// Declare an incident over
+    /// Declare an incident over; what still fires is kept, and does not open it again
     Resolve(act::IncidentArgs),
     /// Declare an incident not over
     Reopen(act::IncidentArgs),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use super::correlate::{self, Condition, Held, Sight};
 use super::deliveries::Scope;
-use super::diagnose::deviation::{Column, ColumnKind, Normal};
+use super::diagnose::deviation::{Column, ColumnKind, Normal, sigmas};
 use super::diagnose::{
     Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, Shift, SubjectIx,
     TraceSign,
@@ -696,9 +696,4 @@ fn normal_of_band(band: Band, samples: u32) -> Normal {
         down: spread,
         samples,
     }
-}
-
-/// Standard deviations of a normal distribution with the same tail, from −log10 p.
-fn sigmas(score: f64) -> f64 {
-    (2.0 * std::f64::consts::LN_10 * score.max(0.0)).sqrt()
 }

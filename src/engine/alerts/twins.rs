@@ -173,7 +173,7 @@ fn describes(name: &str) -> bool {
     name.starts_with("__") || DESCRIBES.binary_search(&name).is_ok()
 }
 
-/// Why two are one: in which labels they differ.
+/// Why two are one: in which labels they differ, if they do; a key may be another for the same labels.
 fn why(other: &Labels, told: &Labels) -> String {
     let sides = [(other, told), (told, other)];
     let differ = sides.iter().flat_map(|(from, to)| {
@@ -185,6 +185,9 @@ fn why(other: &Labels, told: &Labels) -> String {
     let mut differ: Vec<&str> = differ.collect();
     differ.sort_unstable();
     differ.dedup();
+    if differ.is_empty() {
+        return "as well".to_owned();
+    }
     format!("as well: the same but for {}", differ.join(", "))
 }
 

@@ -1,3 +1,5 @@
+//! What of a source is missed, and when: tables of what it delivers.
+
 use std::sync::Arc;
 
 use super::*;

@@ -293,3 +293,8 @@ pub fn gate(z: f64, half: f64) -> f64 {
     let squared = z * z;
     squared / (squared + half * half)
 }
+
+/// Standard deviations of a normal distribution with the same tail, from −log10 p.
+pub fn sigmas(score: f64) -> f64 {
+    (2.0 * std::f64::consts::LN_10 * score.max(0.0)).sqrt()
+}
