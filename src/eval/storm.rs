@@ -40,6 +40,8 @@ const TIME_ONLY_GAP_MS: i64 = 120_000;
 const DUPLICATES: f64 = 0.2;
 /// Share of notifications delivered late.
 const LATE: f64 = 0.1;
+/// Suspects written down for each incident.
+const HYPOTHESES_SHOWN: usize = 3;
 /// Most rows of alerts read from the engine.
 const ALERT_ROWS_MAX: usize = 100_000;
 
@@ -559,6 +561,9 @@ fn groups(engine: &Engine, truth: &BTreeMap<Fingerprint, usize>, rows: &[AlertRo
             json!({
                 "incident": incident.id, "title": incident.title, "causes": causes,
                 "suspect": suspected(&incident),
+                "hypotheses": engine.incident(incident.id).map(|i| {
+                    i.diagnosis.hypotheses.iter().take(HYPOTHESES_SHOWN).collect::<Vec<_>>()
+                }),
                 "grouping": engine.incident(incident.id).map(|i| &i.grouping),
             })
         })

@@ -52,19 +52,15 @@ pub fn discount_passive(case: &Case, below: &Below, clues: &mut [Vec<Clue>]) {
     if !has_cause.contains(&true) {
         return;
     }
-    let pushes: Vec<bool> = (0..clues.len())
-        .map(|at| has_cause[at] || below.reaches(at, &has_cause))
-        .collect();
+    let in_trouble = (0..clues.len()).map(|at| has_cause[at] || below.reaches(at, &has_cause));
+    let is_pushed = pushed_from(case, below, in_trouble.collect());
     for (at, clues) in clues.iter_mut().enumerate() {
         if has_cause[at] {
             continue;
         }
-        // Work that comes from nobody in trouble is work like any other: a surge may be the cause itself.
-        let is_pushed =
-            || surge(&case.subjects[at]).is_some() && below.callers(at).any(|from| pushes[from]);
         let kind = if below.reaches(at, &has_cause) {
             ClueKind::Waits
-        } else if is_pushed() {
+        } else if is_pushed[at] {
             ClueKind::Pushed
         } else {
             continue;
@@ -80,6 +76,23 @@ pub fn discount_passive(case: &Case, below: &Below, clues: &mut [Vec<Clue>]) {
             clues.push(Clue { kind, log_odds });
         }
     }
+}
+
+/// Those in trouble, and who gets more work than usual along calls that begin with them: what is tried again
+/// at the top is tried again all the way down. Work that comes from nobody in trouble is work like any other,
+/// and such a surge may be the cause itself.
+fn pushed_from(case: &Case, below: &Below, in_trouble: Vec<bool>) -> Vec<bool> {
+    let mut is_pushed = in_trouble;
+    let mut open: Vec<SubjectIx> = (0..is_pushed.len()).filter(|at| is_pushed[*at]).collect();
+    while let Some(from) = open.pop() {
+        for &to in &below.callees[from] {
+            if !is_pushed[to] && surge(&case.subjects[to]).is_some() {
+                is_pushed[to] = true;
+                open.push(to);
+            }
+        }
+    }
+    is_pushed
 }
 
 /// What waiting, or more work, leaves on whoever has nothing wrong of its own.
@@ -106,13 +119,6 @@ impl Below {
             callees[dependency.from].push(dependency.to);
         }
         Self { callees }
-    }
-
-    /// Who depends on `to` directly.
-    fn callers(&self, to: SubjectIx) -> impl Iterator<Item = SubjectIx> {
-        let all = self.callees.iter().enumerate();
-        all.filter(move |(_, callees)| callees.contains(&to))
-            .map(|(from, _)| from)
     }
 
     /// Whether anything of these is among the nearer dependencies of `start`.
@@ -180,11 +186,11 @@ mod tests {
         }
     }
 
-    /// web -> shop -> store, web -> cache and mail -> list, where the store has a cause of its own; who has an odd
-    /// resource, and who gets much more work than usual.
+    /// web -> shop -> store, web -> cache -> shelf and mail -> list, where the store has a cause of its own;
+    /// who has an odd resource, and who gets much more work than usual.
     fn said(odd: &[&str], busy: &[&str]) -> Vec<(String, ClueKind)> {
         let mut case = Case::new(Time::from_secs(900), Time::from_secs(600), 1);
-        for name in ["web", "shop", "store", "cache", "mail", "list"] {
+        for name in ["web", "shop", "store", "cache", "shelf", "mail", "list"] {
             let at = case.subject(&EntityId::parse(name));
             let work = if busy.contains(&name) { 900.0 } else { 100.0 };
             let used = if odd.contains(&name) { 90.0 } else { 10.0 };
@@ -197,6 +203,7 @@ mod tests {
             ("web", "shop"),
             ("shop", "store"),
             ("web", "cache"),
+            ("cache", "shelf"),
             ("mail", "list"),
         ];
         for (from, to) in calls {
@@ -232,6 +239,9 @@ mod tests {
         // What the work of those in trouble does, and a surge that has nothing to do with them.
         let both = said(&["cache", "list"], &["cache", "list"]);
         assert_eq!(both, [named("cache", ClueKind::Pushed)]);
+        let far = said(&["shelf"], &["cache", "shelf"]);
+        assert_eq!(far, [named("shelf", ClueKind::Pushed)], "handed on");
+        assert_eq!(said(&["shelf"], &["shelf"]), [], "its caller gets no more");
         assert_eq!(said(&[], &["cache"]), [], "more work alone is no trouble");
     }
 }
