@@ -319,6 +319,21 @@ fn abstains_when_the_cause_is_out_of_sight() {
 }
 
 #[test]
+fn a_weak_reason_is_named_and_makes_nobody_sure() {
+    let sure = |minutes_before: i64| {
+        let mut case = slow_payments();
+        case.changes.push(change("payments", minutes_before));
+        let (suspect, cause, role, confidence) = top(&case);
+        assert_eq!((suspect.as_str(), cause), ("service/payments", "change"));
+        assert_eq!(role, SuspectRole::Trigger);
+        confidence
+    };
+    assert!(sure(2) > 0.6, "right before: {}", sure(2));
+    assert!(sure(14) <= ABSTAIN_CONFIDENCE, "long before: {}", sure(14));
+    assert!(sure(7) > sure(9), "it fades, and falls at no minute");
+}
+
+#[test]
 fn errors_in_logs_are_blamed_on_the_deepest() {
     let mut case = slow_payments();
     for name in ["web", "checkout", "payments"] {

@@ -27,6 +27,10 @@ const SYMPTOMS_ONLY_MAX: f64 = 0.3;
 const INSIDE_ONLY_MAX: f64 = 0.9;
 /// Log odds from which a clue counts as a reason.
 const REASON_LOG_ODDS: f64 = 0.4;
+/// Up to these log odds a reason is named, but none to be surer than of symptoms …
+const WEAK_LOG_ODDS: f64 = 0.8;
+/// … and from these on it is as good as any.
+const STRONG_LOG_ODDS: f64 = 1.6;
 /// How far trouble is believed that an alert tells of, at least: its rule may see what we do not.
 const FELT_BY_ALERT: f64 = 0.7;
 /// The target's deviation at which its trouble is half believed.
@@ -87,11 +91,12 @@ fn hypothesis(case: &Case, weighed: &Weighed, at: SubjectIx) -> Hypothesis {
         }
         _ => SuspectRole::Trigger,
     };
-    let limit = match role {
+    let full = match role {
         SuspectRole::Trigger => CONFIDENCE_MAX,
         _ if !inside => SYMPTOMS_ONLY_MAX,
         _ => INSIDE_ONLY_MAX,
     };
+    let limit = SYMPTOMS_ONLY_MAX + (full - SYMPTOMS_ONLY_MAX) * reason_strength(clues);
     let felt = weighed
         .blame
         .as_ref()
@@ -127,21 +132,37 @@ fn points_inside(clue: &Clue) -> bool {
         )
 }
 
+/// How good the best reason is, 0 to 1: a deploy a quarter of an hour before, or a processor that is a little busier,
+/// is found somewhere at any time. Who is outside our systems shows no better one.
+fn reason_strength(clues: &[Clue]) -> f64 {
+    let strength = |clue: &Clue| match clue.kind {
+        ClueKind::External => 1.0,
+        _ if points_inside(clue) || names_a_cause(clue) => {
+            ((clue.log_odds - WEAK_LOG_ODDS) / (STRONG_LOG_ODDS - WEAK_LOG_ODDS)).clamp(0.0, 1.0)
+        }
+        _ => 0.0,
+    };
+    clues.iter().map(strength).fold(0.0, f64::max)
+}
+
+/// Whether a clue says what set the suspect off.
+fn names_a_cause(clue: &Clue) -> bool {
+    clue.log_odds >= REASON_LOG_ODDS
+        && matches!(
+            clue.kind,
+            ClueKind::Change(_)
+                | ClueKind::Saturated(_)
+                | ClueKind::Resource(_)
+                | ClueKind::Traffic(_)
+                | ClueKind::Lost
+        )
+}
+
 /// What about the suspect set it off: the strongest clue that names a cause.
 fn likeliest_cause(case: &Case, subject: &Subject, clues: &[Clue]) -> SuspectKind {
     let reason = clues
         .iter()
-        .filter(|clue| clue.log_odds >= REASON_LOG_ODDS)
-        .filter(|clue| {
-            matches!(
-                clue.kind,
-                ClueKind::Change(_)
-                    | ClueKind::Saturated(_)
-                    | ClueKind::Resource(_)
-                    | ClueKind::Traffic(_)
-                    | ClueKind::Lost
-            )
-        })
+        .filter(|clue| names_a_cause(clue))
         .max_by(|a, b| a.log_odds.total_cmp(&b.log_odds));
     match reason.map(|clue| clue.kind) {
         Some(ClueKind::Change(at)) => {
