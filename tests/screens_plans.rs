@@ -504,6 +504,35 @@ fn roll_back() -> Command {
     }
 }
 
+/// Of what runs: without a digest the engine refuses it once the plan is over.
+fn stop() -> Command {
+    Command::RollBack {
+        plan: PlanId(3),
+        digest: None,
+    }
+}
+
+#[test]
+fn a_brake_shows_what_has_run_by_now() {
+    let mut detail = fixture::detail();
+    let again = detail.plans[0].steps[0].clone();
+    detail.plans[0].steps.push(again);
+    let undo = detail.plans[0].rollback[0].clone();
+    detail.plans[0].rollback.push(undo);
+    detail.plans[0].state = PlanState::Running { step: 0 };
+    let mut console = Console::live(100, 40, "dark");
+    tell(&mut console, &detail);
+    console.press("U wait");
+    let undone = |console: &Console| console.screen().matches("undo: Roll forward").count();
+    assert_eq!(undone(&console), 1, "{}", console.screen());
+    detail.plans[0].results = vec![result(&detail.plans[0], Outcome::Succeeded)];
+    detail.plans[0].state = PlanState::Running { step: 1 };
+    tell(&mut console, &detail);
+    assert_eq!(undone(&console), 2, "{}", console.screen());
+    console.press("U");
+    assert_eq!(console.commands(), [stop()]);
+}
+
 #[test]
 fn a_plan_is_undone_only_after_its_undo_was_shown() {
     let console = undoing(Risk::Medium, PlanState::Succeeded, "U");
@@ -543,7 +572,11 @@ fn a_plan_is_undone_only_after_its_undo_was_shown() {
         ),
     ];
     for (risk, state, keys, does) in cases {
-        let expected = if does { vec![roll_back()] } else { vec![] };
+        let expected = match (does, state.is_final()) {
+            (true, true) => vec![roll_back()],
+            (true, false) => vec![stop()],
+            (false, _) => vec![],
+        };
         let commands = undoing(risk, state.clone(), keys).commands();
         assert_eq!(commands, expected, "{risk:?} {state:?} {keys}");
     }
@@ -922,9 +955,7 @@ fn a_command_that_still_runs_has_no_lost_result() {
     let screen = console.screen();
     assert!(screen.contains("Roll back plan 3:"), "{screen}");
     console.press_and_look("wait U");
-    let digest = Some(detail.plans[0].digest.to_string());
-    let plan = PlanId(3);
-    assert_eq!(console.commands(), [Command::RollBack { plan, digest }]);
+    assert_eq!(console.commands(), [stop()]);
 }
 
 /// Every word of a command and of what it does is on screen; the prompt stands before it once.

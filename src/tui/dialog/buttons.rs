@@ -256,7 +256,8 @@ fn approve(state: &mut State, approval: &mut Approval, effects: &mut Effects) ->
             state.tell(Role::Muted, "Approving...");
         }
         Deed::RollBack => {
-            let digest = Some(digest);
+            // Without one only what runs is stopped: what ended in this moment is no longer undone by it.
+            let digest = (!approval.is_brake()).then_some(digest);
             effects.command(Command::RollBack { plan, digest });
             state.tell(Role::Muted, "Rolling back...");
         }

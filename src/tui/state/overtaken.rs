@@ -178,16 +178,23 @@ impl State {
         }
     }
 
-    /// Shows in an open dialog who else has approved meanwhile. What is bound to the yes stays as shown.
+    /// Shows in an open dialog what became of its plan meanwhile: who else has approved, or how far what is to be
+    /// stopped went. What is bound to the yes stays as shown, and a brake undoes whatever has run by then.
     pub fn renew_dialog(&mut self) {
         let Some(Overlay::Approval(dialog)) = &mut self.overlay else {
             return;
         };
         let now = self.details.plan(dialog.plan.id);
-        let mine = self.feed.view.as_ref().map(|view| &view.actor.name);
-        if let Some(now) = now.filter(|now| !dialog.is_outdated(now)) {
-            let others = now.approvals.iter().filter(|a| Some(&a.by) != mine);
-            dialog.plan.approvals = others.cloned().collect();
+        let Some(now) = now.filter(|now| !dialog.is_outdated(now)) else {
+            return;
+        };
+        match dialog.deed {
+            Deed::Approve => {
+                let mine = self.feed.view.as_ref().map(|view| &view.actor.name);
+                let others = now.approvals.iter().filter(|a| Some(&a.by) != mine);
+                dialog.plan.approvals = others.cloned().collect();
+            }
+            Deed::RollBack => *dialog.plan = now.clone(),
         }
     }
 }

@@ -171,7 +171,7 @@ fn undo_text(state: &State, dialog: &Approval, width: usize) -> Vec<Row> {
     }
     section(&mut rows, "What will be undone, exactly, last step first");
     if dialog.is_brake() {
-        let text = "it is stopped first; a step in flight may be half done and is undone too";
+        let text = "it is stopped first; a step in flight may be half done, and is undone as is whatever else has run by then";
         bullet(&mut rows, Role::Warn, text, width);
     }
     let mut any = false;
@@ -199,8 +199,8 @@ fn undo_text(state: &State, dialog: &Approval, width: usize) -> Vec<Row> {
     } else {
         let text = people(plan.approvals_needed, &plan.undo_approvals);
         bullet(&mut rows, Role::Body, &text, width);
+        bound(&mut rows, plan, width);
     }
-    bound(&mut rows, plan, width);
     rows
 }
 
