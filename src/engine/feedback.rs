@@ -10,12 +10,14 @@ use super::Engine;
 use super::findings::Observation;
 use super::traces::{ODD_SCORE, SLOW_SCORE};
 use crate::model::{
-    Actor, Bar, Check, Effect, EntityId, Feedback, Finding, FindingId, Label, Opinion, Record,
-    Refusal, Time,
+    Actor, Bar, Check, Effect, EntityId, Feedback, Finding, FindingId, Incident, Label, Opinion,
+    Record, Refusal, Time,
 };
 
 /// Labels that stand at most; the oldest finding's goes first.
 const LABELS_MAX: usize = 10_000;
+/// Findings of incidents that are over and may still be marked; the oldest goes first.
+const PAST_MAX: usize = 4_096;
 /// Each noise label raises the bar by as many powers of ten of the false-alarm rate …
 const OWN_STEP: f32 = 2.0;
 /// … and that of its peers by as many …
@@ -32,6 +34,8 @@ type Scope = (Check, Box<str>, Option<EntityId>);
 #[derive(Debug, Default)]
 pub struct Opinions {
     labels: BTreeMap<FindingId, Label>,
+    /// What was found in incidents that are over, without an opinion: nights are judged in the morning.
+    past: BTreeMap<FindingId, Label>,
     /// Noise less useful, by scope.
     noise: BTreeMap<Scope, i32>,
     held_back: u64,
@@ -79,6 +83,16 @@ impl Opinions {
         }
         self.count(&label, 1);
         self.labels.insert(label.finding, label);
+    }
+
+    /// Notes what was found in an incident that is over, so that it can be marked long after.
+    pub fn note(&mut self, incident: &Incident) {
+        for finding in &incident.findings {
+            self.past.insert(finding.id, unmarked(finding));
+        }
+        while self.past.len() > PAST_MAX {
+            self.past.pop_first();
+        }
     }
 
     fn count(&mut self, label: &Label, times: i32) {
@@ -150,6 +164,21 @@ impl Opinions {
     }
 }
 
+/// What is kept of a finding, before anybody says anything of it.
+fn unmarked(finding: &Finding) -> Label {
+    Label {
+        finding: finding.id,
+        opinion: None,
+        by: String::new(),
+        at: finding.since,
+        entity: finding.entity.clone(),
+        check: finding.check,
+        series: finding.series,
+        subject: finding.subject.clone(),
+        score: finding.score,
+    }
+}
+
 fn raise(noise: i32, step: f32, most: f32) -> f32 {
     (step * noise.max(0) as f32).min(most)
 }
@@ -187,26 +216,16 @@ impl Engine {
         id: FindingId,
         opinion: Option<Opinion>,
     ) -> Result<Label, Refusal> {
-        // What was said may be changed long after the finding left the view.
-        Ok(match (self.opinions.labels.get(&id), self.finding(id)) {
-            (Some(said), _) => Label {
-                opinion,
-                by: by.name.clone(),
-                at: now,
-                ..said.clone()
-            },
-            (None, Some(finding)) => Label {
-                finding: id,
-                opinion,
-                by: by.name.clone(),
-                at: now,
-                entity: finding.entity.clone(),
-                check: finding.check,
-                series: finding.series,
-                subject: finding.subject.clone(),
-                score: finding.score,
-            },
-            (None, None) => return Err(Refusal::NoFinding { finding: id }),
+        let said = self.opinions.labels.get(&id).cloned();
+        let seen = || self.finding(id).map(unmarked);
+        let past = || self.opinions.past.get(&id).cloned();
+        let label = said.or_else(seen).or_else(past);
+        let label = label.ok_or(Refusal::NoFinding { finding: id })?;
+        Ok(Label {
+            opinion,
+            by: by.name.clone(),
+            at: now,
+            ..label
         })
     }
 
@@ -477,6 +496,32 @@ mod tests {
             bench.step(Input::Command { by, what });
         }
         assert!(bench.fails(None));
+    }
+
+    #[test]
+    fn a_night_is_marked_in_the_morning_and_after_a_restart() {
+        let mut bench = Bench {
+            engine: Engine::new(EngineConfig::default(), Vec::new()),
+            now: Time::from_secs(1_768_392_000),
+            records: Vec::new(),
+        };
+        bench.minutes_of(1.0, 10);
+        assert!(bench.fails(None));
+        let finding = bench.engine.findings.last_id();
+        bench.minutes_of(1.0, 4 * 60);
+        assert!(bench.engine.finding(finding).is_none(), "out of view");
+        let mut again = Engine::new(EngineConfig::default(), Vec::new());
+        again.restore(bench.records.iter().cloned().map(Record::undated));
+        let by = Actor {
+            name: "mia".to_owned(),
+            role: Role::Responder,
+        };
+        for engine in [&bench.engine, &again] {
+            let noise = Some(Opinion::Noise);
+            let label = engine.label(bench.now, &by, finding, noise).unwrap();
+            assert_eq!((&*label.subject, label.check), ("up", Check::Absence));
+            assert_eq!((label.opinion, &*label.by), (noise, "mia"));
+        }
     }
 
     #[test]

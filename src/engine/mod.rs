@@ -390,6 +390,7 @@ impl Engine {
             if *to_record && !held.is_open() {
                 self.memory
                     .note(&held.incident, self.plans.of_incident(*id));
+                self.opinions.note(&held.incident);
             }
             if *to_record {
                 effects.push(Effect::Record(Record::Incident {

@@ -122,6 +122,7 @@ impl Engine {
         if incident.phase == Phase::Resolved && incident.merged_into.is_none() {
             let plans = self.plans.of_incident(incident.id);
             self.memory.note(incident, plans);
+            self.opinions.note(incident);
         }
     }
 
