@@ -10,7 +10,8 @@ use super::place::Place;
 use super::{Common, serve};
 use crate::api::client::{Address, Client, ClientError};
 use crate::config::Config;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, default_data_dir, default_socket};
+use crate::model::shown_argv;
 use crate::tui::wall::WallOptions;
 use crate::tui::{self, Glyphs, TuiOptions};
 
@@ -197,7 +198,19 @@ pub(super) async fn on_own(
     left
 }
 
+/// How the program is called to reach a daemon: without more where it looks by itself.
+fn command_to(address: &Address) -> String {
+    let usual = default_data_dir().map(|data| Address::Socket(default_socket(&data)));
+    let program: Box<str> = Box::from("stormglass");
+    if usual.as_ref() == Some(address) {
+        return program.into_string();
+    }
+    let there = address.to_string().into_boxed_str();
+    shown_argv(&[program, Box::from("--socket"), there]).text
+}
+
 async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), Failure> {
+    let command = command_to(&address);
     let options = TuiOptions {
         address,
         theme: look.theme.clone().or_else(|| config.theme.clone()),
@@ -213,9 +226,27 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
         session: look.session_file(),
     };
     let ended = if look.plain {
-        tui::plain::run(options).await
+        tui::plain::run(options, command).await
     } else {
         tui::run(options).await
     };
     ended.map_err(|error| Failure::new(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_command_to_be_copied_reaches_the_same_daemon() {
+        let socket = |path: &Path| Address::Socket(path.to_owned());
+        let usual = default_socket(&default_data_dir().expect("who tests has a home"));
+        assert_eq!(command_to(&socket(&usual)), "stormglass");
+        assert_eq!(
+            command_to(&socket(Path::new("/tmp/a demo/stormglass.sock"))),
+            "stormglass --socket '/tmp/a demo/stormglass.sock'"
+        );
+    }
 }

@@ -19,8 +19,9 @@ use super::transport;
 /// Confidence below which a suspect is not worth a line.
 const SUSPECT_MIN: f32 = 0.3;
 
-/// Prints what happens until it is interrupted or nobody reads any more.
-pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
+/// Prints what happens until it is interrupted or nobody reads any more. `command` is how the program is called to
+/// reach this daemon: lines name commands to be copied.
+pub async fn run(options: TuiOptions, command: String) -> Result<(), TuiError> {
     let client = Client::new(options.address.clone())?;
     let clock = Clock::local(options.utc);
     let (mut link, far) = Link::pair();
@@ -28,7 +29,7 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut held = Held::default();
+    let mut held = Held::new(command);
     let mut out = io::stdout();
     loop {
         let told = tokio::select! {
@@ -59,13 +60,22 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
 }
 
 /// What was told so far.
-#[derive(Default)]
 struct Held {
     view: Option<View>,
     lost: bool,
+    /// How the program is called to reach this daemon.
+    command: String,
 }
 
 impl Held {
+    const fn new(command: String) -> Self {
+        Self {
+            view: None,
+            lost: false,
+            command,
+        }
+    }
+
     /// Takes an update; gives the lines it is worth, and whether something was missed.
     fn take(&mut self, told: Update, clock: Clock) -> (Vec<String>, bool) {
         let message = match told {
@@ -83,7 +93,7 @@ impl Held {
         }
         match message {
             WatchMessage::Snapshot(view) => {
-                lines.extend(changes(self.view.as_ref(), &view, clock));
+                lines.extend(changes(self.view.as_ref(), &view, clock, &self.command));
                 self.view = Some(*view);
             }
             WatchMessage::Deltas { seq, at, deltas } => {
@@ -94,7 +104,7 @@ impl Held {
                 if view.apply(seq, at, &deltas).is_err() {
                     return (lines, true);
                 }
-                lines.extend(changes(Some(&before), view, clock));
+                lines.extend(changes(Some(&before), view, clock, &self.command));
             }
             WatchMessage::Heartbeat { .. } => {}
         }
@@ -103,7 +113,7 @@ impl Held {
 }
 
 /// What is different, a line each; without a view before, what there is.
-fn changes(before: Option<&View>, after: &View, clock: Clock) -> Vec<String> {
+fn changes(before: Option<&View>, after: &View, clock: Clock, command: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if before.is_none() {
         let open: u32 = after.counts.open_by_priority.iter().sum();
@@ -130,7 +140,7 @@ fn changes(before: Option<&View>, after: &View, clock: Clock) -> Vec<String> {
     for row in after.incidents.values() {
         let was = before.and_then(|before| before.incidents.get(&row.id));
         if was.is_some() || row.phase != Phase::Resolved {
-            lines.extend(incident_lines(was, row));
+            lines.extend(incident_lines(was, row, command));
         }
     }
     let at = clock.second(after.at);
@@ -169,12 +179,12 @@ fn source_line(was: Option<&SourceRow>, row: &SourceRow) -> Option<String> {
     }
 }
 
-fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
+fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow, command: &str) -> Vec<String> {
     let (id, entity) = (row.id, row.entity.name());
     let mut lines = Vec::new();
     match was {
         None => lines.push(format!(
-            "{id} {} {entity}: {}; stormglass show {}",
+            "{id} {} {entity}: {}; {command} show {}",
             row.severity.as_str(),
             super::view::summary(row),
             id.0
@@ -188,7 +198,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
     if phase != row.phase {
         lines.push(format!("{id} {entity} {}", phase_words(was.is_some(), row)));
     }
-    lines.extend(stale_line(was, row));
+    lines.extend(stale_line(was, row, command));
     if was.and_then(|was| was.owner.as_ref()) != row.owner.as_ref()
         && let Some(owner) = &row.owner
     {
@@ -212,7 +222,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
         && let Some((plan, word)) = &row.plan
     {
         let hint = if &**word == "proposed" {
-            format!("; stormglass approve {}", plan.0)
+            format!("; {command} approve {}", plan.0)
         } else {
             String::new()
         };
@@ -222,7 +232,7 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow) -> Vec<String> {
 }
 
 /// How many of its alerts nobody vouches for any more, once there are some, more, or none again.
-fn stale_line(was: Option<&IncidentRow>, row: &IncidentRow) -> Option<String> {
+fn stale_line(was: Option<&IncidentRow>, row: &IncidentRow, command: &str) -> Option<String> {
     let (id, entity) = (row.id, row.entity.name());
     let before = was.map_or(0, |was| was.alerts_unheard);
     match row.alerts_unheard {
@@ -232,7 +242,7 @@ fn stale_line(was: Option<&IncidentRow>, row: &IncidentRow) -> Option<String> {
         count if count > before => {
             let alerts = format::counted(count.into(), "alert is", "alerts are");
             Some(format!(
-                "{id} {entity}: {alerts} STALE: not sent any more, and not said to be over; stormglass show {}",
+                "{id} {entity}: {alerts} STALE: not sent any more, and not said to be over; {command} show {}",
                 id.0
             ))
         }
@@ -312,7 +322,7 @@ mod tests {
 
     #[test]
     fn each_change_is_a_line_and_nothing_else_is() {
-        let mut held = Held::default();
+        let mut held = Held::new("stormglass --socket /tmp/sg".to_owned());
         let mut row = row();
         let told = |held: &mut Held, update| held.take(update, CLOCK);
         let said = |lines: &[&str]| (lines.iter().map(|l| (*l).to_owned()).collect(), false);
@@ -322,7 +332,9 @@ mod tests {
         );
         assert_eq!(
             told(&mut held, deltas(2, row.clone())),
-            said(&["00:02:00Z #7 critical checkout: p99 4.2 s\u{1b}[2J; stormglass show 7"])
+            said(&[
+                "00:02:00Z #7 critical checkout: p99 4.2 s\u{1b}[2J; stormglass --socket /tmp/sg show 7"
+            ])
         );
         row.findings = 9;
         row.suspect = Some((row.entity.clone(), 0.1));
@@ -335,7 +347,7 @@ mod tests {
             said(&[
                 "00:04:00Z #7 checkout is taken by ole",
                 "00:04:00Z #7 suspect checkout, confidence 0.90",
-                "00:04:00Z #7 plan 3 proposed; stormglass approve 3",
+                "00:04:00Z #7 plan 3 proposed; stormglass --socket /tmp/sg approve 3",
             ])
         );
         row.phase = Phase::Resolved;
@@ -365,7 +377,7 @@ mod tests {
         ];
         for (before, now, told) in cases {
             let before = before.map(stale);
-            let lines = incident_lines(before.as_ref(), &stale(now));
+            let lines = incident_lines(before.as_ref(), &stale(now), "stormglass");
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let of_it = |line: &&str| line.to_lowercase().contains("stale");
             assert_eq!(lines.iter().copied().find(of_it), told);
