@@ -122,6 +122,7 @@ impl Engine {
             Verdict::Odd(odd) => {
                 let begins = match side.check {
                     Check::TraceRate => judged.rate_since,
+                    Check::TraceErrors => judged.failing_since,
                     _ => judged.at.plus_ms(-WINDOW_MS),
                 };
                 let since = noted.map_or(begins, |finding| finding.since);

@@ -3,10 +3,12 @@
 //!
 //! Durations are judged by their logarithm, of which the mean and the spread are learned call by
 //! call; a window's mean is compared with a spread that shrinks with the calls in it. Failures are
-//! judged by the Poisson tail. Abnormal windows do not teach, for a while.
+//! judged by the Poisson tail of a window, and by all windows together ([`Rise`]). Abnormal windows do not
+//! teach, for a while.
 
 use serde::{Deserialize, Serialize};
 
+use super::rise::{RISE, Rise};
 use crate::engine::cusum::{Judged, Oddity};
 use crate::model::Band;
 
@@ -76,6 +78,7 @@ pub struct Usual {
     errors: f64,
     slow: Streak,
     failing: Streak,
+    rise: Rise,
 }
 
 /// Odd windows in a row, and quiet ones.
@@ -153,7 +156,7 @@ impl Usual {
             };
             return (end(slow), end(failing));
         }
-        if self.slow.teaches() && self.failing.teaches() {
+        if self.slow.teaches() && self.failing.teaches() && self.rise.teaches() {
             self.learn(window);
         }
         (slow, failing)
@@ -179,12 +182,19 @@ impl Usual {
 
     fn judge_failing(&mut self, window: &Window) -> Verdict {
         let usual = self.failing();
+        self.rise.take(window, usual);
         let score = self.failing_score(window);
-        let is_odd = score >= ODD_SCORE && window.errors > 2.0 * usual * window.calls;
-        let is_sure = score >= SURE_SCORE;
-        let share = window.errors / window.calls;
-        let high = (3.0 * usual).min(1.0);
+        let of_window = score >= ODD_SCORE && window.errors > 2.0 * usual * window.calls;
+        let is_sure = score >= SURE_SCORE || self.rise.is_open();
+        // What lasts is told by what failed since it began, where the last window is too small to show it.
+        let (share, score) = if of_window {
+            (window.errors / window.calls, score)
+        } else {
+            (self.rise.share(), self.rise.evidence())
+        };
+        let high = (RISE * usual).min(1.0);
         let odd = Verdict::Odd(Oddity::up_to(share, high, score.min(SCORE_MAX)));
+        let is_odd = of_window || self.rise.is_open();
         self.failing.turn(is_odd, is_sure, odd)
     }
 
@@ -232,12 +242,18 @@ impl Usual {
 
     /// Nobody calls any more: what was odd about durations and failures is over.
     pub fn end(&mut self) -> (Verdict, Verdict) {
+        self.rise = Rise::default();
         (self.slow.end(), self.failing.end())
     }
 
     /// Whether calls are told to be slow.
     pub fn is_slow(&self) -> bool {
         self.slow.is_open
+    }
+
+    /// Whether anything speaks for more failures than usual.
+    pub fn fails_more(&self) -> bool {
+        self.rise.has_begun() || self.failing.odd > 0
     }
 
     /// Calls learned from.
@@ -398,6 +414,38 @@ mod tests {
             usual.judge(&window(&[100; 8], 6)).1,
             Verdict::Odd(_)
         ));
+    }
+
+    /// Five calls a window, of which one in a hundred failed, then one in eight.
+    #[test]
+    fn a_small_rise_of_failures_is_told_once_and_not_learned() {
+        let mut usual = Usual::default();
+        let mut windows = |usual: &mut Usual, count: usize, nth: usize| -> String {
+            let errors = |window: usize| {
+                let calls = window * 5 + 1..=window * 5 + 5;
+                calls.filter(|call| call % nth == 0).count()
+            };
+            let told = (0..count).map(|nth| usual.judge(&window(&[100; 5], errors(nth))).1);
+            told.map(|verdict| match verdict {
+                Verdict::Usual => '.',
+                Verdict::Odd(_) => '!',
+                Verdict::Over => '|',
+                Verdict::Accepted => '=',
+            })
+            .collect()
+        };
+        let told = windows(&mut usual, 1_000, 100);
+        assert_eq!(told, ".".repeat(1_000), "as usual");
+        let (_, _, before) = usual.normal().unwrap();
+        let told = windows(&mut usual, 300, 8);
+        let opens = told.find('!').unwrap();
+        assert!(opens < 30, "{opens}");
+        assert_eq!(told[opens..], "!".repeat(300 - opens), "it does not flap");
+        let (_, _, after) = usual.normal().unwrap();
+        assert!(after < 2.0 * before, "{before} {after}: it is not learned");
+        let told = windows(&mut usual, 100, 100);
+        assert_eq!(told.matches('|').count(), 1, "{told}");
+        assert!(told.ends_with('.'), "{told}");
     }
 
     #[test]

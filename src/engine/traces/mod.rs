@@ -7,6 +7,7 @@
 mod durations;
 mod judge;
 mod rate;
+mod rise;
 mod saved;
 mod tree;
 
@@ -99,6 +100,8 @@ pub struct JudgedFlow {
     pub rate: Verdict,
     /// When that began.
     pub rate_since: Time,
+    /// When failures became more.
+    pub failing_since: Time,
     /// How its durations are spread, where that is not told by the durations themselves.
     pub shape: Judged<Shift>,
 }
@@ -122,6 +125,8 @@ pub struct FlowState {
     shape: Option<Box<Distribution>>,
     /// Start of the first window learned.
     learned_from: Option<Time>,
+    /// Start of the first window of those that speak for more failures than usual.
+    fails_from: Option<Time>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -214,6 +219,7 @@ impl Traces {
             }
             state.durations.set_back(back.to);
             back.past_if(&mut state.learned_from);
+            back.past_if(&mut state.fails_from);
             if let Some(rate) = &mut state.rate {
                 rate.set_back(back);
             }
@@ -498,6 +504,7 @@ impl FlowState {
             failing: Verdict::Usual,
             rate: Verdict::Usual,
             rate_since: at,
+            failing_since: at.plus_ms(-WINDOW_MS),
             shape: Judged::Usual,
         };
         if let Some(rate) = &mut self.rate {
@@ -518,6 +525,12 @@ impl FlowState {
         let window = sampled.window();
         self.learned_from.get_or_insert(at.plus_ms(-WINDOW_MS));
         (judged.slow, judged.failing) = self.usual.judge(&window);
+        if self.usual.fails_more() {
+            let began = self.fails_from.get_or_insert(judged.failing_since);
+            judged.failing_since = *began;
+        } else {
+            self.fails_from = None;
+        }
         let is_usual = judged.slow.is_usual() && judged.failing.is_usual();
         if [judged.slow, judged.failing].contains(&Verdict::Accepted) {
             self.learned_from = Some(at);
