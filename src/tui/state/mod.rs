@@ -44,7 +44,7 @@ pub use cursor::{Cursor, Step};
 pub use details::{Details, Shown};
 pub use feed::Feed;
 pub use gone::Gone;
-pub use lanes::{Along, Lanes};
+pub use lanes::{Along, Lanes, Way};
 pub use list::{List, Sort};
 pub use node::Node;
 pub use overlay::{
@@ -308,21 +308,20 @@ impl State {
     }
 
     /// To the next moment at which something happened, or the previous one.
-    pub fn travel_by(&mut self, forward: bool) {
+    pub fn travel_by(&mut self, way: Way) {
         let Some(travel) = &self.travel else { return };
         let Some(detail) = self.details.get(travel.incident) else {
             return;
         };
         let (at, moments) = (travel.at, travel::moments(&detail.incident));
-        let to = if forward {
-            moments.into_iter().find(|moment| *moment > at)
-        } else {
-            moments.into_iter().rfind(|moment| *moment < at)
+        let to = match way {
+            Way::On => moments.into_iter().find(|moment| *moment > at),
+            Way::Back => moments.into_iter().rfind(|moment| *moment < at),
         };
-        match to {
-            Some(to) => self.travel_to(to),
-            None if forward => self.travel = None,
-            None => self.tell(Role::Muted, "Nothing is told of before this."),
+        match (to, way) {
+            (Some(to), _) => self.travel_to(to),
+            (None, Way::On) => self.travel = None,
+            (None, Way::Back) => self.tell(Role::Muted, "Nothing is told of before this."),
         }
     }
 
