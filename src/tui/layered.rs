@@ -143,7 +143,11 @@ impl Layered {
         };
         for sweep in 0..SWEEPS {
             drawing.lines = drawing.connect(&drawn, &layer);
-            drawing.order(if sweep % 2 == 0 { By::Callers } else { By::Callees });
+            drawing.order(if sweep % 2 == 0 {
+                By::Callers
+            } else {
+                By::Callees
+            });
         }
         drawing.lines = drawing.connect(&drawn, &layer);
         drawing.crossings = drawing.crossings();

@@ -394,7 +394,13 @@ mod tests {
     #[test]
     fn a_title_says_nothing_of_an_alert_twice() {
         let cases = [
-            ("cart", "Down", "no answer", Spell::Lasts, "cart: Down: no answer"),
+            (
+                "cart",
+                "Down",
+                "no answer",
+                Spell::Lasts,
+                "cart: Down: no answer",
+            ),
             ("cart", "Down", "Down", Spell::Lasts, "cart: Down"),
             ("cart", "Down", "Down", Spell::Over, "cart: over: Down"),
             (
