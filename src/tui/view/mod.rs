@@ -60,10 +60,10 @@ pub fn draw(state: &State, buf: &mut Buffer) {
     state.spots.clear();
     let mut canvas = Canvas::new(buf, &state.look);
     let area = canvas.area();
-    let banner = u16::from(chrome::banner(state).is_some());
+    let banner = chrome::banner(state, area);
     let [head, warn, body, foot] = Split::vertical([
         Constraint::Length(1),
-        Constraint::Length(banner),
+        Constraint::Length(banner.len() as u16),
         Constraint::Fill(1),
         Constraint::Length(1),
     ])
@@ -71,10 +71,10 @@ pub fn draw(state: &State, buf: &mut Buffer) {
     canvas
         .part(head)
         .row(0, &chrome::header(state, area.width.into()));
-    if let Some(row) = chrome::banner(state) {
-        let mut line = canvas.part(warn);
-        line.row(0, &row);
-        line.tint(0, 0, usize::from(warn.width), Role::Banner);
+    let mut lines = canvas.part(warn);
+    for (y, row) in banner.iter().enumerate() {
+        lines.row(y, row);
+        lines.tint(0, y, usize::from(warn.width), Role::Banner);
     }
     draw_body(state, &mut canvas.part(body));
     chrome::footer(state, &mut canvas.part(foot));
