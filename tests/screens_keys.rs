@@ -805,7 +805,7 @@ fn a_console_goes_back_to_the_view_that_was_left_just_now() {
         let at = view.at.plus_ms(-minutes * 60_000);
         let mut session = Session::load(Some(&file));
         session
-            .look(&view.environment, at, &here)
+            .look(&Session::place_of(&view), at, &here)
             .expect("it is written");
         let mut console = Console::blank(80, 24, "mono");
         console.state.session = Session::load(Some(&file));

@@ -376,8 +376,8 @@ impl App {
             return;
         };
         state.lanes.unsaved = false;
-        let (name, at) = (view.environment.clone(), view.at);
-        if let Err(why) = state.session.mark(&name, &state.lanes.bookmarks, at) {
+        let (place, at) = (Session::place_of(view), view.at);
+        if let Err(why) = state.session.mark(&place, &state.lanes.bookmarks, at) {
             let text = format!("Marked until you leave: it cannot be kept ({why}).");
             state.tell(Role::Warn, &text);
         }
@@ -426,7 +426,8 @@ impl App {
     fn looked(&mut self) {
         if let Some(view) = &self.state.feed.view {
             let here = self.state.view_string();
-            let _ = self.state.session.look(&view.environment, view.at, &here);
+            let place = Session::place_of(view);
+            let _ = self.state.session.look(&place, view.at, &here);
         }
     }
 

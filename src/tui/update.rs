@@ -17,6 +17,7 @@ use super::raw;
 use super::route::Route;
 use super::rows::Rows;
 use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Tab};
+use super::session::Session;
 use super::theme::Role;
 
 /// Whoever left a console less than this ago is taken back to what they looked at, in milliseconds.
@@ -318,12 +319,12 @@ fn begin(state: &mut State, effects: &mut Effects) {
     refresh(state);
     let view = state.feed.view.as_ref();
     let mut left = None;
-    if let Some((name, at)) = view.map(|view| (view.environment.clone(), view.at)) {
-        state.lanes.bookmarks = state.session.bookmarks(&name);
-        if let Some(looked) = state.session.looked(&name) {
+    if let Some((place, at)) = view.map(|view| (Session::place_of(view), view.at)) {
+        state.lanes.bookmarks = state.session.bookmarks(&place);
+        if let Some(looked) = state.session.looked(&place) {
             state.since_looked(looked);
             if at.since(looked) <= RETURN_MS_MAX {
-                left = state.session.view(&name).and_then(Route::parse);
+                left = state.session.view(&place).and_then(Route::parse);
             }
         }
     }
