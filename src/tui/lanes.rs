@@ -8,7 +8,7 @@ use super::session::BOOKMARKS_MAX;
 use super::state::{Along, STEP_MS, Screen, State, Tab, Way};
 use super::theme::Role;
 use super::update::open;
-use super::view::timeline_entries;
+use super::view::{row_of, timeline_entries};
 
 /// Shortest time that can be zoomed to, in milliseconds.
 pub(super) const RANGE_MS_MIN: i64 = 2_000;
@@ -97,10 +97,9 @@ fn show(state: &mut State, range: Option<(Time, Time)>) {
 
 /// Puts the cursor on an entry, if it is shown.
 fn rest_on(state: &mut State, at: Time, text: &str) {
-    let found = state.detail().and_then(|detail| {
-        let entries = timeline_entries(state, &detail.incident);
-        entries.iter().position(|e| e.at == at && *e.text == *text)
-    });
+    let found = state
+        .detail()
+        .and_then(|detail| row_of(state, &detail.incident, (at, text)));
     if let Some(found) = found {
         state.cursor_mut(Tab::Timeline).set(found);
     }

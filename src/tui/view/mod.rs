@@ -43,7 +43,7 @@ pub(super) use path::{PathRow, is_layered, nodes_max, rows as path_rows};
 pub(super) use sources::{
     entities as entities_told, rows as source_rows, silence as source_silence, speech,
 };
-pub(super) use timeline::{entries as timeline_entries, is_found};
+pub(super) use timeline::{entries as timeline_entries, is_found, row_of};
 pub(super) use traces::{at as trace_at, here as trace_here, line as trace_line};
 pub use wall::draw_wall;
 pub(super) use wall::worst;
