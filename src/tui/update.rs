@@ -5,6 +5,7 @@ use crate::model::{Command, EntityId, IncidentId, Phase, SafeText, Time};
 
 use super::act;
 use super::answers;
+use super::burst::Next;
 use super::dependence;
 use super::dialog;
 use super::explain;
@@ -25,11 +26,17 @@ const RETURN_MS_MAX: i64 = 10 * 60_000;
 /// After a lost connection it is told what changed if nothing was heard for at least this long, in milliseconds.
 const AWAY_MS_MIN: i64 = 60_000;
 
+/// Said of a key that came with the Enter that closed a box, as a line of pasted text does.
+const DROPPED: &str =
+    "What came with that Enter was taken for pasted text and did nothing: press it again.";
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A key was pressed.
     Key(Key),
+    /// Several keys were there at once, in this order.
+    Keys(Vec<Key>),
     /// Text was pasted.
     Paste(String),
     /// The mouse wheel was turned: down when positive.
@@ -71,6 +78,13 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Adds what came of something that happened at the same time.
+    fn add(&mut self, other: Self) {
+        self.requests.extend(other.requests);
+        self.terminal.extend(other.terminal);
+        self.draws |= other.draws;
+    }
+
     /// Asks for a command to be carried out.
     pub fn command(&mut self, command: Command) {
         self.requests.push(Request::Command(command));
@@ -89,6 +103,7 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
             press(state, key, &mut effects);
             note_view(state);
         }
+        Event::Keys(keys) => return burst(state, at, &keys),
         Event::Paste(text) => {
             effects.draws = true;
             dialog::paste(state, &text);
@@ -138,6 +153,41 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
 fn note_view(state: &mut State) {
     let here = Route::here(state);
     state.place.note(here);
+}
+
+/// Takes keys that came together: of text that was pasted none is an act.
+fn burst(state: &mut State, at: Time, mut keys: &[Key]) -> Effects {
+    let mut effects = Effects {
+        draws: true,
+        ..Effects::default()
+    };
+    state.now = at;
+    let mut typed = 0;
+    while let Some((key, rest)) = keys.split_first() {
+        let mut burst = state.burst;
+        let next = burst.next(state, keys);
+        let had_box = state.overlay.is_some();
+        (keys, typed) = (rest, typed + 1);
+        match next {
+            Next::Press => effects.add(update(state, at, Event::Key(*key))),
+            Next::Paste(len, text) => {
+                keys = &rest[len - 1..];
+                effects.add(update(state, at, Event::Paste(text)));
+            }
+            Next::Drop => state.tell(Role::Warn, DROPPED),
+        }
+        burst.pressed(state, *key, (had_box, typed));
+        state.burst = burst;
+        // Nobody sees what comes behind the key that leaves.
+        if effects
+            .terminal
+            .iter()
+            .any(|op| matches!(op, TerminalOp::Quit))
+        {
+            break;
+        }
+    }
+    effects
 }
 
 fn press(state: &mut State, key: Key, effects: &mut Effects) {

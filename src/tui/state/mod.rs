@@ -27,6 +27,7 @@ use crate::model::{
     FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
 
+use super::burst::Burst;
 use super::format::{self, Clock};
 use super::key::Key;
 use super::keymap::Keymap;
@@ -151,6 +152,8 @@ pub struct State {
     pub shift: Option<Shift>,
     /// A line for the operator.
     pub notice: Option<Notice>,
+    /// What is remembered of keys that came together.
+    pub burst: Burst,
     /// Keys of an unfinished sequence.
     pub pending: Vec<Key>,
     /// Which keys do what.
@@ -206,6 +209,7 @@ impl State {
             notice: None,
             pending: Vec::new(),
             keymap,
+            burst: Burst::default(),
             look,
             clock,
             mouse: false,
