@@ -1933,7 +1933,7 @@ fn what_was_refused_can_be_tried_again_and_left() {
 fn every_list_is_filtered_and_says_so_when_nothing_is_left() {
     let cases = [
         ("enter 4", "p99", "duration_p99", "pool_in_use"),
-        ("enter 4", "metric:pool", "pool_in_use", "duration_p99"),
+        ("enter 4", "text:pool", "pool_in_use", "duration_p99"),
         (
             "enter 4",
             "!service:checkout",

@@ -15,13 +15,16 @@ use super::node;
 use super::raw;
 use super::reach;
 use super::refused;
+use super::route;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Along, Approval, Back, Choice, Confirm, Cursor, Deed, Gone, Guard, Overlay, Question, Screen,
     State, Step, Tab, Way, Writing,
 };
 use super::theme::Role;
-use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
+use super::update::{
+    Effects, TerminalOp, alert_chosen, choose_alert, fetch_alerts, lay_over, open, refresh,
+};
 
 /// Said of what went to the clipboard: whether it got there, no terminal tells.
 pub(super) const COPIED: &str = "Copied, if your terminal takes it (OSC 52).";
@@ -32,6 +35,9 @@ const ALERTS_AHEAD: usize = 50;
 pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) {
     if let Some(why) = inert::inert(state, action).or_else(|| inert::hasty(state, action)) {
         return refused::tell(state, action, &why);
+    }
+    if let Some(where_else) = inert::elsewhere(state, action) {
+        return state.tell(Role::Muted, where_else);
     }
     match action.row().scope {
         Scope::Move => go(state, action, effects),
@@ -225,14 +231,7 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Links => node::links(state),
         Action::Compare | Action::Heatmap => meter(state, action),
         Action::Whole => state.whole = !state.whole,
-        Action::Sort => {
-            state.list.sort = state.list.sort.next();
-            refresh(state);
-        }
-        Action::Reverse => {
-            state.list.reversed = !state.list.reversed;
-            refresh(state);
-        }
+        Action::Sort | Action::Reverse => order(state, action),
         Action::Freeze => freeze(state),
         Action::NextAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), Way::On),
         Action::PreviousAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), Way::Back),
@@ -267,6 +266,22 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Suspend => effects.terminal.push(TerminalOp::Suspend),
         _ => {}
     }
+}
+
+/// Puts the rows of the screen in another order; the cursor stays on its row.
+fn order(state: &mut State, action: Action) {
+    let chosen = alert_chosen(state);
+    let (sort, reversed) = match state.place.screen {
+        Screen::Alerts => (&mut state.alerts.sort, &mut state.alerts.reversed),
+        _ => (&mut state.list.sort, &mut state.list.reversed),
+    };
+    match (action, route::orders(state.place.screen)) {
+        (Action::Reverse, _) => *reversed = !*reversed,
+        (_, Some(orders)) => *sort = sort.next(orders),
+        (_, None) => {}
+    }
+    refresh(state);
+    choose_alert(state, chosen);
 }
 
 /// Whether the keys of time move the charts along what is zoomed to.

@@ -1,7 +1,7 @@
 //! Events in, state changed, effects out. The only place that changes the state.
 
 use crate::api::{Panels, WatchMessage};
-use crate::model::{Command, EntityId, IncidentId, Phase, SafeText, Time};
+use crate::model::{Command, EntityId, Fingerprint, IncidentId, Phase, SafeText, Time};
 
 use super::act;
 use super::answers;
@@ -17,8 +17,8 @@ use super::point;
 use super::raw;
 use super::route::Route;
 use super::rows::Rows;
-use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Tab};
 use super::session::Session;
+use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Tab};
 use super::theme::Role;
 
 /// Whoever left a console less than this ago is taken back to what they looked at, in milliseconds.
@@ -400,8 +400,7 @@ pub(super) fn refresh(state: &mut State) {
 }
 
 fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
-    let chosen = explain::alert_here(state).map(|row| row.fingerprint);
-    let chosen = chosen.filter(|_| appends);
+    let chosen = alert_chosen(state).filter(|_| appends);
     let alerts = &mut state.alerts;
     alerts.in_flight = false;
     alerts.failed = None;
@@ -413,7 +412,17 @@ fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
         }
         _ => alerts.page = Some(page),
     }
-    // Rows are sorted by urgency, so that what has come may stand above the row chosen.
+    // What has come may stand above the row chosen.
+    choose_alert(state, chosen);
+}
+
+/// The alert under the cursor, wherever it stands.
+pub(super) fn alert_chosen(state: &State) -> Option<Fingerprint> {
+    explain::alert_here(state).map(|row| row.fingerprint)
+}
+
+/// Puts the cursor on an alert, where that stands now.
+pub(super) fn choose_alert(state: &mut State, chosen: Option<Fingerprint>) {
     let moved = chosen.and_then(|chosen| {
         let rows = super::view::alert_rows(state);
         rows.iter().position(|row| row.fingerprint == chosen)

@@ -19,9 +19,9 @@ mod speakers;
 mod spots;
 mod travel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::filter::Filter;
+use crate::api::filter::{self, Filter};
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
     FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
@@ -74,6 +74,10 @@ pub struct Alerts {
     pub page: Option<AlertPage>,
     /// What is shown of them.
     pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// Whether that order is reversed.
+    pub reversed: bool,
     /// The row chosen.
     pub cursor: Cursor,
     /// Whether a page is on its way.
@@ -148,12 +152,12 @@ pub struct State {
     pub proposing: Option<Proposing>,
     /// What has the keys, if not the screen.
     pub overlay: Option<Overlay>,
+    /// What is remembered of keys that came together.
+    pub burst: Burst,
     /// When the world last changed what keys act on.
     pub shift: Option<Shift>,
     /// A line for the operator.
     pub notice: Option<Notice>,
-    /// What is remembered of keys that came together.
-    pub burst: Burst,
     /// Keys of an unfinished sequence.
     pub pending: Vec<Key>,
     /// Which keys do what.
@@ -205,11 +209,11 @@ impl State {
             proposing: None,
             runbooks: None,
             overlay: None,
+            burst: Burst::default(),
             shift: None,
             notice: None,
             pending: Vec::new(),
             keymap,
-            burst: Burst::default(),
             look,
             clock,
             mouse: false,
@@ -246,6 +250,23 @@ impl State {
             Screen::Incident(_) => &self.place.find,
             Screen::Alerts => &self.alerts.filter,
             Screen::Sources => &self.sources.filter,
+        }
+    }
+
+    /// What to say of a filter that names a field that nothing on this screen has.
+    pub fn filter_advice(&self) -> Option<String> {
+        let filter = self.filter();
+        match self.place.screen {
+            Screen::Incidents => filter.advice(&filter::INCIDENT_FIELDS),
+            Screen::Incident(_) => filter.advice(&filter::TOLD_FIELDS),
+            Screen::Sources => filter.advice(&filter::SOURCE_FIELDS),
+            Screen::Alerts => {
+                let rows = self.alerts.page.iter().flat_map(|page| &page.items);
+                let labels = rows.flat_map(|row| row.labels.iter());
+                let labels: BTreeSet<&str> = labels.map(|(name, _)| name).collect();
+                let fields: Vec<&str> = filter::ALERT_FIELDS.into_iter().chain(labels).collect();
+                filter.advice(&fields)
+            }
         }
     }
 
