@@ -1073,7 +1073,7 @@ fn a_source_whose_secret_is_missing_fails_alone_and_is_mended_alone() {
     )
     .unwrap();
     doctor_says(
-        &["(and 2 more: see `stormglass check`)"],
+        &["`stormglass check` tells this and 2 more: "],
         &[missing, failed],
     );
     assert_eq!(served.stop(), 0);

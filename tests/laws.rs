@@ -162,6 +162,7 @@ fn view_of(engine: &Engine) -> View {
         counts: engine.counts(),
         sources: BTreeMap::new(),
         silences: engine.silences().map(|s| (s.id, s.clone())).collect(),
+        home: String::new(),
         closes_after_s: 0,
         automation_stopped: engine.automation_stopped(),
         mode: stormglass::model::Mode::Live,

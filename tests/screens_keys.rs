@@ -805,7 +805,7 @@ fn a_console_goes_back_to_the_view_that_was_left_just_now() {
         let at = view.at.plus_ms(-minutes * 60_000);
         let mut session = Session::load(Some(&file));
         session
-            .look(&view.environment, at, &here)
+            .look(&Session::place_of(&view), at, &here)
             .expect("it is written");
         let mut console = Console::blank(80, 24, "mono");
         console.state.session = Session::load(Some(&file));
@@ -1933,7 +1933,7 @@ fn what_was_refused_can_be_tried_again_and_left() {
 fn every_list_is_filtered_and_says_so_when_nothing_is_left() {
     let cases = [
         ("enter 4", "p99", "duration_p99", "pool_in_use"),
-        ("enter 4", "metric:pool", "pool_in_use", "duration_p99"),
+        ("enter 4", "text:pool", "pool_in_use", "duration_p99"),
         (
             "enter 4",
             "!service:checkout",

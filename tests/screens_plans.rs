@@ -751,7 +751,7 @@ fn a_filter_that_nothing_passes_says_only_that() {
     console.press("enter");
     let screen = console.screen();
     assert!(
-        screen.contains("Nothing matches the filter; Esc clears it."),
+        screen.contains("No incident with /nosuchthing. Esc shows all."),
         "{screen}"
     );
     assert!(!screen.contains("remote_write"), "{screen}");

@@ -6,7 +6,7 @@ use fixture::Console;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use stormglass::api::WatchMessage;
-use stormglass::model::{Health, IncidentId, Mode};
+use stormglass::model::{Health, IncidentId, Mode, Severity};
 use stormglass::tui::wall::{Wall, WallOptions};
 use stormglass::tui::{Event, Update, draw_wall, update};
 
@@ -119,27 +119,85 @@ fn what_is_old_is_covered() {
     assert!(!covered.contains("checkout"), "{covered}");
 }
 
+/// A wall of these services, all shown after one another: how often each page, and what it says.
+fn pages(wall: &mut Wall, count: i64) -> Vec<String> {
+    let first = wall.state.now.ms() / 15_000 * 15_000;
+    let page = |page: i64| {
+        let now = stormglass::model::Time::from_ms(first + page * 15_000);
+        (wall.state.now, wall.state.feed.heard) = (now, now);
+        text(wall)
+    };
+    (0..count).map(page).collect()
+}
+
 #[test]
-fn many_services_are_paged_the_worst_first() {
+fn many_services_that_are_not_well_are_paged_and_the_others_counted() {
     let mut wall = wall(80, 24, "dark", WallOptions::default());
     let mut view = fixture::view();
     view.mode = Mode::Live;
     for at in 0..200 {
-        let health = if at == 150 { Health::Bad } else { Health::Ok };
+        let health = if at < 60 { Health::Odd } else { Health::Ok };
         view.entities
             .insert(fixture::service(&format!("s{at:03}")), health);
     }
     wall.state.feed.view = Some(view);
-    let first = wall.state.now.ms() / 15_000 * 15_000;
-    let mut seen = std::collections::BTreeSet::new();
-    for page in 0..100 {
-        let now = stormglass::model::Time::from_ms(first + page * 15_000);
-        wall.state.now = now;
-        wall.state.feed.heard = now;
-        let shown = text(&wall);
-        seen.extend((0..200).filter(|at| shown.contains(&format!("s{at:03}"))));
+    let pages = pages(&mut wall, 40);
+    let is_seen = |at: &i32| pages.iter().any(|page| page.contains(&format!("s{at:03}")));
+    assert_eq!((0..60).filter(is_seen).count(), 60, "{}", pages[0]);
+    assert_eq!((60..200).filter(is_seen).count(), 0, "{}", pages[0]);
+    assert!(pages[0].contains(" more are ok"), "{}", pages[0]);
+    assert_ne!(pages[0], pages[1]);
+}
+
+/// Who is part of a grave incident stands before who is only bad, and what fits is on one page.
+#[test]
+fn services_stand_by_priority_and_one_page_is_enough_where_they_fit() {
+    for (columns, lines) in [(80, 24), (120, 40), (200, 60)] {
+        let mut wall = wall(columns, lines, "dark", WallOptions::default());
+        let view = wall.state.feed.view.as_mut().expect("live");
+        view.entities.clear();
+        let mut row = view.incidents[&fixture::CHECKOUT].clone();
+        view.incidents.clear();
+        let services = [
+            ("a-lone", Health::Bad),
+            ("grave", Health::Odd),
+            ("b-grave", Health::Ok),
+        ];
+        for (name, health) in services {
+            view.entities.insert(fixture::service(name), health);
+        }
+        for at in 0..19 {
+            let name = fixture::service(&format!("w{at:02}"));
+            view.entities.insert(name, Health::Ok);
+        }
+        for (id, severity, entity) in [
+            (1, Severity::Critical, "grave"),
+            (2, Severity::Critical, "b-grave"),
+            (3, Severity::Warning, "a-lone"),
+            (4, Severity::Warning, "w18"),
+        ] {
+            (row.id, row.severity, row.entity) =
+                (IncidentId(id), severity, fixture::service(entity));
+            row.members = [row.entity.clone()].into();
+            view.incidents.insert(row.id, row.clone());
+        }
+        let pages = pages(&mut wall, 4);
+        let shown = &pages[0];
+        assert!(
+            pages.iter().all(|page| !page.contains("page 1 of")),
+            "{shown}"
+        );
+        let at = |name: &str| {
+            shown
+                .find(name)
+                .unwrap_or_else(|| panic!("no {name}: {shown}"))
+        };
+        assert!(
+            at(" grave ") < at("b-grave") && at("b-grave") < at("a-lone"),
+            "{shown}"
+        );
+        assert!(at("a-lone") < at("w00") && at("w18") > 0, "{shown}");
     }
-    assert_eq!(seen.len(), 200);
 }
 
 /// Five incidents on a screen with large digits and no room for charts: services keep their lines.

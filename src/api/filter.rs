@@ -1,6 +1,7 @@
 //! Filters: what is typed after `/` in the console, given to `list --filter`, and asked as `q` of the API.
 //! Words are joined by "and"; each is a substring, `!` inverts it, `~` makes it fuzzy, `key:value` looks in one
-//! field only. Case does not matter.
+//! field only. Case does not matter. A word that names no field there is stands for itself, colon and all, as an
+//! address with a port does; [`Filter::advice`] says so.
 
 use crate::model::{AlertRow, EntityId, IncidentRow, SourceRow};
 
@@ -15,12 +16,42 @@ pub struct Filter {
 struct Term {
     invert: bool,
     fuzzy: bool,
-    field: Option<String>,
-    needle: String,
+    /// The field it names, and what is looked for there.
+    named: Option<(String, String)>,
+    /// All of it, for when there is no such field.
+    whole: String,
 }
 
+/// Fields of an incident.
+pub const INCIDENT_FIELDS: [&str; 9] = [
+    "id", "service", "entity", "title", "owner", "state", "severity", "priority", "suspect",
+];
+/// Fields of every alert; its labels are fields as well.
+pub const ALERT_FIELDS: [&str; 6] = ["alert", "service", "entity", "state", "severity", "summary"];
+/// Fields of a source.
+pub const SOURCE_FIELDS: [&str; 3] = ["source", "state", "where"];
+/// Fields of what is told of an entity.
+pub const TOLD_FIELDS: [&str; 3] = ["service", "entity", "text"];
+/// Label that names an alert.
+const ALERT_NAME: &str = "alertname";
+/// A field and one that is typed for it differ by less than this, from 0, alike, to 1.
+const UNLIKE: f64 = 0.5;
+
 /// Something that can be filtered: a name and a text for each field.
-type Fields<'a> = [(&'static str, &'a str)];
+type Fields<'a> = [(&'a str, &'a str)];
+
+/// Texts with the names of their fields.
+fn named<'a, const N: usize>(names: [&'a str; N], texts: [&'a str; N]) -> [(&'a str, &'a str); N] {
+    std::array::from_fn(|at| (names[at], texts[at]))
+}
+
+/// Whether it may be meant for the name of a field, as no address or time of day is.
+fn is_word(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic())
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_-.".contains(c))
+}
 
 impl Filter {
     /// Parses what was typed; anything is valid.
@@ -41,6 +72,18 @@ impl Filter {
         self.terms.is_empty()
     }
 
+    /// What to say of the first field named that is none of `fields`: the one it is most like, and all there are.
+    pub fn advice(&self, fields: &[&str]) -> Option<String> {
+        let mut named = self.terms.iter().filter_map(|term| term.named.as_ref());
+        let (wrong, _) = named.find(|(name, _)| is_word(name) && !fields.contains(&&**name))?;
+        let like = |field: &str| 1.0 - strsim::normalized_damerau_levenshtein(field, wrong);
+        let nearest = fields.iter().min_by(|a, b| like(a).total_cmp(&like(b)));
+        let nearest = nearest.filter(|field| like(field) < UNLIKE);
+        let nearest = nearest.map_or_else(String::new, |field| format!(", perhaps {field}"));
+        let fields = fields.join(" ");
+        Some(format!("no field {wrong}{nearest}; fields: {fields}"))
+    }
+
     /// Whether an incident passes: by what its row tells, or by any entity the row names.
     pub fn incident(&self, row: &IncidentRow) -> bool {
         self.incident_of(row, &row.members.iter())
@@ -57,57 +100,52 @@ impl Filter {
         }
         let id = row.id.0.to_string();
         let priority = format!("p{}", row.severity.priority());
-        let fields: &Fields<'_> = &[
-            ("id", &id),
-            ("service", row.entity.name()),
-            ("entity", row.entity.as_str()),
-            ("title", &row.title),
-            ("owner", row.owner.as_deref().unwrap_or("")),
-            ("state", row.phase.as_str()),
-            ("severity", row.severity.as_str()),
-            ("priority", &priority),
-            ("suspect", row.suspect.as_ref().map_or("", |s| s.0.as_str())),
+        let texts = [
+            id.as_str(),
+            row.entity.name(),
+            row.entity.as_str(),
+            &row.title,
+            row.owner.as_deref().unwrap_or(""),
+            row.phase.as_str(),
+            row.severity.as_str(),
+            &priority,
+            row.suspect.as_ref().map_or("", |s| s.0.as_str()),
         ];
+        let fields: &Fields<'_> = &named(INCIDENT_FIELDS, texts);
         self.terms.iter().all(|term| {
             let found = term.found_in(fields) || term.found_among(members.clone(), fields);
             found != term.invert
         })
     }
 
-    /// Whether an alert passes; its labels are fields.
+    /// Whether an alert passes.
     pub fn alert(&self, row: &AlertRow) -> bool {
-        self.terms.iter().all(|term| {
-            let named = term
-                .field
-                .as_deref()
-                .and_then(|field| row.labels.get(field));
-            if let Some(value) = named {
-                return term.found(value) != term.invert;
-            }
-            let fixed = [
-                row.summary.as_ref(),
-                row.entity.as_str(),
-                row.severity.as_str(),
-            ];
-            let found = fixed.into_iter().any(|text| term.found(text))
-                || row.labels.iter().any(|(_, value)| term.found(value));
-            found != term.invert
-        })
+        if self.is_empty() {
+            return true;
+        }
+        let texts = [
+            row.labels.get(ALERT_NAME).unwrap_or(""),
+            row.entity.name(),
+            row.entity.as_str(),
+            row.state(),
+            row.severity.as_str(),
+            &row.summary,
+        ];
+        // A label may have the name of a field: `severity` is both a rank of ours and a word of theirs.
+        let mut fields = named(ALERT_FIELDS, texts).to_vec();
+        fields.extend(row.labels.iter());
+        self.matches(&fields)
     }
 
     /// Whether a source passes, `state` being the word that is shown for its health.
     pub fn source(&self, row: &SourceRow, state: &str) -> bool {
-        self.matches(&[
-            ("source", &row.name),
-            ("state", state),
-            ("where", &row.detail),
-        ])
+        self.matches(&named(SOURCE_FIELDS, [&row.name, state, &row.detail]))
     }
 
     /// Whether something told of an entity passes: a metric, log lines, an entry of a timeline.
     pub fn told(&self, entity: Option<&EntityId>, text: &str) -> bool {
         let (name, whole) = entity.map_or(("", ""), |of| (of.name(), of.as_str()));
-        self.matches(&[("service", name), ("entity", whole), ("text", text)])
+        self.matches(&named(TOLD_FIELDS, [name, whole, text]))
     }
 
     fn matches(&self, fields: &Fields<'_>) -> bool {
@@ -120,28 +158,33 @@ impl Term {
     fn parse(word: &str) -> Option<Self> {
         let (invert, word) = strip(word, '!');
         let (fuzzy, word) = strip(word, '~');
-        let (field, needle) = match word.split_once(':') {
-            Some((field, needle)) if !field.is_empty() && !needle.is_empty() => {
-                (Some(field.to_lowercase()), needle)
-            }
-            _ => (None, word),
-        };
-        (!needle.is_empty()).then(|| Self {
+        let whole = word.to_lowercase();
+        let named = whole.split_once(':');
+        let named = named.filter(|(field, needle)| !field.is_empty() && !needle.is_empty());
+        let named = named.map(|(field, needle)| (field.to_owned(), needle.to_owned()));
+        (!whole.is_empty()).then_some(Self {
             invert,
             fuzzy,
-            field,
-            needle: needle.to_lowercase(),
+            named,
+            whole,
         })
+    }
+
+    /// The field it names, if there is such a one, and what is looked for.
+    fn aim(&self, fields: &Fields<'_>) -> (Option<&str>, &str) {
+        let is_known = |field: &str| fields.iter().any(|(name, _)| *name == field);
+        match &self.named {
+            Some((field, needle)) if is_known(field) => (Some(field), needle),
+            _ => (None, &self.whole),
+        }
     }
 
     /// Whether it is found in the field it names, or in any when it names none that is there.
     fn found_in(&self, fields: &Fields<'_>) -> bool {
-        match &self.field {
-            Some(field) if fields.iter().any(|(name, _)| name == field) => fields
-                .iter()
-                .any(|(name, text)| name == field && self.found(text)),
-            _ => fields.iter().any(|(_, text)| self.found(text)),
-        }
+        let (field, needle) = self.aim(fields);
+        let is_asked = |name: &str| field.is_none_or(|field| field == name);
+        let mut asked = fields.iter().filter(|(name, _)| is_asked(name));
+        asked.any(|(_, text)| self.found(needle, text))
     }
 
     /// Whether it is found among an incident's members; a term that names another field asks nothing of them.
@@ -150,25 +193,25 @@ impl Term {
         mut members: impl Iterator<Item = &'a EntityId>,
         fields: &Fields<'_>,
     ) -> bool {
-        match self.field.as_deref() {
-            Some("service") => members.any(|member| self.found(member.name())),
-            Some(other) if other != "entity" && fields.iter().any(|(name, _)| *name == other) => {
-                false
+        match self.aim(fields) {
+            (Some("service"), needle) => members.any(|member| self.found(needle, member.name())),
+            (Some("entity") | None, needle) => {
+                members.any(|member| self.found(needle, member.as_str()))
             }
-            _ => members.any(|member| self.found(member.as_str())),
+            (Some(_), _) => false,
         }
     }
 
-    fn found(&self, text: &str) -> bool {
+    fn found(&self, needle: &str, text: &str) -> bool {
         if self.fuzzy {
-            score(&self.needle, &text.to_lowercase()).is_some()
+            score(needle, &text.to_lowercase()).is_some()
         } else if text.is_ascii() {
             // Thousands of rows are looked through while somebody types: nothing is copied for that.
-            let (text, needle) = (text.as_bytes(), self.needle.as_bytes());
+            let (text, needle) = (text.as_bytes(), needle.as_bytes());
             let mut parts = text.windows(needle.len());
             parts.any(|part| part.eq_ignore_ascii_case(needle))
         } else {
-            text.to_lowercase().contains(&self.needle)
+            text.to_lowercase().contains(needle)
         }
     }
 }
@@ -211,7 +254,11 @@ mod tests {
             ("!pay", "checkout", true),
             ("~pmt", "payments", true),
             ("~tmp", "payments", false),
-            ("nofield:x", "nofield x", true),
+            // A field that is none is no reason to look for half of what was typed.
+            ("nofield:x", "nofield x", false),
+            ("!nofield:x", "nofield x", true),
+            ("10.0.0.1:8080", "dial 10.0.0.1:8080 refused", true),
+            ("10.0.0.1:80", "port 80", false),
         ];
         for (filter, text, expected) in cases {
             assert_eq!(Filter::parse(filter).told(None, text), expected, "{filter}");
@@ -227,7 +274,7 @@ mod tests {
             ("service:cart pool", true),
             ("service:pool", false),
             ("text:cart", false),
-            ("metric:pool", true),
+            ("metric:pool", false),
             // Neither may have it.
             ("!pool", false),
             ("!cart", false),
@@ -268,7 +315,8 @@ mod tests {
             ("!cart", false),
             ("!service:shop", true),
             ("cart shop", false),
-            ("nofield:cart", true),
+            ("srevice:cart", false),
+            ("title:errors service:cart", true),
         ];
         for (filter, passes) in cases {
             assert_eq!(Filter::parse(filter).incident(&row), passes, "{filter}");
@@ -278,6 +326,57 @@ mod tests {
         let shop = Filter::parse("service:shop");
         assert!(!shop.incident(&row));
         assert!(shop.incident_of(&row, &members.iter()));
+    }
+
+    #[test]
+    fn a_field_that_is_none_is_told_with_the_one_it_is_like() {
+        let cases = [
+            ("service:cart owner:mia checkout", None),
+            ("10.0.0.1:8080 12:04 {a:b}", None),
+            (
+                "!~srevice:checkout",
+                Some("no field srevice, perhaps service; "),
+            ),
+            ("service:a onwer:b", Some("no field onwer, perhaps owner; ")),
+            (
+                "xyzzy:a",
+                Some("no field xyzzy; fields: id service entity "),
+            ),
+        ];
+        for (filter, begins) in cases {
+            let told = Filter::parse(filter).advice(&INCIDENT_FIELDS);
+            let as_said = match (&told, begins) {
+                (Some(told), Some(begins)) => told.starts_with(begins),
+                (told, begins) => told.is_none() && begins.is_none(),
+            };
+            assert!(as_said, "{filter}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn an_alert_is_found_by_what_it_shows_and_by_its_labels() {
+        let row: AlertRow = serde_json::from_value(serde_json::json!({
+            "fingerprint": "00000000000000aa", "labels": {"alertname": "SlowCart", "severity": "page",
+            "instance": "10.0.0.1:8080"}, "summary": "p99 is 3 s", "entity": "service/cart",
+            "severity": "critical", "starts_at": 0, "ends_at": 0, "firing": true, "incident": null,
+        }))
+        .unwrap();
+        let cases = [
+            ("alert:slow", true),
+            ("service:cart", true),
+            ("state:fires", true),
+            ("state:held", false),
+            ("severity:page", true),
+            ("severity:critical", true),
+            ("instance:10.0", true),
+            ("10.0.0.1:8080", true),
+            ("summary:cart", false),
+            ("team:cart", false),
+            ("!team:cart", true),
+        ];
+        for (filter, passes) in cases {
+            assert_eq!(Filter::parse(filter).alert(&row), passes, "{filter}");
+        }
     }
 
     #[test]

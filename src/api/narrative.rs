@@ -100,15 +100,13 @@ fn impact(incident: &Incident) -> String {
     let alerts = (heard, impact.alerts_total);
     let is_any_heard = heard > 0 || impact.alerts_unheard == 0;
     let findings = (impact.findings_open, impact.findings_total);
+    let firing = lasting(alerts, "alert", ["fires", "fire"]).filter(|_| is_any_heard);
     let still = [
-        lasting(alerts, "alert", ["fires", "fire"]).filter(|_| is_any_heard),
+        firing.map(|firing| firing + &held_back(impact.alerts_held, heard)),
         lasting(findings, "finding", ["lasts", "last"]),
     ];
-    let held_back =
-        (impact.alerts_held > 0).then(|| format!("{} of them held back", impact.alerts_held));
     let unheard = unheard(impact);
-    let still = still.into_iter().flatten();
-    let still: Vec<String> = still.chain(held_back).chain(unheard).collect();
+    let still: Vec<String> = still.into_iter().flatten().chain(unheard).collect();
     let still = if still.is_empty() {
         String::new()
     } else {
@@ -124,6 +122,17 @@ fn impact(incident: &Incident) -> String {
         counted(impact.entities.into(), "entity", "entities"),
         incident.entity.name(),
     )
+}
+
+/// How many of the alerts that fire nobody is told of.
+fn held_back(held: u32, firing: u32) -> String {
+    match (held.min(firing), firing) {
+        (0, _) => String::new(),
+        (1, 1) => ", held back".to_owned(),
+        (2, 2) => ", both of them held back".to_owned(),
+        (held, firing) if held == firing => ", all of them held back".to_owned(),
+        (held, _) => format!(", {held} of them held back"),
+    }
 }
 
 /// How many of its alerts nobody vouches for any more.
@@ -384,6 +393,41 @@ mod tests {
             told.contains("but nobody said so: its alerts are not sent any more"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn what_is_held_back_is_said_of_the_alerts_that_fire() {
+        let mut incident = incident();
+        let cases = [
+            (
+                (0, 1, 1),
+                "; its alert still fires, held back, 3 of 4 findings",
+            ),
+            (
+                (1, 1, 2),
+                "; both alerts still fire, 1 of them held back, 3 of",
+            ),
+            (
+                (0, 2, 2),
+                "; both alerts still fire, both of them held back,",
+            ),
+            (
+                (0, 3, 5),
+                "; 3 of 5 alerts still fire, all of them held back,",
+            ),
+            (
+                (2, 1, 5),
+                "; 3 of 5 alerts still fire, 1 of them held back,",
+            ),
+            ((1, 0, 1), "; its alert still fires, 3 of 4 findings"),
+        ];
+        for ((firing, held, total), expected) in cases {
+            incident.impact.alerts_firing = firing;
+            incident.impact.alerts_held = held;
+            incident.impact.alerts_total = total;
+            let told = impact(&incident);
+            assert!(told.contains(expected), "{told}");
+        }
     }
 
     #[test]

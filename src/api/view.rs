@@ -22,6 +22,10 @@ pub struct View {
     pub at: Time,
     /// Name of the environment watched, as the config gives it: `prod-eu`, `demo`, …
     pub environment: String,
+    /// What tells this daemon from others that call their environment the same, on whatever machine; the same after a
+    /// restart. Empty when it keeps nothing.
+    #[serde(default)]
+    pub home: String,
     /// Who the daemon takes this console for.
     pub actor: Actor,
     /// Incidents open, and resolved of late.
@@ -65,6 +69,7 @@ impl View {
             seq: 0,
             at,
             environment: environment.to_owned(),
+            home: String::new(),
             actor,
             incidents: BTreeMap::new(),
             entities: BTreeMap::new(),

@@ -9,6 +9,7 @@ use super::output::{
 };
 use super::place::client;
 use crate::api::client::IncidentQuery;
+use crate::api::filter::{Filter, INCIDENT_FIELDS};
 use crate::api::{Page, View, WatchMessage};
 use crate::model::{
     AlertRow, Fingerprint, HeldBack, IncidentId, IncidentRow, Phase, SourceRow, Time,
@@ -51,6 +52,11 @@ pub struct AlertsArgs {
 pub async fn incidents(common: &Common, args: &IncidentsArgs) -> Result<(), Failure> {
     let client = client(common)?;
     let now = client.view().await?.at;
+    let filter = Filter::parse(args.filter.as_deref().unwrap_or_default());
+    if let Some(advice) = filter.advice(&INCIDENT_FIELDS) {
+        let failure = Failure::new(format!("--filter: there is {advice}"));
+        failure.warn("what was given is looked for as it stands");
+    }
     let mut query = IncidentQuery {
         all: args.all,
         contains: args.filter.clone(),

@@ -11,7 +11,7 @@ use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
     Hypothesis, Impact, Incident, IncidentId, PathNode, Phase, Plan, Similar, SuspectRole, Time,
-    TimelineEntry, counted,
+    Told, counted, told,
 };
 use crate::tui::lasted;
 
@@ -21,6 +21,8 @@ const FINDINGS_SHOWN: usize = 20;
 const TIMELINE_FIRST: usize = 15;
 /// … and the latest.
 const TIMELINE_LAST: usize = 25;
+/// Of many of whom the same is said, so many are named.
+const NAMES_MAX: usize = 5;
 /// Suspects printed.
 const SUSPECTS_SHOWN: usize = 5;
 
@@ -40,13 +42,13 @@ pub async fn run(common: &Common, args: &ShowArgs) -> Result<(), Failure> {
     let detail = client.incident(IncidentId(args.id)).await?;
     let now = client.view().await?.at;
     if common.json {
-        return print_json(&told(&detail)?);
+        return print_json(&as_json(&detail)?);
     }
     print(&page(&detail, now, args.all))
 }
 
 /// The incident as the API gives it, with the summary in plain words beside it.
-fn told(detail: &IncidentDetail) -> Result<Value, Failure> {
+fn as_json(detail: &IncidentDetail) -> Result<Value, Failure> {
     let unreadable = |error: serde_json::Error| Failure::new(error.to_string());
     let mut whole = serde_json::to_value(detail).map_err(unreadable)?;
     let words = narrative(&detail.incident, &detail.plans, &|at| at.to_string());
@@ -113,19 +115,25 @@ fn page(detail: &IncidentDetail, now: Time, all: bool) -> String {
     text
 }
 
-/// How it began and what came last; what is left out between is said.
+/// How it began and what came last, what is said alike of many once; what is left out between is said.
 fn timeline(incident: &Incident, now: Time, all: bool) -> Vec<String> {
-    let told = |entry: &TimelineEntry| {
-        let entity = entry.entity.as_ref().map_or("", |e| e.as_str());
+    let line = |told: &Told<'_>| {
+        let (entry, text) = (told.first, told.text());
+        let text = if told.is_many() {
+            let until = clock(told.until(), now);
+            format!("{text} ({}, until {until})", told.names(NAMES_MAX))
+        } else {
+            text
+        };
         format!(
             "{} {:<10} {} {}",
             clock(entry.at, now),
             entry.lane.as_str(),
-            safe(entity),
-            safe(&entry.text)
+            safe(&told.whom()),
+            safe(&text)
         )
     };
-    let mut lines: Vec<String> = incident.timeline.iter().map(told).collect();
+    let mut lines: Vec<String> = told(&incident.timeline).iter().map(line).collect();
     let last = lines.len().saturating_sub(TIMELINE_LAST);
     // The note takes a line as well: one entry is shown rather than left out.
     if !all && last > TIMELINE_FIRST + 1 {
@@ -362,7 +370,7 @@ fn all_alerts(impact: &Impact) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EntityId, Lane};
+    use crate::model::{EntityId, Lane, TimelineEntry};
 
     #[test]
     fn what_was_merged_leads_to_its_home() {
@@ -384,6 +392,31 @@ mod tests {
         for claim in ["resolved", "fire", "firing", "last", "Plans", "approval"] {
             assert!(!shown.contains(claim), "{claim}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_storm_of_one_alert_is_one_line_and_json_has_each() {
+        let at = Time::from_secs(1_768_392_000);
+        let mut incident = Incident::opened(IncidentId(1), EntityId::parse("cart"), at, at);
+        let entry = |n: i64| TimelineEntry {
+            at: at.plus_ms(n * 1_000),
+            lane: Lane::Alert,
+            entity: Some(EntityId::parse(&format!("s{n:03}"))),
+            text: format!("Storm fires: no answer of s{n:03}").into(),
+        };
+        incident.timeline = (0..400).map(entry).collect();
+        for all in [false, true] {
+            let lines = timeline(&incident, at, all);
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            let said = "400 entities Storm fires: no answer of … (s000, s001, s002, s003, s004 and 395 more, until";
+            assert!(lines[0].contains(said), "{lines:?}");
+        }
+        let detail = IncidentDetail {
+            incident,
+            plans: Vec::new(),
+        };
+        let json = as_json(&detail).unwrap()["incident"]["timeline"].to_string();
+        assert_eq!(json.matches("Storm fires").count(), 400);
     }
 
     #[test]
@@ -419,7 +452,7 @@ mod tests {
             incident,
             plans: Vec::new(),
         };
-        let json = told(&detail).unwrap()["incident"]["timeline"].to_string();
+        let json = as_json(&detail).unwrap()["incident"]["timeline"].to_string();
         assert!((0..90).all(|n| json.contains(&format!("note {n}."))));
     }
 }

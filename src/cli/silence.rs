@@ -233,7 +233,7 @@ async fn add(common: &Common, args: &AddArgs, kind: SilenceKind) -> Result<(), F
 
 async fn expire(common: &Common, args: &ExpireArgs) -> Result<(), Failure> {
     let silence = SilenceId(args.id);
-    let done = format!("{silence} is over; what still fires is told");
+    let done = format!("{silence} is over: people are told of its alerts that still fire");
     give(common, Command::Expire { silence }, &done).await
 }
 

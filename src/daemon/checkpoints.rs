@@ -183,7 +183,7 @@ pub(super) struct Restored {
 /// Gives a fresh engine what an earlier run learned; an error says what the operator must know.
 pub(super) fn restore(engine: &mut Engine, folder: &Path) -> Result<Option<Restored>, String> {
     let unusable =
-        |why: String| format!("the checkpoint cannot be used ({why}): baselines warm up again");
+        |why: String| format!("baselines warm up again: the checkpoint cannot be used ({why})");
     let read = checkpoint::read(folder).map_err(|error| unusable(error.to_string()))?;
     let Some(Checkpoint { version, at, parts }) = read else {
         return Ok(None);

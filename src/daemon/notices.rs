@@ -61,12 +61,16 @@ impl Notices {
     }
 }
 
-/// The first of what is odd about the settings, and how much more there is: a banner is one line.
+/// The first of what is odd about the settings, behind how much more there is and where: what stands last in a banner
+/// is cut first.
 pub(super) fn in_short(warnings: &[String]) -> String {
     match warnings {
         [] => String::new(),
         [one] => one.clone(),
-        [first, more @ ..] => format!("{first} (and {} more: see `stormglass check`)", more.len()),
+        [first, more @ ..] => format!(
+            "`stormglass check` tells this and {} more: {first}",
+            more.len()
+        ),
     }
 }
 

@@ -65,18 +65,18 @@ fn notice(read: Result<u64, String>, left_out: u64) -> Option<String> {
     let torn = match read {
         Err(why) => {
             return Some(format!(
-                "alerts and changes told shortly before the restart are not known ({why}): their senders have to repeat them"
+                "senders have to repeat alerts and changes of shortly before the restart: they are not known ({why})"
             ));
         }
         Ok(0) => None,
         Ok(torn) => Some(format!(
-            "the recording breaks off: {} of before the restart are no whole record, and what they told is lost",
+            "some of what came before the restart is lost: the recording breaks off, {} are no whole record",
             counted(torn, "byte", "bytes")
         )),
     };
     let left_out = (left_out > 0).then(|| {
         format!(
-            "there was no room for {} of before the restart: their senders have to repeat them",
+            "senders have to repeat {} of before the restart: there was no room for them",
             counted(left_out, "alert or change", "alerts and changes")
         )
     });
@@ -267,7 +267,8 @@ mod tests {
         let notice = notice.expect("it breaks off");
         assert!(
             inputs.is_empty()
-                && notice.contains(" bytes of before the restart are no whole record"),
+                && notice.contains("before the restart is lost: the recording breaks off")
+                && notice.contains(" bytes are no whole record"),
             "{notice}"
         );
         let (_, notice) = says(&whole[..9]);

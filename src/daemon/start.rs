@@ -29,6 +29,7 @@ use super::keeper::Keeper;
 use super::learn::{Learning, Scholar};
 use super::ledger::Ledger;
 use super::notices::{self, Notices, Origin};
+use super::paths::{home, realm};
 use super::recall;
 use super::receiving::receive;
 use super::shelf::Shelf;
@@ -128,6 +129,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let view = first_view(&recovered.engine, &config, notices, clock.now());
     let hub = Arc::new(Hub::new(View {
         mode: past.mode(),
+        home: home(data_dir),
         ..view
     }));
     let (socket_told, socket_notice) = watch::channel(String::new());
@@ -380,12 +382,6 @@ fn notifier(
     }
     let notifier = Notifier::start(&config.notify, &config.environment, ledger.outbox())?;
     Ok(Some(notifier))
-}
-
-/// What the runs of this daemon are known by after a restart: where it keeps what it keeps.
-fn realm(data_dir: Option<&Path>) -> String {
-    let folder = data_dir.map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
-    folder.map_or_else(String::new, |folder| folder.display().to_string())
 }
 
 /// Binds what can be bound. The addresses for OTLP are ones of convenience: a collector may have them,

@@ -259,10 +259,11 @@ impl Coordinate {
     /// What is asked for, as a phrase.
     pub fn phrase(&self) -> String {
         match self {
-            Self::Duty { duty, who } => {
-                let who = who.as_deref().unwrap_or("nobody");
-                format!("make {who} {}", duty.as_str())
-            }
+            Self::Duty {
+                duty,
+                who: Some(who),
+            } => format!("make {who} {}", duty.as_str()),
+            Self::Duty { duty, who: None } => format!("leave {} to nobody", duty.as_str()),
             Self::Task { text, .. } => format!("add the task {text:?}"),
             Self::Done { task, done: true } => format!("call task {task} done"),
             Self::Done { task, done: false } => format!("call task {task} not done"),
@@ -320,6 +321,8 @@ mod tests {
         let duty = Duty::Commander;
         let said = apply(&Coordinate::Duty { duty, who: mia() });
         assert_eq!(said.unwrap(), "ole: commander is mia");
+        let phrases = [mia(), None].map(|who| Coordinate::Duty { duty, who }.phrase());
+        assert_eq!(phrases, ["make mia commander", "leave commander to nobody"]);
         let said = apply(&Coordinate::task("page the vendor @mia in 1m"));
         assert_eq!(said.unwrap(), "ole: task 1 for mia: page the vendor");
         let (task, done) = (1, true);

@@ -35,6 +35,7 @@ mod safe_text;
 mod signal;
 mod silence;
 mod time;
+mod told;
 mod topology;
 pub mod turn;
 mod wide_id;
@@ -100,5 +101,6 @@ pub use silence::{
     SilencePreview, SilenceSpec, SilenceState, SilenceTwin, StageRow,
 };
 pub use time::Time;
+pub use told::{Told, told};
 pub use topology::{Beside, Dependence, Edge, Provenance, Reach, Reached};
 pub use words::{command_line, counted, middle, spelled, with_article};

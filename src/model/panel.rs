@@ -174,6 +174,21 @@ impl AlertRow {
     pub const fn place(&self) -> AlertPlace {
         AlertPlace::of(self.firing, self.severity, self.starts_at, self.fingerprint)
     }
+
+    /// How it is, in a word.
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self { held: Some(_), .. } => "held",
+            Self { flapping: true, .. } => "flaps",
+            Self {
+                firing: true,
+                unheard: Some(_),
+                ..
+            } => "stale",
+            Self { firing: true, .. } => "fires",
+            Self { firing: false, .. } => "over",
+        }
+    }
 }
 
 /// An alert as a row.

@@ -80,6 +80,17 @@ impl Edge {
             }
         }
     }
+
+    /// The same, told of the dependency: what leads up to its dependents.
+    pub fn verb_back(to: &EntityId) -> &'static str {
+        match to.kind() {
+            EntityKind::Host => "runs",
+            EntityKind::Queue => "used by",
+            EntityKind::Service | EntityKind::Pod | EntityKind::Database | EntityKind::External => {
+                "called by"
+            }
+        }
+    }
 }
 
 /// Who depends on an entity, directly and through others, and what it depends on itself: by everything that is

@@ -221,21 +221,21 @@ impl Opened {
         }
         if found.end_unknown {
             self.tell(format!(
-                "journal: whether lines were cut off cannot be told, {}.head is missing or unreadable",
+                "journal: whether lines were cut off cannot be told: the note of its end is missing or unreadable ({}.head)",
                 path.display()
             ));
         }
         // Fewer are what a crash leaves behind, and the first record says that the last run ended so.
         if found.lines_after_noted > CRASH_LINES_MAX {
             self.tell(format!(
-                "journal: {} the end noted in {}.head, more than a crash leaves: an older note was put there, and later lines may have been cut off — compare with the end you noted elsewhere (`stormglass audit verify --head`)",
+                "journal: lines may have been cut off: `stormglass audit verify --head` compares with the end you noted elsewhere; {} the end noted in {}.head, more than a crash leaves: an older note was put there",
                 counted(found.lines_after_noted, "line follows", "lines follow"),
                 path.display()
             ));
         }
         if let Some(broken) = &found.broken {
             self.tell(format!(
-                "journal: {broken} — run `stormglass audit verify` ({})",
+                "journal: run `stormglass audit verify`: {broken} ({})",
                 path.display()
             ));
         }

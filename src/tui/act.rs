@@ -9,19 +9,22 @@ use super::entities::{Entities, Purpose};
 use super::explain;
 use super::field::Field;
 use super::inert;
-use super::lanes::{self, Jump};
+use super::lanes::{self, Jump, Zoom};
 use super::link::Request;
 use super::node;
 use super::raw;
 use super::reach;
 use super::refused;
+use super::route;
 use super::silence::{SilenceDialog, Silences};
 use super::state::{
     Along, Approval, Back, Choice, Confirm, Cursor, Deed, Gone, Guard, Overlay, Question, Screen,
-    State, Step, Tab, Writing,
+    State, Step, Tab, Way, Writing,
 };
 use super::theme::Role;
-use super::update::{Effects, TerminalOp, fetch_alerts, lay_over, open, refresh};
+use super::update::{
+    Effects, TerminalOp, alert_chosen, choose_alert, fetch_alerts, lay_over, open, refresh,
+};
 
 /// Said of what went to the clipboard: whether it got there, no terminal tells.
 pub(super) const COPIED: &str = "Copied, if your terminal takes it (OSC 52).";
@@ -32,6 +35,9 @@ const ALERTS_AHEAD: usize = 50;
 pub(super) fn perform(state: &mut State, action: Action, effects: &mut Effects) {
     if let Some(why) = inert::inert(state, action).or_else(|| inert::hasty(state, action)) {
         return refused::tell(state, action, &why);
+    }
+    if let Some(where_else) = inert::elsewhere(state, action) {
+        return state.tell(Role::Muted, where_else);
     }
     match action.row().scope {
         Scope::Move => go(state, action, effects),
@@ -51,8 +57,8 @@ fn go(state: &mut State, action: Action, effects: &mut Effects) {
         Action::HalfUp => step(state, Step::Half(-1)),
         Action::PageDown => step(state, Step::Page(1)),
         Action::PageUp => step(state, Step::Page(-1)),
-        Action::Left if state.travel.is_some() => state.travel_by(false),
-        Action::Right if state.travel.is_some() => state.travel_by(true),
+        Action::Left if state.travel.is_some() => state.travel_by(Way::Back),
+        Action::Right if state.travel.is_some() => state.travel_by(Way::On),
         Action::Left | Action::PreviousPane => turn(state, -1),
         Action::Right | Action::NextPane => turn(state, 1),
         Action::Open => enter(state, effects),
@@ -213,49 +219,26 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
             lanes::range(state);
         }
         Action::MarkRange => state.list.mark_range(),
-        Action::Earlier | Action::Later
-            if state.lanes.range.is_some() && reach::has_keys(state) =>
-        {
-            reach::pan(state, action == Action::Later);
-        }
+        Action::Earlier if pans(state) => reach::pan(state, Way::Back),
+        Action::Later if pans(state) => reach::pan(state, Way::On),
         Action::Travel | Action::Earlier | Action::Later => lanes::travel(state, action),
-        Action::ZoomIn | Action::ZoomOut if reach::has_keys(state) => {
-            reach::zoom(state, action == Action::ZoomIn);
-        }
-        Action::ZoomIn => lanes::zoom(state, lanes::Zoom::In),
-        Action::ZoomOut => lanes::zoom(state, lanes::Zoom::Out),
+        Action::ZoomIn => zoom(state, Zoom::In),
+        Action::ZoomOut => zoom(state, Zoom::Out),
         Action::Bookmark => lanes::bookmark(state),
-        Action::NextBookmark => lanes::next(state, lanes::Jump::Bookmark, true),
+        Action::NextBookmark => lanes::next(state, Jump::Bookmark, Way::On),
         Action::Follow => lanes::follow(state),
         Action::Narrow => node::narrow(state),
         Action::Links => node::links(state),
         Action::Compare | Action::Heatmap => meter(state, action),
         Action::Whole => state.whole = !state.whole,
-        Action::Sort => {
-            state.list.sort = state.list.sort.next();
-            refresh(state);
-        }
-        Action::Reverse => {
-            state.list.reversed = !state.list.reversed;
-            refresh(state);
-        }
+        Action::Sort | Action::Reverse => order(state, action),
         Action::Freeze => freeze(state),
-        Action::NextAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), true),
-        Action::PreviousAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), false),
-        Action::NextChange => lanes::next(state, Jump::Lane(Lane::Change), true),
-        Action::PreviousChange => lanes::next(state, Jump::Lane(Lane::Change), false),
-        Action::NextMatch | Action::PreviousMatch => {
-            let forward = action == Action::NextMatch;
-            let only_matches = match state.place.screen {
-                Screen::Incidents | Screen::Alerts | Screen::Sources => true,
-                Screen::Incident(_) => matches!(state.place.tab, Tab::Metrics | Tab::Logs),
-            };
-            if only_matches {
-                step(state, Step::Rows(if forward { 1 } else { -1 }));
-            } else {
-                lanes::next(state, Jump::Match, forward);
-            }
-        }
+        Action::NextAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), Way::On),
+        Action::PreviousAnomaly => lanes::next(state, Jump::Lane(Lane::Anomaly), Way::Back),
+        Action::NextChange => lanes::next(state, Jump::Lane(Lane::Change), Way::On),
+        Action::PreviousChange => lanes::next(state, Jump::Lane(Lane::Change), Way::Back),
+        Action::NextMatch => next_match(state, Way::On),
+        Action::PreviousMatch => next_match(state, Way::Back),
         Action::Utc => state.clock.utc = !state.clock.utc,
         Action::Theme => {
             state.look.theme = state.look.theme.next();
@@ -282,6 +265,48 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Redraw => effects.terminal.push(TerminalOp::Redraw),
         Action::Suspend => effects.terminal.push(TerminalOp::Suspend),
         _ => {}
+    }
+}
+
+/// Puts the rows of the screen in another order; the cursor stays on its row.
+fn order(state: &mut State, action: Action) {
+    let chosen = alert_chosen(state);
+    let (sort, reversed) = match state.place.screen {
+        Screen::Alerts => (&mut state.alerts.sort, &mut state.alerts.reversed),
+        _ => (&mut state.list.sort, &mut state.list.reversed),
+    };
+    match (action, route::orders(state.place.screen)) {
+        (Action::Reverse, _) => *reversed = !*reversed,
+        (_, Some(orders)) => *sort = sort.next(orders),
+        (_, None) => {}
+    }
+    refresh(state);
+    choose_alert(state, chosen);
+}
+
+/// Whether the keys of time move the charts along what is zoomed to.
+fn pans(state: &State) -> bool {
+    state.lanes.range.is_some() && reach::has_keys(state)
+}
+
+fn zoom(state: &mut State, zoom: Zoom) {
+    if reach::has_keys(state) {
+        reach::zoom(state, zoom);
+    } else {
+        lanes::zoom(state, zoom);
+    }
+}
+
+/// The next row that matches the filter: where nothing else is shown, the next row.
+fn next_match(state: &mut State, way: Way) {
+    let only_matches = match state.place.screen {
+        Screen::Incidents | Screen::Alerts | Screen::Sources => true,
+        Screen::Incident(_) => matches!(state.place.tab, Tab::Metrics | Tab::Logs),
+    };
+    match (only_matches, way) {
+        (true, Way::On) => step(state, Step::Rows(1)),
+        (true, Way::Back) => step(state, Step::Rows(-1)),
+        (false, _) => lanes::next(state, Jump::Match, way),
     }
 }
 

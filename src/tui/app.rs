@@ -250,10 +250,7 @@ impl App {
                 () = ends.came() => break,
                 _ = continued.recv() => self.back_again(terminal)?,
                 event = input.next() => match event {
-                    Some(event) => {
-                        self.typed(event?, terminal)?;
-                        self.drain_keys(&mut input, terminal).await?;
-                    }
+                    Some(event) => self.take_input(event?, &mut input, terminal).await?,
                     None => break,
                 },
                 Some(told) = self.link.updates.recv() => self.told(told, terminal)?,
@@ -273,16 +270,35 @@ impl App {
         Ok(())
     }
 
-    /// Takes the keys that are already there, so that a burst costs one frame.
-    async fn drain_keys(
+    /// Takes an event with all that are there already, so that a burst costs one frame; keys of it that follow each
+    /// other together, for pasted text may come as such.
+    async fn take_input(
         &mut self,
+        first: TerminalEvent,
         input: &mut EventStream,
         terminal: &mut Terminal,
     ) -> Result<(), TuiError> {
-        while let Some(event) = ready_now(input).await {
-            self.typed(event?, terminal)?;
+        let (mut next, mut keys) = (Some(first), Vec::new());
+        while let Some(event) = next {
+            match event {
+                TerminalEvent::Key(key) => keys.extend(Key::from_event(key)),
+                other => {
+                    self.pressed(&mut keys, terminal)?;
+                    self.typed(other, terminal)?;
+                }
+            }
+            next = ready_now(input).await.transpose()?;
         }
-        Ok(())
+        self.pressed(&mut keys, terminal)
+    }
+
+    /// Takes keys that were there together.
+    fn pressed(&mut self, keys: &mut Vec<Key>, terminal: &mut Terminal) -> Result<(), TuiError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.pace.pressed(self.wall.now());
+        self.feed(Event::Keys(std::mem::take(keys)), terminal)
     }
 
     /// Takes what the transport has already told.
@@ -322,10 +338,6 @@ impl App {
     fn typed(&mut self, event: TerminalEvent, terminal: &mut Terminal) -> Result<(), TuiError> {
         self.pace.pressed(self.wall.now());
         let event = match event {
-            TerminalEvent::Key(key) => match Key::from_event(key) {
-                Some(key) => Event::Key(key),
-                None => return Ok(()),
-            },
             TerminalEvent::Paste(text) => Event::Paste(text),
             TerminalEvent::Resize(columns, lines) => {
                 let (columns, lines) = drawn(columns, lines);
@@ -338,7 +350,9 @@ impl App {
                 MouseEventKind::Down(MouseButton::Left) => Event::Click(mouse.column, mouse.row),
                 _ => return Ok(()),
             },
-            TerminalEvent::FocusGained | TerminalEvent::FocusLost => return Ok(()),
+            TerminalEvent::Key(_) | TerminalEvent::FocusGained | TerminalEvent::FocusLost => {
+                return Ok(());
+            }
         };
         self.feed(event, terminal)
     }
@@ -376,8 +390,8 @@ impl App {
             return;
         };
         state.lanes.unsaved = false;
-        let (name, at) = (view.environment.clone(), view.at);
-        if let Err(why) = state.session.mark(&name, &state.lanes.bookmarks, at) {
+        let (place, at) = (Session::place_of(view), view.at);
+        if let Err(why) = state.session.mark(&place, &state.lanes.bookmarks, at) {
             let text = format!("Marked until you leave: it cannot be kept ({why}).");
             state.tell(Role::Warn, &text);
         }
@@ -426,7 +440,8 @@ impl App {
     fn looked(&mut self) {
         if let Some(view) = &self.state.feed.view {
             let here = self.state.view_string();
-            let _ = self.state.session.look(&view.environment, view.at, &here);
+            let place = Session::place_of(view);
+            let _ = self.state.session.look(&place, view.at, &here);
         }
     }
 

@@ -124,9 +124,12 @@ fn put(state: &mut State, entity: &EntityId, told: Told<'_>) {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+/// Which of those that an entity has to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Who depends on it.
     Dependents,
+    /// What it depends on.
     Dependencies,
 }
 

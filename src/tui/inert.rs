@@ -41,6 +41,36 @@ fn barred(state: &State, action: Action) -> Option<String> {
     }
 }
 
+/// Where to press a key that would do something to the rows of another screen, unseen.
+pub(super) fn elsewhere(state: &State, action: Action) -> Option<&'static str> {
+    let on_list = state.place.screen == Screen::Incidents;
+    let on_incident = matches!(state.place.screen, Screen::Incident(_));
+    match action {
+        Action::Mark | Action::MarkRange if on_list => None,
+        Action::MarkRange if on_incident => None,
+        Action::Mark | Action::MarkRange => Some("Incidents are marked, in their list."),
+        Action::Sort | Action::Reverse if on_incident => {
+            Some("Incidents are sorted in their list.")
+        }
+        Action::Sort | Action::Reverse if state.place.screen == Screen::Sources => {
+            Some("Sources stand in the order of their names.")
+        }
+        Action::Compare | Action::Heatmap | Action::Whole if !on_list && !on_incident => {
+            Some("Open an incident first.")
+        }
+        Action::NextAnomaly
+        | Action::PreviousAnomaly
+        | Action::NextChange
+        | Action::PreviousChange
+        | Action::NextBookmark
+            if state.chosen().is_none() =>
+        {
+            Some("Open an incident first.")
+        }
+        _ => None,
+    }
+}
+
 fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String> {
     let scope = action.row().scope;
     if !matches!(scope, Scope::Incident | Scope::Plan) {

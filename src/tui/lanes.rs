@@ -5,10 +5,10 @@ use crate::model::{EntityId, Lane, Time, TimelineEntry};
 use super::action::Action;
 use super::rows::Rows;
 use super::session::BOOKMARKS_MAX;
-use super::state::{Along, STEP_MS, Screen, State, Tab};
+use super::state::{Along, STEP_MS, Screen, State, Tab, Way};
 use super::theme::Role;
 use super::update::open;
-use super::view::timeline_entries;
+use super::view::{row_of, timeline_entries};
 
 /// Shortest time that can be zoomed to, in milliseconds.
 pub(super) const RANGE_MS_MIN: i64 = 2_000;
@@ -48,7 +48,7 @@ pub(super) fn is_marked(state: &State, entry: &TimelineEntry) -> bool {
 }
 
 /// Moves the cursor of the timeline to the next entry of a kind, wrapping around.
-pub(super) fn next(state: &mut State, to: Jump, forward: bool) {
+pub(super) fn next(state: &mut State, to: Jump, way: Way) {
     let Some(detail) = state.detail() else { return };
     let entries = timeline_entries(state, &detail.incident);
     let from = state.cursor(Tab::Timeline).at(entries.len());
@@ -62,11 +62,12 @@ pub(super) fn next(state: &mut State, to: Jump, forward: bool) {
             Jump::SameEntity => entity.is_some() && entry.entity.as_ref() == entity,
         }
     };
-    let found = if forward {
-        (from + 1..entries.len()).chain(0..from).find(wanted)
-    } else {
-        let after = (from + 1..entries.len()).rev();
-        (0..from).rev().chain(after).find(wanted)
+    let found = match way {
+        Way::On => (from + 1..entries.len()).chain(0..from).find(wanted),
+        Way::Back => {
+            let after = (from + 1..entries.len()).rev();
+            (0..from).rev().chain(after).find(wanted)
+        }
     };
     let Some(at) = found else {
         return state.tell(Role::Muted, "No other one.");
@@ -96,10 +97,9 @@ fn show(state: &mut State, range: Option<(Time, Time)>) {
 
 /// Puts the cursor on an entry, if it is shown.
 fn rest_on(state: &mut State, at: Time, text: &str) {
-    let found = state.detail().and_then(|detail| {
-        let entries = timeline_entries(state, &detail.incident);
-        entries.iter().position(|e| e.at == at && *e.text == *text)
-    });
+    let found = state
+        .detail()
+        .and_then(|detail| row_of(state, &detail.incident, (at, text)));
     if let Some(found) = found {
         state.cursor_mut(Tab::Timeline).set(found);
     }
@@ -189,7 +189,7 @@ pub(super) fn follow(state: &mut State) {
             let followed = state.lanes.along.as_ref().map(|along| &along.thread);
             let change = change_here(state).filter(|to| Some(&to.thread) != followed);
             if change.is_none() {
-                return next(state, Jump::SameEntity, true);
+                return next(state, Jump::SameEntity, Way::On);
             }
             change
         }

@@ -9,6 +9,15 @@ use super::view::{PathRow, is_layered, nodes_max, path_rows};
 /// Times the nodes of each column are put in order by those of the columns beside it.
 const SWEEPS: usize = 4;
 
+/// By what a column is put in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The column before it.
+    Callers,
+    /// The column after it.
+    Callees,
+}
+
 /// What is laid out, as it was when it was.
 #[derive(Debug)]
 pub struct Drawn {
@@ -134,7 +143,11 @@ impl Layered {
         };
         for sweep in 0..SWEEPS {
             drawing.lines = drawing.connect(&drawn, &layer);
-            drawing.order(sweep % 2 == 0);
+            drawing.order(if sweep % 2 == 0 {
+                By::Callers
+            } else {
+                By::Callees
+            });
         }
         drawing.lines = drawing.connect(&drawn, &layer);
         drawing.crossings = drawing.crossings();
@@ -179,15 +192,14 @@ impl Layered {
 
     /// Puts each column in the order of the middle of what it is joined to in the column before it, or
     /// after it: few lines cross then (Sugiyama's barycentre).
-    fn order(&mut self, rightwards: bool) {
+    fn order(&mut self, by: By) {
         for column in 0..self.columns.len() {
             let middle = |slot: usize| {
-                let ends = self.lines.iter().filter_map(|line| {
-                    if rightwards {
+                let ends = self.lines.iter().filter_map(|line| match by {
+                    By::Callers => {
                         (line.column + 1 == column && line.to == slot).then_some(line.from)
-                    } else {
-                        (line.column == column && line.from == slot).then_some(line.to)
                     }
+                    By::Callees => (line.column == column && line.from == slot).then_some(line.to),
                 });
                 let (sum, len) = ends.fold((0, 0), |(sum, len), end| (sum + end, len + 1));
                 (sum * 1_000_usize).checked_div(len).unwrap_or(slot * 1_000)

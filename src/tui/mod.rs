@@ -8,6 +8,7 @@ mod act;
 mod action;
 mod answers;
 mod app;
+mod burst;
 mod chart;
 mod dependence;
 mod desk;

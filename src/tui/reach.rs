@@ -3,8 +3,8 @@
 
 use crate::model::{Chart, ChartMark, Incident, Lane, RecordedLine, Time, TimelineEntry};
 
-use super::lanes::RANGE_MS_MIN;
-use super::state::{Purpose, Screen, State, Tab};
+use super::lanes::{RANGE_MS_MIN, Zoom};
+use super::state::{Purpose, Screen, State, Tab, Way};
 use super::theme::Role;
 use super::view::chart_here;
 
@@ -169,38 +169,38 @@ fn shown(state: &State) -> Option<(Time, Time)> {
 }
 
 /// Shows half, or twice, of the time: around where the chart became odd while that is on it, else up to its end.
-pub(super) fn zoom(state: &mut State, is_in: bool) {
+pub(super) fn zoom(state: &mut State, zoom: Zoom) {
     let Some((from, to)) = shown(state) else {
         return state.tell(Role::Muted, "There is no chart here.");
     };
     let span_ms = to.since(from);
-    let wanted_ms = if is_in {
-        (span_ms / 2).max(RANGE_MS_MIN)
-    } else {
-        (span_ms * 2).min(STRETCH_MS_MAX)
+    let wanted_ms = match zoom {
+        Zoom::In => (span_ms / 2).max(RANGE_MS_MIN),
+        Zoom::Out => (span_ms * 2).min(STRETCH_MS_MAX),
     };
     let now = state.engine_now();
     let onset = onset(state).filter(|at| (from..=to).contains(at));
     // What is kept in the middle, and how much of the time stands before it.
-    let end = match onset {
-        Some(onset) => onset.plus_ms(wanted_ms / 2),
-        None if is_in => to,
-        None => to.plus_ms((wanted_ms - span_ms) / 2),
+    let end = match (onset, zoom) {
+        (Some(onset), _) => onset.plus_ms(wanted_ms / 2),
+        (None, Zoom::In) => to,
+        (None, Zoom::Out) => to.plus_ms((wanted_ms - span_ms) / 2),
     };
     let end = end.min(now.max(to));
     show(state, (end.plus_ms(-wanted_ms), end));
 }
 
 /// Shows the time before, or after, by a part of what is shown.
-pub(super) fn pan(state: &mut State, is_later: bool) {
+pub(super) fn pan(state: &mut State, way: Way) {
     let Some((from, to)) = shown(state) else {
         return state.tell(Role::Muted, "There is no chart here.");
     };
     let step_ms = (to.since(from) / PAN_SHARE).max(1);
-    let by_ms = if is_later { step_ms } else { -step_ms };
-    if is_later && to >= state.engine_now() {
-        return state.tell(Role::Muted, "This is now.");
-    }
+    let by_ms = match way {
+        Way::Back => -step_ms,
+        Way::On if to >= state.engine_now() => return state.tell(Role::Muted, "This is now."),
+        Way::On => step_ms,
+    };
     show(state, (from.plus_ms(by_ms), to.plus_ms(by_ms)));
 }
 

@@ -4,6 +4,7 @@
 use crate::model::IncidentId;
 
 use super::state::{Screen, Sort, State, Tab};
+use super::theme::Role;
 use super::update::{Effects, fetch_alerts, refresh};
 use crate::api::filter::Filter;
 
@@ -40,20 +41,20 @@ impl Route {
             reversed: false,
             filter: filter.to_owned(),
         };
-        if screen == Screen::Incidents {
+        if orders(screen).is_some() {
             route.take_sort_from_filter();
         }
         for word in words {
             match (screen, word) {
-                (Screen::Incidents, "reversed") => route.reversed = true,
-                (Screen::Incidents, _) => {
-                    route.sort = Some(sort(word)?);
+                (Screen::Incidents | Screen::Alerts, "reversed") => route.reversed = true,
+                (Screen::Incidents | Screen::Alerts, _) => {
+                    route.sort = Some(sort(screen, word)?);
                 }
                 (Screen::Incident(_), _) => {
                     let named = |tab: &Tab| tab.as_str().eq_ignore_ascii_case(word);
                     route.tab = Some(Tab::ALL.into_iter().find(named)?);
                 }
-                _ => return None,
+                (Screen::Sources, _) => return None,
             }
         }
         Some(route)
@@ -62,21 +63,26 @@ impl Route {
     /// `incidents /checkout sort:age` says the same as `incidents sort:age /checkout`: no field has that name.
     fn take_sort_from_filter(&mut self) {
         let words = self.filter.split_whitespace();
-        let Some(found) = words.clone().find_map(sort) else {
+        let screen = self.screen;
+        let Some(found) = words.clone().find_map(|word| sort(screen, word)) else {
             return;
         };
-        let rest: Vec<&str> = words.filter(|word| sort(word).is_none()).collect();
+        let rest: Vec<&str> = words.filter(|word| sort(screen, word).is_none()).collect();
         (self.sort, self.filter) = (Some(found), rest.join(" "));
     }
 
     /// The one on screen.
     pub(super) fn here(state: &State) -> Self {
         let screen = state.place.screen;
-        let listed = screen == Screen::Incidents;
+        let (sort, reversed) = match screen {
+            Screen::Incidents => (Some(state.list.sort), state.list.reversed),
+            Screen::Alerts => (Some(state.alerts.sort), state.alerts.reversed),
+            Screen::Incident(_) | Screen::Sources => (None, false),
+        };
         Self {
             tab: matches!(screen, Screen::Incident(_)).then_some(state.place.tab),
-            sort: listed.then_some(state.list.sort),
-            reversed: listed && state.list.reversed,
+            sort,
+            reversed,
             filter: state.filter().text().to_owned(),
             ..Self::bare(screen)
         }
@@ -103,7 +109,11 @@ impl Route {
                 state.list.reversed = self.reversed;
                 refresh(state);
             }
-            Screen::Alerts => state.alerts.filter = filter,
+            Screen::Alerts => {
+                state.alerts.filter = filter;
+                state.alerts.sort = self.sort.unwrap_or_default();
+                state.alerts.reversed = self.reversed;
+            }
             Screen::Sources => state.sources.filter = filter,
         }
     }
@@ -129,6 +139,9 @@ impl Route {
         state
             .place
             .go(self.screen, self.tab.unwrap_or(state.place.tab));
+        if let Some(advice) = state.filter_advice() {
+            state.tell(Role::Warn, &format!("There is {advice}."));
+        }
         true
     }
 }
@@ -158,10 +171,20 @@ impl std::fmt::Display for Route {
     }
 }
 
-/// The order that a word names.
-fn sort(word: &str) -> Option<Sort> {
+/// The orders that the rows of a screen have, if they have any.
+pub(super) const fn orders(screen: Screen) -> Option<&'static [Sort]> {
+    match screen {
+        Screen::Incidents => Some(&Sort::ALL),
+        Screen::Alerts => Some(&Sort::OF_ALERTS),
+        Screen::Incident(_) | Screen::Sources => None,
+    }
+}
+
+/// The order of a screen that a word names.
+fn sort(screen: Screen, word: &str) -> Option<Sort> {
     let name = word.strip_prefix("sort:")?;
-    Sort::ALL.into_iter().find(|sort| sort.as_str() == name)
+    let mut orders = orders(screen)?.iter().copied();
+    orders.find(|sort| sort.as_str() == name)
 }
 
 fn incident(word: &str) -> Option<IncidentId> {
@@ -180,6 +203,7 @@ mod tests {
             "incident 4821 why",
             "incident 4821 logs /pool timeout",
             "alerts /severity:critical",
+            "alerts sort:age reversed /pool",
             "sources",
             "sources /state:blind",
         ] {
@@ -204,6 +228,8 @@ mod tests {
             "incident x",
             "incidents sort:luck",
             "alerts now",
+            "alerts sort:updated",
+            "sources sort:age",
             "approve",
         ] {
             assert_eq!(Route::parse(text), None, "{text}");

@@ -5,7 +5,7 @@ use crate::model::{EntityId, Finding, IncidentId, SeriesId, Time, TraceId};
 
 use super::state::{Screen, State, Tab};
 use super::view::{
-    chart_here, chart_rows, log_rows, path_rows, timeline_entries, trace_at, trace_line,
+    chart_here, chart_rows, log_rows, path_rows, row_of, timeline_entries, trace_at, trace_line,
 };
 
 /// A row by what it shows, wherever it stands.
@@ -93,9 +93,7 @@ fn here(state: &State, tab: Tab) -> Option<Row> {
 fn place(state: &State, row: &Row) -> Option<usize> {
     let incident = &state.detail()?.incident;
     match row {
-        Row::Entry(at, text) => timeline_entries(state, incident)
-            .iter()
-            .position(|entry| entry.at == *at && entry.text == *text),
+        Row::Entry(at, text) => row_of(state, incident, (*at, text)),
         Row::Entity(entity) => {
             let rows = path_rows(state, incident);
             rows.iter().position(|row| row.entity == *entity)

@@ -1,4 +1,4 @@
-//! What the operator's own console remembers of each environment, kept between consoles: when they last
+//! What the operator's own console remembers of each place, an environment of one daemon, kept between consoles: when they last
 //! looked and at what, so that the next one can say what changed since and take them back, and the entries of
 //! timelines they marked. Losing it costs that sentence, the way back and those marks, and nothing else.
 
@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::View;
 use crate::model::{IncidentId, Time};
 
-/// Environments remembered; the one looked at longest ago makes room.
-const ENVIRONMENTS_MAX: usize = 32;
-/// Entries marked in one environment; those of the oldest incidents make room.
+/// Places remembered; the one looked at longest ago makes room.
+const PLACES_MAX: usize = 32;
+/// Entries marked in one place; those of the oldest incidents make room.
 pub(super) const BOOKMARKS_MAX: usize = 500;
 /// Counts up when the file changes its shape.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Entries marked: of which incident, when, and what they say.
 pub type Bookmarks = BTreeSet<(IncidentId, Time, Box<str>)>;
@@ -27,7 +28,8 @@ pub struct Session {
     kept: Kept,
 }
 
-/// The file's text. Version 1 was the first map alone, version 2 had no views.
+/// The file's text. Version 1 was the first map alone, version 2 had no views. Before version 4 the name of the
+/// environment was all that places were told apart by, so that daemons shared one: what was kept so is not read.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Kept {
     version: u32,
@@ -40,19 +42,17 @@ struct Kept {
 
 impl Kept {
     fn read(text: &str) -> Self {
-        let of_version_1 = || {
-            let looked_ms = serde_json::from_str(text).unwrap_or_default();
-            Self {
-                looked_ms,
-                ..Self::default()
-            }
-        };
-        serde_json::from_str(text).unwrap_or_else(|_| of_version_1())
+        let kept: Self = serde_json::from_str(text).unwrap_or_default();
+        if kept.version == VERSION {
+            kept
+        } else {
+            Self::default()
+        }
     }
 
-    /// Makes room for one more environment.
+    /// Makes room for one more place.
     fn make_room(&mut self) {
-        while self.looked_ms.len() > ENVIRONMENTS_MAX {
+        while self.looked_ms.len() > PLACES_MAX {
             let oldest = self.looked_ms.iter().min_by_key(|(_, at)| **at);
             let Some(name) = oldest.map(|(name, _)| name.clone()) else {
                 break;
@@ -65,6 +65,14 @@ impl Kept {
 }
 
 impl Session {
+    /// Under what an environment of a daemon is remembered.
+    pub fn place_of(view: &View) -> String {
+        if view.home.is_empty() {
+            return view.environment.clone();
+        }
+        format!("{} @{}", view.environment, view.home)
+    }
+
     /// Reads the file; one that is missing or damaged holds nothing.
     pub fn load(path: Option<&Path>) -> Self {
         let text = path.and_then(|path| std::fs::read_to_string(path).ok());
@@ -75,19 +83,19 @@ impl Session {
     }
 
     /// Engine time of the last look.
-    pub(super) fn looked(&self, environment: &str) -> Option<Time> {
-        let looked = self.kept.looked_ms.get(environment);
+    pub(super) fn looked(&self, place: &str) -> Option<Time> {
+        let looked = self.kept.looked_ms.get(place);
         looked.copied().map(Time::from_ms)
     }
 
     /// The view that was left then.
-    pub(super) fn view(&self, environment: &str) -> Option<&str> {
-        self.kept.views.get(environment).map(String::as_str)
+    pub(super) fn view(&self, place: &str) -> Option<&str> {
+        self.kept.views.get(place).map(String::as_str)
     }
 
     /// What was marked.
-    pub(super) fn bookmarks(&self, environment: &str) -> Bookmarks {
-        let marked = self.kept.bookmarks.get(environment);
+    pub(super) fn bookmarks(&self, place: &str) -> Bookmarks {
+        let marked = self.kept.bookmarks.get(place);
         marked.cloned().unwrap_or_default()
     }
 
@@ -95,28 +103,21 @@ impl Session {
     ///
     /// # Errors
     /// The file cannot be written; for this console it is remembered all the same.
-    pub fn look(&mut self, environment: &str, at: Time, view: &str) -> io::Result<()> {
+    pub fn look(&mut self, place: &str, at: Time, view: &str) -> io::Result<()> {
         let looked = &mut self.kept.looked_ms;
-        looked.insert(environment.to_owned(), at.ms());
+        looked.insert(place.to_owned(), at.ms());
         let views = &mut self.kept.views;
-        views.insert(environment.to_owned(), view.to_owned());
+        views.insert(place.to_owned(), view.to_owned());
         self.kept.make_room();
         self.write()
     }
 
     /// Remembers what is marked, whenever the last look was.
-    pub(super) fn mark(
-        &mut self,
-        environment: &str,
-        bookmarks: &Bookmarks,
-        at: Time,
-    ) -> io::Result<()> {
+    pub(super) fn mark(&mut self, place: &str, bookmarks: &Bookmarks, at: Time) -> io::Result<()> {
         let looked = &mut self.kept.looked_ms;
-        looked
-            .entry(environment.to_owned())
-            .or_insert_with(|| at.ms());
+        looked.entry(place.to_owned()).or_insert_with(|| at.ms());
         let marked = &mut self.kept.bookmarks;
-        marked.insert(environment.to_owned(), bookmarks.clone());
+        marked.insert(place.to_owned(), bookmarks.clone());
         self.kept.make_room();
         self.write()
     }
@@ -151,23 +152,49 @@ mod tests {
         let again = Session::load(Some(&path));
         assert_eq!(again.looked("prod"), Some(Time::from_ms(42)));
         assert_eq!(again.view("prod"), Some("alerts"));
-        // As version 2 wrote it.
-        let older = r#"{"version":2,"looked_ms":{"prod":42},"bookmarks":{}}"#;
+        // As version 3 wrote it, for every daemon that calls its environment so.
+        let older = r#"{"version":3,"looked_ms":{"prod":42},"bookmarks":{},"views":{}}"#;
         std::fs::write(&path, older).unwrap();
-        let again = Session::load(Some(&path));
-        assert_eq!(again.looked("prod"), Some(Time::from_ms(42)));
-        assert_eq!(again.view("prod"), None);
+        assert_eq!(Session::load(Some(&path)).looked("prod"), None);
         std::fs::write(&path, "{").unwrap();
         assert_eq!(Session::load(Some(&path)).looked("prod"), None);
     }
 
     #[test]
-    fn marks_are_remembered_beside_the_look_and_the_older_file_is_read() {
+    fn daemons_that_call_their_environment_the_same_share_nothing() {
+        let actor = crate::model::Actor {
+            name: "mia".to_owned(),
+            role: crate::model::Role::Responder,
+        };
+        let view = |environment: &str, home: &str| View {
+            home: home.to_owned(),
+            ..View::empty(environment, actor.clone(), Time::ZERO)
+        };
+        let views = [
+            ("local", "aa"),
+            ("local", "bb"),
+            ("prod", "aa"),
+            ("local", ""),
+        ];
+        let places = views.map(|(environment, home)| Session::place_of(&view(environment, home)));
+        let told_apart: BTreeSet<&String> = places.iter().collect();
+        assert_eq!(told_apart.len(), places.len(), "{places:?}");
+        let mut session = Session::default();
+        session
+            .look(&places[0], Time::from_ms(42), "alerts")
+            .unwrap();
+        assert_eq!(session.view(&places[0]), Some("alerts"));
+        for place in &places[1..] {
+            assert_eq!((session.looked(place), session.view(place)), (None, None));
+        }
+    }
+
+    #[test]
+    fn marks_are_remembered_beside_the_look() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.json");
-        std::fs::write(&path, r#"{"prod":42}"#).unwrap();
         let mut session = Session::load(Some(&path));
-        assert_eq!(session.looked("prod"), Some(Time::from_ms(42)));
+        session.look("prod", Time::from_ms(42), "alerts").unwrap();
         let marked: Bookmarks = [(IncidentId(7), Time::from_secs(9), "deploy v812".into())].into();
         session.mark("prod", &marked, Time::from_ms(99)).unwrap();
         session.mark("test", &marked, Time::from_ms(99)).unwrap();
@@ -175,9 +202,9 @@ mod tests {
         assert_eq!(again.looked("prod"), Some(Time::from_ms(42)));
         assert_eq!(again.bookmarks("prod"), marked);
         assert_eq!(again.bookmarks("stage"), Bookmarks::new());
-        // An environment that is forgotten takes its marks with it.
+        // A place that is forgotten takes its marks with it.
         let mut session = again;
-        for at in 100..100 + ENVIRONMENTS_MAX as i64 {
+        for at in 100..100 + PLACES_MAX as i64 {
             session
                 .look(&format!("e{at}"), Time::from_ms(at), "incidents")
                 .unwrap();
@@ -189,7 +216,7 @@ mod tests {
     fn only_so_many_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let mut session = Session::load(Some(&folder.path().join("console.json")));
-        for at in 0..=ENVIRONMENTS_MAX as i64 {
+        for at in 0..=PLACES_MAX as i64 {
             session
                 .look(&format!("e{at}"), Time::from_ms(at), "incidents")
                 .unwrap();

@@ -375,7 +375,9 @@ impl Silences {
                     effects.command(Command::Expire { silence });
                 } else {
                     self.armed = Some(silence);
-                    let text = format!("Enter again ends {silence}: what still fires is told.");
+                    let text = format!(
+                        "Enter again ends {silence}: people are told of its alerts that still fire."
+                    );
                     state.tell(Role::Warn, &text);
                 }
             }

@@ -1,10 +1,11 @@
 //! Events in, state changed, effects out. The only place that changes the state.
 
 use crate::api::{Panels, WatchMessage};
-use crate::model::{Command, EntityId, IncidentId, Phase, SafeText, Time};
+use crate::model::{Command, EntityId, Fingerprint, IncidentId, Phase, SafeText, Time};
 
 use super::act;
 use super::answers;
+use super::burst::Next;
 use super::dependence;
 use super::dialog;
 use super::explain;
@@ -16,6 +17,7 @@ use super::point;
 use super::raw;
 use super::route::Route;
 use super::rows::Rows;
+use super::session::Session;
 use super::state::{Node, Overlay, Purpose, Screen, Shown, State, Tab};
 use super::theme::Role;
 
@@ -24,11 +26,17 @@ const RETURN_MS_MAX: i64 = 10 * 60_000;
 /// After a lost connection it is told what changed if nothing was heard for at least this long, in milliseconds.
 const AWAY_MS_MIN: i64 = 60_000;
 
+/// Said of a key that came with the Enter that closed a box, as a line of pasted text does.
+const DROPPED: &str =
+    "What came with that Enter was taken for pasted text and did nothing: press it again.";
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A key was pressed.
     Key(Key),
+    /// Several keys were there at once, in this order.
+    Keys(Vec<Key>),
     /// Text was pasted.
     Paste(String),
     /// The mouse wheel was turned: down when positive.
@@ -70,6 +78,13 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Adds what came of something that happened at the same time.
+    fn add(&mut self, other: Self) {
+        self.requests.extend(other.requests);
+        self.terminal.extend(other.terminal);
+        self.draws |= other.draws;
+    }
+
     /// Asks for a command to be carried out.
     pub fn command(&mut self, command: Command) {
         self.requests.push(Request::Command(command));
@@ -88,6 +103,7 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
             press(state, key, &mut effects);
             note_view(state);
         }
+        Event::Keys(keys) => return burst(state, at, &keys),
         Event::Paste(text) => {
             effects.draws = true;
             dialog::paste(state, &text);
@@ -137,6 +153,41 @@ pub fn update(state: &mut State, at: Time, event: Event) -> Effects {
 fn note_view(state: &mut State) {
     let here = Route::here(state);
     state.place.note(here);
+}
+
+/// Takes keys that came together: of text that was pasted none is an act.
+fn burst(state: &mut State, at: Time, mut keys: &[Key]) -> Effects {
+    let mut effects = Effects {
+        draws: true,
+        ..Effects::default()
+    };
+    state.now = at;
+    let mut typed = 0;
+    while let Some((key, rest)) = keys.split_first() {
+        let mut burst = state.burst;
+        let next = burst.next(state, keys);
+        let had_box = state.overlay.is_some();
+        (keys, typed) = (rest, typed + 1);
+        match next {
+            Next::Press => effects.add(update(state, at, Event::Key(*key))),
+            Next::Paste(len, text) => {
+                keys = &rest[len - 1..];
+                effects.add(update(state, at, Event::Paste(text)));
+            }
+            Next::Drop => state.tell(Role::Warn, DROPPED),
+        }
+        burst.pressed(state, *key, (had_box, typed));
+        state.burst = burst;
+        // Nobody sees what comes behind the key that leaves.
+        if effects
+            .terminal
+            .iter()
+            .any(|op| matches!(op, TerminalOp::Quit))
+        {
+            break;
+        }
+    }
+    effects
 }
 
 fn press(state: &mut State, key: Key, effects: &mut Effects) {
@@ -318,12 +369,12 @@ fn begin(state: &mut State, effects: &mut Effects) {
     refresh(state);
     let view = state.feed.view.as_ref();
     let mut left = None;
-    if let Some((name, at)) = view.map(|view| (view.environment.clone(), view.at)) {
-        state.lanes.bookmarks = state.session.bookmarks(&name);
-        if let Some(looked) = state.session.looked(&name) {
+    if let Some((place, at)) = view.map(|view| (Session::place_of(view), view.at)) {
+        state.lanes.bookmarks = state.session.bookmarks(&place);
+        if let Some(looked) = state.session.looked(&place) {
             state.since_looked(looked);
             if at.since(looked) <= RETURN_MS_MAX {
-                left = state.session.view(&name).and_then(Route::parse);
+                left = state.session.view(&place).and_then(Route::parse);
             }
         }
     }
@@ -349,8 +400,7 @@ pub(super) fn refresh(state: &mut State) {
 }
 
 fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
-    let chosen = explain::alert_here(state).map(|row| row.fingerprint);
-    let chosen = chosen.filter(|_| appends);
+    let chosen = alert_chosen(state).filter(|_| appends);
     let alerts = &mut state.alerts;
     alerts.in_flight = false;
     alerts.failed = None;
@@ -362,7 +412,17 @@ fn take_alerts(state: &mut State, appends: bool, page: crate::api::AlertPage) {
         }
         _ => alerts.page = Some(page),
     }
-    // Rows are sorted by urgency, so that what has come may stand above the row chosen.
+    // What has come may stand above the row chosen.
+    choose_alert(state, chosen);
+}
+
+/// The alert under the cursor, wherever it stands.
+pub(super) fn alert_chosen(state: &State) -> Option<Fingerprint> {
+    explain::alert_here(state).map(|row| row.fingerprint)
+}
+
+/// Puts the cursor on an alert, where that stands now.
+pub(super) fn choose_alert(state: &mut State, chosen: Option<Fingerprint>) {
     let moved = chosen.and_then(|chosen| {
         let rows = super::view::alert_rows(state);
         rows.iter().position(|row| row.fingerprint == chosen)

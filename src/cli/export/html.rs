@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{CHARTS_MAX, Document, LOGS_MAX, SUSPECTS_MAX, clean};
-use crate::model::{Chart, Evidence, Lane, Time, TimelineEntry, counted};
+use super::{CHARTS_MAX, Document, LOGS_MAX, SUSPECTS_MAX, clean, said};
+use crate::model::{Chart, Evidence, Lane, Time, TimelineEntry, counted, told};
 use crate::tui::{Judged, quantity};
 
 /// Width of a drawing, in its own units.
@@ -290,10 +290,10 @@ fn timeline(out: &mut String, document: &Document<'_>) {
     out.push_str("<h2>Timeline</h2>\n");
     draw_lanes(out, entries);
     out.push_str("<table>\n");
-    for entry in entries {
-        let entity = entry.entity.as_ref().map_or("", |e| e.as_str());
-        let at = entry.at.to_rfc3339();
-        let cells = [entry.lane.as_str(), &clean(entity), &clean(&entry.text)];
+    for entry in told(entries) {
+        let at = entry.first.at.to_rfc3339();
+        let (lane, whom, text) = (entry.first.lane, entry.whom(), said(&entry));
+        let cells = [lane.as_str(), &clean(&whom), &clean(&text)];
         row(out, &[&at], &cells);
     }
     out.push_str("</table>\n");

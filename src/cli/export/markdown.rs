@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Document, LOGS_MAX, SUSPECTS_MAX, clean};
-use crate::model::{Evidence, Plan, counted};
+use super::{Document, LOGS_MAX, SUSPECTS_MAX, clean, said};
+use crate::model::{Evidence, Plan, counted, told};
 
 /// The whole document.
 pub fn render(document: &Document<'_>) -> String {
@@ -126,16 +126,15 @@ fn logs(out: &mut String, document: &Document<'_>) {
 fn timeline(out: &mut String, document: &Document<'_>) {
     let incident = &document.detail.incident;
     out.push_str("\n## Timeline\n\n| time | what | where | |\n|---|---|---|---|\n");
-    for entry in &incident.timeline {
-        let entity = entry.entity.as_ref().map_or("", |e| e.as_str());
+    for entry in told(&incident.timeline) {
         put(
             out,
             format_args!(
                 "| {} | {} | {} | {} |\n",
-                entry.at.to_rfc3339(),
-                entry.lane.as_str(),
-                escape(&clean(entity)),
-                escape(&clean(&entry.text)),
+                entry.first.at.to_rfc3339(),
+                entry.first.lane.as_str(),
+                escape(&clean(&entry.whom())),
+                escape(&clean(&said(&entry))),
             ),
         );
     }

@@ -18,7 +18,7 @@ use super::output::{Failure, print, print_json};
 use super::place::client;
 use crate::api::{IncidentDetail, Panels, narrative};
 use crate::model::mask::mask_secrets;
-use crate::model::{Hypothesis, IncidentId, Plan, SafeText, Time};
+use crate::model::{Hypothesis, IncidentId, Plan, SafeText, Time, Told};
 
 /// Charts in the document, the most unusual ones.
 const CHARTS_MAX: usize = 8;
@@ -26,6 +26,8 @@ const CHARTS_MAX: usize = 8;
 const LOGS_MAX: usize = 12;
 /// Suspects in the document.
 const SUSPECTS_MAX: usize = 5;
+/// Of many of whom the same is said, so many are named; the JSON document has each entry.
+const NAMES_MAX: usize = 20;
 
 /// `stormglass export`
 #[derive(Debug, Args)]
@@ -166,6 +168,15 @@ impl Document<'_> {
         let told = narrative(&self.detail.incident, &self.detail.plans, &utc);
         told.iter().map(|sentence| clean(sentence)).collect()
     }
+}
+
+/// What entries of a timeline say, of many with whom they are and until when.
+fn said(told: &Told<'_>) -> String {
+    if !told.is_many() {
+        return told.text();
+    }
+    let until = told.until().to_rfc3339();
+    format!("{} ({}, until {until})", told.text(), told.names(NAMES_MAX))
 }
 
 /// Untrusted text for a document: no control characters, no secrets.

@@ -50,3 +50,32 @@ fn hostile_text_stays_text_and_secrets_stay_out() {
     assert_eq!(page.matches("<circle").count(), 1);
     assert!(text.contains("| 1970-01-01T00:01:00.000Z | alert |"));
 }
+
+/// A storm of one alert is one line with its number in each document, and the drawing has every entry.
+#[test]
+fn what_is_said_alike_of_many_is_one_line() {
+    let mut detail = detail();
+    let entry = |n: i64| TimelineEntry {
+        at: Time::from_secs(60 + n),
+        lane: Lane::Alert,
+        entity: Some(EntityId::parse(&format!("shop-{n:03}"))),
+        text: Box::from("Storm fires: no answer"),
+    };
+    detail.incident.timeline = (0..400).map(entry).collect();
+    let panels = Panels::default();
+    let document = Document {
+        detail: &detail,
+        panels: &panels,
+        environment: "test".to_owned(),
+        now: Time::from_secs(900),
+    };
+    let (page, text) = (html::render(&document), markdown::render(&document));
+    let table = page.split("</svg>").last().unwrap_or_default();
+    for rendered in [table, &text] {
+        assert_eq!(rendered.matches("Storm fires").count(), 1, "{rendered}");
+        assert!(rendered.contains("400 entities"), "{rendered}");
+        let plain = rendered.replace('\\', "");
+        assert!(plain.contains("shop-019 and 380 more, until"), "{rendered}");
+    }
+    assert_eq!(page.matches("<circle").count(), 400);
+}

@@ -159,6 +159,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         counts: Counts::default(),
         sources: BTreeMap::default(),
         silences: BTreeMap::default(),
+        home: String::new(),
         closes_after_s: 0,
         automation_stopped: false,
         banner: String::new(),

@@ -152,7 +152,7 @@ impl SocketFile {
                         self.looks_left = TOLD_LOOKS;
                         let path = self.path.display();
                         self.tell(format!(
-                            "the socket {path} was deleted and made again: no new client came in meanwhile"
+                            "the socket was deleted and made again: no new client came in meanwhile ({path})"
                         ));
                         Some(listener)
                     }
@@ -178,7 +178,7 @@ impl SocketFile {
     fn shut(&mut self, why: &str) {
         let path = self.path.display();
         self.tell(format!(
-            "no new client reaches the socket {path} any more: {why}"
+            "no new client comes in by the socket any more: {why} ({path})"
         ));
     }
 
@@ -240,7 +240,7 @@ mod tests {
         UnixStream::connect(&path).await.unwrap();
         let shown = path.display();
         let again = format!(
-            "the socket {shown} was deleted and made again: no new client came in meanwhile"
+            "the socket was deleted and made again: no new client came in meanwhile ({shown})"
         );
         assert_eq!(*notice.borrow(), again);
         for _ in 1..TOLD_LOOKS {
@@ -253,7 +253,7 @@ mod tests {
         std::fs::write(&path, "precious").unwrap();
         assert!(file.look().is_none());
         let shut = format!(
-            "no new client reaches the socket {shown} any more: something else is in its place: remove that, and it is made again"
+            "no new client comes in by the socket any more: something else is in its place: remove that, and it is made again ({shown})"
         );
         assert_eq!(*notice.borrow(), shut);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");

@@ -103,20 +103,33 @@ pub fn title(
     match (symptom, alert) {
         (Some(finding), _) => return titled(finding),
         (None, Some((place, alert))) => {
-            let is_over = held.incident.impact.alerts_firing == 0;
-            alert_title(place.name(), alert.name(), &alert.summary, is_over)
+            let spell = match held.incident.impact.alerts_firing {
+                0 => Spell::Over,
+                _ => Spell::Lasts,
+            };
+            alert_title(place.name(), alert.name(), &alert.summary, spell)
         }
         (None, None) => format!("{} is sick", id.name()),
     }
     .into_boxed_str()
 }
 
+/// Whether what a title tells goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spell {
+    Lasts,
+    Over,
+}
+
 /// An alert as a title: where, and what. Nothing is said twice: what has no entity is known by its alert's name, and an alert
 /// without a summary is told by its name.
-fn alert_title(place: &str, name: &str, summary: &str, is_over: bool) -> String {
+fn alert_title(place: &str, name: &str, summary: &str, spell: Spell) -> String {
     let mut words = vec![place, name, summary];
     words.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
-    let over = if is_over { OVER } else { "" };
+    let over = match spell {
+        Spell::Over => OVER,
+        Spell::Lasts => "",
+    };
     match words[..] {
         [what] => format!("{over}{what}"),
         [place, ref what @ ..] => format!("{place}: {over}{}", what.join(": ")),
@@ -331,7 +344,7 @@ fn way_up(from: EntityIx, to: EntityIx, topology: &Topology) -> Vec<EntityIx> {
 
 #[cfg(test)]
 mod tests {
-    use super::told;
+    use super::{Spell, told};
     use crate::config::{DeclaredEntity, EngineConfig};
     use crate::engine::Engine;
     use crate::model::{
@@ -381,21 +394,27 @@ mod tests {
     #[test]
     fn a_title_says_nothing_of_an_alert_twice() {
         let cases = [
-            ("cart", "Down", "no answer", false, "cart: Down: no answer"),
-            ("cart", "Down", "Down", false, "cart: Down"),
-            ("cart", "Down", "Down", true, "cart: over: Down"),
+            (
+                "cart",
+                "Down",
+                "no answer",
+                Spell::Lasts,
+                "cart: Down: no answer",
+            ),
+            ("cart", "Down", "Down", Spell::Lasts, "cart: Down"),
+            ("cart", "Down", "Down", Spell::Over, "cart: over: Down"),
             (
                 "heartbeatmissing",
                 "HeartbeatMissing",
                 "backup is late",
-                false,
+                Spell::Lasts,
                 "heartbeatmissing: backup is late",
             ),
-            ("Down", "Down", "Down", false, "Down"),
-            ("Down", "Down", "Down", true, "over: Down"),
+            ("Down", "Down", "Down", Spell::Lasts, "Down"),
+            ("Down", "Down", "Down", Spell::Over, "over: Down"),
         ];
-        for (place, name, summary, is_over, expected) in cases {
-            assert_eq!(super::alert_title(place, name, summary, is_over), expected);
+        for (place, name, summary, spell, expected) in cases {
+            assert_eq!(super::alert_title(place, name, summary, spell), expected);
         }
     }
 

@@ -66,7 +66,9 @@ impl Silences {
     ) -> Result<Silence, Refusal> {
         check_matchers(&spec.matchers)?;
         let before = match spec.id {
-            Some(silence) => Some(self.changeable(silence, now)?),
+            Some(silence) => {
+                Some(self.lasting(silence, now, "it changes no more; make a new one")?)
+            }
             None if self.held.len() - self.expired().count() >= SILENCES_MAX => {
                 return Err(refused(format!("there are {SILENCES_MAX} already")));
             }
@@ -114,7 +116,7 @@ impl Silences {
 
     /// The silence as it is once somebody ends it now.
     pub fn ended(&self, id: SilenceId, now: Time) -> Result<Silence, Refusal> {
-        let silence = self.changeable(id, now)?;
+        let silence = self.lasting(id, now, "nothing is left to end")?;
         Ok(Silence {
             ends_at: now,
             starts_at: silence.starts_at.min(now),
@@ -128,7 +130,8 @@ impl Silences {
         })
     }
 
-    fn changeable(&self, silence: SilenceId, now: Time) -> Result<&Silence, Refusal> {
+    /// One that is not over; of one that is, why nothing can be done to it.
+    fn lasting(&self, silence: SilenceId, now: Time, why: &str) -> Result<&Silence, Refusal> {
         let held = self
             .held
             .get(&silence)
@@ -136,8 +139,8 @@ impl Silences {
         if held.state_at(now) == SilenceState::Expired {
             return Err(Refusal::State {
                 what: silence.to_string(),
-                state: SilenceState::Expired.as_str().to_owned(),
-                why: "make a new one".to_owned(),
+                state: "over already".to_owned(),
+                why: why.to_owned(),
             });
         }
         Ok(held)
@@ -471,7 +474,7 @@ mod tests {
                     id: Some(SilenceId(1)),
                     ..spec("a=b", 60)
                 },
-                "silence 1 is expired: make a new one",
+                "silence 1 is over already: it changes no more; make a new one",
             ),
             (
                 SilenceSpec {

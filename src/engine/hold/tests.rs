@@ -268,7 +268,7 @@ fn a_silence_hides_what_fires_already_until_it_is_ended_by_hand() {
                 silence: SilenceId(1)
             })
             .map(|why| why.to_string()),
-        Some("silence 1 is expired: make a new one".to_owned())
+        Some("silence 1 is over already: nothing is left to end".to_owned())
     );
     bench.end("SlowCart@cart/critical");
     assert_eq!(bench.open(), [("cart".to_owned(), 0)]);

@@ -178,7 +178,13 @@ pub(super) fn paste(state: &mut State, text: &str) {
 
 fn in_filter(state: &mut State, field: &mut Field, key: Key) -> Then {
     match key.code {
-        KeyCode::Enter | KeyCode::Esc => return Then::Close,
+        KeyCode::Enter | KeyCode::Esc => {
+            // What is kept may let everything pass, and then nothing else says it.
+            if let Some(advice) = state.filter_advice() {
+                state.tell(Role::Warn, &format!("There is {advice}."));
+            }
+            return Then::Close;
+        }
         _ => field.key(key),
     };
     let filter = Filter::parse(field.text());

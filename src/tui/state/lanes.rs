@@ -26,6 +26,15 @@ pub struct Lanes {
     pub unsaved: bool,
 }
 
+/// A way along the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To what was before.
+    Back,
+    /// To what came after.
+    On,
+}
+
 /// What is followed along the timeline, the logs and the traces of an incident.
 #[derive(Clone, Debug)]
 pub struct Along {

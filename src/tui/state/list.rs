@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::api::View;
-use crate::model::{IncidentId, IncidentRow, Time};
+use crate::model::{AlertRow, IncidentId, IncidentRow, Time};
 
 use super::cursor::{Cursor, Step};
 use crate::api::filter::Filter;
@@ -54,15 +54,15 @@ impl Sort {
     /// In the order of their key.
     pub const ALL: [Self; 4] = [Self::Urgency, Self::Age, Self::Service, Self::Updated];
 
-    /// The next one, wrapping around.
+    /// Those that alerts have.
+    pub const OF_ALERTS: [Self; 3] = [Self::Urgency, Self::Age, Self::Service];
+
+    /// The next one of these, wrapping around.
     #[must_use]
-    pub const fn next(self) -> Self {
-        match self {
-            Self::Urgency => Self::Age,
-            Self::Age => Self::Service,
-            Self::Service => Self::Updated,
-            Self::Updated => Self::Urgency,
-        }
+    pub fn next(self, of: &[Self]) -> Self {
+        let here = of.iter().position(|sort| *sort == self);
+        let next = here.map_or(0, |here| (here + 1) % of.len());
+        of.get(next).copied().unwrap_or_default()
     }
 
     /// The word shown.
@@ -73,6 +73,16 @@ impl Sort {
             Self::Service => "service",
             Self::Updated => "updated",
         }
+    }
+
+    /// Which of two alerts comes first.
+    pub fn of_alerts(self, a: &AlertRow, b: &AlertRow) -> Ordering {
+        let order = match self {
+            Self::Urgency => Ordering::Equal,
+            Self::Age | Self::Updated => b.starts_at.cmp(&a.starts_at),
+            Self::Service => a.entity.name().cmp(b.entity.name()),
+        };
+        order.then_with(|| a.place().cmp(&b.place()))
     }
 
     fn compare(self, a: &IncidentRow, b: &IncidentRow) -> Ordering {

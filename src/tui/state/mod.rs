@@ -19,14 +19,15 @@ mod speakers;
 mod spots;
 mod travel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::filter::Filter;
+use crate::api::filter::{self, Filter};
 use crate::api::{AlertPage, IncidentDetail, Panels, RunbookRow, WatchMessage};
 use crate::model::{
     FindingId, IncidentId, IncidentRow, Mode, Opinion, Phase, Plan, SafeText, Time,
 };
 
+use super::burst::Burst;
 use super::format::{self, Clock};
 use super::key::Key;
 use super::keymap::Keymap;
@@ -44,7 +45,7 @@ pub use cursor::{Cursor, Step};
 pub use details::{Details, Shown};
 pub use feed::Feed;
 pub use gone::Gone;
-pub use lanes::{Along, Lanes};
+pub use lanes::{Along, Lanes, Way};
 pub use list::{List, Sort};
 pub use node::Node;
 pub use overlay::{
@@ -73,6 +74,10 @@ pub struct Alerts {
     pub page: Option<AlertPage>,
     /// What is shown of them.
     pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// Whether that order is reversed.
+    pub reversed: bool,
     /// The row chosen.
     pub cursor: Cursor,
     /// Whether a page is on its way.
@@ -147,6 +152,8 @@ pub struct State {
     pub proposing: Option<Proposing>,
     /// What has the keys, if not the screen.
     pub overlay: Option<Overlay>,
+    /// What is remembered of keys that came together.
+    pub burst: Burst,
     /// When the world last changed what keys act on.
     pub shift: Option<Shift>,
     /// A line for the operator.
@@ -202,6 +209,7 @@ impl State {
             proposing: None,
             runbooks: None,
             overlay: None,
+            burst: Burst::default(),
             shift: None,
             notice: None,
             pending: Vec::new(),
@@ -242,6 +250,23 @@ impl State {
             Screen::Incident(_) => &self.place.find,
             Screen::Alerts => &self.alerts.filter,
             Screen::Sources => &self.sources.filter,
+        }
+    }
+
+    /// What to say of a filter that names a field that nothing on this screen has.
+    pub fn filter_advice(&self) -> Option<String> {
+        let filter = self.filter();
+        match self.place.screen {
+            Screen::Incidents => filter.advice(&filter::INCIDENT_FIELDS),
+            Screen::Incident(_) => filter.advice(&filter::TOLD_FIELDS),
+            Screen::Sources => filter.advice(&filter::SOURCE_FIELDS),
+            Screen::Alerts => {
+                let rows = self.alerts.page.iter().flat_map(|page| &page.items);
+                let labels = rows.flat_map(|row| row.labels.iter());
+                let labels: BTreeSet<&str> = labels.map(|(name, _)| name).collect();
+                let fields: Vec<&str> = filter::ALERT_FIELDS.into_iter().chain(labels).collect();
+                filter.advice(&fields)
+            }
         }
     }
 
@@ -308,21 +333,20 @@ impl State {
     }
 
     /// To the next moment at which something happened, or the previous one.
-    pub fn travel_by(&mut self, forward: bool) {
+    pub fn travel_by(&mut self, way: Way) {
         let Some(travel) = &self.travel else { return };
         let Some(detail) = self.details.get(travel.incident) else {
             return;
         };
         let (at, moments) = (travel.at, travel::moments(&detail.incident));
-        let to = if forward {
-            moments.into_iter().find(|moment| *moment > at)
-        } else {
-            moments.into_iter().rfind(|moment| *moment < at)
+        let to = match way {
+            Way::On => moments.into_iter().find(|moment| *moment > at),
+            Way::Back => moments.into_iter().rfind(|moment| *moment < at),
         };
-        match to {
-            Some(to) => self.travel_to(to),
-            None if forward => self.travel = None,
-            None => self.tell(Role::Muted, "Nothing is told of before this."),
+        match (to, way) {
+            (Some(to), _) => self.travel_to(to),
+            (None, Way::On) => self.travel = None,
+            (None, Way::Back) => self.tell(Role::Muted, "Nothing is told of before this."),
         }
     }
 

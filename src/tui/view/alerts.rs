@@ -1,11 +1,15 @@
 //! Alerts raised by other systems' rules, page by page: the console never holds all of them.
 
+use std::ops::Range;
+
 use crate::model::AlertRow;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::{Listed, State};
 use crate::tui::theme::Role;
+
+use super::{below, order, scrolled};
 
 /// Cells of the columns.
 const ALERT: usize = 20;
@@ -16,20 +20,24 @@ const INCIDENT: usize = 6;
 /// Cells right of the summary, with the blank after the age.
 const RIGHT: usize = AGE + 1 + STATE + INCIDENT;
 
-/// The alerts shown, after the filter: what fires before what is over, the worst first, then the newest.
+/// The alerts shown, after the filter, in the order asked for.
 pub(in crate::tui) fn rows(state: &State) -> Vec<&AlertRow> {
     let alerts = &state.alerts;
     let items = alerts.page.iter().flat_map(|page| &page.items);
     let mut rows: Vec<&AlertRow> = items.filter(|row| alerts.filter.alert(row)).collect();
-    // Pages come in this order; what changed since stands where it belongs now.
-    rows.sort_by_key(|row| row.place());
+    // Pages come by urgency; what changed since stands where it belongs now.
+    rows.sort_by(|a, b| alerts.sort.of_alerts(a, b));
+    if alerts.reversed {
+        rows.reverse();
+    }
     rows
 }
 
 /// Draws the view.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
-    let Some(page) = &state.alerts.page else {
-        return super::missing(state.alerts.failed.as_deref(), canvas);
+    let alerts = &state.alerts;
+    let Some(page) = &alerts.page else {
+        return super::missing(alerts.failed.as_deref(), canvas);
     };
     let rows = rows(state);
     let held = page.items.len() as u64;
@@ -42,26 +50,25 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     } else {
         String::new()
     };
-    let shown = format!("SUMMARY  ({} shown{rest})", rows.len());
-    canvas.row(0, &heading(shown, canvas.width()));
-    if rows.is_empty() {
-        let text = if page.total == 0 {
-            " No alert fires."
-        } else {
-            " None of those fetched matches the filter."
-        };
-        return canvas.row(1, &Row::new().put(Role::Muted, text));
-    }
-    let cursor = &state.alerts.cursor;
+    let cursor = &alerts.cursor;
     let at = cursor.at(rows.len());
     let window = cursor.window(rows.len(), canvas.height().saturating_sub(1));
+    let order = order(alerts.sort, alerts.reversed);
+    let shown = format!("({} shown{rest}, {order})", rows.len());
+    canvas.row(0, &heading((&window, rows.len()), &shown, canvas.width()));
+    if rows.is_empty() {
+        return match page.total {
+            0 => canvas.row(1, &Row::new().put(Role::Muted, " No alert fires.")),
+            _ => super::unfound(state, &mut below(canvas), "alert of those fetched"),
+        };
+    }
     for (y, i) in window.enumerate() {
         let row = alert(state, rows[i], i == at, canvas.width());
         super::listed(state, canvas, y + 1, (Listed::Alerts, i), &row);
     }
 }
 
-fn heading(summary: String, width: usize) -> Row {
+fn heading((window, len): (&Range<usize>, usize), shown: &str, width: usize) -> Row {
     let line = Row::new()
         .put(Role::Muted, "  SEV ")
         .column(Role::Muted, "ALERT", ALERT)
@@ -69,6 +76,7 @@ fn heading(summary: String, width: usize) -> Row {
         .column(Role::Muted, "SERVICE", SERVICE)
         .put(Role::Muted, " ");
     let room = width.saturating_sub(line.width() + RIGHT);
+    let summary = scrolled("SUMMARY", window, len, shown, room);
     line.column(Role::Muted, summary, room)
         .right(Role::Muted, "AGE", AGE)
         .put(Role::Muted, " ")
@@ -91,16 +99,11 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
         .put(Role::Body, " ");
     let summary = width.saturating_sub(line.width() + RIGHT);
     let age = state.age(state.engine_now().since(row.starts_at));
-    let (word, role) = if row.held.is_some() {
-        ("held", Role::Muted)
-    } else if row.flapping {
-        ("flaps", Role::Crit)
-    } else if row.firing && row.unheard.is_some() {
-        ("stale", Role::Blind)
-    } else if row.firing {
-        ("fires", Role::Crit)
-    } else {
-        ("over", Role::Ok)
+    let role = match row.state() {
+        "held" => Role::Muted,
+        "stale" => Role::Blind,
+        "over" => Role::Ok,
+        _ => Role::Crit,
     };
     let incident = row
         .incident
@@ -112,6 +115,6 @@ fn alert(state: &State, row: &AlertRow, here: bool, width: usize) -> Row {
     line.column(Role::Body, text.to_owned(), summary)
         .right(Role::Body, age, AGE)
         .put(Role::Body, " ")
-        .column(role, word, STATE)
+        .column(role, row.state(), STATE)
         .column(Role::Muted, incident, INCIDENT)
 }

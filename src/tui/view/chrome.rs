@@ -8,13 +8,16 @@ use crate::tui::action::Action;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::inert;
-use crate::tui::paint::{Canvas, Row, wrap};
+use crate::tui::paint::{Canvas, Row, middle, wrap};
 use crate::tui::reach;
 use crate::tui::state::{Gone, Layout, Overlay, Screen, Spot, State, Tab, healed_by};
 use crate::tui::theme::Role;
 
 /// Lines of the longest notice.
 const NOTICE_ROWS_MAX: usize = 4;
+/// Lines of a screen from which a banner has two of them, and three.
+const BANNER_TWO_LINES: u16 = 24;
+const BANNER_THREE_LINES: u16 = 36;
 /// Cells kept free at the right of the footer for a key sequence being typed.
 const PENDING_CELLS: usize = 6;
 /// Width from which tabs have blanks between them.
@@ -192,23 +195,47 @@ fn filter(state: &State) -> Row {
     }
 }
 
-/// Something the operator must know; a lost connection comes first.
-pub(super) fn banner(state: &State) -> Option<Row> {
+/// Something the operator must know, on as many lines as it needs and there are for it; a lost connection comes
+/// first.
+pub(super) fn banner(state: &State, area: Rect) -> Vec<Row> {
+    let width = usize::from(area.width);
     if let Some(why) = &state.feed.lost {
         let row = Row::new()
             .put(Role::Banner, " Connection lost: ")
             .put(Role::Banner, why);
-        let width = usize::from(state.size.0);
         let [long, short] = [TRYING_AGAIN, TRYING].map(|text| Row::new().put(Role::Banner, text));
-        return Some(if row.width() + long.width() <= width {
+        return vec![if row.width() + long.width() <= width {
             row.join(long)
         } else {
             // What a long reason says last is the first to go.
             row.fit(width.saturating_sub(short.width())).join(short)
-        });
+        }];
     }
-    let text = &state.feed.shown()?.banner;
-    (!text.is_empty()).then(|| Row::new().put(Role::Banner, format!(" {text}")))
+    let Some(text) = state.feed.shown().map(|view| &*view.banner) else {
+        return Vec::new();
+    };
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let lines_max = match area.height {
+        0..BANNER_TWO_LINES => 1,
+        BANNER_TWO_LINES..BANNER_THREE_LINES => 2,
+        _ => 3,
+    };
+    let (text, room) = (SafeText::new(text), width.saturating_sub(2));
+    let mut lines = wrap(&text, room);
+    if lines.len() > lines_max {
+        // How it goes on gives way to how it ends: there stand counts, and where to look.
+        let rest: Vec<&str> = lines[lines_max - 1..]
+            .iter()
+            .map(SafeText::as_str)
+            .collect();
+        let last = SafeText::new(&middle(&rest.join(" "), room));
+        lines.truncate(lines_max - 1);
+        lines.push(last);
+    }
+    let row = |line| Row::new().put(Role::Banner, " ").put(Role::Banner, line);
+    lines.into_iter().map(row).collect()
 }
 
 /// Before the first snapshot.

@@ -29,6 +29,8 @@ pub(in crate::tui) const HELP_WORD: usize = 17;
 /// Cells of the name and the risk of a runbook.
 const RUNBOOK_NAME: usize = 24;
 const RUNBOOK_RISK: usize = 7;
+/// Lines for what is wrong with a filter.
+const ADVICE_ROWS_MAX: usize = 4;
 /// Lines for what the row under the cursor cuts.
 const REASON_ROWS: usize = 2;
 
@@ -38,9 +40,10 @@ const LOST: &str = "It was started and its result was lost. It will not be run a
 /// Draws an overlay.
 pub(super) fn draw(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
     match overlay {
-        Overlay::Filter { field } => {
-            bottom_line(canvas, "/", field, filter_hint(state));
-        }
+        Overlay::Filter { field } => match state.filter_advice() {
+            None => bottom_line(canvas, "/", field, filter_hint(state)),
+            Some(advice) => advised(canvas, field, &advice),
+        },
         Overlay::Palette { field, cursor, .. } => {
             let rows = palette_rows(field.text());
             let here = Route::here(state);
@@ -145,6 +148,24 @@ pub(super) fn more_below(canvas: &mut Canvas<'_>, shown: usize, len: usize) {
         let y = canvas.height() - 1;
         canvas.row_at(x, y, &Row::new().put(Role::Selection, text));
     }
+}
+
+/// The filter being typed, and over it what is wrong with it.
+fn advised(canvas: &mut Canvas<'_>, field: &Field, advice: &str) {
+    let text = SafeText::new(&format!("There is {advice}."));
+    let lines = wrap(&text, canvas.width().saturating_sub(2));
+    let area = canvas.area();
+    let height = lines.len().min(ADVICE_ROWS_MAX) as u16;
+    let mut part = canvas.part(Rect {
+        y: area.bottom().saturating_sub(height + 1),
+        height,
+        ..area
+    });
+    part.clear();
+    for (y, line) in lines.into_iter().take(ADVICE_ROWS_MAX).enumerate() {
+        part.row(y, &Row::new().put(Role::Body, " ").put(Role::Warn, line));
+    }
+    bottom_line(canvas, "/", field, "looked for as it stands   Enter keeps");
 }
 
 fn bottom_line(canvas: &mut Canvas<'_>, lead: &'static str, field: &Field, hint: &'static str) {

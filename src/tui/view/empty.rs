@@ -79,8 +79,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     }
     // What is filtered away is no reason to tell what is watched.
     if !state.list.filter.is_empty() && !view.incidents.is_empty() {
-        let text = " Nothing matches the filter; Esc clears it.";
-        return canvas.row(2, &Row::new().put(Role::Muted, text));
+        return super::unfound(
+            state,
+            &mut super::below(&mut super::below(canvas)),
+            "incident",
+        );
     }
     let title = " No open incident.";
     let mut rows = vec![Row::new(), Row::new().put(Role::Ok, title)];
@@ -182,7 +185,10 @@ enum Folds {
 fn listed(state: &State, view: &View, folds: Folds, width: usize) -> Vec<Row> {
     let folded = |row: &&SourceRow| folds == Folds::Waiting && is_silent(row);
     let columns = sources::source_columns(view, width);
-    let mut rows = vec![Row::new(), sources::heading(columns)];
+    let mut rows = vec![
+        Row::new(),
+        sources::heading(columns).put(Role::Muted, sources::WHERE),
+    ];
     let single = view.sources.values().filter(|row| !folded(row));
     rows.extend(single.map(|source| {
         Row::new().put(Role::Body, "  ").join(sources::summary(

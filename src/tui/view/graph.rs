@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 
 use crate::model::{Beside, Edge, Incident, PathNode};
 use crate::tui::chart::{Dots, join};
+use crate::tui::dependence::Side;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::layered::{Layered, Slot};
@@ -15,7 +16,7 @@ use crate::tui::paint::{Canvas, Row};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 
-use super::path::{SUSPICION_MIN, beside, by, is_past, nodes_max, provenance};
+use super::path::{SUSPICION_MIN, beside, is_past, nodes_max, provenance};
 
 /// Lines of a node: its name, and below it how it is. A blank line parts it from the next.
 const NODE_ROWS: usize = 3;
@@ -193,8 +194,8 @@ fn calls(
     }
     canvas.row(0, &row);
     let mut y = 1;
-    for outward in [true, false] {
-        for row in side(state, incident, ix, outward, canvas.width()) {
+    for which in [Side::Dependencies, Side::Dependents] {
+        for row in side(state, incident, ix, which, canvas.width()) {
             canvas.row(y, &row);
             y += 1;
         }
@@ -228,12 +229,11 @@ fn needs(incident: &Incident, node: usize) -> &'static str {
 
 /// What a node depends on, or who depends on it, with how each is known and how old that is; in as many lines as
 /// there is room for.
-fn side(state: &State, incident: &Incident, node: usize, outward: bool, width: usize) -> Vec<Row> {
+fn side(state: &State, incident: &Incident, node: usize, side: Side, width: usize) -> Vec<Row> {
     let of = &incident.path_nodes[node];
-    let lead = if outward {
-        needs(incident, node)
-    } else {
-        by(&of.entity)
+    let lead = match side {
+        Side::Dependencies => needs(incident, node),
+        Side::Dependents => Edge::verb_back(&of.entity),
     };
     let begin = |lead: &'static str| {
         let row = Row::new().put(Role::Muted, " ");
@@ -243,10 +243,9 @@ fn side(state: &State, incident: &Incident, node: usize, outward: bool, width: u
     let mut left_out = 0;
     let mut some = false;
     for edge in &incident.path_edges {
-        let (own, other) = if outward {
-            (edge.from, edge.to)
-        } else {
-            (edge.to, edge.from)
+        let (own, other) = match side {
+            Side::Dependencies => (edge.from, edge.to),
+            Side::Dependents => (edge.to, edge.from),
         };
         let Some(other) = incident.path_nodes.get(other as usize) else {
             continue;
@@ -279,7 +278,10 @@ fn side(state: &State, incident: &Incident, node: usize, outward: bool, width: u
         callees_well,
         ..
     } = of.beside;
-    let well = if outward { callees_well } else { callers_well };
+    let well = match side {
+        Side::Dependencies => callees_well,
+        Side::Dependents => callers_well,
+    };
     let Some(last) = rows.last_mut() else {
         return rows;
     };

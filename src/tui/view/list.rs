@@ -1,6 +1,8 @@
 //! The list of incidents. Only the rows on screen are built. Where a summary is longer than its column, or the
 //! owner has none, and there are lines to spare, each incident takes more than one.
 
+use std::ops::Range;
+
 use crate::model::{IncidentId, IncidentRow, SafeText};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
@@ -32,9 +34,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(view) = state.feed.shown() else {
         return;
     };
-    canvas.row(0, &heading(state, canvas.width()));
     let order = state.list.order();
     if order.is_empty() {
+        canvas.row(0, &heading(state, &(0..0), canvas.width()));
         return empty::draw(state, canvas);
     }
     let at = state.list.position();
@@ -51,6 +53,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         1
     };
     let window = state.list.cursor.window_at(at, order.len(), room / lines);
+    canvas.row(0, &heading(state, &window, canvas.width()));
     let focused = state.place.screen == Screen::Incidents;
     for (y, i) in window.enumerate() {
         let Some(row) = view.incidents.get(&order[i]) else {
@@ -124,20 +127,20 @@ fn owner<'a>(state: &State, row: &'a IncidentRow) -> Option<&'a str> {
     Some(if Some(owner) == me { "you" } else { owner })
 }
 
-fn heading(state: &State, width: usize) -> Row {
+fn heading(state: &State, window: &Range<usize>, width: usize) -> Row {
     let list = &state.list;
-    let order = if list.reversed { ", reversed" } else { "" };
+    let order = super::order(list.sort, list.reversed);
+    let owner = owner_cells(width);
+    let room = width.saturating_sub(SUMMARY_AT + AGE + owner + STATE + plan_cells(width) + 3);
+    let len = list.order().len();
+    let summary = super::scrolled("SUMMARY", window, len, &format!("({order})"), room);
     let row = Row::new()
         .column(Role::Muted, "    S", 6)
         .column(Role::Muted, "ID", ID)
         .put(Role::Body, " ")
         .column(Role::Muted, "SERVICE", SERVICE)
         .put(Role::Body, " ")
-        .put(
-            Role::Muted,
-            format!("SUMMARY  (by {}{order})", list.sort.as_str()),
-        );
-    let owner = owner_cells(width);
+        .put(Role::Muted, summary);
     let row = row
         .fit(width.saturating_sub(AGE + owner + STATE + plan_cells(width) + 3))
         .pad_to(width.saturating_sub(AGE + owner + STATE + plan_cells(width) + 2));

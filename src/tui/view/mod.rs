@@ -22,11 +22,14 @@ mod traces;
 mod wall;
 mod why;
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
+use unicode_width::UnicodeWidthStr;
 
 use super::paint::{Canvas, Row, wrap};
-use super::state::{Layout, Listed, Node, Screen, Spot, State, Tab};
+use super::state::{Layout, Listed, Node, Screen, Sort, Spot, State, Tab};
 use super::theme::Role;
 use crate::api::IncidentDetail;
 use crate::model::SafeText;
@@ -43,7 +46,7 @@ pub(super) use path::{PathRow, is_layered, nodes_max, rows as path_rows};
 pub(super) use sources::{
     entities as entities_told, rows as source_rows, silence as source_silence, speech,
 };
-pub(super) use timeline::{entries as timeline_entries, is_found};
+pub(super) use timeline::{entries as timeline_entries, is_found, row_of};
 pub(super) use traces::{at as trace_at, here as trace_here, line as trace_line};
 pub use wall::draw_wall;
 pub(super) use wall::worst;
@@ -60,10 +63,10 @@ pub fn draw(state: &State, buf: &mut Buffer) {
     state.spots.clear();
     let mut canvas = Canvas::new(buf, &state.look);
     let area = canvas.area();
-    let banner = u16::from(chrome::banner(state).is_some());
+    let banner = chrome::banner(state, area);
     let [head, warn, body, foot] = Split::vertical([
         Constraint::Length(1),
-        Constraint::Length(banner),
+        Constraint::Length(banner.len() as u16),
         Constraint::Fill(1),
         Constraint::Length(1),
     ])
@@ -71,10 +74,10 @@ pub fn draw(state: &State, buf: &mut Buffer) {
     canvas
         .part(head)
         .row(0, &chrome::header(state, area.width.into()));
-    if let Some(row) = chrome::banner(state) {
-        let mut line = canvas.part(warn);
-        line.row(0, &row);
-        line.tint(0, 0, usize::from(warn.width), Role::Banner);
+    let mut lines = canvas.part(warn);
+    for (y, row) in banner.iter().enumerate() {
+        lines.row(y, row);
+        lines.tint(0, y, usize::from(warn.width), Role::Banner);
     }
     draw_body(state, &mut canvas.part(body));
     chrome::footer(state, &mut canvas.part(foot));
@@ -318,10 +321,50 @@ pub(super) fn nothing(canvas: &mut Canvas<'_>, text: &str) {
     }
 }
 
-/// Says that nothing has what is looked for, and how to see all.
+/// Says that nothing has what is looked for, why that may be, and how to see all.
 fn unfound(state: &State, canvas: &mut Canvas<'_>, what: &str) {
-    let text = format!("No {what} with /{}. Esc shows all.", state.filter().text());
-    nothing(canvas, &text);
+    let typed = state.filter().text();
+    let why = state.filter_advice();
+    let why = why.map_or_else(String::new, |advice| format!(" There is {advice}."));
+    nothing(
+        canvas,
+        &format!("No {what} with /{typed}. Esc shows all.{why}"),
+    );
+}
+
+/// The canvas without its first line.
+fn below<'a>(canvas: &'a mut Canvas<'_>) -> Canvas<'a> {
+    let area = canvas.area();
+    canvas.part(Rect {
+        y: area.y + area.height.min(1),
+        height: area.height.saturating_sub(1),
+        ..area
+    })
+}
+
+/// The heading of a column with what of a list stands above and below the rows on screen, then what else there is to
+/// say, as far as there is room for each. In few cells the numbers come before that they are more.
+fn scrolled(heading: &str, window: &Range<usize>, len: usize, rest: &str, room: usize) -> String {
+    let (above, beneath) = (window.start, len.saturating_sub(window.end));
+    if above + beneath == 0 {
+        return format!("{heading}  {rest}");
+    }
+    let told = |more: &str| {
+        let part = |n: usize, way: &str| (n > 0).then(|| format!("{n}{more} {way}"));
+        let parts = [part(above, "above"), part(beneath, "below")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{heading}  {}", parts.join(", "))
+    };
+    let long = told(" more");
+    let short = if long.width() > room { told("") } else { long };
+    let full = format!("{short}  {rest}");
+    if full.width() > room { short } else { full }
+}
+
+/// The order of a list, in words.
+fn order(sort: Sort, reversed: bool) -> String {
+    let reversed = if reversed { ", reversed" } else { "" };
+    format!("by {}{reversed}", sort.as_str())
 }
 
 /// What is on its way, or why it cannot be had.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Beside, EntityId, EntityKind, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time,
+    Beside, Edge, EntityId, Health, Incident, PathEdge, PathNode, Provenance, SafeText, Time,
 };
 use crate::tui::glyph;
 use crate::tui::layered;
@@ -283,7 +283,7 @@ fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
     match (row.edge, &callers[..]) {
         (_, []) => Row::new(),
         (None, [(edge, name)]) => {
-            let by = by(&of.entity);
+            let by = Edge::verb_back(&of.entity);
             let words = Row::new().put(Role::Muted, SafeText::new(&format!("{by} {name}, ")));
             let known = provenance(state, edge, room.saturating_sub(words.width()));
             // How it is known matters more than who calls: that stands below it in the tree.
@@ -294,7 +294,7 @@ fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
             }
         }
         (None, [(edge, _), others @ ..]) => {
-            let text = format!("{} {}", by(&of.entity), names.join(", "));
+            let text = format!("{} {}", Edge::verb_back(&of.entity), names.join(", "));
             let words = Row::new().put(Role::Muted, SafeText::new(&text));
             if words.width() <= room {
                 return words;
@@ -304,7 +304,7 @@ fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
             known.join_if_fits(more, room)
         }
         (Some(_), _) => {
-            let by = by(&of.entity);
+            let by = Edge::verb_back(&of.entity);
             // "also by" is enough where the one before was told as a call.
             let text = format!(
                 "; also {} {}",
@@ -312,17 +312,6 @@ fn also(state: &State, incident: &Incident, row: &PathRow, room: usize) -> Row {
                 names.join(", ")
             );
             Row::new().put(Role::Muted, SafeText::new(&text))
-        }
-    }
-}
-
-/// How those that depend on an entity are led up to: nobody calls a machine.
-pub(super) fn by(entity: &EntityId) -> &'static str {
-    match entity.kind() {
-        EntityKind::Host => "runs",
-        EntityKind::Queue => "used by",
-        EntityKind::Service | EntityKind::Pod | EntityKind::Database | EntityKind::External => {
-            "called by"
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 
-use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
 use crate::api::View;
@@ -32,6 +31,9 @@ const COUNT_COLUMNS: usize = 48;
 /// On a narrower screen how a source speaks is left to its explanation: the list would give way to it.
 const WIDE_COLUMNS: usize = 100;
 
+/// Heading of the last column.
+pub(super) const WHERE: &str = "WHERE";
+
 /// The sources shown: all, or those that have what is looked for.
 pub(in crate::tui) fn rows<'a>(state: &State, view: &'a View) -> Vec<&'a SourceRow> {
     let filter = &state.sources.filter;
@@ -46,24 +48,17 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         return;
     };
     let columns = source_columns(view, canvas.width());
-    canvas.row(0, &heading(columns));
+    let head = heading(columns);
     if view.sources.is_empty() {
+        canvas.row(0, &head.put(Role::Muted, WHERE));
         let text = " No source is configured: nothing can be seen.";
         return canvas.row(1, &Row::new().put(Role::Blind, text));
     }
     let sources = rows(state, view);
     let len = sources.len();
     if len == 0 {
-        let below = canvas.area();
-        return super::unfound(
-            state,
-            &mut canvas.part(Rect {
-                y: below.y + 1,
-                height: below.height.saturating_sub(1),
-                ..below
-            }),
-            "source",
-        );
+        canvas.row(0, &head.put(Role::Muted, WHERE));
+        return super::unfound(state, &mut super::below(canvas), "source");
     }
     let cursor = &state.sources.cursor;
     let at = cursor.at(len);
@@ -90,6 +85,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let listed = canvas.height().saturating_sub(2 + told.len());
     let window = cursor.window(len, listed);
     let below = 2 + window.len();
+    let room = canvas.width().saturating_sub(head.width());
+    let place = super::scrolled(WHERE, &window, len, "", room);
+    canvas.row(0, &head.put(Role::Muted, place));
     for (y, i) in window.enumerate() {
         let row = sources[i];
         let mark = super::cursor_mark(i == at, true);
@@ -346,7 +344,6 @@ pub(super) fn heading(columns: usize) -> Row {
         .right(Role::Muted, "REJECTED", 9)
         .right(Role::Muted, "DROPPED", 9)
         .put(Role::Body, "  ")
-        .put(Role::Muted, "WHERE")
 }
 
 /// A source as a row: of its name so many columns, of all so many.

@@ -22,7 +22,8 @@ const SPAN_MS_MIN: i64 = 60_000;
 /// Draws the strip.
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let Some(detail) = state.detail() else { return };
-    let entries = super::timeline::entries(state, &detail.incident);
+    let entries = super::timeline::shown(state, &detail.incident);
+    let rows = super::timeline::entries(state, &detail.incident);
     let columns = canvas.width().saturating_sub(NAME + 2);
     let all = &detail.incident.timeline;
     let first = all.first().map_or(detail.incident.began, |e| e.at);
@@ -31,7 +32,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
         Some((from, to)) => (from, to.since(from).max(1)),
         None => (first, last.since(first).max(SPAN_MS_MIN)),
     };
-    let here = entries.get(state.cursor(Tab::Timeline).at(entries.len()));
+    let here = rows.get(state.cursor(Tab::Timeline).at(rows.len()));
     let column = |at: Time| {
         (at.since(first).clamp(0, span_ms) * (columns.max(1) as i64 - 1) / span_ms) as usize
     };

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use ratatui::layout::Rect;
 
-use crate::model::{Hypothesis, Incident, Lane, SafeText, SuspectKind, TimelineEntry};
+use crate::model::{
+    Hypothesis, Incident, Lane, SafeText, SuspectKind, Time, TimelineEntry, Told, told,
+};
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row, wrap};
 use crate::tui::state::{Cursor, Layout, Listed, State, Tab};
@@ -14,14 +16,46 @@ use crate::tui::theme::Role;
 const WHOLE_ROWS_MAX: usize = 3;
 /// Fewest lines for what is listed below the entries that stay.
 const LISTED_MIN: usize = 4;
+/// Of many of whom the same is said, so many are named: what fits the lines there are.
+const NAMES_MAX: usize = 12;
 /// Cells of the name of an entity.
 const ENTITY: usize = 12;
 
 /// Lines of a pane from which the lanes stand above the entries.
 const LANES_MIN: usize = 16;
 
-/// The entries shown: those in the range chosen, of what is followed; or all.
+/// The rows shown, each the first of its entries: what is said alike of many is one row.
 pub(in crate::tui) fn entries<'a>(state: &State, incident: &'a Incident) -> Vec<&'a TimelineEntry> {
+    let rows = rows(state, incident).into_iter();
+    rows.map(|told| told.first).collect()
+}
+
+/// The row that tells an entry, if one does.
+pub(in crate::tui) fn row_of(
+    state: &State,
+    incident: &Incident,
+    (at, text): (Time, &str),
+) -> Option<usize> {
+    let is_it = |entry: &TimelineEntry| entry.at == at && *entry.text == *text;
+    let rows = rows(state, incident);
+    rows.iter().position(|told| told.entries().any(is_it))
+}
+
+/// The rows shown. Whoever looks for words looks at each entry.
+fn rows<'a>(state: &State, incident: &'a Incident) -> Vec<Told<'a>> {
+    let shown = shown(state, incident);
+    if state.place.find.is_empty() {
+        return told(shown);
+    }
+    let alone = |first| Told {
+        first,
+        others: Vec::new(),
+    };
+    shown.into_iter().map(alone).collect()
+}
+
+/// The entries shown: those in the range chosen, of what is followed; or all.
+pub(super) fn shown<'a>(state: &State, incident: &'a Incident) -> Vec<&'a TimelineEntry> {
     let (range, along) = (state.lanes.range, state.lanes.along.as_ref());
     let is_shown = |entry: &&TimelineEntry| {
         range.is_none_or(|(from, to)| (from..=to).contains(&entry.at))
@@ -38,7 +72,8 @@ pub(in crate::tui) fn is_found(state: &State, entry: &TimelineEntry) -> bool {
 
 /// Draws the pane.
 pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, focused: bool) {
-    let entries = entries(state, incident);
+    let rows = rows(state, incident);
+    let entries: Vec<&TimelineEntry> = rows.iter().map(|told| told.first).collect();
     let lanes = focused && canvas.height() >= LANES_MIN && state.layout() != Layout::Triple;
     let area = canvas.area();
     let top = if lanes { super::strip::ROWS } else { 0 };
@@ -68,7 +103,7 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     let cursor = state.cursor(Tab::Timeline);
     let at = cursor.at(entries.len());
     let whole = if focused {
-        whole(state, entries[at], canvas.width())
+        whole(state, &rows[at], canvas.width())
     } else {
         Vec::new()
     };
@@ -76,7 +111,7 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
     let (pinned, window) = windows(incident, &entries, cursor, listed);
     let mut y = 0;
     for i in &pinned {
-        let row = entry(state, entries[*i], false, false);
+        let row = entry(state, &rows[*i], false, false);
         super::listed(state, canvas, y, (Listed::Pane(Tab::Timeline), *i), &row);
         y += 1;
     }
@@ -87,7 +122,7 @@ pub(super) fn draw(state: &State, incident: &Incident, canvas: &mut Canvas<'_>, 
         y += 1;
     }
     for i in window {
-        let row = entry(state, entries[i], i == at, focused);
+        let row = entry(state, &rows[i], i == at, focused);
         super::listed(state, canvas, y, (Listed::Pane(Tab::Timeline), i), &row);
         y += 1;
     }
@@ -140,19 +175,25 @@ fn beginning(incident: &Incident, entries: &[&TimelineEntry]) -> Vec<usize> {
     pinned
 }
 
-/// The text of the entry under the cursor, wrapped, when its row cuts it.
-fn whole(state: &State, at: &TimelineEntry, width: usize) -> Vec<Row> {
-    if entry(state, at, true, true).width() <= width {
+/// The text of the entry under the cursor, wrapped, when its row cuts it; of several also of whom, and until when.
+fn whole(state: &State, at: &Told<'_>, width: usize) -> Vec<Row> {
+    let text = if at.is_many() {
+        let until = state.clock.second(at.until());
+        format!("{}: {}, until {until}", at.text(), at.names(NAMES_MAX))
+    } else if entry(state, at, true, true).width() <= width {
         return Vec::new();
-    }
-    let text = SafeText::new(&at.text);
+    } else {
+        at.text()
+    };
+    let text = SafeText::new(&text);
     let lines = wrap(&text, width.saturating_sub(2));
     let rows = lines.into_iter().take(WHOLE_ROWS_MAX);
     rows.map(|line| Row::new().put(Role::Body, " ").put(Role::Title, line))
         .collect()
 }
 
-fn entry(state: &State, entry: &TimelineEntry, here: bool, focused: bool) -> Row {
+fn entry(state: &State, told: &Told<'_>, here: bool, focused: bool) -> Row {
+    let entry = told.first;
     let (mark, role) = glyph::lane(entry.lane);
     let marked = super::super::lanes::is_marked(state, entry);
     let matches = is_found(state, entry);
@@ -164,11 +205,10 @@ fn entry(state: &State, entry: &TimelineEntry, here: bool, focused: bool) -> Row
         .column(role, entry.lane.as_str(), 10)
         .put(Role::Body, " ");
     let row = match &entry.entity {
+        Some(_) if told.is_many() => row.column(Role::Title, told.whom(), ENTITY),
         Some(entity) => row.column(Role::Title, entity, ENTITY),
         None => row.column(Role::Muted, "-", ENTITY),
     };
-    row.put(Role::Body, " ").put(
-        if matches { Role::Match } else { Role::Body },
-        entry.text.to_string(),
-    )
+    row.put(Role::Body, " ")
+        .put(if matches { Role::Match } else { Role::Body }, told.text())
 }

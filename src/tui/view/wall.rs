@@ -3,6 +3,7 @@
 //! must not look healthy. No free text and no names of people unless they were allowed.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
@@ -40,6 +41,8 @@ const GRID_ROWS_MIN: u16 = 5;
 const CHARTED_ROWS: (u16, u16) = (9, 16);
 const WORDED_ROWS: (u16, u16) = (4, 5);
 const BARE_ROWS: (u16, u16) = (2, 2);
+/// Incidents below this get large rows only once the others and the services have what they need.
+const GRAVE: Severity = Severity::Error;
 
 /// Dots of the digits and of a colon, line by line.
 const DIGITS: [[&str; 5]; 11] = [
@@ -104,16 +107,25 @@ fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
     let worst = worst(wall, view);
     let services = services(wall, view);
     let head_rows = if large { DIGIT_ROWS + 3 } else { 1 };
-    let (least, most) = match (large, is_charted(area.width)) {
-        (true, true) => CHARTED_ROWS,
-        (true, false) => WORDED_ROWS,
-        (false, _) => BARE_ROWS,
-    };
-    let many = worst.len().max(1) as u16;
     let free = area.height.saturating_sub(head_rows + 2);
-    let wanted = grid_rows(services.len(), area.width);
-    let kept = (1 + least * many).min(free.saturating_sub(wanted.min(GRID_ROWS_MIN)));
+    let levels: &[(u16, u16)] = match (large, is_charted(area.width)) {
+        (true, true) => &[CHARTED_ROWS, WORDED_ROWS, BARE_ROWS],
+        (true, false) => &[WORDED_ROWS, BARE_ROWS],
+        (false, _) => &[BARE_ROWS],
+    };
+    // Incidents are smaller rather than that services are seen by turns.
+    let needs = |level: &(u16, u16)| 1 + worst.iter().map(|row| least(row, *level)).sum::<u16>();
+    let fits = |services: usize| {
+        let rows = grid_rows(services, area.width);
+        levels.iter().find(|level| rows + needs(level) <= free)
+    };
+    let all = fits(services.of.len()).or_else(|| fits(services.matter));
+    let level = all.or(levels.first()).copied().unwrap_or(BARE_ROWS);
+    let wanted = grid_rows(services.of.len(), area.width);
+    let kept = needs(&level).min(free.saturating_sub(wanted.min(GRID_ROWS_MIN)));
     let grid_rows = wanted.min(free - kept);
+    let most = levels.first().map_or(0, |(_, most)| *most);
+    let many = worst.len().max(1) as u16;
     let [head, line, grid_area, incidents, _, foot] = Split::vertical([
         Constraint::Length(head_rows),
         Constraint::Length(1),
@@ -136,7 +148,7 @@ fn board(wall: &Wall, view: &View, canvas: &mut Canvas<'_>) {
     }
     canvas.part(line).row(0, &freshness(wall, view));
     grid(wall, &services, &mut canvas.part(grid_area));
-    list(wall, view, &worst, &mut canvas.part(incidents));
+    list(wall, view, (&worst, level), &mut canvas.part(incidents));
     let words = if wall.text {
         " Read-only. q leaves."
     } else {
@@ -228,17 +240,42 @@ fn freshness(wall: &Wall, view: &View) -> Row {
     }
 }
 
-/// Services, the worst first.
-fn services<'a>(wall: &Wall, view: &'a View) -> Vec<(&'a EntityId, Health)> {
+/// Services in the order in which they matter.
+struct Services<'a> {
+    of: Vec<(&'a EntityId, Health)>,
+    /// The first so many are not well, or part of a grave incident: all are seen, by turns if they must be.
+    matter: usize,
+}
+
+/// Services: those of the gravest incident first, and among those of one priority the worst.
+fn services<'a>(wall: &Wall, view: &'a View) -> Services<'a> {
     let quiet = wall.quiet_now().is_some();
-    let mut services: Vec<(&EntityId, Health)> = view
-        .entities
-        .iter()
-        .map(|(id, health)| (id, *health))
+    let mut gravest: BTreeMap<&EntityId, Severity> = BTreeMap::new();
+    let lasting = view.incidents.values();
+    for row in lasting.filter(|row| row.phase != Phase::Resolved) {
+        for entity in std::iter::once(&row.entity).chain(&row.members) {
+            let known = gravest.entry(entity).or_insert(row.severity);
+            *known = row.severity.max(*known);
+        }
+    }
+    let matters = |id: &EntityId, health: Health| {
+        health != Health::Ok || gravest.get(id).is_some_and(|severity| *severity >= GRAVE)
+    };
+    let entities = view.entities.iter().map(|(id, health)| (id, *health));
+    let mut of: Vec<(&EntityId, Health)> = entities
         .filter(|(_, health)| !quiet || matches!(health, Health::Bad | Health::Blind))
         .collect();
-    services.sort_by_key(|(_, health)| badness(*health));
-    services
+    let place = |(id, health): &(&EntityId, Health)| {
+        let grave = gravest.get(id).filter(|severity| **severity >= GRAVE);
+        (
+            !matters(id, *health),
+            Reverse(grave.copied()),
+            badness(*health),
+        )
+    };
+    of.sort_by_key(place);
+    let matter = of.partition_point(|(id, health)| matters(id, *health));
+    Services { of, matter }
 }
 
 /// Whether a screen so wide has room for a chart beside an incident's words.
@@ -252,26 +289,31 @@ fn grid_rows(services: usize, width: u16) -> u16 {
     u16::try_from(services.div_ceil(columns) + 2).unwrap_or(u16::MAX)
 }
 
-/// Services page by page.
-fn grid(wall: &Wall, services: &[(&EntityId, Health)], canvas: &mut Canvas<'_>) {
+/// Services, on one page if they fit; else those that are well are counted once they do not, and what is left goes page
+/// by page if it must.
+fn grid(wall: &Wall, services: &Services<'_>, canvas: &mut Canvas<'_>) {
     let columns = (canvas.width() / SERVICE).max(1);
     let room = columns * canvas.height().saturating_sub(1);
     if room == 0 {
         return;
     }
-    let pages = services.len().div_ceil(room).max(1);
+    let all = services.of.len();
+    // One page is filled with those that are well, and none is made of them.
+    let told = services.matter.max(room).min(all);
+    let pages = told.div_ceil(room).max(1);
     let page = (wall.state.now.ms() / PAGE_MS).unsigned_abs() as usize % pages;
-    let heading = format!(
-        " {}, the worst first{}",
-        format::counted(services.len() as u64, "entity", "entities"),
-        if pages > 1 {
-            format!("; page {} of {pages}", page + 1)
-        } else {
-            String::new()
-        }
+    let mut heading = format!(
+        " {}, the worst first",
+        format::counted(all as u64, "entity", "entities")
     );
+    if pages > 1 {
+        heading.push_str(&format!("; page {} of {pages}", page + 1));
+    }
+    if told < all {
+        heading.push_str(&format!("; {} more are ok", all - told));
+    }
     canvas.row(0, &Row::new().put(Role::Muted, heading));
-    let here = services.iter().skip(page * room).take(room);
+    let here = services.of[..told].iter().skip(page * room).take(room);
     for (at, (id, health)) in here.enumerate() {
         let (mark, word, role) = glyph::health(*health);
         let row = Row::new()
@@ -299,14 +341,55 @@ pub(in crate::tui) fn worst<'a>(wall: &Wall, view: &'a View) -> Vec<&'a Incident
         .incidents
         .values()
         .filter(|row| row.phase != Phase::Resolved)
-        .filter(|row| !quiet || row.severity >= Severity::Error)
+        .filter(|row| !quiet || row.severity >= GRAVE)
         .collect();
     rows.sort_by_key(|row| (Reverse(row.severity), row.began));
     rows.truncate(WORST_MAX);
     rows
 }
 
-fn list(wall: &Wall, view: &View, worst: &[&IncidentRow], canvas: &mut Canvas<'_>) {
+/// Lines that an incident has at least: of those that are not grave few.
+fn least(row: &IncidentRow, (least, _): (u16, u16)) -> u16 {
+    if row.severity >= GRAVE {
+        least
+    } else {
+        BARE_ROWS.0
+    }
+}
+
+/// Lines of each incident: as many as it has at least, then what is left to the grave ones, then to the others.
+fn shares(worst: &[&IncidentRow], level: (u16, u16), room: u16) -> Vec<u16> {
+    let mut rows: Vec<u16> = worst.iter().map(|row| least(row, level)).collect();
+    // Where there is too little, the last of the highest gives way.
+    while rows.iter().sum::<u16>() > room {
+        let highest = rows.iter_mut().max();
+        match highest.filter(|highest| **highest > 0) {
+            Some(highest) => *highest -= 1,
+            None => break,
+        }
+    }
+    for is_grave in [true, false] {
+        let mut left = room.saturating_sub(rows.iter().sum());
+        while left > 0 {
+            let of_kind = worst.iter().zip(&mut rows);
+            let of_kind = of_kind.filter(|(row, _)| (row.severity >= GRAVE) == is_grave);
+            let lowest = of_kind.map(|(_, lines)| lines).min();
+            match lowest.filter(|lines| **lines < CHARTED_ROWS.1) {
+                Some(lines) => *lines += 1,
+                None => break,
+            }
+            left -= 1;
+        }
+    }
+    rows
+}
+
+fn list(
+    wall: &Wall,
+    view: &View,
+    (worst, level): (&[&IncidentRow], (u16, u16)),
+    canvas: &mut Canvas<'_>,
+) {
     let open = view
         .incidents
         .values()
@@ -332,7 +415,8 @@ fn list(wall: &Wall, view: &View, worst: &[&IncidentRow], canvas: &mut Canvas<'_
         height: area.height.saturating_sub(1),
         ..area
     };
-    let areas = Split::vertical(vec![Constraint::Fill(1); worst.len()]).split(below);
+    let shares = shares(worst, level, below.height);
+    let areas = Split::vertical(shares.into_iter().map(Constraint::Length)).split(below);
     for (row, area) in worst.iter().zip(areas.iter()) {
         incident(wall, row, &mut canvas.part(*area));
     }
