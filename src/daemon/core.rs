@@ -647,7 +647,9 @@ impl Core {
             (Some(why), _) => format!("nothing is recorded for replay: {why}"),
             (None, lost) => {
                 let inputs = counted(lost, "input is", "inputs are");
-                format!("{inputs} missing from the recording: the disk could not follow")
+                format!(
+                    "{inputs} missing from the recording: the disk was full or could not follow"
+                )
             }
         };
         if let Some(delta) = self.notices.set(Origin::Recorder, &text) {
