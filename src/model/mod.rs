@@ -54,7 +54,9 @@ pub use delta::{
 };
 pub use effect::{Effect, Notification, NotifyEvent};
 pub use entity::{Entity, EntityId, EntityKind};
-pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer, WhyOther};
+pub use explanation::{
+    BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer, WhyOther, WhySeries,
+};
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use heaviest::Heaviest;
