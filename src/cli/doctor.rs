@@ -282,13 +282,17 @@ fn in_detail(row: &SourceRow, ledger: &Ledger, now: Time) -> Vec<Checked> {
 /// What is said of a source that does what it should.
 fn speech(row: &SourceRow, silence: &str) -> String {
     if row.health != SourceHealth::Silent {
+            let heard = match silence {
+                "" => String::new(),
+                silence => format!("; last heard {silence} ago"),
+            };
         return format!("{} taken, the last {silence} ago", row.taken);
     }
     let pause = row.pace.longest_ms.map_or_else(
         || "it was heard once so far".to_owned(),
         |ms| format!("its longest pause so far: {}", age(ms)),
     );
-    format!("{} taken, quiet for {silence} ({pause})", row.taken)
+    format!("{} taken, last heard {silence} ago ({pause})", row.taken)
 }
 
 /// What is said of a source from which nothing that can be used comes; `None` when something does.
@@ -304,9 +308,9 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
         }
         SourceHealth::Blind => {
             let usual = row.pace.usual_ms.map_or_else(String::new, |ms| {
-                format!(", usually never longer than {}", age(ms))
+                format!(", usually again within {}", age(ms))
             });
-            let found = format!("silent for {silence}{usual}: we are blind on it");
+            let found = format!("last heard {silence} ago{usual}: we are blind on it");
             let advice = format!("see whether its sender runs and reaches {}", row.detail);
             broken(subject, &found, &advice)
         }
@@ -318,7 +322,7 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
         SourceHealth::Waiting => {
             // What was told before a restart is counted no more.
             let found = format!(
-                "nothing came since the daemon was started, at {}",
+                "nothing came since the daemon was started, at {}{heard}",
                 row.detail
             );
             well(subject, &found)

@@ -3,6 +3,7 @@
 //! Nobody is let in before everything that was kept is read; what cannot be had ends the start with the
 //! setting that would change it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ use crate::api::View;
 use crate::config::Config;
 use crate::engine::{Engine, Essentials};
 use crate::executors::{Executors, SimHandle, SimRequest};
-use crate::model::{Actor, Delta, Input, Role, Runbook, Time, counted};
+use crate::model::{Actor, Delta, Input, Role, Runbook, SourceId, Spoke, Time, counted};
 use crate::notify::Notifier;
 use crate::sources::{
     self, Guard, Listeners, SignalQueue, SourceRegistry, Sources, Tls, signal_queue,
@@ -70,6 +71,8 @@ struct Recovered {
     /// What senders told before, to be fed first.
     recalled: Vec<Input>,
     /// What the engine begins from, for the recording.
+    /// How sources spoke before.
+    spoke: BTreeMap<SourceId, Spoke>,
     beginning: Beginning,
 }
 
@@ -125,6 +128,9 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     let mut recovered = recover(&config, runbooks, data_dir, clock.now())?;
     let notices = &mut recovered.notices;
     tell_of_settings(notices, &config, &warnings.borrow(), entrance.is_live());
+    if entrance.is_live() {
+        registry.remember(&recovered.spoke, clock.now());
+    }
     let view = first_view(&recovered.engine, &config, notices, clock.now());
     let hub = Arc::new(Hub::new(View {
         mode: past.mode(),
@@ -192,6 +198,7 @@ impl Joints<'_> {
             recorder: recorder(self.config, &engine, self.data_dir, beginning)?,
             checkpoints: Checkpoints::new(self.data_dir).map_err(DaemonError::Thread)?,
             executors: self.executors,
+            ..
             notifier: notifier(self.config, &ledger, past)?,
             engine,
             ledger,
@@ -475,10 +482,12 @@ fn recover(
         }) => (Some(learned), Some((at, alerts))),
         None => (None, None),
     };
-    let (recalled, unknown) = recorded.map_or_else(Default::default, |folder| {
-        recall::recall(firing, &folder, &config.engine, now)
+    let spoke = engine.spoke();
+    let spoke = spoke.map(|(id, spoke)| (id.clone(), spoke)).collect();
+    let told = recorded.map_or_else(recall::Told::default, |folder| {
+        recall::recall(firing, spoke, &folder, &config.engine, now)
     });
-    banners.extend(unknown);
+    banners.extend(told.notice);
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
     let _ = notices.set(Origin::Recovery, &banners.join(notices::SEPARATOR));
@@ -487,7 +496,8 @@ fn recover(
         engine,
         ledger,
         notices,
-        recalled,
+        recalled: told.inputs,
+        spoke: told.spoke,
         beginning: Beginning {
             learned,
             ..beginning(config, essentials, engine_runbooks)

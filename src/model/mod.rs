@@ -81,7 +81,7 @@ pub use ledger::{
 };
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView, Unheard};
 pub use past::{Done, HitRate, MethodRate, Similar, TrueCause, Weights};
-pub use pauses::{Pauses, Quiet};
+pub use pauses::{Pauses, Quiet, Spoke};
 pub use plan::{
     Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, NOT_MEASURED, PastRun, Plan, PlanId,
     PlanState, Risk, Suspicion, Verification,
