@@ -519,6 +519,8 @@ impl SourceState {
         let mut heard = lock(&self.heard);
         heard.rate.add(count, now);
         if by == By::Us {
+            // What was recorded of it may have been our own words too.
+            heard.before = None;
             return;
         }
         heard.hear(now, self.rhythm);

@@ -348,6 +348,7 @@ async fn a_declared_pause_is_none() {
 
 #[tokio::test]
 async fn who_spoke_before_a_restart_and_does_not_after_it_is_missed() {
+    use SourceHealth::{Blind, Live, Silent, Waiting};
     let (registry, mut queue) = signal_queue();
     let began = Time::from_secs(100_000);
     let every = |pause_s: i64, spoke_s: i64| {
@@ -376,7 +377,6 @@ async fn who_spoke_before_a_restart_and_does_not_after_it_is_missed() {
     registry.remember(&known.collect(), began);
     let rows = |s: i64| registry.rows(began.plus_ms(s * 1_000));
     let health = |s: i64| rows(s).iter().map(|r| r.health).collect::<Vec<_>>();
-    use SourceHealth::{Blind, Live, Silent, Waiting};
     // An hour of ours is no silence of theirs.
     assert_eq!(health(60), [Waiting; 6]);
     let expected = [Waiting, Waiting, Silent, Waiting, Blind, Silent];
@@ -392,6 +392,11 @@ async fn who_spoke_before_a_restart_and_does_not_after_it_is_missed() {
     // A clock set back counts anew.
     assert_eq!(health(-7_200)[4], Waiting);
     assert_eq!(health(-7_000)[4], Blind);
+    // Of whom we tell something ourselves, what was recorded may have been that.
+    senders[5].0.send_ours(lines(1)).await.unwrap();
+    queue.try_recv().unwrap().take(began.plus_ms(3_800_000));
+    let tried = &rows(3_900)[5];
+    assert_eq!((tried.last_seen, tried.health), (None, Waiting));
     // Who speaks again is missed as one who never paused.
     let otlp = &senders[4].0;
     otlp.try_send(lines(1)).unwrap();
