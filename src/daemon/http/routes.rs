@@ -56,6 +56,8 @@ const TRACES_MAX: usize = 5;
 const STRETCH_MS_MAX: i64 = 26 * 3_600_000;
 /// Final plans listed after those that are not.
 const FINAL_PLANS_MAX: usize = 50;
+/// Operators named to whoever gave an incident to somebody else.
+const OPERATORS_NAMED_MAX: usize = 10;
 
 /// What handlers reach.
 #[derive(Clone, Debug)]
@@ -555,7 +557,28 @@ async fn command(
             "`twin` is for the daemon to say: leave it out",
         ));
     }
-    Ok(Json(api.door.command(actor, command).await?))
+    let mut reply = api.door.command(actor, command).await?;
+    if let (Command::Assign { incident, to }, None, None) =
+        (&reply.command, &reply.refused, &reply.notice)
+    {
+        reply.notice = stranger(&api.callers, *incident, to);
+    }
+    Ok(Json(reply))
+}
+
+/// What to say of an incident that was given to somebody who is not known: a slip of the pen is nobody's phone call.
+fn stranger(callers: &Callers, incident: IncidentId, to: &str) -> Option<String> {
+    if callers.knows(to) {
+        return None;
+    }
+    let operators: Vec<&str> = callers.operators().take(OPERATORS_NAMED_MAX).collect();
+    let known = match &*operators {
+        [] => String::new(),
+        some => format!("; operators are {}", some.join(", ")),
+    };
+    Some(format!(
+        "{incident} is given to {to}, but no operator and no user of this machine is called so{known}"
+    ))
 }
 
 async fn audit(
