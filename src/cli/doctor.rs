@@ -4,8 +4,7 @@
 //! something does not work.
 
 mod entities;
-
-use std::path::Path;
+mod standing;
 
 use clap::Args;
 use serde::Serialize;
@@ -16,9 +15,7 @@ use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
 use crate::engine::Refused;
-use crate::model::{
-    ENTITIES_FULL, Ledger, Runbook, SourceHealth, SourceLedger, SourceRow, Time, counted,
-};
+use crate::model::{ENTITIES_FULL, Ledger, SourceHealth, SourceLedger, SourceRow, Time, counted};
 
 /// Data that is older than this when it comes is told, in milliseconds.
 const LAG_MS_MAX: i64 = 60_000;
@@ -113,12 +110,15 @@ async fn look(common: &Common) -> Result<(Report, Time), Failure> {
         sources: Vec::new(),
         ledger: None,
     };
-    report.checks.extend(commands(&runbooks(&place.config)?));
+    let runbooks = runbooks(&place.config)?;
+    report.checks.extend(standing::programs(&runbooks));
     report.checks.push(terminal());
     let client = Client::new(place.address.clone())?;
     let now = match client.view().await {
         Ok(view) => {
             report.checks.push(daemon(&place, &view.banner));
+            let (stats, reached) = (client.stats().await?, client.reached().await?);
+            report.checks.extend(standing::of(&stats, &reached));
             let ledger = client.ledger().await?;
             report.sources = view.sources.into_values().collect();
             let sources = report
@@ -203,41 +203,6 @@ fn config(place: &Place) -> Checked {
     }
 }
 
-/// Whether the programs that runbooks would run are there.
-fn commands(runbooks: &[Runbook]) -> Vec<Checked> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<_> = std::env::split_paths(&path).collect();
-    let is_there = |program: &str| {
-        Path::new(program).is_absolute() && Path::new(program).is_file()
-            || folders.iter().any(|folder| folder.join(program).is_file())
-    };
-    let mut missing: Vec<(&str, &str)> = Vec::new();
-    for runbook in runbooks {
-        let programs = runbook.steps.iter().filter_map(|step| step.argv.first());
-        // What is filled in from the incident is not known yet.
-        for program in programs.filter(|program| !program.contains('{')) {
-            if !is_there(program) && !missing.iter().any(|(known, _)| known == program) {
-                missing.push((program, &runbook.name));
-            }
-        }
-    }
-    if missing.is_empty() {
-        return vec![well(
-            "runbooks",
-            &format!("{} of them, with all their programs", runbooks.len()),
-        )];
-    }
-    let told = missing.into_iter().map(|(program, runbook)| {
-        let found = format!("{program} is not on this machine, and {runbook} runs it");
-        warn(
-            "runbooks",
-            &found,
-            "install it where the daemon runs, or leave such plans alone",
-        )
-    });
-    told.collect()
-}
-
 fn terminal() -> Checked {
     let terminal = std::env::var("TERM").unwrap_or_default();
     match terminal.as_str() {
@@ -282,10 +247,6 @@ fn in_detail(row: &SourceRow, ledger: &Ledger, now: Time) -> Vec<Checked> {
 /// What is said of a source that does what it should.
 fn speech(row: &SourceRow, silence: &str) -> String {
     if row.health != SourceHealth::Silent {
-            let heard = match silence {
-                "" => String::new(),
-                silence => format!("; last heard {silence} ago"),
-            };
         return format!("{} taken, the last {silence} ago", row.taken);
     }
     let pause = row.pace.longest_ms.map_or_else(
@@ -321,6 +282,10 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
         }
         SourceHealth::Waiting => {
             // What was told before a restart is counted no more.
+            let heard = match silence {
+                "" => String::new(),
+                silence => format!("; last heard {silence} ago"),
+            };
             let found = format!(
                 "nothing came since the daemon was started, at {}{heard}",
                 row.detail

@@ -24,6 +24,7 @@ use super::checkpoints::{self, Checkpoints, Restored};
 use super::clock::{Clock, Stamper};
 use super::core::{Core, Past, Turn};
 use super::door::{self, Door, Inbox};
+use super::gauges::{Gauges, Ticks};
 use super::http::{Api, Callers, SocketFile, api_routes, bind_socket, check_socket, serve};
 use super::hub::Hub;
 use super::keeper::Keeper;
@@ -70,9 +71,9 @@ struct Recovered {
     notices: Notices,
     /// What senders told before, to be fed first.
     recalled: Vec<Input>,
-    /// What the engine begins from, for the recording.
     /// How sources spoke before.
     spoke: BTreeMap<SourceId, Spoke>,
+    /// What the engine begins from, for the recording.
     beginning: Beginning,
 }
 
@@ -100,6 +101,7 @@ struct Around {
     hub: Arc<Hub>,
     ledger: Ledger,
     shelf: Shelf,
+    gauges: Gauges,
     sources: Option<Sources>,
 }
 
@@ -126,11 +128,11 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     });
     let (past, simulator) = past(telemetry, &config, sources.as_ref(), data_dir);
     let mut recovered = recover(&config, runbooks, data_dir, clock.now())?;
-    let notices = &mut recovered.notices;
-    tell_of_settings(notices, &config, &warnings.borrow(), entrance.is_live());
     if entrance.is_live() {
         registry.remember(&recovered.spoke, clock.now());
     }
+    let notices = &mut recovered.notices;
+    tell_of_settings(notices, &config, &warnings.borrow(), entrance.is_live());
     let view = first_view(&recovered.engine, &config, notices, clock.now());
     let hub = Arc::new(Hub::new(View {
         mode: past.mode(),
@@ -157,6 +159,14 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     };
     let core = joints.core(recovered, &past)?;
     let shelf = Shelf::new(core.recorder.as_ref(), data_dir);
+    let gauges = Gauges {
+        hub: Arc::clone(&hub),
+        registry: registry.clone(),
+        config: Arc::clone(&config),
+        recorder: core.recorder.as_ref().map(Recorder::gauge),
+        notifier: core.notifier.as_ref().map(Notifier::gauge),
+        ticks: core.tick_times.clone(),
+    };
     let around = Around {
         config,
         clock,
@@ -165,6 +175,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         hub,
         ledger,
         shelf,
+        gauges,
         sources,
     };
     around.begin(entrance, socket_told, core, past)
@@ -187,6 +198,7 @@ impl Joints<'_> {
             notices,
             recalled,
             beginning,
+            ..
         } = recovered;
         let append = ledger.clone();
         Ok(Core {
@@ -198,7 +210,6 @@ impl Joints<'_> {
             recorder: recorder(self.config, &engine, self.data_dir, beginning)?,
             checkpoints: Checkpoints::new(self.data_dir).map_err(DaemonError::Thread)?,
             executors: self.executors,
-            ..
             notifier: notifier(self.config, &ledger, past)?,
             engine,
             ledger,
@@ -209,6 +220,7 @@ impl Joints<'_> {
             warnings: self.warnings,
             turn: Turn::default(),
             source_rows: Vec::new(),
+            tick_times: Ticks::default(),
             recalled,
         })
     }
@@ -271,11 +283,12 @@ impl Around {
         let (config, clock) = (&self.config, &self.clock);
         let followers = followers(config, is_live, &self.door, &self.registry, clock)?;
         let kept = (self.ledger, self.shelf);
+        let gauges = self.gauges;
         let api = Api::new(
             self.door.clone(),
             Arc::clone(&self.hub),
             kept,
-            self.registry.clone(),
+            gauges,
             callers.clone(),
         );
         let api = api_routes(api);

@@ -34,6 +34,7 @@ mod runbook;
 mod safe_text;
 mod signal;
 mod silence;
+mod stats;
 mod time;
 mod topology;
 pub mod turn;
@@ -101,6 +102,7 @@ pub use silence::{
     HeldBack, HoldStage, MaintenanceRow, SILENCE_MATCHERS_MAX, Silence, SilenceId, SilenceKind,
     SilencePreview, SilenceSpec, SilenceState, SilenceTwin, StageRow,
 };
+pub use stats::{QueueStats, ReceiverReach, ReceiverStats, RecorderStats, Stats, TickStats};
 pub use time::Time;
 pub use topology::{Beside, Dependence, Edge, Provenance, Reach, Reached};
 pub use words::{command_line, counted, middle, spelled, with_article};

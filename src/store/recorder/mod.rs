@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub use beginning::{Beginning, Learned};
 pub use cut::{Begins, Cut, Frame, GAP_MS, Recording, cut};
 pub use receipt::{Kept, Receipt, receipt};
-pub use room::left_bytes;
+pub use room::{left_bytes, words as bytes_in_words};
 pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};
 
 use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time, counted};
@@ -390,6 +390,7 @@ impl Tape {
         // What has no header is no segment.
         let writer = begun.inspect_err(|_| drop(fs::remove_file(&path)))?;
         self.retry_at = None;
+        self.tell(|status| status.segments += 1);
         self.went_on();
         Ok(Current {
             path,

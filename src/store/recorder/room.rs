@@ -27,7 +27,7 @@ pub(super) fn free_bytes(folder: &Path) -> u64 {
 }
 
 /// So many bytes in words: never nothing of something.
-pub(super) fn words(bytes: u64) -> String {
+pub fn words(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = UNITS.iter().find(|(unit, _)| bytes >= *unit);
     unit.map_or_else(
