@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Checked, broken, safe, warn, well};
+use super::{Checked, broken, warn, well};
 use crate::config::shipped_runbooks;
 use crate::model::{ReceiverReach, ReceiverStats, RecorderStats, Runbook, Stats, counted};
 use crate::store::recorder::bytes_in_words;
@@ -84,8 +84,9 @@ fn judged(
     shipped: &[Runbook],
     is_there: impl Fn(&str) -> bool,
 ) -> Vec<Checked> {
+    let own: Vec<&Runbook> = runbooks.iter().filter(|of| !shipped.contains(of)).collect();
     let mut missing: Vec<(&str, &Runbook)> = Vec::new();
-    for runbook in runbooks {
+    for runbook in &own {
         let programs = runbook.steps.iter().filter_map(|step| step.argv.first());
         // What is filled in from the incident is not known yet.
         for program in programs.filter(|program| !program.contains('{')) {
@@ -95,25 +96,15 @@ fn judged(
             }
         }
     }
-    let (of_shipped, of_own): (Vec<_>, Vec<_>) = missing
-        .into_iter()
-        .partition(|(_, runbook)| shipped.contains(runbook));
-    if of_own.is_empty() {
+    if missing.is_empty() {
         let all = counted(runbooks.len() as u64, "runbook", "runbooks");
-        let programs: Vec<String> = of_shipped
-            .iter()
-            .map(|(program, _)| safe(program))
-            .collect();
-        let more = match &*programs {
-            [] => "with all their programs".to_owned(),
-            some => format!(
-                "shipped ones need {}, which are not here, where they fit",
-                some.join(", ")
-            ),
+        let of_own = match own.len() as u64 {
+            0 => "none of them the team's own".to_owned(),
+            own => format!("{own} of them the team's own, with all their programs"),
         };
-        return vec![well("runbooks", &format!("{all}, {more}"))];
+        return vec![well("runbooks", &format!("{all}, {of_own}"))];
     }
-    let told = of_own.into_iter().map(|(program, runbook)| {
+    let told = missing.into_iter().map(|(program, runbook)| {
         let found = format!(
             "{program} is not on this machine, and {} runs it",
             runbook.name
@@ -213,14 +204,30 @@ mod tests {
             panic!("one line is enough");
         };
         assert_eq!(checked.verdict, Verdict::Well);
-        assert!(checked.found.contains("redis-cli"), "{checked:?}");
+        assert!(
+            checked.found.ends_with("none of them the team's own"),
+            "{checked:?}"
+        );
         let mut own = shipped[0].clone();
         own.name = "ours".to_owned();
-        own.steps[0].argv = vec!["our-tool".to_owned()];
+        own.steps[0].argv = vec!["redis-cli".to_owned()];
         let all = [&*shipped, &[own]].concat();
-        let told = judged(&all, &shipped, |program| program != "our-tool");
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].verdict, Verdict::Warning);
-        assert!(told[0].found.contains("our-tool") && told[0].found.contains("ours"));
+        let told = judged(&all, &shipped, nothing_there);
+        assert!(
+            told.iter().all(|told| told.found.contains("ours")),
+            "{told:?}"
+        );
+        // What a shipped one runs too is missed all the same.
+        assert!(
+            told.iter().any(|told| told.found.contains("redis-cli")),
+            "{told:?}"
+        );
+        let [well] = &judged(&all, &shipped, |_| true)[..] else {
+            panic!("one line is enough");
+        };
+        assert!(
+            well.found
+                .ends_with("1 of them the team's own, with all their programs")
+        );
     }
 }
