@@ -335,6 +335,44 @@ async fn two_consoles_see_each_others_decisions_within_a_second() {
 }
 
 #[tokio::test]
+async fn who_is_given_an_incident_and_is_not_known_is_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s.sock");
+    let mut options = options(socket.clone());
+    options.config.operators = vec![OperatorConfig {
+        name: "noor".to_owned(),
+        uid: Some(54_321),
+        role: Role::Responder,
+        token_file: None,
+        token_env: None,
+    }];
+    let daemon = daemon::start(options).await.unwrap();
+    let client = Client::new(Address::Socket(socket)).unwrap();
+    let f = Fixture {
+        daemon,
+        client,
+        _dir: dir,
+    };
+    let mut watch = f.client.watch().await.unwrap();
+    let mut view = snapshot(&mut watch).await;
+    let incident = incident(&f, &mut watch, &mut view).await;
+    let notice = async |to: &str| {
+        let to = to.to_owned();
+        let reply = f.client.command(&Command::Assign { incident, to }).await;
+        let reply = reply.unwrap();
+        assert_eq!(reply.refused, None, "it is not forbidden");
+        reply.notice
+    };
+    assert_eq!(notice("noor").await, None);
+    assert_eq!(notice("root").await, None, "a user of this machine");
+    let expected = format!(
+        "{incident} is given to nor, but no operator and no user of this machine is called so; operators are noor"
+    );
+    assert_eq!(notice("nor").await, Some(expected));
+    f.daemon.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_may_ask_to_be_a_viewer_and_is_held_to_it() {
     let f = fixture().await;
     let wall = f.client.clone().as_viewer();

@@ -1001,6 +1001,43 @@ fn what_check_refuses_of_doors_serve_refuses_too() {
     );
 }
 
+/// What is found out when the first incident cannot be told is found out too late.
+#[test]
+fn a_receiver_that_cannot_be_reached_is_broken_before_there_is_anything_to_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = there.local_addr().unwrap().port();
+    // It answers once, and then nobody is there any more.
+    let answer = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut asked, _) = there.accept().unwrap();
+        let mut head = [0; 4_096];
+        let read = asked.read(&mut head).unwrap();
+        let no =
+            b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        asked.write_all(no).unwrap();
+        String::from_utf8_lossy(&head[..read]).into_owned()
+    });
+    let hook = format!("[[notify]]\nname = \"pager\"\nurl = \"http://127.0.0.1:{port}/hook\"");
+    write_config(dir.path(), &hook);
+    let served = Served::start_in(dir);
+    let pager = |doctor: &Output| {
+        let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        let line = told.lines().find(|line| line.contains("notify pager"));
+        line.expect("it is looked at").to_owned()
+    };
+    let line = pager(&served.run(&["doctor"]));
+    assert!(line.contains("it answers"), "{line}");
+    let asked = answer.join().unwrap();
+    assert!(asked.starts_with("HEAD /hook "), "{asked}");
+    let doctor = served.run(&["doctor"]);
+    let line = pager(&doctor);
+    let says = ["BROKEN", "it cannot be told: ", "refused"];
+    assert!(says.iter().all(|says| line.contains(says)), "{line}");
+    assert_eq!(doctor.status.code(), Some(1));
+    assert_eq!(served.stop(), 0);
+}
+
 /// At night, one secret that is missing must not keep everything else from being seen.
 #[test]
 fn a_source_whose_secret_is_missing_fails_alone_and_is_mended_alone() {

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::model::{
     Command, Dependence, EntityId, Feedback, Fingerprint, IncidentId, LabelFilter, Ledger,
-    MaintenanceRow, Plan, RawLines, Recorded, RecordedPart, Silence, SilencePreview, StageRow,
-    Time, WhyAnswer,
+    MaintenanceRow, Plan, RawLines, ReceiverReach, Recorded, RecordedPart, Silence, SilencePreview,
+    StageRow, Stats, Time, WhyAnswer,
 };
 
 /// Longest answer to anything but `watch`, in milliseconds.
@@ -302,15 +302,9 @@ impl Client {
     /// A page of incidents.
     pub async fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, ClientError> {
         let mut pairs = vec![("state", if query.all { "all" } else { "open" }.to_owned())];
-        if let Some(text) = &query.contains {
-            pairs.push(("q", text.clone()));
-        }
-        if let Some(after) = query.after {
-            pairs.push(("after", after.0.to_string()));
-        }
-        if let Some(limit) = query.limit {
-            pairs.push(("limit", limit.to_string()));
-        }
+        pairs.extend(query.contains.clone().map(|text| ("q", text)));
+        pairs.extend(query.after.map(|after| ("after", after.0.to_string())));
+        pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
         self.get(path::INCIDENTS, &pairs).await
     }
 
@@ -451,6 +445,16 @@ impl Client {
     /// What people said of findings, and the bars that follow from it.
     pub async fn feedback(&self) -> Result<Feedback, ClientError> {
         self.get(path::FEEDBACK, &[]).await
+    }
+
+    /// How the daemon itself does.
+    pub async fn stats(&self) -> Result<Stats, ClientError> {
+        self.get(path::STATS, &[]).await
+    }
+
+    /// Which receivers of notifications can be reached now.
+    pub async fn reached(&self) -> Result<Vec<ReceiverReach>, ClientError> {
+        self.get(path::REACHED, &[]).await
     }
 
     /// Who should speak, and does.

@@ -79,6 +79,12 @@ pub mod path {
     pub const STAGES: &str = "/api/v1/stages";
     /// `GET`: [`super::Ledger`](crate::model::Ledger): who should speak, and does.
     pub const LEDGER: &str = "/api/v1/ledger";
+    /// `GET`: [`super::Stats`](crate::model::Stats): how the daemon itself does.
+    pub const STATS: &str = "/api/v1/stats";
+    /// `GET`: a list of [`super::ReceiverReach`](crate::model::ReceiverReach): who of `[[notify]]` can be reached now.
+    pub const REACHED: &str = "/api/v1/reached";
+    /// `GET`: what [`STATS`] says, in Prometheus' text format.
+    pub const METRICS: &str = "/metrics";
     /// `GET`: the journal, newest last; `?after=LINE&limit=N`.
     pub const AUDIT: &str = "/api/v1/audit";
 }

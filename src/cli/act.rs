@@ -1,8 +1,10 @@
 //! What people do with an incident: take, give, note, resolve, reopen, and who does what meanwhile.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Common;
 use super::output::{Failure, incident_number, print, print_json, safe};
@@ -124,6 +126,13 @@ pub struct StatusArgs {
     text: Vec<String>,
 }
 
+/// What `status --json` prints without a text.
+#[derive(Debug, Serialize)]
+struct Draft<'a> {
+    /// What could be told, a paragraph each.
+    draft: Vec<Cow<'a, str>>,
+}
+
 fn duty_named(word: &str) -> Result<Duty, String> {
     let named = Duty::ALL.into_iter().find(|duty| duty.as_str() == word);
     named.ok_or_else(|| "must be commander, operations, communications or scribe".to_owned())
@@ -151,7 +160,12 @@ pub async fn status(common: &Common, args: &StatusArgs) -> Result<(), Failure> {
     let detail = client(common)?.incident(IncidentId(args.id)).await?;
     let utc = |at: Time| at.to_utc().format("%H:%M UTC").to_string();
     let told = narrative(&detail.incident, &detail.plans, &utc);
-    let lines: Vec<String> = told.iter().map(|text| safe(&mask_secrets(text))).collect();
+    let told = told.iter().map(|text| mask_secrets(text));
+    if common.json {
+        let draft: Vec<_> = told.collect();
+        return print_json(&Draft { draft });
+    }
+    let lines: Vec<String> = told.map(|text| safe(&text)).collect();
     print(&format!("{}\n", lines.join("\n")))
 }
 

@@ -4,8 +4,7 @@
 //! something does not work.
 
 mod entities;
-
-use std::path::Path;
+mod standing;
 
 use clap::Args;
 use serde::Serialize;
@@ -16,9 +15,7 @@ use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
 use crate::engine::Refused;
-use crate::model::{
-    ENTITIES_FULL, Ledger, Runbook, SourceHealth, SourceLedger, SourceRow, Time, counted,
-};
+use crate::model::{ENTITIES_FULL, Ledger, SourceHealth, SourceLedger, SourceRow, Time, counted};
 
 /// Data that is older than this when it comes is told, in milliseconds.
 const LAG_MS_MAX: i64 = 60_000;
@@ -113,12 +110,15 @@ async fn look(common: &Common) -> Result<(Report, Time), Failure> {
         sources: Vec::new(),
         ledger: None,
     };
-    report.checks.extend(commands(&runbooks(&place.config)?));
+    let runbooks = runbooks(&place.config)?;
+    report.checks.extend(standing::programs(&runbooks));
     report.checks.push(terminal());
     let client = Client::new(place.address.clone())?;
     let now = match client.view().await {
         Ok(view) => {
             report.checks.push(daemon(&place, &view.banner));
+            let (stats, reached) = (client.stats().await?, client.reached().await?);
+            report.checks.extend(standing::of(&stats, &reached));
             let ledger = client.ledger().await?;
             report.sources = view.sources.into_values().collect();
             let sources = report
@@ -203,41 +203,6 @@ fn config(place: &Place) -> Checked {
     }
 }
 
-/// Whether the programs that runbooks would run are there.
-fn commands(runbooks: &[Runbook]) -> Vec<Checked> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<_> = std::env::split_paths(&path).collect();
-    let is_there = |program: &str| {
-        Path::new(program).is_absolute() && Path::new(program).is_file()
-            || folders.iter().any(|folder| folder.join(program).is_file())
-    };
-    let mut missing: Vec<(&str, &str)> = Vec::new();
-    for runbook in runbooks {
-        let programs = runbook.steps.iter().filter_map(|step| step.argv.first());
-        // What is filled in from the incident is not known yet.
-        for program in programs.filter(|program| !program.contains('{')) {
-            if !is_there(program) && !missing.iter().any(|(known, _)| known == program) {
-                missing.push((program, &runbook.name));
-            }
-        }
-    }
-    if missing.is_empty() {
-        return vec![well(
-            "runbooks",
-            &format!("{} of them, with all their programs", runbooks.len()),
-        )];
-    }
-    let told = missing.into_iter().map(|(program, runbook)| {
-        let found = format!("{program} is not on this machine, and {runbook} runs it");
-        warn(
-            "runbooks",
-            &found,
-            "install it where the daemon runs, or leave such plans alone",
-        )
-    });
-    told.collect()
-}
-
 fn terminal() -> Checked {
     let terminal = std::env::var("TERM").unwrap_or_default();
     match terminal.as_str() {
@@ -288,7 +253,7 @@ fn speech(row: &SourceRow, silence: &str) -> String {
         || "it was heard once so far".to_owned(),
         |ms| format!("its longest pause so far: {}", age(ms)),
     );
-    format!("{} taken, quiet for {silence} ({pause})", row.taken)
+    format!("{} taken, last heard {silence} ago ({pause})", row.taken)
 }
 
 /// What is said of a source from which nothing that can be used comes; `None` when something does.
@@ -304,9 +269,9 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
         }
         SourceHealth::Blind => {
             let usual = row.pace.usual_ms.map_or_else(String::new, |ms| {
-                format!(", usually never longer than {}", age(ms))
+                format!(", usually again within {}", age(ms))
             });
-            let found = format!("silent for {silence}{usual}: we are blind on it");
+            let found = format!("last heard {silence} ago{usual}: we are blind on it");
             let advice = format!("see whether its sender runs and reaches {}", row.detail);
             broken(subject, &found, &advice)
         }
@@ -317,8 +282,12 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
         }
         SourceHealth::Waiting => {
             // What was told before a restart is counted no more.
+            let heard = match silence {
+                "" => String::new(),
+                silence => format!("; last heard {silence} ago"),
+            };
             let found = format!(
-                "nothing came since the daemon was started, at {}",
+                "nothing came since the daemon was started, at {}{heard}",
                 row.detail
             );
             well(subject, &found)

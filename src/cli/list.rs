@@ -79,7 +79,7 @@ pub async fn incidents(common: &Common, args: &IncidentsArgs) -> Result<(), Fail
     if rows.is_empty() {
         return print("no incidents\n");
     }
-    print(&incident_table(&rows, now).render())
+    print(&incident_table(&rows, now).render_cut())
 }
 
 fn incident_table(rows: &[IncidentRow], now: Time) -> Table {
@@ -166,7 +166,7 @@ pub async fn alerts(common: &Common, args: &AlertsArgs) -> Result<(), Failure> {
             what,
         ]);
     }
-    let mut text = table.render();
+    let mut text = table.render_cut();
     if (rows.len() as u64) < total && !args.held {
         let shown = rows.len();
         line(

@@ -20,6 +20,9 @@ const GAP: &str = "  ";
 /// Widest column but the last, in cells: a longer name loses its middle, for others share the line. `--json` has all of it.
 const CELLS_MAX: usize = 60;
 
+/// Columns of a line whose length is up to senders, where no terminal says how wide it is.
+const PIPED_COLUMNS: usize = 200;
+
 /// Why a command failed; printed on the error stream, exit code 1 or 2.
 #[derive(Debug)]
 pub struct Failure {
@@ -152,15 +155,44 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// The same with a last column that loses its middle where a line would be longer than the terminal is wide, or than
+    /// [`PIPED_COLUMNS`] where there is none: what senders wrote must not fill the screen. `--json` has all of it.
+    pub fn render_cut(mut self) -> String {
+        let size = crossterm::terminal::size().ok();
+        let size = size.filter(|_| io::stdout().is_terminal());
+        let columns = size.map_or(PIPED_COLUMNS, |(columns, _)| usize::from(columns));
+        self.cut(columns);
+        self.render()
+    }
+
+    fn cut(&mut self, columns: usize) {
+        let widths = self.widths();
+        let Some((_, before)) = widths.split_last() else {
+            return;
+        };
+        let taken: usize = before.iter().map(|of| of + GAP.len()).sum();
+        let room = columns.saturating_sub(taken).max(CELLS_MAX);
+        for row in &mut self.rows {
+            if let Some(cell) = row.last_mut()
+                && width(cell) > room
+            {
+                *cell = middle(cell, room, "…");
+            }
+        }
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths = (0..columns).map(|c| {
+            let cells = self.rows.iter().filter_map(|row| row.get(c));
+            cells.map(|cell| width(cell)).max().unwrap_or(0)
+        });
+        widths.collect()
+    }
+
     /// The text, a line a row, the last column not padded.
     pub fn render(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|c| {
-                let cells = self.rows.iter().filter_map(|row| row.get(c));
-                cells.map(|cell| width(cell)).max().unwrap_or(0)
-            })
-            .collect();
+        let widths = self.widths();
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
@@ -333,6 +365,27 @@ mod tests {
         table.row(["22".into(), "plain".into(), String::new()]);
         let expected = "ID  WHAT   AGE\n1   \x1b[31m日本\x1b[0m   5m\n22  plain\n";
         assert_eq!(table.render(), expected);
+    }
+
+    #[test]
+    fn what_senders_wrote_fills_no_screen() {
+        let mut table = Table::new(["ID", "WHAT"]);
+        let long = "x".repeat(5_000);
+        table.row(["1".into(), format!("begin {long} end")]);
+        table.row(["2".into(), "short".into()]);
+        table.cut(100);
+        let text = table.render();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].width(), 100);
+        assert!(lines[1].starts_with("1   begin xx") && lines[1].ends_with("xx end"));
+        assert_eq!(lines[2], "2   short");
+        // On a narrow terminal there is still something to read.
+        let mut table = Table::new(["ID", "WHAT"]);
+        table.row(["i".repeat(70), long]);
+        table.cut(40);
+        let text = table.render();
+        let widest = text.lines().map(UnicodeWidthStr::width).max();
+        assert_eq!(widest, Some(2 * CELLS_MAX + GAP.len()));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn in_words(gaps: &[Gap]) -> String {
         let (length, from, to) = (spelled(to.since(*from)), from.to_rfc3339(), to.to_rfc3339());
         line(
             &mut text,
-            &format!("not recorded: {from} to {to} ({length})"),
+            &format!("{length} of the window has no recording: {from} to {to}"),
         );
     }
     let more = gaps.len().saturating_sub(GAPS_SHOWN_MAX) as u64;
@@ -171,7 +171,7 @@ fn in_words(gaps: &[Gap]) -> String {
         let more = counted(more, "more gap", "more gaps");
         line(
             &mut text,
-            &format!("not recorded: {more}; `--json` names them"),
+            &format!("{more} without a recording; `--json` names them"),
         );
     }
     text
@@ -245,11 +245,11 @@ mod tests {
         };
         assert_eq!(
             in_words(&[gap]),
-            "not recorded: 1970-01-01T00:00:00.000Z to 1970-01-01T00:01:30.000Z (1 minute)\n"
+            "1 minute of the window has no recording: 1970-01-01T00:00:00.000Z to 1970-01-01T00:01:30.000Z\n"
         );
         let words = in_words(&[gap; 7]);
         assert!(
-            words.ends_with("not recorded: 2 more gaps; `--json` names them\n"),
+            words.ends_with("2 more gaps without a recording; `--json` names them\n"),
             "{words}"
         );
     }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
@@ -43,18 +43,44 @@ pub fn man(args: &ManArgs) -> Result<(), Failure> {
     // What a command is called in full, and what holds for all of them, is known once it is built.
     program.build();
     if let Some(into) = &args.into {
-        let written =
-            fs::create_dir_all(into).and_then(|()| clap_mangen::generate_to(program, into));
+        let written = fs::create_dir_all(into).and_then(|()| write_pages(&program, into));
         written.map_err(|error| {
             Failure::new(format!("cannot write to {}: {error}", into.display()))
         })?;
         return print(&format!("written to {}\n", into.display()));
     }
+    let page = page(command(&program, &args.command)?).map_err(cannot)?;
+    print(&page)
+}
+
+/// The page of a command, and those of what it has below.
+fn write_pages(of: &Command, into: &Path) -> io::Result<()> {
+    let file = clap_mangen::Man::new(of.clone()).get_filename();
+    fs::write(into.join(file), page(of)?)?;
+    let mut below = of.get_subcommands().filter(|below| !below.is_hide_set());
+    below.try_for_each(|below| write_pages(below, into))
+}
+
+/// The page of a command. Its synopsis says of each option what it takes.
+fn page(of: &Command) -> io::Result<String> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command(&program, &args.command)?.clone())
-        .render(&mut page)
-        .map_err(cannot)?;
-    print(&String::from_utf8_lossy(&page))
+    clap_mangen::Man::new(of.clone()).render(&mut page)?;
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    for option in of.get_opts() {
+        let values = option.get_value_names().unwrap_or_default();
+        let (Some(long), false) = (option.get_long(), values.is_empty()) else {
+            continue;
+        };
+        // Only there does a bracket close behind the option itself.
+        let bare = format!("\\fB\\-\\-{}\\fR]", long.replace('-', "\\-"));
+        let values: Vec<String> = values
+            .iter()
+            .map(|name| format!("\\fI{name}\\fR"))
+            .collect();
+        let full = bare.replace(']', &format!(" {}]", values.join(" ")));
+        page = page.replacen(&bare, &full, 1);
+    }
+    Ok(page)
 }
 
 /// The command of these words.
@@ -97,6 +123,9 @@ mod tests {
         };
         assert!(read("").contains("stormglass\\-serve(1)"));
         assert!(read("-serve").contains("config"));
+        let synopsis = "[\\fB\\-\\-config\\fR \\fIFILE\\fR]";
+        assert!(read("-serve").contains(synopsis), "{}", read("-serve"));
+        assert!(read("-incidents").contains("\\-\\-filter\\fR \\fITEXT\\fR]"));
         // One of a command alone; what holds for all of them is on every page.
         assert!(read("-wall").contains("\\-\\-quiet"));
         for of in Cli::command()

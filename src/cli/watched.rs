@@ -122,7 +122,7 @@ fn receivers(config: &Config) -> Vec<Watched> {
     let mut all: Vec<Watched> = on
         .map(|(source, _, path)| Watched {
             source,
-            what: at(config.listen, path),
+            what: at(config.listen, sources::place_of(source).unwrap_or(path)),
         })
         .collect();
     if let Some(address) = config.otlp_listener() {
@@ -141,7 +141,10 @@ fn receivers(config: &Config) -> Vec<Watched> {
     for webhook in &sources.webhook {
         all.push(Watched {
             source: "webhook",
-            what: format!("{} at {}", webhook.name, at(config.listen, "")),
+            what: {
+                let place = sources::place_of_mapped(webhook);
+                format!("{} at {}", webhook.name, at(config.listen, &place))
+            },
         });
     }
     all

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Common;
-use super::output::{Failure, Table, print, print_json, safe};
+use super::output::{Failure, Table, line, print, print_json, safe};
 use super::place::client;
 use super::{replay, why_alert};
-use crate::model::{Time, Why, WhyAnswer, WhyOther};
+use crate::model::{Time, Why, WhyAnswer, WhyOther, WhySeries, counted};
 
 /// `stormglass why`
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// The series: its id, its metric, or entity and metric; label values may follow. Or `ENTITY requests`,
+    /// The series: its id, its metric, or entity and metric; label values may follow. An entity alone lists its
+    /// metrics. Or `ENTITY requests`,
     /// `ENTITY calls [CALLEE]`, `ENTITY logs [WORD ...]`, or a histogram
     #[arg(required_unless_present = "alert", value_name = "SERIES")]
     series: Vec<String>,
@@ -60,8 +61,40 @@ pub async fn run(common: &Common, args: &WhyArgs) -> Result<(), Failure> {
             let pages: Vec<String> = others.iter().map(other).collect();
             print(&pages.join("\n"))
         }
+        WhyAnswer::Of(all) => {
+            let pages: Vec<String> = all.iter().map(series_of).collect();
+            print(&pages.join("\n"))
+        }
+        WhyAnswer::Near(names) => {
+            let names: Vec<String> = names.iter().map(|name| safe(name)).collect();
+            let names = names.join(", ");
+            let text = format!("no series is called {query:?}; near it: {names}");
+            Err(Failure::new(text))
+        }
         WhyAnswer::Unknown => Err(Failure::new(format!("no series is called {query:?}"))),
     }
+}
+
+/// What can be asked of an entity.
+fn series_of(of: &WhySeries) -> String {
+    let (entity, name) = (safe(of.entity.as_str()), safe(of.entity.name()));
+    let others = format!("`why {name} requests`, `why {name} calls` and `why {name} logs`");
+    if of.metrics.is_empty() {
+        return format!("{entity} has no series that is judged; ask {others}\n");
+    }
+    let mut text = format!("ask `why {name} METRIC` of one of these of {entity}, or {others}:\n");
+    for metric in &of.metrics {
+        let series = match metric.count {
+            1 => String::new(),
+            count => format!(" ({count} series)"),
+        };
+        line(&mut text, &format!("  {}{series}", safe(&metric.what)));
+    }
+    if of.more > 0 {
+        let more = counted(of.more, "more metric", "more metrics");
+        line(&mut text, &format!("  and {more}"));
+    }
+    text
 }
 
 /// Of calls, a kind of log line or a histogram.

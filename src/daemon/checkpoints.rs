@@ -15,6 +15,8 @@ use crate::store::recorder::Learned;
 
 /// Engine time between two checkpoints, in milliseconds.
 const EVERY_MS: i64 = 5 * 60_000;
+/// Until the first, which is soon: who spoke before a crash and does not after it must be missed.
+const FIRST_MS: i64 = 60_000;
 /// Parts that wait for the disk; while as many do, the next one waits in the engine.
 const PARTS_WAITING_MAX: usize = 2;
 
@@ -61,7 +63,8 @@ impl Checkpoints {
         }
         let latest = now.plus_ms(EVERY_MS);
         // No later than that, also when the clock was set back.
-        let due = self.due.map_or(latest, |due| due.min(latest));
+        let first = now.plus_ms(FIRST_MS);
+        let due = self.due.map_or(first, |due| due.min(latest));
         self.due = Some(due);
         let (errand, next) = match self.cursor {
             None if now < due => return,

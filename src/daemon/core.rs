@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::checkpoints::Checkpoints;
 use super::clock::Stamper;
 use super::door::{CommandRequest, Inbox};
+use super::gauges::Ticks;
 use super::hub::{DeltaBuffer, Hub};
 use super::keeper::Keeper;
 use super::learn::{Ended, Learning};
@@ -101,6 +102,7 @@ pub(super) struct Core {
     pub(super) warnings: watch::Receiver<Vec<String>>,
     pub(super) turn: Turn,
     pub(super) source_rows: Vec<SourceRow>,
+    pub(super) tick_times: Ticks,
     /// What senders told before a restart, until it is fed.
     pub(super) recalled: Vec<Input>,
 }
@@ -335,7 +337,9 @@ impl Core {
             let Some(tick) = self.stamper.due_tick() else {
                 break;
             };
+            let began = Instant::now();
             self.step(tick);
+            self.tick_times.note(began.elapsed());
             ticked = true;
         }
         if ticked {
@@ -647,7 +651,9 @@ impl Core {
             (Some(why), _) => format!("nothing is recorded for replay: {why}"),
             (None, lost) => {
                 let inputs = counted(lost, "input is", "inputs are");
-                format!("{inputs} missing from the recording: the disk could not follow")
+                format!(
+                    "{inputs} missing from the recording: the disk was full or could not follow"
+                )
             }
         };
         if let Some(delta) = self.notices.set(Origin::Recorder, &text) {

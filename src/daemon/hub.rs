@@ -150,6 +150,12 @@ impl Hub {
         }
     }
 
+    /// Looks at the view, which is not copied for that, and at the time.
+    pub(super) fn look<T>(&self, at: impl FnOnce(&View, Time) -> T) -> T {
+        let view = Arc::clone(&self.lock().view);
+        at(&view, self.now())
+    }
+
     /// The view as `actor` gets it.
     pub(super) fn snapshot(&self, actor: &Actor) -> View {
         let view = Arc::clone(&self.lock().view);

@@ -9,6 +9,7 @@ mod checkpoints;
 mod clock;
 mod core;
 mod door;
+mod gauges;
 mod http;
 mod hub;
 mod keeper;

@@ -10,8 +10,8 @@ use std::path::Path;
 use super::notices::SEPARATOR;
 use crate::config::EngineConfig;
 use crate::model::{
-    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, SourceId, Stamped, Time,
-    counted,
+    Alert, Change, Fingerprint, FiringAlert, Input, Recalled, Signal, SourceId, Spoke, Stamped,
+    Time, counted,
 };
 use crate::store::recorder::Recording;
 
@@ -22,9 +22,21 @@ const CHANGES_MAX: usize = 1_000;
 /// Alerts in one input: bounds a step of the engine.
 const ALERTS_PER_INPUT: usize = 1_000;
 
+/// What was told before a restart.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// What the engine is fed of it.
+    pub(super) inputs: Vec<Input>,
+    /// How each source spoke.
+    pub(super) spoke: BTreeMap<SourceId, Spoke>,
+    /// What the operator must know.
+    pub(super) notice: Option<String>,
+}
+
 /// What was told and is not over, as far as it was read.
 #[derive(Debug)]
 struct Memory {
+    spoke: BTreeMap<SourceId, Spoke>,
     alerts: BTreeMap<Fingerprint, FiringAlert>,
     changes: VecDeque<Change>,
     alerts_max: usize,
@@ -35,17 +47,18 @@ struct Memory {
     left_out: u64,
 }
 
-/// What was told up to `now`, as inputs: by the checkpoint, of this time and with these alerts, and by the
-/// recording in `folder`; and what the
-/// operator must know.
+/// What was told up to `now`: by the checkpoint, of this time and with these alerts and sources, and by the
+/// recording in `folder`.
 pub(super) fn recall(
     restored: Option<(Time, Vec<FiringAlert>)>,
+    spoke: BTreeMap<SourceId, Spoke>,
     folder: &Path,
     config: &EngineConfig,
     now: Time,
-) -> (Vec<Input>, Option<String>) {
+) -> Told {
     let (from, alerts) = restored.unwrap_or_else(|| (now.plus_ms(-UNCHECKED_MS), Vec::new()));
     let mut memory = Memory {
+        spoke,
         alerts: BTreeMap::new(),
         changes: VecDeque::new(),
         alerts_max: config.alerts_max as usize,
@@ -55,8 +68,11 @@ pub(super) fn recall(
     };
     memory.take_firing(alerts);
     let read = memory.read(folder, from);
-    let notice = notice(read, memory.left_out);
-    (memory.into_inputs(), notice)
+    Told {
+        notice: notice(read, memory.left_out),
+        spoke: std::mem::take(&mut memory.spoke),
+        inputs: memory.into_inputs(),
+    }
 }
 
 /// What the operator must know: of how many bytes that are no whole record, or why nothing can be read, and what there was no
@@ -109,6 +125,7 @@ impl Memory {
         self.heard = Some(at);
         match input {
             Input::Signals(batch) => {
+                self.spoke.entry(batch.source.clone()).or_default().hear(at);
                 for signal in batch.signals {
                     match signal {
                         Signal::Alert(alert) => self.take_alert(*alert, &batch.source, at),
@@ -254,12 +271,14 @@ mod tests {
         let says = |bytes: &[u8]| {
             std::fs::write(&file, bytes).unwrap();
             let restored = Some((Time::ZERO, Vec::new()));
-            recall(
+            let Told { inputs, notice, .. } = recall(
                 restored,
+                BTreeMap::new(),
                 folder.path(),
                 &EngineConfig::default(),
                 Time::from_secs(20),
-            )
+            );
+            (inputs, notice)
         };
         let (inputs, notice) = says(&whole);
         assert_eq!((inputs.len(), notice), (1, None));
@@ -283,6 +302,7 @@ mod tests {
     fn what_was_not_ended_is_taken_back_with_its_first_time_and_last_end() {
         let fires = |name, ends_s| Signal::Alert(Box::new(alert(name, ends_s)));
         let mut memory = Memory {
+            spoke: BTreeMap::new(),
             alerts: BTreeMap::new(),
             changes: VecDeque::new(),
             alerts_max: 3,
@@ -303,6 +323,9 @@ mod tests {
         memory.take(told(30, vec![fires("without an end", 0), change("v2")]));
         memory.take(told(40, vec![fires("too many", 100)]));
         assert_eq!(memory.left_out, 1);
+        let spoke = memory.spoke[&SourceId::new("alerts")];
+        assert_eq!(spoke.heard, Time::from_secs(40), "a crash lost no word");
+        assert_eq!(spoke.pauses.longest_ms(), 10_000);
         let inputs = memory.into_inputs();
         let [Input::Recalled(recalled)] = &*inputs else {
             panic!("{inputs:?}");

@@ -3,6 +3,7 @@
 //! Nobody is let in before everything that was kept is read; what cannot be had ends the start with the
 //! setting that would change it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use super::checkpoints::{self, Checkpoints, Restored};
 use super::clock::{Clock, Stamper};
 use super::core::{Core, Past, Turn};
 use super::door::{self, Door, Inbox};
+use super::gauges::{Gauges, Ticks};
 use super::http::{Api, Callers, SocketFile, api_routes, bind_socket, check_socket, serve};
 use super::hub::Hub;
 use super::keeper::Keeper;
@@ -39,7 +41,7 @@ use crate::api::View;
 use crate::config::Config;
 use crate::engine::{Engine, Essentials};
 use crate::executors::{Executors, SimHandle, SimRequest};
-use crate::model::{Actor, Delta, Input, Role, Runbook, Time, counted};
+use crate::model::{Actor, Delta, Input, Role, Runbook, SourceId, Spoke, Time, counted};
 use crate::notify::Notifier;
 use crate::sources::{
     self, Guard, Listeners, SignalQueue, SourceRegistry, Sources, Tls, signal_queue,
@@ -70,6 +72,8 @@ struct Recovered {
     notices: Notices,
     /// What senders told before, to be fed first.
     recalled: Vec<Input>,
+    /// How sources spoke before.
+    spoke: BTreeMap<SourceId, Spoke>,
     /// What the engine begins from, for the recording.
     beginning: Beginning,
 }
@@ -98,6 +102,7 @@ struct Around {
     hub: Arc<Hub>,
     ledger: Ledger,
     shelf: Shelf,
+    gauges: Gauges,
     sources: Option<Sources>,
 }
 
@@ -124,6 +129,9 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     });
     let (past, simulator) = past(telemetry, &config, sources.as_ref(), data_dir);
     let mut recovered = recover(&config, runbooks, data_dir, clock.now())?;
+    if entrance.is_live() {
+        registry.remember(&recovered.spoke, clock.now());
+    }
     let notices = &mut recovered.notices;
     tell_of_settings(notices, &config, &warnings.borrow(), entrance.is_live());
     let view = first_view(&recovered.engine, &config, notices, clock.now());
@@ -153,6 +161,14 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
     };
     let core = joints.core(recovered, &past)?;
     let shelf = Shelf::new(core.recorder.as_ref(), data_dir);
+    let gauges = Gauges {
+        hub: Arc::clone(&hub),
+        registry: registry.clone(),
+        config: Arc::clone(&config),
+        recorder: core.recorder.as_ref().map(Recorder::gauge),
+        notifier: core.notifier.as_ref().map(Notifier::gauge),
+        ticks: core.tick_times.clone(),
+    };
     let around = Around {
         config,
         clock,
@@ -161,6 +177,7 @@ pub async fn start(options: DaemonOptions) -> Result<Daemon, DaemonError> {
         hub,
         ledger,
         shelf,
+        gauges,
         sources,
     };
     around.begin(entrance, socket_told, core, past)
@@ -183,6 +200,7 @@ impl Joints<'_> {
             notices,
             recalled,
             beginning,
+            ..
         } = recovered;
         let append = ledger.clone();
         Ok(Core {
@@ -204,6 +222,7 @@ impl Joints<'_> {
             warnings: self.warnings,
             turn: Turn::default(),
             source_rows: Vec::new(),
+            tick_times: Ticks::default(),
             recalled,
         })
     }
@@ -266,11 +285,12 @@ impl Around {
         let (config, clock) = (&self.config, &self.clock);
         let followers = followers(config, is_live, &self.door, &self.registry, clock)?;
         let kept = (self.ledger, self.shelf);
+        let gauges = self.gauges;
         let api = Api::new(
             self.door.clone(),
             Arc::clone(&self.hub),
             kept,
-            self.registry.clone(),
+            gauges,
             callers.clone(),
         );
         let api = api_routes(api);
@@ -471,10 +491,12 @@ fn recover(
         }) => (Some(learned), Some((at, alerts))),
         None => (None, None),
     };
-    let (recalled, unknown) = recorded.map_or_else(Default::default, |folder| {
-        recall::recall(firing, &folder, &config.engine, now)
+    let spoke = engine.spoke();
+    let spoke = spoke.map(|(id, spoke)| (id.clone(), spoke)).collect();
+    let told = recorded.map_or_else(recall::Told::default, |folder| {
+        recall::recall(firing, spoke, &folder, &config.engine, now)
     });
-    banners.extend(unknown);
+    banners.extend(told.notice);
     let mut notices = Notices::default();
     // Nobody watches yet: the first view carries it.
     let _ = notices.set(Origin::Recovery, &banners.join(notices::SEPARATOR));
@@ -483,7 +505,8 @@ fn recover(
         engine,
         ledger,
         notices,
-        recalled,
+        recalled: told.inputs,
+        spoke: told.spoke,
         beginning: Beginning {
             learned,
             ..beginning(config, essentials, engine_runbooks)

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::set_back::SetBack;
-use crate::model::{Pauses, Quiet, SeriesKind, Signal, Time};
+use crate::model::{Pauses, Quiet, SeriesKind, Signal, Spoke, Time};
 
 /// Batches that come within so long are one delivery, in milliseconds: what is sent at once travels in parts.
 const DELIVERY_MS: i64 = 1_000;
@@ -210,6 +210,18 @@ impl Deliveries {
     pub fn usual_gap_ms(&self) -> Option<i64> {
         let gap_ms = self.pace.gap_ms.max(DELIVERY_MS);
         self.pace.is_known().then_some(gap_ms)
+    }
+
+    /// How it spoke so far; `None` before the first word of it.
+    pub fn spoke(&self) -> Option<Spoke> {
+        // Of several kinds the one that is known for longest, and of those the one that pauses least.
+        let known = |pauses: &&Pauses| (pauses.spoke_ms(), -pauses.longest_ms());
+        let pauses = self.pauses.iter().max_by_key(known);
+        (self.heard > Time::ZERO).then(|| Spoke {
+            heard: self.heard,
+            usual_ms: self.usual_gap_ms(),
+            pauses: pauses.copied().unwrap_or_default(),
+        })
     }
 
     /// Whoever listens was away until now: nobody was silent, nobody was heard.

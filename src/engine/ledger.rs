@@ -11,7 +11,7 @@ use super::refusals::{Corrected, Refused};
 use super::speakers::{Speaker, Voice, Whose, occurred};
 use crate::model::{
     Count, ENTITIES_FULL, EntityId, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
-    LEDGER_METRICS_MAX, Ledger, Lost, SourceLedger, Time,
+    LEDGER_METRICS_MAX, Ledger, Lost, SourceId, SourceLedger, Spoke, Time,
 };
 
 /// A clock that is ahead by more than this is told, in milliseconds: nothing comes before it is measured.
@@ -63,6 +63,11 @@ impl Engine {
     /// The same of one source, with many more of the entities it tells of.
     pub fn ledger_of(&self, source: &str, lost: &[Lost]) -> Ledger {
         self.ledger_where(|name| name == source, LEDGER_ENTITIES_OF_ONE_MAX, lost)
+    }
+
+    /// How each source spoke so far that was ever heard, also before a restart.
+    pub fn spoke(&self) -> impl Iterator<Item = (&SourceId, Spoke)> {
+        self.silence.spoke()
     }
 
     /// What was refused since the start, by reason.

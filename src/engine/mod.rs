@@ -75,6 +75,7 @@ mod topology;
 mod traces;
 mod unheard;
 mod why;
+mod why_names;
 mod why_other;
 
 use std::collections::BTreeSet;

@@ -12,7 +12,7 @@ use super::entities::EntityIx;
 use super::intake::{Intake, SeriesIx, SeriesRow, SourceIx};
 use super::set_back::SetBack;
 use super::speakers::Speakers;
-use crate::model::{SourceId, Time};
+use crate::model::{SourceId, Spoke, Time};
 
 /// Failed scrapes in a row until a target counts as down.
 const DOWN_SCRAPES: u32 = 2;
@@ -381,6 +381,12 @@ impl SilenceWatch {
     /// When the engine itself last came back from a pause.
     pub fn resumed(&self) -> Time {
         self.resumed
+    }
+
+    /// How each source spoke that was ever heard.
+    pub fn spoke(&self) -> impl Iterator<Item = (&SourceId, Spoke)> {
+        let all = self.sources.iter();
+        all.filter_map(|source| Some((&source.id, source.deliveries.spoke()?)))
     }
 
     /// Whether it keeps this source.

@@ -34,7 +34,7 @@ impl Engine {
             others = self.why_unjudged(words);
         }
         if others.is_empty() {
-            return WhyAnswer::Unknown;
+            return self.why_names(words);
         }
         others.truncate(OTHERS_MAX);
         if at.is_some_and(|at| at.since(self.now).abs() > NOW_MS) {
@@ -172,7 +172,7 @@ impl Engine {
     }
 
     /// The entities called so, by kind and name or name alone.
-    fn meant(&self, name: &str) -> Vec<EntityIx> {
+    pub(super) fn meant(&self, name: &str) -> Vec<EntityIx> {
         let ids = self.entities.iter().map(|(id, _)| id);
         let meant = ids.filter(|id| id.as_str() == name || id.name() == name);
         meant.filter_map(|id| self.entities.find(id)).collect()
@@ -456,8 +456,12 @@ mod tests {
             "{told}"
         );
         assert_eq!(lines[0].findings, []);
-        for query in ["web calls cache", "web logs nothing", "db requests", "web"] {
+        for query in ["web calls cache", "web logs nothing", "db requests"] {
             assert_eq!(engine.why(query, None), WhyAnswer::Unknown, "{query}");
         }
+        let WhyAnswer::Of(web) = engine.why("web", None) else {
+            panic!("it is known");
+        };
+        assert!(web[0].metrics.is_empty(), "it has no series: {web:?}");
     }
 }

@@ -192,7 +192,8 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceHealth {
-    /// Waits for its first data.
+    /// Nothing came since the daemon was started, and nothing is missed: it never spoke, or did so before and may well be
+    /// silent for so long.
     Waiting,
     /// Data arrives.
     Live,
@@ -216,7 +217,7 @@ pub struct SourceRow {
     pub health: SourceHealth,
     /// Where it listens, reads or connects; or what is wrong.
     pub detail: String,
-    /// Last data; `None` before the first.
+    /// Last data, also of before the daemon was started; `None` before the first.
     pub last_seen: Option<Time>,
     /// Signals taken.
     pub taken: u64,

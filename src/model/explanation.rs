@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Band, EntityId, FindingId, Labels, MetricRole, SeriesId, Time, Unit};
+use super::{Band, Count, EntityId, FindingId, Labels, MetricRole, SeriesId, Time, Unit};
 
 /// What stands behind a finding.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,6 +122,17 @@ pub struct WhyOther {
     pub because: Vec<Box<str>>,
 }
 
+/// What can be asked of an entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhySeries {
+    /// The entity.
+    pub entity: EntityId,
+    /// Its metrics in order of name, untrusted, each with how many series it has.
+    pub metrics: Vec<Count>,
+    /// So many more metrics it has.
+    pub more: u64,
+}
+
 /// Answer to a question about a series: its story, or the series that could be meant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,6 +143,10 @@ pub enum WhyAnswer {
     Several(Vec<Box<str>>),
     /// No series is meant but calls, kinds of log lines or histograms.
     Others(Vec<WhyOther>),
+    /// An entity is, of which these can be asked; one for each of that name.
+    Of(Vec<WhySeries>),
+    /// None is, and these names are near.
+    Near(Vec<Box<str>>),
     /// None is.
     Unknown,
 }

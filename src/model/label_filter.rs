@@ -60,14 +60,15 @@ impl LabelFilter {
         let regex = match operator {
             FilterSign::Is | FilterSign::Differs => None,
             FilterSign::Like | FilterSign::Unlike => {
-                let whole = format!("^(?s:{value})$");
-                let regex = RegexBuilder::new(&whole)
-                    .size_limit(REGEX_BYTES_MAX)
-                    .build();
-                Some(
-                    regex
-                        .map_err(|error| format!("{value:?} is no regular expression: {error}"))?,
-                )
+                let build = |pattern: &str| {
+                    let regex = RegexBuilder::new(pattern)
+                        .size_limit(REGEX_BYTES_MAX)
+                        .build();
+                    regex.map_err(|error| format!("{value:?} is no regular expression: {error}"))
+                };
+                // By itself first: what is wrong is told of what was written, and no bracket of it closes one of ours.
+                build(value)?;
+                Some(build(&format!("^(?s:{value})$"))?)
             }
         };
         let masked = mask_label(name, value);

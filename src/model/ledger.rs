@@ -21,7 +21,7 @@ pub const LEDGER_METRICS_MAX: usize = 5;
 pub struct Pace {
     /// What a pause between two deliveries is at most, usually, in milliseconds; `None` before the first.
     pub usual_ms: Option<i64>,
-    /// Its longest pause in the last week or two, since the daemon was started, in milliseconds; `None` before the
+    /// Its longest pause in the last week or two, while the daemon listened, in milliseconds; `None` before the
     /// first.
     pub longest_ms: Option<i64>,
     /// Signals in a minute, usually; `None` before the first.

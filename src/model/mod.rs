@@ -34,6 +34,7 @@ mod runbook;
 mod safe_text;
 mod signal;
 mod silence;
+mod stats;
 mod time;
 mod told;
 mod topology;
@@ -55,7 +56,9 @@ pub use delta::{
 };
 pub use effect::{Effect, Notification, NotifyEvent};
 pub use entity::{Entity, EntityId, EntityKind};
-pub use explanation::{BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer, WhyOther};
+pub use explanation::{
+    BaselineVersion, CheckOpinion, Explanation, Why, WhyAnswer, WhyOther, WhySeries,
+};
 pub use feedback::{Bar, Feedback, Label, Opinion};
 pub use finding::{Band, Check, Direction, Finding, FindingId, Severity};
 pub use heaviest::Heaviest;
@@ -80,7 +83,7 @@ pub use ledger::{
 };
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView, Unheard};
 pub use past::{Done, HitRate, MethodRate, Similar, TrueCause, Weights};
-pub use pauses::{Pauses, Quiet};
+pub use pauses::{Pauses, Quiet, Spoke};
 pub use plan::{
     Action, Approval, CHOSEN_BY_A_PERSON, ExecutorKind, NOT_MEASURED, PastRun, Plan, PlanId,
     PlanState, Risk, Suspicion, Verification,
@@ -100,6 +103,7 @@ pub use silence::{
     HeldBack, HoldStage, MaintenanceRow, SILENCE_MATCHERS_MAX, Silence, SilenceId, SilenceKind,
     SilencePreview, SilenceSpec, SilenceState, SilenceTwin, StageRow,
 };
+pub use stats::{QueueStats, ReceiverReach, ReceiverStats, RecorderStats, Stats, TickStats};
 pub use time::Time;
 pub use told::{Told, told};
 pub use topology::{Beside, Dependence, Edge, Provenance, Reach, Reached};

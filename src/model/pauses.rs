@@ -33,6 +33,25 @@ pub struct Pauses {
     before_ms: i64,
 }
 
+/// How a source spoke until a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spoke {
+    /// When anything last came of it.
+    pub heard: Time,
+    /// Usual time between two deliveries, in milliseconds; `None` while it is not known.
+    pub usual_ms: Option<i64>,
+    /// How it paused.
+    pub pauses: Pauses,
+}
+
+impl Spoke {
+    /// Notes a delivery.
+    pub fn hear(&mut self, now: Time) {
+        self.heard = now;
+        self.pauses.hear(now);
+    }
+}
+
 /// What it says that a source is silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quiet {
@@ -72,6 +91,12 @@ impl Pauses {
     /// The last delivery; `None` before the first.
     pub fn heard(&self) -> Option<Time> {
         self.spoke.map(|(_, last)| last)
+    }
+
+    /// From the first delivery to the last, in milliseconds; 0 before the second.
+    pub fn spoke_ms(&self) -> i64 {
+        let spoke = self.spoke.map(|(first, last)| last.since(first));
+        spoke.unwrap_or(0).max(0)
     }
 
     /// The longest pause, in milliseconds; 0 before the second delivery.

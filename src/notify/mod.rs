@@ -12,16 +12,18 @@ mod webhook;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::NotifyConfig;
-use crate::model::{IncidentId, Notification, NotifyEvent, Severity, Time};
+use crate::model::{
+    IncidentId, Notification, NotifyEvent, ReceiverReach, ReceiverStats, Severity, Time,
+};
 use crate::store::db::Outbox as Kept;
 use webhook::{Sent, Webhook};
 
@@ -31,6 +33,8 @@ const WAITING_MAX: usize = 1_000;
 const PACE: Duration = Duration::from_secs(1);
 /// First pause after a failure; each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait for a receiver that is only to be reached: whoever asks for it waits too.
+const REACH_WITHIN: Duration = Duration::from_secs(3);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
@@ -109,6 +113,59 @@ pub struct Unreached {
     pub waiting: usize,
 }
 
+/// How telling goes, for whoever asks beside the engine; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gauge {
+    /// In order of name.
+    receivers: Arc<[NotifyConfig]>,
+    /// It keeps none open that its notifier has left.
+    outbox: Weak<Outbox>,
+    /// Held by who looks whether receivers can be reached: one at a time does.
+    looking: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Gauge {
+    /// How it goes, by receiver in order of name.
+    pub fn read(&self) -> Vec<ReceiverStats> {
+        let Some(outbox) = self.outbox.upgrade() else {
+            return Vec::new();
+        };
+        let waiting = outbox.lock();
+        let receivers = self.receivers.iter().map(|NotifyConfig { name, .. }| {
+            let letters = waiting.letters.values();
+            let tally = waiting.tallies.get(name).cloned().unwrap_or_default();
+            ReceiverStats {
+                name: name.clone(),
+                waiting: letters.filter(|letter| letter.to == *name).count() as u64,
+                ..tally
+            }
+        });
+        receivers.collect()
+    }
+
+    /// Looks now whether each receiver can be reached, without telling it anything; in order of name.
+    pub async fn reach(&self) -> Vec<ReceiverReach> {
+        let _turn = self.looking.lock().await;
+        let mut looks = JoinSet::new();
+        for config in self.receivers.iter().cloned() {
+            looks.spawn(async move {
+                let hook = Notifier::hook(&config).map_err(|error| error.to_string());
+                let reached = match hook {
+                    Ok(hook) => hook.reach(REACH_WITHIN).await,
+                    Err(why) => Err(why),
+                };
+                ReceiverReach {
+                    name: config.name,
+                    why_not: reached.err(),
+                }
+            });
+        }
+        let mut reached = looks.join_all().await;
+        reached.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        reached
+    }
+}
+
 /// Takes notifications and delivers them in the background; dropping it stops that, and what waits is
 /// sent by the next one on the same outbox.
 #[derive(Debug)]
@@ -116,6 +173,7 @@ pub struct Notifier {
     channels: Vec<(String, Severity)>,
     environment: String,
     outbox: Arc<Outbox>,
+    receivers: Arc<[NotifyConfig]>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -138,6 +196,14 @@ struct Waiting {
     lost: u64,
     /// Why each receiver that has failed for a while did so the last time.
     failing: BTreeMap<String, String>,
+    /// What became of the tries to tell each receiver, by its name.
+    tallies: BTreeMap<String, ReceiverStats>,
+}
+
+impl Waiting {
+    fn tally(&mut self, name: &str) -> &mut ReceiverStats {
+        self.tallies.entry(name.to_owned()).or_default()
+    }
 }
 
 impl Notifier {
@@ -166,13 +232,17 @@ impl Notifier {
     }
 
     /// The same once its secrets are there.
-    async fn hook_late(config: &NotifyConfig, pace: Pace) -> Webhook {
+    async fn hook_late(config: &NotifyConfig, outbox: &Outbox, pace: Pace) -> Webhook {
         let (mut pause, mut told) = (pace.pause, String::new());
         loop {
             let why = match Self::hook(config) {
-                Ok(hook) => return hook,
+                Ok(hook) => {
+                    outbox.lock().tally(&config.name).failing = None;
+                    return hook;
+                }
                 Err(error) => error.to_string(),
             };
+            outbox.lock().tally(&config.name).failing = Some(why.clone());
             if told != why {
                 tracing::error!("{why}: what it should be told waits");
                 told = why;
@@ -197,7 +267,7 @@ impl Notifier {
         let tasks = configs.iter().map(|config| {
             let (outbox, config) = (Arc::clone(&outbox), config.clone());
             tokio::spawn(async move {
-                let hook = Self::hook_late(&config, pace).await;
+                let hook = Self::hook_late(&config, &outbox, pace).await;
                 outbox.deliver(&config.name, &hook, pace).await;
             })
         });
@@ -207,6 +277,7 @@ impl Notifier {
                 .map(|config| (config.name.clone(), config.severity))
                 .collect(),
             environment: environment.to_owned(),
+            receivers: by_name(configs),
             tasks: tasks.collect(),
             outbox,
         })
@@ -226,6 +297,15 @@ impl Notifier {
     /// Sends what was kept since the last time.
     pub fn send(&self) {
         self.outbox.send();
+    }
+
+    /// How telling goes, for whoever asks beside the engine.
+    pub fn gauge(&self) -> Gauge {
+        Gauge {
+            receivers: Arc::clone(&self.receivers),
+            outbox: Arc::downgrade(&self.outbox),
+            looking: Arc::default(),
+        }
     }
 
     /// Stops, and returns when nothing holds the outbox any more.
@@ -254,6 +334,12 @@ impl Notifier {
     pub fn lost(&self) -> u64 {
         self.outbox.lock().lost
     }
+}
+
+fn by_name(configs: &[NotifyConfig]) -> Arc<[NotifyConfig]> {
+    let mut configs = configs.to_vec();
+    configs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    configs.into()
 }
 
 impl Drop for Notifier {
@@ -328,6 +414,7 @@ impl Outbox {
                 break;
             };
             waiting.lost += 1;
+            waiting.tally(&letter.to).lost += 1;
             self.kept.iter().for_each(|kept| kept.remove(oldest));
             tracing::error!(to = letter.to, "a notification is given up: too many wait");
         }
@@ -343,7 +430,11 @@ impl Outbox {
 
     fn done(&self, id: u64, was_refused: bool) {
         let mut waiting = self.lock();
-        waiting.letters.remove(&id);
+        if let Some(letter) = waiting.letters.remove(&id) {
+            let tally = waiting.tally(&letter.to);
+            tally.sent += u64::from(!was_refused);
+            tally.lost += u64::from(was_refused);
+        }
         waiting.lost += u64::from(was_refused);
         self.kept.iter().for_each(|kept| kept.remove(id));
     }
@@ -361,7 +452,9 @@ impl Outbox {
             };
             let sent = hook.send(&letter.message).await;
             if !matches!(sent, Sent::Failed(_)) {
-                self.lock().failing.remove(name);
+                let mut waiting = self.lock();
+                waiting.failing.remove(name);
+                waiting.tally(name).failing = None;
                 told.clear();
             }
             match sent {
@@ -376,6 +469,7 @@ impl Outbox {
                     tokio::time::sleep(pace.between).await;
                 }
                 Sent::Failed(why) => {
+                    self.failed(name, &why);
                     if told != why {
                         tracing::warn!(to = name, "a notification waits: {why}");
                         told.clone_from(&why);
@@ -388,6 +482,13 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    fn failed(&self, name: &str, why: &str) {
+        let mut waiting = self.lock();
+        let tally = waiting.tally(name);
+        tally.failed += 1;
+        tally.failing = Some(why.to_owned());
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

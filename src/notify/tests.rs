@@ -43,6 +43,54 @@ fn note(incident: u64, event: NotifyEvent) -> Notification {
 }
 
 #[tokio::test]
+async fn who_is_there_is_reached_without_being_told_and_who_is_not_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = gone.local_addr().unwrap();
+    drop(gone);
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let receiver = Receiver {
+        answers: Arc::new(AtomicU16::new(200)),
+        told,
+    };
+    let routes = Router::new()
+        .route("/hook", post(take))
+        .with_state(receiver);
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let config = |name: &str, url: Option<String>| NotifyConfig {
+        name: name.to_owned(),
+        url,
+        url_env: Some("STORMGLASS_TEST_NOT_SET".to_owned()).filter(|_| name == "unset"),
+        token_file: None,
+        token_env: None,
+        severity: Severity::Error,
+    };
+    let configs = [
+        config("unset", None),
+        config("pager", Some(format!("http://{at}/hook"))),
+        config("chat", Some(format!("http://{nobody}/a-secret"))),
+    ];
+    let notifier = Notifier::start(&configs, "prod", None).unwrap();
+    let gauge = notifier.gauge();
+    let reached = gauge.reach().await;
+    let told = reached.iter().map(|of| (&*of.name, of.why_not.as_deref()));
+    let [chat, pager, unset] = told.collect::<Vec<_>>()[..] else {
+        panic!("{reached:?}");
+    };
+    assert_eq!(pager, ("pager", None));
+    assert_eq!(chat.0, "chat");
+    let why = chat.1.expect("nobody is there");
+    assert!(why.contains("refused") && !why.contains("secret"), "{why}");
+    let why = unset.1.expect("it has no address");
+    assert!(why.contains("`url_env` STORMGLASS_TEST_NOT_SET"), "{why}");
+    assert!(heard.try_recv().is_err(), "nobody is told");
+    assert_eq!(gauge.read().len(), 3);
+    notifier.stop().await;
+    assert_eq!(gauge.read(), [], "a gauge keeps no outbox open");
+}
+
+#[tokio::test]
 async fn what_is_to_be_told_is_told_at_least_once_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");

@@ -46,6 +46,18 @@ impl Webhook {
         told_where(config).map(drop)
     }
 
+    /// Whether anything answers at the address, whatever it says: nothing is told, and nobody is disturbed. If not, why.
+    pub async fn reach(&self, patience: Duration) -> Result<(), String> {
+        let asked = self.client.head(&self.url).timeout(patience);
+        match asked.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_timeout() => {
+                Err(format!("no answer within {} s", patience.as_secs()))
+            }
+            Err(error) => Err(self.cause(&error)),
+        }
+    }
+
     pub async fn send(&self, message: &Message) -> Sent {
         let mut request = self
             .client

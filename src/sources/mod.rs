@@ -79,6 +79,7 @@ pub use queue::{
 pub use running::run;
 pub use tail::matches_any;
 pub use tls::{Tls, TlsError};
+pub use webhook::{place_of, place_of_mapped};
 
 /// Reads the time. The daemon gives its own clock; tests give a fixed one.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;

@@ -16,8 +16,8 @@ use super::rhythm::Gaps;
 use super::rhythm::Rate;
 use super::secrets;
 use crate::model::{
-    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Pauses, Quiet, Signal, SourceHealth,
-    SourceId, SourceRow, Time,
+    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Pauses, QueueStats, Quiet, Signal,
+    SourceHealth, SourceId, SourceRow, Spoke, Time,
 };
 use crate::store::recorder::{Kept, Receipt, receipt};
 
@@ -134,6 +134,8 @@ struct Heard {
     /// From its first batch to its last, in milliseconds.
     spoke_ms: i64,
     last_seen: Option<Time>,
+    /// When it was heard before the daemon was started, and since when we listen again.
+    before: Option<(Time, Time)>,
     gaps: Gaps,
     pauses: Pauses,
     rate: Rate,
@@ -187,6 +189,26 @@ impl SourceRegistry {
     /// How every source is at `now`, by name.
     pub fn rows(&self, now: Time) -> Vec<SourceRow> {
         lock(&self.sources).values().map(|s| s.row(now)).collect()
+    }
+
+    /// How sources spoke before the daemon was started: whoever should speak and does not since `now` is missed as if
+    /// there had been no restart. The time between was ours, and counts for nobody's silence.
+    pub fn remember(&self, spoke: &BTreeMap<SourceId, Spoke>, now: Time) {
+        let sources = lock(&self.sources);
+        for (id, spoke) in spoke {
+            if let Some(source) = sources.get(&*id.0) {
+                source.remember(*spoke, now);
+            }
+        }
+    }
+
+    /// How full the queue is.
+    pub fn queue(&self) -> QueueStats {
+        let signals_max = u64::from(SIGNALS_QUEUED_MAX);
+        QueueStats {
+            signals: signals_max.saturating_sub(self.room.available_permits() as u64),
+            signals_max,
+        }
     }
 
     /// Whose signals were lost for want of room, by source and label set: those with most.
@@ -497,6 +519,8 @@ impl SourceState {
         let mut heard = lock(&self.heard);
         heard.rate.add(count, now);
         if by == By::Us {
+            // What was recorded of it may have been our own words too.
+            heard.before = None;
             return;
         }
         heard.hear(now, self.rhythm);
@@ -509,6 +533,20 @@ impl SourceState {
         if !heard.is_standing {
             heard.failure = None;
         }
+    }
+
+    fn remember(&self, spoke: Spoke, now: Time) {
+        // What comes by way of a heartbeat we say ourselves: that nothing was heard.
+        if matches!(self.rhythm, Rhythm::Declared(_)) {
+            return;
+        }
+        let mut heard = lock(&self.heard);
+        heard.before = Some((spoke.heard.min(now), now));
+        heard.spoke_ms = spoke.pauses.spoke_ms();
+        let longest_ms = spoke.pauses.longest_ms();
+        heard.gaps.add(spoke.usual_ms.unwrap_or(longest_ms));
+        heard.pauses = spoke.pauses;
+        heard.pauses.resume(now);
     }
 
     fn lost(&self) -> Vec<Lost> {
@@ -533,6 +571,10 @@ impl SourceState {
             heard.last_seen = Some(now);
             heard.pauses.resume(now);
         }
+        if let Some((before, _)) = heard.before.filter(|(_, since)| *since > now) {
+            heard.before = Some((before.min(now), now));
+            heard.pauses.resume(now);
+        }
         if let Some(why) = heard.fresh_refusal.take() {
             heard.last_refusal = Some(LastRefusal { at: now, why });
         }
@@ -541,11 +583,11 @@ impl SourceState {
             health: match heard.last_seen {
                 _ if heard.failure.is_some() => SourceHealth::Failed,
                 None if heard.last_refusal.is_some() => SourceHealth::Rejecting,
-                None => SourceHealth::Waiting,
+                None => heard.unheard(self.rhythm, now),
                 Some(seen) => heard.health(now.since(seen), self.rhythm, now),
             },
             detail: heard.failure.as_ref().unwrap_or(&heard.detail).clone(),
-            last_seen: heard.last_seen,
+            last_seen: heard.last_seen.or(heard.before.map(|(heard, _)| heard)),
             taken: self.taken.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
@@ -574,6 +616,17 @@ impl Heard {
             self.spoke_ms = self.spoke_ms.saturating_add(pause_ms.max(0));
         }
         self.pauses.hear(now);
+    }
+
+    /// How a source is that was not heard since the daemon was started.
+    fn unheard(&self, rhythm: Rhythm, now: Time) -> SourceHealth {
+        let Some((_, since)) = self.before else {
+            return SourceHealth::Waiting;
+        };
+        match self.health(now.since(since), rhythm, now) {
+            SourceHealth::Live => SourceHealth::Waiting,
+            missed => missed,
+        }
     }
 
     /// How a source is that was heard, after a silence until `now`.

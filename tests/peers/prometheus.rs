@@ -2,17 +2,29 @@
 //! through our Alertmanager receiver; so do VictoriaMetrics' vmagent and vmalert. Native histograms are
 //! written by it too.
 
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use prost::Message;
+use stormglass::daemon::Clock;
 use stormglass::model::{EntityId, Phase, SourceHealth, WhyAnswer};
 
 use crate::harness::{Receiver, free_port, missing, write};
 use crate::peer::{self, Peer};
+
+/// The token of the operator that a Prometheus is who scrapes us.
+const TOKEN: &str = "a-token-of-some-length";
+/// How long a tick may take to come.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// What the table of our metrics begins with.
+const TABLE: &str = "| metric | type | labels | what it says |\n|---|---|---|---|\n";
 
 /// Serves one metric, `shop_broken`, as it is set; gives its port.
 async fn target(broken: Arc<AtomicU32>) -> u16 {
@@ -55,6 +67,102 @@ fn prometheus_with(more: &[&str], receiver: &Receiver, target_port: u16) -> Opti
          scrape_configs: [{{ job_name: shop, static_configs: [{{ targets: ['127.0.0.1:{target_port}'] }}] }}]\n"
     );
     peer::prometheus_with(more, dir, free_port(), &config)
+}
+
+/// How the daemon itself does, as the page says; and a real `promtool` finds nothing wrong with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_promtool_takes_our_own_metrics_and_the_page_lists_them_all() {
+    let kept = tempfile::tempdir().expect("a directory for the test");
+    write(kept.path(), "token", TOKEN);
+    let token = kept.path().join("token").display().to_string();
+    let config = format!(
+        "[[operators]]\nname = \"prometheus\"\nrole = \"viewer\"\ntoken_file = \"{token}\"\n\
+         [[notify]]\nname = \"pager\"\nurl = \"http://127.0.0.1:9/\"\n"
+    );
+    let receiver = Receiver::keeping(&config, &kept.path().join("data")).await;
+    let url = format!("http://{}/metrics", receiver.address());
+    let stranger = reqwest::get(&url).await.expect("it answers");
+    assert_eq!(stranger.status(), 401);
+    let line = format!("[[\"{}\",\"hello\"]]", Clock::real().now().ms() * 1_000_000);
+    let lines =
+        format!("{{\"streams\":[{{\"stream\":{{\"service\":\"cart\"}},\"values\":{line}}}]}}");
+    let client = reqwest::Client::new();
+    let push = client.post(format!("http://{}/loki/api/v1/push", receiver.address()));
+    let push = push
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(lines);
+    assert_eq!(push.send().await.expect("it answers").status(), 204);
+    let mut text = String::new();
+    let asked = Instant::now();
+    // Sources are told of at the next tick.
+    while !text.contains("_lag_seconds{") {
+        assert!(asked.elapsed() < PATIENCE, "{text}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let answer = client.get(&url).bearer_auth(TOKEN).send().await;
+        let answer = answer.expect("it answers");
+        let kind = answer.headers()[header::CONTENT_TYPE].as_bytes();
+        assert_eq!(kind, b"text/plain; version=0.0.4; charset=utf-8");
+        text = answer.text().await.expect("text");
+    }
+    receiver.stop().await;
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = std::fs::read_to_string(&path).expect("the page is there");
+    let (before, _) = page.split_once(TABLE).expect("it has a table");
+    let fresh = format!("{before}{TABLE}{}", table(&text));
+    if std::env::var_os("STORMGLASS_BLESS").is_some() {
+        std::fs::write(&path, &fresh).expect("docs is writable");
+    }
+    let page = std::fs::read_to_string(&path).expect("the page is there");
+    assert!(
+        page == fresh,
+        "docs/metrics.md is stale: STORMGLASS_BLESS=1 cargo test --test peers promtool"
+    );
+
+    if !peer::is_there("promtool") {
+        return missing("promtool", "apt-get install prometheus");
+    }
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it is there");
+    let mut stdin = promtool.stdin.take().expect("it reads");
+    stdin.write_all(text.as_bytes()).expect("it reads all");
+    drop(stdin);
+    let said = promtool.wait_with_output().expect("it ends");
+    let complaints = [said.stdout, said.stderr].map(|of| String::from_utf8_lossy(&of).into_owned());
+    let nothing = [String::new(), String::new()];
+    assert!(
+        said.status.success() && complaints == nothing,
+        "{complaints:?}"
+    );
+}
+
+/// What is told, as rows of a table: the head of each metric, and the labels of its samples.
+fn table(text: &str) -> String {
+    let mut rows = Vec::new();
+    let mut help = "";
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if let Some((_, words)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
+            help = words;
+        }
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' '))
+        else {
+            continue;
+        };
+        let sample = lines.peek().copied().unwrap_or_default();
+        let labels = sample.split_once('{').and_then(|(_, l)| l.rsplit_once('}'));
+        let labels = labels.map_or("", |(labels, _)| labels).split(',');
+        let labels = labels.filter_map(|label| label.split_once('='));
+        let labels: Vec<String> = labels.map(|(name, _)| format!("`{name}`")).collect();
+        let labels = labels.join(", ");
+        rows.push(format!("| `{name}` | {kind} | {labels} | {help} |\n"));
+    }
+    rows.concat()
 }
 
 /// A vmagent that scrapes the same target and writes to us.

@@ -88,7 +88,7 @@ fn each_trouble_of_a_source_has_its_words_and_its_advice() {
                 ..row(SourceHealth::Blind)
             },
             Verdict::Broken,
-            "usually never longer than 15 s",
+            "last heard 1 min ago, usually again within 15 s: we are blind",
         ),
         (
             SourceRow {
@@ -294,7 +294,7 @@ fn one_that_is_quiet_says_for_how_long_and_what_was_longest_so_far() {
             ..row(SourceHealth::Silent)
         };
         let told = source(&quiet, &Ledger::default(), Time::from_secs(720));
-        let found = format!("7 taken, quiet for 12 min ({why})");
+        let found = format!("7 taken, last heard 12 min ago ({why})");
         assert_eq!(told, well("source otlp", &found));
     }
 }

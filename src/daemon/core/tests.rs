@@ -185,6 +185,7 @@ fn core(append: super::super::keeper::Append) -> Core {
         warnings: watch::channel(Vec::new()).1,
         turn: Turn::default(),
         source_rows: Vec::new(),
+        tick_times: Ticks::default(),
         recalled: Vec::new(),
     }
 }

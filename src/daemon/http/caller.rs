@@ -102,6 +102,17 @@ impl Callers {
         }
     }
 
+    /// Whether anybody is called so: an operator, or a user of this machine.
+    pub fn knows(&self, name: &str) -> bool {
+        let mut operators = self.operators.iter();
+        operators.any(|operator| operator.name == name) || self.users.values().any(|n| n == name)
+    }
+
+    /// Those who may decide, by name.
+    pub fn operators(&self) -> impl Iterator<Item = &str> {
+        self.operators.iter().map(|operator| &*operator.name)
+    }
+
     /// The person behind a connection of the socket.
     pub fn local(&self, uid: u32) -> Peer {
         Peer::Local(self.user(uid))

@@ -6,6 +6,7 @@
 mod alertmanager;
 mod answer;
 mod caller;
+mod metrics;
 mod routes;
 mod serve;
 mod silences;

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use super::alertmanager::alertmanager_routes;
 use super::answer::{Answer, ApiError};
 use super::caller::{Callers, Peer};
+use super::metrics::metrics_routes;
 use super::silences::{alertmanager_silence_routes, silence_routes};
 use crate::api::filter::Filter;
 use crate::api::{
@@ -25,6 +26,7 @@ use crate::api::{
     View, path,
 };
 use crate::daemon::Door;
+use crate::daemon::gauges::Gauges;
 use crate::daemon::hub::Hub;
 use crate::daemon::ledger::Ledger;
 use crate::daemon::shelf::Shelf;
@@ -54,6 +56,8 @@ const LOG_GROUPS_MAX: usize = 50;
 const TRACES_MAX: usize = 5;
 /// Longest stretch of a recording that is read for a console, in milliseconds: a day and what is around it.
 const STRETCH_MS_MAX: i64 = 26 * 3_600_000;
+/// Operators named to whoever gave an incident to somebody else.
+const OPERATORS_NAMED_MAX: usize = 10;
 /// Final plans listed after those that are not.
 const FINAL_PLANS_MAX: usize = 50;
 
@@ -65,6 +69,7 @@ pub struct Api {
     ledger: Ledger,
     shelf: Shelf,
     registry: SourceRegistry,
+    pub(super) gauges: Gauges,
     callers: Callers,
     watches: Arc<Semaphore>,
 }
@@ -168,7 +173,7 @@ impl Api {
         door: Door,
         hub: Arc<Hub>,
         kept: (Ledger, Shelf),
-        registry: SourceRegistry,
+        gauges: Gauges,
         callers: Callers,
     ) -> Self {
         let (ledger, shelf) = kept;
@@ -177,7 +182,8 @@ impl Api {
             hub,
             ledger,
             shelf,
-            registry,
+            registry: gauges.registry.clone(),
+            gauges,
             callers,
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
         }
@@ -203,6 +209,7 @@ pub fn api_routes(api: Api) -> Router {
         .route(path::LEDGER, get(ledger))
         .route(path::COMMANDS, post(command))
         .route(path::AUDIT, get(audit))
+        .merge(metrics_routes())
         .merge(alertmanager_routes())
         .merge(silence_routes())
         .merge(alertmanager_silence_routes())
@@ -555,7 +562,28 @@ async fn command(
             "`twin` is for the daemon to say: leave it out",
         ));
     }
-    Ok(Json(api.door.command(actor, command).await?))
+    let mut reply = api.door.command(actor, command).await?;
+    if let (Command::Assign { incident, to }, None, None) =
+        (&reply.command, &reply.refused, &reply.notice)
+    {
+        reply.notice = stranger(&api.callers, *incident, to);
+    }
+    Ok(Json(reply))
+}
+
+/// What to say of an incident that was given to somebody who is not known: a slip of the pen is nobody's phone call.
+fn stranger(callers: &Callers, incident: IncidentId, to: &str) -> Option<String> {
+    if callers.knows(to) {
+        return None;
+    }
+    let operators: Vec<&str> = callers.operators().take(OPERATORS_NAMED_MAX).collect();
+    let known = match &*operators {
+        [] => String::new(),
+        some => format!("; operators are {}", some.join(", ")),
+    };
+    Some(format!(
+        "{incident} is given to {to}, but no operator and no user of this machine is called so{known}"
+    ))
 }
 
 async fn audit(

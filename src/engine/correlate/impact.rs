@@ -137,8 +137,11 @@ fn alert_title(place: &str, name: &str, summary: &str, spell: Spell) -> String {
     }
 }
 
-/// A finding as a title: where, and what.
+/// A finding as a title: where, and what. That a source is missed names it already.
 fn titled(finding: &Finding) -> Box<str> {
+    if finding.check == Check::BlindSource {
+        return told(finding).into();
+    }
     let place = finding.callee.as_ref().unwrap_or(&finding.entity);
     format!("{}: {}", place.name(), told(finding)).into_boxed_str()
 }

@@ -345,3 +345,62 @@ async fn a_declared_pause_is_none() {
     assert_eq!(health(190_000), SourceHealth::Live);
     assert_eq!(health(190_001), SourceHealth::Blind);
 }
+
+#[tokio::test]
+async fn who_spoke_before_a_restart_and_does_not_after_it_is_missed() {
+    use SourceHealth::{Blind, Live, Silent, Waiting};
+    let (registry, mut queue) = signal_queue();
+    let began = Time::from_secs(100_000);
+    let every = |pause_s: i64, spoke_s: i64| {
+        let mut spoke = Spoke::default();
+        let mut at = began.plus_ms(-(spoke_s + 3_600) * 1_000);
+        while at <= began.plus_ms(-3_600_000) {
+            spoke.hear(at);
+            at = at.plus_ms(pause_s * 1_000);
+        }
+        spoke
+    };
+    let senders = [
+        ("alerts", Rhythm::Sporadic, every(900, 7_200)),
+        ("heartbeat", Rhythm::Declared(50_000), every(10, 600)),
+        ("loki", Rhythm::Sporadic, every(10, 90_000)),
+        ("never", Rhythm::Regular, Spoke::default()),
+        ("otlp", Rhythm::Regular, every(30, 600)),
+        ("tried", Rhythm::Regular, every(1, 2)),
+    ];
+    let senders = senders.map(|(name, rhythm, spoke)| {
+        let sender = registry.source(name, rhythm, "");
+        (sender, spoke)
+    });
+    let known = senders.iter().filter(|(_, spoke)| spoke.heard > Time::ZERO);
+    let known = known.map(|(sender, spoke)| (sender.source().clone(), *spoke));
+    registry.remember(&known.collect(), began);
+    let rows = |s: i64| registry.rows(began.plus_ms(s * 1_000));
+    let health = |s: i64| rows(s).iter().map(|r| r.health).collect::<Vec<_>>();
+    // An hour of ours is no silence of theirs.
+    assert_eq!(health(60), [Waiting; 6]);
+    let expected = [Waiting, Waiting, Silent, Waiting, Blind, Silent];
+    assert_eq!(health(120), expected);
+    let expected = [Silent, Waiting, Blind, Waiting, Blind, Silent];
+    assert_eq!(health(3_700), expected);
+    let heard = rows(3_700).into_iter().map(|row| row.last_seen);
+    let heard: Vec<_> = heard
+        .map(|at| at.map(|at| began.since(at) / 1_000))
+        .collect();
+    let hour = Some(3_600);
+    assert_eq!(heard, [hour, None, hour, None, hour, hour]);
+    // A clock set back counts anew.
+    assert_eq!(health(-7_200)[4], Waiting);
+    assert_eq!(health(-7_000)[4], Blind);
+    // Of whom we tell something ourselves, what was recorded may have been that.
+    senders[5].0.send_ours(lines(1)).await.unwrap();
+    queue.try_recv().unwrap().take(began.plus_ms(3_800_000));
+    let tried = &rows(3_900)[5];
+    assert_eq!((tried.last_seen, tried.health), (None, Waiting));
+    // Who speaks again is missed as one who never paused.
+    let otlp = &senders[4].0;
+    otlp.try_send(lines(1)).unwrap();
+    queue.try_recv().unwrap().take(began.plus_ms(4_000_000));
+    assert_eq!(health(4_060)[4], Live);
+    assert_eq!(health(4_150)[4], Blind);
+}

@@ -14,6 +14,7 @@ use axum::http::HeaderMap;
 
 use super::http::{self, Limits, Refusal};
 use super::{Clock, SignalSender};
+use crate::config::WebhookConfig;
 use crate::model::{Signal, Time};
 
 pub(super) use forge::{Forge, ForgeKind};
@@ -22,6 +23,22 @@ pub(super) use forge::{Forge, ForgeKind};
 pub(super) const NOTIFICATION_PATH: &str = notification::PATH;
 /// Where PagerDuty's events are taken.
 pub(super) const PAGERDUTY_PATH: &str = pagerduty::ALERT_PATH;
+
+/// Where webhooks of a kind are taken, by the name of their section in the config; `None` of what is no webhook.
+pub fn place_of(section: &str) -> Option<&'static str> {
+    let forges = [ForgeKind::GitHub, ForgeKind::GitLab, ForgeKind::Gitea];
+    let forge = forges.into_iter().find(|forge| forge.name() == section);
+    match section {
+        "notifications" => Some(NOTIFICATION_PATH),
+        "pagerduty" => Some(PAGERDUTY_PATH),
+        _ => forge.map(ForgeKind::path),
+    }
+}
+
+/// Where the webhook of a `[[sources.webhook]]` is taken.
+pub fn place_of_mapped(config: &WebhookConfig) -> String {
+    mapped::path(config)
+}
 
 /// Most signals of one request.
 const SIGNALS_MAX: usize = 10_000;

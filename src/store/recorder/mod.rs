@@ -27,10 +27,10 @@ use std::time::{Duration, Instant};
 pub use beginning::{Beginning, Learned};
 pub use cut::{Begins, Cut, Frame, GAP_MS, Recording, cut};
 pub use receipt::{Kept, Receipt, receipt};
-pub use room::left_bytes;
+pub use room::{left_bytes, words as bytes_in_words};
 pub use segment::{Header, RecordingError, SegmentReader, SegmentWriter};
 
-use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time};
+use crate::model::{Incident, IncidentId, Input, Phase, Stamped, Time, counted};
 
 /// Name of the recorder's folder in the data folder.
 pub const RECORDER_FOLDER: &str = "recorder";
@@ -47,6 +47,13 @@ const SYNC_BYTES: u64 = 2 << 20;
 const SEGMENT_MS: i64 = 60 * 60_000;
 /// A segment grows to this many bytes at most, give or take a frame.
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// One, and what was learned before a start, is at most this part of all that may be there, so that what is deleted for
+/// room is never most of it …
+const SEGMENT_SHARE: u64 = 8;
+/// … but it grows to this many bytes however little there is.
+const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+/// After the disk was full, so many times as much must be free as the smallest segment takes.
+const SEGMENTS_AHEAD: u64 = 2;
 /// A segment names at most this many series, label sets and names: bounds memory.
 const SEGMENT_TOLD_MAX: usize = 1 << 20;
 /// Inputs that wait for the disk; later ones are not recorded, and counted.
@@ -57,8 +64,6 @@ const QUEUE_SIGNALS_MAX: u64 = 2_000_000;
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// An incident keeps this much engine time before it began, and after it ended, in milliseconds.
 const PIN_MARGIN_MS: i64 = 15 * 60_000;
-/// What was learned may take this part of the budget at each start.
-const BEGINNING_SHARE: u64 = 8;
 /// Pinned incidents remembered; the oldest are let go.
 const PINS_MAX: usize = 1_000;
 
@@ -100,6 +105,18 @@ pub struct Recorder {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How recording goes, for whoever asks beside the engine; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gauge(Arc<Mutex<RecorderStatus>>);
+
+impl Gauge {
+    /// How it goes.
+    pub fn read(&self) -> RecorderStatus {
+        let status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        status.clone()
+    }
+}
+
 enum Message {
     Input(Box<Stamped>),
     Pin(IncidentId, Pin),
@@ -118,11 +135,15 @@ struct Pin {
 /// The thread's side.
 struct Tape {
     options: RecorderOptions,
+    /// Says how many bytes are free where a folder is.
+    free_bytes: fn(&Path) -> u64,
     waiting: Arc<AtomicU64>,
     status: Arc<Mutex<RecorderStatus>>,
     /// What the daemon began from, until it is written.
     beginning: Option<Box<Beginning>>,
     current: Option<Current>,
+    /// Bytes of the segments before that, as they were last listed.
+    closed_bytes: u64,
     pins: BTreeMap<IncidentId, Pin>,
     retry_at: Option<Instant>,
     /// Given back with the next write to the disk; as many as inputs at most, as each comes with one.
@@ -130,8 +151,13 @@ struct Tape {
 }
 
 struct Current {
+    path: PathBuf,
     writer: SegmentWriter<BufWriter<File>>,
     from: Time,
+    /// It grows to this many bytes, give or take a frame.
+    bytes_max: u64,
+    /// Inputs in the frame in progress.
+    inputs_pending: u64,
     /// Bytes of it that are known to be durable.
     synced_bytes: u64,
 }
@@ -147,17 +173,27 @@ struct Listed {
 impl Recorder {
     /// Starts the thread; what the daemon begins from is told before its first input. A folder that cannot be used is told by [`Recorder::status`], not here:
     /// watching is worth more than recording.
-    pub fn start(options: RecorderOptions, mut beginning: Beginning) -> io::Result<Self> {
-        beginning.keep_within(options.bytes_max / BEGINNING_SHARE);
+    pub fn start(options: RecorderOptions, beginning: Beginning) -> io::Result<Self> {
+        Self::start_on(options, beginning, room::free_bytes)
+    }
+
+    fn start_on(
+        options: RecorderOptions,
+        mut beginning: Beginning,
+        free_bytes: fn(&Path) -> u64,
+    ) -> io::Result<Self> {
+        beginning.keep_within(options.bytes_max / SEGMENT_SHARE);
         let (queue, inbox) = sync_channel(QUEUE_INPUTS_MAX);
         let status = Arc::new(Mutex::new(RecorderStatus::default()));
         let waiting = Arc::new(AtomicU64::new(0));
         let tape = Tape {
             options,
+            free_bytes,
             waiting: Arc::clone(&waiting),
             status: Arc::clone(&status),
             beginning: Some(Box::new(beginning)),
             current: None,
+            closed_bytes: 0,
             pins: BTreeMap::new(),
             retry_at: None,
             promises: Vec::new(),
@@ -228,10 +264,12 @@ impl Recorder {
 
     /// How it goes.
     pub fn status(&self) -> RecorderStatus {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.gauge().read()
+    }
+
+    /// The same for whoever asks beside the engine.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(Arc::clone(&self.status))
     }
 
     fn send(&self, message: Message) -> bool {
@@ -259,7 +297,11 @@ impl Drop for Recorder {
 impl Tape {
     fn run(mut self, inbox: &Receiver<Message>) {
         let mut flushed = Instant::now();
-        self.tell(|_| ());
+        // Nothing is there before the first start, and that is no failure.
+        let listed = list(&self.options.folder).unwrap_or_default();
+        let bytes = listed.iter().map(|segment| segment.bytes).sum();
+        self.closed_bytes = bytes;
+        self.tell(|status| (status.bytes, status.segments) = (bytes, listed.len() as u64));
         loop {
             let patience = FLUSH_EVERY.saturating_sub(flushed.elapsed());
             match inbox.recv_timeout(patience) {
@@ -272,7 +314,7 @@ impl Tape {
                 Ok(Message::Learned(learned)) => {
                     if let Some(beginning) = &mut self.beginning {
                         beginning.learned = Some(learned);
-                        beginning.keep_within(self.options.bytes_max / BEGINNING_SHARE);
+                        beginning.keep_within(self.options.bytes_max / SEGMENT_SHARE);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -315,7 +357,8 @@ impl Tape {
         match current {
             Ok(mut current) => {
                 current.writer.put(stamped);
-                let is_large = current.writer.pending() >= FRAME_BYTES;
+                current.inputs_pending += 1;
+                let is_large = current.writer.pending() as u64 >= current.frame_bytes_max();
                 self.current = Some(current);
                 if is_large {
                     self.flush();
@@ -330,27 +373,52 @@ impl Tape {
 
     fn begin(&mut self, from: Time) -> io::Result<Current> {
         fs::create_dir_all(&self.options.folder)?;
-        if self.lacking_bytes(self.ample_bytes()) > 0 {
-            self.make_room();
+        let ample = self.ample_bytes();
+        if self.lacking_bytes(ample) > 0 {
+            self.make_room(ample);
         }
-        let lacking = self.lacking_bytes(self.ample_bytes());
-        if lacking > 0 {
-            let [lacking, left] = [lacking, self.options.left_bytes].map(room::words);
-            let why = format!(
-                "the last {left} of the disk are left to decisions; {lacking} more must be free"
-            );
-            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        if self.lacking_bytes(ample) > 0 {
+            return Err(self.no_room());
         }
-        let folder = &self.options.folder;
+        let share = self.share_bytes();
+        let bytes_max = share.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES);
+        if let Some(beginning) = &mut self.beginning {
+            beginning.keep_within(share);
+        }
+        let path = self.new_path(from)?;
+        let begun = self.begin_in(&path, from);
+        // What has no header is no segment.
+        let writer = begun.inspect_err(|_| drop(fs::remove_file(&path)))?;
+        self.retry_at = None;
+        self.tell(|status| status.segments += 1);
+        self.went_on();
+        Ok(Current {
+            path,
+            writer,
+            from,
+            bytes_max,
+            inputs_pending: 0,
+            synced_bytes: 0,
+        })
+    }
+
+    /// Makes the file of a segment.
+    fn new_path(&self, from: Time) -> io::Result<PathBuf> {
         // Two runs may begin at the same time of a simulated clock.
         let mut run = 0;
-        let file = loop {
-            let path = folder.join(format!("{:013}-{run}.{SEGMENT_ENDING}", from.ms().max(0)));
+        loop {
+            let name = format!("{:013}-{run}.{SEGMENT_ENDING}", from.ms().max(0));
+            let path = self.options.folder.join(name);
             match File::create_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => run += 1,
-                opened => break opened?,
+                made => return made.map(|_| path),
             }
-        };
+        }
+    }
+
+    /// Writes what comes before the first input.
+    fn begin_in(&mut self, path: &Path, from: Time) -> io::Result<SegmentWriter<BufWriter<File>>> {
+        let file = File::options().append(true).open(path)?;
         let header = Header {
             from,
             ..self.options.header.clone()
@@ -362,16 +430,33 @@ impl Tape {
         }
         // A crash before the first frame leaves a segment that can be read, and says so.
         writer.hand_over()?;
-        self.retry_at = None;
-        self.tell(|status| status.failing = None);
-        Ok(Current {
-            writer,
-            from,
-            synced_bytes: 0,
-        })
+        Ok(writer)
     }
 
     fn flush(&mut self) {
+        self.write_frame();
+        if self.current.is_some() && self.lacking_bytes(self.options.left_bytes) > 0 {
+            self.close();
+        }
+    }
+
+    /// Writes the frame in progress, if it leaves to others what is theirs of the disk.
+    fn write_frame(&mut self) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        // Packed it is no longer, but for what says how it is packed.
+        let pending = current.writer.pending() as u64;
+        let left = self.options.left_bytes;
+        let wanted = left.saturating_add(pending + pending / 8);
+        if pending > 0 && self.lacking_bytes(wanted) > 0 {
+            self.make_room(wanted);
+            if self.lacking_bytes(wanted) > 0 {
+                let error = self.no_room();
+                self.abandon();
+                return self.fail(&error);
+            }
+        }
         let Some(current) = &mut self.current else {
             return;
         };
@@ -383,28 +468,62 @@ impl Tape {
             current.synced_bytes = bytes;
         }
         match flushed {
-            Ok(()) => self.promises.drain(..).for_each(Receipt::give),
-            Err(error) => {
-                self.current = None;
-                return self.fail(&error);
+            Ok(()) => {
+                current.inputs_pending = 0;
+                let bytes = self.closed_bytes + bytes;
+                self.tell(|status| status.bytes = bytes);
+                self.promises.drain(..).for_each(Receipt::give);
             }
-        }
-        if self.lacking_bytes(self.options.left_bytes) > 0 {
-            self.close();
+            Err(error) => {
+                self.abandon();
+                self.fail(&error);
+            }
         }
     }
 
+    /// Leaves the segment as it is up to its last whole frame; what is in progress is lost.
+    fn abandon(&mut self) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        let whole = current.writer.bytes();
+        let (file, _) = current.writer.abandon().into_parts();
+        // Readers leave a torn end alone; without it the disk has its room again.
+        let _ = file.set_len(whole);
+        self.tell(|status| status.lost_inputs += current.inputs_pending);
+    }
+
+    fn free_bytes(&self) -> u64 {
+        (self.free_bytes)(&self.options.folder)
+    }
+
     fn lacking_bytes(&self, wanted: u64) -> u64 {
-        room::lacking_bytes(&self.options.folder, wanted)
+        wanted.saturating_sub(self.free_bytes())
     }
 
     /// As much room as a new segment waits for, so that not every frame needs one of its own.
     fn ample_bytes(&self) -> u64 {
         let left = self.options.left_bytes;
-        left.saturating_add(left / 4)
+        left.saturating_add((left / 4).max(SEGMENTS_AHEAD * SEGMENT_BYTES_MIN))
+    }
+
+    /// The part of all that may be there which one segment takes, as there is room now.
+    fn share_bytes(&self) -> u64 {
+        let free = self.free_bytes().saturating_sub(self.options.left_bytes);
+        let all = self.closed_bytes.saturating_add(free);
+        all.min(self.options.bytes_max) / SEGMENT_SHARE
+    }
+
+    fn no_room(&self) -> io::Error {
+        let [left, ample] = [self.options.left_bytes, self.ample_bytes()].map(room::words);
+        let why = format!(
+            "the last {left} of the disk are left to decisions; recording goes on once {ample} are free"
+        );
+        io::Error::new(io::ErrorKind::StorageFull, why)
     }
 
     fn close(&mut self) {
+        self.write_frame();
         if let Some(current) = self.current.take() {
             let closed = current.writer.finish();
             let closed = closed.and_then(|file| file.into_inner().map_err(Into::into));
@@ -413,38 +532,58 @@ impl Tape {
                 Err(error) => self.fail(&error),
             }
         }
-        self.make_room();
+        self.make_room(self.options.left_bytes);
     }
 
+    /// Nothing can be recorded for a while; said once, until it can.
     fn fail(&mut self, error: &io::Error) {
         let why = format!("{}: {error}", self.options.folder.display());
-        tracing::warn!("nothing is recorded: {why}");
         self.promises.clear();
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
-        self.tell(|status| status.failing = Some(why));
+        self.tell(|status| {
+            if status.failing.is_none() {
+                tracing::warn!("nothing is recorded: {why}");
+            }
+            status.failing = Some(why);
+        });
+    }
+
+    fn went_on(&self) {
+        self.tell(|status| {
+            if status.failing.take().is_some() {
+                let lost = counted(status.lost_inputs, "input is", "inputs are");
+                tracing::info!("recording goes on; {lost} missing in it since the start");
+            }
+        });
     }
 
     /// Deletes whole segments, oldest first, until the budget holds; those with an incident last. For room on
-    /// the disk, which others may have taken, only those without.
-    fn make_room(&mut self) {
+    /// the disk, which others may have taken, only those without, until so much is free. The one in progress stays.
+    fn make_room(&mut self, wanted: u64) {
         let mut listed = match list(&self.options.folder) {
             Ok(listed) => listed,
             Err(error) => return self.fail(&error),
         };
         let mut bytes: u64 = listed.iter().map(|s| s.bytes).sum();
         let mut unpinned = 0;
-        let mut lacking = match self.lacking_bytes(self.options.left_bytes) {
+        let mut lacking = match self.lacking_bytes(wanted) {
             0 => 0,
-            _ => self.lacking_bytes(self.ample_bytes()),
+            _ => self.lacking_bytes(wanted.max(self.ample_bytes())),
         };
-        while !listed.is_empty() {
-            let free = (0..listed.len()).find(|i| !self.is_pinned(&listed, *i));
+        let open = self.current.as_ref().map(|current| &current.path);
+        loop {
+            let is_closed = |i: &usize| open != Some(&listed[*i].path);
+            let Some(oldest) = (0..listed.len()).find(is_closed) else {
+                break;
+            };
+            let mut closed = (0..listed.len()).filter(is_closed);
+            let free = closed.find(|i| !self.is_pinned(&listed, *i));
             let is_over = bytes > self.options.bytes_max;
             if !is_over && (lacking == 0 || free.is_none()) {
                 break;
             }
             unpinned += u64::from(free.is_none());
-            let gone = listed.remove(free.unwrap_or(0));
+            let gone = listed.remove(free.unwrap_or(oldest));
             if let Err(error) = fs::remove_file(&gone.path) {
                 return self.fail(&error);
             }
@@ -452,6 +591,9 @@ impl Tape {
             lacking = lacking.saturating_sub(gone.bytes);
         }
         let segments = listed.len() as u64;
+        let is_open = |of: &&Listed| open == Some(&of.path);
+        let open_bytes: u64 = listed.iter().filter(is_open).map(|of| of.bytes).sum();
+        self.closed_bytes = bytes - open_bytes;
         self.tell(|status| {
             status.bytes = bytes;
             status.segments = segments;
@@ -468,6 +610,7 @@ impl Tape {
         })
     }
 
+    /// What people see of it.
     fn tell(&self, change: impl FnOnce(&mut RecorderStatus)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -476,8 +619,13 @@ impl Tape {
 impl Current {
     fn is_full(&self, now: Time) -> bool {
         now.since(self.from) >= SEGMENT_MS
-            || self.writer.bytes() >= SEGMENT_BYTES
+            || self.writer.bytes() >= self.bytes_max
             || self.writer.told() >= SEGMENT_TOLD_MAX
+    }
+
+    /// No frame takes more than its segment may.
+    fn frame_bytes_max(&self) -> u64 {
+        self.bytes_max.min(FRAME_BYTES as u64)
     }
 }
 

@@ -228,6 +228,11 @@ impl<W: Write> SegmentWriter<W> {
         self.out.flush()
     }
 
+    /// Gives what it writes to back; the frame in progress is lost.
+    pub fn abandon(self) -> W {
+        self.out
+    }
+
     /// Writes what is left and gives the file back.
     pub fn finish(mut self) -> io::Result<W> {
         self.flush()?;

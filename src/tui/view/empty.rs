@@ -222,7 +222,7 @@ fn listed(state: &State, view: &View, folds: Folds, width: usize) -> Vec<Row> {
 
 /// Whether nobody ever spoke to a receiver.
 fn is_silent(row: &SourceRow) -> bool {
-    row.health == SourceHealth::Waiting && row.taken == 0 && row.last_refusal.is_none()
+    row.health == SourceHealth::Waiting && row.last_seen.is_none() && row.last_refusal.is_none()
 }
 
 /// For receivers that were never spoken to, what would make somebody speak: the heading, then as many as there

@@ -115,19 +115,23 @@ pub(in crate::tui) fn speech(state: &State, row: &SourceRow, now: Time) -> Vec<S
 
 /// Since when a source is not heard, and what that says.
 pub(in crate::tui) fn silence(row: &SourceRow, now: Time) -> Option<String> {
-    let quiet = |seen: Time| format!("Quiet for {}", format::lasting(now.since(seen)));
+    let heard = |seen: Time| format!("Last heard {} ago", format::lasting(now.since(seen)));
     match (row.health, row.last_seen) {
-        (SourceHealth::Waiting, _) => {
+        (SourceHealth::Waiting, Some(seen)) => Some(format!(
+            "Nothing came since the daemon was started. {}.",
+            heard(seen)
+        )),
+        (SourceHealth::Waiting, None) => {
             Some("Waiting for its first data since the daemon was started.".to_owned())
         }
         (SourceHealth::Silent | SourceHealth::Blind, Some(seen)) => {
             Some(match row.pace.longest_ms {
                 Some(ms) => format!(
                     "{} (its longest pause so far: {}).",
-                    quiet(seen),
+                    heard(seen),
                     format::lasting(ms)
                 ),
-                None => format!("{}; it was heard once so far.", quiet(seen)),
+                None => format!("{}; it was heard once so far.", heard(seen)),
             })
         }
         _ => None,
