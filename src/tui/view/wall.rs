@@ -3,6 +3,7 @@
 //! must not look healthy. No free text and no names of people unless they were allowed.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
@@ -237,8 +238,23 @@ fn services<'a>(wall: &Wall, view: &'a View) -> Vec<(&'a EntityId, Health)> {
         .map(|(id, health)| (id, *health))
         .filter(|(_, health)| !quiet || matches!(health, Health::Bad | Health::Blind))
         .collect();
-    services.sort_by_key(|(_, health)| badness(*health));
+    let hidden = hidden(view);
+    services.sort_by_key(|(id, health)| match health {
+        Health::Ok if hidden.contains_key(id) => (badness(Health::Odd), true),
+        health => (badness(*health), false),
+    });
     services
+}
+
+/// Entities of incidents that are hidden, and what is done to these in a word.
+fn hidden(view: &View) -> BTreeMap<&EntityId, &'static str> {
+    let rows = view.incidents.values();
+    let hidden = rows.filter_map(|row| Some((row, row.hidden()?.as_str())));
+    let named = hidden.flat_map(|(row, word)| {
+        let entities = std::iter::once(&row.entity).chain(&row.members);
+        entities.map(move |id| (id, word))
+    });
+    named.collect()
 }
 
 /// Whether a screen so wide has room for a chart beside an incident's words.
@@ -271,14 +287,28 @@ fn grid(wall: &Wall, services: &[(&EntityId, Health)], canvas: &mut Canvas<'_>) 
         }
     );
     canvas.row(0, &Row::new().put(Role::Muted, heading));
+    let hidden = wall
+        .state
+        .feed
+        .view
+        .as_ref()
+        .map(hidden)
+        .unwrap_or_default();
     let here = services.iter().skip(page * room).take(room);
     for (at, (id, health)) in here.enumerate() {
-        let (mark, word, role) = glyph::health(*health);
+        let (mark, word, role) = match hidden.get(id) {
+            // That nobody is told is no health.
+            Some(word) if *health == Health::Ok => {
+                (glyph::health(Health::Odd).0, *word, Role::Warn)
+            }
+            _ => glyph::health(*health),
+        };
+        let cells = word.len().max(5) + 1;
         let row = Row::new()
             .put(role, mark)
             .put(role, " ")
-            .column(role, word, 6)
-            .column(Role::Body, *id, SERVICE - 10);
+            .column(role, word, cells)
+            .column(Role::Body, *id, SERVICE - 4 - cells);
         canvas.row_at(1 + at % columns * SERVICE, 1 + at / columns, &row);
     }
 }
@@ -342,7 +372,7 @@ fn list(wall: &Wall, view: &View, worst: &[&IncidentRow], canvas: &mut Canvas<'_
 fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
     let state = &wall.state;
     let (mark, priority, role) = glyph::severity(row.severity);
-    let (phase, phase_role) = glyph::phase(row.phase);
+    let (phase, phase_role) = glyph::standing(row);
     let age = format::age(row.lasted_ms(state.engine_now()));
     let line = Row::new()
         .put(Role::Body, " ")
@@ -352,8 +382,14 @@ fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
         .put(Role::Title, row.id.to_string())
         .put(Role::Body, " ")
         .put(Role::Title, &row.entity)
-        .put(Role::Body, format!("  {age} "))
-        .put(phase_role, phase);
+        .put(Role::Body, format!("  {age} "));
+    let line = match row.hidden() {
+        Some(held) => {
+            let until = held.until_words(|at| at.to_utc().format("%H:%M UTC").to_string());
+            line.put(phase_role, format!("{}{until}", held.as_str()))
+        }
+        None => line.put(phase_role, phase),
+    };
     let line = match (&row.owner, wall.text) {
         (Some(owner), true) => line.put(Role::Person, format!("  {owner}")),
         (Some(_), false) => line.put(Role::Muted, "  taken"),
