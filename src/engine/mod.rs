@@ -508,9 +508,13 @@ impl Engine {
             Some(self.topology.edge(from, to)?.last_seen)
         };
         let edges = incident.path_edges.iter();
-        let as_of_now = edges.map(|edge| PathEdge {
-            last_seen: latest(edge).map_or(edge.last_seen, |at| at.max(edge.last_seen)),
-            ..edge.clone()
+        let as_of_now = edges.map(|edge| {
+            let last_seen = latest(edge).map_or(edge.last_seen, |at| at.max(edge.last_seen));
+            PathEdge {
+                last_seen,
+                confidence: edge.provenance.confidence_at(last_seen, self.now) as f32,
+                ..edge.clone()
+            }
         });
         as_of_now.collect()
     }

@@ -155,6 +155,9 @@ pub struct PathEdge {
     pub provenance: Provenance,
     /// When it was last confirmed.
     pub last_seen: Time,
+    /// How far it is believed, from 0 to 1, at the moment it is told: what nobody confirms fades.
+    #[serde(default)]
+    pub confidence: f32,
 }
 
 /// Everything known about one incident.
