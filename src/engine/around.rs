@@ -191,6 +191,29 @@ impl Engine {
         incident
     }
 
+    /// The dependencies on an incident's path, each confirmed as lately as is known by now: an incident in
+    /// which nothing else changes is not told anew for that.
+    fn path_edges(&self, incident: &Incident) -> Vec<PathEdge> {
+        let place = |at: u32| {
+            let node = incident.path_nodes.get(at as usize)?;
+            self.entities.find(&node.entity)
+        };
+        let latest = |edge: &PathEdge| {
+            let (from, to) = (place(edge.from)?, place(edge.to)?);
+            Some(self.topology.edge(from, to)?.last_seen)
+        };
+        let edges = incident.path_edges.iter();
+        let as_of_now = edges.map(|edge| {
+            let last_seen = latest(edge).map_or(edge.last_seen, |at| at.max(edge.last_seen));
+            PathEdge {
+                last_seen,
+                confidence: edge.provenance.confidence_at(last_seen, self.now) as f32,
+                ..edge.clone()
+            }
+        });
+        as_of_now.collect()
+    }
+
     /// What lies within two steps of a path, up from whoever depends on it, down from what it depends on; and the
     /// nodes of the path near which there is more than was looked at.
     fn near(&self, path: &[Option<EntityIx>]) -> (BTreeMap<EntityIx, Found>, BTreeSet<usize>) {
