@@ -1,7 +1,7 @@
 //! The program as people and scripts run it: exit codes, JSON, a daemon that starts and stops.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -337,6 +337,62 @@ fn a_daemon_serves_lists_refuses_and_stops() {
     assert_eq!(said, "stormglass: there is no plan 5\n");
     assert!(served.listen.starts_with("127.0.0.1:"), "{}", served.listen);
     assert_eq!(served.stop(), 0);
+}
+
+/// Tells a daemon's listener of alerts as an Alertmanager would.
+fn send_alerts(served: &Served, body: &str) {
+    let mut stream = TcpStream::connect(&served.listen).unwrap();
+    let size = body.len();
+    let head = "POST /api/v2/alerts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close";
+    write!(stream, "{head}\r\ncontent-length: {size}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// The numbers of open incidents, once there are so many.
+fn incidents(served: &Served, count: usize) -> Vec<String> {
+    let until = Instant::now() + STARTS_WITHIN;
+    loop {
+        let all = served.json(&["incidents", "--json"]);
+        let all = all.as_array().unwrap();
+        if all.len() == count {
+            return all.iter().map(|row| row["id"].to_string()).collect();
+        }
+        assert!(Instant::now() < until, "not {count}: {all:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_a_merge_taught_can_be_taken_back_once() {
+    let served = Served::start();
+    let forget = |served: &Served| {
+        let output = served.run(&["forget", "cart", "mail"]);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let learned = |served: &Served| {
+        let bonds = &served.json(&["labels", "--json"])["bonds"];
+        bonds.as_array().unwrap().len()
+    };
+    let refused = "stormglass: refused: the pair of cart and mail is not learned: nobody merged or split incidents of these two\n";
+    assert_eq!(forget(&served), (Some(1), refused.to_owned()));
+    for (alert, service, count) in [("SlowCart", "cart", 1), ("FullMail", "mail", 2)] {
+        let body = format!(
+            r#"[{{"labels":{{"alertname":"{alert}","service":"{service}","severity":"critical"}}}}]"#
+        );
+        send_alerts(&served, &body);
+        incidents(&served, count);
+    }
+    let ids = incidents(&served, 2);
+    let merged = served.run(&["merge", &ids[1], &ids[0]]);
+    assert!(merged.status.success(), "{merged:?}");
+    assert_eq!(learned(&served), 1);
+    let taken_back = "service/cart and service/mail are grouped by evidence alone again\n";
+    assert_eq!(forget(&served), (Some(0), taken_back.to_owned()));
+    assert_eq!(learned(&served), 0);
+    assert_eq!(forget(&served), (Some(1), refused.to_owned()));
 }
 
 #[test]

@@ -287,6 +287,7 @@ fn what_is_around_the_path_is_counted_or_drawn() {
         callers_well: 9,
         callees_well: 3,
         unwell: 1,
+        is_cut: false,
     };
     let mut sick = nodes[2].clone();
     (sick.entity, sick.is_beside, sick.onset) = (service("kiosk"), true, None);

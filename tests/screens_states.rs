@@ -191,6 +191,27 @@ fn the_screens_of_each_view_and_state() {
     }
 }
 
+#[test]
+fn what_is_silenced_is_said_to_be_and_never_to_be_well() {
+    for size in SIZES {
+        let mut console = Console::live(size.0, size.1, "dark");
+        let mut view = fixture::view();
+        let detail = fixture::silenced(&mut view);
+        view.incidents.retain(|id, _| *id == CHECKOUT);
+        console.told(Update::Watch(WatchMessage::Snapshot(Box::new(view))));
+        assert!(console.screen().contains(" SIL"), "{}", console.screen());
+        console.press_and_look("enter");
+        console.told(Update::Detail(Box::new(detail)));
+        let screen = console.screen();
+        let head: Vec<&str> = screen.lines().take(8).collect();
+        let head = head.join("\n");
+        for words in ["silenced", "until", "2 alerts fire"] {
+            assert!(head.contains(words), "{size:?}: no {words:?} in\n{screen}");
+        }
+        assert!(!head.contains("normal"), "{size:?}\n{screen}");
+    }
+}
+
 /// The name of the view that a screen and its pane are; a new one does not compile before it is among `VIEWS`.
 fn name_of(screen: Screen, tab: Tab) -> &'static str {
     match (screen, tab) {

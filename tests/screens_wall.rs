@@ -102,6 +102,29 @@ fn names_of_people_and_free_text_are_shown_only_when_allowed() {
 }
 
 #[test]
+fn what_is_silenced_does_not_look_well() {
+    for (columns, lines) in SIZES {
+        let mut wall = wall(columns, lines, "mono", WallOptions::default());
+        let mut view = fixture::view();
+        fixture::silenced(&mut view);
+        view.incidents.retain(|id, _| *id == fixture::CHECKOUT);
+        wall.state.feed.view = Some(view);
+        let shown = text(&wall);
+        let of_checkout: Vec<&str> = shown
+            .lines()
+            .filter(|line| line.contains("checkout"))
+            .collect();
+        assert!(!of_checkout.is_empty(), "{shown}");
+        let is_well = |line: &&&str| line.contains(" ok ") || line.contains("MIT");
+        assert_eq!(of_checkout.iter().find(is_well), None, "{shown}");
+        assert!(
+            shown.contains("silenced until"),
+            "{columns}x{lines}\n{shown}"
+        );
+    }
+}
+
+#[test]
 fn what_is_old_is_covered() {
     let mut wall = wall(120, 40, "dark", WallOptions::default());
     let lost = Update::Lost {

@@ -4,8 +4,8 @@
 //! `SafeText` only. Never claims a cause that the diagnosis abstains from.
 
 use crate::model::{
-    DOWN, Hypothesis, Impact, Incident, IncidentId, Phase, Plan, PlanState, Reopened, Similar,
-    SuspectKind, Time, counted, turn,
+    DOWN, HeldBack, Hypothesis, Impact, Incident, IncidentId, Phase, Plan, PlanState, Reopened,
+    Similar, SuspectKind, Time, counted, turn,
 };
 
 /// At or below this confidence the engine says it does not know.
@@ -56,8 +56,14 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
     };
     let began = format!("{before} {}", clock(incident.began));
     let state = match (incident.phase, incident.mitigated, incident.resolved) {
+        _ if incident.hidden().is_some() => hidden(incident, clock),
         (Phase::Resolved, _, Some(at)) => format!(
-            "it was over at {}, after {}{} min",
+            "it was {} at {}, after {}{} min",
+            if incident.fires() > 0 {
+                "called over"
+            } else {
+                "over"
+            },
             clock(at),
             if incident.began_before {
                 "more than "
@@ -66,9 +72,6 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
             },
             at.since(incident.began) / 60_000
         ),
-        (Phase::Mitigated, Some(at), _) if incident.impact.alerts_held > 0 => {
-            format!("what still fires is held back since {}", clock(at))
-        }
         (Phase::Mitigated, Some(at), _) => match turn::unsaid_calm(&incident.timeline) {
             Some(why) => format!("it calmed down at {}, but nobody said so: {why}", clock(at)),
             None => format!("its signals are back to normal since {}", clock(at)),
@@ -84,6 +87,23 @@ fn what(incident: &Incident, clock: WriteTime<'_>) -> String {
     )
 }
 
+/// Of what is hidden nobody is told, and it goes on.
+fn hidden(incident: &Incident, clock: WriteTime<'_>) -> String {
+    let Some(held) = incident.hidden() else {
+        return String::new();
+    };
+    let which = match incident.impact.alerts_held {
+        1 => "the alert that still fires is",
+        _ => "the alerts that still fire are",
+    };
+    let (since, until) = (clock(held.since), held.until_words(clock));
+    format!(
+        "{which} {} since {since}{until} ({})",
+        held.as_str(),
+        held.why
+    )
+}
+
 /// What was over in between did not last all the time since it began.
 fn came_back(Reopened { over, at }: Reopened, clock: WriteTime<'_>) -> String {
     format!(
@@ -95,14 +115,18 @@ fn came_back(Reopened { over, at }: Reopened, clock: WriteTime<'_>) -> String {
 
 fn impact(incident: &Incident) -> String {
     let impact = &incident.impact;
-    let firing = impact.alerts_firing + impact.alerts_held;
+    let firing = incident.fires();
     let heard = firing.saturating_sub(impact.alerts_unheard);
     let alerts = (heard, impact.alerts_total);
     let is_any_heard = heard > 0 || impact.alerts_unheard == 0;
     let findings = (impact.findings_open, impact.findings_total);
     let firing = lasting(alerts, "alert", ["fires", "fire"]).filter(|_| is_any_heard);
+    let how = incident
+        .held
+        .as_deref()
+        .map_or("held back", HeldBack::as_str);
     let still = [
-        firing.map(|firing| firing + &held_back(impact.alerts_held, heard)),
+        firing.map(|firing| firing + &held_back(how, impact.alerts_held, heard)),
         lasting(findings, "finding", ["lasts", "last"]),
     ];
     let unheard = unheard(impact);
@@ -125,13 +149,13 @@ fn impact(incident: &Incident) -> String {
 }
 
 /// How many of the alerts that fire nobody is told of.
-fn held_back(held: u32, firing: u32) -> String {
+fn held_back(how: &str, held: u32, firing: u32) -> String {
     match (held.min(firing), firing) {
         (0, _) => String::new(),
-        (1, 1) => ", held back".to_owned(),
-        (2, 2) => ", both of them held back".to_owned(),
-        (held, firing) if held == firing => ", all of them held back".to_owned(),
-        (held, _) => format!(", {held} of them held back"),
+        (1, 1) => format!(", {how}"),
+        (2, 2) => format!(", both of them {how}"),
+        (held, firing) if held == firing => format!(", all of them {how}"),
+        (held, _) => format!(", {held} of them {how}"),
     }
 }
 
@@ -151,7 +175,7 @@ fn unheard(impact: &Impact) -> Option<String> {
 fn is_over(incident: &Incident) -> bool {
     match incident.phase {
         Phase::Resolved => true,
-        Phase::Mitigated => incident.impact.alerts_held == 0,
+        Phase::Mitigated => incident.impact.alerts_held == 0 && incident.held.is_none(),
         Phase::Open | Phase::Acknowledged => false,
     }
 }
@@ -309,7 +333,7 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Done, EntityId, Evidence, Severity, SuspectRole, TrueCause};
+    use crate::model::{Done, EntityId, Evidence, HoldStage, Severity, SuspectRole, TrueCause};
 
     fn clock(at: Time) -> String {
         at.to_utc().format("%H:%M").to_string()
@@ -501,13 +525,42 @@ mod tests {
         let title = "checkout: errors 14 %, expected 0–1 %.";
         for (incident, state) in [
             (old, "nobody has taken it"),
-            (over, "it was over at 12:10, after more than 10 min"),
+            (over, "it was called over at 12:10, after more than 10 min"),
         ] {
             assert_eq!(
                 narrative(&incident, &[], &clock)[0],
                 format!("{title} It began before 12:00 and was noticed at 12:00; {state}.")
             );
         }
+    }
+
+    #[test]
+    fn what_is_hidden_is_neither_back_to_normal_nor_over() {
+        let mut hidden = incident();
+        hidden.phase = Phase::Mitigated;
+        hidden.mitigated = Some(Time::from_secs(43_300));
+        (hidden.impact.alerts_firing, hidden.impact.alerts_held) = (0, 1);
+        (hidden.impact.findings_open, hidden.impact.findings_total) = (0, 0);
+        hidden.held = Some(Box::new(HeldBack {
+            stage: HoldStage::Silence,
+            by: "3".into(),
+            why: "silence 3 of mia: a deploy".into(),
+            since: Time::from_secs(43_260),
+            until: Some(Time::from_secs(46_800)),
+            silence: None,
+            inhibited_by: None,
+        }));
+        let told = narrative(&hidden, &[], &clock).join(" ");
+        let expected = "the alert that still fires is silenced since 12:01 until 13:00 (silence 3 of mia: a deploy)";
+        assert!(told.contains(expected), "{told}");
+        assert!(
+            told.contains("1 of 2 alerts still fires, 1 of them silenced"),
+            "{told}"
+        );
+        assert!(
+            !told.contains("normal") && !told.contains(" over"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -554,7 +607,7 @@ mod tests {
             ),
             (
                 over,
-                "it was over at 12:10, after 10 min",
+                "it was called over at 12:10, after 10 min",
                 "The cause is not known.",
             ),
         ];

@@ -106,7 +106,7 @@ fn incident_table(rows: &[IncidentRow], now: Time) -> Table {
         table.row([
             row.id.0.to_string(),
             priority(row.severity),
-            styled(row.phase.as_str(), phase),
+            styled(row.state_word(), phase),
             safe(row.entity.as_str()),
             age(row.began, row.resolved.unwrap_or(now)),
             row.owner.as_deref().map_or_else(dash, safe),

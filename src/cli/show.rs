@@ -10,8 +10,8 @@ use super::output::{
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
-    Hypothesis, Impact, Incident, IncidentId, PathNode, Phase, Plan, Similar, SuspectRole, Time,
-    Told, counted, told,
+    HeldBack, Hypothesis, Impact, Incident, IncidentId, PathNode, Phase, Plan, Similar,
+    SuspectRole, Time, Told, counted, told,
 };
 use crate::tui::lasted;
 
@@ -159,6 +159,14 @@ fn stood(incident: &Incident, now: Time) -> String {
         let at = incident.resolved.unwrap_or(incident.updated);
         return format!("merged into {home} at {}", clock(at, now));
     }
+    if let Some(held) = incident.hidden() {
+        let (since, until) = (
+            clock(held.since, now),
+            held.until_words(|at| clock(at, now)),
+        );
+        let (how, why) = (held.as_str(), safe(&held.why));
+        return format!("{how} since {since}{until} ({why})");
+    }
     match (incident.phase, incident.mitigated, incident.resolved) {
         (Phase::Resolved, _, Some(at)) => format!(
             "resolved {} ({} ago, after {})",
@@ -209,7 +217,7 @@ fn head(incident: &Incident, now: Time) -> String {
             "{} · alerts {} firing of {} · findings {} open of {}",
             counted(impact.entities.into(), "entity", "entities"),
             impact.alerts_firing,
-            all_alerts(impact),
+            all_alerts(incident),
             impact.findings_open,
             impact.findings_total
         ),
@@ -349,9 +357,14 @@ fn section<T>(
 }
 
 /// How many alerts there were, and how many of them fire and are not told, or are not heard of any more.
-fn all_alerts(impact: &Impact) -> String {
+fn all_alerts(incident: &Incident) -> String {
+    let impact = &incident.impact;
+    let how = incident
+        .held
+        .as_deref()
+        .map_or("held back", HeldBack::as_str);
     let told = [
-        (impact.alerts_held, "held back"),
+        (impact.alerts_held, how),
         (
             impact.alerts_unheard,
             "not heard of any more: the sender fell silent",

@@ -4,8 +4,7 @@
 //! Only reads. Everything is bounded: whoever looks must not hold up what is judged.
 
 use std::cmp::Reverse;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Engine;
 use super::entities::EntityIx;
@@ -86,24 +85,25 @@ impl Engine {
                 queue.push_back((next, steps + 1));
             }
         }
-        let mut owners: BTreeMap<Box<str>, u32> = BTreeMap::new();
+        // Of those that are only counted nothing is copied.
+        let mut owners: BTreeMap<&str, u32> = BTreeMap::new();
         let mut named = Vec::with_capacity(found.len());
         for (ix, (steps, via)) in found {
-            let known = self.entities.entity(ix);
-            let health = self.entities.health(ix);
+            let (id, health) = (self.entities.id(ix), self.entities.health(ix));
+            let tier = self.entities.tier(ix);
             if reach.by_step.len() < steps as usize {
                 reach.by_step.resize(steps as usize, 0);
             }
             reach.by_step[steps as usize - 1] += 1;
             reach.unwell += u32::from(health != Health::Ok);
-            if let Some(tier) = known.tier {
+            if let Some(tier) = tier {
                 *reach.tiers.entry(tier).or_default() += 1;
             }
-            if let Some(owner) = known.owner {
-                *owners.entry(owner.into()).or_default() += 1;
+            if let Some(owner) = self.entities.owner(ix) {
+                *owners.entry(owner).or_default() += 1;
             }
-            let tier = known.tier.unwrap_or(u8::MAX);
-            named.push(((steps, Reverse(health), tier, known.id), ix, via));
+            let tier = tier.unwrap_or(u8::MAX);
+            named.push(((steps, Reverse(health), tier, id), ix, via));
         }
         named.sort_unstable();
         named.truncate(NAMED_MAX);
@@ -111,11 +111,10 @@ impl Engine {
             .into_iter()
             .map(|((steps, ..), ix, via)| self.reached(ix, steps, via, way));
         reach.named = named.collect();
-        reach.owners = owners.into_iter().collect();
-        reach
-            .owners
-            .sort_by_key(|(name, count)| (Reverse(*count), name.clone()));
-        reach.owners.truncate(OWNERS_MAX);
+        let mut owners: Vec<(&str, u32)> = owners.into_iter().collect();
+        owners.sort_by_key(|(name, count)| (Reverse(*count), *name));
+        let owners = owners.into_iter().take(OWNERS_MAX);
+        reach.owners = owners.map(|(name, count)| (name.into(), count)).collect();
         reach
     }
 
@@ -151,7 +150,10 @@ impl Engine {
         let nodes = incident.path_nodes.iter();
         let places: Vec<Option<EntityIx>> =
             nodes.map(|node| self.entities.find(&node.entity)).collect();
-        let found = self.near(&places);
+        let (found, cut) = self.near(&places);
+        for origin in cut {
+            incident.path_nodes[origin].beside.is_cut = true;
+        }
         let drawn = self.sick_of(&found);
         for (ix, found) in &found {
             if drawn.contains(ix) {
@@ -182,15 +184,41 @@ impl Engine {
                     to: to as u32,
                     provenance: edge.provenance,
                     last_seen: edge.last_seen,
+                    confidence: edge.provenance.confidence_at(edge.last_seen, self.now) as f32,
                 }));
             }
         }
         incident
     }
 
-    /// What lies within two steps of a path: up from whoever depends on it, down from what it depends on.
-    fn near(&self, path: &[Option<EntityIx>]) -> BTreeMap<EntityIx, Found> {
+    /// The dependencies on an incident's path, each confirmed as lately as is known by now: an incident in
+    /// which nothing else changes is not told anew for that.
+    fn path_edges(&self, incident: &Incident) -> Vec<PathEdge> {
+        let place = |at: u32| {
+            let node = incident.path_nodes.get(at as usize)?;
+            self.entities.find(&node.entity)
+        };
+        let latest = |edge: &PathEdge| {
+            let (from, to) = (place(edge.from)?, place(edge.to)?);
+            Some(self.topology.edge(from, to)?.last_seen)
+        };
+        let edges = incident.path_edges.iter();
+        let as_of_now = edges.map(|edge| {
+            let last_seen = latest(edge).map_or(edge.last_seen, |at| at.max(edge.last_seen));
+            PathEdge {
+                last_seen,
+                confidence: edge.provenance.confidence_at(last_seen, self.now) as f32,
+                ..edge.clone()
+            }
+        });
+        as_of_now.collect()
+    }
+
+    /// What lies within two steps of a path, up from whoever depends on it, down from what it depends on; and the
+    /// nodes of the path near which there is more than was looked at.
+    fn near(&self, path: &[Option<EntityIx>]) -> (BTreeMap<EntityIx, Found>, BTreeSet<usize>) {
         let mut found: BTreeMap<EntityIx, Found> = BTreeMap::new();
+        let mut cut = BTreeSet::new();
         let starts = path.iter().enumerate();
         let starts = starts.filter_map(|(origin, ix)| Some((origin, (*ix)?)));
         let mut queue: VecDeque<(EntityIx, usize, Way, u32)> = starts
@@ -198,25 +226,27 @@ impl Engine {
             .collect();
         while let Some((via, origin, way, steps)) = queue.pop_front() {
             for &next in way.next(via, &self.topology) {
-                if path.contains(&Some(next)) || found.len() == AROUND_MAX {
+                if path.contains(&Some(next)) || found.contains_key(&next) {
                     continue;
                 }
-                let Entry::Vacant(place) = found.entry(next) else {
-                    continue;
-                };
+                if found.len() == AROUND_MAX {
+                    cut.insert(origin);
+                    break;
+                }
                 let steps = steps + 1;
-                place.insert(Found {
+                let at = Found {
                     origin,
                     way,
                     steps,
                     via,
-                });
+                };
+                found.insert(next, at);
                 if steps < STEPS_AROUND {
                     queue.push_back((next, origin, way, steps));
                 }
             }
         }
-        found
+        (found, cut)
     }
 
     /// Of what was found, what is drawn: whatever is not well, the nearest first, with what leads there.
@@ -361,6 +391,7 @@ mod tests {
             callers_well: 1,
             callees_well: 1,
             unwell: 0,
+            is_cut: false,
         };
         assert_eq!(drawn.path_nodes[0].beside, beside);
         let edges = drawn.path_edges.iter().map(|edge| (edge.from, edge.to));
@@ -369,5 +400,53 @@ mod tests {
         // Of what is over, how its neighbours are now says nothing.
         incident.resolved = Some(at);
         assert_eq!(engine.with_surroundings(incident.clone()), incident);
+    }
+
+    #[test]
+    fn an_edge_is_believed_as_far_as_it_was_confirmed_when_it_is_told() {
+        let mut engine = knowing(&[("web", "cart"), ("edge", "web")], &["edge"]);
+        engine.now = Time::from_secs(100 + 24 * 3_600);
+        let at = Time::from_secs(100);
+        let mut incident = Incident::opened(IncidentId(1), EntityId::parse("cart"), at, at);
+        let nodes = ["web", "cart"].map(|name| {
+            let place = engine.entities.find(&EntityId::parse(name)).unwrap();
+            engine.node_beside(place)
+        });
+        incident.path_nodes = nodes.into();
+        incident.path_edges = vec![PathEdge {
+            from: 0,
+            to: 1,
+            provenance: Provenance::Traced,
+            last_seen: at,
+            confidence: 1.0,
+        }];
+        let edges = engine.with_surroundings(incident).path_edges.into_iter();
+        let believed: Vec<_> = edges
+            .map(|edge| (edge.from, edge.to, edge.confidence))
+            .collect();
+        assert_eq!(believed, [(0, 1, 0.5), (2, 0, 0.5)]);
+    }
+
+    #[test]
+    fn more_neighbours_than_are_looked_at_are_said_to_be_more() {
+        for (callers, is_cut) in [(AROUND_MAX, false), (AROUND_MAX + 1, true)] {
+            let names: Vec<String> = (0..callers).map(|n| format!("caller-{n}")).collect();
+            let calls: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "cart")).collect();
+            let engine = knowing(&calls, &[]);
+            let (at, cart) = (Time::from_secs(200), EntityId::parse("cart"));
+            let place = engine.entities.find(&cart).unwrap();
+            let mut incident = Incident::opened(IncidentId(1), cart, at, at);
+            incident.path_nodes = vec![PathNode {
+                is_beside: false,
+                ..engine.node_beside(place)
+            }];
+            let drawn = engine.with_surroundings(incident);
+            let beside = Beside {
+                callers_well: AROUND_MAX as u32,
+                is_cut,
+                ..Beside::default()
+            };
+            assert_eq!(drawn.path_nodes[0].beside, beside);
+        }
     }
 }

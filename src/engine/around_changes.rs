@@ -161,12 +161,76 @@ mod tests {
     use crate::config::{DeclaredEdge, EngineConfig, MaintenanceConfig};
     use crate::engine::Engine;
     use crate::model::{
-        Alert, Batch, ChangeKind, ChangeState, Fingerprint, IncidentId, Input, Labels, Lane,
-        Signal, SourceId, Stamped, Time,
+        Alert, Band, Batch, ChangeKind, ChangeState, Check, Direction, EntityId, Finding,
+        FindingId, Fingerprint, Hypothesis, Incident, IncidentId, Input, Labels, Lane, MetricRole,
+        Signal, SourceId, Stamped, SuspectKind, SuspectRole, Time, Unit,
     };
 
     /// 2026-01-14T12:00:00Z.
     const NOON: Time = Time::from_secs(1_768_392_000);
+
+    #[test]
+    fn a_surge_is_a_change_and_told_as_one_only_when_it_is_suspected() {
+        let finding = |role, direction| Finding {
+            id: FindingId(7),
+            entity: EntityId::parse("cart"),
+            callee: None,
+            check: Check::LevelShift,
+            series: None,
+            subject: "http_requests_total".into(),
+            role,
+            unit: Unit::PerSecond,
+            since: NOON,
+            last_seen: NOON,
+            ended: None,
+            expected: Band {
+                low: 90.0,
+                high: 110.0,
+            },
+            seen: 300.0,
+            direction,
+            score: 9.0,
+            pages: false,
+            text: "300/s, expected 90–110/s".into(),
+            explain: None,
+            accepted: None,
+        };
+        let less = finding(MetricRole::Traffic, Direction::Down);
+        let slower = finding(MetricRole::Latency, Direction::Up);
+        assert_eq!([&less, &slower].map(super::surge), [None, None]);
+
+        let surge = super::surge(&finding(MetricRole::Traffic, Direction::Up)).unwrap();
+        let told = (surge.kind, surge.at, &*surge.title);
+        let expected = (ChangeKind::Traffic, NOON, "300/s, expected 90–110/s");
+        assert_eq!(told, expected);
+        // Of whom more work is suspected, and of whom something else is.
+        let cases = [
+            ("cart", SuspectKind::Traffic, ChangeState::Suspect),
+            ("pay", SuspectKind::Traffic, ChangeState::None),
+            ("cart", SuspectKind::Unknown, ChangeState::None),
+        ];
+        for (suspect, cause, state) in cases {
+            let cart = EntityId::parse("cart");
+            let mut incident = Incident::opened(IncidentId(1), cart, NOON, NOON);
+            incident.changes = vec![surge.clone()];
+            incident.diagnosis.hypotheses = vec![Hypothesis {
+                suspect: EntityId::parse(suspect),
+                cause,
+                role: SuspectRole::Trigger,
+                confidence: 0.8,
+                limit: 0.97,
+                evidence_for: Vec::new(),
+                evidence_against: Vec::new(),
+            }];
+            incident.judge_changes();
+            let change = &incident.changes[0];
+            let is_suspected = state == ChangeState::Suspect;
+            assert_eq!(
+                (change.state, super::is_told(change)),
+                (state, is_suspected)
+            );
+        }
+    }
 
     /// An alert on `cart`, which depends on `db`, whose maintenance began ten minutes before.
     #[test]

@@ -223,7 +223,7 @@ impl Engine {
         let subject = &mut case.subjects[at];
         subject.own_cause = own_cause.map(|cause| OwnCause {
             why: cause.why.as_str().into(),
-            is_proven: cause.is_proven,
+            proof: cause.proof,
         });
         subject.told_in = told_in;
         subject.columns = columns;

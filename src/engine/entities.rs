@@ -3,6 +3,7 @@
 //! Never invents a second name for the same thing: the same service named by `service.name`, `job`
 //! or `app` is one entity.
 
+mod aliases;
 mod of_labels;
 mod retire;
 
@@ -275,21 +276,8 @@ impl Entities {
             };
             self.catalogue.insert(EntityId::parse(&entity.name), card);
         }
+        self.add_plain_names();
         self.index_aliases();
-    }
-
-    /// Makes every alias find the entity it is another name of, also one that had a row of its own.
-    fn index_aliases(&mut self) {
-        self.changes += 1;
-        let catalogue = std::mem::take(&mut self.catalogue);
-        for (id, card) in &catalogue {
-            let ix = self.intern(id);
-            for alias in &card.aliases {
-                self.index.insert(alias.clone(), ix);
-                self.sorted.remove(alias);
-            }
-        }
-        self.catalogue = catalogue;
     }
 
     /// The position of `id`, added when new. Beyond [`ENTITIES_MAX`] it is the overflow entity's.
@@ -456,17 +444,31 @@ impl Entities {
     /// The entity as the console shows it.
     pub fn entity(&self, ix: EntityIx) -> Entity {
         let row = &self.rows[ix.0 as usize];
-        let card = self.catalogue.get(&row.id).cloned().unwrap_or_default();
-        let owner = || row.labels.first_of(&["owner", "team"]).map(str::to_owned);
-        let tier = || row.labels.get("tier").and_then(|tier| tier.parse().ok());
+        let card = self.catalogue.get(&row.id);
+        let labels = card.map_or_else(|| row.labels.clone(), |card| card.labels.over(&row.labels));
         Entity {
             id: row.id.clone(),
             kind: row.id.kind(),
-            labels: card.labels.over(&row.labels),
-            owner: card.owner.or_else(owner),
-            tier: card.tier.or_else(tier),
-            links: card.links,
+            labels,
+            owner: self.owner(ix).map(str::to_owned),
+            tier: self.tier(ix),
+            links: card.map(|card| card.links.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The team that owns it, if it is known; untrusted.
+    pub fn owner(&self, ix: EntityIx) -> Option<&str> {
+        let row = &self.rows[ix.0 as usize];
+        let card = self.catalogue.get(&row.id);
+        let declared = card.and_then(|card| card.owner.as_deref());
+        declared.or_else(|| row.labels.first_of(&["owner", "team"]))
+    }
+
+    /// Its business tier, 1 the most important, if it is known.
+    pub fn tier(&self, ix: EntityIx) -> Option<u8> {
+        let row = &self.rows[ix.0 as usize];
+        let declared = self.catalogue.get(&row.id).and_then(|card| card.tier);
+        declared.or_else(|| row.labels.get("tier")?.parse().ok())
     }
 
     /// Entities and how they are, by id.

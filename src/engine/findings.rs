@@ -336,7 +336,10 @@ impl FindingState {
         finding.last_seen = finding.last_seen.max(seen.at);
         let pages_now = seen.pages && !finding.pages;
         finding.pages |= seen.pages;
-        if seen.score <= finding.score && !matches!(seen.key, Key::Limit(_)) {
+        if matches!(seen.key, Key::Lapse(_)) {
+            // What came back is not told of any more, though fewer are missed then.
+            (finding.subject, finding.series) = (seen.subject, seen.series);
+        } else if seen.score <= finding.score && !matches!(seen.key, Key::Limit(_)) {
             return pages_now;
         }
         if matches!(seen.key, Key::Series(_))

@@ -46,6 +46,8 @@ pub fn ground(plan: &Plan, scene: Scene<'_>) -> Ground {
         None => Some("its incident is no longer known"),
         Some(incident) => match incident.phase {
             Phase::Resolved => Some("its incident is resolved"),
+            // What is hidden still hurts.
+            Phase::Mitigated if incident.hidden().is_some() => None,
             Phase::Mitigated => Some("the signals went back to normal by themselves"),
             Phase::Open | Phase::Acknowledged => None,
         },

@@ -319,6 +319,7 @@ impl Engine {
             topology: &self.topology,
             findings: &mut self.findings,
             alerts: &mut self.alerts,
+            holds: &self.holds,
             changes: &self.changes,
             intake: &self.intake,
             traces: &self.traces,

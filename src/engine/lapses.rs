@@ -14,7 +14,7 @@ use super::findings::Key;
 use super::intake::SeriesRow;
 use crate::model::{MetricRole, Time};
 
-/// Score of one metric that stopped; of more of them it is a little higher, so that how many they are is told anew.
+/// Score of one metric that stopped; of more of them it is a little higher.
 const SCORE: f32 = 7.0;
 /// What one more adds to it …
 const SCORE_STEP: f32 = 0.05;
@@ -204,6 +204,26 @@ mod tests {
         assert_eq!(shop.absences().len(), 1);
         let shop = Shop::watched(9 * HOUR_S, &metrics);
         assert_eq!(shop.absences(), []);
+    }
+
+    #[test]
+    fn of_several_that_stopped_only_those_still_missed_are_told() {
+        let pauses = |s| !(2 * HOUR_S..3 * HOUR_S).contains(&s);
+        let two = until(2);
+        let metrics: [Metric<'_>; 3] = [
+            ("requests_in_progress", "cart-1", &always),
+            ("queue_bytes", "cart-1", &pauses),
+            ("queue_items", "cart-1", &two),
+        ];
+        let shop = Shop::watched(3 * HOUR_S + 300, &metrics);
+        let both = "queue and another metric stopped at 13:59, while other metrics of cart go on";
+        let rest = "queue items stopped at 13:59, while other metrics of cart go on";
+        let told: Vec<&str> = shop.told().iter().map(|(text, _)| *text).collect();
+        assert_eq!(told[told.len() - 2..], [both, rest]);
+        let [finding] = &shop.absences()[..] else {
+            panic!("one finding: {:?}", shop.absences());
+        };
+        assert_eq!(&*finding.subject, "queue_items");
     }
 
     #[test]

@@ -83,8 +83,8 @@ use std::collections::BTreeSet;
 use crate::config::EngineConfig;
 use crate::model::{
     Counts, Delta, Diagnosis, Edge, Effect, Entity, EntityHealth, EntityId, Finding, Health,
-    Incident, IncidentId, IncidentRow, Input, PathEdge, Plan, PlanId, Process, Provenance, Record,
-    RunId, Runbook, Stamped, Time,
+    Incident, IncidentId, IncidentRow, Input, Plan, PlanId, Process, Provenance, Record, RunId,
+    Runbook, Stamped, Time,
 };
 use alerts::{AlertChange, Alerts, Twins};
 use blind_spots::BlindSpots;
@@ -496,25 +496,6 @@ impl Engine {
     /// The incident that one is part of by now; itself if it was never merged.
     pub fn home(&self, id: IncidentId) -> IncidentId {
         self.correlator.home(id)
-    }
-
-    /// The dependencies on an incident's path, each confirmed as lately as is known by now: an incident in
-    /// which nothing else changes is not told anew for that.
-    pub fn path_edges(&self, incident: &Incident) -> Vec<PathEdge> {
-        let place = |at: u32| {
-            let node = incident.path_nodes.get(at as usize)?;
-            self.entities.find(&node.entity)
-        };
-        let latest = |edge: &PathEdge| {
-            let (from, to) = (place(edge.from)?, place(edge.to)?);
-            Some(self.topology.edge(from, to)?.last_seen)
-        };
-        let edges = incident.path_edges.iter();
-        let as_of_now = edges.map(|edge| PathEdge {
-            last_seen: latest(edge).map_or(edge.last_seen, |at| at.max(edge.last_seen)),
-            ..edge.clone()
-        });
-        as_of_now.collect()
     }
 
     /// Plans, by id.

@@ -9,6 +9,7 @@ use super::Engine;
 use super::entities::EntityIx;
 use super::findings::Key;
 use super::intake::{SeriesIx, SeriesRow};
+use super::silence::Lapse;
 use crate::model::{Check, EntityId, EntityKind};
 
 /// Silent for this long is silent for good, in milliseconds: longer than a night without a job.
@@ -96,8 +97,10 @@ impl Engine {
             let was_silent = self.silence.is_silent(series, entity);
             self.speakers.drop_series(source, entity, was_silent);
         }
-        if self.silence.drop_lapse(series, entity) {
-            self.findings.end(Key::Lapse(entity), self.now);
+        match self.silence.drop_lapse(series, entity) {
+            Some(Lapse::Over) => self.findings.end(Key::Lapse(entity), self.now),
+            Some(Lapse::Lasts) => self.note_lapse(entity),
+            None => {}
         }
         let is_last = self.intake.of_entity(entity).is_empty();
         if self.silence.forget(series, entity) && is_last {

@@ -42,7 +42,7 @@ pub enum Silence {
     Gone(EntityIx, Time),
     /// It reports again.
     Back(EntityIx, Time),
-    /// Of what an entity reports one more series stopped, or some more, while the rest goes on.
+    /// Of what an entity reports other series than before, more or fewer, are missed while the rest goes on.
     Lapsed(EntityIx),
     /// All of them report again.
     Resumed(EntityIx, Time),
@@ -52,6 +52,15 @@ pub enum Silence {
     Missed(SourceIx, Missed),
     /// What was missed of it is delivered again.
     Delivered(SourceIx, Missed),
+}
+
+/// What is left of a lapse when one series of it is missed no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// Others are still missed.
+    Lasts,
+    /// Nothing is.
+    Over,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -158,8 +167,11 @@ impl SilenceWatch {
         if silent.is_empty() {
             self.silent.remove(&entity);
         }
-        if self.drop_lapse(series, entity) {
-            return Some(Silence::Resumed(entity, at));
+        if let Some(rest) = self.drop_lapse(series, entity) {
+            return Some(match rest {
+                Lapse::Over => Silence::Resumed(entity, at),
+                Lapse::Lasts => Silence::Lapsed(entity),
+            });
         }
         self.gone.remove(&entity)?;
         Some(Silence::Back(entity, at))
@@ -256,9 +268,10 @@ impl SilenceWatch {
         let row = intake.row(ix);
         let entity = row.entity;
         if newest.since(row.heard_at()) > HOLD_MS_MAX {
-            return self
-                .drop_lapse(ix, entity)
-                .then_some(Silence::Forgone(entity));
+            return self.drop_lapse(ix, entity).map(|rest| match rest {
+                Lapse::Over => Silence::Forgone(entity),
+                Lapse::Lasts => Silence::Lapsed(entity),
+            });
         }
         let from = row.missed_from().filter(|from| *from <= newest)?;
         let told = self.lapsed.get(&entity);
@@ -277,17 +290,17 @@ impl SilenceWatch {
         self.lapsed.get(&entity).into_iter().flatten().copied()
     }
 
-    /// A series is missed no more; whether it was the last of its entity that was.
-    pub fn drop_lapse(&mut self, series: SeriesIx, entity: EntityIx) -> bool {
-        let Some(lapsed) = self.lapsed.get_mut(&entity) else {
-            return false;
-        };
-        lapsed.remove(&series);
-        let is_last = lapsed.is_empty();
-        if is_last {
-            self.lapsed.remove(&entity);
+    /// A series is missed no more; what that leaves of its entity's lapse, if it was part of one.
+    pub fn drop_lapse(&mut self, series: SeriesIx, entity: EntityIx) -> Option<Lapse> {
+        let lapsed = self.lapsed.get_mut(&entity)?;
+        if !lapsed.remove(&series) {
+            return None;
         }
-        is_last
+        if !lapsed.is_empty() {
+            return Some(Lapse::Lasts);
+        }
+        self.lapsed.remove(&entity);
+        Some(Lapse::Over)
     }
 
     /// Whether a series of an entity is known to be silent.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Incident, IncidentId, Notification, NotifyEvent, Phase, Severity};
+use super::explain;
+use crate::model::{Incident, IncidentId, Notification, NotifyEvent, Phase, Severity, counted};
 
 /// Incidents milder than this are nobody's phone call.
 const TOLD_FROM: Severity = Severity::Error;
@@ -34,7 +35,7 @@ impl Told {
             event,
             // Whoever heard how bad it was hears the end of it.
             severity: before.unwrap_or(incident.severity).max(incident.severity),
-            text: incident.title.clone(),
+            text: words(incident),
         })
     }
 
@@ -49,10 +50,53 @@ impl Told {
     }
 }
 
+/// What it is about; that something of it fires all the same does not go without saying.
+fn words(incident: &Incident) -> Box<str> {
+    let title = &incident.title;
+    let fires = u64::from(incident.fires());
+    if incident.phase != Phase::Resolved || fires == 0 {
+        return title.clone();
+    }
+    let fires = counted(fires, "alert of it still fires", "alerts of it still fire");
+    let held = incident.held.as_deref();
+    let held = held.map_or_else(String::new, |held| {
+        format!(
+            ", {} {}",
+            incident.impact.alerts_held,
+            held.words(explain::clock)
+        )
+    });
+    format!("{title}; it was called over, and {fires}{held}").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EntityId, Time};
+    use crate::model::{EntityId, HeldBack, HoldStage, Time};
+
+    #[test]
+    fn what_fires_on_when_it_is_called_over_is_told() {
+        let gateway = EntityId::parse("gateway");
+        let mut incident = Incident::opened(IncidentId(1), gateway, Time::ZERO, Time::ZERO);
+        incident.title = "gateway: Slow".into();
+        incident.severity = Severity::Error;
+        let mut told = Told::default();
+        let text = |note: Option<Notification>| note.map(|note| note.text.to_string());
+        assert_eq!(text(told.news(&incident)).as_deref(), Some("gateway: Slow"));
+        incident.phase = Phase::Resolved;
+        incident.impact.alerts_held = 1;
+        incident.held = Some(Box::new(HeldBack {
+            stage: HoldStage::Silence,
+            by: "silence 3".into(),
+            why: "silence 3 of mia: a deploy".into(),
+            since: Time::ZERO,
+            until: None,
+            silence: None,
+            inhibited_by: None,
+        }));
+        let expected = "gateway: Slow; it was called over, and 1 alert of it still fires, 1 silenced: silence 3 of mia: a deploy";
+        assert_eq!(text(told.news(&incident)).as_deref(), Some(expected));
+    }
 
     #[test]
     fn each_thing_is_told_once() {

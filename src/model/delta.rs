@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Pace, Phase, PlanId, Severity, Silence, SilenceId, Time};
+use super::{
+    EntityId, HeldBack, IncidentId, Pace, Phase, PlanId, Severity, Silence, SilenceId, Time,
+};
 
 /// One change to what consoles hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +106,12 @@ pub struct IncidentRow {
     /// Of these, alerts whose sender fell silent.
     #[serde(default, skip_serializing_if = "super::incident::is_none_of_them")]
     pub alerts_unheard: u32,
+    /// Alerts that fire as well and are held back.
+    #[serde(default, skip_serializing_if = "super::incident::is_none_of_them")]
+    pub alerts_held: u32,
+    /// [`super::Incident::held`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Box<HeldBack>>,
     /// Findings ever attached.
     pub findings: u32,
     /// Findings that last now.
@@ -121,6 +129,22 @@ impl IncidentRow {
             .then(other.severity.cmp(&self.severity))
             .then(other.began.cmp(&self.began))
             .then(other.id.cmp(&self.id))
+    }
+
+    /// [`super::Incident::hidden`].
+    pub fn hidden(&self) -> Option<&HeldBack> {
+        let hurts = self.alerts_firing > 0 || self.findings_open > 0;
+        super::incident::hidden(self.held.as_deref(), self.phase, hurts)
+    }
+
+    /// [`super::Incident::state_word`].
+    pub fn state_word(&self) -> &'static str {
+        self.hidden().map_or(self.phase.as_str(), HeldBack::as_str)
+    }
+
+    /// How many of its alerts fire, told or held back.
+    pub const fn fires(&self) -> u32 {
+        self.alerts_firing + self.alerts_held
     }
 
     /// How long it has lasted by `now`, in milliseconds; what is resolved lasts no longer.

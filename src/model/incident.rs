@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Beside, ChangeKind, ChangeOf, ChangeState, Coordination, Diagnosis, EntityId, Finding,
-    Fingerprint, Health, Hypothesis, PlanId, Provenance, Regrouped, Severity, SuspectKind, Time,
-    TrueCause,
+    Fingerprint, Health, HeldBack, Hypothesis, PlanId, Provenance, Regrouped, Severity,
+    SuspectKind, Time, TrueCause,
 };
 
 /// Most timeline entries kept on one incident; later ones are counted in `timeline_dropped`.
@@ -155,6 +155,9 @@ pub struct PathEdge {
     pub provenance: Provenance,
     /// When it was last confirmed.
     pub last_seen: Time,
+    /// How far it is believed, from 0 to 1, at the moment it is told: what nobody confirms fades.
+    #[serde(default)]
+    pub confidence: f32,
 }
 
 /// Everything known about one incident.
@@ -210,6 +213,9 @@ pub struct Incident {
     pub coordination: Coordination,
     /// How far it reaches.
     pub impact: Impact,
+    /// What holds its alerts back that fire and are not told, if any are: what does so longest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Box<HeldBack>>,
     /// The entities that belong to it, as of when it was last recorded; bounded by the engine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<EntityId>,
@@ -234,6 +240,11 @@ pub struct Incident {
     pub timeline: Vec<TimelineEntry>,
     /// Timeline entries that did not fit.
     pub timeline_dropped: u32,
+}
+
+/// What hides an incident in this phase of which nothing else hurts.
+pub(super) fn hidden(held: Option<&HeldBack>, phase: Phase, hurts: bool) -> Option<&HeldBack> {
+    held.filter(|_| phase != Phase::Resolved && !hurts)
 }
 
 impl TimelineEntry {
@@ -277,6 +288,7 @@ impl Incident {
             regrouped: Vec::new(),
             coordination: Coordination::default(),
             impact: Impact::default(),
+            held: None,
             members: Vec::new(),
             grouping: Vec::new(),
             findings: Vec::new(),
@@ -293,6 +305,22 @@ impl Incident {
 }
 
 impl Incident {
+    /// What hides it, if all that is abnormal about it are alerts that are held back: it is neither healed nor over.
+    pub fn hidden(&self) -> Option<&HeldBack> {
+        let hurts = self.impact.alerts_firing > 0 || self.impact.findings_open > 0;
+        hidden(self.held.as_deref(), self.phase, hurts)
+    }
+
+    /// How many of its alerts fire, told or held back.
+    pub const fn fires(&self) -> u32 {
+        self.impact.alerts_firing + self.impact.alerts_held
+    }
+
+    /// Where it is in its life, in a word; of what is hidden, how.
+    pub fn state_word(&self) -> &'static str {
+        self.hidden().map_or(self.phase.as_str(), HeldBack::as_str)
+    }
+
     /// Somebody has it from `at` on.
     pub fn give(&mut self, to: &str, at: Time) {
         self.owner = Some(to.to_owned());

@@ -207,6 +207,25 @@ pub struct StageRow {
     pub told_late: Option<u64>,
 }
 
+impl HeldBack {
+    /// What is done to it, in a word.
+    pub const fn as_str(&self) -> &'static str {
+        self.stage.as_str()
+    }
+
+    /// ` until 12:30`, as `clock` writes it; nothing of what has no end.
+    pub fn until_words(&self, clock: impl Fn(Time) -> String) -> String {
+        let until = self.until.map(|until| format!(" until {}", clock(until)));
+        until.unwrap_or_default()
+    }
+
+    /// `silenced until 12:30: silence 3 of mia: a deploy`. Untrusted.
+    pub fn words(&self, clock: impl Fn(Time) -> String) -> String {
+        let until = self.until_words(clock);
+        format!("{}{until}: {}", self.as_str(), self.why)
+    }
+}
+
 impl StageRow {
     /// What the numbers of one of the team's rules count: the stage that asks the rules counts all.
     pub const OF_RULE: &str = "rule";

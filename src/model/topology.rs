@@ -166,6 +166,9 @@ pub struct Beside {
     pub callees_well: u32,
     /// Of either, those that are not well and found no room.
     pub unwell: u32,
+    /// Whether there are more than were looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
 }
 
 impl Beside {

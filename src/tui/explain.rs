@@ -201,7 +201,11 @@ fn incident(state: &State, id: IncidentId, width: usize) -> Option<(SafeText, Ve
         let held = incident.impact.alerts_held.into();
         let held = format::counted(held, "alert of it fires", "alerts of it fire");
         section(&mut rows, "What is held back");
-        let text = format!("{held} and count for nothing; in the list of alerts w says why");
+        let why = incident.held.as_deref().map_or_else(String::new, |held| {
+            format!(" ({})", held.words(|at| state.clock.minute(at)))
+        });
+        let text =
+            format!("{held} and count for nothing{why}; in the list of alerts w says why each");
         bullet(&mut rows, Role::Body, &text, width);
     }
     if incident.impact.alerts_unheard > 0 {

@@ -1,7 +1,7 @@
 //! The glyphs of the chrome. None has an ambiguous width, so that columns line up on every terminal;
 //! each has an ASCII twin.
 
-use crate::model::{Health, Lane, Phase, Severity};
+use crate::model::{Health, HoldStage, IncidentRow, Lane, Phase, Severity};
 
 use super::paint::Glyphs;
 use super::theme::Role;
@@ -137,6 +137,16 @@ pub fn lane(lane: Lane) -> (&'static str, Role) {
         Lane::Alert => ("\u{25c9}", Role::Alert),
         Lane::Person => ("@", Role::Person),
         Lane::Automation => ("\u{203a}", Role::Automation),
+    }
+}
+
+/// Short word and role of where an incident is in its life: what is hidden is neither healed nor new.
+pub fn standing(row: &IncidentRow) -> (&'static str, Role) {
+    match row.hidden().map(|held| held.stage) {
+        Some(HoldStage::Silence) => ("SIL", Role::Warn),
+        Some(HoldStage::Maintenance) => ("MNT", Role::Warn),
+        Some(_) => ("HELD", Role::Warn),
+        None => phase(row.phase),
     }
 }
 

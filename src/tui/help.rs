@@ -79,7 +79,7 @@ const EVERYWHERE: [Word; 18] = [
     ("~", "cut here; w or Enter shows all of it"),
 ];
 
-const INCIDENTS: [Word; 11] = [
+const INCIDENTS: [Word; 14] = [
     ("+", "marked with Space; a, A, x and X act on all marked"),
     (
         "*",
@@ -91,6 +91,12 @@ const INCIDENTS: [Word; 11] = [
         "MIT",
         "signals are normal again; watched before it is called over",
     ),
+    (
+        "SIL",
+        "what fires of it is silenced: not over; w says by whom",
+    ),
+    ("MNT", "the same, by a maintenance window"),
+    ("HELD", "the same, by another stage that holds alerts back"),
     ("DONE", "over"),
     (
         "AGE",

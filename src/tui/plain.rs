@@ -194,8 +194,8 @@ fn incident_lines(was: Option<&IncidentRow>, row: &IncidentRow, command: &str) -
         }
         Some(_) => {}
     }
-    let phase = was.map_or(Phase::Open, |was| was.phase);
-    if phase != row.phase {
+    let phase = was.map_or(Phase::Open.as_str(), IncidentRow::state_word);
+    if phase != row.state_word() {
         lines.push(format!("{id} {entity} {}", phase_words(was.is_some(), row)));
     }
     lines.extend(stale_line(was, row, command));
@@ -255,6 +255,9 @@ fn stale_line(was: Option<&IncidentRow>, row: &IncidentRow, command: &str) -> Op
 fn phase_words(turned: bool, row: &IncidentRow) -> String {
     let lasted = |until| format::lasted(row.lasted_ms(until));
     let phase = row.phase.as_str();
+    if let Some(held) = row.hidden() {
+        return format!("is {}: {}", held.as_str(), held.why);
+    }
     match (row.phase, row.mitigated, row.resolved) {
         (Phase::Open, ..) if turned || row.reopened.is_some() => "is open again".to_owned(),
         (Phase::Mitigated, Some(at), _) | (Phase::Resolved, _, Some(at)) => {
@@ -295,6 +298,8 @@ mod tests {
             alerts: 0,
             alerts_firing: 0,
             alerts_unheard: 0,
+            alerts_held: 0,
+            held: None,
             findings: 1,
             findings_open: 1,
             plan: None,

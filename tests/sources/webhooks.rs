@@ -144,6 +144,79 @@ async fn pagerduty_events_begin_and_end_alerts() {
     );
 }
 
+/// Who relays what an Alertmanager told adds words of its own; they are not what the alert is about.
+#[tokio::test]
+async fn what_is_relayed_as_if_to_pagerduty_is_about_what_it_was_about() {
+    let relayed = "Labels:\n - alertname = Slow\n - service = cart\n - severity = warning\nAnnotations:\n - summary = slow\n";
+    let of_alertmanager = [
+        ("alertname", "Slow"),
+        ("service", "cart"),
+        ("severity", "warning"),
+    ];
+    let with_cluster = [
+        ("alertname", "Slow"),
+        ("cluster", "eu"),
+        ("service", "cart"),
+        ("severity", "warning"),
+    ];
+    let own = [
+        ("alertname", "latency"),
+        ("group", "shop"),
+        ("instance", "grafana"),
+        ("service", "relay"),
+        ("severity", "error"),
+    ];
+    let of_group = [
+        ("alertname", "latency"),
+        ("group", "shop"),
+        ("instance", "grafana"),
+        ("service", "shop"),
+        ("severity", "error"),
+    ];
+    let cases = [
+        (
+            json!({"firing": relayed}),
+            Some("relay"),
+            &of_alertmanager[..],
+        ),
+        (
+            json!({"firing": "", "resolved": relayed}),
+            Some("relay"),
+            &of_alertmanager,
+        ),
+        (
+            json!({"firing": relayed, "cluster": "eu"}),
+            Some("relay"),
+            &with_cluster,
+        ),
+        (json!({"firing": "no such list"}), Some("relay"), &own),
+        (json!("just words"), None, &of_group),
+    ];
+    let mut receivers = Receivers::new();
+    for (at, (details, component, expected)) in cases.into_iter().enumerate() {
+        let event = json!({
+            "routing_key": "x",
+            "dedup_key": format!("relayed-{at}"),
+            "event_action": "trigger",
+            "payload": {
+                "summary": "[FIRING:1] Slow",
+                "source": "grafana",
+                "severity": "error",
+                "component": component,
+                "group": "shop",
+                "class": "latency",
+                "custom_details": details,
+            },
+        });
+        let answer = post(&receivers, "/v2/enqueue", event.to_string()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+        match receivers.taken().as_slice() {
+            [Signal::Alert(alert)] => assert_eq!(alert.labels, labels(expected), "{details}"),
+            other => panic!("not one alert: {other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn pagerduty_changes_are_changes() {
     let mut receivers = Receivers::new();

@@ -18,7 +18,7 @@ use super::output::{Failure, print, print_json};
 use super::place::client;
 use crate::api::{IncidentDetail, Panels, narrative};
 use crate::model::mask::mask_secrets;
-use crate::model::{Hypothesis, IncidentId, Plan, SafeText, Time, Told};
+use crate::model::{Hypothesis, IncidentId, Phase, Plan, SafeText, Time, Told, counted};
 
 /// Charts in the document, the most unusual ones.
 const CHARTS_MAX: usize = 8;
@@ -106,7 +106,7 @@ impl Document<'_> {
                 "State",
                 match incident.merged_into {
                     Some(home) => format!("merged into {home}"),
-                    None => incident.phase.as_str().to_owned(),
+                    None => self.state(),
                 },
             ),
             ("Severity", incident.severity.as_str().to_owned()),
@@ -118,7 +118,10 @@ impl Document<'_> {
             None => "Resolved",
         };
         let moments = [
-            ("Back to normal", incident.mitigated),
+            (
+                "Back to normal",
+                incident.mitigated.filter(|_| incident.fires() == 0),
+            ),
             (ended, incident.resolved),
         ];
         let moments = moments.into_iter();
@@ -145,6 +148,20 @@ impl Document<'_> {
         }
         facts.push(("Written", self.now.to_rfc3339()));
         facts
+    }
+
+    /// Its phase; of what is hidden, by what and until when, and of what is over, what goes on nevertheless.
+    fn state(&self) -> String {
+        let incident = &self.detail.incident;
+        let fires = u64::from(incident.fires());
+        match incident.hidden() {
+            Some(held) => clean(&held.words(Time::to_rfc3339)),
+            None if incident.phase == Phase::Resolved && fires > 0 => {
+                let fires = counted(fires, "alert still fires", "alerts still fire");
+                format!("{}, though {fires}", incident.phase.as_str())
+            }
+            None => incident.phase.as_str().to_owned(),
+        }
     }
 
     /// What is proposed or done about it: of what is part of another, that one tells.

@@ -1,7 +1,7 @@
 //! Hostile incidents in both documents.
 
 use super::*;
-use crate::model::{EntityId, Incident, Lane, TimelineEntry};
+use crate::model::{EntityId, HeldBack, HoldStage, Incident, Lane, TimelineEntry};
 
 /// Markup, an escape sequence and a secret.
 const HOSTILE: &str = "<script>alert(1)</script> | [x](javascript:1) \u{1b}[31m password=hunter2";
@@ -78,4 +78,50 @@ fn what_is_said_alike_of_many_is_one_line() {
         assert!(plain.contains("shop-019 and 380 more, until"), "{rendered}");
     }
     assert_eq!(page.matches("<circle").count(), 400);
+}
+
+#[test]
+fn what_is_silenced_is_not_back_to_normal() {
+    let mut detail = detail();
+    let incident = &mut detail.incident;
+    incident.phase = Phase::Mitigated;
+    incident.mitigated = Some(Time::from_secs(90));
+    incident.impact.alerts_held = 1;
+    incident.held = Some(Box::new(HeldBack {
+        stage: HoldStage::Silence,
+        by: "silence 3".into(),
+        why: "silence 3 of mia: a deploy".into(),
+        since: Time::from_secs(70),
+        until: Some(Time::from_secs(3_600)),
+        silence: None,
+        inhibited_by: None,
+    }));
+    let render = |detail: &IncidentDetail| {
+        let document = Document {
+            detail,
+            panels: &Panels::default(),
+            environment: "test".to_owned(),
+            now: Time::from_secs(120),
+        };
+        [html::render(&document), markdown::render(&document)]
+    };
+    let state = "silenced until 1970-01-01T01:00:00.000Z: silence 3 of mia: a deploy";
+    for rendered in render(&detail) {
+        assert!(rendered.contains(state), "{rendered}");
+        assert!(!rendered.contains("Back to normal"), "{rendered}");
+    }
+    // Called over, it goes on all the same.
+    detail.incident.phase = Phase::Resolved;
+    detail.incident.resolved = Some(Time::from_secs(100));
+    for rendered in render(&detail) {
+        assert!(
+            rendered.contains("resolved, though 1 alert still fires"),
+            "{rendered}"
+        );
+        assert!(!rendered.contains("Back to normal"), "{rendered}");
+    }
+    detail.incident.impact.alerts_held = 0;
+    for rendered in render(&detail) {
+        assert!(rendered.contains("Back to normal"), "{rendered}");
+    }
 }

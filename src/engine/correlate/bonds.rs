@@ -191,3 +191,57 @@ pub fn as_people_said(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Pl
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(bonds: &mut Bonds, one: &str, other: &str, bond: Bond, at_s: i64) {
+        let said = Regrouped {
+            bond,
+            other: IncidentId(2),
+            ours: EntityId::parse(one),
+            theirs: EntityId::parse(other),
+            by: "mia".to_owned(),
+            at: Time::from_secs(at_s),
+        };
+        bonds.learn(IncidentId(1), &said);
+    }
+
+    #[test]
+    fn what_was_taken_back_stays_so_until_it_is_said_anew() {
+        let mut bonds = Bonds::default();
+        let [cart, pay] = ["cart", "pay"].map(EntityId::parse);
+        let forget =
+            |bonds: &mut Bonds, at_s| bonds.forget(&pay, &cart, "ole", Time::from_secs(at_s));
+        assert!(!forget(&mut bonds, 1), "nobody said anything");
+        said(&mut bonds, "cart", "pay", Bond::Apart, 10);
+        assert!(bonds.knows(&pay, &cart) && bonds.are_apart(&cart, &pay));
+        assert!(forget(&mut bonds, 20));
+        assert!(!bonds.knows(&cart, &pay) && !bonds.are_apart(&pay, &cart));
+        assert_eq!(bonds.all().count(), 0);
+        assert!(
+            !forget(&mut bonds, 30),
+            "there is nothing left to take back"
+        );
+        // The journal tells the old word with every record of the incident.
+        said(&mut bonds, "cart", "pay", Bond::Apart, 10);
+        assert!(!bonds.knows(&cart, &pay));
+        said(&mut bonds, "pay", "cart", Bond::Together, 40);
+        let all: Vec<Bond> = bonds.all().map(|learned| learned.bond).collect();
+        assert_eq!(all, [Bond::Together]);
+    }
+
+    #[test]
+    fn the_pair_said_longest_ago_is_forgotten() {
+        let mut bonds = Bonds::default();
+        for at in 0..=PAIRS_MAX {
+            let other = format!("other-{at}");
+            said(&mut bonds, "cart", &other, Bond::Apart, at as i64);
+        }
+        let cart = EntityId::parse("cart");
+        let knows = |at: usize| bonds.knows(&EntityId::parse(&format!("other-{at}")), &cart);
+        assert_eq!((knows(0), knows(1), knows(PAIRS_MAX)), (false, true, true));
+        assert_eq!(bonds.all().count(), PAIRS_MAX);
+    }
+}

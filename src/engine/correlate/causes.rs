@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::condition::{Condition, Conditions};
 use super::stages::ONSET_SLACK_MS;
 use crate::engine::changes::Changes;
-use crate::engine::diagnose::words;
+use crate::engine::diagnose::{Proof, words};
 use crate::engine::entities::{Entities, EntityIx};
 use crate::engine::explain;
 use crate::engine::findings::Findings;
@@ -69,9 +69,8 @@ pub struct OwnCause {
     pub why: String,
     /// The change that set it off: one rolled out to several entities is one cause.
     pub change: Option<Box<str>>,
-    /// Whether it is seen in the entity, and not only that nothing else explains it: what would may be
-    /// noticed later.
-    pub is_proven: bool,
+    /// What of the entity shows it; nothing when only nothing else explains it: what would may be noticed later.
+    pub proof: Option<Proof>,
     /// Engine time since which it has been one at every look.
     pub noticed: Time,
 }
@@ -79,7 +78,7 @@ pub struct OwnCause {
 impl OwnCause {
     /// Whether it is proven, or has gone unexplained long enough.
     pub fn is_sure(&self, now: Time) -> bool {
-        self.is_proven || now.since(self.noticed) >= UNPROVEN_MS
+        self.proof.is_some() || now.since(self.noticed) >= UNPROVEN_MS
     }
 }
 
@@ -164,7 +163,7 @@ impl<'a> Evidence<'a> {
                 explain::clock(gone.since)
             ),
             change: None,
-            is_proven: true,
+            proof: Some(Proof::Loss),
             noticed: self.now,
         })
     }
@@ -200,7 +199,7 @@ impl<'a> Evidence<'a> {
                 explain::subject(&finding.subject),
             ),
             change: Some(change.id.clone()),
-            is_proven: true,
+            proof: Some(Proof::Change),
             noticed: self.now,
         })
     }
@@ -224,7 +223,7 @@ impl<'a> Evidence<'a> {
                 explain::clock(full.since)
             ),
             change: None,
-            is_proven: true,
+            proof: Some(Proof::Resource),
             noticed: self.now,
         })
     }
@@ -324,7 +323,7 @@ impl<'a> Evidence<'a> {
                 explain::clock(first.since)
             ),
             change: None,
-            is_proven: false,
+            proof: None,
             noticed: self.now,
         })
     }

@@ -9,7 +9,7 @@ use super::severity;
 use crate::engine::entities::{Entities, EntityIx};
 use crate::model::{
     EntityId, Finding, FindingId, Fingerprint, Incident, IncidentRow, Lane, Phase, PlanId,
-    ROW_MEMBERS_MAX, Severity, Time, TimelineEntry,
+    ROW_MEMBERS_MAX, Severity, Time, TimelineEntry, turn,
 };
 
 const FINDINGS_MAX: usize = 200;
@@ -214,6 +214,19 @@ impl Held {
     /// Whether so many alerts are all that is known to be abnormal.
     pub fn has_only_alerts(&self, alerts: u32) -> bool {
         self.alerts_firing == alerts && self.findings_open.is_empty()
+    }
+
+    /// What hid it is gone: if nothing of it fires any more, it is calm from now on, and not since it was hidden.
+    pub fn calm_after_all(&mut self, now: Time) {
+        if self.incident.phase == Phase::Mitigated
+            && self.incident.held.is_none()
+            && !self.has_signals()
+        {
+            self.incident.mitigated = Some(now);
+            let lane = phase::lane(Event::Quiet);
+            self.incident.tell_turn(now, lane, turn::ALL_CALM);
+            self.pending.record = Due::Now;
+        }
     }
 
     /// Moves to another phase if the move is legal; whether it did.
@@ -520,6 +533,8 @@ impl Held {
             alerts: incident.impact.alerts_total,
             alerts_firing: incident.impact.alerts_firing,
             alerts_unheard: incident.impact.alerts_unheard,
+            alerts_held: incident.impact.alerts_held,
+            held: incident.held.clone(),
             findings: incident.impact.findings_total,
             findings_open: incident.impact.findings_open,
             plan: self.plan.clone(),

@@ -1,33 +1,36 @@
 //! How much of an incident fires and is held back, or is not heard of any more: neither makes anything be over.
 //!
-//! Counts only; what is held back, and why, is for the stages of holding to say.
+//! Counts, and repeats what the stages of holding say; decides nothing about what is held back.
 
-use super::{Correlator, World};
+use super::{Correlator, Hearing, World};
 use crate::engine::alerts::Alerts;
-use crate::model::{Fingerprint, Impact, IncidentId};
+use crate::model::{Fingerprint, HeldBack, IncidentId, Time};
 
 /// Alerts of one incident looked at.
 const COUNTED_MAX: usize = 4_096;
 
 impl Correlator {
-    /// How many alerts of an incident fire without being counted, and how many are counted of which nobody knows
-    /// whether they do.
-    pub(super) fn count_held_back(&mut self, id: IncidentId, alerts: &Alerts) {
-        let (mut held_back, mut unheard) = (0, 0);
-        for alert in alerts.of_incident(id, None).take(COUNTED_MAX) {
-            let is_counted = alerts.counts_as_firing(alert);
-            held_back += u32::from(alerts.fires(alert) && !is_counted);
-            let is_lost = alerts.get(alert).is_some_and(|held| held.lost.is_some());
-            unheard += u32::from(is_counted && is_lost);
+    /// How many alerts of an incident fire without being counted and what keeps them so, and how many are counted of
+    /// which nobody knows whether they do.
+    pub(super) fn count_held_back(&mut self, id: IncidentId, world: &World<'_>) {
+        let Some(known) = self.book.get(id).map(|held| &held.incident) else {
+            return;
+        };
+        let found = Withheld::of(id, world);
+        let is_same = (known.impact.alerts_held, known.impact.alerts_unheard)
+            == (found.held_back, found.unheard)
+            && known.held.as_deref() == found.longest.as_ref();
+        if is_same {
+            return;
         }
-        let known = self.book.get(id).map(|held| held.incident.impact);
-        let is_other =
-            |known: &Impact| (known.alerts_held, known.alerts_unheard) != (held_back, unheard);
-        if known.as_ref().is_some_and(is_other)
-            && let Some(held) = self.book.get_mut(id)
-        {
-            held.incident.impact.alerts_held = held_back;
-            held.incident.impact.alerts_unheard = unheard;
+        if let Some(held) = self.book.get_mut(id) {
+            let was_hidden = held.incident.hidden().is_some();
+            held.incident.impact.alerts_held = found.held_back;
+            held.incident.impact.alerts_unheard = found.unheard;
+            held.incident.held = found.longest.map(Box::new);
+            if was_hidden && held.hearing == Hearing::Heard {
+                held.calm_after_all(world.now);
+            }
         }
     }
 
@@ -40,6 +43,40 @@ impl Correlator {
             let text = format!("{} {words}", alert.name());
             held.tell_of_alert(&text, world.entities.id(alert.entity).clone(), world.now);
         }
+    }
+}
+
+/// What is not told of an incident's alerts.
+#[derive(Default)]
+struct Withheld {
+    held_back: u32,
+    unheard: u32,
+    /// What holds one of them back for longest.
+    longest: Option<HeldBack>,
+}
+
+impl Withheld {
+    fn of(id: IncidentId, world: &World<'_>) -> Self {
+        let alerts = &*world.alerts;
+        let mut found = Self::default();
+        let mut longest: Option<((bool, Option<Time>), Fingerprint)> = None;
+        for alert in alerts.of_incident(id, None).take(COUNTED_MAX) {
+            let is_counted = alerts.counts_as_firing(alert);
+            let is_lost = alerts.get(alert).is_some_and(|held| held.lost.is_some());
+            found.unheard += u32::from(is_counted && is_lost);
+            if is_counted || !alerts.fires(alert) {
+                continue;
+            }
+            found.held_back += 1;
+            let until = world.holds.until(alert);
+            let ends = (until.is_none(), until);
+            // Of those that end together the first stays, so that words do not change without need.
+            if longest.is_none_or(|(latest, _)| ends > latest) {
+                longest = Some((ends, alert));
+            }
+        }
+        found.longest = longest.and_then(|(_, alert)| world.holds.told(alert));
+        found
     }
 }
 

@@ -267,6 +267,8 @@ pub fn path(held: &Held, target: EntityIx, sight: &Sight<'_>) -> (Vec<PathNode>,
                     to: to as u32,
                     provenance: edge.provenance,
                     last_seen: edge.last_seen,
+                    // Fades as it is told: what is kept does not change with time alone.
+                    confidence: edge.provenance.confidence(None) as f32,
                 });
             }
         }

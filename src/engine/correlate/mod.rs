@@ -40,6 +40,7 @@ use super::diagnose::words;
 use super::entities::{Entities, EntityIx};
 use super::explain;
 use super::findings::Findings;
+use super::hold::Holds;
 use super::intake::Intake;
 use super::topology::Topology;
 use super::traces::Traces;
@@ -86,6 +87,8 @@ pub struct World<'a> {
     pub findings: &'a mut Findings,
     /// The alerts; their incident is set here.
     pub alerts: &'a mut Alerts,
+    /// What is held back, and why.
+    pub holds: &'a Holds,
     /// The changes.
     pub changes: &'a Changes,
     /// The series.
@@ -330,6 +333,9 @@ impl Correlator {
         if let Some(held) = alert.incident.and_then(|id| self.book.get_mut(id)) {
             let text = format!("{} {why}", alert.name());
             held.end_alert(&text, world.entities.id(entity).clone(), world.now);
+        }
+        if let Some(id) = world.alerts.get(fingerprint).and_then(|a| a.incident) {
+            self.count_held_back(id, world);
         }
         self.alert_no_longer_counts(entity, world);
     }
@@ -597,12 +603,17 @@ impl Correlator {
 
     fn watch_quiet(&mut self, id: IncidentId, world: &mut World<'_>) {
         let now = world.now;
-        self.count_held_back(id, world.alerts);
+        self.count_held_back(id, world);
         let Some(held) = self.book.peek_mut(id) else {
             return;
         };
         if held.is_noisy() {
             held.quiet_since = None;
+            return;
+        }
+        if held.incident.phase == Phase::Mitigated && held.incident.held.is_some() {
+            // What fires and is not told is not over: quiet begins with its end.
+            held.quiet_since = Some(now);
             return;
         }
         let quiet_since = *held.quiet_since.get_or_insert(now);

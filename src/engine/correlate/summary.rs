@@ -9,7 +9,7 @@ use crate::model::{IncidentId, Lane};
 impl Correlator {
     /// Brings severity, title and place of a changed incident up to date.
     pub fn sum_up(&mut self, id: IncidentId, world: &World<'_>) {
-        self.count_held_back(id, world.alerts);
+        self.count_held_back(id, world);
         let sight = Sight {
             entities: world.entities,
             topology: world.topology,

@@ -73,8 +73,19 @@ pub struct Subject {
 pub struct OwnCause {
     /// Why it is one, in words.
     pub why: Box<str>,
-    /// Whether it is seen in the entity, and not only that nothing else explains it.
-    pub is_proven: bool,
+    /// What of the entity shows it; nothing when only nothing else explains it.
+    pub proof: Option<Proof>,
+}
+
+/// What shows that a cause is an entity's own. Each is weighed by itself as well, and counts once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It is gone.
+    Loss,
+    /// It was changed.
+    Change,
+    /// A resource of it ran out.
+    Resource,
 }
 
 /// A first abnormal point, and how far it may be off (sampling interval, lateness, clock skew).

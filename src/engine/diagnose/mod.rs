@@ -20,8 +20,8 @@ pub mod words;
 mod tests;
 
 pub use case::{
-    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, PastRecord, Shift,
-    Subject, SubjectIx, TraceSign,
+    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, PastRecord, Proof,
+    Shift, Subject, SubjectIx, TraceSign,
 };
 
 pub use verdict::ABSTAIN_CONFIDENCE;

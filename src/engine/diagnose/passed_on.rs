@@ -164,7 +164,7 @@ impl Below {
 #[cfg(test)]
 mod tests {
     use super::super::weigh::weigh;
-    use super::super::{Dependency, OwnCause};
+    use super::super::{Dependency, OwnCause, Proof};
     use super::*;
     use crate::engine::diagnose::deviation::{Column, ColumnKind, Normal};
     use crate::model::{EntityId, Provenance, Time, Unit};
@@ -219,7 +219,7 @@ mod tests {
         let store = case.subject(&EntityId::parse("store"));
         case.subjects[store].own_cause = Some(OwnCause {
             why: "it is gone".into(),
-            is_proven: true,
+            proof: Some(Proof::Resource),
         });
         let weighed = weigh(&case);
         let clues = case.subjects.iter().zip(&weighed.clues);

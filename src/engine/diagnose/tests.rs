@@ -576,7 +576,7 @@ fn who_waits_for_what_has_a_cause_of_its_own_is_a_victim() {
     assert_eq!(top(&case).0, "service/payments", "by its own evidence");
     subject(&mut case, "database/db").own_cause = Some(OwnCause {
         why: "db hurts by itself: it calls nobody".into(),
-        is_proven: false,
+        proof: None,
     });
     let (suspect, _, _, confidence) = top(&case);
     assert_eq!(suspect, "database/db");
@@ -586,13 +586,63 @@ fn who_waits_for_what_has_a_cause_of_its_own_is_a_victim() {
     assert!(told.any(|e| e.text.contains("calls nobody")), "{first:?}");
 }
 
+/// More work at the target explains its trouble only where that work comes; more elsewhere does not, nor less.
+#[test]
+fn a_surge_counts_only_where_the_target_has_one_as_well() {
+    for (busy, value, is_named) in [
+        (&["web", "payments"][..], 300.0, true),
+        (&["payments"][..], 300.0, false),
+        (&["web", "payments"][..], 110.0, false),
+        (&["web", "payments"][..], 20.0, false),
+    ] {
+        let mut case = slow_payments();
+        for name in busy {
+            subject(&mut case, name).columns[1].values = vec![value];
+        }
+        let diagnosis = diagnose(&case);
+        let mut suspects = diagnosis.hypotheses.iter();
+        let payments = suspects.find(|h| h.suspect.name() == "payments");
+        let named = payments.map(|h| h.cause.as_str());
+        assert_eq!(
+            named == Some("traffic"),
+            is_named,
+            "{busy:?} at {value}: {named:?}"
+        );
+    }
+}
+
+/// The proof of a cause is weighed by itself; that it is one makes it no second fact.
+#[test]
+fn what_proves_a_cause_counts_once() {
+    let score = |proof: Option<Option<Proof>>, is_changed: bool| {
+        let mut case = slow_payments();
+        if is_changed {
+            case.changes.push(change("payments", 0));
+        }
+        subject(&mut case, "payments").own_cause = proof.map(|proof| OwnCause {
+            why: "payments was changed".into(),
+            proof,
+        });
+        let at = case.subject(&EntityId::parse("payments"));
+        scores(&case)[at]
+    };
+    let (none, change) = (score(None, false), score(None, true));
+    let proven = score(Some(Some(Proof::Change)), false);
+    assert!(change > none && proven > change, "{none} {change} {proven}");
+    let both = score(Some(Some(Proof::Change)), true);
+    assert!((both - proven).abs() < 1e-9, "{both} {proven}");
+    // Two facts are two.
+    let other = score(Some(Some(Proof::Loss)), true);
+    assert!(other > both + 1.0, "{other} {both}");
+}
+
 /// Who is the reason of another incident is no news in this one.
 #[test]
 fn a_cause_told_in_another_incident_counts_there() {
     let mut case = slow_database();
     subject(&mut case, "database/db").own_cause = Some(OwnCause {
         why: "db hurts by itself".into(),
-        is_proven: true,
+        proof: Some(Proof::Resource),
     });
     let sure = top(&case).3;
     subject(&mut case, "database/db").told_in = Some(crate::model::IncidentId(7));

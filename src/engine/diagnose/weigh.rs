@@ -5,7 +5,7 @@
 //! subjects and of "a cause nobody sees" add up to one. Must never look at names or text.
 
 use super::blame::{self, Blame, Edge, Node, System};
-use super::case::{Case, LogChange, Shift, Subject, SubjectIx};
+use super::case::{Case, LogChange, Proof, Shift, Subject, SubjectIx};
 use super::deviation::{ColumnKind, gate};
 use super::passed_on::{Below, discount_passed_on, discount_passive};
 use crate::model::{ChangeKind, EntityKind, IncidentId, Method, Time};
@@ -202,6 +202,7 @@ pub fn weigh(case: &Case) -> Weighed {
     discount_passed_on(&below, &mut clues);
     discount_inside(case, &mut clues);
     discount_passive(case, &below, &mut clues);
+    count_once(case, &mut clues);
     let score: Vec<f64> = priors
         .iter()
         .zip(&clues)
@@ -341,7 +342,7 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
     }
     trace_clues(subject, &mut add);
     if let Some(cause) = &subject.own_cause {
-        let log_odds = match (subject.told_in, cause.is_proven) {
+        let log_odds = match (subject.told_in, cause.proof.is_some()) {
             // It is why there is the other incident.
             (Some(_), _) => 0.0,
             (None, true) => OWN_CAUSE_LOG_ODDS,
@@ -426,6 +427,28 @@ fn discount_inside(case: &Case, clues: &mut [Vec<Clue>]) {
             ) {
                 clue.log_odds *= INSIDE_NORMAL_SHARE;
             }
+        }
+    }
+}
+
+/// A cause that something shows adds only what that does not say already.
+fn count_once(case: &Case, clues: &mut [Vec<Clue>]) {
+    for (subject, clues) in case.subjects.iter().zip(clues) {
+        let Some(proof) = subject.own_cause.as_ref().and_then(|own| own.proof) else {
+            continue;
+        };
+        let is_proof = |clue: &&Clue| match proof {
+            Proof::Loss => clue.kind == ClueKind::Lost,
+            Proof::Change => matches!(clue.kind, ClueKind::Change(_)),
+            Proof::Resource => {
+                matches!(clue.kind, ClueKind::Saturated(_) | ClueKind::Resource(_))
+            }
+        };
+        let counted = clues.iter().filter(is_proof).map(|clue| clue.log_odds);
+        let counted = counted.fold(0.0, f64::max);
+        let mut own = clues.iter_mut();
+        if let Some(own) = own.find(|clue| clue.kind == ClueKind::OwnCause) {
+            own.log_odds = (own.log_odds - counted).max(0.0);
         }
     }
 }

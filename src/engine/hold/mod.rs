@@ -297,6 +297,11 @@ impl Holds {
         }
     }
 
+    /// When an alert ceases to be held back at the latest, if that is known.
+    pub fn until(&self, alert: Fingerprint) -> Option<Time> {
+        self.held.get(&alert)?.until
+    }
+
     /// Why an alert is held back, in words.
     pub fn told(&self, alert: Fingerprint) -> Option<HeldBack> {
         let hold = self.held.get(&alert)?;

@@ -1,5 +1,6 @@
 //! Alerts held back and told late, as a person sees it: the table, the incidents and what is said.
 
+mod hidden;
 mod pages;
 
 use std::sync::Arc;

@@ -168,6 +168,8 @@ fn detail_at(now: &IncidentDetail, at: Time) -> IncidentDetail {
     incident.impact.alerts_total = alerts.total;
     incident.impact.alerts_firing = alerts.firing;
     incident.impact.alerts_held = 0;
+    // What held it back then is only known while that lasts.
+    incident.held = incident.held.take().filter(|held| held.since <= at);
     incident.impact.alerts_unheard = alerts.unheard;
     incident.impact.findings_total = incident.findings.len() as u32;
     let open = incident.findings.iter().filter(|f| f.is_open());
@@ -360,6 +362,8 @@ fn row_at(row: &IncidentRow, then: &IncidentDetail) -> IncidentRow {
         alerts: incident.impact.alerts_total,
         alerts_firing: incident.impact.alerts_firing,
         alerts_unheard: incident.impact.alerts_unheard,
+        alerts_held: incident.impact.alerts_held,
+        held: incident.held.clone(),
         findings: incident.impact.findings_total,
         findings_open: incident.impact.findings_open,
         mitigated: incident.mitigated,

@@ -375,6 +375,10 @@ fn shifted(plan: &Plan, diagnosis: &Diagnosis) -> Option<String> {
 /// What still hurts, or that nothing does.
 fn hurts(incident: &Incident, now: Time) -> String {
     let since = |at: Time| format::age(now.since(at));
+    if let Some(held) = incident.hidden() {
+        let fires = format::counted(incident.fires().into(), "alert fires", "alerts fire");
+        return format!("{fires}, {} since {}", held.as_str(), since(held.since));
+    }
     match (incident.phase, incident.mitigated, incident.resolved) {
         (Phase::Resolved, _, Some(at)) => format!("it is over since {}", since(at)),
         (Phase::Mitigated, Some(at), _) => {

@@ -276,6 +276,7 @@ fn side(state: &State, incident: &Incident, node: usize, side: Side, width: usiz
     let Beside {
         callers_well,
         callees_well,
+        is_cut,
         ..
     } = of.beside;
     let well = match side {
@@ -291,7 +292,11 @@ fn side(state: &State, incident: &Incident, node: usize, side: Side, width: usiz
     match (some, well) {
         (false, 0) => last.push(Role::Muted, "nobody of this incident"),
         (_, 0) => {}
-        (_, well) => last.push(Role::Muted, format!("+{well} healthy within two steps")),
+        (_, well) => {
+            let more = if is_cut { " and more" } else { "" };
+            let text = format!("+{well} healthy{more} within two steps");
+            last.push(Role::Muted, text);
+        }
     }
     rows
 }

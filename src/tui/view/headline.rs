@@ -2,6 +2,7 @@
 //! likely cause and how sure; the next thing to do. Whatever pane is open, the next right thing is on
 //! screen.
 
+use super::hidden;
 use crate::api::IncidentDetail;
 use crate::model::{
     DOWN, Hypothesis, IncidentRow, Phase, Plan, PlanState, Risk, SafeText, SuspectKind, Time,
@@ -117,7 +118,7 @@ fn in_vain(plan: &Plan, width: usize) -> Vec<Row> {
 
 fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let (mark, priority, role) = glyph::severity(row.severity);
-    let (phase, phase_role) = glyph::phase(row.phase);
+    let (phase, phase_role) = glyph::standing(row);
     // The owner is told on the smallest screen; words that the glyphs repeat give way.
     let severity = if width < WORDY || reopened(row).is_some() {
         ""
@@ -127,7 +128,7 @@ fn what(state: &State, row: &IncidentRow, width: usize) -> Row {
     let phase = if width < NARROW {
         phase
     } else {
-        row.phase.as_str()
+        row.state_word()
     };
     let mut line = Row::new()
         .put(Role::Body, " ")
@@ -171,6 +172,9 @@ fn stale(row: &IncidentRow) -> String {
 fn stood(state: &State, row: &IncidentRow) -> String {
     let now = state.engine_now();
     let since = |at| (state.clock.minute(at), state.age(now.since(at)));
+    if let Some(held) = row.hidden() {
+        return hidden::since(state, held);
+    }
     match (row.phase, row.mitigated, row.resolved) {
         (Phase::Resolved, _, Some(at)) => {
             let ((at, ago), lasted) = (since(at), format::lasted(row.lasted_ms(now)));
@@ -501,6 +505,9 @@ fn still_lasts(detail: &IncidentDetail) -> String {
 /// looks like a contradiction unless it is said what it waits for.
 fn awaited(state: &State, detail: &IncidentDetail) -> String {
     let incident = &detail.incident;
+    if let Some(held) = incident.hidden() {
+        return hidden::not_over(state, held);
+    }
     let quiet_ms = state.feed.shown().map_or(0, |view| view.closes_after_s);
     let quiet_ms = i64::from(quiet_ms) * 1_000;
     let quiet = match quiet_ms {
@@ -565,11 +572,14 @@ fn last(state: &State, calm: bool, detail: &IncidentDetail, plan: &Plan) -> [Row
 
 /// Where it stands when no plan waits or runs, for those who only read.
 fn nobody_asks(state: &State, row: &IncidentRow, line: Row) -> Row {
+    if let Some(held) = row.hidden() {
+        return hidden::hidden(state, row, held, line);
+    }
     match row.phase {
         Phase::Open => line.put(Role::Warn, "nobody has taken it"),
         Phase::Acknowledged => line.put(Role::Body, "somebody has taken it"),
         Phase::Mitigated => line.put(Role::Ok, back_to_normal(state)),
-        Phase::Resolved => line.put(Role::Ok, "nothing: it is over"),
+        Phase::Resolved => hidden::over(row, line),
     }
 }
 
@@ -584,6 +594,9 @@ fn back_to_normal(state: &State) -> String {
 
 /// What a person can do when no plan waits or runs; `tried` when one was there.
 fn without_plan(state: &State, row: &IncidentRow, line: Row, tried: bool) -> Row {
+    if let Some(held) = row.hidden() {
+        return hidden::hidden(state, row, held, line);
+    }
     let takes = if tried {
         "takes it; "
     } else {
@@ -604,7 +617,7 @@ fn without_plan(state: &State, row: &IncidentRow, line: Row, tried: bool) -> Row
             "writes down what you try",
         )),
         Phase::Mitigated => line.put(Role::Ok, back_to_normal(state)),
-        Phase::Resolved => line.put(Role::Ok, "nothing: it is over"),
+        Phase::Resolved => hidden::over(row, line),
     }
 }
 

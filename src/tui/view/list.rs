@@ -166,7 +166,7 @@ fn incident(
     width: usize,
 ) -> Row {
     let (mark, priority, severity) = glyph::severity(row.severity);
-    let (phase, phase_role) = glyph::phase(row.phase);
+    let (phase, phase_role) = glyph::standing(row);
     // Only these cells change when the cursor moves: on a slow link that is what a move costs.
     let name_role = if here { Role::Selection } else { Role::Body };
     let owner = owner(state, row).unwrap_or("-").to_owned();

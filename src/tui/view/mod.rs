@@ -11,6 +11,7 @@ mod gone;
 mod graph;
 mod headline;
 mod heat;
+mod hidden;
 mod list;
 mod logs;
 mod metrics;

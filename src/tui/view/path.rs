@@ -327,6 +327,9 @@ pub(super) fn beside(node: &PathNode) -> Row {
     if unwell > 0 {
         row.push(Role::Warn, format!(" +{unwell} not well"));
     }
+    if node.beside.is_cut {
+        row.push(Role::Muted, " and more");
+    }
     row
 }
 

@@ -258,8 +258,11 @@ fn services<'a>(wall: &Wall, view: &'a View) -> Services<'a> {
             *known = row.severity.max(*known);
         }
     }
+    let hidden = hidden(view);
     let matters = |id: &EntityId, health: Health| {
-        health != Health::Ok || gravest.get(id).is_some_and(|severity| *severity >= GRAVE)
+        health != Health::Ok
+            || hidden.contains_key(id)
+            || gravest.get(id).is_some_and(|severity| *severity >= GRAVE)
     };
     let entities = view.entities.iter().map(|(id, health)| (id, *health));
     let mut of: Vec<(&EntityId, Health)> = entities
@@ -270,12 +273,26 @@ fn services<'a>(wall: &Wall, view: &'a View) -> Services<'a> {
         (
             !matters(id, *health),
             Reverse(grave.copied()),
-            badness(*health),
+            match health {
+                Health::Ok if hidden.contains_key(id) => (badness(Health::Odd), true),
+                health => (badness(*health), false),
+            },
         )
     };
     of.sort_by_key(place);
     let matter = of.partition_point(|(id, health)| matters(id, *health));
     Services { of, matter }
+}
+
+/// Entities of incidents that are hidden, and what is done to these in a word.
+fn hidden(view: &View) -> BTreeMap<&EntityId, &'static str> {
+    let rows = view.incidents.values();
+    let hidden = rows.filter_map(|row| Some((row, row.hidden()?.as_str())));
+    let named = hidden.flat_map(|(row, word)| {
+        let entities = std::iter::once(&row.entity).chain(&row.members);
+        entities.map(move |id| (id, word))
+    });
+    named.collect()
 }
 
 /// Whether a screen so wide has room for a chart beside an incident's words.
@@ -313,14 +330,28 @@ fn grid(wall: &Wall, services: &Services<'_>, canvas: &mut Canvas<'_>) {
         heading.push_str(&format!("; {} more are ok", all - told));
     }
     canvas.row(0, &Row::new().put(Role::Muted, heading));
+    let hidden = wall
+        .state
+        .feed
+        .view
+        .as_ref()
+        .map(hidden)
+        .unwrap_or_default();
     let here = services.of[..told].iter().skip(page * room).take(room);
     for (at, (id, health)) in here.enumerate() {
-        let (mark, word, role) = glyph::health(*health);
+        let (mark, word, role) = match hidden.get(id) {
+            // That nobody is told is no health.
+            Some(word) if *health == Health::Ok => {
+                (glyph::health(Health::Odd).0, *word, Role::Warn)
+            }
+            _ => glyph::health(*health),
+        };
+        let cells = word.len().max(5) + 1;
         let row = Row::new()
             .put(role, mark)
             .put(role, " ")
-            .column(role, word, 6)
-            .column(Role::Body, *id, SERVICE - 10);
+            .column(role, word, cells)
+            .column(Role::Body, *id, SERVICE - 4 - cells);
         canvas.row_at(1 + at % columns * SERVICE, 1 + at / columns, &row);
     }
 }
@@ -426,7 +457,7 @@ fn list(
 fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
     let state = &wall.state;
     let (mark, priority, role) = glyph::severity(row.severity);
-    let (phase, phase_role) = glyph::phase(row.phase);
+    let (phase, phase_role) = glyph::standing(row);
     let age = format::age(row.lasted_ms(state.engine_now()));
     let line = Row::new()
         .put(Role::Body, " ")
@@ -436,8 +467,14 @@ fn incident(wall: &Wall, row: &IncidentRow, canvas: &mut Canvas<'_>) {
         .put(Role::Title, row.id.to_string())
         .put(Role::Body, " ")
         .put(Role::Title, &row.entity)
-        .put(Role::Body, format!("  {age} "))
-        .put(phase_role, phase);
+        .put(Role::Body, format!("  {age} "));
+    let line = match row.hidden() {
+        Some(held) => {
+            let until = held.until_words(|at| at.to_utc().format("%H:%M UTC").to_string());
+            line.put(phase_role, format!("{}{until}", held.as_str()))
+        }
+        None => line.put(phase_role, phase),
+    };
     let line = match (&row.owner, wall.text) {
         (Some(owner), true) => line.put(Role::Person, format!("  {owner}")),
         (Some(_), false) => line.put(Role::Muted, "  taken"),
