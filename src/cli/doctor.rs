@@ -302,6 +302,11 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
             };
             broken(subject, &format!("{}{heard}", row.detail), advice)
         }
+        SourceHealth::Blind if row.last_seen.is_none() => {
+            let found = "it should speak, and was never heard since the daemon was started";
+            let advice = format!("see whether its sender runs and reaches {}", row.detail);
+            broken(subject, found, &advice)
+        }
         SourceHealth::Blind => {
             let usual = row.pace.usual_ms.map_or_else(String::new, |ms| {
                 format!(", usually never longer than {}", age(ms))
@@ -358,7 +363,7 @@ fn odd_clocks(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked
     let odd = &ledger.of_source(&row.name)?.odd_clocks;
     let named = odd.iter().take(NAMED_MAX);
     let named: Vec<String> = named
-        .map(|of| match of.lag_ms {
+        .map(|of| match of.skew_ms {
             Some(lag_ms @ ..0) => format!("{} is {} ahead", of.entity, age(-lag_ms)),
             Some(lag_ms) => format!("{} is {} late", of.entity, age(lag_ms)),
             None => of.entity.to_string(),

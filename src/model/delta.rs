@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Pace, Phase, PlanId, Severity, Silence, SilenceId, Time};
+use super::{
+    Count, EntityId, IncidentId, Pace, Phase, PlanId, RefusedOf, Severity, Silence, SilenceId, Time,
+};
 
 /// One change to what consoles hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -220,9 +222,9 @@ pub struct SourceRow {
     pub last_seen: Option<Time>,
     /// Signals taken.
     pub taken: u64,
-    /// Signals or requests refused as malformed.
+    /// Signals or requests refused as malformed, and signals that the engine refused for what they say.
     pub rejected: u64,
-    /// Signals lost: a queue was full and their sender keeps nothing, or nobody read them in time.
+    /// Signals lost: a queue was full and their sender keeps nothing, nobody read them in time, or the engine had no room.
     pub dropped: u64,
     /// Signals sent back because a queue was full: their sender keeps them and tries again.
     #[serde(default)]
@@ -236,6 +238,28 @@ pub struct SourceRow {
     /// How it usually speaks.
     #[serde(default)]
     pub pace: Pace,
+}
+
+impl SourceRow {
+    /// Counts what the engine refused of what was handed to it.
+    pub fn refuse(&mut self, refused: &RefusedOf) {
+        self.rejected += refused.rejected;
+        self.dropped += refused.dropped;
+        self.taken = self
+            .taken
+            .saturating_sub(refused.rejected + refused.dropped);
+        if self.taken == 0 && self.health == SourceHealth::Live {
+            self.health = SourceHealth::Rejecting;
+        }
+        let last = self.last_refusal.as_ref();
+        if last.is_none_or(|last| last.at <= refused.at) {
+            let Count { what, count } = &refused.last;
+            self.last_refusal = Some(LastRefusal {
+                at: refused.at,
+                why: format!("{what} ({count} so far)").into(),
+            });
+        }
+    }
 }
 
 /// Something a source could not take.

@@ -16,7 +16,7 @@ use super::rhythm::Gaps;
 use super::rhythm::Rate;
 use super::secrets;
 use crate::model::{
-    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Pauses, Quiet, Signal, SourceHealth,
+    Batch, Heaviest, Labels, Lags, LastRefusal, Lost, Pace, Pauses, Quiet, Signal, SourceHealth,
     SourceId, SourceRow, Time,
 };
 use crate::store::recorder::{Kept, Receipt, receipt};
@@ -37,8 +37,6 @@ const SILENT_AFTER_SILENCES: i64 = 3;
 const SILENT_AFTER_MS_MIN: i64 = 60_000;
 /// A source that spoke for less than this was tried out, and is not waited for, in milliseconds.
 const HEARD_MS_MIN: i64 = 10_000;
-/// What the latest batch weighs in how old data is: one part of this many.
-const LAG_WEIGHT: i64 = 4;
 /// Longest reason kept of what was not taken, in characters.
 const WHY_CHARS_MAX: usize = 200;
 
@@ -58,7 +56,9 @@ pub enum Rhythm {
 enum By {
     /// A sender.
     Sender,
-    /// We ourselves: that nothing was sent, or what was put together meanwhile.
+    /// Senders, put together meanwhile.
+    Senders,
+    /// We ourselves: that nothing was sent.
     Us,
 }
 
@@ -134,11 +134,13 @@ struct Heard {
     /// From its first batch to its last, in milliseconds.
     spoke_ms: i64,
     last_seen: Option<Time>,
+    /// Since when one is waited for that is declared to speak.
+    awaited_from: Option<Time>,
     gaps: Gaps,
     pauses: Pauses,
     rate: Rate,
-    /// How old data is when it comes, in milliseconds, the latest weighing most.
-    lag_ms: Option<i64>,
+    /// How old data is when it comes, by the last of each batch.
+    lags: Lags,
     /// Silences so long that it counted as blind.
     blind_gaps: u64,
     last_refusal: Option<LastRefusal>,
@@ -203,7 +205,7 @@ impl SignalSender {
         self.deliver(signals, By::Sender, None).await
     }
 
-    /// The same of signals that nobody sent: they do not count as hearing the source.
+    /// The same of signals that nobody sent: they count neither as hearing the source nor as taken of it.
     pub async fn send_ours(&self, signals: Vec<Signal>) -> Result<(), SendError> {
         self.deliver(signals, By::Us, None).await
     }
@@ -257,7 +259,12 @@ impl SignalSender {
 
     /// The same of signals that nobody sent as they are: they do not count as hearing the source.
     pub fn send_ours_or_lose(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        self.offer_or_lose(signals, By::Us, None)
+        self.offer_or_lose(signals, By::Senders, None)
+    }
+
+    /// From `now` on whoever declared to speak is waited for, also if it is never heard.
+    pub(super) fn await_from(&self, now: Time) {
+        lock(&self.source.heard).awaited_from = Some(now);
     }
 
     /// Notes that a sender spoke, though there is nothing to hand over yet.
@@ -490,21 +497,18 @@ impl QueuedBatch {
 impl SourceState {
     /// Notes a batch whose last measurement is of `newest`.
     fn saw(&self, count: u64, by: By, newest: Option<Time>, now: Time) {
-        if count == 0 {
+        if count == 0 || by == By::Us {
             return;
         }
         self.taken.fetch_add(count, Ordering::Relaxed);
         let mut heard = lock(&self.heard);
         heard.rate.add(count, now);
-        if by == By::Us {
+        if by == By::Senders {
             return;
         }
         heard.hear(now, self.rhythm);
         if let Some(newest) = newest {
-            let lag_ms = now.since(newest);
-            let lag_ms = lag_ms.clamp(-Pace::LAG_MS_MAX, Pace::LAG_MS_MAX);
-            let before = heard.lag_ms.unwrap_or(lag_ms);
-            heard.lag_ms = Some(before.saturating_add(lag_ms.saturating_sub(before) / LAG_WEIGHT));
+            heard.lags.hear(now.since(newest));
         }
         if !heard.is_standing {
             heard.failure = None;
@@ -533,6 +537,7 @@ impl SourceState {
             heard.last_seen = Some(now);
             heard.pauses.resume(now);
         }
+        heard.awaited_from = heard.awaited_from.map(|from| from.min(now));
         if let Some(why) = heard.fresh_refusal.take() {
             heard.last_refusal = Some(LastRefusal { at: now, why });
         }
@@ -540,6 +545,7 @@ impl SourceState {
             name: self.id.0.to_string(),
             health: match heard.last_seen {
                 _ if heard.failure.is_some() => SourceHealth::Failed,
+                None if heard.is_overdue(self.rhythm, now) => SourceHealth::Blind,
                 None if heard.last_refusal.is_some() => SourceHealth::Rejecting,
                 None => SourceHealth::Waiting,
                 Some(seen) => heard.health(now.since(seen), self.rhythm, now),
@@ -556,7 +562,7 @@ impl SourceState {
                 usual_ms: heard.gaps.usual_ms(),
                 longest_ms: Some(heard.pauses.longest_ms()).filter(|ms| *ms > 0),
                 per_minute: heard.rate.per_minute(),
-                lag_ms: heard.lag_ms,
+                lag_ms: heard.lags.middle_ms(),
                 gaps: heard.blind_gaps,
             },
         }
@@ -574,6 +580,15 @@ impl Heard {
             self.spoke_ms = self.spoke_ms.saturating_add(pause_ms.max(0));
         }
         self.pauses.hear(now);
+    }
+
+    /// Whether one that is declared to speak was never heard, for longer than it may be silent.
+    fn is_overdue(&self, rhythm: Rhythm, now: Time) -> bool {
+        let awaited_from = self.awaited_from.filter(|_| self.last_seen.is_none());
+        let Rhythm::Declared(patience_ms) = rhythm else {
+            return false;
+        };
+        awaited_from.is_some_and(|from| now.since(from) > patience_ms)
     }
 
     /// How a source is that was heard, after a silence until `now`.

@@ -177,8 +177,8 @@ fn a_source_is_found_by_its_name_or_a_part_that_no_other_has() {
 
 #[test]
 fn senders_of_another_time_and_floods_are_named() {
-    let of = |name: &str, lag_ms| EntityLedger {
-        lag_ms: Some(lag_ms),
+    let of = |name: &str, skew_ms| EntityLedger {
+        skew_ms: Some(skew_ms),
         ..EntityLedger::unheard(EntityId::parse(name))
     };
     let odd = SourceLedger {
