@@ -355,7 +355,11 @@ impl Engine {
     /// What silence says becomes a finding, or ends one.
     pub(super) fn note_silence(&mut self, silence: Silence) {
         match silence {
-            Silence::Down(series, since) => self.note_lost(series, since),
+            Silence::Down(series, since) => {
+                if !self.is_lost_together(series, since) {
+                    self.note_lost(series, since);
+                }
+            }
             Silence::Never(series, since) => self.note_never_up(series, since),
             Silence::Up(series, at) => self.findings.end(Key::Series(series), at),
             Silence::Gone(entity, since) => self.note_gone(entity, since),

@@ -416,6 +416,18 @@ impl SilenceWatch {
         all.filter_map(|source| Some((&source.id, source.deliveries.blind()?)))
     }
 
+    /// Targets of a source that answered once and fail to now, each since when, and how many of it ever answered.
+    pub fn failing_of(&self, source: SourceIx, intake: &Intake) -> (Vec<(SeriesIx, Time)>, usize) {
+        let its = self.answered.iter();
+        let its = its.filter(|ix| intake.row(**ix).source() == source);
+        let its: Vec<SeriesIx> = its.copied().collect();
+        let failing = its.iter().filter_map(|ix| {
+            let (since, _) = self.down.get(ix)?;
+            Some((*ix, *since))
+        });
+        (failing.collect(), its.len())
+    }
+
     /// Whether a target of an entity answered once and does not any more.
     pub fn is_down(&self, entity: EntityIx, intake: &Intake) -> bool {
         let series = intake.of_entity(entity).iter();
