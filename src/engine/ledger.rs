@@ -11,7 +11,8 @@ use super::refusals::{Corrected, Refused};
 use super::speakers::{Speaker, Voice, Whose, occurred};
 use crate::model::{
     Count, ENTITIES_FULL, EntityId, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
-    LEDGER_METRICS_MAX, Ledger, Lost, RefusedOf, SourceId, SourceLedger, Time, freshest, median,
+    LEDGER_METRICS_MAX, LastOf, LastRefusal, Ledger, Lost, RefusedOf, SourceId, SourceLedger, Time,
+    freshest, median,
 };
 
 /// A clock that is ahead by more than this is told, in milliseconds: nothing comes before it is measured.
@@ -76,16 +77,24 @@ impl Engine {
     /// What was refused of each source since the start; those of which nothing was are left out.
     pub fn refused_by_source(&self) -> impl Iterator<Item = (&SourceId, RefusedOf)> {
         self.speakers.refused().map(|(source, counts, last)| {
-            let (why, at) = last;
             let of = |is_drop: bool| {
                 let all = occurred(counts).filter(|(why, _)| why.is_drop() == is_drop);
                 all.map(|(_, n)| n).sum()
             };
+            let [rejected, dropped] = last.map(|last| {
+                let (why, at) = last?;
+                let (what, n) = (why.as_str(), counts[why as usize]);
+                let why = format!("{what} ({n} so far)").into();
+                Some(LastRefusal { at, why })
+            });
             let refused = RefusedOf {
                 rejected: of(false),
                 dropped: of(true),
-                last: count(why.as_str(), counts[why as usize]),
-                at,
+                last_of: LastOf {
+                    rejected,
+                    dropped,
+                    sent_back: None,
+                },
             };
             (self.silence.source(source), refused)
         })

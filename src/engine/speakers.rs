@@ -84,8 +84,8 @@ pub struct Voice {
 #[derive(Debug, Default)]
 struct OfSource {
     refused: Counts,
-    /// What was refused last, and when.
-    refused_last: Option<(Refused, Time)>,
+    /// What was refused last for what it says, and what for want of room; each with when.
+    refused_last: [Option<(Refused, Time)>; 2],
     /// Who is not known, and why it was refused.
     unknown: Heaviest<(EntityId, Refused)>,
     /// When it last brought anything.
@@ -191,7 +191,7 @@ impl Speakers {
     pub fn refuse_of_nobody(&mut self, reason: Refused, source: SourceIx, now: Time) {
         let of = self.sources.entry(source).or_default();
         of.refused[reason as usize] += 1;
-        of.refused_last = Some((reason, now));
+        of.refused_last[usize::from(reason.is_drop())] = Some((reason, now));
     }
 
     /// A source was blind until now: the silence was its own, and nobody's of whom it tells.
@@ -215,7 +215,7 @@ impl Speakers {
         for of in self.sources.values_mut() {
             back.past(&mut of.heard);
             back.past(&mut of.resumed);
-            if let Some((_, at)) = &mut of.refused_last {
+            for (_, at) in of.refused_last.iter_mut().flatten() {
                 back.past(at);
             }
         }
@@ -262,10 +262,14 @@ impl Speakers {
         sources.map(|(source, of)| (*source, &of.refused, &of.unknown))
     }
 
-    /// Sources of which something was refused: how often for which reason, what was last, and when.
-    pub fn refused(&self) -> impl Iterator<Item = (SourceIx, &Counts, (Refused, Time))> {
+    /// Sources of which something was refused: how often for which reason, and what was last for what it says, and for
+    /// want of room, each with when.
+    pub fn refused(
+        &self,
+    ) -> impl Iterator<Item = (SourceIx, &Counts, [Option<(Refused, Time)>; 2])> {
         let sources = self.sources.iter();
-        sources.filter_map(|(source, of)| Some((*source, &of.refused, of.refused_last?)))
+        let refused = sources.filter(|(_, of)| of.refused_last.iter().any(Option::is_some));
+        refused.map(|(source, of)| (*source, &of.refused, of.refused_last))
     }
 
     /// The row of an entity told of by a source, if it has one: what is told of somebody else makes none.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Count, EntityId, IncidentId, Pace, Phase, PlanId, RefusedOf, Severity, Silence, SilenceId, Time,
+    EntityId, IncidentId, Pace, Phase, PlanId, RefusedOf, Severity, Silence, SilenceId, Time,
 };
 
 /// One change to what consoles hold.
@@ -235,6 +235,9 @@ pub struct SourceRow {
     /// The last thing that was rejected, dropped or sent back.
     #[serde(default)]
     pub last_refusal: Option<LastRefusal>,
+    /// The last thing of each kind of these.
+    #[serde(default)]
+    pub last_of: LastOf,
     /// How it usually speaks.
     #[serde(default)]
     pub pace: Pace,
@@ -251,15 +254,27 @@ impl SourceRow {
         if self.taken == 0 && self.health == SourceHealth::Live {
             self.health = SourceHealth::Rejecting;
         }
-        let last = self.last_refusal.as_ref();
-        if last.is_none_or(|last| last.at <= refused.at) {
-            let Count { what, count } = &refused.last;
-            self.last_refusal = Some(LastRefusal {
-                at: refused.at,
-                why: format!("{what} ({count} so far)").into(),
-            });
-        }
+        let (rejected, dropped) = (
+            refused.last_of.rejected.as_ref(),
+            refused.last_of.dropped.as_ref(),
+        );
+        later(&mut self.last_of.rejected, rejected);
+        later(&mut self.last_of.dropped, dropped);
+        later(&mut self.last_refusal, rejected);
+        later(&mut self.last_refusal, dropped);
     }
+}
+
+/// The last things that a source could not take, by what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastOf {
+    /// Something was wrong with it.
+    pub rejected: Option<LastRefusal>,
+    /// There was no room for it, and it is lost.
+    pub dropped: Option<LastRefusal>,
+    /// There was no room for it, and its sender keeps it.
+    pub sent_back: Option<LastRefusal>,
 }
 
 /// Something a source could not take.
@@ -269,6 +284,14 @@ pub struct LastRefusal {
     pub at: Time,
     /// Why, bounded in length, untrusted: it may repeat what was sent.
     pub why: Box<str>,
+}
+
+/// The later of two refusals stays.
+fn later(last: &mut Option<LastRefusal>, other: Option<&LastRefusal>) {
+    let at = last.as_ref().map(|last| last.at);
+    if let Some(other) = other.filter(|other| Some(other.at) >= at) {
+        *last = Some(other.clone());
+    }
 }
 
 #[cfg(test)]

@@ -73,7 +73,9 @@ mod tests {
         const WRONG_MS: i64 = 3_600_000;
         let middle_ms = |lags_ms: &[i64]| {
             let mut lags = Lags::default();
-            lags_ms.iter().for_each(|lag_ms| lags.hear(*lag_ms));
+            for lag_ms in lags_ms {
+                lags.hear(*lag_ms);
+            }
             lags.middle_ms()
         };
         let cases: [(&[i64], Option<i64>); 8] = [
@@ -101,7 +103,9 @@ mod tests {
     fn one_time_that_is_too_fresh_is_no_clock_and_two_are() {
         let fresh_ms = |lags_ms: &[i64]| {
             let mut lags = Lags::default();
-            lags_ms.iter().for_each(|lag_ms| lags.hear(*lag_ms));
+            for lag_ms in lags_ms {
+                lags.hear(*lag_ms);
+            }
             lags.fresh_ms()
         };
         let cases: [(&[i64], Option<i64>); 5] = [

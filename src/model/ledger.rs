@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, Labels, Time};
+use super::{EntityId, Labels, LastOf, Time};
 
 /// Most entities told of each source: those with most trouble, those that are missed most, and those whose clocks
 /// are off most.
@@ -89,10 +89,8 @@ pub struct RefusedOf {
     pub rejected: u64,
     /// Those for which there was no room.
     pub dropped: u64,
-    /// Why the last was not taken, and how often that was the reason.
-    pub last: Count,
-    /// When.
-    pub at: Time,
+    /// Why the last of them was not, and how often that was the reason. Nothing of it is sent back.
+    pub last_of: LastOf,
 }
 
 /// How often something happened.

@@ -50,7 +50,7 @@ pub use coordination::{
     Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
 };
 pub use delta::{
-    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, ROW_MEMBERS_MAX,
+    Counts, Delta, EntityHealth, Health, IncidentRow, LastOf, LastRefusal, Mode, ROW_MEMBERS_MAX,
     SourceHealth, SourceRow,
 };
 pub use effect::{Effect, Notification, NotifyEvent};

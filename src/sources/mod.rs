@@ -332,8 +332,8 @@ fn routes(sources: &Sources) -> Router {
     }
     if let Some(sender) = sources.receivers.remote_write.clone() {
         let (clock, engine) = (Arc::clone(&sources.clock), &sources.config.engine);
-        let routes = remote_write::routes(sender, limits.clone(), clock, engine);
-        router = router.merge(routes);
+        let receiver = remote_write::routes(sender, limits.clone(), clock, engine);
+        router = router.merge(receiver);
     }
     if let Some(sender) = sources.receivers.otlp.clone() {
         router = router.merge(otlp_router(sources, sender));

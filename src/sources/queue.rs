@@ -5,10 +5,13 @@
 //! (answer 429 or 503 with `Retry-After`) and counts it as sent back, [`SignalSender::send_or_lose`]
 //! counts it as lost. Commands never travel here.
 
+mod refusals;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use refusals::{NotTaken, Refusals};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
@@ -16,8 +19,8 @@ use super::rhythm::Gaps;
 use super::rhythm::Rate;
 use super::secrets;
 use crate::model::{
-    Batch, Heaviest, Labels, Lags, LastRefusal, Lost, Pace, Pauses, Quiet, Signal, SourceHealth,
-    SourceId, SourceRow, Time,
+    Batch, Heaviest, Labels, Lags, Lost, Pace, Pauses, Quiet, Signal, SourceHealth, SourceId,
+    SourceRow, Time,
 };
 use crate::store::recorder::{Kept, Receipt, receipt};
 
@@ -37,8 +40,6 @@ const SILENT_AFTER_SILENCES: i64 = 3;
 const SILENT_AFTER_MS_MIN: i64 = 60_000;
 /// A source that spoke for less than this was tried out, and is not waited for, in milliseconds.
 const HEARD_MS_MIN: i64 = 10_000;
-/// Longest reason kept of what was not taken, in characters.
-const WHY_CHARS_MAX: usize = 200;
 
 /// Whether silence of a source means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,9 +144,7 @@ struct Heard {
     lags: Lags,
     /// Silences so long that it counted as blind.
     blind_gaps: u64,
-    last_refusal: Option<LastRefusal>,
-    /// Why something was not taken since the last look, which stamps it: sources have no clock.
-    fresh_refusal: Option<Box<str>>,
+    refusals: Refusals,
 }
 
 /// Makes the queue: sources are registered at one end, the engine reads the other.
@@ -372,25 +371,25 @@ impl SignalSender {
     /// Counts signals or requests refused as malformed; `why` may repeat what was sent.
     pub fn reject(&self, count: u64, why: &str) {
         self.source.rejected.fetch_add(count, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::Rejected, why);
     }
 
     /// Counts signals or requests that their sender keeps and sends again.
     pub fn send_back(&self, count: u64, why: &str) {
         self.source.refused.fetch_add(count, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::SentBack, why);
     }
 
     /// Counts a request that its sender keeps and sends again, and of which nobody knows how many signals it holds.
     pub(super) fn send_back_unread(&self, why: &str) {
         self.source.unread.fetch_add(1, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::SentBack, why);
     }
 
     /// Counts signals lost before they reached the queue.
     pub fn lose(&self, count: u64, why: &str) {
         self.source.dropped.fetch_add(count, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::Dropped, why);
     }
 
     /// The source cannot work, and why. The next signals it delivers take this back.
@@ -525,9 +524,8 @@ impl SourceState {
         lost.collect()
     }
 
-    fn note(&self, why: &str) {
-        let why: String = why.trim().chars().take(WHY_CHARS_MAX).collect();
-        lock(&self.heard).fresh_refusal = Some(why.into());
+    fn note(&self, what: NotTaken, why: &str) {
+        lock(&self.heard).refusals.note(what, why);
     }
 
     fn row(&self, now: Time) -> SourceRow {
@@ -538,15 +536,13 @@ impl SourceState {
             heard.pauses.resume(now);
         }
         heard.awaited_from = heard.awaited_from.map(|from| from.min(now));
-        if let Some(why) = heard.fresh_refusal.take() {
-            heard.last_refusal = Some(LastRefusal { at: now, why });
-        }
+        heard.refusals.stamp(now);
         SourceRow {
             name: self.id.0.to_string(),
             health: match heard.last_seen {
                 _ if heard.failure.is_some() => SourceHealth::Failed,
                 None if heard.is_overdue(self.rhythm, now) => SourceHealth::Blind,
-                None if heard.last_refusal.is_some() => SourceHealth::Rejecting,
+                None if heard.refusals.last.is_some() => SourceHealth::Rejecting,
                 None => SourceHealth::Waiting,
                 Some(seen) => heard.health(now.since(seen), self.rhythm, now),
             },
@@ -557,7 +553,8 @@ impl SourceState {
             dropped: self.dropped.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             unread: self.unread.load(Ordering::Relaxed),
-            last_refusal: heard.last_refusal.clone(),
+            last_refusal: heard.refusals.last.clone(),
+            last_of: heard.refusals.last_of.clone(),
             pace: Pace {
                 usual_ms: heard.gaps.usual_ms(),
                 longest_ms: Some(heard.pauses.longest_ms()).filter(|ms| *ms > 0),

@@ -1,7 +1,8 @@
 //! What a full queue does, what is counted, and how sources are shown.
 
+use super::refusals::WHY_CHARS_MAX;
 use super::*;
-use crate::model::{Labels, LogLine};
+use crate::model::{Labels, LastOf, LastRefusal, LogLine};
 
 fn lines(count: usize) -> Vec<Signal> {
     let line = LogLine {
@@ -88,6 +89,13 @@ async fn a_full_queue_refuses_and_counts_until_it_is_read() {
             at: now,
             why: why.into(),
         }),
+        last_of: LastOf {
+            sent_back: Some(LastRefusal {
+                at: now,
+                why: why.into(),
+            }),
+            ..LastOf::default()
+        },
         pace: Pace {
             lag_ms: Some(5_000),
             ..Pace::default()
