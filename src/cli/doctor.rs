@@ -15,7 +15,9 @@ use super::place::Place;
 use super::serve::runbooks;
 use crate::api::client::Client;
 use crate::engine::Refused;
-use crate::model::{ENTITIES_FULL, Ledger, SourceHealth, SourceLedger, SourceRow, Time, counted};
+use crate::model::{
+    ENTITIES_FULL, LastRefusal, Ledger, SourceHealth, SourceLedger, SourceRow, Time, counted,
+};
 
 /// Data that is older than this when it comes is told, in milliseconds.
 const LAG_MS_MAX: i64 = 60_000;
@@ -267,6 +269,11 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
             };
             broken(subject, &format!("{}{heard}", row.detail), advice)
         }
+        SourceHealth::Blind if row.last_seen.is_none() => {
+            let found = "it should speak, and was never heard since the daemon was started";
+            let advice = format!("see whether its sender runs and reaches {}", row.detail);
+            broken(subject, found, &advice)
+        }
         SourceHealth::Blind => {
             let usual = row.pace.usual_ms.map_or_else(String::new, |ms| {
                 format!(", usually again within {}", age(ms))
@@ -276,7 +283,7 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
             broken(subject, &found, &advice)
         }
         SourceHealth::Rejecting => {
-            let why = last_refusal(row, now);
+            let why = last_refusal(row, None, now);
             let found = format!("nothing of what it sends can be used: {why}");
             broken(subject, &found, SET_RIGHT)
         }
@@ -300,7 +307,7 @@ fn mute(subject: &str, row: &SourceRow, silence: &str, now: Time) -> Option<Chec
 fn lossy(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
     let lost = (row.dropped > 0).then(|| counted(row.dropped, "signal was", "signals were"))?;
     let advice = "let it send less, or by a way that waits (TCP instead of UDP)";
-    let why = last_refusal(row, now);
+    let why = last_refusal(row, row.last_of.dropped.as_ref(), now);
     let found = format!("{lost} lost since the daemon was started: {why}");
     Some(warn(subject, &found, advice))
 }
@@ -327,7 +334,7 @@ fn odd_clocks(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Checked
     let odd = &ledger.of_source(&row.name)?.odd_clocks;
     let named = odd.iter().take(NAMED_MAX);
     let named: Vec<String> = named
-        .map(|of| match of.lag_ms {
+        .map(|of| match of.skew_ms {
             Some(lag_ms @ ..0) => format!("{} is {} ahead", of.entity, age(-lag_ms)),
             Some(lag_ms) => format!("{} is {} late", of.entity, age(lag_ms)),
             None => of.entity.to_string(),
@@ -363,7 +370,7 @@ fn silent_series(subject: &str, row: &SourceRow, ledger: &Ledger) -> Option<Chec
 /// What of it could not be used.
 fn rejected(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
     let count = (row.rejected > 0).then(|| counted(row.rejected, "item was", "items were"))?;
-    let why = last_refusal(row, now);
+    let why = last_refusal(row, row.last_of.rejected.as_ref(), now);
     let found = format!("{count} rejected since the daemon was started: {why}");
     Some(warn(subject, &found, SET_RIGHT))
 }
@@ -377,15 +384,17 @@ fn sent_back(subject: &str, row: &SourceRow, now: Time) -> Option<Checked> {
     if counts.is_empty() {
         return None;
     }
-    let (count, why) = (counts.join(" and "), last_refusal(row, now));
+    let (count, last) = (counts.join(" and "), row.last_of.sent_back.as_ref());
+    let why = last_refusal(row, last, now);
     let found = format!("{count} sent back since the daemon was started: {why}");
     let advice = "senders that try again lose nothing; if it goes on, let them send less";
     Some(warn(subject, &found, advice))
 }
 
 /// How long ago something was refused last, and why: what happened once last night is another matter than what happens.
-fn last_refusal(row: &SourceRow, now: Time) -> String {
-    let told = row.last_refusal.as_ref();
+/// Of `its` kind, if that is known.
+fn last_refusal(row: &SourceRow, its: Option<&LastRefusal>, now: Time) -> String {
+    let told = its.or(row.last_refusal.as_ref());
     told.map_or_else(String::new, |refusal| {
         format!(
             "the last {} ago, {}",

@@ -26,7 +26,8 @@ pub struct RecordArgs {
     /// The file to make; it must not exist
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Hash names and values of labels wherever they are said, mask words that may identify, leave decisions out
+    /// Hash values of labels and names of entities wherever they are said, mask words that may identify, leave decisions
+    /// out; names of labels and metrics stay
     #[arg(long)]
     redact: bool,
 }

@@ -10,8 +10,8 @@ use super::output::{
 use super::place::client;
 use crate::api::{IncidentDetail, narrative};
 use crate::model::{
-    HeldBack, Hypothesis, Impact, Incident, IncidentId, PathNode, Phase, Plan, Similar,
-    SuspectRole, Time, Told, counted, told,
+    HeldBack, Hypothesis, Incident, IncidentId, PathNode, Phase, Plan, Similar, SuspectRole, Time,
+    Told, counted, told,
 };
 use crate::tui::lasted;
 

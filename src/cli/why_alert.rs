@@ -132,6 +132,7 @@ mod tests {
             fingerprint: Fingerprint(7),
             labels: Labels::from_pairs([("alertname", "Slow")]).unwrap(),
             summary: "slow".into(),
+            generator_url: None,
             entity: EntityId::parse("cart"),
             severity: Severity::Warning,
             starts_at: Time::ZERO,

@@ -664,7 +664,12 @@ impl Core {
     /// Shows the sources that changed since the last look.
     pub(super) fn note_sources(&mut self, at: Time) {
         self.hub.set_now(at);
-        let rows = self.registry.rows(at);
+        let mut rows = self.registry.rows(at);
+        for (source, refused) in self.engine.refused_by_source() {
+            if let Some(row) = rows.iter_mut().find(|row| *row.name == *source.0) {
+                row.refuse(&refused);
+            }
+        }
         for row in &rows {
             if !self.source_rows.contains(row) {
                 self.turn.deltas.push(Delta::Source(row.clone()));

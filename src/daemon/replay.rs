@@ -15,8 +15,8 @@ use super::notices::Origin;
 use crate::api::CommandReply;
 use crate::engine::Engine;
 use crate::model::{
-    Delta, EntityHealth, Input, Mode, Pace, Refusal, SourceHealth, SourceId, SourceRow, Stamped,
-    Time,
+    Delta, EntityHealth, Input, LastOf, Mode, Pace, Refusal, SourceHealth, SourceId, SourceRow,
+    Stamped, Time,
 };
 
 /// Inputs taken before consoles are told and anybody is listened to.
@@ -170,6 +170,7 @@ impl Sources {
                 refused: 0,
                 unread: 0,
                 last_refusal: None,
+                last_of: LastOf::default(),
                 pace: Pace::default(),
             });
         row.last_seen = Some(stamped.at);

@@ -20,6 +20,8 @@ pub use twins::Twins;
 const KEPT_RESOLVED_MS: i64 = 15 * 60_000;
 /// Longest summary kept, in bytes.
 const SUMMARY_BYTES_MAX: usize = 256;
+/// Longest link to a rule that is kept, in bytes: it holds the query.
+const URL_BYTES_MAX: usize = 1_024;
 /// This many changes between firing and resolved …
 const FLAPS_MAX: u8 = 5;
 /// … each within this long of the one before, make it flapping, in milliseconds.
@@ -37,6 +39,8 @@ pub struct AlertState {
     pub labels: Labels,
     /// What is wrong, untrusted.
     pub summary: Box<str>,
+    /// Link to the rule that raised it, untrusted; one that is too long to keep leads nowhere and is left out.
+    pub generator_url: Option<Box<str>>,
     /// The entity it is about.
     pub entity: EntityIx,
     /// From its `severity` label.
@@ -226,6 +230,11 @@ impl Alerts {
                 held.onset = held.onset.min(times.onset);
             }
             let is_retold = held.retell(alert);
+            if let Some(url) =
+                url_of(alert).filter(|url| held.generator_url.as_deref() != Some(url))
+            {
+                held.generator_url = Some(url.into());
+            }
             if firing != was_firing {
                 held.turn(firing, now);
             }
@@ -250,6 +259,7 @@ impl Alerts {
         let state = AlertState {
             labels: alert.labels.clone(),
             summary: summary_of(alert),
+            generator_url: url_of(alert).map(Box::from),
             entity,
             severity: severity_of(&alert.labels),
             starts_at: times.starts_at,
@@ -525,6 +535,7 @@ impl Alerts {
             fingerprint,
             labels: state.labels.clone(),
             summary: state.summary.clone(),
+            generator_url: state.generator_url.clone(),
             entity: entity(state.entity),
             severity: state.severity,
             starts_at: state.starts_at,
@@ -542,6 +553,12 @@ impl Alerts {
 fn said(alert: &Alert) -> Option<&str> {
     let text = alert.annotations.first_of(&SUMMARY_ANNOTATIONS)?;
     Some(cut(text))
+}
+
+/// The link to its rule, if it can be kept.
+fn url_of(alert: &Alert) -> Option<&str> {
+    let url = alert.generator_url.as_deref();
+    url.filter(|url| url.len() <= URL_BYTES_MAX)
 }
 
 fn summary_of(alert: &Alert) -> Box<str> {

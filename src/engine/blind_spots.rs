@@ -5,6 +5,8 @@
 //! back behind it. It never covers what something else confirms to be lost, nor what nobody was told of:
 //! that is told by itself.
 
+mod targets;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
@@ -13,7 +15,7 @@ use super::entities::EntityIx;
 use super::explain;
 use super::findings::{Findings, Key};
 use super::hold::Blindness;
-use super::intake::{SeriesRow, SourceIx};
+use super::intake::{SeriesIx, SeriesRow, SourceIx};
 use super::set_back::SetBack;
 use crate::model::{Check, Fingerprint, Health, Labels, Time};
 
@@ -39,6 +41,8 @@ const NAMED_MAX: usize = 3;
 pub(super) struct BlindSpots {
     of: BTreeMap<SourceIx, Spot>,
     gathering: BTreeMap<SourceIx, Gathering>,
+    /// Targets that stopped answering together, as told.
+    targets: BTreeMap<SourceIx, BTreeSet<SeriesIx>>,
 }
 
 #[derive(Debug)]
@@ -123,6 +127,7 @@ impl Gathering {
 impl Engine {
     /// Looks whether entities that are silent fell silent together, and whether those that did still are.
     pub(super) fn find_blind_spots(&mut self) {
+        self.follow_targets();
         let mut silent = self.silent_by_source();
         let known: Vec<SourceIx> = self.blind_spots.of.keys().copied().collect();
         for source in known {

@@ -28,10 +28,8 @@ const CONFIRM_SIGNALS: u32 = 16;
 pub struct Clock {
     /// How old what it says is when it comes, the freshest weighing most, in milliseconds; negative when it is ahead.
     pub lag_ms: i64,
-    /// Event time of the newest it said.
-    pub last_at: Time,
-    /// When that came.
-    heard: Time,
+    /// When anything last came of it.
+    pub heard: Time,
     /// How many signals the estimate is of, up to two.
     signals: u32,
     /// The lag of the last that was much fresher than the estimate, in milliseconds, and for how many more signals
@@ -80,7 +78,6 @@ impl Clocks {
         if place == next {
             self.of_senders.push(Clock {
                 lag_ms: now.since(at),
-                last_at: at,
                 heard: now,
                 signals: 0,
                 fresher: None,
@@ -128,7 +125,6 @@ impl Clock {
             _ => self.lag_ms = lag_ms.min(self.lag_ms + later_ms),
         }
         self.signals = (self.signals + 1).min(2);
-        self.last_at = self.last_at.max(at);
         self.heard = now;
     }
 }

@@ -206,10 +206,14 @@ impl Deliveries {
         self.heard
     }
 
+    /// Usual time from one delivery of measurements to the next, in milliseconds, however young that is.
+    pub fn gap_ms(&self) -> i64 {
+        self.pace.gap_ms.max(DELIVERY_MS)
+    }
+
     /// For how long it delivers nothing at most, usually, in milliseconds, if it measures at a known pace.
     pub fn usual_gap_ms(&self) -> Option<i64> {
-        let gap_ms = self.pace.gap_ms.max(DELIVERY_MS);
-        self.pace.is_known().then_some(gap_ms)
+        self.pace.is_known().then_some(self.gap_ms())
     }
 
     /// How it spoke so far; `None` before the first word of it.

@@ -121,7 +121,7 @@ impl Engine {
         is_long.then(|| "nothing says that it is alive".to_owned())
     }
 
-    fn is_alerting(&self, entity: EntityIx) -> bool {
+    pub(super) fn is_alerting(&self, entity: EntityIx) -> bool {
         let condition = self.correlator.conditions().get(entity);
         condition.is_some_and(Condition::is_alerting)
     }

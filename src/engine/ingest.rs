@@ -75,13 +75,11 @@ impl Engine {
             topology: &mut self.topology,
             refusals: &mut self.refusals,
             speakers: &mut self.speakers,
+            now: self.now,
         };
-        let taken = self
-            .intake
-            .take(sample, source, self.now, limits, &mut catalogue);
+        let taken = self.intake.take(sample, source, limits, &mut catalogue);
         if taken.counts {
-            // A sender whose clock is ahead must not make everybody else look late.
-            self.silence.on_sample(source, sample.at.min(self.now));
+            self.silence.on_sample(source, self.now);
         }
         if let Some(series) = taken.woken {
             let row = self.intake.row(series);
@@ -180,9 +178,9 @@ impl Engine {
         match entities::resolve(labels) {
             Some(resolved) => {
                 let whose = Whose::of(resolved.entity, &self.entities);
-                self.speakers.refuse(reason, source, whose);
+                self.speakers.refuse(reason, source, whose, self.now);
             }
-            None => self.speakers.refuse_of_nobody(reason, source),
+            None => self.speakers.refuse_of_nobody(reason, source, self.now),
         }
     }
 
@@ -217,7 +215,8 @@ impl Engine {
         }
         if change == AlertChange::Refused {
             let whose = Whose::Known(entity);
-            self.speakers.refuse(Refused::AlertsMax, source, whose);
+            let reason = Refused::AlertsMax;
+            self.speakers.refuse(reason, source, whose, self.now);
         } else {
             self.speakers.heard(source, entity, Said::Event, self.now);
         }
@@ -280,7 +279,7 @@ impl Engine {
         if !self.is_of_our_time(change.at) {
             self.refusals.add(Refused::Skew);
             let whose = Whose::of(change.entity.clone(), &self.entities);
-            return self.speakers.refuse(Refused::Skew, source, whose);
+            return self.speakers.refuse(Refused::Skew, source, whose, self.now);
         }
         let entity = self.put_change(change);
         self.speakers.heard(source, entity, Said::Event, self.now);
@@ -357,7 +356,11 @@ impl Engine {
     /// What silence says becomes a finding, or ends one.
     pub(super) fn note_silence(&mut self, silence: Silence) {
         match silence {
-            Silence::Down(series, since) => self.note_lost(series, since),
+            Silence::Down(series, since) => {
+                if !self.is_lost_together(series, since) {
+                    self.note_lost(series, since);
+                }
+            }
             Silence::Never(series, since) => self.note_never_up(series, since),
             Silence::Up(series, at) => self.findings.end(Key::Series(series), at),
             Silence::Gone(entity, since) => self.note_gone(entity, since),

@@ -5,6 +5,7 @@
 //! much it grew. Whatever is refused is counted by reason.
 
 mod derive;
+mod heard;
 mod steady;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use super::history::{History, Pages, Point, SavedHistory};
 use super::judge::Judge;
 use super::refusals::{Corrected, Refusals, Refused};
 use super::roles;
-use super::set_back::{CLOCK_BACK_MS_MAX, SetBack};
+use super::set_back::SetBack;
 use super::speakers::{Speakers, Whose};
 use super::topology::Topology;
 use crate::model::{
@@ -67,6 +68,8 @@ pub struct SeriesRow {
     lag_ms: i32,
     /// Usual distance between points, in milliseconds; 0 until two were seen.
     pub interval_ms: u32,
+    /// Usual time from one delivery of its points to the next, in milliseconds; 0 until two came.
+    delivery_ms: u32,
     /// Whether a stale marker ended it, or it is silent.
     pub is_silent: bool,
     steady: Steady,
@@ -110,6 +113,8 @@ pub struct Catalogue<'a> {
     pub refusals: &'a mut Refusals,
     /// The same, of each entity.
     pub speakers: &'a mut Speakers,
+    /// The engine's clock.
+    pub now: Time,
 }
 
 /// Bounds on what is taken.
@@ -167,7 +172,7 @@ impl Catalogue<'_> {
     /// Counts a sample of a source that is not taken.
     fn refuse(&mut self, reason: Refused, source: SourceIx, whose: Whose) {
         self.refusals.add(reason);
-        self.speakers.refuse(reason, source, whose);
+        self.speakers.refuse(reason, source, whose, self.now);
     }
 }
 
@@ -199,12 +204,11 @@ impl Intake {
         }
     }
 
-    /// Takes one sample from `source`, received at `now`.
+    /// Takes one sample from `source`, received at the catalogue's `now`.
     pub fn take(
         &mut self,
         sample: &Sample,
         source: SourceIx,
-        now: Time,
         limits: Limits,
         catalogue: &mut Catalogue<'_>,
     ) -> Taken {
@@ -213,6 +217,7 @@ impl Intake {
             counts: false,
             woken: None,
         };
+        let now = catalogue.now;
         if now.since(sample.at).abs() > limits.skew_ms_max {
             let whose = self.whose(&sample.series, catalogue.entities);
             catalogue.refuse(Refused::Skew, source, whose);
@@ -255,8 +260,7 @@ impl Intake {
             return NOTHING;
         }
         let woken = row.is_silent.then_some(ix);
-        row.note_step(sample.at, step_ms);
-        row.lag_ms = clamped(now.since(sample.at));
+        row.hear(sample.at, step_ms, now);
         Taken {
             values: self.derive(ix, sample.at, sample.value, step_ms),
             counts: true,
@@ -343,7 +347,8 @@ impl Intake {
         if let Some(reason) = self.no_room(source, limits) {
             catalogue.refusals.add_series(reason, source, &series.name);
             let whose = self.whose(series, catalogue.entities);
-            catalogue.speakers.refuse(reason, source, whose);
+            let now = catalogue.now;
+            catalogue.speakers.refuse(reason, source, whose, now);
             return None;
         }
         let resolved = resolve(series);
@@ -374,6 +379,7 @@ impl Intake {
             last_at: Time::from_ms(i64::MIN),
             lag_ms: 0,
             interval_ms: 0,
+            delivery_ms: 0,
             is_silent: false,
             steady: Steady::default(),
             source,
@@ -439,8 +445,11 @@ impl Intake {
 
     /// Points of a time that never was must not make those of now look late.
     pub fn set_back(&mut self, back: SetBack) {
-        for row in self.rows.iter_mut().filter(|row| row.last_at > back.to) {
-            row.set_back(back);
+        for row in &mut self.rows {
+            if row.last_at > back.to {
+                row.set_back(back);
+            }
+            row.unhear(back);
         }
     }
 
@@ -597,46 +606,6 @@ impl SeriesRow {
         }
     }
 
-    fn note_step(&mut self, at: Time, step_ms: i64) {
-        if self.last_at == Time::from_ms(i64::MIN) {
-            self.steady.begin(at);
-        } else {
-            let step_ms = u32::try_from(step_ms).unwrap_or(u32::MAX);
-            if self.is_silent {
-                self.steady.resume(at, step_ms);
-            }
-            // The shortest distance seen of late is the scrape interval; gaps only stretch it slowly.
-            self.interval_ms = if self.interval_ms == 0 || step_ms < self.interval_ms {
-                step_ms
-            } else {
-                self.interval_ms + (step_ms - self.interval_ms).min(self.interval_ms) / 16
-            };
-        }
-        self.last_at = at;
-        self.is_silent = false;
-    }
-
-    /// When its last point came, by the engine's clock if the sender's was ahead of it.
-    pub fn heard_at(&self) -> Time {
-        self.last_at.plus_ms(-self.ahead_ms())
-    }
-
-    /// Whether a point at `at` is new although it is earlier than the last: that one was stamped by a
-    /// clock far ahead.
-    fn was_ahead(&self, at: Time) -> bool {
-        self.ahead_ms() > CLOCK_BACK_MS_MAX && at <= self.last_at && at > self.heard_at()
-    }
-
-    /// How far its last point was ahead of the engine's clock when it came, in milliseconds.
-    fn ahead_ms(&self) -> i64 {
-        i64::from(self.lag_ms).min(0).abs()
-    }
-
-    /// How old its last point was when it came, in milliseconds; negative when it was ahead of the engine's clock.
-    pub fn lag_ms(&self) -> i64 {
-        i64::from(self.lag_ms)
-    }
-
     /// Goes on from `back.to`, without a value to take a rate from.
     fn set_back(&mut self, back: SetBack) {
         self.last_at = Time::from_ms(i64::MIN);
@@ -684,11 +653,6 @@ fn resolve(series: &Series) -> entities::Resolved {
         entity: EntityId::new(EntityKind::External, "unlabelled"),
         host: None,
     })
-}
-
-/// As many milliseconds as a row has room for: some weeks, which nothing that is taken is off by.
-fn clamped(ms: i64) -> i32 {
-    i32::try_from(ms).unwrap_or(if ms < 0 { i32::MIN } else { i32::MAX })
 }
 
 #[cfg(test)]

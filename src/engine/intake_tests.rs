@@ -38,15 +38,10 @@ impl Bench {
             topology: &mut self.topology,
             refusals: &mut self.refusals,
             speakers: &mut self.speakers,
+            now: Time::from_secs(1_000),
         };
         self.intake
-            .take(
-                &sample,
-                SourceIx(0),
-                Time::from_secs(1_000),
-                limits,
-                &mut catalogue,
-            )
+            .take(&sample, SourceIx(0), limits, &mut catalogue)
             .values
             .into_iter()
             .flatten()

@@ -11,13 +11,17 @@ use super::refusals::{Corrected, Refused};
 use super::speakers::{Speaker, Voice, Whose, occurred};
 use crate::model::{
     Count, ENTITIES_FULL, EntityId, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
-    LEDGER_METRICS_MAX, Ledger, Lost, SourceId, SourceLedger, Spoke, Time,
+    LEDGER_METRICS_MAX, LastOf, LastRefusal, Ledger, Lost, RefusedOf, SourceId, SourceLedger,
+    Spoke, Time, freshest, median,
 };
 
 /// A clock that is ahead by more than this is told, in milliseconds: nothing comes before it is measured.
 const AHEAD_MS_MAX: i64 = 2_000;
 /// The same of one that is behind the others of its source: senders wait before they send, by turns.
 const BEHIND_MS_MAX: i64 = 20_000;
+/// What is usual of a source excuses nobody who is late by more than this and that, in milliseconds: with a single sender, or
+/// a few, there are no others to tell a clock by.
+const USUAL_MS_MAX: i64 = 100_000;
 /// A minute, in milliseconds.
 const MINUTE_MS: f64 = 60_000.0;
 /// Why signals were lost before the engine could take them.
@@ -38,14 +42,14 @@ struct OfSource<'a> {
 /// What is summed up of an entity as one source tells of it.
 #[derive(Clone, Default)]
 struct Sum<'a> {
-    last_at: Time,
+    heard: Time,
     /// Of its series; `None` without any.
     every_ms: Option<u32>,
     per_minute: f64,
     series: u64,
     silent: u64,
-    /// Of its series that speak, the freshest.
-    lag_ms: Option<i64>,
+    /// Of its series that speak; of a clock, itself.
+    lags_ms: Vec<i64>,
     rejected: u64,
     dropped: u64,
     speaker: Option<&'a Speaker>,
@@ -73,6 +77,32 @@ impl Engine {
     /// What was refused since the start, by reason.
     pub fn refusals(&self) -> impl Iterator<Item = (Refused, u64)> {
         self.refusals.iter()
+    }
+
+    /// What was refused of each source since the start; those of which nothing was are left out.
+    pub fn refused_by_source(&self) -> impl Iterator<Item = (&SourceId, RefusedOf)> {
+        self.speakers.refused().map(|(source, counts, last)| {
+            let of = |is_drop: bool| {
+                let all = occurred(counts).filter(|(why, _)| why.is_drop() == is_drop);
+                all.map(|(_, n)| n).sum()
+            };
+            let [rejected, dropped] = last.map(|last| {
+                let (why, at) = last?;
+                let (what, n) = (why.as_str(), counts[why as usize]);
+                let why = format!("{what} ({n} so far)").into();
+                Some(LastRefusal { at, why })
+            });
+            let refused = RefusedOf {
+                rejected: of(false),
+                dropped: of(true),
+                last_of: LastOf {
+                    rejected,
+                    dropped,
+                    sent_back: None,
+                },
+            };
+            (self.silence.source(source), refused)
+        })
     }
 
     /// What was taken otherwise than it was told since the start.
@@ -177,7 +207,7 @@ impl Engine {
             series: entities.iter().map(|(_, sum)| sum.series).sum(),
             silent: entities.iter().map(|(_, sum)| sum.silent).sum(),
             missed: first(missed.collect(), LEDGER_ENTITIES_MAX, |(_, a), (_, b)| {
-                b.silent.cmp(&a.silent).then(a.last_at.cmp(&b.last_at))
+                b.silent.cmp(&a.silent).then(a.heard.cmp(&b.heard))
             }),
             lag_ms,
             odd_clocks: first(odd.collect(), LEDGER_ENTITIES_MAX, |(_, a), (_, b)| {
@@ -196,13 +226,13 @@ impl Engine {
         let is_told = |sender: &EntityId| {
             let known = self.entities.find(sender);
             let sum = known.and_then(|ix| of.entities.get(&ix));
-            sum.is_some_and(|sum| sum.lag_ms.is_some())
+            sum.is_some_and(|sum| !sum.lags_ms.is_empty())
         };
         let senders = of.clocks.iter().filter(|(sender, _)| !is_told(sender));
         let summed = senders.map(|(sender, clock)| {
             let sum = Sum {
-                last_at: clock.last_at,
-                lag_ms: Some(clock.lag_ms),
+                heard: clock.heard,
+                lags_ms: vec![clock.lag_ms],
                 ..Sum::default()
             };
             (*sender, sum)
@@ -235,9 +265,8 @@ fn first<'a>(
 
 /// The lag of the one in the middle, of those that speak; `None` when none does.
 fn usual_lag_ms(entities: &[(&EntityId, &Sum<'_>)]) -> Option<i64> {
-    let mut lags: Vec<i64> = entities.iter().filter_map(|(_, of)| of.lag_ms).collect();
-    lags.sort_unstable();
-    lags.get(lags.len().checked_sub(1)? / 2).copied()
+    let mut lags: Vec<i64> = entities.iter().filter_map(|(_, of)| of.skew_ms()).collect();
+    median(&mut lags)
 }
 
 impl<'a> OfSource<'a> {
@@ -251,7 +280,7 @@ impl<'a> OfSource<'a> {
 
 impl<'a> Sum<'a> {
     fn add(&mut self, row: &SeriesRow) {
-        self.last_at = self.last_at.max(row.last_at);
+        self.heard = self.heard.max(row.heard_at());
         if row.interval_ms > 0 {
             let every_ms = self.every_ms.unwrap_or(u32::MAX);
             self.every_ms = Some(every_ms.min(row.interval_ms));
@@ -260,8 +289,7 @@ impl<'a> Sum<'a> {
         self.series += 1;
         self.silent += u64::from(row.is_silent);
         if !row.is_silent {
-            let lag_ms = self.lag_ms.unwrap_or(i64::MAX);
-            self.lag_ms = Some(lag_ms.min(row.lag_ms()));
+            self.lags_ms.push(row.lag_ms());
         }
     }
 
@@ -271,7 +299,7 @@ impl<'a> Sum<'a> {
             self.add_refused(why.is_drop(), n);
         }
         if let Some(voice) = speaker.voice() {
-            self.last_at = self.last_at.max(voice.last_at);
+            self.heard = self.heard.max(voice.heard);
             self.per_minute += voice.per_minute();
         }
     }
@@ -302,13 +330,18 @@ impl<'a> Sum<'a> {
         Reverse((self.dropped, self.rejected, self.gaps(), self.silent))
     }
 
+    /// By how much its clock is behind at most, or ahead at least, in milliseconds, if its series tell.
+    fn skew_ms(&self) -> Option<i64> {
+        freshest(&mut self.lags_ms.clone())
+    }
+
     /// How far its clock is ahead of ours, or behind those of the others, in milliseconds; 0 when that is no more
     /// than clocks and senders differ.
     fn off_ms(&self, usual_ms: i64) -> i64 {
-        match self.lag_ms {
+        match self.skew_ms() {
             Some(lag_ms) if lag_ms < -AHEAD_MS_MAX => -lag_ms,
             Some(lag_ms) => {
-                let behind_ms = lag_ms.saturating_sub(usual_ms.max(0));
+                let behind_ms = lag_ms.saturating_sub(usual_ms.clamp(0, USUAL_MS_MAX));
                 if behind_ms > BEHIND_MS_MAX {
                     behind_ms
                 } else {
@@ -322,15 +355,19 @@ impl<'a> Sum<'a> {
     fn told(&self, entity: EntityId) -> EntityLedger {
         let of_voice = self.voice().map(|voice| voice.pause_ms);
         let pause_ms = of_voice.and_then(|ms| u32::try_from(ms).ok());
-        let lag_of_voice = self.voice().and_then(|voice| voice.lag_ms);
+        let of_voice = self.voice().map(|voice| voice.lags);
+        let lag_of_voice = of_voice.and_then(|lags| lags.middle_ms());
+        let skew_of_voice = of_voice.and_then(|lags| lags.fresh_ms());
+        let lag_ms = median(&mut self.lags_ms.clone());
         EntityLedger {
             entity,
-            last_seen: self.last_at,
+            last_seen: self.heard,
             every_ms: self.every_ms.or(pause_ms).unwrap_or(0),
             per_minute: self.per_minute.round() as u64,
             series: self.series,
             silent: self.silent,
-            lag_ms: self.lag_ms.or(lag_of_voice),
+            lag_ms: lag_ms.or(lag_of_voice),
+            skew_ms: self.skew_ms().or(skew_of_voice),
             gaps: u64::from(self.gaps()),
             rejected: self.rejected,
             dropped: self.dropped,

@@ -73,7 +73,7 @@ impl Engine {
     fn as_it_came(&self, fingerprint: Fingerprint, held: &AlertState) -> FiringAlert {
         let summary = Labels::from_pairs([("summary", &*held.summary)]);
         let sender = held.sender.and_then(|sender| self.senders.told(sender));
-        let address = sender.map(|(_, address)| address);
+        let address = || Some(sender?.1).filter(|of| !of.is_empty()).map(Box::from);
         FiringAlert {
             alert: Alert {
                 fingerprint,
@@ -81,7 +81,7 @@ impl Engine {
                 annotations: summary.unwrap_or_else(|_| Labels::empty()),
                 starts_at: held.starts_at,
                 ends_at: held.ends_at,
-                generator_url: address.filter(|of| !of.is_empty()).map(Box::from),
+                generator_url: held.generator_url.clone().or_else(address),
             },
             came: held.came(),
             source: sender.map(|(source, _)| self.silence.source(source).clone()),

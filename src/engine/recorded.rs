@@ -266,10 +266,9 @@ impl Reader {
             topology: &mut self.topology,
             refusals: &mut self.refusals,
             speakers: &mut self.speakers,
+            now,
         };
-        let taken = self
-            .intake
-            .take(sample, SourceIx(0), now, ALL, &mut catalogue);
+        let taken = self.intake.take(sample, SourceIx(0), ALL, &mut catalogue);
         for reading in taken.values.into_iter().flatten() {
             let series = self.intake.row(reading.series).series.id;
             if self.is_within(reading.at) && self.asked.series.contains(&series) {

@@ -67,8 +67,10 @@ pub enum Lapse {
 struct SourceState {
     id: SourceId,
     deliveries: Deliveries,
-    /// Newest event time of its samples.
+    /// When its newest sample came.
     newest: Time,
+    /// When samples came of it again after a pause of its own: nobody was heard through it before.
+    resumed: Time,
 }
 
 /// Watches for silence.
@@ -122,16 +124,23 @@ impl SilenceWatch {
                 id: id.clone(),
                 deliveries: Deliveries::default(),
                 newest: Time::ZERO,
+                resumed: Time::ZERO,
             });
         }
         self.index.insert(id.clone(), ix);
         ix
     }
 
-    /// Notes the newest event time of a source's samples.
-    pub fn on_sample(&mut self, source: SourceIx, at: Time) {
+    /// A sample of a source came.
+    pub fn on_sample(&mut self, source: SourceIx, now: Time) {
         let source = &mut self.sources[source.0 as usize];
-        source.newest = source.newest.max(at);
+        if now > source.newest {
+            let usual_ms = source.deliveries.gap_ms() * MISSED_GAPS;
+            if now.since(source.newest) > usual_ms.max(SILENT_MS_MIN) {
+                source.resumed = now;
+            }
+            source.newest = now;
+        }
     }
 
     /// A scrape's own verdict.
@@ -191,6 +200,7 @@ impl SilenceWatch {
         for source in &mut self.sources {
             source.deliveries.set_back(back);
             back.past(&mut source.newest);
+            back.past(&mut source.resumed);
         }
         for since in self.gone.values_mut() {
             back.past(since);
@@ -232,12 +242,14 @@ impl SilenceWatch {
         let row = intake.row(ix);
         let source_ix = row.source();
         let source = &self.sources[source_ix.0 as usize];
-        let is_waited_for = row.is_judged() && (1..=INTERVAL_MS_MAX).contains(&row.interval_ms);
+        let is_waited_for =
+            row.is_judged() && row.is_paced() && (1..=INTERVAL_MS_MAX).contains(&row.interval_ms);
         if !is_waited_for || source.deliveries.blind().is_some() {
             return None;
         }
-        let patience_ms = (i64::from(row.interval_ms) * SILENT_INTERVALS).max(SILENT_MS_MIN);
-        if !row.is_silent && source.newest.since(row.heard_at().max(self.resumed)) <= patience_ms {
+        let patience_ms = (row.usual_pause_ms() * SILENT_INTERVALS).max(SILENT_MS_MIN);
+        let from = row.heard_at().max(self.resumed).max(source.resumed);
+        if !row.is_silent && source.newest.since(from) <= patience_ms {
             return None;
         }
         let (entity, last_at, newest) = (row.entity, row.heard_at(), source.newest);
@@ -263,7 +275,7 @@ impl SilenceWatch {
         Some(Silence::Gone(entity, last_at))
     }
 
-    /// A series is silent while others of its entity are not, its source having told something at `newest`.
+    /// A series is silent while others of its entity are not, its source having told something as late as `newest`.
     fn look_at_lapse(&mut self, ix: SeriesIx, intake: &Intake, newest: Time) -> Option<Silence> {
         let row = intake.row(ix);
         let entity = row.entity;
@@ -356,7 +368,7 @@ impl SilenceWatch {
         deliveries.blind().is_some()
     }
 
-    /// Newest event time of a source's samples, no later than they came.
+    /// When the newest sample of a source came.
     pub fn newest(&self, source: SourceIx) -> Time {
         self.sources[source.0 as usize].newest
     }
@@ -423,6 +435,18 @@ impl SilenceWatch {
         all.filter_map(|source| Some((&source.id, source.deliveries.blind()?)))
     }
 
+    /// Targets of a source that answered once and fail to now, each since when, and how many of it ever answered.
+    pub fn failing_of(&self, source: SourceIx, intake: &Intake) -> (Vec<(SeriesIx, Time)>, usize) {
+        let its = self.answered.iter();
+        let its = its.filter(|ix| intake.row(**ix).source() == source);
+        let its: Vec<SeriesIx> = its.copied().collect();
+        let failing = its.iter().filter_map(|ix| {
+            let (since, _) = self.down.get(ix)?;
+            Some((*ix, *since))
+        });
+        (failing.collect(), its.len())
+    }
+
     /// Whether a target of an entity answered once and does not any more.
     pub fn is_down(&self, entity: EntityIx, intake: &Intake) -> bool {
         let series = intake.of_entity(entity).iter();
@@ -446,7 +470,7 @@ impl SilenceWatch {
                 intake
                     .of_entity(entity)
                     .iter()
-                    .map(|ix| intake.row(*ix).last_at)
+                    .map(|ix| intake.row(*ix).heard_at())
                     .max()
                     .unwrap_or(Time::ZERO)
             })

@@ -10,7 +10,7 @@ use super::entities::{ENTITIES_MAX, Entities, EntityIx};
 use super::intake::{Intake, SeriesIx, SourceIx};
 use super::refusals::Refused;
 use super::set_back::SetBack;
-use crate::model::{EntityId, Heaviest, Time};
+use crate::model::{EntityId, Heaviest, Lags, Time};
 
 /// Pairs of an entity and a source at once; what more there are is counted by its source alone.
 const SPEAKERS_MAX: usize = 2 * ENTITIES_MAX;
@@ -66,17 +66,15 @@ pub struct Speaker {
 /// How lines, spans, alerts and changes of an entity come.
 #[derive(Debug)]
 pub struct Voice {
-    /// Event time of the newest.
-    pub last_at: Time,
-    /// How old they are when they come, the freshest weighing most, in milliseconds; `None` of what has no such age.
-    pub lag_ms: Option<i64>,
+    /// How old they are when they come; of what has such an age.
+    pub lags: Lags,
+    /// When the last of it came.
+    pub heard: Time,
     /// Usual time from one delivery to the next, in milliseconds; 0 before the second.
     pub pause_ms: i64,
     deliveries: u32,
-    /// When the last delivery began …
+    /// When the last delivery began.
     began: Time,
-    /// … and when the last of it came.
-    heard: Time,
     minute: Time,
     in_minute: u32,
     per_minute: Option<f32>,
@@ -86,6 +84,8 @@ pub struct Voice {
 #[derive(Debug, Default)]
 struct OfSource {
     refused: Counts,
+    /// What was refused last for what it says, and what for want of room; each with when.
+    refused_last: [Option<(Refused, Time)>; 2],
     /// Who is not known, and why it was refused.
     unknown: Heaviest<(EntityId, Refused)>,
     /// When it last brought anything.
@@ -172,8 +172,8 @@ impl Speakers {
     }
 
     /// A signal was not taken.
-    pub fn refuse(&mut self, reason: Refused, source: SourceIx, whose: Whose) {
-        self.refuse_of_nobody(reason, source);
+    pub fn refuse(&mut self, reason: Refused, source: SourceIx, whose: Whose, now: Time) {
+        self.refuse_of_nobody(reason, source, now);
         match whose {
             Whose::Known(entity) => {
                 if let Some(speaker) = self.speaker(source, entity) {
@@ -188,8 +188,10 @@ impl Speakers {
     }
 
     /// A signal was not taken that names no entity: it counts for its source.
-    pub fn refuse_of_nobody(&mut self, reason: Refused, source: SourceIx) {
-        self.sources.entry(source).or_default().refused[reason as usize] += 1;
+    pub fn refuse_of_nobody(&mut self, reason: Refused, source: SourceIx, now: Time) {
+        let of = self.sources.entry(source).or_default();
+        of.refused[reason as usize] += 1;
+        of.refused_last[usize::from(reason.is_drop())] = Some((reason, now));
     }
 
     /// A source was blind until now: the silence was its own, and nobody's of whom it tells.
@@ -206,18 +208,16 @@ impl Speakers {
     pub fn set_back(&mut self, back: SetBack) {
         let voices = self.rows.iter_mut().flatten();
         for voice in voices.filter_map(|speaker| speaker.voice.as_mut()) {
-            for at in [
-                &mut voice.last_at,
-                &mut voice.began,
-                &mut voice.heard,
-                &mut voice.minute,
-            ] {
+            for at in [&mut voice.began, &mut voice.heard, &mut voice.minute] {
                 back.past(at);
             }
         }
         for of in self.sources.values_mut() {
             back.past(&mut of.heard);
             back.past(&mut of.resumed);
+            for (_, at) in of.refused_last.iter_mut().flatten() {
+                back.past(at);
+            }
         }
         self.resumed = back.to;
     }
@@ -260,6 +260,16 @@ impl Speakers {
     ) -> impl Iterator<Item = (SourceIx, &Counts, &Heaviest<(EntityId, Refused)>)> {
         let sources = self.sources.iter();
         sources.map(|(source, of)| (*source, &of.refused, &of.unknown))
+    }
+
+    /// Sources of which something was refused: how often for which reason, and what was last for what it says, and for
+    /// want of room, each with when.
+    pub fn refused(
+        &self,
+    ) -> impl Iterator<Item = (SourceIx, &Counts, [Option<(Refused, Time)>; 2])> {
+        let sources = self.sources.iter();
+        let refused = sources.filter(|(_, of)| of.refused_last.iter().any(Option::is_some));
+        refused.map(|(source, of)| (*source, &of.refused, of.refused_last))
     }
 
     /// The row of an entity told of by a source, if it has one: what is told of somebody else makes none.
@@ -322,12 +332,11 @@ pub fn occurred(counts: &Counts) -> impl Iterator<Item = (Refused, u64)> {
 impl Voice {
     const fn new(now: Time) -> Self {
         Self {
-            last_at: Time::ZERO,
-            lag_ms: None,
+            lags: Lags::new(),
+            heard: now,
             pause_ms: 0,
             deliveries: 0,
             began: now,
-            heard: now,
             minute: now,
             in_minute: 0,
             per_minute: None,
@@ -342,21 +351,15 @@ impl Voice {
     /// Takes one signal; whether it ends a silence that was longer than usual. Before `resumed` nobody was heard.
     fn hear(&mut self, said: Said, now: Time, resumed: Time) -> bool {
         self.count(now);
+        let before = std::mem::replace(&mut self.heard, now);
         let Said::Then(at) = said else {
-            self.last_at = self.last_at.max(now);
             return false;
         };
-        self.last_at = self.last_at.max(at);
-        let lag_ms = now.since(at);
-        let before_ms = self.lag_ms.unwrap_or(lag_ms);
-        // Who sends many at once tells old ones with the new.
-        let slower_ms = (lag_ms - before_ms).max(0) / WEIGHT;
-        self.lag_ms = Some(lag_ms.min(before_ms + slower_ms));
-        let silent_ms = now.since(self.heard.max(resumed));
+        self.lags.hear(now.since(at));
+        let silent_ms = now.since(before.max(resumed));
         let patience_ms = (self.pause_ms * GAP_PAUSES).max(GAP_MS_MIN);
         let was_missed = self.deliveries >= WARM_UP && silent_ms > patience_ms;
         self.note_delivery(now, patience_ms);
-        self.heard = now;
         was_missed
     }
 
@@ -400,7 +403,7 @@ mod tests {
         }
         assert_eq!(speakers.iter().count(), SPEAKERS_MAX);
         let whose = || Whose::Known(EntityIx(7));
-        speakers.refuse(Refused::Late, SourceIx(2), whose());
+        speakers.refuse(Refused::Late, SourceIx(2), whose(), Time::ZERO);
         let of_last = |speakers: &Speakers| speakers.sources().last().map(|(_, of, _)| *of);
         let counted = of_last(&speakers).unwrap()[Refused::Late as usize];
         assert_eq!(counted, 1, "of its source, where the entity has no place");
@@ -413,7 +416,7 @@ mod tests {
         speakers.woke(SourceIx(2), EntityIx(7));
         speakers.drop_series(SourceIx(2), EntityIx(7), true);
         assert_eq!(speakers.iter().count(), SPEAKERS_MAX / 2);
-        speakers.refuse(Refused::Late, SourceIx(2), whose());
+        speakers.refuse(Refused::Late, SourceIx(2), whose(), Time::ZERO);
         let late = speakers
             .iter()
             .flat_map(|(ix, of)| of.refused().map(move |why| (ix, why)));

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EntityId, HeldBack, IncidentId, Pace, Phase, PlanId, Severity, Silence, SilenceId, Time,
+    EntityId, HeldBack, IncidentId, Pace, Phase, PlanId, RefusedOf, Severity, Silence, SilenceId,
+    Time,
 };
 
 /// One change to what consoles hold.
@@ -245,9 +246,9 @@ pub struct SourceRow {
     pub last_seen: Option<Time>,
     /// Signals taken.
     pub taken: u64,
-    /// Signals or requests refused as malformed.
+    /// Signals or requests refused as malformed, and signals that the engine refused for what they say.
     pub rejected: u64,
-    /// Signals lost: a queue was full and their sender keeps nothing, or nobody read them in time.
+    /// Signals lost: a queue was full and their sender keeps nothing, nobody read them in time, or the engine had no room.
     pub dropped: u64,
     /// Signals sent back because a queue was full: their sender keeps them and tries again.
     #[serde(default)]
@@ -258,9 +259,46 @@ pub struct SourceRow {
     /// The last thing that was rejected, dropped or sent back.
     #[serde(default)]
     pub last_refusal: Option<LastRefusal>,
+    /// The last thing of each kind of these.
+    #[serde(default)]
+    pub last_of: LastOf,
     /// How it usually speaks.
     #[serde(default)]
     pub pace: Pace,
+}
+
+impl SourceRow {
+    /// Counts what the engine refused of what was handed to it.
+    pub fn refuse(&mut self, refused: &RefusedOf) {
+        self.rejected += refused.rejected;
+        self.dropped += refused.dropped;
+        self.taken = self
+            .taken
+            .saturating_sub(refused.rejected + refused.dropped);
+        if self.taken == 0 && self.health == SourceHealth::Live {
+            self.health = SourceHealth::Rejecting;
+        }
+        let (rejected, dropped) = (
+            refused.last_of.rejected.as_ref(),
+            refused.last_of.dropped.as_ref(),
+        );
+        later(&mut self.last_of.rejected, rejected);
+        later(&mut self.last_of.dropped, dropped);
+        later(&mut self.last_refusal, rejected);
+        later(&mut self.last_refusal, dropped);
+    }
+}
+
+/// The last things that a source could not take, by what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastOf {
+    /// Something was wrong with it.
+    pub rejected: Option<LastRefusal>,
+    /// There was no room for it, and it is lost.
+    pub dropped: Option<LastRefusal>,
+    /// There was no room for it, and its sender keeps it.
+    pub sent_back: Option<LastRefusal>,
 }
 
 /// Something a source could not take.
@@ -270,6 +308,14 @@ pub struct LastRefusal {
     pub at: Time,
     /// Why, bounded in length, untrusted: it may repeat what was sent.
     pub why: Box<str>,
+}
+
+/// The later of two refusals stays.
+fn later(last: &mut Option<LastRefusal>, other: Option<&LastRefusal>) {
+    let at = last.as_ref().map(|last| last.at);
+    if let Some(other) = other.filter(|other| Some(other.at) >= at) {
+        *last = Some(other.clone());
+    }
 }
 
 #[cfg(test)]

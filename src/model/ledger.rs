@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, Labels, Time};
+use super::{EntityId, Labels, LastOf, Time};
 
 /// Most entities told of each source: those with most trouble, those that are missed most, and those whose clocks
 /// are off most.
@@ -26,8 +26,8 @@ pub struct Pace {
     pub longest_ms: Option<i64>,
     /// Signals in a minute, usually; `None` before the first.
     pub per_minute: Option<u64>,
-    /// How old its data is when it comes, in milliseconds; negative when its clock is ahead, and never
-    /// beyond [`Self::LAG_MS_MAX`] either way.
+    /// How old its data is when it comes, of the latest few deliveries the one in the middle, in milliseconds; negative
+    /// when its clock is ahead, and never beyond [`Self::LAG_MS_MAX`] either way.
     pub lag_ms: Option<i64>,
     /// Silences so long that it counted as blind.
     pub gaps: u64,
@@ -82,6 +82,17 @@ pub struct Lost {
     pub count: u64,
 }
 
+/// Signals of one source that came as far as the engine, which did not take them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedOf {
+    /// Those with which something was wrong.
+    pub rejected: u64,
+    /// Those for which there was no room.
+    pub dropped: u64,
+    /// Why the last of them was not, and how often that was the reason. Nothing of it is sent back.
+    pub last_of: LastOf,
+}
+
 /// How often something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
@@ -114,7 +125,7 @@ pub struct SourceLedger {
     /// compared with.
     #[serde(default)]
     pub lag_ms: Option<i64>,
-    /// Senders whose times are ahead of ours, or far behind those of the others: those furthest off first. Their
+    /// Senders whose times are ahead of ours, far behind those of the others, or minutes behind ours: those furthest off first. Their
     /// clocks are wrong, or they send late. A sender of lines and spans is the host that these name.
     #[serde(default)]
     pub odd_clocks: Vec<EntityLedger>,
@@ -128,7 +139,7 @@ pub struct SourceLedger {
 pub struct EntityLedger {
     /// The entity.
     pub entity: EntityId,
-    /// Event time of the newest that was taken of it; the epoch when nothing was.
+    /// When anything last came of it that was taken, whatever time it was of; the epoch when nothing was.
     pub last_seen: Time,
     /// Usual time between two points of a series, in milliseconds: the shortest of all. Without series, usual time
     /// between two deliveries. 0 if not known.
@@ -140,11 +151,15 @@ pub struct EntityLedger {
     pub series: u64,
     /// Those of them that should speak and do not.
     pub silent: u64,
-    /// How old what it says is when it comes, by the freshest of its series, else of its lines and spans, in
-    /// milliseconds. Negative when its clock is ahead of ours, by at least as much. `None` when nothing tells of its
-    /// clock: of alerts and changes, of what is silent, and before anything was taken.
+    /// How old what it says is when it comes, by the series in the middle of those that speak, else by its latest lines
+    /// and spans, in milliseconds. Negative when it is dated ahead of our clock. `None` when nothing tells of it: of
+    /// alerts and changes, of what is silent, and before anything was taken.
     #[serde(default)]
     pub lag_ms: Option<i64>,
+    /// The same by the freshest of them that is not alone: its clock is behind ours by no more than this, or ahead, when
+    /// negative, by no less. `None` as above.
+    #[serde(default)]
+    pub skew_ms: Option<i64>,
     /// How often it fell silent while its source went on, and spoke again.
     #[serde(default)]
     pub gaps: u64,
@@ -170,6 +185,7 @@ impl EntityLedger {
             series: 0,
             silent: 0,
             lag_ms: None,
+            skew_ms: None,
             gaps: 0,
             rejected: 0,
             dropped: 0,

@@ -21,6 +21,7 @@ mod incident;
 mod input;
 mod label_filter;
 mod labels;
+mod lags;
 mod ledger;
 pub mod logjoin;
 pub mod mask;
@@ -51,7 +52,7 @@ pub use coordination::{
     Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
 };
 pub use delta::{
-    Counts, Delta, EntityHealth, Health, IncidentRow, LastRefusal, Mode, ROW_MEMBERS_MAX,
+    Counts, Delta, EntityHealth, Health, IncidentRow, LastOf, LastRefusal, Mode, ROW_MEMBERS_MAX,
     SourceHealth, SourceRow,
 };
 pub use effect::{Effect, Notification, NotifyEvent};
@@ -77,9 +78,10 @@ pub use labels::{
     LABEL_NAME_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_BYTES_MAX, LabelError, Labels,
     LabelsBuilder,
 };
+pub use lags::{Lags, freshest, median};
 pub use ledger::{
     Count, ENTITIES_FULL, EntityLedger, LEDGER_ENTITIES_MAX, LEDGER_ENTITIES_OF_ONE_MAX,
-    LEDGER_METRICS_MAX, Ledger, Lost, Pace, SourceLedger,
+    LEDGER_METRICS_MAX, Ledger, Lost, Pace, RefusedOf, SourceLedger,
 };
 pub use panel::{AlertPlace, AlertRow, Chart, ChartMark, LogGroup, SpanRow, TraceView, Unheard};
 pub use past::{Done, HitRate, MethodRate, Similar, TrueCause, Weights};

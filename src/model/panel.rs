@@ -200,6 +200,9 @@ pub struct AlertRow {
     pub labels: Labels,
     /// Its summary or description, untrusted.
     pub summary: Box<str>,
+    /// Link to the rule that raised it, untrusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator_url: Option<Box<str>>,
     /// The entity it is about.
     pub entity: EntityId,
     /// From its `severity` label.

@@ -47,6 +47,8 @@ pub(super) struct Alerts {
     sender: SignalSender,
     limits: Limits,
     clock: Clock,
+    /// Since when it receives.
+    started: Time,
     /// How long an alert without an end is taken to fire.
     resolve_timeout_ms: i64,
     annotations: Arc<Mutex<Recent<u64, Labels>>>,
@@ -116,6 +118,7 @@ impl Alerts {
         Self {
             sender,
             limits,
+            started: clock(),
             clock,
             resolve_timeout_ms,
             annotations: Arc::new(Mutex::new(Recent::new(ANNOTATIONS_REMEMBERED_MAX))),
@@ -304,12 +307,13 @@ async fn receive(State(alerts): State<Alerts>, request: Request) -> Response {
 }
 
 /// Enough of Alertmanager's status for tools that ask before they send.
-async fn status() -> Response {
+async fn status(State(alerts): State<Alerts>) -> Response {
     let version = env!("CARGO_PKG_VERSION");
     Json(json!({
         "cluster": { "name": "stormglass", "status": "disabled", "peers": [] },
         "config": { "original": "" },
-        "uptime": Time::ZERO.to_rfc3339(),
+        // As Alertmanager means it: when it was started.
+        "uptime": alerts.started.to_rfc3339(),
         "versionInfo": {
             "branch": "", "buildDate": "", "buildUser": "", "goVersion": "",
             "revision": "", "version": format!("stormglass {version}"),

@@ -87,6 +87,7 @@ async fn beat(State(receiver): State<Receiver>, Path(name): Path<String>) -> Res
 
 impl Heartbeat {
     pub(super) fn new(config: HeartbeatConfig, sender: SignalSender, now: Time) -> Self {
+        sender.await_from(now);
         Self {
             config: Arc::new(config),
             sender,
@@ -215,8 +216,13 @@ mod tests {
     async fn one_that_never_beat_says_so_and_does_not_live_by_what_we_say() {
         let (registry, mut queue) = signal_queue();
         let config = toml::from_str("name = \"backup\"\nevery_s = 60\n").unwrap();
-        let sender = registry.source("heartbeat backup", Rhythm::Sporadic, "here");
+        let rhythm = Rhythm::Declared(Heartbeat::patience_ms(&config));
+        let sender = registry.source("heartbeat backup", rhythm, "here");
         let heartbeat = Heartbeat::new(config, sender.clone(), Time::ZERO);
+        let health = |s: i64| registry.rows(Time::from_secs(s)).remove(0).health;
+        let patience_s = Heartbeat::patience_ms(&heartbeat.config) / 1_000;
+        assert_eq!(health(patience_s), SourceHealth::Waiting);
+        assert_eq!(health(patience_s + 1), SourceHealth::Blind);
         let now = Time::from_secs(121);
         let signal = heartbeat.look(now, &mut None).unwrap();
         let Signal::Alert(alert) = &signal else {
@@ -234,12 +240,16 @@ mod tests {
         let row = registry.rows(now).pop().unwrap();
         assert_eq!(
             (row.health, row.last_seen, row.taken),
-            (SourceHealth::Waiting, None, 1)
+            (SourceHealth::Blind, None, 0),
+            "what we say ourselves is not taken of it"
         );
         heartbeat.heard_at(now);
         sender.try_send(vec![heartbeat.alert(now, now)]).unwrap();
         queue.try_recv().unwrap().take(now);
         let row = registry.rows(now).pop().unwrap();
-        assert_eq!((row.health, row.last_seen), (SourceHealth::Live, Some(now)));
+        assert_eq!(
+            (row.health, row.last_seen, row.taken),
+            (SourceHealth::Live, Some(now), 1)
+        );
     }
 }

@@ -143,8 +143,9 @@ pub(super) async fn serve(
     };
     let all = Connections::default();
     let mut connections = JoinSet::new();
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let place = listener.local_addr();
-    let place = place.map_or_else(|_| String::new(), |at| format!("http://{at}"));
+    let place = place.map_or_else(|_| String::new(), |at| format!("{scheme}://{at}"));
     let crowd = move || crowd(&registry, &place);
     loop {
         while connections.try_join_next().is_some() {}

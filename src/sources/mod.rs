@@ -232,7 +232,7 @@ impl Receivers {
     fn new(config: &Config, registry: &SourceRegistry) -> Self {
         let on = &config.sources;
         let source = |is_on: bool, name, rhythm, path| {
-            let place = format!("http://{}{path}", config.listen);
+            let place = place(config, path);
             is_on.then(|| registry.source(name, rhythm, &place))
         };
         let regular = |is_on, name, path| source(is_on, name, Rhythm::Regular, path);
@@ -332,8 +332,9 @@ fn routes(sources: &Sources) -> Router {
         router = router.merge(alerts::routes(sender, limits.clone(), clock, timeout_ms));
     }
     if let Some(sender) = sources.receivers.remote_write.clone() {
-        let series_max = sources.config.engine.series_max;
-        router = router.merge(remote_write::routes(sender, limits.clone(), series_max));
+        let (clock, engine) = (Arc::clone(&sources.clock), &sources.config.engine);
+        let receiver = remote_write::routes(sender, limits.clone(), clock, engine);
+        router = router.merge(receiver);
     }
     if let Some(sender) = sources.receivers.otlp.clone() {
         router = router.merge(otlp_router(sources, sender));
@@ -389,6 +390,12 @@ fn webhooks(sources: &Sources) -> (Router, Router) {
     (router, forges)
 }
 
+/// Where a receiver is reached, as its senders write it.
+fn place(config: &Config, path: &str) -> String {
+    let scheme = if config.tls.is_on() { "https" } else { "http" };
+    format!("{scheme}://{}{path}", config.listen)
+}
+
 /// One source for each section of a kind, by its name and its place.
 fn each<T>(
     sections: &[T],
@@ -407,7 +414,7 @@ fn each<T>(
 fn heartbeats(config: &Config, registry: &SourceRegistry, clock: &Clock) -> Vec<Heartbeat> {
     let declared = config.sources.heartbeat.iter();
     let heartbeats = declared.map(|heartbeat| {
-        let place = format!("http://{}{}", config.listen, heartbeat::path(heartbeat));
+        let place = place(config, &heartbeat::path(heartbeat));
         let name = heartbeat::name(heartbeat);
         let rhythm = Rhythm::Declared(Heartbeat::patience_ms(heartbeat));
         let sender = registry.source(&name, rhythm, &place);
@@ -424,7 +431,7 @@ fn mapped(config: &Config, registry: &SourceRegistry) -> Vec<SignalSender> {
         Rhythm::Sporadic,
         |webhook| {
             let path = webhook::mapped::path(webhook);
-            let place = format!("http://{}{path}", config.listen);
+            let place = place(config, &path);
             (format!("webhook {}", webhook.name), place)
         },
     )
@@ -452,7 +459,7 @@ fn forge_kinds(config: &Config) -> [(ForgeKind, &ForgeConfig); 3] {
 fn forges(config: &Config, registry: &SourceRegistry) -> Vec<(Forge, SignalSender)> {
     let given = forge_kinds(config).into_iter().filter_map(|(kind, forge)| {
         let forge = Forge::new(kind, forge)?;
-        let place = format!("http://{}{}", config.listen, kind.path());
+        let place = place(config, kind.path());
         let sender = registry.source(kind.name(), Rhythm::Sporadic, &place);
         if let Err(error) = forge.learn_secret() {
             sender.fail(&error.to_string());

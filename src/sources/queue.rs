@@ -5,10 +5,13 @@
 //! (answer 429 or 503 with `Retry-After`) and counts it as sent back, [`SignalSender::send_or_lose`]
 //! counts it as lost. Commands never travel here.
 
+mod refusals;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use refusals::{NotTaken, Refusals};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
@@ -16,8 +19,8 @@ use super::rhythm::Gaps;
 use super::rhythm::Rate;
 use super::secrets;
 use crate::model::{
-    Batch, Heaviest, Labels, LastRefusal, Lost, Pace, Pauses, QueueStats, Quiet, Signal,
-    SourceHealth, SourceId, SourceRow, Spoke, Time,
+    Batch, Heaviest, Labels, Lags, Lost, Pace, Pauses, QueueStats, Quiet, Signal, SourceHealth,
+    SourceId, SourceRow, Spoke, Time,
 };
 use crate::store::recorder::{Kept, Receipt, receipt};
 
@@ -37,10 +40,6 @@ const SILENT_AFTER_SILENCES: i64 = 3;
 const SILENT_AFTER_MS_MIN: i64 = 60_000;
 /// A source that spoke for less than this was tried out, and is not waited for, in milliseconds.
 const HEARD_MS_MIN: i64 = 10_000;
-/// What the latest batch weighs in how old data is: one part of this many.
-const LAG_WEIGHT: i64 = 4;
-/// Longest reason kept of what was not taken, in characters.
-const WHY_CHARS_MAX: usize = 200;
 
 /// Whether silence of a source means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +57,9 @@ pub enum Rhythm {
 enum By {
     /// A sender.
     Sender,
-    /// We ourselves: that nothing was sent, or what was put together meanwhile.
+    /// Senders, put together meanwhile.
+    Senders,
+    /// We ourselves: that nothing was sent.
     Us,
 }
 
@@ -136,16 +137,16 @@ struct Heard {
     last_seen: Option<Time>,
     /// When it was heard before the daemon was started, and since when we listen again.
     before: Option<(Time, Time)>,
+    /// Since when one is waited for that is declared to speak.
+    awaited_from: Option<Time>,
     gaps: Gaps,
     pauses: Pauses,
     rate: Rate,
-    /// How old data is when it comes, in milliseconds, the latest weighing most.
-    lag_ms: Option<i64>,
+    /// How old data is when it comes, by the last of each batch.
+    lags: Lags,
     /// Silences so long that it counted as blind.
     blind_gaps: u64,
-    last_refusal: Option<LastRefusal>,
-    /// Why something was not taken since the last look, which stamps it: sources have no clock.
-    fresh_refusal: Option<Box<str>>,
+    refusals: Refusals,
 }
 
 /// Makes the queue: sources are registered at one end, the engine reads the other.
@@ -225,7 +226,7 @@ impl SignalSender {
         self.deliver(signals, By::Sender, None).await
     }
 
-    /// The same of signals that nobody sent: they do not count as hearing the source.
+    /// The same of signals that nobody sent: they count neither as hearing the source nor as taken of it.
     pub async fn send_ours(&self, signals: Vec<Signal>) -> Result<(), SendError> {
         self.deliver(signals, By::Us, None).await
     }
@@ -279,7 +280,12 @@ impl SignalSender {
 
     /// The same of signals that nobody sent as they are: they do not count as hearing the source.
     pub fn send_ours_or_lose(&self, signals: Vec<Signal>) -> Result<(), SendError> {
-        self.offer_or_lose(signals, By::Us, None)
+        self.offer_or_lose(signals, By::Senders, None)
+    }
+
+    /// From `now` on whoever declared to speak is waited for, also if it is never heard.
+    pub(super) fn await_from(&self, now: Time) {
+        lock(&self.source.heard).awaited_from = Some(now);
     }
 
     /// Notes that a sender spoke, though there is nothing to hand over yet.
@@ -387,25 +393,25 @@ impl SignalSender {
     /// Counts signals or requests refused as malformed; `why` may repeat what was sent.
     pub fn reject(&self, count: u64, why: &str) {
         self.source.rejected.fetch_add(count, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::Rejected, why);
     }
 
     /// Counts signals or requests that their sender keeps and sends again.
     pub fn send_back(&self, count: u64, why: &str) {
         self.source.refused.fetch_add(count, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::SentBack, why);
     }
 
     /// Counts a request that its sender keeps and sends again, and of which nobody knows how many signals it holds.
     pub(super) fn send_back_unread(&self, why: &str) {
         self.source.unread.fetch_add(1, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::SentBack, why);
     }
 
     /// Counts signals lost before they reached the queue.
     pub fn lose(&self, count: u64, why: &str) {
         self.source.dropped.fetch_add(count, Ordering::Relaxed);
-        self.source.note(why);
+        self.source.note(NotTaken::Dropped, why);
     }
 
     /// The source cannot work, and why. The next signals it delivers take this back.
@@ -515,20 +521,22 @@ impl SourceState {
         if count == 0 {
             return;
         }
-        self.taken.fetch_add(count, Ordering::Relaxed);
         let mut heard = lock(&self.heard);
-        heard.rate.add(count, now);
-        if by == By::Us {
+        if by != By::Sender {
             // What was recorded of it may have been our own words too.
             heard.before = None;
+        }
+        if by == By::Us {
+            return;
+        }
+        self.taken.fetch_add(count, Ordering::Relaxed);
+        heard.rate.add(count, now);
+        if by == By::Senders {
             return;
         }
         heard.hear(now, self.rhythm);
         if let Some(newest) = newest {
-            let lag_ms = now.since(newest);
-            let lag_ms = lag_ms.clamp(-Pace::LAG_MS_MAX, Pace::LAG_MS_MAX);
-            let before = heard.lag_ms.unwrap_or(lag_ms);
-            heard.lag_ms = Some(before.saturating_add(lag_ms.saturating_sub(before) / LAG_WEIGHT));
+            heard.lags.hear(now.since(newest));
         }
         if !heard.is_standing {
             heard.failure = None;
@@ -559,9 +567,8 @@ impl SourceState {
         lost.collect()
     }
 
-    fn note(&self, why: &str) {
-        let why: String = why.trim().chars().take(WHY_CHARS_MAX).collect();
-        lock(&self.heard).fresh_refusal = Some(why.into());
+    fn note(&self, what: NotTaken, why: &str) {
+        lock(&self.heard).refusals.note(what, why);
     }
 
     fn row(&self, now: Time) -> SourceRow {
@@ -575,14 +582,14 @@ impl SourceState {
             heard.before = Some((before.min(now), now));
             heard.pauses.resume(now);
         }
-        if let Some(why) = heard.fresh_refusal.take() {
-            heard.last_refusal = Some(LastRefusal { at: now, why });
-        }
+        heard.awaited_from = heard.awaited_from.map(|from| from.min(now));
+        heard.refusals.stamp(now);
         SourceRow {
             name: self.id.0.to_string(),
             health: match heard.last_seen {
                 _ if heard.failure.is_some() => SourceHealth::Failed,
-                None if heard.last_refusal.is_some() => SourceHealth::Rejecting,
+                None if heard.is_overdue(self.rhythm, now) => SourceHealth::Blind,
+                None if heard.refusals.last.is_some() => SourceHealth::Rejecting,
                 None => heard.unheard(self.rhythm, now),
                 Some(seen) => heard.health(now.since(seen), self.rhythm, now),
             },
@@ -593,12 +600,13 @@ impl SourceState {
             dropped: self.dropped.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             unread: self.unread.load(Ordering::Relaxed),
-            last_refusal: heard.last_refusal.clone(),
+            last_refusal: heard.refusals.last.clone(),
+            last_of: heard.refusals.last_of.clone(),
             pace: Pace {
                 usual_ms: heard.gaps.usual_ms(),
                 longest_ms: Some(heard.pauses.longest_ms()).filter(|ms| *ms > 0),
                 per_minute: heard.rate.per_minute(),
-                lag_ms: heard.lag_ms,
+                lag_ms: heard.lags.middle_ms(),
                 gaps: heard.blind_gaps,
             },
         }
@@ -627,6 +635,15 @@ impl Heard {
             SourceHealth::Live => SourceHealth::Waiting,
             missed => missed,
         }
+    }
+
+    /// Whether one that is declared to speak was never heard, for longer than it may be silent.
+    fn is_overdue(&self, rhythm: Rhythm, now: Time) -> bool {
+        let awaited_from = self.awaited_from.filter(|_| self.last_seen.is_none());
+        let Rhythm::Declared(patience_ms) = rhythm else {
+            return false;
+        };
+        awaited_from.is_some_and(|from| now.since(from) > patience_ms)
     }
 
     /// How a source is that was heard, after a silence until `now`.

@@ -44,6 +44,11 @@ pub(super) enum WireError {
     /// A text is not UTF-8.
     #[error("a text is not UTF-8")]
     Utf8,
+    /// A field that only another message has, which the content type does not name.
+    #[error(
+        "field {0} is one of the other version's message, and not of the one that the content type names"
+    )]
+    Foreign(u32),
     /// Messages within messages, deeper than we follow.
     #[error("messages are nested too deep")]
     Depth,

@@ -31,6 +31,11 @@ async fn amtool(receiver: &Receiver, args: &[&str]) -> Result<String, String> {
     }
 }
 
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_millis() as i64)
+}
+
 /// Names of the alerts in JSON that `amtool` prints, in order.
 fn names(json: &str) -> Vec<String> {
     let alerts: Vec<Value> = serde_json::from_str(json).expect("amtool prints JSON");
@@ -73,7 +78,15 @@ async fn a_real_amtool_adds_and_reads_alerts() {
         let summary = "--annotation=summary=it is slow, isn't it";
         let added = amtool(
             &receiver,
-            &["alert", "add", &labels[0], &labels[1], &labels[2], summary],
+            &[
+                "alert",
+                "add",
+                "--generator-url=http://rules/disk",
+                summary,
+                &labels[0],
+                &labels[1],
+                &labels[2],
+            ],
         )
         .await;
         assert_eq!(added, Ok(String::new()), "{name}");
@@ -101,6 +114,14 @@ async fn a_real_amtool_adds_and_reads_alerts() {
             .expect("amtool understands us");
         assert_eq!(names(&printed), expected, "{args:?}");
     }
+    let linked = amtool(
+        &receiver,
+        &["alert", "query", "-o", "json", "alertname=DiskFull"],
+    )
+    .await;
+    let linked = linked.expect("amtool understands us");
+    let rule = "\"generatorURL\":\"http://rules/disk\"";
+    assert!(linked.contains(rule), "{linked}");
     let simple = amtool(&receiver, &["alert", "query", "alertname=DiskFull"]).await;
     let simple = simple.expect("amtool understands us");
     assert!(
@@ -180,7 +201,64 @@ async fn a_real_amtool_silences() {
         })
         .await;
     let again = amtool(&receiver, &["silence", "expire", id.trim()]).await;
-    assert!(again.is_err(), "it is over: {again:?}");
+    let again = again.expect_err("it is over");
+    assert!(again.contains("silence 1 is expired"), "{again}");
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_amtool_reads_why_a_silence_is_refused() {
+    if !is_there("amtool") {
+        return missing("amtool", "apt-get install prometheus-alertmanager");
+    }
+    let receiver = receiver().await;
+    // As another Alertmanager exports them, by ids that are none of ours: one is over, the others are not.
+    let silence = |id: &str, ends: &str, value: &str| {
+        serde_json::json!({
+            "id": id,
+            "status": { "state": "active" },
+            "updatedAt": "2026-11-20T15:00:00.000Z",
+            "matchers": [{ "name": "service", "value": value, "isRegex": true, "isEqual": true }],
+            "startsAt": "2026-11-20T15:00:00.000Z",
+            "endsAt": ends,
+            "createdBy": "mia",
+            "comment": "moved here",
+        })
+    };
+    let soon = stormglass::model::Time::from_ms(now_ms() + 3_600_000).to_rfc3339();
+    let foreign = "5d3ba2a2-0ee8-4d3e-9f2a-111111111111";
+    let exported = [
+        silence(foreign, &soon, "cart"),
+        silence(
+            "5d3ba2a2-0ee8-4d3e-9f2a-222222222222",
+            "2026-11-20T16:00:00.000Z",
+            "basket",
+        ),
+        silence("5d3ba2a2-0ee8-4d3e-9f2a-333333333333", &soon, "("),
+    ];
+    let file = receiver.dir.path().join("silences.json");
+    let text = serde_json::to_string(&exported).expect("JSON");
+    write(receiver.dir.path(), "silences.json", &text);
+    let file = file.to_str().expect("a path of text");
+    let imported = amtool(&receiver, &["silence", "import", "--worker=1", file]).await;
+    let imported = imported.expect_err("two of them cannot be taken");
+    for reason in [
+        "out of 3 silences",
+        "has ended already",
+        "is no regular expression",
+    ] {
+        assert!(imported.contains(reason), "{reason:?}: {imported}");
+    }
+    let listed = amtool(&receiver, &["silence", "query", "-o", "json"]).await;
+    let listed = listed.expect("amtool understands us");
+    let listed: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+    let values: Vec<_> = listed
+        .iter()
+        .map(|of| &of["matchers"][0]["value"])
+        .collect();
+    assert_eq!(values, ["cart"]);
+    let unknown = amtool(&receiver, &["silence", "expire", foreign]).await;
+    assert!(unknown.is_err(), "{unknown:?}");
     receiver.stop().await;
 }
 

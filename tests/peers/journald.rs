@@ -96,3 +96,28 @@ async fn a_real_journal_is_followed_and_gone_on_with() {
     taken(&receiver, 4).await;
     receiver.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_a_journal_says_so() {
+    let asked = Command::new("journalctl").arg("--lines=0").output();
+    let has_none = asked.is_ok_and(|answer| {
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        said.contains("No journal files were")
+    });
+    if !has_none {
+        return eprintln!("SKIPPED: there is a journal on this machine");
+    }
+    let receiver = Receiver::with("[sources.journald]\nenabled = true\n").await;
+    let started = Instant::now();
+    loop {
+        let row = receiver.source("journald");
+        if row.health == SourceHealth::Failed {
+            let begins = "there is no journal here that we may read";
+            assert!(row.detail.starts_with(begins), "{row:?}");
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_mins(1), "{row:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    receiver.stop().await;
+}

@@ -34,6 +34,27 @@ fn config(token: &tempfile::NamedTempFile, secret: &tempfile::NamedTempFile) -> 
 }
 
 #[tokio::test]
+async fn receivers_say_that_they_speak_tls() {
+    let names = [
+        ("alerts", "/api/v2/alerts"),
+        ("github", "/webhook/github"),
+        ("heartbeat backup", "/heartbeat/backup"),
+        ("remote_write", "/api/v1/write"),
+        ("webhook zabbix", "/webhook/in/zabbix"),
+    ];
+    let files = [(); 2].map(|()| tempfile::NamedTempFile::new().expect("a file"));
+    let clear = config(&files[0], &files[1]);
+    let secret = format!("{clear}[tls]\ncert_file = \"c.pem\"\nkey_file = \"k.pem\"\n");
+    for (config, scheme) in [(clear, "http"), (secret, "https")] {
+        let receivers = Receivers::with(&config);
+        for (name, path) in names {
+            let place = format!("{scheme}://127.0.0.1:9797{path}");
+            assert_eq!(receivers.row(name).detail, place);
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_receiver_asks_for_it() {
     let files = [(); 2].map(|()| tempfile::NamedTempFile::new().expect("a file"));
     let receivers = Receivers::with(&config(&files[0], &files[1]));

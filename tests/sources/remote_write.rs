@@ -6,7 +6,7 @@ use prost::Message;
 use stormglass::model::{Labels, Sample, Series, SeriesKind, Signal, Time, Unit};
 use stormglass::sources::SIGNALS_QUEUED_MAX;
 
-use crate::harness::{Answer, Receivers, fixture};
+use crate::harness::{Answer, NOW, Receivers, fixture};
 use crate::write_request::{Histogram, Label, Metadata, Point, TimeSeries, WriteRequest};
 
 const HEADERS: &[(&str, &str)] = &[
@@ -60,7 +60,10 @@ fn series(labels: &[(&str, &str)], points: &[(f64, i64)]) -> TimeSeries {
             .collect(),
         samples: points
             .iter()
-            .map(|&(value, at_ms)| Point { value, at_ms })
+            .map(|&(value, ms)| Point {
+                value,
+                at_ms: NOW.ms() + ms,
+            })
             .collect(),
         histograms: Vec::new(),
     }
@@ -201,7 +204,7 @@ async fn stale_markers_pass_and_other_nans_do_not() {
     assert_eq!(post(&receivers, body).await.status, StatusCode::NO_CONTENT);
     let got: Vec<_> = samples(receivers.taken())
         .into_iter()
-        .map(|sample| (sample.value.to_bits(), sample.at.ms()))
+        .map(|sample| (sample.value.to_bits(), sample.at.since(NOW)))
         .collect();
     assert_eq!(got, [(STALE_NAN, 2), (f64::INFINITY.to_bits(), 3)]);
 }
@@ -224,7 +227,7 @@ async fn a_bad_series_does_not_cost_the_good_ones() {
     let good = Series::new("good", Labels::empty(), SeriesKind::Gauge, Unit::None);
     let good = Sample {
         series: std::sync::Arc::new(good),
-        at: Time::from_ms(9),
+        at: NOW.plus_ms(9),
         value: 7.0,
     };
     assert_eq!(receivers.taken(), [Signal::Sample(good)]);
@@ -329,7 +332,7 @@ fn sample(name: &str, kind: SeriesKind, unit: Unit, value: f64, at_ms: i64) -> S
     let labels = Labels::from_pairs([("job", "shop")]).expect("short");
     Signal::Sample(Sample {
         series: std::sync::Arc::new(Series::new(name, labels, kind, unit)),
-        at: Time::from_ms(at_ms),
+        at: NOW.plus_ms(at_ms),
         value,
     })
 }
@@ -347,11 +350,11 @@ async fn version_2_is_taken_and_says_what_was_written() {
                 samples: vec![
                     Point {
                         value: 1.0,
-                        at_ms: 5,
+                        at_ms: NOW.ms() + 5,
                     },
                     Point {
                         value: 2.0,
-                        at_ms: 6,
+                        at_ms: NOW.ms() + 6,
                     },
                 ],
                 metadata: metadata(1, 0),
@@ -364,7 +367,7 @@ async fn version_2_is_taken_and_says_what_was_written() {
                     count: 9,
                     sum: 4.5,
                     positive_deltas: vec![1, 2],
-                    at_ms: 7,
+                    at_ms: NOW.ms() + 7,
                     ..Histogram::default()
                 }],
                 metadata: metadata(3, 6),
@@ -398,7 +401,7 @@ async fn version_2_is_taken_and_says_what_was_written() {
             labels_refs: refs,
             samples: vec![Point {
                 value: 1.0,
-                at_ms: 5,
+                at_ms: NOW.ms() + 5,
             }],
             ..TimeSeriesV2::default()
         });
@@ -418,16 +421,70 @@ async fn version_2_is_taken_and_says_what_was_written() {
 }
 
 #[tokio::test]
+async fn times_that_are_not_believed_are_refused_by_name_and_not_written() {
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    let mut receivers = Receivers::new();
+    let points = [(1.0, 0), (1.0, -YEAR_MS), (1.0, YEAR_MS), (1.0, -3_600_000)];
+    let sent = series(&[("__name__", "a")], &points);
+    let v2 = RequestV2 {
+        symbols: ["", "__name__", "a"].map(str::to_owned).to_vec(),
+        timeseries: vec![TimeSeriesV2 {
+            labels_refs: vec![1, 2],
+            samples: sent.samples.clone(),
+            ..TimeSeriesV2::default()
+        }],
+    };
+    let v2 = compress(&v2.encode_to_vec());
+    let why = "2 samples are too far from our clock (`engine.clock_skew_s_max`), and not taken\n";
+    for (headers, body) in [(HEADERS, request(vec![sent])), (HEADERS_V2, v2)] {
+        let answer = receivers.send("POST", "/api/v1/write", headers, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!((answer.text(), written(&answer)), (why, ["2", "0", "0"]));
+        // The engine refuses the others, and counts whose they are.
+        assert_eq!(receivers.taken().len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_the_other_version_is_refused() {
+    let receivers = Receivers::new();
+    let v1 = request(vec![series(&[("__name__", "a")], &[(1.0, 0)])]);
+    let v2 = RequestV2 {
+        symbols: vec![String::new()],
+        timeseries: vec![TimeSeriesV2::default()],
+    };
+    let v2 = compress(&v2.encode_to_vec());
+    let cases = [
+        (
+            HEADERS_V2,
+            v1,
+            "not a io.prometheus.write.v2.Request: field 1 is one of the other",
+        ),
+        (
+            HEADERS,
+            v2,
+            "not a prometheus.WriteRequest: field 4 is one of the other",
+        ),
+    ];
+    for (headers, body, why) in cases {
+        let answer = receivers.send("POST", "/api/v1/write", headers, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(answer.text().starts_with(why), "{}", answer.text());
+        assert_eq!(written(&answer), ["0", "0", "0"]);
+    }
+}
+
+#[tokio::test]
 async fn native_histograms_are_their_count_and_sum() {
     let mut receivers = Receivers::new();
     let mut native = series(&[("__name__", "wait_seconds"), ("job", "shop")], &[]);
-    let point = |count, count_float, sum, reset_hint, at_ms| Histogram {
+    let point = |count, count_float, sum, reset_hint, ms: i64| Histogram {
         count,
         count_float,
         sum,
         positive_deltas: Vec::new(),
         reset_hint,
-        at_ms,
+        at_ms: NOW.ms() + ms,
     };
     native.histograms = vec![
         point(3, 0.0, 1.5, 0, 1),
@@ -439,7 +496,10 @@ async fn native_histograms_are_their_count_and_sum() {
     let taken = samples(receivers.taken());
     let got: Vec<_> = taken
         .iter()
-        .map(|s| (&*s.series.name, s.series.kind, s.value.to_bits(), s.at.ms()))
+        .map(|s| {
+            let ms = s.at.since(NOW);
+            (&*s.series.name, s.series.kind, s.value.to_bits(), ms)
+        })
         .collect();
     let (count, sum) = ("wait_seconds_count", "wait_seconds_sum");
     let (counter, gauge) = (SeriesKind::Counter, SeriesKind::Gauge);
@@ -470,7 +530,7 @@ async fn what_finds_no_room_is_sent_back_whole_and_counted_before_it_is_read() {
         sum: 1.5,
         positive_deltas: Vec::new(),
         reset_hint: 0,
-        at_ms: 1,
+        at_ms: NOW.ms() + 1,
     }];
     let v1 = request(vec![
         native.clone(),

@@ -248,6 +248,38 @@ async fn pagerduty_changes_are_changes() {
 }
 
 #[tokio::test]
+async fn one_alert_that_cannot_be_used_costs_none_beside_it() {
+    let mut receivers = Receivers::new();
+    let body = r#"{"alerts":[
+        {"status":"firing","labels":{"alertname":"High"}},
+        {"status":"firing","labels":{"alertname":7}},
+        {"status":"odd","labels":{"alertname":"Odd"}},
+        7,
+        {"status":"firing","labels":{"alertname":"Low"},"startsAt":"2026-11-20T15:22:11Z"}
+    ]}"#;
+    let answer = post(&receivers, "/webhook/alerts", body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let said: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!((&said["taken"], &said["refused"]), (&2.into(), &3.into()));
+    let why = said["error"].as_str().expect("a text");
+    for reason in [
+        "alert 1: invalid type: integer `7`",
+        "alert 2: status \"odd\" is neither firing nor resolved",
+        "alert 3: invalid type",
+    ] {
+        assert!(why.contains(reason), "{why} lacks {reason}");
+    }
+    let taken = receivers.taken();
+    let names = taken.iter().map(|signal| match signal {
+        Signal::Alert(alert) => alert.name().to_owned(),
+        other => panic!("no alert: {other:?}"),
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["High", "Low"]);
+    let row = receivers.row("notifications");
+    assert_eq!((row.taken, row.rejected), (2, 3));
+}
+
+#[tokio::test]
 async fn what_is_no_notification_is_refused_with_its_reason() {
     let cases = [
         (

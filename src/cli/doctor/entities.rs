@@ -70,7 +70,7 @@ fn table(all: &[(&str, &EntityLedger)], now: Time) -> Table {
 /// The headings, that of the source only where there are several.
 fn headings(source: Option<&str>) -> Vec<String> {
     let others = [
-        "LAST", "EVERY", "PER MIN", "LAG", "SILENT", "GAPS", "REJECTED", "DROPPED", "WHY",
+        "LAST", "EVERY", "PER MIN", "LAG", "SKEW", "SILENT", "GAPS", "REJECTED", "DROPPED", "WHY",
     ];
     let all = ["ENTITY"].into_iter().chain(source).chain(others);
     all.map(str::to_owned).collect()
@@ -84,6 +84,7 @@ fn cells(source: Option<&str>, of: &EntityLedger, now: Time) -> Vec<String> {
         or_none(of.every_ms > 0, age(i64::from(of.every_ms))),
         or_none(of.per_minute > 0, of.per_minute.to_string()),
         of.lag_ms.map_or_else(|| "-".to_owned(), age),
+        of.skew_ms.map_or_else(|| "-".to_owned(), age),
         or_none(of.series > 0, format!("{} of {}", of.silent, of.series)),
         of.gaps.to_string(),
         of.rejected.to_string(),
@@ -140,8 +141,8 @@ mod tests {
             let squeezed = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             squeezed.skip(1).collect()
         };
-        let web = "service/web otlp 10 s 15 s 40 0 ms 0 of 10 0 7 0 later point already seen (7)";
-        let db = "service/db otlp 10 s 15 s 40 0 ms 0 of 10 2 0 0 later point already seen (0)";
+        let web = "service/web otlp 10 s 15 s 40 0 ms - 0 of 10 0 7 0 later point already seen (7)";
+        let db = "service/db otlp 10 s 15 s 40 0 ms - 0 of 10 2 0 0 later point already seen (0)";
         assert_eq!(lines(troubled(&[&source], now)), [web, db]);
         let everybody = [
             &web.replace(" otlp", ""),

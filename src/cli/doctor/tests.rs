@@ -1,7 +1,7 @@
 //! Tests of what `doctor` finds and advises.
 
 use super::*;
-use crate::model::{Count, EntityId, EntityLedger, LastRefusal, Pace};
+use crate::model::{Count, EntityId, EntityLedger, LastOf, LastRefusal, Pace};
 
 fn row(health: SourceHealth) -> SourceRow {
     SourceRow {
@@ -15,6 +15,7 @@ fn row(health: SourceHealth) -> SourceRow {
         refused: 0,
         unread: 0,
         last_refusal: None,
+        last_of: LastOf::default(),
         pace: Pace::default(),
     }
 }
@@ -54,6 +55,37 @@ fn of_one_source_all_that_was_not_taken_is_told() {
         1,
         "nothing is told twice"
     );
+}
+
+#[test]
+fn what_was_rejected_and_what_was_lost_each_have_their_own_reason() {
+    let last = |s: i64, why: &str| {
+        Some(LastRefusal {
+            at: Time::from_secs(s),
+            why: why.into(),
+        })
+    };
+    let both = SourceRow {
+        rejected: 3,
+        dropped: 2,
+        refused: 4,
+        last_refusal: last(160, "the queue is full"),
+        last_of: LastOf {
+            rejected: last(100, "no metric"),
+            dropped: last(130, "too many series"),
+            sent_back: last(160, "the queue is full"),
+        },
+        ..row(SourceHealth::Live)
+    };
+    let now = Time::from_secs(163);
+    let told = in_detail(&both, &Ledger::default(), now);
+    let told: Vec<_> = told.into_iter().map(|told| told.found).collect();
+    let expected = [
+        "2 signals were lost since the daemon was started: the last 33 s ago, too many series",
+        "3 items were rejected since the daemon was started: the last 1 min ago, no metric",
+        "4 signals sent back since the daemon was started: the last 3 s ago, the queue is full",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -177,8 +209,8 @@ fn a_source_is_found_by_its_name_or_a_part_that_no_other_has() {
 
 #[test]
 fn senders_of_another_time_and_floods_are_named() {
-    let of = |name: &str, lag_ms| EntityLedger {
-        lag_ms: Some(lag_ms),
+    let of = |name: &str, skew_ms| EntityLedger {
+        skew_ms: Some(skew_ms),
         ..EntityLedger::unheard(EntityId::parse(name))
     };
     let odd = SourceLedger {

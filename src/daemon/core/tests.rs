@@ -11,7 +11,7 @@ use crate::config::{EngineConfig, NotifyConfig, parse_runbook};
 use crate::daemon::Clock;
 use crate::model::{
     Actor, Alert, Counts, EntityId, Fingerprint, IncidentId, Labels, LogLine, Plan, PlanId,
-    PlanState, Role, Severity, Signal, SourceId,
+    PlanState, Role, Severity, Signal, SourceHealth, SourceId,
 };
 use crate::sources::{Rhythm, signal_queue};
 use crate::store::db::Db;
@@ -530,6 +530,45 @@ async fn a_brake_ends_learning_and_is_obeyed() {
         stop.send_replace(true);
     };
     tokio::join!(Box::pin(core.run(past, stopping)), people);
+}
+
+#[tokio::test]
+async fn what_the_engine_refuses_is_in_the_row_of_its_source() {
+    let mut bench = Bench::new();
+    let now = bench.core.stamper.now();
+    let line = |service: Option<&str>, at: Time| {
+        let labels = service.map(|of| ("service", of));
+        Signal::Log(Box::new(LogLine {
+            at,
+            labels: Labels::from_pairs(labels).unwrap(),
+            level: None,
+            text: "served".into(),
+            trace: None,
+            span: None,
+        }))
+    };
+    let ancient = now.plus_ms(-400 * 86_400_000);
+    let sender = bench.core.registry.source("loki", Rhythm::Sporadic, "here");
+    let mut row_after = |lines: Vec<Signal>| {
+        sender.try_send(lines).unwrap();
+        let queued = bench.core.signals.try_recv().unwrap();
+        bench.core.telemetry(queued);
+        bench.core.note_sources(bench.core.stamper.now());
+        let row = bench.core.source_rows.iter().find(|row| row.name == "loki");
+        let row = row.unwrap();
+        let why = row.last_refusal.as_ref().map(|last| last.why.to_string());
+        (row.health, row.taken, row.rejected, why.unwrap_or_default())
+    };
+    let nameless = "labels name no entity (2 so far)".to_owned();
+    assert_eq!(
+        row_after(vec![line(None, now), line(None, now)]),
+        (SourceHealth::Rejecting, 0, 2, nameless)
+    );
+    let old = "time too far from the clock (1 so far)".to_owned();
+    assert_eq!(
+        row_after(vec![line(Some("web"), now), line(Some("web"), ancient)]),
+        (SourceHealth::Live, 1, 3, old)
+    );
 }
 
 #[tokio::test]

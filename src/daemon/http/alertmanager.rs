@@ -1,7 +1,7 @@
 //! Alertmanager's API v2 for those who read: alerts, groups, receivers, for `amtool` and its like;
 //! silences are beside it.
 //!
-//! An alert is held by its labels; of its annotations the summary is kept. A group is an incident.
+//! An alert is held by its labels; of its annotations the summary is kept, and the link to its rule beside it. A group is an incident.
 //! Answers are written page by page, so that a storm of alerts is never in memory as text.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::answer::ApiError;
+use super::answer::{AlertmanagerError, ApiError};
 use super::routes::{Api, Caller};
 use crate::model::{AlertRow, Fingerprint, HoldStage, IncidentId, LabelFilter, Silence};
 
@@ -52,7 +52,7 @@ async fn alerts(
     State(api): State<Api>,
     _: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+) -> Result<Response, AlertmanagerError> {
     let wanted = Wanted::read(query.as_deref()).map_err(ApiError::bad_request)?;
     let start = Pages {
         api,
@@ -113,7 +113,7 @@ async fn groups(
     State(api): State<Api>,
     _: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Json<Vec<Value>>, ApiError> {
+) -> Result<Json<Vec<Value>>, AlertmanagerError> {
     let wanted = Wanted::read(query.as_deref()).map_err(ApiError::bad_request)?;
     let mut left: VecDeque<IncidentId> = api
         .door
@@ -214,7 +214,7 @@ fn alert(row: &AlertRow) -> Value {
         annotations["summary"] = json!(row.summary);
     }
     let starts_at = row.starts_at.to_rfc3339();
-    json!({
+    let mut told = json!({
         "annotations": annotations,
         "endsAt": row.ends_at.to_rfc3339(),
         "fingerprint": row.fingerprint.to_string(),
@@ -224,5 +224,9 @@ fn alert(row: &AlertRow) -> Value {
         "status": status(row),
         // When it was last sent is not kept.
         "updatedAt": starts_at,
-    })
+    });
+    if let Some(url) = &row.generator_url {
+        told["generatorURL"] = json!(url);
+    }
+    told
 }

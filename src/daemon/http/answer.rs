@@ -45,6 +45,35 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The same as Alertmanager's clients read it: a text as JSON, where ours is an object.
+#[derive(Debug)]
+pub struct AlertmanagerError(ApiError);
+
+impl<E> From<E> for AlertmanagerError
+where
+    ApiError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self(ApiError::from(error))
+    }
+}
+
+impl AlertmanagerError {
+    /// With the other status, where it has this one.
+    pub fn instead(mut self, of: StatusCode, other: StatusCode) -> Self {
+        if self.0.status == of {
+            self.0.status = other;
+        }
+        self
+    }
+}
+
+impl IntoResponse for AlertmanagerError {
+    fn into_response(self) -> Response {
+        (self.0.status, Json(self.0.message)).into_response()
+    }
+}
+
 impl From<EngineStopped> for ApiError {
     fn from(stopped: EngineStopped) -> Self {
         let message = format!("{stopped}: the daemon is going down, its log says why");

@@ -397,7 +397,7 @@ fn seconds(ms: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Counts, Pace, Phase, QueueStats, Time};
+    use crate::model::{Counts, LastOf, Pace, Phase, QueueStats, Time};
 
     fn stats() -> Stats {
         Stats {
@@ -414,6 +414,7 @@ mod tests {
                 refused: 3,
                 unread: 4,
                 last_refusal: None,
+                last_of: LastOf::default(),
                 pace: Pace {
                     lag_ms: Some(-250),
                     gaps: 5,

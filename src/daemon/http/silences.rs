@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ApiError};
+use super::answer::{AlertmanagerError, Answer, ApiError};
 use super::routes::{Api, Caller};
 use crate::api::path;
 use crate::engine::Engine;
@@ -108,7 +108,7 @@ async fn am_silences(
     State(api): State<Api>,
     _: Caller,
     RawQuery(query): RawQuery,
-) -> Answer<Vec<Value>> {
+) -> Result<Json<Vec<Value>>, AlertmanagerError> {
     let mut filters = Vec::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         if name == "filter" {
@@ -132,7 +132,7 @@ async fn am_silence(
     State(api): State<Api>,
     _: Caller,
     id: Result<Path<String>, PathRejection>,
-) -> Answer<Value> {
+) -> Result<Json<Value>, AlertmanagerError> {
     let id = read_id(&id?.0)?;
     let found = api
         .door
@@ -146,8 +146,17 @@ async fn am_post(
     State(api): State<Api>,
     Caller(actor): Caller,
     body: Result<Json<Posted>, JsonRejection>,
-) -> Answer<Value> {
-    let Json(posted) = body?;
+) -> Result<Json<Value>, AlertmanagerError> {
+    let body = body.map_err(AlertmanagerError::from);
+    // One that cannot be read is a bad request to Alertmanager's clients, whatever is wrong with it.
+    let Json(posted) = body.map_err(|error| {
+        let error = error.instead(StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST);
+        error.instead(StatusCode::UNSUPPORTED_MEDIA_TYPE, StatusCode::BAD_REQUEST)
+    })?;
+    // Whoever is told that there is none makes a new one.
+    if let Some(id) = posted.id.as_deref().filter(|id| !id.is_empty()) {
+        read_id(id)?;
+    }
     let spec = posted.spec().map_err(ApiError::bad_request)?;
     let (spec, twin) = (Box::new(spec), None);
     let made = give(&api, actor, Command::Silence { spec, twin }).await?;
@@ -159,10 +168,14 @@ async fn am_delete(
     State(api): State<Api>,
     Caller(actor): Caller,
     id: Result<Path<String>, PathRejection>,
-) -> Result<(), ApiError> {
+) -> Result<(), AlertmanagerError> {
     let silence = read_id(&id?.0)?;
-    give(&api, actor, Command::Expire { silence }).await?;
-    Ok(())
+    let given = give(&api, actor, Command::Expire { silence }).await;
+    // The only status beside "not found" with which Alertmanager's clients read a reason here.
+    given.map(drop).map_err(|refused| {
+        let refused = AlertmanagerError::from(refused);
+        refused.instead(StatusCode::BAD_REQUEST, StatusCode::INTERNAL_SERVER_ERROR)
+    })
 }
 
 /// Gives a command; the silence it was about.

@@ -393,7 +393,10 @@ fn check_times(
     is_foreign: bool,
     bounds: Bounds,
 ) -> Result<(), Refusal> {
-    if ends_at <= starts_at || ends_at <= now {
+    if ends_at <= now {
+        return Err(refused(format!("it has ended already, at {ends_at}")));
+    }
+    if ends_at <= starts_at {
         return Err(refused(format!(
             "it would end at {ends_at}, before it begins"
         )));
@@ -463,7 +466,7 @@ mod tests {
             (spec("a=~\".*\",b=\"\",c!=d", 60), everything),
             (
                 spec("a=b", -1),
-                "cannot silence: it would end at 1970-01-12T13:45:40.000Z, before it begins",
+                "cannot silence: it has ended already, at 1970-01-12T13:45:40.000Z",
             ),
             (
                 spec("a=b", 24 * 60 + 1),

@@ -89,12 +89,13 @@ impl Intake {
 }
 
 impl SeriesRow {
-    /// By when it is missed, unless a point comes first: after five of its intervals and eight times what they differ by.
+    /// By when it is missed, by the engine's clock, unless a point comes first: after five of its intervals and eight times what they differ by.
     /// `None` of what nobody waits for: it is young, or it comes and goes.
     pub fn missed_from(&self) -> Option<Time> {
         let detector = self.judge.detector();
         let is_regular = detector.maturity() == Maturity::Mature && !detector.comes_irregularly();
         let from = detector.silent_from().filter(|_| is_regular)?;
+        let from = from.plus_ms(self.lag_ms());
         self.steady.is_long(self.last_at).then_some(from)
     }
 

@@ -52,6 +52,7 @@ fn who_is_missed_is_named_with_its_source() {
         silent: 0,
         // Who is silent has none: how old its next point will be is not known.
         lag_ms: Some(0),
+        skew_ms: Some(0),
         ..cart.clone()
     };
     let expected = SourceLedger {
@@ -114,6 +115,124 @@ fn clocks_that_are_off_are_named_by_how_far() {
         odd,
         [("ahead", -312_000), ("slow", 95_000), ("mail", 24_000)]
     );
+}
+
+/// Points of two metrics of services that one source tells of, for half an hour: of each how old they are and how often
+/// they are sent, in seconds, and until when. How many series were silent at a tick, and what is told in the end.
+fn delivered(services: &[(&str, i64, i64, i64)]) -> (Vec<u64>, SourceLedger) {
+    const EVERY_S: i64 = 15;
+    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+    let mut silent = Vec::new();
+    for s in 0..1_800 {
+        let now = Time::from_secs(1_768_392_000 + s);
+        let sent = services
+            .iter()
+            .filter(|(_, _, pause_s, until_s)| s % pause_s == 0 && s < *until_s);
+        let signals = sent.flat_map(|(service, lag_s, pause_s, _)| {
+            let held = (0..pause_s / EVERY_S).rev();
+            let at = held.map(move |n| now.plus_ms((-lag_s - n * EVERY_S) * 1_000));
+            at.flat_map(move |at| ["a", "b"].map(|name| sample(service, name, at, 0)))
+        });
+        let signals: Vec<_> = signals.collect();
+        if !signals.is_empty() {
+            send(&mut engine, "remote_write", now, signals);
+        }
+        let (seq, at, input) = (1, now, Input::Tick);
+        engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+        silent.push(engine.ledger(&[]).sources[0].silent);
+    }
+    (silent, engine.ledger(&[]).sources.remove(0))
+}
+
+#[test]
+fn who_is_late_or_sends_seldom_speaks_all_the_same() {
+    let services = [
+        ("shop", 0, 15, 1_800),
+        ("cart", 0, 15, 1_800),
+        ("late", 90, 15, 1_800),
+        ("ahead", -100, 15, 1_800),
+        ("held", 0, 120, 1_800),
+    ];
+    let (silent, told) = delivered(&services);
+    assert_eq!(silent.iter().max(), Some(&0));
+    let told_of = told.told.iter();
+    let told_of: Vec<_> = told_of
+        .map(|of| {
+            let heard_s = of.last_seen.ms() / 1_000 - 1_768_392_000;
+            (of.entity.name(), heard_s, of.lag_ms.unwrap(), of.gaps)
+        })
+        .collect();
+    let expected = [
+        ("ahead", 1_785, -100_000, 0),
+        ("cart", 1_785, 0, 0),
+        ("held", 1_680, 0, 0),
+        ("late", 1_785, 90_000, 0),
+        ("shop", 1_785, 0, 0),
+    ];
+    assert_eq!(told_of, expected);
+}
+
+#[test]
+fn who_is_late_and_stops_is_missed() {
+    let services = [
+        ("shop", 0, 15, 1_800),
+        ("late", 90, 15, 900),
+        ("ahead", -100, 15, 900),
+        ("held", 0, 120, 900),
+    ];
+    let (silent, told) = delivered(&services);
+    let first = silent.iter().position(|silent| *silent > 0);
+    assert!(
+        first.is_some_and(|s| (900..1_000).contains(&s)),
+        "{first:?}"
+    );
+    let missed: Vec<_> = told.missed.iter().map(|of| of.entity.name()).collect();
+    assert_eq!(
+        missed,
+        ["held", "late", "ahead"],
+        "the first that stopped comes first"
+    );
+}
+
+#[test]
+fn a_pause_of_the_source_is_nobody_elses() {
+    let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+    for s in 0..1_200 {
+        let now = Time::from_secs(1_768_392_000 + s);
+        // After a pause too short to make it blind each is asked in turn.
+        let is_paused = (600..655).contains(&s);
+        let asked = ["cart", "shop", "mail"].into_iter().enumerate();
+        let asked = asked.filter(|(n, _)| !is_paused && s % 15 == 5 * *n as i64);
+        let signals = asked.flat_map(|(_, of)| ["a", "b"].map(|name| sample(of, name, now, 0)));
+        let signals: Vec<_> = signals.collect();
+        if !signals.is_empty() {
+            send(&mut engine, "scrape", now, signals);
+        }
+        let (seq, at, input) = (1, now, Input::Tick);
+        engine.step(&Stamped { seq, at, input }, &mut Vec::new());
+        let told = engine.ledger(&[]).sources.remove(0);
+        assert_eq!((told.silent, s), (0, s));
+    }
+}
+
+#[test]
+fn a_sender_that_is_late_is_named_also_without_others_to_compare_it_with() {
+    let lags: [&[i64]; 4] = [
+        &[300_000],
+        &[3_000, 60_000],
+        &[90_000],
+        &[200_000, 201_000, 300_000],
+    ];
+    let named = lags.map(|lags| {
+        let mut engine = Engine::new(EngineConfig::default(), Vec::new());
+        let now = Time::from_secs(1_768_392_000);
+        let senders = lags.iter().enumerate();
+        let signals = senders.map(|(n, lag_ms)| sample(&format!("s{n}"), "a", now, *lag_ms));
+        send(&mut engine, "otlp", now, signals.collect());
+        let told = engine.ledger(&[]).sources.remove(0);
+        told.odd_clocks.len()
+    });
+    assert_eq!(named, [1, 1, 0, 3]);
 }
 
 #[test]

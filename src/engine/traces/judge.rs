@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn a_small_rise_of_failures_is_told_once_and_not_learned() {
         let mut usual = Usual::default();
-        let mut windows = |usual: &mut Usual, count: usize, nth: usize| -> String {
+        let windows = |usual: &mut Usual, count: usize, nth: usize| -> String {
             let errors = |window: usize| {
                 let calls = window * 5 + 1..=window * 5 + 5;
                 calls.filter(|call| call % nth == 0).count()

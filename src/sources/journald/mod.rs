@@ -63,16 +63,8 @@ pub(super) async fn follow(
     let mut deaths = 0;
     loop {
         let began = Instant::now();
-        let why = match start(&config, place.next.as_deref()) {
-            Ok(child) => match read(child, &mut place, &sender, &clock).await {
-                Some(why) => why,
-                // Nobody takes anything any more.
-                None => return,
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                format!("{PROGRAM} is not installed")
-            }
-            Err(error) => format!("{PROGRAM} cannot be started: {error}"),
+        let Some(why) = follow_once(&config, &mut place, &sender, &clock).await else {
+            return;
         };
         if began.elapsed() >= WELL {
             backoff = Backoff::new();
@@ -90,6 +82,46 @@ pub(super) async fn follow(
         sender.fail(&why);
         tokio::time::sleep(backoff.next_wait()).await;
     }
+}
+
+/// Follows it until that ends, and says why it did; `None` when nobody takes anything any more.
+async fn follow_once(
+    config: &JournaldConfig,
+    place: &mut Place,
+    sender: &SignalSender,
+    clock: &Clock,
+) -> Option<String> {
+    if let Some(why) = no_journal(config).await {
+        return Some(why);
+    }
+    match start(config, place.next.as_deref()) {
+        Ok(child) => read(child, place, sender, clock).await,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Some(format!("{PROGRAM} is not installed"))
+        }
+        Err(error) => Some(format!("{PROGRAM} cannot be started: {error}")),
+    }
+}
+
+/// Why there is nothing to follow, if there is no journal here: asked for, since whoever follows one waits for it
+/// without a word. `None` also when that cannot be found out.
+async fn no_journal(config: &JournaldConfig) -> Option<String> {
+    if !config.files.is_empty() {
+        return None;
+    }
+    let asked = Command::new(PROGRAM)
+        .args(["--lines=0", "--no-pager"])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let answer = asked.await.ok()?;
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let why = said.lines().find(|line| line.contains(NO_JOURNAL))?;
+    Some(format!(
+        "there is no journal here that we may read ({}): see whether systemd-journald runs, and that we are in the group systemd-journal",
+        why.trim()
+    ))
 }
 
 /// Starts the child behind a cursor, or where the config says.

@@ -1,7 +1,8 @@
 //! What a full queue does, what is counted, and how sources are shown.
 
+use super::refusals::WHY_CHARS_MAX;
 use super::*;
-use crate::model::{Labels, LogLine};
+use crate::model::{Labels, LastOf, LastRefusal, LogLine};
 
 fn lines(count: usize) -> Vec<Signal> {
     let line = LogLine {
@@ -88,6 +89,13 @@ async fn a_full_queue_refuses_and_counts_until_it_is_read() {
             at: now,
             why: why.into(),
         }),
+        last_of: LastOf {
+            sent_back: Some(LastRefusal {
+                at: now,
+                why: why.into(),
+            }),
+            ..LastOf::default()
+        },
         pace: Pace {
             lag_ms: Some(5_000),
             ..Pace::default()
@@ -314,8 +322,8 @@ async fn what_nobody_sent_is_not_heard() {
     // What is told of counts that nobody sends says nothing of anybody.
     statsd.send_ours(lines(2)).await.unwrap();
     queue.try_recv().unwrap().take(Time::from_secs(80));
-    assert_eq!(row(89), (SourceHealth::Live, heard, 8));
-    assert_eq!(row(91), (SourceHealth::Blind, heard, 8));
+    assert_eq!(row(89), (SourceHealth::Live, heard, 6));
+    assert_eq!(row(91), (SourceHealth::Blind, heard, 6));
 }
 
 #[tokio::test]

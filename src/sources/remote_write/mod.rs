@@ -16,12 +16,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use super::SignalSender;
 use super::families::Families;
 use super::http::{self, Limits, Refusal, SIGNALS_REQUEST_MAX};
 use super::series::SeriesCache;
 use super::wire::{Fields, WireError};
-use points::Taken;
+use super::{Clock, SignalSender};
+use crate::config::EngineConfig;
+use crate::model::counted;
+use points::{Believed, Taken};
 
 /// Where metrics are taken.
 pub(super) const PATH: &str = "/api/v1/write";
@@ -55,6 +57,9 @@ enum Version {
 struct RemoteWrite {
     sender: SignalSender,
     limits: Limits,
+    clock: Clock,
+    /// How far a sample may be from the clock: `engine.clock_skew_s_max`, in milliseconds.
+    skew_ms_max: i64,
     seen: Arc<Seen>,
 }
 
@@ -66,7 +71,13 @@ struct Seen {
 }
 
 /// The receiver's routes.
-pub(super) fn routes(sender: SignalSender, limits: Limits, series_max: u32) -> Router {
+pub(super) fn routes(
+    sender: SignalSender,
+    limits: Limits,
+    clock: Clock,
+    engine: &EngineConfig,
+) -> Router {
+    let series_max = engine.series_max;
     let seen = Arc::new(Seen {
         series: SeriesCache::new(series_max),
         families: RwLock::default(),
@@ -76,6 +87,8 @@ pub(super) fn routes(sender: SignalSender, limits: Limits, series_max: u32) -> R
         .with_state(RemoteWrite {
             sender,
             limits,
+            clock,
+            skew_ms_max: i64::from(engine.clock_skew_s_max) * 1_000,
             seen,
         })
 }
@@ -83,15 +96,16 @@ pub(super) fn routes(sender: SignalSender, limits: Limits, series_max: u32) -> R
 async fn receive(State(receiver): State<RemoteWrite>, request: Request) -> Response {
     let sender = receiver.sender.clone();
     let (mut response, taken) = match take(receiver, request).await {
-        Ok(taken) => match &taken.reason {
-            None => (StatusCode::NO_CONTENT.into_response(), taken),
-            Some(reason) => {
-                let refused = taken.refused;
-                sender.reject(refused, reason);
-                let why = format!("{refused} series or samples refused, the first: {reason}\n");
-                ((StatusCode::BAD_REQUEST, why).into_response(), taken)
+        Ok(taken) => {
+            if let Some(reason) = &taken.reason {
+                sender.reject(taken.refused, reason);
             }
-        },
+            let response = match taken.complaint() {
+                None => StatusCode::NO_CONTENT.into_response(),
+                Some(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+            };
+            (response, taken)
+        }
         Err(refusal) => {
             refusal.count(&sender);
             (refusal.answer(format!("{refusal}\n")), Taken::default())
@@ -112,13 +126,14 @@ async fn take(write: RemoteWrite, request: Request) -> Result<Taken, Refusal> {
     let received = limits.read_unless_behind(&room, &parts.headers, body);
     let received = received.await?;
     let (seen, body) = (write.seen, received.body.clone());
+    let believed = Believed::around((write.clock)(), write.skew_ms_max);
     let decoder = move || {
         let plain = limits.unsnap(&body)?;
         // What will be sent back is not decoded either.
         if plain.len() / SIGNAL_BYTES > room.room() {
             room.would_fit(version.signals(&plain).map_err(malformed(version))?)?;
         }
-        seen.read(version, &plain)
+        seen.read(version, &plain, believed)
     };
     let mut taken = http::decode(received.body.len(), decoder).await?;
     if !taken.signals.is_empty() {
@@ -151,6 +166,22 @@ fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
             let why = format!("message {other:?}: taken are {MESSAGE_V1} and {MESSAGE_V2}");
             Err(Refusal::Unsupported(why))
         }
+    }
+}
+
+impl Taken {
+    /// What the sender is told of what it sent that is not taken, if anything is not.
+    fn complaint(&self) -> Option<String> {
+        let unusable = self.reason.as_ref().map(|reason| {
+            let refused = self.refused;
+            format!("{refused} series or samples refused, the first: {reason}\n")
+        });
+        let strange = (self.unbelieved > 0).then(|| {
+            let samples = counted(self.unbelieved, "sample is", "samples are");
+            format!("{samples} too far from our clock (`engine.clock_skew_s_max`), and not taken\n")
+        });
+        let complaint: String = unusable.into_iter().chain(strange).collect();
+        Some(complaint).filter(|complaint| !complaint.is_empty())
     }
 }
 
@@ -191,10 +222,10 @@ fn malformed(version: Version) -> impl Fn(WireError) -> Refusal {
 
 impl Seen {
     /// Reads a message.
-    fn read(&self, version: Version, body: &[u8]) -> Result<Taken, Refusal> {
+    fn read(&self, version: Version, body: &[u8], believed: Believed) -> Result<Taken, Refusal> {
         let read = match version {
-            Version::V1 => self.read_v1(body),
-            Version::V2 => self.read_v2(body),
+            Version::V1 => self.read_v1(body, believed),
+            Version::V2 => self.read_v2(body, believed),
         };
         let taken = read.map_err(malformed(version))?;
         if let Some(why) = taken.too_much {

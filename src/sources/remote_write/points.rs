@@ -22,16 +22,26 @@ const RESET_HINT_GAUGE: u64 = 3;
 /// Most labels of a series that are looked at: far more than anybody can use.
 pub(super) const LABELS_SENT_MAX: usize = 1_024;
 
+/// Times that a sample may be of: the engine refuses those further from its clock, and counts whose they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Believed {
+    from_ms: i64,
+    to_ms: i64,
+}
+
 /// What a body held.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
+    believed: Believed,
+    /// Samples and histograms of a time that is not believed, which are not written.
+    pub(super) unbelieved: u64,
     pub(super) signals: Vec<Signal>,
     /// Why the first series was refused.
     pub(super) reason: Option<String>,
     pub(super) refused: u64,
-    /// Samples that were taken, those left out because they are no numbers included.
+    /// Samples that are taken, those left out because they are no numbers included.
     pub(super) samples: u64,
-    /// Native histograms that were taken.
+    /// Native histograms that are taken.
     pub(super) histograms: u64,
     /// Why the whole request is refused: something in it has no end.
     pub(super) too_much: Option<String>,
@@ -132,7 +142,7 @@ impl<'a, F: FnMut(Part) -> Result<Arc<Series>, String>> Points<'a, F> {
         match self.value.get_or_insert_with(|| find(Part::Value)) {
             Ok(series) => {
                 let series = Arc::clone(series);
-                self.taken.samples += 1;
+                self.taken.samples += self.taken.is_believed(at_ms);
                 self.taken.push(series, at_ms, number);
             }
             Err(why) => {
@@ -171,7 +181,7 @@ impl<'a, F: FnMut(Part) -> Result<Arc<Series>, String>> Points<'a, F> {
             .and_then(|of_count| Ok((of_count, (self.find)(Part::Sum(kind))?)));
         match parts {
             Ok((of_count, of_sum)) => {
-                self.taken.histograms += 1;
+                self.taken.histograms += self.taken.is_believed(at_ms);
                 self.taken.push(of_count, at_ms, count);
                 self.taken.push(of_sum, at_ms, sum);
             }
@@ -185,7 +195,33 @@ impl<'a, F: FnMut(Part) -> Result<Arc<Series>, String>> Points<'a, F> {
     }
 }
 
+impl Believed {
+    /// Those no further from `now` than this, in milliseconds.
+    pub(super) const fn around(now: Time, skew_ms_max: i64) -> Self {
+        Self {
+            from_ms: now.plus_ms(-skew_ms_max).ms(),
+            to_ms: now.plus_ms(skew_ms_max).ms(),
+        }
+    }
+}
+
 impl Taken {
+    /// Nothing yet, of these times.
+    pub(super) fn within(believed: Believed) -> Self {
+        Self {
+            believed,
+            ..Self::default()
+        }
+    }
+
+    /// 1 for a time that is believed; else 0, and one more is not.
+    fn is_believed(&mut self, at_ms: i64) -> u64 {
+        let Believed { from_ms, to_ms } = self.believed;
+        let is_believed = (from_ms..=to_ms).contains(&at_ms);
+        self.unbelieved += u64::from(!is_believed);
+        u64::from(is_believed)
+    }
+
     /// Counts a series or sample that is not taken.
     pub(super) fn refuse(&mut self, why: &str) {
         self.refused += 1;

@@ -5,20 +5,22 @@ use std::sync::PoisonError;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Seen;
-use super::points::{Points, Taken};
+use super::points::{Believed, Points, Taken};
 use crate::model::{SeriesKind, Unit};
 use crate::sources::families::Told;
 use crate::sources::wire::{Fields, Value, WireError};
 
 impl Seen {
     /// Reads a `prometheus.WriteRequest`: series (1) and metadata (3).
-    pub(super) fn read_v1(&self, body: &[u8]) -> Result<Taken, WireError> {
-        let mut taken = Taken::default();
+    pub(super) fn read_v1(&self, body: &[u8], believed: Believed) -> Result<Taken, WireError> {
+        let mut taken = Taken::within(believed);
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => self.series_v1(value.bytes(number)?, &mut taken)?,
                 3 => self.metadata(value)?,
+                // The symbols and series of 2.0, which reserves the numbers of 1.0 to tell them apart.
+                4 | 5 => return Err(WireError::Foreign(number)),
                 _ => {}
             }
             if taken.is_too_much() {

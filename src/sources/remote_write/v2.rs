@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::Seen;
-use super::points::{LABELS_SENT_MAX, Points, Taken, numbers};
+use super::points::{Believed, LABELS_SENT_MAX, Points, Taken, numbers};
 use crate::model::{SeriesKind, Unit};
 use crate::sources::naming::{kind_by_name, unit_of_word};
 use crate::sources::wire::{Fields, Value, WireError};
@@ -37,8 +37,8 @@ struct Scratch {
 
 impl Seen {
     /// Reads an `io.prometheus.write.v2.Request`: symbols (4), then series (5).
-    pub(super) fn read_v2(&self, body: &[u8]) -> Result<Taken, WireError> {
-        let mut taken = Taken::default();
+    pub(super) fn read_v2(&self, body: &[u8], believed: Believed) -> Result<Taken, WireError> {
+        let mut taken = Taken::within(believed);
         let Some(symbols) = symbols(body)? else {
             taken.too_much = Some(format!("more than {SYMBOLS_MAX} symbols in one request"));
             return Ok(taken);
@@ -46,8 +46,11 @@ impl Seen {
         let mut scratch = Scratch::default();
         let mut fields = Fields::of(body);
         while let Some((number, value)) = fields.next()? {
-            if number == 5 {
-                self.series_v2(value.bytes(5)?, &symbols, &mut scratch, &mut taken)?;
+            match number {
+                5 => self.series_v2(value.bytes(5)?, &symbols, &mut scratch, &mut taken)?,
+                // The series and metadata of 1.0.
+                1..=3 => return Err(WireError::Foreign(number)),
+                _ => {}
             }
             if taken.is_too_much() {
                 break;
@@ -183,10 +186,12 @@ mod tests {
     #[test]
     fn a_table_or_a_series_without_end_is_refused() {
         let empty_symbols = [0x22, 0x00].repeat(SYMBOLS_MAX + 1);
-        let taken = seen().read_v2(&empty_symbols).unwrap();
+        let taken = seen().read_v2(&empty_symbols, Believed::default()).unwrap();
         let why = "more than 262144 symbols in one request";
         assert_eq!(taken.too_much.as_deref(), Some(why));
-        let all = seen().read_v2(&empty_symbols[2..]).unwrap();
+        let all = seen()
+            .read_v2(&empty_symbols[2..], Believed::default())
+            .unwrap();
         assert_eq!(all.too_much, None);
 
         // A series of packed references, all to symbol 0: key 5, then key 1 within.
@@ -198,7 +203,7 @@ mod tests {
         let mut body = vec![0x2a];
         body.extend(varint(series.len()));
         body.extend(series);
-        let taken = seen().read_v2(&body).unwrap();
+        let taken = seen().read_v2(&body, Believed::default()).unwrap();
         let why = "a series has more than 1024 labels";
         assert_eq!((taken.refused, taken.reason.as_deref()), (1, Some(why)));
     }

@@ -1,7 +1,8 @@
 //! Notifications that other tools send about alerts and changes, each in its own shape: Alertmanager
 //! and Grafana, PagerDuty's events, GitHub, GitLab and Gitea; and JSON of any shape, by a mapping.
 //!
-//! A request is taken whole or not at all. A resend changes nothing.
+//! A resend changes nothing. Of several alerts each is taken or refused by itself; changes are taken together or not at
+//! all.
 
 mod forge;
 pub(super) mod mapped;

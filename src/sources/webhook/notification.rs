@@ -1,20 +1,25 @@
 //! Webhooks of Alertmanager (version 4) and of Grafana, which has the same shape and more.
 //!
 //! An alert that is missing from a notification is not resolved by that: notifications are cut
-//! (`max_alerts`) and grouped. What a notification says it left out is counted as lost.
+//! (`max_alerts`) and grouped. What a notification says it left out is counted as lost. An alert that cannot be used
+//! never costs those beside it.
 
 use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Hook, instant};
 use crate::model::{Alert, Fingerprint, Labels, Signal, Time, counted};
 use crate::sources::http::Refusal;
+
+/// Most reasons given in one answer.
+const REASONS_MAX: usize = 5;
 
 /// Where notifications are taken.
 pub(super) const PATH: &str = "/webhook/alerts";
@@ -23,9 +28,20 @@ pub(super) const PATH: &str = "/webhook/alerts";
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Notification {
-    alerts: Vec<Sent>,
+    alerts: Vec<Value>,
     #[serde(default)]
     truncated_alerts: u64,
+}
+
+/// What a notification held beside the alerts that are taken.
+#[derive(Default)]
+struct Rest {
+    /// How many it says it left out.
+    left_out: u64,
+    /// How many cannot be used.
+    refused: u64,
+    /// Why, the first few.
+    reasons: Vec<String>,
 }
 
 /// An alert of a notification.
@@ -55,45 +71,60 @@ pub(super) fn routes(hook: Hook, hold_ms: i64) -> Router {
 }
 
 async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
-    let mut left_out = 0;
+    let mut rest = Rest::default();
+    let sender = receiver.hook.sender.clone();
     let taken = receiver
         .hook
         .take(request, |_, body, now| {
-            let (signals, truncated) = read(body, now, receiver.hold_ms)?;
-            left_out = truncated;
+            let (signals, beside) = read(body, now, receiver.hold_ms)?;
+            rest = beside;
             Ok(signals)
         })
         .await;
     match taken {
         Ok(count) => {
-            if left_out > 0 {
-                let alerts = counted(left_out, "alert", "alerts");
+            if rest.left_out > 0 {
+                let alerts = counted(rest.left_out, "alert", "alerts");
                 let why = format!("a notification left out {alerts} (`max_alerts`)");
-                receiver.hook.sender.lose(left_out, &why);
+                sender.lose(rest.left_out, &why);
             }
-            Json(json!({ "taken": count })).into_response()
+            if rest.refused == 0 {
+                return Json(json!({ "taken": count })).into_response();
+            }
+            let error = rest.reasons.join("; ");
+            sender.reject(rest.refused, &error);
+            let said = json!({ "taken": count, "refused": rest.refused, "error": error });
+            (StatusCode::BAD_REQUEST, Json(said)).into_response()
         }
         Err(refusal) => refusal.answer(Json(json!({ "error": refusal.to_string() }))),
     }
 }
 
-/// The alerts of a notification, and how many it says it left out.
-fn read(body: &[u8], now: Time, hold_ms: i64) -> Result<(Vec<Signal>, u64), Refusal> {
+/// The alerts of a notification, and what else it held.
+fn read(body: &[u8], now: Time, hold_ms: i64) -> Result<(Vec<Signal>, Rest), Refusal> {
     let sent: Notification = serde_json::from_slice(body).map_err(|e| {
         Refusal::Malformed(format!(
             "not a notification of Alertmanager or Grafana: {e}"
         ))
     })?;
-    let alerts = sent.alerts.into_iter().enumerate();
-    let signals = alerts.map(|(i, sent)| {
-        let alert = alert(sent, now, hold_ms);
-        let alert = alert.map_err(|why| Refusal::Malformed(format!("alert {i}: {why}")))?;
-        Ok(Signal::Alert(Box::new(alert)))
-    });
-    Ok((
-        signals.collect::<Result<_, Refusal>>()?,
-        sent.truncated_alerts,
-    ))
+    let mut signals = Vec::new();
+    let mut rest = Rest {
+        left_out: sent.truncated_alerts,
+        ..Rest::default()
+    };
+    for (i, sent) in sent.alerts.into_iter().enumerate() {
+        let sent = serde_json::from_value(sent).map_err(|e| e.to_string());
+        match sent.and_then(|sent| alert(sent, now, hold_ms)) {
+            Ok(alert) => signals.push(Signal::Alert(Box::new(alert))),
+            Err(why) => {
+                rest.refused += 1;
+                if rest.reasons.len() < REASONS_MAX {
+                    rest.reasons.push(format!("alert {i}: {why}"));
+                }
+            }
+        }
+    }
+    Ok((signals, rest))
 }
 
 fn alert(sent: Sent, now: Time, hold_ms: i64) -> Result<Alert, String> {

@@ -16,8 +16,9 @@ const NAMED_MAX: usize = 4;
 
 /// Columns of what is told of an entity beside its name, and of the name at least and at most.
 const NUMBER_COLUMNS: usize = 57;
-/// Columns of how often an entity speaks, where there is room.
+/// Columns of how often an entity speaks, and of how far its clock is off, where there is room.
 const EVERY_COLUMNS: usize = 8;
+const SKEW_COLUMNS: usize = 7;
 const NAME_COLUMNS_MIN: usize = 20;
 const NAME_COLUMNS_MAX: usize = 40;
 
@@ -124,6 +125,9 @@ pub(in crate::tui) fn silence(row: &SourceRow, now: Time) -> Option<String> {
         (SourceHealth::Waiting, None) => {
             Some("Waiting for its first data since the daemon was started.".to_owned())
         }
+        (SourceHealth::Blind, None) => {
+            Some("Overdue: it was never heard since the daemon was started.".to_owned())
+        }
         (SourceHealth::Silent | SourceHealth::Blind, Some(seen)) => {
             Some(match row.pace.longest_ms {
                 Some(ms) => format!(
@@ -182,7 +186,7 @@ fn senders(known: &SourceLedger, now: Time) -> Vec<String> {
         _ => format!("Tells of {entities} in {series}, {silent} of them silent{missed}"),
     }];
     if !known.odd_clocks.is_empty() {
-        let odd = named(&known.odd_clocks, |of| match of.lag_ms {
+        let odd = named(&known.odd_clocks, |of| match of.skew_ms {
             Some(lag_ms @ ..0) => format!("{} {} ahead", of.entity, format::lasting(-lag_ms)),
             Some(lag_ms) => format!("{} {} late", of.entity, format::lasting(lag_ms)),
             None => of.entity.to_string(),
@@ -221,8 +225,12 @@ const fn refused_of(of: &EntityLedger) -> u64 {
 /// Whom a source tells of, as a table: those with most trouble first.
 pub(in crate::tui) fn entities(known: &SourceLedger, now: Time, width: usize) -> Vec<Row> {
     let is_wide = width >= WIDE_COLUMNS;
-    let every_width = if is_wide { EVERY_COLUMNS } else { 0 };
-    let name_width = width.saturating_sub(NUMBER_COLUMNS + every_width);
+    let (every_width, skew_width) = if is_wide {
+        (EVERY_COLUMNS, SKEW_COLUMNS)
+    } else {
+        (0, 0)
+    };
+    let name_width = width.saturating_sub(NUMBER_COLUMNS + every_width + skew_width);
     let name_width = name_width.clamp(NAME_COLUMNS_MIN, NAME_COLUMNS_MAX);
     if known.told.is_empty() {
         return Vec::new();
@@ -234,27 +242,38 @@ pub(in crate::tui) fn entities(known: &SourceLedger, now: Time, width: usize) ->
         .right(Role::Muted, if is_wide { "EVERY" } else { "" }, every_width)
         .right(Role::Muted, "PER MIN", 9)
         .right(Role::Muted, "LAG", 7)
+        .right(Role::Muted, if is_wide { "SKEW" } else { "" }, skew_width)
         .right(Role::Muted, "SILENT", 8)
         .right(Role::Muted, "GAPS", 6)
         .right(Role::Muted, "REJECTED", 10)
         .right(Role::Muted, "DROPPED", 9);
     std::iter::once(heading)
         .chain(known.told.iter().flat_map(|of| {
-            let row = entity(of, now, name_width, every_width);
+            let row = entity(of, now, name_width, (every_width, skew_width));
             std::iter::once(row).chain(reasons(of, width))
         }))
         .collect()
 }
 
-/// One of them.
-fn entity(of: &EntityLedger, now: Time, name_width: usize, every_width: usize) -> Row {
+/// One of them. How often it speaks and how far its clock is off are left out where they have no columns.
+fn entity(
+    of: &EntityLedger,
+    now: Time,
+    name_width: usize,
+    (every_width, skew_width): (usize, usize),
+) -> Row {
     let is_heard = of.last_seen > Time::ZERO;
     let or_none = |is_known: bool, text: String| if is_known { text } else { "-".to_owned() };
     let warn = |n: u64| if n > 0 { Role::Warn } else { Role::Muted };
-    let lag = match of.lag_ms {
-        Some(lag_ms @ ..0) => format!("-{}", format::lasting(-lag_ms)),
-        Some(lag_ms) => format::lasting(lag_ms),
+    let signed = |ms: Option<i64>| match ms {
+        Some(ms @ ..0) => format!("-{}", format::lasting(-ms)),
+        Some(ms) => format::lasting(ms),
         None => "-".to_owned(),
+    };
+    let skew = if skew_width == 0 {
+        String::new()
+    } else {
+        signed(of.skew_ms)
     };
     let every = match every_width {
         0 => String::new(),
@@ -274,7 +293,8 @@ fn entity(of: &EntityLedger, now: Time, name_width: usize, every_width: usize) -
             or_none(of.per_minute > 0, format::count(of.per_minute)),
             9,
         )
-        .right(Role::Body, lag, 7)
+        .right(Role::Body, signed(of.lag_ms), 7)
+        .right(Role::Body, skew, skew_width)
         .right(
             warn(of.silent),
             or_none(of.series > 0, format::count(of.silent)),
@@ -414,6 +434,8 @@ mod tests {
             series: 12,
             silent: 5,
             every_ms: 15_000,
+            lag_ms: Some(120_000),
+            skew_ms: Some(60_000),
             refused: [why.clone(), why].concat(),
             ..EntityLedger::unheard(EntityId::parse(name))
         }
@@ -444,8 +466,12 @@ mod tests {
             assert!(fit, "{texts:#?}");
             let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
             let cart = texts.iter().position(|text| text.contains("cart")).unwrap();
-            let every = if width < WIDE_COLUMNS { "" } else { " 15s" };
-            let row = format!("service/cart -{every} - - 5 0 900 0");
+            let (every, skew) = if width < WIDE_COLUMNS {
+                ("", "")
+            } else {
+                (" 15s", " 1m")
+            };
+            let row = format!("service/cart -{every} - 2m{skew} 5 0 900 0");
             assert_eq!(words(&texts[cart]), row);
             let why = words(&texts[cart + 1..].join(" "));
             assert_eq!(why.matches("123").count(), 4, "{why}");
