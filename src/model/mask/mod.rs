@@ -41,6 +41,11 @@ const SECRET_NAMES: &[&str] = &[
     "accesskey",
     "secretkey",
     "privatekey",
+    "accountkey",
+    "signingkey",
+    "encryptionkey",
+    "masterkey",
+    "passcode",
     "credential",
     "credentials",
     "authorization",
@@ -57,13 +62,32 @@ const KEY_PREFIXES: &[(&str, usize)] = &[
     ("gho_", 20),
     ("ghs_", 20),
     ("ghu_", 20),
+    ("ghr_", 20),
     ("github_pat_", 30),
     ("glpat-", 20),
     ("xoxb-", 20),
     ("xoxp-", 20),
     ("xoxa-", 20),
+    ("xoxs-", 20),
+    ("xoxr-", 20),
+    ("xapp-", 20),
     ("sk_live_", 20),
     ("rk_live_", 20),
+    ("sk_test_", 20),
+    ("rk_test_", 20),
+    ("whsec_", 24),
+    ("sk-ant-", 30),
+    ("sk-proj-", 30),
+    ("hvs.", 24),
+    ("hvb.", 24),
+    ("SG.", 40),
+    ("ya29.", 30),
+    ("GOCSPX-", 28),
+    ("shpat_", 30),
+    ("dop_v1_", 40),
+    ("dckr_pat_", 30),
+    ("pypi-AgEI", 40),
+    ("AGE-SECRET-KEY-", 40),
     ("AIza", 35),
     ("npm_", 30),
     ("eyJ", 30),
@@ -98,7 +122,7 @@ pub fn mask_named<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
 
 /// Whether a value is shorter than any key and assigns nothing, as most of labels are: then nothing of it is masked.
 fn is_plain(value: &str) -> bool {
-    let assigns = |byte: u8| matches!(byte, b'=' | b':' | b' ');
+    let assigns = |byte: u8| matches!(byte, b'=' | b':' | b' ' | b'%');
     value.len() < KEY_BYTES_MIN && !value.bytes().any(assigns)
 }
 
@@ -203,12 +227,8 @@ fn next_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
 /// The secret that the word is, or that it introduces.
 fn secret_at_word(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
     let bytes = &text[word.clone()];
-    let mut prefixes = KEY_PREFIXES.iter();
-    if let Some((_, length)) = prefixes.find(|(prefix, _)| bytes.starts_with(prefix.as_bytes())) {
-        let opaque = opaque_bytes(text, word.start);
-        if opaque >= *length {
-            return Some(word.start..word.start + opaque);
-        }
+    if let Some(key) = key_at(text, word.start) {
+        return Some(key);
     }
     if bytes.len() > NAME_BYTES_MAX {
         return None;
@@ -228,8 +248,31 @@ fn secret_at_word(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
         }
         Some((value, _)) if names_a_folder(text, word.clone(), value) => None,
         Some((value, _)) => assigned_value(text, bytes, value),
+        None if bytes.starts_with(b"--") => option_value(text, bytes, word.end),
         None => opaque_value(text, word.end, OPAQUE_BYTES_MIN),
     }
+}
+
+/// The key that its issuer's prefix betrays. Few words are as long as any key, so that most are dismissed before a prefix is
+/// compared.
+fn key_at(text: &[u8], start: usize) -> Option<Range<usize>> {
+    let shortest = text.get(start..start + KEY_BYTES_MIN)?;
+    if !shortest.iter().all(|byte| is_opaque(*byte)) {
+        return None;
+    }
+    let is_prefix = |(prefix, _): &&(&str, usize)| text[start..].starts_with(prefix.as_bytes());
+    let (_, bytes_min) = KEY_PREFIXES.iter().find(is_prefix)?;
+    let opaque = opaque_bytes(text, start);
+    (opaque >= *bytes_min).then(|| start..start + opaque)
+}
+
+/// The value of an option of a command, `--password hunter2`; nothing when another option follows.
+fn option_value(text: &[u8], name: &[u8], after: usize) -> Option<Range<usize>> {
+    let value = after + spaces(text, after);
+    if value == after || text.get(value) == Some(&b'-') {
+        return None;
+    }
+    assigned_value(text, name, after)
 }
 
 /// Whether white space stands between a name and what assigns to it.
@@ -240,8 +283,11 @@ enum Gap {
 }
 
 /// Where the value begins that is assigned at `at`: behind `=`, `:`, `:=` or `=>`, of a name that may be
-/// quoted (`"password": …`, `\"password\": …`).
+/// quoted (`"password": …`, `\"password\": …`), or behind the `%3D` of a URL within a URL.
 fn value_of(text: &[u8], at: usize) -> Option<(usize, Gap)> {
+    if matches!(text.get(at..at + 3), Some(b"%3D" | b"%3d")) {
+        return Some((at + 3, Gap::None));
+    }
     let mut at = at;
     if matches!(text.get(at), Some(b'"' | b'\'' | b'\\')) {
         let escapes = text[at..].iter().take_while(|b| **b == b'\\').count();
@@ -302,7 +348,7 @@ fn opaque_value(text: &[u8], after: usize, bytes_min: usize) -> Option<Range<usi
     (value.len() >= bytes_min && is_mixed(value)).then(|| start..start + value.len())
 }
 
-/// `user:password@` of a URL.
+/// `user:password@` of a URL, or a key that stands there alone.
 fn url_credentials(text: &[u8], start: usize) -> Option<Range<usize>> {
     let authority = text[start..]
         .iter()
@@ -310,7 +356,9 @@ fn url_credentials(text: &[u8], start: usize) -> Option<Range<usize>> {
         .count();
     let authority = &text[start..start + authority];
     let at = authority.iter().rposition(|&b| b == b'@')?;
-    authority[..at].contains(&b':').then(|| start..start + at)
+    let user = &authority[..at];
+    let is_key = user.len() >= OPAQUE_BYTES_MIN && is_mixed(user);
+    (user.contains(&b':') || is_key).then(|| start..start + at)
 }
 
 fn is_secret_name(word: &[u8]) -> bool {

@@ -53,8 +53,57 @@ fn secrets_are_masked() {
 }
 
 #[test]
+fn secrets_of_issuers_options_and_urls_are_masked() {
+    let cases = [
+        ("vault hvs.CAESIJ0123456789abcdefgh ok", "vault <secret> ok"),
+        ("slack xapp-1-A0123-456-abcdef789", "slack <secret>"),
+        ("stripe sk_test_4eC39HqLyjWDarjtT1zd", "stripe <secret>"),
+        ("hook whsec_0123456789abcdefghij", "hook <secret>"),
+        ("llm sk-ant-api03-0123456789abcdefghijkl", "llm <secret>"),
+        (
+            "google ya29.a0AfH6SMBx0123456789abcdefgh",
+            "google <secret>",
+        ),
+        (
+            "AccountName=shop;AccountKey=Zm9vYmFyMTIz==;Suffix=x",
+            "AccountName=shop;AccountKey=<secret>;Suffix=x",
+        ),
+        (
+            r#"{"signing_key":"hunter2","n":1}"#,
+            r#"{"signing_key":"<secret>","n":1}"#,
+        ),
+        (
+            "GET /blob?se=2026&sig=aB3dE5fG7hI9jK1lM3nO%3D&sp=r",
+            "GET /blob?se=2026&sig=<secret>&sp=r",
+        ),
+        (
+            "GET /login?next=%2Fcart%3Ftoken%3Dhunter2 200",
+            "GET /login?next=%2Fcart%3Ftoken%3D<secret> 200",
+        ),
+        (
+            "dsn https://0123456789abcdef0123@sentry.example/7",
+            "dsn https://<secret>@sentry.example/7",
+        ),
+        (
+            "run --user bob --password hunter2 -v",
+            "run --user bob --password <secret> -v",
+        ),
+        ("run --token 'a b' --json", "run --token '<secret>' --json"),
+    ];
+    for (text, masked) in cases {
+        assert_eq!(mask_secrets(text), masked);
+        assert_eq!(mask_secrets(masked), masked, "twice");
+    }
+}
+
+#[test]
 fn other_text_is_left_alone() {
     for text in [
+        "killed sig=9 sig: SIGTERM",
+        "ssh://deploy@host/x https://mia@shop.example/",
+        "hvs. SG.1 sk-SK sk-ant ya29 pypi-mirror",
+        "run --password --verbose",
+        "run --no-tokens",
         "Failed password for root from 10.0.0.1 port 22 ssh2",
         "Executing with tokens:",
         "Adding job token for job_1445144423722_0020 to jobTokenSecretManager",

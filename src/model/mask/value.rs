@@ -24,6 +24,8 @@ const JUDGED_BYTES_MAX: usize = 256;
 const AUTH_BYTES_MIN: usize = 6;
 /// Shortest `sid=`, which others use for system ids and security ids.
 const SID_BYTES_MIN: usize = 16;
+/// Shortest `sig=` that is taken for what signs a URL rather than for a signal.
+const SIG_BYTES_MIN: usize = 16;
 /// Shortest run of digits that is taken for a session rather than a number of one.
 const DIGITS_MIN: usize = 12;
 /// Shortest word behind an unknown scheme that is taken for its credentials.
@@ -160,7 +162,7 @@ fn pair(text: &[u8], start: usize, separator: u8) -> Option<usize> {
     Some(value + text[value..].iter().take_while(|b| is_value(b)).count())
 }
 
-/// The value of a name that announces a secret only where the value looks like one: `pass`, `auth` and sessions.
+/// The value of a name that announces a secret only where the value looks like one: `pass`, `auth`, `sig` and sessions.
 pub(super) fn of_lesser_name(text: &[u8], name: &[u8], after: usize) -> Option<Range<usize>> {
     let judge = judge_of(name)?;
     let start = after + spaces(text, after);
@@ -194,6 +196,9 @@ fn judge_of(name: &[u8]) -> Option<Judge> {
                 && !is_ordinary(value)
                 && !is_mechanism(value)
         });
+    }
+    if is_part(name, b"sig") {
+        return Some(|value| value.len() >= SIG_BYTES_MIN && is_mixed(value));
     }
     let end = SESSION_NAMES
         .iter()
