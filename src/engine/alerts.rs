@@ -14,7 +14,7 @@ use super::unheard::{Lost, SenderIx};
 use crate::model::{
     Alert, AlertRow, EntityId, Fingerprint, IncidentId, Labels, Severity, Time, Unheard,
 };
-pub use twins::Twins;
+pub use twins::{News, Twins};
 
 /// Resolved alerts are kept for lists this long, in milliseconds.
 const KEPT_RESOLVED_MS: i64 = 15 * 60_000;
@@ -570,9 +570,14 @@ fn cut(text: &str) -> &str {
 }
 
 fn severity_of(labels: &Labels) -> Severity {
+    severity_told(labels).unwrap_or(Severity::Warning)
+}
+
+/// How grave an alert is by its labels, if they say.
+fn severity_told(labels: &Labels) -> Option<Severity> {
     labels
         .first_of(&["severity", "level", "priority"])
-        .map_or(Severity::Warning, Severity::parse)
+        .map(Severity::parse)
 }
 
 #[cfg(test)]

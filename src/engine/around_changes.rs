@@ -2,7 +2,7 @@
 //! and what the calendar had for then. What is thought of each follows from the suspects; only a person
 //! confirms one.
 //!
-//! Never forgets a change that stood there, but for want of room.
+//! Never forgets a change that stood there, but for want of room, and then none that is suspected or confirmed.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use super::Engine;
 use super::entities::EntityIx;
 use crate::model::{
     ChangeKind, ChangeOf, ChangeState, Direction, Finding, IncidentId, Lane, MetricRole,
-    SuspectKind, Time,
+    SuspectKind, Time, TimelineEntry,
 };
 
 /// Changes this long before an incident began are listed, in milliseconds; older ones if they are suspected.
 const BEFORE_MS: i64 = 60 * 60_000;
 /// Changes older than this are not suspected either, in milliseconds.
 const SUSPECTED_BEFORE_MS: i64 = 6 * 3_600_000;
-/// Changes listed with one incident, the latest.
+/// Changes listed with one incident.
 const LISTED_MAX: usize = 40;
 /// Members looked at.
 const MEMBERS_MAX: usize = 200;
@@ -42,9 +42,8 @@ impl Engine {
             }
         }
         listed.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        let excess = listed.len().saturating_sub(LISTED_MAX);
-        listed.drain(..excess);
         held.incident.judge_changes();
+        held.incident.drop_changes(LISTED_MAX);
         let told: Vec<ChangeOf> = held
             .incident
             .changes
@@ -55,7 +54,14 @@ impl Engine {
         for change in told {
             let text = change.named();
             let mut timeline = held.incident.timeline.iter();
-            if !timeline.any(|entry| entry.lane == Lane::Change && *entry.text == *text) {
+            // What a surge is in numbers goes on changing.
+            let is_it = |entry: &TimelineEntry| match change.kind {
+                ChangeKind::Traffic => {
+                    entry.at == change.at && entry.entity.as_ref() == Some(&change.entity)
+                }
+                _ => *entry.text == *text,
+            };
+            if !timeline.any(|entry| entry.lane == Lane::Change && is_it(entry)) {
                 held.tell(change.at, Lane::Change, Some(change.entity), &text);
             }
         }
@@ -161,7 +167,7 @@ mod tests {
     use crate::config::{DeclaredEdge, EngineConfig, MaintenanceConfig};
     use crate::engine::Engine;
     use crate::model::{
-        Alert, Band, Batch, ChangeKind, ChangeState, Check, Direction, EntityId, Finding,
+        Alert, Band, Batch, ChangeKind, ChangeOf, ChangeState, Check, Direction, EntityId, Finding,
         FindingId, Fingerprint, Hypothesis, Incident, IncidentId, Input, Labels, Lane, MetricRole,
         Signal, SourceId, Stamped, SuspectKind, SuspectRole, Time, Unit,
     };
@@ -229,6 +235,36 @@ mod tests {
                 (change.state, super::is_told(change)),
                 (state, is_suspected)
             );
+        }
+    }
+
+    /// A deploy before it began that is suspected, one that is not, and two after it began.
+    #[test]
+    fn what_is_suspected_or_came_before_stays_in_a_full_list() {
+        let cart = EntityId::parse("cart");
+        let mut incident = Incident::opened(IncidentId(1), cart.clone(), NOON, NOON);
+        let change = |id: &str, minutes: i64, state| ChangeOf {
+            id: id.into(),
+            at: NOON.plus_ms(minutes * 60_000),
+            kind: ChangeKind::Deploy,
+            entity: cart.clone(),
+            title: "v8".into(),
+            state,
+        };
+        incident.changes = vec![
+            change("suspected", -9, ChangeState::Suspect),
+            change("before", -5, ChangeState::None),
+            change("after", 3, ChangeState::None),
+            change("long after", 900, ChangeState::None),
+        ];
+        for left in [
+            &["suspected", "before", "after"][..],
+            &["suspected", "before"],
+            &["suspected"],
+        ] {
+            incident.drop_changes(left.len());
+            let ids: Vec<&str> = incident.changes.iter().map(|change| &*change.id).collect();
+            assert_eq!(ids, left);
         }
     }
 

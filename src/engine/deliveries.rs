@@ -154,13 +154,15 @@ impl Deliveries {
 
     /// The passing of time: what is missed now, if that is worse than what was told.
     pub fn listen(&mut self, now: Time) -> Option<Missed> {
-        let told = self.told.map_or(Quiet::Usual, |missed| missed.quiet);
+        // That nothing comes at all is worse than that one kind is missing.
+        let rank = |missed: &Missed| (missed.quiet, missed.scope == Scope::Everything);
+        let told = self.told.as_ref().map_or((Quiet::Usual, false), rank);
         let all = Kind::ALL
             .into_iter()
             .filter_map(|kind| self.missed(kind, now));
         // Of those that say as much the first counts.
-        let worst = all.rev().max_by_key(|missed| missed.quiet);
-        let missed = worst.filter(|missed| missed.quiet > told)?;
+        let worst = all.rev().max_by_key(rank);
+        let missed = worst.filter(|missed| rank(missed) > told)?;
         self.told = Some(missed);
         Some(missed)
     }

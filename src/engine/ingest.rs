@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Engine;
 use super::absence::{Absent, CERTAIN, UNSURE, absence, absent};
-use super::alerts::{AlertChange, Times};
+use super::alerts::{AlertChange, News, Times};
 use super::changes;
 use super::correlate::World;
 use super::deliveries::Brings;
@@ -204,7 +204,10 @@ impl Engine {
 
     fn take_alert(&mut self, alert: &Alert, source: SourceIx) {
         let (times, corrected) = Times::of(alert, self.now, self.alert_timeout_ms());
-        let alert = &*self.as_first_told(alert, source, times);
+        let Some(alert) = self.as_first_told(alert, source, times) else {
+            return;
+        };
+        let alert = &*alert;
         let lost = self.alerts.get(alert.fingerprint);
         let was_lost = lost.is_some_and(|held| held.lost.is_some());
         let sender = self.note_sender(alert, source);
@@ -226,30 +229,44 @@ impl Engine {
         }
     }
 
-    /// An alert as the first source told it, where another tells it with labels that are not quite the same.
+    /// An alert as the first source told it, where another tells it with labels that are not quite the same; `None`
+    /// when it is only over for one of those who tell of it.
     fn as_first_told<'a>(
         &mut self,
         alert: &'a Alert,
         source: SourceIx,
         times: Times,
-    ) -> Cow<'a, Alert> {
+    ) -> Option<Cow<'a, Alert>> {
         let (alerts, now) = (&self.alerts, self.now);
         let Some(twin) = self.twins.find(alert, source, times, now, alerts) else {
-            return Cow::Borrowed(alert);
+            return Some(Cow::Borrowed(alert));
         };
         let Some(first) = self.alerts.get(twin.of) else {
-            return Cow::Borrowed(alert);
+            return Some(Cow::Borrowed(alert));
         };
-        let labels = first.labels.clone();
-        if let Some(why) = twin.news {
-            let name = self.silence.source(source).0.clone();
-            self.tell_of_alert(twin.of, &format!("is told by {name} {why}"));
+        let (labels, entity) = (first.labels.clone(), first.entity);
+        let name = || self.silence.source(source).0.clone();
+        match twin.news {
+            News::None => {}
+            News::Joined(why) => {
+                let text = format!("is told by {} {why}", name());
+                self.tell_of_alert(twin.of, &text);
+            }
+            News::Left { again } => {
+                let text = format!("is over by {}, and still told by another source", name());
+                if !again {
+                    self.tell_of_alert(twin.of, &text);
+                }
+                self.note_sender(alert, source);
+                self.speakers.heard(source, entity, Said::Event, now);
+                return None;
+            }
         }
-        Cow::Owned(Alert {
+        Some(Cow::Owned(Alert {
             fingerprint: twin.of,
             labels,
             ..alert.clone()
-        })
+        }))
     }
 
     /// How long an alert is believed whose sender gives no end, in milliseconds.

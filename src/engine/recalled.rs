@@ -53,6 +53,8 @@ impl Engine {
         self.put_alert(alert, times, came);
         let source = firing.source.as_ref();
         let source = source.map(|source| self.silence.place(source));
+        let alerts = &self.alerts;
+        self.twins.know_again(alert, source, times.onset, alerts);
         let sender = source.map(|source| self.senders.of(source, alert));
         let told_at = firing.told_at.unwrap_or(came).min(self.now);
         self.alerts.sent_by(alert.fingerprint, sender, told_at);

@@ -95,6 +95,7 @@ impl Engine {
         self.traces.set_back(back);
         self.topology.set_back(back);
         self.alerts.set_back(back);
+        self.twins.set_back(back);
         self.senders.set_back(back);
         self.holds.set_back(back);
         self.changes.set_back(back);

@@ -374,6 +374,18 @@ impl Incident {
         }
     }
 
+    /// Leaves out changes beyond `most`: what came after it began and nobody suspects first, the latest first.
+    pub fn drop_changes(&mut self, most: usize) {
+        let began = self.began;
+        let is_idle = |change: &ChangeOf| change.state == ChangeState::None;
+        while self.changes.len() > most {
+            let mut changes = self.changes.iter();
+            let later = changes.rposition(|change| is_idle(change) && change.at > began);
+            let idle = || self.changes.iter().position(is_idle);
+            self.changes.remove(later.or_else(idle).unwrap_or(0));
+        }
+    }
+
     /// It lasts from `at` on, though it may have been calm or over.
     pub fn lasts_again(&mut self, at: Time) {
         self.mitigated = None;

@@ -2,32 +2,31 @@
 //! receiver, words the severity its own way.
 //!
 //! Two are one if they come from different sources, began at about the same time, and agree in every label that
-//! says what they are about. Labels that only describe may differ. Must never make one of two that one source
-//! tells, and remembers a bounded number of alerts.
+//! says what they are about. Labels that only describe may differ, but not in how grave they are. One is over when
+//! the last of those who tell of it says so. Must never make one of two that one source tells, and remembers a
+//! bounded number of alerts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Alerts, Times};
+use super::{Alerts, Times, severity_told};
 use crate::engine::intake::SourceIx;
+use crate::engine::set_back::SetBack;
 use crate::model::{Alert, Fingerprint, Labels, Time};
 
 /// Labels that describe an alert, or who told of it, and say nothing of what it is about.
-const DESCRIBES: [&str; 24] = [
+const DESCRIBES: [&str; 20] = [
     "alert_rule_uid",
     "alertmanager",
-    "component",
     "dashboard",
     "datasource_uid",
     "dedup_key",
     "folder",
     "grafana_folder",
-    "group",
     "incident_key",
     "integration",
     "level",
-    "monitor",
     "owner",
     "priority",
     "prometheus",
@@ -37,7 +36,6 @@ const DESCRIBES: [&str; 24] = [
     "replica",
     "runbook_url",
     "severity",
-    "source",
     "team",
 ];
 /// Alerts that began further apart than this are two, in milliseconds: relays are late by minutes.
@@ -63,6 +61,8 @@ pub struct Twins {
     about: BTreeMap<u64, Vec<Known>>,
     /// What another sender calls an alert.
     of: BTreeMap<Fingerprint, Fingerprint>,
+    /// Who said that an alert is over that another goes on to tell of.
+    left: BTreeSet<(Fingerprint, SourceIx)>,
     total: u64,
 }
 
@@ -71,8 +71,22 @@ pub struct Twins {
 pub struct Twin {
     /// The alert it is.
     pub of: Fingerprint,
-    /// Whether that was not known so far, and why they are one.
-    pub news: Option<String>,
+    /// What is to be told of that.
+    pub news: News,
+}
+
+/// What is new about an alert that several sources tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing.
+    None,
+    /// That it is told by another as well, and why it is the same.
+    Joined(String),
+    /// One says that it is over, for the first time or again, while another goes on: it is not.
+    Left {
+        /// Whether it said so before.
+        again: bool,
+    },
 }
 
 impl Twins {
@@ -85,33 +99,48 @@ impl Twins {
         now: Time,
         alerts: &Alerts,
     ) -> Option<Twin> {
+        let is_end = times.ends_at <= now;
         if let Some(of) = self.of.get(&told.fingerprint).copied() {
             // Its end may still be told after the other's, and is none of its own.
-            if alerts.fires(of) || times.ends_at <= now {
-                return Some(Twin { of, news: None });
+            if is_end {
+                let news = self.leave(of, told, source, alerts);
+                return Some(Twin { of, news });
+            }
+            if alerts.fires(of) {
+                self.come_back(of, told, source);
+                let news = News::None;
+                return Some(Twin { of, news });
             }
             self.of.remove(&told.fingerprint);
         }
-        if times.ends_at <= now || alerts.get(told.fingerprint).is_some() {
+        if is_end {
+            let of = told.fingerprint;
+            let news = self.leave(of, told, source, alerts);
+            return (news != News::None).then_some(Twin { of, news });
+        }
+        if alerts.fires(told.fingerprint) {
+            self.come_back(told.fingerprint, told, source);
             return None;
         }
         let about = about(&told.labels);
-        let severity = |labels: &Labels| labels.get("severity").map(str::to_ascii_lowercase);
-        let as_grave = |known: &Known| {
-            let state = alerts.get(known.alert);
-            state.is_some_and(|state| severity(&state.labels) == severity(&told.labels))
+        let is_as_grave = |known: &Known| {
+            let held = alerts.get(known.alert);
+            let held = held.and_then(|held| severity_told(&held.labels));
+            let told = severity_told(&told.labels);
+            held.zip(told).is_none_or(|(held, told)| held == told)
         };
         let known = self.about.get_mut(&about).into_iter().flatten();
         let mut alike: Vec<&mut Known> = known
             .filter(|known| alerts.fires(known.alert) && !known.sources.contains(&source))
             .filter(|known| times.onset.since(known.since).abs() <= APART_MS)
+            .filter(|known| is_as_grave(known))
             .collect();
-        // Of several that differ in how grave they are, the one that is as grave, or none.
-        if alike.len() > 1 {
-            alike.retain(|known| as_grave(known));
+        // Of several that differ in how grave they are, one that says nothing of that is none.
+        if alike.len() > 1 && severity_told(&told.labels).is_none() {
+            alike.clear();
         }
         let Some(twin) = alike.into_iter().next() else {
-            self.know(about, told.fingerprint, source, times.onset, alerts);
+            self.know(about, told.fingerprint, Some(source), times.onset, alerts);
             return None;
         };
         twin.sources.push(source);
@@ -119,15 +148,60 @@ impl Twins {
         self.of.insert(told.fingerprint, of);
         self.total += 1;
         let other = alerts.get(of).map(|state| &state.labels);
-        let news = other.map(|other| why(other, &told.labels));
+        let news = other.map_or(News::None, |other| News::Joined(why(other, &told.labels)));
         Some(Twin { of, news })
+    }
+
+    /// A source says that an alert is over; whether another goes on to tell of it.
+    fn leave(&mut self, of: Fingerprint, told: &Alert, source: SourceIx, alerts: &Alerts) -> News {
+        let Some(known) = self.known(of, told) else {
+            return News::None;
+        };
+        let told_by = known.sources.len();
+        known.sources.retain(|known| *known != source);
+        let (is_told_on, has_left) = (!known.sources.is_empty(), known.sources.len() < told_by);
+        let again = self.left.contains(&(of, source));
+        if !(is_told_on && (has_left || again) && alerts.fires(of)) {
+            return News::None;
+        }
+        self.left.insert((of, source));
+        News::Left { again }
+    }
+
+    /// A source that said that an alert is over tells of it again.
+    fn come_back(&mut self, of: Fingerprint, told: &Alert, source: SourceIx) {
+        // Resends of what fires are most of what comes.
+        if self.left.is_empty() || !self.left.remove(&(of, source)) {
+            return;
+        }
+        if let Some(known) = self.known(of, told) {
+            known.sources.push(source);
+        }
+    }
+
+    /// What is known of an alert that is told with these labels, or with those of its twin.
+    fn known(&mut self, alert: Fingerprint, told: &Alert) -> Option<&mut Known> {
+        let of_it = self.about.get_mut(&about(&told.labels))?;
+        of_it.iter_mut().find(|known| known.alert == alert)
+    }
+
+    /// Knows an alert again that fired before a restart, by whoever told of it last.
+    pub fn know_again(
+        &mut self,
+        alert: &Alert,
+        source: Option<SourceIx>,
+        since: Time,
+        alerts: &Alerts,
+    ) {
+        let about = about(&alert.labels);
+        self.know(about, alert.fingerprint, source, since, alerts);
     }
 
     fn know(
         &mut self,
         about: u64,
         alert: Fingerprint,
-        source: SourceIx,
+        source: Option<SourceIx>,
         since: Time,
         alerts: &Alerts,
     ) {
@@ -139,24 +213,32 @@ impl Twins {
         if of_it.len() < ALIKE_MAX {
             of_it.push(Known {
                 alert,
-                sources: vec![source],
+                sources: source.into_iter().collect(),
                 since,
             });
         }
     }
 
-    /// Forgets what does not fire any more; about once a minute.
+    /// Forgets what does not fire any more; every ten minutes.
     pub fn forget(&mut self, alerts: &Alerts) {
         self.about.retain(|_, of_it| {
             of_it.retain(|known| alerts.fires(known.alert));
             !of_it.is_empty()
         });
         self.of.retain(|_, of| alerts.get(*of).is_some());
+        self.left.retain(|(of, _)| alerts.fires(*of));
     }
 
     /// Alerts that turned out to be told by another source already, since the start.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// Follows a clock that was set back.
+    pub fn set_back(&mut self, back: SetBack) {
+        for known in self.about.values_mut().flatten() {
+            back.past(&mut known.since);
+        }
     }
 }
 
@@ -259,7 +341,9 @@ mod tests {
                 1,
             ),
             ("relay", "alertname=Slow service=cart", 1),
-            // What it is about differs, or there is more of that.
+            // How grave it is differs, or what it is about, or there is more of that.
+            ("relay", "alertname=Slow service=cart severity=warning", 2),
+            ("relay", "alertname=Slow service=cart component=api", 2),
             ("relay", "alertname=Slow service=pay severity=critical", 2),
             ("relay", "alertname=Slow service=cart instance=cart-1", 2),
             ("relay", "alertname=Down service=cart severity=critical", 2),
@@ -276,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_twin_is_counted_told_once_and_ends_with_the_alert() {
+    fn a_twin_is_counted_told_once_and_ends_with_the_last_who_tells_of_it() {
         let (first, second) = (
             "alertname=Slow service=cart",
             "alertname=Slow service=cart team=shop",
@@ -298,6 +382,20 @@ mod tests {
             ["Slow is told by relay as well: the same but for team"]
         );
         desk.told("relay", second, false);
+        assert_eq!(desk.firing(), 1, "the first goes on");
+        desk.told("first", first, false);
+        assert_eq!(desk.firing(), 0);
+        // The other way round, and each end told twice.
+        desk.told("first", first, true);
+        desk.told("relay", second, true);
+        assert_eq!(desk.firing(), 1, "it came again, and so did its twin");
+        desk.told("first", first, false);
+        desk.told("first", first, false);
+        assert_eq!(desk.firing(), 1, "the relay goes on");
+        desk.told("first", first, true);
+        desk.told("relay", second, false);
+        assert_eq!(desk.firing(), 1, "the first tells of it again");
+        desk.told("first", first, false);
         assert_eq!(desk.firing(), 0);
         // Told again by the relay alone, it is an alert of its own.
         desk.told("relay", second, true);

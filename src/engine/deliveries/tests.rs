@@ -96,7 +96,7 @@ fn each_kind_is_missed_as_it_used_to_come_whatever_else_the_source_brings() {
     use Scope::{Everything, OneKind};
     const DAY_S: i64 = 25 * HOUR_S;
     const ON: i64 = i64::MAX;
-    let cases: [(&str, &[Part], i64, &[Told]); 13] = [
+    let cases: [(&str, &[Part], i64, &[Told]); 14] = [
         (
             "measurements alone",
             &[(Gauge, 0, HOUR_S, 15)],
@@ -168,6 +168,15 @@ fn each_kind_is_missed_as_it_used_to_come_whatever_else_the_source_brings() {
             &[
                 (2 * HOUR_S - 5 + 601, OfLines, OneKind, Unusual),
                 (3 * HOUR_S - 15 + 181, OfPoints, Everything, Blind),
+            ],
+        ),
+        (
+            "first its lines, then its calls, and nothing measured",
+            &[(Spans, 0, 3 * HOUR_S, 1), (Lines, 0, 2 * HOUR_S, 5)],
+            4 * HOUR_S,
+            &[
+                (2 * HOUR_S - 5 + 601, OfLines, OneKind, Unusual),
+                (3 * HOUR_S - 1 + 601, OfSpans, Everything, Unusual),
             ],
         ),
         (
