@@ -48,3 +48,29 @@ fn what_a_person_calls_over_while_it_is_silenced_is_told_to_fire() {
     let stands = (incident.phase, incident.fires(), incident.hidden());
     assert_eq!(stands, (Phase::Resolved, 1, None));
 }
+
+#[test]
+fn what_is_silenced_stays_so_over_a_restart() {
+    let mut bench = Bench::new(EngineConfig::default());
+    bench.fire("SlowCart@cart/critical");
+    bench.pass(1);
+    bench.silence("service=cart", 600);
+    bench.pass(10 * 60);
+    let journal = bench.journal.clone();
+    bench.engine = Engine::new(bench.config.clone(), Vec::new());
+    let records = journal.into_iter().map(Record::undated);
+    bench.engine.restore(records);
+    let state = |bench: &Bench| {
+        let row = bench.engine.incident_rows().next().expect("it is known");
+        (row.phase, row.state_word())
+    };
+    let hidden = (Phase::Mitigated, "silenced");
+    bench.pass(30);
+    assert_eq!(state(&bench), hidden, "nobody has said anything yet");
+    bench.fire("SlowCart@cart/critical");
+    bench.pass(20 * 60);
+    assert_eq!(state(&bench), hidden, "it still fires");
+    bench.end("SlowCart@cart/critical");
+    bench.pass(10 * 60);
+    assert_eq!(state(&bench).0, Phase::Resolved);
+}
