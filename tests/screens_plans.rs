@@ -594,6 +594,7 @@ fn what_was_taken_back_after_the_end_is_said() {
     let row = view.incidents.get_mut(&fixture::CHECKOUT).expect("a row");
     row.phase = stormglass::model::Phase::Resolved;
     row.resolved = Some(fixture::now());
+    row.alerts_firing = 0;
     console.told(Update::Watch(stormglass::api::WatchMessage::Snapshot(
         Box::new(view),
     )));

@@ -54,7 +54,8 @@ impl Book {
         held.members = members;
         held.is_pinned = !held.incident.regrouped.is_empty();
         held.onsets = onsets;
-        if matches!(held.incident.phase, Phase::Open | Phase::Acknowledged) {
+        let is_sick = matches!(held.incident.phase, Phase::Open | Phase::Acknowledged);
+        if is_sick || held.incident.hidden().is_some() {
             held.hearing = Hearing::Waiting;
         }
         self.held.insert(held.incident.id, held);

@@ -2,6 +2,7 @@
 //!
 //! Counts, and repeats what the stages of holding say; decides nothing about what is held back.
 
+use super::held::Held;
 use super::{Correlator, Hearing, World};
 use crate::engine::alerts::Alerts;
 use crate::model::{Fingerprint, HeldBack, IncidentId, Time};
@@ -13,10 +14,15 @@ impl Correlator {
     /// How many alerts of an incident fire without being counted and what keeps them so, and how many are counted of
     /// which nobody knows whether they do.
     pub(super) fn count_held_back(&mut self, id: IncidentId, world: &World<'_>) {
-        let Some(known) = self.book.get(id).map(|held| &held.incident) else {
+        let Some(held) = self.book.get(id) else {
             return;
         };
+        let known = &held.incident;
         let found = Withheld::of(id, world);
+        if held.hearing == Hearing::Waiting && known.held.is_some() && found.longest.is_none() {
+            // What fired before a restart has not been told of again.
+            return;
+        }
         let is_same = (known.impact.alerts_held, known.impact.alerts_unheard)
             == (found.held_back, found.unheard)
             && known.held.as_deref() == found.longest.as_ref();
@@ -31,6 +37,25 @@ impl Correlator {
             if was_hidden && held.hearing == Hearing::Heard {
                 held.calm_after_all(world.now);
             }
+        }
+    }
+
+    /// An alert fires and is held back from the beginning: after a restart it may be what was hidden before.
+    pub fn on_alert_hidden(&mut self, fingerprint: Fingerprint, world: &mut World<'_>) {
+        let Some(alert) = world.alerts.get(fingerprint) else {
+            return;
+        };
+        if self.restarted().is_none() || alert.incident.is_some() {
+            return;
+        }
+        let was_hidden = |held: &Held| {
+            let is_waiting = held.hearing == Hearing::Waiting && held.incident.hidden().is_some();
+            is_waiting && held.members.contains(&alert.entity)
+        };
+        let mut open = self.book.iter();
+        if let Some(id) = open.find(|(_, held)| was_hidden(held)).map(|(id, _)| id) {
+            world.alerts.attach(fingerprint, id);
+            self.count_held_back(id, world);
         }
     }
 

@@ -71,7 +71,10 @@ impl Engine {
         holds.blindness.fired(alert, &labels);
         let spoken_for = holds.inhibition.fired(alert, &labels);
         match self.judge_alert(alert, Told::NotYet) {
-            Some(hold) => self.put_hold(alert, hold),
+            Some(hold) => {
+                self.put_hold(alert, hold);
+                self.with_correlator(|correlator, world| correlator.on_alert_hidden(alert, world));
+            }
             None => self.with_correlator(|correlator, world| correlator.on_alert(change, world)),
         }
         for target in spoken_for {
