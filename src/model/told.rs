@@ -53,13 +53,12 @@ fn together<'a>(entries: &[&'a TimelineEntry]) -> Vec<Told<'a>> {
             .or_insert_with(|| (usize::MAX, BTreeSet::new()));
         // The same of the same entity is another story: it was over between.
         let is_new = of.insert(entity);
-        match groups.get_mut(*group).filter(|_| is_new) {
-            Some(others) => others.push(at),
-            None => {
-                *group = groups.len();
-                *of = BTreeSet::from([entity]);
-                groups.push(vec![at]);
-            }
+        if let Some(others) = groups.get_mut(*group).filter(|_| is_new) {
+            others.push(at);
+        } else {
+            *group = groups.len();
+            *of = BTreeSet::from([entity]);
+            groups.push(vec![at]);
         }
     }
     let (alike, few): (Vec<_>, Vec<_>) = groups.into_iter().partition(|g| g.len() >= ALIKE_MIN);
@@ -128,11 +127,11 @@ impl<'a> Told<'a> {
         let entities = self.entries().filter_map(|entry| entry.entity.as_ref());
         let named: Vec<&str> = entities.take(most).map(EntityId::name).collect();
         let more = (self.others.len() + 1).saturating_sub(named.len());
-        let names = named.join(", ");
+        let listed = named.join(", ");
         if more > 0 {
-            format!("{names} and {more} more")
+            format!("{listed} and {more} more")
         } else {
-            names
+            listed
         }
     }
 }

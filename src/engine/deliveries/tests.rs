@@ -96,7 +96,7 @@ fn each_kind_is_missed_as_it_used_to_come_whatever_else_the_source_brings() {
     use Scope::{Everything, OneKind};
     const DAY_S: i64 = 25 * HOUR_S;
     const ON: i64 = i64::MAX;
-    let cases: [(&str, &[Part], i64, &[Told]); 14] = [
+    let cases: [(&str, &[Part], i64, &[Told]); 13] = [
         (
             "measurements alone",
             &[(Gauge, 0, HOUR_S, 15)],
@@ -171,15 +171,6 @@ fn each_kind_is_missed_as_it_used_to_come_whatever_else_the_source_brings() {
             ],
         ),
         (
-            "first its lines, then its calls, and nothing measured",
-            &[(Spans, 0, 3 * HOUR_S, 1), (Lines, 0, 2 * HOUR_S, 5)],
-            4 * HOUR_S,
-            &[
-                (2 * HOUR_S - 5 + 601, OfLines, OneKind, Unusual),
-                (3 * HOUR_S - 1 + 601, OfSpans, Everything, Unusual),
-            ],
-        ),
-        (
             "counts are sent when something happens",
             &[(Delta, 0, 3 * HOUR_S, 30)],
             4 * HOUR_S,
@@ -195,6 +186,26 @@ fn each_kind_is_missed_as_it_used_to_come_whatever_else_the_source_brings() {
     for (name, parts, until_s, expected) in cases {
         assert_eq!(told(parts, until_s), expected, "{name}");
     }
+}
+
+#[test]
+fn that_nothing_comes_at_all_is_told_after_that_one_kind_does_not() {
+    let parts = [(Spans, 0, 3 * HOUR_S, 1), (Lines, 0, 2 * HOUR_S, 5)];
+    let expected = [
+        (
+            2 * HOUR_S - 5 + 601,
+            Kind::Lines,
+            Scope::OneKind,
+            Quiet::Unusual,
+        ),
+        (
+            3 * HOUR_S - 1 + 601,
+            Kind::Spans,
+            Scope::Everything,
+            Quiet::Unusual,
+        ),
+    ];
+    assert_eq!(told(&parts, 4 * HOUR_S), expected);
 }
 
 #[test]

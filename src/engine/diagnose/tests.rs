@@ -323,8 +323,8 @@ fn a_weak_reason_is_named_and_makes_nobody_sure() {
     let sure = |minutes_before: i64| {
         let mut case = slow_payments();
         case.changes.push(change("payments", minutes_before));
-        let (suspect, cause, role, confidence) = top(&case);
-        assert_eq!((suspect.as_str(), cause), ("service/payments", "change"));
+        let (suspect, reason, role, confidence) = top(&case);
+        assert_eq!((suspect.as_str(), reason), ("service/payments", "change"));
         assert_eq!(role, SuspectRole::Trigger);
         confidence
     };

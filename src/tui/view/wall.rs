@@ -319,16 +319,14 @@ fn grid(wall: &Wall, services: &Services<'_>, canvas: &mut Canvas<'_>) {
     let told = services.matter.max(room).min(all);
     let pages = told.div_ceil(room).max(1);
     let page = (wall.state.now.ms() / PAGE_MS).unsigned_abs() as usize % pages;
-    let mut heading = format!(
-        " {}, the worst first",
-        format::counted(all as u64, "entity", "entities")
+    let of_pages = (pages > 1).then(|| format!("; page {} of {pages}", page + 1));
+    let left_out = (told < all).then(|| format!("; {} more are ok", all - told));
+    let heading = format!(
+        " {}, the worst first{}{}",
+        format::counted(all as u64, "entity", "entities"),
+        of_pages.unwrap_or_default(),
+        left_out.unwrap_or_default()
     );
-    if pages > 1 {
-        heading.push_str(&format!("; page {} of {pages}", page + 1));
-    }
-    if told < all {
-        heading.push_str(&format!("; {} more are ok", all - told));
-    }
     canvas.row(0, &Row::new().put(Role::Muted, heading));
     let hidden = wall
         .state
