@@ -79,7 +79,7 @@ fn a_list_that_goes_on_says_how_far() {
     heading(&many);
     many.press("G k k k k k k k k");
     let told = heading(&many);
-    assert!(told.contains("SUMMARY  2291 above, 2 below"), "{told}");
+    assert!(told.contains("SUMMARY  2285 above, 8 below"), "{told}");
     let all = crowded(80, 24, 5);
     assert!(
         heading(&all).contains("SUMMARY  (by urgency)"),
@@ -102,7 +102,7 @@ fn each_list_is_sorted_by_its_own_keys() {
     let mut console = crowded(80, 24, 3);
     alerts(&mut console, 6);
     let by_urgency = services(&console);
-    assert_eq!(by_urgency, ["s06", "s04", "s02", "s05", "s03", "s01"]);
+    assert_eq!(by_urgency, ["s02", "s04", "s06", "s01", "s03", "s05"]);
     console.press("down down s");
     assert_eq!(
         services(&console),
@@ -115,7 +115,7 @@ fn each_list_is_sorted_by_its_own_keys() {
         .find(|line| line.contains('▸'))
         .map(str::to_owned);
     assert!(
-        chosen.as_ref().is_some_and(|row| row.contains("s02")),
+        chosen.as_ref().is_some_and(|row| row.contains("s06")),
         "{chosen:?}"
     );
     assert_eq!(console.state.view_string(), "alerts sort:age");
@@ -354,7 +354,7 @@ fn keys_that_were_typed_ahead_do_as_they_say() {
     console.event(burst("/check\na"));
     assert_eq!(console.commands(), []);
     assert!(
-        console.screen().contains("press it again"),
+        console.screen().contains("did nothing: press it"),
         "{}",
         console.screen()
     );

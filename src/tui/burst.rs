@@ -49,7 +49,8 @@ impl Burst {
         let text = text(keys);
         let is_soon = |at: Option<Time>| at.is_some_and(|at| state.now.since(at) <= GOES_ON_MS);
         let goes_on = is_soon(self.pasted) && !text.is_empty();
-        if goes_on || reads_as_lines(&text) && takes_text(state) || would_act(state, keys, &text) {
+        let is_lines = reads_as_lines(&text) && !opens_box(state, keys);
+        if goes_on || is_lines || would_act(state, keys, &text) {
             self.pasted = Some(state.now);
             return Next::Paste(text.chars().count(), text);
         }
@@ -100,9 +101,10 @@ fn differs(text: &str) -> bool {
     letters.len() >= LETTERS_MIN
 }
 
-/// Whether a box has the keys.
-fn takes_text(state: &State) -> bool {
-    state.overlay.is_some()
+/// Whether the first of these keys opens a box for the others.
+fn opens_box(state: &State, keys: &[Key]) -> bool {
+    let meant = keys.first().map(|key| state.keymap.lookup(&[*key]));
+    state.overlay.is_none() && matches!(meant, Some(Lookup::Action(action)) if action.opens_box())
 }
 
 /// Whether it is text of which a letter would act at once, before any opens a box.

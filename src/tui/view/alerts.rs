@@ -6,7 +6,7 @@ use crate::model::AlertRow;
 use crate::tui::format;
 use crate::tui::glyph;
 use crate::tui::paint::{Canvas, Row};
-use crate::tui::state::{Listed, State};
+use crate::tui::state::{Listed, Sort, State};
 use crate::tui::theme::Role;
 
 use super::{below, order, scrolled};
@@ -53,8 +53,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let cursor = &alerts.cursor;
     let at = cursor.at(rows.len());
     let window = cursor.window(rows.len(), canvas.height().saturating_sub(1));
+    let is_usual = alerts.sort == Sort::default() && !alerts.reversed;
     let order = order(alerts.sort, alerts.reversed);
-    let shown = format!("({} shown{rest}, {order})", rows.len());
+    // In few cells an order that somebody asked for is told before how much is fetched.
+    let how = if is_usual { "shown" } else { order.as_str() };
+    let shown = format!("({} {how}{rest})", rows.len());
     canvas.row(0, &heading((&window, rows.len()), &shown, canvas.width()));
     if rows.is_empty() {
         return match page.total {
