@@ -52,8 +52,8 @@ impl Correlator {
             let is_waiting = held.hearing == Hearing::Waiting && held.incident.hidden().is_some();
             is_waiting && held.members.contains(&alert.entity)
         };
-        let mut open = self.book.iter();
-        if let Some(id) = open.find(|(_, held)| was_hidden(held)).map(|(id, _)| id) {
+        let hidden = self.book.iter().find(|(_, held)| was_hidden(held));
+        if let Some(id) = hidden.map(|(id, _)| id) {
             world.alerts.attach(fingerprint, id);
             self.count_held_back(id, world);
         }
