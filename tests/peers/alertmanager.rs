@@ -202,7 +202,7 @@ async fn a_real_amtool_silences() {
         .await;
     let again = amtool(&receiver, &["silence", "expire", id.trim()]).await;
     let again = again.expect_err("it is over");
-    assert!(again.contains("silence 1 is expired"), "{again}");
+    assert!(again.contains("silence 1 is over already"), "{again}");
     receiver.stop().await;
 }
 

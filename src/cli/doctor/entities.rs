@@ -147,7 +147,7 @@ mod tests {
         let everybody = [
             &web.replace(" otlp", ""),
             &db.replace(" otlp", ""),
-            "service/cart 10 s 15 s 40 0 ms 0 of 10 0 0 0",
+            "service/cart 10 s 15 s 40 0 ms - 0 of 10 0 0 0",
             "and 1 other with less trouble",
         ];
         assert_eq!(lines(of_source(&source, now)), everybody);
