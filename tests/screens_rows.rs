@@ -91,7 +91,7 @@ fn a_list_that_goes_on_says_how_far() {
     heading(&console);
     console.press("G");
     assert!(
-        heading(&console).contains("SUMMARY  19 above"),
+        heading(&console).contains("SUMMARY  19 more above"),
         "{}",
         console.screen()
     );
@@ -351,7 +351,7 @@ fn keys_that_were_typed_ahead_do_as_they_say() {
     assert_eq!(console.commands(), []);
     // The key that came with the Enter that closed a box does nothing, says so, and does it when it is pressed.
     let mut console = Console::live(80, 24, "mono");
-    console.event(burst("/check\na"));
+    console.event(burst("/pay\na"));
     assert_eq!(console.commands(), []);
     assert!(
         console.screen().contains("did nothing: press it"),
