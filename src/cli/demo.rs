@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
@@ -23,6 +24,8 @@ use crate::model::{Batch, Outcome, Time};
 use crate::sim::{STEP_MS, Scenario, Sim};
 use crate::sources::{Rhythm, SignalSender, SourceRegistry};
 
+/// How often it is asked whether the past has been told.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// 2026-01-14T12:00:00Z, a Wednesday: when headless runs start unless told otherwise.
 const HEADLESS_START: Time = Time::from_secs(1_768_392_000);
 /// How many times as fast as real time the demo runs unless told otherwise.
@@ -147,7 +150,7 @@ async fn start(
     let daemon = daemon::start(options).await?;
     tokio::spawn(
         shop.clone()
-            .tell(Senders::new(daemon.sources()), clock.clone()),
+            .tell(Senders::new(daemon.sources()), clock.clone(), start),
     );
     tokio::spawn(shop.act(requests, clock));
     Ok(daemon)
@@ -192,8 +195,12 @@ impl Shop {
         })
     }
 
-    /// Sends telemetry as its time comes, until the engine stops.
-    async fn tell(self, senders: Senders, clock: Clock) {
+    /// Sends telemetry as its time comes, once all that was told before `start` is learned, until the engine stops.
+    async fn tell(self, senders: Senders, clock: Clock, start: Time) {
+        // One simulation tells both: whatever is taken of it here is missing there.
+        while self.lock().now() < start {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         loop {
             let next = self.lock().now().plus_ms(STEP_MS);
             tokio::time::sleep(clock.wait_until(next)).await;
@@ -246,5 +253,42 @@ impl Senders {
             Some(sender) => sender.send(batch.signals).await.is_ok(),
             None => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Signal;
+    use crate::sources::signal_queue;
+
+    #[tokio::test]
+    async fn nothing_of_the_past_is_told_as_news() {
+        let start = HEADLESS_START;
+        let shop = Shop::new(Sim::new(Scenario::BadDeploy, 1, start));
+        let (registry, mut queue) = signal_queue();
+        let (senders, clock) = (Senders::new(&registry), Clock::scaled(start, 100.0));
+        let telling = tokio::spawn(shop.clone().tell(senders, clock, start));
+        let mut steps = 0;
+        for (at, _) in shop.clone().history(start) {
+            steps += 1;
+            assert!(at <= start);
+            if steps % 1_000 == 0 {
+                tokio::task::yield_now().await;
+                assert!(queue.is_empty(), "told at {at}");
+            }
+        }
+        let told = loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Some(told) = queue.try_recv() {
+                break told.take(start);
+            }
+        };
+        let at = told.signals.iter().find_map(|signal| match signal {
+            Signal::Sample(sample) => Some(sample.at),
+            _ => None,
+        });
+        assert_eq!(at, Some(start.plus_ms(STEP_MS)));
+        telling.abort();
     }
 }
