@@ -10,7 +10,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use stormglass::config::EngineConfig;
 use stormglass::engine::Engine;
 use stormglass::engine::diagnose::deviation::{Column, ColumnKind, Normal};
-use stormglass::engine::diagnose::{Case, Dependency, LogChange, LogSign, Onset, Shift, diagnose};
+use stormglass::engine::diagnose::{
+    Case, Dependency, EventKind, LogChange, LogSign, Onset, Shift, diagnose,
+};
 use stormglass::model::{
     Alert, Batch, Change, ChangeKind, EntityId, Fingerprint, Input, Labels, Phase, Provenance,
     Sample, Series, SeriesKind, Signal, SourceId, Stamped, Time, Unit,
@@ -79,6 +81,8 @@ fn incident() -> Case {
         });
         if entity % 5 == 0 {
             subject.logs.push(LogSign {
+                kind: EventKind::Log,
+                requests: None,
                 change: LogChange::New,
                 error: true,
                 template: "refused by <ip>".into(),

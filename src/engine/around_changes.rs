@@ -31,9 +31,10 @@ impl Engine {
         let mut found = self.told_changes(id);
         found.extend(held.incident.findings.iter().filter_map(surge));
         found.extend(self.calendar(id));
-        let Some(held) = self.correlator.book.get_mut(id) else {
+        let Some(held) = self.correlator.book.peek_mut(id) else {
             return;
         };
+        let before = held.incident.changes.clone();
         let listed = &mut held.incident.changes;
         for change in found {
             match listed.iter_mut().find(|known| known.id == change.id) {
@@ -44,13 +45,14 @@ impl Engine {
         listed.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         held.incident.judge_changes();
         held.incident.drop_changes(LISTED_MAX);
-        let told: Vec<ChangeOf> = held
-            .incident
-            .changes
-            .iter()
-            .filter(|change| is_told(change))
-            .cloned()
-            .collect();
+        if held.incident.changes == before {
+            return;
+        }
+        let Some(held) = self.correlator.book.get_mut(id) else {
+            return;
+        };
+        let listed = held.incident.changes.iter();
+        let told: Vec<ChangeOf> = listed.filter(|change| is_told(change)).cloned().collect();
         for change in told {
             let text = change.named();
             let mut timeline = held.incident.timeline.iter();

@@ -8,20 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use super::correlate::{self, Condition, Held, Sight};
 use super::deliveries::Scope;
-use super::diagnose::deviation::{Column, ColumnKind, Normal, sigmas};
-use super::diagnose::{
-    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, Shift, SubjectIx,
-    TraceSign,
-};
+use super::diagnose::deviation::{Column, ColumnKind, Normal};
+use super::diagnose::{Case, Coverage, Dependency, Loss, Onset, OwnCause, SubjectIx, TraceSign};
 use super::entities::EntityIx;
 use super::explain;
 use super::history::Point;
 use super::intake::SeriesIx;
 use super::roles;
 use super::traces::{Flow, Usual, WINDOW_MS, Window};
-use crate::model::{
-    Band, Check, DOWN, EntityId, Finding, Incident, IncidentId, MetricRole, Time, Unit,
-};
+use crate::model::{Band, DOWN, EntityId, Finding, Incident, IncidentId, Time, Unit};
 
 /// Entities of one case at most.
 const SUBJECTS_MAX: usize = 400;
@@ -31,8 +26,6 @@ const DEPTH_BELOW: usize = 2;
 const COLUMNS_MAX: usize = 40;
 /// Changes this long before an incident are weighed, in milliseconds.
 const CHANGES_MS: i64 = 6 * 3_600_000;
-/// Calls this long ago still say how things are now, in milliseconds.
-const TRACE_FRESH_MS: i64 = 6 * WINDOW_MS;
 /// Rows of an incident's window at most.
 const ROWS_MAX: i64 = 32;
 /// Width of a row at least, in milliseconds.
@@ -43,12 +36,6 @@ const LATER_STORY_MS: i64 = 20_000;
 const FILLED_ROWS: usize = 3;
 /// Rows before the incident began, to tell slow drift from the incident.
 const ROWS_BEFORE: i64 = 3;
-/// Log groups of one entity looked through.
-const LOG_GROUPS_MAX: usize = 64;
-/// −log10 p of one line whose template was never seen before.
-const NEW_LINE_SCORE: f64 = 2.0;
-/// Log signs are told up to this many standard deviations.
-const LOG_SIGMAS_MAX: f64 = 30.0;
 /// Spread of a share of failures at least.
 const SHARE_SPREAD_MIN: f64 = 0.002;
 /// Points before an incident from which its normal is read; with fewer the detector's is used.
@@ -89,6 +76,7 @@ impl Engine {
             let at = case.subject(self.entities.id(*ix));
             self.fill(&mut case, at, *ix, held, window);
         }
+        self.testify(&mut case, &chosen, began);
         self.connect(&mut case, &chosen);
         let sight = Sight {
             entities: &self.entities,
@@ -348,74 +336,6 @@ impl Engine {
                 Some(missed(&hits, explain::subject(&name).into()))
             })
             .collect()
-    }
-
-    fn log_signs(&self, ix: EntityIx, began: Time) -> Vec<LogSign> {
-        let Some(condition) = self.correlator.conditions().get(ix) else {
-            return Vec::new();
-        };
-        let groups = self
-            .logs
-            .groups(self.entities.id(ix), began, self.now, LOG_GROUPS_MAX);
-        let count_of = |template: &str| {
-            groups
-                .iter()
-                .find(|group| *group.template == *template)
-                .map_or(0, |group| group.count)
-        };
-        condition
-            .findings
-            .iter()
-            .filter_map(|id| self.findings.get(*id))
-            .filter_map(|state| {
-                let finding = &state.finding;
-                let (change, score) = match finding.check {
-                    Check::NewTemplate => {
-                        // Each line that was never seen before is one more proof.
-                        let lines = count_of(&finding.subject) as f64;
-                        (LogChange::New, sigmas(lines * NEW_LINE_SCORE))
-                    }
-                    Check::LogBurst => (LogChange::More, sigmas(f64::from(finding.score))),
-                    Check::LogSilence => (LogChange::Gone, sigmas(f64::from(finding.score))),
-                    _ => return None,
-                };
-                Some(LogSign {
-                    change,
-                    error: finding.role == MetricRole::Errors,
-                    template: finding.subject.clone(),
-                    count: count_of(&finding.subject).max(finding.seen.max(0.0) as u64),
-                    since: Some(finding.since),
-                    score: score.min(LOG_SIGMAS_MAX),
-                })
-            })
-            .collect()
-    }
-
-    fn trace_sign(&self, ix: EntityIx, began: Time) -> TraceSign {
-        let since = began.max(self.now.plus_ms(-TRACE_FRESH_MS));
-        let slower = |flow| {
-            let (usual, calls) = self.traces.flow_since(flow, since)?;
-            let (normal, _, _) = usual.normal()?;
-            Some(Shift {
-                normal,
-                now: (calls.log_sum / calls.calls).exp(),
-                z: usual.z(&calls),
-            })
-        };
-        let own_errors = || {
-            let (usual, calls) = self.traces.flow_since(Flow::Own(ix), since)?;
-            let (_, _, normal) = usual.normal()?;
-            Some(Shift {
-                normal,
-                now: calls.errors / calls.calls,
-                z: sigmas(usual.failing_score(&calls)),
-            })
-        };
-        TraceSign {
-            self_time: slower(Flow::Own(ix)),
-            self_errors: own_errors(),
-            gap: slower(Flow::Gap(ix)),
-        }
     }
 
     /// Duration and failures of calls to an entity, as its callers see them.

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::changes::Changes;
+use super::diagnose::Witness;
 use super::entities::{EntityIx, EntityRow};
 use super::forecast::Forecasts;
 use super::histograms::Histograms;
@@ -22,6 +23,7 @@ use super::judge::Odd;
 use super::logs::{EntityLogs, LogWatch, SavedRest};
 use super::ratios::Ratios;
 use super::refusals::Refusals;
+use super::requests;
 use super::silence::SilenceWatch;
 use super::slo::Minutes;
 use super::speakers::Speakers;
@@ -32,7 +34,7 @@ use crate::model::{EntityId, FindingId, Fingerprint, FiringAlert, Provenance, Ti
 
 /// Version of the parts. Whoever changes what is kept, or what it means, counts it up: a checkpoint
 /// of another version is not read, and everything warms up again.
-pub const CHECKPOINT_VERSION: u32 = 19;
+pub const CHECKPOINT_VERSION: u32 = 20;
 
 /// Series in one part: about 2 MB.
 const SERIES_PER_PART: usize = 1_024;
@@ -61,6 +63,7 @@ enum Stage {
     Flows(Option<Flow>),
     Waiting(Option<TraceId>),
     Exemplars(Option<(EntityIx, Reason)>),
+    Requests(u8),
     Alerts(Option<Fingerprint>),
     Habits(Option<Fingerprint>),
     Rest,
@@ -81,6 +84,7 @@ enum Tag {
     Entities = 7,
     Alerts = 8,
     Habits = 9,
+    Requests = 10,
 }
 
 /// Everything that is small.
@@ -109,6 +113,7 @@ struct Parts {
     series: SavedSeries,
     logs: Vec<(EntityId, EntityLogs)>,
     traces: TraceTables,
+    witness: Witness,
     habits: Vec<(Fingerprint, Habit)>,
     rest: Option<Rest>,
     entities: Vec<EntityRow>,
@@ -161,9 +166,16 @@ impl Engine {
                 Stage::Exemplars(after) => {
                     let rows = self.traces.saved_exemplars(after, EXEMPLARS_PER_PART);
                     let on = rows.last().map(|(key, _)| Stage::Exemplars(Some(**key)));
-                    let next = on.unwrap_or(Stage::Alerts(None));
+                    let next = on.unwrap_or(Stage::Requests(0));
                     (part(Tag::Exemplars, &rows), next)
                 }
+                Stage::Requests(number) => match self.witness.saved_part(number) {
+                    Some(part) => {
+                        let on = Stage::Requests(number + 1);
+                        (Some(encode(Tag::Requests, &part)), on)
+                    }
+                    None => (None, Stage::Alerts(None)),
+                },
                 Stage::Alerts(after) => {
                     let rows = self.firing_alerts(after, ALERTS_PER_PART);
                     let last = rows.last().map(|held| held.alert.fingerprint);
@@ -270,7 +282,8 @@ impl Engine {
                 .all(|(from, to, _)| known(*from) && known(*to))
             && changes.entities().all(known)
             && silence.entities().all(known)
-            && senders.fits(&silence);
+            && senders.fits(&silence)
+            && requests::fits(&parts.witness, known);
         if !is_whole {
             return None;
         }
@@ -296,6 +309,7 @@ impl Engine {
         (self.swept, self.signals, self.retired) = (swept, signals, retired);
         self.seen_logs = seen_logs;
         (self.entities, self.traces, self.silence) = (entities, traces, silence);
+        self.witness = parts.witness;
         self.silence.mend(&self.intake);
         self.speakers = Speakers::restored(&self.intake, self.silence.silent());
         self.slos.restore(slos);
@@ -326,6 +340,7 @@ impl Parts {
             tag if tag == Tag::Exemplars as u8 => {
                 self.traces.exemplars.append(&mut decode(bytes)?);
             }
+            tag if tag == Tag::Requests as u8 => self.witness.restore(decode(bytes)?),
             tag if tag == Tag::Habits as u8 => self.habits.append(&mut decode(bytes)?),
             tag if tag == Tag::Rest as u8 => self.rest = Some(decode(bytes)?),
             tag if tag == Tag::Entities as u8 => self.entities.append(&mut decode(bytes)?),
@@ -530,9 +545,27 @@ mod tests {
         }
     }
 
+    /// A witness of a request that is a count by now, of one that is kept, of one that goes on, and of a trouble.
+    fn seen() -> Witness {
+        let mut witness = Witness::default();
+        witness.trouble(1, Time::from_secs(10), Time::from_secs(20));
+        for (trace, second) in [(1, 0), (2, 3_600), (3, 3_700)] {
+            let at = Time::from_secs(second);
+            if let Some(seen) = witness.look(Some(trace), 1, at) {
+                witness.span(seen, "GET /", false);
+                witness.call(seen, 2, 9, 1);
+            }
+            witness.advance(at);
+        }
+        let untraced = witness.look(None, 1, Time::from_secs(3_700));
+        assert!(untraced.is_some());
+        witness
+    }
+
     #[test]
     fn a_change_of_what_is_kept_is_a_new_version() {
         let engine = learned();
+        let witness = seen();
         let json = |value: Result<Value, serde_json::Error>| {
             let mut out = String::new();
             shape(&value.unwrap(), &mut out);
@@ -545,6 +578,10 @@ mod tests {
             json(serde_json::to_value(engine.traces.saved_flows(None, 1))),
             json(serde_json::to_value(engine.traces.saved_waiting(None, 1))),
             json(serde_json::to_value(engine.traces.saved_rest())),
+            json(serde_json::to_value(witness.saved_part(0))),
+            json(serde_json::to_value(witness.saved_part(1))),
+            json(serde_json::to_value(witness.saved_part(2))),
+            json(serde_json::to_value(witness.saved_part(3))),
             json(serde_json::to_value(engine.topology.saved())),
             json(serde_json::to_value(&engine.silence)),
             json(serde_json::to_value(&engine.changes)),
@@ -563,7 +600,7 @@ mod tests {
         let sum = xxhash_rust::xxh3::xxh3_64(shapes.join("\n").as_bytes());
         assert_eq!(
             (CHECKPOINT_VERSION, format!("{sum:016x}")),
-            (19, "6f6a77f6e2eef1e3".to_owned()),
+            (20, "7bc0a0118f2c6205".to_owned()),
             "another shape is another version: count it up, then note the sum here\n{}",
             shapes.join("\n")
         );

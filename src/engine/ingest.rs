@@ -131,7 +131,8 @@ impl Engine {
         self.clocks.hear(source, &line.labels, line.at, self.now);
         self.seen_logs = true;
         let id = self.entities.id(entity);
-        self.logs.observe(id, line, self.now);
+        let template = self.logs.observe(id, line, self.now);
+        self.note_line(entity, line, template);
         for name in logs::unreachable(&line.text) {
             if let Some(peer) = self.named(name) {
                 let at = line.at.min(self.now);

@@ -61,11 +61,13 @@ mod recalled;
 pub mod recorded;
 mod recovery;
 mod refusals;
+mod requests;
 mod restore;
 mod retire;
 mod roles;
 pub mod saga;
 mod set_back;
+mod signs;
 mod silence;
 mod slo;
 mod speakers;
@@ -90,7 +92,8 @@ use alerts::{AlertChange, Alerts, Twins};
 use blind_spots::BlindSpots;
 use changes::Changes;
 use clocks::Clocks;
-use correlate::Correlator;
+use correlate::{Correlator, Every};
+use diagnose::Witness;
 use entities::Entities;
 use feedback::Opinions;
 use findings::Findings;
@@ -118,8 +121,11 @@ pub use essentials::Essentials;
 pub use refusals::{Corrected, Refused};
 pub use set_back::CLOCK_BACK_MS_MAX;
 
-/// An incident that keeps changing is diagnosed again after this long, in milliseconds.
-const DIAGNOSE_EVERY_MS: i64 = 5_000;
+/// How often an incident is diagnosed that keeps changing, and one that is young.
+const DIAGNOSE_EVERY: Every = Every {
+    changed_ms: 5_000,
+    young_ms: 30_000,
+};
 /// After this long the signals of a fault are no longer fresh, in milliseconds: baselines and windows
 /// have begun to take it for normal, so that evidence fades though nothing changed.
 const FRESH_MS: i64 = 10 * 60_000;
@@ -147,6 +153,8 @@ pub struct Engine {
     logs: LogWatch,
     seen_logs: bool,
     traces: Traces,
+    /// What requests leave behind.
+    witness: Witness,
     alerts: Alerts,
     /// Those that two sources tell.
     twins: Twins,
@@ -212,6 +220,7 @@ impl Engine {
             logs: LogWatch::new(),
             seen_logs: false,
             traces: Traces::default(),
+            witness: Witness::default(),
             alerts: Alerts::default(),
             twins: Twins::default(),
             senders: Senders::default(),
@@ -282,7 +291,8 @@ impl Engine {
         for found in from_logs {
             self.note_log(found);
         }
-        for judged in self.traces.tick(self.now, &mut self.topology) {
+        let (topology, witness) = (&mut self.topology, &mut self.witness);
+        for judged in self.traces.tick(self.now, topology, witness) {
             self.note_calls(&judged);
         }
         self.correlate();
@@ -294,6 +304,7 @@ impl Engine {
         if self.now.since(self.housekept) >= HOUSEKEEPING_MS {
             self.housekept = self.now;
             self.changes.expire(self.now);
+            self.note_troubles();
             let conditions = self.correlator.conditions();
             let odd_since = |entity| {
                 let odd = conditions.get(entity).filter(|odd| odd.is_active());
@@ -321,7 +332,7 @@ impl Engine {
         let due = self
             .correlator
             .book
-            .undiagnosed(self.now, DIAGNOSE_EVERY_MS, is_tick);
+            .undiagnosed(self.now, DIAGNOSE_EVERY, is_tick);
         let settled = |id: &IncidentId| !self.plans.unsettled(*id, self.now);
         let due: Vec<IncidentId> = due.into_iter().filter(settled).collect();
         for id in due.into_iter().take(DIAGNOSED_PER_STEP_MAX) {
@@ -343,15 +354,17 @@ impl Engine {
             let is_told_elsewhere =
                 helped.is_some() && first.is_some_and(|at| case.subjects[at].told_in.is_some());
             let is_fresh = since.is_some_and(|since| self.now.since(since) < FRESH_MS);
-            if let Some(held) = self.correlator.book.get_mut(id)
+            let mut is_news = false;
+            if let Some(held) = self.correlator.book.peek_mut(id)
                 && !is_proved(helped, since)
                 && (is_fresh || is_as_sure(&diagnosis, &held.incident.diagnosis))
                 && !is_told_elsewhere
             {
+                is_news = held.incident.diagnosis != diagnosis;
                 held.incident.diagnosis = diagnosis;
             }
             self.list_changes(id);
-            self.correlator.book.note_diagnosed(id, self.now);
+            self.correlator.book.note_diagnosed(id, self.now, is_news);
             self.propose(id, effects);
         }
     }

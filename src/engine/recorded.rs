@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::Engine;
+use super::diagnose::Witness;
 use super::entities::{self, Entities};
 use super::intake::{Catalogue, Intake, Limits, SourceIx};
 use super::logs::LogWatch;
@@ -174,13 +175,19 @@ impl Reader {
             }
         }
         // Whole traces are taken apart as time passes; what is judged of them was judged long ago.
-        self.traces.tick(stamped.at, &mut self.topology);
+        self.tick_traces(stamped.at);
+    }
+
+    fn tick_traces(&mut self, now: Time) {
+        // Nothing is diagnosed here, so nobody listens to what requests leave behind.
+        let witness = &mut Witness::default();
+        self.traces.tick(now, &mut self.topology, witness);
     }
 
     /// What was read, of a recording that begins at `kept_from` and was read up to `read_to`.
     pub fn finish(mut self, kept_from: Option<Time>, read_to: Time) -> Recorded {
         let end = self.asked.to.plus_ms(LATE_MS + LEAD_MS);
-        self.traces.tick(end, &mut self.topology);
+        self.tick_traces(end);
         let (logs, traces, heat) = (self.log_groups(), self.trace_views(), self.heat());
         let lines = self.lines.into_iter().map(|(series, means)| {
             let points = || means.0.values();

@@ -9,6 +9,7 @@ use super::Engine;
 use super::entities::EntityIx;
 use super::findings::Key;
 use super::intake::{SeriesIx, SeriesRow};
+use super::requests;
 use super::silence::Lapse;
 use crate::model::{Check, EntityId, EntityKind};
 
@@ -40,6 +41,7 @@ impl Engine {
         self.retire_logs();
         let since = self.now.plus_ms(-SILENT_MS);
         self.traces.retire(since);
+        self.witness.retire(since);
         let conditions = self.correlator.conditions();
         let is_held = |ix| conditions.get(ix).is_some();
         let entities = &self.entities;
@@ -166,6 +168,7 @@ impl Engine {
             mark(to);
         });
         self.traces.entities(&mut mark);
+        requests::entities(&self.witness, &mut mark);
         self.alerts
             .iter(None)
             .for_each(|(_, state)| mark(state.entity));

@@ -93,6 +93,7 @@ impl Engine {
         self.slos.set_back(back);
         self.logs.set_back(back);
         self.traces.set_back(back);
+        self.witness.set_back(back.to);
         self.topology.set_back(back);
         self.alerts.set_back(back);
         self.twins.set_back(back);

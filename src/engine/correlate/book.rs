@@ -29,6 +29,18 @@ pub struct Book {
     turns: (u64, u64),
 }
 
+/// Evidence about an incident grows by itself for this long after it was opened, in milliseconds.
+const YOUNG_MS: i64 = 5 * 60_000;
+
+/// How often incidents are diagnosed, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Every {
+    /// Those that changed.
+    pub changed_ms: i64,
+    /// Those that were opened lately, changed or not.
+    pub young_ms: i64,
+}
+
 impl Book {
     /// Opens an incident rooted at `root`.
     pub fn open(&mut self, root: EntityIx, entity: EntityId, began: Time, now: Time) -> IncidentId {
@@ -115,24 +127,28 @@ impl Book {
         }
     }
 
-    /// Incidents to diagnose now: new ones at once, changed ones not more often than `every_ms`.
-    pub fn undiagnosed(&self, now: Time, every_ms: i64, is_tick: bool) -> Vec<IncidentId> {
+    /// Incidents to diagnose now: new ones at once, changed ones not more often than `every.changed_ms`, and
+    /// young ones once more after `every.young_ms`, though they did not change: evidence about them still grows.
+    pub fn undiagnosed(&self, now: Time, every: Every, is_tick: bool) -> Vec<IncidentId> {
         let is_due = |held: &Held| {
-            held.pending.diagnosis
-                && held.has_signals()
+            let is_young = now.since(held.incident.opened) <= YOUNG_MS;
+            held.has_signals()
                 && match held.diagnosed {
-                    None => true,
-                    Some(at) => is_tick && now.since(at) >= every_ms,
+                    None => held.pending.diagnosis,
+                    Some(at) if held.pending.diagnosis => {
+                        is_tick && now.since(at) >= every.changed_ms
+                    }
+                    Some(at) => is_tick && is_young && now.since(at) >= every.young_ms,
                 }
         };
-        let mut due: Vec<(Option<Time>, IncidentId)> = self
+        let mut due: Vec<(bool, Option<Time>, IncidentId)> = self
             .looked_at(is_tick)
             .filter(|held| is_due(held))
-            .map(|held| (held.diagnosed, held.incident.id))
+            .map(|held| (!held.pending.diagnosis, held.diagnosed, held.incident.id))
             .collect();
-        // The one that waited longest first, so that none starves.
+        // Those that changed, then the one that waited longest first, so that none starves.
         due.sort_unstable();
-        due.into_iter().map(|(_, id)| id).collect()
+        due.into_iter().map(|(_, _, id)| id).collect()
     }
 
     /// Incidents whose severity, title and place are to be read again: new ones at once, changed
@@ -161,12 +177,18 @@ impl Book {
         }
     }
 
-    /// An incident was diagnosed.
-    pub fn note_diagnosed(&mut self, id: IncidentId, now: Time) {
-        if let Some(held) = self.get_mut(id) {
+    /// An incident was diagnosed; whether anything new came of it.
+    pub fn note_diagnosed(&mut self, id: IncidentId, now: Time, is_news: bool) {
+        let is_due = (self.get(id)).is_some_and(|held| held.pending.diagnosis);
+        let held = if is_news || is_due {
+            self.get_mut(id)
+        } else {
+            self.peek_mut(id)
+        };
+        if let Some(held) = held {
             held.diagnosed = Some(now);
             held.pending.diagnosis = false;
-            held.pending.summary = true;
+            held.pending.summary |= is_news || is_due;
         }
     }
 

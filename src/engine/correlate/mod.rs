@@ -47,7 +47,7 @@ use super::traces::Traces;
 use crate::model::{FindingId, Fingerprint, Health, IncidentId, Lane, Phase, Severity, Time, turn};
 
 use bonds::Bonds;
-pub use book::{Book, RESOLVED_MAX};
+pub use book::{Book, Every, RESOLVED_MAX};
 use causes::{Evidence, OwnCause};
 use condition::Began;
 pub use condition::{Condition, Conditions};

@@ -2,33 +2,36 @@
 //!
 //! Spans and log lines of one trace in one service form an *entry*: a set of events (operation names, log
 //! templates). The share of entries that hold an event is compared with quiet history. Streaming and
-//! bounded; must never look past the lines it was given, nor learn from an incident (see [`Behaviour::forget`]).
+//! bounded; must never look past the lines it was given, nor learn from an incident (see [`Troubles`]).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
-use super::case::LogChange;
+use super::case::{EventKind, LogChange};
+use super::troubles::Troubles;
 use crate::model::Time;
 
 /// An event's identity: a template or an operation name, as numbered by the caller.
 pub type EventId = u64;
 
-/// Position of a service in the caller's list.
+/// A service's identity: its position in a list of the caller.
 pub type ServiceIx = usize;
 
 /// Entries kept one by one; older ones are folded into counts early when there are more.
-const RECENT_ENTRIES_MAX: usize = 65_536;
+pub const RECENT_ENTRIES_MAX: usize = 16_384;
 /// Entries being put together at once; the oldest is closed early when there are more.
-const OPEN_ENTRIES_MAX: usize = 16_384;
+const OPEN_ENTRIES_MAX: usize = 4_096;
 /// Events kept of one entry.
 const EVENTS_PER_ENTRY_MAX: usize = 256;
-/// Distinct events counted per service; further ones are not learned.
-const EVENTS_PER_SERVICE_MAX: usize = 4_096;
+/// Distinct events counted per service; further ones are not learned, and none is called new any more.
+const EVENTS_PER_SERVICE_MAX: usize = 1_024;
 /// An entry without news for this long is complete.
 const ENTRY_IDLE_MS: i64 = 30_000;
-/// Entries older than this are only counts.
-const RECENT_MS: i64 = 15 * 60_000;
+/// Entries older than this are only counts, in milliseconds.
+pub const RECENT_MS: i64 = 15 * 60_000;
 /// At this many entries a service's counts are halved, so that it forgets.
 const HISTORY_ENTRIES_MAX: f64 = 100_000.0;
 /// Share by which the mix of work sways presence: adds (this · 2p(1−p))² to the variance.
@@ -51,30 +54,24 @@ const CLEAN_SHARE_MIN: f64 = 0.3;
 pub struct OddEvent {
     /// The event.
     pub event: EventId,
+    /// What it is.
+    pub kind: EventKind,
     /// What changed.
     pub change: LogChange,
     /// Whether it is an error.
     pub error: bool,
     /// Entries in the window that hold it.
     pub count: u64,
+    /// Entries in the window that hold any event of its kind.
+    pub of: u64,
     /// First of them.
     pub since: Option<Time>,
     /// Standard deviations, after weighting and after crediting dependencies.
     pub score: f64,
 }
 
-/// Where an event came from; each kind is compared among the entries that hold any of its kind, since
-/// spans may be sampled and log lines may lack a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EventKind {
-    /// An operation or a called dependency.
-    Span,
-    /// A log template.
-    Log,
-}
-
 /// An event as it is observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Which.
     pub id: EventId,
@@ -85,31 +82,34 @@ pub struct Event {
 }
 
 /// One request in one service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     trace: u64,
     service: ServiceIx,
     at: Time,
     last: Time,
-    /// Sorted, unique once closed.
+    /// By id, each once.
     events: Vec<Event>,
 }
 
-#[derive(Clone, Debug, Default)]
+/// In how many entries of a service its events were.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Counts {
     /// Entries that hold any event of the kind: spans, logs.
     totals: [Tally; 2],
     events: BTreeMap<EventId, Seen>,
+    /// Time of the latest entry.
+    last: Time,
 }
 
 /// A number of entries, and how many of them hold no error.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Tally {
     entries: f64,
     clean: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Seen {
     kind: EventKind,
     error: bool,
@@ -128,152 +128,221 @@ impl Tally {
     }
 }
 
-/// The streaming memory.
-#[derive(Clone, Debug, Default)]
-pub struct Behaviour {
+/// The entries that are kept one by one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Entries {
+    #[serde(with = "indexmap::map::serde_seq")]
     open: IndexMap<(u64, ServiceIx), Entry>,
+    /// In order of their begin.
     recent: VecDeque<Entry>,
-    history: Vec<Counts>,
     folded_early: u64,
 }
 
+/// What older entries held, by service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct History {
+    of: BTreeMap<ServiceIx, Counts>,
+}
+
+/// The streaming memory.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    pub(super) entries: Entries,
+    pub(super) history: History,
+}
+
+/// What is asked of the memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Begin of the window that is compared.
+    pub since: Time,
+    /// The time before it that is neither normal nor odd, in milliseconds.
+    pub guard_ms: i64,
+    /// Whose events.
+    pub services: &'a BTreeSet<ServiceIx>,
+    /// Each service's dependencies.
+    pub callees: &'a BTreeMap<ServiceIx, BTreeSet<ServiceIx>>,
+    /// What events are called by now that had another name (templates merge).
+    pub renamed: &'a BTreeMap<EventId, EventId>,
+    /// When nothing is normal.
+    pub troubles: &'a Troubles,
+}
+
 impl Behaviour {
-    /// Notes that `trace` left `event` in `service`. Lines without a trace are their own trace.
-    pub fn observe(&mut self, trace: u64, service: ServiceIx, event: Event, at: Time) {
-        let entry = self.open.entry((trace, service)).or_insert_with(|| Entry {
-            trace,
-            service,
-            at,
-            last: at,
-            events: Vec::new(),
+    /// Notes that `trace` left `event` in `service`; whether an entry began with it.
+    pub fn observe(
+        &mut self,
+        trace: u64,
+        service: ServiceIx,
+        event: Event,
+        at: Time,
+        troubles: &Troubles,
+    ) -> bool {
+        let mut began = false;
+        let open = &mut self.entries.open;
+        let entry = open.entry((trace, service)).or_insert_with(|| {
+            began = true;
+            Entry {
+                trace,
+                service,
+                at,
+                last: at,
+                events: Vec::new(),
+            }
         });
         entry.at = entry.at.min(at);
         entry.last = entry.last.max(at);
-        if entry.events.len() < EVENTS_PER_ENTRY_MAX {
-            entry.events.push(event);
-        }
-        if self.open.len() > OPEN_ENTRIES_MAX
-            && let Some((_, entry)) = self.open.shift_remove_index(0)
+        entry.put(event);
+        if open.len() > OPEN_ENTRIES_MAX
+            && let Some((_, entry)) = open.shift_remove_index(0)
         {
-            self.close(entry);
+            self.close(entry, troubles);
         }
+        began
     }
 
-    /// Closes entries that are complete at `now` and folds old ones into counts.
-    pub fn advance(&mut self, now: Time) {
+    /// Closes entries that are complete at `now` and folds old ones into counts, but for those of a trouble.
+    pub fn advance(&mut self, now: Time, troubles: &Troubles) {
         let done = now.plus_ms(-ENTRY_IDLE_MS);
-        let mut still = IndexMap::with_capacity(self.open.len());
-        for (key, entry) in std::mem::take(&mut self.open) {
-            if entry.last <= done {
-                self.close(entry);
-            } else {
-                still.insert(key, entry);
+        let is_done = |entry: &Entry| entry.last <= done;
+        if self.entries.open.values().any(is_done) {
+            let open = std::mem::take(&mut self.entries.open);
+            for (key, entry) in open {
+                if is_done(&entry) {
+                    self.close(entry, troubles);
+                } else {
+                    self.entries.open.insert(key, entry);
+                }
             }
         }
-        self.open = still;
         let old = now.plus_ms(-RECENT_MS);
-        while self.recent.front().is_some_and(|entry| entry.at < old) {
-            self.fold_oldest();
+        while (self.entries.recent.front()).is_some_and(|entry| entry.at < old) {
+            self.fold_oldest(troubles);
         }
-    }
-
-    /// Drops what was seen since `since`: an incident must not teach what is normal.
-    pub fn forget(&mut self, since: Time) {
-        self.open.retain(|_, entry| entry.at < since);
-        self.recent.retain(|entry| entry.at < since);
     }
 
     /// Entries that were folded before their time because there were too many.
     pub fn folded_early(&self) -> u64 {
-        self.folded_early
+        self.entries.folded_early
     }
 
-    /// The events of each service whose presence since `since` differs from before `since − guard_ms`.
-    ///
-    /// `callees` lists each service's dependencies; `resolve` maps an event to what it is called by now
-    /// (templates merge).
-    pub fn odd(
-        &self,
-        since: Time,
-        guard_ms: i64,
-        callees: &[Vec<ServiceIx>],
-        resolve: impl Fn(EventId) -> EventId,
-    ) -> Vec<Vec<OddEvent>> {
-        let quiet_until = since.plus_ms(-guard_ms);
-        let mut history: Vec<Counts> = self
-            .history
-            .iter()
-            .map(|counts| counts.resolved(&resolve))
-            .collect();
-        history.resize_with(callees.len().max(history.len()), Counts::default);
-        let mut window: Vec<Entry> = Vec::new();
-        for entry in self.recent.iter().chain(self.open.values()) {
-            let mut entry = entry.clone();
-            entry.close(&resolve);
-            if entry.at >= since {
-                window.push(entry);
-            } else if entry.at < quiet_until
-                && let Some(counts) = history.get_mut(entry.service)
-            {
-                counts.add(&entry, None);
-            }
+    /// Forgets services that left nothing behind since `since`.
+    pub fn retire(&mut self, since: Time) {
+        self.history.of.retain(|_, counts| counts.last >= since);
+    }
+
+    /// Tells every event and every service that is remembered.
+    pub fn mentioned(&self, mut service: impl FnMut(ServiceIx), mut event: impl FnMut(EventId)) {
+        let entries = self.entries.recent.iter().chain(self.entries.open.values());
+        for entry in entries {
+            service(entry.service);
+            entry.events.iter().for_each(|held| event(held.id));
         }
-        let mut now = vec![Counts::default(); history.len()];
-        for entry in &window {
-            if let (Some(now), Some(history)) =
-                (now.get_mut(entry.service), history.get(entry.service))
-            {
-                now.add(entry, Some(history));
-            }
+        for (ix, counts) in &self.history.of {
+            service(*ix);
+            counts.events.keys().for_each(|id| event(*id));
         }
-        let errors: BTreeSet<EventId> = history
+    }
+
+    /// Forgets entries of a time that never was, after `now`.
+    pub fn set_back(&mut self, now: Time) {
+        self.entries.open.retain(|_, entry| entry.last <= now);
+        self.entries.recent.retain(|entry| entry.at <= now);
+        for counts in self.history.of.values_mut() {
+            counts.last = counts.last.min(now);
+        }
+    }
+
+    /// The events of the services asked about whose presence since `since` differs from before `since − guard_ms`.
+    pub fn odd(&self, asked: &Question<'_>) -> BTreeMap<ServiceIx, Vec<OddEvent>> {
+        let quiet_until = asked.since.plus_ms(-asked.guard_ms);
+        let mut history: BTreeMap<ServiceIx, Counts> = asked
+            .services
             .iter()
-            .flat_map(|counts| {
-                counts
-                    .events
-                    .iter()
-                    .filter(|(_, seen)| seen.error)
-                    .map(|(event, _)| *event)
+            .map(|service| {
+                let known = self.history.of.get(service);
+                let known = known.map(|counts| counts.renamed(asked.renamed));
+                (*service, known.unwrap_or_default())
             })
             .collect();
-        let elsewhere = |event: EventId| errors.contains(&event);
-        let odd: Vec<BTreeMap<EventId, Odd>> = now
-            .iter()
-            .zip(&history)
-            .map(|(now, history)| compare(now, history, &elsewhere))
+        let mut window: Vec<Cow<'_, Entry>> = Vec::new();
+        for entry in (self.entries.recent.iter()).chain(self.entries.open.values()) {
+            let Some(counts) = history.get_mut(&entry.service) else {
+                continue;
+            };
+            if entry.at >= asked.since {
+                window.push(entry.renamed(asked.renamed));
+            } else if entry.at < quiet_until && !asked.troubles.hold(entry.service, entry.at) {
+                counts.add(&entry.renamed(asked.renamed), None);
+            }
+        }
+        let mut now: BTreeMap<ServiceIx, Counts> = BTreeMap::new();
+        for entry in &window {
+            let known = history.get(&entry.service);
+            now.entry(entry.service).or_default().add(entry, known);
+        }
+        let errors: BTreeSet<EventId> = history
+            .values()
+            .flat_map(|counts| &counts.events)
+            .filter(|(_, seen)| seen.error)
+            .map(|(event, _)| *event)
             .collect();
-        report(&window, odd, callees)
+        let elsewhere = |event: EventId| errors.contains(&event);
+        let odd: BTreeMap<ServiceIx, BTreeMap<EventId, Odd>> = now
+            .iter()
+            .filter_map(|(service, now)| Some((*service, now, history.get(service)?)))
+            .map(|(service, now, history)| (service, compare(now, history, &elsewhere)))
+            .collect();
+        report(&window, odd, &now, asked.callees)
     }
 
-    fn close(&mut self, mut entry: Entry) {
-        entry.close(&|event| event);
+    fn close(&mut self, entry: Entry, troubles: &Troubles) {
         // Entries close out of order by at most the idle time; keep them sorted by start.
-        let at = self.recent.partition_point(|other| other.at <= entry.at);
-        self.recent.insert(at, entry);
-        if self.recent.len() > RECENT_ENTRIES_MAX {
-            self.folded_early += 1;
-            self.fold_oldest();
+        let recent = &mut self.entries.recent;
+        let at = recent.partition_point(|other| other.at <= entry.at);
+        recent.insert(at, entry);
+        if recent.len() > RECENT_ENTRIES_MAX {
+            self.entries.folded_early += 1;
+            self.fold_oldest(troubles);
         }
     }
 
-    fn fold_oldest(&mut self) {
-        let Some(entry) = self.recent.pop_front() else {
+    fn fold_oldest(&mut self, troubles: &Troubles) {
+        let Some(entry) = self.entries.recent.pop_front() else {
             return;
         };
-        if self.history.len() <= entry.service {
-            self.history.resize_with(entry.service + 1, Counts::default);
+        if !troubles.hold(entry.service, entry.at) {
+            let counts = self.history.of.entry(entry.service).or_default();
+            counts.last = counts.last.max(entry.at);
+            counts.add(&entry, None);
         }
-        self.history[entry.service].add(&entry, None);
     }
 }
 
 impl Entry {
-    fn close(&mut self, resolve: &impl Fn(EventId) -> EventId) {
-        for event in &mut self.events {
-            event.id = resolve(event.id);
+    /// Adds an event, unless it is there; at most so many.
+    fn put(&mut self, event: Event) {
+        match self.events.binary_search_by_key(&event.id, |held| held.id) {
+            Ok(at) => self.events[at].error |= event.error,
+            Err(at) if self.events.len() < EVENTS_PER_ENTRY_MAX => self.events.insert(at, event),
+            Err(_) => {}
         }
-        self.events.sort_unstable();
-        self.events.dedup_by_key(|event| event.id);
+    }
+
+    /// The entry with its events as they are called by now.
+    fn renamed(&self, renamed: &BTreeMap<EventId, EventId>) -> Cow<'_, Self> {
+        if renamed.is_empty() || !self.events.iter().any(|e| renamed.contains_key(&e.id)) {
+            return Cow::Borrowed(self);
+        }
+        let mut entry = Self {
+            events: Vec::with_capacity(self.events.len()),
+            ..*self
+        };
+        for event in &self.events {
+            let id = renamed.get(&event.id).copied().unwrap_or(event.id);
+            entry.put(Event { id, ..*event });
+        }
+        Cow::Owned(entry)
     }
 
     fn holds(&self, id: EventId) -> bool {
@@ -301,7 +370,7 @@ impl Counts {
             }
         }
         for event in &entry.events {
-            if self.events.len() >= EVENTS_PER_SERVICE_MAX && !self.events.contains_key(&event.id) {
+            if self.is_full() && !self.events.contains_key(&event.id) {
                 continue;
             }
             let fresh = Seen {
@@ -328,12 +397,16 @@ impl Counts {
         self.events.retain(|_, seen| seen.tally.entries >= 0.5);
     }
 
-    fn resolved(&self, resolve: &impl Fn(EventId) -> EventId) -> Self {
+    /// The counts with events as they are called by now.
+    fn renamed(&self, renamed: &BTreeMap<EventId, EventId>) -> Self {
+        if renamed.is_empty() {
+            return self.clone();
+        }
         let mut events: BTreeMap<EventId, Seen> = BTreeMap::new();
         for (id, seen) in &self.events {
             let total = self.totals[seen.kind as usize];
             events
-                .entry(resolve(*id))
+                .entry(renamed.get(id).copied().unwrap_or(*id))
                 .and_modify(|sum| {
                     sum.error |= seen.error;
                     sum.tally.entries = (sum.tally.entries + seen.tally.entries).min(total.entries);
@@ -344,7 +417,13 @@ impl Counts {
         Self {
             totals: self.totals,
             events,
+            last: self.last,
         }
+    }
+
+    /// Whether an event that it does not know may still be an old one.
+    fn is_full(&self) -> bool {
+        self.events.len() >= EVENTS_PER_SERVICE_MAX
     }
 }
 
@@ -368,6 +447,9 @@ fn compare(
         let Some(seen) = after.or(before) else {
             continue;
         };
+        if before.is_none() && history.is_full() {
+            continue;
+        }
         let error = after.is_some_and(|seen| seen.error) || before.is_some_and(|seen| seen.error);
         let (now, history) = (
             now.totals[seen.kind as usize],
@@ -423,101 +505,111 @@ fn compare(
 
 /// Credits dependencies: within one trace, an entry whose dependency is as odd passes trouble on.
 fn report(
-    window: &[Entry],
-    odd: Vec<BTreeMap<EventId, Odd>>,
-    callees: &[Vec<ServiceIx>],
-) -> Vec<Vec<OddEvent>> {
+    window: &[Cow<'_, Entry>],
+    odd: BTreeMap<ServiceIx, BTreeMap<EventId, Odd>>,
+    totals: &BTreeMap<ServiceIx, Counts>,
+    callees: &BTreeMap<ServiceIx, BTreeSet<ServiceIx>>,
+) -> BTreeMap<ServiceIx, Vec<OddEvent>> {
     let shows = |entry: &Entry, event: EventId, odd: &Odd| {
         entry.has(odd.kind) && entry.holds(event) != (odd.change == LogChange::Gone)
     };
     let strength: Vec<f64> = window
         .iter()
         .map(|entry| {
-            odd.get(entry.service).map_or(0.0, |odd| {
-                odd.iter()
-                    .filter(|(event, odd)| shows(entry, **event, odd))
-                    .map(|(_, odd)| odd.z)
-                    .fold(0.0, f64::max)
-            })
+            let odd = odd.get(&entry.service).into_iter().flatten();
+            odd.filter(|(event, odd)| shows(entry, **event, odd))
+                .map(|(_, odd)| odd.z)
+                .fold(0.0, f64::max)
         })
         .collect();
-    let below = below(callees);
     let mut by_trace: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (at, entry) in window.iter().enumerate() {
         by_trace.entry(entry.trace).or_default().push(at);
     }
+    let mut below = Below::of(callees);
     let weight: Vec<f64> = window
         .iter()
         .zip(&strength)
         .map(|(entry, own)| {
-            let deeper = by_trace[&entry.trace].iter().any(|other| {
-                strength[*other] >= PASSED_ON_SHARE * own
-                    && *own > 0.0
-                    && below
-                        .get(entry.service)
-                        .is_some_and(|b| b.contains(&window[*other].service))
-            });
+            let mut others = by_trace[&entry.trace].iter();
+            let deeper = *own > 0.0
+                && others.any(|other| {
+                    strength[*other] >= PASSED_ON_SHARE * own
+                        && below.holds(entry.service, window[*other].service)
+                });
             if deeper { PASSED_ON_WEIGHT } else { 1.0 }
         })
         .collect();
+    let mut of_service: BTreeMap<ServiceIx, Vec<(&Entry, f64)>> = BTreeMap::new();
+    for (entry, weight) in window.iter().zip(weight) {
+        let entries = of_service.entry(entry.service).or_default();
+        entries.push((entry, weight));
+    }
     odd.into_iter()
-        .enumerate()
         .map(|(service, odd)| {
+            let entries = of_service.get(&service).map_or(&[][..], Vec::as_slice);
+            let totals = totals.get(&service).map(|counts| counts.totals);
             let mut events: Vec<OddEvent> = odd
                 .iter()
                 .map(|(event, odd)| {
-                    let mut carried = 0.0;
-                    let mut carriers = 0.0;
-                    let mut count = 0;
-                    let mut since = None;
-                    for (entry, weight) in window.iter().zip(&weight) {
-                        if entry.service != service {
-                            continue;
-                        }
-                        if entry.holds(*event) {
-                            count += 1;
-                            since = Some(since.map_or(entry.at, |at: Time| at.min(entry.at)));
-                        }
+                    let mut weights = Vec::with_capacity(entries.len());
+                    for (entry, weight) in entries {
                         if shows(entry, *event, odd) {
-                            carried += weight;
-                            carriers += 1.0;
+                            weights.push(*weight);
                         }
                     }
-                    let share = if carriers > 0.0 {
-                        carried / carriers
-                    } else {
-                        1.0
+                    let carried = match weights.len() {
+                        0 => 1.0,
+                        carriers => weights.iter().sum::<f64>() / carriers as f64,
                     };
+                    let holders = || entries.iter().filter(|(entry, _)| entry.holds(*event));
                     OddEvent {
                         event: *event,
+                        kind: odd.kind,
                         change: odd.change,
                         error: odd.error,
-                        count,
-                        since,
-                        score: odd.z * share,
+                        count: holders().count() as u64,
+                        of: totals.map_or(0.0, |all| all[odd.kind as usize].entries) as u64,
+                        since: holders().map(|(entry, _)| entry.at).min(),
+                        score: odd.z * carried,
                     }
                 })
                 .collect();
             events.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.event.cmp(&b.event)));
-            events
+            (service, events)
         })
         .collect()
 }
 
-/// All dependencies below each service, direct or not, itself excluded.
-fn below(callees: &[Vec<ServiceIx>]) -> Vec<BTreeSet<ServiceIx>> {
-    (0..callees.len())
-        .map(|start| {
+/// All dependencies below services, direct or not, themselves excluded; found when they are asked for.
+struct Below<'a> {
+    callees: &'a BTreeMap<ServiceIx, BTreeSet<ServiceIx>>,
+    known: BTreeMap<ServiceIx, BTreeSet<ServiceIx>>,
+}
+
+impl<'a> Below<'a> {
+    fn of(callees: &'a BTreeMap<ServiceIx, BTreeSet<ServiceIx>>) -> Self {
+        Self {
+            callees,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Whether `other` is below `service`.
+    fn holds(&mut self, service: ServiceIx, other: ServiceIx) -> bool {
+        let callees = self.callees;
+        let below = self.known.entry(service).or_insert_with(|| {
             let mut seen = BTreeSet::new();
-            let mut stack = vec![start];
+            let mut stack = vec![service];
             while let Some(at) = stack.pop() {
-                for &to in &callees[at] {
-                    if to != start && seen.insert(to) {
+                for &to in callees.get(&at).into_iter().flatten() {
+                    if to != service && seen.insert(to) {
                         stack.push(to);
                     }
                 }
             }
             seen
-        })
-        .collect()
+        });
+        below.contains(&other)
+    }
 }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::blame::NodeClass;
 use super::deviation::{Column, Family};
 use crate::model::{Change, EntityId, EntityKind, IncidentId, Provenance, Time};
@@ -108,17 +110,31 @@ pub enum LogChange {
     Gone,
 }
 
-/// One odd log template (or in-service event) of an entity.
+/// What an event of a request is. Each kind is compared among the requests that hold any of its kind, since
+/// spans may be sampled and log lines may lack a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// An operation or a called dependency.
+    Span,
+    /// A log template.
+    Log,
+}
+
+/// One odd log template, operation or call of an entity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogSign {
+    /// What it is.
+    pub kind: EventKind,
     /// What changed about it.
     pub change: LogChange,
     /// Whether its level or text says error.
     pub error: bool,
     /// The template, untrusted.
     pub template: Box<str>,
-    /// Lines in the incident's window.
+    /// Lines in the incident's window; requests that hold it, where `requests` are counted.
     pub count: u64,
+    /// Requests of the window that were looked at for it; `None` when lines were counted.
+    pub requests: Option<u64>,
     /// First of them.
     pub since: Option<Time>,
     /// How odd, in standard deviations.
@@ -254,6 +270,21 @@ impl Subject {
         match self.id.kind() {
             EntityKind::External => NodeClass::Peer,
             _ => NodeClass::Known,
+        }
+    }
+
+    /// Adds what requests say of an event; where its lines said so already, the clearer of both counts.
+    pub fn add_sign(&mut self, sign: LogSign) {
+        let same = |known: &&mut LogSign| {
+            (known.kind, known.change) == (sign.kind, sign.change)
+                && known.template == sign.template
+        };
+        match self.logs.iter_mut().find(same) {
+            Some(known) => {
+                let score = known.score.max(sign.score);
+                *known = LogSign { score, ..sign };
+            }
+            None => self.logs.push(sign),
         }
     }
 

@@ -1,19 +1,25 @@
 //! The wait between a call as its caller saw it and as its callee served it: network and queueing.
 //!
 //! Client duration minus server duration, per edge, on a log scale (Nezha's network faults show nowhere
-//! else). Streaming and bounded; must never learn from an incident (see [`Gaps::forget`]).
+//! else). Streaming and bounded; must never learn from an incident (see [`Troubles`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::behaviour::ServiceIx;
 use super::case::Shift;
 use super::deviation::sorted_quantile;
+use super::troubles::Troubles;
 use crate::model::Time;
 
-/// Gaps remembered per edge.
+/// Gaps remembered, over all edges; each edge may have its share of them, within limits.
+const GAPS_MAX: usize = 262_144;
+const GAPS_PER_EDGE_MIN: usize = 64;
 const GAPS_PER_EDGE_MAX: usize = 1_024;
 /// Edges remembered; further ones are not learned.
-const EDGES_MAX: usize = 16_384;
+const EDGES_MAX: usize = GAPS_MAX / GAPS_PER_EDGE_MIN;
 /// The smallest spread believed, on the log scale: a tenth.
 const SPREAD_MIN: f64 = 0.1;
 /// The median absolute deviation of a normal distribution, in standard deviations.
@@ -24,9 +30,11 @@ const HALF_BELIEVED_CALLS: f64 = 1.0;
 const TYPICAL_CALLS: f64 = 5.0;
 
 /// The streaming memory of gaps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Gaps {
-    edges: BTreeMap<(ServiceIx, ServiceIx), VecDeque<(Time, f32)>>,
+    /// By caller and callee: when, and the gap on the log scale, oldest first.
+    #[serde(with = "indexmap::map::serde_seq")]
+    edges: IndexMap<(ServiceIx, ServiceIx), VecDeque<(Time, f32)>>,
 }
 
 impl Gaps {
@@ -42,22 +50,42 @@ impl Gaps {
         if self.edges.len() >= EDGES_MAX && !self.edges.contains_key(&(from, to)) {
             return;
         }
+        let share = GAPS_MAX / self.edges.len().max(1);
+        let share = share.clamp(GAPS_PER_EDGE_MIN, GAPS_PER_EDGE_MAX);
         let gaps = self.edges.entry((from, to)).or_default();
-        if gaps.len() == GAPS_PER_EDGE_MAX {
+        while gaps.len() >= share {
             gaps.pop_front();
         }
         gaps.push_back((at, scaled(client_us.saturating_sub(server_us)) as f32));
     }
 
-    /// Drops what was seen since `since`: an incident must not teach what is normal.
-    pub fn forget(&mut self, since: Time) {
-        for gaps in self.edges.values_mut() {
-            gaps.retain(|(at, _)| *at < since);
-        }
+    /// Forgets edges without a call since `since`.
+    pub fn retire(&mut self, since: Time) {
+        self.edges
+            .retain(|_, gaps| gaps.back().is_some_and(|(at, _)| *at >= since));
     }
 
-    /// How the gap of calls into each of `count` services since `since` differs from before `since − guard_ms`.
-    pub fn odd(&self, since: Time, guard_ms: i64, count: usize) -> Vec<Option<Shift>> {
+    /// Forgets calls of a time that never was, after `now`.
+    pub fn set_back(&mut self, now: Time) {
+        for gaps in self.edges.values_mut() {
+            gaps.retain(|(at, _)| *at <= now);
+        }
+        self.edges.retain(|_, gaps| !gaps.is_empty());
+    }
+
+    /// The services that call and are called.
+    pub fn services(&self) -> impl Iterator<Item = ServiceIx> {
+        self.edges.keys().flat_map(|(from, to)| [*from, *to])
+    }
+
+    /// How the gap of calls into each of `services` since `since` differs from before `since − guard_ms`.
+    pub fn odd(
+        &self,
+        since: Time,
+        guard_ms: i64,
+        services: &BTreeSet<ServiceIx>,
+        troubles: &Troubles,
+    ) -> BTreeMap<ServiceIx, Shift> {
         let quiet_until = since.plus_ms(-guard_ms);
         let part = |gaps: &VecDeque<(Time, f32)>, keep: &dyn Fn(Time) -> bool| -> Vec<f64> {
             gaps.iter()
@@ -65,22 +93,28 @@ impl Gaps {
                 .map(|(_, gap)| f64::from(*gap))
                 .collect()
         };
-        let usual: BTreeMap<(ServiceIx, ServiceIx), Usual> = self
-            .edges
-            .iter()
+        let edges = || {
+            let all = self.edges.iter();
+            all.filter(|((_, to), _)| services.contains(to))
+        };
+        let usual: BTreeMap<(ServiceIx, ServiceIx), Usual> = edges()
             .filter_map(|(edge, gaps)| {
-                Some((*edge, Usual::of(part(gaps, &|at| at < quiet_until))?))
+                let is_quiet = |at| {
+                    at < quiet_until && !troubles.hold(edge.0, at) && !troubles.hold(edge.1, at)
+                };
+                Some((*edge, Usual::of(part(gaps, &is_quiet))?))
             })
             .collect();
         let Some(typical) = Usual::typical(usual.values()) else {
-            return vec![None; count];
+            return BTreeMap::new();
         };
-        let mut sums = vec![Sum::default(); count];
-        for (edge, gaps) in &self.edges {
+        let mut sums: BTreeMap<ServiceIx, Sum> = BTreeMap::new();
+        for (edge, gaps) in edges() {
             let mut after = part(gaps, &|at| at >= since);
-            let Some(sum) = sums.get_mut(edge.1).filter(|_| !after.is_empty()) else {
+            if after.is_empty() {
                 continue;
-            };
+            }
+            let sum = sums.entry(edge.1).or_default();
             after.sort_by(f64::total_cmp);
             let now = sorted_quantile(&after, 0.5);
             let before = usual.get(edge).copied().unwrap_or(Usual {
@@ -97,7 +131,8 @@ impl Gaps {
             sum.usual += calls * before.middle;
             sum.now += calls * now;
         }
-        sums.into_iter().map(Sum::shift).collect()
+        let shifts = sums.into_iter().map(|(to, sum)| Some((to, sum.shift()?)));
+        shifts.flatten().collect()
     }
 }
 

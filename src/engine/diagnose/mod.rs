@@ -10,7 +10,10 @@ pub mod blame;
 mod case;
 pub mod deviation;
 mod gaps;
+mod inside;
 mod passed_on;
+mod sampling;
+mod troubles;
 mod verdict;
 mod weigh;
 mod witness;
@@ -20,12 +23,12 @@ pub mod words;
 mod tests;
 
 pub use case::{
-    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, OwnCause, PastRecord, Proof,
-    Shift, Subject, SubjectIx, TraceSign,
+    Case, Coverage, Dependency, EventKind, LogChange, LogSign, Loss, Onset, OwnCause, PastRecord,
+    Proof, Shift, Subject, SubjectIx, TraceSign,
 };
 
 pub use verdict::ABSTAIN_CONFIDENCE;
-pub use witness::{GUARD_MS, Witness};
+pub use witness::{GUARD_MS, SavedPart, Vocabulary, Witness};
 
 use crate::model::Diagnosis;
 

@@ -231,6 +231,8 @@ fn evidence_reads_as_sentences_with_numbers() {
         });
     }
     subject(&mut case, "payments").logs.push(LogSign {
+        kind: EventKind::Log,
+        requests: None,
         change: LogChange::New,
         error: true,
         template: "timeout after <*> ms".into(),
@@ -338,6 +340,8 @@ fn errors_in_logs_are_blamed_on_the_deepest() {
     let mut case = slow_payments();
     for name in ["web", "checkout", "payments"] {
         subject(&mut case, name).logs.push(LogSign {
+            kind: EventKind::Log,
+            requests: None,
             change: LogChange::More,
             error: true,
             template: "call failed".into(),

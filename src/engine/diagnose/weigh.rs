@@ -5,8 +5,9 @@
 //! subjects and of "a cause nobody sees" add up to one. Must never look at names or text.
 
 use super::blame::{self, Blame, Edge, Node, System};
-use super::case::{Case, LogChange, Proof, Shift, Subject, SubjectIx};
+use super::case::{Case, LogChange, Proof, Subject, SubjectIx};
 use super::deviation::{ColumnKind, gate};
+use super::inside;
 use super::passed_on::{Below, discount_passed_on, discount_passive};
 use crate::model::{ChangeKind, EntityKind, IncidentId, Method, Time};
 
@@ -124,12 +125,6 @@ const WORSE_SHARE: f64 = 0.8;
 const FIRST_LOG_ODDS: f64 = 0.7;
 /// Odd only well after the target.
 const LATE_LOG_ODDS: f64 = -1.0;
-/// Each of self time, self errors and gap.
-const TRACE_LOG_ODDS: f64 = 3.0;
-/// Spans show its own time and errors as they always are …
-const INSIDE_NORMAL_LOG_ODDS: f64 = -0.7;
-/// … which leaves this much of what else would point inside.
-const INSIDE_NORMAL_SHARE: f64 = 0.25;
 /// Odd log lines.
 const LOG_LOG_ODDS: f64 = 4.0;
 /// It was the cause of every similar incident.
@@ -142,15 +137,11 @@ const OWN_CAUSE_LOG_ODDS: f64 = 3.0;
 /// … or what is left when all that is known was looked at.
 const UNEXPLAINED_LOG_ODDS: f64 = 2.0;
 /// Without a target, deviations below this many standard deviations are noise.
-const METRIC_NOISE_Z: f64 = 4.0;
+pub(super) const METRIC_NOISE_Z: f64 = 4.0;
 /// Log scores below this many standard deviations are noise …
-const LOG_NOISE_Z: f64 = 1.5;
+pub(super) const LOG_NOISE_Z: f64 = 1.5;
 /// … and count half this much above it.
 const LOG_HALF_Z: f64 = 4.0;
-/// Span shifts below this are noise …
-const SHIFT_NOISE_Z: f64 = 3.0;
-/// … and count half this much above it.
-const SHIFT_HALF_Z: f64 = 4.0;
 /// Deviation at which a resource is half believed.
 const RESOURCE_HALF_Z: f64 = 8.0;
 /// Share of a limit at which a resource is exhausted.
@@ -177,6 +168,8 @@ const CHANGE_LATER_MS: i64 = 10 * 60_000;
 const LATE_FULL_MS: f64 = 120_000.0;
 /// Prior of a subject below the target at which no blame rests.
 const BELOW_TARGET_PRIOR: f64 = 0.02;
+/// The same where only an alert says that the target hurts: harm that is not measured cannot be followed down.
+const UNMEASURED_PRIOR: f64 = 0.2;
 /// Prior of a subject without any known path from the target.
 const ELSEWHERE_PRIOR: f64 = 0.004;
 /// Prior of a subject below the target about which nothing is known.
@@ -200,7 +193,7 @@ pub fn weigh(case: &Case) -> Weighed {
     add_changes(case, &mut clues);
     add_order(case, &mut clues);
     discount_passed_on(&below, &mut clues);
-    discount_inside(case, &mut clues);
+    inside::discount(case, &mut clues);
     discount_passive(case, &below, &mut clues);
     count_once(case, &mut clues);
     let score: Vec<f64> = priors
@@ -227,7 +220,7 @@ fn system(case: &Case, target: SubjectIx) -> System<'_> {
         .map(|subject| Node {
             class: subject.class(),
             columns: &subject.columns,
-            is_well_inside: inside_normal(subject),
+            is_well_inside: inside::is_normal(subject),
         })
         .collect();
     let edges = case
@@ -264,6 +257,10 @@ fn priors(case: &Case, blame: Option<&Blame>) -> Vec<f64> {
         return sizes.iter().map(|size| size / total.max(1.0)).collect();
     };
     let below = Below::of(case).all(target);
+    let hurt = &case.subjects[target];
+    let is_measured = !hurt.by_alert_alone
+        || hurt.is_blind()
+        || worst_metric(hurt).is_some_and(|(_, z)| z > METRIC_NOISE_Z);
     case.subjects
         .iter()
         .enumerate()
@@ -272,8 +269,10 @@ fn priors(case: &Case, blame: Option<&Blame>) -> Vec<f64> {
                 ELSEWHERE_PRIOR
             } else if subject.is_blind() {
                 BLIND_PRIOR
-            } else {
+            } else if is_measured {
                 BELOW_TARGET_PRIOR
+            } else {
+                UNMEASURED_PRIOR
             };
             blame.scores[at] + floor
         })
@@ -340,7 +339,7 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
             LOG_LOG_ODDS * hinge(score, LOG_NOISE_Z, LOG_HALF_Z),
         );
     }
-    trace_clues(subject, &mut add);
+    inside::clues(subject, &mut add);
     if let Some(cause) = &subject.own_cause {
         let log_odds = match (subject.told_in, cause.proof.is_some()) {
             // It is why there is the other incident.
@@ -362,12 +361,12 @@ fn own_clues(case: &Case, at: SubjectIx, blame: Option<&Blame>) -> Vec<Clue> {
 }
 
 /// Zero up to `noise`, a half at `noise + half`, and near one far out: bounded, but never tied.
-fn hinge(z: f64, noise: f64, half: f64) -> f64 {
+pub(super) fn hinge(z: f64, noise: f64, half: f64) -> f64 {
     let above = (z - noise).max(0.0);
     above / (above + half)
 }
 
-fn worst_log(subject: &Subject) -> Option<(usize, f64)> {
+pub(super) fn worst_log(subject: &Subject) -> Option<(usize, f64)> {
     subject
         .logs
         .iter()
@@ -383,52 +382,6 @@ fn worst_log(subject: &Subject) -> Option<(usize, f64)> {
             (at, sign.score * weight)
         })
         .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
-}
-
-fn trace_clues(subject: &Subject, add: &mut impl FnMut(ClueKind, f64)) {
-    let traces = &subject.traces;
-    let rise =
-        |shift: Option<Shift>| shift.map_or(0.0, |s| hinge(s.z, SHIFT_NOISE_Z, SHIFT_HALF_Z));
-    for (kind, shift) in [
-        (ClueKind::SelfTime, traces.self_time),
-        (ClueKind::SelfErrors, traces.self_errors),
-        (ClueKind::Gap, traces.gap),
-    ] {
-        let weight = rise(shift);
-        if weight > 0.0 {
-            add(kind, TRACE_LOG_ODDS * weight);
-        }
-    }
-    if inside_normal(subject) {
-        add(ClueKind::InsideNormal, INSIDE_NORMAL_LOG_ODDS);
-    }
-}
-
-/// Whether spans cover the subject and show nothing unusual inside it.
-fn inside_normal(subject: &Subject) -> bool {
-    let traces = &subject.traces;
-    let quiet = |shift: Option<Shift>| shift.is_none_or(|s| s.z < SHIFT_NOISE_Z / 2.0);
-    traces.self_time.is_some()
-        && quiet(traces.self_time)
-        && quiet(traces.self_errors)
-        && quiet(traces.gap)
-}
-
-/// What points inside a subject counts little when spans show nothing unusual there.
-fn discount_inside(case: &Case, clues: &mut [Vec<Clue>]) {
-    for (subject, clues) in case.subjects.iter().zip(clues) {
-        if !inside_normal(subject) {
-            continue;
-        }
-        for clue in clues {
-            if matches!(
-                clue.kind,
-                ClueKind::Log(_) | ClueKind::Change(_) | ClueKind::Resource(_) | ClueKind::First(_)
-            ) {
-                clue.log_odds *= INSIDE_NORMAL_SHARE;
-            }
-        }
-    }
 }
 
 /// A cause that something shows adds only what that does not say already.

@@ -1,138 +1,214 @@
 //! What requests leave behind, put together as it arrives and turned into evidence when asked.
 //!
-//! Joins operations, calls and log lines into [`Behaviour`] and [`Gaps`] under one list of services. Bounded;
-//! what does not fit is counted. Must never keep a log line's values: it holds template ids and operation names.
+//! Joins operations, calls and log lines into [`Behaviour`] and [`Gaps`]. Looks at a share of the requests where
+//! there are many ([`Sampling`]); bounded, and what does not fit is counted. Must never keep a log line's values: it
+//! holds template ids, and the shapes of operation names.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::behaviour::{Behaviour, Event, EventId, EventKind, OddEvent, ServiceIx};
-use super::case::{Case, LogSign};
+use super::behaviour::{
+    Behaviour, Entries, Event, EventId, History, OddEvent, Question, ServiceIx,
+};
+use super::case::{Case, EventKind, LogSign, SubjectIx};
 use super::gaps::Gaps;
+use super::sampling::Sampling;
+use super::troubles::Troubles;
 use crate::engine::logs::TemplateId;
-use crate::model::{EntityId, Time};
+use crate::model::Time;
 
 /// Kinds of events known by name; further ones are not learned, and counted.
-const EVENTS_MAX: usize = 65_536;
+const EVENTS_MAX: usize = 16_384;
 /// Lines of one service this close together count as one request when they carry no trace.
 const SESSION_GAP_MS: i64 = 500;
 /// A run of untraced lines is cut after this long, else a busy service would be one endless request.
 const SESSION_MS_MAX: i64 = 2_000;
+/// And after so many lines.
+const SESSION_LINES_MAX: u32 = 1_000;
 /// Signs handed over per service.
 const SIGNS_MAX: usize = 5;
+/// Characters of an operation's name that are kept.
+const OPERATION_CHARS_MAX: usize = 200;
 /// Effects may precede the onset that was noticed by this much; the time between is neither normal nor odd.
 pub const GUARD_MS: i64 = 120_000;
 
 /// What an event stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Meaning {
-    /// An operation, or a call to a service.
-    Span(Box<str>),
+    /// An operation.
+    Operation(Box<str>),
+    /// A call to a service.
+    Call(ServiceIx),
     /// A log template, at a place in the source (hashed; 0 when the line names none).
     Log(TemplateId, u64),
 }
 
 /// A run of lines without a trace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Session {
     key: u64,
     began: Time,
     last: Time,
+    lines: u32,
 }
 
-/// The streaming memory of requests.
-#[derive(Clone, Debug, Default)]
-pub struct Witness {
-    services: Vec<EntityId>,
-    index: BTreeMap<EntityId, ServiceIx>,
-    behaviour: Behaviour,
-    gaps: Gaps,
-    callees: Vec<Vec<ServiceIx>>,
+/// A request that is looked at, in one service.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    trace: u64,
+    service: ServiceIx,
+    at: Time,
+}
+
+/// How those who ask call things.
+pub trait Vocabulary {
+    /// What a template is called by now: templates merge.
+    fn current(&self, template: TemplateId) -> TemplateId;
+    /// Its text, untrusted.
+    fn template(&self, template: TemplateId) -> Option<&str>;
+    /// A service's name, untrusted.
+    fn service(&self, service: ServiceIx) -> &str;
+}
+
+/// Everything but what was counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Ground {
+    sampling: Sampling,
+    troubles: Troubles,
+    callees: BTreeMap<ServiceIx, BTreeSet<ServiceIx>>,
     meanings: BTreeMap<EventId, Meaning>,
     sessions: BTreeMap<ServiceIx, Session>,
     sessions_begun: u64,
     events_dropped: u64,
 }
 
+/// A part of what a checkpoint keeps, each a few megabytes at most.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum SavedPart<'a> {
+    /// Names and shares.
+    Ground(Cow<'a, Ground>),
+    /// Requests one by one.
+    Entries(Cow<'a, Entries>),
+    /// Requests as counts.
+    History(Cow<'a, History>),
+    /// Waits between services.
+    Gaps(Cow<'a, Gaps>),
+}
+
+/// The streaming memory of requests.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    ground: Ground,
+    behaviour: Behaviour,
+    gaps: Gaps,
+}
+
 impl Witness {
-    /// The position of a service, added when new.
-    pub fn service(&mut self, id: &EntityId) -> ServiceIx {
-        if let Some(at) = self.index.get(id) {
-            return *at;
-        }
-        let at = self.services.len();
-        self.services.push(id.clone());
-        self.index.insert(id.clone(), at);
-        self.callees.push(Vec::new());
-        at
-    }
-
-    /// A span of `service` with this operation name.
-    pub fn span(&mut self, trace: u64, service: ServiceIx, operation: &str, error: bool, at: Time) {
-        let id = xxh3_64(operation.as_bytes());
-        let error = error || names_failure(operation);
-        self.note(trace, service, id, EventKind::Span, error, at, || {
-            Meaning::Span(operation.into())
-        });
-    }
-
-    /// A call, both ends seen: the caller waited `client_us`, the callee served for `server_us`.
-    pub fn call(
-        &mut self,
-        trace: u64,
-        ends: (ServiceIx, ServiceIx),
-        client_us: u64,
-        server_us: u64,
-        at: Time,
-    ) {
-        let (from, to) = ends;
-        if let Some(callees) = self.callees.get_mut(from)
-            && !callees.contains(&to)
-        {
-            callees.push(to);
-        }
-        self.gaps.observe(from, to, client_us, server_us, at);
-        let callee = self.services.get(to).map_or("?", |id| id.name());
-        let meaning = format!("call to {callee}");
-        let id = xxh3_64(meaning.as_bytes());
-        self.note(trace, from, id, EventKind::Span, false, at, || {
-            Meaning::Span(meaning.into())
-        });
-    }
-
-    /// A log line of `service`: its template, the line itself (only its code location is looked at), its level.
-    pub fn line(
-        &mut self,
-        trace: Option<u64>,
-        service: ServiceIx,
-        template: TemplateId,
-        text: &str,
-        error: bool,
-        at: Time,
-    ) {
-        let place = code_location(text).map_or(0, |place| xxh3_64(place.as_bytes()));
+    /// Something of `service` at `at`: the request it belongs to, if that is looked at. What carries no trace belongs
+    /// to what its service left behind just before.
+    pub fn look(&mut self, trace: Option<u64>, service: ServiceIx, at: Time) -> Option<Seen> {
         let trace = trace.unwrap_or_else(|| self.session(service, at));
-        let id = log_event(template, place);
-        self.note(trace, service, id, EventKind::Log, error, at, || {
-            Meaning::Log(template, place)
-        });
+        let seen = Seen { trace, service, at };
+        self.ground.sampling.keeps(trace, at).then_some(seen)
+    }
+
+    /// A span with this operation name.
+    pub fn span(&mut self, seen: Seen, operation: &str, error: bool) {
+        let shape = shape_of(operation);
+        let event = Event {
+            id: xxh3_64(shape.as_bytes()),
+            kind: EventKind::Span,
+            error: error || names_failure(operation),
+        };
+        self.note(seen, event, || Meaning::Operation(shape.into()));
+    }
+
+    /// A call of `to`, both ends seen: the caller waited `client_us`, the callee served for `server_us`.
+    pub fn call(&mut self, seen: Seen, to: ServiceIx, client_us: u64, server_us: u64) {
+        let from = seen.service;
+        self.ground.callees.entry(from).or_default().insert(to);
+        self.gaps.observe(from, to, client_us, server_us, seen.at);
+        let event = Event {
+            id: xxh3_64_with_seed(&(to as u64).to_le_bytes(), CALLS),
+            kind: EventKind::Span,
+            error: false,
+        };
+        self.note(seen, event, || Meaning::Call(to));
+    }
+
+    /// A log line: its template, the line itself (only its code location is looked at), whether it is an error.
+    pub fn line(&mut self, seen: Seen, template: TemplateId, text: &str, error: bool) {
+        let place = code_location(text).map_or(0, |place| xxh3_64(place.as_bytes()));
+        let event = Event {
+            id: log_event(template, place),
+            kind: EventKind::Log,
+            error,
+        };
+        self.note(seen, event, || Meaning::Log(template, place));
     }
 
     /// Moves on to `now`: completes requests, folds old ones into counts.
     pub fn advance(&mut self, now: Time) {
-        self.behaviour.advance(now);
+        self.behaviour.advance(now, &self.ground.troubles);
     }
 
-    /// Drops what was seen since `since`: an incident must not teach what is normal.
-    pub fn forget(&mut self, since: Time) {
-        self.behaviour.forget(since);
-        self.gaps.forget(since);
+    /// Something is wrong with a service from `from` to `to`: it must not teach what is normal.
+    pub fn trouble(&mut self, service: ServiceIx, from: Time, to: Time) {
+        self.ground.troubles.note(service, from, to);
+    }
+
+    /// Forgets what left nothing behind since `since`, and the names that only that had.
+    pub fn retire(&mut self, since: Time) {
+        let ground = &mut self.ground;
+        ground.troubles.forget(since);
+        ground.sessions.retain(|_, session| session.last >= since);
+        self.behaviour.retire(since);
+        self.gaps.retire(since);
+        let (mut services, mut events) = (BTreeSet::new(), BTreeSet::new());
+        self.behaviour.mentioned(
+            |service| _ = services.insert(service),
+            |event| _ = events.insert(event),
+        );
+        ground.meanings.retain(|event, _| events.contains(event));
+        ground.callees.retain(|from, callees| {
+            callees.retain(|to| services.contains(to));
+            services.contains(from) && !callees.is_empty()
+        });
+    }
+
+    /// Forgets what was seen at a time that never was, after `now`.
+    pub fn set_back(&mut self, now: Time) {
+        self.ground.sampling.set_back(now);
+        self.ground.troubles.set_back(now);
+        self.ground.sessions.clear();
+        self.behaviour.set_back(now);
+        self.gaps.set_back(now);
+    }
+
+    /// Every service that is referred to, some more than once.
+    pub fn services(&self, mut mark: impl FnMut(ServiceIx)) {
+        let ground = &self.ground;
+        self.behaviour.mentioned(&mut mark, |_| {});
+        self.gaps.services().for_each(&mut mark);
+        ground.troubles.services().for_each(&mut mark);
+        ground.sessions.keys().copied().for_each(&mut mark);
+        for (from, callees) in &ground.callees {
+            mark(*from);
+            callees.iter().copied().for_each(&mut mark);
+        }
+        for meaning in ground.meanings.values() {
+            if let Meaning::Call(to) = meaning {
+                mark(*to);
+            }
+        }
     }
 
     /// Events that were not learned because there are too many kinds.
     pub fn events_dropped(&self) -> u64 {
-        self.events_dropped
+        self.ground.events_dropped
     }
 
     /// Requests whose detail was given up before its time because there were too many.
@@ -140,96 +216,124 @@ impl Witness {
         self.behaviour.folded_early()
     }
 
-    /// Adds log signs and gaps since `since` to the subjects of `case`; services that are no subject are left out.
-    ///
-    /// `current` follows merges of templates, `words` gives a template's text.
-    pub fn testify<'a>(
+    /// The parts that a checkpoint keeps, by number; `None` after the last.
+    pub fn saved_part(&self, number: u8) -> Option<SavedPart<'_>> {
+        Some(match number {
+            0 => SavedPart::Ground(Cow::Borrowed(&self.ground)),
+            1 => SavedPart::Entries(Cow::Borrowed(&self.behaviour.entries)),
+            2 => SavedPart::History(Cow::Borrowed(&self.behaviour.history)),
+            3 => SavedPart::Gaps(Cow::Borrowed(&self.gaps)),
+            _ => return None,
+        })
+    }
+
+    /// Puts a part back.
+    pub fn restore(&mut self, part: SavedPart<'_>) {
+        match part {
+            SavedPart::Ground(ground) => self.ground = ground.into_owned(),
+            SavedPart::Entries(entries) => self.behaviour.entries = entries.into_owned(),
+            SavedPart::History(history) => self.behaviour.history = history.into_owned(),
+            SavedPart::Gaps(gaps) => self.gaps = gaps.into_owned(),
+        }
+    }
+
+    /// Adds log signs and gaps since `since` to those subjects of `case` that are in `subjects`, by service.
+    pub fn testify(
         &self,
         case: &mut Case,
         since: Time,
-        current: impl Fn(TemplateId) -> TemplateId,
-        words: impl Fn(TemplateId) -> Option<&'a str>,
+        subjects: &BTreeMap<ServiceIx, SubjectIx>,
+        words: &impl Vocabulary,
     ) {
-        let resolve = |id: EventId| match self.meanings.get(&id) {
-            Some(Meaning::Log(template, place)) => log_event(current(*template), *place),
-            _ => id,
-        };
+        let ground = &self.ground;
+        let mut renamed = BTreeMap::new();
         // A merged template's event may never have been seen under its new name.
-        let templates: BTreeMap<EventId, TemplateId> = self
-            .meanings
-            .values()
-            .filter_map(|meaning| match meaning {
-                Meaning::Log(template, place) => {
-                    let now = current(*template);
-                    Some((log_event(now, *place), now))
+        let mut templates = BTreeMap::new();
+        for (id, meaning) in &ground.meanings {
+            if let Meaning::Log(template, place) = meaning {
+                let now = words.current(*template);
+                let event = log_event(now, *place);
+                templates.insert(event, now);
+                if event != *id {
+                    renamed.insert(*id, event);
                 }
-                Meaning::Span(_) => None,
+            }
+        }
+        let text = |id: EventId| -> Option<Cow<'_, str>> {
+            Some(match ground.meanings.get(&id) {
+                Some(Meaning::Operation(name)) => Cow::Borrowed(&**name),
+                Some(Meaning::Call(to)) => Cow::Owned(format!("call to {}", words.service(*to))),
+                _ => Cow::Borrowed(words.template(*templates.get(&id)?)?),
             })
-            .collect();
-        let text = |id: EventId| match self.meanings.get(&id) {
-            Some(Meaning::Span(name)) => Some(&**name),
-            _ => templates.get(&id).and_then(|template| words(*template)),
         };
-        let odd = self.behaviour.odd(since, GUARD_MS, &self.callees, resolve);
-        let gaps = self.gaps.odd(since, GUARD_MS, self.services.len());
-        for ((id, odd), gap) in self.services.iter().zip(odd).zip(gaps) {
-            let Some(at) = case.find(id) else { continue };
-            let subject = &mut case.subjects[at];
-            subject.traces.gap = gap;
-            subject.logs.extend(
-                odd.iter()
-                    .take(SIGNS_MAX)
-                    .map(|event| sign(event, text(event.event))),
-            );
+        let services: BTreeSet<ServiceIx> = subjects.keys().copied().collect();
+        let odd = self.behaviour.odd(&Question {
+            since,
+            guard_ms: GUARD_MS,
+            services: &services,
+            callees: &ground.callees,
+            renamed: &renamed,
+            troubles: &ground.troubles,
+        });
+        for (service, events) in odd {
+            let subject = &mut case.subjects[subjects[&service]];
+            for event in events.iter().take(SIGNS_MAX) {
+                let text = text(event.event);
+                subject.add_sign(sign(event, text.as_deref()));
+            }
+        }
+        let gaps = self.gaps.odd(since, GUARD_MS, &services, &ground.troubles);
+        for (service, gap) in gaps {
+            let known = &mut case.subjects[subjects[&service]].traces.gap;
+            if known.is_none_or(|known| known.z < gap.z) {
+                *known = Some(gap);
+            }
         }
     }
 
     fn session(&mut self, service: ServiceIx, at: Time) -> u64 {
-        let known = self.sessions.get(&service).copied().filter(|session| {
-            at.since(session.last) <= SESSION_GAP_MS && at.since(session.began) <= SESSION_MS_MAX
-        });
-        let session = known.unwrap_or_else(|| {
-            self.sessions_begun += 1;
-            // Seeded away from trace ids, which come from elsewhere.
-            let key = xxh3_64_with_seed(&self.sessions_begun.to_le_bytes(), service as u64 + 1);
-            Session {
-                key,
-                began: at,
-                last: at,
-            }
-        });
-        self.sessions.insert(
-            service,
-            Session {
-                last: at,
-                ..session
-            },
-        );
-        session.key
+        let ground = &mut self.ground;
+        if let Some(session) = ground.sessions.get_mut(&service)
+            && at.since(session.last) <= SESSION_GAP_MS
+            && at.since(session.began) <= SESSION_MS_MAX
+            && session.lines < SESSION_LINES_MAX
+        {
+            session.last = at;
+            session.lines += 1;
+            return session.key;
+        }
+        ground.sessions_begun += 1;
+        // Seeded away from trace ids, which come from elsewhere.
+        let key = xxh3_64_with_seed(&ground.sessions_begun.to_le_bytes(), service as u64 + 1);
+        let session = Session {
+            key,
+            began: at,
+            last: at,
+            lines: 1,
+        };
+        ground.sessions.insert(service, session);
+        key
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn note(
-        &mut self,
-        trace: u64,
-        service: ServiceIx,
-        id: EventId,
-        kind: EventKind,
-        error: bool,
-        at: Time,
-        meaning: impl FnOnce() -> Meaning,
-    ) {
-        if !self.meanings.contains_key(&id) {
-            if self.meanings.len() >= EVENTS_MAX {
-                self.events_dropped += 1;
+    fn note(&mut self, seen: Seen, event: Event, meaning: impl FnOnce() -> Meaning) {
+        let ground = &mut self.ground;
+        if !ground.meanings.contains_key(&event.id) {
+            if ground.meanings.len() >= EVENTS_MAX {
+                ground.events_dropped += 1;
                 return;
             }
-            self.meanings.insert(id, meaning());
+            ground.meanings.insert(event.id, meaning());
         }
-        self.behaviour
-            .observe(trace, service, Event { id, kind, error }, at);
+        let Seen { trace, service, at } = seen;
+        let troubles = &ground.troubles;
+        if self.behaviour.observe(trace, service, event, at, troubles) {
+            ground.sampling.begin();
+        }
     }
 }
+
+/// Sets calls apart from operations.
+const CALLS: u64 = 0x63_61_6c_6c;
 
 fn log_event(template: TemplateId, place: u64) -> EventId {
     xxh3_64_with_seed(&template.0.to_le_bytes(), place.wrapping_add(1))
@@ -237,13 +341,39 @@ fn log_event(template: TemplateId, place: u64) -> EventId {
 
 fn sign(odd: &OddEvent, text: Option<&str>) -> LogSign {
     LogSign {
+        kind: odd.kind,
         change: odd.change,
         error: odd.error,
         template: text.unwrap_or("?").into(),
         count: odd.count,
+        requests: Some(odd.of),
         since: odd.since,
         score: odd.score,
     }
+}
+
+/// An operation's name without what differs from request to request: parts with a digit become `*`.
+fn shape_of(operation: &str) -> Cow<'_, str> {
+    let end = operation.char_indices().nth(OPERATION_CHARS_MAX);
+    let operation = end.map_or(operation, |(end, _)| &operation[..end]);
+    if !operation.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed(operation);
+    }
+    let is_inside = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let mut shape = String::with_capacity(operation.len());
+    let mut rest = operation;
+    while let Some(first) = rest.chars().next() {
+        let len = match rest.find(|c| !is_inside(c)) {
+            Some(0) => first.len_utf8(),
+            Some(len) => len,
+            None => rest.len(),
+        };
+        let (part, after) = rest.split_at(len);
+        let varies = part.bytes().any(|byte| byte.is_ascii_digit());
+        shape.push_str(if varies { "*" } else { part });
+        rest = after;
+    }
+    Cow::Owned(shape)
 }
 
 /// Words at the start of a line among which its location is looked for.
@@ -285,6 +415,7 @@ pub fn names_failure(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EntityId;
 
     #[test]
     fn code_locations_are_found() {
@@ -309,45 +440,143 @@ mod tests {
     }
 
     #[test]
-    fn a_new_error_and_a_missing_line_are_told() {
-        let mut witness = Witness::default();
-        let (web, pay) = (
-            witness.service(&EntityId::parse("web")),
-            witness.service(&EntityId::parse("pay")),
-        );
-        let mut request = |trace: u64, at: Time, fails: bool| {
-            witness.line(Some(trace), web, TemplateId(1), "order", false, at);
-            witness.call(trace, (web, pay), 2_000, 1_000, at);
-            let said = if fails {
-                (TemplateId(3), "no card")
-            } else {
-                (TemplateId(2), "paid")
-            };
-            witness.line(Some(trace), pay, said.0, said.1, fails, at);
-        };
+    fn names_of_operations_are_told_without_what_varies() {
+        let cases = [
+            ("GET /", "GET /"),
+            ("GET /users/4711/cart", "GET /users/*/cart"),
+            ("GET /o/0c9e7f2a-11d4-4b1e", "GET /o/*"),
+            ("SELECT käse2", "SELECT *"),
+            ("", ""),
+        ];
+        for (name, shape) in cases {
+            assert_eq!(shape_of(name), shape, "{name}");
+        }
+        let long = "ä".repeat(500);
+        assert_eq!(shape_of(&long).chars().count(), OPERATION_CHARS_MAX);
+    }
+
+    struct Words;
+
+    impl Vocabulary for Words {
+        fn current(&self, template: TemplateId) -> TemplateId {
+            // The fourth was merged into the third.
+            TemplateId(template.0.min(3))
+        }
+
+        fn template(&self, template: TemplateId) -> Option<&str> {
+            let texts = ["", "order", "paid", "no card"];
+            texts.get(template.0 as usize).copied()
+        }
+
+        fn service(&self, service: ServiceIx) -> &str {
+            ["web", "pay"][service]
+        }
+    }
+
+    const WEB: ServiceIx = 0;
+    const PAY: ServiceIx = 1;
+
+    fn request(witness: &mut Witness, trace: u64, at: Time, said: (u64, &str, bool)) {
+        let web = witness.look(Some(trace), WEB, at).unwrap();
+        witness.line(web, TemplateId(1), "order", false);
+        witness.call(web, PAY, 2_000, 1_000);
+        let pay = witness.look(Some(trace), PAY, at).unwrap();
+        let (template, text, error) = said;
+        witness.line(pay, TemplateId(template), text, error);
+    }
+
+    const PAID: (u64, &str, bool) = (2, "paid", false);
+
+    /// Sixty requests that are paid, then thirty that fail from `since` on.
+    fn failing(witness: &mut Witness, since: i64) {
         for trace in 0..60 {
-            request(trace, Time::from_secs(trace as i64), false);
+            request(witness, trace, Time::from_secs(trace as i64), PAID);
         }
         for trace in 60..90 {
-            request(trace, Time::from_secs(300 + trace as i64), true);
+            let at = Time::from_secs(since + trace as i64 - 60);
+            request(witness, trace, at, (3 + trace % 2, "no card", true));
         }
+    }
+
+    fn told(witness: &Witness, since: Time) -> [Vec<(String, u64)>; 2] {
+        let mut case = Case::new(since.plus_ms(60_000), since, 1);
+        let subjects = [WEB, PAY].map(|ix| (ix, case.subject(&EntityId::parse(Words.service(ix)))));
+        witness.testify(&mut case, since, &subjects.into(), &Words);
+        [WEB, PAY].map(|ix| {
+            let signs = case.subjects[ix].logs.iter();
+            signs
+                .map(|sign| (sign.template.to_string(), sign.count))
+                .collect()
+        })
+    }
+
+    #[test]
+    fn a_new_error_and_a_missing_line_are_told() {
+        let mut witness = Witness::default();
+        failing(&mut witness, 300);
         witness.advance(Time::from_secs(400));
-        let mut case = Case::new(Time::from_secs(400), Time::from_secs(300), 1);
-        for name in ["web", "pay"] {
-            case.subject(&EntityId::parse(name));
+        let [web, pay] = told(&witness, Time::from_secs(300));
+        let expected = [("no card".to_owned(), 30), ("paid".to_owned(), 0)];
+        assert_eq!((web, pay), (vec![], expected.to_vec()));
+    }
+
+    #[test]
+    fn a_trouble_teaches_nobody_what_is_normal() {
+        let mut witness = Witness::default();
+        failing(&mut witness, 300);
+        let mut quiet = witness.clone();
+        let (from, to) = (Time::from_secs(300), Time::from_secs(400));
+        for service in [WEB, PAY] {
+            witness.trouble(service, from, to);
         }
-        let words = |template: TemplateId| {
-            ["", "order", "paid", "no card"]
-                .get(template.0 as usize)
-                .copied()
+        // An hour later the same begins again.
+        for seconds in 3_600..3_660 {
+            for witness in [&mut witness, &mut quiet] {
+                let at = Time::from_secs(seconds);
+                witness.advance(at);
+                request(witness, seconds as u64, at, (3, "no card", true));
+            }
+        }
+        let since = Time::from_secs(3_600);
+        let score = |witness: &Witness| {
+            let [_, pay] = told(witness, since);
+            pay.iter().any(|(template, _)| template == "no card")
         };
-        witness.testify(&mut case, Time::from_secs(300), |template| template, words);
-        let told: Vec<(&str, u64)> = case.subjects[1]
-            .logs
-            .iter()
-            .map(|sign| (&*sign.template, sign.count))
-            .collect();
-        assert_eq!(told, [("no card", 30), ("paid", 0)]);
-        assert_eq!(case.subjects[0].logs, []);
+        assert!(
+            score(&witness),
+            "it is new again: {:?}",
+            told(&witness, since)
+        );
+        let known = told(&quiet, since);
+        assert!(known[1].is_empty() || known[1] != told(&witness, since)[1]);
+    }
+
+    #[test]
+    fn a_checkpoint_keeps_everything() {
+        let mut witness = Witness::default();
+        failing(&mut witness, 300);
+        witness.advance(Time::from_secs(400));
+        let mut back = Witness::default();
+        for number in 0.. {
+            let Some(part) = witness.saved_part(number) else {
+                break;
+            };
+            let bytes = postcard::to_allocvec(&part).unwrap();
+            back.restore(postcard::from_bytes(&bytes).unwrap());
+        }
+        let since = Time::from_secs(300);
+        assert_eq!(told(&back, since), told(&witness, since));
+        assert_ne!(told(&back, since)[1], []);
+    }
+
+    #[test]
+    fn services_that_fell_silent_are_forgotten_with_their_names() {
+        let mut witness = Witness::default();
+        failing(&mut witness, 300);
+        witness.advance(Time::from_secs(2_000));
+        witness.retire(Time::from_secs(10_000));
+        let mut marked = 0;
+        witness.services(|_| marked += 1);
+        assert_eq!((marked, witness.ground.meanings.len()), (0, 0));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::case::{LogChange, LogSign, Loss, Onset, PastRecord, Shift};
+use super::case::{EventKind, LogChange, LogSign, Loss, Onset, PastRecord, Shift};
 use super::deviation::{BadSide, Column};
 use crate::engine::logs::VarType;
 use crate::model::{Change, LogLevel, Time, Unit};
@@ -174,6 +174,9 @@ pub fn loss(loss: &Loss) -> String {
 
 /// `new error line, at least 42 times since 12:02: "connection refused by …"`.
 pub fn log(sign: &LogSign) -> String {
+    if let Some(requests) = sign.requests {
+        return in_requests(sign, requests);
+    }
     let error = if sign.error { "error line" } else { "log line" };
     // They go on while this is read.
     let times = match sign.count {
@@ -183,7 +186,26 @@ pub fn log(sign: &LogSign) -> String {
     let mut text = match sign.change {
         LogChange::New => format!("new {error}, at least {times}"),
         LogChange::More => format!("{error} at least {times}, far more than usual"),
-        LogChange::Gone => format!("usual {error} missing, {} left", sign.count),
+        LogChange::Gone => format!("usual {error} missing"),
+    };
+    push_since(&mut text, sign.since);
+    let _ = write!(text, ": \"{}\"", in_plain(&sign.template));
+    text
+}
+
+/// `usual log line missing, in 3 of 40 requests looked at since 12:02: "paid"`.
+fn in_requests(sign: &LogSign, requests: u64) -> String {
+    let what = match (sign.kind, sign.error) {
+        (EventKind::Log, true) => "error line",
+        (EventKind::Log, false) => "log line",
+        (EventKind::Span, true) => "failing operation",
+        (EventKind::Span, false) => "operation",
+    };
+    let (count, of) = (sign.count, requests.max(sign.count));
+    let mut text = match sign.change {
+        LogChange::New => format!("new {what}, in {count} of {of} requests looked at"),
+        LogChange::More => format!("{what} in {count} of {of} requests looked at, more than usual"),
+        LogChange::Gone => format!("usual {what} missing, in {count} of {of} requests looked at"),
     };
     push_since(&mut text, sign.since);
     let _ = write!(text, ": \"{}\"", in_plain(&sign.template));

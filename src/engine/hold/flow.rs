@@ -344,6 +344,7 @@ impl Engine {
         let active = silence.filter(|silence| silence.state == SilenceState::Active);
         if let Some(matchers) = active.map(|silence| silence.matchers.clone()) {
             self.sweep(&matchers);
+            self.sweep_pages(id, &matchers);
         }
     }
 

@@ -54,12 +54,10 @@ impl Engine {
                 .habits
                 .fired(alert, &labels, severity(seen.role), seen.since, now);
         }
-        let silences = &holds.silences;
-        let covering = |kind| silences.covering(&labels, kind).map(|silence| silence.id);
-        let silence = covering(SilenceKind::Maintenance).or_else(|| covering(SilenceKind::Silence));
-        let is_covered = silence.is_some() || holds.windows.covering(&labels, now).is_some();
+        let silence = self.silence_over(&labels);
+        let is_covered = silence.is_some() || self.holds.windows.covering(&labels, now).is_some();
         let sick = seen.sick;
-        holds.put_page(seen.key, Page { sick, silence });
+        self.holds.put_page(seen.key, Page { sick, silence });
         !is_covered
     }
 
@@ -120,7 +118,27 @@ impl Engine {
         let freed = pages.filter(|(_, page)| page.silence.is_some_and(|id| !is_active(id)));
         let freed: Vec<(Key, EntityIx)> = freed.map(|(key, page)| (*key, page.sick)).collect();
         for (key, sick) in freed {
-            let silence = None;
+            let silence = self.silence_over(&self.labels_of(sick));
+            self.holds.put_page(key, Page { sick, silence });
+        }
+    }
+
+    /// The silence that covers what has these labels, if one does.
+    fn silence_over(&self, labels: &Labels) -> Option<SilenceId> {
+        let silences = &self.holds.silences;
+        let covering = |kind| silences.covering(labels, kind).map(|silence| silence.id);
+        covering(SilenceKind::Maintenance).or_else(|| covering(SilenceKind::Silence))
+    }
+
+    /// Counts what is odd already when a silence begins that covers it.
+    pub(super) fn sweep_pages(&mut self, id: SilenceId, matchers: &[LabelFilter]) {
+        let pages = self.holds.pages.open.iter();
+        let lasts = pages
+            .filter(|(key, page)| page.silence.is_none() && self.findings.of_key(**key).is_some());
+        let fit = lasts.filter(|(_, page)| all_fit(matchers, &self.labels_of(page.sick)));
+        let fit: Vec<(Key, EntityIx)> = fit.map(|(key, page)| (*key, page.sick)).collect();
+        for (key, sick) in fit {
+            let silence = Some(id);
             self.holds.put_page(key, Page { sick, silence });
         }
     }

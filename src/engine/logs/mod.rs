@@ -39,6 +39,13 @@ pub use peers::unreachable;
 pub(super) use tail::{chernoff, chernoff_low};
 pub use variable::VarType;
 pub use watch::LogWatch;
+
+use crate::model::{LogLevel, LogLine};
+
+/// Whether a line is an error, as its sender says or as it reads.
+pub fn is_error(line: &LogLine) -> bool {
+    line.level.unwrap_or_else(|| level::level_of(&line.text)) >= LogLevel::Error
+}
 pub(super) use watch::{EntityLogs, SavedRest};
 
 #[cfg(test)]

@@ -248,10 +248,11 @@ impl Memory {
     }
 }
 
-/// The method whose evidence speaks loudest for a suspect.
+/// The method whose evidence speaks loudest for a suspect. What the past says is none: it only repeats what others found.
 fn leader(hypothesis: &Hypothesis) -> Option<Method> {
     let evidence = hypothesis.evidence_for.iter();
     evidence
+        .filter(|evidence| evidence.method != Some(Method::Past))
         .max_by(|a, b| a.weight.total_cmp(&b.weight))?
         .method
 }

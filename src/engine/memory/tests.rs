@@ -288,7 +288,15 @@ fn what_is_remembered_lifts_within_limits() {
 fn a_method_that_misled_counts_less_within_bounds() {
     let led_by = |id: u64, method| {
         let mut of = incident(id, &DISK);
-        of.diagnosis.hypotheses[0].evidence_for[0].method = Some(method);
+        let evidence = &mut of.diagnosis.hypotheses[0].evidence_for;
+        evidence[0].method = Some(method);
+        // However much the past repeats it, that led nobody to it.
+        let repeated = Evidence {
+            text: "was the cause before".into(),
+            weight: 9.0,
+            method: Some(Method::Past),
+        };
+        evidence.push(repeated);
         of
     };
     let mut memory = Memory::default();

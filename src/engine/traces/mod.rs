@@ -17,9 +17,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::cusum::Judged;
+use super::diagnose::Witness;
 use super::distribution::{Distribution, Kind, Shift};
 use super::entities::EntityIx;
 use super::explain;
+use super::requests;
 use super::set_back::SetBack;
 use super::topology::Topology;
 use crate::model::{BaselineVersion, Provenance, Span, Time, TraceId};
@@ -188,7 +190,12 @@ impl Traces {
     }
 
     /// Takes whole traces apart, and judges the window when it is over.
-    pub fn tick(&mut self, now: Time, topology: &mut Topology) -> Vec<JudgedFlow> {
+    pub fn tick(
+        &mut self,
+        now: Time,
+        topology: &mut Topology,
+        witness: &mut Witness,
+    ) -> Vec<JudgedFlow> {
         while let Some(&(last, trace)) = self.order.first() {
             if now.since(last) < WHOLE_AFTER_MS && self.spans_waiting <= SPANS_WAITING_MAX {
                 break;
@@ -196,7 +203,7 @@ impl Traces {
             self.order.pop_first();
             if let Some(waiting) = self.waiting.remove(&trace) {
                 self.spans_waiting -= waiting.parts.len();
-                self.take_apart(trace, waiting, topology);
+                self.take_apart(trace, waiting, topology, witness);
             }
         }
         if now < self.window_end {
@@ -241,7 +248,13 @@ impl Traces {
         judged.filter(JudgedFlow::is_news).collect()
     }
 
-    fn take_apart(&mut self, trace: TraceId, waiting: Waiting, topology: &mut Topology) {
+    fn take_apart(
+        &mut self,
+        trace: TraceId,
+        waiting: Waiting,
+        topology: &mut Topology,
+        witness: &mut Witness,
+    ) {
         let at = waiting.last;
         let tree = Tree::new(waiting.parts);
         // Traces are kept or dropped as a whole.
@@ -249,6 +262,7 @@ impl Traces {
         for ix in 0..tree.parts.len() as u32 {
             self.take_part(&tree, ix, of_trace, at, topology);
         }
+        requests::take_trace(witness, trace, &tree, at);
         self.keep(trace, tree, at);
     }
 

@@ -52,7 +52,7 @@ fn edges_come_of_parents_and_peers_in_any_order() {
         None,
         now,
     );
-    traces.tick(Time::from_secs(105), &mut topology);
+    traces.tick(Time::from_secs(105), &mut topology, &mut Witness::default());
     let edges: Vec<_> = topology
         .iter()
         .map(|(from, to, e)| (from, to, e.provenance))
@@ -64,7 +64,7 @@ fn edges_come_of_parents_and_peers_in_any_order() {
             (CART, CARDS, Provenance::Traced)
         ]
     );
-    traces.tick(Time::from_secs(111), &mut topology);
+    traces.tick(Time::from_secs(111), &mut topology, &mut Witness::default());
     let mean_ms = |flow| {
         let (_, window) = traces.flow_since(flow, Time::ZERO).unwrap();
         (1_000.0 * (window.log_sum / window.calls).exp()).round() as i64
@@ -93,7 +93,11 @@ fn examples_of_a_thousand_entities_are_kept_and_their_spans_are_bounded() {
                 let span = span(u128::from(entity) + 1, id, None, SpanKind::Server, 9);
                 traces.take(&span, EntityIx(entity), None, now);
             }
-            traces.tick(now.plus_ms(WHOLE_AFTER_MS), &mut topology);
+            traces.tick(
+                now.plus_ms(WHOLE_AFTER_MS),
+                &mut topology,
+                &mut Witness::default(),
+            );
         }
         let with = |entity: &u32| traces.exemplars(EntityIx(*entity)).count() > 0;
         let with = (0..entities).filter(with).count();
@@ -119,7 +123,11 @@ fn what_was_slow_before_the_fault_gives_way_to_anything_since() {
         served.start = start;
         let now = start.plus_ms(10_000);
         traces.take(&served, CART, None, now);
-        traces.tick(now.plus_ms(WHOLE_AFTER_MS), &mut topology);
+        traces.tick(
+            now.plus_ms(WHOLE_AFTER_MS),
+            &mut topology,
+            &mut Witness::default(),
+        );
         let kept = traces.exemplars(CART).next();
         kept.map(|(trace, ..)| trace)
     };

@@ -18,8 +18,8 @@ use self::data::{CpuRow, Fault, Services, Stretch};
 use super::root_cause::{malformed, pessimistic_rank, read_text, share_within};
 use super::{EvalError, Report};
 use crate::engine::diagnose::deviation::{Column, ColumnKind, Normal};
-use crate::engine::diagnose::{Case, Dependency, GUARD_MS, Witness, scores};
-use crate::engine::logs::{FORMS_MAX, Miner};
+use crate::engine::diagnose::{Case, Dependency, GUARD_MS, SubjectIx, Vocabulary, Witness, scores};
+use crate::engine::logs::{FORMS_MAX, Miner, TemplateId};
 use crate::model::{EntityId, EntityKind, LogLevel, Provenance, Time, Unit};
 
 /// Seeds over which results on sampled traces are averaged.
@@ -215,14 +215,10 @@ impl<'a> Run<'a> {
             .iter()
             .map(|name| EntityId::new(EntityKind::Service, name))
             .collect();
-        let mut witness = Witness::default();
-        for id in &ids {
-            witness.service(id);
-        }
         Self {
             data,
             mode,
-            witness,
+            witness: Witness::default(),
             miner: Miner::new(FORMS_MAX),
             calls: Vec::new(),
             ids,
@@ -245,20 +241,23 @@ impl<'a> Run<'a> {
             if !self.keeps(span.trace) {
                 continue;
             }
-            self.witness
-                .span(span.trace, span.service, &span.name, false, span.start);
+            let Some(seen) = self
+                .witness
+                .look(Some(span.trace), span.service, span.start)
+            else {
+                continue;
+            };
+            self.witness.span(seen, &span.name, false);
             let Some(caller) = spans.get(&span.parent).map(|at| &stretch.spans[*at]) else {
                 continue;
             };
             if caller.service != span.service {
                 let ends = (caller.service, span.service);
-                self.witness.call(
-                    span.trace,
-                    ends,
-                    caller.duration_us,
-                    span.duration_us,
-                    span.start,
-                );
+                let waits = (caller.duration_us, span.duration_us);
+                let seen = self.witness.look(Some(span.trace), ends.0, span.start);
+                if let Some(seen) = seen {
+                    self.witness.call(seen, ends.1, waits.0, waits.1);
+                }
                 if !self.calls.contains(&ends) {
                     self.calls.push(ends);
                 }
@@ -276,14 +275,9 @@ impl<'a> Run<'a> {
         let learned = self.miner.learn(&line.text);
         let trace = line.trace.filter(|_| self.mode != Mode::Unlinked);
         let error = level(&line.text) >= Some(LogLevel::Error);
-        self.witness.line(
-            trace,
-            line.service,
-            learned.template,
-            &line.text,
-            error,
-            line.at,
-        );
+        if let Some(seen) = self.witness.look(trace, line.service, line.at) {
+            self.witness.line(seen, learned.template, &line.text, error);
+        }
     }
 
     fn keeps(&self, trace: u64) -> bool {
@@ -296,8 +290,12 @@ impl<'a> Run<'a> {
     fn judge(&mut self, fault: &Fault, stretch: &Stretch) -> Outcome {
         let alert = Time::from_secs(fault.inject_unix);
         self.feed(stretch);
-        let case = self.case(alert, stretch.end().unwrap_or(alert));
-        self.witness.forget(alert.plus_ms(-GUARD_MS));
+        let end = stretch.end().unwrap_or(alert);
+        let case = self.case(alert, end);
+        for service in 0..self.ids.len() {
+            let from = alert.plus_ms(-GUARD_MS);
+            self.witness.trouble(service, from, end);
+        }
         let scores = scores(&case);
         let best =
             (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(b.cmp(a)));
@@ -332,16 +330,28 @@ impl<'a> Run<'a> {
                 calls: None,
             })
             .collect();
-        let current = |template| self.miner.current(template).unwrap_or(template);
-        self.witness.testify(&mut case, alert, current, |template| {
-            self.miner.template(template)
-        });
+        let subjects: BTreeMap<usize, SubjectIx> = (0..self.ids.len()).map(|ix| (ix, ix)).collect();
+        self.witness.testify(&mut case, alert, &subjects, self);
         for (service, rows) in &self.data.cpu {
             case.subjects[*service]
                 .columns
                 .extend(cpu_column(rows, alert, now));
         }
         case
+    }
+}
+
+impl Vocabulary for Run<'_> {
+    fn current(&self, template: TemplateId) -> TemplateId {
+        self.miner.current(template).unwrap_or(template)
+    }
+
+    fn template(&self, template: TemplateId) -> Option<&str> {
+        self.miner.template(template)
+    }
+
+    fn service(&self, service: usize) -> &str {
+        &self.data.services.names[service]
     }
 }
 

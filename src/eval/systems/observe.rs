@@ -3,7 +3,8 @@
 use super::make::{QUIET_ROWS, World, counted};
 use crate::engine::diagnose::deviation::{Column, ColumnKind, Family, Normal};
 use crate::engine::diagnose::{
-    Case, Coverage, Dependency, LogChange, LogSign, Loss, Onset, Shift, SubjectIx, TraceSign,
+    Case, Coverage, Dependency, EventKind, LogChange, LogSign, Loss, Onset, Shift, SubjectIx,
+    TraceSign,
 };
 use crate::model::{Change, ChangeKind, EntityId, EntityKind, Labels, Provenance, Time, Unit};
 use crate::sim::Noise;
@@ -319,6 +320,8 @@ fn resource(name: &str, median: f64, spread: f64, used: f64, limited: bool) -> C
 
 fn error_line(score: f64) -> LogSign {
     LogSign {
+        kind: EventKind::Log,
+        requests: None,
         change: LogChange::New,
         error: true,
         template: "failed".into(),

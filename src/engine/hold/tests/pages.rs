@@ -30,6 +30,33 @@ fn findings_that_a_silence_keeps_from_opening_incidents_are_counted() {
     assert_eq!(hides(&bench), (0, 0, 1));
 }
 
+/// What is odd already when a silence is made counts at once, though nothing is seen of it again; and goes on under the
+/// next silence when the first is ended.
+#[test]
+fn findings_that_last_are_counted_by_the_silence_that_covers_them() {
+    let mut bench = Bench::new(EngineConfig::default());
+    let hides = |bench: &Bench, id| {
+        let silence = bench.engine.silence(SilenceId(id)).expect("it was made");
+        silence.hides_findings
+    };
+    bench.up("cart", 1.0, 60);
+    bench.up("cart", 0.0, 60);
+    bench.silence("service=cart", 60);
+    assert_eq!(hides(&bench, 1), 1);
+    bench.silence("service=pay", 60);
+    bench.silence("service=~ca.*", 60);
+    assert_eq!(
+        (hides(&bench, 2), hides(&bench, 3)),
+        (0, 0),
+        "it counts once"
+    );
+    bench.give(Command::Expire {
+        silence: SilenceId(1),
+    });
+    bench.pass(1);
+    assert_eq!((hides(&bench, 1), hides(&bench, 3)), (0, 1));
+}
+
 impl Bench {
     /// A target answers, or does not, for so many seconds.
     fn up(&mut self, service: &str, value: f64, seconds: i64) {
