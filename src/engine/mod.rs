@@ -382,11 +382,6 @@ impl Engine {
         for id in due {
             self.with_correlator(|correlator, world| correlator.sum_up(id, world));
         }
-        for incident in self.correlator.book.take_farewells() {
-            effects.push(Effect::Record(Record::Incident {
-                incident: Box::new(incident),
-            }));
-        }
         if is_tick {
             self.correlator.book.record_due(self.now);
         }
@@ -411,6 +406,12 @@ impl Engine {
                     incident: Box::new(held.snapshot(&self.entities)),
                 }));
             }
+        }
+        // After those that took their members: whatever of this the journal holds, nobody is lost.
+        for incident in self.correlator.book.take_farewells() {
+            effects.push(Effect::Record(Record::Incident {
+                incident: Box::new(incident),
+            }));
         }
         for ix in self.entities.take_changed() {
             effects.push(Effect::Changed(Delta::Entity(EntityHealth {

@@ -23,7 +23,7 @@ struct Remembered {
     resolved: usize,
     /// What people found out afterwards.
     causes: BTreeMap<IncidentId, Option<EntityId>>,
-    /// Merges and splits after which the incident was not recorded yet, and who decided them.
+    /// Merges and splits of which not all was recorded yet, and who decided them.
     regrouped: Vec<(Actor, Command)>,
     /// Highest numbers given.
     last: u64,
@@ -74,6 +74,9 @@ impl Engine {
             .book
             .resume_after(IncidentId(remembered.last));
         let regrouped = std::mem::take(&mut remembered.regrouped);
+        for (_, what) in &regrouped {
+            remembered.rejoin(what);
+        }
         for incident in remembered.incidents.into_values() {
             if let Some(kept) = incident.merged_into {
                 self.correlator.restore_merged(incident.id, kept);
@@ -183,13 +186,34 @@ impl Remembered {
         }
     }
 
+    /// Gives back what an incident lost to another that was never recorded: it is split again.
+    fn rejoin(&mut self, what: &Command) {
+        if let Command::Split { incident, entities } = what
+            && let Some(incident) = self.incidents.get_mut(incident)
+        {
+            let members = &mut incident.members;
+            let lost = entities.iter().filter(|entity| !members.contains(entity));
+            let lost: Vec<EntityId> = lost.cloned().collect();
+            members.extend(lost);
+        }
+    }
+
     fn put(&mut self, incident: &Incident) {
         self.last = self.last.max(incident.id.0);
         self.regrouped.retain(|(_, what)| match what {
-            Command::Merge { into: changed, .. }
-            | Command::Split {
-                incident: changed, ..
-            } => *changed != incident.id,
+            // What took its members is recorded before it.
+            Command::Merge { incident: gone, .. } => {
+                *gone != incident.id || incident.merged_into.is_none()
+            }
+            // It is done when what was split off is recorded: that follows what it was split off.
+            Command::Split {
+                incident: from,
+                entities,
+            } => {
+                let is_root =
+                    |root: &EntityId| incident.entity == *root || incident.members.contains(root);
+                incident.id <= *from || !entities.first().is_some_and(is_root)
+            }
             _ => true,
         });
         let findings = incident.findings.iter().map(|finding| finding.id.0);

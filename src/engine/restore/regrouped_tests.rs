@@ -1,5 +1,6 @@
 //! What people merged and split, over restarts and kills.
 
+use super::Dated;
 use super::tests::Life;
 use crate::model::{Bond, Command, EntityId, IncidentId, Record};
 
@@ -90,21 +91,35 @@ fn what_a_person_split_stays_split_over_a_restart() {
     assert!(refused.is_some_and(|why| why.contains("nobody merged or split")));
 }
 
-/// Killed after the decision was durable and before the incidents were recorded as they became.
+/// Killed after the decision was durable, wherever in the writing of what the incidents became of it.
 #[test]
 fn what_a_person_decided_holds_over_a_kill() {
-    let mut life = split();
-    let last = |record: &Record| matches!(record, Record::Decision { .. });
-    let decided = life.journal.iter().rposition(|dated| last(&dated.record));
-    life.journal.truncate(decided.expect("it was decided") + 1);
-    life.restart();
-    assert_eq!(places(&life), [(1, names(&["cart"])), (2, names(&["pay"]))]);
-    life.decide(Command::Merge {
-        incident: IncidentId(2),
-        into: IncidentId(1),
-    });
-    let decided = life.journal.iter().rposition(|dated| last(&dated.record));
-    life.journal.truncate(decided.expect("it was decided") + 1);
-    life.restart();
-    assert_eq!(places(&life), [(1, names(&["cart", "pay"]))]);
+    let merged = || {
+        let mut life = split();
+        life.decide(Command::Merge {
+            incident: IncidentId(2),
+            into: IncidentId(1),
+        });
+        life
+    };
+    let two = vec![(1, names(&["cart"])), (2, names(&["pay"]))];
+    let one = vec![(1, names(&["cart", "pay"]))];
+    let cases: [(&dyn Fn() -> Life, _); 2] = [(&split, two), (&merged, one)];
+    for (decide, expected) in cases {
+        let is_decision = |dated: &Dated| matches!(dated.record, Record::Decision { .. });
+        let whole = decide().journal;
+        let decided = whole.iter().rposition(is_decision);
+        let decided = decided.expect("it was decided");
+        for end in decided + 1..=whole.len() {
+            let mut life = decide();
+            life.journal.truncate(end);
+            life.restart();
+            let lines = end - decided;
+            assert_eq!(
+                places(&life),
+                expected,
+                "{lines} lines from the decision on"
+            );
+        }
+    }
 }
