@@ -36,9 +36,12 @@ impl Vocabulary for Names<'_> {
 impl Engine {
     /// A log line of an entity.
     pub(super) fn note_line(&mut self, entity: EntityIx, line: &LogLine, template: TemplateId) {
-        let at = line.at.min(self.now);
-        let trace = line.trace.map(key_of);
-        if let Some(seen) = self.witness.look(trace, service_of(entity), at) {
+        let (service, at) = (service_of(entity), line.at.min(self.now));
+        let seen = match line.trace {
+            Some(trace) => self.witness.look(key_of(trace), service, at),
+            None => self.witness.look_at_run(service, at, template),
+        };
+        if let Some(seen) = seen {
             let error = logs::is_error(line);
             self.witness.line(seen, template, &line.text, error);
         }
@@ -79,7 +82,7 @@ pub(super) fn take_trace(witness: &mut Witness, trace: TraceId, tree: &Tree, now
     let trace = key_of(trace);
     for (ix, part) in tree.parts.iter().enumerate() {
         let at = part.start.min(now);
-        let Some(seen) = witness.look(Some(trace), service_of(part.entity), at) else {
+        let Some(seen) = witness.look(trace, service_of(part.entity), at) else {
             return;
         };
         witness.span(seen, &part.name, part.error);
@@ -88,7 +91,7 @@ pub(super) fn take_trace(witness: &mut Witness, trace: TraceId, tree: &Tree, now
             continue;
         };
         let from = service_of(caller.entity);
-        if let Some(seen) = witness.look(Some(trace), from, at) {
+        if let Some(seen) = witness.look(trace, from, at) {
             let waits = (caller.duration_us, part.duration_us);
             witness.call(seen, service_of(part.entity), waits.0, waits.1);
         }

@@ -40,6 +40,8 @@ pub enum Symptom {
     Odd,
     /// Who is hurt most is slow.
     Slow,
+    /// Nothing is left of a resource, or will be before long.
+    RunsOut,
     /// Something fails, behind what users come in by.
     FailsWithin,
     /// Users feel it where they come in: the share of requests that fail, if it is measured.
@@ -64,7 +66,7 @@ pub fn judge(facts: &Facts) -> Verdict {
     let shown = match facts.symptom {
         Some(Symptom::UsersFail(Some(share))) if share < FEW_FAIL => Error,
         Some(Symptom::UsersFail(_)) => Critical,
-        Some(Symptom::FailsWithin | Symptom::Slow) => Error,
+        Some(Symptom::FailsWithin | Symptom::RunsOut | Symptom::Slow) => Error,
         Some(Symptom::Odd) => Warning,
         None => Info,
     };
@@ -139,6 +141,7 @@ fn told(symptom: Symptom) -> String {
         }
         Symptom::UsersFail(None) => "what users ask fails".to_owned(),
         Symptom::FailsWithin => "something fails".to_owned(),
+        Symptom::RunsOut => "a resource runs out".to_owned(),
         Symptom::Slow => "it is slow where it hurts most".to_owned(),
         Symptom::Odd => "something is odd enough to page".to_owned(),
     }
@@ -152,6 +155,7 @@ pub fn facts(held: &Held, target: EntityIx, sight: &Sight<'_>) -> Facts {
     let symptom = |finding: &Finding| {
         let at_target = finding.entity == *at;
         match finding.role {
+            _ if finding.check == Check::Saturation => Symptom::RunsOut,
             MetricRole::Errors | MetricRole::Availability if at_target && is_entry => {
                 Symptom::UsersFail(share(finding))
             }
@@ -178,6 +182,7 @@ const fn weight(symptom: Symptom) -> f64 {
     match symptom {
         Symptom::Odd => 0.0,
         Symptom::Slow => 1.0,
+        Symptom::RunsOut => 1.5,
         Symptom::FailsWithin => 2.0,
         Symptom::UsersFail(Some(share)) => 3.0 + share,
         // Nobody measures how many: then it is not taken for few.
@@ -264,6 +269,7 @@ mod tests {
                 Error,
                 "it is slow where it hurts most",
             ),
+            (shows(Symptom::RunsOut), Error, "a resource runs out"),
             (
                 of_tier(4, shows(Symptom::Slow)),
                 Warning,

@@ -275,7 +275,7 @@ fn abstains_when_the_cause_is_out_of_sight() {
                     .iter_mut()
                     .for_each(|s| s.columns[0].values = vec![0.1]);
             },
-            "weak",
+            "neither slower",
         ),
         (
             "no metrics below",

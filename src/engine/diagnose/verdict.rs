@@ -33,6 +33,8 @@ const WEAK_LOG_ODDS: f64 = 0.8;
 const STRONG_LOG_ODDS: f64 = 1.6;
 /// How far trouble is believed that an alert tells of, at least: its rule may see what we do not.
 const FELT_BY_ALERT: f64 = 0.7;
+/// Below this many standard deviations there is no symptom to speak of.
+const NO_SYMPTOM_Z: f64 = 1.0;
 /// The target's deviation at which its trouble is half believed.
 const TARGET_HALF_Z: f64 = 1.5;
 /// How much it weighs, when told, that nothing but an alert is known of a suspect.
@@ -406,6 +408,10 @@ fn not_seen(case: &Case, weighed: &Weighed) -> Vec<Box<str>> {
         lines.push(match target {
             Some(target) if target.columns.is_empty() => format!(
                 "no metric of {} was seen: how much it hurts is not known",
+                words::clipped(target.id.name())
+            ),
+            Some(target) if blame.target_z < NO_SYMPTOM_Z => format!(
+                "{} is neither slower than usual nor fails more: how much it hurts is not known",
                 words::clipped(target.id.name())
             ),
             _ => format!(

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -47,12 +49,15 @@ enum Meaning {
 }
 
 /// A run of lines without a trace.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Session {
     key: u64,
     began: Time,
     last: Time,
     lines: u32,
+    /// What its lines said: said again, it says nothing more. After a restart it may.
+    #[serde(skip)]
+    said: FxHashSet<TemplateId>,
 }
 
 /// A request that is looked at, in one service.
@@ -80,7 +85,7 @@ pub struct Ground {
     troubles: Troubles,
     callees: BTreeMap<ServiceIx, BTreeSet<ServiceIx>>,
     meanings: BTreeMap<EventId, Meaning>,
-    sessions: BTreeMap<ServiceIx, Session>,
+    sessions: IndexMap<ServiceIx, Session, FxBuildHasher>,
     sessions_begun: u64,
     events_dropped: u64,
 }
@@ -107,12 +112,26 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Something of `service` at `at`: the request it belongs to, if that is looked at. What carries no trace belongs
-    /// to what its service left behind just before.
-    pub fn look(&mut self, trace: Option<u64>, service: ServiceIx, at: Time) -> Option<Seen> {
-        let trace = trace.unwrap_or_else(|| self.session(service, at));
+    /// Something of `service` at `at`: the request it belongs to, if that is looked at.
+    pub fn look(&mut self, trace: u64, service: ServiceIx, at: Time) -> Option<Seen> {
         let seen = Seen { trace, service, at };
         self.ground.sampling.keeps(trace, at).then_some(seen)
+    }
+
+    /// The same for a line without a trace: it belongs to what its service said just before. `None` also when that
+    /// said the same.
+    pub fn look_at_run(
+        &mut self,
+        service: ServiceIx,
+        at: Time,
+        template: TemplateId,
+    ) -> Option<Seen> {
+        let session = self.session(service, at);
+        if !session.said.insert(template) {
+            return None;
+        }
+        let trace = session.key;
+        self.look(trace, service, at)
     }
 
     /// A span with this operation name.
@@ -291,28 +310,33 @@ impl Witness {
         }
     }
 
-    fn session(&mut self, service: ServiceIx, at: Time) -> u64 {
-        let ground = &mut self.ground;
-        if let Some(session) = ground.sessions.get_mut(&service)
-            && at.since(session.last) <= SESSION_GAP_MS
-            && at.since(session.began) <= SESSION_MS_MAX
-            && session.lines < SESSION_LINES_MAX
-        {
-            session.last = at;
-            session.lines += 1;
-            return session.key;
-        }
-        ground.sessions_begun += 1;
-        // Seeded away from trace ids, which come from elsewhere.
-        let key = xxh3_64_with_seed(&ground.sessions_begun.to_le_bytes(), service as u64 + 1);
-        let session = Session {
-            key,
+    fn session(&mut self, service: ServiceIx, at: Time) -> &mut Session {
+        let Ground {
+            sessions,
+            sessions_begun,
+            ..
+        } = &mut self.ground;
+        let session = sessions.entry(service).or_insert_with(|| Session {
+            key: 0,
             began: at,
             last: at,
-            lines: 1,
-        };
-        ground.sessions.insert(service, session);
-        key
+            lines: SESSION_LINES_MAX,
+            said: FxHashSet::default(),
+        });
+        let goes_on = at.since(session.last) <= SESSION_GAP_MS
+            && at.since(session.began) <= SESSION_MS_MAX
+            && session.lines < SESSION_LINES_MAX;
+        if !goes_on {
+            *sessions_begun += 1;
+            // Seeded away from trace ids, which come from elsewhere.
+            session.key = xxh3_64_with_seed(&sessions_begun.to_le_bytes(), service as u64 + 1);
+            session.began = at;
+            session.lines = 0;
+            session.said.clear();
+        }
+        session.last = at;
+        session.lines += 1;
+        session
     }
 
     fn note(&mut self, seen: Seen, event: Event, meaning: impl FnOnce() -> Meaning) {
@@ -477,10 +501,10 @@ mod tests {
     const PAY: ServiceIx = 1;
 
     fn request(witness: &mut Witness, trace: u64, at: Time, said: (u64, &str, bool)) {
-        let web = witness.look(Some(trace), WEB, at).unwrap();
+        let web = witness.look(trace, WEB, at).unwrap();
         witness.line(web, TemplateId(1), "order", false);
         witness.call(web, PAY, 2_000, 1_000);
-        let pay = witness.look(Some(trace), PAY, at).unwrap();
+        let pay = witness.look(trace, PAY, at).unwrap();
         let (template, text, error) = said;
         witness.line(pay, TemplateId(template), text, error);
     }

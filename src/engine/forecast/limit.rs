@@ -4,7 +4,7 @@
 
 use crate::engine::intake::{Intake, SeriesRow};
 use crate::engine::roles;
-use crate::model::{MetricRole, Unit};
+use crate::model::{Direction, MetricRole, Unit};
 
 /// Ends of names of what is in use …
 const IN_USE: [&str; 8] = [
@@ -68,6 +68,15 @@ pub(super) struct Limit {
 }
 
 impl Limit {
+    /// Which way the series goes as the resource runs out.
+    pub(super) const fn direction(self) -> Direction {
+        if self.is_left {
+            Direction::Down
+        } else {
+            Direction::Up
+        }
+    }
+
     /// The limit of a resource, if it is one and has one.
     pub(super) fn of(row: &SeriesRow, intake: &Intake) -> Option<Self> {
         let name = &*row.series.name;

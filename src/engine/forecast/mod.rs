@@ -21,7 +21,7 @@ use super::explain;
 use super::findings::{Key, Observation};
 use super::history::Point;
 use super::intake::{SeriesIx, SeriesRow};
-use crate::model::{Band, Check, Direction, MetricRole, Unit};
+use crate::model::{Band, Check, MetricRole, Time, Unit};
 use limit::Limit;
 use line::{Ahead, Growth};
 
@@ -56,6 +56,9 @@ pub struct Forecasts {
     /// Told again after a restart: the findings are not kept.
     #[serde(skip)]
     open: BTreeMap<SeriesIx, Told>,
+    /// Those that were seen to grow until nothing was left, and since when nothing is: no growth tells that after a
+    /// restart, and a volume that is always full ran out of nothing.
+    full: BTreeMap<SeriesIx, Time>,
     next_part: usize,
 }
 
@@ -114,9 +117,16 @@ impl Engine {
         for at in from..(from + part).min(places) {
             let series = SeriesIx(at as u32);
             match self.foresee(series) {
-                Some(foreseen) => self.tell_forecast(series, &foreseen),
+                // A gauge that wavers just below its limit foresees nothing any more.
+                _ if self.forecasts.full.contains_key(&series) && self.has_run_out(series) => {
+                    self.tell_run_out(series);
+                }
+                Some(foreseen) => {
+                    self.forecasts.full.remove(&series);
+                    self.tell_forecast(series, &foreseen);
+                }
                 // What was told has come true: full, it grows no more, and nothing is over.
-                None if self.has_run_out(series) => {}
+                None if self.has_run_out(series) => self.tell_run_out(series),
                 None => self.note_no_growth(series),
             }
         }
@@ -124,12 +134,17 @@ impl Engine {
 
     /// A series is gone: nothing of it runs out any more.
     pub(super) fn forget_forecast(&mut self, series: SeriesIx) {
+        self.forecasts.full.remove(&series);
         if self.forecasts.open.remove(&series).is_some() {
             self.findings.end(Key::Limit(series), self.now);
         }
     }
 
     fn note_no_growth(&mut self, series: SeriesIx) {
+        // A restart forgot what was told of it, and by now there is room again.
+        if !self.forecasts.open.contains_key(&series) && !self.intake.row(series).is_silent {
+            self.forecasts.full.remove(&series);
+        }
         let Some(told) = self.forecasts.open.get_mut(&series) else {
             return;
         };
@@ -142,7 +157,9 @@ impl Engine {
     /// Whether a resource that still tells of itself has nothing left.
     fn has_run_out(&self, series: SeriesIx) -> bool {
         let row = self.intake.row(series);
-        if row.is_silent || !self.forecasts.open.contains_key(&series) {
+        let was_foreseen =
+            self.forecasts.open.contains_key(&series) || self.forecasts.full.contains_key(&series);
+        if row.is_silent || !was_foreseen {
             return false;
         }
         let Some(limit) = Limit::of(row, &self.intake) else {
@@ -194,6 +211,31 @@ impl Engine {
         })
     }
 
+    /// Tells that nothing is left of it, unless that was told already.
+    fn tell_run_out(&mut self, series: SeriesIx) {
+        const NOTHING_LEFT: Told = Told {
+            left_ms: 0.0,
+            pages: true,
+            calm: 0,
+        };
+        let row = self.intake.row(series);
+        let Some(limit) = Limit::of(row, &self.intake) else {
+            return;
+        };
+        let before = self.forecasts.open.get_mut(&series);
+        if let Some(before) = before
+            && before.left_ms == NOTHING_LEFT.left_ms
+        {
+            before.calm = 0;
+            return;
+        }
+        let at = row.last_at;
+        let since = *self.forecasts.full.entry(series).or_insert(at);
+        self.forecasts.open.insert(series, NOTHING_LEFT);
+        let seen = run_out(series, self.intake.row(series), limit, since);
+        self.observe(seen);
+    }
+
     /// Tells it, unless that was told already.
     fn tell_forecast(&mut self, series: SeriesIx, foreseen: &Foreseen) {
         let told = Told {
@@ -222,6 +264,51 @@ fn is_as_usual(limit: Limit, point: &Point) -> bool {
         point.value >= point.low
     } else {
         point.value <= point.high
+    }
+}
+
+/// `disk used ran out: 100 % of 100 % in use`.
+fn run_out(series: SeriesIx, row: &SeriesRow, limit: Limit, since: Time) -> Observation {
+    let subject = &row.series.name;
+    let latest = f64::from(row.latest().unwrap_or_default());
+    let in_use = words::value(limit.in_use(latest), row.unit);
+    let most = words::value(limit.most, row.unit);
+    let mut explain = explain::rarity(SCORE_MAX as f32);
+    explain.unusual = "it grew until nothing was left".into();
+    let explain = explain
+        .judged_by([("growth towards a limit", true)])
+        .judged_by(row.judge.opinions())
+        .against(Engine::baseline_of(row));
+    let enough = RUN_OUT * limit.most;
+    Observation {
+        key: Key::Limit(series),
+        entity: row.entity,
+        callee: None,
+        sick: row.entity,
+        check: Check::Saturation,
+        series: Some(row.series.id),
+        subject: subject.as_ref().into(),
+        role: MetricRole::Saturation,
+        unit: row.unit,
+        since,
+        at: row.last_at,
+        expected: Band {
+            low: if limit.is_left {
+                limit.in_use(enough)
+            } else {
+                0.0
+            },
+            high: if limit.is_left { limit.most } else { enough },
+        },
+        seen: latest,
+        direction: limit.direction(),
+        score: SCORE_MAX as f32,
+        pages: true,
+        text: format!(
+            "{} ran out: {in_use} of {most} in use",
+            explain::subject(subject)
+        ),
+        explain,
     }
 }
 
@@ -258,11 +345,7 @@ fn running_out(series: SeriesIx, row: &SeriesRow, foreseen: &Foreseen) -> Observ
             high: f64::from(first.high),
         },
         seen: f64::from(newest.value),
-        direction: if limit.is_left {
-            Direction::Down
-        } else {
-            Direction::Up
-        },
+        direction: limit.direction(),
         score,
         pages: foreseen.pages,
         text: format!("{} runs out: {words}", explain::subject(subject)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::EngineConfig;
 use crate::engine::dice::Dice;
+use crate::engine::{CHECKPOINT_VERSION, CheckpointCursor};
 use crate::model::{
     Batch, Input, Labels, Sample, Series, SeriesKind, Signal, SourceId, Stamped, Time,
 };
@@ -150,9 +151,28 @@ fn full_is_not_calm() {
     let told = bench.told();
     assert!(told.as_ref().is_some_and(|(_, pages)| *pages), "{told:?}");
     bench.minutes(60, full);
-    assert!(bench.told().is_some(), "full for an hour");
+    let ran_out = |bench: &Bench| {
+        let (text, pages) = bench.told().unwrap_or_default();
+        assert!(text.starts_with("disk used ran out: ") && pages, "{text}");
+    };
+    ran_out(&bench);
+    // A restart forgets what was told, and not that it ran out.
+    let mut cursor = CheckpointCursor::default();
+    let parts: Vec<_> = std::iter::from_fn(|| bench.engine.checkpoint_part(&mut cursor)).collect();
+    bench.engine = Engine::new(EngineConfig::default(), Vec::new());
+    let parts = parts.iter().map(Vec::as_slice);
+    bench
+        .engine
+        .restore_checkpoint(CHECKPOINT_VERSION, parts)
+        .unwrap();
+    assert_eq!(bench.told(), None);
+    bench.minutes(3, full);
+    ran_out(&bench);
     bench.minutes(10, |_| 0.4);
     assert_eq!(bench.told(), None, "emptied");
+    bench.minutes(10, |_| 1.0);
+    let (text, _) = bench.told().unwrap_or_default();
+    assert!(!text.contains("ran out"), "it did not grow there: {text}");
 }
 
 #[test]

@@ -241,10 +241,7 @@ impl<'a> Run<'a> {
             if !self.keeps(span.trace) {
                 continue;
             }
-            let Some(seen) = self
-                .witness
-                .look(Some(span.trace), span.service, span.start)
-            else {
+            let Some(seen) = self.witness.look(span.trace, span.service, span.start) else {
                 continue;
             };
             self.witness.span(seen, &span.name, false);
@@ -254,7 +251,7 @@ impl<'a> Run<'a> {
             if caller.service != span.service {
                 let ends = (caller.service, span.service);
                 let waits = (caller.duration_us, span.duration_us);
-                let seen = self.witness.look(Some(span.trace), ends.0, span.start);
+                let seen = self.witness.look(span.trace, ends.0, span.start);
                 if let Some(seen) = seen {
                     self.witness.call(seen, ends.1, waits.0, waits.1);
                 }
@@ -275,7 +272,12 @@ impl<'a> Run<'a> {
         let learned = self.miner.learn(&line.text);
         let trace = line.trace.filter(|_| self.mode != Mode::Unlinked);
         let error = level(&line.text) >= Some(LogLevel::Error);
-        if let Some(seen) = self.witness.look(trace, line.service, line.at) {
+        let (service, at) = (line.service, line.at);
+        let seen = match trace {
+            Some(trace) => self.witness.look(trace, service, at),
+            None => self.witness.look_at_run(service, at, learned.template),
+        };
+        if let Some(seen) = seen {
             self.witness.line(seen, learned.template, &line.text, error);
         }
     }
