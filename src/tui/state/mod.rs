@@ -464,6 +464,9 @@ impl State {
         if looked_at.is_some() && looked_at != self.cursors_of {
             self.cursors = cursors();
             (self.cursors_of, self.node) = (looked_at, None);
+            if self.lanes.from.is_some() {
+                self.notice = None;
+            }
             (self.lanes.range, self.lanes.from, self.lanes.along) = (None, None, None);
         }
     }
