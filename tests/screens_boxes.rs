@@ -312,6 +312,32 @@ fn a_high_risk_dialog_names_no_letter_that_would_be_typed() {
     );
 }
 
+/// Until when it can be approved was the first that a small screen cut.
+#[test]
+fn the_expiry_of_a_plan_is_on_the_smallest_screen() {
+    for (columns, lines) in [(60, 20), (80, 24), (400, 120)] {
+        let mut console = Console::live(columns, lines, "mono");
+        console.press_and_look("Y");
+        let screen = console.screen();
+        assert!(screen.contains("expires in 21m"), "{columns}\n{screen}");
+    }
+}
+
+/// A demo, or a daemon elsewhere, is not where the program looks by itself.
+#[test]
+fn an_exported_incident_is_asked_of_the_daemon_it_is_looked_at_on() {
+    let mut console = console();
+    console.state.command = "stormglass --socket /run/s.sock".to_owned();
+    console.press_and_look("g e");
+    let [TerminalOp::Copy(text)] = &console.terminal[..] else {
+        panic!("{:?}", console.terminal);
+    };
+    assert!(
+        text.starts_with("stormglass --socket /run/s.sock export 4821 "),
+        "{text}"
+    );
+}
+
 #[test]
 fn z_in_the_list_of_silences_makes_one() {
     let mut console = console();

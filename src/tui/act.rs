@@ -276,7 +276,8 @@ fn export(state: &mut State, effects: &mut Effects) {
         return state.tell(Role::Muted, "No incident is chosen.");
     };
     let number = id.0;
-    let command = format!("stormglass export {number} --format html --out incident-{number}.html");
+    let program = &state.command;
+    let command = format!("{program} export {number} --format html --out incident-{number}.html");
     let text = format!("To run in a shell: {command}. {COPIED}");
     effects.terminal.push(TerminalOp::Copy(command));
     state.tell(Role::Info, &text);

@@ -241,7 +241,7 @@ fn helped(state: &State, plan: &Plan) -> Vec<String> {
 /// Everything a person must know before saying yes. The command comes first.
 fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    rows.push(where_and_how_bad(state, plan));
+    rows.extend(where_and_how_bad(state, plan, width));
     // What the proposal no longer says rightly is never below the first screen.
     let detail = state.detail_of(plan);
     if let Some(words) = detail.and_then(|detail| shifted(plan, &detail.incident.diagnosis)) {
@@ -488,13 +488,18 @@ fn went(state: &State, past: &PastRun) -> (Role, String) {
     }
 }
 
-fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
+fn where_and_how_bad(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let row = whereabouts(state, plan);
     // What was decided has nothing left to expire.
-    if plan.state == PlanState::Proposed {
-        row.put(Role::Warn, expiry(plan, state.engine_now()))
+    if plan.state != PlanState::Proposed {
+        return vec![row];
+    }
+    let expiry = Row::new().put(Role::Warn, expiry(plan, state.engine_now()));
+    // On a small screen it takes a line of its own rather than be cut.
+    if row.width() + expiry.width() <= width {
+        vec![row.join(expiry)]
     } else {
-        row
+        vec![row, expiry]
     }
 }
 
