@@ -220,6 +220,34 @@ fn what_a_kill_leaves_behind_is_no_tampering() {
 }
 
 /// Connections that only wait keep nobody out, not even others of the same user.
+/// `--keymap` is how the console takes it: it must not be an unknown option of the table.
+#[test]
+fn keys_print_the_table_of_the_keymap_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .env_clear()
+            .env("HOME", dir.path())
+            .arg("keys")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = dir.path().join("mine.toml");
+    std::fs::write(&file, "inherits = \"vim\"\nsilence = [\"f9\"]\n").unwrap();
+    let file = file.to_str().unwrap();
+    let usual = table(&[]);
+    for name in ["vim", "emacs", file] {
+        let named = table(&["--keymap", name]);
+        assert_eq!(named, table(&[name]), "{name}");
+        assert_ne!(named, usual, "{name}");
+    }
+    assert_eq!(table(&["--keymap", "default"]), usual);
+}
+
 #[test]
 fn idle_connections_do_not_block_the_socket() {
     const IDLE: u64 = 1_500;

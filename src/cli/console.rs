@@ -213,6 +213,7 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
     let command = command_to(&address);
     let options = TuiOptions {
         address,
+        command,
         theme: look.theme.clone().or_else(|| config.theme.clone()),
         keymap: look
             .keymap
@@ -226,7 +227,7 @@ async fn open(address: Address, config: &Config, look: &LookArgs) -> Result<(), 
         session: look.session_file(),
     };
     let ended = if look.plain {
-        tui::plain::run(options, command).await
+        tui::plain::run(options).await
     } else {
         tui::run(options).await
     };

@@ -16,6 +16,9 @@ const DEFAULT_KEYMAP: &str = "default";
 pub struct KeysArgs {
     /// Name of the keymap or path of one; default: the one of the config
     keymap: Option<String>,
+    /// The same, as the console takes it
+    #[arg(long = "keymap", value_name = "NAME|FILE", conflicts_with = "keymap")]
+    named: Option<String>,
 }
 
 /// One row of `keys --json`.
@@ -27,7 +30,7 @@ struct KeyRow {
 }
 
 pub fn run(common: &Common, args: &KeysArgs) -> Result<(), Failure> {
-    let name = match &args.keymap {
+    let name = match args.keymap.as_ref().or(args.named.as_ref()) {
         Some(name) => name.clone(),
         None => Place::find_for_client(common)?
             .config

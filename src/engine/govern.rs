@@ -6,8 +6,8 @@ use super::propose;
 use super::recovery::Recovery;
 use crate::config::PolicyConfig;
 use crate::model::{
-    Actor, Change, ChangeKind, Command, Coordinate, Incident, PERSON_TEXT_BYTES_MAX, Phase, Plan,
-    PlanState, Refusal, Risk, Role, Runbook, Time,
+    ALLOWS_AUTOMATION, Actor, Change, ChangeKind, Command, Coordinate, Incident,
+    PERSON_TEXT_BYTES_MAX, Phase, Plan, PlanState, Refusal, Risk, Role, Runbook, Time,
 };
 
 /// What the engine sees around a plan when it asks [`ground`].
@@ -85,14 +85,6 @@ const fn moves_ground(kind: ChangeKind) -> bool {
     }
 }
 
-/// The role it takes to approve a plan of this risk.
-pub const fn role_for(risk: Risk) -> Role {
-    match risk {
-        Risk::Low | Risk::Medium => Role::Responder,
-        Risk::High => Role::Commander,
-    }
-}
-
 /// People who must approve a plan of this runbook: as many as policy asks for its risk, more if it says
 /// so itself, and never fewer than one, whatever the config says.
 pub fn approvals_for(policy: &PolicyConfig, runbook: &Runbook) -> u32 {
@@ -106,12 +98,12 @@ pub fn approvals_for(policy: &PolicyConfig, runbook: &Runbook) -> u32 {
 
 /// Whether `by` may give this command on `plan` (`None` for those that name no plan).
 pub fn role_allows(by: &Actor, what: &Command, plan: Option<&Plan>) -> Result<(), Refusal> {
-    let of_risk = plan.map_or(Role::Responder, |plan| role_for(plan.risk));
+    let of_risk = plan.map_or(Role::Responder, |plan| plan.risk.approver());
     let needed = match what {
         Command::Approve { .. } | Command::Settle { .. } => of_risk,
         // Stopping what runs is an emergency brake; taking back what is long done is a new risk.
         Command::RollBack { .. } if plan.is_some_and(|plan| plan.state.is_final()) => of_risk,
-        Command::KillSwitch { on: false } => Role::Commander,
+        Command::KillSwitch { on: false } => ALLOWS_AUTOMATION,
         Command::Acknowledge { .. }
         | Command::Assign { .. }
         | Command::Note { .. }

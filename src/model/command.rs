@@ -22,6 +22,21 @@ pub enum Role {
     Admin,
 }
 
+/// The role it takes to allow automation again once somebody has stopped it; stopping it takes less.
+pub const ALLOWS_AUTOMATION: Role = Role::Commander;
+
+impl Role {
+    /// The word shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Commander => "commander",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Who gives a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

@@ -47,7 +47,7 @@ pub use alert::{Alert, Fingerprint};
 pub use argv::{ARGV_SHOWN_CHARS_MAX, ArgvShown, shown_argv};
 pub use bond::{Bond, Learned, Regrouped};
 pub use change::{Change, ChangeKind, ChangeOf, ChangeState};
-pub use command::{Actor, Command, PERSON_TEXT_BYTES_MAX, Refusal, Role};
+pub use command::{ALLOWS_AUTOMATION, Actor, Command, PERSON_TEXT_BYTES_MAX, Refusal, Role};
 pub use coordination::{
     Coordinate, Coordination, Duty, STATUS_EVERY_MS, StatusUpdate, TASKS_MAX, Task, length_ms,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntityId, IncidentId, Outcome, Process, RunId, RunPhase, SuspectKind, Time};
+use super::{EntityId, IncidentId, Outcome, Process, Role, RunId, RunPhase, SuspectKind, Time};
 
 /// First sentence of a plan that a person chose; such a plan is not taken back by the engine.
 pub const CHOSEN_BY_A_PERSON: &str = "chosen by a person, not proposed by the engine";
@@ -320,6 +320,14 @@ impl Risk {
             Self::Low => "low",
             Self::Medium => "medium",
             Self::High => "high",
+        }
+    }
+
+    /// The role it takes to say yes to a plan of this risk, or what became of one of its steps.
+    pub const fn approver(self) -> Role {
+        match self {
+            Self::Low | Self::Medium => Role::Responder,
+            Self::High => Role::Commander,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::model::{Command, IncidentId, Lane, Opinion, PlanState};
 
 use super::action::{Action, Scope};
-use super::desk::Desk;
+use super::desk::{self, Desk};
 use super::dialog;
 use super::entities::{Entities, Purpose};
 use super::explain;
@@ -262,10 +262,25 @@ fn look(state: &mut State, action: Action, effects: &mut Effects) {
             }
             None => state.tell(Role::Muted, "Nothing to copy here."),
         },
+        Action::HandOver => desk::hand_over(state),
+        Action::Export => export(state, effects),
         Action::Redraw => effects.terminal.push(TerminalOp::Redraw),
         Action::Suspend => effects.terminal.push(TerminalOp::Suspend),
         _ => {}
     }
+}
+
+/// Copies what writes the incident out: a document is made where its file shall be.
+fn export(state: &mut State, effects: &mut Effects) {
+    let Some(id) = state.chosen() else {
+        return state.tell(Role::Muted, "No incident is chosen.");
+    };
+    let number = id.0;
+    let program = &state.command;
+    let command = format!("{program} export {number} --format html --out incident-{number}.html");
+    let text = format!("To run in a shell: {command}. {COPIED}");
+    effects.terminal.push(TerminalOp::Copy(command));
+    state.tell(Role::Info, &text);
 }
 
 /// Puts the rows of the screen in another order; the cursor stays on its row.
@@ -439,6 +454,7 @@ fn on_incident(state: &mut State, action: Action, effects: &mut Effects) {
         Action::Cause => choose_entities(state, incident, Purpose::Cause),
         Action::Split => choose_entities(state, incident, Purpose::Split),
         Action::Desk => lay_over(state, Overlay::Desk(Desk::new(incident))),
+        Action::Status => desk::write_status(state, incident),
         Action::Merge => {
             let question = Question::Merge(marked_or(state, incident));
             let field = Field::default();

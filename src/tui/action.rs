@@ -66,6 +66,8 @@ pub enum Action {
     Heatmap,
     Whole,
     Copy,
+    HandOver,
+    Export,
     Redraw,
     Suspend,
     Acknowledge,
@@ -80,6 +82,7 @@ pub enum Action {
     Merge,
     Split,
     Desk,
+    Status,
     Silence,
     Silences,
     Approve,
@@ -137,7 +140,7 @@ use Scope::{Incident, Move, Plan, View};
 
 /// Every action, in the order of the enum.
 #[rustfmt::skip]
-pub const ACTIONS: [ActionRow; 81] = [
+pub const ACTIONS: [ActionRow; 84] = [
     row(A::Down, "down", "move", "Next row", Move),
     row(A::Up, "up", "move", "Previous row", Move),
     row(A::Top, "top", "top", "First row", Move),
@@ -199,6 +202,8 @@ pub const ACTIONS: [ActionRow; 81] = [
     row(A::Heatmap, "heatmap", "heatmap", "How long requests took, as a heatmap", View),
     row(A::Whole, "whole", "whole", "This pane on the whole screen, or not", View),
     row(A::Copy, "copy", "copy", "Copy the row to your clipboard", View),
+    row(A::HandOver, "hand-over", "hand over", "What whoever takes over must know", View),
+    row(A::Export, "export", "export", "Copy the command that writes the incident out", View),
     row(A::Redraw, "redraw", "redraw", "Draw the whole screen again", View),
     row(A::Suspend, "suspend", "suspend", "To the shell; fg brings the console back", View),
     row(A::Acknowledge, "acknowledge", "ack", "Take the incident", Incident),
@@ -213,6 +218,7 @@ pub const ACTIONS: [ActionRow; 81] = [
     row(A::Merge, "merge", "merge", "Make the incident part of another", Incident),
     row(A::Split, "split", "split", "Make some of it an incident of its own", Incident),
     row(A::Desk, "desk", "desk", "Who does what, tasks, status updates", Incident),
+    row(A::Status, "status-update", "status", "Write to those outside how it stands", Incident),
     row(A::Silence, "silence", "silence", "Hold alerts back, after seeing which", Incident),
     row(A::Silences, "silences", "silences", "What is held back, and until when", Incident),
     row(A::Approve, "approve", "approve", "Read the plan, then approve or settle it", Plan),
@@ -242,12 +248,51 @@ impl Action {
                 | A::Merge
                 | A::Split
                 | A::Desk
+                | A::Status
                 | A::Silence
                 | A::Silences
                 | A::Approve
                 | A::Reject
                 | A::RollBack
                 | A::KillSwitch
+        )
+    }
+
+    /// Whether the box it opens may ask for text at once: letters typed next are part of it.
+    pub const fn takes_text(self) -> bool {
+        matches!(
+            self,
+            A::Filter
+                | A::Palette
+                | A::Help
+                | A::Assign
+                | A::Note
+                | A::Propose
+                | A::Merge
+                | A::Status
+                | A::Silence
+                | A::Approve
+                | A::Reject
+                | A::RollBack
+        )
+    }
+
+    /// Whether it moves along rows or between panes, and nothing else.
+    pub const fn moves(self) -> bool {
+        matches!(
+            self,
+            A::Down
+                | A::Up
+                | A::Top
+                | A::Bottom
+                | A::HalfDown
+                | A::HalfUp
+                | A::PageDown
+                | A::PageUp
+                | A::Left
+                | A::Right
+                | A::NextPane
+                | A::PreviousPane
         )
     }
 

@@ -25,7 +25,7 @@ use super::pace::Pace;
 use super::paint::{Glyphs, Look};
 use super::screen::ScreenWriter;
 use super::session::Session;
-use super::state::State;
+use super::state::{PROGRAM, State};
 use super::terminal::{Terminal, drawn, is_gone};
 use super::theme::{Role, Theme, ThemeError};
 use super::transport;
@@ -48,6 +48,8 @@ const DRAIN_MAX: usize = 64;
 pub struct TuiOptions {
     /// Where the daemon listens.
     pub address: Address,
+    /// How the program is called to reach it, for commands to be copied.
+    pub command: String,
     /// Name of a theme or path of one; `None` chooses by `NO_COLOR` and `COLORFGBG`.
     pub theme: Option<String>,
     /// Name of a keymap or path of one.
@@ -89,6 +91,7 @@ impl TuiOptions {
     pub fn new(address: Address) -> Self {
         Self {
             address,
+            command: PROGRAM.to_owned(),
             theme: None,
             keymap: "default".to_owned(),
             glyphs: None,
@@ -113,6 +116,7 @@ pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let wall = WallClock::start();
     let mut state = State::new(look, keymap, clock, size, wall.now());
     state.go_first.clone_from(&options.view);
+    state.command.clone_from(&options.command);
     state.feed.told_slow = options.slow;
     state.session = Session::load(options.session.as_deref());
     let mut app = App {

@@ -1,7 +1,8 @@
 //! Keys that were there together, as one read of the terminal gave them. A terminal without bracketed paste sends
 //! pasted text as keys: what reads as text of several lines is taken as pasted, and so is text that would act where
 //! nothing takes text; pasted text acts on nothing. A slow link gives what a person typed ahead in one read as well:
-//! what goes somewhere, or into a box, is done as it was typed.
+//! what goes somewhere, or into a box, is done as it was typed. Only an Enter that would act is left to be pressed
+//! again when it came together with the key that opened the box: a pasted line may begin with any letter.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +11,11 @@ use crossterm::event::{KeyCode, KeyModifiers};
 use crate::model::Time;
 
 use super::action::{Action, Scope};
+use super::dialog::palette_rows;
+use super::help::{self, HelpRow};
 use super::key::Key;
 use super::keymap::Lookup;
-use super::state::State;
+use super::state::{Cursor, Overlay, State};
 
 /// Fewest characters that differ in what reads as text: a key held down is none, and ways through lists are few.
 const LETTERS_MIN: usize = 5;
@@ -32,6 +35,8 @@ pub(super) enum Next {
     Paste(usize, String),
     /// The first is no more than an accident: it came with the Enter that closed a box, and would act.
     Drop,
+    /// None of them is done: the first is an Enter that would act in a box that opened with what came before it.
+    Hold,
 }
 
 /// What is remembered of the keys before.
@@ -41,6 +46,8 @@ pub struct Burst {
     pasted: Option<Time>,
     /// When an Enter that came with what was typed before it closed a box.
     closed: Option<Time>,
+    /// When a box was opened by a key that came with others.
+    opened: Option<Time>,
 }
 
 impl Burst {
@@ -54,10 +61,10 @@ impl Burst {
             self.pasted = Some(state.now);
             return Next::Paste(text.chars().count(), text);
         }
-        let acts = |action: Action| {
-            !matches!(action.row().scope, Scope::Move | Scope::View)
-                || matches!(action, Action::Quit | Action::Leave | Action::Suspend)
-        };
+        let is_enter = text.starts_with('\n');
+        if is_enter && is_soon(self.opened) && enter_acts(state) {
+            return Next::Hold;
+        }
         match keys.first().map(|key| state.keymap.lookup(&[*key])) {
             Some(Lookup::Action(action))
                 if state.overlay.is_none() && is_soon(self.closed) && acts(action) =>
@@ -70,10 +77,42 @@ impl Burst {
 
     /// Notes what a key of several did: an Enter that closed a box is followed by nothing that acts.
     pub(super) fn pressed(&mut self, state: &State, key: Key, (had_box, typed): (bool, usize)) {
+        if !had_box && state.overlay.is_some() {
+            self.opened = Some(state.now);
+        }
         let is_closed = key.code == KeyCode::Enter && had_box && state.overlay.is_none();
         if is_closed && typed >= NEXT_LINE_MIN {
             self.closed = Some(state.now);
         }
+    }
+}
+
+/// Whether an action does more than show something else.
+fn acts(action: Action) -> bool {
+    !matches!(action.row().scope, Scope::Move | Scope::View)
+        || matches!(action, Action::Quit | Action::Leave | Action::Suspend)
+}
+
+/// Whether Enter in the box that has the keys would do more than show something. The dialogs of plans guard
+/// themselves.
+fn enter_acts(state: &State) -> bool {
+    let chosen = |rows: Vec<HelpRow>, cursor: &Cursor| {
+        let at = cursor.at(rows.len());
+        matches!(rows.get(at), Some(HelpRow::Key(action)) if acts(*action) && !action.opens_box())
+    };
+    match &state.overlay {
+        Some(Overlay::Palette { field, cursor, .. }) => chosen(palette_rows(field.text()), cursor),
+        Some(Overlay::Help { field, cursor }) => chosen(help::rows(state, field.text()), cursor),
+        Some(
+            Overlay::Prompt { .. }
+            | Overlay::Note { .. }
+            | Overlay::Runbooks { .. }
+            | Overlay::Desk(_)
+            | Overlay::Entities(_)
+            | Overlay::Silence(_)
+            | Overlay::Silences(_),
+        ) => true,
+        _ => false,
     }
 }
 

@@ -90,6 +90,11 @@ impl Desk {
         }
     }
 
+    /// Whether a line of it is being typed.
+    pub(super) const fn is_typing(&self) -> bool {
+        self.asks.is_some()
+    }
+
     /// Takes pasted text.
     pub(super) fn paste(&mut self, text: &str) {
         if let Some((_, field)) = &mut self.asks {
@@ -123,17 +128,11 @@ impl Desk {
                 self.give(act, effects);
             }
             Some(Line::Status) => {
-                let draft = draft(state, detail);
-                let overlay = Overlay::Note {
-                    incident: self.incident,
-                    area: Box::new(TextArea::new(draft)),
-                    writing: Writing::Status,
-                };
-                lay_over(state, overlay);
+                write_status(state, self.incident);
                 return true;
             }
             Some(Line::HandOver) => {
-                hand_over(state, self.incident);
+                tell_over(state, self.incident);
                 return true;
             }
             None => {}
@@ -266,8 +265,33 @@ fn draft(state: &State, detail: &IncidentDetail) -> Vec<String> {
         .collect()
 }
 
+/// Opens a status update that begins with a draft.
+pub(super) fn write_status(state: &mut State, incident: IncidentId) {
+    let Some(detail) = state.details.get(incident) else {
+        return;
+    };
+    let draft = draft(state, detail);
+    let overlay = Overlay::Note {
+        incident,
+        area: Box::new(TextArea::new(draft)),
+        writing: Writing::Status,
+    };
+    lay_over(state, overlay);
+}
+
+/// Tells what whoever takes over the incident chosen must know.
+pub(super) fn hand_over(state: &mut State) {
+    match state.chosen() {
+        None => state.tell(Role::Muted, "No incident is chosen."),
+        Some(id) if state.details.get(id).is_none() => {
+            state.tell(Role::Muted, "It is being fetched.");
+        }
+        Some(id) => tell_over(state, id),
+    }
+}
+
 /// Lays what whoever takes over must know over the screen, to be read or copied.
-fn hand_over(state: &mut State, incident: IncidentId) {
+fn tell_over(state: &mut State, incident: IncidentId) {
     let Some(detail) = state.details.get(incident) else {
         return;
     };

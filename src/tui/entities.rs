@@ -124,6 +124,11 @@ impl Entities {
         self.offered.len() + usize::from(self.named)
     }
 
+    /// Whether several of them can be marked.
+    pub(super) fn takes_marks(&self) -> bool {
+        self.purpose == Purpose::Split
+    }
+
     /// Takes a key; `true` when the list is done with.
     pub(super) fn key(&mut self, state: &mut State, key: Key, effects: &mut Effects) -> bool {
         if let Some(step) = super::dialog::step_of(state, key) {

@@ -2,7 +2,7 @@
 //! is typed after it do something else.
 
 use crate::api::View;
-use crate::model::{Mode, Phase, Plan, PlanState, Role as Rank};
+use crate::model::{ALLOWS_AUTOMATION, Mode, Phase, Plan, PlanState, Role as Rank};
 
 use super::action::{Action, Scope};
 use super::explain;
@@ -85,7 +85,8 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
     // These are about no incident, or about the alert under the cursor.
     let on_alerts = state.place.screen == Screen::Alerts;
     match action {
-        Action::KillSwitch | Action::Silences => return None,
+        Action::KillSwitch => return may_not_allow(view),
+        Action::Silences => return None,
         Action::Silence if on_alerts => {
             let none = explain::alert_here(state).is_none();
             return none.then(|| "there is no alert here".to_owned());
@@ -110,7 +111,9 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
         {
             Some("it is over; X reopens it".to_owned())
         }
-        Action::Cause | Action::Split | Action::Desk if state.details.get(row.id).is_none() => {
+        Action::Cause | Action::Split | Action::Desk | Action::Status
+            if state.details.get(row.id).is_none() =>
+        {
             Some("it is being fetched".to_owned())
         }
         Action::Reopen if !matches!(row.phase, Phase::Resolved | Phase::Mitigated) => {
@@ -119,6 +122,16 @@ fn inert_on(state: &State, view: Option<&View>, action: Action) -> Option<String
         _ if scope == Scope::Plan => inert_plan(state, row.plan.is_some(), action),
         _ => None,
     }
+}
+
+/// Why this operator may not allow automation again; whoever may decide may stop it.
+fn may_not_allow(view: &View) -> Option<String> {
+    let me = &view.actor;
+    let is_too_low = view.automation_stopped && me.role < ALLOWS_AUTOMATION;
+    is_too_low.then(|| {
+        let (name, has, needed) = (&me.name, me.role.as_str(), ALLOWS_AUTOMATION.as_str());
+        format!("automation is stopped; you are a {has} ({name}), and it takes a {needed} to allow it again")
+    })
 }
 
 /// Why nothing can be decided on this screen, whatever it is about; `None` when it can.
@@ -163,7 +176,9 @@ fn inert_plan(state: &State, has_plan: bool, action: Action) -> Option<String> {
         }
         (Action::Approve | Action::Reject, PlanState::Proposed) => None,
         // What goes on has no end yet that anybody could tell.
-        (Action::Approve, PlanState::Unknown { .. }) => state.still_runs(plan),
+        (Action::Approve, PlanState::Unknown { .. }) => {
+            state.still_runs(plan).or_else(|| state.too_low(plan))
+        }
         (Action::RollBack, _) if plan.runs_unheard().is_some() => None,
         (Action::RollBack, _) if may_roll_back(plan) => None,
         (Action::Approve, _) => Some(format!("{} is {word}: nothing to approve", plan.id)),

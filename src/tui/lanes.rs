@@ -108,6 +108,9 @@ fn rest_on(state: &mut State, at: Time, text: &str) {
 /// Shows all of it again.
 pub(super) fn show_all(state: &mut State) {
     let rows = state.looked_at().map(|id| Rows::of(state, id));
+    if state.lanes.from.is_some() {
+        state.notice = None;
+    }
     (state.lanes.from, state.lanes.along) = (None, None);
     show(state, None);
     rows.unwrap_or_default().back_on(state);
@@ -121,7 +124,7 @@ pub(super) fn zoom(state: &mut State, zoom: Zoom) {
     };
     let incident = &detail.incident;
     let first = incident.timeline.first().map_or(at, |entry| entry.at);
-    let last = incident.resolved.unwrap_or(state.engine_now()).max(first);
+    let last = state.engine_now().max(first);
     let (from, to) = state.lanes.range.unwrap_or((first, last));
     let span_ms = match zoom {
         Zoom::In => (to.since(from) / 2).max(RANGE_MS_MIN),
@@ -152,7 +155,10 @@ pub(super) fn range(state: &mut State) {
             );
             state.tell(Role::Info, &text);
         }
-        Some(from) => show(state, Some((from.min(at), from.max(at)))),
+        Some(from) => {
+            state.notice = None;
+            show(state, Some((from.min(at), from.max(at))));
+        }
     }
 }
 

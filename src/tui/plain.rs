@@ -21,7 +21,7 @@ const SUSPECT_MIN: f32 = 0.3;
 
 /// Prints what happens until it is interrupted or nobody reads any more. `command` is how the program is called to
 /// reach this daemon: lines name commands to be copied.
-pub async fn run(options: TuiOptions, command: String) -> Result<(), TuiError> {
+pub async fn run(options: TuiOptions) -> Result<(), TuiError> {
     let client = Client::new(options.address.clone())?;
     let clock = Clock::local(options.utc);
     let (mut link, far) = Link::pair();
@@ -29,7 +29,7 @@ pub async fn run(options: TuiOptions, command: String) -> Result<(), TuiError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut held = Held::new(command);
+    let mut held = Held::new(options.command);
     let mut out = io::stdout();
     loop {
         let told = tokio::select! {

@@ -1,5 +1,6 @@
 //! What is typed after an action that was refused. The action would have opened a box, so that the keys that
-//! follow were meant for it: they are swallowed until Enter or Esc, and never act on the screen below.
+//! follow were meant for it: they are swallowed until Enter or Esc, and never act on the screen below. A key that
+//! moves, and can be no letter of a text, moves all the same.
 
 use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
@@ -50,9 +51,25 @@ impl Refused {
         match key.code {
             KeyCode::Enter | KeyCode::Esc => return true,
             _ if again && self.is_fresh => act::perform(state, self.action, effects),
-            _ => self.is_fresh = false,
+            _ => match self.moves(state, key) {
+                Some(action) => {
+                    act::perform(state, action, effects);
+                    return true;
+                }
+                None => self.is_fresh = false,
+            },
         }
         false
+    }
+
+    /// The move that a key asks for, where it cannot have been meant for the box: an arrow is no letter, and of a
+    /// box that takes no text the first letter may be a move.
+    fn moves(&self, state: &State, key: Key) -> Option<Action> {
+        let Lookup::Action(action) = state.keymap.lookup(&[key]) else {
+            return None;
+        };
+        let may_be_text = key.typed().is_some() && (self.action.takes_text() || !self.is_fresh);
+        (action.moves() && !may_be_text).then_some(action)
     }
 
     /// Draws the reason on the lowest lines.

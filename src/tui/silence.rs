@@ -10,9 +10,11 @@ use crate::model::{
     SilenceId, SilenceKind, SilencePreview, SilenceSpec, SilenceState, Time, length_ms, spelled,
 };
 
+use super::action::Action;
 use super::field::Field;
 use super::format;
 use super::key::Key;
+use super::keymap::Lookup;
 use super::link::Request;
 use super::paint::{Canvas, Row, wrap};
 use super::state::{Cursor, State};
@@ -380,6 +382,10 @@ impl Silences {
                     );
                     state.tell(Role::Warn, &text);
                 }
+            }
+            _ if state.keymap.lookup(&[key]) == Lookup::Action(Action::Silence) => {
+                super::act::perform(state, Action::Silence, effects);
+                return true;
             }
             _ => self.armed = None,
         }

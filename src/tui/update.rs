@@ -30,6 +30,9 @@ const AWAY_MS_MIN: i64 = 60_000;
 const DROPPED: &str =
     "What came with that Enter was taken for pasted text and did nothing: press it again.";
 
+/// Said of an Enter that came with the key that opened the box, as a line of pasted text does.
+const HELD: &str = "All that came in one piece, as pasted text does, so that nothing was done: Enter again does it.";
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -175,6 +178,10 @@ fn burst(state: &mut State, at: Time, mut keys: &[Key]) -> Effects {
                 effects.add(update(state, at, Event::Paste(text)));
             }
             Next::Drop => state.tell(Role::Warn, DROPPED),
+            Next::Hold => {
+                keys = &[];
+                state.tell(Role::Warn, HELD);
+            }
         }
         burst.pressed(state, *key, (had_box, typed));
         state.burst = burst;

@@ -62,6 +62,8 @@ pub use speakers::Speakers;
 pub use spots::{Listed, Spot, Spots};
 pub use travel::{STEP_MS, Travel};
 
+/// How the program is called where the daemon is the usual one.
+pub const PROGRAM: &str = "stormglass";
 /// How long a notice stays.
 const NOTICE_MS: i64 = 6_000;
 /// How long the notice of what changed since the operator last looked stays.
@@ -160,6 +162,8 @@ pub struct State {
     pub notice: Option<Notice>,
     /// Keys of an unfinished sequence.
     pub pending: Vec<Key>,
+    /// How the program is called to reach this daemon.
+    pub command: String,
     /// Which keys do what.
     pub keymap: Keymap,
     /// How it looks.
@@ -213,6 +217,7 @@ impl State {
             shift: None,
             notice: None,
             pending: Vec::new(),
+            command: PROGRAM.to_owned(),
             keymap,
             look,
             clock,
@@ -464,6 +469,9 @@ impl State {
         if looked_at.is_some() && looked_at != self.cursors_of {
             self.cursors = cursors();
             (self.cursors_of, self.node) = (looked_at, None);
+            if self.lanes.from.is_some() {
+                self.notice = None;
+            }
             (self.lanes.range, self.lanes.from, self.lanes.along) = (None, None, None);
         }
     }

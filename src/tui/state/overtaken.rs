@@ -14,6 +14,8 @@ use super::{State, plans};
 pub enum Dead {
     /// What was shown is gone.
     TooLate(String),
+    /// What was shown may be decided, but not by this operator.
+    NotYou(String),
     /// What was shown may be decided, but what else goes on forbids it.
     NotNow(String),
 }
@@ -21,7 +23,7 @@ pub enum Dead {
 impl Dead {
     /// The reason, without a full stop.
     pub fn why(&self) -> &str {
-        let (Self::TooLate(why) | Self::NotNow(why)) = self;
+        let (Self::TooLate(why) | Self::NotYou(why) | Self::NotNow(why)) = self;
         why
     }
 }
@@ -29,21 +31,37 @@ impl Dead {
 impl State {
     /// Why the yes of a dialog that has one is dead at this moment.
     pub fn dead(&self, dialog: &Approval) -> Option<Dead> {
+        let plan = &dialog.plan;
         let too_late = self.overtaken(dialog).map(Dead::TooLate);
-        let now = || {
-            // A brake is never held up.
-            let barred = dialog.is_live() && !dialog.is_brake();
-            barred.then(|| self.barred(&dialog.plan, dialog.deed))?
-        };
-        too_late.or_else(|| now().map(Dead::NotNow))
+        // A brake is never held up.
+        if too_late.is_some() || !dialog.is_live() || dialog.is_brake() {
+            return too_late;
+        }
+        let not_you = || self.too_low(plan).map(Dead::NotYou);
+        let not_now = || self.barred(plan, dialog.deed).map(Dead::NotNow);
+        not_you().or_else(not_now)
     }
 
-    /// Why policy would refuse that a plan starts, or is undone, beside what goes on now, as far as the
-    /// console knows.
+    /// Why this operator may not say yes to a plan of this risk, and who may: nobody types a name for nothing.
+    pub fn too_low(&self, plan: &Plan) -> Option<String> {
+        let me = &self.feed.view.as_ref()?.actor;
+        let (has, needed) = (me.role, plan.risk.approver());
+        (has < needed).then(|| {
+            let (name, has, needed) = (&me.name, has.as_str(), needed.as_str());
+            let risk = plan.risk.as_str();
+            format!("you are a {has} ({name}); a plan of {risk} risk takes a {needed}")
+        })
+    }
+
+    /// Why policy would refuse this operator that a plan starts, or is undone, beside what goes on now, as far as
+    /// the console knows.
     pub fn barred(&self, plan: &Plan, deed: Deed) -> Option<String> {
         let view = self.feed.view.as_ref()?;
         if self.travel.is_some() {
             return None;
+        }
+        if let Some(why) = self.too_low(plan) {
+            return Some(why);
         }
         if view.automation_stopped {
             let keys = self.keymap.keys(Action::KillSwitch);
@@ -165,7 +183,9 @@ impl State {
             said.map(|entry| entry.text.to_string())
         };
         match &now.state {
-            PlanState::Unknown { run: doubted } if *doubted == run => self.still_runs(now),
+            PlanState::Unknown { run: doubted } if *doubted == run => {
+                self.still_runs(now).or_else(|| self.too_low(now))
+            }
             PlanState::Unknown { .. } => Some("another step of it is in doubt now".to_owned()),
             state => {
                 let word = state.as_str();

@@ -163,6 +163,11 @@ fn reasons(rows: &mut Vec<Row>, state: &State, plan: &Plan, width: usize) {
     for assumed in plan.assumed() {
         labelled(rows, "", Role::Warn, assumed, width);
     }
+    let detail = state.detail_of(plan);
+    let now = detail.and_then(|held| approval::sureness(plan, &held.incident.diagnosis));
+    if let Some(now) = now {
+        labelled(rows, "", Role::Body, &now, width);
+    }
 }
 
 fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {

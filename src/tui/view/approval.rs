@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::model::{
     Action, Approval as Given, Diagnosis, ExecutorKind, Hypothesis, Incident, PastRun, Phase, Plan,
-    PlanState, Role as Rank, SafeText, SuspectKind, Time, command_line,
+    PlanState, SafeText, SuspectKind, Time, command_line,
 };
 use crate::tui::action::Action as Key;
 use crate::tui::explain::{bullet, section};
@@ -51,6 +51,7 @@ pub(super) fn draw(state: &State, dialog: &Approval, canvas: &mut Canvas<'_>) {
     };
     let last = match &overtaken {
         Some(Dead::NotNow(_)) => " Nothing can be decided until then. Esc leaves.",
+        Some(Dead::NotYou(_)) => " It is yours to read, and theirs to decide. Esc leaves.",
         _ => " Nothing can be decided here any more. Esc leaves.",
     };
     let overtaken = overtaken.map(|dead| why_not(&dead, width));
@@ -124,6 +125,7 @@ fn why_not(dead: &Dead, width: usize) -> Vec<Row> {
     let word = match dead {
         Dead::TooLate(_) => " TOO LATE ",
         Dead::NotNow(_) => " NOT NOW ",
+        Dead::NotYou(_) => " NOT YOU ",
     };
     let text = SafeText::new(dead.why());
     let lines = wrap(&text, width.saturating_sub(WHY_NOT + 1));
@@ -239,7 +241,7 @@ fn helped(state: &State, plan: &Plan) -> Vec<String> {
 /// Everything a person must know before saying yes. The command comes first.
 fn text(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    rows.push(where_and_how_bad(state, plan));
+    rows.extend(where_and_how_bad(state, plan, width));
     // What the proposal no longer says rightly is never below the first screen.
     let detail = state.detail_of(plan);
     if let Some(words) = detail.and_then(|detail| shifted(plan, &detail.incident.diagnosis)) {
@@ -325,6 +327,19 @@ fn why_now(rows: &mut Vec<Row>, state: &State, plan: &Plan, width: usize) {
     for (word, evidence) in pro.chain(con.map(|evidence| ("against: ", evidence))) {
         bullet(rows, Role::Body, &format!("{word}{}", evidence.text), width);
     }
+}
+
+/// How far the plan's target is suspected now, where that is not how it was when the plan was made: its reasons
+/// are of then.
+pub(super) fn sureness(plan: &Plan, diagnosis: &Diagnosis) -> Option<String> {
+    let then = plan.suspicion.as_ref()?.confidence;
+    let target = plan.target.name();
+    let Some(now) = of_target(plan, diagnosis) else {
+        return Some(format!("by now nothing points at {target}; {then:.2} then"));
+    };
+    let [now, then] = [now.confidence, then].map(|sure| format!("{sure:.2}"));
+    (now != then)
+        .then(|| format!("by now {target} is suspected with confidence {now}; {then} then"))
 }
 
 /// The suspicion of the plan's target as it is now; of several, the one the plan was made for.
@@ -473,8 +488,19 @@ fn went(state: &State, past: &PastRun) -> (Role, String) {
     }
 }
 
-fn where_and_how_bad(state: &State, plan: &Plan) -> Row {
-    whereabouts(state, plan).put(Role::Warn, expiry(plan, state.engine_now()))
+fn where_and_how_bad(state: &State, plan: &Plan, width: usize) -> Vec<Row> {
+    let row = whereabouts(state, plan);
+    // What was decided has nothing left to expire.
+    if plan.state != PlanState::Proposed {
+        return vec![row];
+    }
+    let expiry = Row::new().put(Role::Warn, expiry(plan, state.engine_now()));
+    // On a small screen it takes a line of its own rather than be cut.
+    if row.width() + expiry.width() <= width {
+        vec![row.join(expiry)]
+    } else {
+        vec![row, expiry]
+    }
 }
 
 fn whereabouts(state: &State, plan: &Plan) -> Row {
@@ -557,12 +583,8 @@ fn undo(rows: &mut Vec<Row>, plan: &Plan, width: usize) {
 }
 
 fn needs(plan: &Plan) -> String {
-    let rank = match plan.risk {
-        crate::model::Risk::High => Rank::Commander,
-        _ => Rank::Responder,
-    };
     let people = people(plan.approvals_needed, &plan.approvals);
-    format!("{people}; role {rank:?}").to_lowercase()
+    format!("{people}; role {}", plan.risk.approver().as_str())
 }
 
 /// How many people must agree, and who did.

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use super::box_keys;
 use crate::api::View;
 use crate::model::{Mode, Phase, PlanState, SafeText, SourceHealth, Time};
 use crate::tui::action::Action;
@@ -282,13 +283,29 @@ pub(super) fn pane_title(tab: Tab, focused: bool) -> Row {
         .put(role, tab.as_str())
 }
 
+/// What is waited for, where the keys stand; `true` when something is.
+fn waits(state: &State, canvas: &mut Canvas<'_>) -> bool {
+    let Some(waiting) = state.feed.waiting(state.now) else {
+        return false;
+    };
+    let row = Row::new().put(Role::Warn, format!(" {}", SafeText::new(&waiting)));
+    canvas.row(0, &row.fit(canvas.width()));
+    true
+}
+
+/// The keys of what lies over the screen.
+pub(super) fn footer_of(state: &State, overlay: &Overlay, canvas: &mut Canvas<'_>) {
+    if !waits(state, canvas) {
+        box_keys::draw(state, overlay, canvas);
+    }
+}
+
 /// The keys that matter here and now, and an unfinished key sequence.
 pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
-    let width = canvas.width();
-    if let Some(waiting) = state.feed.waiting(state.now) {
-        let row = Row::new().put(Role::Warn, format!(" {}", SafeText::new(&waiting)));
-        return canvas.row(0, &row.fit(width));
+    if waits(state, canvas) {
+        return;
     }
+    let width = canvas.width();
     let mut row = Row::new();
     // A key that would only say why it is dead is not what matters; pressed, it says so.
     let live = |action: &&Action| inert::seems_inert(state, **action).is_none();

@@ -4,6 +4,7 @@
 mod actions;
 mod alerts;
 mod approval;
+mod box_keys;
 mod chrome;
 mod dialogs;
 mod empty;
@@ -81,9 +82,19 @@ pub fn draw(state: &State, buf: &mut Buffer) {
         lines.tint(0, y, usize::from(warn.width), Role::Banner);
     }
     draw_body(state, &mut canvas.part(body));
-    chrome::footer(state, &mut canvas.part(foot));
+    let over = state
+        .overlay
+        .as_ref()
+        .filter(|over| box_keys::leaves_footer(over));
+    if over.is_none() {
+        chrome::footer(state, &mut canvas.part(foot));
+    }
     if let Some(overlay) = &state.overlay {
         dialogs::draw(state, overlay, &mut canvas);
+    }
+    // What lies below a box recedes, and its own keys do not.
+    if let Some(overlay) = over {
+        chrome::footer_of(state, overlay, &mut canvas.part(foot));
     }
     chrome::notice(state, &mut canvas);
     canvas.reduce();

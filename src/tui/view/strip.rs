@@ -27,7 +27,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let columns = canvas.width().saturating_sub(NAME + 2);
     let all = &detail.incident.timeline;
     let first = all.first().map_or(detail.incident.began, |e| e.at);
-    let last = detail.incident.resolved.unwrap_or(state.engine_now());
+    // As far as the charts reach: what came after the end, a note or a new alert, stands where it was.
+    let last = state.engine_now();
     let (first, span_ms) = match state.lanes.range {
         Some((from, to)) => (from, to.since(from).max(1)),
         None => (first, last.since(first).max(SPAN_MS_MIN)),
