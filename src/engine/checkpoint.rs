@@ -558,7 +558,7 @@ mod tests {
             witness.advance(at);
         }
         let template = crate::engine::logs::TemplateId(1);
-        let untraced = witness.look_at_run(1, Time::from_secs(3_700), template);
+        let untraced = witness.look_at_run(1, Time::from_secs(3_700), template, "done");
         assert!(untraced.is_some());
         witness
     }

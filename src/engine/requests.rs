@@ -39,7 +39,7 @@ impl Engine {
         let (service, at) = (service_of(entity), line.at.min(self.now));
         let seen = match line.trace {
             Some(trace) => self.witness.look(key_of(trace), service, at),
-            None => self.witness.look_at_run(service, at, template),
+            None => self.witness.look_at_run(service, at, template, &line.text),
         };
         if let Some(seen) = seen {
             let error = logs::is_error(line);

@@ -269,7 +269,6 @@ mod tests {
                 Error,
                 "it is slow where it hurts most",
             ),
-            (shows(Symptom::RunsOut), Error, "a resource runs out"),
             (
                 of_tier(4, shows(Symptom::Slow)),
                 Warning,
@@ -311,12 +310,23 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_out_cannot_wait() {
+        let verdict = judge(&Facts {
+            symptom: Some(Symptom::RunsOut),
+            ..Facts::default()
+        });
+        let said = (verdict.severity, &*verdict.why);
+        assert_eq!(said, (Error, "a resource runs out"));
+    }
+
+    #[test]
     fn a_lower_tier_is_never_more_urgent() {
         let labels = [None, Some(Warning), Some(Error), Some(Critical)];
         let symptoms = [
             None,
             Some(Symptom::Odd),
             Some(Symptom::Slow),
+            Some(Symptom::RunsOut),
             Some(Symptom::FailsWithin),
         ];
         for label in labels {

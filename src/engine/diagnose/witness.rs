@@ -57,7 +57,37 @@ struct Session {
     lines: u32,
     /// What its lines said: said again, it says nothing more. After a restart it may.
     #[serde(skip)]
-    said: FxHashSet<TemplateId>,
+    said: Said,
+}
+
+/// What a run of lines said.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    /// By lines that name no place in the source.
+    anywhere: FxHashSet<TemplateId>,
+    /// By lines that name one.
+    at_places: FxHashSet<EventId>,
+}
+
+impl Said {
+    /// Whether a line says anything new. Whether it names a place is only looked at where one of its template did.
+    fn is_new(&mut self, template: TemplateId, text: &str) -> bool {
+        if self.anywhere.contains(&template) {
+            return false;
+        }
+        match code_location(text) {
+            None => self.anywhere.insert(template),
+            Some(place) => {
+                let event = log_event(template, xxh3_64(place.as_bytes()));
+                self.at_places.insert(event)
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.anywhere.clear();
+        self.at_places.clear();
+    }
 }
 
 /// A request that is looked at, in one service.
@@ -125,9 +155,10 @@ impl Witness {
         service: ServiceIx,
         at: Time,
         template: TemplateId,
+        text: &str,
     ) -> Option<Seen> {
         let session = self.session(service, at);
-        if !session.said.insert(template) {
+        if !session.said.is_new(template, text) {
             return None;
         }
         let trace = session.key;
@@ -321,7 +352,7 @@ impl Witness {
             began: at,
             last: at,
             lines: SESSION_LINES_MAX,
-            said: FxHashSet::default(),
+            said: Said::default(),
         });
         let goes_on = at.since(session.last) <= SESSION_GAP_MS
             && at.since(session.began) <= SESSION_MS_MAX

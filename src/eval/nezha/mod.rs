@@ -275,7 +275,9 @@ impl<'a> Run<'a> {
         let (service, at) = (line.service, line.at);
         let seen = match trace {
             Some(trace) => self.witness.look(trace, service, at),
-            None => self.witness.look_at_run(service, at, learned.template),
+            None => self
+                .witness
+                .look_at_run(service, at, learned.template, &line.text),
         };
         if let Some(seen) = seen {
             self.witness.line(seen, learned.template, &line.text, error);

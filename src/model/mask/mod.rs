@@ -1,12 +1,13 @@
 //! Secrets out of log text, before anything of it is kept, counted or shown.
 //!
 //! Recognises values by the name before them (`password=`, `token:`, `Authorization: Bearer`),
-//! by where they stand (the credentials of a URL), and by their own shape (keys that carry their
+//! by where they stand (the credentials of a URL, the path of a webhook), and by their own shape (keys that carry their
 //! issuer's prefix, JSON web tokens, private key blocks). Rather masks too much than too little;
 //! never shortens text that holds no secret, and never reads further than the text it was given.
 //! Linear in the length of the text, and masking twice is masking once.
 
 mod key_block;
+mod url;
 mod value;
 
 use std::borrow::Cow;
@@ -207,7 +208,7 @@ fn next_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
     while at < text.len() {
         if !is_word(text[at]) {
             if text[at..].starts_with(b"://")
-                && let Some(secret) = url_credentials(text, at + 3)
+                && let Some(secret) = url::secret(text, at + 3)
             {
                 return Some(secret);
             }
@@ -232,6 +233,11 @@ fn secret_at_word(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
     }
     if bytes.len() > NAME_BYTES_MAX {
         return None;
+    }
+    if bytes.eq_ignore_ascii_case(b"bearer")
+        && let Some((value, _)) = value_of(text, word.end)
+    {
+        return assigned_value(text, bytes, value);
     }
     if bytes.eq_ignore_ascii_case(b"bearer") || bytes.eq_ignore_ascii_case(b"basic") {
         return opaque_value(text, word.end, 8);
@@ -346,19 +352,6 @@ fn opaque_value(text: &[u8], after: usize, bytes_min: usize) -> Option<Range<usi
     }
     let value = &text[start..start + opaque_bytes(text, start)];
     (value.len() >= bytes_min && is_mixed(value)).then(|| start..start + value.len())
-}
-
-/// `user:password@` of a URL, or a key that stands there alone.
-fn url_credentials(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let authority = text[start..]
-        .iter()
-        .take_while(|b| !matches!(b, b'/' | b' ' | b'"' | b'\'' | b'?' | b'#' | b'>'))
-        .count();
-    let authority = &text[start..start + authority];
-    let at = authority.iter().rposition(|&b| b == b'@')?;
-    let user = &authority[..at];
-    let is_key = user.len() >= OPAQUE_BYTES_MIN && is_mixed(user);
-    (user.contains(&b':') || is_key).then(|| start..start + at)
 }
 
 fn is_secret_name(word: &[u8]) -> bool {

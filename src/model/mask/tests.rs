@@ -89,6 +89,23 @@ fn secrets_of_issuers_options_and_urls_are_masked() {
             "run --user bob --password <secret> -v",
         ),
         ("run --token 'a b' --json", "run --token '<secret>' --json"),
+        ("GET /x?bearer=hunter2&a=1", "GET /x?bearer=<secret>&a=1"),
+        (
+            "post https://hooks.slack.com/services/T01/B02/abc failed",
+            "post https://hooks.slack.com/services/<secret> failed",
+        ),
+        (
+            "\"https://acme.webhook.office.com/webhookb2/ab@cd/Incoming/x\"",
+            "\"https://acme.webhook.office.com/webhookb2/<secret>\"",
+        ),
+        (
+            "https://api.telegram.org/bot12:AAx/sendMessage",
+            "https://api.telegram.org/bot<secret>",
+        ),
+        (
+            "dial postgres://app:pa/5?s#w@db:5432/shop now",
+            "dial postgres://<secret>@db:5432/shop now",
+        ),
     ];
     for (text, masked) in cases {
         assert_eq!(mask_secrets(text), masked);
@@ -111,7 +128,9 @@ fn other_text_is_left_alone() {
         "token: null",
         "PWD=/home/bob ; COMMAND=ls",
         "password=<secret>",
-        "GET http://host:80/a@b",
+        "GET http://host:80/a@b http://[::1]:80/a@b https://shop.example/a:b@c",
+        "https://hooks.slack.com/services/ https://nothooks.slack.com/services/x",
+        "the bearer = null",
         "basic checks passed",
         "the secret of good soup",
         "",
