@@ -214,7 +214,8 @@ fn it_is_at_home_in_gnu_screen() {
         "-c",
         &format!("{DEMO}; sleep 1000"),
     ];
-    is_at_home(&running, &new, "\x01d", &["-r", "storm"]);
+    // Screen says that it is detached a moment before others may attach: `-d` waits for that.
+    is_at_home(&running, &new, "\x01d", &["-d", "-r", "storm"]);
 }
 
 #[test]

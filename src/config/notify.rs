@@ -1,5 +1,6 @@
 //! Who is told of incidents, wherever they are.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,28 @@ pub struct NotifyConfig {
     /// Milder incidents are not told.
     #[serde(default = "error")]
     pub severity: Severity,
+}
+
+impl NotifyConfig {
+    /// Whether what is told leaves the machine unencrypted. An address from the environment is not looked at.
+    pub fn is_in_the_clear(&self) -> bool {
+        let plain = self
+            .url
+            .as_deref()
+            .and_then(|url| url.strip_prefix("http://"));
+        plain.is_some_and(|rest| {
+            let host = rest.split('/').next().unwrap_or(rest);
+            let name =
+                host.rsplit_once(':').map_or(
+                    host,
+                    |(name, port)| {
+                        if port.ends_with(']') { host } else { name }
+                    },
+                );
+            let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+            name != "localhost" && !address.is_ok_and(|address| address.is_loopback())
+        })
+    }
 }
 
 const fn error() -> Severity {

@@ -389,6 +389,15 @@ impl Check<'_> {
                 "every source is off: there is nothing to watch",
             );
         }
+        for (i, to) in config.notify.iter().enumerate() {
+            if to.is_in_the_clear() {
+                let what = format!(
+                    "`url` of `{}` is http: what is told goes over the network in the clear, its token too; write https",
+                    to.name
+                );
+                self.warn(&nth_span(root, "notify", i), &what);
+            }
+        }
         for (i, edge) in config.engine.dependencies.iter().enumerate() {
             if edge.from == edge.to {
                 let what = format!("`{}` depends on itself: ignored", edge.from);

@@ -242,6 +242,9 @@ impl Deliveries {
     pub fn set_back(&mut self, back: SetBack) {
         self.resume(back.to);
         back.past(&mut self.heard);
+        if let Some(told) = &mut self.told {
+            back.past(&mut told.since);
+        }
     }
 }
 

@@ -307,7 +307,8 @@ impl Engine {
             self.note_troubles();
             let conditions = self.correlator.conditions();
             let odd_since = |entity| {
-                let odd = conditions.get(entity).filter(|odd| odd.is_active());
+                let odd = conditions.get(entity);
+                let odd = odd.filter(|odd| odd.is_active() || odd.incident.is_some());
                 odd.map(|odd| odd.onset)
             };
             self.traces.expire(self.now, odd_since);

@@ -12,7 +12,7 @@ use crate::model::{Incident, IncidentId, Lane, Time, TimelineEntry};
 /// as an alert is believed whose sender gives no end.
 pub const UNHEARD_MS: i64 = 5 * 60_000;
 
-/// Time in which nobody could be heard is left out of an incident for so long at most, in milliseconds.
+/// Once so much time in which nobody could be heard was left out of an incident, in milliseconds, no more of it is.
 const DEAF_MS_MAX: i64 = 6 * 60 * 60_000;
 
 /// Restarts told in one timeline, the first and the latest; those between are counted as dropped.

@@ -236,6 +236,24 @@ fn a_delivery_in_many_parts_is_one_and_its_source_is_missed_once_it_stops() {
     }
 }
 
+#[test]
+fn what_is_missed_is_missed_since_no_later_than_now_after_a_clock_was_set_back() {
+    let mut deliveries = Deliveries::default();
+    let stopped_s = START_S + HOUR_S;
+    let mut now = Time::from_secs(START_S);
+    while deliveries.blind().is_none() {
+        now = now.plus_ms(1_000);
+        assert!(now < Time::from_secs(stopped_s + HOUR_S), "it is missed");
+        if now < Time::from_secs(stopped_s) {
+            deliveries.hear(Gauge.brings(), now);
+        }
+        deliveries.listen(now);
+    }
+    let to = Time::from_secs(START_S);
+    deliveries.set_back(SetBack { from: now, to });
+    assert_eq!(deliveries.blind().map(|missed| missed.since), Some(to));
+}
+
 /// An engine that hears these of one source, and what is told of it in the end: the text, and whether it pages.
 struct Bench {
     engine: Engine,

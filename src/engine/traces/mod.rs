@@ -151,6 +151,8 @@ pub struct Traces {
     exemplars: BTreeMap<(EntityIx, Reason), Exemplar>,
     /// Spans of the examples, each time they are one.
     spans_kept: usize,
+    /// Who is odd, or part of an open incident, and since when: as of the last look, so a minute old at most.
+    odd: BTreeMap<EntityIx, Time>,
     seen_any: bool,
     refused: u64,
 }
@@ -347,10 +349,17 @@ impl Traces {
         }
         let tree = Arc::new(tree);
         for key in wanted {
+            let odd = self.odd.get(&key.0);
             let is_better = self.exemplars.get(&key).is_none_or(|held| {
-                key.1 == Reason::Failed
-                    || weight_us > held.weight_us
-                    || at.since(held.at) > EXEMPLAR_MS
+                // What shows how it began is kept until it is over, but for what shows it better.
+                let shows_it = odd.is_some_and(|since| held.tree.start() >= *since);
+                match key.1 {
+                    Reason::Failed => !shows_it,
+                    Reason::Slowest => {
+                        let is_old = at.since(held.at) > EXEMPLAR_MS;
+                        weight_us > held.weight_us || is_old && !shows_it
+                    }
+                }
             });
             if is_better && self.make_room(key, tree.parts.len()) {
                 let exemplar = Exemplar {
@@ -379,8 +388,12 @@ impl Traces {
     /// Forgets examples that are old, but for those of entities that are odd since a while: a finding keeps its
     /// examples as long as it lasts. What was slow before that began gives way to anything since.
     pub fn expire(&mut self, now: Time, odd_since: impl Fn(EntityIx) -> Option<Time>) {
+        self.odd.clear();
         self.exemplars.retain(|(entity, _), held| {
             let since = odd_since(*entity);
+            if let Some(since) = since {
+                self.odd.insert(*entity, since);
+            }
             if since.is_some_and(|since| held.tree.start() < since) {
                 held.weight_us = 0;
             }

@@ -69,6 +69,7 @@ impl Traces {
             flows: tables.flows.into_iter().collect(),
             spans_kept: spans_of(tables.exemplars.iter().map(|(_, held)| held)),
             exemplars: tables.exemplars.into_iter().collect(),
+            odd: BTreeMap::new(),
             window_end,
             seen_any,
             refused,

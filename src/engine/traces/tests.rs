@@ -148,6 +148,34 @@ fn what_was_slow_before_the_fault_gives_way_to_anything_since() {
         keep(&mut traces, 4, Time::from_secs(280), 200),
         Some(TraceId(3))
     );
+    let later = Time::from_secs(280 + 2 * EXEMPLAR_MS / 1_000);
+    let kept = keep(&mut traces, 5, later, 100);
+    assert_eq!(kept, Some(TraceId(3)), "as long as it lasts");
+    traces.expire(later.plus_ms(60_000), |_| None);
+    let kept = keep(&mut traces, 6, later.plus_ms(120_000), 100);
+    assert_eq!(kept, Some(TraceId(6)), "and no longer");
+}
+
+/// The first failure shows how it began, and what failed before it shows nothing.
+#[test]
+fn the_first_trace_that_failed_since_it_began_is_kept() {
+    let mut topology = Topology::default();
+    let mut traces = Traces::default();
+    let began = Time::from_secs(200);
+    for (trace, second) in [(1, 100), (2, 210), (3, 250)] {
+        let mut served = span(trace, 1, None, SpanKind::Server, 9);
+        served.start = Time::from_secs(second);
+        served.error = true;
+        traces.take(&served, CART, None, served.start);
+        let now = served.start.plus_ms(WHOLE_AFTER_MS);
+        traces.tick(now, &mut topology, &mut Witness::default());
+        traces.expire(now, |_| Some(began));
+    }
+    let kept: Vec<_> = traces
+        .exemplars(CART)
+        .map(|(trace, reason, _)| (trace.0, reason))
+        .collect();
+    assert_eq!(kept, [(2, Reason::Failed), (2, Reason::Slowest)]);
 }
 
 #[test]
